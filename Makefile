@@ -1,0 +1,43 @@
+# Every target makes the virtual environment that it needs, in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test coverage bench check format clean
+
+demo: .venv/core  ## train a CNN on handwritten digits
+	$(BIN)/neocog train digits
+
+test: .venv/test  ## the whole test suite
+	$(BIN)/python -m pytest -q
+
+coverage: .venv/test  ## the same, with the lines that no test reaches
+	$(BIN)/python -m pytest -q --cov --cov-report=term-missing
+
+bench: .venv/test  ## against PyTorch, and JAX if it is installed
+	$(BIN)/python benchmarks/bench.py
+
+check: .venv/dev  ## lint and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv dist htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.venv/core: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(PIP) --editable .
+	touch $@
+
+.venv/test: .venv/core
+	$(PIP) --editable ".[test]"
+	touch $@
+
+.venv/dev: .venv/test
+	$(PIP) --editable ".[dev]"
+	touch $@

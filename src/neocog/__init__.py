@@ -1,0 +1,48 @@
+"""Convolutional networks you can see through.
+
+>>> import neocog
+>>> data = neocog.data.line_patterns("b")
+>>> network = neocog.models.tiny_cnn(seed=3)
+>>> history = neocog.fit(network, data, optimizer=neocog.SGD(lr=0.12), epochs=3, batch_size=18, rng=11)
+>>> round(history["val_accuracy"][-1], 3)
+0.989
+"""
+
+from neocog import data, initializers, kernels, layers, losses, models, optimizers, schedules, training
+from neocog.gradcheck import check_gradients, check_layer
+from neocog.kernels import use_kernels
+from neocog.layers import *  # noqa: F403
+from neocog.layers import __all__ as _layers
+from neocog.losses import MeanSquaredError, SoftmaxCrossEntropy
+from neocog.optimizers import SGD, Adam, AdamW
+from neocog.serialization import load, save
+from neocog.training import evaluate, fit, predict, predict_proba
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "MeanSquaredError",
+    "SoftmaxCrossEntropy",
+    "check_gradients",
+    "check_layer",
+    "data",
+    "evaluate",
+    "fit",
+    "initializers",
+    "kernels",
+    "layers",
+    "load",
+    "losses",
+    "models",
+    "optimizers",
+    "predict",
+    "predict_proba",
+    "save",
+    "schedules",
+    "training",
+    "use_kernels",
+    *_layers,
+]

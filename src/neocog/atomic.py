@@ -1,0 +1,45 @@
+"""Files that are either wholly written or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+
+def atomic_write(
+    path: str | os.PathLike[str], content: bytes | str, check: Callable[[Path], None] | None = None
+) -> None:
+    """Write a file beside its place, then move it there; on any error the old file stays as it was.
+
+    Parameters
+    ----------
+    path : path
+        Its folder must exist.
+    content : bytes or str
+    check : function (path), optional
+        Reads the new file and raises if it is not right, before it takes the old one's place.
+
+    Raises
+    ------
+    OSError
+        If the disk is full or read-only, or the folder does not exist.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder, not a file.")
+    data = content.encode() if isinstance(content, str) else content
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(beside, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if check is not None:
+            check(beside)
+        os.replace(beside, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise

@@ -1,0 +1,345 @@
+"""The command ``neocog``.
+
+Exit codes: 0 done; 1 a gradient check failed or the loss became NaN; 2 bad input; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import neocog
+from neocog import runs
+from neocog.data import load_image
+from neocog.kernels import BACKENDS, use_kernels
+from neocog.layers import Container
+from neocog.training import NonFiniteLossError, evaluate
+from neocog.validation import one_of
+
+app = typer.Typer(
+    name="neocog",
+    help="Convolutional networks you can see through: train on your images, look inside, carry the model on.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
+Model = Annotated[Path, typer.Argument(help="A model file or a run directory.", metavar="MODEL")]
+Kernels = Annotated[str, typer.Option(help=f"Kernel backend: {', '.join(BACKENDS)}.")]
+
+Command = TypeVar("Command", bound=Callable[..., None])
+
+
+def _explained(command: Command) -> Command:
+    """Turn errors that the user can mend into one line and an exit code."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except (NonFiniteLossError, ValueError, TypeError, OSError) as error:
+            if kwargs.get("as_json"):
+                print(json.dumps({"error": str(error)}))
+            Console(stderr=True, highlight=False).print(f"[red]Error:[/] {_escaped(error)}", soft_wrap=True)
+            raise typer.Exit(1 if isinstance(error, NonFiniteLossError) else 2) from None
+
+    return run  # type: ignore[return-value]
+
+
+def _escaped(text: object) -> str:
+    from rich.markup import escape
+
+    return escape(str(text))
+
+
+def _say(text: str) -> None:
+    Console(highlight=False).print(text, soft_wrap=True)
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    if version:
+        print(neocog.__version__)
+        raise typer.Exit
+
+
+@app.command()
+@_explained
+def train(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="digits, lines, lines-b, folder:PATH (a sub-folder a class), npz:PATH or idx:PATH.",
+            show_default=False,
+        ),
+    ] = "",
+    network: Annotated[str | None, typer.Option(help=f"One of {', '.join(runs.NETWORKS)}.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs in all.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    momentum: Annotated[float | None, typer.Option(help="Momentum of SGD, 0 to below 1.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Decay of the weights, not of biases.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the weights and of the batches.")] = None,
+    kernels: Annotated[str | None, typer.Option(help=f"Kernel backend: {', '.join(BACKENDS)}.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run directory; default runs/SOURCE.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this directory.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a network and leave model, history, settings and log in a run directory.
+
+    Options left out take the values that suit the source. Ctrl-C ends training after the current batch and
+    saves; --resume goes on.
+
+    Example: [bold]neocog train digits[/]
+
+    Example: [bold]neocog train folder:photos --epochs 30 --out runs/photos[/]
+
+    Example: [bold]neocog train --resume runs/photos --epochs 60[/]
+    """
+    options = {
+        "network": network,
+        "epochs": epochs,
+        "lr": lr,
+        "momentum": momentum,
+        "weight_decay": weight_decay,
+        "batch_size": batch_size,
+        "seed": seed,
+        "kernels": kernels,
+    }
+    chosen: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    stream = sys.stderr if as_json else sys.stdout
+    if resume is not None:
+        fixed = (
+            [name for name in chosen if name != "epochs"] + ["source"] * bool(source) + ["out"] * bool(out)
+        )
+        if fixed:
+            raise ValueError(f"with --resume only --epochs may change, got also {', '.join(fixed)}.")
+        directory = runs.RunDirectory(resume)
+        model, history = runs.resume(resume, epochs, stream)
+    else:
+        if not source:
+            raise ValueError("SOURCE is missing: digits, lines, lines-b, folder:PATH, npz:PATH or idx:PATH.")
+        settings = dataclasses.replace(runs.default_settings(source), **chosen)
+        directory, model, history = _train_new(settings, out, stream)
+
+    last = history.last
+    if as_json:
+        result = {k: None if v != v else v for k, v in last.items()}
+        print(
+            json.dumps(
+                {
+                    "run": str(directory.path),
+                    "model": str(directory.model),
+                    "parameters": model.parameter_count,
+                    "stopped": history.stopped,
+                    **result,
+                }
+            )
+        )
+    else:
+        accuracy = f", validation accuracy [bold]{last['val_accuracy']:.3f}[/]"
+        _say(
+            f"{model.parameter_count} parameters, {last['epoch']:.0f} epochs"
+            f"{accuracy if last['val_accuracy'] == last['val_accuracy'] else ''}"
+        )
+        _say(f"model: [bold]{_escaped(directory.model)}[/]")
+    if history.stopped == "interrupted":
+        Console(stderr=True, highlight=False).print(
+            f"go on with: neocog train --resume {_escaped(directory.path)}", soft_wrap=True
+        )
+        raise typer.Exit(130)
+
+
+def _train_new(
+    settings: runs.Settings, out: Path | None, stream: Any
+) -> tuple[runs.RunDirectory, Container, Any]:
+    """Train from the start; a run that could not even begin leaves no directory behind."""
+    one_of("network", settings.network, runs.NETWORKS)
+    one_of("kernels", settings.kernels, BACKENDS)
+    runs.open_source(settings.source)
+    directory = runs.RunDirectory.new(out, settings.source)
+    model, history = runs.train(settings, directory, stream=stream)
+    return directory, model, history
+
+
+@app.command("evaluate")
+@_explained
+def evaluate_command(
+    model: Model,
+    source: Annotated[str, typer.Argument(help="Data; default: what the run was trained on.")] = "",
+    kernels: Kernels = "auto",
+    as_json: Json = False,
+) -> None:
+    """Measure a model on the held-out images of a source.
+
+    Example: [bold]neocog evaluate runs/digits[/]
+
+    Example: [bold]neocog evaluate model.neocog folder:photos[/]
+    """
+    from sklearn.metrics import confusion_matrix
+
+    network = runs.open_model(model)
+    if not source:
+        if not model.is_dir():
+            raise ValueError("SOURCE is missing: a model file does not say what it was trained on.")
+        source = runs.RunDirectory(model).settings().source
+    data = runs.open_source(source)
+    if data.validation is None:
+        raise ValueError(f"source {source!r} holds no validation images.")
+    images, labels = data.validation
+    with use_kernels(kernels):
+        result = evaluate(network, images, labels)
+        predicted = network.predict(images)
+    names = list(network.class_names or data.class_names)
+    if names != list(data.class_names):
+        raise ValueError(f"the model tells {names} apart, the data hold {list(data.class_names)}.")
+    confusion = confusion_matrix(labels, predicted, labels=range(len(names)))
+    right, counts = confusion.diagonal(), confusion.sum(axis=1)
+    if as_json:
+        per_class = {
+            name: {"images": int(n), "accuracy": float(r / n) if n else None}
+            for name, n, r in zip(names, counts, right, strict=True)
+        }
+        print(
+            json.dumps(
+                {
+                    "source": source,
+                    "images": len(labels),
+                    "loss": result.loss,
+                    "accuracy": result.accuracy,
+                    "classes": per_class,
+                    "confusion_matrix": confusion.tolist(),
+                }
+            )
+        )
+        return
+    table = Table("class", title=f"{len(labels)} held-out images of {source}", title_justify="left")
+    for column in ("images", "right", "accuracy"):
+        table.add_column(column, justify="right")
+    for name, n, r in zip(names, counts, right, strict=True):
+        table.add_row(_escaped(name), str(n), str(r), f"{r / n:.3f}" if n else "")
+    Console().print(table)
+    _say(f"loss {result.loss:.4f}, accuracy [bold]{result.accuracy:.3f}[/]")
+
+
+@app.command()
+@_explained
+def predict(
+    model: Model,
+    images: Annotated[list[Path], typer.Argument(help="Image files of any size and colour.")],
+    top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 3,
+    invert: Annotated[
+        bool,
+        typer.Option(
+            "--invert", help="Swap dark and bright, as for ink on paper and a model of light on dark."
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Classify images; each is turned grey or coloured and resized as the model needs.
+
+    Example: [bold]neocog predict runs/digits seven.png --invert[/]
+    """
+    network = runs.open_model(model)
+    if network.input_shape is None:
+        raise ValueError(
+            f"{model} does not say what images it sees; train it with neocog.fit, or set input_shape."
+        )
+    batch = np.stack([load_image(path, network.input_shape, invert=invert) for path in images])
+    probabilities = network.predict_proba(batch)
+    names = network.class_names or tuple(str(k) for k in range(probabilities.shape[1]))
+    answers: list[dict[str, Any]] = []
+    for path, row in zip(images, probabilities, strict=True):
+        best = np.argsort(-row, kind="stable")[:top]
+        classes = [{"class": names[k], "probability": float(row[k])} for k in best]
+        answers.append({"image": str(path), "classes": classes})
+    if as_json:
+        print(json.dumps(answers))
+        return
+    for answer in answers:
+        shown = "  ".join(f"{_escaped(c['class'])} {c['probability']:.1%}" for c in answer["classes"])
+        _say(f"{_escaped(answer['image'])}: [bold]{shown.partition('  ')[0]}[/]  {shown.partition('  ')[2]}")
+
+
+def _model_or_name(model: str) -> Container:
+    """Load a model, or build a network by its name."""
+    if model in runs.NETWORKS and not Path(model).exists():
+        classes = 10 if model == "digits-cnn" else 3
+        return runs.build_network(model, 42, (1, 8, 8), classes)
+    return runs.open_model(model)
+
+
+ModelOrName = Annotated[
+    str,
+    typer.Argument(
+        help=f"A model file, a run directory, or one of {', '.join(runs.NETWORKS)}.", metavar="MODEL"
+    ),
+]
+
+
+@app.command()
+@_explained
+def summary(model: ModelOrName, as_json: Json = False) -> None:
+    """Show each layer's output shape, parameters, FLOPs and receptive field.
+
+    Example: [bold]neocog summary tiny-cnn[/]
+    """
+    table = _model_or_name(model).summary(show=not as_json)
+    if as_json:
+        print(json.dumps(table.to_dict()))
+
+
+@app.command("check-gradients")
+@_explained
+def check_gradients(
+    model: ModelOrName,
+    method: Annotated[
+        str, typer.Option(help="complex (complex step) or central (central differences).")
+    ] = "complex",
+    max_entries: Annotated[
+        int | None,
+        typer.Option(min=1, help="Check so many entries of each array, drawn at random; default all."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the images and labels.")] = 123,
+    kernels: Kernels = "auto",
+    as_json: Json = False,
+) -> None:
+    """Prove a network's gradients on four random images, in float64; exit code 1 if one is wrong.
+
+    Example: [bold]neocog check-gradients digits-cnn[/]
+    """
+    network = _model_or_name(model).astype("float64")
+    if network.input_shape is None:
+        raise ValueError(f"{model} does not say what images it sees.")
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(4, *network.input_shape))
+    classes = network.output_shape(x.shape)[1]
+    with use_kernels(kernels):
+        report = neocog.check_gradients(
+            network, x, rng.integers(classes, size=4), method=method, max_entries=max_entries
+        )
+    if as_json:
+        print(json.dumps(report.to_dict()))
+    else:
+        report.print()
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,29 @@
+"""Data sets, minibatches and augmentation."""
+
+from neocog.data.augmentation import Compose, Crop, Flip, Noise, Rotate, Shift
+from neocog.data.batches import batches
+from neocog.data.digits import digits
+from neocog.data.files import LazyImages, image_folder, load_idx, load_image, load_npz
+from neocog.data.lines import PATTERNS, base_pattern, line_patterns
+from neocog.data.split import Split, stratified_split
+
+__all__ = [
+    "PATTERNS",
+    "Compose",
+    "Crop",
+    "Flip",
+    "LazyImages",
+    "Noise",
+    "Rotate",
+    "Shift",
+    "Split",
+    "base_pattern",
+    "batches",
+    "digits",
+    "image_folder",
+    "line_patterns",
+    "load_idx",
+    "load_image",
+    "load_npz",
+    "stratified_split",
+]

@@ -1,0 +1,275 @@
+"""Augmentation: small random changes that leave the class of an image what it is.
+
+Every step is a function ``(images, rng) -> images`` on a floating point batch (N, C, H, W); another rank is a
+ValueError, another dtype a TypeError. It changes each image by its own draw from ``rng``, returns a new array
+of the same shape and dtype, and never writes into the one it got.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from neocog.validation import RandomSource, generator, integer, number, one_of
+
+
+class _Step:
+    """What all steps share: the check of their arguments, and a repr that reads like their construction."""
+
+    def __call__(self, images: Any, rng: RandomSource) -> np.ndarray:
+        """Return the batch, changed; see the class."""
+        images = np.asarray(images)
+        if images.ndim != 4:
+            raise ValueError(f"images must be (N, C, H, W), got shape {images.shape}.")
+        if images.dtype.kind != "f":
+            raise TypeError(
+                f"images must be floating point, got {images.dtype}; for pixels 0..255 pass images / 255."
+            )
+        return self._change(images, generator(rng))
+
+    def _change(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        shown = []
+        for position, (name, parameter) in enumerate(inspect.signature(type(self)).parameters.items()):
+            value = getattr(self, name)
+            if value != parameter.default:
+                shown.append(f"{value!r}" if position == 0 else f"{name}={value!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+class Shift(_Step):
+    """Move each image by a random whole number of pixels, vertically and horizontally.
+
+    Parameters
+    ----------
+    pixels : int
+        Both moves are uniform in ``-pixels..pixels``.
+    fill : float
+        The brightness that comes in at the border.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If ``pixels`` is negative or no integer, or ``fill`` is not finite.
+
+    Notes
+    -----
+    Shapes: (N, C, H, W) -> (N, C, H, W).
+
+    Examples
+    --------
+    >>> image = np.eye(3)[None, None]
+    >>> Shift(1)(image, np.random.default_rng(0))[0, 0]
+    array([[0., 1., 0.],
+           [0., 0., 1.],
+           [0., 0., 0.]])
+    """
+
+    def __init__(self, pixels: int, fill: float = 0.0) -> None:
+        self.pixels = integer("pixels", pixels, 0)
+        self.fill = _fill(fill)
+
+    def _change(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return _random_windows(images, self.pixels, self.fill, rng)
+
+
+class Crop(_Step):
+    """Pad each image on all sides and cut a window of its old size out at random.
+
+    This is :class:`Shift` by up to ``padding`` pixels, under the name and argument it has in the papers.
+
+    Parameters
+    ----------
+    padding : int
+        Pixels added on each side; 4 is usual for 32 x 32 images.
+    fill : float
+        The brightness of the padding.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for :class:`Shift`.
+
+    Notes
+    -----
+    Shapes: (N, C, H, W) -> (N, C, H, W).
+
+    Source: K. He et al., "Deep residual learning for image recognition", 2015, section 4.2.
+    """
+
+    def __init__(self, padding: int, fill: float = 0.0) -> None:
+        self.padding = integer("padding", padding, 0)
+        self.fill = _fill(fill)
+
+    def _change(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return _random_windows(images, self.padding, self.fill, rng)
+
+
+class Flip(_Step):
+    """Mirror each image with probability ``p``.
+
+    Parameters
+    ----------
+    p : float in [0, 1]
+    axis : {"horizontal", "vertical"}
+        "horizontal" swaps left and right, "vertical" top and bottom.
+
+    Raises
+    ------
+    ValueError, TypeError
+        On an argument out of range.
+
+    Notes
+    -----
+    Shapes: (N, C, H, W) -> (N, C, H, W). Not for digits or letters: a mirrored 2 is no 2.
+
+    Source: A. Krizhevsky, I. Sutskever, G. Hinton, "ImageNet classification with deep convolutional neural
+    networks", 2012, section 4.1.
+
+    Examples
+    --------
+    >>> Flip(p=1)(np.array([[[[1.0, 2.0, 3.0]]]]), rng=0)
+    array([[[[3., 2., 1.]]]])
+    """
+
+    def __init__(self, p: float = 0.5, axis: str = "horizontal") -> None:
+        self.p = number("p", p, 0, 1)
+        self.axis = one_of("axis", axis, ("horizontal", "vertical"))
+
+    def _change(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        mirrored = rng.random(len(images)) < self.p
+        flipped = np.flip(images, 3 if self.axis == "horizontal" else 2)
+        return np.where(mirrored[:, None, None, None], flipped, images)
+
+
+class Rotate(_Step):
+    """Turn each image about its centre by a random angle, with bilinear interpolation.
+
+    Parameters
+    ----------
+    degrees : float, at least 0
+        The angle is uniform in ``-degrees..degrees``.
+    fill : float
+        The brightness that comes in at the corners.
+
+    Raises
+    ------
+    ValueError, TypeError
+        On an argument out of range.
+
+    Notes
+    -----
+    Shapes: (N, C, H, W) -> (N, C, H, W).
+
+    Source: P. Simard, D. Steinkraus, J. Platt, "Best practices for convolutional neural networks applied to
+    visual document analysis", 2003, section 2.
+    """
+
+    def __init__(self, degrees: float, fill: float = 0.0) -> None:
+        self.degrees = number("degrees", degrees, 0, np.inf, exclusive_maximum=True)
+        self.fill = _fill(fill)
+
+    def _change(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        N, _, H, W = images.shape
+        angle = np.deg2rad(rng.uniform(-self.degrees, self.degrees, N))[:, None, None]
+        cos, sin = np.cos(angle), np.sin(angle)
+        middle_row, middle_column = (H - 1) / 2, (W - 1) / 2
+        y, x = np.arange(H)[:, None] - middle_row, np.arange(W) - middle_column
+
+        # Where each pixel of the result comes from, (N, H, W), in an image with a border one pixel wide. All
+        # that lies further out is moved onto the border, which has the same brightness.
+        row = np.clip(middle_row + y * cos + x * sin + 1, 0, H + 1)
+        column = np.clip(middle_column + x * cos - y * sin + 1, 0, W + 1)
+        bordered = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=self.fill)
+
+        top, left = np.minimum(row.astype(int), H), np.minimum(column.astype(int), W)
+        down, right = (row - top)[..., None], (column - left)[..., None]
+        n = np.arange(N)[:, None, None]
+
+        def pixels(i: np.ndarray, j: np.ndarray) -> np.ndarray:
+            return bordered[n, :, i, j]  # (N, H, W, C)
+
+        upper = (1 - right) * pixels(top, left) + right * pixels(top, left + 1)
+        lower = (1 - right) * pixels(top + 1, left) + right * pixels(top + 1, left + 1)
+        turned = (1 - down) * upper + down * lower
+        return np.ascontiguousarray(np.moveaxis(turned, 3, 1), dtype=images.dtype)
+
+
+class Noise(_Step):
+    """Add normal noise to every pixel; nothing is clipped.
+
+    Parameters
+    ----------
+    std : float, at least 0
+        Standard deviation.
+
+    Raises
+    ------
+    ValueError, TypeError
+        On an argument out of range.
+
+    Notes
+    -----
+    Shapes: (N, C, H, W) -> (N, C, H, W).
+
+    Source: C. Bishop, "Training with noise is equivalent to Tikhonov regularization", 1995.
+    """
+
+    def __init__(self, std: float) -> None:
+        self.std = number("std", std, 0, np.inf, exclusive_maximum=True)
+
+    def _change(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        noisy: np.ndarray = images + rng.normal(0, self.std, images.shape).astype(images.dtype)
+        return noisy
+
+
+class Compose(_Step):
+    """Take several steps, one after another.
+
+    Parameters
+    ----------
+    *steps : functions (images, rng) -> images
+
+    Raises
+    ------
+    TypeError
+        If a step cannot be called.
+
+    Examples
+    --------
+    >>> Compose(Shift(1), Noise(0.05))
+    Compose(Shift(1), Noise(0.05))
+    """
+
+    def __init__(self, *steps: Callable[[np.ndarray, np.random.Generator], np.ndarray]) -> None:
+        for step in steps:
+            if not callable(step):
+                raise TypeError(f"steps must be functions (images, rng) -> images, got {step!r}.")
+        self.steps = steps
+
+    def _change(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        for step in self.steps:
+            images = step(images, rng)
+        return images
+
+    def __repr__(self) -> str:
+        return f"Compose({', '.join(map(repr, self.steps))})"
+
+
+def _fill(value: float) -> float:
+    return number("fill", value, exclusive_minimum=True, exclusive_maximum=True)
+
+
+def _random_windows(images: np.ndarray, padding: int, fill: float, rng: np.random.Generator) -> np.ndarray:
+    """Pad the images, and cut from each a window of the old size whose corner is drawn at random."""
+    N, _, H, W = images.shape
+    sides = (padding, padding)
+    padded = np.pad(images, ((0, 0), (0, 0), sides, sides), constant_values=fill)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (H, W), axis=(2, 3))  # (N, C, top, left, H, W)
+    corners = rng.integers(0, 2 * padding, size=(N, 2), endpoint=True)
+    return windows[np.arange(N), :, corners[:, 0], corners[:, 1]]  # (N, C, H, W), a copy

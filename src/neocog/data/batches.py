@@ -1,0 +1,62 @@
+"""Minibatches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from neocog.data.split import Images, Labels
+from neocog.validation import RandomSource, generator, integer
+
+Augmentation: TypeAlias = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+
+def batches(
+    x: Images,
+    y: Labels,
+    size: int,
+    *,
+    rng: RandomSource = None,
+    augment: Augmentation | None = None,
+) -> Iterator[tuple[Any, Any]]:
+    """Walk once through a data set in minibatches; the last one may be short.
+
+    Parameters
+    ----------
+    x, y : images and labels of equal length
+    size : int
+    rng : Generator, int or None
+        With a generator one ``permutation(n)`` is drawn at the start; without, the order stays.
+    augment : function (images, rng) -> images, optional
+        Changes each batch; see :mod:`neocog.data.augmentation`.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, the size is below 1, or augmentation has no ``rng``.
+
+    Examples
+    --------
+    >>> [len(t) for _, t in batches(np.zeros((5, 1, 8, 8)), np.zeros(5, int), 2)]
+    [2, 2, 1]
+    """
+    integer("size", size)
+    if len(x) != len(y):
+        raise ValueError(f"x and y must have the same length, got {len(x)} and {len(y)}.")
+    if augment is not None and rng is None:
+        raise ValueError("augment needs rng.")
+    return _walk(x, y, size, None if rng is None else generator(rng), augment)
+
+
+def _walk(
+    x: Images, y: Labels, size: int, rng: np.random.Generator | None, augment: Augmentation | None
+) -> Iterator[tuple[Any, Any]]:
+    order = None if rng is None else rng.permutation(len(x))
+    for start in range(0, len(x), size):
+        chosen: Any = slice(start, start + size) if order is None else order[start : start + size]
+        images = x[chosen]
+        if augment is not None and rng is not None:
+            images = augment(images, rng)
+        yield images, y[chosen]

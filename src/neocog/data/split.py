@@ -1,0 +1,175 @@
+"""A data set cut into training and validation images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from neocog.validation import RandomSource, generator, number
+
+Labels: TypeAlias = np.ndarray
+Images: TypeAlias = Any
+"""An array (N, C, H, W), or a lazy stand-in with ``shape``, ``dtype``, ``len`` and ``[indices]``."""
+
+
+# Above this, labels are more likely identifiers than class indices.
+MOST_UNNAMED_CLASSES = 100_000
+
+
+class Split:
+    """Training and validation data of one task.
+
+    Parameters
+    ----------
+    train, validation : (images, labels)
+        Images (N, C, H, W), an array or :class:`~neocog.data.files.LazyImages`; labels integers
+        0..classes-1 of shape (N,), or float targets for a regression. ``validation`` may be None.
+    class_names : sequence of str, optional
+        Default: "0", "1", ... as many as the labels need.
+
+    Attributes
+    ----------
+    train, validation : (images, labels)
+        ``test`` is another name of ``validation``: the part held out.
+    class_names : tuple of str
+        Empty for a regression.
+    image_shape : (C, H, W)
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a part is empty, its images and labels differ in number, labels are out of range, or all training
+        images are of one class.
+
+    Examples
+    --------
+    >>> split = Split((np.zeros((2, 1, 8, 8)), np.array([0, 1])), class_names=("cat", "dog"))
+    >>> split
+    Split(2 training, 0 validation images of shape (1, 8, 8), 2 classes: cat, dog)
+    """
+
+    def __init__(
+        self,
+        train: tuple[Images, Any],
+        validation: tuple[Images, Any] | None = None,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
+        self.train = _checked_part("train", train)
+        self.validation = None if validation is None else _checked_part("validation", validation)
+        self.image_shape: tuple[int, ...] = tuple(self.train[0].shape[1:])
+        if self.validation and tuple(self.validation[0].shape[1:]) != self.image_shape:
+            raise ValueError(
+                f"validation images must have the training images' shape {self.image_shape}, "
+                f"got {tuple(self.validation[0].shape[1:])}."
+            )
+        self.class_names: tuple[str, ...] = ()
+        if self.is_classification:
+            self._name_classes(class_names)
+
+    @property
+    def is_classification(self) -> bool:
+        """Whether the targets are class labels."""
+        return self.train[1].dtype.kind in "iu"
+
+    @property
+    def test(self) -> tuple[Images, Labels] | None:
+        """The held-out part, as it is called where it decides nothing (the digits' protocol)."""
+        return self.validation
+
+    def _name_classes(self, class_names: Sequence[str] | None) -> None:
+        parts = [self.train] if self.validation is None else [self.train, self.validation]
+        classes = 1 + max(int(labels.max()) for _, labels in parts)
+        lowest = min(int(labels.min()) for _, labels in parts)
+        if lowest < 0:
+            raise ValueError(f"labels must be at least 0, got {lowest}.")
+        if class_names is None and classes > MOST_UNNAMED_CLASSES:
+            raise ValueError(
+                f"labels must be class indices 0, 1, 2 ..., got {classes - 1}; for more than "
+                f"{MOST_UNNAMED_CLASSES} classes pass class_names."
+            )
+        names = [str(k) for k in range(classes)] if class_names is None else [str(n) for n in class_names]
+        if len(set(names)) != len(names):
+            raise ValueError(f"class_names must differ, got {names}.")
+        if classes > len(names):
+            raise ValueError(f"labels must be below {len(names)}, the number of classes, got {classes - 1}.")
+        seen = np.unique(self.train[1])
+        if len(seen) < 2:
+            raise ValueError(
+                f"training images must be of at least two classes, got only {names[int(seen[0])]!r}."
+            )
+        self.class_names = tuple(names)
+
+    def __iter__(self) -> Iterator[tuple[Images, Labels] | None]:
+        return iter((self.train, self.validation))
+
+    def __repr__(self) -> str:
+        held_out = len(self.validation[1]) if self.validation else 0
+        text = (
+            f"Split({len(self.train[1])} training, {held_out} validation images of shape {self.image_shape}"
+        )
+        if not self.class_names:
+            return text + ")"
+        names = ", ".join(self.class_names[:10]) + (", ..." if len(self.class_names) > 10 else "")
+        return f"{text}, {len(self.class_names)} classes: {names})"
+
+
+def _checked_part(name: str, part: Any) -> tuple[Images, Labels]:
+    """Return (images, labels), checked against each other."""
+    if not isinstance(part, tuple | list) or len(part) != 2:
+        raise TypeError(f"{name} must be a pair (images, labels), got {type(part).__name__}.")
+    images, labels = part[0], np.asarray(part[1])
+    if not hasattr(images, "shape"):
+        images = np.asarray(images)
+    if len(images.shape) < 2:
+        raise ValueError(f"{name} images must be (N, C, H, W), got shape {tuple(images.shape)}.")
+    if len(images) == 0:
+        raise ValueError(f"{name} must hold at least one image, got none.")
+    if labels.ndim == 0 or len(images) != len(labels):
+        raise ValueError(
+            f"{name} must have one label an image, got {len(images)} images and labels of shape "
+            f"{labels.shape}."
+        )
+    if labels.dtype.kind in "iu" and labels.ndim != 1:
+        raise ValueError(f"{name} labels must be of shape (N,), got {labels.shape}.")
+    if labels.dtype.kind not in "iuf":
+        raise TypeError(f"{name} labels must be integers, got {labels.dtype}.")
+    return images, labels
+
+
+def stratified_split(
+    images: Images,
+    labels: Any,
+    validation_fraction: float = 0.2,
+    rng: RandomSource = 0,
+    class_names: Sequence[str] | None = None,
+) -> Split:
+    """Hold out the same fraction of every class, drawn at random.
+
+    Raises
+    ------
+    ValueError
+        If the fraction is not in (0, 1), or a class has fewer than two images.
+    """
+    from sklearn.model_selection import train_test_split
+
+    from neocog.data.files import LazyImages
+
+    number("validation_fraction", validation_fraction, 0, 1, True, True)
+    images, labels = _checked_part("data", (images, labels))
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"labels must be integers, got {labels.dtype}.")
+    found, counts = np.unique(labels, return_counts=True)
+    if counts.min() < 2:
+        lonely = int(found[counts.argmin()])
+        named = class_names is not None and 0 <= lonely < len(class_names)
+        name = class_names[lonely] if named and class_names is not None else lonely
+        raise ValueError(f"every class needs at least two images to hold one out, class {name!r} has one.")
+    held_out = max(round(validation_fraction * len(labels)), len(found))
+    seed = int(generator(rng).integers(2**31))
+    train, validation = train_test_split(
+        np.arange(len(labels)), test_size=held_out, stratify=labels, random_state=seed
+    )
+    pick = images.take if isinstance(images, LazyImages) else images.__getitem__  # files stay closed
+    return Split((pick(train), labels[train]), (pick(validation), labels[validation]), class_names)

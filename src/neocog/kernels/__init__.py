@@ -1,0 +1,218 @@
+"""The only door to the compute kernels: arrays in, arrays out, no state.
+
+Every operation has one signature here and one implementation per backend:
+
+=============  ====================================================================
+``reference``  plain loops, the definition; slow, read it beside the formula
+``im2col``     window slices and one matrix product; any array-API array
+``auto``       the default: the fastest backend that suits the work (now ``im2col``)
+=============  ====================================================================
+
+Sizes are normalised by the layers: ``stride``, ``dilation`` and ``kernel_size`` are
+``(vertical, horizontal)``, ``padding`` is ``((top, bottom), (left, right))``.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar, Token
+from types import ModuleType, TracebackType
+
+from neocog.kernels import im2col, reference
+from neocog.kernels.geometry import NO_PADDING, Array, Padding, Pair, output_size
+from neocog.validation import one_of
+
+__all__ = [
+    "BACKENDS",
+    "active_kernels",
+    "avg_pool2d",
+    "avg_pool2d_input",
+    "conv2d",
+    "conv2d_input",
+    "conv2d_weight",
+    "max_pool2d",
+    "max_pool2d_input",
+    "output_size",
+    "use_kernels",
+]
+
+BACKENDS: dict[str, ModuleType] = {"auto": im2col, "reference": reference, "im2col": im2col}
+_choice: ContextVar[str] = ContextVar("neocog_kernels", default="auto")
+
+
+class use_kernels:  # noqa: N801 - used as a function
+    """Choose the kernel backend, for good or for a ``with`` block.
+
+    The choice belongs to the current thread (a :class:`contextvars.ContextVar`): another thread neither
+    sees nor disturbs it, and starts with ``"auto"``.
+
+    Parameters
+    ----------
+    name : {"auto", "reference", "im2col"}
+        The backend.
+
+    Raises
+    ------
+    ValueError
+        If there is no backend of that name.
+
+    Examples
+    --------
+    >>> with use_kernels("reference"):
+    ...     active_kernels()
+    'reference'
+    >>> active_kernels()
+    'auto'
+    """
+
+    def __init__(self, name: str) -> None:
+        one_of("kernels", name, BACKENDS)
+        self._token: Token[str] = _choice.set(name)
+
+    def __enter__(self) -> use_kernels:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _choice.reset(self._token)
+
+
+def active_kernels() -> str:
+    """Name the backend in use in this thread."""
+    return _choice.get()
+
+
+def conv2d(
+    x: Array,
+    w: Array,
+    b: Array | None = None,
+    stride: Pair = (1, 1),
+    padding: Padding = NO_PADDING,
+    dilation: Pair = (1, 1),
+    groups: int = 1,
+) -> Array:
+    """Cross-correlate a batch of images with a bank of kernels.
+
+    ``y[n,f,i,j] = b[f] + sum_{c,p,q} w[f,c,p,q] x[n, g C/G + c, i s_h + p d_h - top, j s_w + q d_w - left]``,
+    where ``g`` is the group of ``f`` and ``x`` is zero outside the image.
+
+    Parameters
+    ----------
+    x : array (N, C_in, H, W)
+    w : array (C_out, C_in / groups, kH, kW)
+    b : array (C_out,), optional
+    stride, dilation : (int, int)
+    padding : ((top, bottom), (left, right))
+    groups : int
+
+    Returns
+    -------
+    array (N, C_out, H_out, W_out)
+    """
+    return BACKENDS[_choice.get()].conv2d(x, w, b, stride, padding, dilation, groups)
+
+
+def conv2d_input(
+    dy: Array,
+    w: Array,
+    x_shape: tuple[int, ...],
+    stride: Pair = (1, 1),
+    padding: Padding = NO_PADDING,
+    dilation: Pair = (1, 1),
+    groups: int = 1,
+) -> Array:
+    """Gradient of :func:`conv2d` in ``x``: every ``dy[n,f,i,j]`` lays down its kernel ``w[f]``, scaled.
+
+    Parameters
+    ----------
+    dy : array (N, C_out, H_out, W_out)
+    w : array (C_out, C_in / groups, kH, kW)
+    x_shape : (N, C_in, H, W)
+    stride, padding, dilation, groups
+        As in :func:`conv2d`.
+
+    Returns
+    -------
+    array (N, C_in, H, W)
+    """
+    return BACKENDS[_choice.get()].conv2d_input(dy, w, x_shape, stride, padding, dilation, groups)
+
+
+def conv2d_weight(
+    x: Array,
+    dy: Array,
+    w_shape: tuple[int, ...],
+    stride: Pair = (1, 1),
+    padding: Padding = NO_PADDING,
+    dilation: Pair = (1, 1),
+    groups: int = 1,
+) -> Array:
+    """Gradient of :func:`conv2d` in ``w``: the patches of ``x``, each weighted by its ``dy``, summed.
+
+    Parameters
+    ----------
+    x : array (N, C_in, H, W)
+    dy : array (N, C_out, H_out, W_out)
+    w_shape : (C_out, C_in / groups, kH, kW)
+    stride, padding, dilation, groups
+        As in :func:`conv2d`.
+
+    Returns
+    -------
+    array (C_out, C_in / groups, kH, kW)
+    """
+    return BACKENDS[_choice.get()].conv2d_weight(x, dy, w_shape, stride, padding, dilation, groups)
+
+
+def max_pool2d(
+    x: Array, kernel_size: Pair, stride: Pair, padding: Padding = NO_PADDING
+) -> tuple[Array, Array]:
+    """Take the maximum of each window; the padding counts as minus infinity.
+
+    Complex numbers are ordered by their real part.
+
+    Returns
+    -------
+    y : array (N, C, H_out, W_out)
+    argmax : integer array (N, C, H_out, W_out)
+        The winner's row-major position in its window, the first one on a tie.
+    """
+    result: tuple[Array, Array] = BACKENDS[_choice.get()].max_pool2d(x, kernel_size, stride, padding)
+    return result
+
+
+def max_pool2d_input(
+    dy: Array,
+    argmax: Array,
+    x_shape: tuple[int, ...],
+    kernel_size: Pair,
+    stride: Pair,
+    padding: Padding = NO_PADDING,
+) -> Array:
+    """Gradient of :func:`max_pool2d` in ``x``: each ``dy`` goes to its window's winner, and they add up."""
+    return BACKENDS[_choice.get()].max_pool2d_input(dy, argmax, x_shape, kernel_size, stride, padding)
+
+
+def avg_pool2d(
+    x: Array,
+    kernel_size: Pair,
+    stride: Pair,
+    padding: Padding = NO_PADDING,
+    count_include_pad: bool = True,
+) -> Array:
+    """Take the mean of each window, the padding zeros counted or not."""
+    return BACKENDS[_choice.get()].avg_pool2d(x, kernel_size, stride, padding, count_include_pad)
+
+
+def avg_pool2d_input(
+    dy: Array,
+    x_shape: tuple[int, ...],
+    kernel_size: Pair,
+    stride: Pair,
+    padding: Padding = NO_PADDING,
+    count_include_pad: bool = True,
+) -> Array:
+    """Gradient of :func:`avg_pool2d` in ``x``: each ``dy`` is shared equally by its window."""
+    return BACKENDS[_choice.get()].avg_pool2d_input(
+        dy, x_shape, kernel_size, stride, padding, count_include_pad
+    )

@@ -1,0 +1,211 @@
+"""Convolution as one matrix product: lay the windows out as columns, multiply, fold back.
+
+Written in the array-API subset, so that any array of that standard goes through: window slices,
+``matmul``, ``where``, no index arrays.
+
+In here memory runs batch-last, (C, H, W, N): then every slice of a window reads runs of W_out N numbers in a
+row, where batch-first would read W_out, and the product comes out in the layout that the next kernel wants.
+Results are handed out as (N, C, H, W) views, so between two kernels nothing is copied.
+
+Source: K. Chellapilla, S. Puri, P. Simard, "High performance convolutional neural networks for document
+processing", 2006; batch-last: A. Krizhevsky, cuda-convnet, 2012.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from neocog.kernels.geometry import NO_PADDING, Array, Padding, Pair, output_sizes, window_counts
+
+
+def _batch_last(x: Array, padding: Padding = NO_PADDING, value: float = 0.0) -> Array:
+    """(N, C, H, W) -> (C, top + H + bottom, left + W + right, N), contiguous; a view if it already is."""
+    xp = x.__array_namespace__()
+    N, C, H, W = x.shape
+    x = xp.permute_dims(x, (1, 2, 3, 0))
+    if padding == NO_PADDING:
+        return xp.reshape(xp.reshape(x, (C, H * W * N)), (C, H, W, N))  # reshape copies only if it must
+    (top, bottom), (left, right) = padding
+    shape = (C, top + H + bottom, left + W + right, N)
+    padded = xp.full(shape, value, dtype=x.dtype) if value else xp.zeros(shape, dtype=x.dtype)
+    padded[:, top : top + H, left : left + W, :] = x
+    return padded
+
+
+def _batch_first(x: Array, padding: Padding = NO_PADDING) -> Array:
+    """(C, H, W, N) -> (N, C, H, W), the padding cut off; always a view."""
+    (top, bottom), (left, right) = padding
+    if padding != NO_PADDING:
+        x = x[:, top : x.shape[1] - bottom, left : x.shape[2] - right, :]
+    return x.__array_namespace__().permute_dims(x, (3, 0, 1, 2))
+
+
+def _zeros(like: Array, x_shape: tuple[int, ...], padding: Padding) -> Array:
+    """Make an empty padded image batch (C, H, W, N) to add gradients into."""
+    N, C, H, W = x_shape
+    shape = (C, H + sum(padding[0]), W + sum(padding[1]), N)
+    return like.__array_namespace__().zeros(shape, dtype=like.dtype)
+
+
+def _taps(kernel_size: Pair, stride: Pair, dilation: Pair, out: Pair) -> Iterator[tuple[slice, slice]]:
+    """Yield, tap by tap in row-major order, the strided slices that a tap reads at all output positions."""
+    for p in range(kernel_size[0]):
+        top = p * dilation[0]
+        rows = slice(top, top + stride[0] * (out[0] - 1) + 1, stride[0])
+        for q in range(kernel_size[1]):
+            left = q * dilation[1]
+            yield rows, slice(left, left + stride[1] * (out[1] - 1) + 1, stride[1])
+
+
+def _columns(x: Array, kernel_size: Pair, stride: Pair, dilation: Pair, groups: int, out: Pair) -> Array:
+    """Lay the windows of ``x`` (C, H, W, N) out as columns (groups, C/groups kH kW, H_out W_out N)."""
+    xp = x.__array_namespace__()
+    C, _, _, N = x.shape
+    taps = kernel_size[0] * kernel_size[1]
+    columns = xp.empty((C, taps, *out, N), dtype=x.dtype)
+    for k, (rows, across) in enumerate(_taps(kernel_size, stride, dilation, out)):
+        columns[:, k, ...] = x[:, rows, across, :]
+    return xp.reshape(columns, (groups, C // groups * taps, out[0] * out[1] * N))
+
+
+def _rows(dy: Array, groups: int) -> Array:
+    """(N, F, H_out, W_out) -> (groups, F/groups, H_out W_out N)."""
+    N, F, H, W = dy.shape
+    xp = dy.__array_namespace__()
+    return xp.reshape(xp.permute_dims(dy, (1, 2, 3, 0)), (groups, F // groups, H * W * N))
+
+
+def conv2d(
+    x: Array, w: Array, b: Array | None, stride: Pair, padding: Padding, dilation: Pair, groups: int
+) -> Array:
+    """``y = w columns(x) + b``."""
+    xp = x.__array_namespace__()
+    F, kernel_size = w.shape[0], w.shape[2:]
+    out = output_sizes(x.shape, kernel_size, stride, padding, dilation)
+    columns = _columns(_batch_last(x, padding), kernel_size, stride, dilation, groups, out)
+    y = xp.reshape(w, (groups, F // groups, columns.shape[1])) @ columns
+    if b is not None:
+        y += xp.reshape(b, (groups, F // groups, 1))
+    return _batch_first(xp.reshape(y, (F, *out, x.shape[0])))
+
+
+def conv2d_input(
+    dy: Array,
+    w: Array,
+    x_shape: tuple[int, ...],
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
+) -> Array:
+    """``dx = fold(w^T dy)``, where fold, the adjoint of columns, adds each number back where it was read."""
+    xp = dy.__array_namespace__()
+    N, F, *out = dy.shape
+    kernel_size = w.shape[2:]
+    taps = kernel_size[0] * kernel_size[1]
+    w_rows = xp.reshape(w, (groups, F // groups, w.shape[1] * taps))
+    columns = xp.matrix_transpose(w_rows) @ _rows(dy, groups)
+    columns = xp.reshape(columns, (x_shape[1], taps, *out, N))
+    dx = _zeros(columns, x_shape, padding)
+    for k, (rows, across) in enumerate(_taps(kernel_size, stride, dilation, (out[0], out[1]))):
+        dx[:, rows, across, :] += columns[:, k, ...]
+    return _batch_first(dx, padding)
+
+
+def conv2d_weight(
+    x: Array,
+    dy: Array,
+    w_shape: tuple[int, ...],
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
+) -> Array:
+    """``dw = dy columns(x)^T``."""
+    xp = x.__array_namespace__()
+    out = (dy.shape[2], dy.shape[3])
+    kernel_size = (w_shape[2], w_shape[3])
+    columns = _columns(_batch_last(x, padding), kernel_size, stride, dilation, groups, out)
+    return xp.reshape(_rows(dy, groups) @ xp.matrix_transpose(columns), w_shape)
+
+
+def max_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> tuple[Array, Array]:
+    """Running maximum over the taps; only a strictly larger value takes over, so the first maximum wins."""
+    xp = x.__array_namespace__()
+    out = output_sizes(x.shape, kernel_size, stride, padding)
+    padded = _batch_last(x, padding, -float("inf"))
+    is_complex = xp.isdtype(x.dtype, "complex floating")
+    (first, *others) = _taps(kernel_size, stride, (1, 1), out)
+    y = padded[:, first[0], first[1], :]
+    argmax = xp.zeros(y.shape, dtype=xp.int32)
+    for k, (rows, across) in enumerate(others, start=1):
+        candidate = padded[:, rows, across, :]
+        better = xp.real(candidate) > xp.real(y) if is_complex else candidate > y
+        argmax = xp.where(better, k, argmax)
+        # maximum, unlike where, hands a NaN on
+        y = xp.where(better, candidate, y) if is_complex else xp.maximum(y, candidate)
+    return _batch_first(y), _batch_first(argmax)
+
+
+def max_pool2d_input(
+    dy: Array, argmax: Array, x_shape: tuple[int, ...], kernel_size: Pair, stride: Pair, padding: Padding
+) -> Array:
+    """Each tap receives the ``dy`` of the windows it won."""
+    xp = dy.__array_namespace__()
+    dx = _zeros(dy, x_shape, padding)
+    zero = xp.zeros((), dtype=dy.dtype)
+    overlapping = kernel_size[0] > stride[0] or kernel_size[1] > stride[1]
+    out = (dy.shape[2], dy.shape[3])
+    dy, argmax = _batch_last(dy), _batch_last(argmax)
+    for k, (rows, across) in enumerate(_taps(kernel_size, stride, (1, 1), out)):
+        share = xp.where(argmax == k, dy, zero)
+        if overlapping:
+            dx[:, rows, across, :] += share
+        else:
+            dx[:, rows, across, :] = share
+    return _batch_first(dx, padding)
+
+
+def avg_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding, count_include_pad: bool) -> Array:
+    """Sum over the taps, divided by the count."""
+    out = output_sizes(x.shape, kernel_size, stride, padding)
+    padded = _batch_last(x, padding)
+    y = _zeros(x, (*x.shape[:2], *out), NO_PADDING)
+    for rows, across in _taps(kernel_size, stride, (1, 1), out):
+        y += padded[:, rows, across, :]
+    return _batch_first(y / _counts(x, x.shape, kernel_size, stride, padding, count_include_pad))
+
+
+def avg_pool2d_input(
+    dy: Array,
+    x_shape: tuple[int, ...],
+    kernel_size: Pair,
+    stride: Pair,
+    padding: Padding,
+    count_include_pad: bool,
+) -> Array:
+    """Each tap receives its share of every window."""
+    dx = _zeros(dy, x_shape, padding)
+    out = (dy.shape[2], dy.shape[3])
+    share = _batch_last(dy) / _counts(dy, x_shape, kernel_size, stride, padding, count_include_pad)
+    for rows, across in _taps(kernel_size, stride, (1, 1), out):
+        dx[:, rows, across, :] += share
+    return _batch_first(dx, padding)
+
+
+def _counts(
+    like: Array,
+    x_shape: tuple[int, ...],
+    kernel_size: Pair,
+    stride: Pair,
+    padding: Padding,
+    count_include_pad: bool,
+) -> Array:
+    """Divisor of each window's mean: a number, or an array (H_out, W_out, 1)."""
+    if count_include_pad:
+        return kernel_size[0] * kernel_size[1]
+    xp = like.__array_namespace__()
+    down = window_counts(x_shape[2], kernel_size[0], stride[0], padding[0])
+    across = window_counts(x_shape[3], kernel_size[1], stride[1], padding[1])
+    count = xp.asarray(down, dtype=like.dtype)[:, None] * xp.asarray(across, dtype=like.dtype)[None, :]
+    return count[:, :, None]

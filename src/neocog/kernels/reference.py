@@ -1,0 +1,160 @@
+"""The definition of every kernel as plain loops: read it beside the formula, check the others with it.
+
+The loops walk over output channels and positions; the sum over the window is spelt out by NumPy for all
+images at once. Nothing here is meant to be fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from neocog.kernels.geometry import (
+    NO_PADDING,
+    Array,
+    Padding,
+    Pair,
+    crop,
+    output_sizes,
+    pad,
+    padded_shape,
+    window_counts,
+)
+
+
+def _windows(
+    x_shape: tuple[int, ...], kernel_size: Pair, stride: Pair, padding: Padding, dilation: Pair = (1, 1)
+) -> Iterator[tuple[int, int, slice, slice]]:
+    """Yield each output position (i, j) with the rows and columns of the padded image it looks at."""
+    H_out, W_out = output_sizes(x_shape, kernel_size, stride, padding, dilation)
+    for i in range(H_out):
+        for j in range(W_out):
+            top, left = i * stride[0], j * stride[1]
+            rows = slice(top, top + dilation[0] * (kernel_size[0] - 1) + 1, dilation[0])
+            columns = slice(left, left + dilation[1] * (kernel_size[1] - 1) + 1, dilation[1])
+            yield i, j, rows, columns
+
+
+def _channels(f: int, w_shape: tuple[int, ...], groups: int) -> slice:
+    """Input channels that output channel ``f`` sees."""
+    group = f // (w_shape[0] // groups)
+    return slice(group * w_shape[1], (group + 1) * w_shape[1])
+
+
+def conv2d(
+    x: Array, w: Array, b: Array | None, stride: Pair, padding: Padding, dilation: Pair, groups: int
+) -> Array:
+    """``y[n,f,i,j] = b[f] + sum_{c,p,q} w[f,c,p,q] x[n,c, i s + p d, j s + q d]``."""
+    H_out, W_out = output_sizes(x.shape, w.shape[2:], stride, padding, dilation)
+    y = np.zeros((x.shape[0], w.shape[0], H_out, W_out), dtype=np.result_type(x, w))
+    padded = pad(x, padding)
+    for f in range(w.shape[0]):
+        channels = _channels(f, w.shape, groups)
+        for i, j, rows, columns in _windows(x.shape, w.shape[2:], stride, padding, dilation):
+            y[:, f, i, j] = np.sum(w[f] * padded[:, channels, rows, columns], axis=(1, 2, 3))
+            if b is not None:
+                y[:, f, i, j] += b[f]
+    return y
+
+
+def conv2d_input(
+    dy: Array,
+    w: Array,
+    x_shape: tuple[int, ...],
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
+) -> Array:
+    """``dx[n,c, i s + p d, j s + q d] += dy[n,f,i,j] w[f,c,p,q]``."""
+    dx = np.zeros(padded_shape(x_shape, padding), dtype=np.result_type(dy, w))
+    for f in range(w.shape[0]):
+        channels = _channels(f, w.shape, groups)
+        for i, j, rows, columns in _windows(x_shape, w.shape[2:], stride, padding, dilation):
+            dx[:, channels, rows, columns] += dy[:, f, i, j, None, None, None] * w[f]
+    return crop(dx, padding)
+
+
+def conv2d_weight(
+    x: Array,
+    dy: Array,
+    w_shape: tuple[int, ...],
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
+) -> Array:
+    """``dw[f,c,p,q] = sum_{n,i,j} dy[n,f,i,j] x[n,c, i s + p d, j s + q d]``."""
+    dw = np.zeros(w_shape, dtype=np.result_type(x, dy))
+    padded = pad(x, padding)
+    for f in range(w_shape[0]):
+        channels = _channels(f, w_shape, groups)
+        for i, j, rows, columns in _windows(x.shape, (w_shape[2], w_shape[3]), stride, padding, dilation):
+            dw[f] += np.sum(dy[:, f, i, j, None, None, None] * padded[:, channels, rows, columns], axis=0)
+    return dw
+
+
+def max_pool2d(
+    x: Array, kernel_size: Pair, stride: Pair, padding: Padding = NO_PADDING
+) -> tuple[Array, Array]:
+    """``y[n,c,i,j] = max_{p,q} x[n,c, i s + p, j s + q]`` and the (p, q) of the first maximum."""
+    H_out, W_out = output_sizes(x.shape, kernel_size, stride, padding)
+    y = np.zeros((*x.shape[:2], H_out, W_out), dtype=x.dtype)
+    argmax = np.zeros(y.shape, dtype=np.int32)
+    padded = pad(x, padding, -np.inf)
+    for i, j, rows, columns in _windows(x.shape, kernel_size, stride, padding):
+        window = padded[:, :, rows, columns].reshape(*x.shape[:2], kernel_size[0] * kernel_size[1])
+        winner = np.argmax(window.real, axis=2)
+        argmax[:, :, i, j] = winner
+        y[:, :, i, j] = np.take_along_axis(window, winner[:, :, None], axis=2)[:, :, 0]
+    return y, argmax
+
+
+def max_pool2d_input(
+    dy: Array, argmax: Array, x_shape: tuple[int, ...], kernel_size: Pair, stride: Pair, padding: Padding
+) -> Array:
+    """``dx[n,c, i s + p, j s + q] += dy[n,c,i,j]`` for the winning (p, q)."""
+    dx = np.zeros(padded_shape(x_shape, padding), dtype=dy.dtype)
+    positions = np.arange(kernel_size[0] * kernel_size[1]).reshape(kernel_size)
+    for i, j, rows, columns in _windows(x_shape, kernel_size, stride, padding):
+        won = argmax[:, :, i, j, None, None] == positions  # (N, C, kH, kW)
+        dx[:, :, rows, columns] += np.where(won, dy[:, :, i, j, None, None], 0)
+    return crop(dx, padding)
+
+
+def avg_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding, count_include_pad: bool) -> Array:
+    """``y[n,c,i,j] = sum_{p,q} x[n,c, i s + p, j s + q] / count[i,j]``."""
+    y = np.zeros((*x.shape[:2], *output_sizes(x.shape, kernel_size, stride, padding)), dtype=x.dtype)
+    padded = pad(x, padding)
+    count = _counts(x.shape, kernel_size, stride, padding, count_include_pad)
+    for i, j, rows, columns in _windows(x.shape, kernel_size, stride, padding):
+        y[:, :, i, j] = np.sum(padded[:, :, rows, columns], axis=(2, 3)) / count[i][j]
+    return y
+
+
+def avg_pool2d_input(
+    dy: Array,
+    x_shape: tuple[int, ...],
+    kernel_size: Pair,
+    stride: Pair,
+    padding: Padding,
+    count_include_pad: bool,
+) -> Array:
+    """``dx[n,c, i s + p, j s + q] += dy[n,c,i,j] / count[i,j]``."""
+    dx = np.zeros(padded_shape(x_shape, padding), dtype=dy.dtype)
+    count = _counts(x_shape, kernel_size, stride, padding, count_include_pad)
+    for i, j, rows, columns in _windows(x_shape, kernel_size, stride, padding):
+        dx[:, :, rows, columns] += dy[:, :, i, j, None, None] / count[i][j]
+    return crop(dx, padding)
+
+
+def _counts(
+    x_shape: tuple[int, ...], kernel_size: Pair, stride: Pair, padding: Padding, count_include_pad: bool
+) -> list[list[int]]:
+    """Divisor of each window's mean."""
+    down = window_counts(x_shape[2], kernel_size[0], stride[0], padding[0])
+    across = window_counts(x_shape[3], kernel_size[1], stride[1], padding[1])
+    if count_include_pad:
+        return [[kernel_size[0] * kernel_size[1] for _ in across] for _ in down]
+    return [[rows * columns for columns in across] for rows in down]

@@ -1,0 +1,238 @@
+"""Activations: one function applied to every number on its own.
+
+Complex numbers are ordered by their real part, so that every function is differentiable by a complex step
+wherever its real form is differentiable.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from neocog.layers.base import Array, Grads, Layer, Shape
+from neocog.validation import number, one_of
+
+
+def softmax(z: Array) -> Array:
+    """Turn logits into probabilities: ``p[n,k] = exp(z[n,k] - m[n]) / sum_k exp(z[n,k] - m[n])``.
+
+    ``m[n] = max_k z[n,k]`` cancels out; it keeps ``exp`` from overflowing. Shapes: (N, K) -> (N, K).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> softmax(np.array([[1000.0, 1000.0]]))
+    array([[0.5, 0.5]])
+    """
+    xp = z.__array_namespace__()
+    real = xp.real(z) if xp.isdtype(z.dtype, "complex floating") else z
+    exponentials = xp.exp(z - xp.max(real, axis=1, keepdims=True))
+    return exponentials / xp.sum(exponentials, axis=1, keepdims=True)
+
+
+class _Activation(Layer):
+    """An elementwise function; a subclass states it and its derivative."""
+
+    # Counting a transcendental function as one operation, as is usual.
+    _operations = 1
+
+    def flops(self, input_shape: Shape) -> int:
+        return self._operations * int(np.prod(input_shape))
+
+
+class ReLU(_Activation):
+    """Rectified linear unit.
+
+    Forward: ``y = max(x, 0)``.
+
+    Backward: ``dx = dy [x > 0]``; the gradient at 0 is 0.
+
+    Notes
+    -----
+    Shapes: any -> the same.
+
+    Source: K. Fukushima, "Visual feature extraction by a multilayered network of analog threshold
+    elements", 1969; V. Nair, G. Hinton, "Rectified linear units improve restricted Boltzmann machines", 2010.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ReLU()(np.array([-1.0, 0.0, 2.0]))
+    array([0., 0., 2.])
+    """
+
+    def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
+        xp = x.__array_namespace__()
+        if xp.isdtype(x.dtype, "complex floating"):
+            mask = xp.real(x) > 0
+            return xp.where(mask, x, 0), mask
+        y = xp.maximum(x, xp.zeros((), dtype=x.dtype))
+        return y, y > 0
+
+    def backward(self, dy: Array, cache: Array, input_grad: bool = True) -> tuple[Array | None, Grads]:
+        xp = dy.__array_namespace__()
+        return xp.where(cache, dy, xp.zeros((), dtype=dy.dtype)) if input_grad else None, {}
+
+
+class LeakyReLU(_Activation):
+    """ReLU with a small slope for negative numbers, so that no unit dies.
+
+    Forward: ``y = x if x > 0 else a x``.
+
+    Backward: ``dx = dy if x > 0 else a dy``.
+
+    Parameters
+    ----------
+    negative_slope : float, default 0.01
+        ``a``.
+
+    Notes
+    -----
+    Shapes: any -> the same.
+
+    Source: A. Maas, A. Hannun, A. Ng, "Rectifier nonlinearities improve neural network acoustic models",
+    2013.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> LeakyReLU(0.1)(np.array([-1.0, 0.0, 2.0]))
+    array([-0.1,  0. ,  2. ])
+    """
+
+    _operations = 2
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        super().__init__()
+        self.negative_slope = number("negative_slope", negative_slope)
+
+    def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
+        xp = x.__array_namespace__()
+        mask = (xp.real(x) if xp.isdtype(x.dtype, "complex floating") else x) > 0
+        return xp.where(mask, x, self.negative_slope * x), mask
+
+    def backward(self, dy: Array, cache: Array, input_grad: bool = True) -> tuple[Array | None, Grads]:
+        xp = dy.__array_namespace__()
+        return xp.where(cache, dy, self.negative_slope * dy) if input_grad else None, {}
+
+
+class Sigmoid(_Activation):
+    """Logistic function.
+
+    Forward: ``y = 1 / (1 + exp(-x))``, computed without overflow.
+
+    Backward: ``dx = dy y (1 - y)``.
+
+    Notes
+    -----
+    Shapes: any -> the same.
+
+    Source: P. Verhulst, 1838; D. Rumelhart, G. Hinton, R. Williams, "Learning representations by
+    back-propagating errors", 1986.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Sigmoid()(np.array([-1000.0, 0.0, 1000.0]))
+    array([0. , 0.5, 1. ])
+    """
+
+    _operations = 4
+
+    def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
+        xp = x.__array_namespace__()
+        positive = (xp.real(x) if xp.isdtype(x.dtype, "complex floating") else x) >= 0
+        decay = xp.exp(xp.where(positive, -x, x))  # never above 1
+        y = xp.where(positive, 1 / (1 + decay), decay / (1 + decay))
+        return y, y
+
+    def backward(self, dy: Array, cache: Array, input_grad: bool = True) -> tuple[Array | None, Grads]:
+        return dy * cache * (1 - cache) if input_grad else None, {}
+
+
+class Tanh(_Activation):
+    """Hyperbolic tangent.
+
+    Forward: ``y = tanh(x)``.
+
+    Backward: ``dx = dy (1 - y^2)``.
+
+    Notes
+    -----
+    Shapes: any -> the same.
+
+    Source: Y. LeCun et al., "Efficient BackProp", 1998.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Tanh()(np.array([0.0]))
+    array([0.])
+    """
+
+    def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
+        y = x.__array_namespace__().tanh(x)
+        return y, y
+
+    def backward(self, dy: Array, cache: Array, input_grad: bool = True) -> tuple[Array | None, Grads]:
+        return dy * (1 - cache * cache) if input_grad else None, {}
+
+
+class GELU(_Activation):
+    """Gaussian error linear unit.
+
+    Forward: ``y = x Phi(x)`` with the normal distribution function ``Phi(x) = erfc(-x / sqrt 2) / 2``; or
+    its approximation ``Phi(x) = (1 + tanh u) / 2``, ``u = sqrt(2 / pi) (x + 0.044715 x^3)``.
+
+    Backward: ``dx = dy (Phi(x) + x phi(x))``, the density ``phi(x) = exp(-x^2 / 2) / sqrt(2 pi)``; for the
+    approximation ``phi(x) = (1 - tanh^2 u) u' / 2``.
+
+    Parameters
+    ----------
+    approximate : {"none", "tanh"}
+
+    Raises
+    ------
+    ValueError
+        If ``approximate`` is anything else.
+
+    Notes
+    -----
+    Shapes: any -> the same.
+
+    Source: D. Hendrycks, K. Gimpel, "Gaussian error linear units", 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> GELU()(np.array([0.0, 1.0])).round(6)
+    array([0.      , 0.841345])
+    """
+
+    _operations = 8
+
+    def __init__(self, approximate: str = "none") -> None:
+        super().__init__()
+        self.approximate = one_of("approximate", approximate, ("none", "tanh"))
+
+    def forward(self, x: Array, training: bool = False) -> tuple[Array, Any]:
+        if self.approximate == "tanh":
+            xp = x.__array_namespace__()
+            cdf = 0.5 * (1 + xp.tanh(np.sqrt(2 / np.pi).item() * (x + 0.044715 * x * x * x)))
+        else:
+            from scipy.special import erfc
+
+            cdf = 0.5 * erfc(-x * (0.5**0.5))
+        return x * cdf, (x, cdf)
+
+    def backward(self, dy: Array, cache: Any, input_grad: bool = True) -> tuple[Array | None, Grads]:
+        if not input_grad:
+            return None, {}
+        x, cdf = cache
+        if self.approximate == "tanh":
+            inner = (2 / np.pi) ** 0.5 * (1 + 3 * 0.044715 * x * x)
+            density = 2 * cdf * (1 - cdf) * inner  # 1 - tanh^2 = 4 cdf (1 - cdf)
+        else:
+            density = dy.__array_namespace__().exp(-0.5 * x * x) * (2 * np.pi) ** -0.5
+        return dy * (cdf + x * density), {}

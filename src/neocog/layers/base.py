@@ -1,0 +1,250 @@
+"""The contract every layer keeps.
+
+    y, cache  = layer.forward(x, training=False)
+    dx, grads = layer.backward(dy, cache, input_grad=True)
+    y         = layer(x)
+
+The cache and the gradients are returned, never stored, so one layer may stand twice in a network or run in
+several threads. ``params`` and ``grads`` are dicts with the same keys.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self, TypeAlias
+
+import numpy as np
+
+from neocog.initializers import zeros
+from neocog.validation import float_dtype
+
+Array: TypeAlias = Any
+Shape: TypeAlias = tuple[int, ...]
+Grads: TypeAlias = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Field:
+    """The receptive field of one unit: its size, and the step between neighbours, in input pixels."""
+
+    size: tuple[float, float] = (1, 1)
+    jump: tuple[int, int] = (1, 1)
+
+    def through(
+        self, kernel_size: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int] = (1, 1)
+    ) -> Field:
+        """Return the field after a window: ``size + dilation (kernel - 1) jump``, ``jump * stride``."""
+        size = tuple(
+            s + d * (k - 1) * j
+            for s, k, d, j in zip(self.size, kernel_size, dilation, self.jump, strict=True)
+        )
+        return Field((size[0], size[1]), (self.jump[0] * stride[0], self.jump[1] * stride[1]))
+
+
+Visit: TypeAlias = Callable[[str, "Layer", Any], Any]
+"""``visit(name, layer, value) -> value``, called along a network."""
+
+WHOLE_IMAGE = Field((float("inf"), float("inf")))
+
+
+class Layer:
+    """Base of all layers.
+
+    A subclass stores its constructor's arguments under their own names (that is what ``repr`` and the file
+    format read back), fills ``params`` and ``buffers``, and defines ``forward`` and ``backward``;
+    ``output_shape``, ``flops`` and ``receptive_field`` where the defaults do not fit.
+
+    Attributes
+    ----------
+    params : dict of str to array
+        What is learned.
+    buffers : dict of str to array
+        What is remembered but not learned, such as running statistics.
+    """
+
+    # Arguments that build a layer but do not describe it.
+    _undescribed: ClassVar[frozenset[str]] = frozenset({"init", "rng", "dtype"})
+
+    def __init__(self) -> None:
+        self._params: dict[str, Array] = {}
+        self._buffers: dict[str, Array] = {}
+
+    @property
+    def params(self) -> dict[str, Array]:
+        """Learned arrays by name; write into an array to change it."""
+        return self._params
+
+    @property
+    def buffers(self) -> dict[str, Array]:
+        """Remembered arrays by name."""
+        return self._buffers
+
+    def forward(self, x: Array, training: bool = False) -> tuple[Array, Any]:
+        """Compute ``y`` and what :meth:`backward` will need.
+
+        Parameters
+        ----------
+        x : array, or a tuple of arrays for a layer of several inputs
+        training : bool
+            Whether dropout drops and batch norm uses the statistics of the batch.
+
+        Returns
+        -------
+        y : array
+        cache : opaque
+        """
+        raise NotImplementedError
+
+    def backward(self, dy: Array, cache: Any, input_grad: bool = True) -> tuple[Array, Grads]:
+        """Compute the gradients from ``dy``, the derivative of the loss in ``y``.
+
+        Parameters
+        ----------
+        dy : array, shaped like y
+        cache : what forward returned
+        input_grad : bool
+            False spares ``dx``, which is then None.
+
+        Returns
+        -------
+        dx : array shaped like x, or a tuple of arrays, or None
+        grads : dict with the keys of ``params``
+        """
+        raise NotImplementedError
+
+    def __call__(self, x: Array) -> Array:
+        """Run the layer as in inference."""
+        return self.forward(x)[0]
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Shape of ``y`` for an ``x`` of that shape, the batch included; ValueError if ``x`` does not fit."""
+        return input_shape
+
+    def flops(self, input_shape: Shape) -> int:
+        """Count the floating point operations of a forward pass; a multiply-add counts as two."""
+        return 0
+
+    def receptive_field(self, field: Field) -> Field:
+        """Receptive field of the outputs, given that of the inputs."""
+        return field
+
+    @property
+    def dtype(self) -> np.dtype[Any] | None:
+        """The dtype of the parameters, in which the layer computes; None if it has none."""
+        for array in self.params.values():
+            dtype: np.dtype[Any] = array.dtype
+            return dtype
+        return None
+
+    @property
+    def parameter_count(self) -> int:
+        """Number of learned numbers."""
+        return sum(array.size for array in self.params.values())
+
+    def leaves(self, prefix: str = "") -> Iterator[tuple[str, Layer]]:
+        """Yield ``(dotted name, layer)`` for every layer that is not a container, repeats included."""
+        yield prefix, self
+
+    def walk(self, visit: Visit, x: Any, name: str = "") -> Any:
+        """Carry a value (an array, a shape ...) through every layer that is not a container.
+
+        ``visit(dotted name, layer, value)`` returns the value after that layer.
+        """
+        return visit(name, self, x)
+
+    def config(self) -> dict[str, Any]:
+        """Arguments that build this layer again, without its weights."""
+        names = list(inspect.signature(type(self)).parameters)
+        return {name: getattr(self, name) for name in names if name not in self._undescribed}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Build a layer from its :meth:`config`; its weights are zeros where the class lets us choose."""
+        if "init" in inspect.signature(cls).parameters:
+            return cls(**config, init=zeros)  # type: ignore[call-arg]
+        return cls(**config)
+
+    def astype(self, dtype: Any) -> Self:
+        """Return a copy of this layer that computes in another floating point type."""
+        dtype = float_dtype(dtype)
+        twin = copy.deepcopy(self)
+        converted: dict[int, tuple[Array, Array]] = {}  # so that shared arrays stay shared
+        for _, leaf in twin.leaves():
+            for arrays in (leaf._params, leaf._buffers):
+                for name, array in arrays.items():
+                    if id(array) not in converted:
+                        new = array.astype(dtype)
+                        # Both are kept alive, so that no id is given out again; a leaf may come twice.
+                        converted[id(array)] = converted[id(new)] = (new, array)
+                    arrays[name] = converted[id(array)][0]
+        return twin
+
+    def load(self, params: Mapping[str, Array], buffers: Mapping[str, Array] | None = None) -> None:
+        """Copy arrays into ``params`` and ``buffers``; all are checked before the first is written.
+
+        Raises
+        ------
+        ValueError
+            If a name is missing or unknown, or a shape differs.
+        """
+        pairs = [("parameter", self.params, params)]
+        if buffers is not None:
+            pairs.append(("buffer", self.buffers, buffers))
+        for kind, mine, theirs in pairs:
+            missing, unknown = sorted(set(mine) - set(theirs)), sorted(set(theirs) - set(mine))
+            if missing or unknown:
+                raise ValueError(f"{kind} names differ: missing {missing}, unknown {unknown}.")
+            for name, array in mine.items():
+                if array.shape != theirs[name].shape:
+                    raise ValueError(
+                        f"{kind} {name!r} must have shape {array.shape}, got {theirs[name].shape}."
+                    )
+        for _, mine, theirs in pairs:
+            for name, array in mine.items():
+                array[...] = theirs[name]
+
+    def __repr__(self) -> str:
+        required, optional = [], []
+        config = self.config()
+        for name, parameter in inspect.signature(type(self)).parameters.items():
+            if name not in config:
+                continue
+            value = config[name]
+            if isinstance(value, tuple) and len(value) == 2 and value[0] == value[1]:
+                value = value[0]
+            if parameter.default is parameter.empty:
+                required.append(repr(value))
+            elif value != parameter.default:
+                optional.append(f"{name}={value!r}")
+        return f"{type(self).__name__}({', '.join(required + optional)})"
+
+
+def as_dtype(x: Array, dtype: np.dtype[Any]) -> Array:
+    """Return ``x`` in the dtype of the parameters; complex arrays stay complex.
+
+    Raises
+    ------
+    TypeError
+        If ``x`` is no floating point array.
+    """
+    if x.dtype == dtype:
+        return x
+    kind = getattr(x.dtype, "kind", "f")
+    if kind not in "fc":
+        raise TypeError(f"x must be a floating point array, got {x.dtype}; for pixels 0..255 pass x / 255.")
+    return x if kind == "c" else x.astype(dtype if dtype.kind != "c" else x.dtype)
+
+
+def images(layer: str, input_shape: Shape, channels: int | None = None) -> tuple[int, int, int, int]:
+    """Return ``input_shape`` as (N, C, H, W); ValueError if it is anything else."""
+    if len(input_shape) != 4:
+        raise ValueError(f"{layer} needs images of shape (N, C, H, W), got shape {tuple(input_shape)}.")
+    if channels is not None and input_shape[1] != channels:
+        raise ValueError(
+            f"{layer} needs {channels} input channels, got {input_shape[1]} in shape {tuple(input_shape)}."
+        )
+    N, C, H, W = input_shape
+    return N, C, H, W

@@ -1,0 +1,131 @@
+"""Layers with several inputs: ``x`` is a tuple of arrays, ``input_shape`` a tuple of shapes."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import add
+from typing import Any
+
+from neocog.layers.base import Array, Field, Grads, Layer
+from neocog.validation import integer
+
+
+def _widest(fields: Any) -> Field:
+    """Receptive field of a unit that sees through several paths."""
+    sizes, jumps = zip(*((field.size, field.jump) for field in fields), strict=True)
+    return Field(
+        (max(s[0] for s in sizes), max(s[1] for s in sizes)),
+        (max(j[0] for j in jumps), max(j[1] for j in jumps)),
+    )
+
+
+class Add(Layer):
+    """Sum arrays of one shape.
+
+    Forward: ``y = x_1 + x_2 + ...``.
+
+    Backward: ``dx_k = dy``.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or there is no input.
+
+    Notes
+    -----
+    Shapes: a tuple of equal shapes -> that shape.
+
+    Source: K. He et al., "Deep residual learning for image recognition", 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Add()((np.array([1.0]), np.array([2.0])))
+    array([3.])
+    """
+
+    def forward(self, x: Any, training: bool = False) -> tuple[Array, int]:
+        self.output_shape(tuple(part.shape for part in x))
+        return reduce(add, x), len(x)
+
+    def backward(self, dy: Array, cache: int, input_grad: bool = True) -> tuple[Any, Grads]:
+        return (dy,) * cache if input_grad else None, {}
+
+    def output_shape(self, input_shape: Any) -> Any:
+        if not input_shape or any(tuple(shape) != tuple(input_shape[0]) for shape in input_shape):
+            raise ValueError(f"Add needs inputs of one shape, got {[tuple(s) for s in input_shape]}.")
+        return input_shape[0]
+
+    def flops(self, input_shape: Any) -> int:
+        return (len(input_shape) - 1) * reduce(int.__mul__, input_shape[0], 1)
+
+    def receptive_field(self, field: Any) -> Field:
+        return _widest(field)
+
+
+class Concat(Layer):
+    """Lay arrays side by side along one axis.
+
+    Forward: ``y = [x_1, x_2, ...]`` along ``axis``.
+
+    Backward: ``dy`` cut into its parts.
+
+    Parameters
+    ----------
+    axis : int, default 1
+        The channels; not the batch.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ on another axis or there is no input.
+
+    Notes
+    -----
+    Shapes: (N, C_1, H, W), (N, C_2, H, W), ... -> (N, C_1 + C_2 + ..., H, W).
+
+    Source: C. Szegedy et al., "Going deeper with convolutions", 2015.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Concat()((np.zeros((1, 2)), np.ones((1, 1))))
+    array([[0., 0., 1.]])
+    """
+
+    def __init__(self, axis: int = 1) -> None:
+        super().__init__()
+        self.axis = integer("axis", axis)
+
+    def forward(self, x: Any, training: bool = False) -> tuple[Array, list[int]]:
+        self.output_shape(tuple(part.shape for part in x))
+        y = x[0].__array_namespace__().concat(tuple(x), axis=self.axis)
+        return y, [part.shape[self.axis] for part in x]
+
+    def backward(self, dy: Array, cache: list[int], input_grad: bool = True) -> tuple[Any, Grads]:
+        if not input_grad:
+            return None, {}
+        parts, start = [], 0
+        for size in cache:
+            part = (slice(None),) * self.axis + (slice(start, start + size), ...)
+            parts.append(dy[part])
+            start += size
+        return tuple(parts), {}
+
+    def output_shape(self, input_shape: Any) -> Any:
+        def others(shape: Any) -> list[int]:
+            return [size for axis, size in enumerate(shape) if axis != self.axis]
+
+        shapes = [tuple(shape) for shape in input_shape]
+        if (
+            not shapes
+            or any(len(shape) <= self.axis for shape in shapes)
+            or any(others(shape) != others(shapes[0]) for shape in shapes)
+        ):
+            raise ValueError(f"Concat needs shapes that differ only on axis {self.axis}, got {shapes}.")
+        joined = list(shapes[0])
+        joined[self.axis] = sum(shape[self.axis] for shape in shapes)
+        return tuple(joined)
+
+    def receptive_field(self, field: Any) -> Field:
+        return _widest(field)

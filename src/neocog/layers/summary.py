@@ -1,0 +1,112 @@
+"""The table of a network: shape, parameters, FLOPs and receptive field, layer by layer."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from neocog.layers.base import Field, Layer, Shape
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer of a :class:`Summary`."""
+
+    name: str
+    layer: str
+    output_shape: Shape
+    parameters: int
+    flops: int
+    receptive_field: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A network in numbers.
+
+    Attributes
+    ----------
+    input_shape : (N, C, H, W)
+    rows : list of Row
+        One a layer, in the order of computation. ``receptive_field`` is (height, width) in input pixels,
+        None if the input is not an image.
+    """
+
+    input_shape: Shape
+    rows: list[Row]
+    parameters: int
+    flops: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, ready for JSON."""
+        return asdict(self)
+
+    def print(self) -> None:
+        """Print the table."""
+        from rich.console import Console
+
+        Console().print(self)
+
+    def __rich__(self) -> Table:
+        from rich.table import Table
+
+        table = Table(title=f"input {_shape(self.input_shape)}", title_justify="left", show_footer=True)
+        table.add_column("name", "total", overflow="fold")
+        table.add_column("layer", overflow="fold")
+        table.add_column("output shape")
+        table.add_column("parameters", f"{self.parameters:,}", justify="right")
+        table.add_column("FLOPs", f"{self.flops:,}", justify="right")
+        table.add_column("receptive field", justify="right")
+        for row in self.rows:
+            table.add_row(
+                row.name,
+                row.layer,
+                _shape(row.output_shape),
+                f"{row.parameters:,}" if row.parameters else "",
+                f"{row.flops:,}" if row.flops else "",
+                "x".join(map(str, row.receptive_field)) if row.receptive_field else "",
+            )
+        return table
+
+
+def _shape(shape: Shape) -> str:
+    return " x ".join(map(str, shape))
+
+
+def summarize(network: Layer, input_shape: Shape) -> Summary:
+    """Work out the table of a network for an input shape (N, C, H, W)."""
+    network.output_shape(input_shape)  # a misfit is reported with the layer's name
+    is_image = len(input_shape) == 4
+    counted: set[int] = set()
+    rows: list[Row] = []
+
+    def visit(name: str, layer: Layer, value: Any) -> Any:
+        shapes: Any = value[0] if isinstance(value, _At) else tuple(part[0] for part in value)
+        fields: Any = value[1] if isinstance(value, _At) else tuple(part[1] for part in value)
+        shape, field = layer.output_shape(shapes), layer.receptive_field(fields)
+        new = [array for array in layer.params.values() if id(array) not in counted]
+        counted.update(map(id, new))
+        sees = None
+        if is_image:
+            sees = tuple(int(min(s, limit)) for s, limit in zip(field.size, input_shape[2:], strict=True))
+        rows.append(
+            Row(
+                name,
+                repr(layer),
+                tuple(shape),
+                sum(array.size for array in new),
+                layer.flops(shapes),
+                None if sees is None else (sees[0], sees[1]),
+            )
+        )
+        return _At((shape, field))
+
+    network.walk(visit, _At((tuple(input_shape), Field())))
+    return Summary(tuple(input_shape), rows, network.parameter_count, network.flops(input_shape))
+
+
+class _At(tuple):  # type: ignore[type-arg]
+    """(shape, field) of one value, told apart from a tuple of values."""

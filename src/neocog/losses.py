@@ -1,0 +1,152 @@
+"""Losses: a number to make small, and its derivative.
+
+A loss is called as ``value, dz = loss(z, t)`` with the network's outputs ``z`` and the targets ``t``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from neocog.layers.base import Array
+from neocog.validation import number
+
+__all__ = ["Loss", "MeanSquaredError", "SoftmaxCrossEntropy"]
+
+
+class Loss(Protocol):
+    """What the training loop asks of a loss."""
+
+    def __call__(self, z: Array, t: Array) -> tuple[Any, Array]:
+        """Return the mean loss of the batch and its derivative in ``z``."""
+        ...
+
+    def correct(self, z: Array, t: Array) -> int | None:
+        """Count the right answers; None where that has no meaning."""
+        ...
+
+
+class SoftmaxCrossEntropy:
+    """How surprised a classifier is by the right classes.
+
+    ``L = -1/N sum_{n,k} q[n,k] log p[n,k]`` with the probabilities ``p = softmax(z)`` and the targets
+    ``q = onehot(t)``, or ``q = (1 - s) onehot(t) + s / K`` with label smoothing ``s``; computed by
+    log-sum-exp, so that no probability underflows.
+
+    Derivative: ``dz = (p - q) / N``.
+
+    Parameters
+    ----------
+    label_smoothing : float in [0, 1)
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a target is no class index, or ``z`` and ``t`` do not match.
+
+    Notes
+    -----
+    Shapes: z (N, K), t (N,) -> a number, dz (N, K).
+
+    Source: J. Bridle, "Probabilistic interpretation of feedforward classification network outputs", 1990;
+    label smoothing: C. Szegedy et al., "Rethinking the Inception architecture", 2016.
+
+    Examples
+    --------
+    >>> value, dz = SoftmaxCrossEntropy()(np.array([[0.0, 0.0]]), np.array([1]))
+    >>> round(value, 6), dz
+    (0.693147, array([[ 0.5, -0.5]]))
+    """
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        self.label_smoothing = number("label_smoothing", label_smoothing, 0, 1, exclusive_maximum=True)
+
+    def __call__(self, z: Array, t: Array) -> tuple[Any, Array]:
+        t = _class_indices(z, t)
+        N, K = z.shape
+        smoothing = self.label_smoothing
+        rows = np.arange(N)
+
+        highest = (z.real if z.dtype.kind == "c" else z).max(axis=1, keepdims=True)
+        shifted = z - highest
+        p = np.exp(shifted)
+        total = p.sum(axis=1, keepdims=True)
+        log_total = np.log(total)
+
+        losses = log_total[:, 0] - shifted[rows, t] * (1 - smoothing)
+        if smoothing:
+            losses -= shifted.sum(axis=1) * (smoothing / K)
+        p /= total
+        if smoothing:
+            p -= smoothing / K
+        p[rows, t] -= 1 - smoothing
+        p /= N
+        return losses.sum().item() / N, p
+
+    def correct(self, z: Array, t: Array) -> int:
+        """Count the images whose largest logit is that of their class."""
+        return int(np.count_nonzero(z.argmax(axis=1) == t))
+
+    def __repr__(self) -> str:
+        smoothing = f"label_smoothing={self.label_smoothing}" if self.label_smoothing else ""
+        return f"SoftmaxCrossEntropy({smoothing})"
+
+
+def _class_indices(z: Array, t: Array) -> Array:
+    """Return ``t`` as class indices that fit ``z``."""
+    t = np.asarray(t)
+    if z.ndim != 2:
+        raise ValueError(f"logits must have shape (N, classes), got {z.shape}.")
+    if t.dtype.kind not in "iu":
+        raise TypeError(f"labels must be integers, got {t.dtype}.")
+    if t.shape != (len(z),):
+        raise ValueError(f"labels must have shape ({len(z)},), one an image, got {t.shape}.")
+    if len(t) == 0:
+        raise ValueError("the loss of an empty batch is not defined: got 0 images.")
+    # One reduction finds both ends: a negative index is huge as an unsigned number.
+    if t.astype(np.uint64, copy=False).max() >= z.shape[1]:
+        wrong = t[(t < 0) | (t >= z.shape[1])][0]
+        raise ValueError(f"labels must be in 0..{z.shape[1] - 1}, got {wrong}.")
+    return t
+
+
+class MeanSquaredError:
+    """Mean squared distance between outputs and targets.
+
+    ``L = 1/M sum (z - t)^2`` over all M numbers.
+
+    Derivative: ``dz = 2 (z - t) / M``.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or the batch is empty.
+
+    Notes
+    -----
+    Shapes: z and t of any equal shape -> a number, dz of that shape.
+
+    Source: A.-M. Legendre, 1805; C. F. Gauss, 1809.
+
+    Examples
+    --------
+    >>> MeanSquaredError()(np.array([[1.0, 4.0]]), np.array([[1.0, 2.0]]))
+    (2.0, array([[0., 2.]]))
+    """
+
+    def __call__(self, z: Array, t: Array) -> tuple[Any, Array]:
+        t = np.asarray(t)
+        if z.shape != t.shape:
+            raise ValueError(f"targets must have the outputs' shape {z.shape}, got {t.shape}.")
+        if z.size == 0:
+            raise ValueError("the loss of an empty batch is not defined: got 0 outputs.")
+        difference = z - t.astype(z.dtype, copy=False)
+        return (difference * difference).sum().item() / z.size, difference * (2 / z.size)
+
+    def correct(self, z: Array, t: Array) -> None:
+        """Return None: a regression has no right or wrong answers."""
+        return
+
+    def __repr__(self) -> str:
+        return "MeanSquaredError()"

@@ -1,0 +1,119 @@
+"""The small networks of the textbook and the digits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from neocog.layers import Conv2D, Dense, Flatten, MaxPool2D, ReLU, Sequential
+from neocog.validation import image_shape as check_image_shape
+from neocog.validation import integer
+
+
+def tiny_cnn(
+    seed: int = 42,
+    classes: int = 3,
+    filters: int = 3,
+    kernel_size: int = 3,
+    size: int = 8,
+    dtype: Any = "float64",
+) -> Sequential:
+    """Build TinyCNN: convolution, ReLU, 2x2 max pooling, dense; 114 parameters for three classes.
+
+    Weights are He normal, the convolution's from ``default_rng(seed)``, the dense layer's from
+    ``default_rng(seed + 1)``.
+
+    Shapes: (N, 1, size, size) -> (N, classes).
+
+    Raises
+    ------
+    ValueError, TypeError
+        On an argument out of range.
+
+    Examples
+    --------
+    >>> tiny_cnn(seed=42).parameter_count
+    114
+    """
+    seed = integer("seed", seed, 0)
+    conv1 = Conv2D(1, filters, kernel_size, rng=seed, dtype=dtype)
+    pool1 = MaxPool2D(2)
+    _, F, H, W = pool1.output_shape(conv1.output_shape((1, 1, size, size)))
+    dense = Dense(F * H * W, classes, rng=seed + 1, dtype=dtype)
+    network = Sequential(conv1=conv1, relu1=ReLU(), pool1=pool1, flatten=Flatten(), dense=dense)
+    network.input_shape = (1, size, size)
+    return network
+
+
+def tiny_mlp(
+    seed: int = 5, classes: int = 3, hidden: int = 18, size: int = 8, dtype: Any = "float64"
+) -> Sequential:
+    """Build TinyMLP, the fully connected rival: 64 - hidden - classes; 1227 parameters for three classes.
+
+    Weights are He normal, the first layer's from ``default_rng(seed)``, the second's from
+    ``default_rng(seed + 1)``.
+
+    Shapes: (N, 1, size, size) -> (N, classes).
+
+    Raises
+    ------
+    ValueError, TypeError
+        On an argument out of range.
+
+    Examples
+    --------
+    >>> tiny_mlp(classes=4).parameter_count
+    1246
+    """
+    seed = integer("seed", seed, 0)
+    size = integer("size", size)
+    network = Sequential(
+        flatten=Flatten(),
+        dense1=Dense(size * size, hidden, rng=seed, dtype=dtype),
+        relu1=ReLU(),
+        dense2=Dense(hidden, classes, rng=seed + 1, dtype=dtype),
+    )
+    network.input_shape = (1, size, size)
+    return network
+
+
+def digits_cnn(
+    seed: int = 42,
+    classes: int = 10,
+    image_shape: tuple[int, int, int] = (1, 8, 8),
+    dtype: Any = "float32",
+) -> Sequential:
+    """Build the digits' network: two blocks of convolution, ReLU, pooling, then dense; 1898 parameters.
+
+    Fits images of any size from 4 x 4 and any number of channels. Weights are He normal, drawn in turn
+    from one ``default_rng(seed)``.
+
+    Shapes: (N, *image_shape) -> (N, classes).
+
+    Raises
+    ------
+    ValueError, TypeError
+        On an argument out of range.
+
+    Examples
+    --------
+    >>> digits_cnn().parameter_count
+    1898
+    """
+    rng = np.random.default_rng(integer("seed", seed, 0))
+    C, H, W = check_image_shape(image_shape)
+    if min(H, W) < 4:
+        raise ValueError(f"image_shape must be at least 4 x 4 pixels, got {H} x {W}.")
+    network = Sequential(
+        conv1=Conv2D(C, 8, 3, padding=1, rng=rng, dtype=dtype),
+        relu1=ReLU(),
+        pool1=MaxPool2D(2),
+        conv2=Conv2D(8, 16, 3, padding=1, rng=rng, dtype=dtype),
+        relu2=ReLU(),
+        pool2=MaxPool2D(2),
+        flatten=Flatten(),
+        dense=Dense(16 * (H // 4) * (W // 4), classes, rng=rng, dtype=dtype),
+    )
+    network.input_shape = (C, H, W)
+    return network

@@ -1,0 +1,287 @@
+"""Optimizers: how a gradient moves a weight.
+
+``optimizer.step(params, grads)`` changes the arrays of ``params`` in place. What an optimizer remembers of
+each parameter lies in ``state``, by name, and is saved in checkpoints.
+
+Weight decay acts on weights only, that is on parameters of two or more axes: biases and the scales of a
+batch norm do not decay, unless ``decay_all``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from neocog.layers.base import Array
+from neocog.validation import number
+
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
+
+
+class Optimizer:
+    """Base of all optimizers.
+
+    Parameters
+    ----------
+    lr : float or schedule
+        The learning rate, or a function of the number of steps taken (:mod:`neocog.schedules`).
+
+    Attributes
+    ----------
+    steps : int
+        Steps taken.
+    state : dict of str to dict of str to array
+        ``state["velocity"]["conv1.weight"]``, for instance.
+    """
+
+    _memories: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self, lr: float | Callable[[int], float], weight_decay: float = 0.0, decay_all: bool = False
+    ) -> None:
+        self.lr = lr if callable(lr) else number("lr", lr, 0)
+        self.weight_decay = number("weight_decay", weight_decay, 0)
+        self.decay_all = bool(decay_all)
+        self.steps = 0
+        self.state: dict[str, dict[str, Array]] = {memory: {} for memory in self._memories}
+
+    @property
+    def current_lr(self) -> float:
+        """Learning rate of the next step."""
+        return self.lr(self.steps) if callable(self.lr) else self.lr
+
+    @property
+    def last_lr(self) -> float:
+        """Learning rate of the last step; that of the next one if there was none."""
+        return self.lr(max(self.steps - 1, 0)) if callable(self.lr) else self.lr
+
+    def step(self, params: Mapping[str, Array], grads: Mapping[str, Array]) -> None:
+        """Move every parameter that has a gradient, in place.
+
+        Raises
+        ------
+        KeyError
+            If a gradient belongs to no parameter.
+        """
+        lr = self.current_lr
+        self.steps += 1
+        for name, gradient in grads.items():
+            if name not in params:
+                raise KeyError(f"gradient {name!r} belongs to no parameter; there are {sorted(params)}.")
+            w = params[name]
+            decay = self.weight_decay if self.decay_all or w.ndim > 1 else 0.0
+            self._update(w, gradient, lr, decay, name)
+
+    def _update(self, w: Array, g: Array, lr: float, decay: float, name: str) -> None:
+        raise NotImplementedError
+
+    def _recall(self, memory: str, name: str, w: Array) -> Array:
+        """Return what is remembered of a parameter; zeros at first."""
+        arrays = self.state[memory]
+        if name not in arrays:
+            arrays[name] = np.zeros_like(w)
+        return arrays[name]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that a resumed run needs."""
+        return {"type": type(self).__name__, "steps": self.steps, "state": self.state}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Take over what :meth:`state_dict` returned; ValueError if it is another optimizer's."""
+        if saved["type"] != type(self).__name__ or set(saved["state"]) != set(self._memories):
+            raise ValueError(f"the saved state is that of {saved['type']}, not of {type(self).__name__}.")
+        self.steps = int(saved["steps"])
+        self.state = {
+            memory: {name: np.array(array) for name, array in arrays.items()}
+            for memory, arrays in saved["state"].items()
+        }
+
+    def __repr__(self) -> str:
+        arguments = {k: v for k, v in vars(self).items() if k not in ("steps", "state") and v}
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent.
+
+    With momentum ``mu``, decay ``d`` and gradient ``g``::
+
+        g <- g + d w
+        v <- mu v - lr g
+        w <- w + v                  plain
+        w <- w + mu v - lr g        Nesterov
+
+    Parameters
+    ----------
+    lr : float or schedule
+    momentum : float in [0, 1)
+    nesterov : bool
+    weight_decay : float
+    decay_all : bool
+        Let biases and batch norm scales decay, too.
+
+    Raises
+    ------
+    ValueError, TypeError
+        On an argument out of range, or Nesterov without momentum.
+
+    Notes
+    -----
+    With a constant lr this is PyTorch's SGD; under a schedule PyTorch's velocity leaves lr out.
+
+    Source: B. Polyak, 1964; Y. Nesterov, 1983; I. Sutskever et al., "On the importance of initialization
+    and momentum in deep learning", 2013.
+
+    Examples
+    --------
+    >>> params = {"weight": np.array([[1.0]])}
+    >>> SGD(lr=0.1).step(params, {"weight": np.array([[2.0]])})
+    >>> params["weight"]
+    array([[0.8]])
+    """
+
+    _memories = ("velocity",)
+
+    def __init__(
+        self,
+        lr: float | Callable[[int], float],
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+        decay_all: bool = False,
+    ) -> None:
+        super().__init__(lr, weight_decay, decay_all)
+        self.momentum = number("momentum", momentum, 0, 1, exclusive_maximum=True)
+        self.nesterov = bool(nesterov)
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0, got momentum=0.")
+
+    def _update(self, w: Array, g: Array, lr: float, decay: float, name: str) -> None:
+        if decay:
+            g = g + decay * w
+        if not self.momentum:
+            w -= lr * g
+            return
+        v = self._recall("velocity", name, w)
+        v *= self.momentum
+        v -= lr * g
+        if self.nesterov:
+            w += self.momentum * v - lr * g
+        else:
+            w += v
+
+
+class Adam(Optimizer):
+    """Adam: each weight at its own pace; the decay is part of the gradient.
+
+    ::
+
+        g <- g + d w
+        m <- b1 m + (1 - b1) g,    v <- b2 v + (1 - b2) g^2
+        w <- w - lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
+
+    Parameters
+    ----------
+    lr : float or schedule
+    betas : (float, float)
+    eps : float
+    weight_decay : float
+    decay_all : bool
+        Let biases and batch norm scales decay, too.
+
+    Raises
+    ------
+    ValueError, TypeError
+        On an argument out of range.
+
+    Notes
+    -----
+    Source: D. Kingma, J. Ba, "Adam: a method for stochastic optimization", 2015.
+
+    Examples
+    --------
+    >>> params = {"weight": np.array([[1.0]])}
+    >>> Adam(lr=0.1).step(params, {"weight": np.array([[2.0]])})
+    >>> params["weight"].round(6)
+    array([[0.9]])
+    """
+
+    _memories = ("mean", "square")
+
+    def __init__(
+        self,
+        lr: float | Callable[[int], float] = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        decay_all: bool = False,
+    ) -> None:
+        super().__init__(lr, weight_decay, decay_all)
+        if len(betas) != 2:
+            raise ValueError(f"betas must be two numbers, got {betas!r}.")
+        self.betas = (
+            number("betas", betas[0], 0, 1, exclusive_maximum=True),
+            number("betas", betas[1], 0, 1, exclusive_maximum=True),
+        )
+        self.eps = number("eps", eps, 0, exclusive_minimum=True)
+
+    def _update(self, w: Array, g: Array, lr: float, decay: float, name: str) -> None:
+        if decay:
+            g = g + decay * w
+        self._adapt(w, g, lr, name)
+
+    def _adapt(self, w: Array, g: Array, lr: float, name: str) -> None:
+        mean, square = self._recall("mean", name, w), self._recall("square", name, w)
+        b1, b2 = self.betas
+        mean += (1 - b1) * (g - mean)
+        square *= b2
+        square += (1 - b2) * (g * g)
+        spread = np.sqrt(square) / (1 - b2**self.steps) ** 0.5 + self.eps
+        w -= lr / (1 - b1**self.steps) * mean / spread
+
+
+class AdamW(Adam):
+    """Adam with the decay apart from the gradient: ``w <- w - lr d w`` before Adam's step.
+
+    Parameters
+    ----------
+    lr : float or schedule
+    betas : (float, float)
+    eps : float
+    weight_decay : float, default 0.01
+    decay_all : bool
+        Let biases and batch norm scales decay, too.
+
+    Raises
+    ------
+    ValueError, TypeError
+        On an argument out of range.
+
+    Notes
+    -----
+    Source: I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", 2019.
+
+    Examples
+    --------
+    >>> params = {"weight": np.array([[1.0]])}
+    >>> AdamW(lr=0.1, weight_decay=0.5).step(params, {"weight": np.array([[2.0]])})
+    >>> params["weight"].round(6)
+    array([[0.85]])
+    """
+
+    def __init__(
+        self,
+        lr: float | Callable[[int], float] = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        decay_all: bool = False,
+    ) -> None:
+        super().__init__(lr, betas, eps, weight_decay, decay_all)
+
+    def _update(self, w: Array, g: Array, lr: float, decay: float, name: str) -> None:
+        if decay:
+            w *= 1 - lr * decay
+        self._adapt(w, g, lr, name)

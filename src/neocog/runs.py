@@ -1,0 +1,255 @@
+"""Runs: from the name of a data source to a directory that holds a trained model and how it came about.
+
+A run directory holds ``config.json`` (every setting), ``model.neocog``, ``history.csv`` and ``history.json``,
+``log.txt``, and ``checkpoint.neocog``, from which the run can go on.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+
+import neocog
+from neocog.atomic import atomic_write
+from neocog.data import Split, digits, image_folder, line_patterns, load_idx, load_npz
+from neocog.kernels import use_kernels
+from neocog.layers import Container, Sequential
+from neocog.models import digits_cnn, tiny_cnn, tiny_mlp
+from neocog.optimizers import SGD
+from neocog.serialization import load, save
+from neocog.training import Callback, Checkpoint, CSVLog, History, Progress, fit
+from neocog.validation import one_of
+
+FILE_SOURCES: dict[str, Callable[[str], Split]] = {
+    "folder": image_folder,
+    "npz": load_npz,
+    "idx": load_idx,
+}
+NAMED_SOURCES: dict[str, Callable[[], Split]] = {
+    "digits": digits,
+    "lines": lambda: line_patterns("a"),
+    "lines-b": lambda: line_patterns("b"),
+}
+# Training images that a run picks to be shown; drawn before anything else, as the digits' protocol has it.
+SAMPLE_SIZE = 36
+
+NETWORKS = ("digits-cnn", "tiny-cnn", "tiny-mlp")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that decides a run."""
+
+    source: str
+    network: str = "digits-cnn"
+    epochs: int = 10
+    lr: float = 0.05
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    batch_size: int = 64
+    seed: int = 42
+    kernels: str = "auto"
+
+
+def default_settings(source: str) -> Settings:
+    """Settings that suit a source: the textbook's for its line patterns, the digits' for all images."""
+    if source in ("lines", "lines-b"):
+        seed = 42 if source == "lines" else 3
+        return Settings(source, "tiny-cnn", 80, 0.12, 0.0, 0.0, 18, seed)
+    return Settings(source)
+
+
+def open_source(source: str) -> Split:
+    """Load the data that a name stands for.
+
+    Parameters
+    ----------
+    source : str
+        "digits", "lines", "lines-b", "folder:PATH", "npz:PATH" or "idx:PATH".
+
+    Raises
+    ------
+    ValueError
+        If there is no such source, or its files are not as they should be.
+    """
+    kind, colon, path = source.partition(":")
+    if colon and kind in FILE_SOURCES:
+        if not path:
+            raise ValueError(f"source must name a path, as in {kind}:PATH, got {source!r}.")
+        return FILE_SOURCES[kind](path)
+    one_of("source", source, [*NAMED_SOURCES, *(f"{kind}:PATH" for kind in FILE_SOURCES)])
+    return NAMED_SOURCES[source]()
+
+
+def build_network(name: str, seed: int, image_shape: tuple[int, ...], classes: int) -> Sequential:
+    """Make a network by its name, for images of a shape (C, H, W).
+
+    Raises
+    ------
+    ValueError
+        If there is no such network, or it cannot see such images.
+    """
+    one_of("network", name, NETWORKS)
+    if name == "digits-cnn":
+        C, H, W = image_shape
+        return digits_cnn(seed, classes, (C, H, W))
+    if image_shape[0] != 1 or image_shape[1] != image_shape[2]:
+        raise ValueError(f"network {name!r} needs square grey images, got images of shape {image_shape}.")
+    if name == "tiny-cnn":
+        return tiny_cnn(seed, classes, size=image_shape[1])
+    return tiny_mlp(seed, classes, size=image_shape[1])
+
+
+class RunDirectory:
+    """The files of one run.
+
+    Parameters
+    ----------
+    path : path
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.model = self.path / "model.neocog"
+        self.checkpoint = self.path / "checkpoint.neocog"
+        self.config = self.path / "config.json"
+        self.history_csv = self.path / "history.csv"
+        self.history_json = self.path / "history.json"
+        self.log = self.path / "log.txt"
+
+    @classmethod
+    def new(cls, path: str | Path | None, source: str) -> RunDirectory:
+        """Make a fresh directory; default ``runs/SOURCE``, numbered from the second on.
+
+        Raises
+        ------
+        FileExistsError
+            If ``path`` is already there and not empty.
+        """
+        if path is None:
+            name = source.partition(":")[0] if ":" in source else source
+            if ":" in source:
+                name = Path(source.partition(":")[2]).stem or name
+            path, number = Path("runs") / name, 1
+            while path.exists():
+                number += 1
+                path = Path("runs") / f"{name}-{number}"
+        path = Path(path)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise FileExistsError(f"{path} is already there; name another directory, or resume it.")
+        path.mkdir(parents=True, exist_ok=True)
+        return cls(path)
+
+    def settings(self) -> Settings:
+        """Read what the run was made with.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If this is no run directory.
+        """
+        if not self.config.exists():
+            raise FileNotFoundError(f"{self.path} is not a run directory: there is no {self.config.name}.")
+        try:
+            return Settings(**json.loads(self.config.read_text())["settings"])
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ValueError(f"{self.config} is not a run's configuration: {error}.") from error
+
+    def write_config(self, settings: Settings, data: Split, network: Container, sample: np.ndarray) -> None:
+        """Write the settings, with what is needed to understand the run years later."""
+        config = {
+            "settings": asdict(settings),
+            "class_names": data.class_names,
+            "image_shape": data.image_shape,
+            "training_images": len(data.train[1]),
+            "validation_images": len(data.validation[1]) if data.validation else 0,
+            "sample": sample.tolist(),
+            "parameters": network.parameter_count,
+            "versions": {
+                "neocog": neocog.__version__,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
+        }
+        atomic_write(self.config, json.dumps(config, indent=1) + "\n")
+
+
+def train(
+    settings: Settings,
+    directory: RunDirectory,
+    *,
+    resume: bool = False,
+    stream: TextIO | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> tuple[Container, History]:
+    """Train as the settings say and leave everything in the run directory.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        If the settings, the data or the checkpoint are not as they should be.
+    NonFiniteLossError
+        If the loss becomes NaN or infinite.
+    """
+    data = open_source(settings.source)
+    with use_kernels(settings.kernels), open(directory.log, "a", encoding="utf-8") as log:
+        classes = len(data.class_names)
+        network = build_network(settings.network, settings.seed, data.image_shape, classes)
+        rng = np.random.default_rng(settings.seed)
+        images = len(data.train[1])
+        sample = rng.choice(images, min(SAMPLE_SIZE, images), replace=False)
+        directory.write_config(settings, data, network, sample)
+        history = fit(
+            network,
+            data,
+            optimizer=SGD(settings.lr, settings.momentum, weight_decay=settings.weight_decay),
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            rng=rng,
+            callbacks=[
+                Progress(stream),
+                Progress(log),
+                CSVLog(directory.history_csv),
+                *callbacks,
+                Checkpoint(directory.checkpoint),
+            ],
+            resume=directory.checkpoint if resume else None,
+        )
+    save(network, directory.model)
+    history.to_json(directory.history_json)
+    return network, history
+
+
+def resume(
+    path: str | Path, epochs: int | None = None, stream: TextIO | None = None
+) -> tuple[Container, History]:
+    """Go on with an interrupted run, or a finished one with more epochs."""
+    directory = RunDirectory(path)
+    settings = directory.settings()
+    if epochs is not None:
+        settings = replace(settings, epochs=epochs)
+    return train(settings, directory, resume=True, stream=stream)
+
+
+def open_model(path: str | Path) -> Container:
+    """Load a model file, or the model of a run directory.
+
+    Raises
+    ------
+    FileNotFoundError, ModelFileError
+        If there is none.
+    """
+    path = Path(path)
+    if path.is_dir():
+        directory = RunDirectory(path)
+        if not directory.model.exists():
+            raise FileNotFoundError(f"{path} holds no {directory.model.name}; has its training ended?")
+        path = directory.model
+    network: Container = load(path)
+    return network

@@ -1,0 +1,254 @@
+"""Model files: safetensors, with the architecture as JSON in the header; never pickle.
+
+A file holds the arrays under their dotted names, as any safetensors reader shows them, and one header entry
+``neocog``: the format's version, the layers with their arguments, class names and input shape. Reading builds
+only layers of :mod:`neocog.layers` (or those passed in); nothing in a file is ever executed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from neocog import layers as known_layers
+from neocog.atomic import atomic_write
+from neocog.layers import Container, Layer
+from neocog.validation import image_shape
+
+__all__ = ["FORMAT_VERSION", "ModelFileError", "load", "save"]
+
+FORMAT_VERSION = 1
+
+PathLike: TypeAlias = str | os.PathLike[str]
+
+
+class ModelFileError(ValueError):
+    """A model file is malformed, truncated, of a newer version, or not a model file at all."""
+
+
+def save(network: Layer, path: PathLike) -> None:
+    """Write a network to a file: architecture, parameters, buffers, class names, input shape.
+
+    The file appears whole or not at all; an older file of that name stays if anything goes wrong.
+
+    Parameters
+    ----------
+    network : Layer
+    path : path
+        ``.neocog`` is customary.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    ValueError
+        If two different layers share one array; let the same layer stand at both places instead.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from neocog.models import tiny_cnn
+    >>> path = tempfile.mkdtemp() + "/lines.neocog"
+    >>> save(tiny_cnn(), path)
+    >>> load(path).parameter_count
+    114
+    """
+    write(path, {"kind": "model", "network": describe(network)}, arrays_of(network))
+
+
+def load(path: PathLike, layers: Iterable[type[Layer]] = ()) -> Any:
+    """Read a network from a file that :func:`save` wrote.
+
+    Parameters
+    ----------
+    path : path
+    layers : iterable of Layer classes
+        Your own layers that the file may name.
+
+    Returns
+    -------
+    Layer
+        As a rule a :class:`~neocog.layers.Sequential`, with ``predict`` and ``predict_proba``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ModelFileError
+        If the file is empty, truncated, malformed, of a newer version, or its parts disagree.
+    """
+    header, arrays = read(path)
+    if header.get("kind") != "model":
+        raise ModelFileError(f"{path} is a {header.get('kind')}, not a model.")
+    with blaming(path):
+        return rebuild(header["network"], arrays, layers)
+
+
+def describe(network: Layer) -> dict[str, Any]:
+    """Return a network's architecture as JSON data."""
+    seen: dict[int, int] = {}
+
+    def encode(value: Any) -> Any:
+        if isinstance(value, Layer):
+            if id(value) in seen:
+                return {"$again": seen[id(value)]}
+            seen[id(value)] = len(seen)
+            return {"$layer": type(value).__name__, "config": encode(value.config())}
+        if isinstance(value, Mapping):
+            return {"$map": [[key, encode(item)] for key, item in value.items()]}
+        if isinstance(value, tuple | list):
+            return [encode(item) for item in value]
+        return value
+
+    described: dict[str, Any] = {"layers": encode(network)}
+    if isinstance(network, Container):
+        described |= {"class_names": network.class_names, "input_shape": network.input_shape}
+    return described
+
+
+def arrays_of(network: Layer) -> dict[str, np.ndarray]:
+    """Parameters and buffers by dotted name."""
+    arrays = {**network.params, **network.buffers}
+    leaves = {id(leaf): leaf for _, leaf in network.leaves()}.values()
+    if len(arrays) != sum(len(leaf.params) + len(leaf.buffers) for leaf in leaves):
+        raise ValueError("two different layers share an array; let one layer stand at both places instead.")
+    return arrays
+
+
+def rebuild(
+    described: Mapping[str, Any], arrays: Mapping[str, np.ndarray], layers: Iterable[type[Layer]] = ()
+) -> Layer:
+    """Build the network that :func:`describe` described, with these arrays."""
+    known = {name: getattr(known_layers, name) for name in known_layers.__all__}
+    known = {name: cls for name, cls in known.items() if cls not in (Layer, Container)}
+    known |= {cls.__name__: cls for cls in layers}
+    built: list[Layer | None] = []
+
+    def decode(value: Any) -> Any:
+        if isinstance(value, list):
+            return tuple(decode(item) for item in value)
+        if not isinstance(value, dict):
+            return value
+        if "$again" in value:
+            return built[value["$again"]]
+        if "$map" in value:
+            return {key: decode(item) for key, item in value["$map"]}
+        name = value["$layer"]
+        if name not in known:
+            raise ModelFileError(f"unknown layer {name!r}; pass its class to load(path, layers=[...])")
+        place = len(built)
+        built.append(None)  # numbered on the way in, as describe does
+        built[place] = layer = known[name].from_config(decode(value["config"]))
+        return layer
+
+    network = decode(described["layers"])
+    if not isinstance(network, Layer):
+        raise ModelFileError("no network in it")
+    _fill(network, arrays)
+    if isinstance(network, Container):
+        names, shape = described["class_names"], described["input_shape"]
+        network.class_names = None if names is None else tuple(str(name) for name in names)
+        network.input_shape = None if shape is None else image_shape(shape)
+    return network
+
+
+def _fill(network: Layer, arrays: Mapping[str, np.ndarray]) -> None:
+    """Give a network its arrays, after checking every name, shape and dtype."""
+    expected = arrays_of(network)
+    missing, unknown = sorted(set(expected) - set(arrays)), sorted(set(arrays) - set(expected))
+    if missing or unknown:
+        raise ModelFileError(f"arrays do not fit the layers: missing {missing}, unknown {unknown}")
+    for name, array in expected.items():
+        if array.shape != arrays[name].shape:
+            raise ModelFileError(
+                f"{name} must have shape {array.shape} by the layers, has {arrays[name].shape}"
+            )
+        if arrays[name].dtype.kind != "f":
+            raise ModelFileError(f"{name} must be floating point, is {arrays[name].dtype}")
+    for prefix, leaf in network.leaves():
+        for own in (leaf._params, leaf._buffers):
+            for key in own:
+                name = f"{prefix}.{key}" if prefix else key
+                if name in arrays:  # absent where the layer has stood before
+                    own[key] = np.array(arrays[name])
+
+
+# Files
+
+
+class blaming:  # noqa: N801 - used as a function
+    """Turn whatever a malformed file brings about into a ModelFileError that names the file."""
+
+    def __init__(self, path: PathLike) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        malformed = (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            MemoryError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        )
+        if isinstance(error, malformed) and not isinstance(error, ModelFileError):
+            text = str(error) if isinstance(error, ValueError | TypeError) else repr(error)
+            raise ModelFileError(f"{self.path} is not a usable neocog file: {text}.") from error
+
+
+def write(path: PathLike, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays and a JSON header to a safetensors file, atomically, and read it back before it counts."""
+    from safetensors.numpy import save as to_bytes
+
+    # safetensors stores the memory of an array that is not C-contiguous in the wrong order, silently.
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    metadata = {"format": "neocog", "neocog": json.dumps({"version": FORMAT_VERSION, **header})}
+
+    def check(written: Path) -> None:
+        for name, array in read(written)[1].items():
+            if array.tobytes() != contiguous[name].tobytes() or array.shape != contiguous[name].shape:
+                raise OSError(f"{path}: array {name!r} did not survive being written")
+
+    atomic_write(path, to_bytes(contiguous, metadata), check)
+
+
+def read(path: PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Read what :func:`write` wrote; ModelFileError if it is not that."""
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {path}.")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder, not a model file.")
+    if path.stat().st_size == 0:
+        raise ModelFileError(f"{path} is empty.")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            if "neocog" not in metadata:
+                raise ModelFileError(f"{path} is a safetensors file, but not one of neocog's.")
+            with blaming(path):
+                header = json.loads(metadata["neocog"])
+                version = header["version"]
+            if not isinstance(version, int) or version < 1:
+                raise ModelFileError(f"{path} has the unknown format version {version!r}.")
+            if version > FORMAT_VERSION:
+                raise ModelFileError(
+                    f"{path} has format version {version}, this neocog reads up to {FORMAT_VERSION}: "
+                    "upgrade neocog."
+                )
+            with blaming(path):
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ModelFileError(f"{path} is not a neocog file, or is truncated: {error}.") from error
+    return header, arrays

@@ -1,0 +1,30 @@
+"""Training: the loop, its history, callbacks and checkpoints."""
+
+from neocog.training.callbacks import (
+    Callback,
+    Checkpoint,
+    CSVLog,
+    EarlyStopping,
+    KernelSnapshots,
+    Progress,
+)
+from neocog.training.evaluation import Evaluation, evaluate, predict, predict_proba
+from neocog.training.history import History
+from neocog.training.loop import NonFiniteLossError, Run, fit
+
+__all__ = [
+    "CSVLog",
+    "Callback",
+    "Checkpoint",
+    "EarlyStopping",
+    "Evaluation",
+    "History",
+    "KernelSnapshots",
+    "NonFiniteLossError",
+    "Progress",
+    "Run",
+    "evaluate",
+    "fit",
+    "predict",
+    "predict_proba",
+]

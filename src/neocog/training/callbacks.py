@@ -1,0 +1,278 @@
+"""What can be done along the way.
+
+A callback is told of the start, of each batch and epoch, and of the end; it returns a reason from
+``on_epoch`` if it wishes to stop. Callbacks end in the reverse of their order, so that a checkpoint, which
+belongs last, is saved before early stopping puts the best weights back. What a callback must remember over
+a restart it gives out in ``state_dict``.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TextIO
+
+import numpy as np
+
+from neocog.layers import Conv2D
+from neocog.training.history import COLUMNS
+from neocog.validation import integer, number, one_of
+
+if TYPE_CHECKING:
+    from neocog.training.loop import Run
+
+__all__ = ["CSVLog", "Callback", "Checkpoint", "EarlyStopping", "KernelSnapshots", "Progress"]
+
+
+class Callback:
+    """Base of all callbacks; every method may stay as it is."""
+
+    def on_start(self, run: Run) -> None:
+        """Before the first epoch, or the first one after a restart."""
+
+    def on_batch(self, run: Run) -> None:
+        """After each step."""
+
+    def on_epoch(self, run: Run) -> str | None:
+        """After each epoch, when its row is in the history; return a reason to stop, or None."""
+
+    def on_end(self, run: Run) -> None:
+        """At the end, however it came."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what must survive a restart: numbers, strings, arrays, and dicts of these."""
+        return {}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Take over what :meth:`state_dict` returned."""
+
+
+class EarlyStopping(Callback):
+    """Stop when a measure has not improved for some epochs, and go back to the best weights.
+
+    Parameters
+    ----------
+    monitor : str
+        A column of the history; of an accuracy the highest is best, of a loss the lowest.
+    patience : int
+        Epochs without improvement that are allowed.
+    min_delta : float
+        The least change that counts.
+    restore_best : bool
+        Put the best epoch's parameters and buffers back at the end.
+
+    Attributes
+    ----------
+    best, best_epoch : the best value and its epoch
+
+    Raises
+    ------
+    ValueError
+        If there is no such column, or nothing in it (no validation data).
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        patience: int = 10,
+        min_delta: float = 0.0,
+        restore_best: bool = True,
+    ) -> None:
+        measures = [name for name in COLUMNS if name.endswith(("loss", "accuracy"))]
+        self.monitor = one_of("monitor", monitor, measures)
+        self.patience = integer("patience", patience)
+        self.min_delta = number("min_delta", min_delta, 0)
+        self.restore_best = bool(restore_best)
+        self.best, self.best_epoch = math.nan, 0
+        self._weights: dict[str, np.ndarray] = {}
+
+    def on_start(self, run: Run) -> None:
+        if self.monitor.startswith("val") and run.data.validation is None:
+            raise ValueError(f"EarlyStopping monitors {self.monitor!r}, but there is no validation data.")
+
+    def on_epoch(self, run: Run) -> str | None:
+        value = run.history.last[self.monitor]
+        gain = value - self.best if self.monitor.endswith("accuracy") else self.best - value
+        if math.isnan(self.best) or gain > self.min_delta:
+            self.best, self.best_epoch = value, run.epoch
+            arrays = {**run.network.params, **run.network.buffers}
+            self._weights = {name: array.copy() for name, array in arrays.items()}
+        elif run.epoch - self.best_epoch >= self.patience:
+            return (
+                f"{self.monitor} has not improved for {self.patience} epochs; "
+                f"best {self.best:.6g} after epoch {self.best_epoch}"
+            )
+        return None
+
+    def on_end(self, run: Run) -> None:
+        # An interrupted run goes on from where it was, not from its best epoch.
+        if self.restore_best and self._weights and run.stop != "interrupted":
+            for name, array in {**run.network.params, **run.network.buffers}.items():
+                array[...] = self._weights[name]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "best_epoch": self.best_epoch, "weights": self._weights}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        self.best, self.best_epoch = saved["best"], saved["best_epoch"]
+        self._weights = dict(saved["weights"])
+
+
+class KernelSnapshots(Callback):
+    """Keep copies of a convolution's kernels along the way.
+
+    Parameters
+    ----------
+    epochs : iterable of int
+        After how many epochs; 0 is the initialisation. The last epoch is always kept.
+    parameter : str, optional
+        Default: the weight of the first convolution.
+
+    Attributes
+    ----------
+    snapshots : dict of int to array
+        By the number of epochs trained.
+
+    Raises
+    ------
+    ValueError
+        If the network has no such parameter.
+    """
+
+    def __init__(self, epochs: Iterable[int] = (0, 1, 5, 15, 40), parameter: str | None = None) -> None:
+        self.epochs = frozenset(integer("epochs", epoch, 0) for epoch in epochs)
+        self.parameter = parameter
+        self.snapshots: dict[int, np.ndarray] = {}
+
+    def on_start(self, run: Run) -> None:
+        if self.parameter is None:
+            for name, layer in run.network.leaves():
+                if isinstance(layer, Conv2D):
+                    self.parameter = f"{name}.weight" if name else "weight"
+                    break
+            else:
+                raise ValueError("the network has no convolution to take snapshots of; name a parameter.")
+        one_of("parameter", self.parameter, run.network.params)
+
+    def _take(self, run: Run) -> None:
+        assert self.parameter is not None
+        self.snapshots[run.epoch] = run.network.params[self.parameter].copy()
+
+    def on_epoch(self, run: Run) -> str | None:
+        if run.epoch in self.epochs:
+            self._take(run)
+        return None
+
+    def on_end(self, run: Run) -> None:
+        if not run.batch_losses:  # the kernels between two epochs belong to neither
+            self._take(run)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"snapshots": {str(epoch): kernels for epoch, kernels in self.snapshots.items()}}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        snapshots = {int(epoch): kernels for epoch, kernels in saved["snapshots"].items()}
+        self.snapshots = {epoch: kernels for epoch, kernels in snapshots.items() if epoch in self.epochs}
+
+
+class Checkpoint(Callback):
+    """Save all that a resumed run needs, after every few epochs and at the end.
+
+    Parameters
+    ----------
+    path : path
+        One file, replaced each time.
+    every : int
+        Epochs between two savings.
+
+    Notes
+    -----
+    Put it last among the callbacks, so that it saves what they have seen.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
+        self.path = path
+        self.every = integer("every", every)
+
+    def on_epoch(self, run: Run) -> str | None:
+        if run.epoch % self.every == 0:
+            self._save(run)
+        return None
+
+    def on_end(self, run: Run) -> None:
+        if not run.failed:  # after an error the last good checkpoint stays
+            self._save(run)
+
+    def _save(self, run: Run) -> None:
+        from neocog.training.checkpoint import save_checkpoint
+
+        save_checkpoint(self.path, run)
+
+
+class CSVLog(Callback):
+    """Keep a CSV file of the history up to date.
+
+    Parameters
+    ----------
+    path : path
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = path
+
+    def on_epoch(self, run: Run) -> str | None:
+        run.history.to_csv(self.path)
+        return None
+
+
+class Progress(Callback):
+    """Show how training goes: a bar on a terminal, a plain line an epoch elsewhere.
+
+    Parameters
+    ----------
+    stream : text stream, default standard output
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self.stream = stream
+        self._bar: Any = None
+
+    def on_start(self, run: Run) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._console = Console(file=self.stream or sys.stdout, highlight=False)
+        if self._console.is_terminal:
+            columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+            self._bar = Progress(*columns, console=self._console, transient=True)
+            total = run.epochs * run.batches_per_epoch
+            done = run.epoch * run.batches_per_epoch + len(run.batch_losses)
+            self._task = self._bar.add_task("training", total=total, completed=done)
+            self._bar.start()
+
+    def on_batch(self, run: Run) -> None:
+        if self._bar is not None:
+            self._bar.advance(self._task)
+
+    def on_epoch(self, run: Run) -> str | None:
+        row = run.history.last
+        width = len(str(run.epochs))
+        text = f"epoch {run.epoch:{width}d}/{run.epochs}  loss {row['train_loss']:.4f}"
+        if not math.isnan(row["train_accuracy"]):
+            text += f"  accuracy {row['train_accuracy']:.3f}"
+        if not math.isnan(row["val_loss"]):
+            text += f"  | validation: loss {row['val_loss']:.4f}"
+            if not math.isnan(row["val_accuracy"]):
+                text += f"  accuracy {row['val_accuracy']:.3f}"
+        text += f"  | {row['seconds']:.2f} s" if run.epoch else "  | untrained"
+        self._console.print(text, soft_wrap=True)
+        return None
+
+    def on_end(self, run: Run) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+        if run.stop:
+            self._console.print(f"stopped: {run.stop}", soft_wrap=True)

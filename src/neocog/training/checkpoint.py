@@ -1,0 +1,137 @@
+"""Checkpoints: all that a run needs to go on as if it had never stopped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neocog.layers import Layer
+from neocog.serialization import ModelFileError, arrays_of, blaming, describe, read, rebuild, write
+from neocog.training.history import History
+
+if TYPE_CHECKING:
+    from neocog.training.callbacks import Callback
+    from neocog.training.loop import Run
+
+
+def save_checkpoint(path: str | os.PathLike[str], run: Run) -> None:
+    """Write all of a run's state: weights, optimizer, generators, history, callbacks, place in the epoch."""
+    arrays: dict[str, np.ndarray] = {}
+    state = {
+        "arrays": arrays_of(run.network),
+        "optimizer": run.optimizer.state_dict(),
+        "rng": run.rng.bit_generator.state,
+        "layer_rngs": [rng.bit_generator.state for rng in _layer_rngs(run.network)],
+        "history": run.history.rows,
+        "epoch": run.epoch,
+        "batch_losses": run.batch_losses,
+        "epoch_rng_state": run.epoch_rng_state,
+        "seconds": run.seconds,
+        "batch_size": run.batch_size,
+        "images": len(run.data.train[1]),
+        "callbacks": [
+            {"type": type(callback).__name__, "state": callback.state_dict()}
+            for callback in _stateful(run.callbacks)
+        ],
+    }
+    network = describe(run.network)
+    write(path, {"kind": "checkpoint", "network": network, "state": _pack(state, "", arrays)}, arrays)
+
+
+def load_checkpoint(path: str | os.PathLike[str], run: Run) -> None:
+    """Put a run into the state that a checkpoint holds.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ModelFileError
+        If it is no checkpoint, or one of another network, optimizer or list of callbacks.
+    """
+    header, arrays = read(path)
+    if header.get("kind") != "checkpoint":
+        raise ModelFileError(f"{path} is a {header.get('kind')}, not a checkpoint.")
+    if header["network"]["layers"] != _as_json(describe(run.network)["layers"]):
+        raise ModelFileError(f"{path} is a checkpoint of another network.")
+    with blaming(path):
+        _restore(run, _unpack(header["state"], arrays), path)
+
+
+def _restore(run: Run, state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    callbacks = _stateful(run.callbacks)
+    types = [type(callback).__name__ for callback in callbacks]
+    saved_types = [saved["type"] for saved in state["callbacks"]]
+    if types != saved_types:
+        raise ModelFileError(f"{path} was saved with the callbacks {saved_types}, got {types}.")
+    for name, value in (("batch_size", run.batch_size), ("images", len(run.data.train[1]))):
+        if state[name] != value:
+            raise ModelFileError(f"{path} was saved with {name} = {state[name]}, got {value}.")
+
+    parameters = {name: state["arrays"][name] for name in run.network.params}
+    buffers = {name: state["arrays"][name] for name in run.network.buffers}
+    run.optimizer.load_state_dict(state["optimizer"])
+    run.network.load(parameters, buffers)
+    run.rng.bit_generator.state = state["rng"]
+    for rng, saved in zip(_layer_rngs(run.network), state["layer_rngs"], strict=True):
+        rng.bit_generator.state = saved
+    run.history = History(state["history"])
+    run.epoch, run.seconds = state["epoch"], state["seconds"]
+    run.batch_losses, run.epoch_rng_state = state["batch_losses"], state["epoch_rng_state"]
+    for callback, saved in zip(callbacks, state["callbacks"], strict=True):
+        callback.load_state_dict(saved["state"])
+
+
+def checkpoint_network(path: str | os.PathLike[str]) -> Layer:
+    """Read only the network of a checkpoint."""
+    header, arrays = read(path)
+    if header.get("kind") != "checkpoint":
+        raise ModelFileError(f"{path} is a {header.get('kind')}, not a checkpoint.")
+    with blaming(path):
+        state = _unpack(header["state"], arrays)
+        return rebuild(header["network"], state["arrays"])
+
+
+def _stateful(callbacks: Sequence[Callback]) -> list[Callback]:
+    """Callbacks that have something to remember; the others may differ between two parts of a run."""
+    return [callback for callback in callbacks if callback.state_dict()]
+
+
+def _layer_rngs(network: Layer) -> list[np.random.Generator]:
+    """Generators of the layers that draw, each once."""
+    rngs = {id(rng): rng for _, leaf in network.leaves() if (rng := getattr(leaf, "rng", None))}
+    return list(rngs.values())
+
+
+def _pack(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
+    """Turn nested data into JSON data, with the arrays taken out into ``arrays``."""
+    if isinstance(value, np.ndarray):
+        arrays[path] = value
+        return {"$array": path}
+    if isinstance(value, Mapping):
+        return {key: _pack(item, f"{path}/{key}" if path else key, arrays) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_pack(item, f"{path}/{i}", arrays) for i, item in enumerate(value)]
+    return value
+
+
+def _unpack(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    """Put the arrays back."""
+    if isinstance(value, dict):
+        if "$array" in value:
+            return arrays[value["$array"]]
+        return {key: _unpack(item, arrays) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_unpack(item, arrays) for item in value]
+    return value
+
+
+def _as_json(value: Any) -> Any:
+    """Return data as it comes back from JSON: tuples are lists."""
+    if isinstance(value, dict):
+        return {key: _as_json(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_as_json(item) for item in value]
+    return value

@@ -1,0 +1,75 @@
+"""Measure a network on data."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from neocog.data.batches import batches
+from neocog.layers import Container, Layer
+from neocog.layers.base import Array
+from neocog.losses import Loss, SoftmaxCrossEntropy
+from neocog.validation import check_images
+
+
+class Evaluation(NamedTuple):
+    """Mean loss and, for a classifier, the fraction of right answers (NaN for a regression)."""
+
+    loss: float
+    accuracy: float
+
+
+def evaluate(
+    network: Layer, x: Any, y: Any, *, loss: Loss | None = None, batch_size: int = 256
+) -> Evaluation:
+    """Measure loss and accuracy in inference.
+
+    Parameters
+    ----------
+    network : Layer
+    x : floating point array (N, C, H, W), or lazy images
+    y : labels (N,)
+    loss : default SoftmaxCrossEntropy()
+
+    Raises
+    ------
+    TypeError, ValueError
+        If images or labels are empty, not finite, or do not fit each other or the network.
+
+    Examples
+    --------
+    >>> from neocog.data import line_patterns
+    >>> from neocog.models import tiny_cnn
+    >>> round(evaluate(tiny_cnn(42), *line_patterns("a").validation).accuracy, 3)
+    0.4
+    """
+    y = np.asarray(y)
+    if len(y) == 0:
+        raise ValueError("x and y must not be empty.")
+    loss = SoftmaxCrossEntropy() if loss is None else loss
+    total, correct = 0.0, 0
+    for images, labels in batches(x, y, batch_size):
+        z = network(cast_images("x", images, network))
+        value, _ = loss(z, labels)
+        total += value * len(labels)
+        right = loss.correct(z, labels)
+        correct += 0 if right is None else right
+    return Evaluation(total / len(y), math.nan if right is None else correct / len(y))
+
+
+def cast_images(name: str, images: Any, network: Layer) -> np.ndarray:
+    """Return images in the network's dtype; TypeError if they are not floating point, ValueError on a NaN."""
+    checked = check_images(name, images)
+    return checked if network.dtype is None else checked.astype(network.dtype, copy=False)
+
+
+def predict(network: Container, images: Array, batch_size: int = 256) -> Array:
+    """Index of the most probable class of each image: ``network.predict``."""
+    return network.predict(images, batch_size)
+
+
+def predict_proba(network: Container, images: Array, batch_size: int = 256) -> Array:
+    """Probability of each class for each image: ``network.predict_proba``."""
+    return network.predict_proba(images, batch_size)

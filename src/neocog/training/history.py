@@ -1,0 +1,106 @@
+"""What happened during training, a row an epoch."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from neocog.atomic import atomic_write
+
+COLUMNS = (
+    "epoch",
+    "running_loss",
+    "train_loss",
+    "train_accuracy",
+    "val_loss",
+    "val_accuracy",
+    "lr",
+    "seconds",
+)
+
+
+class History:
+    """Rows of numbers; the first is the untrained network's.
+
+    Columns: ``epoch``; ``running_loss``, the mean of the batch losses while the weights moved;
+    ``train_loss``, ``train_accuracy``, ``val_loss``, ``val_accuracy``, measured after the epoch; ``lr`` of
+    its last step; ``seconds`` of its training steps. What does not exist is NaN.
+
+    Attributes
+    ----------
+    rows : list of dict
+    stopped : str
+        Why training ended before its time; empty if it did not.
+
+    Examples
+    --------
+    >>> history = History()
+    >>> history.append(epoch=0, train_loss=1.1, train_accuracy=0.3)
+    >>> history["train_loss"]
+    [1.1]
+    """
+
+    def __init__(self, rows: list[dict[str, float]] | None = None, stopped: str = "") -> None:
+        self.rows: list[dict[str, float]] = [] if rows is None else rows
+        self.stopped = stopped
+
+    def append(self, **values: float) -> None:
+        """Add a row; columns not named are NaN."""
+        unknown = set(values) - set(COLUMNS)
+        if unknown:
+            raise ValueError(f"columns must be among {COLUMNS}, got {sorted(unknown)}.")
+        self.rows.append({column: values.get(column, math.nan) for column in COLUMNS})
+
+    def __getitem__(self, column: str) -> list[float]:
+        if column not in COLUMNS:
+            raise KeyError(f"no column {column!r}; the columns are {', '.join(COLUMNS)}.")
+        return [row[column] for row in self.rows]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Mapping[str, float]]:
+        return iter(self.rows)
+
+    @property
+    def last(self) -> dict[str, float]:
+        """The newest row."""
+        return self.rows[-1]
+
+    def _blank(self, value: Any) -> list[dict[str, Any]]:
+        return [{k: value if math.isnan(v) else v for k, v in row.items()} for row in self.rows]
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write a CSV file; what does not exist is left empty."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self._blank(""))
+        atomic_write(path, text.getvalue())
+
+    def to_json(self, path: str | os.PathLike[str]) -> None:
+        """Write a JSON file ``{"stopped": ..., "rows": [...]}``; what does not exist is null."""
+        data = {"stopped": self.stopped, "rows": self._blank(None)}
+        atomic_write(path, json.dumps(data, indent=1) + "\n")
+
+    def to_dataframe(self) -> Any:
+        """Return a pandas DataFrame; ImportError if pandas is not installed."""
+        try:
+            import pandas as pd
+        except ImportError:
+            raise ImportError("History.to_dataframe needs pandas: pip install pandas.") from None
+        return pd.DataFrame(self.rows, columns=list(COLUMNS))
+
+    def __repr__(self) -> str:
+        if not self.rows:
+            return "History(empty)"
+        last = self.last
+        shown = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+        numbers = ", ".join(f"{k}={last[k]:.4g}" for k in shown if not math.isnan(last[k]))
+        stopped = f", stopped: {self.stopped}" if self.stopped else ""
+        return f"History({last['epoch']:g} epochs, {numbers}{stopped})"

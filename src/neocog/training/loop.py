@@ -1,0 +1,276 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from neocog.data.batches import Augmentation, batches
+from neocog.data.split import Split
+from neocog.layers import Container, Layer
+from neocog.losses import Loss, SoftmaxCrossEntropy
+from neocog.optimizers import SGD, Optimizer
+from neocog.training.callbacks import Callback
+from neocog.training.evaluation import cast_images, evaluate
+from neocog.training.history import History
+from neocog.validation import RandomSource, generator, integer
+
+
+class NonFiniteLossError(FloatingPointError):
+    """The loss became NaN or infinite; the message says when and where."""
+
+
+@dataclass
+class Run:
+    """All that a training run is made of; callbacks are handed this.
+
+    Attributes
+    ----------
+    epoch : int
+        Epochs completed.
+    batch_losses : list of float
+        Losses of the batches completed in the epoch under way.
+    epoch_rng_state : dict
+        The generator's state at the start of the epoch under way, from which a resumed run draws it again.
+    stop : str
+        Why the run should end; empty while it should not.
+    failed : bool
+        Whether it ended by an exception.
+    """
+
+    network: Layer
+    data: Split
+    loss: Loss
+    optimizer: Optimizer
+    epochs: int
+    batch_size: int
+    rng: np.random.Generator
+    augment: Augmentation | None
+    callbacks: Sequence[Callback]
+    history: History = field(default_factory=History)
+    epoch: int = 0
+    batch_losses: list[float] = field(default_factory=list)
+    epoch_rng_state: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    stop: str = ""
+    failed: bool = False
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Steps in an epoch."""
+        return math.ceil(len(self.data.train[1]) / self.batch_size)
+
+
+def fit(
+    network: Layer,
+    data: Split | tuple[Any, Any],
+    *,
+    loss: Loss | None = None,
+    optimizer: Optimizer | None = None,
+    epochs: int = 10,
+    batch_size: int = 32,
+    rng: RandomSource = None,
+    callbacks: Sequence[Callback] = (),
+    augment: Augmentation | None = None,
+    resume: str | os.PathLike[str] | None = None,
+) -> History:
+    """Train a network in place by minibatch gradient descent.
+
+    Parameters
+    ----------
+    network : Layer
+    data : Split, or (images, labels)
+    loss : default SoftmaxCrossEntropy()
+    optimizer : default SGD(lr=0.05, momentum=0.9)
+    epochs : int
+        Epochs in all, those of a resumed run included.
+    batch_size : int
+    rng : Generator, int or None
+        Draws one permutation of the training images an epoch, and what ``augment`` needs.
+    callbacks : sequence of Callback
+        See :mod:`neocog.training.callbacks`.
+    augment : function (images, rng) -> images, optional
+        Changes each training batch; see :mod:`neocog.data.augmentation`.
+    resume : path, optional
+        A checkpoint to go on from; the run ends bit for bit as if it had never stopped.
+
+    Returns
+    -------
+    History
+        Its first row is the untrained network's.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If data, labels and network do not fit each other.
+    NonFiniteLossError
+        If the loss becomes NaN or infinite.
+
+    Notes
+    -----
+    Ctrl-C ends training after the current batch; callbacks still end as they should, so a checkpoint is
+    saved, and ``history.stopped`` says "interrupted". A second Ctrl-C ends it at once.
+    """
+    run = Run(
+        network,
+        _prepare(network, data),
+        SoftmaxCrossEntropy() if loss is None else loss,
+        SGD(lr=0.05, momentum=0.9) if optimizer is None else optimizer,
+        integer("epochs", epochs, 0),
+        integer("batch_size", batch_size),
+        generator(rng),
+        augment,
+        tuple(callbacks),
+    )
+    if resume is not None:
+        from neocog.training.checkpoint import load_checkpoint
+
+        load_checkpoint(resume, run)
+    # Overflow is not lost: the loss is checked at every step.
+    with np.errstate(over="ignore", invalid="ignore"), _interruptible(run), _callbacks(run):
+        if not run.history.rows:
+            _finish_epoch(run)  # epoch 0: the untrained network
+        while run.epoch < run.epochs and not run.stop:
+            _train_epoch(run)
+    run.history.stopped = run.stop
+    return run.history
+
+
+def _train_epoch(run: Run) -> None:
+    """Take one step for each batch: forward, loss, backward, update."""
+    network, loss, optimizer = run.network, run.loss, run.optimizer
+    start = time.perf_counter()
+    for x, t in _remaining_batches(run):
+        z, cache = network.forward(x, training=True)
+        value, dz = loss(z, t)
+        if not math.isfinite(value):
+            raise _diagnosis(run, x)
+        _, grads = network.backward(dz, cache, input_grad=False)
+        optimizer.step(network.params, grads)
+
+        run.batch_losses.append(value)
+        for callback in run.callbacks:
+            callback.on_batch(run)
+        if run.stop:
+            break
+    run.seconds += time.perf_counter() - start
+    if len(run.batch_losses) == run.batches_per_epoch:
+        run.epoch += 1
+        _finish_epoch(run)
+
+
+def _remaining_batches(run: Run) -> Iterator[tuple[Any, Any]]:
+    """Draw the epoch's batches and pass over those that an interrupted run has already seen."""
+    if run.epoch_rng_state:
+        run.rng.bit_generator.state = run.epoch_rng_state
+    else:
+        run.epoch_rng_state = dict(run.rng.bit_generator.state)
+    x, t = run.data.train
+    for k, batch in enumerate(batches(x, t, run.batch_size, rng=run.rng, augment=run.augment)):
+        if k >= len(run.batch_losses):
+            yield batch
+
+
+def _finish_epoch(run: Run) -> None:
+    """Measure the network, add a row to the history, and ask the callbacks."""
+    train = evaluate(run.network, *run.data.train, loss=run.loss)
+    row = {"train_loss": train.loss, "train_accuracy": train.accuracy}
+    if run.data.validation is not None:
+        validation = evaluate(run.network, *run.data.validation, loss=run.loss)
+        row |= {"val_loss": validation.loss, "val_accuracy": validation.accuracy}
+    if run.batch_losses:
+        row["running_loss"] = sum(run.batch_losses) / len(run.batch_losses)
+        row["lr"] = run.optimizer.last_lr
+    run.history.append(epoch=run.epoch, seconds=run.seconds, **row)
+    run.batch_losses, run.epoch_rng_state, run.seconds = [], {}, 0.0
+    for callback in run.callbacks:
+        run.stop = run.stop or callback.on_epoch(run) or ""
+
+
+def _prepare(network: Layer, data: Split | tuple[Any, Any]) -> Split:
+    """Return the data checked against the network, images in its dtype; tell the network what they are."""
+    split = data if isinstance(data, Split) else Split(data)
+    network.output_shape((1, *split.image_shape))
+
+    def cast(name: str, part: tuple[Any, Any]) -> tuple[Any, Any]:
+        images, labels = part
+        return (cast_images(name, images, network) if isinstance(images, np.ndarray) else images), labels
+
+    train = cast("training images", split.train)
+    validation = split.validation and cast("validation images", split.validation)
+    if split.is_classification:
+        outputs = network.output_shape((1, *split.image_shape))
+        if len(outputs) != 2 or outputs[1] < len(split.class_names):
+            raise ValueError(
+                f"the network must have an output for each of the {len(split.class_names)} classes, "
+                f"its output shape is {tuple(outputs)}."
+            )
+    if isinstance(network, Container):
+        if len(split.image_shape) == 3:
+            network.input_shape = split.image_shape
+        network.class_names = split.class_names or None
+    return Split(train, validation, split.class_names or None)
+
+
+def _diagnosis(run: Run, x: np.ndarray) -> NonFiniteLossError:
+    """Say in which layer the first number that is not finite arose."""
+    found: list[str] = []
+
+    def visit(name: str, layer: Layer, value: Any) -> Any:
+        y = layer.forward(value, training=True)[0]
+        if not found and not np.isfinite(y).all():
+            sick = [key for key, array in layer.params.items() if not np.isfinite(array).all()]
+            cause = f", whose {' and '.join(sick)} had already overflowed" if sick else ""
+            found.append(f"layer {name!r} ({type(layer).__name__}){cause}")
+        return y
+
+    run.network.walk(visit, x)
+    where = found[0] if found else "the loss itself; every layer's output is finite"
+    return NonFiniteLossError(
+        f"the loss is not finite in epoch {run.epoch + 1}, batch {len(run.batch_losses) + 1}, at learning "
+        f"rate {run.optimizer.current_lr:g}; it arose in {where}. A lower learning rate usually helps."
+    )
+
+
+@contextlib.contextmanager
+def _callbacks(run: Run) -> Iterator[None]:
+    """Start the callbacks in order and end them in reverse, as nested ``with`` blocks would."""
+    started: list[Callback] = []
+    try:
+        for callback in run.callbacks:
+            callback.on_start(run)
+            started.append(callback)
+        yield
+    except BaseException:
+        run.failed = True
+        raise
+    finally:
+        for callback in reversed(started):
+            callback.on_end(run)
+
+
+@contextlib.contextmanager
+def _interruptible(run: Run) -> Iterator[None]:
+    """Turn the first Ctrl-C into a wish to stop; only the main thread can."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def wish(signum: int, frame: Any) -> None:
+        run.stop = "interrupted"
+        signal.signal(signal.SIGINT, previous)
+
+    previous = signal.signal(signal.SIGINT, wish)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)

@@ -1,0 +1,123 @@
+"""Checks of arguments, each with a message that names the argument, the value got and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from numbers import Integral, Real
+from typing import Any, TypeAlias
+
+import numpy as np
+
+RandomSource: TypeAlias = "np.random.Generator | int | None"
+"""A generator, a seed, or None for fresh entropy."""
+
+
+def one_of(name: str, value: Any, allowed: Iterable[str]) -> Any:
+    """Return ``value`` if it is among ``allowed``; else raise ValueError with the nearest spelling."""
+    allowed = list(allowed)
+    if value in allowed:
+        return value
+    near = difflib.get_close_matches(str(value), allowed, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}.{hint}")
+
+
+def integer(name: str, value: Any, minimum: int = 1) -> int:
+    """Return ``value`` as an int; raise TypeError if it is none, ValueError below ``minimum``."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r}.")
+    if value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {value}.")
+    return int(value)
+
+
+def number(
+    name: str,
+    value: Any,
+    minimum: float = -np.inf,
+    maximum: float = np.inf,
+    exclusive_minimum: bool = False,
+    exclusive_maximum: bool = False,
+) -> float:
+    """Return ``value`` as a float; raise TypeError if it is none, ValueError if it is out of range."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {value!r}.")
+    result = float(value)
+    low = result > minimum if exclusive_minimum else result >= minimum
+    high = result < maximum if exclusive_maximum else result <= maximum
+    if not (low and high):
+        opening, closing = "(" if exclusive_minimum else "[", ")" if exclusive_maximum else "]"
+        raise ValueError(f"{name} must be in {opening}{minimum:g}, {maximum:g}{closing}, got {value!r}.")
+    return result
+
+
+def pair(name: str, value: Any, minimum: int = 1) -> tuple[int, int]:
+    """Return an int or a pair of ints as ``(vertical, horizontal)``.
+
+    Examples
+    --------
+    >>> pair("kernel_size", 3)
+    (3, 3)
+    >>> pair("stride", 0)
+    Traceback (most recent call last):
+    ...
+    ValueError: stride must be at least 1, got 0.
+    """
+    if isinstance(value, tuple | list):
+        if len(value) != 2:
+            raise ValueError(f"{name} must be an integer or a pair of integers, got {value!r}.")
+        return integer(name, value[0], minimum), integer(name, value[1], minimum)
+    size = integer(name, value, minimum)
+    return size, size
+
+
+def generator(rng: RandomSource) -> np.random.Generator:
+    """Return ``rng`` itself if it is a Generator, else a Generator seeded with it.
+
+    Raises
+    ------
+    TypeError
+        If ``rng`` is neither a Generator, nor an integer, nor None.
+    """
+    if isinstance(rng, np.random.Generator):
+        return rng
+    return np.random.default_rng(None if rng is None else integer("rng", rng, 0))
+
+
+def float_dtype(dtype: Any) -> np.dtype[Any]:
+    """Return ``dtype`` as a NumPy dtype; it must be floating or complex."""
+    try:
+        result: np.dtype[Any] = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"dtype must be a floating point type, got {dtype!r}.") from None
+    if result.kind not in "fc":
+        raise TypeError(f"dtype must be a floating point type, got {result}.")
+    return result
+
+
+def image_shape(shape: Any) -> tuple[int, int, int]:
+    """Return ``shape`` as ``(channels, height, width)``."""
+    if not isinstance(shape, tuple | list) or len(shape) != 3:
+        raise ValueError(f"image_shape must be (channels, height, width), got {shape!r}.")
+    C, H, W = (integer("image_shape", size) for size in shape)
+    return C, H, W
+
+
+def finite(name: str, x: Any) -> None:
+    """Raise ValueError if the array holds a NaN or an infinity, and say where the first one is."""
+    good = np.isfinite(x)
+    if not good.all():
+        index = tuple(int(i) for i in np.argwhere(~good)[0])
+        raise ValueError(f"{name} must be finite, got {x[index]} at index {index}.")
+
+
+def check_images(name: str, x: Any) -> np.ndarray:
+    """Return a batch of images or feature rows as an array; it must be floating point and finite."""
+    checked: np.ndarray = np.asarray(x)
+    if checked.dtype.kind not in "fc":
+        raise TypeError(
+            f"{name} must be floating point, got {checked.dtype}; for pixels 0..255 pass x / 255."
+        )
+    finite(name, checked)
+    return checked
