@@ -24,7 +24,6 @@ from neocog.data import load_image
 from neocog.kernels import BACKENDS, use_kernels
 from neocog.layers import Container
 from neocog.training import NonFiniteLossError, evaluate
-from neocog.validation import one_of
 
 app = typer.Typer(
     name="neocog",
@@ -128,52 +127,35 @@ def train(
         )
         if fixed:
             raise ValueError(f"with --resume only --epochs may change, got also {', '.join(fixed)}.")
-        directory = runs.RunDirectory(resume)
-        model, history = runs.resume(resume, epochs, stream)
+        result = runs.resume(resume, epochs, stream)
     else:
         if not source:
             raise ValueError("SOURCE is missing: digits, lines, lines-b, folder:PATH, npz:PATH or idx:PATH.")
         settings = dataclasses.replace(runs.default_settings(source), **chosen)
-        directory, model, history = _train_new(settings, out, stream)
-
-    last = history.last
-    if as_json:
-        result = {k: None if v != v else v for k, v in last.items()}
-        print(
-            json.dumps(
-                {
-                    "run": str(directory.path),
-                    "model": str(directory.model),
-                    "parameters": model.parameter_count,
-                    "stopped": history.stopped,
-                    **result,
-                }
-            )
-        )
-    else:
-        accuracy = f", validation accuracy [bold]{last['val_accuracy']:.3f}[/]"
-        _say(
-            f"{model.parameter_count} parameters, {last['epoch']:.0f} epochs"
-            f"{accuracy if last['val_accuracy'] == last['val_accuracy'] else ''}"
-        )
-        _say(f"model: [bold]{_escaped(directory.model)}[/]")
-    if history.stopped == "interrupted":
+        result = runs.train(settings, out, stream)
+    _report_training(result, as_json)
+    if result.history.stopped == "interrupted":
         Console(stderr=True, highlight=False).print(
-            f"go on with: neocog train --resume {_escaped(directory.path)}", soft_wrap=True
+            f"go on with: neocog train --resume {_escaped(result.directory.path)}", soft_wrap=True
         )
         raise typer.Exit(130)
 
 
-def _train_new(
-    settings: runs.Settings, out: Path | None, stream: Any
-) -> tuple[runs.RunDirectory, Container, Any]:
-    """Train from the start; a run that could not even begin leaves no directory behind."""
-    one_of("network", settings.network, runs.NETWORKS)
-    one_of("kernels", settings.kernels, BACKENDS)
-    runs.open_source(settings.source)
-    directory = runs.RunDirectory.new(out, settings.source)
-    model, history = runs.train(settings, directory, stream=stream)
-    return directory, model, history
+def _report_training(result: runs.Result, as_json: bool) -> None:
+    last = {name: None if value != value else value for name, value in result.history.last.items()}
+    if as_json:
+        report = {
+            "run": str(result.directory.path),
+            "model": str(result.directory.model),
+            "parameters": result.network.parameter_count,
+            "stopped": result.history.stopped,
+        }
+        print(json.dumps(report | last))
+        return
+    accuracy = last["val_accuracy"]
+    shown = "" if accuracy is None else f", validation accuracy [bold]{accuracy:.3f}[/]"
+    _say(f"{result.network.parameter_count} parameters, {last['epoch']:.0f} epochs{shown}")
+    _say(f"model: [bold]{_escaped(result.directory.model)}[/]")
 
 
 @app.command("evaluate")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TextIO
@@ -18,13 +18,13 @@ import numpy as np
 import neocog
 from neocog.atomic import atomic_write
 from neocog.data import Split, digits, image_folder, line_patterns, load_idx, load_npz
-from neocog.kernels import use_kernels
+from neocog.kernels import BACKENDS, use_kernels
 from neocog.layers import Container, Sequential
 from neocog.models import digits_cnn, tiny_cnn, tiny_mlp
 from neocog.optimizers import SGD
 from neocog.serialization import load, save
-from neocog.training import Callback, Checkpoint, CSVLog, History, Progress, fit
-from neocog.validation import one_of
+from neocog.training import Checkpoint, CSVLog, History, Progress, fit
+from neocog.validation import integer, one_of
 
 FILE_SOURCES: dict[str, Callable[[str], Split]] = {
     "folder": image_folder,
@@ -44,7 +44,7 @@ NETWORKS = ("digits-cnn", "tiny-cnn", "tiny-mlp")
 
 @dataclass(frozen=True)
 class Settings:
-    """All that decides a run."""
+    """All that decides a run; ValueError or TypeError if something is out of range."""
 
     source: str
     network: str = "digits-cnn"
@@ -55,6 +55,14 @@ class Settings:
     batch_size: int = 64
     seed: int = 42
     kernels: str = "auto"
+
+    def __post_init__(self) -> None:
+        one_of("network", self.network, NETWORKS)
+        one_of("kernels", self.kernels, BACKENDS)
+        integer("epochs", self.epochs, 0)
+        integer("batch_size", self.batch_size)
+        integer("seed", self.seed, 0)
+        SGD(self.lr, self.momentum, weight_decay=self.weight_decay)
 
 
 def default_settings(source: str) -> Settings:
@@ -180,30 +188,71 @@ class RunDirectory:
         atomic_write(self.config, json.dumps(config, indent=1) + "\n")
 
 
-def train(
-    settings: Settings,
-    directory: RunDirectory,
-    *,
-    resume: bool = False,
-    stream: TextIO | None = None,
-    callbacks: Sequence[Callback] = (),
-) -> tuple[Container, History]:
-    """Train as the settings say and leave everything in the run directory.
+@dataclass(frozen=True)
+class Result:
+    """A finished or interrupted run."""
+
+    directory: RunDirectory
+    network: Container
+    history: History
+
+
+def train(settings: Settings, out: str | Path | None = None, stream: TextIO | None = None) -> Result:
+    """Train as the settings say and leave everything in a new run directory.
+
+    Parameters
+    ----------
+    settings : Settings
+    out : path, optional
+        The directory; default ``runs/SOURCE``. It is made only when data and network are sound.
+    stream : text stream, optional
+        Where progress goes; default standard output.
 
     Raises
     ------
-    ValueError, FileNotFoundError
-        If the settings, the data or the checkpoint are not as they should be.
+    ValueError, OSError
+        If the data or the directory are not as they should be.
     NonFiniteLossError
         If the loss becomes NaN or infinite.
     """
     data = open_source(settings.source)
+    network = _network_for(settings, data)
+    directory = RunDirectory.new(out, settings.source)
+    return _train(settings, data, network, directory, stream, None)
+
+
+def resume(path: str | Path, epochs: int | None = None, stream: TextIO | None = None) -> Result:
+    """Go on with an interrupted run, or give a finished one more epochs.
+
+    Raises
+    ------
+    ValueError, OSError
+        If ``path`` is no run directory, or its checkpoint is not as it should be.
+    """
+    directory = RunDirectory(path)
+    settings = directory.settings()
+    if epochs is not None:
+        settings = replace(settings, epochs=epochs)
+    data = open_source(settings.source)
+    return _train(settings, data, _network_for(settings, data), directory, stream, directory.checkpoint)
+
+
+def _network_for(settings: Settings, data: Split) -> Sequential:
+    return build_network(settings.network, settings.seed, data.image_shape, len(data.class_names))
+
+
+def _train(
+    settings: Settings,
+    data: Split,
+    network: Sequential,
+    directory: RunDirectory,
+    stream: TextIO | None,
+    checkpoint: Path | None,
+) -> Result:
+    rng = np.random.default_rng(settings.seed)
+    images = len(data.train[1])
+    sample = rng.choice(images, min(SAMPLE_SIZE, images), replace=False)
     with use_kernels(settings.kernels), open(directory.log, "a", encoding="utf-8") as log:
-        classes = len(data.class_names)
-        network = build_network(settings.network, settings.seed, data.image_shape, classes)
-        rng = np.random.default_rng(settings.seed)
-        images = len(data.train[1])
-        sample = rng.choice(images, min(SAMPLE_SIZE, images), replace=False)
         directory.write_config(settings, data, network, sample)
         history = fit(
             network,
@@ -216,25 +265,13 @@ def train(
                 Progress(stream),
                 Progress(log),
                 CSVLog(directory.history_csv),
-                *callbacks,
                 Checkpoint(directory.checkpoint),
             ],
-            resume=directory.checkpoint if resume else None,
+            resume=checkpoint,
         )
     save(network, directory.model)
     history.to_json(directory.history_json)
-    return network, history
-
-
-def resume(
-    path: str | Path, epochs: int | None = None, stream: TextIO | None = None
-) -> tuple[Container, History]:
-    """Go on with an interrupted run, or a finished one with more epochs."""
-    directory = RunDirectory(path)
-    settings = directory.settings()
-    if epochs is not None:
-        settings = replace(settings, epochs=epochs)
-    return train(settings, directory, resume=True, stream=stream)
+    return Result(directory, network, history)
 
 
 def open_model(path: str | Path) -> Container:

@@ -162,8 +162,18 @@ class Layer:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Build a layer from its :meth:`config`; its weights are zeros where the class lets us choose."""
-        if "init" in inspect.signature(cls).parameters:
+        """Build a layer from its :meth:`config`; its weights are zeros where the class lets us choose.
+
+        Raises
+        ------
+        TypeError
+            If an argument is unknown.
+        """
+        parameters = inspect.signature(cls).parameters
+        unknown = sorted(set(config) - (set(parameters) - cls._undescribed))
+        if unknown:
+            raise TypeError(f"{cls.__name__} has no arguments {unknown}.")
+        if "init" in parameters:
             return cls(**config, init=zeros)  # type: ignore[call-arg]
         return cls(**config)
 

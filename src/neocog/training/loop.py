@@ -193,7 +193,8 @@ def _finish_epoch(run: Run) -> None:
     run.history.append(epoch=run.epoch, seconds=run.seconds, **row)
     run.batch_losses, run.epoch_rng_state, run.seconds = [], {}, 0.0
     for callback in run.callbacks:
-        run.stop = run.stop or callback.on_epoch(run) or ""
+        wish = callback.on_epoch(run)  # all are asked, even if the end is already decided
+        run.stop = run.stop or wish or ""
 
 
 def _prepare(network: Layer, data: Split | tuple[Any, Any]) -> Split:

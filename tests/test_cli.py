@@ -1,0 +1,285 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import neocog
+from neocog.cli import app
+
+runner = CliRunner()
+
+
+def run(*arguments, code=0):
+    result = runner.invoke(app, [str(a) for a in arguments])
+    assert result.exit_code == code, result.output + repr(result.exception)
+    return result
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run directory: the digits' ten epochs."""
+    out = tmp_path_factory.mktemp("runs") / "digits"
+    run("train", "digits", "--out", out)
+    return out
+
+
+@pytest.fixture
+def folder(tmp_path, rng):
+    """Dark and bright photos, in colour, of several sizes."""
+    for name, level in (("dark", 40), ("bright", 200)):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for k in range(10):
+            size = (12 + k % 3, 10, 3)
+            pixels = np.clip(rng.normal(level, 20, size), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{k}.png")
+    return tmp_path / "photos"
+
+
+# train
+
+
+def test_train_digits_is_the_notebooks_run(trained, golden):
+    config = json.loads((trained / "config.json").read_text())
+    assert config["settings"]["seed"] == 42
+    assert config["class_names"] == [str(k) for k in range(10)]
+    assert config["training_images"] == 1347
+    assert config["sample"][:10] == golden["digits"]["data"]["sample_idx_first10"]
+    assert config["versions"]["neocog"] == neocog.__version__
+    assert sorted(path.name for path in trained.iterdir()) == [
+        "checkpoint.neocog",
+        "config.json",
+        "history.csv",
+        "history.json",
+        "log.txt",
+        "model.neocog",
+    ]
+    rows = json.loads((trained / "history.json").read_text())["rows"]
+    assert [row["val_accuracy"] for row in rows[1:]] == golden["digits"]["numpy_10"]["history"]["test_acc"]
+    assert len((trained / "log.txt").read_text().splitlines()) == 11
+
+
+def test_train_prints_lines_and_where_the_model_lies(tmp_path):
+    result = run("train", "lines", "--epochs", 2, "--out", tmp_path / "run")
+    assert "epoch  0/2" in result.stdout or "epoch 0/2" in result.stdout
+    assert "model.neocog" in result.stdout
+    assert "114 parameters, 2 epochs, validation accuracy 0." in result.stdout
+
+
+def test_train_json_is_one_object(tmp_path):
+    result = run("train", "lines-b", "--epochs", 2, "--out", tmp_path / "run", "--json")
+    data = json.loads(result.stdout)
+    assert data["epoch"] == 2
+    assert data["stopped"] == ""
+    assert 0 <= data["val_accuracy"] <= 1
+    assert data["model"] == str(tmp_path / "run" / "model.neocog")
+
+
+def test_options_reach_the_run(tmp_path):
+    options = {
+        "network": "tiny-mlp",
+        "epochs": 1,
+        "lr": 0.2,
+        "momentum": 0.5,
+        "weight-decay": 0.01,
+        "batch-size": 30,
+        "seed": 5,
+        "kernels": "reference",
+    }
+    arguments = [text for name, value in options.items() for text in (f"--{name}", value)]
+    run("train", "lines", "--out", tmp_path / "run", *arguments)
+    settings = json.loads((tmp_path / "run" / "config.json").read_text())["settings"]
+    assert settings == {"source": "lines", **{k.replace("-", "_"): v for k, v in options.items()}}
+    assert neocog.load(tmp_path / "run" / "model.neocog").parameter_count == 1227
+
+
+def test_run_directories_are_numbered(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for expected in ("runs/lines", "runs/lines-2"):
+        result = run("train", "lines", "--epochs", 0, "--json")
+        assert json.loads(result.stdout)["run"] == expected
+
+
+def test_train_on_a_folder_of_photos_and_predict_one(folder, tmp_path):
+    out = tmp_path / "run"
+    run("train", f"folder:{folder}", "--epochs", 8, "--out", out)
+    network = neocog.load(out / "model.neocog")
+    assert network.class_names == ("bright", "dark")
+    assert network.input_shape == (3, 12, 10)
+    result = run("predict", out, folder / "dark" / "0.png", folder / "bright" / "1.png", "--json")
+    answers = json.loads(result.stdout)
+    assert [answer["classes"][0]["class"] for answer in answers] == ["dark", "bright"]
+    assert sum(c["probability"] for c in answers[0]["classes"]) == pytest.approx(1, abs=1e-6)
+    evaluated = json.loads(run("evaluate", out, "--json").stdout)
+    assert evaluated["images"] == 4
+    assert evaluated["accuracy"] == 1.0
+
+
+def test_train_on_an_npz_file(tmp_path, rng):
+    x = rng.random((60, 8, 8)).astype(np.float32)
+    y = (x.mean(axis=(1, 2)) > 0.5).astype(int)
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    result = run("train", f"npz:{tmp_path / 'data.npz'}", "--epochs", 1, "--out", tmp_path / "run", "--json")
+    assert json.loads(result.stdout)["epoch"] == 1
+
+
+def test_resume_ends_as_an_uninterrupted_run(tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    run("train", "lines-b", "--epochs", 6, "--out", whole)
+    run("train", "lines-b", "--epochs", 4, "--out", parts)
+    run("train", "--resume", parts, "--epochs", 6)
+    one, two = neocog.load(whole / "model.neocog"), neocog.load(parts / "model.neocog")
+    for name, array in one.params.items():
+        assert array.tobytes() == two.params[name].tobytes()
+    assert json.loads((parts / "config.json").read_text())["settings"]["epochs"] == 6
+
+
+def test_ctrl_c_saves_and_exits_130(tmp_path):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "neocog", "train", "digits", "--epochs", "5000", "--out", str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for _ in range(600):
+        if (out / "history.csv").exists() and len((out / "history.csv").read_text().splitlines()) > 3:
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert f"go on with: neocog train --resume {out}" in errors
+    assert neocog.load(out / "model.neocog").parameter_count == 1898
+    assert json.loads((out / "history.json").read_text())["stopped"] == "interrupted"
+
+
+# evaluate, predict, summary, check-gradients
+
+
+def test_evaluate(trained):
+    result = run("evaluate", trained)
+    assert "450 held-out images of digits" in result.stdout
+    assert "accuracy 0.971" in result.stdout
+    data = json.loads(run("evaluate", trained / "model.neocog", "digits", "--json").stdout)
+    assert data["accuracy"] == 437 / 450
+    assert np.trace(data["confusion_matrix"]) == 437
+    assert data["classes"]["0"] == {"images": 45, "accuracy": 43 / 45}
+
+
+def test_predict_any_size_and_colour(trained, tmp_path):
+    (_, _), (images, labels) = neocog.data.digits()
+    picture = Image.fromarray((images[1, 0] * 255).astype(np.uint8)).resize(
+        (200, 200), Image.Resampling.NEAREST
+    )
+    picture.save(tmp_path / "light_on_dark.png")
+    Image.eval(picture, lambda v: 255 - v).convert("RGB").save(tmp_path / "ink.png")
+    result = run("predict", trained, tmp_path / "light_on_dark.png")
+    assert re.search(rf"light_on_dark.png: {labels[1]} \d+\.\d%", result.stdout)
+    data = json.loads(run("predict", trained, tmp_path / "ink.png", "--invert", "--top", 1, "--json").stdout)
+    assert [c["class"] for c in data[0]["classes"]] == [str(labels[1])]
+
+
+def test_summary(trained):
+    assert "conv2" in run("summary", trained).stdout
+    data = json.loads(run("summary", "tiny-cnn", "--json").stdout)
+    assert data["parameters"] == 114
+    assert data["rows"][0]["flops"] == 2 * 9 * 3 * 36
+
+
+def test_check_gradients(trained):
+    data = json.loads(run("check-gradients", trained, "--max-entries", 20, "--json").stdout)
+    assert data["passed"]
+    assert data["max_relative_error"] < 1e-13
+    assert "passed" in run("check-gradients", "tiny-cnn", "--method", "central").stdout
+
+
+def test_check_gradients_exits_1_on_a_wrong_formula(monkeypatch):
+    backward = neocog.ReLU.backward
+
+    def wrong(self, dy, cache, input_grad=True):
+        dx, grads = backward(self, dy, cache, input_grad)
+        return (None if dx is None else 1.001 * dx), grads
+
+    monkeypatch.setattr(neocog.ReLU, "backward", wrong)
+    assert "FAILED" in run("check-gradients", "tiny-cnn", code=1).stdout
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train"], "SOURCE is missing"),
+        (["train", "digit"], "Did you mean 'digits'"),
+        (["train", "folder:"], "must name a path"),
+        (["train", "folder:/no/such/place"], "/no/such/place"),
+        (["train", "npz:/no/such/file.npz"], "/no/such/file.npz"),
+        (["train", "idx:/no/such/place"], "/no/such/place"),
+        (["train", "lines", "--network", "resnet"], "network must be one of"),
+        (["train", "lines", "--kernels", "cuda"], "kernels must be one of"),
+        (["train", "lines", "--epochs", "-1"], "epochs must be at least 0"),
+        (["train", "lines", "--lr", "-1"], "lr must be in"),
+        (["train", "lines", "--momentum", "1"], "momentum must be in"),
+        (["train", "lines", "--batch-size", "0"], "batch_size must be at least 1"),
+        (["train", "lines", "--seed", "-3"], "seed must be at least 0"),
+        (["train", "--resume", "/no/such/run"], "is not a run directory"),
+        (["train", "lines", "--resume", "runs/x"], "only --epochs may change"),
+        (["evaluate", "/no/such/model"], "there is no file"),
+        (["predict", "/no/such/model", "a.png"], "there is no file"),
+        (["summary", "lenet"], "there is no file lenet"),
+        (["check-gradients", "tiny-cnn", "--method", "magic"], "method must be one of"),
+    ],
+)
+def test_bad_input_is_explained_and_exits_2(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run(*arguments, code=2)
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+    assert os.listdir(tmp_path) == []  # a run that could not begin leaves nothing behind
+
+
+def test_bad_input_as_json(tmp_path):
+    result = run("evaluate", tmp_path / "none.neocog", "--json", code=2)
+    assert "there is no file" in json.loads(result.stdout)["error"]
+
+
+def test_files_that_are_no_images(trained, tmp_path):
+    (tmp_path / "notes.png").write_text("not a picture")
+    result = run("predict", trained, tmp_path / "notes.png", code=2)
+    assert "notes.png" in result.stderr
+    assert "nothere.png" in run("predict", trained, tmp_path / "nothere.png", code=2).stderr
+
+
+def test_a_directory_in_use_is_left_alone(tmp_path):
+    (tmp_path / "precious.txt").write_text("data")
+    result = run("train", "lines", "--epochs", 0, "--out", tmp_path, code=2)
+    assert "already there" in result.stderr
+    assert os.listdir(tmp_path) == ["precious.txt"]
+
+
+def test_the_wrong_data_for_a_model(trained):
+    result = run("evaluate", trained, "lines", code=2)
+    assert "the model tells" in result.stderr
+    result = run("evaluate", trained / "model.neocog", code=2)
+    assert "SOURCE is missing" in result.stderr
+
+
+def test_a_loss_that_overflows_exits_1(tmp_path):
+    result = run("train", "lines", "--lr", "1e200", "--out", tmp_path / "run", code=1)
+    assert "the loss is not finite in epoch 1" in result.stderr
+
+
+def test_help_has_examples():
+    for command in ("train", "evaluate", "predict", "summary", "check-gradients"):
+        result = run(command, "--help")
+        assert f"neocog {command}" in result.stdout.replace("\n", " "), command
+        assert "Example" in result.stdout
+
+
+def test_version():
+    assert run("--version").stdout.strip() == neocog.__version__

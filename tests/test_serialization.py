@@ -1,0 +1,363 @@
+import json
+import os
+import pickle
+import resource
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from safetensors.numpy import save as to_bytes
+
+import neocog
+from neocog import (
+    GELU,
+    Add,
+    AvgPool2D,
+    BatchNorm1D,
+    BatchNorm2D,
+    Concat,
+    Conv2D,
+    Dense,
+    Dropout,
+    GlobalAvgPool2D,
+    Graph,
+    LeakyReLU,
+    MaxPool2D,
+    Pad2D,
+    ReLU,
+    Residual,
+    Sequential,
+    Sigmoid,
+    Tanh,
+)
+from neocog.serialization import FORMAT_VERSION, ModelFileError
+
+
+def everything():
+    """A network with every kind of layer, nested, named and shared."""
+    shared = Conv2D(4, 4, 3, padding="same", rng=5, dtype="float64")
+    graph = Graph(
+        {
+            "a": (shared, "input"),
+            "b": (Sequential(LeakyReLU(0.2), shared), "a"),
+            "sum": (Add(), "a", "b"),
+            "join": (Concat(), "sum", "input"),
+        }
+    )
+    body = Sequential(
+        Conv2D(8, 8, 3, padding=1, groups=2, rng=1, dtype="float64"),
+        BatchNorm2D(8, 1e-3, 0.2, dtype="float64"),
+    )
+    network = Sequential(
+        Conv2D(
+            1, 4, (3, 2), stride=(1, 2), padding=(1, 0), dilation=(1, 2), bias=False, rng=0, dtype="float64"
+        ),
+        graph,
+        Residual(body, Conv2D(8, 8, 1, rng=2, dtype="float64")),
+        Residual(Sequential(Tanh())),
+        GELU("tanh"),
+        Pad2D(((1, 0), (0, 1)), 0.5),
+        AvgPool2D(2, 1, 1, count_include_pad=False),
+        MaxPool2D((2, 1)),
+        Sequential(
+            pool=GlobalAvgPool2D(),
+            drop=Dropout(0.1, rng=0),
+            norm=BatchNorm1D(8, dtype="float64"),
+            dense=Dense(8, 3, rng=3, dtype="float64"),
+            end=Sigmoid(),
+        ),
+    )
+    network.class_names = ("ä", "b", "c")
+    network.input_shape = (1, 9, 9)
+    return network
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "model.neocog"
+
+
+def test_everything_comes_back(path):
+    network = everything()
+    x = np.random.default_rng(0).normal(size=(4, 1, 9, 9))
+    network.forward(x, training=True)  # moves the running statistics
+    neocog.save(network, path)
+    twin = neocog.load(path)
+    assert repr(twin) == repr(network)
+    assert twin.class_names == ("ä", "b", "c")
+    assert twin.input_shape == (1, 9, 9)
+    for kind in ("params", "buffers"):
+        mine, theirs = getattr(network, kind), getattr(twin, kind)
+        assert list(mine) == list(theirs)
+        for name in mine:
+            assert mine[name].dtype == theirs[name].dtype
+            np.testing.assert_array_equal(mine[name], theirs[name])
+    np.testing.assert_array_equal(network(x), twin(x))
+
+
+def test_shared_layers_stay_shared(path):
+    neocog.save(everything(), path)
+    twin = neocog.load(path)
+    leaves = dict(twin.leaves())
+    assert leaves["1.a"] is leaves["1.b.1"]
+    assert twin.parameter_count == everything().parameter_count
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_dtype_is_kept_and_arrays_can_be_written(path, dtype):
+    neocog.save(neocog.models.tiny_cnn(dtype=dtype), path)
+    twin = neocog.load(path)
+    assert twin.dtype == dtype
+    neocog.fit(twin, neocog.data.line_patterns("b"), epochs=1, rng=0)
+
+
+def test_arrays_that_are_not_contiguous_survive(path):
+    network = Sequential(Dense(3, 2, dtype="float64"))
+    array = np.arange(12.0).reshape(4, 3)[::2].T
+    assert not array.flags.c_contiguous
+    network[0].params["weight"] = array
+    neocog.save(network, path)
+    np.testing.assert_array_equal(neocog.load(path).params["0.weight"], array)
+
+
+def test_other_safetensors_readers_see_the_arrays(path):
+    network = neocog.models.tiny_cnn()
+    neocog.save(network, path)
+    arrays = load_file(path)
+    assert sorted(arrays) == sorted(network.params)
+
+
+def test_a_single_layer_can_be_saved(path):
+    neocog.save(Dense(3, 2, rng=0), path)
+    assert repr(neocog.load(path)) == "Dense(3, 2)"
+
+
+class Twice(ReLU):
+    def forward(self, x, training=False):
+        y, cache = super().forward(x, training)
+        return 2 * y, cache
+
+
+def test_layers_of_your_own(path):
+    neocog.save(Sequential(Twice()), path)
+    with pytest.raises(ModelFileError, match="unknown layer 'Twice'; pass its class"):
+        neocog.load(path)
+    assert neocog.load(path, layers=[Twice])(np.array([3.0])) == [6.0]
+
+
+def test_arrays_tied_between_two_layers_are_refused(path):
+    one, two = Dense(2, 2), Dense(2, 2)
+    two.params["weight"] = one.params["weight"]
+    with pytest.raises(ValueError, match="share an array"):
+        neocog.save(Sequential(one, two), path)
+    assert not path.exists()
+
+
+# Files that are not as they should be
+
+
+def refuse(path, message):
+    with pytest.raises(ModelFileError, match=message):
+        neocog.load(path)
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        neocog.load(tmp_path / "none.neocog")
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        neocog.load(tmp_path)
+
+
+def test_empty(path):
+    path.touch()
+    refuse(path, "is empty")
+
+
+def test_truncated_anywhere(path):
+    neocog.save(neocog.models.tiny_cnn(), path)
+    whole = path.read_bytes()
+    for length in [1, 7, 8, 9, 100, len(whole) // 2, len(whole) - 1]:
+        path.write_bytes(whole[:length])
+        refuse(path, "not a neocog file, or is truncated")
+
+
+def test_every_flipped_byte_of_the_header_is_refused_or_harmless(path):
+    neocog.save(neocog.models.tiny_cnn(), path)
+    whole = bytearray(path.read_bytes())
+    (length,) = struct.unpack("<Q", whole[:8])
+    rng = np.random.default_rng(0)
+    for place in rng.choice(8 + length, 150, replace=False):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        try:
+            neocog.load(path)
+        except ModelFileError:
+            continue
+
+
+def test_garbage_and_pickles(path):
+    path.write_bytes(os.urandom(1000))
+    refuse(path, "not a neocog file")
+    path.write_bytes(pickle.dumps({"weight": [1, 2]}))
+    refuse(path, "not a neocog file")
+
+
+def test_anothers_safetensors(path):
+    path.write_bytes(to_bytes({"a": np.zeros(3)}))
+    refuse(path, "not one of neocog's")
+
+
+def rewrite(path, change=None, arrays=None, text=None):
+    """Save TinyCNN, then change its header or its arrays."""
+    network = neocog.models.tiny_cnn()
+    header = {"version": FORMAT_VERSION, "kind": "model", "network": neocog.serialization.describe(network)}
+    header = json.loads(json.dumps(header))
+    if change:
+        change(header)
+    tensors = dict(network.params) if arrays is None else arrays(dict(network.params))
+    path.write_bytes(to_bytes(tensors, {"neocog": json.dumps(header) if text is None else text}))
+
+
+def conv(header):
+    """Its arguments, as [[name, value], ...]."""
+    return header["network"]["layers"]["config"]["$map"][0][1]["$map"][0][1]["config"]["$map"]
+
+
+def set_conv(header, name, value):
+    (argument,) = [pair for pair in conv(header) if pair[0] == name]
+    argument[1] = value
+
+
+def test_the_rewriting_itself_is_sound(path):
+    rewrite(path)
+    assert neocog.load(path).parameter_count == 114
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda h: h.update(version=FORMAT_VERSION + 1), "format version 2, this neocog reads up to 1"),
+        (lambda h: h.update(version="1"), "unknown format version '1'"),
+        (lambda h: h.update(version=0), "unknown format version 0"),
+        (lambda h: h.pop("version"), "KeyError"),
+        (lambda h: h.update(kind="poem"), "is a poem, not a model"),
+        (lambda h: h.pop("network"), "KeyError"),
+        (lambda h: h["network"].update(layers=None), "no network in it"),
+        (lambda h: h["network"].update(layers={"$again": 7}), "IndexError"),
+        (lambda h: h["network"]["layers"].update({"$layer": "os.system"}), "unknown layer 'os.system'"),
+        (lambda h: h["network"]["layers"].update({"$layer": "Layer"}), "unknown layer 'Layer'"),
+        (lambda h: h["network"]["layers"].update({"$layer": ["a"]}), "not a usable"),
+        (lambda h: h["network"].update(input_shape=[1, 8]), "image_shape must be"),
+        (lambda h: h["network"].update(class_names=3), "not iterable"),
+        (lambda h: set_conv(h, "out_channels", 4), r"conv1.weight must have shape \(4, 1, 3, 3\)"),
+        (lambda h: set_conv(h, "out_channels", 10**15), "MemoryError|too big|must have shape|array size"),
+        (lambda h: set_conv(h, "out_channels", -1), "out_channels must be at least 1"),
+        (lambda h: set_conv(h, "kernel_size", "big"), "kernel_size must be an integer"),
+        (lambda h: conv(h).append(["rng", 3]), r"no arguments \['rng'\]"),
+        (lambda h: conv(h).append(["evil", 3]), r"no arguments \['evil'\]"),
+    ],
+)
+def test_headers_that_lie(path, change, message):
+    rewrite(path, change)
+    refuse(path, message)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        (lambda a: {k: v for k, v in a.items() if k != "dense.bias"}, r"missing \['dense.bias'\]"),
+        (lambda a: a | {"extra": np.zeros(1)}, r"unknown \['extra'\]"),
+        (lambda a: a | {"dense.bias": np.zeros(4)}, r"dense.bias must have shape \(3,\)"),
+        (lambda a: a | {"dense.bias": np.zeros(3, int)}, "dense.bias must be floating point, is int64"),
+        (lambda a: {}, "missing"),
+    ],
+)
+def test_arrays_that_do_not_fit(path, arrays, message):
+    rewrite(path, arrays=arrays)
+    refuse(path, message)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "3", '{"version": 1e999}', "[" * 100_000])
+def test_headers_that_are_not_json_objects(path, text):
+    rewrite(path, text=text)
+    refuse(path, "usable|version")
+
+
+def test_deeply_nested_layers(path):
+    def nest(header):
+        for _ in range(3000):
+            inner = header["network"]["layers"]
+            config = {"$map": [["layers", {"$map": [["0", inner]]}]]}
+            header["network"]["layers"] = {"$layer": "Sequential", "config": config}
+
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(100_000)  # to write it
+    try:
+        rewrite(path, nest)
+    finally:
+        sys.setrecursionlimit(limit)
+    refuse(path, "RecursionError|recursion")
+
+
+# Disks that are not as they should be
+
+
+def test_a_full_disk_leaves_the_old_file(path):
+    """A limit on file sizes makes the write fail half way, as a full disk does."""
+    neocog.save(neocog.models.tiny_cnn(seed=1), path)
+    old = path.read_bytes()
+    code = (
+        "import resource, signal, sys, neocog\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try: neocog.save(neocog.models.tiny_cnn(seed=2), sys.argv[1])\n"
+        "except OSError as error: print('OSError', error.errno)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
+    assert result.stdout.startswith("OSError"), result.stderr
+    assert path.read_bytes() == old
+    assert os.listdir(path.parent) == [path.name]
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+
+
+def test_a_read_only_disk_leaves_the_old_file(path, monkeypatch):
+    neocog.save(neocog.models.tiny_cnn(seed=1), path)
+    old = path.read_bytes()
+
+    def refuse_to_move(source, target):
+        raise OSError(30, "Read-only file system", str(target))
+
+    monkeypatch.setattr(os, "replace", refuse_to_move)
+    with pytest.raises(OSError, match="Read-only file system"):
+        neocog.save(neocog.models.tiny_cnn(seed=2), path)
+    assert path.read_bytes() == old
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_a_disk_that_garbles_is_noticed(path, monkeypatch):
+    neocog.save(neocog.models.tiny_cnn(seed=1), path)
+    old = path.read_bytes()
+    read = neocog.serialization.read
+
+    def garbled(path):
+        header, arrays = read(path)
+        arrays["conv1.weight"].flat[0] += 1
+        return header, arrays
+
+    monkeypatch.setattr(neocog.serialization, "read", garbled)
+    with pytest.raises(OSError, match="did not survive"):
+        neocog.save(neocog.models.tiny_cnn(seed=2), path)
+    assert path.read_bytes() == old
+
+
+def test_places_that_do_not_exist(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        neocog.save(neocog.models.tiny_cnn(), tmp_path / "no" / "where.neocog")
+    with pytest.raises(IsADirectoryError):
+        neocog.save(neocog.models.tiny_cnn(), tmp_path)
+    assert list(Path(tmp_path).iterdir()) == []

@@ -1,0 +1,185 @@
+"""A run that was interrupted, or killed, and resumed ends bit for bit as one that never stopped."""
+
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import neocog
+from neocog import BatchNorm2D, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU, Sequential
+from neocog.data import Compose, Noise, Shift
+from neocog.serialization import ModelFileError
+from neocog.training import Callback, Checkpoint, EarlyStopping, KernelSnapshots
+
+
+def network():
+    return Sequential(
+        Conv2D(1, 3, 3, rng=1),
+        BatchNorm2D(3),
+        ReLU(),
+        MaxPool2D(2),
+        Flatten(),
+        Dropout(0.3, rng=2),
+        Dense(27, 3, rng=3),
+    )
+
+
+class StopAtBatch(Callback):
+    def __init__(self, n):
+        self.n, self.seen = n, 0
+
+    def on_batch(self, run):
+        self.seen += 1
+        if self.seen == self.n:
+            signal.raise_signal(signal.SIGINT)
+
+
+def train(path, epochs, stop_at=None, resume=None, optimizer=None, batch_size=18, extra=()):
+    net = network()
+    optimizer = optimizer or neocog.AdamW(lr=neocog.schedules.Cosine(0.01, steps=60), weight_decay=0.01)
+    rng = np.random.default_rng(9)
+    callbacks = [EarlyStopping(patience=50), KernelSnapshots((0, 1, 2, 4)), *extra]
+    if stop_at is not None:
+        callbacks.append(StopAtBatch(stop_at))
+    history = neocog.fit(
+        net,
+        neocog.data.line_patterns("b"),
+        optimizer=optimizer,
+        epochs=epochs,
+        batch_size=batch_size,
+        rng=rng,
+        augment=Compose(Shift(1), Noise(0.05)),
+        callbacks=[*callbacks, Checkpoint(path)],
+        resume=resume,
+    )
+    return net, optimizer, rng, history, callbacks
+
+
+def assert_same_run(one, two):
+    (net1, opt1, rng1, history1, calls1), (net2, opt2, rng2, history2, calls2) = one, two
+    for kind in ("params", "buffers"):
+        for name, array in getattr(net1, kind).items():
+            assert array.tobytes() == getattr(net2, kind)[name].tobytes(), name
+    assert opt1.steps == opt2.steps
+    for memory, arrays in opt1.state.items():
+        for name, array in arrays.items():
+            assert array.tobytes() == opt2.state[memory][name].tobytes()
+    assert rng1.bit_generator.state == rng2.bit_generator.state
+    assert net1[5].rng.bit_generator.state == net2[5].rng.bit_generator.state
+    for row1, row2 in zip(history1.rows, history2.rows, strict=True):
+        assert row1.keys() == row2.keys()
+        for column in row1.keys() - {"seconds"}:
+            np.testing.assert_equal(row1[column], row2[column])
+    assert calls1[0].best == calls2[0].best
+    assert calls1[0].best_epoch == calls2[0].best_epoch
+    assert calls1[1].snapshots.keys() == calls2[1].snapshots.keys()
+    for epoch, kernels in calls1[1].snapshots.items():
+        np.testing.assert_array_equal(kernels, calls2[1].snapshots[epoch])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("whole") / "c.neocog", 5)
+
+
+@pytest.mark.parametrize("stop_at", [1, 10, 23, 30, 49])
+def test_interrupted_and_resumed(whole, tmp_path, stop_at):
+    path = tmp_path / "c.neocog"
+    *_, history, _ = train(path, 5, stop_at=stop_at)
+    assert history.stopped == "interrupted"
+    assert_same_run(whole, train(path, 5, resume=path))
+
+
+def test_interrupted_twice(whole, tmp_path):
+    path = tmp_path / "c.neocog"
+    train(path, 5, stop_at=17)
+    train(path, 5, stop_at=8, resume=path)
+    assert_same_run(whole, train(path, 5, resume=path))
+
+
+def test_finished_and_given_more_epochs(whole, tmp_path):
+    """Early stopping puts the best weights back at the end; the checkpoint still holds the last."""
+    path = tmp_path / "c.neocog"
+    train(path, 2)
+    assert_same_run(whole, train(path, 5, resume=path))
+
+
+def test_killed_and_resumed(whole, tmp_path):
+    path = tmp_path / "c.neocog"
+    code = (
+        "import os, signal, sys\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "from test_checkpoint import train, Callback\n"
+        "class Kill(Callback):\n"
+        "    n = 0\n"
+        "    def on_batch(self, run):\n"
+        "        self.n += 1\n"
+        "        if self.n == 34: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "train(sys.argv[2], 5, extra=[Kill()])\n"
+    )
+    here = __file__.rpartition("/")[0]
+    result = subprocess.run([sys.executable, "-c", code, here, str(path)], capture_output=True)
+    assert result.returncode == -signal.SIGKILL, result.stderr.decode()
+    assert_same_run(whole, train(path, 5, resume=path))
+
+
+def test_a_failed_run_leaves_the_last_good_checkpoint(tmp_path):
+    path = tmp_path / "c.neocog"
+
+    class Poison(Callback):
+        def on_batch(self, run):
+            if run.epoch == 1 and len(run.batch_losses) == 4:
+                run.network.params["6.bias"][0] = np.nan
+
+    with pytest.raises(neocog.training.NonFiniteLossError):
+        train(path, 5, extra=[Poison()])
+    *_, history, _ = train(path, 1, resume=path)
+    assert history["epoch"] == [0, 1]
+
+
+def test_every_few_epochs(tmp_path):
+    path = tmp_path / "c.neocog"
+    saved = []
+
+    class Watch(Callback):
+        def on_epoch(self, run):
+            saved.append(path.exists())
+
+    neocog.fit(
+        neocog.models.tiny_cnn(),
+        neocog.data.line_patterns("b"),
+        epochs=3,
+        batch_size=60,
+        rng=0,
+        callbacks=[Checkpoint(path, every=2), Watch()],
+    )
+    assert saved == [True, True, True, True]  # epoch 0 is a multiple of 2, too
+    assert path.exists()
+
+
+def refuse(path, message, **arguments):
+    with pytest.raises(ModelFileError, match=message):
+        train(path, 3, resume=path, **arguments)
+
+
+def test_a_checkpoint_of_something_else_is_refused(tmp_path):
+    path = tmp_path / "c.neocog"
+    train(path, 1)
+    refuse(path, "that of AdamW, not of SGD", optimizer=neocog.SGD(lr=0.1))
+    refuse(path, "saved with batch_size = 18, got 20", batch_size=20)
+    refuse(path, "saved with the callbacks", extra=[EarlyStopping()])
+    with pytest.raises(ModelFileError, match="another network"):
+        neocog.fit(neocog.models.tiny_cnn(), neocog.data.line_patterns("b"), resume=path)
+    neocog.save(network(), path)
+    refuse(path, "is a model, not a checkpoint")
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        train(path, 3, resume=tmp_path / "none.neocog")
+
+
+def test_a_truncated_checkpoint_is_refused(tmp_path):
+    path = tmp_path / "c.neocog"
+    train(path, 1)
+    path.write_bytes(path.read_bytes()[:-100])
+    refuse(path, "truncated")

@@ -1,0 +1,285 @@
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+import neocog
+from neocog.data import Split
+from neocog.training import Callback, NonFiniteLossError
+
+
+def lines():
+    return neocog.data.line_patterns("b")
+
+
+def quick(network=None, data=None, **arguments):
+    settings = {"optimizer": neocog.SGD(lr=0.1), "epochs": 2, "batch_size": 18, "rng": 0} | arguments
+    network = network or neocog.models.tiny_cnn(3)
+    return neocog.fit(network, lines() if data is None else data, **settings)
+
+
+class AtBatch(Callback):
+    """Call a function before the n-th step ends."""
+
+    def __init__(self, n, function):
+        self.n, self.function, self.seen = n, function, 0
+
+    def on_batch(self, run):
+        self.seen += 1
+        if self.seen == self.n:
+            self.function(run)
+
+
+def test_the_first_row_is_the_untrained_network():
+    network, data = neocog.models.tiny_cnn(3), lines()
+    before = neocog.evaluate(network, *data.validation)
+    history = quick(network, data)
+    assert history["epoch"] == [0, 1, 2]
+    assert history["val_loss"][0] == before.loss
+    assert history["val_accuracy"][0] == before.accuracy
+    assert np.isnan(history["running_loss"][0])
+    assert history["lr"][1:] == [0.1, 0.1]
+
+
+def test_zero_epochs_only_measure():
+    network = neocog.models.tiny_cnn(3)
+    before = {name: array.copy() for name, array in network.params.items()}
+    assert len(quick(network, epochs=0)) == 1
+    for name, array in network.params.items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_running_loss_is_the_mean_of_the_batch_losses():
+    losses = []
+
+    class Watch(Callback):
+        def on_batch(self, run):
+            losses.append(run.batch_losses[-1])
+
+    history = quick(epochs=1, callbacks=[Watch()])
+    assert len(losses) == 10
+    assert history["running_loss"][1] == pytest.approx(np.mean(losses), rel=1e-15)
+
+
+def test_a_pair_of_arrays_will_do():
+    data = lines()
+    history = quick(data=data.train)
+    assert np.isnan(history["val_loss"]).all()
+    assert history["train_accuracy"][-1] > history["train_accuracy"][0]
+
+
+def test_the_network_learns_what_it_looks_at():
+    network = neocog.models.tiny_cnn(3)
+    quick(network, epochs=0)
+    assert network.class_names == ("vertical", "horizontal", "diagonal")
+    assert network.input_shape == (1, 8, 8)
+
+
+def test_float64_images_train_a_float32_network():
+    network = neocog.models.tiny_cnn(3, dtype="float32")
+    quick(network)
+    assert all(array.dtype == np.float32 for array in network.params.values())
+
+
+def test_a_regression_has_no_accuracy(rng):
+    x, y = rng.normal(size=(40, 3)), rng.normal(size=(40, 1))
+    y = x @ np.array([[1.0], [2.0], [-1.0]])
+    network = neocog.Sequential(neocog.Dense(3, 1, rng=0, dtype="float64"))
+    history = quick(network, Split((x, y)), loss=neocog.MeanSquaredError(), epochs=60)
+    assert history["train_loss"][-1] < 1e-6
+    assert np.isnan(history["train_accuracy"]).all()
+
+
+def test_augmentation_changes_only_what_is_trained_on():
+    seen = []
+
+    def blank(images, rng):
+        seen.append(images.shape)
+        return np.zeros_like(images)
+
+    history = quick(epochs=1, augment=blank)
+    assert len(seen) == 10
+    # From blank images nothing is learned about the real ones but the frequency of the classes.
+    assert history["train_accuracy"][-1] < 0.7
+
+
+def test_schedules_are_followed():
+    history = quick(optimizer=neocog.SGD(lr=neocog.schedules.StepDecay(0.1, every=10, factor=0.5)), epochs=3)
+    assert history["lr"][1:] == [0.1, 0.05, 0.025]
+
+
+def test_the_same_seed_trains_the_same_network():
+    one, two = neocog.models.tiny_cnn(3), neocog.models.tiny_cnn(3)
+    quick(one, rng=4)
+    quick(two, rng=np.random.default_rng(4))
+    for name, array in one.params.items():
+        np.testing.assert_array_equal(array, two.params[name])
+
+
+def test_four_networks_train_in_four_threads_like_one():
+    alone = neocog.models.tiny_cnn(3)
+    quick(alone)
+    networks = [neocog.models.tiny_cnn(3) for _ in range(4)]
+    threads = [threading.Thread(target=quick, args=(network,)) for network in networks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for network in networks:
+        for name, array in network.params.items():
+            np.testing.assert_array_equal(array, alone.params[name])
+
+
+def test_ctrl_c_ends_after_the_batch():
+    interrupt = AtBatch(13, lambda run: os.kill(os.getpid(), signal.SIGINT))
+    history = quick(epochs=5, callbacks=[interrupt])
+    assert history.stopped == "interrupted"
+    assert interrupt.seen in (13, 14)  # Python may see the signal one step late
+    assert history["epoch"] == [0, 1]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_ctrl_c_ends_at_once():
+    def twice(run):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        quick(callbacks=[AtBatch(3, twice)])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_callback_can_wish_to_stop():
+    class Enough(Callback):
+        def on_epoch(self, run):
+            return "enough" if run.epoch == 1 else None
+
+    history = quick(epochs=9, callbacks=[Enough()])
+    assert history.stopped == "enough"
+    assert history["epoch"] == [0, 1]
+
+
+def test_every_callback_hears_of_every_epoch_even_the_last():
+    heard = []
+
+    class Enough(Callback):
+        def on_epoch(self, run):
+            return "enough" if run.epoch == 1 else None
+
+    class Listen(Callback):
+        def on_epoch(self, run):
+            heard.append(run.epoch)
+
+    quick(callbacks=[Enough(), Listen()])
+    assert heard == [0, 1]
+
+
+def test_a_loss_that_overflows_says_when_and_where():
+    with pytest.raises(NonFiniteLossError) as error:
+        quick(neocog.models.tiny_cnn(3), optimizer=neocog.SGD(lr=1e200), epochs=2)
+    message = str(error.value)
+    assert "epoch 1, batch" in message
+    assert "learning rate 1e+200" in message
+    assert "layer 'conv1' (Conv2D)" in message or "layer 'dense' (Dense)" in message
+
+
+def test_the_first_layer_with_a_nan_is_named():
+    def poison(run):
+        run.network.params["dense.bias"][1] = np.nan
+
+    with pytest.raises(NonFiniteLossError, match=r"epoch 1, batch 4.*'dense' .Dense., whose bias had already"):
+        quick(callbacks=[AtBatch(3, poison)])
+
+
+def test_a_failed_run_ends_its_callbacks():
+    ended = []
+
+    class Watch(Callback):
+        def on_end(self, run):
+            ended.append(run.failed)
+
+    with pytest.raises(NonFiniteLossError):
+        quick(optimizer=neocog.SGD(lr=1e200), callbacks=[Watch()])
+    assert ended == [True]
+
+
+# Bad input
+
+X, Y = np.zeros((4, 1, 8, 8)), np.array([0, 1, 2, 0])
+HOLE = np.where(np.arange(256).reshape(4, 1, 8, 8) == 70, np.nan, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "message"),
+    [
+        ((X[:, 0], Y), ValueError, r"N, C, H, W"),
+        ((np.zeros((4, 3, 8, 8)), Y), ValueError, "layer 'conv1': Conv2D needs 1 input channels, got 3"),
+        ((np.zeros((4, 1, 9, 12)), Y), ValueError, r"layer 'dense': Dense needs inputs of shape \(N, 27\)"),
+        ((np.zeros((4, 1, 2, 8)), Y), ValueError, "larger than the 2x8 image"),
+        ((X.astype(np.uint8), Y), TypeError, "training images must be floating point, got uint8"),
+        ((HOLE, Y), ValueError, r"training images must be finite, got nan at index \(1, 0, 0, 6\)"),
+        ((X + np.inf, Y), ValueError, "training images must be finite, got inf"),
+        ((X, Y[:3]), ValueError, "one label an image, got 4 images"),
+        ((X, Y + 1), ValueError, "an output for each of the 4 classes"),
+        ((X, Y - 1), ValueError, "labels must be at least 0, got -1"),
+        ((X, Y.astype(float)), TypeError, "labels must be integers, got float64"),
+        ((X, Y * 0), ValueError, "at least two classes"),
+        ((X[:1], Y[:1]), ValueError, "at least two classes"),
+        ((X[:0], Y[:0]), ValueError, "at least one image"),
+        (((X, Y), (HOLE, Y)), ValueError, "validation images must be finite"),
+        (X, TypeError, "must be a pair"),
+    ],
+)
+def test_bad_data(data, error, message):
+    if isinstance(data, tuple) and isinstance(data[0], tuple):
+        data = Split(*data)
+    with pytest.raises(error, match=message):
+        quick(data=data)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"epochs": -1}, ValueError, "epochs must be at least 0"),
+        ({"epochs": 1.5}, TypeError, "epochs must be an integer"),
+        ({"batch_size": 0}, ValueError, "batch_size must be at least 1"),
+        ({"rng": "seed"}, TypeError, "rng must be"),
+    ],
+)
+def test_bad_arguments(arguments, error, message):
+    with pytest.raises(error, match=message):
+        quick(**arguments)
+
+
+# Measuring
+
+
+def test_evaluate_by_hand():
+    """Two logits a = [0, ln 3]: softmax 1/4, 3/4; labels 1 and 0: losses ln 4/3 and ln 4, one right."""
+    network = neocog.Sequential(neocog.Dense(1, 2, dtype="float64"))
+    network.params["0.weight"][...] = [[0.0, np.log(3.0)]]
+    loss, accuracy = neocog.evaluate(network, np.ones((2, 1)), np.array([1, 0]))
+    assert loss == pytest.approx((np.log(4 / 3) + np.log(4)) / 2, rel=1e-15)
+    assert accuracy == 0.5
+
+
+def test_evaluate_does_not_depend_on_the_batch_size():
+    network, (x, y) = neocog.models.tiny_cnn(3), lines().train
+    whole = neocog.evaluate(network, x, y)
+    parts = neocog.evaluate(network, x, y, batch_size=7)
+    assert parts.loss == pytest.approx(whole.loss, rel=1e-14)
+    assert parts.accuracy == whole.accuracy
+
+
+def test_predict_and_predict_proba():
+    network, (x, _) = neocog.models.tiny_cnn(3), lines().validation
+    probabilities = neocog.predict_proba(network, x)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-14)
+    np.testing.assert_array_equal(neocog.predict(network, x), probabilities.argmax(axis=1))
+
+
+def test_evaluate_refuses_nothing():
+    with pytest.raises(ValueError, match="must not be empty"):
+        neocog.evaluate(neocog.models.tiny_cnn(), X[:0], Y[:0])
