@@ -17,7 +17,7 @@ from PIL import Image
 from neocog.data import (
     LazyImages,
     batches,
-    files,
+    folder,
     image_folder,
     load_idx,
     load_image,
@@ -227,13 +227,13 @@ def shades(tmp_path):
 def opened(monkeypatch):
     """Names of the files decoded so far."""
     names = []
-    original = files.load_image
+    original = folder.load_image
 
     def recording(path, *rest):
         names.append(path.name)
         return original(path, *rest)
 
-    monkeypatch.setattr(files, "load_image", recording)
+    monkeypatch.setattr(folder, "load_image", recording)
     return names
 
 
@@ -291,18 +291,18 @@ def test_only_the_pictures_asked_for_are_opened(shades, opened):
 
 
 def test_take_stays_lazy(shades, opened):
-    some = shades.take([3, 1])
+    some = shades.subset([3, 1])
     assert isinstance(some, LazyImages)
     assert opened == []
     assert some.shape == (2, 1, 1, 2)
-    assert left(some.take(slice(1, None))) == [1]
-    assert left(shades.take(np.arange(6) > 3)) == [4, 5]
-    assert left(shades.take(5)) == [5]
+    assert left(some.subset(slice(1, None))) == [1]
+    assert left(shades.subset(np.arange(6) > 3)) == [4, 5]
+    assert left(shades.subset(5)) == [5]
 
 
 def test_take_keeps_the_inversion(shades):
     twin = LazyImages(shades.paths, (1, 1, 2), invert=True)
-    np.testing.assert_allclose(twin.take([1])[0], [[[0.8, 1]]], atol=1e-7)
+    np.testing.assert_allclose(twin.subset([1])[0], [[[0.8, 1]]], atol=1e-7)
 
 
 def test_a_file_gone_later_fails_alone(shades):

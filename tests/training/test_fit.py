@@ -283,3 +283,32 @@ def test_predict_and_predict_proba():
 def test_evaluate_refuses_nothing():
     with pytest.raises(ValueError, match="must not be empty"):
         neocog.evaluate(neocog.models.tiny_cnn(), X[:0], Y[:0])
+
+
+# Images in files
+
+
+@pytest.fixture
+def photos(tmp_path, rng):
+    """Dark and bright photos in a folder a class."""
+    from PIL import Image
+
+    for name, level in (("dark", 60), ("bright", 190)):
+        (tmp_path / name).mkdir()
+        for k in range(8):
+            pixels = np.clip(rng.normal(level, 20, (8, 8)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / name / f"{k}.png")
+    return neocog.data.image_folder(tmp_path)
+
+
+@pytest.mark.parametrize("limit", [0, 1 << 20])
+def test_images_in_files_are_read_once_only_where_they_fit_in_memory(photos, monkeypatch, limit):
+    reads = []
+    read = neocog.data.folder.load_image
+    monkeypatch.setattr(neocog.data.folder, "load_image", lambda *a: reads.append(a[0]) or read(*a))
+    monkeypatch.setattr(neocog.training.loop, "IN_MEMORY_BYTES", limit)
+    network = neocog.models.digits_cnn(classes=2)
+    history = quick(network, photos, epochs=3, batch_size=4)
+    # Either once each, or in every epoch's training and in every measurement.
+    assert len(reads) == (16 if limit else 13 * 3 + 16 * 4)
+    assert history["train_accuracy"][-1] > 0.5

@@ -1,9 +1,10 @@
 """Data sets, minibatches and augmentation."""
 
+from neocog.data.archives import load_idx, load_npz
 from neocog.data.augmentation import Compose, Crop, Flip, Noise, Rotate, Shift
 from neocog.data.batches import batches
 from neocog.data.digits import digits
-from neocog.data.files import LazyImages, image_folder, load_idx, load_image, load_npz
+from neocog.data.folder import LazyImages, image_folder, load_image
 from neocog.data.lines import PATTERNS, base_pattern, line_patterns
 from neocog.data.split import Split, stratified_split
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from os import PathLike
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from neocog.validation import RandomSource, generator, number
+from neocog.validation import RandomSource, generator, integer, number
 
+AnyPath: TypeAlias = str | PathLike[str]
 Labels: TypeAlias = np.ndarray
 Images: TypeAlias = Any
 """An array (N, C, H, W), or a lazy stand-in with ``shape``, ``dtype``, ``len`` and ``[indices]``."""
@@ -24,7 +27,7 @@ class Split:
     Parameters
     ----------
     train, validation : (images, labels)
-        Images (N, C, H, W), an array or :class:`~neocog.data.files.LazyImages`; labels integers
+        Images (N, C, H, W), an array or :class:`~neocog.data.folder.LazyImages`; labels integers
         0..classes-1 of shape (N,), or float targets for a regression. ``validation`` may be None.
     class_names : sequence of str, optional
         Default: "0", "1", ... as many as the labels need.
@@ -154,8 +157,6 @@ def stratified_split(
     """
     from sklearn.model_selection import train_test_split
 
-    from neocog.data.files import LazyImages
-
     number("validation_fraction", validation_fraction, 0, 1, True, True)
     images, labels = _checked_part("data", (images, labels))
     if labels.dtype.kind not in "iu":
@@ -171,5 +172,33 @@ def stratified_split(
     train, validation = train_test_split(
         np.arange(len(labels)), test_size=held_out, stratify=labels, random_state=seed
     )
-    pick = images.take if isinstance(images, LazyImages) else images.__getitem__  # files stay closed
+    pick = getattr(images, "subset", images.__getitem__)  # lazy images stay in their files
     return Split((pick(train), labels[train]), (pick(validation), labels[validation]), class_names)
+
+
+def split_of_file(
+    path: AnyPath,
+    train: tuple[Images, Labels],
+    held_out: tuple[Images, Labels] | None,
+    class_names: Sequence[str] | None,
+    validation_fraction: float,
+    seed: int,
+) -> Split:
+    """Pair the two parts, or draw the second one; what does not fit together names the file."""
+    integer("seed", seed, 0)
+    try:
+        if held_out is None:
+            return stratified_split(*train, validation_fraction, seed, class_names)
+        return Split(train, held_out, class_names)
+    except ValueError as problem:
+        raise ValueError(f"{path}: {problem}") from None
+
+
+def existing_folder(path: AnyPath) -> Path:
+    """Return the path of a folder; FileNotFoundError or NotADirectoryError if it is none."""
+    folder = Path(path)
+    if not folder.exists():
+        raise FileNotFoundError(f"there is no folder {folder}.")
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder} must be a folder, got a file.")
+    return folder

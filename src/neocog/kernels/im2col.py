@@ -13,7 +13,7 @@ processing", 2006; batch-last: A. Krizhevsky, cuda-convnet, 2012.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import lru_cache
 
 from neocog.kernels.geometry import NO_PADDING, Array, Padding, Pair, output_sizes, window_counts
 
@@ -47,14 +47,17 @@ def _zeros(like: Array, x_shape: tuple[int, ...], padding: Padding) -> Array:
     return like.__array_namespace__().zeros(shape, dtype=like.dtype)
 
 
-def _taps(kernel_size: Pair, stride: Pair, dilation: Pair, out: Pair) -> Iterator[tuple[slice, slice]]:
-    """Yield, tap by tap in row-major order, the strided slices that a tap reads at all output positions."""
+@lru_cache(maxsize=1024)
+def _taps(kernel_size: Pair, stride: Pair, dilation: Pair, out: Pair) -> list[tuple[slice, slice]]:
+    """List, tap by tap in row-major order, the strided slices that a tap reads at all output positions."""
+    taps = []
     for p in range(kernel_size[0]):
         top = p * dilation[0]
         rows = slice(top, top + stride[0] * (out[0] - 1) + 1, stride[0])
         for q in range(kernel_size[1]):
             left = q * dilation[1]
-            yield rows, slice(left, left + stride[1] * (out[1] - 1) + 1, stride[1])
+            taps.append((rows, slice(left, left + stride[1] * (out[1] - 1) + 1, stride[1])))
+    return taps
 
 
 def _columns(x: Array, kernel_size: Pair, stride: Pair, dilation: Pair, groups: int, out: Pair) -> Array:
@@ -135,13 +138,13 @@ def max_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> t
     out = output_sizes(x.shape, kernel_size, stride, padding)
     padded = _batch_last(x, padding, -float("inf"))
     is_complex = xp.isdtype(x.dtype, "complex floating")
-    (first, *others) = _taps(kernel_size, stride, (1, 1), out)
-    y = padded[:, first[0], first[1], :]
-    argmax = xp.zeros(y.shape, dtype=xp.int32)
-    for k, (rows, across) in enumerate(others, start=1):
+    taps = _taps(kernel_size, stride, (1, 1), out)
+    y = padded[:, taps[0][0], taps[0][1], :]
+    argmax = xp.zeros(y.shape, dtype=xp.uint8 if len(taps) <= 256 else xp.int32)
+    for k, (rows, across) in enumerate(taps[1:], start=1):
         candidate = padded[:, rows, across, :]
         better = xp.real(candidate) > xp.real(y) if is_complex else candidate > y
-        argmax = xp.where(better, k, argmax)
+        argmax = xp.maximum(argmax, xp.astype(better, argmax.dtype) * k)
         # maximum, unlike where, hands a NaN on
         y = xp.where(better, candidate, y) if is_complex else xp.maximum(y, candidate)
     return _batch_first(y), _batch_first(argmax)
@@ -153,12 +156,11 @@ def max_pool2d_input(
     """Each tap receives the ``dy`` of the windows it won."""
     xp = dy.__array_namespace__()
     dx = _zeros(dy, x_shape, padding)
-    zero = xp.zeros((), dtype=dy.dtype)
     overlapping = kernel_size[0] > stride[0] or kernel_size[1] > stride[1]
     out = (dy.shape[2], dy.shape[3])
     dy, argmax = _batch_last(dy), _batch_last(argmax)
     for k, (rows, across) in enumerate(_taps(kernel_size, stride, (1, 1), out)):
-        share = xp.where(argmax == k, dy, zero)
+        share = dy * xp.astype(argmax == k, dy.dtype)
         if overlapping:
             dx[:, rows, across, :] += share
         else:

@@ -67,12 +67,12 @@ class ReLU(_Activation):
         if xp.isdtype(x.dtype, "complex floating"):
             mask = xp.real(x) > 0
             return xp.where(mask, x, 0), mask
-        y = xp.maximum(x, xp.zeros((), dtype=x.dtype))
+        y = xp.maximum(x, xp.zeros_like(x))  # NumPy vectorises this, not the maximum with a number
         return y, y > 0
 
     def backward(self, dy: Array, cache: Array, input_grad: bool = True) -> tuple[Array | None, Grads]:
         xp = dy.__array_namespace__()
-        return xp.where(cache, dy, xp.zeros((), dtype=dy.dtype)) if input_grad else None, {}
+        return dy * xp.astype(cache, dy.dtype) if input_grad else None, {}
 
 
 class LeakyReLU(_Activation):

@@ -25,6 +25,10 @@ from neocog.training.history import History
 from neocog.validation import RandomSource, generator, integer
 
 
+# Lazy images up to this size, as float32, are read once instead of at every epoch.
+IN_MEMORY_BYTES = 1 << 29
+
+
 class NonFiniteLossError(FloatingPointError):
     """The loss became NaN or infinite; the message says when and where."""
 
@@ -204,7 +208,9 @@ def _prepare(network: Layer, data: Split | tuple[Any, Any]) -> Split:
 
     def cast(name: str, part: tuple[Any, Any]) -> tuple[Any, Any]:
         images, labels = part
-        return (cast_images(name, images, network) if isinstance(images, np.ndarray) else images), labels
+        if isinstance(images, np.ndarray) or 4 * math.prod(images.shape) <= IN_MEMORY_BYTES:
+            images = cast_images(name, images, network)
+        return images, labels
 
     train = cast("training images", split.train)
     validation = split.validation and cast("validation images", split.validation)
