@@ -21,6 +21,7 @@ check: .venv/dev  ## lint and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/numpydoc lint $$(find src -name '*.py')
 
 format: .venv/dev
 	$(BIN)/ruff check --fix .

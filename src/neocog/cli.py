@@ -100,8 +100,9 @@ def train(
 ) -> None:
     """Train a network and leave model, history, settings and log in a run directory.
 
-    Options left out take the values that suit the source. Ctrl-C ends training after the current batch and
-    saves; --resume goes on.
+    Options left out take the values that suit the source.
+
+    Ctrl-C ends training after the current batch and saves; --resume goes on.
 
     Example: [bold]neocog train digits[/]
 

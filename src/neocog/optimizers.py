@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from neocog.layers.base import Array
+from neocog.representation import constructor_call
 from neocog.validation import number
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
@@ -65,11 +66,12 @@ class Optimizer:
         KeyError
             If a gradient belongs to no parameter.
         """
+        for name in grads:
+            if name not in params:
+                raise KeyError(f"gradient {name!r} belongs to no parameter; there are {sorted(params)}.")
         lr = self.current_lr
         self.steps += 1
         for name, gradient in grads.items():
-            if name not in params:
-                raise KeyError(f"gradient {name!r} belongs to no parameter; there are {sorted(params)}.")
             w = params[name]
             decay = self.weight_decay if self.decay_all or w.ndim > 1 else 0.0
             self._update(w, gradient, lr, decay, name)
@@ -99,8 +101,7 @@ class Optimizer:
         }
 
     def __repr__(self) -> str:
-        arguments = {k: v for k, v in vars(self).items() if k not in ("steps", "state") and v}
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"
+        return constructor_call(self, vars(self))
 
 
 class SGD(Optimizer):

@@ -165,7 +165,7 @@ class RunDirectory:
         if not self.config.exists():
             raise FileNotFoundError(f"{self.path} is not a run directory: there is no {self.config.name}.")
         try:
-            return Settings(**json.loads(self.config.read_text())["settings"])
+            return Settings(**json.loads(self.config.read_text(encoding="utf-8"))["settings"])
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise ValueError(f"{self.config} is not a run's configuration: {error}.") from error
 

@@ -112,12 +112,16 @@ def finite(name: str, x: Any) -> None:
         raise ValueError(f"{name} must be finite, got {x[index]} at index {index}.")
 
 
-def check_images(name: str, x: Any) -> np.ndarray:
-    """Return a batch of images or feature rows as an array; it must be floating point and finite."""
-    checked: np.ndarray = np.asarray(x)
-    if checked.dtype.kind not in "fc":
-        raise TypeError(
-            f"{name} must be floating point, got {checked.dtype}; for pixels 0..255 pass x / 255."
-        )
-    finite(name, checked)
-    return checked
+def check_images(name: str, x: Any) -> Any:
+    """Return images, or rows of features, checked to be floating point and finite.
+
+    Anything that is not yet an array becomes one, but for lazy images, which stay in their files: their
+    pixels are in 0..1 by construction.
+    """
+    if not hasattr(x, "dtype"):
+        x = np.asarray(x)
+    if x.dtype.kind not in "fc":
+        raise TypeError(f"{name} must be floating point, got {x.dtype}; for pixels 0..255 pass x / 255.")
+    if isinstance(x, np.ndarray):
+        finite(name, x)
+    return x

@@ -209,7 +209,7 @@ def test_batches_augments():
         (Shift(2, 0.5), "Shift(2, fill=0.5)"),
         (Crop(4), "Crop(4)"),
         (Flip(), "Flip()"),
-        (Flip(0.25), "Flip(0.25)"),
+        (Flip(0.25), "Flip(p=0.25)"),
         (Flip(axis="vertical"), "Flip(axis='vertical')"),
         (Rotate(10), "Rotate(10.0)"),
         (Noise(0.1), "Noise(0.1)"),

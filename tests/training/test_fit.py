@@ -189,7 +189,9 @@ def test_the_first_layer_with_a_nan_is_named():
     def poison(run):
         run.network.params["dense.bias"][1] = np.nan
 
-    with pytest.raises(NonFiniteLossError, match=r"epoch 1, batch 4.*'dense' .Dense., whose bias had already"):
+    with pytest.raises(
+        NonFiniteLossError, match=r"epoch 1, batch 4.*'dense' .Dense., whose bias had already"
+    ):
         quick(callbacks=[AtBatch(3, poison)])
 
 

@@ -7,12 +7,12 @@ of the same shape and dtype, and never writes into the one it got.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from neocog.representation import constructor_call
 from neocog.validation import RandomSource, generator, integer, number, one_of
 
 
@@ -34,12 +34,7 @@ class _Step:
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        shown = []
-        for position, (name, parameter) in enumerate(inspect.signature(type(self)).parameters.items()):
-            value = getattr(self, name)
-            if value != parameter.default:
-                shown.append(f"{value!r}" if position == 0 else f"{name}={value!r}")
-        return f"{type(self).__name__}({', '.join(shown)})"
+        return constructor_call(self, vars(self))
 
 
 class Shift(_Step):

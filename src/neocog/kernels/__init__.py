@@ -101,8 +101,9 @@ def conv2d(
     x : array (N, C_in, H, W)
     w : array (C_out, C_in / groups, kH, kW)
     b : array (C_out,), optional
-    stride, dilation : (int, int)
+    stride : (int, int)
     padding : ((top, bottom), (left, right))
+    dilation : (int, int)
     groups : int
 
     Returns

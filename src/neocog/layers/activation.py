@@ -72,6 +72,7 @@ class ReLU(_Activation):
 
     def backward(self, dy: Array, cache: Array, input_grad: bool = True) -> tuple[Array | None, Grads]:
         xp = dy.__array_namespace__()
+        # where would do the same at an eighth of the speed; they differ only for a dy that is not finite.
         return dy * xp.astype(cache, dy.dtype) if input_grad else None, {}
 
 

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Self, TypeAlias
 import numpy as np
 
 from neocog.initializers import zeros
+from neocog.representation import constructor_call
 from neocog.validation import float_dtype
 
 Array: TypeAlias = Any
@@ -67,6 +68,9 @@ class Layer:
 
     # Arguments that build a layer but do not describe it.
     _undescribed: ClassVar[frozenset[str]] = frozenset({"init", "rng", "dtype"})
+
+    several_inputs: bool = False
+    """Whether ``x`` is a tuple of arrays."""
 
     def __init__(self) -> None:
         self._params: dict[str, Array] = {}
@@ -217,35 +221,25 @@ class Layer:
                 array[...] = theirs[name]
 
     def __repr__(self) -> str:
-        required, optional = [], []
-        config = self.config()
-        for name, parameter in inspect.signature(type(self)).parameters.items():
-            if name not in config:
-                continue
-            value = config[name]
-            if isinstance(value, tuple) and len(value) == 2 and value[0] == value[1]:
-                value = value[0]
-            if parameter.default is parameter.empty:
-                required.append(repr(value))
-            elif value != parameter.default:
-                optional.append(f"{name}={value!r}")
-        return f"{type(self).__name__}({', '.join(required + optional)})"
+        return constructor_call(self, self.config())
 
 
-def as_dtype(x: Array, dtype: np.dtype[Any]) -> Array:
-    """Return ``x`` in the dtype of the parameters; complex arrays stay complex.
+def as_dtype(x: Array, dtype: np.dtype[Any] | None) -> Array:
+    """Return ``x`` in the dtype of the parameters, if there are any; complex arrays stay complex.
 
     Raises
     ------
     TypeError
         If ``x`` is no floating point array.
     """
-    if x.dtype == dtype:
+    if dtype is None or x.dtype == dtype:
         return x
     kind = getattr(x.dtype, "kind", "f")
     if kind not in "fc":
         raise TypeError(f"x must be a floating point array, got {x.dtype}; for pixels 0..255 pass x / 255.")
-    return x if kind == "c" else x.astype(dtype if dtype.kind != "c" else x.dtype)
+    if kind == "c" or dtype.kind == "c":
+        return x
+    return x.__array_namespace__().astype(x, dtype)
 
 
 def images(layer: str, input_shape: Shape, channels: int | None = None) -> tuple[int, int, int, int]:

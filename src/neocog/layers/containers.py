@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Self, overload
 import numpy as np
 
 from neocog.layers.activation import softmax
-from neocog.layers.base import Array, Field, Grads, Layer, Visit
+from neocog.layers.base import Array, Field, Grads, Layer, Visit, as_dtype
 from neocog.layers.merge import Add
+from neocog.validation import check_images, integer
 
 if TYPE_CHECKING:
     from neocog.layers.summary import Summary
@@ -143,7 +144,7 @@ class Container(Layer):
 
         Parameters
         ----------
-        images : floating point array (N, C, H, W)
+        images : floating point array (N, C, H, W), or lazy images
 
         Returns
         -------
@@ -154,15 +155,12 @@ class Container(Layer):
         TypeError, ValueError
             If the images are not floating point, not finite, empty or of a wrong shape.
         """
-        from neocog.validation import check_images
-
+        images = check_images("images", images)
+        integer("batch_size", batch_size)
         if len(images) == 0:
             raise ValueError("images must not be empty.")
-        logits = []
-        for start in range(0, len(images), batch_size):
-            batch = check_images("images", images[start : start + batch_size])
-            logits.append(self(batch if self.dtype is None else batch.astype(self.dtype, copy=False)))
-        return np.concatenate(logits)
+        batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
+        return np.concatenate([self(as_dtype(batch, self.dtype)) for batch in batches])
 
     def predict_proba(self, images: Array, batch_size: int = 256) -> Array:
         """Probability of each class, the softmax of the logits: (N, C, H, W) -> (N, classes)."""
@@ -322,9 +320,18 @@ class Graph(Container):
             raise ValueError(f"nodes must not form a cycle, got {' -> '.join(error.args[1])}.") from None
         needed = self._needed()
         super().__init__({name: nodes[name][0] for name in order if name in needed})
+        self.several_inputs = len(self.inputs) > 1
+        read = {source for name in self.children for source in self.sources[name]}
         unused = [name for name in nodes if name not in self.children]
+        unused += [name for name in self.inputs if name not in read]
         if unused:
-            raise ValueError(f"nodes {unused} do not lead to the output {self.output!r}.")
+            raise ValueError(f"nodes or inputs {unused} do not lead to the output {self.output!r}.")
+        for name, layer in self.children.items():
+            if len(self.sources[name]) > 1 and not layer.several_inputs:
+                raise ValueError(
+                    f"node {name!r} must have one source, as {type(layer).__name__} takes one input, got "
+                    f"{self.sources[name]}; join them by Add or Concat."
+                )
 
     def _needed(self) -> set[str]:
         """Nodes from which the output can be reached."""
@@ -338,11 +345,11 @@ class Graph(Container):
         return needed
 
     def _gather(self, values: Mapping[str, Any], name: str) -> Any:
-        sources = self.sources[name]
-        return values[sources[0]] if len(sources) == 1 else tuple(values[source] for source in sources)
+        sources = tuple(values[source] for source in self.sources[name])
+        return sources if self.children[name].several_inputs else sources[0]
 
     def _named_inputs(self, x: Any) -> dict[str, Any]:
-        return {self.inputs[0]: x} if len(self.inputs) == 1 else dict(zip(self.inputs, x, strict=True))
+        return dict(zip(self.inputs, x if self.several_inputs else (x,), strict=True))
 
     def flow(self, visit: Visit, x: Any) -> Any:
         values = self._named_inputs(x)
@@ -364,20 +371,22 @@ class Graph(Container):
         derivatives: dict[str, Array] = {self.output: dy}
         grads: Grads = {}
         for name, layer in reversed(self.children.items()):
+            if name not in wanted:
+                continue
             sources = self.sources[name]
             needs_dx = any(source in wanted for source in sources)
             dx, more = layer.backward(derivatives.pop(name), cache[name], needs_dx)
             self._add_grads(grads, name, more)
             if not needs_dx:
                 continue
-            for source, part in zip(sources, dx if len(sources) > 1 else (dx,), strict=True):
+            for source, part in zip(sources, dx if layer.several_inputs else (dx,), strict=True):
                 if source in wanted:
                     known = derivatives.get(source)
                     derivatives[source] = part if known is None else known + part
         if not input_grad:
             return None, grads
         dxs = tuple(derivatives[name] for name in self.inputs)
-        return dxs[0] if len(dxs) == 1 else dxs, grads
+        return dxs if self.several_inputs else dxs[0], grads
 
     def _wanted(self, input_grad: bool) -> set[str]:
         """Values whose derivative something needs: a parameter at or before it, or the caller."""

@@ -28,10 +28,12 @@ class Conv2D(Layer):
     ----------
     in_channels, out_channels : int
     kernel_size : int or (int, int)
-    stride, dilation : int or (int, int)
+    stride : int or (int, int)
     padding : int, (int, int), "same" or "valid"
         Zeros around the image. "same" keeps its size (stride 1 only; an even kernel gets the odd row and
         column at the bottom and right, as in PyTorch), "valid" is 0.
+    dilation : int or (int, int)
+        Distance between the taps of the kernel.
     groups : int
         Split the channels into groups that do not see each other; must divide both channel counts.
     bias : bool

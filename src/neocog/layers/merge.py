@@ -44,6 +44,8 @@ class Add(Layer):
     array([3.])
     """
 
+    several_inputs = True
+
     def forward(self, x: Any, training: bool = False) -> tuple[Array, int]:
         self.output_shape(tuple(part.shape for part in x))
         return reduce(add, x), len(x)
@@ -92,6 +94,8 @@ class Concat(Layer):
     >>> Concat()((np.zeros((1, 2)), np.ones((1, 1))))
     array([[0., 0., 1.]])
     """
+
+    several_inputs = True
 
     def __init__(self, axis: int = 1) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ import numpy as np
 
 from neocog.data.batches import batches
 from neocog.layers import Container, Layer
-from neocog.layers.base import Array
+from neocog.layers.base import Array, as_dtype
 from neocog.losses import Loss, SoftmaxCrossEntropy
 from neocog.validation import check_images
 
@@ -45,24 +45,18 @@ def evaluate(
     >>> round(evaluate(tiny_cnn(42), *line_patterns("a").validation).accuracy, 3)
     0.4
     """
-    y = np.asarray(y)
+    x, y = check_images("x", x), np.asarray(y)
     if len(y) == 0:
         raise ValueError("x and y must not be empty.")
     loss = SoftmaxCrossEntropy() if loss is None else loss
     total, correct = 0.0, 0
     for images, labels in batches(x, y, batch_size):
-        z = network(cast_images("x", images, network))
+        z = network(as_dtype(images, network.dtype))
         value, _ = loss(z, labels)
         total += value * len(labels)
         right = loss.correct(z, labels)
         correct += 0 if right is None else right
     return Evaluation(total / len(y), math.nan if right is None else correct / len(y))
-
-
-def cast_images(name: str, images: Any, network: Layer) -> np.ndarray:
-    """Return images in the network's dtype; TypeError if they are not floating point, ValueError on a NaN."""
-    checked = check_images(name, images)
-    return checked if network.dtype is None else checked.astype(network.dtype, copy=False)
 
 
 def predict(network: Container, images: Array, batch_size: int = 256) -> Array:

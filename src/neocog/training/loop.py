@@ -17,13 +17,13 @@ import numpy as np
 from neocog.data.batches import Augmentation, batches
 from neocog.data.split import Split
 from neocog.layers import Container, Layer
+from neocog.layers.base import as_dtype
 from neocog.losses import Loss, SoftmaxCrossEntropy
 from neocog.optimizers import SGD, Optimizer
 from neocog.training.callbacks import Callback
-from neocog.training.evaluation import cast_images, evaluate
+from neocog.training.evaluation import evaluate
 from neocog.training.history import History
-from neocog.validation import RandomSource, generator, integer
-
+from neocog.validation import RandomSource, check_images, generator, integer
 
 # Lazy images up to this size, as float32, are read once instead of at every epoch.
 IN_MEMORY_BYTES = 1 << 29
@@ -208,8 +208,9 @@ def _prepare(network: Layer, data: Split | tuple[Any, Any]) -> Split:
 
     def cast(name: str, part: tuple[Any, Any]) -> tuple[Any, Any]:
         images, labels = part
+        images = check_images(name, images)
         if isinstance(images, np.ndarray) or 4 * math.prod(images.shape) <= IN_MEMORY_BYTES:
-            images = cast_images(name, images, network)
+            images = as_dtype(np.asarray(images), network.dtype)
         return images, labels
 
     train = cast("training images", split.train)

@@ -1,0 +1,32 @@
+"""One repr for everything that is described by its constructor's arguments."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+
+def constructor_call(instance: object, arguments: Mapping[str, Any]) -> str:
+    """Write an object as the call that makes it.
+
+    Required arguments come in order, others where they are not the default; pairs of equal integers are
+    written as one, as they may be given.
+    """
+    required, optional = [], []
+    for name, parameter in inspect.signature(type(instance)).parameters.items():
+        if name not in arguments:
+            continue
+        value = arguments[name]
+        if (
+            isinstance(value, tuple)
+            and len(value) == 2
+            and isinstance(value[0], int)
+            and value[0] == value[1]
+        ):
+            value = value[0]
+        if parameter.default is parameter.empty:
+            required.append(repr(value))
+        elif value != parameter.default:
+            optional.append(f"{name}={value!r}")
+    return f"{type(instance).__name__}({', '.join(required + optional)})"

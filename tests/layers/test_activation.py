@@ -1,0 +1,115 @@
+import math
+
+import numpy as np
+import pytest
+from torch.nn import functional as F
+
+from neocog.layers import GELU, LeakyReLU, ReLU, Sigmoid, Tanh
+from neocog.layers.activation import softmax
+
+# Phi(1), phi(1) from tables of the normal distribution; tanh form from u = sqrt(2/pi) 1.044715
+PHI, DENSITY = 0.8413447460685429, 0.24197072451914337
+T = math.tanh(math.sqrt(2 / math.pi) * 1.044715)
+SLOPE = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715)
+
+BY_HAND = [
+    # layer, x, y, derivative
+    (ReLU(), [-1.0, 0.0, 2.0], [0.0, 0.0, 2.0], [0.0, 0.0, 1.0]),
+    (LeakyReLU(0.5), [-2.0, 0.0, 3.0], [-1.0, 0.0, 3.0], [0.5, 0.5, 1.0]),
+    (LeakyReLU(), [-2.0, 3.0], [-0.02, 3.0], [0.01, 1.0]),
+    # 1 / (1 + e^-ln 3) = 3/4, derivative 3/4 1/4
+    (Sigmoid(), [0.0, math.log(3), -math.log(3)], [0.5, 0.75, 0.25], [0.25, 0.1875, 0.1875]),
+    # tanh(ln(3) / 2) = (3 - 1) / (3 + 1)
+    (Tanh(), [0.0, math.log(3) / 2], [0.0, 0.5], [1.0, 0.75]),
+    (GELU(), [0.0, 1.0, -1.0], [0.0, PHI, PHI - 1], [0.5, PHI + DENSITY, 1 - PHI - DENSITY]),
+    (GELU("tanh"), [0.0, 1.0], [0.0, (1 + T) / 2], [0.5, (1 + T) / 2 + (1 - T * T) * SLOPE / 2]),
+]
+
+
+@pytest.mark.parametrize(("layer", "x", "y", "slope"), BY_HAND)
+def test_by_hand(layer, x, y, slope):
+    dy = np.arange(1.0, len(x) + 1)
+    got, cache = layer.forward(np.array(x))
+    np.testing.assert_allclose(got, y, rtol=1e-14, atol=1e-16)
+    dx, grads = layer.backward(dy, cache)
+    np.testing.assert_allclose(dx, dy * slope, rtol=1e-14, atol=1e-16)
+    assert grads == {}
+
+
+@pytest.mark.parametrize(
+    ("layer", "function"),
+    [
+        (ReLU(), F.relu),
+        (LeakyReLU(), F.leaky_relu),
+        (LeakyReLU(0.3), lambda x: F.leaky_relu(x, 0.3)),
+        (LeakyReLU(-1), lambda x: F.leaky_relu(x, -1)),
+        (Sigmoid(), lambda x: x.sigmoid()),
+        (Tanh(), lambda x: x.tanh()),
+        (GELU(), F.gelu),
+        (GELU("tanh"), lambda x: F.gelu(x, approximate="tanh")),
+    ],
+)
+@pytest.mark.parametrize("shape", [(50,), (4, 5), (2, 3, 4, 5)])
+def test_same_as_pytorch(layer, function, shape, same_as_torch, normal):
+    x = 3 * normal(*shape)
+    x.flat[0] = 0.0
+    same_as_torch(layer, lambda _, x: function(x), x)
+
+
+@pytest.mark.parametrize("layer", [ReLU(), LeakyReLU(), Sigmoid(), Tanh(), GELU(), GELU("tanh")])
+def test_large_numbers_stay_finite(layer):
+    for dtype in (np.float32, np.float64):
+        y, cache = layer.forward(np.array([-1e4, -100.0, 100.0, 1e4], dtype))
+        dx, _ = layer.backward(np.ones(4, dtype), cache)
+        assert np.isfinite(y).all()
+        assert np.isfinite(dx).all()
+        assert y.dtype == dx.dtype == dtype
+
+
+@pytest.mark.parametrize("layer", [ReLU(), LeakyReLU(), Sigmoid(), Tanh(), GELU(), GELU("tanh")])
+def test_nan_goes_through(layer):
+    assert np.isnan(layer(np.array([1.0, np.nan]))).tolist() == [False, True]
+
+
+def test_shapes_and_flops():
+    assert ReLU().output_shape((2, 3, 4, 5)) == (2, 3, 4, 5)
+    assert ReLU().flops((2, 3, 4, 5)) == 120
+    assert LeakyReLU().flops((2, 3)) == 12
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: LeakyReLU("steep"), TypeError, "negative_slope must be a number, got 'steep'"),
+        (lambda: LeakyReLU(math.nan), ValueError, "negative_slope must be in .*, got nan"),
+        (lambda: GELU("tan"), ValueError, "approximate must be one of 'none', 'tanh', got 'tan'"),
+        (lambda: GELU(True), ValueError, "approximate must be one of"),
+    ],
+)
+def test_bad_arguments(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [
+        (ReLU(), "ReLU()"),
+        (LeakyReLU(), "LeakyReLU()"),
+        (LeakyReLU(0.2), "LeakyReLU(negative_slope=0.2)"),
+        (Sigmoid(), "Sigmoid()"),
+        (Tanh(), "Tanh()"),
+        (GELU(), "GELU()"),
+        (GELU("tanh"), "GELU(approximate='tanh')"),
+    ],
+)
+def test_repr(layer, text):
+    assert repr(layer) == text
+
+
+def test_softmax():
+    # e^ln 1 : e^ln 2 : e^ln 5 = 1 : 2 : 5
+    p = softmax(np.log([[1.0, 2.0, 5.0], [3.0, 3.0, 2.0]]))
+    np.testing.assert_allclose(p, [[0.125, 0.25, 0.625], [0.375, 0.375, 0.25]], rtol=1e-14)
+    assert softmax(np.array([[1e4, -1e4]])).tolist() == [[1.0, 0.0]]
+    assert softmax(np.zeros((0, 3))).shape == (0, 3)

@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+import torch
+
+from neocog.layers import Add, Concat
+from neocog.layers.base import Field
+
+
+def test_add_by_hand():
+    x = (np.array([1.0, 2.0]), np.array([10.0, 20.0]), np.array([100.0, 200.0]))
+    y, cache = Add().forward(x)
+    assert y.tolist() == [111.0, 222.0]
+    dx, grads = Add().backward(np.array([3.0, 4.0]), cache)
+    assert [part.tolist() for part in dx] == [[3.0, 4.0]] * 3
+    assert grads == {}
+
+
+def test_concat_by_hand():
+    y, cache = Concat().forward((np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[5.0], [6.0]])))
+    assert y.tolist() == [[1.0, 2.0, 5.0], [3.0, 4.0, 6.0]]
+    dx, grads = Concat().backward(np.array([[7.0, 8.0, 9.0], [1.0, 2.0, 3.0]]), cache)
+    assert [part.tolist() for part in dx] == [[[7.0, 8.0], [1.0, 2.0]], [[9.0], [3.0]]]
+    assert grads == {}
+
+
+def test_same_as_pytorch(same_as_torch, normal):
+    a, b, c = normal(2, 3, 4, 5), normal(2, 3, 4, 5), normal(2, 1, 4, 5)
+    same_as_torch(Add(), lambda _, x, y: x + y, a, b)
+    same_as_torch(Concat(), lambda _, *x: torch.cat(x, 1), a, c, b)
+    same_as_torch(Concat(axis=3), lambda _, *x: torch.cat(x, 3), a, b)
+
+
+def test_sizes():
+    assert Add().output_shape(((2, 3), (2, 3))) == (2, 3)
+    assert Add().flops(((2, 3), (2, 3), (2, 3))) == 12
+    assert Concat().output_shape(((2, 3, 4, 4), (2, 5, 4, 4))) == (2, 8, 4, 4)
+    assert Concat(2).output_shape(((2, 3, 4, 4), (2, 3, 1, 4))) == (2, 3, 5, 4)
+    assert Concat().flops(((2, 3), (2, 3))) == 0
+
+
+@pytest.mark.parametrize("layer", [Add(), Concat()])
+def test_the_widest_path_sets_the_receptive_field(layer):
+    field = layer.receptive_field((Field((5, 1), (2, 2)), Field((3, 3), (2, 2))))
+    assert (field.size, field.jump) == ((5, 3), (2, 2))
+
+
+@pytest.mark.parametrize(
+    ("layer", "shapes", "message"),
+    [
+        (Add(), [], r"Add needs inputs of one shape, got \[\]"),
+        (Add(), [(2, 3), (2, 1)], r"Add needs inputs of one shape, got \[\(2, 3\), \(2, 1\)\]"),
+        (Add(), [(2, 3), (3,)], "Add needs inputs of one shape"),
+        (Concat(), [], r"Concat needs shapes that differ only on axis 1, got \[\]"),
+        (Concat(), [(2, 3), (1, 3)], "differ only on axis 1"),
+        (Concat(), [(2, 3), (2, 3, 1)], "differ only on axis 1"),
+        (Concat(2), [(2, 3), (2, 3)], "differ only on axis 2"),
+    ],
+)
+def test_bad_inputs(layer, shapes, message):
+    with pytest.raises(ValueError, match=message):
+        layer.forward(tuple(map(np.zeros, shapes)))
+    with pytest.raises(ValueError, match=message):
+        layer.output_shape(tuple(shapes))
+
+
+@pytest.mark.parametrize(
+    ("axis", "error"), [(0, ValueError), (-1, ValueError), (1.0, TypeError), (True, TypeError)]
+)
+def test_bad_axis(axis, error):
+    with pytest.raises(error, match="axis must be"):
+        Concat(axis)
+
+
+def test_repr():
+    assert (repr(Add()), repr(Concat()), repr(Concat(axis=2))) == ("Add()", "Concat()", "Concat(axis=2)")

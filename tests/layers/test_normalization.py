@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from neocog.layers import BatchNorm1D, BatchNorm2D
+
+
+def by_hand(norm):
+    norm.params["weight"][...] = 2
+    norm.params["bias"][...] = 1
+    return norm
+
+
+def test_training_by_hand():
+    # x = 1, 3: m = 2, v = 1, 1 / sqrt(v + 3) = 1/2, x_hat = -1/2, 1/2, y = 2 x_hat + 1
+    norm = by_hand(BatchNorm1D(1, eps=3.0, momentum=0.5, dtype="float64"))
+    y, cache = norm.forward(np.array([[1.0], [3.0]]), training=True)
+    assert y.tolist() == [[0.0], [2.0]]
+    # running mean (0 + 2) / 2; running variance (1 + 2) / 2, as the unbiased variance of 1, 3 is 2
+    assert norm.buffers["running_mean"].tolist() == [1.0]
+    assert norm.buffers["running_var"].tolist() == [1.5]
+    # dy = 1, 3: dw = -1/2 + 3/2, db = 4, dx = 2/2 (dy - 2 - x_hat 1/2) = -3/4, 3/4
+    dx, grads = norm.backward(np.array([[1.0], [3.0]]), cache)
+    assert grads["weight"].tolist() == [1.0]
+    assert grads["bias"].tolist() == [4.0]
+    assert dx.tolist() == [[-0.75], [0.75]]
+
+
+def test_inference_by_hand():
+    # running m = 1, v = 1: x_hat = (x - 1) / 2 = 0, 1, y = 1, 3
+    norm = by_hand(BatchNorm1D(1, eps=3.0, dtype="float64"))
+    norm.buffers["running_mean"][...] = 1
+    y, cache = norm.forward(np.array([[1.0], [3.0]]))
+    assert y.tolist() == [[1.0], [3.0]]
+    dx, grads = norm.backward(np.array([[1.0], [3.0]]), cache)
+    assert (grads["weight"].tolist(), grads["bias"].tolist()) == ([3.0], [4.0])
+    assert dx.tolist() == [[1.0], [3.0]]
+    assert norm.buffers["running_mean"].tolist() == [1.0]
+
+
+def test_each_channel_on_its_own():
+    # channel 0 is the example above, channel 1 is constant: x_hat = 0
+    norm = by_hand(BatchNorm2D(2, eps=3.0, momentum=0.5, dtype="float64"))
+    y, cache = norm.forward(np.array([[[[1.0, 3.0]], [[5.0, 5.0]]]]), training=True)
+    assert y.tolist() == [[[[0.0, 2.0]], [[1.0, 1.0]]]]
+    assert norm.buffers["running_mean"].tolist() == [1.0, 2.5]
+    assert norm.buffers["running_var"].tolist() == [1.5, 0.5]
+    dx, grads = norm.backward(np.array([[[[1.0, 3.0]], [[7.0, 7.0]]]]), cache)
+    assert dx[0, 0].tolist() == [[-0.75, 0.75]]
+    assert np.abs(dx[0, 1]).max() < 1e-15
+    assert grads["bias"].tolist() == [4.0, 14.0]
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [(BatchNorm1D, (5, 3)), (BatchNorm2D, (3, 3, 4, 2)), (BatchNorm2D, (2, 3, 1, 1))],
+)
+def test_same_as_pytorch(make, shape, training, same_as_torch, normal):
+    norm = make(3, eps=1e-3, momentum=0.3, dtype="float64")
+    norm.params["weight"][...] = normal(3)
+    norm.params["bias"][...] = normal(3)
+    norm.buffers["running_mean"][...] = normal(3)
+    norm.buffers["running_var"][...] = normal(3) ** 2 + 0.5
+    running = [torch.tensor(norm.buffers[name]) for name in ("running_mean", "running_var")]
+    same_as_torch(
+        norm,
+        lambda p, x: F.batch_norm(x, *running, p["weight"], p["bias"], training, momentum=0.3, eps=1e-3),
+        normal(*shape),
+        training=training,
+    )
+    for name, expected in zip(("running_mean", "running_var"), running, strict=True):
+        np.testing.assert_allclose(norm.buffers[name], expected, rtol=1e-12)
+
+
+def test_many_steps_learn_the_statistics_of_the_data():
+    rng = np.random.default_rng(0)
+    norm = BatchNorm1D(2, dtype="float64")
+    for _ in range(200):
+        norm.forward(rng.normal([3.0, -1.0], [2.0, 0.5], (100, 2)), training=True)
+    np.testing.assert_allclose(norm.buffers["running_mean"], [3.0, -1.0], atol=0.2)
+    np.testing.assert_allclose(norm.buffers["running_var"], [4.0, 0.25], rtol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("make", "shape", "message"),
+    [
+        (BatchNorm1D, (1, 3), r"BatchNorm1D in training needs more than one value .* \(1, 3\)"),
+        (BatchNorm2D, (1, 3, 1, 1), r"BatchNorm2D in training needs more than one value .* \(1, 3, 1, 1\)"),
+    ],
+)
+def test_one_value_per_channel(make, shape, message):
+    norm = make(3)
+    with pytest.raises(ValueError, match=message):
+        norm.forward(np.ones(shape), training=True)
+    assert norm.buffers["running_mean"].tolist() == [0.0] * 3
+    assert norm(np.ones(shape)).shape == shape
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"num_features": 0}, ValueError, "num_features must be at least 1"),
+        ({"num_features": 2.0}, TypeError, "num_features must be an integer"),
+        ({"eps": 0}, ValueError, r"eps must be in \(0, inf\], got 0"),
+        ({"eps": "small"}, TypeError, "eps must be a number, got 'small'"),
+        ({"momentum": 1.5}, ValueError, r"momentum must be in \[0, 1\], got 1.5"),
+        ({"momentum": None}, TypeError, "momentum must be a number, got None"),
+        ({"dtype": int}, TypeError, "dtype must be a floating point type, got int64"),
+    ],
+)
+@pytest.mark.parametrize("make", [BatchNorm1D, BatchNorm2D])
+def test_bad_arguments(make, arguments, error, message):
+    with pytest.raises(error, match=message):
+        make(**{"num_features": 3} | arguments)
+
+
+@pytest.mark.parametrize(
+    ("norm", "x", "error", "message"),
+    [
+        (BatchNorm1D(3), np.zeros((2, 3, 4, 4)), ValueError, r"BatchNorm1D needs inputs of shape \(N, C\)"),
+        (BatchNorm1D(3), np.zeros((2, 4)), ValueError, r"with C = 3, got shape \(2, 4\)"),
+        (BatchNorm2D(3), np.zeros((2, 3)), ValueError, r"BatchNorm2D needs inputs of shape \(N, C, H, W\)"),
+        (BatchNorm2D(3), np.zeros((2, 1, 4, 4)), ValueError, "with C = 3"),
+        (BatchNorm2D(1), np.zeros((2, 1, 4, 4), np.uint8), TypeError, "floating point array, got uint8"),
+    ],
+)
+def test_bad_inputs(norm, x, error, message):
+    with pytest.raises(error, match=message):
+        norm.forward(x, training=True)
+
+
+def test_sizes_and_repr():
+    assert BatchNorm2D(4).parameter_count == 8
+    assert BatchNorm2D(4).output_shape((2, 4, 3, 3)) == (2, 4, 3, 3)
+    assert BatchNorm2D(4).flops((2, 4, 3, 3)) == 3 * 72
+    assert repr(BatchNorm2D(4)) == "BatchNorm2D(4)"
+    assert repr(BatchNorm1D(4, eps=0.1, momentum=0)) == "BatchNorm1D(4, eps=0.1, momentum=0.0)"

@@ -1,0 +1,172 @@
+import numpy as np
+import pytest
+from torch.nn import functional as F
+
+from neocog.layers import AvgPool2D, Conv2D, GlobalAvgPool2D, MaxPool2D, Sequential
+from neocog.layers.base import Field
+
+X = np.array([[[[1.0, 5.0, 2.0], [3.0, 4.0, 6.0], [9.0, 7.0, 8.0]]]])
+
+
+def test_max_pooling_by_hand():
+    # windows of 2 with stride 1: 1 5 3 4 | 5 2 4 6 | 3 4 9 7 | 4 6 7 8
+    y, cache = MaxPool2D(2, stride=1).forward(X)
+    assert y.tolist() == [[[[5.0, 6.0], [9.0, 8.0]]]]
+    dx, grads = MaxPool2D(2, stride=1).backward(np.array([[[[1.0, 2.0], [3.0, 4.0]]]]), cache)
+    assert dx.tolist() == [[[[0.0, 1.0, 0.0], [0.0, 0.0, 2.0], [3.0, 0.0, 4.0]]]]
+    assert grads == {}
+
+
+def test_overlapping_windows_with_one_winner_add_up():
+    x = np.array([[[[0.0, 9.0, 0.0]]]])
+    pool = MaxPool2D((1, 2), stride=1)
+    _, cache = pool.forward(x)
+    assert pool.backward(np.array([[[[2.0, 5.0]]]]), cache)[0].tolist() == [[[[0.0, 7.0, 0.0]]]]
+
+
+def test_a_tie_goes_to_the_first():
+    pool = MaxPool2D(2)
+    _, cache = pool.forward(np.array([[[[0.0, 3.0], [3.0, 3.0]]]]))
+    assert pool.backward(np.ones((1, 1, 1, 1)), cache)[0].tolist() == [[[[0.0, 1.0], [0.0, 0.0]]]]
+
+
+def test_average_pooling_by_hand():
+    # windows of 2 with stride 1: 13/4 | 17/4 | 23/4 | 25/4
+    y, cache = AvgPool2D(2, stride=1).forward(X)
+    assert y.tolist() == [[[[3.25, 4.25], [5.75, 6.25]]]]
+    # a quarter of each dy = 4 8 / 12 16 to each of its pixels: 1 1+2 2 / 1+3 1+2+3+4 2+4 / 3 3+4 4
+    dx, grads = AvgPool2D(2, stride=1).backward(np.array([[[[4.0, 8.0], [12.0, 16.0]]]]), cache)
+    assert dx.tolist() == [[[[1.0, 3.0, 2.0], [4.0, 10.0, 6.0], [3.0, 7.0, 4.0]]]]
+    assert grads == {}
+
+
+@pytest.mark.parametrize(
+    ("count_include_pad", "y", "dx"),
+    [
+        # padding 1: the windows hold 8 | 12 / 16 | 4 alone, over 4 or over 1
+        (True, [[2.0, 3.0], [4.0, 1.0]], [[1.0, 2.0], [3.0, 4.0]]),
+        (False, [[8.0, 12.0], [16.0, 4.0]], [[4.0, 8.0], [12.0, 16.0]]),
+    ],
+)
+def test_average_pooling_over_padding_by_hand(count_include_pad, y, dx):
+    pool = AvgPool2D(2, padding=1, count_include_pad=count_include_pad)
+    got, cache = pool.forward(np.array([[[[8.0, 12.0], [16.0, 4.0]]]]))
+    assert got.tolist() == [[y]]
+    assert pool.backward(np.array([[[[4.0, 8.0], [12.0, 16.0]]]]), cache)[0].tolist() == [[dx]]
+
+
+def test_global_average_pooling_by_hand():
+    y, cache = GlobalAvgPool2D().forward(np.array([[[[1.0, 2.0], [4.0, 5.0]], [[0.0, 0.0], [0.0, 4.0]]]]))
+    assert y.tolist() == [[3.0, 1.0]]
+    dx, _ = GlobalAvgPool2D().backward(np.array([[4.0, -8.0]]), cache)
+    assert dx.tolist() == [[[[1.0, 1.0], [1.0, 1.0]], [[-2.0, -2.0], [-2.0, -2.0]]]]
+
+
+GEOMETRIES = [(2, None, 0), (3, 2, 1), (3, 1, 1), ((2, 3), (1, 2), (1, 0)), (2, 3, 0), ((5, 1), 1, (2, 0))]
+
+
+@pytest.mark.parametrize(("kernel_size", "stride", "padding"), GEOMETRIES)
+def test_same_as_pytorch(kernel_size, stride, padding, same_as_torch, normal):
+    x = normal(2, 3, 7, 6)
+    geometry = (kernel_size, stride, padding)
+    same_as_torch(MaxPool2D(*geometry), lambda _, x: F.max_pool2d(x, *geometry), x)
+    same_as_torch(AvgPool2D(*geometry), lambda _, x: F.avg_pool2d(x, *geometry), x)
+    same_as_torch(
+        AvgPool2D(*geometry, count_include_pad=False),
+        lambda _, x: F.avg_pool2d(x, *geometry, count_include_pad=False),
+        x,
+    )
+
+
+def test_global_pooling_is_that_of_pytorch(same_as_torch, normal):
+    same_as_torch(GlobalAvgPool2D(), lambda _, x: F.adaptive_avg_pool2d(x, 1).flatten(1), normal(2, 3, 4, 5))
+
+
+@pytest.mark.parametrize("make", [MaxPool2D, AvgPool2D])
+def test_output_shape_and_flops(make):
+    assert make(2).output_shape((1, 3, 6, 6)) == (1, 3, 3, 3)
+    assert make(2).flops((1, 3, 6, 6)) == 27 * 4
+    assert make(2).output_shape((5, 1, 7, 9)) == (5, 1, 3, 4)
+    assert make(3, 2, 1).output_shape((1, 64, 112, 112)) == (1, 64, 56, 56)
+    assert make((1, 3), (2, 1)).output_shape((0, 2, 4, 4)) == (0, 2, 2, 2)
+    assert make((1, 3), (2, 1)).flops((2, 2, 4, 4)) == 2 * 2 * 4 * 3
+
+
+def test_global_output_shape_and_flops():
+    assert GlobalAvgPool2D().output_shape((2, 3, 4, 5)) == (2, 3)
+    assert GlobalAvgPool2D().flops((2, 3, 4, 5)) == 120
+
+
+@pytest.mark.parametrize(
+    ("stack", "size", "jump"),
+    [
+        ([Conv2D(1, 1, 3), MaxPool2D(2)], (4, 4), (2, 2)),
+        ([Conv2D(1, 1, 3), Conv2D(1, 1, 3), MaxPool2D(2), Conv2D(1, 1, 3)], (10, 10), (2, 2)),
+        ([AvgPool2D(3, 2), AvgPool2D(3, 2)], (7, 7), (4, 4)),
+        ([MaxPool2D((2, 1)), Conv2D(1, 1, 3)], (6, 3), (2, 1)),
+        ([Conv2D(1, 1, 3), GlobalAvgPool2D()], (np.inf, np.inf), (1, 1)),
+    ],
+)
+def test_receptive_field(stack, size, jump):
+    field = Sequential(*stack).receptive_field(Field())
+    assert (field.size, field.jump) == (size, jump)
+
+
+@pytest.mark.parametrize("make", [MaxPool2D, AvgPool2D])
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"kernel_size": 0}, ValueError, "kernel_size must be at least 1, got 0"),
+        ({"kernel_size": 2.0}, TypeError, "kernel_size must be an integer, got 2.0"),
+        ({"kernel_size": True}, TypeError, "kernel_size must be an integer, got True"),
+        ({"stride": -1}, ValueError, "stride must be at least 1, got -1"),
+        ({"stride": (1, 2, 3)}, ValueError, "stride must be an integer or a pair"),
+        ({"padding": -1}, ValueError, "padding must be at least 0, got -1"),
+        ({"padding": "same"}, TypeError, "padding must be an integer, got 'same'"),
+        (
+            {"kernel_size": 3, "padding": 2},
+            ValueError,
+            r"at most half the kernel_size \(3, 3\), got \(2, 2\)",
+        ),
+        ({"kernel_size": (4, 1), "padding": (2, 1)}, ValueError, "at most half the kernel_size"),
+    ],
+)
+def test_bad_arguments(make, arguments, error, message):
+    with pytest.raises(error, match=message):
+        make(**{"kernel_size": 2} | arguments)
+
+
+@pytest.mark.parametrize("make", [MaxPool2D, AvgPool2D])
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((3, 8, 8), r"Pool2D needs images of shape \(N, C, H, W\), got shape \(3, 8, 8\)"),
+        ((1, 1, 2, 8), r"Pool2D's window \(3, 3\) is larger than the 2x8 image with padding \(0, 0\)"),
+        ((1, 1, 0, 8), "larger than the 0x8 image"),
+    ],
+)
+def test_bad_inputs(make, shape, message):
+    with pytest.raises(ValueError, match=message):
+        make(3).forward(np.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"), [((2, 3), "needs images"), ((1, 2, 0, 3), "at least one pixel")]
+)
+def test_bad_inputs_of_global_pooling(shape, message):
+    with pytest.raises(ValueError, match=message):
+        GlobalAvgPool2D().forward(np.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("pool", "text"),
+    [
+        (MaxPool2D(2), "MaxPool2D(2)"),
+        (MaxPool2D(2, stride=2), "MaxPool2D(2)"),
+        (MaxPool2D((2, 3), 1, (1, 0)), "MaxPool2D((2, 3), stride=1, padding=(1, 0))"),
+        (AvgPool2D(3, 2, 1, False), "AvgPool2D(3, stride=2, padding=1, count_include_pad=False)"),
+        (GlobalAvgPool2D(), "GlobalAvgPool2D()"),
+    ],
+)
+def test_repr(pool, text):
+    assert repr(pool) == text

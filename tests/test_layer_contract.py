@@ -1,0 +1,222 @@
+"""One contract over every layer: a new layer without a case here fails."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+from neocog import layers
+from neocog.gradcheck import check_layer
+from neocog.layers import (
+    GELU,
+    Add,
+    AvgPool2D,
+    BatchNorm1D,
+    BatchNorm2D,
+    Concat,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2D,
+    Graph,
+    LeakyReLU,
+    MaxPool2D,
+    Pad2D,
+    ReLU,
+    Residual,
+    Sequential,
+    Sigmoid,
+    Tanh,
+)
+from neocog.models import digits_cnn, tiny_cnn, tiny_mlp
+
+
+def normal(*shape):
+    return np.random.default_rng(7).normal(size=shape)
+
+
+def awake(norm):
+    """Give a batch norm weights and statistics that are not ones and zeros."""
+    rng = np.random.default_rng(8)
+    for array in [*norm.params.values(), *norm.buffers.values()]:
+        array[...] = rng.uniform(0.5, 1.5, array.shape)
+    return norm
+
+
+def shared_in_sequence():
+    conv = Conv2D(2, 2, 3, padding=1, rng=0)
+    return Sequential(first=conv, relu=LeakyReLU(0.2), again=conv)
+
+
+def shared_in_graph():
+    dense = Dense(3, 3, rng=0)
+    return Graph(
+        {"a": (dense, "input"), "tanh": (Tanh(), "a"), "b": (dense, "tanh"), "sum": (Add(), "a", "b")}
+    )
+
+
+def two_inputs():
+    return Graph(
+        {
+            "left": (Conv2D(2, 1, 3, padding=1, rng=0), "image"),
+            "right": (Sigmoid(), "mask"),
+            "join": (Concat(), "left", "right", "mask"),
+            "out": (Conv2D(3, 2, 2, rng=1), "join"),
+        },
+        inputs=("image", "mask"),
+    )
+
+
+def diamond():
+    return Graph(
+        {
+            "out": (Add(), "left", "right", "right"),
+            "right": (Conv2D(1, 1, 3, padding="same", rng=1), "stem"),
+            "left": (Sigmoid(), "stem"),
+            "stem": (Conv2D(1, 1, 2, rng=0), "input"),
+        },
+        output="out",
+    )
+
+
+IMAGES = normal(2, 2, 5, 4)
+ROWS = normal(4, 3)
+
+CASES = {
+    "Conv2D": [
+        (lambda: Conv2D(2, 3, 3, rng=0), IMAGES),
+        (lambda: Conv2D(2, 3, 1, rng=0), normal(2, 2, 1, 1)),
+        (lambda: Conv2D(2, 2, 3, stride=2, rng=0), normal(2, 2, 6, 5)),
+        (lambda: Conv2D(2, 2, 2, stride=(3, 1), padding=1, rng=0), IMAGES),
+        (lambda: Conv2D(2, 2, (3, 2), padding=(0, 2), rng=0), IMAGES),
+        (lambda: Conv2D(2, 2, 3, padding="same", rng=0), IMAGES),
+        (lambda: Conv2D(2, 2, 4, padding="same", rng=0), IMAGES),
+        (lambda: Conv2D(2, 2, (1, 4), padding="valid", rng=0), IMAGES),
+        (lambda: Conv2D(2, 2, 2, dilation=2, padding="same", rng=0), IMAGES),
+        (lambda: Conv2D(2, 2, 2, dilation=(3, 1), stride=2, rng=0), IMAGES),
+        (lambda: Conv2D(2, 2, 3, stride=4, rng=0), normal(2, 2, 6, 6)),
+        (lambda: Conv2D(4, 2, 2, groups=2, rng=0), normal(2, 4, 3, 3)),
+        (lambda: Conv2D(3, 6, 2, groups=3, padding=1, rng=0), normal(2, 3, 3, 3)),
+        (lambda: Conv2D(2, 3, 3, bias=False, rng=0), IMAGES),
+    ],
+    "MaxPool2D": [
+        (lambda: MaxPool2D(2), IMAGES),
+        (lambda: MaxPool2D(1), normal(2, 1, 1, 1)),
+        (lambda: MaxPool2D(3, stride=1), IMAGES),
+        (lambda: MaxPool2D(3, stride=2, padding=1), IMAGES),
+        (lambda: MaxPool2D((2, 3), stride=(1, 2), padding=(1, 0)), IMAGES),
+        (lambda: MaxPool2D(2, stride=3), IMAGES),
+    ],
+    "AvgPool2D": [
+        (lambda: AvgPool2D(2), IMAGES),
+        (lambda: AvgPool2D(3, stride=1), IMAGES),
+        (lambda: AvgPool2D(3, stride=2, padding=1), IMAGES),
+        (lambda: AvgPool2D(3, stride=2, padding=1, count_include_pad=False), IMAGES),
+        (lambda: AvgPool2D((2, 3), stride=(3, 1), padding=(1, 0), count_include_pad=False), IMAGES),
+    ],
+    "GlobalAvgPool2D": [(GlobalAvgPool2D, IMAGES), (GlobalAvgPool2D, normal(2, 3, 1, 1))],
+    "Dense": [
+        (lambda: Dense(3, 2, rng=0), ROWS),
+        (lambda: Dense(3, 1, bias=False, rng=0), ROWS),
+    ],
+    "BatchNorm1D": [
+        (lambda: BatchNorm1D(3), ROWS),
+        (lambda: awake(BatchNorm1D(3, eps=0.1, momentum=0.5)), ROWS),
+    ],
+    "BatchNorm2D": [
+        (lambda: BatchNorm2D(2), normal(2, 2, 3, 2)),
+        (lambda: awake(BatchNorm2D(2, eps=0.1, momentum=0.0)), normal(2, 2, 3, 2)),
+        (lambda: awake(BatchNorm2D(2)), normal(3, 2, 1, 1)),
+    ],
+    "ReLU": [(ReLU, ROWS), (ReLU, IMAGES)],
+    "LeakyReLU": [(LeakyReLU, ROWS), (lambda: LeakyReLU(0.3), IMAGES)],
+    "Sigmoid": [(Sigmoid, ROWS), (Sigmoid, 3 * IMAGES)],
+    "Tanh": [(Tanh, ROWS), (Tanh, IMAGES)],
+    "GELU": [(GELU, ROWS), (lambda: GELU("tanh"), ROWS), (GELU, IMAGES)],
+    "Dropout": [
+        (lambda: Dropout(rng=0), ROWS),
+        (lambda: Dropout(0.25, rng=1), IMAGES),
+        (lambda: Dropout(0.0), ROWS),
+    ],
+    "Flatten": [(Flatten, IMAGES), (Flatten, ROWS), (Flatten, normal(3))],
+    "Pad2D": [
+        (lambda: Pad2D(1), IMAGES),
+        (lambda: Pad2D(0), IMAGES),
+        (lambda: Pad2D((0, 2), value=-1.5), IMAGES),
+        (lambda: Pad2D(((0, 1), (2, 3))), IMAGES),
+    ],
+    "Add": [(Add, (ROWS, 2 * ROWS + 1)), (Add, (IMAGES, -IMAGES, IMAGES**2)), (Add, (ROWS,))],
+    "Concat": [
+        (Concat, (ROWS, normal(4, 1))),
+        (Concat, (IMAGES, normal(2, 1, 5, 4), IMAGES)),
+        (lambda: Concat(axis=2), (IMAGES, normal(2, 2, 1, 4))),
+    ],
+    "Sequential": [
+        (Sequential, ROWS),
+        (lambda: Sequential(Dense(3, 4, rng=0), ReLU(), Dense(4, 2, rng=1)), ROWS),
+        (lambda: Sequential(Conv2D(2, 3, 2, rng=0), awake(BatchNorm2D(3)), ReLU(), MaxPool2D(2)), IMAGES),
+        (lambda: Sequential(Sequential(Dense(3, 3, rng=0), Tanh()), Sequential(Dense(3, 2, rng=1))), ROWS),
+        (lambda: Sequential(Flatten(), Dropout(0.4, rng=0), Dense(40, 2, rng=0)), IMAGES),
+        (lambda: Sequential(ReLU(), Sequential(Tanh(), AvgPool2D(2))), IMAGES),
+        (shared_in_sequence, IMAGES),
+    ],
+    "Residual": [
+        (lambda: Residual(Conv2D(2, 2, 3, padding=1, rng=0)), IMAGES),
+        # BUG: check_layer's linearity test is too strict: a bias before a batch norm has a gradient of rounding
+        (lambda: Residual(Sequential(Conv2D(2, 2, 1, rng=0), awake(BatchNorm2D(2)))), normal(2, 2, 2, 2)),
+        # BUG: Graph.backward(input_grad=False) raises KeyError for a node that needs no gradient
+        (lambda: Residual(ReLU()), ROWS),
+        (lambda: Residual(Conv2D(2, 3, 2, 2, rng=0), Conv2D(2, 3, 1, 2, rng=1)), normal(2, 2, 4, 4)),
+        (lambda: Residual(Sequential(Dense(3, 3, rng=0), Tanh()), Dropout(0.5, rng=1)), ROWS),
+        (lambda: Residual(Conv2D(2, 2, 2, 2, rng=0), AvgPool2D(2)), normal(2, 2, 4, 4)),
+    ],
+    "Graph": [
+        (lambda: Graph({"dense": (Dense(3, 2, rng=0), "input")}), ROWS),
+        (shared_in_graph, ROWS),
+        # BUG: the same KeyError
+        (two_inputs, (IMAGES, normal(2, 1, 5, 4))),
+        (diamond, normal(2, 1, 4, 4)),
+        (lambda: Graph({"twice": (Add(), "input", "input")}), ROWS),
+        (lambda: Graph({"inner": (two_inputs(), "a", "b")}, ("a", "b")), (IMAGES, normal(2, 1, 5, 4))),
+        (lambda: Graph({"relu": (ReLU(), "input"), "dense": (Dense(3, 2, rng=0), "relu")}), ROWS),
+    ],
+}
+
+MODELS = {
+    "tiny_cnn": (lambda: tiny_cnn(classes=2, filters=2, size=5), normal(2, 1, 5, 5)),
+    "tiny_mlp": (lambda: tiny_mlp(hidden=4, size=3), normal(2, 1, 3, 3)),
+    "digits_cnn": (lambda: digits_cnn(classes=2, image_shape=(1, 4, 4)), normal(2, 1, 4, 4)),
+}
+
+
+def test_every_layer_has_cases():
+    found = {
+        name
+        for name in layers.__all__
+        if inspect.isclass(getattr(layers, name)) and name not in ("Layer", "Container")
+    }
+    assert found == set(CASES)
+
+
+@pytest.mark.parametrize(
+    ("make_layer", "x"),
+    [
+        pytest.param(make, x, id=f"{name}-{i}")
+        for name, cases in CASES.items()
+        for i, (make, x) in enumerate(cases)
+    ],
+)
+def test_contract(make_layer, x):
+    check_layer(make_layer, x)
+
+
+# BUG: check_layer wants config to carry input_shape, which the model file carries beside it
+@pytest.mark.parametrize("name", MODELS)
+def test_contract_of_models(name):
+    check_layer(*MODELS[name])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_cases_are_of_their_class(name):
+    assert all(type(make()).__name__ == name for make, _ in CASES[name])

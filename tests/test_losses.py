@@ -1,0 +1,148 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from neocog.losses import MeanSquaredError, SoftmaxCrossEntropy
+
+
+def test_cross_entropy_by_hand():
+    # p = 1/4 3/4 and 1/2 1/2: L = (ln(4/3) + ln 2) / 2, dz = (p - onehot) / 2
+    value, dz = SoftmaxCrossEntropy()(np.array([[0.0, math.log(3)], [5.0, 5.0]]), np.array([1, 0]))
+    assert value == pytest.approx(math.log(8 / 3) / 2, rel=1e-14)
+    np.testing.assert_allclose(dz, [[0.125, -0.125], [-0.25, 0.25]], rtol=1e-14)
+
+
+def test_label_smoothing_by_hand():
+    # q = 0.1 0.9, p = 1/4 3/4: L = 0.1 ln 4 + 0.9 ln(4/3), dz = p - q
+    value, dz = SoftmaxCrossEntropy(0.2)(np.array([[0.0, math.log(3)]]), np.array([1]))
+    assert value == pytest.approx(0.1 * math.log(4) + 0.9 * math.log(4 / 3), rel=1e-14)
+    np.testing.assert_allclose(dz, [[0.15, -0.15]], rtol=1e-13)
+
+
+def test_equal_logits_cost_the_logarithm_of_the_classes():
+    assert SoftmaxCrossEntropy()(np.zeros((4, 10)), np.arange(4))[0] == pytest.approx(math.log(10))
+
+
+def test_mean_squared_error_by_hand():
+    # differences 1 0 / -2 0: L = 5/4, dz = 2/4 of them
+    value, dz = MeanSquaredError()(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[0, 2], [5, 4]]))
+    assert value == 1.25
+    assert dz.tolist() == [[0.5, 0.0], [-1.0, 0.0]]
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
+@pytest.mark.parametrize(("N", "K"), [(1, 2), (7, 3), (20, 10), (3, 1)])
+def test_cross_entropy_is_that_of_pytorch(smoothing, N, K):
+    rng = np.random.default_rng(0)
+    z, t = 5 * rng.normal(size=(N, K)), rng.integers(0, K, N)
+    tz = torch.tensor(z, requires_grad=True)
+    expected = F.cross_entropy(tz, torch.tensor(t), label_smoothing=smoothing)
+    expected.backward()
+    value, dz = SoftmaxCrossEntropy(smoothing)(z, t)
+    assert value == pytest.approx(expected.item(), rel=1e-12, abs=1e-15)
+    np.testing.assert_allclose(dz, tz.grad, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("shape", [(3,), (4, 2), (2, 1, 3, 3)])
+def test_mean_squared_error_is_that_of_pytorch(shape):
+    rng = np.random.default_rng(0)
+    z, t = rng.normal(size=shape), rng.normal(size=shape)
+    tz = torch.tensor(z, requires_grad=True)
+    expected = F.mse_loss(tz, torch.tensor(t))
+    expected.backward()
+    value, dz = MeanSquaredError()(z, t)
+    assert value == pytest.approx(expected.item(), rel=1e-13)
+    np.testing.assert_allclose(dz, tz.grad, rtol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_huge_logits(dtype, smoothing):
+    z = np.array([[1e4, -1e4, 0.0], [1e4, -1e4, 0.0]], dtype)
+    value, dz = SoftmaxCrossEntropy(smoothing)(z, np.array([0, 1]))
+    # losses 0 and 2e4; smoothing moves a tenth to the mean of 0, 2e4 and 1e4
+    assert value == pytest.approx(1e4 if not smoothing else (0.1 * 1e4 + 0.9 * 2e4 + 0.1 * 1e4) / 2, rel=1e-6)
+    assert np.isfinite(dz).all()
+    assert dz.dtype == dtype
+    if not smoothing:
+        assert dz.tolist() == [[0.0, 0.0, 0.0], [0.5, -0.5, 0.0]]
+
+
+@pytest.mark.parametrize("loss", [SoftmaxCrossEntropy(), SoftmaxCrossEntropy(0.3), MeanSquaredError()])
+def test_complex_step(loss):
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(4, 3))
+    t = rng.normal(size=(4, 3)) if isinstance(loss, MeanSquaredError) else rng.integers(0, 3, 4)
+    _, dz = loss(z, t)
+    for index in np.ndindex(z.shape):
+        shifted = z.astype(complex)
+        shifted[index] += 1e-30j
+        assert loss(shifted, t)[0].imag / 1e-30 == pytest.approx(dz[index], rel=1e-13)
+
+
+@pytest.mark.parametrize("loss", [SoftmaxCrossEntropy(), SoftmaxCrossEntropy(0.3)])
+def test_the_derivative_of_a_row_sums_to_zero_and_nothing_is_written(loss):
+    z, t = np.random.default_rng(0).normal(size=(5, 4)), np.array([0, 1, 2, 3, 3])
+    z.flags.writeable = t.flags.writeable = False
+    _, dz = loss(z, t)
+    np.testing.assert_allclose(dz.sum(axis=1), 0, atol=1e-16)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int32, np.uint64])
+def test_labels_of_any_integer_type(dtype):
+    value, _ = SoftmaxCrossEntropy()(np.zeros((3, 2)), np.array([0, 1, 1], dtype))
+    assert value == pytest.approx(math.log(2))
+    assert SoftmaxCrossEntropy()(np.zeros((3, 2)), [0, 1, 1])[0] == value
+
+
+@pytest.mark.parametrize(
+    ("z", "t", "error", "message"),
+    [
+        (np.zeros((2, 3)), np.array([0, -1]), ValueError, r"labels must be in 0..2, got -1"),
+        (np.zeros((2, 3)), np.array([0, -1], np.int8), ValueError, r"labels must be in 0..2, got -1"),
+        (np.zeros((2, 3)), np.array([0, 3]), ValueError, r"labels must be in 0..2, got 3"),
+        (np.zeros((2, 3)), np.array([0.0, 1.0]), TypeError, "labels must be integers, got float64"),
+        (np.zeros((2, 3)), np.array([True, False]), TypeError, "labels must be integers, got bool"),
+        (np.zeros((2, 3)), np.array(["a", "b"]), TypeError, "labels must be integers"),
+        (np.zeros((2, 3)), np.array([0]), ValueError, r"labels must have shape \(2,\), .* got \(1,\)"),
+        (np.zeros((2, 3)), np.eye(3, dtype=int)[:2], ValueError, r"must have shape \(2,\), .* got \(2, 3\)"),
+        (np.zeros((0, 3)), np.zeros(0, int), ValueError, "empty batch"),
+        (np.zeros(3), np.array([0]), ValueError, r"logits must have shape \(N, classes\), got \(3,\)"),
+    ],
+)
+def test_bad_labels(z, t, error, message):
+    with pytest.raises(error, match=message):
+        SoftmaxCrossEntropy()(z, t)
+
+
+@pytest.mark.parametrize(
+    ("z", "t", "message"),
+    [
+        (np.zeros((2, 1)), np.zeros(2), r"targets must have the outputs' shape \(2, 1\), got \(2,\)"),
+        (np.zeros((0, 1)), np.zeros((0, 1)), "empty batch"),
+    ],
+)
+def test_bad_targets(z, t, message):
+    with pytest.raises(ValueError, match=message):
+        MeanSquaredError()(z, t)
+
+
+@pytest.mark.parametrize(("smoothing", "error"), [(1, ValueError), (-0.1, ValueError), ("a", TypeError)])
+def test_bad_smoothing(smoothing, error):
+    with pytest.raises(error, match="label_smoothing must be"):
+        SoftmaxCrossEntropy(smoothing)
+
+
+def test_right_answers():
+    z = np.array([[1.0, 2.0], [2.0, 1.0], [3.0, 3.0]])
+    assert SoftmaxCrossEntropy().correct(z, np.array([1, 1, 0])) == 2
+    assert MeanSquaredError().correct(z, z) is None
+
+
+def test_repr():
+    assert repr(SoftmaxCrossEntropy()) == "SoftmaxCrossEntropy()"
+    assert repr(SoftmaxCrossEntropy(0.1)) == "SoftmaxCrossEntropy(label_smoothing=0.1)"
+    assert repr(MeanSquaredError()) == "MeanSquaredError()"

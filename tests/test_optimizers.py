@@ -1,0 +1,254 @@
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from neocog import optimizers
+from neocog.optimizers import SGD, Adam, AdamW
+from neocog.schedules import Constant, Cosine, StepDecay, WarmUp
+
+
+def path(optimizer, gradients, start=1.0):
+    """Return the values of one weight after each step."""
+    params, values = {"weight": np.array([[start]])}, []
+    for g in gradients:
+        optimizer.step(params, {"weight": np.array([[g]])})
+        values.append(params["weight"].item())
+    return values
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "expected"),
+    [
+        # w = 1, lr = 1/2, g = 2 and 2
+        (SGD(0.5), [0.0, -1.0]),
+        # v = -1, then -1/2 - 1 = -3/2
+        (SGD(0.5, momentum=0.5), [0.0, -1.5]),
+        # w + v/2 - 1 = 1 - 1/2 - 1, then -1/2 - 3/4 - 1
+        (SGD(0.5, momentum=0.5, nesterov=True), [-0.5, -2.25]),
+        # g = 2 + 1/2, then 2 - 1/8
+        (SGD(0.5, weight_decay=0.5), [-0.25, -1.1875]),
+        # g = 2 + 1/2: v = -5/4, w = -1/4; g = 2 - 1/8: v = -5/8 - 15/16
+        (SGD(0.5, momentum=0.5, weight_decay=0.5), [-0.25, -1.8125]),
+        # (SGD under a schedule: lr = 1/2, then 1/4)
+        (SGD(StepDecay(0.5, every=1, factor=0.5)), [0.0, -0.5]),
+        # velocity holds lr: v = -1, then -1/2 - 1/2
+        (SGD(StepDecay(0.5, every=1, factor=0.5), momentum=0.5), [0.0, -1.0]),
+    ],
+)
+def test_sgd_by_hand(optimizer, expected):
+    assert path(optimizer, [2.0, 2.0]) == expected
+
+
+def test_adam_by_hand():
+    # b1 = b2 = 1/2, eps = 1, lr = 1/2; g = 3: m = 3/2, v = 9/2, corrected 3 and 9: w = 1 - 1/2 3/(3 + 1)
+    # g = 1: m = 5/4, v = 11/4, corrected by 3/4
+    first = 1 - 0.5 * 3 / 4
+    second = first - 0.5 * (5 / 3) / (math.sqrt(11 / 3) + 1)
+    got = path(Adam(0.5, betas=(0.5, 0.5), eps=1.0), [3.0, 1.0])
+    np.testing.assert_allclose(got, [first, second], rtol=1e-15)
+
+
+def test_adam_and_adamw_decay_differently():
+    # Adam: g = 3 + 1/2, w = 1 - 1/2 3.5/4.5; AdamW: w = 1 - 1/4, then - 1/2 3/4
+    options = {"lr": 0.5, "betas": (0.5, 0.5), "eps": 1.0, "weight_decay": 0.5}
+    np.testing.assert_allclose(path(Adam(**options), [3.0]), [1 - 0.5 * 3.5 / 4.5], rtol=1e-15)
+    np.testing.assert_allclose(path(AdamW(**options), [3.0]), [0.375], rtol=1e-15)
+
+
+def random_steps(steps=20):
+    rng = np.random.default_rng(0)
+    params = {"weight": rng.normal(size=(3, 4)), "bias": rng.normal(size=4)}
+    grads = [{name: rng.normal(size=a.shape) for name, a in params.items()} for _ in range(steps)]
+    return params, grads
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("SGD", {"lr": 0.1}),
+        ("SGD", {"lr": 0.1, "weight_decay": 0.1}),
+        ("SGD", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1}),
+        ("SGD", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1, "nesterov": True}),
+        ("Adam", {"lr": 0.01}),
+        ("Adam", {"lr": 0.1, "betas": (0.8, 0.9), "eps": 1e-3, "weight_decay": 0.1}),
+        ("AdamW", {"lr": 0.1}),
+        ("AdamW", {"lr": 0.1, "betas": (0.0, 0.99), "weight_decay": 0.3}),
+    ],
+)
+def test_same_as_pytorch(name, options):
+    params, steps = random_steps()
+    tensors = {k: torch.tensor(a, requires_grad=True) for k, a in params.items()}
+    ours = getattr(optimizers, name)(**options, decay_all=True)
+    theirs = getattr(torch.optim, name)(tensors.values(), **options)
+    for grads in steps:
+        ours.step(params, grads)
+        for k, tensor in tensors.items():
+            tensor.grad = torch.tensor(grads[k])
+        theirs.step()
+        for k, tensor in tensors.items():
+            np.testing.assert_allclose(params[k], tensor.detach(), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("make", [SGD, Adam, AdamW])
+def test_vectors_do_not_decay_unless_asked(make):
+    def after(**options):
+        params, steps = random_steps()
+        optimizer = make(lr=0.1, **options)
+        for grads in steps:
+            optimizer.step(params, grads)
+        return params
+
+    none = after(weight_decay=0.0)
+    some = after(weight_decay=0.1)
+    everything = after(weight_decay=0.1, decay_all=True)
+    assert np.array_equal(some["bias"], none["bias"])
+    assert not np.allclose(some["weight"], none["weight"])
+    assert np.array_equal(some["weight"], everything["weight"])
+    assert not np.allclose(some["bias"], everything["bias"])
+
+
+EVERY = [
+    lambda: SGD(0.1),
+    lambda: SGD(0.1, momentum=0.9),
+    lambda: SGD(Cosine(0.1, 20), momentum=0.9, nesterov=True, weight_decay=0.1),
+    lambda: Adam(WarmUp(Constant(0.1), 5)),
+    lambda: AdamW(0.1, decay_all=True),
+]
+
+
+@pytest.mark.parametrize("make", EVERY)
+def test_state_round_trip(make):
+    params, steps = random_steps()
+    optimizer = make()
+    for grads in steps[:10]:
+        optimizer.step(params, grads)
+    saved = copy.deepcopy(optimizer.state_dict())
+    twin, twin_params = make(), copy.deepcopy(params)
+    twin.load_state_dict(saved)
+    for grads in steps[10:]:
+        optimizer.step(params, grads)
+        twin.step(twin_params, grads)
+    assert all(np.array_equal(params[name], twin_params[name]) for name in params)
+    assert twin.steps == optimizer.steps == 20
+    assert saved["steps"] == 10
+
+
+@pytest.mark.parametrize("make", EVERY[1:])
+def test_loading_copies(make):
+    params, steps = random_steps(2)
+    optimizer = make()
+    optimizer.step(params, steps[0])
+    saved = optimizer.state_dict()
+    kept = copy.deepcopy(saved)
+    twin = make()
+    twin.load_state_dict(saved)
+    twin.step(params, steps[1])
+    for memory, arrays in kept["state"].items():
+        for name, array in arrays.items():
+            assert np.array_equal(saved["state"][memory][name], array)
+
+
+def test_a_foreign_state_is_refused():
+    adam = Adam(0.1)
+    for other in (SGD(0.1), AdamW(0.1)):
+        with pytest.raises(ValueError, match=f"saved state is that of {type(other).__name__}, not of Adam"):
+            adam.load_state_dict(other.state_dict())
+    assert (adam.steps, adam.state) == (0, {"mean": {}, "square": {}})
+
+
+def test_names_in_the_state():
+    params, steps = random_steps(1)
+    optimizer = SGD(0.1, momentum=0.5)
+    optimizer.step(params, steps[0])
+    assert set(optimizer.state["velocity"]) == {"weight", "bias"}
+
+
+@pytest.mark.parametrize("make", EVERY)
+def test_dtype_stays_and_the_gradient_is_left_alone(make):
+    params = {"weight": np.ones((2, 2), np.float32)}
+    array, g = params["weight"], np.ones((2, 2), np.float32)
+    g.flags.writeable = False
+    optimizer = make()
+    for _ in range(3):
+        optimizer.step(params, {"weight": g})
+    assert params["weight"] is array
+    assert array.dtype == np.float32
+    assert all(a.dtype == np.float32 for arrays in optimizer.state.values() for a in arrays.values())
+
+
+def test_a_parameter_without_a_gradient_stays():
+    params = {"frozen": np.ones((1, 1)), "free": np.ones((1, 1))}
+    SGD(0.1, weight_decay=0.1).step(params, {"free": np.ones((1, 1))})
+    assert params["frozen"].item() == 1.0
+    assert params["free"].item() != 1.0
+
+
+def test_an_unknown_gradient():
+    with pytest.raises(KeyError, match=r"gradient 'wieght' belongs to no parameter; there are .'weight'"):
+        SGD(0.1).step({"weight": np.ones((1, 1))}, {"wieght": np.ones((1, 1))})
+
+
+# BUG: the parameters before the unknown name have moved, and the step is counted
+@pytest.mark.parametrize("make", EVERY)
+def test_a_refused_step_changes_nothing(make):
+    params, optimizer = {"weight": np.ones((1, 1))}, make()
+    with pytest.raises(KeyError):
+        optimizer.step(params, {"weight": np.ones((1, 1)), "wieght": np.ones((1, 1))})
+    assert params["weight"].item() == 1.0
+    assert optimizer.steps == 0
+
+
+def test_a_schedule_counts_steps():
+    optimizer = SGD(StepDecay(1.0, every=2, factor=0.5))
+    rates = []
+    for _ in range(5):
+        rates.append(optimizer.current_lr)
+        optimizer.step({}, {})
+        assert optimizer.last_lr == rates[-1]
+    assert rates == [1.0, 1.0, 0.5, 0.5, 0.25]
+
+
+def test_any_function_is_a_schedule():
+    assert path(SGD(lambda step: 1.0 / (step + 1)), [1.0, 1.0]) == [0.0, -0.5]
+    assert SGD(0.1).current_lr == SGD(0.1).last_lr == 0.1
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: SGD(-0.1), ValueError, r"lr must be in \[0, inf\], got -0.1"),
+        (lambda: SGD(math.nan), ValueError, "lr must be in .* got nan"),
+        (lambda: SGD("fast"), TypeError, "lr must be a number, got 'fast'"),
+        (lambda: SGD(True), TypeError, "lr must be a number, got True"),
+        (lambda: SGD(0.1, momentum=1), ValueError, r"momentum must be in \[0, 1\), got 1"),
+        (lambda: SGD(0.1, nesterov=True), ValueError, "nesterov needs a momentum above 0"),
+        (lambda: SGD(0.1, weight_decay=-1), ValueError, "weight_decay must be in .* got -1"),
+        (lambda: Adam(betas=(0.9,)), ValueError, "betas must be two numbers"),
+        (lambda: Adam(betas=(0.9, 1.0)), ValueError, r"betas must be in \[0, 1\), got 1.0"),
+        (lambda: AdamW(eps=0), ValueError, r"eps must be in \(0, inf\], got 0"),
+    ],
+)
+def test_bad_arguments(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        SGD(0.1, momentum=0.9, nesterov=True),
+        SGD(StepDecay(0.1, 5)),
+        Adam(),
+        AdamW(0.1, decay_all=True),
+        # BUG: repr leaves out every zero, also where the default is another number or there is none
+        SGD(0.0),
+        AdamW(weight_decay=0.0),
+    ],
+)
+def test_repr_builds_the_same_optimizer(optimizer):
+    twin = eval(repr(optimizer))
+    assert type(twin) is type(optimizer)
+    assert vars(twin) == vars(optimizer)
