@@ -25,6 +25,7 @@ FLOORS = [
     {"serialization"},
     {"training"},
     {"gradcheck"},
+    {"testing"},
     {""},  # neocog/__init__.py
     {"runs"},
     {"cli"},

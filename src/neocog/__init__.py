@@ -9,13 +9,14 @@
 """
 
 from neocog import data, initializers, kernels, layers, losses, models, optimizers, schedules, training
-from neocog.gradcheck import check_gradients, check_layer
+from neocog.gradcheck import check_gradients
 from neocog.kernels import use_kernels
 from neocog.layers import *  # noqa: F403
 from neocog.layers import __all__ as _layers
 from neocog.losses import MeanSquaredError, SoftmaxCrossEntropy
 from neocog.optimizers import SGD, Adam, AdamW
 from neocog.serialization import load, save
+from neocog.testing import check_layer
 from neocog.training import evaluate, fit, predict, predict_proba
 
 __version__ = "0.1.0"

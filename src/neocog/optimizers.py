@@ -42,7 +42,7 @@ class Optimizer:
     def __init__(
         self, lr: float | Callable[[int], float], weight_decay: float = 0.0, decay_all: bool = False
     ) -> None:
-        self.lr = lr if callable(lr) else number("lr", lr, 0)
+        self.lr = lr if callable(lr) else number("lr", lr, 0, exclusive_maximum=True)
         self.weight_decay = number("weight_decay", weight_decay, 0)
         self.decay_all = bool(decay_all)
         self.steps = 0
@@ -88,7 +88,11 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that a resumed run needs."""
-        return {"type": type(self).__name__, "steps": self.steps, "state": self.state}
+        state = {
+            memory: {name: array.copy() for name, array in arrays.items()}
+            for memory, arrays in self.state.items()
+        }
+        return {"type": type(self).__name__, "steps": self.steps, "state": state}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Take over what :meth:`state_dict` returned; ValueError if it is another optimizer's."""

@@ -372,3 +372,11 @@ def test_im2col_pooling_runs_on_any_array(geometry, dtype):
         assert_strict_equals(im2col.avg_pool2d(sx, *geometry, count), im2col.avg_pool2d(x, *geometry, count))
         expected = im2col.avg_pool2d_input(dy, x.shape, *geometry, count)
         assert_strict_equals(im2col.avg_pool2d_input(sdy, x.shape, *geometry, count), expected)
+
+
+@every_backend
+def test_a_nan_is_handed_on_by_complex_pooling_too(backend):
+    x = np.array([[[[1.0, 2.0], [complex(np.nan), 0.5]]]])
+    with use_kernels(backend):
+        y, _ = kernels.max_pool2d(x, (2, 2), (2, 2))
+    assert np.isnan(y).all()

@@ -277,3 +277,12 @@ def test_a_graph_in_four_threads():
         np.testing.assert_allclose(dx, one @ w.T @ w.T, rtol=1e-12)
         expected = x.T @ (one @ w.T) + (x @ w + b).T @ one
         np.testing.assert_allclose(grads["a.weight"], expected, rtol=1e-12)
+
+
+def test_load_takes_lists_and_refuses_other_kinds():
+    layer = Dense(1, 1, dtype="float64")
+    layer.load({"weight": [[2.0]], "bias": [1]})
+    assert layer(np.array([[3.0]])).item() == 7.0
+    with pytest.raises(TypeError, match="parameter 'bias' must be float64, got complex128"):
+        layer.load({"weight": [[9.0]], "bias": [1j]})
+    assert layer.params["weight"].item() == 2.0

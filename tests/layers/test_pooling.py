@@ -170,3 +170,9 @@ def test_bad_inputs_of_global_pooling(shape, message):
 )
 def test_repr(pool, text):
     assert repr(pool) == text
+
+
+@pytest.mark.parametrize("make", [MaxPool2D, AvgPool2D])
+def test_pixels_must_be_floating_point(make):
+    with pytest.raises(TypeError, match="needs floating point images, got int64"):
+        make(2, padding=1)(np.ones((1, 1, 4, 4), np.int64))

@@ -90,7 +90,6 @@ def test_pad_needs_images():
         Pad2D(1).forward(np.zeros((2, 3)))
 
 
-# BUG: repr folds ((0, 1), (0, 1)) into (0, 1), which means another layer, ((0, 0), (1, 1))
 @pytest.mark.parametrize("padding", [1, (1, 2), ((0, 1), (2, 3)), ((0, 1), (0, 1)), ((1, 0), (1, 0))])
 def test_repr_builds_the_same_layer(padding):
     layer = Pad2D(padding, 0.5)

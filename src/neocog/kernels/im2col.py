@@ -143,7 +143,10 @@ def max_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> t
     argmax = xp.zeros(y.shape, dtype=xp.uint8 if len(taps) <= 256 else xp.int32)
     for k, (rows, across) in enumerate(taps[1:], start=1):
         candidate = padded[:, rows, across, :]
-        better = xp.real(candidate) > xp.real(y) if is_complex else candidate > y
+        if is_complex:
+            better = (xp.real(candidate) > xp.real(y)) | xp.isnan(candidate)
+        else:
+            better = candidate > y
         argmax = xp.maximum(argmax, xp.astype(better, argmax.dtype) * k)
         # maximum, unlike where, hands a NaN on
         y = xp.where(better, candidate, y) if is_complex else xp.maximum(y, candidate)

@@ -196,17 +196,17 @@ class Layer:
                     arrays[name] = converted[id(array)][0]
         return twin
 
-    def load(self, params: Mapping[str, Array], buffers: Mapping[str, Array] | None = None) -> None:
+    def load(self, params: Mapping[str, Any], buffers: Mapping[str, Any] | None = None) -> None:
         """Copy arrays into ``params`` and ``buffers``; all are checked before the first is written.
 
         Raises
         ------
-        ValueError
-            If a name is missing or unknown, or a shape differs.
+        ValueError, TypeError
+            If a name is missing or unknown, or a shape differs, or a dtype is of another kind.
         """
-        pairs = [("parameter", self.params, params)]
+        pairs = [("parameter", self.params, {name: np.asarray(array) for name, array in params.items()})]
         if buffers is not None:
-            pairs.append(("buffer", self.buffers, buffers))
+            pairs.append(("buffer", self.buffers, {n: np.asarray(array) for n, array in buffers.items()}))
         for kind, mine, theirs in pairs:
             missing, unknown = sorted(set(mine) - set(theirs)), sorted(set(theirs) - set(mine))
             if missing or unknown:
@@ -216,12 +216,20 @@ class Layer:
                     raise ValueError(
                         f"{kind} {name!r} must have shape {array.shape}, got {theirs[name].shape}."
                     )
+                if not np.can_cast(theirs[name].dtype, array.dtype, "same_kind"):
+                    raise TypeError(f"{kind} {name!r} must be {array.dtype}, got {theirs[name].dtype}.")
         for _, mine, theirs in pairs:
             for name, array in mine.items():
                 array[...] = theirs[name]
 
     def __repr__(self) -> str:
         return constructor_call(self, self.config())
+
+
+def random_generators(network: Layer) -> list[np.random.Generator]:
+    """List the generators of the layers that draw in training, each once."""
+    rngs = {id(rng): rng for _, leaf in network.leaves() if (rng := getattr(leaf, "rng", None)) is not None}
+    return list(rngs.values())
 
 
 def as_dtype(x: Array, dtype: np.dtype[Any] | None) -> Array:

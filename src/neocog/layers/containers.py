@@ -1,16 +1,15 @@
-"""Layers made of layers: a chain, any acyclic graph, a residual block."""
+"""Layers made of layers: what all containers share, and the chain."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from graphlib import CycleError, TopologicalSorter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 
 from neocog.layers.activation import softmax
 from neocog.layers.base import Array, Field, Grads, Layer, Visit, as_dtype
-from neocog.layers.merge import Add
 from neocog.validation import check_images, integer
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ class Container(Layer):
 
     Attributes
     ----------
-    children : dict of str to Layer
     class_names : tuple of str or None
         What the outputs mean; travels with the model file.
     input_shape : (int, int, int) or None
@@ -41,16 +39,21 @@ class Container(Layer):
                 raise TypeError(f"layer {name!r} must be a neocog Layer, got {layer!r}.")
             if not name or "." in name:
                 raise ValueError(f"a layer's name may not be empty or contain a dot, got {name!r}.")
-        self.children: dict[str, Layer] = dict(children)
+        self._children: dict[str, Layer] = dict(children)
         self.class_names: tuple[str, ...] | None = None
         self.input_shape: tuple[int, int, int] | None = None
         self._names = self._first_names()
+
+    @property
+    def children(self) -> Mapping[str, Layer]:
+        """The layers by name; not to be changed, but see ``Sequential.__setitem__``."""
+        return MappingProxyType(self._children)
 
     def _first_names(self) -> dict[tuple[str, str], str]:
         """Map (child, its array's name) to the dotted name under which that array was first met."""
         names: dict[tuple[str, str], str] = {}
         first: dict[int, str] = {}
-        for child, layer in self.children.items():
+        for child, layer in self._children.items():
             for name, array in [*layer.params.items(), *layer.buffers.items()]:
                 names[child, name] = first.setdefault(id(array), f"{child}.{name}")
         return names
@@ -67,7 +70,7 @@ class Container(Layer):
 
     def _collect(self, kind: str) -> dict[str, Array]:
         arrays: dict[str, Array] = {}
-        for child, layer in self.children.items():
+        for child, layer in self._children.items():
             for name, array in getattr(layer, kind).items():
                 arrays.setdefault(self._names[child, name], array)
         return arrays
@@ -87,7 +90,7 @@ class Container(Layer):
         return self.flow(lambda child, layer, value: layer.walk(visit, value, prefix + child), x)
 
     def leaves(self, prefix: str = "") -> Iterator[tuple[str, Layer]]:
-        for name, layer in self.children.items():
+        for name, layer in self._children.items():
             yield from layer.leaves(f"{prefix}.{name}" if prefix else name)
 
     def output_shape(self, input_shape: Any) -> Any:
@@ -204,24 +207,24 @@ class Sequential(Container):
 
     def __init__(self, *layers: Layer, **named: Layer) -> None:
         super().__init__({str(i): layer for i, layer in enumerate(layers)} | named)
-        if len(self.children) != len(layers) + len(named):
+        if len(self._children) != len(layers) + len(named):
             raise ValueError("a named layer may not take the number of another.")
 
     def flow(self, visit: Visit, x: Any) -> Any:
-        for name, layer in self.children.items():
+        for name, layer in self._children.items():
             x = visit(name, layer, x)
         return x
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, dict[str, Any]]:
         cache = {}
-        for name, layer in self.children.items():
+        for name, layer in self._children.items():
             x, cache[name] = layer.forward(x, training)
         return x, cache
 
     def backward(
         self, dy: Array, cache: dict[str, Any], input_grad: bool = True
     ) -> tuple[Array | None, Grads]:
-        children = list(self.children.items())
+        children = list(self._children.items())
         first = 0
         if not input_grad:  # nothing below the first layer with parameters needs a gradient
             first = next((i for i, (_, layer) in enumerate(children) if layer.params), len(children))
@@ -233,17 +236,17 @@ class Sequential(Container):
         return dy if input_grad else None, grads
 
     def config(self) -> dict[str, Any]:
-        return {"layers": dict(self.children)}
+        return {"layers": dict(self._children)}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         return cls(**config["layers"])
 
     def __len__(self) -> int:
-        return len(self.children)
+        return len(self._children)
 
     def __iter__(self) -> Iterator[Layer]:
-        return iter(self.children.values())
+        return iter(self._children.values())
 
     @overload
     def __getitem__(self, key: int | str) -> Layer: ...
@@ -252,196 +255,25 @@ class Sequential(Container):
 
     def __getitem__(self, key: int | str | slice) -> Layer | Sequential:
         if isinstance(key, slice):
-            return Sequential(**dict(list(self.children.items())[key]))
+            return Sequential(**dict(list(self._children.items())[key]))
         if isinstance(key, str):
-            if key not in self.children:
-                raise KeyError(f"no layer {key!r}; the layers are {list(self.children)}.")
-            return self.children[key]
-        return list(self.children.values())[key]
+            if key not in self._children:
+                raise KeyError(f"no layer {key!r}; the layers are {list(self._children)}.")
+            return self._children[key]
+        return list(self._children.values())[key]
+
+    def __setitem__(self, key: int | str, layer: Layer) -> None:
+        """Put another layer in the place of one, as for a new head on trained convolutions."""
+        name = list(self._children)[key] if isinstance(key, int) else key
+        self[name]  # KeyError if there is none
+        replaced = Container(self._children | {name: layer})
+        self._children, self._names = replaced._children, replaced._names
 
     def __repr__(self) -> str:
         lines = []
-        for i, (name, layer) in enumerate(self.children.items()):
-            label = "" if name == str(i) else f"{name}="
-            lines.append(f"{label}{layer!r},".replace("\n", "\n  "))
+        for i, (name, layer) in enumerate(self._children.items()):
+            text = repr(layer)
+            if name != str(i):
+                text = f"{name}={text}" if name.isidentifier() else f"**{{{name!r}: {text}}}"
+            lines.append(f"{text},".replace("\n", "\n  "))
         return "\n  ".join(["Sequential(", *lines]) + "\n)" if lines else "Sequential()"
-
-
-class Graph(Container):
-    """Layers joined into any acyclic graph.
-
-    Forward: each node applies its layer to the values of its sources. Backward: the chain rule against the
-    order of the arrows; where a value or a layer is used several times, its gradients add.
-
-    Parameters
-    ----------
-    nodes : mapping of str to (Layer, str, ...)
-        Each node's layer and the names of its sources, in any order. A layer may stand at several nodes.
-    inputs : sequence of str
-        Names of the inputs; with more than one, ``x`` is a tuple.
-    output : str, default the last node
-        The node whose value is the result.
-
-    Raises
-    ------
-    ValueError
-        On an unknown source, a cycle, or a name used twice.
-
-    Examples
-    --------
-    >>> from neocog.layers import Add, Conv2D
-    >>> graph = Graph({"conv": (Conv2D(2, 2, 3, padding=1), "input"), "sum": (Add(), "conv", "input")})
-    >>> graph.output_shape((1, 2, 8, 8))
-    (1, 2, 8, 8)
-    """
-
-    def __init__(
-        self,
-        nodes: Mapping[str, tuple[Any, ...]],
-        inputs: tuple[str, ...] = ("input",),
-        output: str | None = None,
-    ) -> None:
-        if not nodes:
-            raise ValueError("nodes must not be empty.")
-        self.inputs = tuple(inputs)
-        self.sources = {name: tuple(node[1:]) for name, node in nodes.items()}
-        self.output = list(nodes)[-1] if output is None else output
-        known = {*nodes, *self.inputs}
-        if len(known) != len(nodes) + len(self.inputs) or not self.inputs:
-            raise ValueError(f"inputs {self.inputs} must be unique names that no node has.")
-        for name, sources in self.sources.items():
-            if not sources or not known.issuperset(sources):
-                raise ValueError(f"node {name!r} must have sources among {sorted(known)}, got {sources}.")
-        if self.output not in nodes:
-            raise ValueError(f"output must be one of the nodes {list(nodes)}, got {self.output!r}.")
-        try:
-            order = [name for name in TopologicalSorter(self.sources).static_order() if name in nodes]
-        except CycleError as error:
-            raise ValueError(f"nodes must not form a cycle, got {' -> '.join(error.args[1])}.") from None
-        needed = self._needed()
-        super().__init__({name: nodes[name][0] for name in order if name in needed})
-        self.several_inputs = len(self.inputs) > 1
-        read = {source for name in self.children for source in self.sources[name]}
-        unused = [name for name in nodes if name not in self.children]
-        unused += [name for name in self.inputs if name not in read]
-        if unused:
-            raise ValueError(f"nodes or inputs {unused} do not lead to the output {self.output!r}.")
-        for name, layer in self.children.items():
-            if len(self.sources[name]) > 1 and not layer.several_inputs:
-                raise ValueError(
-                    f"node {name!r} must have one source, as {type(layer).__name__} takes one input, got "
-                    f"{self.sources[name]}; join them by Add or Concat."
-                )
-
-    def _needed(self) -> set[str]:
-        """Nodes from which the output can be reached."""
-        needed: set[str] = set()
-        frontier = [self.output]
-        while frontier:
-            name = frontier.pop()
-            if name not in needed:
-                needed.add(name)
-                frontier.extend(source for source in self.sources[name] if source in self.sources)
-        return needed
-
-    def _gather(self, values: Mapping[str, Any], name: str) -> Any:
-        sources = tuple(values[source] for source in self.sources[name])
-        return sources if self.children[name].several_inputs else sources[0]
-
-    def _named_inputs(self, x: Any) -> dict[str, Any]:
-        return dict(zip(self.inputs, x if self.several_inputs else (x,), strict=True))
-
-    def flow(self, visit: Visit, x: Any) -> Any:
-        values = self._named_inputs(x)
-        for name, layer in self.children.items():
-            values[name] = visit(name, layer, self._gather(values, name))
-        return values[self.output]
-
-    def forward(self, x: Any, training: bool = False) -> tuple[Array, dict[str, Any]]:
-        cache: dict[str, Any] = {}
-
-        def step(name: str, layer: Layer, value: Any) -> Any:
-            y, cache[name] = layer.forward(value, training)
-            return y
-
-        return self.flow(step, x), cache
-
-    def backward(self, dy: Array, cache: dict[str, Any], input_grad: bool = True) -> tuple[Any, Grads]:
-        wanted = self._wanted(input_grad)
-        derivatives: dict[str, Array] = {self.output: dy}
-        grads: Grads = {}
-        for name, layer in reversed(self.children.items()):
-            if name not in wanted:
-                continue
-            sources = self.sources[name]
-            needs_dx = any(source in wanted for source in sources)
-            dx, more = layer.backward(derivatives.pop(name), cache[name], needs_dx)
-            self._add_grads(grads, name, more)
-            if not needs_dx:
-                continue
-            for source, part in zip(sources, dx if layer.several_inputs else (dx,), strict=True):
-                if source in wanted:
-                    known = derivatives.get(source)
-                    derivatives[source] = part if known is None else known + part
-        if not input_grad:
-            return None, grads
-        dxs = tuple(derivatives[name] for name in self.inputs)
-        return dxs if self.several_inputs else dxs[0], grads
-
-    def _wanted(self, input_grad: bool) -> set[str]:
-        """Values whose derivative something needs: a parameter at or before it, or the caller."""
-        wanted = set(self.inputs) if input_grad else set()
-        for name, layer in self.children.items():
-            if layer.params or any(source in wanted for source in self.sources[name]):
-                wanted.add(name)
-        return wanted
-
-    def config(self) -> dict[str, Any]:
-        nodes = {name: (layer, *self.sources[name]) for name, layer in self.children.items()}
-        return {"nodes": nodes, "inputs": self.inputs, "output": self.output}
-
-    def __repr__(self) -> str:
-        lines = []
-        for name, layer in self.children.items():
-            sources = ", ".join(map(repr, self.sources[name]))
-            lines.append(f"{name!r}: ({layer!r}, {sources}),".replace("\n", "\n  "))
-        tail = "})" if self.inputs == ("input",) else f"}}, inputs={self.inputs})"
-        return "\n  ".join(["Graph({", *lines]) + "\n" + tail
-
-
-class Residual(Graph):
-    """A block and a way around it.
-
-    Forward: ``y = body(x) + shortcut(x)``. Backward: ``dx = dbody(dy) + dshortcut(dy)``.
-
-    Parameters
-    ----------
-    body : Layer
-    shortcut : Layer, optional
-        Default: ``x`` itself.
-
-    Notes
-    -----
-    Shapes: whatever ``body`` makes of ``x``; ``shortcut`` must make the same.
-
-    Source: K. He et al., "Deep residual learning for image recognition", 2016.
-
-    Examples
-    --------
-    >>> from neocog.layers import Conv2D
-    >>> Residual(Conv2D(2, 2, 3, padding=1)).output_shape((1, 2, 8, 8))
-    (1, 2, 8, 8)
-    """
-
-    def __init__(self, body: Layer, shortcut: Layer | None = None) -> None:
-        self.body, self.shortcut = body, shortcut
-        nodes: dict[str, tuple[Any, ...]] = {"body": (body, "input")}
-        if shortcut is not None:
-            nodes["shortcut"] = (shortcut, "input")
-        nodes["add"] = (Add(), "body", "input" if shortcut is None else "shortcut")
-        super().__init__(nodes)
-
-    def config(self) -> dict[str, Any]:
-        return {"body": self.body, "shortcut": self.shortcut}
-
-    __repr__ = Layer.__repr__

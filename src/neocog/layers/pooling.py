@@ -48,6 +48,11 @@ class _Pool2D(Layer):
             )
         return N, C, *out
 
+    def _check(self, x: Array) -> None:
+        self.output_shape(x.shape)
+        if not x.__array_namespace__().isdtype(x.dtype, ("real floating", "complex floating")):
+            raise TypeError(f"{type(self).__name__} needs floating point images, got {x.dtype}.")
+
     def flops(self, input_shape: Shape) -> int:
         N, C, H, W = self.output_shape(input_shape)
         return N * C * H * W * self.kernel_size[0] * self.kernel_size[1]
@@ -91,7 +96,7 @@ class MaxPool2D(_Pool2D):
     """
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Any]:
-        self.output_shape(x.shape)
+        self._check(x)
         y, argmax = kernels.max_pool2d(x, self.kernel_size, self.stride, self._sides)
         return y, (argmax, x.shape)
 
@@ -149,7 +154,7 @@ class AvgPool2D(_Pool2D):
         self.count_include_pad = bool(count_include_pad)
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Any]:
-        self.output_shape(x.shape)
+        self._check(x)
         y = kernels.avg_pool2d(x, self.kernel_size, self.stride, self._sides, self.count_include_pad)
         return y, x.shape
 

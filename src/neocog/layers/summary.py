@@ -29,13 +29,13 @@ class Summary:
 
     Attributes
     ----------
-    input_shape : (N, C, H, W)
+    input_shape : (N, C, H, W), or a tuple of shapes
     rows : list of Row
         One a layer, in the order of computation. ``receptive_field`` is (height, width) in input pixels,
         None if the input is not an image.
     """
 
-    input_shape: Shape
+    input_shape: Any
     rows: list[Row]
     parameters: int
     flops: int
@@ -72,14 +72,17 @@ class Summary:
         return table
 
 
-def _shape(shape: Shape) -> str:
+def _shape(shape: Any) -> str:
+    if shape and isinstance(shape[0], tuple):  # of several inputs
+        return ", ".join(map(_shape, shape))
     return " x ".join(map(str, shape))
 
 
-def summarize(network: Layer, input_shape: Shape) -> Summary:
+def summarize(network: Layer, input_shape: Any) -> Summary:
     """Work out the table of a network for an input shape (N, C, H, W)."""
     network.output_shape(input_shape)  # a misfit is reported with the layer's name
-    is_image = len(input_shape) == 4
+    inputs = input_shape if network.several_inputs else (input_shape,)
+    is_image = len(inputs[0]) == 4
     counted: set[int] = set()
     rows: list[Row] = []
 
@@ -91,7 +94,7 @@ def summarize(network: Layer, input_shape: Shape) -> Summary:
         counted.update(map(id, new))
         sees = None
         if is_image:
-            sees = tuple(int(min(s, limit)) for s, limit in zip(field.size, input_shape[2:], strict=True))
+            sees = tuple(int(min(s, limit)) for s, limit in zip(field.size, inputs[0][2:], strict=True))
         rows.append(
             Row(
                 name,
@@ -104,7 +107,8 @@ def summarize(network: Layer, input_shape: Shape) -> Summary:
         )
         return _At((shape, field))
 
-    network.walk(visit, _At((tuple(input_shape), Field())))
+    starts = tuple(_At((tuple(shape), Field())) for shape in inputs)
+    network.walk(visit, starts if network.several_inputs else starts[0])
     return Summary(tuple(input_shape), rows, network.parameter_count, network.flops(input_shape))
 
 

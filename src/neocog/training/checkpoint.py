@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neocog.layers import Layer
+from neocog.layers.base import random_generators
 from neocog.serialization import ModelFileError, arrays_of, blaming, describe, read, rebuild, write
 from neocog.training.history import History
 
@@ -24,7 +25,7 @@ def save_checkpoint(path: str | os.PathLike[str], run: Run) -> None:
         "arrays": arrays_of(run.network),
         "optimizer": run.optimizer.state_dict(),
         "rng": run.rng.bit_generator.state,
-        "layer_rngs": [rng.bit_generator.state for rng in _layer_rngs(run.network)],
+        "layer_rngs": [rng.bit_generator.state for rng in random_generators(run.network)],
         "history": run.history.rows,
         "epoch": run.epoch,
         "batch_losses": run.batch_losses,
@@ -75,7 +76,7 @@ def _restore(run: Run, state: Mapping[str, Any], path: str | os.PathLike[str]) -
     run.optimizer.load_state_dict(state["optimizer"])
     run.network.load(parameters, buffers)
     run.rng.bit_generator.state = state["rng"]
-    for rng, saved in zip(_layer_rngs(run.network), state["layer_rngs"], strict=True):
+    for rng, saved in zip(random_generators(run.network), state["layer_rngs"], strict=True):
         rng.bit_generator.state = saved
     run.history = History(state["history"])
     run.epoch, run.seconds = state["epoch"], state["seconds"]
@@ -97,12 +98,6 @@ def checkpoint_network(path: str | os.PathLike[str]) -> Layer:
 def _stateful(callbacks: Sequence[Callback]) -> list[Callback]:
     """Callbacks that have something to remember; the others may differ between two parts of a run."""
     return [callback for callback in callbacks if callback.state_dict()]
-
-
-def _layer_rngs(network: Layer) -> list[np.random.Generator]:
-    """Generators of the layers that draw, each once."""
-    rngs = {id(rng): rng for _, leaf in network.leaves() if (rng := getattr(leaf, "rng", None))}
-    return list(rngs.values())
 
 
 def _pack(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
