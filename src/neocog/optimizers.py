@@ -66,9 +66,9 @@ class Optimizer:
         KeyError
             If a gradient belongs to no parameter.
         """
-        for name in grads:
-            if name not in params:
-                raise KeyError(f"gradient {name!r} belongs to no parameter; there are {sorted(params)}.")
+        unknown = grads.keys() - params.keys()
+        if unknown:
+            raise KeyError(f"gradients {sorted(unknown)} belong to no parameter; there are {sorted(params)}.")
         lr = self.current_lr
         self.steps += 1
         for name, gradient in grads.items():

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from neocog.kernels.geometry import NO_PADDING, Array, Padding, Pair, output_sizes, window_counts
+from neocog.kernels.geometry import NO_PADDING, Array, Padding, Pair, is_complex, output_sizes, window_counts
 
 
 def _batch_last(x: Array, padding: Padding = NO_PADDING, value: float = 0.0) -> Array:
@@ -24,7 +24,10 @@ def _batch_last(x: Array, padding: Padding = NO_PADDING, value: float = 0.0) -> 
     N, C, H, W = x.shape
     x = xp.permute_dims(x, (1, 2, 3, 0))
     if padding == NO_PADDING:
-        return xp.reshape(xp.reshape(x, (C, H * W * N)), (C, H, W, N))  # reshape copies only if it must
+        flags = getattr(x, "flags", None)
+        if flags is not None and flags.c_contiguous:
+            return x
+        return xp.reshape(xp.reshape(x, (C, H * W * N)), (C, H, W, N))  # makes it contiguous
     (top, bottom), (left, right) = padding
     shape = (C, top + H + bottom, left + W + right, N)
     padded = xp.full(shape, value, dtype=x.dtype) if value else xp.zeros(shape, dtype=x.dtype)
@@ -137,19 +140,19 @@ def max_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> t
     xp = x.__array_namespace__()
     out = output_sizes(x.shape, kernel_size, stride, padding)
     padded = _batch_last(x, padding, -float("inf"))
-    is_complex = xp.isdtype(x.dtype, "complex floating")
+    compares_real_parts = is_complex(x)
     taps = _taps(kernel_size, stride, (1, 1), out)
     y = padded[:, taps[0][0], taps[0][1], :]
     argmax = xp.zeros(y.shape, dtype=xp.uint8 if len(taps) <= 256 else xp.int32)
     for k, (rows, across) in enumerate(taps[1:], start=1):
         candidate = padded[:, rows, across, :]
-        if is_complex:
+        if compares_real_parts:
             better = (xp.real(candidate) > xp.real(y)) | xp.isnan(candidate)
         else:
             better = candidate > y
         argmax = xp.maximum(argmax, xp.astype(better, argmax.dtype) * k)
         # maximum, unlike where, hands a NaN on
-        y = xp.where(better, candidate, y) if is_complex else xp.maximum(y, candidate)
+        y = xp.where(better, candidate, y) if compares_real_parts else xp.maximum(y, candidate)
     return _batch_first(y), _batch_first(argmax)
 
 

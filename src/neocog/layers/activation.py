@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from neocog.kernels.geometry import is_complex
 from neocog.layers.base import Array, Grads, Layer, Shape
 from neocog.validation import number, one_of
 
@@ -26,7 +27,7 @@ def softmax(z: Array) -> Array:
     array([[0.5, 0.5]])
     """
     xp = z.__array_namespace__()
-    real = xp.real(z) if xp.isdtype(z.dtype, "complex floating") else z
+    real = xp.real(z) if is_complex(z) else z
     exponentials = xp.exp(z - xp.max(real, axis=1, keepdims=True))
     return exponentials / xp.sum(exponentials, axis=1, keepdims=True)
 
@@ -64,7 +65,7 @@ class ReLU(_Activation):
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
         xp = x.__array_namespace__()
-        if xp.isdtype(x.dtype, "complex floating"):
+        if is_complex(x):
             mask = xp.real(x) > 0
             return xp.where(mask, x, 0), mask
         y = xp.maximum(x, xp.zeros_like(x))  # NumPy vectorises this, not the maximum with a number
@@ -110,7 +111,7 @@ class LeakyReLU(_Activation):
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
         xp = x.__array_namespace__()
-        mask = (xp.real(x) if xp.isdtype(x.dtype, "complex floating") else x) > 0
+        mask = (xp.real(x) if is_complex(x) else x) > 0
         return xp.where(mask, x, self.negative_slope * x), mask
 
     def backward(self, dy: Array, cache: Array, input_grad: bool = True) -> tuple[Array | None, Grads]:
@@ -143,7 +144,7 @@ class Sigmoid(_Activation):
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
         xp = x.__array_namespace__()
-        positive = (xp.real(x) if xp.isdtype(x.dtype, "complex floating") else x) >= 0
+        positive = (xp.real(x) if is_complex(x) else x) >= 0
         decay = xp.exp(xp.where(positive, -x, x))  # never above 1
         y = xp.where(positive, 1 / (1 + decay), decay / (1 + decay))
         return y, y

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from neocog.initializers import ones, zeros
+from neocog.kernels.geometry import is_complex
 from neocog.layers.base import Array, Grads, Layer, Shape, as_dtype
 from neocog.validation import float_dtype, generator, integer, number
 
@@ -58,10 +59,8 @@ class _BatchNorm(Layer):
     def _remember(self, name: str, statistic: Array) -> None:
         """``running = (1 - momentum) running + momentum batch``."""
         running = self._buffers[name]
-        if not running.__array_namespace__().isdtype(running.dtype, "complex floating"):
-            xp = statistic.__array_namespace__()
-            if xp.isdtype(statistic.dtype, "complex floating"):
-                statistic = xp.real(statistic)
+        if is_complex(statistic) and not is_complex(running):
+            statistic = statistic.__array_namespace__().real(statistic)
         running *= 1 - self.momentum
         running += self.momentum * statistic
 

@@ -50,7 +50,7 @@ class _Pool2D(Layer):
 
     def _check(self, x: Array) -> None:
         self.output_shape(x.shape)
-        if not x.__array_namespace__().isdtype(x.dtype, ("real floating", "complex floating")):
+        if getattr(x.dtype, "kind", "f") not in "fc":
             raise TypeError(f"{type(self).__name__} needs floating point images, got {x.dtype}.")
 
     def flops(self, input_shape: Shape) -> int:
