@@ -187,7 +187,7 @@ def test_a_parameter_without_a_gradient_stays():
 
 
 def test_an_unknown_gradient():
-    with pytest.raises(KeyError, match=r"gradients .'wieght'. belong to no parameter; there are .'weight'"):
+    with pytest.raises(KeyError, match=r"gradient 'wieght' belongs to no parameter; there are .'weight'"):
         SGD(0.1).step({"weight": np.ones((1, 1))}, {"wieght": np.ones((1, 1))})
 
 

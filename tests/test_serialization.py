@@ -255,7 +255,7 @@ def test_the_rewriting_itself_is_sound(path):
         (lambda h: h["network"].update(input_shape=[1, 8]), "image_shape must be"),
         (lambda h: h["network"].update(class_names=3), "not iterable"),
         (lambda h: set_conv(h, "out_channels", 4), r"conv1.weight must have shape \(4, 1, 3, 3\)"),
-        (lambda h: set_conv(h, "out_channels", 10**15), "MemoryError|too big|must have shape|array size"),
+        (lambda h: set_conv(h, "out_channels", 10**15), "larger than the arrays in the file"),
         (lambda h: set_conv(h, "out_channels", -1), "out_channels must be at least 1"),
         (lambda h: set_conv(h, "kernel_size", "big"), "kernel_size must be an integer"),
         (lambda h: conv(h).append(["rng", 3]), r"no arguments \['rng'\]"),

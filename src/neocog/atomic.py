@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ def atomic_write(
     Parameters
     ----------
     path : path
-        Its folder must exist.
+        Its folder must exist. A link is followed, not replaced.
     content : bytes or str
     check : function (path), optional
         Reads the new file and raises if it is not right, before it takes the old one's place.
@@ -26,13 +27,15 @@ def atomic_write(
     OSError
         If the disk is full or read-only, or the folder does not exist.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder, not a file.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} into.")
     data = content.encode() if isinstance(content, str) else content
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beside = path.parent / f".{uuid.uuid4().hex}.part"  # its own for each writer, also for two threads
     try:
-        with open(beside, "wb") as file:
+        with open(beside, "xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from neocog.data import load_image
 from neocog.kernels import BACKENDS, use_kernels
 from neocog.layers import Container
 from neocog.training import NonFiniteLossError, evaluate
+from neocog.validation import one_of
 
 app = typer.Typer(
     name="neocog",
@@ -50,7 +52,7 @@ def _explained(command: Command) -> Command:
             command(*args, **kwargs)
         except (NonFiniteLossError, ValueError, TypeError, OSError) as error:
             if kwargs.get("as_json"):
-                print(json.dumps({"error": str(error)}))
+                print(_json({"error": str(error)}))
             Console(stderr=True, highlight=False).print(f"[red]Error:[/] {_escaped(error)}", soft_wrap=True)
             raise typer.Exit(1 if isinstance(error, NonFiniteLossError) else 2) from None
 
@@ -61,6 +63,19 @@ def _escaped(text: object) -> str:
     from rich.markup import escape
 
     return escape(str(text))
+
+
+def _json(data: Any) -> str:
+    """JSON as other programs read it: what is not a finite number is null."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, float) and not math.isfinite(value):
+            return None
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+    return json.dumps(plain(data), allow_nan=False)
 
 
 def _say(text: str) -> None:
@@ -94,6 +109,10 @@ def train(
     batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the weights and of the batches.")] = None,
     kernels: Annotated[str | None, typer.Option(help=f"Kernel backend: {', '.join(BACKENDS)}.")] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(help="Height and width of a folder's images; default the first's, at most 64."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Run directory; default runs/SOURCE.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this directory.")] = None,
     as_json: Json = False,
@@ -119,6 +138,7 @@ def train(
         "batch_size": batch_size,
         "seed": seed,
         "kernels": kernels,
+        "size": size,
     }
     chosen: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     stream = sys.stderr if as_json else sys.stdout
@@ -151,7 +171,7 @@ def _report_training(result: runs.Result, as_json: bool) -> None:
             "parameters": result.network.parameter_count,
             "stopped": result.history.stopped,
         }
-        print(json.dumps(report | last))
+        print(_json(report | last))
         return
     accuracy = last["val_accuracy"]
     shown = "" if accuracy is None else f", validation accuracy [bold]{accuracy:.3f}[/]"
@@ -167,7 +187,9 @@ def evaluate_command(
     kernels: Kernels = "auto",
     as_json: Json = False,
 ) -> None:
-    """Measure a model on the held-out images of a source.
+    """Measure a model: on what its run held out, or on a source.
+
+    Of a source that sets images apart (digits, lines, npz or idx with a test part) these are taken, else all.
 
     Example: [bold]neocog evaluate runs/digits[/]
 
@@ -176,20 +198,22 @@ def evaluate_command(
     from sklearn.metrics import confusion_matrix
 
     network = runs.open_model(model)
-    if not source:
+    if source:
+        # Files have no part that this model has not seen but those they set apart themselves: measure on all.
+        data = runs.open_source(source, image_shape=network.input_shape, validation_fraction=0)
+        images, labels = data.validation or data.train
+        names, described = list(data.class_names), source
+    else:
         if not model.is_dir():
             raise ValueError("SOURCE is missing: a model file does not say what it was trained on.")
-        source = runs.RunDirectory(model).settings().source
-    data = runs.open_source(source)
-    if data.validation is None:
-        raise ValueError(f"source {source!r} holds no validation images.")
-    images, labels = data.validation
+        images, labels = runs.RunDirectory(model).held_out()
+        names = list(network.class_names or ())
+        described = runs.RunDirectory(model).settings().source
+    if list(network.class_names or names) != names:
+        raise ValueError(f"the model tells {list(network.class_names or ())} apart, the data hold {names}.")
     with use_kernels(kernels):
         result = evaluate(network, images, labels)
         predicted = network.predict(images)
-    names = list(network.class_names or data.class_names)
-    if names != list(data.class_names):
-        raise ValueError(f"the model tells {names} apart, the data hold {list(data.class_names)}.")
     confusion = confusion_matrix(labels, predicted, labels=range(len(names)))
     right, counts = confusion.diagonal(), confusion.sum(axis=1)
     if as_json:
@@ -198,9 +222,9 @@ def evaluate_command(
             for name, n, r in zip(names, counts, right, strict=True)
         }
         print(
-            json.dumps(
+            _json(
                 {
-                    "source": source,
+                    "source": described,
                     "images": len(labels),
                     "loss": result.loss,
                     "accuracy": result.accuracy,
@@ -210,7 +234,7 @@ def evaluate_command(
             )
         )
         return
-    table = Table("class", title=f"{len(labels)} held-out images of {source}", title_justify="left")
+    table = Table("class", title=f"{len(labels)} images of {described}", title_justify="left")
     for column in ("images", "right", "accuracy"):
         table.add_column(column, justify="right")
     for name, n, r in zip(names, counts, right, strict=True):
@@ -244,14 +268,15 @@ def predict(
         )
     batch = np.stack([load_image(path, network.input_shape, invert=invert) for path in images])
     probabilities = network.predict_proba(batch)
-    names = network.class_names or tuple(str(k) for k in range(probabilities.shape[1]))
+    names = network.class_names or ()
+    names += tuple(str(k) for k in range(len(names), probabilities.shape[1]))
     answers: list[dict[str, Any]] = []
     for path, row in zip(images, probabilities, strict=True):
         best = np.argsort(-row, kind="stable")[:top]
         classes = [{"class": names[k], "probability": float(row[k])} for k in best]
         answers.append({"image": str(path), "classes": classes})
     if as_json:
-        print(json.dumps(answers))
+        print(_json(answers))
         return
     for answer in answers:
         shown = "  ".join(f"{_escaped(c['class'])} {c['probability']:.1%}" for c in answer["classes"])
@@ -263,6 +288,8 @@ def _model_or_name(model: str) -> Container:
     if model in runs.NETWORKS and not Path(model).exists():
         classes = 10 if model == "digits-cnn" else 3
         return runs.build_network(model, 42, (1, 8, 8), classes)
+    if not Path(model).exists():
+        one_of("MODEL", model, ["a path", *runs.NETWORKS])
     return runs.open_model(model)
 
 
@@ -283,7 +310,7 @@ def summary(model: ModelOrName, as_json: Json = False) -> None:
     """
     table = _model_or_name(model).summary(show=not as_json)
     if as_json:
-        print(json.dumps(table.to_dict()))
+        print(_json(table.to_dict()))
 
 
 @app.command("check-gradients")
@@ -316,7 +343,7 @@ def check_gradients(
             network, x, rng.integers(classes, size=4), method=method, max_entries=max_entries
         )
     if as_json:
-        print(json.dumps(report.to_dict()))
+        print(_json(report.to_dict()))
     else:
         report.print()
     if not report.passed:

@@ -15,6 +15,7 @@ Source: W. Squire, G. Trapp, "Using complex variables to estimate derivatives of
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -27,7 +28,7 @@ from neocog.losses import Loss, SoftmaxCrossEntropy
 from neocog.validation import RandomSource, check_images, generator, integer, number, one_of
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 __all__ = ["ArrayCheck", "GradientReport", "check_gradients"]
 
@@ -96,8 +97,10 @@ class GradientReport:
 
         Console().print(self)
 
-    def __rich__(self) -> Table:
+    def __rich__(self) -> Group:
+        from rich.console import Group
         from rich.table import Table
+        from rich.text import Text
 
         verdict = "[green]passed[/]" if self.passed else "[red]FAILED[/]"
         title = f"gradients by {self.method} {verdict}: worst {self.max_relative_error:.1e}, "
@@ -105,14 +108,16 @@ class GradientReport:
         table.add_column("array", no_wrap=True)
         for column in ("checked", "kinks", "error", "worst entry", "backward", "measured"):
             table.add_column(column, justify="right")
-        failures = not self.passed
-        if failures:
-            table.add_column("likely reason", overflow="fold")
+        wrong = []
         for a in self.arrays:
             row = [a.name, str(a.checked), str(a.kinks or ""), f"{a.relative_error:.1e}"]
-            row += [",".join(map(str, a.index)), f"{a.analytic:.6g}", f"{a.numeric:.6g}"]
-            table.add_row(*row, *([a.reason] if failures else []), style=None if a.passed else "red")
-        return table
+            row += [",".join(map(str, a.index)), f"{a.analytic:.5g}", f"{a.numeric:.5g}"]
+            table.add_row(*row, style=None if a.passed else "red")
+            if not a.passed:
+                place = f"{a.name}[{','.join(map(str, a.index))}]"
+                values = f"backward {a.analytic:.15g}, measured {a.numeric:.15g}"
+                wrong.append(Text(f"{place}: {values}\n  {a.reason}", style="red"))
+        return Group(table, *wrong)
 
 
 def check_gradients(
@@ -269,12 +274,18 @@ def compare(
     z, cache = twin.forward(x, training=training)
     value, dz = loss(z)
     dx, gradients = twin.backward(dz, cache)
-    gradients |= dict(zip(input_names(x), dx if isinstance(x, tuple) else (dx,), strict=True))
+    gradients = {**gradients, **dict(zip(input_names(x), dx if isinstance(x, tuple) else (dx,), strict=True))}
 
     measured = _Loss(network, x, loss, method, training)
-    floor = FLOOR * max(np.abs(gradient).max(initial=0) for gradient in gradients.values())
+    shapes = {name: np.shape(gradient) for name, gradient in gradients.items() if gradient is not None}
+    usable = [np.abs(gradient).max(initial=0) for gradient in gradients.values() if gradient is not None]
+    floor = FLOOR * max(usable, default=0.0)
     checks = []
     for name, array in measured.arrays.items():
+        if shapes.get(name) != array.shape:
+            got = f"one of shape {shapes[name]}, not {array.shape}" if name in shapes else "none"
+            checks.append(_failure(name, f"backward must return a gradient for each array, here it is {got}"))
+            continue
         indices = _choose(array.shape, max_entries, rng)
         analytic = np.array([gradients[name][index] for index in indices], dtype=float)
         numeric = np.array([measured.derivative(array, index, step) for index in indices], dtype=float)
@@ -286,9 +297,15 @@ def compare(
             if measured.is_near_kink(array, indices[k], step, analytic[k], difference[k])
         ]
         smooth = np.delete(np.arange(len(indices)), kinks)
-        checks.append(
-            _verdict(name, indices, smooth, analytic, numeric, scale, tolerance, network.dtype == np.float32)
-        )
+        check = _verdict(name, indices, smooth, analytic, numeric, scale, tolerance, network.dtype)
+        if method == "complex" and analytic.any() and not numeric.any():
+            # A forward that takes np.abs or .real cuts the imaginary part off: ask the other method.
+            real = _Loss(network, x, loss, "central", training)
+            if real.derivative(real.arrays[name], indices[int(np.abs(analytic).argmax())], STEPS["central"]):
+                reason = "forward drops imaginary parts (np.abs, .real?): use method='central'"
+                check = dataclasses.replace(check, reason=reason)
+        checks.append(check)
+    checks += [_failure(name, "not a parameter") for name in gradients if name not in measured.arrays]
     return GradientReport(method, tolerance, float(np.real(value)), checks)
 
 
@@ -315,7 +332,7 @@ def _verdict(
     numeric: np.ndarray,
     scale: float,
     tolerance: float,
-    is_float32: bool,
+    dtype: np.dtype[Any] | None,
 ) -> ArrayCheck:
     """Find the worst of the entries that lie on no kink, and say what is probably the matter with it."""
     a, n = analytic[smooth], numeric[smooth]
@@ -327,7 +344,7 @@ def _verdict(
     reason = ""
     if only_kinks:
         reason = "every entry lies within eps of a kink: move the input, or use method='complex'"
-    elif not passed and is_float32 and error < 1e-3:
+    elif not passed and dtype == np.float32 and error < 1e-3:
         reason = "float32 rounding: check network.astype('float64')"
     elif not passed:
         reason = _reason(a, n)
@@ -342,6 +359,10 @@ def _verdict(
         passed,
         reason,
     )
+
+
+def _failure(name: str, reason: str) -> ArrayCheck:
+    return ArrayCheck(name, 0, 0, float("inf"), (), float("nan"), float("nan"), False, reason)
 
 
 def _reason(a: np.ndarray, n: np.ndarray) -> str:

@@ -65,10 +65,17 @@ class Optimizer:
         ------
         KeyError
             If a gradient belongs to no parameter.
+        ValueError
+            If shapes differ; then, too, nothing has moved.
         """
-        unknown = grads.keys() - params.keys()
-        if unknown:
-            raise KeyError(f"gradients {sorted(unknown)} belong to no parameter; there are {sorted(params)}.")
+        for name, gradient in grads.items():
+            if name not in params:
+                raise KeyError(f"gradient {name!r} belongs to no parameter; there are {sorted(params)}.")
+            if gradient.shape != params[name].shape:
+                raise ValueError(
+                    f"gradient {name!r} must have its parameter's shape {params[name].shape}, got "
+                    f"{gradient.shape}."
+                )
         lr = self.current_lr
         self.steps += 1
         for name, gradient in grads.items():
@@ -84,6 +91,11 @@ class Optimizer:
         arrays = self.state[memory]
         if name not in arrays:
             arrays[name] = np.zeros_like(w)
+        if arrays[name].shape != w.shape:
+            raise ValueError(
+                f"{name!r} must have the shape {arrays[name].shape} of the network that this optimizer has "
+                f"trained, got {w.shape}; make a new optimizer for another network."
+            )
         return arrays[name]
 
     def state_dict(self) -> dict[str, Any]:

@@ -7,11 +7,12 @@ A run directory holds ``config.json`` (every setting), ``model.neocog``, ``histo
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -26,11 +27,7 @@ from neocog.serialization import load, save
 from neocog.training import Checkpoint, CSVLog, History, Progress, fit
 from neocog.validation import integer, one_of
 
-FILE_SOURCES: dict[str, Callable[[str], Split]] = {
-    "folder": image_folder,
-    "npz": load_npz,
-    "idx": load_idx,
-}
+FILE_SOURCES = ("folder", "npz", "idx")
 NAMED_SOURCES: dict[str, Callable[[], Split]] = {
     "digits": digits,
     "lines": lambda: line_patterns("a"),
@@ -40,6 +37,10 @@ NAMED_SOURCES: dict[str, Callable[[], Split]] = {
 SAMPLE_SIZE = 36
 
 NETWORKS = ("digits-cnn", "tiny-cnn", "tiny-mlp")
+
+
+# Photos are made no larger than this unless the user says so: these networks are for small images.
+LARGEST_IMAGE = 64
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Settings:
     batch_size: int = 64
     seed: int = 42
     kernels: str = "auto"
+    size: int | None = None
 
     def __post_init__(self) -> None:
         one_of("network", self.network, NETWORKS)
@@ -63,36 +65,74 @@ class Settings:
         integer("batch_size", self.batch_size)
         integer("seed", self.seed, 0)
         SGD(self.lr, self.momentum, weight_decay=self.weight_decay)
+        if self.size is not None:
+            integer("size", self.size)
+            if not self.source.startswith("folder:"):
+                raise ValueError(f"size must be left out, but for folder:PATH, got source {self.source!r}.")
 
 
 def default_settings(source: str) -> Settings:
     """Settings that suit a source: the textbook's for its line patterns, the digits' for all images."""
+    kind, path = split_source(source)
     if source in ("lines", "lines-b"):
         seed = 42 if source == "lines" else 3
         return Settings(source, "tiny-cnn", 80, 0.12, 0.0, 0.0, 18, seed)
-    return Settings(source)
+    return Settings(f"{kind}:{path}" if path else source)
 
 
-def open_source(source: str) -> Split:
+def open_source(
+    source: str,
+    *,
+    size: int | None = None,
+    image_shape: tuple[int, int, int] | None = None,
+    validation_fraction: float = 0.2,
+) -> Split:
     """Load the data that a name stands for.
 
     Parameters
     ----------
     source : str
         "digits", "lines", "lines-b", "folder:PATH", "npz:PATH" or "idx:PATH".
+    size : int, optional
+        Height and width of a folder's images; default those of the first picture, at most 64 x 64.
+    image_shape : (channels, height, width), optional
+        Of a folder's images, as a trained network takes them.
+    validation_fraction : float in [0, 1)
+        The part that is held out of files that hold no such part of their own.
+
+    Raises
+    ------
+    ValueError, OSError
+        If there is no such source, or its files are not as they should be.
+    """
+    kind, path = split_source(source)
+    if kind == "folder":
+        split = image_folder(path, image_shape, validation_fraction, largest=size or LARGEST_IMAGE)
+        if size is not None and split.image_shape[1:] != (size, size):
+            split = image_folder(path, (split.image_shape[0], size, size), validation_fraction)
+        return split
+    if kind == "npz":
+        return load_npz(path, validation_fraction)
+    if kind == "idx":
+        return load_idx(path, validation_fraction)
+    return NAMED_SOURCES[source]()
+
+
+def split_source(source: str) -> tuple[str, str]:
+    """Return a source's kind and its path, absolute so that it is found from anywhere; "" if it has none.
 
     Raises
     ------
     ValueError
-        If there is no such source, or its files are not as they should be.
+        If there is no such source.
     """
     kind, colon, path = source.partition(":")
     if colon and kind in FILE_SOURCES:
         if not path:
             raise ValueError(f"source must name a path, as in {kind}:PATH, got {source!r}.")
-        return FILE_SOURCES[kind](path)
+        return kind, os.path.abspath(path)
     one_of("source", source, [*NAMED_SOURCES, *(f"{kind}:PATH" for kind in FILE_SOURCES)])
-    return NAMED_SOURCES[source]()
+    return source, ""
 
 
 def build_network(name: str, seed: int, image_shape: tuple[int, ...], classes: int) -> Sequential:
@@ -162,12 +202,35 @@ class RunDirectory:
         FileNotFoundError, ValueError
             If this is no run directory.
         """
-        if not self.config.exists():
-            raise FileNotFoundError(f"{self.path} is not a run directory: there is no {self.config.name}.")
         try:
-            return Settings(**json.loads(self.config.read_text(encoding="utf-8"))["settings"])
+            return Settings(**self._config()["settings"])
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise ValueError(f"{self.config} is not a run's configuration: {error}.") from error
+
+    def held_out(self) -> tuple[Any, Any]:
+        """Open the images that the run held out, with their labels.
+
+        Raises
+        ------
+        ValueError
+            If the data have changed since, so that images once trained on may be among them now.
+        """
+        settings = self.settings()
+        data = open_source(settings.source, size=settings.size)
+        if data.fingerprint() != self._config()["data"]:
+            raise ValueError(
+                f"{settings.source} has changed since the run, so its held-out images are others; name a "
+                "source to measure on."
+            )
+        if data.validation is None:
+            raise ValueError(f"source {settings.source!r} holds no validation images.")
+        return data.validation
+
+    def _config(self) -> dict[str, Any]:
+        if not self.config.exists():
+            raise FileNotFoundError(f"{self.path} is not a run directory: there is no {self.config.name}.")
+        config: dict[str, Any] = json.loads(self.config.read_text(encoding="utf-8"))
+        return config
 
     def write_config(self, settings: Settings, data: Split, network: Container, sample: np.ndarray) -> None:
         """Write the settings, with what is needed to understand the run years later."""
@@ -177,6 +240,7 @@ class RunDirectory:
             "image_shape": data.image_shape,
             "training_images": len(data.train[1]),
             "validation_images": len(data.validation[1]) if data.validation else 0,
+            "data": data.fingerprint(),
             "sample": sample.tolist(),
             "parameters": network.parameter_count,
             "versions": {
@@ -215,7 +279,7 @@ def train(settings: Settings, out: str | Path | None = None, stream: TextIO | No
     NonFiniteLossError
         If the loss becomes NaN or infinite.
     """
-    data = open_source(settings.source)
+    data = open_source(settings.source, size=settings.size)
     network = _network_for(settings, data)
     directory = RunDirectory.new(out, settings.source)
     return _train(settings, data, network, directory, stream, None)
@@ -233,7 +297,7 @@ def resume(path: str | Path, epochs: int | None = None, stream: TextIO | None = 
     settings = directory.settings()
     if epochs is not None:
         settings = replace(settings, epochs=epochs)
-    data = open_source(settings.source)
+    data = open_source(settings.source, size=settings.size)
     return _train(settings, data, _network_for(settings, data), directory, stream, directory.checkpoint)
 
 
@@ -253,7 +317,8 @@ def _train(
     images = len(data.train[1])
     sample = rng.choice(images, min(SAMPLE_SIZE, images), replace=False)
     with use_kernels(settings.kernels), open(directory.log, "a", encoding="utf-8") as log:
-        directory.write_config(settings, data, network, sample)
+        if checkpoint is None:
+            directory.write_config(settings, data, network, sample)
         history = fit(
             network,
             data,
@@ -269,6 +334,7 @@ def _train(
             ],
             resume=checkpoint,
         )
+    directory.write_config(settings, data, network, sample)
     save(network, directory.model)
     history.to_json(directory.history_json)
     return Result(directory, network, history)

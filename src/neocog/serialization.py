@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,11 +18,13 @@ import numpy as np
 from neocog import layers as known_layers
 from neocog.atomic import atomic_write
 from neocog.layers import Container, Layer
+from neocog.layers.base import random_generators
 from neocog.validation import image_shape
 
 __all__ = ["FORMAT_VERSION", "ModelFileError", "load", "save"]
 
 FORMAT_VERSION = 1
+MOST_LAYERS = 100_000
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
@@ -48,6 +50,8 @@ def save(network: Layer, path: PathLike) -> None:
         If the file cannot be written.
     ValueError
         If two different layers share one array; let the same layer stand at both places instead.
+    TypeError
+        If a parameter is not float32 or float64, or a layer's argument is not plain data.
 
     Examples
     --------
@@ -105,15 +109,23 @@ def describe(network: Layer) -> dict[str, Any]:
             return [encode(item) for item in value]
         return value
 
-    described: dict[str, Any] = {"layers": encode(network)}
+    described: dict[str, Any] = {
+        "layers": encode(network),
+        "rngs": [rng.bit_generator.state for rng in random_generators(network)],
+    }
     if isinstance(network, Container):
-        described |= {"class_names": network.class_names, "input_shape": network.input_shape}
+        names, shape = network.class_names, network.input_shape
+        described["class_names"] = None if names is None else [str(name) for name in names]
+        described["input_shape"] = None if shape is None else image_shape(tuple(shape))
     return described
 
 
 def arrays_of(network: Layer) -> dict[str, np.ndarray]:
     """Parameters and buffers by dotted name."""
     arrays = {**network.params, **network.buffers}
+    for name, array in arrays.items():
+        if array.dtype not in (np.float32, np.float64):
+            raise TypeError(f"{name} must be float32 or float64 to be saved, got {array.dtype}.")
     leaves = {id(leaf): leaf for _, leaf in network.leaves()}.values()
     if len(arrays) != sum(len(leaf.params) + len(leaf.buffers) for leaf in leaves):
         raise ValueError("two different layers share an array; let one layer stand at both places instead.")
@@ -128,6 +140,8 @@ def rebuild(
     known = {name: cls for name, cls in known.items() if cls not in (Layer, Container)}
     known |= {cls.__name__: cls for cls in layers}
     built: list[Layer | None] = []
+    leaves: dict[int, int] = {}  # how many layers each one comes to, repeats included
+    largest = max([MOST_LAYERS, *(array.size for array in arrays.values())])
 
     def decode(value: Any) -> Any:
         if isinstance(value, list):
@@ -143,18 +157,36 @@ def rebuild(
             raise ModelFileError(f"unknown layer {name!r}; pass its class to load(path, layers=[...])")
         place = len(built)
         built.append(None)  # numbered on the way in, as describe does
-        built[place] = layer = known[name].from_config(decode(value["config"]))
+        config = decode(value["config"])
+        # Before anything is allocated or walked through: a small file must not ask for the earth.
+        count = sum(leaves[id(inner)] for inner in _layers_in(config)) or 1
+        sizes = [size for size in config.values() if isinstance(size, int)]
+        if count > MOST_LAYERS or max(sizes, default=0) > largest:
+            raise ModelFileError(f"{name} is larger than the arrays in the file")
+        built[place] = layer = known[name].from_config(config)
+        leaves[id(layer)] = count
         return layer
 
     network = decode(described["layers"])
     if not isinstance(network, Layer):
         raise ModelFileError("no network in it")
     _fill(network, arrays)
+    for rng, state in zip(random_generators(network), described["rngs"], strict=True):
+        rng.bit_generator.state = state
     if isinstance(network, Container):
         names, shape = described["class_names"], described["input_shape"]
         network.class_names = None if names is None else tuple(str(name) for name in names)
         network.input_shape = None if shape is None else image_shape(shape)
     return network
+
+
+def _layers_in(value: Any) -> Iterator[Layer]:
+    """Yield the layers among a layer's arguments."""
+    if isinstance(value, Layer):
+        yield value
+    elif isinstance(value, Mapping | tuple):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _layers_in(item)
 
 
 def _fill(network: Layer, arrays: Mapping[str, np.ndarray]) -> None:
@@ -185,7 +217,7 @@ class blaming:  # noqa: N801 - used as a function
     """Turn whatever a malformed file brings about into a ModelFileError that names the file."""
 
     def __init__(self, path: PathLike) -> None:
-        self.path = path
+        self.path = str(path)
 
     def __enter__(self) -> None:
         return
@@ -200,9 +232,9 @@ class blaming:  # noqa: N801 - used as a function
             TypeError,
             ValueError,
         )
-        if isinstance(error, malformed) and not isinstance(error, ModelFileError):
+        if isinstance(error, malformed) and self.path not in str(error):
             text = str(error) if isinstance(error, ValueError | TypeError) else repr(error)
-            raise ModelFileError(f"{self.path} is not a usable neocog file: {text}.") from error
+            raise ModelFileError(f"{self.path} is not a usable neocog file: {text.rstrip('.')}.") from error
 
 
 def write(path: PathLike, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
@@ -211,7 +243,11 @@ def write(path: PathLike, header: Mapping[str, Any], arrays: Mapping[str, np.nda
 
     # safetensors stores the memory of an array that is not C-contiguous in the wrong order, silently.
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    metadata = {"format": "neocog", "neocog": json.dumps({"version": FORMAT_VERSION, **header})}
+    try:
+        text = json.dumps({"version": FORMAT_VERSION, **header})
+    except TypeError as error:
+        raise TypeError(f"layers and states must be described by plain data to be saved: {error}.") from error
+    metadata = {"format": "neocog", "neocog": text}
 
     def check(written: Path) -> None:
         for name, array in read(written)[1].items():

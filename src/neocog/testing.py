@@ -45,6 +45,9 @@ def check_layer(make_layer: Callable[[], Layer], x: Any, *, seed: int = 0) -> No
     >>> from neocog.layers import Dense
     >>> check_layer(lambda: Dense(3, 2, rng=0), np.random.default_rng(0).normal(size=(4, 3)))
     """
+    if not callable(make_layer) or isinstance(make_layer, Layer):
+        raise TypeError(f"make_layer must be a function that makes the layer, got {make_layer!r}.")
+    x = x if isinstance(x, tuple) else np.asarray(x)
     failures = []
     for check in _CONTRACT:
         try:

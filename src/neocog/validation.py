@@ -118,7 +118,7 @@ def check_images(name: str, x: Any) -> Any:
     Anything that is not yet an array becomes one, but for lazy images, which stay in their files: their
     pixels are in 0..1 by construction.
     """
-    if not hasattr(x, "dtype"):
+    if not hasattr(x, "subset"):
         x = np.asarray(x)
     if x.dtype.kind not in "fc":
         raise TypeError(f"{name} must be floating point, got {x.dtype}; for pixels 0..255 pass x / 255.")

@@ -506,7 +506,7 @@ def test_folders_are_opened_at_the_header_only(tmp_path):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"validation_fraction": 0}, ValueError, "validation_fraction must be in"),
+        ({"validation_fraction": -0.1}, ValueError, "validation_fraction must be in"),
         ({"validation_fraction": 1}, ValueError, "validation_fraction must be in"),
         ({"seed": -1}, ValueError, "seed must be at least 0, got -1"),
         ({"seed": "x"}, TypeError, "seed must be an integer"),

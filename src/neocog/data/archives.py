@@ -33,7 +33,8 @@ def load_npz(path: AnyPath, validation_fraction: float = 0.2, seed: int = 0) -> 
     Parameters
     ----------
     path : str or path
-    validation_fraction : float in (0, 1)
+    validation_fraction : float in [0, 1)
+        With 0 nothing is held out.
     seed : int
 
     Raises
@@ -79,7 +80,8 @@ def load_idx(path: AnyPath, validation_fraction: float = 0.2, seed: int = 0) -> 
     Parameters
     ----------
     path : str or path
-    validation_fraction : float in (0, 1)
+    validation_fraction : float in [0, 1)
+        With 0 nothing is held out.
     seed : int
 
     Returns

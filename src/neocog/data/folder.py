@@ -21,7 +21,7 @@ IMAGE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 IMAGE_SUFFIXES = (
     ".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
 )  # fmt: skip
-HELD_OUT_FOLDERS = ("validation", "val", "test")
+HELD_OUT_FOLDERS = ("validation", "valid", "val", "test")
 
 
 def load_image(path: AnyPath, image_shape: Sequence[int], invert: bool = False) -> np.ndarray:
@@ -138,6 +138,8 @@ def image_folder(
     image_shape: Sequence[int] | None = None,
     validation_fraction: float = 0.2,
     seed: int = 0,
+    *,
+    largest: int | None = None,
 ) -> Split:
     """Make a data set of a folder that holds a folder of pictures for each class.
 
@@ -154,9 +156,13 @@ def image_folder(
     path : str or path
     image_shape : (channels, height, width), optional
         Default: that of the first picture.
-    validation_fraction : float in (0, 1)
+    validation_fraction : float in [0, 1)
+        With 0 nothing is held out.
     seed : int
         Of the draw of the held-out pictures.
+    largest : int, optional
+        Without an ``image_shape``: where the first picture is higher or wider, images are made
+        ``largest`` x ``largest``.
 
     Raises
     ------
@@ -174,7 +180,7 @@ def image_folder(
     held_out = next((folder / name for name in HELD_OUT_FOLDERS if _has_folders(folder / name)), None)
     if held_out is None or not _has_folders(folder / "train"):
         classes = _pictures_by_class(folder)
-        train = _labelled(classes, image_shape)
+        train = _labelled(classes, image_shape, largest)
         return split_of_file(folder, train, None, list(classes), validation_fraction, seed)
     classes, others = _pictures_by_class(folder / "train"), _pictures_by_class(held_out)
     if list(classes) != list(others):
@@ -183,8 +189,8 @@ def image_folder(
             f"{sorted(set(classes) - set(others))}, only in {held_out.name}: "
             f"{sorted(set(others) - set(classes))}."
         )
-    train = _labelled(classes, image_shape)
-    validation = _labelled(others, train[0].shape[1:])
+    train = _labelled(classes, image_shape, largest)
+    validation = _labelled(others, train[0].shape[1:], None)
     return split_of_file(folder, train, validation, list(classes), validation_fraction, seed)
 
 
@@ -258,7 +264,13 @@ def _pictures_by_class(folder: Path) -> dict[str, list[Path]]:
     return classes
 
 
-def _labelled(classes: dict[str, list[Path]], image_shape: Sequence[int] | None) -> tuple[LazyImages, Labels]:
+def _labelled(
+    classes: dict[str, list[Path]], image_shape: Sequence[int] | None, largest: int | None
+) -> tuple[LazyImages, Labels]:
     files = [file for members in classes.values() for file in members]
     labels = np.repeat(np.arange(len(classes)), [len(members) for members in classes.values()])
-    return LazyImages(files, _first_shape(files[0]) if image_shape is None else image_shape), labels
+    if image_shape is None:
+        C, H, W = _first_shape(files[0])
+        too_large = largest is not None and max(H, W) > largest
+        image_shape = (C, largest, largest) if largest is not None and too_large else (C, H, W)
+    return LazyImages(files, image_shape), labels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from neocog.validation import RandomSource, generator, integer, number
+from neocog.validation import RandomSource, finite, generator, integer, number
 
 AnyPath: TypeAlias = str | PathLike[str]
 Labels: TypeAlias = np.ndarray
@@ -38,6 +39,8 @@ class Split:
         ``test`` is another name of ``validation``: the part held out.
     class_names : tuple of str
         Empty for a regression.
+    named : bool
+        Whether the class names were given.
     image_shape : (C, H, W)
 
     Raises
@@ -67,6 +70,7 @@ class Split:
                 f"validation images must have the training images' shape {self.image_shape}, "
                 f"got {tuple(self.validation[0].shape[1:])}."
             )
+        self.named = class_names is not None
         self.class_names: tuple[str, ...] = ()
         if self.is_classification:
             self._name_classes(class_names)
@@ -104,6 +108,21 @@ class Split:
             )
         self.class_names = tuple(names)
 
+    def fingerprint(self) -> str:
+        """Return a hash that tells this data from other data.
+
+        It is that of the arrays' bytes; of images in files, that of the files' names and sizes.
+        """
+        digest = hashlib.sha256()
+        for part in self:
+            for array in part or ():
+                paths = getattr(array, "paths", None)
+                if paths is None:
+                    digest.update(np.ascontiguousarray(array).tobytes())
+                else:
+                    digest.update(repr([(path.name, path.stat().st_size) for path in paths]).encode())
+        return digest.hexdigest()
+
     def __iter__(self) -> Iterator[tuple[Images, Labels] | None]:
         return iter((self.train, self.validation))
 
@@ -137,7 +156,11 @@ def _checked_part(name: str, part: Any) -> tuple[Images, Labels]:
     if labels.dtype.kind in "iu" and labels.ndim != 1:
         raise ValueError(f"{name} labels must be of shape (N,), got {labels.shape}.")
     if labels.dtype.kind not in "iuf":
-        raise TypeError(f"{name} labels must be integers, got {labels.dtype}.")
+        names = labels.dtype.kind in "UO"
+        hint = "; for names pass np.unique(names, return_inverse=True)[1]" if names else ""
+        raise TypeError(f"{name} labels must be integers, got {labels.dtype}{hint}.")
+    if labels.dtype.kind == "f":
+        finite(f"{name} targets", labels)
     return images, labels
 
 
@@ -168,6 +191,11 @@ def stratified_split(
         name = class_names[lonely] if named and class_names is not None else lonely
         raise ValueError(f"every class needs at least two images to hold one out, class {name!r} has one.")
     held_out = max(round(validation_fraction * len(labels)), len(found))
+    if len(labels) - held_out < len(found):
+        raise ValueError(
+            f"validation_fraction must leave an image of each of the {len(found)} classes to train on, got "
+            f"{validation_fraction} of {len(labels)} images."
+        )
     seed = int(generator(rng).integers(2**31))
     train, validation = train_test_split(
         np.arange(len(labels)), test_size=held_out, stratify=labels, random_state=seed
@@ -187,6 +215,8 @@ def split_of_file(
     """Pair the two parts, or draw the second one; what does not fit together names the file."""
     integer("seed", seed, 0)
     try:
+        if held_out is None and validation_fraction == 0:
+            return Split(train, None, class_names)
         if held_out is None:
             return stratified_split(*train, validation_fraction, seed, class_names)
         return Split(train, held_out, class_names)

@@ -65,16 +65,20 @@ class use_kernels:  # noqa: N801 - used as a function
     """
 
     def __init__(self, name: str) -> None:
-        one_of("kernels", name, BACKENDS)
-        self._token: Token[str] = _choice.set(name)
+        self._name = one_of("kernels", name, BACKENDS)
+        self._token: Token[str] | None = _choice.set(name)
 
     def __enter__(self) -> use_kernels:
+        if self._token is None:  # entered once more
+            self._token = _choice.set(self._name)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _choice.reset(self._token)
+        if self._token is not None:
+            _choice.reset(self._token)
+            self._token = None
 
 
 def active_kernels() -> str:

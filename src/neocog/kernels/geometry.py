@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 Array: TypeAlias = Any
@@ -37,6 +38,7 @@ def output_size(size: int, kernel: int, stride: int = 1, padding: Pair = (0, 0),
     return (size + padding[0] + padding[1] - dilation * (kernel - 1) - 1) // stride + 1
 
 
+@lru_cache(maxsize=4096)  # asked by every layer at every step
 def output_sizes(
     x_shape: tuple[int, ...],
     kernel_size: Pair,

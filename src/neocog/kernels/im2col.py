@@ -1,7 +1,7 @@
 """Convolution as one matrix product: lay the windows out as columns, multiply, fold back.
 
 Written in the array-API subset, so that any array of that standard goes through: window slices,
-``matmul``, ``where``, no index arrays.
+``matmul``, ``where``, no index arrays. NumPy's own arrays take one shortcut, a strided view of all windows.
 
 In here memory runs batch-last, (C, H, W, N): then every slice of a window reads runs of W_out N numbers in a
 row, where batch-first would read W_out, and the product comes out in the layout that the next kernel wants.
@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import numpy as np
+
 from neocog.kernels.geometry import NO_PADDING, Array, Padding, Pair, is_complex, output_sizes, window_counts
 
 
@@ -24,10 +26,7 @@ def _batch_last(x: Array, padding: Padding = NO_PADDING, value: float = 0.0) -> 
     N, C, H, W = x.shape
     x = xp.permute_dims(x, (1, 2, 3, 0))
     if padding == NO_PADDING:
-        flags = getattr(x, "flags", None)
-        if flags is not None and flags.c_contiguous:
-            return x
-        return xp.reshape(xp.reshape(x, (C, H * W * N)), (C, H, W, N))  # makes it contiguous
+        return np.ascontiguousarray(x) if isinstance(x, np.ndarray) else x
     (top, bottom), (left, right) = padding
     shape = (C, top + H + bottom, left + W + right, N)
     padded = xp.full(shape, value, dtype=x.dtype) if value else xp.zeros(shape, dtype=x.dtype)
@@ -64,13 +63,18 @@ def _taps(kernel_size: Pair, stride: Pair, dilation: Pair, out: Pair) -> list[tu
 
 
 def _columns(x: Array, kernel_size: Pair, stride: Pair, dilation: Pair, groups: int, out: Pair) -> Array:
-    """Lay the windows of ``x`` (C, H, W, N) out as columns (groups, C/groups kH kW, H_out W_out N)."""
+    """Lay the windows of a contiguous ``x`` (C, H, W, N) out as (groups, C/groups kH kW, H_out W_out N)."""
     xp = x.__array_namespace__()
     C, _, _, N = x.shape
     taps = kernel_size[0] * kernel_size[1]
-    columns = xp.empty((C, taps, *out, N), dtype=x.dtype)
-    for k, (rows, across) in enumerate(_taps(kernel_size, stride, dilation, out)):
-        columns[:, k, ...] = x[:, rows, across, :]
+    if isinstance(x, np.ndarray) and x.size:  # all windows as one view of x, copied at once by reshape
+        c, h, w, n = x.strides
+        strides = (c, h * dilation[0], w * dilation[1], h * stride[0], w * stride[1], n)
+        columns = np.ndarray((C, *kernel_size, *out, N), x.dtype, x, strides=strides)
+    else:  # the array API knows no strides: tap by tap
+        columns = xp.empty((C, taps, *out, N), dtype=x.dtype)
+        for k, (rows, across) in enumerate(_taps(kernel_size, stride, dilation, out)):
+            columns[:, k, ...] = x[:, rows, across, :]
     return xp.reshape(columns, (groups, C // groups * taps, out[0] * out[1] * N))
 
 
@@ -162,11 +166,11 @@ def max_pool2d_input(
     """Each tap receives the ``dy`` of the windows it won."""
     xp = dy.__array_namespace__()
     dx = _zeros(dy, x_shape, padding)
-    overlapping = kernel_size[0] > stride[0] or kernel_size[1] > stride[1]
     out = (dy.shape[2], dy.shape[3])
     dy, argmax = _batch_last(dy), _batch_last(argmax)
+    overlapping = kernel_size[0] > stride[0] or kernel_size[1] > stride[1]
     for k, (rows, across) in enumerate(_taps(kernel_size, stride, (1, 1), out)):
-        share = dy * xp.astype(argmax == k, dy.dtype)  # where, two times slower, would do the same
+        share = dy * xp.astype(argmax == k, dy.dtype)  # where would do the same in twice the time
         if overlapping:
             dx[:, rows, across, :] += share
         else:

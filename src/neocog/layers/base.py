@@ -228,7 +228,8 @@ class Layer:
 
 def random_generators(network: Layer) -> list[np.random.Generator]:
     """List the generators of the layers that draw in training, each once."""
-    rngs = {id(rng): rng for _, leaf in network.leaves() if (rng := getattr(leaf, "rng", None)) is not None}
+    values = (value for _, leaf in network.leaves() for value in vars(leaf).values())
+    rngs = {id(value): value for value in values if isinstance(value, np.random.Generator)}
     return list(rngs.values())
 
 
@@ -253,7 +254,8 @@ def as_dtype(x: Array, dtype: np.dtype[Any] | None) -> Array:
 def images(layer: str, input_shape: Shape, channels: int | None = None) -> tuple[int, int, int, int]:
     """Return ``input_shape`` as (N, C, H, W); ValueError if it is anything else."""
     if len(input_shape) != 4:
-        raise ValueError(f"{layer} needs images of shape (N, C, H, W), got shape {tuple(input_shape)}.")
+        hint = "; for grey images without a channel axis pass x[:, None]" if len(input_shape) == 3 else ""
+        raise ValueError(f"{layer} needs images of shape (N, C, H, W), got shape {tuple(input_shape)}{hint}.")
     if channels is not None and input_shape[1] != channels:
         raise ValueError(
             f"{layer} needs {channels} input channels, got {input_shape[1]} in shape {tuple(input_shape)}."

@@ -10,7 +10,7 @@ import numpy as np
 
 from neocog.layers.activation import softmax
 from neocog.layers.base import Array, Field, Grads, Layer, Visit, as_dtype
-from neocog.validation import check_images, integer
+from neocog.validation import check_images, finite, integer
 
 if TYPE_CHECKING:
     from neocog.layers.summary import Summary
@@ -59,21 +59,21 @@ class Container(Layer):
         return names
 
     @property
-    def params(self) -> dict[str, Array]:
-        """Learned arrays by dotted name, each once."""
+    def params(self) -> Mapping[str, Array]:  # type: ignore[override]
+        """Learned arrays by dotted name, each once; write into an array to change it."""
         return self._collect("params")
 
     @property
-    def buffers(self) -> dict[str, Array]:
+    def buffers(self) -> Mapping[str, Array]:  # type: ignore[override]
         """Remembered arrays by dotted name, each once."""
         return self._collect("buffers")
 
-    def _collect(self, kind: str) -> dict[str, Array]:
+    def _collect(self, kind: str) -> Mapping[str, Array]:
         arrays: dict[str, Array] = {}
         for child, layer in self._children.items():
             for name, array in getattr(layer, kind).items():
                 arrays.setdefault(self._names[child, name], array)
-        return arrays
+        return MappingProxyType(arrays)  # setting an item of a copy would be lost
 
     def _add_grads(self, grads: Grads, child: str, more: Grads) -> None:
         """Enter a child's gradients under their dotted names; those of a shared array add."""
@@ -163,7 +163,9 @@ class Container(Layer):
         if len(images) == 0:
             raise ValueError("images must not be empty.")
         batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
-        return np.concatenate([self(as_dtype(batch, self.dtype)) for batch in batches])
+        logits = np.concatenate([self(as_dtype(batch, self.dtype)) for batch in batches])
+        finite("the network's outputs", logits)
+        return logits
 
     def predict_proba(self, images: Array, batch_size: int = 256) -> Array:
         """Probability of each class, the softmax of the logits: (N, C, H, W) -> (N, classes)."""
@@ -255,7 +257,10 @@ class Sequential(Container):
 
     def __getitem__(self, key: int | str | slice) -> Layer | Sequential:
         if isinstance(key, slice):
-            return Sequential(**dict(list(self._children.items())[key]))
+            part = Sequential(**dict(list(self._children.items())[key]))
+            if next(iter(part), None) is next(iter(self), None):
+                part.input_shape = self.input_shape
+            return part
         if isinstance(key, str):
             if key not in self._children:
                 raise KeyError(f"no layer {key!r}; the layers are {list(self._children)}.")

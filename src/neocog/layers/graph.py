@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -42,11 +42,13 @@ class Graph(Container):
     def __init__(
         self,
         nodes: Mapping[str, tuple[Any, ...]],
-        inputs: tuple[str, ...] = ("input",),
+        inputs: Sequence[str] = ("input",),
         output: str | None = None,
     ) -> None:
         if not nodes:
             raise ValueError("nodes must not be empty.")
+        if not isinstance(inputs, tuple | list):
+            raise TypeError(f"inputs must be a tuple of names, got {inputs!r}.")
         self.inputs = tuple(inputs)
         self.sources = {name: tuple(node[1:]) for name, node in nodes.items()}
         self.output = list(nodes)[-1] if output is None else output
@@ -93,7 +95,11 @@ class Graph(Container):
         return sources if self._children[name].several_inputs else sources[0]
 
     def _named_inputs(self, x: Any) -> dict[str, Any]:
-        return dict(zip(self.inputs, x if self.several_inputs else (x,), strict=True))
+        if not self.several_inputs:
+            return {self.inputs[0]: x}
+        if not isinstance(x, tuple | list) or len(x) != len(self.inputs):
+            raise ValueError(f"the graph needs a tuple of the inputs {self.inputs}.")
+        return dict(zip(self.inputs, x, strict=True))
 
     def flow(self, visit: Visit, x: Any) -> Any:
         values = self._named_inputs(x)

@@ -2,8 +2,8 @@
 
 A callback is told of the start, of each batch and epoch, and of the end; it returns a reason from
 ``on_epoch`` if it wishes to stop. Callbacks end in the reverse of their order, so that a checkpoint, which
-belongs last, is saved before early stopping puts the best weights back. What a callback must remember over
-a restart it gives out in ``state_dict``.
+runs last, is saved before early stopping puts the best weights back. What a callback must remember over a
+restart it gives out in ``state_dict``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, ClassVar, TextIO
 
 import numpy as np
 
@@ -28,6 +28,12 @@ __all__ = ["CSVLog", "Callback", "Checkpoint", "EarlyStopping", "KernelSnapshots
 
 class Callback:
     """Base of all callbacks; every method may stay as it is."""
+
+    runs_last: ClassVar[bool] = False
+    """Whether the callback must see what all others have done."""
+
+    def reset(self) -> None:
+        """Forget an earlier run; called first of all."""
 
     def on_start(self, run: Run) -> None:
         """Before the first epoch, or the first one after a restart."""
@@ -85,6 +91,9 @@ class EarlyStopping(Callback):
         self.patience = integer("patience", patience)
         self.min_delta = number("min_delta", min_delta, 0)
         self.restore_best = bool(restore_best)
+        self.reset()
+
+    def reset(self) -> None:
         self.best, self.best_epoch = math.nan, 0
         self._weights: dict[str, np.ndarray] = {}
 
@@ -144,21 +153,24 @@ class KernelSnapshots(Callback):
     def __init__(self, epochs: Iterable[int] = (0, 1, 5, 15, 40), parameter: str | None = None) -> None:
         self.epochs = frozenset(integer("epochs", epoch, 0) for epoch in epochs)
         self.parameter = parameter
+        self.reset()
+
+    def reset(self) -> None:
         self.snapshots: dict[int, np.ndarray] = {}
+        self._name = ""
 
     def on_start(self, run: Run) -> None:
-        if self.parameter is None:
-            for name, layer in run.network.leaves():
-                if isinstance(layer, Conv2D):
-                    self.parameter = f"{name}.weight" if name else "weight"
-                    break
-            else:
-                raise ValueError("the network has no convolution to take snapshots of; name a parameter.")
-        one_of("parameter", self.parameter, run.network.params)
+        if self.parameter is not None:
+            self._name = one_of("parameter", self.parameter, run.network.params)
+            return
+        for name, layer in run.network.leaves():
+            if isinstance(layer, Conv2D):
+                self._name = f"{name}.weight" if name else "weight"
+                return
+        raise ValueError("the network has no convolution to take snapshots of; name a parameter.")
 
     def _take(self, run: Run) -> None:
-        assert self.parameter is not None
-        self.snapshots[run.epoch] = run.network.params[self.parameter].copy()
+        self.snapshots[run.epoch] = run.network.params[self._name].copy()
 
     def on_epoch(self, run: Run) -> str | None:
         if run.epoch in self.epochs:
@@ -189,8 +201,10 @@ class Checkpoint(Callback):
 
     Notes
     -----
-    Put it last among the callbacks, so that it saves what they have seen.
+    It runs after all other callbacks, wherever it stands, so that it saves what they have seen.
     """
+
+    runs_last = True
 
     def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
         self.path = path
@@ -240,17 +254,23 @@ class Progress(Callback):
         self._bar: Any = None
 
     def on_start(self, run: Run) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        self._out = self.stream or sys.stdout
+        if self._out.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        self._console = Console(file=self.stream or sys.stdout, highlight=False)
-        if self._console.is_terminal:
             columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-            self._bar = Progress(*columns, console=self._console, transient=True)
+            self._bar = Progress(*columns, console=Console(file=self._out, highlight=False), transient=True)
             total = run.epochs * run.batches_per_epoch
             done = run.epoch * run.batches_per_epoch + len(run.batch_losses)
             self._task = self._bar.add_task("training", total=total, completed=done)
             self._bar.start()
+
+    def _say(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.console.print(text, soft_wrap=True, markup=False)
+        else:
+            print(text, file=self._out, flush=True)
 
     def on_batch(self, run: Run) -> None:
         if self._bar is not None:
@@ -266,8 +286,7 @@ class Progress(Callback):
             text += f"  | validation: loss {row['val_loss']:.4f}"
             if not math.isnan(row["val_accuracy"]):
                 text += f"  accuracy {row['val_accuracy']:.3f}"
-        text += f"  | {row['seconds']:.2f} s" if run.epoch else "  | untrained"
-        self._console.print(text, soft_wrap=True)
+        self._say(text + (f"  | {row['seconds']:.2f} s" if run.epoch else "  | untrained"))
         return None
 
     def on_end(self, run: Run) -> None:
@@ -275,4 +294,4 @@ class Progress(Callback):
             self._bar.stop()
             self._bar = None
         if run.stop:
-            self._console.print(f"stopped: {run.stop}", soft_wrap=True)
+            self._say(f"stopped: {run.stop}")

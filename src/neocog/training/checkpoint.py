@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neocog.layers import Layer
 from neocog.layers.base import random_generators
-from neocog.serialization import ModelFileError, arrays_of, blaming, describe, read, rebuild, write
+from neocog.serialization import ModelFileError, arrays_of, blaming, describe, read, write
+from neocog.training.callbacks import Callback
 from neocog.training.history import History
 
 if TYPE_CHECKING:
-    from neocog.training.callbacks import Callback
     from neocog.training.loop import Run
 
 
@@ -31,8 +31,8 @@ def save_checkpoint(path: str | os.PathLike[str], run: Run) -> None:
         "batch_losses": run.batch_losses,
         "epoch_rng_state": run.epoch_rng_state,
         "seconds": run.seconds,
-        "batch_size": run.batch_size,
-        "images": len(run.data.train[1]),
+        "stop": "" if run.stop == "interrupted" else run.stop,
+        "settings": _settings(run),
         "callbacks": [
             {"type": type(callback).__name__, "state": callback.state_dict()}
             for callback in _stateful(run.callbacks)
@@ -67,9 +67,13 @@ def _restore(run: Run, state: Mapping[str, Any], path: str | os.PathLike[str]) -
     saved_types = [saved["type"] for saved in state["callbacks"]]
     if types != saved_types:
         raise ModelFileError(f"{path} was saved with the callbacks {saved_types}, got {types}.")
-    for name, value in (("batch_size", run.batch_size), ("images", len(run.data.train[1]))):
-        if state[name] != value:
-            raise ModelFileError(f"{path} was saved with {name} = {state[name]}, got {value}.")
+    for name, value in _settings(run).items():
+        if state["settings"][name] != value:
+            raise ModelFileError(f"{path} was saved with {name} {state['settings'][name]}, got {value}.")
+    if state["epoch"] > run.epochs:
+        raise ModelFileError(
+            f"{path} has {state['epoch']} epochs behind it already, got epochs={run.epochs}."
+        )
 
     parameters = {name: state["arrays"][name] for name in run.network.params}
     buffers = {name: state["arrays"][name] for name in run.network.buffers}
@@ -79,25 +83,24 @@ def _restore(run: Run, state: Mapping[str, Any], path: str | os.PathLike[str]) -
     for rng, saved in zip(random_generators(run.network), state["layer_rngs"], strict=True):
         rng.bit_generator.state = saved
     run.history = History(state["history"])
+    run.stop = state["stop"]
     run.epoch, run.seconds = state["epoch"], state["seconds"]
     run.batch_losses, run.epoch_rng_state = state["batch_losses"], state["epoch_rng_state"]
     for callback, saved in zip(callbacks, state["callbacks"], strict=True):
         callback.load_state_dict(saved["state"])
 
 
-def checkpoint_network(path: str | os.PathLike[str]) -> Layer:
-    """Read only the network of a checkpoint."""
-    header, arrays = read(path)
-    if header.get("kind") != "checkpoint":
-        raise ModelFileError(f"{path} is a {header.get('kind')}, not a checkpoint.")
-    with blaming(path):
-        state = _unpack(header["state"], arrays)
-        return rebuild(header["network"], state["arrays"])
-
-
 def _stateful(callbacks: Sequence[Callback]) -> list[Callback]:
     """Callbacks that have something to remember; the others may differ between two parts of a run."""
-    return [callback for callback in callbacks if callback.state_dict()]
+    return [callback for callback in callbacks if type(callback).state_dict is not Callback.state_dict]
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    """All else that a resumed run must have in common with its beginning, as text."""
+    settings = {"optimizer": run.optimizer, "loss": run.loss, "augment": run.augment}
+    # An object without a repr of its own shows its address, which is another one each time.
+    texts = {name: re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value)) for name, value in settings.items()}
+    return texts | {"batch_size": run.batch_size, "data": run.fingerprint}
 
 
 def _pack(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:

@@ -73,7 +73,7 @@ class History:
         return self.rows[-1]
 
     def _blank(self, value: Any) -> list[dict[str, Any]]:
-        return [{k: value if math.isnan(v) else v for k, v in row.items()} for row in self.rows]
+        return [{k: v if math.isfinite(v) else value for k, v in row.items()} for row in self.rows]
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write a CSV file; what does not exist is left empty."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import functools
 import math
 import os
 import signal
@@ -16,9 +18,9 @@ import numpy as np
 
 from neocog.data.batches import Augmentation, batches
 from neocog.data.split import Split
-from neocog.layers import Container, Layer
-from neocog.layers.base import as_dtype
-from neocog.losses import Loss, SoftmaxCrossEntropy
+from neocog.layers import BatchNorm1D, Container, Layer
+from neocog.layers.base import as_dtype, random_generators
+from neocog.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy
 from neocog.optimizers import SGD, Optimizer
 from neocog.training.callbacks import Callback
 from neocog.training.evaluation import evaluate
@@ -67,6 +69,11 @@ class Run:
     seconds: float = 0.0
     stop: str = ""
     failed: bool = False
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """What tells the data from other data."""
+        return self.data.fingerprint()
 
     @property
     def batches_per_epoch(self) -> int:
@@ -121,20 +128,28 @@ def fit(
 
     Notes
     -----
-    Ctrl-C ends training after the current batch; callbacks still end as they should, so a checkpoint is
-    saved, and ``history.stopped`` says "interrupted". A second Ctrl-C ends it at once.
+    Ctrl-C, or SIGTERM, ends training after the current batch; callbacks still end as they should, so a
+    checkpoint is saved, and ``history.stopped`` says "interrupted". A second Ctrl-C ends it at once.
+
+    An optimizer remembers: to train another network, make another one.
     """
+    loss = SoftmaxCrossEntropy() if loss is None else loss
+    optimizer = SGD(lr=0.05, momentum=0.9) if optimizer is None else optimizer
+    _check_arguments(loss, optimizer, callbacks)
     run = Run(
         network,
-        _prepare(network, data),
-        SoftmaxCrossEntropy() if loss is None else loss,
-        SGD(lr=0.05, momentum=0.9) if optimizer is None else optimizer,
+        _prepare(network, data, loss),
+        loss,
+        optimizer,
         integer("epochs", epochs, 0),
         integer("batch_size", batch_size),
         generator(rng),
         augment,
-        tuple(callbacks),
+        sorted(callbacks, key=lambda callback: callback.runs_last),
     )
+    _check_run(run)
+    for callback in run.callbacks:
+        callback.reset()
     if resume is not None:
         from neocog.training.checkpoint import load_checkpoint
 
@@ -157,7 +172,7 @@ def _train_epoch(run: Run) -> None:
         z, cache = network.forward(x, training=True)
         value, dz = loss(z, t)
         if not math.isfinite(value):
-            raise _diagnosis(run, x)
+            raise _diagnosis(run, x, training=True)
         _, grads = network.backward(dz, cache, input_grad=False)
         optimizer.step(network.params, grads)
 
@@ -191,6 +206,9 @@ def _finish_epoch(run: Run) -> None:
     if run.data.validation is not None:
         validation = evaluate(run.network, *run.data.validation, loss=run.loss)
         row |= {"val_loss": validation.loss, "val_accuracy": validation.accuracy}
+    for part, column in ((run.data.train, "train_loss"), (run.data.validation, "val_loss")):
+        if part is not None and not math.isfinite(row[column]):
+            raise _diagnosis(run, part[0], training=False)
     if run.batch_losses:
         row["running_loss"] = sum(run.batch_losses) / len(run.batch_losses)
         row["lr"] = run.optimizer.last_lr
@@ -201,10 +219,36 @@ def _finish_epoch(run: Run) -> None:
         run.stop = run.stop or wish or ""
 
 
-def _prepare(network: Layer, data: Split | tuple[Any, Any]) -> Split:
+def _check_arguments(loss: Any, optimizer: Any, callbacks: Any) -> None:
+    """Raise TypeError for what would fail much later, and unclearly."""
+    if isinstance(loss, type) or not callable(loss):
+        raise TypeError(f"loss must be a loss such as SoftmaxCrossEntropy(), got {loss!r}.")
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"optimizer must be an optimizer such as SGD(lr=0.1), got {optimizer!r}.")
+    if not isinstance(callbacks, Sequence) or not all(isinstance(c, Callback) for c in callbacks):
+        raise TypeError(f"callbacks must be a sequence of callbacks, got {callbacks!r}.")
+
+
+def _check_run(run: Run) -> None:
+    """Raise ValueError for what would go wrong on the way."""
+    leaves = [leaf for _, leaf in run.network.leaves()]
+    if len(run.data.train[1]) % run.batch_size == 1 and any(isinstance(x, BatchNorm1D) for x in leaves):
+        raise ValueError(
+            f"batch_size must not leave a last batch of one image, which BatchNorm1D cannot normalise, got "
+            f"{run.batch_size} for {len(run.data.train[1])} images."
+        )
+    if any(rng is run.rng for rng in random_generators(run.network)):
+        raise ValueError("rng must not be the generator of a layer, or a resumed run would draw otherwise.")
+
+
+def _prepare(network: Layer, data: Split | tuple[Any, Any], loss: Loss) -> Split:
     """Return the data checked against the network, images in its dtype; tell the network what they are."""
-    split = data if isinstance(data, Split) else Split(data)
-    network.output_shape((1, *split.image_shape))
+    if isinstance(data, Split):
+        split = data
+    else:
+        pairs = isinstance(data, tuple | list) and len(data) == 2 and isinstance(data[0], tuple | list)
+        split = Split(*data) if pairs and len(data[0]) == 2 else Split(data)
+    outputs = network.output_shape((1, *split.image_shape))
 
     def cast(name: str, part: tuple[Any, Any]) -> tuple[Any, Any]:
         images, labels = part
@@ -215,70 +259,83 @@ def _prepare(network: Layer, data: Split | tuple[Any, Any]) -> Split:
 
     train = cast("training images", split.train)
     validation = split.validation and cast("validation images", split.validation)
-    if split.is_classification:
-        outputs = network.output_shape((1, *split.image_shape))
-        if len(outputs) != 2 or outputs[1] < len(split.class_names):
+    names = split.class_names
+    if split.is_classification and not isinstance(loss, MeanSquaredError):
+        if len(outputs) != 2 or outputs[1] < len(names):
             raise ValueError(
-                f"the network must have an output for each of the {len(split.class_names)} classes, "
-                f"its output shape is {tuple(outputs)}."
+                f"the network must have an output for each of the {len(names)} classes, its output shape is "
+                f"{tuple(outputs)}."
             )
+        names += tuple(str(k) for k in range(len(names), outputs[1]))  # outputs that nothing trains
     if isinstance(network, Container):
         if len(split.image_shape) == 3:
             network.input_shape = split.image_shape
-        network.class_names = split.class_names or None
+        if split.named or network.class_names is None or len(network.class_names) != len(names):
+            network.class_names = names or None
     return Split(train, validation, split.class_names or None)
 
 
-def _diagnosis(run: Run, x: np.ndarray) -> NonFiniteLossError:
+def _diagnosis(run: Run, x: Any, training: bool) -> NonFiniteLossError:
     """Say in which layer the first number that is not finite arose."""
     found: list[str] = []
 
     def visit(name: str, layer: Layer, value: Any) -> Any:
-        y = layer.forward(value, training=True)[0]
+        y = layer.forward(value, training=training)[0]
         if not found and not np.isfinite(y).all():
             sick = [key for key, array in layer.params.items() if not np.isfinite(array).all()]
             cause = f", whose {' and '.join(sick)} had already overflowed" if sick else ""
             found.append(f"layer {name!r} ({type(layer).__name__}){cause}")
         return y
 
-    run.network.walk(visit, x)
+    twin = copy.deepcopy(run.network)  # whose running statistics and generators may move
+    for start in range(0, len(x), 256):
+        if not found:
+            twin.walk(visit, as_dtype(x[start : start + 256], twin.dtype))
     where = found[0] if found else "the loss itself; every layer's output is finite"
+    when = (
+        f"in epoch {run.epoch + 1}, batch {len(run.batch_losses) + 1}"
+        if training
+        else (f"after epoch {run.epoch}, batch {len(run.batch_losses)}")
+    )
     return NonFiniteLossError(
-        f"the loss is not finite in epoch {run.epoch + 1}, batch {len(run.batch_losses) + 1}, at learning "
-        f"rate {run.optimizer.current_lr:g}; it arose in {where}. A lower learning rate usually helps."
+        f"the loss is not finite {when}, at learning rate {run.optimizer.last_lr:g}; it arose in {where}. A "
+        "lower learning rate usually helps."
     )
 
 
 @contextlib.contextmanager
 def _callbacks(run: Run) -> Iterator[None]:
     """Start the callbacks in order and end them in reverse, as nested ``with`` blocks would."""
-    started: list[Callback] = []
-    try:
-        for callback in run.callbacks:
-            callback.on_start(run)
-            started.append(callback)
-        yield
-    except BaseException:
-        run.failed = True
-        raise
-    finally:
-        for callback in reversed(started):
-            callback.on_end(run)
+    with contextlib.ExitStack() as ends:
+        try:
+            for callback in run.callbacks:
+                callback.on_start(run)
+                ends.callback(callback.on_end, run)
+            yield
+        except BaseException:
+            run.failed = True
+            raise
 
 
 @contextlib.contextmanager
 def _interruptible(run: Run) -> Iterator[None]:
-    """Turn the first Ctrl-C into a wish to stop; only the main thread can."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+    """Turn the first Ctrl-C or SIGTERM into a wish to stop; only the main thread can."""
+    previous: dict[int, Any] = {}
 
     def wish(signum: int, frame: Any) -> None:
         run.stop = "interrupted"
-        signal.signal(signal.SIGINT, previous)
+        restore()
 
-    previous = signal.signal(signal.SIGINT, wish)
+    def restore() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            handler = signal.getsignal(number)
+            if handler is not None and handler is not signal.SIG_IGN:  # as under nohup: then it is meant so
+                previous[number] = signal.signal(number, wish)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        restore()
