@@ -284,3 +284,79 @@ def test_help_has_examples():
 
 def test_version():
     assert run("--version").stdout.strip() == neocog.__version__
+
+
+# A folder that changes, photos of any size
+
+
+def test_evaluate_refuses_a_folder_that_has_changed(folder, tmp_path):
+    out = tmp_path / "run"
+    run("train", f"folder:{folder}", "--epochs", 1, "--out", out)
+    Image.new("RGB", (10, 12)).save(folder / "dark" / "new.png")
+    assert "has changed since the run" in run("evaluate", out, code=2).stderr
+    assert "saved with data" in run("train", "--resume", out, "--epochs", 2, code=2).stderr
+    # named, it is measured as a whole
+    assert json.loads(run("evaluate", out, f"folder:{folder}", "--json").stdout)["images"] == 21
+
+
+def test_a_model_is_measured_on_pictures_of_another_size(folder, tmp_path, rng):
+    run("train", f"folder:{folder}", "--epochs", 8, "--out", tmp_path / "run")
+    for name, level in (("dark", 30), ("bright", 220)):
+        (tmp_path / "others" / name).mkdir(parents=True)
+        for k in range(3):
+            Image.new("RGB", (300, 200 + k), (level, level, level)).save(
+                tmp_path / "others" / name / f"{k}.jpg"
+            )
+    result = run("evaluate", tmp_path / "run" / "model.neocog", f"folder:{tmp_path / 'others'}", "--json")
+    data = json.loads(result.stdout)
+    assert (data["images"], data["accuracy"]) == (6, 1.0)
+
+
+def test_large_photos_are_made_small(tmp_path):
+    for name, level in (("dark", 30), ("bright", 220)):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for k in range(4):
+            Image.new("L", (800, 600), level).save(tmp_path / "photos" / name / f"{k}.png")
+    source = f"folder:{tmp_path / 'photos'}"
+    run("train", source, "--epochs", 1, "--out", tmp_path / "a")
+    assert neocog.load(tmp_path / "a" / "model.neocog").input_shape == (1, 64, 64)
+    run("train", source, "--epochs", 1, "--size", 16, "--out", tmp_path / "b")
+    assert neocog.load(tmp_path / "b" / "model.neocog").input_shape == (1, 16, 16)
+    run("train", "--resume", tmp_path / "b", "--epochs", 2)
+    assert json.loads(run("evaluate", tmp_path / "b", "--json").stdout)["images"] == 2
+    assert "size must be left out" in run("train", "lines", "--size", 9, code=2).stderr
+
+
+def test_a_run_is_found_from_anywhere(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run("train", "folder:photos", "--epochs", 1, "--out", "run")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert json.loads(run("evaluate", "../run", "--json").stdout)["images"] == 4
+    run("train", "--resume", "../run", "--epochs", 2)
+
+
+def test_fewer_epochs_than_done_are_refused(tmp_path):
+    run("train", "lines-b", "--epochs", 3, "--out", tmp_path / "run")
+    result = run("train", "--resume", tmp_path / "run", "--epochs", 2, code=2)
+    assert "has 3 epochs behind it already, got epochs=2" in result.stderr
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["settings"]["epochs"] == 3
+
+
+def test_a_network_that_diverges_leaves_no_model(tmp_path):
+    arguments = ["train", "digits", "--epochs", 1, "--batch-size", 2000, "--lr", "1e38"]
+    result = run(*arguments, "--out", tmp_path / "run", code=1)
+    assert "the loss is not finite after epoch 1" in result.stderr
+    assert not (tmp_path / "run" / "model.neocog").exists()
+
+
+def test_more_outputs_than_names(tmp_path, rng):
+    x, y = rng.random((12, 1, 8, 8)).astype(np.float32), np.arange(12) % 3
+    network = neocog.models.digits_cnn()
+    neocog.fit(network, (x, y), epochs=1, rng=0)
+    neocog.save(network, tmp_path / "m.neocog")
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    answers = json.loads(
+        run("predict", tmp_path / "m.neocog", tmp_path / "a.png", "--top", 10, "--json").stdout
+    )
+    assert sorted(c["class"] for c in answers[0]["classes"]) == [str(k) for k in range(10)]

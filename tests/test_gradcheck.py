@@ -1,5 +1,7 @@
 """The checker checked: it must pass what is right and fail what is wrong, and say why."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -299,3 +301,50 @@ def test_check_layer_reports_every_broken_part():
     with pytest.raises(AssertionError, match="not written yet") as error:
         neocog.check_layer(Nothing, np.ones((2, 2)))
     assert str(error.value).count("\n") > 5
+
+
+def test_missing_and_misshapen_gradients_are_reported_not_raised(batch):
+    class Misshapen(Dense):
+        def backward(self, dy, cache, input_grad=True):
+            dx, grads = super().backward(dy, cache, input_grad)
+            return dx, {"weight": np.concatenate([grads["weight"]] * 2), "more": grads["bias"]}
+
+    report = neocog.check_gradients(small_network(Misshapen), *batch)
+    assert not report.passed
+    reasons = {a.name: a.reason for a in report.arrays if not a.passed}
+    assert "of shape (16, 3), not (8, 3)" in reasons["4.weight"]
+    assert "here it is none" in reasons["4.bias"]
+    assert report.to_dict()["passed"] is False
+
+
+def test_a_forward_that_drops_imaginary_parts_is_named():
+    class Magnitude(Tanh):
+        def forward(self, x, training=False):
+            return np.abs(x), np.sign(x.real)
+
+        def backward(self, dy, cache, input_grad=True):
+            return (dy * cache if input_grad else None), {}
+
+    x, t = np.array([[1.0, -2.0]]), np.zeros((1, 2))
+    loss = neocog.MeanSquaredError()
+    report = neocog.check_gradients(Sequential(Magnitude()), x, t, loss=loss)
+    assert "drops imaginary parts" in report.arrays[0].reason
+    assert neocog.check_gradients(Sequential(Magnitude()), x, t, loss=loss, method="central").passed
+
+
+def test_no_entries_are_no_proof(batch):
+    with pytest.raises(ValueError, match="max_entries must be at least 1"):
+        neocog.check_gradients(small_network(), *batch, max_entries=0)
+
+
+def test_failures_are_printed_in_full(batch, capsys):
+    neocog.check_gradients(small_network(ATenthOfAPercentOff), *batch).print()
+    printed = capsys.readouterr().out
+    assert "1.001 times the measured gradient everywhere" in printed.replace("\n", " ")
+    measured = re.search(r"measured (-?[0-9.]+)", printed)[1]
+    assert len(measured) >= 14
+
+
+def test_check_layer_wants_a_function():
+    with pytest.raises(TypeError, match="make_layer must be a function that makes the layer"):
+        neocog.check_layer(ReLU(), np.ones((2, 2)))

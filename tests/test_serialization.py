@@ -361,3 +361,84 @@ def test_places_that_do_not_exist(tmp_path):
     with pytest.raises(IsADirectoryError):
         neocog.save(neocog.models.tiny_cnn(), tmp_path)
     assert list(Path(tmp_path).iterdir()) == []
+
+
+def test_many_threads_may_save_to_one_path(path):
+    import threading
+
+    errors = []
+
+    def work():
+        try:
+            for seed in range(15):
+                neocog.save(neocog.models.tiny_cnn(seed), path)
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert neocog.load(path).parameter_count == 114
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_a_link_is_followed(tmp_path):
+    (tmp_path / "link.neocog").symlink_to(tmp_path / "real.neocog")
+    neocog.save(neocog.models.tiny_cnn(), tmp_path / "link.neocog")
+    assert (tmp_path / "link.neocog").is_symlink()
+    assert neocog.load(tmp_path / "real.neocog").parameter_count == 114
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*nowhere to write m.neocog into"):
+        neocog.save(neocog.models.tiny_cnn(), tmp_path / "nowhere" / "m.neocog")
+
+
+def test_dropout_goes_on_drawing_where_it_was(path):
+    network = Sequential(Dropout(0.5, rng=3))
+    network.forward(np.ones(5), training=True)
+    neocog.save(network, path)
+    twin = neocog.load(path)
+    x = np.ones(50)
+    assert np.array_equal(network.forward(x, training=True)[0], twin.forward(x, training=True)[0])
+
+
+def test_a_bomb_of_repeats_is_refused_at_once(path):
+    """Each level holds the one below twice: 60 levels are 2^60 layers in a few kB."""
+
+    def nest(header):
+        inner = {"$layer": "ReLU", "config": {"$map": []}}
+        for level in range(60):
+            again = {"$again": 60 - level}
+            children = {"$map": [["a", inner], ["b", again]]}
+            inner = {"$layer": "Sequential", "config": {"$map": [["layers", children]]}}
+        header["network"]["layers"] = inner
+
+    rewrite(path, nest, arrays=lambda a: {"x": np.zeros(1)})
+    refuse(path, "Sequential is larger than the arrays in the file")
+
+
+def test_a_layer_of_billions_is_refused_before_it_is_made(path):
+    def swell(header):
+        config = {"$map": [["num_features", 3_000_000_000]]}
+        header["network"]["layers"] = {"$layer": "BatchNorm1D", "config": config}
+
+    rewrite(path, swell)
+    refuse(path, "BatchNorm1D is larger than the arrays in the file")
+
+
+@pytest.mark.parametrize("dtype", [np.complex128, np.longdouble])
+def test_only_real_numbers_are_saved(path, dtype):
+    with pytest.raises(TypeError, match=r"dense.bias must be float32 or float64|conv1.weight must be"):
+        neocog.save(neocog.models.tiny_cnn(dtype=dtype), path)
+    assert not path.exists()
+
+
+def test_an_input_shape_that_could_not_be_read_back_is_not_saved(path):
+    network = neocog.models.tiny_cnn()
+    network.input_shape = (1, 8)
+    with pytest.raises(ValueError, match="image_shape must be"):
+        neocog.save(network, path)

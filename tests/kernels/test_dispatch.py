@@ -119,3 +119,13 @@ def test_the_chosen_backend_does_the_work(monkeypatch):
         for name, arguments in calls.items():
             getattr(kernels, name)(*arguments)
     assert called == list(calls)
+
+
+def test_a_choice_can_be_entered_again():
+    choice = use_kernels("reference")
+    with choice:
+        assert active_kernels() == "reference"
+    assert active_kernels() == "auto"
+    with choice:
+        assert active_kernels() == "reference"
+    assert active_kernels() == "auto"

@@ -118,3 +118,21 @@ def test_progress_on_a_terminal_is_a_bar():
     train([Progress(stream)], epochs=2)
     assert "training" in stream.getvalue()
     assert "epoch 2/2" in stream.getvalue()
+
+
+def test_callbacks_used_again_forget_the_run_before():
+    stopping, snapshots = EarlyStopping(patience=50), KernelSnapshots((0, 1, 2))
+    train([stopping, snapshots], epochs=4)
+    network, history = train([stopping, snapshots], epochs=1, lr=0.001)
+    assert stopping.best == min(history["val_loss"])
+    assert list(snapshots.snapshots) == [0, 1]
+    data = neocog.data.line_patterns("b")
+    last = neocog.evaluate(network, *data.validation).loss
+    assert last == pytest.approx(min(history["val_loss"]), rel=1e-14)
+
+
+def test_progress_writes_no_control_codes_into_a_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with open(tmp_path / "log.txt", "w") as log:
+        train([Progress(log)], epochs=1)
+    assert "\x1b" not in (tmp_path / "log.txt").read_text()

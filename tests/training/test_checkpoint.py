@@ -184,3 +184,77 @@ def test_a_truncated_checkpoint_is_refused(tmp_path):
     train(path, 1)
     path.write_bytes(path.read_bytes()[:-100])
     refuse(path, "truncated")
+
+
+def test_wherever_the_checkpoint_stands_it_runs_last(tmp_path):
+    """Killed after any epoch, a run resumes with what early stopping knew after that epoch."""
+    path = tmp_path / "c.neocog"
+
+    def run(callbacks, **arguments):
+        net = neocog.models.tiny_cnn(3)
+        sgd = neocog.SGD(lr=0.9)
+        data = neocog.data.line_patterns("b")
+        return net, neocog.fit(
+            net, data, optimizer=sgd, epochs=30, batch_size=18, rng=0, callbacks=callbacks, **arguments
+        )
+
+    expected, history = run([EarlyStopping(patience=3)])
+    run([Checkpoint(path), EarlyStopping(patience=3), StopAtBatch(30)])
+    got, resumed = run([Checkpoint(path), EarlyStopping(patience=3)], resume=path)
+    assert len(resumed) == len(history)
+    assert resumed.stopped == history.stopped
+    for name, array in expected.params.items():
+        assert array.tobytes() == got.params[name].tobytes()
+    # It has stopped for good: to resume once more trains no more.
+    again, third = run([Checkpoint(path), EarlyStopping(patience=3)], resume=path)
+    assert len(third) == len(history)
+    for name, array in expected.params.items():
+        assert array.tobytes() == again.params[name].tobytes()
+
+
+def test_other_data_or_settings_are_refused(tmp_path):
+    path = tmp_path / "c.neocog"
+
+    def run(seed=7, loss=None, epochs=2, **arguments):
+        data, sgd = neocog.data.line_patterns("b", seed=seed), neocog.SGD(lr=0.1)
+        neocog.fit(
+            neocog.models.tiny_cnn(3),
+            data,
+            optimizer=sgd,
+            epochs=epochs,
+            rng=0,
+            loss=loss,
+            callbacks=[Checkpoint(path)],
+            **arguments,
+        )
+
+    run()
+    with pytest.raises(ModelFileError, match="saved with data"):
+        run(seed=8, resume=path)
+    with pytest.raises(ModelFileError, match=r"saved with loss SoftmaxCrossEntropy\(\), got"):
+        run(loss=neocog.SoftmaxCrossEntropy(0.1), resume=path)
+    with pytest.raises(ModelFileError, match="saved with augment None"):
+        run(augment=Shift(1), resume=path)
+    with pytest.raises(ModelFileError, match="has 2 epochs behind it already, got epochs=1"):
+        run(epochs=1, resume=path)
+
+
+def test_a_callback_that_remembers_late_is_resumed(tmp_path):
+    path = tmp_path / "c.neocog"
+
+    class Late(Callback):
+        seen = 0
+
+        def on_epoch(self, run):
+            self.seen += 1
+
+        def state_dict(self):
+            return {"seen": self.seen} if self.seen else {}
+
+        def load_state_dict(self, saved):
+            self.seen = saved.get("seen", 0)
+
+    train(path, 1, extra=[Late()])
+    late = Late()
+    train(path, 2, resume=path, extra=[late])
+    assert late.seen == 3

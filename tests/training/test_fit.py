@@ -132,6 +132,32 @@ def test_four_networks_train_in_four_threads_like_one():
             np.testing.assert_array_equal(array, alone.params[name])
 
 
+@pytest.fixture
+def default_signals():
+    """Python's own handlers, even where the tests are run with Ctrl-C ignored."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("default_signals")
+def test_sigterm_ends_after_the_batch_too():
+    terminate = AtBatch(13, lambda run: signal.raise_signal(signal.SIGTERM))
+    assert quick(epochs=5, callbacks=[terminate]).stopped == "interrupted"
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.usefixtures("default_signals")
+def test_an_ignored_ctrl_c_stays_ignored():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    interrupt = AtBatch(3, lambda run: signal.raise_signal(signal.SIGINT))
+    assert quick(callbacks=[interrupt]).stopped == ""
+
+
+@pytest.mark.usefixtures("default_signals")
 def test_ctrl_c_ends_after_the_batch():
     interrupt = AtBatch(13, lambda run: os.kill(os.getpid(), signal.SIGINT))
     history = quick(epochs=5, callbacks=[interrupt])
@@ -141,6 +167,7 @@ def test_ctrl_c_ends_after_the_batch():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.usefixtures("default_signals")
 def test_a_second_ctrl_c_ends_at_once():
     def twice(run):
         signal.raise_signal(signal.SIGINT)
@@ -314,3 +341,120 @@ def test_images_in_files_are_read_once_only_where_they_fit_in_memory(photos, mon
     # Either once each, or in every epoch's training and in every measurement.
     assert len(reads) == (16 if limit else 13 * 3 + 16 * 4)
     assert history["train_accuracy"][-1] > 0.5
+
+
+# Runs that go wrong late, or would
+
+
+def test_a_network_that_diverges_in_the_last_step_is_no_success():
+    """One step an epoch: no batch comes after it to show that it overflowed."""
+    saved = []
+
+    class Watch(Callback):
+        def on_epoch(self, run):
+            saved.append(run.epoch)
+
+    with pytest.raises(NonFiniteLossError, match=r"after epoch 1.*at learning rate 1e.200"):
+        quick(epochs=1, batch_size=180, optimizer=neocog.SGD(lr=1e200), callbacks=[Watch()])
+    assert saved == [0]  # nothing was told of the spoilt epoch, so nothing has saved it
+
+
+def test_the_search_for_a_nan_changes_nothing():
+    network = neocog.Sequential(neocog.BatchNorm2D(1), *neocog.models.tiny_cnn(dtype="float32"))
+
+    def poison(run):
+        run.network.params["5.bias"][1] = np.nan
+        poison.statistics = run.network.buffers["0.running_mean"].copy()
+
+    with pytest.raises(NonFiniteLossError):
+        quick(network, callbacks=[AtBatch(3, poison)])
+    once_more = 0.9 * poison.statistics + 0.1 * 0.24  # the failing batch's own forward, and no second one
+    assert network.buffers["0.running_mean"] == pytest.approx(once_more, abs=0.01)
+
+
+def test_an_end_that_fails_robs_no_other_callback_of_its_own():
+    ended = []
+
+    class Fails(Callback):
+        def on_end(self, run):
+            raise RuntimeError("cannot end")
+
+    class Watch(Callback):
+        def on_end(self, run):
+            ended.append(True)
+
+    with pytest.raises(RuntimeError, match="cannot end"):
+        quick(epochs=0, callbacks=[Watch(), Fails()])
+    assert ended == [True]
+
+
+def test_a_last_batch_of_one_is_refused_at_the_start():
+    network = neocog.Sequential(neocog.Flatten(), neocog.BatchNorm1D(64), neocog.Dense(64, 3, rng=0))
+    images, labels = lines().train
+    with pytest.raises(ValueError, match="must not leave a last batch of one image"):
+        quick(network, (images[:19], labels[:19]))
+
+
+def test_a_generator_may_not_serve_layer_and_batches():
+    rng = np.random.default_rng(0)
+    network = neocog.Sequential(neocog.Flatten(), neocog.Dropout(0.5, rng=rng), neocog.Dense(64, 3, rng=0))
+    with pytest.raises(ValueError, match="rng must not be the generator of a layer"):
+        quick(network, rng=rng)
+
+
+def test_class_names_of_the_network_are_kept_where_the_data_have_none():
+    network = neocog.models.tiny_cnn(3)
+    network.class_names = ("up", "across", "slanted")
+    quick(network, lines().train, epochs=0)
+    assert network.class_names == ("up", "across", "slanted")
+    quick(network, lines(), epochs=0)
+    assert network.class_names == ("vertical", "horizontal", "diagonal")
+
+
+def test_outputs_that_no_image_is_of_have_numbers_for_names():
+    network = neocog.models.tiny_cnn(3, classes=5)
+    quick(network, epochs=0)
+    assert network.class_names == ("vertical", "horizontal", "diagonal", "3", "4")
+
+
+def test_a_pair_of_pairs_is_training_and_validation():
+    train, validation = lines()
+    assert quick(data=(train, validation))["val_accuracy"] == quick(data=lines())["val_accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"loss": neocog.SoftmaxCrossEntropy}, r"loss must be a loss such as SoftmaxCrossEntropy\(\)"),
+        ({"optimizer": 0.1}, r"optimizer must be an optimizer such as SGD\(lr=0.1\), got 0.1"),
+        ({"callbacks": Callback()}, "callbacks must be a sequence of callbacks"),
+        ({"callbacks": [print]}, "callbacks must be a sequence of callbacks"),
+    ],
+)
+def test_things_that_are_something_else(arguments, message):
+    with pytest.raises(TypeError, match=message):
+        quick(**arguments)
+
+
+def test_labels_that_are_names_get_a_hint():
+    with pytest.raises(TypeError, match=r"np\.unique"):
+        quick(data=(X, ["a", "b", "c", "a"]))
+
+
+def test_targets_must_be_finite():
+    with pytest.raises(ValueError, match="train targets must be finite"):
+        Split((X, np.array([1.0, np.nan, 0.0, 1.0])))
+
+
+def test_an_optimizer_of_another_network_is_refused():
+    sgd = neocog.SGD(lr=0.1, momentum=0.9)
+    quick(optimizer=sgd)
+    with pytest.raises(ValueError, match="make a new optimizer for another network"):
+        quick(neocog.models.tiny_cnn(3, filters=5), optimizer=sgd)
+
+
+def test_a_network_that_gives_nan_does_not_predict():
+    network = neocog.models.tiny_cnn()
+    network.params["dense.bias"][0] = np.nan
+    with pytest.raises(ValueError, match="the network's outputs must be finite"):
+        network.predict(X)

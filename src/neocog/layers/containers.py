@@ -78,7 +78,7 @@ class Container(Layer):
     def _add_grads(self, grads: Grads, child: str, more: Grads) -> None:
         """Enter a child's gradients under their dotted names; those of a shared array add."""
         for name, gradient in more.items():
-            name = self._names[child, name]
+            name = self._names.get((child, name), f"{child}.{name}")
             grads[name] = grads[name] + gradient if name in grads else gradient
 
     def flow(self, visit: Visit, x: Any) -> Any:
