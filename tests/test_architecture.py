@@ -26,7 +26,10 @@ FLOORS = [
     {"training"},
     {"gradcheck"},
     {"testing"},
+    {"inspection"},
+    {"figures"},
     {""},  # neocog/__init__.py
+    {"experiments"},
     {"runs"},
     {"cli"},
     {"__main__"},

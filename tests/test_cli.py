@@ -276,7 +276,7 @@ def test_a_loss_that_overflows_exits_1(tmp_path):
 
 
 def test_help_has_examples():
-    for command in ("train", "evaluate", "predict", "summary", "check-gradients"):
+    for command in ("train", "evaluate", "predict", "summary", "explain", "check-gradients"):
         result = run(command, "--help")
         assert f"neocog {command}" in result.stdout.replace("\n", " "), command
         assert "Example" in result.stdout
@@ -360,3 +360,54 @@ def test_more_outputs_than_names(tmp_path, rng):
         run("predict", tmp_path / "m.neocog", tmp_path / "a.png", "--top", 10, "--json").stdout
     )
     assert sorted(c["class"] for c in answers[0]["classes"]) == [str(k) for k in range(10)]
+
+
+# explain
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory):
+    images, labels = neocog.data.digits().test
+    path = tmp_path_factory.mktemp("pictures") / "digit.png"
+    Image.fromarray((images[1, 0] * 255).astype(np.uint8)).save(path)
+    return path, int(labels[1])
+
+
+def test_explain_an_activation(trained, picture):
+    path, _ = picture
+    data = json.loads(run("explain", trained, path, "--at", "conv1", "--index", "2,3,4", "--json").stdout)
+    assert data["index"] == [0, 2, 3, 4]
+    assert len(data["terms"]) == 10
+    assert sum(term["value"] for term in data["terms"]) == pytest.approx(data["value"], abs=1e-12)
+    assert "conv1[0,2,3,4] = " in run("explain", trained, path, "--at", "conv1", "--index", "2,3,4").stdout
+
+
+def test_explain_the_answer_down_to_the_pixels(trained, picture):
+    path, label = picture
+    chain = json.loads(run("explain", trained, path, "--down", 20, "--json").stdout)
+    assert chain[0]["at"] == "softmax"
+    assert chain[0]["index"] == [0, label]
+    assert chain[-1]["at"] in ("input", "conv1.bias", "conv2.bias", "dense.bias")
+
+
+def test_explain_a_gradient(trained, picture):
+    path, label = picture
+    arguments = ["--at", "conv1.weight", "--index", "2,0,1,1", "--of", "gradient", "--label", label]
+    data = json.loads(run("explain", trained, path, *arguments, "--json").stdout)
+    assert data["of"] == "gradient"
+    assert data["total"] == pytest.approx(data["value"], abs=1e-15)
+    assert "--label is missing" in run("explain", trained, path, *arguments[:-2], code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--at", "conv9"], "at must be one of"),
+        (["--at", "conv1", "--index", "a,b"], "--index must be integers"),
+        (["--at", "conv1", "--index", "9,0,0"], "must fit the shape"),
+        (["--label", "eleven"], "label must be one of"),
+        (["--at", "loss"], "t must be given"),
+    ],
+)
+def test_explain_refuses(trained, picture, arguments, message):
+    assert message in run("explain", trained, picture[0], *arguments, code=2).stderr

@@ -50,7 +50,7 @@ def _explained(command: Command) -> Command:
     def run(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
-        except (NonFiniteLossError, ValueError, TypeError, OSError) as error:
+        except (NonFiniteLossError, ValueError, TypeError, IndexError, OSError) as error:
             if kwargs.get("as_json"):
                 print(_json({"error": str(error)}))
             Console(stderr=True, highlight=False).print(f"[red]Error:[/] {_escaped(error)}", soft_wrap=True)
@@ -311,6 +311,66 @@ def summary(model: ModelOrName, as_json: Json = False) -> None:
     table = _model_or_name(model).summary(show=not as_json)
     if as_json:
         print(_json(table.to_dict()))
+
+
+@app.command()
+@_explained
+def explain(
+    model: Model,
+    image: Annotated[Path, typer.Argument(help="An image file of any size and colour.")],
+    at: Annotated[
+        str, typer.Option(help="A layer, input, softmax, loss, or a parameter such as conv1.weight.")
+    ] = "softmax",
+    index: Annotated[
+        str, typer.Option(help="The entry, as 2,3,4 (channel, row, column) or 2; default the largest.")
+    ] = "",
+    of: Annotated[str, typer.Option(help="activation, or gradient of the loss.")] = "activation",
+    label: Annotated[str, typer.Option(help="True class, for gradients and the loss.")] = "",
+    top: Annotated[int, typer.Option(min=1, help="How many terms to show.")] = 12,
+    down: Annotated[int, typer.Option(min=0, help="Go on to the largest term so many times.")] = 0,
+    invert: Annotated[bool, typer.Option("--invert", help="Swap dark and bright.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the arithmetic behind one number of a network: the terms that add up to it.
+
+    Example: [bold]neocog explain runs/digits seven.png --at conv1 --index 2,3,4[/]
+
+    Example: [bold]neocog explain runs/digits seven.png --at conv1.weight --of gradient --label 7 --down 2[/]
+    """
+    from neocog import inspection
+
+    network = runs.open_model(model)
+    if network.input_shape is None:
+        raise ValueError(f"{model} does not say what images it sees.")
+    x = load_image(image, network.input_shape, invert=invert)[None].astype("float64")
+    network = network.astype("float64")
+    t = None
+    if label:
+        names = network.class_names or tuple(str(k) for k in range(network.output_shape(x.shape)[1]))
+        t = [list(names).index(one_of("label", label, names))]
+    if of == "gradient" and t is None:
+        raise ValueError("--label is missing: there is no gradient without the true class.")
+    inquiry = inspection.Inquiry(inspection.trace(network, x, t))
+    place: tuple[int, ...] | None = None
+    if index:
+        try:
+            place = tuple(int(part) for part in index.split(","))
+        except ValueError:
+            raise ValueError(f"--index must be integers such as 2,3,4, got {index!r}.") from None
+        if at not in network.params and at != "loss":
+            place = (0, *place)  # the one image
+    answer = inquiry.ask(at, place, of=of)
+    chain = [answer]
+    for _ in range(down):
+        if not any(part.number for term in answer.terms[:1] for part in term.parts):
+            break
+        answer = answer.explain()
+        chain.append(answer)
+    if as_json:
+        print(_json([link.to_dict() for link in chain] if down else chain[0].to_dict()))
+        return
+    for link in chain:
+        link.print(top)
 
 
 @app.command("check-gradients")

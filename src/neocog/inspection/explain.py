@@ -1,0 +1,435 @@
+"""Ask any number where it came from.
+
+Every activation, and every entry of every gradient, is a sum of terms; each term is made of numbers that can
+be explained in turn: down to the pixels on one side, and to the loss on the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neocog.inspection.rules import Factor, Index, Term, rule_for
+from neocog.inspection.trace import Step, Trace, trace
+from neocog.layers import Layer
+from neocog.losses import Loss, SoftmaxCrossEntropy
+from neocog.validation import integer, one_of
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+KINDS = ("activation", "gradient")
+
+
+@dataclass(frozen=True)
+class Number:
+    """The place of one number: an entry of an activation, of a parameter, or of a gradient.
+
+    ``at`` is "input", a layer's dotted name (its output), a parameter's dotted name, "softmax" (the
+    probabilities) or "loss".
+    """
+
+    of: str
+    at: str
+    index: Index
+
+    def __str__(self) -> str:
+        place = f"{self.at}[{','.join(map(str, self.index))}]" if self.index else self.at
+        return f"d loss / d {place}" if self.of == "gradient" else place
+
+
+@dataclass(frozen=True)
+class Part:
+    """A factor of a term as the network knows it: its value, and the number it is, if it is one."""
+
+    symbol: str
+    value: float
+    number: Number | None
+
+    @property
+    def name(self) -> str:
+        """The place of the number; with the symbol, where the part is made from it."""
+        if self.number is None:
+            return self.symbol
+        return f"{self.symbol}({self.number})" if self.symbol in ("loss", "x_hat") else str(self.number)
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """One term of an :class:`Explanation`: the product of its parts, or what became of it."""
+
+    parts: tuple[Part, ...]
+    value: float
+    note: str
+
+
+class Explanation:
+    """The arithmetic behind one number.
+
+    Attributes
+    ----------
+    number : Number
+    value : float
+        What the network computed.
+    layer : str
+        The layer that computed it, as its repr; empty for an input or a parameter.
+    formula : str
+    terms : list of Contribution
+        The largest first; their values add up to ``value``.
+    """
+
+    def __init__(
+        self,
+        inquiry: Inquiry,
+        number: Number,
+        value: float,
+        layer: str,
+        formula: str,
+        terms: list[Contribution],
+    ) -> None:
+        self._inquiry = inquiry
+        self.number, self.value, self.layer, self.formula = number, value, layer, formula
+        self.terms = sorted(terms, key=lambda term: -abs(term.value))
+
+    @property
+    def total(self) -> float:
+        """The sum of the terms."""
+        return float(sum(term.value for term in self.terms))
+
+    def explain(self, k: int = 0, part: str | None = None) -> Explanation:
+        """Explain a number of the k-th term in turn.
+
+        Parameters
+        ----------
+        k : int
+            0 is the largest term.
+        part : str, optional
+            The symbol of the part to follow, such as "x", "w" or "dy"; default the first that leads on.
+
+        Raises
+        ------
+        IndexError
+            If there is no such term.
+        ValueError
+            If the term has no such part, or none that leads on.
+        """
+        if not -len(self.terms) <= k < len(self.terms):
+            raise IndexError(f"k must be in 0..{len(self.terms) - 1}, got {k}.")
+        leads = {p.symbol: p.number for p in self.terms[k].parts if p.number is not None}
+        if not leads:
+            raise ValueError(f"term {k} of {self.number} is a constant: it leads nowhere.")
+        symbol = next(iter(leads)) if part is None else one_of("part", part, leads)
+        return self._inquiry.explain(leads[symbol])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, ready for JSON."""
+        terms = []
+        for term in self.terms:
+            parts = [
+                {
+                    "symbol": p.symbol,
+                    "value": p.value,
+                    "of": p.number.of if p.number else None,
+                    "at": p.number.at if p.number else None,
+                    "index": list(p.number.index) if p.number else None,
+                }
+                for p in term.parts
+            ]
+            terms.append({"value": term.value, "parts": parts, "note": term.note})
+        return {
+            "of": self.number.of,
+            "at": self.number.at,
+            "index": list(self.number.index),
+            "value": self.value,
+            "total": self.total,
+            "layer": self.layer,
+            "formula": self.formula,
+            "terms": terms,
+        }
+
+    def table(self, top: int = 12) -> Table:
+        """Return the ``top`` largest terms as a Rich table; the rest in one row."""
+        from rich.markup import escape
+        from rich.table import Table
+
+        title = f"{escape(str(self.number))} = {self.value:.6g}"
+        if self.layer:
+            title += f"   {escape(self.layer)}\n{escape(self.formula)}"
+        table = Table(title=title, title_justify="left", show_footer=True)
+        table.add_column("#", justify="right")
+        table.add_column("term", "sum", overflow="fold")
+        table.add_column("numbers", overflow="fold")
+        table.add_column("contributes", f"{self.total:.6g}", justify="right", no_wrap=True)
+        for k, term in enumerate(self.terms[:top]):
+            names = " x ".join(p.name for p in term.parts)
+            numbers = " x ".join(f"{p.value:.4g}" for p in term.parts)
+            note = f"  ({term.note})" if term.note else ""
+            table.add_row(str(k), escape(names), numbers + note, f"{term.value:.6g}")
+        rest = self.terms[top:]
+        if rest:
+            table.add_row("", f"{len(rest)} smaller terms", "", f"{sum(t.value for t in rest):.6g}")
+        return table
+
+    def print(self, top: int = 12) -> None:
+        """Print the largest terms."""
+        from rich.console import Console
+
+        Console().print(self.table(top))
+
+    def __rich__(self) -> Table:
+        return self.table()
+
+    def __repr__(self) -> str:
+        return f"Explanation({self.number} = {self.value:.6g}, {len(self.terms)} terms)"
+
+
+def explain(
+    network: Layer,
+    x: Any,
+    at: str,
+    index: Sequence[int] = (),
+    *,
+    of: str = "activation",
+    t: Any = None,
+    loss: Loss | None = None,
+    training: bool = False,
+) -> Explanation:
+    """Explain one number of a network.
+
+    Parameters
+    ----------
+    network : Layer
+    x : floating point array (N, C, H, W)
+    at : str
+        A layer's dotted name for its output, "input", a parameter's dotted name, "softmax" or "loss".
+    index : sequence of int
+        The entry, the image first: ``(0, 2, 3, 4)`` is filter 2 at row 3, column 4 for image 0.
+    of : {"activation", "gradient"}
+        The number itself, or the derivative of the loss in it.
+    t : labels (N,), optional
+        Needed for gradients and the loss.
+    loss : default SoftmaxCrossEntropy()
+    training : bool
+        As in training: dropout drops, batch norm uses the batch.
+
+    Returns
+    -------
+    Explanation
+        Its terms add up to the number; ``.explain(k)`` goes on down.
+
+    Raises
+    ------
+    ValueError, IndexError
+        If there is no such place, the index does not fit, or labels are needed.
+
+    Examples
+    --------
+    >>> from neocog.models import tiny_cnn
+    >>> x = np.random.default_rng(0).normal(size=(2, 1, 8, 8))
+    >>> answer = explain(tiny_cnn(), x, at="conv1", index=(0, 2, 3, 4))
+    >>> len(answer.terms)  # nine products and the bias
+    10
+    >>> bool(abs(answer.total - answer.value) < 1e-12)
+    True
+    >>> explain(tiny_cnn(), x, at="conv1.weight", index=(2, 0, 1, 1), of="gradient", t=[0, 1]).explain()
+    Explanation(d loss / d conv1[...] = ..., 1 terms)
+    """
+    return Inquiry(trace(network, x, t, loss=loss, training=training)).ask(at, index, of=of)
+
+
+class Inquiry:
+    """One pass through a network, of which any number can be asked.
+
+    Parameters
+    ----------
+    seen : Trace
+
+    Examples
+    --------
+    >>> from neocog.models import tiny_cnn
+    >>> inquiry = Inquiry(trace(tiny_cnn(), np.ones((1, 1, 8, 8)), [0]))
+    >>> inquiry.ask("pool1", (0, 0, 1, 1))
+    Explanation(pool1[0,0,1,1] = 0, 4 terms)
+    """
+
+    def __init__(self, seen: Trace) -> None:
+        self.trace, self.loss = seen, seen.loss_function
+        # The wiring: where each layer's inputs come from, and who reads each value.
+        self.sources: dict[str, tuple[str, ...]] = {}
+        self.readers: dict[str, list[tuple[str, int]]] = {"input": []}
+
+        def visit(name: str, layer: Layer, value: Any) -> str:
+            self.sources[name] = value if isinstance(value, tuple) else (value,)
+            self.readers[name] = []
+            for slot, source in enumerate(self.sources[name]):
+                self.readers[source].append((name, slot))
+            return name
+
+        self.output = seen.network.walk(visit, "input")
+        # A parameter is known by the first name of its array, and belongs to every layer that uses it.
+        first = {id(array): name for name, array in seen.network.params.items()}
+        self.users: dict[str, list[tuple[Step, str]]] = {name: [] for name in first.values()}
+        for step in seen:
+            for key, array in step.layer.params.items():
+                self.users[first[id(array)]].append((step, key))
+        self._first = first
+
+    def ask(self, at: str, index: Sequence[int] | None = None, *, of: str = "activation") -> Explanation:
+        """Explain the number at a place; without an index, the one of the largest magnitude there.
+
+        See :func:`explain` for the places and the errors.
+        """
+        one_of("of", of, KINDS)
+        if self.trace.t is None and (of == "gradient" or at == "loss"):
+            raise ValueError("t must be given: there is no loss, and no gradient, without labels.")
+        if index is None:
+            array = np.asarray(self._array(Number(of, self._place(at), ())))
+            place: Index = tuple(int(i) for i in np.unravel_index(np.abs(array).argmax(), array.shape))
+        else:
+            place = tuple(integer("index", i, -(2**31)) for i in index)
+        return self.explain(Number(of, at, place))
+
+    def _place(self, at: str) -> str:
+        one_of("at", at, ["input", *self.trace.steps, *self.users, "softmax", "loss"])
+        return at
+
+    def explain(self, number: Number) -> Explanation:
+        """Explain one number."""
+        self._place(number.at)
+        array = self._array(number)
+        number = Number(number.of, number.at, _checked(number, np.shape(array)))
+        value = float(np.asarray(array)[number.index])
+        explainer = self._gradient if number.of == "gradient" else self._activation
+        layer, formula, terms = explainer(number)
+        return Explanation(self, number, value, layer, formula, terms)
+
+    def _array(self, number: Number) -> Any:
+        """Return the array that a number stands in."""
+        seen, at = self.trace, number.at
+        if number.of == "activation":
+            if at == "softmax" and seen.probabilities is None:
+                raise ValueError("at='softmax' needs an output of shape (N, classes).")
+            special = {"input": seen.x, "softmax": seen.probabilities, "loss": seen.loss}
+            if at in special:
+                return special[at]
+            return seen[at].y if at in seen.steps else seen.network.params[at]
+        if at in ("softmax", "loss"):
+            raise ValueError(f"at={at!r} has no gradient here; ask for that of {self.output!r}, the logits.")
+        if at in self.users:
+            return sum(step.grads[key] for step, key in self.users[at])
+        total = seen.dz if at == self.output else 0
+        for name, slot in self.readers[at]:
+            dx = seen[name].dx
+            total = total + (dx[slot] if seen[name].layer.several_inputs else dx)
+        return total
+
+    def _activation(self, number: Number) -> tuple[str, str, list[Contribution]]:
+        if number.at == "loss":
+            return self._loss_terms()
+        if number.at == "softmax":
+            return self._softmax_terms(number.index)
+        if number.at not in self.trace.steps:
+            return "", "a pixel" if number.at == "input" else "a parameter", []
+        step = self.trace[number.at]
+        rule = rule_for(step.layer)
+        terms = [self._known(step, term) for term in rule.forward(step, number.index)]
+        return repr(step.layer), rule.formula, terms
+
+    def _gradient(self, number: Number) -> tuple[str, str, list[Contribution]]:
+        terms: list[Contribution] = []
+        readers: list[tuple[Step, str]] = []
+        if number.at in self.users:
+            for step, key in self.users[number.at]:
+                found = rule_for(step.layer).parameter_gradient(step, key, number.index)
+                terms += [self._known(step, term) for term in found]
+                readers.append((step, key))
+        else:
+            if number.at == self.output:
+                terms += self._loss_gradient_terms(number.index)
+            for name, slot in self.readers[number.at]:
+                step = self.trace[name]
+                found = rule_for(step.layer).input_gradient(step, number.index, slot)
+                terms += [self._known(step, term) for term in found]
+                readers.append((step, "x"))
+        if not readers:
+            return repr(self.loss), "dz, the derivative of the loss in the logits", terms
+        layers = ", ".join(repr(step.layer) for step, _ in readers)
+        formulas = dict.fromkeys(rule_for(step.layer).gradients[key] for step, key in readers)
+        return layers, "; ".join(formulas), terms
+
+    def _known(self, step: Step, term: Term) -> Contribution:
+        """Give a rule's term the names of the network."""
+        return Contribution(tuple(self._part(step, f) for f in term.factors), term.value, term.note)
+
+    def _part(self, step: Step, factor: Factor) -> Part:
+        number = None
+        if factor.kind == "x":
+            number = Number("activation", self.sources[step.name][factor.slot], factor.index)
+        elif factor.kind == "dy":
+            number = Number("gradient", step.name, factor.index)
+        elif factor.kind:
+            name = self._first[id(step.layer.params[factor.kind])]
+            number = Number("activation", name, factor.index)
+        return Part(factor.symbol, factor.value, number)
+
+    def _softmax_terms(self, index: Index) -> tuple[str, str, list[Contribution]]:
+        """Each class's share of the whole; only the asked one's is the answer."""
+        n, k = index
+        z, p = self.trace.output, self.trace.probabilities
+        assert p is not None
+        terms = []
+        for j in range(p.shape[1]):
+            part = Part("z", float(z[n, j]), Number("activation", self.output, (n, j)))
+            share = float(p[n, j])
+            terms.append(Contribution((part,), share if j == k else 0.0, f"share {share:.4g}"))
+        return (
+            "softmax",
+            "p[n,k] = exp(z[n,k]) / sum over j of exp(z[n,j]): each logit's share of that sum",
+            terms,
+        )
+
+    def _loss_terms(self) -> tuple[str, str, list[Contribution]]:
+        """Each image's share of the mean loss."""
+        terms = []
+        images = len(self.trace.output)
+        for n in range(images):
+            value, _ = self.loss(self.trace.output[n : n + 1], np.asarray(self.trace.t)[n : n + 1])
+            number = None
+            if self._is_cross_entropy():
+                number = Number("activation", "softmax", (n, int(np.asarray(self.trace.t)[n])))
+            parts = (Part("loss", value, number), Part("1/N", 1 / images, None))
+            terms.append(Contribution(parts, value / images, f"image {n}"))
+        return repr(self.loss), "the mean of the images' losses", terms
+
+    def _is_cross_entropy(self) -> bool:
+        return isinstance(self.loss, SoftmaxCrossEntropy) and self.trace.probabilities is not None
+
+    def _loss_gradient_terms(self, index: Index) -> list[Contribution]:
+        """``dz = (p - q) / N`` for cross-entropy; the loss's own answer for any other."""
+        assert self.trace.dz is not None
+        if not self._is_cross_entropy():
+            value = float(self.trace.dz[index])
+            return [Contribution((Part("dz", value, None),), value, "derivative of the loss")]
+        n, k = index
+        p = self.trace.probabilities
+        assert p is not None
+        N, K = p.shape
+        smoothing = self.loss.label_smoothing  # type: ignore[attr-defined]
+        target = smoothing / K + (1 - smoothing) * float(int(np.asarray(self.trace.t)[n]) == k)
+        share = Part("1/N", 1 / N, None)
+        probability = Part("p", float(p[n, k]), Number("activation", "softmax", (n, k)))
+        return [
+            Contribution((probability, share), float(p[n, k]) / N, "what the network says"),
+            Contribution((Part("-q", -target, None), share), -target / N, "what the label says"),
+        ]
+
+
+def _checked(number: Number, shape: tuple[int, ...]) -> Index:
+    """Return the index without negative entries; IndexError if it does not fit."""
+    index = number.index
+    if len(index) != len(shape) or any(not -s <= i < s for i, s in zip(index, shape, strict=False)):
+        raise IndexError(f"index of {number.at!r} must fit the shape {tuple(shape)}, got {tuple(index)}.")
+    return tuple(i % s for i, s in zip(index, shape, strict=True))

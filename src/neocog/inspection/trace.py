@@ -1,0 +1,178 @@
+"""Watch one forward pass, and one backward pass, layer by layer."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from neocog.layers import Container, Graph, Layer, Sequential
+from neocog.layers.activation import softmax
+from neocog.layers.base import Array, Grads, as_dtype, random_generators
+from neocog.losses import Loss, SoftmaxCrossEntropy
+from neocog.validation import check_images
+
+
+@dataclass
+class Step:
+    """What went through one layer.
+
+    Attributes
+    ----------
+    name : str
+        Dotted.
+    layer : Layer
+    x, y : array
+        Input (a tuple of arrays for a layer of several) and output.
+    cache : what forward kept for backward
+    dx, dy : array or None
+        Gradients of the loss in x and y; None without labels.
+    grads : dict of str to array
+        Gradients of the layer's own parameters.
+    """
+
+    name: str
+    layer: Layer
+    x: Any
+    y: Array
+    cache: Any
+    dx: Any = None
+    dy: Array | None = None
+    grads: Grads = field(default_factory=dict)
+
+
+@dataclass
+class Trace:
+    """One pass through a network.
+
+    Attributes
+    ----------
+    network : Layer
+        A copy of the network as it was.
+    x : array
+    steps : dict of str to Step
+        By dotted name, in the order of computation.
+    loss : float or None
+    probabilities : array (N, classes) or None
+        Softmax of the logits, where the output is (N, classes).
+    training : bool
+    loss_function : Loss
+    """
+
+    network: Layer
+    x: Any
+    t: Any
+    steps: dict[str, Step]
+    loss: float | None
+    probabilities: Array | None
+    dz: Array | None
+    training: bool
+    loss_function: Loss
+
+    def __getitem__(self, name: str) -> Step:
+        if name not in self.steps:
+            raise KeyError(f"no layer {name!r}; the layers are {list(self.steps)}.")
+        return self.steps[name]
+
+    def __iter__(self) -> Iterator[Step]:
+        return iter(self.steps.values())
+
+    @property
+    def output(self) -> Array:
+        """What the network computed."""
+        return list(self.steps.values())[-1].y
+
+
+def trace(
+    network: Layer, x: Any, t: Any = None, *, loss: Loss | None = None, training: bool = False
+) -> Trace:
+    """Record every activation of a forward pass and, with labels, every gradient of the backward pass.
+
+    The network is left as it is.
+
+    Parameters
+    ----------
+    network : Layer
+    x : floating point array (N, C, H, W)
+    t : labels (N,), optional
+        Without them there is no loss and no gradient.
+    loss : default SoftmaxCrossEntropy()
+    training : bool
+        As in training: dropout drops, batch norm uses the batch.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If images or labels do not fit the network.
+
+    Examples
+    --------
+    >>> from neocog.models import tiny_cnn
+    >>> seen = trace(tiny_cnn(), np.zeros((1, 1, 8, 8)), np.array([0]))
+    >>> [(step.name, step.y.shape) for step in seen][:2]
+    [('conv1', (1, 3, 6, 6)), ('relu1', (1, 3, 6, 6))]
+    >>> seen["conv1"].dy.shape
+    (1, 3, 6, 6)
+    """
+    x = as_dtype(check_images("x", x), network.dtype)
+    network = copy.deepcopy(network)
+    states = [rng.bit_generator.state for rng in random_generators(network)]
+    steps: dict[str, Step] = {}
+    watched = _watched(network, "", steps)
+    z, cache = watched.forward(x, training=training)
+    probabilities = softmax(z) if z.ndim == 2 else None
+    value, dz = None, None
+    loss = SoftmaxCrossEntropy() if loss is None else loss
+    if t is not None:
+        value, dz = loss(z, np.asarray(t))
+        watched.backward(dz, cache)
+    for rng, state in zip(random_generators(network), states, strict=True):
+        rng.bit_generator.state = state
+    return Trace(network, x, t, steps, value, probabilities, dz, training, loss)
+
+
+class _Watch(Layer):
+    """A layer that passes everything on to another and writes down what passed."""
+
+    def __init__(self, name: str, layer: Layer, steps: dict[str, Step]) -> None:
+        super().__init__()
+        self._params, self._buffers = layer._params, layer._buffers
+        self.several_inputs = layer.several_inputs
+        self.name, self.layer, self.steps = name, layer, steps
+
+    def forward(self, x: Any, training: bool = False) -> tuple[Array, Any]:
+        y, cache = self.layer.forward(x, training)
+        self.steps[self.name] = Step(self.name, self.layer, x, y, cache)
+        return y, cache
+
+    def backward(self, dy: Array, cache: Any, input_grad: bool = True) -> tuple[Any, Grads]:
+        step = self.steps[self.name]
+        step.dy = dy
+        step.dx, step.grads = self.layer.backward(dy, cache, True)
+        return step.dx, step.grads
+
+
+def _watched(layer: Layer, name: str, steps: dict[str, Step]) -> Layer:
+    """Return the same network of watched layers; they share their arrays with the layers they watch."""
+
+    def inner(child: str) -> str:
+        return f"{name}.{child}" if name else child
+
+    if isinstance(layer, Graph):
+        nodes = {
+            child: (_watched(part, inner(child), steps), *layer.sources[child])
+            for child, part in layer.children.items()
+        }
+        return Graph(nodes, layer.inputs, layer.output)
+    if isinstance(layer, Sequential):
+        return Sequential(
+            **{child: _watched(part, inner(child), steps) for child, part in layer.children.items()}
+        )
+    if isinstance(layer, Container):
+        raise TypeError(
+            f"a {type(layer).__name__} cannot be watched: it is neither a Sequential nor a Graph."
+        )
+    return _Watch(name, layer, steps)
