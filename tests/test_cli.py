@@ -60,7 +60,11 @@ def test_train_digits_is_the_notebooks_run(trained, golden):
         "history.json",
         "log.txt",
         "model.neocog",
+        "snapshots.npz",
     ]
+    snapshots = np.load(trained / "snapshots.npz")
+    assert snapshots.files == ["0", "1", "5", "10"]
+    np.testing.assert_array_equal(snapshots["0"], neocog.models.digits_cnn(42).params["conv1.weight"])
     rows = json.loads((trained / "history.json").read_text())["rows"]
     assert [row["val_accuracy"] for row in rows[1:]] == golden["digits"]["numpy_10"]["history"]["test_acc"]
     assert len((trained / "log.txt").read_text().splitlines()) == 11

@@ -1,11 +1,13 @@
 """Runs: from the name of a data source to a directory that holds a trained model and how it came about.
 
 A run directory holds ``config.json`` (every setting), ``model.neocog``, ``history.csv`` and ``history.json``,
-``log.txt``, and ``checkpoint.neocog``, from which the run can go on.
+``snapshots.npz`` (the first convolution's kernels along the way), ``log.txt``, and ``checkpoint.neocog``,
+from which the run can go on.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import platform
@@ -20,11 +22,11 @@ import neocog
 from neocog.atomic import atomic_write
 from neocog.data import Split, digits, image_folder, line_patterns, load_idx, load_npz
 from neocog.kernels import BACKENDS, use_kernels
-from neocog.layers import Container, Sequential
+from neocog.layers import Container, Conv2D, Sequential
 from neocog.models import digits_cnn, tiny_cnn, tiny_mlp
 from neocog.optimizers import SGD
 from neocog.serialization import load, save
-from neocog.training import Checkpoint, CSVLog, History, Progress, fit
+from neocog.training import Checkpoint, CSVLog, History, KernelSnapshots, Progress, fit
 from neocog.validation import integer, one_of
 
 FILE_SOURCES = ("folder", "npz", "idx")
@@ -170,6 +172,7 @@ class RunDirectory:
         self.history_csv = self.path / "history.csv"
         self.history_json = self.path / "history.json"
         self.log = self.path / "log.txt"
+        self.snapshots = self.path / "snapshots.npz"
 
     @classmethod
     def new(cls, path: str | Path | None, source: str) -> RunDirectory:
@@ -314,6 +317,8 @@ def _train(
     checkpoint: Path | None,
 ) -> Result:
     rng = np.random.default_rng(settings.seed)
+    has_kernels = any(isinstance(layer, Conv2D) for _, layer in network.leaves())
+    snapshots = KernelSnapshots()
     images = len(data.train[1])
     sample = rng.choice(images, min(SAMPLE_SIZE, images), replace=False)
     with use_kernels(settings.kernels), open(directory.log, "a", encoding="utf-8") as log:
@@ -330,6 +335,7 @@ def _train(
                 Progress(stream),
                 Progress(log),
                 CSVLog(directory.history_csv),
+                *([snapshots] if has_kernels else []),
                 Checkpoint(directory.checkpoint),
             ],
             resume=checkpoint,
@@ -337,6 +343,11 @@ def _train(
     directory.write_config(settings, data, network, sample)
     save(network, directory.model)
     history.to_json(directory.history_json)
+    if has_kernels:
+        content = io.BytesIO()
+        arrays: dict[str, Any] = {str(epoch): kernels for epoch, kernels in snapshots.snapshots.items()}
+        np.savez(content, **arrays)
+        atomic_write(directory.snapshots, content.getvalue())
     return Result(directory, network, history)
 
 

@@ -61,3 +61,18 @@ def test_dataframe_without_pandas(history, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match="pip install pandas"):
         history.to_dataframe()
+
+
+def test_json_comes_back(history, tmp_path):
+    history.stopped = "enough"
+    history.to_json(tmp_path / "h.json")
+    twin = History.from_json(tmp_path / "h.json")
+    assert twin.stopped == "enough"
+    np.testing.assert_equal(twin.rows, history.rows)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"rows": [{}], "stopped": ""}', '{"rows": 3}'])
+def test_json_of_something_else(tmp_path, text):
+    (tmp_path / "h.json").write_text(text)
+    with pytest.raises(ValueError, match="is not a history"):
+        History.from_json(tmp_path / "h.json")

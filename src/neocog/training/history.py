@@ -8,6 +8,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from neocog.atomic import atomic_write
@@ -87,6 +88,19 @@ class History:
         """Write a JSON file ``{"stopped": ..., "rows": [...]}``; what does not exist is null."""
         data = {"stopped": self.stopped, "rows": self._blank(None)}
         atomic_write(path, json.dumps(data, indent=1) + "\n")
+
+    @classmethod
+    def from_json(cls, path: str | os.PathLike[str]) -> History:
+        """Read what :meth:`to_json` wrote; ValueError if the file is anything else."""
+        try:
+            data = json.loads(Path(path).read_text(encoding="utf-8"))
+            rows = [
+                {name: math.nan if row[name] is None else row[name] for name in COLUMNS}
+                for row in data["rows"]
+            ]
+            return cls(rows, data["stopped"])
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} is not a history: {error!r}.") from error
 
     def to_dataframe(self) -> Any:
         """Return a pandas DataFrame; ImportError if pandas is not installed."""
