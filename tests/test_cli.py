@@ -74,7 +74,7 @@ def test_train_prints_lines_and_where_the_model_lies(tmp_path):
     result = run("train", "lines", "--epochs", 2, "--out", tmp_path / "run")
     assert "epoch  0/2" in result.stdout or "epoch 0/2" in result.stdout
     assert "model.neocog" in result.stdout
-    assert "114 parameters, 2 epochs, validation accuracy 0." in result.stdout
+    assert "114 parameters, images 1 x 8 x 8, 2 epochs, validation accuracy 0." in result.stdout
 
 
 def test_train_json_is_one_object(tmp_path):
@@ -124,6 +124,8 @@ def test_train_on_a_folder_of_photos_and_predict_one(folder, tmp_path):
     assert sum(c["probability"] for c in answers[0]["classes"]) == pytest.approx(1, abs=1e-6)
     evaluated = json.loads(run("evaluate", out, "--json").stdout)
     assert evaluated["images"] == 4
+    # naming the run's own folder does not bring in what it was trained on
+    assert json.loads(run("evaluate", out, f"folder:{folder}", "--json").stdout) == evaluated
     assert evaluated["accuracy"] == 1.0
 
 
@@ -299,8 +301,9 @@ def test_evaluate_refuses_a_folder_that_has_changed(folder, tmp_path):
     Image.new("RGB", (10, 12)).save(folder / "dark" / "new.png")
     assert "has changed since the run" in run("evaluate", out, code=2).stderr
     assert "saved with data" in run("train", "--resume", out, "--epochs", 2, code=2).stderr
-    # named, it is measured as a whole
-    assert json.loads(run("evaluate", out, f"folder:{folder}", "--json").stdout)["images"] == 21
+    # a model file knows nothing of runs: named, the folder is measured as a whole
+    whole = run("evaluate", out / "model.neocog", f"folder:{folder}", "--json")
+    assert json.loads(whole.stdout)["images"] == 21
 
 
 def test_a_model_is_measured_on_pictures_of_another_size(folder, tmp_path, rng):

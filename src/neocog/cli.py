@@ -175,7 +175,8 @@ def _report_training(result: runs.Result, as_json: bool) -> None:
         return
     accuracy = last["val_accuracy"]
     shown = "" if accuracy is None else f", validation accuracy [bold]{accuracy:.3f}[/]"
-    _say(f"{result.network.parameter_count} parameters, {last['epoch']:.0f} epochs{shown}")
+    images = " x ".join(map(str, result.network.input_shape or ()))
+    _say(f"{result.network.parameter_count} parameters, images {images}, {last['epoch']:.0f} epochs{shown}")
     _say(f"model: [bold]{_escaped(result.directory.model)}[/]")
 
 
@@ -198,6 +199,8 @@ def evaluate_command(
     from sklearn.metrics import confusion_matrix
 
     network = runs.open_model(model)
+    if model.is_dir() and source and runs.RunDirectory(model).is_trained_on(source):
+        source = ""  # else the images it was trained on would be among them
     if source:
         # Files have no part that this model has not seen but those they set apart themselves: measure on all.
         data = runs.open_source(source, image_shape=network.input_shape, validation_fraction=0)

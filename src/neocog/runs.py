@@ -40,7 +40,6 @@ SAMPLE_SIZE = 36
 
 NETWORKS = ("digits-cnn", "tiny-cnn", "tiny-mlp")
 
-
 # Photos are made no larger than this unless the user says so: these networks are for small images.
 LARGEST_IMAGE = 64
 
@@ -209,6 +208,10 @@ class RunDirectory:
             return Settings(**self._config()["settings"])
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise ValueError(f"{self.config} is not a run's configuration: {error}.") from error
+
+    def is_trained_on(self, source: str) -> bool:
+        """Whether a source is the run's own."""
+        return split_source(source) == split_source(self.settings().source)
 
     def held_out(self) -> tuple[Any, Any]:
         """Open the images that the run held out, with their labels.
