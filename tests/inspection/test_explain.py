@@ -29,7 +29,8 @@ from neocog import (
     Tanh,
 )
 from neocog.inspection import explain, trace
-from neocog.inspection.explain import Inquiry, Number
+from neocog.inspection.explain import Inquiry
+from neocog.inspection.explanation import Number
 from neocog.inspection.rules import RULES
 
 shared = {"dtype": "float64"}

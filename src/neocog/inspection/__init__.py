@@ -1,6 +1,48 @@
 """What there is to see in a network, as arrays; :mod:`neocog.figures` draws it."""
 
-from neocog.inspection.explain import Explanation, Inquiry, explain
+from neocog.inspection.attribution import (
+    grad_cam,
+    gradient_times_input,
+    integrated_gradients,
+    occlusion,
+    saliency,
+    smooth_grad,
+)
+from neocog.inspection.embedding import embedding
+from neocog.inspection.explain import Inquiry, explain
+from neocog.inspection.explanation import Explanation
+from neocog.inspection.filters import dead_units, feature_maps, filters
+from neocog.inspection.landscape import loss_landscape
+from neocog.inspection.maximisation import maximize_activation, most_exciting
+from neocog.inspection.receptive_field import unit_receptive_field
+from neocog.inspection.results import confusion, least_certain, misclassified
+from neocog.inspection.statistics import StatisticsLog, layer_statistics
 from neocog.inspection.trace import Step, Trace, trace
 
-__all__ = ["Explanation", "Inquiry", "Step", "Trace", "explain", "trace"]
+__all__ = [
+    "Explanation",
+    "Inquiry",
+    "StatisticsLog",
+    "Step",
+    "Trace",
+    "confusion",
+    "dead_units",
+    "embedding",
+    "explain",
+    "feature_maps",
+    "filters",
+    "grad_cam",
+    "gradient_times_input",
+    "integrated_gradients",
+    "layer_statistics",
+    "least_certain",
+    "loss_landscape",
+    "maximize_activation",
+    "misclassified",
+    "most_exciting",
+    "occlusion",
+    "saliency",
+    "smooth_grad",
+    "trace",
+    "unit_receptive_field",
+]

@@ -1,0 +1,176 @@
+"""One number and the terms behind it: as data, as a table, and as a question to go on from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from neocog.inspection.rules import Index
+from neocog.validation import one_of
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from neocog.inspection.explain import Inquiry
+
+
+@dataclass(frozen=True)
+class Number:
+    """The place of one number: an entry of an activation, of a parameter, or of a gradient.
+
+    ``at`` is "input", a layer's dotted name (its output), a parameter's dotted name, "softmax" (the
+    probabilities) or "loss".
+    """
+
+    of: str
+    at: str
+    index: Index
+
+    def __str__(self) -> str:
+        place = f"{self.at}[{','.join(map(str, self.index))}]" if self.index else self.at
+        return f"d loss / d {place}" if self.of == "gradient" else place
+
+
+@dataclass(frozen=True)
+class Part:
+    """A factor of a term as the network knows it: its value, and the number it is, if it is one."""
+
+    symbol: str
+    value: float
+    number: Number | None
+
+    @property
+    def name(self) -> str:
+        """The place of the number; with the symbol, where the part is made from it."""
+        if self.number is None:
+            return self.symbol
+        return f"{self.symbol}({self.number})" if self.symbol in ("loss", "x_hat") else str(self.number)
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """One term of an :class:`Explanation`: the product of its parts, or what became of it."""
+
+    parts: tuple[Part, ...]
+    value: float
+    note: str
+
+
+class Explanation:
+    """The arithmetic behind one number.
+
+    Attributes
+    ----------
+    number : Number
+    value : float
+        What the network computed.
+    layer : str
+        The layer that computed it, as its repr; empty for an input or a parameter.
+    formula : str
+    terms : list of Contribution
+        The largest first; their values add up to ``value``.
+    """
+
+    def __init__(
+        self,
+        inquiry: Inquiry,
+        number: Number,
+        value: float,
+        layer: str,
+        formula: str,
+        terms: list[Contribution],
+    ) -> None:
+        self._inquiry = inquiry
+        self.number, self.value, self.layer, self.formula = number, value, layer, formula
+        self.terms = sorted(terms, key=lambda term: -abs(term.value))
+
+    @property
+    def total(self) -> float:
+        """The sum of the terms."""
+        return float(sum(term.value for term in self.terms))
+
+    def explain(self, k: int = 0, part: str | None = None) -> Explanation:
+        """Explain a number of the k-th term in turn.
+
+        Parameters
+        ----------
+        k : int
+            0 is the largest term.
+        part : str, optional
+            The symbol of the part to follow, such as "x", "w" or "dy"; default the first that leads on.
+
+        Raises
+        ------
+        IndexError
+            If there is no such term.
+        ValueError
+            If the term has no such part, or none that leads on.
+        """
+        if not -len(self.terms) <= k < len(self.terms):
+            raise IndexError(f"k must be in 0..{len(self.terms) - 1}, got {k}.")
+        leads = {p.symbol: p.number for p in self.terms[k].parts if p.number is not None}
+        if not leads:
+            raise ValueError(f"term {k} of {self.number} is a constant: it leads nowhere.")
+        symbol = next(iter(leads)) if part is None else one_of("part", part, leads)
+        return self._inquiry.explain(leads[symbol])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, ready for JSON."""
+        terms = []
+        for term in self.terms:
+            parts = [
+                {
+                    "symbol": p.symbol,
+                    "value": p.value,
+                    "of": p.number.of if p.number else None,
+                    "at": p.number.at if p.number else None,
+                    "index": list(p.number.index) if p.number else None,
+                }
+                for p in term.parts
+            ]
+            terms.append({"value": term.value, "parts": parts, "note": term.note})
+        return {
+            "of": self.number.of,
+            "at": self.number.at,
+            "index": list(self.number.index),
+            "value": self.value,
+            "total": self.total,
+            "layer": self.layer,
+            "formula": self.formula,
+            "terms": terms,
+        }
+
+    def table(self, top: int = 12) -> Table:
+        """Return the ``top`` largest terms as a Rich table; the rest in one row."""
+        from rich.markup import escape
+        from rich.table import Table
+
+        title = f"{escape(str(self.number))} = {self.value:.6g}"
+        if self.layer:
+            title += f"   {escape(self.layer)}\n{escape(self.formula)}"
+        table = Table(title=title, title_justify="left", show_footer=True)
+        table.add_column("#", justify="right")
+        table.add_column("term", "sum", overflow="fold")
+        table.add_column("numbers", overflow="fold")
+        table.add_column("contributes", f"{self.total:.6g}", justify="right", no_wrap=True)
+        for k, term in enumerate(self.terms[:top]):
+            names = " x ".join(p.name for p in term.parts)
+            numbers = " x ".join(f"{p.value:.4g}" for p in term.parts)
+            note = f"  ({term.note})" if term.note else ""
+            table.add_row(str(k), escape(names), numbers + note, f"{term.value:.6g}")
+        rest = self.terms[top:]
+        if rest:
+            table.add_row("", f"{len(rest)} smaller terms", "", f"{sum(t.value for t in rest):.6g}")
+        return table
+
+    def print(self, top: int = 12) -> None:
+        """Print the largest terms."""
+        from rich.console import Console
+
+        Console().print(self.table(top))
+
+    def __rich__(self) -> Table:
+        return self.table()
+
+    def __repr__(self) -> str:
+        return f"Explanation({self.number} = {self.value:.6g}, {len(self.terms)} terms)"
