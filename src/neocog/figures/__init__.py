@@ -1,0 +1,45 @@
+"""Draw what there is to see: arrays in, a Plotly figure out.
+
+The only part of the library that needs plotly. All figures share one look, the Plotly template ``neocog``;
+:func:`save` writes one to a file.
+
+>>> from neocog import figures
+>>> figure = figures.parameter_bars({"dense": 33280, "convolution": 80})
+>>> figure.data[0].text
+('33,280  (416×)', '80')
+"""
+
+from neocog.figures.bars import class_count_bars, network_table, parameter_bars
+from neocog.figures.explanation import explanation
+from neocog.figures.images import class_examples, image_gallery
+from neocog.figures.kernels import filter_evolution, filters
+from neocog.figures.maps import feature_maps, max_pooling
+from neocog.figures.overlays import heat_overlay, responses
+from neocog.figures.passage import trace
+from neocog.figures.results import confusion_matrix
+from neocog.figures.saving import save, to_html
+from neocog.figures.spaces import embedding, loss_landscape
+from neocog.figures.training import compare_curves, learning_curves
+
+__all__ = [
+    "class_count_bars",
+    "class_examples",
+    "compare_curves",
+    "confusion_matrix",
+    "embedding",
+    "explanation",
+    "feature_maps",
+    "filter_evolution",
+    "filters",
+    "heat_overlay",
+    "image_gallery",
+    "learning_curves",
+    "loss_landscape",
+    "max_pooling",
+    "network_table",
+    "parameter_bars",
+    "responses",
+    "save",
+    "to_html",
+    "trace",
+]

@@ -1,0 +1,90 @@
+"""The terms behind one number, as :func:`neocog.inspection.explain` finds them."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+
+from neocog.figures.board import LINE_HEIGHT, WIDTH, Board
+from neocog.figures.style import BLUE, INK, MUTED, ORANGE, symmetric
+from neocog.figures.style import number as short
+from neocog.inspection import Explanation
+from neocog.validation import integer
+
+
+def explanation(answer: Explanation, top: int = 12, title: str = "") -> go.Figure:
+    """Draw the terms of a number: its largest contributions, the rest, and the sum.
+
+    For a convolution's answer the patch, the kernel and their products stand above, for the input channel
+    that contributes most.
+
+    Parameters
+    ----------
+    answer : Explanation
+    top : int
+        How many terms are drawn by themselves.
+    title : str
+        Default: the number and its value.
+
+    Raises
+    ------
+    TypeError
+        If it is no explanation.
+    ValueError
+        If there are no terms to draw: a pixel, or a parameter.
+    """
+    if not isinstance(answer, Explanation):
+        raise TypeError(f"answer must be an Explanation, got {answer!r}.")
+    integer("top", top)
+    if not answer.terms:
+        raise ValueError(f"{answer.number} is {answer.formula}: it has no terms to draw.")
+    board = Board(title or f"{answer.number} = {short(answer.value)}", f"{answer.layer}   {answer.formula}")
+    y = _products(board, answer)
+
+    terms, rest = answer.terms[:top], answer.terms[top:]
+    names = [" × ".join(part.name for part in term.parts) for term in terms]
+    notes = [f", {term.note}" if term.note not in ("", "bias") else "" for term in terms]
+    names = [name + note for name, note in zip(names, notes, strict=True)]
+    values = [term.value for term in terms]
+    if rest:
+        names.append(f"{len(rest)} smaller terms")
+        values.append(sum(term.value for term in rest))
+    names.append("sum")
+    values.append(answer.total)
+    colours = [ORANGE if value >= 0 else BLUE for value in values]
+    colours[-1] = INK
+    board.bars(np.array(values), names, [short(value) for value in values], 0, y, WIDTH, colours, labels=46)
+    return board.finish()
+
+
+def _products(board: Board, answer: Explanation) -> float:
+    """Draw patch times kernel = products, if the terms are those of a convolution; return the height used."""
+    entries = {}
+    for term in answer.terms:
+        found = {part.symbol: part for part in term.parts}
+        if set(found) == {"x", "w"} and found["w"].number is not None and len(found["w"].number.index) == 4:
+            entries[found["w"].number.index[1:]] = (found["x"].value, found["w"].value)
+    if answer.number.of != "activation" or not entries:
+        return 0.0
+    C, kH, kW = (1 + max(index[axis] for index in entries) for axis in range(3))
+    patch, kernel = np.full((C, kH, kW), np.nan), np.full((C, kH, kW), np.nan)
+    for index, (x, w) in entries.items():
+        patch[index], kernel[index] = x, w
+    products = patch * kernel
+    channel = int(np.nansum(np.abs(products), axis=(1, 2)).argmax())
+    panels = (("patch", patch), ("kernel", kernel), ("products", products))
+    width, gap = 22.0, 7.0
+    if C > 1:
+        board.text(f"input channel {channel} of {C}, which contributes most", 0, 0, 11.5, MUTED)
+    y = LINE_HEIGHT if C > 1 else 0.0
+    height = 0.0
+    for k, (name, array) in enumerate(panels):
+        x = k * (width + gap)
+        board.text(name, x, y)
+        scale = symmetric(np.nan_to_num(array[channel]), label=name)
+        values = ".2f" if kW <= 5 else ""
+        height = board.picture(array[channel], x, y + LINE_HEIGHT, width, scale, name, values, gaps=True)
+        if k:
+            sign = "×" if k == 1 else "="
+            board.text(sign, x - gap / 2, y + LINE_HEIGHT + height / 2, 18, MUTED, "center", "middle")
+    return y + LINE_HEIGHT + height + 2.5

@@ -1,0 +1,175 @@
+"""Images: what the network is shown, and what it made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from neocog.data.lines import PATTERNS, base_pattern
+from neocog.figures import checks
+from neocog.figures.board import LINE_HEIGHT, Board, flat, tiles
+from neocog.figures.style import (
+    LINE,
+    MUTED,
+    VERMILLION,
+    grey,
+)
+from neocog.validation import integer, one_of
+
+if TYPE_CHECKING:
+    from neocog.data.split import Split
+
+
+def image_gallery(
+    images: Any,
+    labels: Any = None,
+    class_names: Sequence[str] | None = None,
+    predicted: Any = None,
+    probabilities: Any = None,
+    columns: int | None = None,
+    title: str = "",
+    ink: bool = True,
+) -> go.Figure:
+    """Draw images in a grid, with what they are and what the network called them.
+
+    A wrong answer has a red frame.
+
+    Parameters
+    ----------
+    images : array (N, C, H, W) or (N, H, W)
+        Of 1 or 3 channels.
+    labels : int array (N,), optional
+        True classes.
+    class_names : sequence of str, optional
+    predicted : int array (N,), optional
+        Predicted classes.
+    probabilities : array (N,) or (N, classes), optional
+        Of the predicted class, or of every class.
+    columns : int, optional
+        Default: 6, or fewer if the class names are long.
+    title : str
+    ink : bool
+        Grey images: whether 1 is black, as in drawings, or white, as in photographs.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If labels, predictions or probabilities do not fit the images.
+    """
+    pictures = checks.images("images", images)
+    N = len(pictures)
+    given = {"labels": labels, "predicted": predicted}
+    known = {name: checks.labels(name, found, N) for name, found in given.items() if found is not None}
+    names = checks.class_names(class_names, max((int(k.max()) + 1 for k in known.values()), default=0))
+    certain = _certainty(probabilities, known.get("predicted"), N)
+    if not title:
+        title = "Misclassified images" if len(known) == 2 else "Sample images"
+        if len(known) == 2 and (known["labels"] == known["predicted"]).any():
+            title = "Images and answers"
+    captions = [_caption(k, known, names, certain) for k in range(N)]
+    if columns is None:  # as many as their captions leave room for
+        longest = max(len(line) for caption in captions for line in caption.split("<br>"))
+        columns = int(min(N, np.clip(100 // (1.75 * longest + 1), 2, 6)))
+    lefts, width = tiles(integer("columns", columns), 2.4, 40.0)
+    board = Board(title)
+    lines = max(caption.count("<br>") + 1 if caption else 0 for caption in captions)
+    pitch = width * pictures.shape[2] / pictures.shape[3] + lines * LINE_HEIGHT + 2.0
+    scale = grey(pictures, ink)
+    for k, picture in enumerate(pictures):
+        row, column = divmod(k, columns)
+        wrong = len(known) == 2 and known["labels"][k] != known["predicted"][k]
+        name = f"image {k}" + (f": {captions[k].replace('<br>', ', ')}" if captions[k] else "")
+        x, y = lefts[column], row * pitch
+        tall = board.picture(flat(picture), x, y, width, scale, name, frame=VERMILLION if wrong else LINE)
+        if captions[k]:
+            board.text(captions[k], x + width / 2, y + tall + 0.3, 11.5, anchor="center", valign="top")
+    return board.finish()
+
+
+def class_examples(
+    split: Split,
+    count: int = 4,
+    bases: Mapping[str, Any] | None = None,
+    title: str = "The classes",
+    ink: bool = True,
+) -> go.Figure:
+    """Draw, for each class, its clean pattern and the first training images of it.
+
+    Parameters
+    ----------
+    split : Split
+    count : int
+        Images a class.
+    bases : dict of class name to array (H, W) or (C, H, W), optional
+        The clean patterns. Default: those of the line patterns, where the classes are such.
+    title : str
+    ink : bool
+        Whether 1 is black, as in drawings, or white, as in photographs.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the split is one of a regression, or a base has another size than the images.
+    """
+    if not split.class_names:
+        raise ValueError("split must be one of classes, got a regression.")
+    integer("count", count)
+    H, W = split.image_shape[1:]
+    if bases is None and H == W and split.image_shape[0] == 1 and set(split.class_names) <= set(PATTERNS):
+        bases = {name: base_pattern(name, H) for name in split.class_names}
+    bases = {name: checks.image(f"bases[{name!r}]", image) for name, image in (bases or {}).items()}
+    for name, base in bases.items():
+        one_of("a class of bases", name, split.class_names)
+        if base.shape[-2:] != (H, W):
+            raise ValueError(f"bases[{name!r}] must be {H} x {W} like the images, got {base.shape[-2:]}.")
+    images, labels = split.train
+    board = Board(title, "the clean pattern, then training images" if bases else "training images")
+    left = 20.0
+    lefts, width = tiles(count + bool(bases), 2.0, 24.0, left)
+    tall = width * H / W
+    for row, name in enumerate(split.class_names):
+        y = row * (tall + 2.0)
+        board.text(name, 0, y + tall / 2, 12.5, valign="middle")
+        chosen = np.flatnonzero(labels == row)[:count]
+        pictures = [checks.image(f"image {k}", images[[k]][0]) for k in chosen]
+        shown = [f"{name}, training image {k}" for k in chosen]
+        if name in bases:
+            board.picture(
+                flat(bases[name]), lefts[0], y, width, grey(bases[name], ink), f"{name}, clean", frame=MUTED
+            )
+        for k, (picture, words) in enumerate(zip(pictures, shown, strict=True), bool(bases)):
+            board.picture(flat(picture), lefts[k], y, width, grey(picture, ink), words)
+    return board.finish()
+
+
+def _certainty(probabilities: Any, predicted: np.ndarray | None, N: int) -> np.ndarray | None:
+    """Return the probability of each predicted class."""
+    if probabilities is None:
+        return None
+    found = checks.array("probabilities", probabilities, 1, 2)
+    if predicted is None:
+        raise ValueError("probabilities are of predicted classes: pass predicted too.")
+    if len(found) != N:
+        raise ValueError(f"probabilities must be {N}, one an image, got {len(found)}.")
+    if found.ndim == 2:
+        if predicted.max() >= found.shape[1]:
+            raise ValueError(f"probabilities must be of {predicted.max() + 1} classes, got {found.shape[1]}.")
+        found = found[np.arange(N), predicted]
+    return found
+
+
+def _caption(k: int, known: dict[str, np.ndarray], names: list[str], certain: np.ndarray | None) -> str:
+    """Return what stands under an image."""
+    lines = []
+    if "predicted" in known:
+        if "labels" in known:
+            lines.append(f"is {names[known['labels'][k]]}")
+        lines.append(f"called {names[known['predicted'][k]]}")
+        if certain is not None:
+            lines.append(f"{certain[k]:.0%}")
+    elif "labels" in known:
+        lines.append(names[known["labels"][k]])
+    return "<br>".join(lines)

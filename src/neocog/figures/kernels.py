@@ -1,0 +1,187 @@
+"""What a convolution has learned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from neocog.figures.board import LINE_HEIGHT, Board, tiles
+from neocog.figures.checks import array, mapping
+from neocog.figures.style import MUTED, Scale, symmetric
+from neocog.validation import integer
+
+LABEL = "weight"
+WIDEST = 26.0
+
+
+def filters(
+    weights: Any,
+    names: Sequence[str] | None = None,
+    values: bool | None = None,
+    columns: int | None = None,
+    title: str = "Learned filters",
+) -> go.Figure:
+    """Draw the kernels of a convolution: a column a filter, a row an input channel, one scale around zero.
+
+    Parameters
+    ----------
+    weights : array (F, C, kH, kW)
+    names : sequence of str, optional
+        Of the filters.
+    values : bool, optional
+        Write the weights in the cells; by default where there is room.
+    columns : int, optional
+        Filters side by side, by default 4 or 8 at most.
+    title : str
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the weights are not four-dimensional, or the names are not as many as the filters.
+
+    Examples
+    --------
+    >>> figure = filters(np.array([[[[1.0, -2.0]]]]))
+    >>> figure.data[0].zmin, figure.data[0].zmax
+    (-2.0, 2.0)
+    """
+    weights = array("weights", weights, 4)
+    board = _kernels(weights, names, values, columns, title, symmetric(weights, label=LABEL))
+    return board.finish()
+
+
+def filter_evolution(
+    snapshots: Mapping[int, Any], columns: int | None = None, title: str = "How the filters change"
+) -> go.Figure:
+    """Draw the kernels as they were after some epochs, with a slider through time and one scale for all.
+
+    Parameters
+    ----------
+    snapshots : dict of epoch to array (F, C, kH, kW)
+        As ``KernelSnapshots`` keeps them.
+    columns : int, optional
+        Filters side by side, by default 4 or 8 at most.
+    title : str
+
+    Returns
+    -------
+    plotly Figure
+        Opens at the last epoch. It has a frame a snapshot; ``figure.frames[k].data`` are its kernels, filter
+        by filter.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the snapshots are not of one shape, or their keys are no epochs.
+    """
+    found = mapping("snapshots", snapshots, "of epoch to weights (F, C, kH, kW)")
+    epochs = sorted(integer("an epoch of snapshots", epoch, 0) for epoch in found)
+    steps = [array(f"snapshots[{epoch}]", found[epoch], 4) for epoch in epochs]
+    for epoch, weights in zip(epochs, steps, strict=True):
+        if weights.shape != steps[0].shape:
+            raise ValueError(
+                f"snapshots must be of one shape, got {steps[0].shape} at epoch {epochs[0]} and "
+                f"{weights.shape} at epoch {epoch}."
+            )
+    scale = symmetric(*steps, label=LABEL)
+    figure = _kernels(steps[-1], None, None, columns, title, scale).finish(bottom=88)
+    F, C = steps[0].shape[:2]
+    figure.frames = [
+        go.Frame(
+            name=str(epoch),
+            traces=list(range(F * C)),
+            data=[go.Heatmap(z=weights[f, c]) for f in range(F) for c in range(C)],
+        )
+        for epoch, weights in zip(epochs, steps, strict=True)
+    ]
+    now = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
+    figure.update_layout(
+        sliders=[
+            {
+                "active": len(epochs) - 1,
+                "currentvalue": {"prefix": "epoch ", "font": {"size": 14}, "xanchor": "left"},
+                "steps": [
+                    {"label": str(e), "method": "animate", "args": [[str(e)], now], "value": str(e)}
+                    for e in epochs
+                ],
+                "x": 0.14,
+                "len": 0.86,
+                "y": 0,
+                "yanchor": "top",
+                "pad": {"t": 6, "b": 0},
+                "ticklen": 5,
+                "tickcolor": MUTED,
+                "minorticklen": 0,
+                "font": {"size": 11, "color": MUTED},
+            }
+        ],
+        updatemenus=[
+            {
+                "type": "buttons",
+                "x": 0,
+                "xanchor": "left",
+                "y": 0,
+                "yanchor": "top",
+                "pad": {"t": 26},
+                "showactive": False,
+                "bgcolor": "white",
+                "bordercolor": MUTED,
+                "buttons": [
+                    {
+                        "label": "▶",
+                        "method": "animate",
+                        "args": [
+                            None,
+                            {
+                                "frame": {"duration": 900, "redraw": True},
+                                "transition": {"duration": 0},
+                                "fromcurrent": False,
+                                "mode": "immediate",
+                            },
+                        ],
+                    }
+                ],
+            }
+        ],
+    )
+    return figure
+
+
+def _kernels(
+    weights: np.ndarray,
+    names: Sequence[str] | None,
+    values: bool | None,
+    columns: int | None,
+    title: str,
+    scale: Scale,
+) -> Board:
+    """Lay the kernels on a board, filter by filter and channel by channel."""
+    F, C, kH, kW = weights.shape
+    if names is None:
+        names = [f"filter {f}" if F <= 6 else str(f) for f in range(F)]
+    if len(names) != F:
+        raise ValueError(f"names must be {F}, one a filter, got {len(names)}.")
+    if columns is None:
+        columns = 4 if C == 1 and 4 < F <= 16 else 8
+    columns = min(F, integer("columns", columns))
+    lefts, width = tiles(columns, 3.0, WIDEST)
+    if values is None:
+        values = width / kW >= 5.5
+    subtitle = f"{F} of {kH} × {kW}" + (f", over {C} channels (one a row)" if C > 1 else "")
+    board = Board(title, subtitle)
+    board.colour_bar(scale)
+    height, gap = width * kH / kW, 1.4
+    for f in range(F):
+        row, column = divmod(f, columns)
+        y = row * (LINE_HEIGHT + C * (height + gap) + 2.0)
+        board.text(names[f], lefts[column], y)
+        for c in range(C):
+            name = names[f] + (f", channel {c}" if C > 1 else "")
+            top = y + LINE_HEIGHT + c * (height + gap)
+            board.picture(
+                weights[f, c], lefts[column], top, width, scale, name, ".2f" if values else "", gaps=True
+            )
+    return board

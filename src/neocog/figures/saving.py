@@ -1,0 +1,121 @@
+"""Figures as files."""
+
+from __future__ import annotations
+
+import html
+import os
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+
+from neocog.atomic import atomic_write
+
+CONFIG: dict[str, Any] = {"responsive": True, "displaylogo": False, "displayModeBar": "hover"}
+FORMATS = (".html", ".png", ".svg", ".pdf", ".jpg", ".webp")
+_FIT = """
+(function () {
+  var figure = document.getElementById('{plot_id}'), board = figure.layout.meta, most = figure.layout.height;
+  function fit() {  // pictures are as high as they are wide: on a narrow page, leave nothing empty below
+    var scale = (figure.clientWidth - 32) / 100.8;
+    var height = Math.min(most, Math.round(board.height * scale + board.edges));
+    var wrong = figure.clientWidth && Math.abs(height - figure.layout.height) > 1;
+    if (!wrong) return;
+    figure.style.height = figure.parentElement.style.height = height + 'px';
+    Plotly.relayout(figure, {height: height});
+  }
+  if (board && board.edges) { fit(); window.addEventListener('resize', fit); }
+})();
+"""
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>body {{ margin: 0 auto; max-width: {width}px; background: white; }}</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
+
+
+def to_html(figure: go.Figure, script: bool = True) -> str:
+    """Return a figure as a piece of a page.
+
+    Parameters
+    ----------
+    figure : plotly Figure
+    script : bool
+        Bring Plotly's script along (about 4 MB): once a page, before all figures.
+    """
+    if not isinstance(figure, go.Figure):
+        raise TypeError(f"figure must be a plotly Figure, got {type(figure).__name__}.")
+    text: str = figure.to_html(
+        full_html=False, include_plotlyjs=script, config=CONFIG, auto_play=False, post_script=_FIT
+    )
+    return text
+
+
+def save(figure: go.Figure, path: str | os.PathLike[str], width: int = 760, scale: float = 2) -> Path:
+    """Write a figure to a file; the name's ending says in which form.
+
+    Parameters
+    ----------
+    figure : plotly Figure
+    path : path
+        ``.html``: one self-contained, interactive page that needs no network. ``.png``, ``.svg``, ``.pdf``,
+        ``.jpg``, ``.webp``: a still picture, drawn by kaleido with a Chrome or Chromium.
+    width : int
+        In pixels; of a page, the most it takes.
+    scale : float
+        Pixels of a still picture per pixel of the page.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ValueError
+        If the ending is none of these.
+    ImportError, RuntimeError
+        If still pictures cannot be made here; the message says what to install.
+    OSError
+        If the file cannot be written.
+    """
+    if not isinstance(figure, go.Figure):
+        raise TypeError(f"figure must be a plotly Figure, got {type(figure).__name__}.")
+    path = Path(path)
+    form = path.suffix.lower()
+    if form not in FORMATS:
+        raise ValueError(f"path must end in {', '.join(FORMATS)}, got {path.name!r}.")
+    if form == ".html":
+        words = html.escape(str(figure.layout.title.text or "figure").replace("<br>", " "))
+        body = to_html(figure)
+        atomic_write(path, _PAGE.format(title=words, width=width, body=body))
+    else:
+        atomic_write(path, _still(figure, form[1:], width, scale))
+    return path
+
+
+def _still(figure: go.Figure, form: str, width: int, scale: float) -> bytes:
+    try:
+        import kaleido  # noqa: F401
+    except ImportError:
+        raise ImportError(
+            f"a .{form} file needs kaleido, and a Chrome or Chromium: pip install kaleido; or save the "
+            "figure as .html, which needs nothing."
+        ) from None
+    try:
+        content: bytes = figure.to_image(format=form, width=width, height=figure.layout.height, scale=scale)
+    except Exception as problem:
+        reason = problem.args[0] if problem.args else type(problem).__name__
+        first = str(reason[0] if isinstance(reason, tuple) else reason).strip().split("\n")[0]
+        raise RuntimeError(
+            f"kaleido could not draw the .{form} file ({first}). It needs a Chrome or Chromium: install one, "
+            "or run plotly_get_chrome; or save the figure as .html, which needs nothing."
+        ) from problem
+    return content

@@ -1,0 +1,154 @@
+"""One look for all figures: fonts, colours, colour scales, and the template ``neocog``."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import plotly.io as pio
+
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
+PALETTE = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION, BLACK, YELLOW)
+"""Colours told apart by every kind of colour vision (M. Okabe, K. Ito, 2008)."""
+
+INK, MUTED, LINE, FAINT = "#1f2933", "#5c6773", "#b8c0c8", "#e8ebee"
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+BUTTONS = ["zoom", "pan", "select", "lasso", "zoomIn", "zoomOut", "autoScale", "resetScale"]  # left out
+
+Stops = list[tuple[float, str]]
+DIVERGING: Stops = [
+    (0.0, "#08415c"),
+    (0.25, "#4a9cc9"),
+    (0.5, "#ffffff"),
+    (0.75, "#f0a04b"),
+    (1.0, "#9c3a00"),
+]
+"""Blue below zero, white at zero, orange above."""
+OVERLAY: Stops = [
+    (0.0, "rgba(8, 65, 92, 0.95)"),
+    (0.25, "rgba(74, 156, 201, 0.85)"),
+    (0.5, "rgba(255, 255, 255, 0)"),
+    (0.75, "rgba(240, 160, 75, 0.85)"),
+    (1.0, "rgba(156, 58, 0, 0.95)"),
+]
+HEAT: Stops = [(0.0, "#ffffff"), (0.5, "#f0a04b"), (1.0, "#9c3a00")]
+HEAT_OVERLAY: Stops = [
+    (0.0, "rgba(255, 255, 255, 0)"),
+    (0.5, "rgba(240, 160, 75, 0.7)"),
+    (1.0, "rgba(156, 58, 0, 0.9)"),
+]
+BLUES: Stops = [(0.0, "#ffffff"), (0.5, "#7fb8d9"), (1.0, "#0b5a8c")]
+PAPER: Stops = [(0.0, "#ffffff"), (1.0, "#000000")]
+"""0 is paper, 1 is ink: drawings."""
+LIGHT: Stops = [(0.0, "#000000"), (1.0, "#ffffff")]
+"""0 is dark, 1 is light: photographs."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Which colours stand for which numbers."""
+
+    low: float
+    high: float
+    colours: Stops
+    label: str = ""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return what a heat map takes."""
+        found = {"zmin": self.low, "zmax": self.high, "colorscale": self.colours}
+        return found | {"zmid": 0.0} if self.low == -self.high else found
+
+
+def symmetric(*arrays: Any, label: str = "value", colours: Stops = DIVERGING) -> Scale:
+    """Return a scale around zero, wide enough for all arrays."""
+    bound = max((float(np.abs(a).max()) for a in arrays if np.size(a)), default=0.0) or 1.0
+    return Scale(-bound, bound, colours, label)
+
+
+def grey(image: Any, ink: bool = True) -> Scale:
+    """Return the scale of images: 0..1, or wider if the pixels are."""
+    low, high = min(0.0, float(np.min(image))), max(1.0, float(np.max(image)))
+    return Scale(low, high, PAPER if ink else LIGHT, "brightness")
+
+
+def colour(index: int) -> str:
+    """Return a colour of the palette, round and round."""
+    return PALETTE[index % len(PALETTE)]
+
+
+def tinted(name: str, opacity: float) -> str:
+    """Return a hexadecimal colour with an opacity."""
+    red, green, blue = (int(name[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red}, {green}, {blue}, {opacity})"
+
+
+def _template() -> go.layout.Template:
+    axis = {
+        "gridcolor": FAINT,
+        "linecolor": LINE,
+        "zerolinecolor": LINE,
+        "zeroline": False,
+        "showline": True,
+        "ticks": "outside",
+        "ticklen": 4,
+        "tickcolor": LINE,
+        "tickfont": {"size": 12, "color": MUTED},
+        "title": {"font": {"size": 13, "color": INK}, "standoff": 8},
+        "automargin": True,
+        "ticklabelstandoff": 3,
+    }
+    layout = go.Layout(
+        font={"family": FONT, "size": 13, "color": INK},
+        title={
+            "font": {"size": 17, "color": INK, "weight": 600},
+            "subtitle": {"font": {"size": 12.5, "color": MUTED}},
+            "x": 0,
+            "xref": "container",
+            "xanchor": "left",
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
+            "pad": {"t": 14, "l": 16},
+        },
+        colorway=list(PALETTE),
+        modebar={"remove": BUTTONS, "bgcolor": "rgba(0,0,0,0)", "color": LINE, "activecolor": MUTED},
+        paper_bgcolor="white",
+        plot_bgcolor="white",
+        margin={"l": 16, "r": 16, "t": 72, "b": 16},
+        hoverlabel={"font": {"family": FONT, "size": 12}, "bgcolor": "white", "bordercolor": LINE},
+        legend={
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "y": 1.01,
+            "yanchor": "bottom",
+            "font": {"size": 12},
+        },
+        xaxis=axis,
+        yaxis=axis,
+    )
+    return go.layout.Template(layout=layout)
+
+
+pio.templates["neocog"] = _template()
+
+
+def new_figure(title: str, subtitle: str = "", height: float = 420, **layout: Any) -> go.Figure:
+    """Return an empty figure in our look; as wide as the page lets it be."""
+    figure = go.Figure()
+    words: dict[str, Any] = {"text": title}
+    if subtitle:
+        words["subtitle"] = {"text": subtitle}
+    figure.update_layout(template="neocog", title=words, height=math.ceil(height), **layout)
+    return figure
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Return a number as it is read: a real minus sign, no needless digits."""
+    return f"{value:.{digits}g}".replace("-", "\N{MINUS SIGN}")

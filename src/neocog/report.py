@@ -1,0 +1,268 @@
+"""One self-contained HTML page of a run: opened by a double click, offline, on any screen, and printed."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neocog import figures
+from neocog.atomic import atomic_write
+from neocog.gradcheck import check_gradients
+from neocog.inspection import Inquiry, confusion, misclassified, trace
+from neocog.layers import Container, Conv2D
+from neocog.runs import RunDirectory, open_model, open_source
+from neocog.training import History
+
+MOST_MISTAKES = 36
+CHECKED_ENTRIES = 20
+
+_STYLE = """
+:root { color-scheme: light; --ink: #1f2933; --muted: #5c6773; --line: #dde2e6; --accent: #0072b2; }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 60rem; padding: 1.5rem 1rem 4rem; color: var(--ink); background: #fff;
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
+h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .3rem; }
+h2 { font-size: 1.3rem; margin: 2.6rem 0 .6rem; padding-top: .8rem; border-top: 1px solid var(--line); }
+p { margin: .5rem 0; max-width: 44rem; }
+.lead { color: var(--muted); margin-bottom: 1.2rem; }
+.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .8rem;
+  margin: 1rem 0; }
+.fact { border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .8rem; }
+.fact b { display: block; font-size: 1.45rem; line-height: 1.2; }
+.fact span { color: var(--muted); font-size: .85rem; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; margin: .6rem 0; }
+th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line);
+  white-space: nowrap; }
+th { color: var(--muted); font-weight: 600; }
+td.n, th.n { text-align: right; }
+pre { background: #f5f7f8; border-radius: .5rem; padding: .8rem 1rem; overflow-x: auto; font-size: .85rem; }
+.good { color: #00704f; font-weight: 600; } .bad { color: #b3401b; font-weight: 600; }
+.figure { margin: .6rem 0; }
+@media print { body { max-width: none; padding: 0; } h2 { break-after: avoid; }
+  .figure, table { break-inside: avoid; } }
+"""
+
+
+def write_report(run: str | Path, path: str | Path | None = None) -> Path:
+    """Write the report of a run directory.
+
+    Parameters
+    ----------
+    run : path of a run directory
+    path : path, optional
+        The HTML file; default ``report.html`` in the run directory.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the run is not complete, or its data have changed since.
+    """
+    from plotly.offline import get_plotlyjs
+
+    directory = RunDirectory(run)
+    network = open_model(directory.path)
+    settings = directory.settings()
+    history = History.from_json(directory.history_json)
+    images, labels = directory.held_out()
+    data = open_source(settings.source, size=settings.size)
+    names = list(network.class_names or ())
+
+    sections = [
+        _facts(network, history),
+        _curves(history, len(names)),
+        _settings(directory),
+        _summary(network),
+        _sample(directory, data.train, names),
+        _filters(directory, network),
+        _results(network, images, labels, names),
+        _trace(network, images, labels, names),
+        _explained(network, images),
+        _gradients(network, images, labels),
+        _reproduce(directory),
+    ]
+    title = f"{settings.network} on {settings.source}"
+    page = (
+        "<!doctype html>\n"
+        f'<html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<style>{_STYLE}</style><script>{get_plotlyjs()}</script></head><body>\n"
+        f'<h1>{_text(title)}</h1><p class="lead">A training run, as neocog kept it. Every figure is '
+        "computed from the files in its directory.</p>\n"
+        + "\n".join(filter(None, sections))
+        + "\n</body></html>\n"
+    )
+    target = directory.path / "report.html" if path is None else Path(path)
+    atomic_write(target, page)
+    return target
+
+
+def _text(value: Any) -> str:
+    return html.escape(str(value))
+
+
+def _figure(figure: Any) -> str:
+    return f'<div class="figure">{figures.to_html(figure, script=False)}</div>'
+
+
+def _table(header: list[str], rows: list[list[Any]], numeric: Callable[[int], bool]) -> str:
+    def cells(tag: str, row: list[Any]) -> str:
+        marks = [' class="n"' if numeric(k) else "" for k in range(len(row))]
+        return "".join(f"<{tag}{mark}>{_text(v)}</{tag}>" for mark, v in zip(marks, row, strict=True))
+
+    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
+    head = f"<thead><tr>{cells('th', header)}</tr></thead>" if header else ""
+    return f'<div class="scroll"><table>{head}<tbody>{body}</tbody></table></div>'
+
+
+def _facts(network: Container, history: History) -> str:
+    last = history.last
+    facts = [
+        (f"{last['val_accuracy']:.1%}", "of the held-out images right"),
+        (f"{network.parameter_count:,}", "parameters"),
+        (f"{last['epoch']:.0f}", "epochs"),
+        (f"{sum(history['seconds']):.1f} s", "of training steps"),
+    ]
+    boxes = "".join(f'<div class="fact"><b>{_text(a)}</b><span>{_text(b)}</span></div>' for a, b in facts)
+    stopped = f"<p>Training stopped early: {_text(history.stopped)}.</p>" if history.stopped else ""
+    return f'<div class="facts">{boxes}</div>{stopped}'
+
+
+def _curves(history: History, classes: int) -> str:
+    figure = figures.learning_curves(history, classes=classes or None)
+    return f"<h2>Learning curves</h2>{_figure(figure)}"
+
+
+def _settings(directory: RunDirectory) -> str:
+    config = json.loads(directory.config.read_text(encoding="utf-8"))
+    rows = [
+        [name.replace("_", " "), value] for name, value in config["settings"].items() if value is not None
+    ]
+    rows += [["training images", config["training_images"]], ["held-out images", config["validation_images"]]]
+    rows += [[name, value] for name, value in config["versions"].items()]
+    half = (len(rows) + 1) // 2  # two tables side by side where there is room
+    tables = "".join(_table([], part, lambda k: False) for part in (rows[:half], rows[half:]))
+    return f'<h2>Settings</h2><div class="facts">{tables}</div>'
+
+
+def _summary(network: Container) -> str:
+    summary = network.summary(show=False)
+    rows = [
+        [
+            row.name,
+            row.layer,
+            " × ".join(map(str, row.output_shape)),
+            f"{row.parameters:,}" if row.parameters else "",
+            f"{row.flops:,}" if row.flops else "",
+            " × ".join(map(str, row.receptive_field or ())),
+        ]
+        for row in summary.rows
+    ]
+    rows.append(["total", "", "", f"{summary.parameters:,}", f"{summary.flops:,}", ""])
+    header = ["name", "layer", "output shape", "parameters", "FLOPs", "receptive field"]
+    return f"<h2>The network</h2>{_table(header, rows, lambda k: k > 2)}"
+
+
+def _sample(directory: RunDirectory, train: tuple[Any, Any], names: list[str]) -> str:
+    config = json.loads(directory.config.read_text(encoding="utf-8"))
+    chosen = np.array(config["sample"], int)
+    figure = figures.image_gallery(train[0][chosen], train[1][chosen], names)
+    return f"<h2>What it was trained on</h2><p>{len(chosen)} of the training images.</p>{_figure(figure)}"
+
+
+def _filters(directory: RunDirectory, network: Container) -> str:
+    found = next(((n, layer) for n, layer in network.leaves() if isinstance(layer, Conv2D)), None)
+    if found is None:
+        return ""
+    name, layer = found
+    text = f"<h2>Filters</h2><p>The kernels of {_text(name)}, the first convolution, after training.</p>"
+    text += _figure(figures.filters(layer.params["weight"]))
+    if directory.snapshots.exists():
+        with np.load(directory.snapshots, allow_pickle=False) as archive:
+            snapshots = {int(epoch): archive[epoch] for epoch in archive.files}
+        if len(snapshots) > 1:
+            text += "<p>How they came about: move the slider.</p>"
+            text += _figure(figures.filter_evolution(dict(sorted(snapshots.items()))))
+    return text
+
+
+def _results(network: Container, images: Any, labels: np.ndarray, names: list[str]) -> str:
+    found = confusion(network, images, labels)
+    text = f"<h2>Right and wrong</h2>{_figure(figures.confusion_matrix(found.matrix, names))}"
+    wrong = misclassified(network, images, labels)
+    if not len(wrong):
+        return text + f"<p>All {len(labels)} held-out images are told right.</p>"
+    shown = "" if len(wrong) <= MOST_MISTAKES else f" The {MOST_MISTAKES} it was surest of:"
+    text += f"<p>{len(wrong)} of {len(labels)} held-out images are told wrong.{shown}</p>"
+    few = slice(MOST_MISTAKES)
+    gallery = figures.image_gallery(
+        images[wrong.index[few]], wrong.true[few], names, wrong.predicted[few], wrong.probability[few]
+    )
+    return text + _figure(gallery)
+
+
+def _trace(network: Container, images: Any, labels: np.ndarray, names: list[str]) -> str:
+    """Show the surest right answer and the surest wrong one on their way through the network."""
+    probabilities = network.predict_proba(images)
+    sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    text = "<h2>The way of one image</h2>"
+    for told, chosen in (("right", right), ("wrong", ~right)):
+        if chosen.any():
+            index = int(np.flatnonzero(chosen)[sure[chosen].argmax()])
+            seen = trace(network, images[index : index + 1])
+            text += f"<p>Image {index}, {_text(names[int(labels[index])])}: told {told}.</p>"
+            text += _figure(figures.trace(seen, class_names=names))
+    return text
+
+
+def _explained(network: Container, images: Any) -> str:
+    """Explain the logit behind the answer for an image, and the strongest number of the first convolution."""
+    inquiry = Inquiry(trace(network.astype("float64"), np.asarray(images[:1], float)))
+    answer = inquiry.ask("softmax")
+    text = (
+        "<h2>One number explained</h2><p>Every number of the network can be asked where it came from. "
+        "This is what the answer for image 0 is made of.</p>"
+    )
+    text += _figure(figures.explanation(answer.explain()))
+    first = next((name for name, layer in network.leaves() if isinstance(layer, Conv2D)), None)
+    if first is not None:
+        text += f"<p>And the strongest answer of {_text(first)}, down at the pixels:</p>"
+        text += _figure(figures.explanation(inquiry.ask(first)))
+    return text
+
+
+def _gradients(network: Container, images: Any, labels: np.ndarray) -> str:
+    few = slice(0, 4)
+    report = check_gradients(
+        network.astype("float64"), np.asarray(images[few], float), labels[few], max_entries=CHECKED_ENTRIES
+    )
+    rows = [[a.name, a.checked, f"{a.relative_error:.1e}"] for a in report.arrays]
+    verdict = '<span class="good">passed</span>' if report.passed else '<span class="bad">failed</span>'
+    return (
+        f"<h2>Gradients</h2><p>Backward against a complex step in float64, {CHECKED_ENTRIES} entries of each "
+        f"array on four images: {verdict}, the worst relative error is {report.max_relative_error:.1e}.</p>"
+        + _table(["array", "entries", "relative error"], rows, lambda k: k > 0)
+    )
+
+
+def _reproduce(directory: RunDirectory) -> str:
+    settings = json.loads(directory.config.read_text(encoding="utf-8"))["settings"]
+    options = " ".join(
+        f"--{name.replace('_', '-')} {value}"
+        for name, value in settings.items()
+        if name != "source" and value is not None
+    )
+    commands = f"neocog train {settings['source']} {options}\nneocog evaluate {directory.path.name}"
+    return (
+        "<h2>Once more</h2><p>The same seed gives the same weights on the same machine, and the same figures "
+        f"to many digits on any other.</p><pre>{_text(commands)}</pre>"
+    )

@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+
+from neocog import Conv2D, Dense, Flatten, Sequential, figures
+from neocog.inspection import explain
+
+
+@pytest.fixture
+def network():
+    network = Sequential(
+        c=Conv2D(2, 1, 2, dtype="float64"), f=Flatten(), d=Dense(1, 2, bias=False, dtype="float64")
+    )
+    network.params["c.weight"][0] = [[[1, 0], [-1, 2]], [[0, 0], [0, 1]]]
+    network.params["c.bias"][...] = 10
+    network.params["d.weight"][...] = [[3, -1]]
+    return network
+
+
+X = np.array([[[[1.0, 2.0], [3.0, 4.0]], [[0.0, 0.0], [0.0, 5.0]]]])
+
+
+def bars(figure):
+    (trace,) = [t for t in figure.data if t.type == "bar"]
+    return list(trace.customdata)
+
+
+def test_bars_are_the_terms_the_rest_and_the_sum(network):
+    figure = figures.explanation(explain(network, X, "c", (0, 0, 0, 0)), top=3)
+    assert bars(figure) == [10.0, 8.0, 5.0, -2.0, 21.0]  # 10 + 8 + 5, then -3 + 1 + 0 + 0 + 0 + 0, and all
+
+
+def test_a_convolution_shows_patch_kernel_and_products(network):
+    figure = figures.explanation(explain(network, X, "c", (0, 0, 0, 0)))
+    pictures = {t.name: np.array(t.z) for t in figure.data if t.type == "heatmap"}
+    assert pictures["patch"].tolist() == [[1, 2], [3, 4]]  # channel 0 contributes most
+    assert pictures["kernel"].tolist() == [[1, 0], [-1, 2]]
+    assert pictures["products"].tolist() == [[1, 0], [-3, 8]]
+    for trace in figure.data:
+        if trace.type == "heatmap":
+            assert trace.zmin == -trace.zmax
+
+
+def test_other_numbers_are_bars_alone(network):
+    answer = explain(network, X, "d.weight", (0, 0), of="gradient", t=[0])
+    figure = figures.explanation(answer)
+    assert not [t for t in figure.data if t.type == "heatmap"]
+    assert bars(figure)[-1] == answer.total
+
+
+def test_what_has_no_terms(network):
+    with pytest.raises(ValueError, match="is a pixel: it has no terms"):
+        figures.explanation(explain(network, X, "input", (0, 0, 0, 0)))
+    with pytest.raises(TypeError, match="answer must be an Explanation"):
+        figures.explanation(3)

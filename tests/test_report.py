@@ -1,0 +1,82 @@
+import io
+import re
+
+import numpy as np
+import pytest
+
+import neocog
+from neocog import runs
+from neocog.report import write_report
+
+
+@pytest.fixture(scope="module")
+def digits_run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "digits"
+    runs.train(runs.default_settings("digits"), out, stream=io.StringIO())
+    return out
+
+
+@pytest.fixture(scope="module")
+def page(digits_run):
+    return write_report(digits_run).read_text(encoding="utf-8")
+
+
+def test_the_page_needs_nothing_else(page):
+    outside = re.sub(r"<script>.*?</script>", "", page, count=1, flags=re.DOTALL)  # Plotly's own text
+    assert not re.findall(r'(?:src|href)="', outside)
+    assert page.count("plotly.js v") == 1
+    assert 'name="viewport"' in page
+
+
+@pytest.mark.parametrize(
+    "heading",
+    [
+        "Learning curves",
+        "Settings",
+        "The network",
+        "What it was trained on",
+        "Filters",
+        "Right and wrong",
+        "The way of one image",
+        "One number explained",
+        "Gradients",
+        "Once more",
+    ],
+)
+def test_every_part_is_there(page, heading):
+    assert f"<h2>{heading}</h2>" in page
+
+
+def test_it_says_what_was_measured(page):
+    assert "<b>97.1%</b>" in page
+    assert "13 of 450 held-out images are told wrong" in page
+    assert "1,898" in page
+    assert '<span class="good">passed</span>' in page
+    assert "neocog train digits --network digits-cnn --epochs 10 --lr 0.05" in page
+
+
+def test_a_network_without_convolutions(tmp_path):
+    settings = runs.Settings("lines-b", "tiny-mlp", 3, 0.12, 0.0, 0.0, 18, 5)
+    runs.train(settings, tmp_path / "run", stream=io.StringIO())
+    page = write_report(tmp_path / "run", tmp_path / "mlp.html").read_text(encoding="utf-8")
+    assert "<h2>Filters</h2>" not in page
+    assert "<h2>One number explained</h2>" in page
+    assert not (tmp_path / "run" / "report.html").exists()
+
+
+def test_names_are_text_and_not_markup(tmp_path, rng):
+    x = rng.random((20, 8, 8)).astype(np.float32)
+    names = np.array(["<script>alert(1)</script>", "b & c"])
+    np.savez(tmp_path / "data.npz", x=x, y=np.arange(20) % 2, class_names=names)
+    settings = runs.default_settings(f"npz:{tmp_path / 'data.npz'}")
+    run = runs.train(settings, tmp_path / "run", stream=io.StringIO())
+    page = write_report(run.directory.path).read_text(encoding="utf-8")
+    assert "<script>alert(1)" not in page
+
+
+def test_what_is_no_run(tmp_path):
+    with pytest.raises(FileNotFoundError, match="has its training ended"):
+        write_report(tmp_path)
+    neocog.save(neocog.models.tiny_cnn(), tmp_path / "model.neocog")
+    with pytest.raises(FileNotFoundError, match="is not a run directory"):
+        write_report(tmp_path)
