@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test coverage bench check format clean
+.PHONY: demo test coverage bench docs check format clean
 
 demo: .venv/core  ## train a CNN on handwritten digits
 	$(BIN)/neocog train digits
@@ -16,6 +16,9 @@ coverage: .venv/test  ## the same, with the lines that no test reaches
 
 bench: .venv/test  ## against PyTorch, and JAX if it is installed
 	$(BIN)/python benchmarks/bench.py
+
+docs: .venv/docs  ## the book and the reference, every cell executed, into docs/_build
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
 check: .venv/dev  ## lint and types
 	$(BIN)/ruff check .
@@ -37,6 +40,10 @@ clean:
 
 .venv/test: .venv/core
 	$(PIP) --editable ".[test]"
+	touch $@
+
+.venv/docs: .venv/core
+	$(PIP) --editable ".[docs]"
 	touch $@
 
 .venv/dev: .venv/test

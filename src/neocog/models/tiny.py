@@ -89,7 +89,7 @@ def digits_cnn(
     Fits images of any size from 4 x 4 and any number of channels. Weights are He normal, drawn in turn
     from one ``default_rng(seed)``.
 
-    Shapes: (N, *image_shape) -> (N, classes).
+    Shapes: (N, C, H, W) -> (N, classes).
 
     Raises
     ------

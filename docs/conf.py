@@ -1,0 +1,40 @@
+"""The book and the reference: `make docs` executes every cell; a cell that fails fails the build."""
+
+import os
+from importlib.metadata import version as installed_version
+
+os.environ["PLOTLY_RENDERER"] = "notebook"  # figures carry their script, so that pages work offline
+os.environ["JUPYTER_COLUMNS"] = "86"  # the width of tables
+
+project = "neocog"
+author = "the neocog developers"
+copyright = "2026, the neocog developers"  # noqa: A001 - Sphinx's name
+release = installed_version("neocog")
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx-mathjax-offline",
+    "sphinx.ext.napoleon",
+]
+exclude_patterns = ["_build"]
+myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+
+nb_execution_mode = "cache"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_merge_streams = True
+
+autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+napoleon_google_docstring = False
+napoleon_use_ivar = True
+
+html_theme = "furo"
+html_title = "neocog"
+html_theme_options = {"source_edit_link": "", "navigation_with_keys": True}
+html_show_sourcelink = True
+html_copy_source = True
