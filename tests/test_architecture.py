@@ -31,6 +31,7 @@ FLOORS = [
     {""},  # neocog/__init__.py
     {"experiments"},
     {"runs"},
+    {"report"},
     {"cli"},
     {"__main__"},
 ]

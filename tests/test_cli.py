@@ -18,6 +18,8 @@ runner = CliRunner()
 
 
 def run(*arguments, code=0):
+    if "train" in arguments[:1] and not {"--report", "--help"} & set(arguments):
+        arguments = (*arguments, "--no-report")  # it takes a second
     result = runner.invoke(app, [str(a) for a in arguments])
     assert result.exit_code == code, result.output + repr(result.exception)
     return result
@@ -418,3 +420,42 @@ def test_explain_a_gradient(trained, picture):
 )
 def test_explain_refuses(trained, picture, arguments, message):
     assert message in run("explain", trained, picture[0], *arguments, code=2).stderr
+
+
+# report
+
+
+def test_report_at_the_end_of_training_and_later(tmp_path):
+    result = run("train", "lines-b", "--epochs", 2, "--out", tmp_path / "run", "--report", "--json")
+    page = json.loads(result.stdout)["report"]
+    assert page == str(tmp_path / "run" / "report.html")
+    assert "<h2>Filters</h2>" in (tmp_path / "run" / "report.html").read_text()
+    assert "report" in run("report", tmp_path / "run", "--out", tmp_path / "r.html").stdout
+    assert (tmp_path / "r.html").exists()
+    assert "has its training ended" in run("report", tmp_path, code=2).stderr
+
+
+# experiment
+
+
+def test_experiments_are_listed():
+    assert "cnn-vs-mlp" in run("experiment").stdout
+    names = [study["name"] for study in json.loads(run("experiment", "--json").stdout)]
+    assert {"mlp-capacity", "learning-rates", "transfer"} <= set(names)
+
+
+def test_an_experiment_prints_its_table_and_finding():
+    result = run("experiment", "cnn-vs-mlp")
+    assert "114" in result.stdout
+    assert "1227" in result.stdout.replace(",", "")
+    data = json.loads(run("experiment", "cnn-vs-mlp", "--json").stdout)
+    assert "10.8" in data["finding"]
+
+
+def test_an_experiment_over_seeds():
+    data = json.loads(run("experiment", "dot-class", "--seeds", 2, "--jobs", 1, "--json").stdout)
+    assert data["seeds"] == 2
+
+
+def test_an_unknown_experiment():
+    assert "Did you mean 'transfer'" in run("experiment", "transfr", code=2).stderr

@@ -115,6 +115,9 @@ def train(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run directory; default runs/SOURCE.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this directory.")] = None,
+    write_report: Annotated[
+        bool, typer.Option("--report/--no-report", help="Write report.html at the end.")
+    ] = True,
     as_json: Json = False,
 ) -> None:
     """Train a network and leave model, history, settings and log in a run directory.
@@ -154,7 +157,12 @@ def train(
             raise ValueError("SOURCE is missing: digits, lines, lines-b, folder:PATH, npz:PATH or idx:PATH.")
         settings = dataclasses.replace(runs.default_settings(source), **chosen)
         result = runs.train(settings, out, stream)
-    _report_training(result, as_json)
+    page = None
+    if write_report and result.history.stopped != "interrupted":
+        from neocog.report import write_report as write
+
+        page = write(result.directory.path)
+    _report_training(result, page, as_json)
     if result.history.stopped == "interrupted":
         Console(stderr=True, highlight=False).print(
             f"go on with: neocog train --resume {_escaped(result.directory.path)}", soft_wrap=True
@@ -162,12 +170,13 @@ def train(
         raise typer.Exit(130)
 
 
-def _report_training(result: runs.Result, as_json: bool) -> None:
+def _report_training(result: runs.Result, page: Path | None, as_json: bool) -> None:
     last = {name: None if value != value else value for name, value in result.history.last.items()}
     if as_json:
         report = {
             "run": str(result.directory.path),
             "model": str(result.directory.model),
+            "report": None if page is None else str(page),
             "parameters": result.network.parameter_count,
             "stopped": result.history.stopped,
         }
@@ -177,7 +186,29 @@ def _report_training(result: runs.Result, as_json: bool) -> None:
     shown = "" if accuracy is None else f", validation accuracy [bold]{accuracy:.3f}[/]"
     images = " x ".join(map(str, result.network.input_shape or ()))
     _say(f"{result.network.parameter_count} parameters, images {images}, {last['epoch']:.0f} epochs{shown}")
-    _say(f"model: [bold]{_escaped(result.directory.model)}[/]")
+    _say(f"model:  [bold]{_escaped(result.directory.model)}[/]")
+    if page is not None:
+        _say(f"report: [bold]{_escaped(page)}[/]")
+
+
+@app.command()
+@_explained
+def report(
+    run: Annotated[Path, typer.Argument(help="A run directory.", metavar="RUN")],
+    out: Annotated[Path | None, typer.Option(help="The HTML file; default report.html in the run.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a run's report: one HTML page with its curves, filters, mistakes, one image's way, a proof.
+
+    Example: [bold]neocog report runs/digits[/]
+    """
+    from neocog.report import write_report
+
+    path = write_report(run, out)
+    if as_json:
+        print(_json({"report": str(path)}))
+    else:
+        _say(f"report: [bold]{_escaped(path)}[/]")
 
 
 @app.command("evaluate")
@@ -196,7 +227,7 @@ def evaluate_command(
 
     Example: [bold]neocog evaluate model.neocog folder:photos[/]
     """
-    from sklearn.metrics import confusion_matrix
+    from neocog.inspection import confusion
 
     network = runs.open_model(model)
     if model.is_dir() and source and runs.RunDirectory(model).is_trained_on(source):
@@ -216,9 +247,8 @@ def evaluate_command(
         raise ValueError(f"the model tells {list(network.class_names or ())} apart, the data hold {names}.")
     with use_kernels(kernels):
         result = evaluate(network, images, labels)
-        predicted = network.predict(images)
-    confusion = confusion_matrix(labels, predicted, labels=range(len(names)))
-    right, counts = confusion.diagonal(), confusion.sum(axis=1)
+        matrix = confusion(network, images, labels).matrix[: len(names), : len(names)]
+    right, counts = matrix.diagonal(), matrix.sum(axis=1)
     if as_json:
         per_class = {
             name: {"images": int(n), "accuracy": float(r / n) if n else None}
@@ -232,7 +262,7 @@ def evaluate_command(
                     "loss": result.loss,
                     "accuracy": result.accuracy,
                     "classes": per_class,
-                    "confusion_matrix": confusion.tolist(),
+                    "confusion_matrix": matrix.tolist(),
                 }
             )
         )
@@ -411,6 +441,38 @@ def check_gradients(
         report.print()
     if not report.passed:
         raise typer.Exit(1)
+
+
+@app.command()
+@_explained
+def experiment(
+    name: Annotated[str, typer.Argument(help="A study; without a name all are listed.")] = "",
+    seeds: Annotated[int, typer.Option(min=1, help="Repeat with so many seeds, and show the spread.")] = 1,
+    jobs: Annotated[int, typer.Option(help="Processes at once; -1 for one a core.")] = -1,
+    as_json: Json = False,
+) -> None:
+    """Run a study: its question, its table, its finding, and the answer with its reasons.
+
+    Example: [bold]neocog experiment cnn-vs-mlp[/]
+
+    Example: [bold]neocog experiment learning-rates --seeds 10[/]
+    """
+    from neocog import experiments
+
+    if not name:
+        if as_json:
+            print(_json([{"name": s.name, "question": s.question} for s in experiments.list_experiments()]))
+        else:
+            Console().print(experiments.experiments_table())
+        return
+    try:
+        result = experiments.run(name, seeds, jobs, progress=sys.stderr.isatty() and seeds > 1)
+    except ImportError as error:
+        raise ValueError(str(error)) from error
+    if as_json:
+        print(_json(result.to_dict()))
+    else:
+        Console().print(result)
 
 
 def main() -> None:

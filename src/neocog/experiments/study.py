@@ -1,0 +1,142 @@
+"""What a study is, and the list of all of them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from neocog.validation import one_of
+
+Row: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a study's function returns.
+
+    Attributes
+    ----------
+    rows : list of dict
+        The table; the first column names the row.
+    finding : str
+        One sentence, computed from the rows.
+    data : dict
+        Histories and arrays for figures.
+    """
+
+    rows: list[Row]
+    finding: str
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A named question with its experiment.
+
+    Attributes
+    ----------
+    name : str
+    question, answer, explanation : str
+        The answer is short; the explanation says why, where textbooks often go wrong.
+    function : function (repetition=0, **parameters) -> Outcome
+    measure : str
+        The column that matters most, for the sentence about several seeds.
+    exercise : bool
+        Whether the textbook sets it as an exercise.
+    random : bool
+        Whether other seeds can change anything.
+    """
+
+    name: str
+    question: str
+    answer: str
+    explanation: str
+    function: Callable[..., Outcome]
+    measure: str
+    exercise: bool
+    random: bool
+
+    @property
+    def theme(self) -> str:
+        """Which of the themes it belongs to: the name of its module."""
+        return self.function.__module__.rpartition(".")[2]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Its parameters and their defaults, the textbook's protocol."""
+        found = inspect.signature(self.function).parameters
+        return {name: p.default for name, p in found.items() if name != "repetition"}
+
+    def settings(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return all parameters, some changed.
+
+        Raises
+        ------
+        TypeError
+            If the study has no such parameter.
+        """
+        defaults = self.parameters
+        unknown = sorted(set(changes) - set(defaults))
+        if unknown:
+            allowed = ", ".join(defaults) or "none"
+            raise TypeError(
+                f"study {self.name!r} has no parameters {unknown}; its parameters are: {allowed}."
+            )
+        return defaults | dict(changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, ready for JSON."""
+        texts = ("name", "theme", "question", "answer", "explanation", "exercise", "random")
+        parameters = {k: list(v) if isinstance(v, tuple) else v for k, v in self.parameters.items()}
+        return {name: getattr(self, name) for name in texts} | {"parameters": parameters}
+
+
+STUDIES: dict[str, Study] = {}
+
+
+def study(
+    name: str,
+    *,
+    question: str,
+    answer: str,
+    explanation: str,
+    measure: str = "val_accuracy",
+    exercise: bool = False,
+    random: bool = True,
+) -> Callable[[Callable[..., Outcome]], Callable[..., Outcome]]:
+    """Enter a function in the list of studies; it stays an ordinary function."""
+
+    def enter(function: Callable[..., Outcome]) -> Callable[..., Outcome]:
+        STUDIES[name] = Study(name, question, answer, explanation, function, measure, exercise, random)
+        return function
+
+    return enter
+
+
+def find_study(name: str) -> Study:
+    """Look a study up; ValueError with all names if there is none."""
+    return STUDIES[one_of("experiment", name, STUDIES)]
+
+
+def percent(fraction: float | None) -> str:
+    """Write a fraction as a percentage.
+
+    Examples
+    --------
+    >>> percent(0.98888)
+    '98.9 %'
+    """
+    return "no number" if fraction is None else f"{100 * fraction:.1f} %"
+
+
+def listed(items: list[str]) -> str:
+    """Join words as in a sentence.
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]
