@@ -27,9 +27,10 @@ FLOORS = [
     {"gradcheck"},
     {"testing"},
     {"inspection"},
-    {"figures"},
     {""},  # neocog/__init__.py
     {"experiments"},
+    {"exercises"},
+    {"figures"},
     {"runs"},
     {"report"},
     {"cli"},

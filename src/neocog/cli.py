@@ -449,13 +449,14 @@ def experiment(
     name: Annotated[str, typer.Argument(help="A study; without a name all are listed.")] = "",
     seeds: Annotated[int, typer.Option(min=1, help="Repeat with so many seeds, and show the spread.")] = 1,
     jobs: Annotated[int, typer.Option(help="Processes at once; -1 for one a core.")] = -1,
+    out: Annotated[Path | None, typer.Option(help="Also write an HTML page with its figures.")] = None,
     as_json: Json = False,
 ) -> None:
     """Run a study: its question, its table, its finding, and the answer with its reasons.
 
     Example: [bold]neocog experiment cnn-vs-mlp[/]
 
-    Example: [bold]neocog experiment learning-rates --seeds 10[/]
+    Example: [bold]neocog experiment learning-rates --seeds 10 --out rates.html[/]
     """
     from neocog import experiments
 
@@ -469,10 +470,16 @@ def experiment(
         result = experiments.run(name, seeds, jobs, progress=sys.stderr.isatty() and seeds > 1)
     except ImportError as error:
         raise ValueError(str(error)) from error
+    if out is not None:
+        from neocog.report import write_study
+
+        write_study(result, out)
     if as_json:
         print(_json(result.to_dict()))
     else:
         Console().print(result)
+        if out is not None:
+            _say(f"page: [bold]{_escaped(out)}[/]")
 
 
 def main() -> None:

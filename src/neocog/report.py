@@ -1,4 +1,4 @@
-"""One self-contained HTML page of a run: opened by a double click, offline, on any screen, and printed."""
+"""Self-contained HTML pages of a run or a study: opened by a double click, offline, and fit to print."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from neocog import figures
 from neocog.atomic import atomic_write
+from neocog.experiments import Result
 from neocog.gradcheck import check_gradients
 from neocog.inspection import Inquiry, confusion, misclassified, trace
 from neocog.layers import Container, Conv2D
@@ -67,8 +68,6 @@ def write_report(run: str | Path, path: str | Path | None = None) -> Path:
     FileNotFoundError, ValueError
         If the run is not complete, or its data have changed since.
     """
-    from plotly.offline import get_plotlyjs
-
     directory = RunDirectory(run)
     network = open_model(directory.path)
     settings = directory.settings()
@@ -91,19 +90,64 @@ def write_report(run: str | Path, path: str | Path | None = None) -> Path:
         _reproduce(directory),
     ]
     title = f"{settings.network} on {settings.source}"
-    page = (
+    lead = "A training run, as neocog kept it. Every figure is computed from the files in its directory."
+    target = directory.path / "report.html" if path is None else Path(path)
+    atomic_write(target, _page(title, lead, sections))
+    return target
+
+
+def write_study(result: Result, path: str | Path) -> Path:
+    """Write a study as a page: its table, finding and figures, and the answer with its reasons.
+
+    Parameters
+    ----------
+    result : Result
+        See :func:`neocog.experiments.run`.
+    path : path of the HTML file
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    rows = [[_cell(row.get(column)) for column in result.columns] for row in result.rows]
+    header = [column.replace("val_", "validation ").replace("_", " ") for column in result.columns]
+    sections = [
+        f"<p><b>{_text(result.finding)}</b></p>",
+        _table(header, rows, lambda k: k > 0),
+        f"<p>{_text(result.over_seeds)}</p>" if result.seeds > 1 else "",
+        *(_figure(figure) for figure in figures.study(result)),
+        f"<h2>Why</h2><p>{_text(result.answer)} {_text(result.explanation)}</p>",
+        f"<h2>Once more</h2><pre>neocog experiment {_text(result.name)}</pre>",
+    ]
+    target = Path(path)
+    atomic_write(target, _page(result.question, f"The study {result.name}.", sections))
+    return target
+
+
+def _page(title: str, lead: str, sections: list[str]) -> str:
+    """Put a page together; Plotly's script stands in it once."""
+    from plotly.offline import get_plotlyjs
+
+    return (
         "<!doctype html>\n"
         f'<html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{_STYLE}</style><script>{get_plotlyjs()}</script></head><body>\n"
-        f'<h1>{_text(title)}</h1><p class="lead">A training run, as neocog kept it. Every figure is '
-        "computed from the files in its directory.</p>\n"
+        f'<h1>{_text(title)}</h1><p class="lead">{_text(lead)}</p>\n'
         + "\n".join(filter(None, sections))
         + "\n</body></html>\n"
     )
-    target = directory.path / "report.html" if path is None else Path(path)
-    atomic_write(target, page)
-    return target
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _text(value: Any) -> str:

@@ -19,6 +19,7 @@ from neocog.figures.passage import trace
 from neocog.figures.results import confusion_matrix
 from neocog.figures.saving import save, to_html
 from neocog.figures.spaces import embedding, loss_landscape
+from neocog.figures.study import study
 from neocog.figures.training import compare_curves, learning_curves
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "parameter_bars",
     "responses",
     "save",
+    "study",
     "to_html",
     "trace",
 ]
