@@ -4,7 +4,7 @@ import os
 from importlib.metadata import version as installed_version
 
 os.environ["PLOTLY_RENDERER"] = "notebook"  # figures carry their script, so that pages work offline
-os.environ["JUPYTER_COLUMNS"] = "86"  # the width of tables
+os.environ["JUPYTER_COLUMNS"] = "84"  # the width of tables
 
 project = "neocog"
 author = "the neocog developers"
@@ -34,6 +34,8 @@ napoleon_google_docstring = False
 napoleon_use_ivar = True
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["book.css"]
 html_title = "neocog"
 html_theme_options = {"source_edit_link": "", "navigation_with_keys": True}
 html_show_sourcelink = True

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """The outcome of a study.
 
@@ -140,6 +140,9 @@ class Result:
         from rich.console import Console
 
         Console(highlight=False).print(self)
+
+    def __repr__(self) -> str:
+        return f"Result({self.name}: {self.finding})"
 
     def __rich__(self) -> Group:
         from rich.box import SIMPLE_HEAD
