@@ -1,3 +1,4 @@
+import html
 import io
 import re
 
@@ -80,3 +81,13 @@ def test_what_is_no_run(tmp_path):
     neocog.save(neocog.models.tiny_cnn(), tmp_path / "model.neocog")
     with pytest.raises(FileNotFoundError, match="is not a run directory"):
         write_report(tmp_path)
+
+
+def test_the_commands_name_what_they_make(tmp_path, rng):
+    (tmp_path / "my data").mkdir()
+    np.savez(tmp_path / "my data" / "d.npz", x=rng.random((20, 8, 8)), y=np.arange(20) % 2)
+    settings = runs.default_settings(f"npz:{tmp_path / 'my data' / 'd.npz'}")
+    run = runs.train(settings, tmp_path / "run", stream=io.StringIO())
+    page = html.unescape(write_report(run.directory.path).read_text(encoding="utf-8"))
+    assert f"neocog train 'npz:{tmp_path}/my data/d.npz' " in page
+    assert "--out run-again\nneocog evaluate run-again" in page

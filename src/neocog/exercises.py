@@ -211,7 +211,7 @@ def _exercises() -> list[Exercise]:
             "How many of the 450 held-out digits does the ten-epoch network get wrong?",
             lambda: len(experiments.run("digits").data["misclassified"]["index"]),
             "run it: neocog experiment digits.",
-            "Most of them are eights and ones that one would not bet on oneself.",
+            "Four of them are eights; look at them: neocog experiment digits --out digits.html.",
         ),
         Exercise(
             "6.2",

@@ -92,3 +92,9 @@ def test_loss_landscape_refuses_what_does_not_fit():
         figures.loss_landscape([1.0, 2.0], [0, 1, 2])
     with pytest.raises(ValueError, match="values of two dimensions need x and y"):
         figures.loss_landscape(np.zeros((2, 2)), [0, 1])
+
+
+def test_class_names_are_text_to_plotly():
+    figure = figures.confusion_matrix([[1, 0], [0, 1]], ["red <b>", "a & b"])
+    assert "red &lt;b&gt;" in str(figure.to_dict())
+    assert "red <b>" not in str(figure.to_dict())

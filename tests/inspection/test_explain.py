@@ -265,3 +265,25 @@ def test_without_an_index_the_largest_number_is_explained():
     inquiry = Inquiry(trace(network, x))
     assert inquiry.ask("input").number.index == (0, 0, 1, 1)
     assert inquiry.ask("softmax").value == 1.0
+
+
+def test_the_label_leads_to_the_loss():
+    network, x = by_hand()
+    answer = explain(network, x, "d", (0, 1), of="gradient", t=[0])
+    assert answer.value == pytest.approx(0, abs=1e-12)  # p = 0 for class 1
+    answer = explain(network, x, "d", (0, 0), of="gradient", t=[1]).explain()
+    assert answer.number.at == "softmax"
+    answer = explain(network, x, "d", (0, 1), of="gradient", t=[1])
+    assert [part.name for part in answer.terms[0].parts] == ["-q", "1/N"]
+    assert answer.explain().number.at == "loss"
+    assert answer.explain().explain().number.at == "softmax"
+
+
+def test_an_index_of_one_axis_may_be_a_number():
+    network, x = by_hand()
+    assert explain(network, x, "c.bias", 0).value == 10
+
+
+def test_no_images_are_refused():
+    with pytest.raises(ValueError, match="x must not be empty"):
+        explain(by_hand()[0], np.zeros((0, 1, 2, 2)), "softmax")

@@ -21,8 +21,8 @@ def confusion(one: Trained, images: np.ndarray, labels: np.ndarray, classes: int
     answer="28 parameters more in TinyCNN (142), 19 more in TinyMLP (1246); both still tell all images "
     "right.",
     explanation="Only the last layer grows, by one column of weights and one bias: 27 + 1 in the CNN, 18 "
-    "+ 1 in the MLP. (It is sometimes printed that the CNN needs 10 more; that would be another filter, "
-    "not another class.) The filters stay three: the head combines what they answer at nine positions "
+    "+ 1 in the MLP. (It is sometimes printed that the CNN needs 10 more: that counts one pooled map of "
+    "3 x 3 instead of three.) The filters stay three: the head combines what they answer at nine positions "
     "into any number of classes.",
 )
 def fourth_class(repetition: int = 0, epochs: int = 80, lr: float = 0.12, batch_size: int = 18) -> Outcome:

@@ -172,11 +172,11 @@ def _versus(networks: dict[str, Sequential], data: Split, protocol: Any) -> Outc
     "digits-feature-maps",
     question="What changes in the feature maps deeper in the network?",
     answer="They get smaller, see more pixels, and tell the classes apart better.",
-    explanation="Each layer sees more of the image: 3x3 pixels after the first convolution, 10x10 (the "
-    "whole image) after the second block. A map's class share is the part of its variance over the images "
-    "that the class explains: it grows with depth, because what does not help to tell digits apart is "
-    "thrown away. Zeros come from the ReLU; pooling keeps the largest numbers and so removes many of "
-    "them.",
+    explanation="Each layer sees more of the image: 3x3 pixels after the first convolution, most of it "
+    "after the second block, where the rest of the field lies in the padding. A map's class share is the "
+    "part of its variance over the images that the class explains: it is larger at the end than at the "
+    "beginning, though not at every layer. Zeros come from the ReLU; pooling keeps the largest numbers "
+    "and so removes many of them.",
     measure="class_share",
     exercise=True,
 )

@@ -141,6 +141,16 @@ class Result:
 
         Console(highlight=False).print(self)
 
+    def _telling_columns(self) -> list[str]:
+        """Columns that differ from row to row, where there are too many for a terminal."""
+        if len(self.columns) <= 5:
+            return self.columns
+        values = {c: {repr((row.get(c), cells.get(c))) for row, cells in self._rows()} for c in self.columns}
+        return [c for c in self.columns if c == self.columns[0] or len(values[c]) > 1]
+
+    def _rows(self) -> list[tuple[Row, Any]]:
+        return list(zip(self.rows, self.spread, strict=True))
+
     def __repr__(self) -> str:
         return f"Result({self.name}: {self.finding})"
 
@@ -152,21 +162,25 @@ class Result:
 
         title = f"{self.name}: {self.question}"
         table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-        for i, column in enumerate(self.columns):
+        columns = self._telling_columns()
+        for i, column in enumerate(columns):
             numeric = any(_is_number(row.get(column)) for row in self.rows)
             table.add_column(_title(column), justify="right" if i and numeric else "left")
         for row, cells in zip(self.rows, self.spread, strict=True):
             table.add_row(
                 *(
-                    Text(_range(cells[c]) if self.seeds > 1 and c in cells else _short(row.get(c)))
-                    for c in self.columns
+                    Text(
+                        _range(cells[c], self.seeds) if self.seeds > 1 and c in cells else _short(row.get(c))
+                    )
+                    for c in columns
                 )
             )
         texts = [Text(self.finding, "bold")]
         if self.seeds > 1:
             texts[0] = Text(f"With the textbook's seeds: {self.finding}", "bold")
             texts.append(Text(self.over_seeds))
-        texts.append(Text(f"{self.answer} {self.explanation}"))
+        whose = "The textbook's answer: " if self.seeds > 1 else ""
+        texts.append(Text(f"{whose}{self.answer} {self.explanation}"))
         return Group(table, *(text for text in texts if text.plain))
 
 
@@ -209,10 +223,11 @@ def _short(value: Any) -> str:
     return str(value)
 
 
-def _range(cell: Mapping[str, float]) -> str:
+def _range(cell: Mapping[str, float], seeds: int) -> str:
+    count = f" in {cell['count']:.0f} of {seeds}" if cell["count"] < seeds else ""
     if cell["min"] == cell["max"]:
-        return _short(cell["mean"])
-    return f"{_short(cell['mean'])} ({_short(cell['min'])} to {_short(cell['max'])})"
+        return _short(cell["mean"]) + count
+    return f"{_short(cell['mean'])} ({_short(cell['min'])} to {_short(cell['max'])}){count}"
 
 
 def _plain(value: Any) -> Any:

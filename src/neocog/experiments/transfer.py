@@ -14,8 +14,8 @@ from neocog.optimizers import SGD
 @study(
     "transfer",
     question="Do filters trained on three classes help to learn two more from five images each?",
-    answer="Compare over several seeds: frozen trained filters beat frozen random ones on average, but a "
-    "network this small also learns well from nothing.",
+    answer="A single seed does not tell: over ten, frozen trained filters beat frozen random ones (84.7 "
+    "against 77.6 %), but a network this small learns as well from nothing (85.2 %).",
     explanation="Freezing the convolutions and fitting a new head leaves 140 numbers to learn instead of "
     "170, and their inputs need to be computed only once. The trained filters know lines, not dots, so "
     "what the new classes get out of them depends on the run. Transfer pays when the borrowed part is "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -64,7 +65,7 @@ def class_names(names: Sequence[str] | None, classes: int) -> list[str]:
         raise TypeError(f"class_names must be a sequence of names, got the string {names!r}.")
     if len(names) < classes:
         raise ValueError(f"class_names must name all {classes} classes, got {list(names)}.")
-    return [str(name) for name in names]
+    return [html.escape(str(name), quote=False) for name in names]  # Plotly would read tags in them
 
 
 def mapping(name: str, value: Any, of: str) -> dict[Any, Any]:

@@ -25,7 +25,7 @@ def explain(
     network: Layer,
     x: Any,
     at: str,
-    index: Sequence[int] = (),
+    index: Sequence[int] | int = (),
     *,
     of: str = "activation",
     t: Any = None,
@@ -112,7 +112,9 @@ class Inquiry:
                 self.users[first[id(array)]].append((step, key))
         self._first = first
 
-    def ask(self, at: str, index: Sequence[int] | None = None, *, of: str = "activation") -> Explanation:
+    def ask(
+        self, at: str, index: Sequence[int] | int | None = None, *, of: str = "activation"
+    ) -> Explanation:
         """Explain the number at a place; without an index, the one of the largest magnitude there.
 
         See :func:`explain` for the places and the errors.
@@ -120,6 +122,8 @@ class Inquiry:
         one_of("of", of, KINDS)
         if self.trace.t is None and (of == "gradient" or at == "loss"):
             raise ValueError("t must be given: there is no loss, and no gradient, without labels.")
+        if isinstance(index, int):
+            index = (index,)
         if index is None:
             array = np.asarray(self._array(Number(of, self._place(at), ())))
             place: Index = tuple(int(i) for i in np.unravel_index(np.abs(array).argmax(), array.shape))
@@ -256,9 +260,11 @@ class Inquiry:
         target = smoothing / K + (1 - smoothing) * float(int(np.asarray(self.trace.t)[n]) == k)
         share = Part("1/N", 1 / N, None)
         probability = Part("p", float(p[n, k]), Number("activation", "softmax", (n, k)))
+        # The label's side leads to the loss itself: there the derivative begins.
+        label = Part("-q", -target, Number("activation", "loss", ()))
         return [
             Contribution((probability, share), float(p[n, k]) / N, "what the network says"),
-            Contribution((Part("-q", -target, None), share), -target / N, "what the label says"),
+            Contribution((label, share), -target / N, "what the label says"),
         ]
 
 

@@ -42,7 +42,7 @@ class Part:
     @property
     def name(self) -> str:
         """The place of the number; with the symbol, where the part is made from it."""
-        if self.number is None:
+        if self.number is None or self.symbol == "-q":
             return self.symbol
         return f"{self.symbol}({self.number})" if self.symbol in ("loss", "x_hat") else str(self.number)
 

@@ -118,6 +118,8 @@ def trace(
     (1, 3, 6, 6)
     """
     x = as_dtype(check_images("x", x), network.dtype)
+    if len(x) == 0:
+        raise ValueError("x must not be empty.")
     network = copy.deepcopy(network)
     states = [rng.bit_generator.state for rng in random_generators(network)]
     steps: dict[str, Step] = {}
