@@ -195,9 +195,11 @@ def test_every_flipped_byte_of_the_header_is_refused_or_harmless(path):
         damaged[place] ^= 1 << int(rng.integers(8))
         path.write_bytes(damaged)
         try:
-            neocog.load(path)
+            network = neocog.load(path)
         except ModelFileError:
             continue
+        assert isinstance(network, neocog.Layer)
+        assert network.output_shape((1, 1, 8, 8))[0] == 1
 
 
 def test_garbage_and_pickles(path):
@@ -254,6 +256,7 @@ def test_the_rewriting_itself_is_sound(path):
         (lambda h: h["network"]["layers"].update({"$layer": ["a"]}), "not a usable"),
         (lambda h: h["network"].update(input_shape=[1, 8]), "image_shape must be"),
         (lambda h: h["network"].update(class_names=3), "not iterable"),
+        (lambda h: h["network"].update(input_shape=[1, 9, 12]), "layer 'dense': Dense needs inputs"),
         (lambda h: set_conv(h, "out_channels", 4), r"conv1.weight must have shape \(4, 1, 3, 3\)"),
         (lambda h: set_conv(h, "out_channels", 10**15), "larger than the arrays in the file"),
         (lambda h: set_conv(h, "out_channels", -1), "out_channels must be at least 1"),

@@ -414,9 +414,8 @@ def check_gradients(
         str, typer.Option(help="complex (complex step) or central (central differences).")
     ] = "complex",
     max_entries: Annotated[
-        int | None,
-        typer.Option(min=1, help="Check so many entries of each array, drawn at random; default all."),
-    ] = None,
+        int, typer.Option(min=1, help="Check at most so many entries of each array, drawn at random.")
+    ] = 300,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the images and labels.")] = 123,
     kernels: Kernels = "auto",
     as_json: Json = False,

@@ -117,6 +117,7 @@ def describe(network: Layer) -> dict[str, Any]:
         names, shape = network.class_names, network.input_shape
         described["class_names"] = None if names is None else [str(name) for name in names]
         described["input_shape"] = None if shape is None else image_shape(tuple(shape))
+        _check_input_shape(network)
     return described
 
 
@@ -177,7 +178,14 @@ def rebuild(
         names, shape = described["class_names"], described["input_shape"]
         network.class_names = None if names is None else tuple(str(name) for name in names)
         network.input_shape = None if shape is None else image_shape(shape)
+        _check_input_shape(network)
     return network
+
+
+def _check_input_shape(network: Container) -> None:
+    """Raise ValueError if the layers do not fit each other for the images the network says it sees."""
+    if network.input_shape is not None:
+        network.output_shape((1, *network.input_shape))
 
 
 def _layers_in(value: Any) -> Iterator[Layer]:

@@ -108,7 +108,9 @@ def test_nothing_random_is_run_once():
 
 
 def test_progress_can_be_a_bar(capsys):
-    experiments.run("shapes-and-parameters", progress=True)
+    found = experiments.run("shapes-and-parameters", progress=True)
+    assert found.rows == experiments.run("shapes-and-parameters").rows
+    assert capsys.readouterr().out == ""  # the bar leaves standard output to the table
 
 
 def test_cells_without_a_number_are_left_out_of_the_spread():

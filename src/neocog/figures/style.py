@@ -82,12 +82,6 @@ def colour(index: int) -> str:
     return PALETTE[index % len(PALETTE)]
 
 
-def tinted(name: str, opacity: float) -> str:
-    """Return a hexadecimal colour with an opacity."""
-    red, green, blue = (int(name[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red}, {green}, {blue}, {opacity})"
-
-
 def _template() -> go.layout.Template:
     axis = {
         "gridcolor": FAINT,
