@@ -5,6 +5,7 @@ Every operation has one signature here and one implementation per backend:
 =============  ====================================================================
 ``reference``  plain loops, the definition; slow, read it beside the formula
 ``im2col``     window slices and one matrix product; any array-API array
+``fused``      compiled by Numba, vectorised and threaded; compiles for some seconds, once
 ``auto``       the default: the fastest backend that suits the work (now ``im2col``)
 =============  ====================================================================
 
@@ -14,10 +15,11 @@ Sizes are normalised by the layers: ``stride``, ``dilation`` and ``kernel_size``
 
 from __future__ import annotations
 
+import importlib
+import sys
 from contextvars import ContextVar, Token
 from types import ModuleType, TracebackType
 
-from neocog.kernels import im2col, reference
 from neocog.kernels.geometry import NO_PADDING, Array, Padding, Pair, output_size
 from neocog.validation import one_of
 
@@ -35,7 +37,13 @@ __all__ = [
     "use_kernels",
 ]
 
-BACKENDS: dict[str, ModuleType] = {"auto": im2col, "reference": reference, "im2col": im2col}
+BACKENDS: dict[str, str] = {
+    "auto": "neocog.kernels.im2col",
+    "reference": "neocog.kernels.reference",
+    "im2col": "neocog.kernels.im2col",
+    "fused": "neocog.kernels.fused",
+}
+"""The module of each backend, imported when it is first used."""
 _choice: ContextVar[str] = ContextVar("neocog_kernels", default="auto")
 
 
@@ -47,7 +55,7 @@ class use_kernels:  # noqa: N801 - used as a function
 
     Parameters
     ----------
-    name : {"auto", "reference", "im2col"}
+    name : {"auto", "reference", "im2col", "fused"}
         The backend.
 
     Raises
@@ -86,6 +94,12 @@ def active_kernels() -> str:
     return _choice.get()
 
 
+def _backend() -> ModuleType:
+    """The module in use in this thread."""
+    name = BACKENDS[_choice.get()]
+    return sys.modules.get(name) or importlib.import_module(name)
+
+
 def conv2d(
     x: Array,
     w: Array,
@@ -114,7 +128,7 @@ def conv2d(
     -------
     array (N, C_out, H_out, W_out)
     """
-    return BACKENDS[_choice.get()].conv2d(x, w, b, stride, padding, dilation, groups)
+    return _backend().conv2d(x, w, b, stride, padding, dilation, groups)
 
 
 def conv2d_input(
@@ -140,7 +154,7 @@ def conv2d_input(
     -------
     array (N, C_in, H, W)
     """
-    return BACKENDS[_choice.get()].conv2d_input(dy, w, x_shape, stride, padding, dilation, groups)
+    return _backend().conv2d_input(dy, w, x_shape, stride, padding, dilation, groups)
 
 
 def conv2d_weight(
@@ -166,7 +180,7 @@ def conv2d_weight(
     -------
     array (C_out, C_in / groups, kH, kW)
     """
-    return BACKENDS[_choice.get()].conv2d_weight(x, dy, w_shape, stride, padding, dilation, groups)
+    return _backend().conv2d_weight(x, dy, w_shape, stride, padding, dilation, groups)
 
 
 def max_pool2d(
@@ -182,7 +196,7 @@ def max_pool2d(
     argmax : integer array (N, C, H_out, W_out)
         The winner's row-major position in its window, the first one on a tie.
     """
-    result: tuple[Array, Array] = BACKENDS[_choice.get()].max_pool2d(x, kernel_size, stride, padding)
+    result: tuple[Array, Array] = _backend().max_pool2d(x, kernel_size, stride, padding)
     return result
 
 
@@ -195,7 +209,7 @@ def max_pool2d_input(
     padding: Padding = NO_PADDING,
 ) -> Array:
     """Gradient of :func:`max_pool2d` in ``x``: each ``dy`` goes to its window's winner, and they add up."""
-    return BACKENDS[_choice.get()].max_pool2d_input(dy, argmax, x_shape, kernel_size, stride, padding)
+    return _backend().max_pool2d_input(dy, argmax, x_shape, kernel_size, stride, padding)
 
 
 def avg_pool2d(
@@ -206,7 +220,7 @@ def avg_pool2d(
     count_include_pad: bool = True,
 ) -> Array:
     """Take the mean of each window, the padding zeros counted or not."""
-    return BACKENDS[_choice.get()].avg_pool2d(x, kernel_size, stride, padding, count_include_pad)
+    return _backend().avg_pool2d(x, kernel_size, stride, padding, count_include_pad)
 
 
 def avg_pool2d_input(
@@ -218,6 +232,6 @@ def avg_pool2d_input(
     count_include_pad: bool = True,
 ) -> Array:
     """Gradient of :func:`avg_pool2d` in ``x``: each ``dy`` is shared equally by its window."""
-    return BACKENDS[_choice.get()].avg_pool2d_input(
+    return _backend().avg_pool2d_input(
         dy, x_shape, kernel_size, stride, padding, count_include_pad
     )

@@ -1,0 +1,153 @@
+"""The training step, compiled: forward, loss, backward and update in one program."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+
+from neocog.compilation.compiler import Compiler
+from neocog.compilation.tracing import Uncompilable
+from neocog.kernels.fused.program import Program, Slot
+from neocog.layers import BatchNorm1D, BatchNorm2D
+from neocog.layers.base import Array, Layer, as_dtype
+from neocog.losses import SoftmaxCrossEntropy, _class_indices
+from neocog.optimizers import SGD, Adam, AdamW, Optimizer
+
+__all__ = ["CompiledStep"]
+
+_BLOCK = 16384
+
+
+class _Batch:
+    """The program for batches of one shape."""
+
+    def __init__(self, network: Layer, loss: SoftmaxCrossEntropy, optimizer: Optimizer, shape: tuple[int, ...]) -> None:
+        self.compiler = compiler = Compiler(network, shape, training=True)
+        self.program = program = compiler.program
+        self.labels = Slot()
+        self.loss = np.full(1, np.nan)
+        for node in compiler.nodes:
+            C, H, W = node.output.shape
+            if isinstance(node.layer, BatchNorm1D | BatchNorm2D) and shape[0] * H * W == 1:
+                raise Uncompilable("batch norm of one value")
+        z = compiler.forward()
+        if z.H * z.W != 1:
+            raise Uncompilable("outputs that are not (N, classes)")
+        dz = compiler.gradient_maps(compiler.end)
+        program.add_units(
+            "softmax_cross_entropy", 1, 40.0 * z.C * z.N, x=z.origin, z=dz.origin, y=self.loss, labels=self.labels, C=z.C,
+            N=z.N, smoothing=loss.label_smoothing,
+        )  # fmt: skip
+        compiler.backward()
+        names = {id(array): name for name, array in network.params.items()}
+        self.updates = range(0)
+        first = last = len(program.rows)
+        for node, key, gradient in compiler.gradients:
+            weight = node.layer._params[key]
+            if not weight.flags.c_contiguous or id(weight) not in names:
+                raise Uncompilable("parameters that are not contiguous")
+            last = self._update(program, optimizer, names[id(weight)], weight, gradient)
+        program.finish()
+        self.first, self.last = program.number[first], program.number[last] + 1
+
+    def _update(self, program: Program, optimizer: Optimizer, name: str, weight: np.ndarray, gradient: Any) -> int:
+        decays = optimizer.decay_all or weight.ndim > 1
+        fields: dict[str, Any] = {
+            "x": weight, "y": gradient, "C": weight.size, "block": _BLOCK, "gate": self.loss, "decay": float(decays),
+        }  # fmt: skip
+        units = -(-weight.size // _BLOCK)
+        if isinstance(optimizer, SGD):
+            if optimizer.momentum:
+                fields["z"] = optimizer._recall("velocity", name, weight)
+            return program.add_units("sgd", units, 4.0 * weight.size, kind=int(optimizer.nesterov), **fields)
+        fields["z"] = optimizer._recall("mean", name, weight)
+        fields["init"] = optimizer._recall("square", name, weight)
+        return program.add_units("adam", units, 12.0 * weight.size, kind=int(isinstance(optimizer, AdamW)), **fields)
+
+
+class CompiledStep:
+    """``value = step(x, t)``: one training step; the network's parameters and the optimizer's state are those moved.
+
+    Parameters
+    ----------
+    network : Layer
+    loss : SoftmaxCrossEntropy
+    optimizer : SGD, Adam or AdamW
+
+    Raises
+    ------
+    Uncompilable
+        If one of them, or a layer, has no compiled form.
+    """
+
+    _KEPT = 4
+
+    def __init__(self, network: Layer, loss: Any, optimizer: Optimizer) -> None:
+        if type(loss) is not SoftmaxCrossEntropy or type(optimizer) not in (SGD, Adam, AdamW):
+            raise Uncompilable(f"{type(loss).__name__} with {type(optimizer).__name__}")
+        if network.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+            raise Uncompilable(f"parameters of type {network.dtype}")
+        self.network, self.loss, self.optimizer = network, loss, optimizer
+        self._forget()
+
+    def _forget(self) -> None:
+        self._batches: OrderedDict[tuple[int, ...], _Batch] = OrderedDict()
+        self._state = self.optimizer.state
+        self._arrays = [
+            (leaf._params, name, array) for _, leaf in self.network.leaves() for name, array in leaf._params.items()
+        ] + [(leaf._buffers, name, array) for _, leaf in self.network.leaves() for name, array in leaf._buffers.items()]
+        self._dtype = self.network.dtype
+
+    def _changed(self) -> bool:
+        """Whether arrays of the network or of the optimizer have been replaced by others."""
+        return self.optimizer.state is not self._state or any(
+            owner.get(name) is not array for owner, name, array in self._arrays
+        )
+
+    def _settings(self, batch: _Batch) -> None:
+        """Write the numbers that change from step to step."""
+        optimizer = self.optimizer
+        rows = batch.program.program[batch.first : batch.last]
+        rows["lr"] = optimizer.current_lr
+        key = (optimizer.weight_decay, optimizer.decay_all, getattr(optimizer, "momentum", 0), self.loss.label_smoothing)
+        if getattr(batch, "key", None) != key:
+            batch.key = key
+            rows["decay"] = rows["decay"] * optimizer.weight_decay
+            if isinstance(optimizer, SGD):
+                rows["momentum"] = optimizer.momentum
+        if isinstance(optimizer, Adam):
+            steps = optimizer.steps + 1
+            rows["beta1"], rows["beta2"] = optimizer.betas
+            rows["eps"] = optimizer.eps
+            rows["correction1"] = 1 - optimizer.betas[0] ** steps
+            rows["correction2"] = 1 - optimizer.betas[1] ** steps
+
+    def __call__(self, x: Array, t: Array) -> float:
+        """Move the weights by one step; return the loss before it. Nothing moves if the loss is not finite."""
+        if self._changed():
+            self._forget()
+        x = np.ascontiguousarray(as_dtype(x, self._dtype))
+        batch = self._batches.get(x.shape)
+        if batch is None:
+            batch = _Batch(self.network, self.loss, self.optimizer, x.shape)
+            self._batches[x.shape] = batch
+            if len(self._batches) > self._KEPT:
+                self._batches.popitem(last=False)
+        t = np.asarray(t)
+        compiler, program = batch.compiler, batch.program
+        labels = np.ascontiguousarray(_class_indices(np.broadcast_to(np.float32(0), (len(x), compiler.end.shape[0])), t), np.int64)
+        program.bind(compiler.x, x)
+        program.bind(batch.labels, labels)
+        masks = []
+        for layer, shape, slot in compiler.masks:
+            mask = ((layer.rng.random(shape) >= layer.p) / (1 - layer.p)).astype(self._dtype)
+            masks.append(mask)
+            program.bind(slot, mask)
+        self._settings(batch)
+        program.run()
+        value = float(batch.loss[0])
+        if np.isfinite(value):
+            self.optimizer.steps += 1
+        return value

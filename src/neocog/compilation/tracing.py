@@ -1,0 +1,129 @@
+"""A network as a list of nodes in the order of computation, ready to be lowered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from neocog.kernels.fused.program import NO_BORDER, Border, Maps
+from neocog.layers import (
+    Add, AvgPool2D, BatchNorm1D, BatchNorm2D, Concat, Conv2D, Dense, Dropout, Flatten, GELU, GlobalAvgPool2D, LeakyReLU,
+    MaxPool2D, ReLU, ScaledTanh, Sigmoid, Tanh,
+)  # fmt: skip
+from neocog.layers.base import Layer, Shape
+
+__all__ = ["Node", "Uncompilable", "Value", "trace"]
+
+COMPILED = (
+    Add, AvgPool2D, BatchNorm1D, BatchNorm2D, Concat, Conv2D, Dense, Dropout, Flatten, GELU, GlobalAvgPool2D, LeakyReLU,
+    MaxPool2D, ReLU, ScaledTanh, Sigmoid, Tanh,
+)  # fmt: skip
+"""Layers that have a compiled form."""
+
+
+class Uncompilable(Exception):  # noqa: N818 - says what the network is, and is always caught
+    """The network holds something that has no compiled form."""
+
+
+@dataclass(eq=False)
+class Value:
+    """What flows from layer to layer: (C, H, W), or features (F, 1, 1); its memory and that of its gradient."""
+
+    shape: tuple[int, int, int]
+    producer: Node | None = None
+    consumers: list[Node] = field(default_factory=list)
+    border: Border = NO_BORDER
+    gradient_border: Border = NO_BORDER
+    maps: Maps | None = None
+    gradient: Maps | None = None
+    wanted: bool = False  # whether anything before it needs its gradient
+
+    @property
+    def alone(self) -> bool:
+        """Whether one layer only reads it."""
+        return len(self.consumers) == 1
+
+
+@dataclass(eq=False)
+class Node:
+    """A layer at its place."""
+
+    name: str
+    layer: Any
+    inputs: list[Value]
+    output: Value
+    relu: Node | None = None  # a ReLU that is done along with this layer
+    fused: bool = False  # done along with the layer before it
+    memo: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def input(self) -> Value:
+        """Its only input."""
+        return self.inputs[0]
+
+
+def _features(shape: Shape) -> tuple[int, int, int]:
+    """Shape of one image's part of an array of rank 2 or 4."""
+    if len(shape) == 4:
+        return int(shape[1]), int(shape[2]), int(shape[3])
+    if len(shape) == 2:
+        return int(shape[1]), 1, 1
+    raise Uncompilable(f"arrays of rank {len(shape)}")
+
+
+def trace(network: Layer, input_shape: tuple[int, ...]) -> tuple[Value, list[Node], Value]:
+    """Return the input, the nodes and the output; raise Uncompilable if a layer has no compiled form.
+
+    ``input_shape`` is (N, C, H, W).
+    """
+    shapes: dict[int, Shape] = {}
+    nodes: list[Node] = []
+    seen: set[int] = set()
+
+    def visit(name: str, layer: Layer, value: Any) -> Any:
+        inputs = list(value) if isinstance(value, tuple) else [value]
+        if type(layer) not in COMPILED:
+            raise Uncompilable(f"{type(layer).__name__} has no compiled form")
+        if id(layer) in seen and layer.params:
+            raise Uncompilable(f"layer {name!r} stands at several places")
+        if isinstance(layer, Concat) and layer.axis != 1:
+            raise Uncompilable("Concat along another axis than the channels")
+        if isinstance(layer, MaxPool2D) and layer.kernel_size[0] * layer.kernel_size[1] > 254:
+            raise Uncompilable("a pooling window of more than 254 pixels")
+        seen.add(id(layer))
+        given = tuple(shapes[id(v)] for v in inputs)
+        shape = layer.output_shape(given if layer.several_inputs else given[0])
+        output = Value(_features(shape))
+        shapes[id(output)] = shape
+        node = Node(name, layer, inputs, output)
+        output.producer = node
+        for v in inputs:
+            v.consumers.append(node)
+        nodes.append(node)
+        return output
+
+    start = Value(_features(input_shape))
+    shapes[id(start)] = tuple(input_shape)
+    end = network.walk(visit, start)
+    if not nodes or not isinstance(end, Value):
+        raise Uncompilable("an empty network")
+    _fuse(nodes, end)
+    return start, nodes, end
+
+
+def _fuse(nodes: list[Node], end: Value) -> None:
+    """Let a ReLU be done by the layer before it, where nothing else reads what lies between."""
+    for node in nodes:
+        before = node.inputs[0].producer
+        if (
+            isinstance(node.layer, ReLU)
+            and before is not None
+            and isinstance(before.layer, Conv2D | Dense | BatchNorm2D | BatchNorm1D | Add)
+            and node.input.alone
+            and before.relu is None
+        ):
+            before.relu = node
+            node.fused = True
+            between = node.output
+            between.producer = before
+            before.output = between

@@ -1,0 +1,237 @@
+"""Convolution and pooling in compiled code: Numba, vector instructions written out, all cores.
+
+For NumPy arrays of float32 and float64; other dtypes, and arrays of other libraries, go through ``im2col``.
+Memory runs batch-last inside, as there, and results are handed out as views of it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from neocog.kernels import im2col
+from neocog.kernels.fused import lowering
+from neocog.kernels.fused.program import Maps, Memory, Program, Slot
+from neocog.kernels.geometry import NO_PADDING, Array, Padding, Pair, output_sizes
+
+_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+_KEPT = 64
+_lock = threading.Lock()
+
+
+class _Call:
+    """An operation of the contract as a program: arrays go in through slots, one or two come out."""
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.program = Program(dtype)
+        self.slots: list[Slot] = []
+        self.results: list[tuple[Memory, tuple[int, ...], Any]] = []
+
+    def array(self) -> Slot:
+        """Take an array as it lies in memory."""
+        self.slots.append(Slot())
+        return self.slots[-1]
+
+    def images(self, shape: tuple[int, ...], strides: tuple[int, ...], border: Any = (0, 0, 0, 0)) -> Maps:
+        """Take images (N, C, H, W) with any strides (in elements)."""
+        N, C, H, W = shape
+        maps = self.program.maps(C, H, W, N, border)
+        n, c, h, w = strides
+        lowering.copy(
+            self.program, self.array(), (c, h, w, n), maps.origin, maps.shape, (maps.plane, maps.row, maps.N, 1)
+        )
+        return maps
+
+    def give(self, memory: Memory, shape: tuple[int, ...], dtype: Any = None) -> None:
+        """Return what lies in some memory."""
+        memory.kept = True
+        self.results.append((memory, shape, dtype))
+
+    def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        for slot, array in zip(self.slots, arrays, strict=True):
+            self.program.bind(slot, array)
+        self.program.run()
+        return [
+            self.program.array(memory, dtype)[: int(np.prod(shape))].reshape(shape).copy()
+            for memory, shape, dtype in self.results
+        ]
+
+
+_calls: OrderedDict[Any, list[_Call]] = OrderedDict()
+
+
+def _call(key: Any, build: Callable[[_Call], None], arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Run the program of this key on the arrays; a program serves one thread at a time."""
+    with _lock:
+        idle = _calls.setdefault(key, [])
+        _calls.move_to_end(key)
+        call = idle.pop() if idle else None
+        while len(_calls) > _KEPT:
+            _calls.popitem(last=False)
+    if call is None:
+        call = _Call(arrays[0].dtype)
+        build(call)
+        call.program.finish()
+    results = call(arrays)
+    with _lock:
+        if key in _calls:
+            _calls[key].append(call)
+    return results
+
+
+def _suits(*arrays: Any) -> bool:
+    """Whether these arrays can go in, and there is something to compute."""
+    return all(
+        array is None or (isinstance(array, np.ndarray) and array.dtype in _DTYPES and array.size > 0)
+        for array in arrays
+    ) and len({array.dtype for array in arrays if array is not None}) == 1
+
+
+def _strided(x: np.ndarray) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Return x and its strides in elements; a copy where they are of no use."""
+    if any(s < 0 or s % x.itemsize for s in x.strides) or not x.flags.aligned:
+        x = np.ascontiguousarray(x)
+    return x, tuple(s // x.itemsize for s in x.strides)
+
+
+def _batch_first(y: np.ndarray) -> np.ndarray:
+    return y.transpose(3, 0, 1, 2)
+
+
+def conv2d(
+    x: Array, w: Array, b: Array | None, stride: Pair, padding: Padding, dilation: Pair, groups: int
+) -> Array:
+    """One table of offsets describes all windows; see :mod:`neocog.kernels.fused.lowering`."""
+    if not _suits(x, w, b):
+        return im2col.conv2d(x, w, b, stride, padding, dilation, groups)
+    kernel = w.shape[2:]
+    out = output_sizes(x.shape, kernel, stride, padding, dilation)
+    x, strides = _strided(x)
+
+    def build(call: _Call) -> None:
+        maps = call.images(x.shape, strides, lowering.input_border(kernel, padding, dilation, stride))
+        seen = lowering.windows(call.program, maps, kernel, stride, padding, dilation, out)
+        y = call.program.maps(w.shape[0], *out, x.shape[0])
+        lowering.conv(call.program, seen, call.array(), w.shape, None if b is None else call.array(), y, groups)
+        call.give(y.memory, y.shape)
+
+    key = ("conv2d", x.dtype, x.shape, strides, w.shape, b is None, stride, padding, dilation, groups)
+    arrays = [x, np.ascontiguousarray(w), *([] if b is None else [np.ascontiguousarray(b)])]
+    return _batch_first(_call(key, build, arrays)[0])
+
+
+def conv2d_input(
+    dy: Array, w: Array, x_shape: tuple[int, ...], stride: Pair, padding: Padding, dilation: Pair, groups: int
+) -> Array:
+    """Again a convolution, of dy with the kernel turned round."""
+    if not _suits(dy, w) or 0 in x_shape:
+        return im2col.conv2d_input(dy, w, x_shape, stride, padding, dilation, groups)
+    N, C, H, W = x_shape
+    dy, strides = _strided(dy)
+
+    def build(call: _Call) -> None:
+        border = lowering.output_border((H, W), dy.shape[2:], w.shape[2:], stride, padding, dilation)
+        maps = call.images(dy.shape, strides, border)
+        dx = call.program.maps(C, H, W, N)
+        lowering.conv_input(call.program, maps, call.array(), w.shape, dx, stride, padding, dilation, groups)
+        call.give(dx.memory, dx.shape)
+
+    key = ("conv2d_input", dy.dtype, x_shape, dy.shape, strides, w.shape, stride, padding, dilation, groups)
+    return _batch_first(_call(key, build, [dy, np.ascontiguousarray(w)])[0])
+
+
+def conv2d_weight(
+    x: Array, dy: Array, w_shape: tuple[int, ...], stride: Pair, padding: Padding, dilation: Pair, groups: int
+) -> Array:
+    """The windows of x, each weighted by its dy."""
+    if not _suits(x, dy):
+        return im2col.conv2d_weight(x, dy, w_shape, stride, padding, dilation, groups)
+    kernel, out = w_shape[2:], dy.shape[2:]
+    x, strides = _strided(x)
+    dy, dy_strides = _strided(dy)
+
+    def build(call: _Call) -> None:
+        maps = call.images(x.shape, strides, lowering.input_border(kernel, padding, dilation, stride))
+        dy_maps = call.images(dy.shape, dy_strides)
+        seen = lowering.windows(call.program, maps, kernel, stride, padding, dilation, out)
+        dw = call.program.memory(int(np.prod(w_shape)))
+        lowering.conv_weight(call.program, seen, dy_maps, dw, w_shape, groups)
+        call.give(dw, w_shape)
+
+    key = ("conv2d_weight", x.dtype, x.shape, strides, dy.shape, dy_strides, w_shape, stride, padding, dilation, groups)
+    return _call(key, build, [x, dy])[0]
+
+
+def _pool_call(kind: str, like: np.ndarray, x_shape: Any, kernel: Pair, stride: Pair, padding: Padding,
+               counted: bool, arrays: list[np.ndarray]) -> list[np.ndarray]:  # fmt: skip
+    N, C, H, W = x_shape
+    out = output_sizes(x_shape, kernel, stride, padding)
+    laid_out = [_strided(array) for array in arrays]
+    arrays = [array for array, _ in laid_out]
+    strides = [s for _, s in laid_out]
+
+    def build(call: _Call) -> None:
+        program = call.program
+        first = call.images(arrays[0].shape, strides[0])
+        if kind.endswith("back"):
+            result = program.maps(C, H, W, N)
+            index = call.array() if kind.startswith("max") else None
+            lowering.pool_back(program, kind[:3], first, result, index, kernel, stride, padding, counted)
+            call.give(result.memory, result.shape)
+            return
+        result = program.maps(C, *out, N)
+        index = program.memory(C * out[0] * out[1] * N, size=1) if kind == "max" else None
+        lowering.pool(program, kind, first, result, index, kernel, stride, padding, counted)
+        call.give(result.memory, result.shape)
+        if index is not None:
+            call.give(index, result.shape, np.uint8)
+
+    key = (kind, like.dtype, x_shape, tuple(strides), kernel, stride, padding, counted)
+    return _call(key, build, arrays)
+
+
+def max_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> tuple[Array, Array]:
+    """Tap by tap along rows of the batch; the winner's tap in one byte."""
+    if not _suits(x) or kernel_size[0] * kernel_size[1] > 255:
+        return im2col.max_pool2d(x, kernel_size, stride, padding)
+    y, index = _pool_call("max", x, x.shape, kernel_size, stride, padding, True, [x])
+    return _batch_first(y), _batch_first(index)
+
+
+def max_pool2d_input(
+    dy: Array, argmax: Array, x_shape: tuple[int, ...], kernel_size: Pair, stride: Pair, padding: Padding
+) -> Array:
+    """Tap by tap: what the winner was takes dy."""
+    if not _suits(dy) or kernel_size[0] * kernel_size[1] > 255 or 0 in x_shape:
+        return im2col.max_pool2d_input(dy, argmax, x_shape, kernel_size, stride, padding)
+    winners = np.ascontiguousarray(argmax.transpose(1, 2, 3, 0), np.uint8)
+    return _batch_first(
+        _pool_call("max_back", dy, x_shape, kernel_size, stride, padding, True, [dy, winners])[0]
+    )
+
+
+def avg_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding, count_include_pad: bool) -> Array:
+    """Window by window along the batch."""
+    if not _suits(x):
+        return im2col.avg_pool2d(x, kernel_size, stride, padding, count_include_pad)
+    return _batch_first(_pool_call("avg", x, x.shape, kernel_size, stride, padding, count_include_pad, [x])[0])
+
+
+def avg_pool2d_input(
+    dy: Array,
+    x_shape: tuple[int, ...],
+    kernel_size: Pair,
+    stride: Pair,
+    padding: Padding,
+    count_include_pad: bool,
+) -> Array:
+    """Each window's share goes to all of it."""
+    if not _suits(dy) or 0 in x_shape:
+        return im2col.avg_pool2d_input(dy, x_shape, kernel_size, stride, padding, count_include_pad)
+    return _batch_first(
+        _pool_call("avg_back", dy, x_shape, kernel_size, stride, padding, count_include_pad, [dy])[0]
+    )

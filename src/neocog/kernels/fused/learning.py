@@ -1,0 +1,99 @@
+"""The end of a training step: the loss, and the update of the weights."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from neocog.kernels.fused.record import compiled
+from neocog.kernels.fused.simd import size_of, view
+
+
+@compiled
+def softmax_cross_entropy(p: Any, unit: int, like: Any) -> None:
+    """The loss of :class:`neocog.SoftmaxCrossEntropy`: x logits (C, N), z their gradient, y the loss (float64).
+
+    ``labels`` are int64. One unit.
+    """
+    size = size_of(like)
+    N = p.N
+    labels = view(p.labels, N, np.int64(0))
+    total = 0.0
+    for n in range(N):
+        x = view(p.x + n * size, (p.C - 1) * N + 1, like)
+        z = view(p.z + n * size, (p.C - 1) * N + 1, like)
+        highest = x[0]
+        for k in range(1, p.C):
+            highest = max(highest, x[k * N])
+        powers = x[0] * 0
+        shifted = x[0] * 0
+        for k in range(p.C):
+            shifted += x[k * N] - highest
+            z[k * N] = math.exp(x[k * N] - highest)
+            powers += z[k * N]
+        right = labels[n] * N
+        total += math.log(powers) - (x[right] - highest) * (1 - p.smoothing) - shifted * (p.smoothing / p.C)
+        share = 1 / (powers * N)
+        for k in range(p.C):
+            z[k * N] = z[k * N] * share - p.smoothing / (p.C * N)
+        z[right] -= (1 - p.smoothing) / N
+    view(p.y, 1, np.float64(0))[0] = total / N
+
+
+@compiled
+def sgd(p: Any, unit: int, like: Any) -> None:
+    """:class:`neocog.SGD`: x the weights, y their gradient, z the velocity (0: none); kind 1 is Nesterov's.
+
+    Nothing moves unless the loss, at ``gate``, is finite.
+    """
+    if not math.isfinite(view(p.gate, 1, np.float64(0))[0]):
+        return
+    size = size_of(like)
+    first = unit * p.block
+    count = min(p.C - first, p.block)
+    w, g = view(p.x + first * size, count, like), view(p.y + first * size, count, like)
+    zero = g[0] * 0
+    lr, momentum, decay = zero + p.lr, zero + p.momentum, zero + p.decay
+    if p.z == 0:
+        for i in range(count):
+            w[i] -= lr * (g[i] + decay * w[i])
+        return
+    v = view(p.z + first * size, count, like)
+    if p.kind:
+        for i in range(count):
+            step = lr * (g[i] + decay * w[i])
+            v[i] = momentum * v[i] - step
+            w[i] += momentum * v[i] - step
+    else:
+        for i in range(count):
+            v[i] = momentum * v[i] - lr * (g[i] + decay * w[i])
+            w[i] += v[i]
+
+
+@compiled
+def adam(p: Any, unit: int, like: Any) -> None:
+    """:class:`neocog.Adam`, or AdamW (kind 1): x the weights, y their gradient, z its mean, ``init`` its square.
+
+    Nothing moves unless the loss, at ``gate``, is finite.
+    """
+    if not math.isfinite(view(p.gate, 1, np.float64(0))[0]):
+        return
+    size = size_of(like)
+    first = unit * p.block
+    count = min(p.C - first, p.block)
+    w, g = view(p.x + first * size, count, like), view(p.y + first * size, count, like)
+    mean, square = view(p.z + first * size, count, like), view(p.init + first * size, count, like)
+    zero = g[0] * 0
+    shrink = zero + (1 - p.lr * p.decay if p.kind else 1.0)
+    decay = zero + (0.0 if p.kind else p.decay)
+    a, b = zero + (1 - p.beta1), zero + p.beta2
+    rate, spread, eps = zero + p.lr / p.correction1, zero + 1 / math.sqrt(p.correction2), zero + p.eps
+    c = zero + (1 - p.beta2)
+    for i in range(count):
+        w[i] *= shrink
+        gradient = g[i] + decay * w[i]
+        mean[i] += a * (gradient - mean[i])
+        square[i] = b * square[i] + c * (gradient * gradient)
+        w[i] -= rate * mean[i] / (math.sqrt(square[i]) * spread + eps)

@@ -1,0 +1,428 @@
+"""Operations that take each plane (channel) by itself: normalisation, activation, pooling, copies, sums.
+
+A unit is ``block`` planes. Sums over a plane are taken in rows, in the dtype of the array, and the rows' sums in
+float64: always in the same order, whatever the number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from neocog.kernels.fused.record import compiled
+from neocog.kernels.fused.simd import size_of, view
+
+__all__ = [
+    "RELU", "LEAKY", "SIGMOID", "TANH", "GELU", "GELU_TANH",
+    "activate", "activate_back", "add", "average_pool", "average_pool_back", "copy", "frame", "max_pool",
+    "max_pool_back", "multiply", "normalise", "normalise_back", "plane_mean", "plane_mean_back", "plane_sum",
+]  # fmt: skip
+
+RELU, LEAKY, SIGMOID, TANH, GELU, GELU_TANH = range(6)
+_SQRT_HALF = math.sqrt(0.5)
+_DENSITY = 1 / math.sqrt(2 * math.pi)
+_GELU_SLOPE = math.sqrt(2 / math.pi)
+
+
+@compiled
+def copy(p: Any, unit: int, like: Any) -> None:
+    """``y[i] = x[i]`` (kind 0) or ``y[i] += x[i]`` (kind 1) over four axes with any strides."""
+    size = size_of(like)
+    for a in range(unit * p.block, min(p.n0, (unit + 1) * p.block)):
+        for b in range(p.n1):
+            for c in range(p.n2):
+                x = view(p.x + (a * p.x0 + b * p.x1 + c * p.x2) * size, (p.n3 - 1) * p.x3 + 1, like)
+                y = view(p.y + (a * p.y0 + b * p.y1 + c * p.y2) * size, (p.n3 - 1) * p.y3 + 1, like)
+                if p.x3 == 1 and p.y3 == 1:
+                    if p.kind:
+                        for i in range(p.n3):
+                            y[i] += x[i]
+                    else:
+                        for i in range(p.n3):
+                            y[i] = x[i]
+                else:
+                    for i in range(p.n3):
+                        y[i * p.y3] = x[i * p.x3] + (y[i * p.y3] if p.kind else 0)
+
+
+@compiled
+def frame(p: Any, unit: int, like: Any) -> None:
+    """Set the border of each plane of y to zero: ``top`` rows, ``left`` lanes, then ``rows x lanes``, the rest."""
+    size = size_of(like)
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        y = view(p.y + c * p.y_plane * size, p.y_plane, like)
+        head = p.top * p.y_row
+        y[:head] = 0
+        y[head + p.rows * p.y_row :] = 0
+        if p.y_row > p.lanes:
+            for i in range(p.rows):
+                row = y[head + i * p.y_row : head + (i + 1) * p.y_row]
+                row[: p.left] = 0
+                row[p.left + p.lanes :] = 0
+
+
+@compiled
+def add(p: Any, unit: int, like: Any) -> None:
+    """``z = max(floor, x + y)``."""
+    size = size_of(like)
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        for i in range(p.rows):
+            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+            y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
+            z = view(p.z + (c * p.z_plane + i * p.z_row) * size, p.lanes, like)
+            if p.floor == 0:
+                for n in range(p.lanes):
+                    v = x[n] + y[n]
+                    z[n] = v if not v < 0 else v * 0
+            else:
+                for n in range(p.lanes):
+                    z[n] = x[n] + y[n]
+
+
+@compiled
+def multiply(p: Any, unit: int, like: Any) -> None:
+    """``z = x y``."""
+    size = size_of(like)
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        for i in range(p.rows):
+            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+            y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
+            z = view(p.z + (c * p.z_plane + i * p.z_row) * size, p.lanes, like)
+            for n in range(p.lanes):
+                z[n] = x[n] * y[n]
+
+
+@compiled
+def activate(p: Any, unit: int, like: Any) -> None:
+    """``y = f(x)``, f by ``kind``; ``slope`` is the leaky ReLU's."""
+    size = size_of(like)
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        for i in range(p.rows):
+            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+            y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
+            if p.kind == RELU:
+                for n in range(p.lanes):
+                    y[n] = x[n] if not x[n] < 0 else x[n] * 0
+            elif p.kind == LEAKY:
+                for n in range(p.lanes):
+                    y[n] = x[n] if not x[n] < 0 else x[n] * p.slope
+            elif p.kind == SIGMOID:
+                for n in range(p.lanes):
+                    y[n] = 0.5 * (1 + math.tanh(0.5 * x[n]))
+            elif p.kind == TANH:
+                for n in range(p.lanes):
+                    y[n] = p.slope * math.tanh(p.lr * x[n])
+            elif p.kind == GELU:
+                for n in range(p.lanes):
+                    y[n] = 0.5 * x[n] * math.erfc(-_SQRT_HALF * x[n])
+            else:
+                for n in range(p.lanes):
+                    v = float(x[n])
+                    y[n] = 0.5 * v * (1 + math.tanh(_GELU_SLOPE * (v + 0.044715 * v * v * v)))
+
+
+@compiled
+def activate_back(p: Any, unit: int, like: Any) -> None:
+    """``z = y f'``: y is dy, z is dx; x is the output of ReLU, leaky ReLU, sigmoid and tanh, the input of GELU."""
+    size = size_of(like)
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        for i in range(p.rows):
+            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+            y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
+            z = view(p.z + (c * p.z_plane + i * p.z_row) * size, p.lanes, like)
+            if p.kind == RELU:
+                for n in range(p.lanes):
+                    z[n] = y[n] if x[n] > 0 else y[n] * 0
+            elif p.kind == LEAKY:
+                for n in range(p.lanes):
+                    z[n] = y[n] if x[n] > 0 else y[n] * p.slope
+            elif p.kind == SIGMOID:
+                for n in range(p.lanes):
+                    z[n] = y[n] * (x[n] * (1 - x[n]))
+            elif p.kind == TANH:
+                for n in range(p.lanes):
+                    z[n] = y[n] * (p.lr * (p.slope - x[n] * x[n] / p.slope))
+            elif p.kind == GELU:
+                for n in range(p.lanes):
+                    v = float(x[n])
+                    z[n] = y[n] * (0.5 * math.erfc(-_SQRT_HALF * v) + v * _DENSITY * math.exp(-0.5 * v * v))
+            else:
+                for n in range(p.lanes):
+                    v = float(x[n])
+                    t = math.tanh(_GELU_SLOPE * (v + 0.044715 * v * v * v))
+                    inner = _GELU_SLOPE * (1 + 3 * 0.044715 * v * v)
+                    z[n] = y[n] * (0.5 * (1 + t) + 0.5 * v * (1 - t * t) * inner)
+
+
+@compiled
+def plane_sum(p: Any, unit: int, like: Any) -> None:
+    """``d_bias[c] = sum_{i,l} y[c,i,l]``."""
+    size = size_of(like)
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        total = 0.0
+        for i in range(p.rows):
+            y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
+            row = y[0] * 0
+            for n in range(p.lanes):
+                row += y[n]
+            total += row
+        view(p.d_bias + c * size, 1, like)[0] = total
+
+
+@compiled
+def normalise(p: Any, unit: int, like: Any) -> None:
+    """``y = max(floor, weight (x - m) / sqrt(v + eps) + bias)`` of each channel.
+
+    Kind 1, training: m and v (biased) of the batch, which also move the running statistics by ``momentum``
+    and are kept in ``mean`` and ``inv_std``. Kind 0: the running ones.
+    """
+    size = size_of(like)
+    count = p.rows * p.lanes
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        running_mean = view(p.running_mean + c * size, 1, like)
+        running_var = view(p.running_var + c * size, 1, like)
+        if p.kind:
+            total = 0.0
+            for i in range(p.rows):
+                x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+                row = x[0] * 0
+                for n in range(p.lanes):
+                    row += x[n]
+                total += row
+            view(p.mean + c * size, 1, like)[0] = total / count
+            m = view(p.mean + c * size, 1, like)[0]
+            total = 0.0
+            for i in range(p.rows):
+                x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+                row = x[0] * 0
+                for n in range(p.lanes):
+                    row += (x[n] - m) * (x[n] - m)
+                total += row
+            variance = total / count
+            running_mean[0] += p.momentum * (m - running_mean[0])
+            running_var[0] += p.momentum * (variance * count / (count - 1) - running_var[0])
+        else:
+            m, variance = running_mean[0], float(running_var[0])
+            view(p.mean + c * size, 1, like)[0] = m
+        inv_std = view(p.inv_std + c * size, 1, like)
+        inv_std[0] = 1 / math.sqrt(variance + p.eps)
+        scale = view(p.weight + c * size, 1, like)[0] * inv_std[0]
+        shift = view(p.bias + c * size, 1, like)[0]
+        for i in range(p.rows):
+            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+            y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
+            if p.floor == 0:
+                for n in range(p.lanes):
+                    v = (x[n] - m) * scale + shift
+                    y[n] = v if not v < 0 else v * 0
+            else:
+                for n in range(p.lanes):
+                    y[n] = (x[n] - m) * scale + shift
+
+
+@compiled
+def normalise_back(p: Any, unit: int, like: Any) -> None:
+    """Gradients of :func:`normalise`: x as it was, y is dy, z is dx (none if 0); writes d_weight and d_bias."""
+    size = size_of(like)
+    count = p.rows * p.lanes
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        m = view(p.mean + c * size, 1, like)[0]
+        inv_std = view(p.inv_std + c * size, 1, like)[0]
+        db, dw = 0.0, 0.0
+        for i in range(p.rows):
+            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+            y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
+            row, product = y[0] * 0, y[0] * 0
+            for n in range(p.lanes):
+                row += y[n]
+                product += y[n] * ((x[n] - m) * inv_std)
+            db += row
+            dw += product
+        view(p.d_bias + c * size, 1, like)[0] = db
+        view(p.d_weight + c * size, 1, like)[0] = dw
+        if p.z == 0:
+            continue
+        d_bias = view(p.d_bias + c * size, 1, like)
+        d_weight = view(p.d_weight + c * size, 1, like)
+        scale = view(p.weight + c * size, 1, like)[0] * inv_std
+        mean_dy, mean_product = d_bias[0] / count * p.kind, d_weight[0] / count * p.kind
+        shift, slope = d_bias[0] * 0 + mean_dy, d_bias[0] * 0 + mean_product
+        for i in range(p.rows):
+            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+            y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
+            z = view(p.z + (c * p.z_plane + i * p.z_row) * size, p.lanes, like)
+            for n in range(p.lanes):
+                z[n] = scale * (y[n] - (shift + ((x[n] - m) * inv_std) * slope))
+
+
+@compiled
+def plane_mean(p: Any, unit: int, like: Any) -> None:
+    """``y[c,n] = mean_{i,j} x[c,i,j,n]``."""
+    size = size_of(like)
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        y = view(p.y + c * p.N * size, p.N, like)
+        y[:] = 0
+        for i in range(p.rows):
+            for j in range(p.W):
+                x = view(p.x + (c * p.x_plane + i * p.x_row + j * p.N) * size, p.N, like)
+                for n in range(p.N):
+                    y[n] += x[n]
+        for n in range(p.N):
+            y[n] /= p.rows * p.W
+
+
+@compiled
+def plane_mean_back(p: Any, unit: int, like: Any) -> None:
+    """``z[c,i,j,n] = y[c,n] / (H W)``."""
+    size = size_of(like)
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        y = view(p.y + c * p.N * size, p.N, like)
+        for i in range(p.rows):
+            for j in range(p.W):
+                z = view(p.z + (c * p.z_plane + i * p.z_row + j * p.N) * size, p.N, like)
+                for n in range(p.N):
+                    z[n] = y[n] / (p.rows * p.W)
+
+
+@compiled
+def _columns(q: int, p: Any) -> tuple[int, int]:
+    """Output columns j whose tap q lies in the image: ``0 <= j stride - left + q < W``."""
+    first = max(0, (p.left - q + p.stride_w - 1) // p.stride_w)
+    last = min(p.lanes // p.N, (p.W - 1 + p.left - q) // p.stride_w + 1)
+    return first, last
+
+
+@compiled
+def max_pool(p: Any, unit: int, like: Any) -> None:
+    """Take the maximum of each window; a tie goes to the first, NaN wins. ``index``: the winner's tap (uint8).
+
+    x is (C, H, W, N), y (C, rows, lanes); without ``index`` (0) only y is written.
+    """
+    size = size_of(like)
+    N = p.N
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        for i in range(p.rows):
+            y_row = p.y + (c * p.y_plane + i * p.y_row) * size
+            y = view(y_row, p.lanes, like)
+            y[:] = -np.inf
+            winners = p.index + (c * p.rows + i) * p.lanes
+            if p.index:
+                view(winners, p.lanes, np.uint8(0))[:] = 255
+            for a in range(p.kernel_h):
+                r = i * p.stride_h - p.top + a
+                if not 0 <= r < p.H:
+                    continue
+                x_row = p.x + (c * p.x_plane + r * p.x_row) * size
+                for b in range(p.kernel_w):
+                    tap = np.uint8(a * p.kernel_w + b)
+                    first, last = _columns(b, p)
+                    if N < 8:
+                        shift = (b - p.left) * N
+                        for n in range(N):
+                            x = view(x_row + (first * p.stride_w * N + shift + n) * size, p.W * N, like)
+                            z = view(y_row + (first * N + n) * size, p.lanes, like)
+                            if p.index:
+                                w = view(winners + first * N + n, p.lanes, np.uint8(0))
+                                for j in range(last - first):
+                                    v = x[j * p.stride_w * N]
+                                    if v > z[j * N] or v != v or w[j * N] == 255:
+                                        z[j * N] = v
+                                        w[j * N] = tap
+                            else:
+                                for j in range(last - first):
+                                    v = x[j * p.stride_w * N]
+                                    z[j * N] = z[j * N] if z[j * N] > v else v
+                        continue
+                    for j in range(first, last):
+                        x = view(x_row + (j * p.stride_w - p.left + b) * N * size, N, like)
+                        z = view(y_row + j * N * size, N, like)
+                        if p.index:
+                            w = view(winners + j * N, N, np.uint8(0))
+                            for n in range(N):
+                                wins = x[n] > z[n] or x[n] != x[n] or w[n] == 255
+                                z[n] = x[n] if wins else z[n]
+                                w[n] = tap if wins else w[n]
+                        else:
+                            for n in range(N):
+                                z[n] = z[n] if z[n] > x[n] else x[n]
+
+
+@compiled
+def max_pool_back(p: Any, unit: int, like: Any) -> None:
+    """Give each y (dy) to its winner in z (dx, ``H x W N``); windows that overlap add."""
+    size = size_of(like)
+    N = p.N
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        for r in range(p.H):
+            view(p.z + (c * p.z_plane + r * p.z_row) * size, p.W * N, like)[:] = 0
+        for i in range(p.rows):
+            y_row = p.y + (c * p.y_plane + i * p.y_row) * size
+            winners = p.index + (c * p.rows + i) * p.lanes
+            for a in range(p.kernel_h):
+                r = i * p.stride_h - p.top + a
+                if not 0 <= r < p.H:
+                    continue
+                z_row = p.z + (c * p.z_plane + r * p.z_row) * size
+                for b in range(p.kernel_w):
+                    tap = a * p.kernel_w + b
+                    first, last = _columns(b, p)
+                    for j in range(first, last):
+                        y = view(y_row + j * N * size, N, like)
+                        z = view(z_row + (j * p.stride_w - p.left + b) * N * size, N, like)
+                        w = view(winners + j * N, N, np.uint8(0))
+                        for n in range(N):
+                            z[n] += y[n] if w[n] == tap else 0
+
+
+@compiled
+def _window_share(i: int, j: int, p: Any) -> float:
+    """One over the numbers that the window's mean counts; kind 1 counts the padding."""
+    if p.kind:
+        return 1 / (p.kernel_h * p.kernel_w)
+    top, left = i * p.stride_h - p.top, j * p.stride_w - p.left
+    down = min(top + p.kernel_h, p.H) - max(top, 0)
+    across = min(left + p.kernel_w, p.W) - max(left, 0)
+    return 1 / (down * across)
+
+
+@compiled
+def average_pool(p: Any, unit: int, like: Any) -> None:
+    """Take the mean of each window of x (C, H, W, N); y is (C, rows, lanes)."""
+    size = size_of(like)
+    N = p.N
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        for i in range(p.rows):
+            for j in range(p.lanes // N):
+                y = view(p.y + (c * p.y_plane + i * p.y_row + j * N) * size, N, like)
+                y[:] = 0
+                top, left = i * p.stride_h - p.top, j * p.stride_w - p.left
+                for r in range(max(top, 0), min(top + p.kernel_h, p.H)):
+                    for s in range(max(left, 0), min(left + p.kernel_w, p.W)):
+                        x = view(p.x + (c * p.x_plane + r * p.x_row + s * N) * size, N, like)
+                        for n in range(N):
+                            y[n] += x[n]
+                share = y[0] * 0 + _window_share(i, j, p)
+                for n in range(N):
+                    y[n] *= share
+
+
+@compiled
+def average_pool_back(p: Any, unit: int, like: Any) -> None:
+    """Share each y (dy) out among its window in z (dx)."""
+    size = size_of(like)
+    N = p.N
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        for r in range(p.H):
+            view(p.z + (c * p.z_plane + r * p.z_row) * size, p.W * N, like)[:] = 0
+        for i in range(p.rows):
+            for j in range(p.lanes // N):
+                y = view(p.y + (c * p.y_plane + i * p.y_row + j * N) * size, N, like)
+                share = y[0] * 0 + _window_share(i, j, p)
+                top, left = i * p.stride_h - p.top, j * p.stride_w - p.left
+                for r in range(max(top, 0), min(top + p.kernel_h, p.H)):
+                    for s in range(max(left, 0), min(left + p.kernel_w, p.W)):
+                        z = view(p.z + (c * p.z_plane + r * p.z_row + s * N) * size, N, like)
+                        for n in range(N):
+                            z[n] += y[n] * share

@@ -1,0 +1,119 @@
+"""Matrix products: convolution, dense layers, and their gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from neocog.kernels.fused.record import compiled
+from neocog.kernels.fused.simd import DOT_ROWS, DOT_TAPS, ROWS, dots, size_of, strip, view
+
+
+@compiled
+def panel_rows(left: int) -> int:
+    """Rows of the next register tile when ``left`` are left: a power of two."""
+    rows = ROWS
+    while rows > left:
+        rows //= 2
+    return rows
+
+
+@compiled
+def pack(p: Any, unit: int, like: Any) -> None:
+    """Lay the weights out as the register tile reads them: panels of rows, each K x rows.
+
+    ``y[panel][k][r] = weight[a_row (first + r) + offsets[k]]``, ``F`` rows in all; a unit is ``f_block`` rows.
+    """
+    size = size_of(like)
+    table = view(p.offsets, p.K, np.int64(0))
+    first, last = unit * p.f_block, min(p.F, (unit + 1) * p.f_block)
+    while first < last:
+        rows = panel_rows(last - first)
+        y = view(p.y + first * p.K * size, p.K * rows, like)
+        for r in range(rows):
+            row = p.weight + (first + r) * p.a_row * size
+            for k in range(p.K):
+                y[k * rows + r] = view(row + table[k] * size, 1, like)[0]
+        first += rows
+
+
+@compiled
+def product(p: Any, unit: int, like: Any) -> None:
+    """``y[f,i,l] = max(floor, init[f,i,l] + bias[f] + sum_k a[f,k] x[offsets[k] + x_row i + l])``.
+
+    A convolution, a dense layer, or the gradient of one in its input: the offsets say which. The K terms
+    are taken ``depth`` at a time, so that the weights in use stay in the nearest cache. ``a`` is packed if
+    ``a_step`` is 0. A unit is a block of filters, rows and lanes.
+    """
+    size = size_of(like)
+    lane_blocks = (p.lanes + p.lane_block - 1) // p.lane_block
+    row_blocks = (p.rows + p.row_block - 1) // p.row_block
+    fb, rest = unit // (lane_blocks * row_blocks), unit % (lane_blocks * row_blocks)
+    f_first, f_last = fb * p.f_block, min(p.F, (fb + 1) * p.f_block)
+    i_first = rest // lane_blocks * p.row_block
+    i_last = min(p.rows, i_first + p.row_block)
+    l_first = rest % lane_blocks * p.lane_block
+    count = min(p.lanes - l_first, p.lane_block)
+    k = 0
+    while k < p.K or k == 0:
+        depth = min(p.depth, p.K - k)
+        begins, ends = k == 0, k + depth >= p.K
+        floor = p.floor if ends else -np.inf
+        bias = p.bias if begins else p.zeros
+        f = f_first
+        while f < f_last:
+            rows = panel_rows(f_last - f)
+            if p.a_step:
+                a, a_row, a_step = p.a + (f * p.a_row + k * p.a_step) * size, p.a_row, p.a_step
+            else:
+                a, a_row, a_step = p.a + (f * p.K + k * rows) * size, 1, rows
+            for i in range(i_first, i_last):
+                y = p.y + (f * p.y_plane + i * p.y_row + l_first) * size
+                if not begins:
+                    init, init_row = y, p.y_plane
+                elif p.init:
+                    init = p.init + (f * p.init_plane + i * p.init_row + l_first) * size
+                    init_row = p.init_plane
+                else:
+                    init, init_row = 0, 0
+                strip(
+                    rows, a, a_row, a_step, p.offsets + 8 * k, depth, p.x + (i * p.x_row + l_first) * size,
+                    y, p.y_plane, init, init_row, bias + f * size if begins else bias, floor, count, like,
+                )  # fmt: skip
+            f += rows
+        k += depth
+        if ends:
+            break
+
+
+@compiled
+def correlate(p: Any, unit: int, like: Any) -> None:
+    """``d_weight[f,k] = sum_{i,l} y[f,i,l] x[offsets[k] + x_row i + l]``: the gradient in the weights.
+
+    ``rows_offsets`` says where the planes of y begin; both tables are filled up to whole register tiles with
+    repetitions, whose sums are dropped. ``row_block`` rows at a time stay in the cache. A unit is ``f_block``
+    filters.
+    """
+    size = size_of(like)
+    sums = np.empty(DOT_ROWS * DOT_TAPS * size // 8 + 1)
+    out_address = sums.ctypes.data
+    results = view(out_address, DOT_ROWS * DOT_TAPS, like)
+    f_first, f_last = unit * p.f_block, min(p.F, (unit + 1) * p.f_block)
+    i = 0
+    while i < p.rows or i == 0:
+        rows = min(p.row_block, p.rows - i)
+        for f in range(f_first, f_last, DOT_ROWS):
+            for k in range(0, p.K, DOT_TAPS):
+                dots(
+                    p.y + i * p.y_row * size, p.rows_offsets + 8 * f, p.y_row, p.x + i * p.x_row * size,
+                    p.offsets + 8 * k, p.x_row, rows, p.lanes, out_address, like,
+                )  # fmt: skip
+                taps = min(DOT_TAPS, p.K - k)
+                for r in range(min(DOT_ROWS, f_last - f)):
+                    d_weight = view(p.d_weight + ((f + r) * p.K + k) * size, taps, like)
+                    for q in range(taps):
+                        d_weight[q] = results[r * DOT_TAPS + q] + (d_weight[q] if i else 0)
+        i += rows
+        if i >= p.rows:
+            break

@@ -1,0 +1,278 @@
+"""Programs: rows of operations, and the memory that they work in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from neocog.kernels.fused.machine import CODES
+from neocog.kernels.fused.record import RECORD
+from neocog.kernels.fused.threads import run_program
+
+__all__ = ["Maps", "Memory", "Program", "Slot"]
+
+ALIGNMENT = 64
+SMALL = 1 << 22
+"""Memory up to this many bytes is not shared between buffers, and is cleared once instead of in every run."""
+PARALLEL_WORK = 1_000_000
+"""Operations (floating point) below which a program is not worth a second thread's waking up."""
+
+Border = tuple[int, int, int, int]
+NO_BORDER: Border = (0, 0, 0, 0)
+
+
+@dataclass(eq=False)
+class Memory:
+    """A stretch of memory, its place found when the program is finished."""
+
+    bytes: int
+    first: int = -1
+    last: int = -1
+    kept: bool = False
+    array: np.ndarray | None = None
+    start: int = 0
+
+
+@dataclass(eq=False)
+class Slot:
+    """The address of an array that changes from run to run."""
+
+    uses: list[tuple[int, str, int]] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Maps:
+    """Feature maps (C, H, W, N) in memory, with a border of zeros: (top, bottom, left, right)."""
+
+    memory: Memory | Slot
+    C: int
+    H: int
+    W: int
+    N: int
+    border: Border = NO_BORDER
+    begin: int = 0  # elements
+
+    @property
+    def row(self) -> int:
+        """Elements from one row to the next."""
+        return (self.border[2] + self.W + self.border[3]) * self.N
+
+    @property
+    def plane(self) -> int:
+        """Elements from one channel to the next."""
+        return (self.border[0] + self.H + self.border[1]) * self.row
+
+    @property
+    def lanes(self) -> int:
+        """Numbers in a row of the image."""
+        return self.W * self.N
+
+    @property
+    def origin(self) -> tuple[Any, int]:
+        """Where pixel (0, 0) of channel 0 lies."""
+        return self.memory, self.begin + self.border[0] * self.row + self.border[2] * self.N
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(C, H, W, N)."""
+        return self.C, self.H, self.W, self.N
+
+    @property
+    def flat(self) -> bool:
+        """Whether rows and planes follow each other without a border."""
+        return self.border == NO_BORDER
+
+    def channels(self, first: int, count: int) -> Maps:
+        """Some of the channels."""
+        return Maps(self.memory, count, self.H, self.W, self.N, self.border, self.begin + first * self.plane)
+
+    def reshaped(self, C: int, H: int, W: int) -> Maps:
+        """The same numbers in other axes."""
+        assert self.flat and C * H * W == self.C * self.H * self.W
+        return Maps(self.memory, C, H, W, self.N, NO_BORDER, self.begin)
+
+
+@dataclass(eq=False)
+class Program:
+    """Operations in order. Build it with :meth:`add`, then :meth:`finish`, then :meth:`run` any number of times.
+
+    Attributes
+    ----------
+    dtype : numpy dtype
+    frozen : bool
+        Whether the weights never change, so that they are packed once, by :meth:`finish`.
+    work : float
+        Floating point operations of a run, about.
+    """
+
+    dtype: np.dtype[Any]
+    frozen: bool = False
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    prologue: list[dict[str, Any]] = field(default_factory=list)
+    memories: list[Memory] = field(default_factory=list)
+    work: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.like = self.dtype.type(0)
+        self.size = self.dtype.itemsize
+        self.zeros = np.zeros(8, self.dtype)
+        self._held: list[Any] = [self.zeros]
+        self._tables: dict[bytes, np.ndarray] = {}
+
+    # Memory
+
+    def memory(self, elements: int, kept: bool = False, size: int | None = None) -> Memory:
+        """Reserve memory for some numbers; what is ``kept`` outlives a run."""
+        memory = Memory(max(elements, 1) * (size or self.size), kept=kept)
+        self.memories.append(memory)
+        return memory
+
+    def maps(self, C: int, H: int, W: int, N: int, border: Border = NO_BORDER) -> Maps:
+        """Reserve memory for feature maps, the border cleared."""
+        maps = Maps(self.memory(0), C, H, W, N, border)
+        maps.memory.bytes = max(C * maps.plane, 1) * self.size
+        if border != NO_BORDER:
+            self.frame(maps)
+        return maps
+
+    def frame(self, maps: Maps, always: bool = False) -> None:
+        """Clear the border of some maps."""
+        self.add(
+            "frame", maps.C, y=(maps.memory, maps.begin), y_plane=maps.plane, y_row=maps.row, C=maps.C,
+            rows=maps.H, lanes=maps.lanes, top=maps.border[0], left=maps.border[2] * maps.N,
+            clearing=not always, work=maps.C * maps.row,
+        )  # fmt: skip
+
+    def clear(self, maps: Maps) -> None:
+        """Set all of some maps to zero."""
+        self.add(
+            "frame", maps.C, y=(maps.memory, maps.begin), y_plane=maps.plane, y_row=maps.row, C=maps.C,
+            rows=0, top=maps.border[0] + maps.H + maps.border[1], work=maps.C * maps.plane,
+        )  # fmt: skip
+
+    def table(self, offsets: Any) -> np.ndarray:
+        """Hold a table of offsets."""
+        array = np.ascontiguousarray(offsets, np.int64)
+        return self._tables.setdefault(array.tobytes(), array)
+
+    # Operations
+
+    def add(self, code: str, planes: int, work: float = 0.0, clearing: bool = False, **fields: Any) -> int:
+        """Add an operation on ``planes`` planes. A field is a number, an array, or (memory, element)."""
+        units = min(planes, 64, max(1, int(work // 50_000)))
+        block = -(-planes // units) if planes else 1
+        return self.add_units(code, -(-planes // block), work, clearing, block=block, **fields)
+
+    def add_units(
+        self, code: str, units: int, work: float = 0.0, clearing: bool = False, once: bool = False, **fields: Any
+    ) -> int:
+        """Add an operation cut into units of its own kind; return its number."""
+        for name, value in fields.items():
+            if isinstance(value, Memory | Slot):
+                fields[name] = value = (value, 0)
+            if isinstance(value, tuple) and isinstance(value[0], Memory):
+                memory = value[0]
+                memory.first = len(self.rows) if memory.first < 0 else memory.first
+                memory.last = len(self.rows)
+                memory.kept |= once
+            elif isinstance(value, np.ndarray):
+                self._held.append(value)
+                fields[name] = value.ctypes.data
+        row = {"code": CODES[code], "units": units, "clearing": clearing, **fields}
+        if once:
+            self.prologue.append(row)
+        else:
+            self.rows.append(row)
+            self.work += work
+        return len(self.rows) - 1
+
+    def finish(self) -> None:
+        """Find places for all memory, write the table, and run what runs once."""
+        total = sum(_whole(memory.bytes) for memory in self.memories)
+        share = total > SMALL
+        self.bytes = _place(self.memories, share)
+        arena = np.zeros(self.bytes + ALIGNMENT, np.uint8)
+        self._held.append(arena)
+        base = _whole(arena.ctypes.data)
+        arena = arena[base - arena.ctypes.data :]
+        for memory in self.memories:
+            memory.array = arena[memory.start : memory.start + memory.bytes]
+        self._base = base
+        first = self._table(self.prologue)
+        if len(first):
+            run_program(first, self.like, parallel=True)
+        # Where no memory is shared, borders stay as clear as they were made.
+        self.number: dict[int, int] = {}
+        rows = []
+        for k, row in enumerate(self.rows):
+            self.number[k] = len(rows)
+            if share or not row["clearing"]:
+                rows.append(row)
+        self.program = self._table(rows)
+        self.parallel = self.work > PARALLEL_WORK
+        self.rows, self.prologue = [], []
+
+    def _table(self, rows: list[dict[str, Any]]) -> np.ndarray:
+        table = np.zeros(len(rows), RECORD)
+        for k, row in enumerate(rows):
+            for name, value in row.items():
+                if name == "clearing":
+                    continue
+                if isinstance(value, tuple):
+                    place, element = value
+                    if isinstance(place, Slot):
+                        place.uses.append((k, name, element * self.size))
+                        continue
+                    value = self._base + place.start + element * self.size
+                table[k][name] = value
+        return table
+
+    def array(self, memory: Memory, dtype: Any = None) -> np.ndarray:
+        """The contents of some memory, flat."""
+        assert memory.array is not None
+        return memory.array.view(dtype or self.dtype)
+
+    def bind(self, slot: Slot, array: np.ndarray) -> None:
+        """Let a slot stand for this array in the next run."""
+        address = array.ctypes.data
+        for k, name, shift in slot.uses:
+            self.program[k][name] = address + shift
+
+    def run(self) -> None:
+        """Run all operations."""
+        run_program(self.program, self.like, self.parallel)
+
+
+def _whole(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def _place(memories: list[Memory], share: bool) -> int:
+    """Give each memory its start; those whose lives do not overlap may share. Return the bytes in all."""
+    end = 0
+    if not share:
+        for memory in memories:
+            memory.start = end
+            end += _whole(memory.bytes)
+        return end
+    placed: list[Memory] = []
+    # The largest first: each goes to the lowest gap among those alive at the same time.
+    for memory in sorted(memories, key=lambda m: -m.bytes):
+        size = _whole(memory.bytes)
+        if memory.first < 0:
+            memory.start = 0
+            continue
+        start = 0
+        for other in sorted(placed, key=lambda m: m.start):
+            together = memory.kept or other.kept or (memory.first <= other.last and other.first <= memory.last)
+            if not together:
+                continue
+            if other.start >= start + size:
+                break
+            start = max(start, other.start + _whole(other.bytes))
+        memory.start = start
+        placed.append(memory)
+        end = max(end, start + size)
+    return end
