@@ -10,7 +10,7 @@
 
 from neocog import data, initializers, kernels, layers, losses, models, optimizers, schedules, training
 from neocog.gradcheck import check_gradients
-from neocog.kernels import use_kernels
+from neocog.kernels import set_threads, use_kernels
 from neocog.layers import *  # noqa: F403
 from neocog.layers import __all__ as _layers
 from neocog.losses import MeanSquaredError, SoftmaxCrossEntropy
@@ -43,6 +43,7 @@ __all__ = [
     "predict_proba",
     "save",
     "schedules",
+    "set_threads",
     "training",
     "use_kernels",
     *_layers,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from neocog import kernels
-from neocog.kernels import BACKENDS, active_kernels, use_kernels
+from neocog.kernels import BACKENDS, active_kernels, reference, use_kernels
 
 
 @pytest.fixture(autouse=True)

@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from neocog.compilation.tracing import Node, Value, trace
+from neocog.compilation.tracing import Node, Uncompilable, Value, trace
 from neocog.kernels.fused import lowering, planes
 from neocog.kernels.fused.program import NO_BORDER, Border, Maps, Program, Slot
 from neocog.layers import (
     Add, AvgPool2D, BatchNorm1D, BatchNorm2D, Concat, Conv2D, Dense, Dropout, Flatten, GELU, GlobalAvgPool2D, LeakyReLU,
-    MaxPool2D, ReLU, ScaledTanh, Sigmoid, Tanh,
+    MaxPool2D, PadChannels, ReLU, ScaledTanh, Sigmoid, Tanh,
 )  # fmt: skip
 from neocog.layers.base import Layer
 
+DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 _NO_FLOOR = -math.inf
 
 
@@ -47,6 +48,9 @@ class Compiler:
         self, network: Layer, input_shape: tuple[int, ...], training: bool = False, frozen: bool = False
     ) -> None:
         dtype = np.dtype(network.dtype or np.float32)
+        arrays = [*network.params.values(), *network.buffers.values()]
+        if dtype not in DTYPES or any(a.dtype != dtype or not a.flags.c_contiguous for a in arrays):
+            raise Uncompilable("parameters that are not contiguous, all float32 or all float64")
         self.program = Program(dtype, frozen)
         self.N = input_shape[0]
         self.training, self.frozen = training, frozen
@@ -222,6 +226,11 @@ class Compiler:
             lowering.transfer(self.program, x, y.channels(at, x.C))
             at += x.C
 
+    def _pad_channels(self, node: Node) -> None:
+        x, y = _there(node.input.maps), self._maps(node.output)
+        self.program.clear(y.channels(x.C, y.C - x.C))
+        lowering.transfer(self.program, x, y.channels(0, x.C))
+
     # Backward
 
     def backward(self, input_grad: bool = False) -> None:
@@ -234,7 +243,7 @@ class Compiler:
             if node.fused or not node.output.wanted:
                 continue
             dy = _there(node.output.gradient)
-            if node.relu:
+            if node.relu and not self._opened_by_pooling(node):
                 self._relu_back(dy, _there(node.output.maps), dy)
             BACKWARD[type(node.layer)](self, node, dy)
 
@@ -316,15 +325,24 @@ class Compiler:
                 **_space(dy), **_place("x", _there(x)), **_place("y", dy), **_place("z", dx),
             )  # fmt: skip
 
+    def _opened_by_pooling(self, node: Node) -> bool:
+        """Whether a node's ReLU is followed by max pooling alone, whose backward then does the ReLU's, too.
+
+        A winner is above 0 just where the pooled output is, and that is the smaller array.
+        """
+        return node.output.alone and isinstance(node.output.consumers[0].layer, MaxPool2D)
+
     def _pool_back(self, node: Node, dy: Maps) -> None:
         layer = node.layer
         if not node.input.wanted:
             return
         largest = isinstance(layer, MaxPool2D)
+        before = node.input.producer
+        relu = largest and before is not None and before.relu is not None and self._opened_by_pooling(before)
         with self._into(node.input) as dx:
             lowering.pool_back(
                 self.program, "max" if largest else "avg", dy, dx, node.memo.get("index"), layer.kernel_size, layer.stride,
-                layer._sides, largest or layer.count_include_pad,
+                layer._sides, largest or layer.count_include_pad, node.output.maps if relu else None,
             )  # fmt: skip
 
     def _global_mean_back(self, node: Node, dy: Maps) -> None:
@@ -364,6 +382,11 @@ class Compiler:
                     lowering.transfer(self.program, dy, dx)
         if keeper is not None:
             keeper.gradient = dy
+
+    def _pad_channels_back(self, node: Node, dy: Maps) -> None:
+        if node.input.wanted:
+            with self._into(node.input) as dx:
+                lowering.transfer(self.program, dy.channels(0, dx.C), dx)
 
     def _concat_back(self, node: Node, dy: Maps) -> None:
         at = 0
@@ -412,6 +435,7 @@ FORWARD: dict[type[Layer], Callable[[Compiler, Node], None]] = {
     Dropout: Compiler._dropout,
     Add: Compiler._add,
     Concat: Compiler._concat,
+    PadChannels: Compiler._pad_channels,
 }
 BACKWARD: dict[type[Layer], Callable[[Compiler, Node, Maps], None]] = {
     Conv2D: Compiler._conv_back,
@@ -425,6 +449,7 @@ BACKWARD: dict[type[Layer], Callable[[Compiler, Node, Maps], None]] = {
     Dropout: Compiler._dropout_back,
     Add: Compiler._add_back,
     Concat: Compiler._concat_back,
+    PadChannels: Compiler._pad_channels_back,
 }
 for _activation in (ReLU, LeakyReLU, Sigmoid, Tanh, ScaledTanh, GELU):
     FORWARD[_activation] = Compiler._activation

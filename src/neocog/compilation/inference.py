@@ -1,59 +1,70 @@
-"""A network made ready to be used and no longer to be trained."""
+"""A forward pass as one program, and a network made ready to be used and no longer to be trained."""
 
 from __future__ import annotations
 
 import copy
 import threading
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from neocog.compilation.compiler import Compiler
 from neocog.compilation.tracing import Uncompilable
+from neocog.kernels.fused import lowering
+from neocog.kernels.fused.program import Program, Slot
 from neocog.layers.activation import softmax
 from neocog.layers.base import Array, Layer, as_dtype
+from neocog.validation import check_images, integer
 
-__all__ = ["Forward", "Inference"]
+__all__ = ["Forward", "Inference", "compiled_forward"]
 
 _KEPT = 6
-_MEMORY = 1 << 28
+_BATCH = 256
+
+
+@dataclass
+class _Ready:
+    """A finished program, its input, its output and the output's shape."""
+
+    program: Program
+    x: Slot
+    y: Slot
+    shape: tuple[int, ...]
 
 
 class Forward:
-    """``y = forward(x)``: the forward pass in inference, compiled for each batch shape that comes.
+    """``y = forward(x)``: inference, compiled once for each shape of batch that comes.
 
     Parameters
     ----------
     network : Layer
     frozen : bool
-        Whether its arrays will never change.
+        Whether its arrays will never change: then batch norm is folded into the convolutions, and their
+        weights are packed once.
 
     Raises
     ------
     Uncompilable
-        When called, if a layer has no compiled form.
+        When called, if the network or the array has no compiled form.
     """
 
     def __init__(self, network: Layer, frozen: bool = False) -> None:
         self.network, self.frozen = network, frozen
-        self._programs: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+        self._arrays = network_arrays(network)
+        self._programs: OrderedDict[tuple[int, ...], _Ready] = OrderedDict()
         self._lock = threading.Lock()
 
-    def _compile(self, shape: tuple[int, ...]) -> Any:
-        compiler = Compiler(self.network, shape, frozen=self.frozen)
-        from neocog.kernels.fused import lowering
-        from neocog.kernels.fused.program import Slot
-
-        y = compiler.forward()
-        slot = Slot()
-        lowering.store(compiler.program, y, slot)
-        compiler.program.finish()
-        rank = self.network.output_shape(shape)
-        return compiler, slot, tuple(rank)
+    def current(self) -> bool:
+        """Whether the network still holds the arrays that it was compiled with."""
+        return all(owner.get(name) is array for owner, name, array in self._arrays)
 
     def __call__(self, x: Array) -> Array:
         dtype = self.network.dtype or np.dtype(np.float32)
+        if not isinstance(x, np.ndarray) or x.ndim not in (2, 4) or x.dtype.kind != "f" or not x.size:
+            raise Uncompilable("an input that is not a NumPy array of images")
         x = np.ascontiguousarray(as_dtype(x, dtype))
         with self._lock:  # a program has one memory
             ready = self._programs.get(x.shape)
@@ -61,9 +72,95 @@ class Forward:
                 ready = self._programs[x.shape] = self._compile(x.shape)
                 if len(self._programs) > _KEPT:
                     self._programs.popitem(last=False)
-            compiler, slot, shape = ready
-            y = np.empty(shape, dtype)
-            compiler.program.bind(compiler.x, x)
-            compiler.program.bind(slot, y)
-            compiler.program.run()
+            y = np.empty(ready.shape, dtype)
+            ready.program.bind(ready.x, x)
+            ready.program.bind(ready.y, y)
+            ready.program.run()
         return y
+
+    def _compile(self, shape: tuple[int, ...]) -> _Ready:
+        compiler = Compiler(self.network, shape, frozen=self.frozen)
+        y = Slot()
+        lowering.store(compiler.program, compiler.forward(), y)
+        compiler.program.finish()
+        return _Ready(compiler.program, compiler.x, y, tuple(self.network.output_shape(shape)))
+
+
+def network_arrays(network: Layer) -> list[tuple[dict[str, Array], str, Array]]:
+    """List all arrays of a network as (where it is kept, its name there, the array)."""
+    return [
+        (owner, name, array)
+        for _, leaf in network.leaves()
+        for owner in (leaf._params, leaf._buffers)
+        for name, array in owner.items()
+    ]
+
+
+_forwards: WeakKeyDictionary[Layer, Forward] = WeakKeyDictionary()
+
+
+def compiled_forward(network: Layer, x: Array) -> Array:
+    """Run a network that may still change; raise Uncompilable if it has no compiled form."""
+    forward = _forwards.get(network)
+    if forward is None or not forward.current():
+        forward = _forwards[network] = Forward(network)
+    return forward(x)
+
+
+class Inference:
+    """A network to use and no longer to train: ``y = inference(x)``.
+
+    It is a copy. Batch norm is folded into the convolution before it, ``w' = w s`` and ``b' = (b - m) s + beta`` with
+    ``s = gamma / sqrt(v + eps)``; ReLU is done along with the layer before it; dropout is gone; weights are packed once for
+    the compiled kernels. The answers are those of the network up to rounding.
+
+    Parameters
+    ----------
+    network : Container
+
+    Notes
+    -----
+    Shapes: (N, C, H, W) -> what the network makes of it. The first call for a shape of batch plans its memory;
+    ragged data is best cut into batches of one size.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neocog.models import tiny_cnn
+    >>> network = tiny_cnn(seed=42)
+    >>> x = np.random.default_rng(0).random((5, 1, 8, 8))
+    >>> bool(np.allclose(network.for_inference()(x), network(x)))
+    True
+    """
+
+    def __init__(self, network: Any) -> None:
+        self.network = copy.deepcopy(network)
+        self.class_names, self.input_shape = network.class_names, network.input_shape
+        self._forward = Forward(self.network, frozen=True)
+
+    def __call__(self, x: Array) -> Array:
+        """Return the network's output: (N, C, H, W) -> (N, classes), for a classifier."""
+        try:
+            return self._forward(x)
+        except Uncompilable:
+            return self.network.forward(as_dtype(x, self.network.dtype))[0]
+
+    def predict_logits(self, images: Array, batch_size: int = _BATCH) -> Array:
+        """Logits of images in batches: (N, C, H, W) -> (N, classes)."""
+        images = check_images("images", images)
+        integer("batch_size", batch_size)
+        if len(images) == 0:
+            raise ValueError("images must not be empty.")
+        starts = range(0, len(images), batch_size)
+        return np.concatenate([self(np.asarray(images[k : k + batch_size])) for k in starts])
+
+    def predict_proba(self, images: Array, batch_size: int = _BATCH) -> Array:
+        """Probability of each class, the softmax of the logits."""
+        return softmax(self.predict_logits(images, batch_size))
+
+    def predict(self, images: Array, batch_size: int = _BATCH) -> Array:
+        """Index of the most probable class."""
+        return self.predict_logits(images, batch_size).argmax(axis=1)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.network!r})"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from neocog.compilation.compiler import Compiler
+from neocog.compilation.inference import network_arrays
 from neocog.compilation.tracing import Uncompilable
 from neocog.kernels.fused.program import Program, Slot
 from neocog.layers import BatchNorm1D, BatchNorm2D
@@ -95,9 +96,7 @@ class CompiledStep:
     def _forget(self) -> None:
         self._batches: OrderedDict[tuple[int, ...], _Batch] = OrderedDict()
         self._state = self.optimizer.state
-        self._arrays = [
-            (leaf._params, name, array) for _, leaf in self.network.leaves() for name, array in leaf._params.items()
-        ] + [(leaf._buffers, name, array) for _, leaf in self.network.leaves() for name, array in leaf._buffers.items()]
+        self._arrays = network_arrays(self.network)
         self._dtype = self.network.dtype
 
     def _changed(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from neocog.kernels.fused.program import NO_BORDER, Border, Maps
 from neocog.layers import (
     Add, AvgPool2D, BatchNorm1D, BatchNorm2D, Concat, Conv2D, Dense, Dropout, Flatten, GELU, GlobalAvgPool2D, LeakyReLU,
-    MaxPool2D, ReLU, ScaledTanh, Sigmoid, Tanh,
+    MaxPool2D, PadChannels, ReLU, ScaledTanh, Sigmoid, Tanh,
 )  # fmt: skip
 from neocog.layers.base import Layer, Shape
 
@@ -16,7 +16,7 @@ __all__ = ["Node", "Uncompilable", "Value", "trace"]
 
 COMPILED = (
     Add, AvgPool2D, BatchNorm1D, BatchNorm2D, Concat, Conv2D, Dense, Dropout, Flatten, GELU, GlobalAvgPool2D, LeakyReLU,
-    MaxPool2D, ReLU, ScaledTanh, Sigmoid, Tanh,
+    MaxPool2D, PadChannels, ReLU, ScaledTanh, Sigmoid, Tanh,
 )  # fmt: skip
 """Layers that have a compiled form."""
 

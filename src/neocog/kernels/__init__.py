@@ -6,7 +6,7 @@ Every operation has one signature here and one implementation per backend:
 ``reference``  plain loops, the definition; slow, read it beside the formula
 ``im2col``     window slices and one matrix product; any array-API array
 ``fused``      compiled by Numba, vectorised and threaded; compiles for some seconds, once
-``auto``       the default: the fastest backend that suits the work (now ``im2col``)
+``auto``       the default: ``fused`` for long jobs, ``im2col`` for short ones
 =============  ====================================================================
 
 Sizes are normalised by the layers: ``stride``, ``dilation`` and ``kernel_size`` are
@@ -21,6 +21,7 @@ from contextvars import ContextVar, Token
 from types import ModuleType, TracebackType
 
 from neocog.kernels.geometry import NO_PADDING, Array, Padding, Pair, output_size
+from neocog.kernels.threads import get_threads, set_threads
 from neocog.validation import one_of
 
 __all__ = [
@@ -31,9 +32,12 @@ __all__ = [
     "conv2d",
     "conv2d_input",
     "conv2d_weight",
+    "get_threads",
+    "kernels_for",
     "max_pool2d",
     "max_pool2d_input",
     "output_size",
+    "set_threads",
     "use_kernels",
 ]
 
@@ -92,6 +96,23 @@ class use_kernels:  # noqa: N801 - used as a function
 def active_kernels() -> str:
     """Name the backend in use in this thread."""
     return _choice.get()
+
+
+COMPILE_SECONDS = 10.0
+"""What compiling the kernels costs, about; more than a short job takes."""
+
+
+def kernels_for(seconds: float) -> str:
+    """Name the backend for a job of which ``im2col`` would take about so many seconds.
+
+    The one that is in use, unless that is ``auto``: then ``fused`` where compiling it would pay, else
+    ``im2col``. The seconds are an estimate from the work, never a measurement, so that a job gives the same
+    result however fast the machine is today.
+    """
+    name = _choice.get()
+    if name != "auto":
+        return name
+    return "fused" if seconds > COMPILE_SECONDS else "im2col"
 
 
 def _backend() -> ModuleType:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 
+from neocog.kernels import active_kernels
 from neocog.layers.activation import softmax
 from neocog.layers.base import Array, Field, Grads, Layer, Visit, as_dtype
 from neocog.validation import check_images, finite, integer
 
 if TYPE_CHECKING:
+    from neocog.compilation import Inference
     from neocog.layers.summary import Summary
 
 
@@ -141,6 +144,24 @@ class Container(Layer):
         if show:
             table.print()
         return table
+
+    def __call__(self, x: Array) -> Array:
+        """Run the network as in inference; under the ``fused`` kernels as one compiled program."""
+        if active_kernels() == "fused":
+            from neocog.compilation import Uncompilable, compiled_forward
+
+            with contextlib.suppress(Uncompilable):
+                return compiled_forward(self, x)
+        return self.forward(x)[0]
+
+    def for_inference(self) -> Inference:
+        """Return a copy made to be used and no longer to be trained, in compiled code.
+
+        Batch norm is folded, ReLU fused, dropout gone; the answers are the same up to rounding.
+        """
+        from neocog.compilation import Inference
+
+        return Inference(self)
 
     def predict_logits(self, images: Array, batch_size: int = 256) -> Array:
         """Run the network in inference, batch by batch.

@@ -10,7 +10,7 @@ from neocog.training.callbacks import (
 )
 from neocog.training.evaluation import Evaluation, evaluate, predict, predict_proba
 from neocog.training.history import History
-from neocog.training.loop import NonFiniteLossError, Run, fit
+from neocog.training.loop import NonFiniteLossError, Run, fit, make_step
 
 __all__ = [
     "CSVLog",
@@ -25,6 +25,7 @@ __all__ = [
     "Run",
     "evaluate",
     "fit",
+    "make_step",
     "predict",
     "predict_proba",
 ]

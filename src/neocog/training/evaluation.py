@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neocog.data.batches import batches
+from neocog.kernels import kernels_for, use_kernels
 from neocog.layers import Container, Layer
 from neocog.layers.base import Array, as_dtype
 from neocog.losses import Loss, SoftmaxCrossEntropy
@@ -21,8 +22,25 @@ class Evaluation(NamedTuple):
     accuracy: float
 
 
+EVALUATION_BATCH = 256
+
+
+def estimated_seconds(
+    network: Layer, input_shape: tuple[int, ...], images: int, batch_size: int, training: bool = False
+) -> float:
+    """Seconds that the ``im2col`` kernels would take for so many images, about.
+
+    From the FLOPs that the layers state, and a fixed cost of each layer in each batch. A training step counts as
+    three forward passes. Only :func:`neocog.kernels.kernels_for` needs it.
+    """
+    passes = 3 if training else 1
+    leaves = sum(1 for _ in network.leaves())
+    steps = math.ceil(images / batch_size)
+    return passes * (images * network.flops(input_shape) / 35e9 + steps * leaves * 6e-6)
+
+
 def evaluate(
-    network: Layer, x: Any, y: Any, *, loss: Loss | None = None, batch_size: int = 256
+    network: Layer, x: Any, y: Any, *, loss: Loss | None = None, batch_size: int = EVALUATION_BATCH
 ) -> Evaluation:
     """Measure loss and accuracy in inference.
 
@@ -50,12 +68,13 @@ def evaluate(
         raise ValueError("x and y must not be empty.")
     loss = SoftmaxCrossEntropy() if loss is None else loss
     total, correct = 0.0, 0
-    for images, labels in batches(x, y, batch_size):
-        z = network(as_dtype(images, network.dtype))
-        value, _ = loss(z, labels)
-        total += value * len(labels)
-        right = loss.correct(z, labels)
-        correct += 0 if right is None else right
+    with use_kernels(kernels_for(estimated_seconds(network, (1, *x.shape[1:]), len(y), batch_size))):
+        for images, labels in batches(x, y, batch_size):
+            z = network(as_dtype(images, network.dtype))
+            value, _ = loss(z, labels)
+            total += value * len(labels)
+            right = loss.correct(z, labels)
+            correct += 0 if right is None else right
     return Evaluation(total / len(y), math.nan if right is None else correct / len(y))
 
 

@@ -10,20 +10,21 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from neocog.data.batches import Augmentation, batches
 from neocog.data.split import Split
+from neocog.kernels import active_kernels, kernels_for, use_kernels
 from neocog.layers import BatchNorm1D, Container, Layer
 from neocog.layers.base import as_dtype, random_generators
 from neocog.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy
 from neocog.optimizers import SGD, Optimizer
 from neocog.training.callbacks import Callback
-from neocog.training.evaluation import evaluate
+from neocog.training.evaluation import EVALUATION_BATCH, estimated_seconds, evaluate
 from neocog.training.history import History
 from neocog.validation import RandomSource, check_images, generator, integer
 
@@ -67,6 +68,7 @@ class Run:
     batch_losses: list[float] = field(default_factory=list)
     epoch_rng_state: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    step: Step = field(default=lambda x, t: math.nan, repr=False)
     stop: str = ""
     failed: bool = False
 
@@ -79,6 +81,53 @@ class Run:
     def batches_per_epoch(self) -> int:
         """Steps in an epoch."""
         return math.ceil(len(self.data.train[1]) / self.batch_size)
+
+
+Step: TypeAlias = Callable[[Any, Any], float]
+"""``value = step(x, t)``: the loss of a batch, and the weights moved; not, if the loss is not finite."""
+
+
+def make_step(network: Layer, loss: Loss, optimizer: Optimizer) -> Step:
+    """Return the training step of a network: forward, loss, backward, update.
+
+    Under the ``fused`` kernels it is one compiled program, if the network, the loss and the optimizer have a compiled
+    form; the weights that move are the network's own all the same.
+
+    Examples
+    --------
+    >>> from neocog.data import line_patterns
+    >>> from neocog.models import tiny_cnn
+    >>> step = make_step(tiny_cnn(seed=42), SoftmaxCrossEntropy(), SGD(lr=0.12))
+    >>> x, t = line_patterns("a").train
+    >>> first, second = step(x, t), step(x, t)
+    >>> second < first
+    True
+    """
+
+    def step(x: Any, t: Any) -> float:
+        z, cache = network.forward(x, training=True)
+        value, dz = loss(z, t)
+        if math.isfinite(value):
+            _, grads = network.backward(dz, cache, input_grad=False)
+            optimizer.step(network.params, grads)
+        return float(value)
+
+    if active_kernels() != "fused":
+        return step
+    from neocog.compilation import CompiledStep, Uncompilable
+
+    try:
+        compiled = CompiledStep(network, loss, optimizer)
+    except Uncompilable:
+        return step
+
+    def compiled_step(x: Any, t: Any) -> float:
+        try:
+            return compiled(x, t)
+        except Uncompilable:
+            return step(x, t)
+
+    return compiled_step
 
 
 def fit(
@@ -155,7 +204,8 @@ def fit(
 
         load_checkpoint(resume, run)
     # Overflow is not lost: the loss is checked at every step.
-    with np.errstate(over="ignore", invalid="ignore"), _interruptible(run), _callbacks(run):
+    with np.errstate(over="ignore", invalid="ignore"), _kernels(run), _interruptible(run), _callbacks(run):
+        run.step = make_step(network, loss, optimizer)
         if not run.history.rows:
             _finish_epoch(run)  # epoch 0: the untrained network
         while run.epoch < run.epochs and not run.stop:
@@ -164,18 +214,23 @@ def fit(
     return run.history
 
 
+def _kernels(run: Run) -> use_kernels:
+    """Choose the kernels by the estimated work of the whole run: all its epochs, so that a resumed one agrees."""
+    shape = (1, *run.data.image_shape)
+    images = len(run.data.train[1])
+    measured = images + (0 if run.data.validation is None else len(run.data.validation[1]))
+    seconds = estimated_seconds(run.network, shape, images, run.batch_size, training=True)
+    seconds += estimated_seconds(run.network, shape, measured, EVALUATION_BATCH)
+    return use_kernels(kernels_for(run.epochs * seconds))
+
+
 def _train_epoch(run: Run) -> None:
-    """Take one step for each batch: forward, loss, backward, update."""
-    network, loss, optimizer = run.network, run.loss, run.optimizer
+    """Take one step for each batch."""
     start = time.perf_counter()
     for x, t in _remaining_batches(run):
-        z, cache = network.forward(x, training=True)
-        value, dz = loss(z, t)
+        value = run.step(x, t)
         if not math.isfinite(value):
             raise _diagnosis(run, x, training=True)
-        _, grads = network.backward(dz, cache, input_grad=False)
-        optimizer.step(network.params, grads)
-
         run.batch_losses.append(value)
         for callback in run.callbacks:
             callback.on_batch(run)

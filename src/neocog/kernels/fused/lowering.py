@@ -419,12 +419,14 @@ def pool(
 
 def pool_back(
     program: Program, kind: str, dy: Maps, dx: Maps, index: Any, kernel: Pair, stride: Pair, padding: Padding,
-    counted: bool = True,
+    counted: bool = True, open_where: Maps | None = None,
 ) -> None:  # fmt: skip
-    """Hand dy back to the winners, or share it out."""
+    """Hand dy back to the winners, or share it out; only where ``open_where``, the pooled outputs, is above 0."""
+    x = open_where
+    fields = {} if x is None else {"x": x.origin, "x_plane": x.plane, "x_row": x.row}
     work = float(dy.C * dy.H * dy.lanes * kernel[0] * kernel[1])
     program.add(
         "max_pool_back" if kind == "max" else "average_pool_back", dx.C, work, z=dx.origin, z_plane=dx.plane,
         z_row=dx.row, y=dy.origin, y_plane=dy.plane, y_row=dy.row, C=dy.C, rows=dy.H, lanes=dy.lanes,
-        index=0 if index is None else index, **_pool_fields(dx, kernel, stride, padding, counted),
+        index=0 if index is None else index, **fields, **_pool_fields(dx, kernel, stride, padding, counted),
     )  # fmt: skip

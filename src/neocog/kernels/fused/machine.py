@@ -7,9 +7,11 @@ how many there are, so neither does any result.
 
 from __future__ import annotations
 
+import zlib
+from pathlib import Path
 from typing import Any
 
-import numpy as np
+from numba import njit
 
 from neocog.kernels.fused.learning import adam, sgd, softmax_cross_entropy
 from neocog.kernels.fused.planes import (
@@ -17,7 +19,7 @@ from neocog.kernels.fused.planes import (
     multiply, normalise, normalise_back, plane_mean, plane_mean_back, plane_sum,
 )  # fmt: skip
 from neocog.kernels.fused.products import correlate, pack, product
-from neocog.kernels.fused.record import compiled
+from neocog.kernels.fused.record import OPTIONS, compiled
 from neocog.kernels.fused.simd import fetch_add, read
 
 OPERATIONS = (
@@ -78,28 +80,46 @@ def perform(p: Any, unit: int, like: Any) -> None:
         adam(p, unit, like)
 
 
-@compiled
-def run(program: Any, progress: Any, first: int, alone: bool, like: Any) -> int:
-    """Run the operations from ``first`` on; return where it stopped: the end, or an operation that others hold up.
+def _sources() -> int:
+    """Checksum of all that is compiled here."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return zlib.crc32(b"".join(file.read_bytes() for file in files))
 
-    ``progress`` holds two counters an operation, units taken and units done, zero at the start.
+
+def _machine(sources: int) -> Any:
+    """Make ``run``; its entry in Numba's cache on disk is that of these sources.
+
+    Numba looks at one file's date only, and at what a function closes over: so ``run`` closes over the checksum, and
+    alone is kept in the cache, with all that it calls.
     """
-    for k in range(first, len(program)):
-        p = program[k]
-        if alone:
-            for unit in range(p.units):
-                perform(p, unit, like)
-            continue
-        taken = progress + 16 * k
-        done = taken + 8
-        unit = fetch_add(taken, 1)
-        while unit < p.units:
-            perform(p, unit, like)
-            fetch_add(done, 1)
+
+    @njit(cache=True, **OPTIONS)
+    def run(program: Any, progress: Any, first: int, alone: bool, like: Any) -> int:
+        """Run the operations from ``first`` on; return where it stopped: the end, or an operation that is held up.
+
+        ``progress`` is the address of two counters an operation, units taken and units done, zero at the start.
+        """
+        for k in range(first, len(program)):
+            p = program[k]
+            if alone:
+                for unit in range(p.units):
+                    perform(p, unit, like)
+                continue
+            taken = progress + 16 * k
+            done = taken + 8
             unit = fetch_add(taken, 1)
-        waited = 0
-        while read(done) < p.units:
-            waited += 1
-            if waited > _PATIENCE:
-                return k
-    return len(program)
+            while unit < p.units:
+                perform(p, unit, like)
+                fetch_add(done, 1)
+                unit = fetch_add(taken, 1)
+            waited = 0
+            while read(done) < p.units:
+                waited += 1
+                if waited > _PATIENCE:
+                    return k
+        return len(program) if sources else 0
+
+    return run
+
+
+run = _machine(_sources() or 1)

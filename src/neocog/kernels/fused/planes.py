@@ -351,15 +351,27 @@ def max_pool(p: Any, unit: int, like: Any) -> None:
 
 @compiled
 def max_pool_back(p: Any, unit: int, like: Any) -> None:
-    """Give each y (dy) to its winner in z (dx, ``H x W N``); windows that overlap add."""
+    """Give each y (dy) to its winner in z (dx, ``H x W N``); windows that overlap add.
+
+    With x, the pooled outputs: only where they are above 0, which is what a ReLU before the pooling lets through.
+    """
     size = size_of(like)
     N = p.N
+    apart = p.stride_h >= p.kernel_h and p.stride_w >= p.kernel_w
+    whole = p.rows * p.stride_h == p.H and p.lanes * p.stride_w == p.W * N
+    clear = not (apart and whole and p.stride_h == p.kernel_h and p.stride_w == p.kernel_w)
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
-        for r in range(p.H):
-            view(p.z + (c * p.z_plane + r * p.z_row) * size, p.W * N, like)[:] = 0
+        if clear:
+            for r in range(p.H):
+                view(p.z + (c * p.z_plane + r * p.z_row) * size, p.W * N, like)[:] = 0
         for i in range(p.rows):
             y_row = p.y + (c * p.y_plane + i * p.y_row) * size
             winners = p.index + (c * p.rows + i) * p.lanes
+            if p.x:
+                x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+                w = view(winners, p.lanes, np.uint8(0))
+                for n in range(p.lanes):
+                    w[n] = w[n] if x[n] > 0 else 255
             for a in range(p.kernel_h):
                 r = i * p.stride_h - p.top + a
                 if not 0 <= r < p.H:
@@ -372,8 +384,12 @@ def max_pool_back(p: Any, unit: int, like: Any) -> None:
                         y = view(y_row + j * N * size, N, like)
                         z = view(z_row + (j * p.stride_w - p.left + b) * N * size, N, like)
                         w = view(winners + j * N, N, np.uint8(0))
-                        for n in range(N):
-                            z[n] += y[n] if w[n] == tap else 0
+                        if clear:
+                            for n in range(N):
+                                z[n] += y[n] if w[n] == tap else 0
+                        else:
+                            for n in range(N):
+                                z[n] = y[n] if w[n] == tap else 0
 
 
 @compiled

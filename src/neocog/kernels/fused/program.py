@@ -9,7 +9,7 @@ import numpy as np
 
 from neocog.kernels.fused.machine import CODES
 from neocog.kernels.fused.record import RECORD
-from neocog.kernels.fused.threads import run_program
+from neocog.kernels.fused.pool import run_program
 
 __all__ = ["Maps", "Memory", "Program", "Slot"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["RECORD", "compiled"]
+__all__ = ["OPTIONS", "RECORD", "compiled"]
 
 INTEGERS = """
 code units block
@@ -29,5 +29,7 @@ NUMBERS = "floor slope lr momentum decay beta1 beta2 eps correction1 correction2
 RECORD = np.dtype([(name, np.int64) for name in INTEGERS] + [(name, np.float64) for name in NUMBERS])
 """The fields of all operations together; each uses those that its docstring names."""
 
-compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
+OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract"}}
 """Compile for one thread and let the others run; sums may be reordered into vectors, nothing else."""
+
+compiled = njit(**OPTIONS)

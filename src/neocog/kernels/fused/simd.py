@@ -302,7 +302,7 @@ _PANEL_ROWS = ROWS
 _STRIDE = VECTORS
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _compiled_strip(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bias, floor, count, like):  # type: ignore[no-untyped-def]
     size = _size_of(like)
     width = VECTOR_BYTES // size
@@ -335,7 +335,7 @@ def _compiled_strip(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_r
             n += left
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _compiled_view(address, count, like):  # type: ignore[no-untyped-def]
     return carray(_address(address, like), (count,))
 

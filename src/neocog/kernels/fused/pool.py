@@ -1,9 +1,10 @@
-"""The one pool of threads. Between two programs its threads sleep; none of them spins."""
+"""The one pool of threads, and the compiling of what they run. Between two programs the threads sleep; none spins."""
 
 from __future__ import annotations
 
 import os
 import queue
+import sys
 import threading
 import time
 from typing import Any
@@ -11,26 +12,14 @@ from typing import Any
 import numpy as np
 
 from neocog.kernels.fused.machine import run
-from neocog.validation import integer
+from neocog.kernels.fused.record import RECORD
+from neocog.kernels.threads import get_threads
 
-__all__ = ["get_threads", "run_program", "set_threads"]
+__all__ = ["run_program", "warm_up"]
 
 _lock = threading.Lock()
-
-
-def _available() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-def _default() -> int:
-    value = os.environ.get("NEOCOG_NUM_THREADS")
-    if not value:
-        return _available()
-    try:
-        return integer("NEOCOG_NUM_THREADS", int(value))
-    except ValueError:
-        raise ValueError(f"NEOCOG_NUM_THREADS must be a number from 1, got {value!r}.") from None
+_ready: set[Any] = set()
+_PATIENCE = 1.0
 
 
 class _Pool:
@@ -48,8 +37,8 @@ class _Pool:
                 if self.process != os.getpid():  # threads do not survive a fork
                     self.__init__()  # type: ignore[misc]
                 while self.size < helpers:
-                    threading.Thread(target=self._work, name=f"neocog-{self.size + 1}", daemon=True).start()
                     self.size += 1
+                    threading.Thread(target=self._work, name=f"neocog-{self.size}", daemon=True).start()
         for _ in range(helpers):
             self.tasks.put(task)
 
@@ -59,34 +48,6 @@ class _Pool:
 
 
 _pool = _Pool()
-_threads = 0
-
-
-def set_threads(n: int) -> None:
-    """Choose how many threads the compiled kernels use, this one included.
-
-    The default is all cores, or the environment's ``NEOCOG_NUM_THREADS``. Results do not depend on it.
-
-    Parameters
-    ----------
-    n : int, from 1
-
-    Examples
-    --------
-    >>> set_threads(1)
-    >>> get_threads()
-    1
-    """
-    global _threads
-    _threads = integer("n", n)
-
-
-def get_threads() -> int:
-    """Threads that the compiled kernels use."""
-    global _threads
-    if not _threads:
-        _threads = _default()
-    return _threads
 
 
 def _join(program: np.ndarray, progress: np.ndarray, like: Any) -> None:
@@ -98,6 +59,8 @@ def _join(program: np.ndarray, progress: np.ndarray, like: Any) -> None:
 
 def run_program(program: np.ndarray, like: Any, parallel: bool) -> None:
     """Run a program to its end, with all threads if ``parallel``."""
+    if type(like) not in _ready:
+        warm_up(like)
     helpers = get_threads() - 1 if parallel else 0
     if not helpers:
         run(program, 0, 0, True, like)
@@ -105,3 +68,23 @@ def run_program(program: np.ndarray, like: Any, parallel: bool) -> None:
     progress = np.zeros(2 * len(program), np.int64)  # a new one, which a thread that comes too late finds used up
     _pool.ask(helpers, (program, progress, like))
     _join(program, progress, like)
+
+
+def warm_up(like: Any) -> float:
+    """Compile the kernels for a dtype, or load them from Numba's cache; return the seconds it took.
+
+    Says so on the error stream if one has to wait: it happens once on a machine.
+    """
+    began = time.perf_counter()
+    timer = threading.Timer(_PATIENCE, lambda: print("compiling kernels, once ...", end="", file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        run(np.zeros(0, RECORD), 0, 0, True, like)
+    finally:
+        timer.cancel()
+    seconds = time.perf_counter() - began
+    if seconds > _PATIENCE:
+        print(f" {seconds:.0f} s", file=sys.stderr, flush=True)
+    _ready.add(type(like))
+    return seconds
