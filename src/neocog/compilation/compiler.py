@@ -13,8 +13,24 @@ from neocog.compilation.tracing import Node, Uncompilable, Value, trace
 from neocog.kernels.fused import lowering, planes
 from neocog.kernels.fused.program import NO_BORDER, Border, Maps, Program, Slot
 from neocog.layers import (
-    Add, AvgPool2D, BatchNorm1D, BatchNorm2D, Concat, Conv2D, Dense, Dropout, Flatten, GELU, GlobalAvgPool2D, LeakyReLU,
-    MaxPool2D, PadChannels, ReLU, ScaledTanh, Sigmoid, Tanh,
+    GELU,
+    Add,
+    AvgPool2D,
+    BatchNorm1D,
+    BatchNorm2D,
+    Concat,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2D,
+    LeakyReLU,
+    MaxPool2D,
+    PadChannels,
+    ReLU,
+    ScaledTanh,
+    Sigmoid,
+    Tanh,
 )  # fmt: skip
 from neocog.layers.base import Layer
 
@@ -37,6 +53,8 @@ class Compiler:
         Batch norm by the batch, dropout dropping; then :meth:`backward` may follow.
     frozen : bool
         The weights will never change: batch norm is folded and the weights are packed once.
+    exact : bool
+        Take every sum as it is written: no Winograd.
 
     Raises
     ------
@@ -45,13 +63,18 @@ class Compiler:
     """
 
     def __init__(
-        self, network: Layer, input_shape: tuple[int, ...], training: bool = False, frozen: bool = False
+        self,
+        network: Layer,
+        input_shape: tuple[int, ...],
+        training: bool = False,
+        frozen: bool = False,
+        exact: bool = False,
     ) -> None:
         dtype = np.dtype(network.dtype or np.float32)
         arrays = [*network.params.values(), *network.buffers.values()]
         if dtype not in DTYPES or any(a.dtype != dtype or not a.flags.c_contiguous for a in arrays):
             raise Uncompilable("parameters that are not contiguous, all float32 or all float64")
-        self.program = Program(dtype, frozen)
+        self.program = Program(dtype, frozen, exact=exact)
         self.N = input_shape[0]
         self.training, self.frozen = training, frozen
         self.start, self.nodes, self.end = trace(network, input_shape)
@@ -67,11 +90,15 @@ class Compiler:
             if not isinstance(layer, Conv2D):
                 continue
             value = node.input
-            border = lowering.input_border(layer.kernel_size, layer._sides, layer.dilation, layer.stride)
+            border = lowering.input_border(
+                value.shape, layer.out_channels, layer.kernel_size, layer._sides, layer.dilation, layer.stride,
+                layer.groups, self.N, self.program,
+            )  # fmt: skip
             value.border = _wider(value.border, border)
-            node.output.gradient_border = lowering.output_border(
-                value.shape[1:], node.output.shape[1:], layer.kernel_size, layer.stride, layer._sides, layer.dilation
-            )
+            node.output.gradient_border = lowering.gradient_border(
+                self.program, value.shape, layer._params["weight"].shape, node.output.shape[1:], layer.stride,
+                layer._sides, layer.dilation, layer.groups, self.N,
+            )  # fmt: skip
         for node in self.nodes:
             if isinstance(node.layer, Flatten | Concat | Dense | Dropout) or self._passes(node):
                 for value in node.inputs:
@@ -81,7 +108,9 @@ class Compiler:
 
     def _passes(self, node: Node) -> bool:
         """Whether a node hands its input on as it is."""
-        return isinstance(node.layer, Flatten) or (isinstance(node.layer, Dropout) and not self._drops(node.layer))
+        return isinstance(node.layer, Flatten) or (
+            isinstance(node.layer, Dropout) and not self._drops(node.layer)
+        )
 
     def _drops(self, layer: Dropout) -> bool:
         return self.training and layer.p > 0
@@ -114,8 +143,8 @@ class Compiler:
             node = norm
         y = self._maps(value)
         x = node.memo["windows"] = lowering.windows(
-            self.program, _there(node.memo.get("source", node.input).maps), layer.kernel_size, layer.stride, layer._sides,
-            layer.dilation, (y.H, y.W),
+            self.program, _there(node.memo.get("source", node.input).maps), layer.out_channels, layer.kernel_size,
+            layer.stride, layer._sides, layer.dilation, layer.groups, (y.H, y.W),
         )  # fmt: skip
         lowering.conv(self.program, x, weight, weight.shape, bias, y, layer.groups, self._floor(node))
 
@@ -129,13 +158,19 @@ class Compiler:
     def _folded(self, node: Node, norm: Node) -> tuple[np.ndarray, np.ndarray, Value]:
         """Weights and bias that do the work of the convolution and of the batch norm after it."""
         layer, after = node.layer, norm.layer
-        exact = {name: array.astype(np.float64) for name, array in {**after._params, **after._buffers}.items()}
+        exact = {
+            name: array.astype(np.float64) for name, array in {**after._params, **after._buffers}.items()
+        }
         scale = exact["weight"] / np.sqrt(exact["running_var"] + after.eps)
         bias = layer._params.get("bias")
         shift = exact["bias"] + ((0 if bias is None else bias) - exact["running_mean"]) * scale
         weight = layer._params["weight"]
         norm.memo.update(folded=True, source=node.input)
-        return (weight * scale[:, None, None, None]).astype(weight.dtype), shift.astype(weight.dtype), norm.output
+        return (
+            (weight * scale[:, None, None, None]).astype(weight.dtype),
+            shift.astype(weight.dtype),
+            norm.output,
+        )
 
     def _dense(self, node: Node) -> None:
         x, y = _there(node.input.maps), self._maps(node.output)
@@ -284,7 +319,16 @@ class Compiler:
             adding = node.input.gradient is not None
             dx = node.input.gradient or self.gradient_maps(node.input)
             lowering.conv_input(
-                self.program, dy, weight, weight.shape, dx, layer.stride, layer._sides, layer.dilation, layer.groups, adding
+                self.program,
+                dy,
+                weight,
+                weight.shape,
+                dx,
+                layer.stride,
+                layer._sides,
+                layer.dilation,
+                layer.groups,
+                adding,
             )
 
     def _bias_back(self, node: Node, dy: Maps) -> None:

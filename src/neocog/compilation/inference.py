@@ -13,11 +13,12 @@ import numpy as np
 
 from neocog.compilation.compiler import Compiler
 from neocog.compilation.tracing import Uncompilable
+from neocog.kernels import PRECISIONS, active_precision
 from neocog.kernels.fused import lowering
 from neocog.kernels.fused.program import Program, Slot
 from neocog.layers.activation import softmax
 from neocog.layers.base import Array, Layer, as_dtype
-from neocog.validation import check_images, integer
+from neocog.validation import check_images, integer, one_of
 
 __all__ = ["Forward", "Inference", "compiled_forward"]
 
@@ -44,6 +45,8 @@ class Forward:
     frozen : bool
         Whether its arrays will never change: then batch norm is folded into the convolutions, and their
         weights are packed once.
+    precision : {"fast", "exact"}
+        See :class:`neocog.use_kernels`.
 
     Raises
     ------
@@ -51,8 +54,8 @@ class Forward:
         When called, if the network or the array has no compiled form.
     """
 
-    def __init__(self, network: Layer, frozen: bool = False) -> None:
-        self.network, self.frozen = network, frozen
+    def __init__(self, network: Layer, frozen: bool = False, precision: str = "fast") -> None:
+        self.network, self.frozen, self.precision = network, frozen, precision
         self._arrays = network_arrays(network)
         self._programs: OrderedDict[tuple[int, ...], _Ready] = OrderedDict()
         self._lock = threading.Lock()
@@ -79,7 +82,7 @@ class Forward:
         return y
 
     def _compile(self, shape: tuple[int, ...]) -> _Ready:
-        compiler = Compiler(self.network, shape, frozen=self.frozen)
+        compiler = Compiler(self.network, shape, frozen=self.frozen, exact=self.precision == "exact")
         y = Slot()
         lowering.store(compiler.program, compiler.forward(), y)
         compiler.program.finish()
@@ -102,8 +105,8 @@ _forwards: WeakKeyDictionary[Layer, Forward] = WeakKeyDictionary()
 def compiled_forward(network: Layer, x: Array) -> Array:
     """Run a network that may still change; raise Uncompilable if it has no compiled form."""
     forward = _forwards.get(network)
-    if forward is None or not forward.current():
-        forward = _forwards[network] = Forward(network)
+    if forward is None or not forward.current() or forward.precision != active_precision():
+        forward = _forwards[network] = Forward(network, precision=active_precision())
     return forward(x)
 
 
@@ -117,6 +120,13 @@ class Inference:
     Parameters
     ----------
     network : Container
+    precision : {"fast", "exact"}
+        ``"exact"`` keeps to the direct sums; see :class:`neocog.use_kernels`.
+
+    Raises
+    ------
+    ValueError
+        If there is no precision of that name.
 
     Notes
     -----
@@ -133,10 +143,11 @@ class Inference:
     True
     """
 
-    def __init__(self, network: Any) -> None:
+    def __init__(self, network: Any, precision: str = "fast") -> None:
+        one_of("precision", precision, PRECISIONS)
         self.network = copy.deepcopy(network)
         self.class_names, self.input_shape = network.class_names, network.input_shape
-        self._forward = Forward(self.network, frozen=True)
+        self._forward = Forward(self.network, True, precision)
 
     def __call__(self, x: Array) -> Array:
         """Return the network's output: (N, C, H, W) -> (N, classes), for a classifier."""

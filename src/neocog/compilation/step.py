@@ -10,6 +10,7 @@ import numpy as np
 from neocog.compilation.compiler import Compiler
 from neocog.compilation.inference import network_arrays
 from neocog.compilation.tracing import Uncompilable
+from neocog.kernels import active_precision
 from neocog.kernels.fused.program import Program, Slot
 from neocog.layers import BatchNorm1D, BatchNorm2D
 from neocog.layers.base import Array, Layer, as_dtype
@@ -24,8 +25,12 @@ _BLOCK = 16384
 class _Batch:
     """The program for batches of one shape."""
 
-    def __init__(self, network: Layer, loss: SoftmaxCrossEntropy, optimizer: Optimizer, shape: tuple[int, ...]) -> None:
-        self.compiler = compiler = Compiler(network, shape, training=True)
+    def __init__(
+        self, network: Layer, loss: SoftmaxCrossEntropy, optimizer: Optimizer, shape: tuple[int, ...]
+    ) -> None:
+        self.compiler = compiler = Compiler(
+            network, shape, training=True, exact=active_precision() == "exact"
+        )
         self.program = program = compiler.program
         self.labels = Slot()
         self.loss = np.full(1, np.nan)
@@ -53,7 +58,9 @@ class _Batch:
         program.finish()
         self.first, self.last = program.number[first], program.number[last] + 1
 
-    def _update(self, program: Program, optimizer: Optimizer, name: str, weight: np.ndarray, gradient: Any) -> int:
+    def _update(
+        self, program: Program, optimizer: Optimizer, name: str, weight: np.ndarray, gradient: Any
+    ) -> int:
         decays = optimizer.decay_all or weight.ndim > 1
         fields: dict[str, Any] = {
             "x": weight, "y": gradient, "C": weight.size, "block": _BLOCK, "gate": self.loss, "decay": float(decays),
@@ -65,7 +72,9 @@ class _Batch:
             return program.add_units("sgd", units, 4.0 * weight.size, kind=int(optimizer.nesterov), **fields)
         fields["z"] = optimizer._recall("mean", name, weight)
         fields["init"] = optimizer._recall("square", name, weight)
-        return program.add_units("adam", units, 12.0 * weight.size, kind=int(isinstance(optimizer, AdamW)), **fields)
+        return program.add_units(
+            "adam", units, 12.0 * weight.size, kind=int(isinstance(optimizer, AdamW)), **fields
+        )
 
 
 class CompiledStep:
@@ -110,7 +119,12 @@ class CompiledStep:
         optimizer = self.optimizer
         rows = batch.program.program[batch.first : batch.last]
         rows["lr"] = optimizer.current_lr
-        key = (optimizer.weight_decay, optimizer.decay_all, getattr(optimizer, "momentum", 0), self.loss.label_smoothing)
+        key = (
+            optimizer.weight_decay,
+            optimizer.decay_all,
+            getattr(optimizer, "momentum", 0),
+            self.loss.label_smoothing,
+        )
         if getattr(batch, "key", None) != key:
             batch.key = key
             rows["decay"] = rows["decay"] * optimizer.weight_decay
@@ -136,7 +150,9 @@ class CompiledStep:
                 self._batches.popitem(last=False)
         t = np.asarray(t)
         compiler, program = batch.compiler, batch.program
-        labels = np.ascontiguousarray(_class_indices(np.broadcast_to(np.float32(0), (len(x), compiler.end.shape[0])), t), np.int64)
+        labels = np.ascontiguousarray(
+            _class_indices(np.broadcast_to(np.float32(0), (len(x), compiler.end.shape[0])), t), np.int64
+        )
         program.bind(compiler.x, x)
         program.bind(batch.labels, labels)
         masks = []

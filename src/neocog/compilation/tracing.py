@@ -7,8 +7,24 @@ from typing import Any
 
 from neocog.kernels.fused.program import NO_BORDER, Border, Maps
 from neocog.layers import (
-    Add, AvgPool2D, BatchNorm1D, BatchNorm2D, Concat, Conv2D, Dense, Dropout, Flatten, GELU, GlobalAvgPool2D, LeakyReLU,
-    MaxPool2D, PadChannels, ReLU, ScaledTanh, Sigmoid, Tanh,
+    GELU,
+    Add,
+    AvgPool2D,
+    BatchNorm1D,
+    BatchNorm2D,
+    Concat,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2D,
+    LeakyReLU,
+    MaxPool2D,
+    PadChannels,
+    ReLU,
+    ScaledTanh,
+    Sigmoid,
+    Tanh,
 )  # fmt: skip
 from neocog.layers.base import Layer, Shape
 

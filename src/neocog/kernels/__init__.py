@@ -17,16 +17,24 @@ from __future__ import annotations
 
 import importlib
 import sys
-from contextvars import ContextVar, Token
-from types import ModuleType, TracebackType
+from types import ModuleType
 
+from neocog.kernels.choice import (
+    BACKENDS,
+    PRECISIONS,
+    active_kernels,
+    active_precision,
+    kernels_for,
+    use_kernels,
+)
 from neocog.kernels.geometry import NO_PADDING, Array, Padding, Pair, output_size
 from neocog.kernels.threads import get_threads, set_threads
-from neocog.validation import one_of
 
 __all__ = [
     "BACKENDS",
+    "PRECISIONS",
     "active_kernels",
+    "active_precision",
     "avg_pool2d",
     "avg_pool2d_input",
     "conv2d",
@@ -41,83 +49,10 @@ __all__ = [
     "use_kernels",
 ]
 
-BACKENDS: dict[str, str] = {
-    "auto": "neocog.kernels.im2col",
-    "reference": "neocog.kernels.reference",
-    "im2col": "neocog.kernels.im2col",
-    "fused": "neocog.kernels.fused",
-}
-"""The module of each backend, imported when it is first used."""
-_choice: ContextVar[str] = ContextVar("neocog_kernels", default="auto")
-
-
-class use_kernels:  # noqa: N801 - used as a function
-    """Choose the kernel backend, for good or for a ``with`` block.
-
-    The choice belongs to the current thread (a :class:`contextvars.ContextVar`): another thread neither
-    sees nor disturbs it, and starts with ``"auto"``.
-
-    Parameters
-    ----------
-    name : {"auto", "reference", "im2col", "fused"}
-        The backend.
-
-    Raises
-    ------
-    ValueError
-        If there is no backend of that name.
-
-    Examples
-    --------
-    >>> with use_kernels("reference"):
-    ...     active_kernels()
-    'reference'
-    >>> active_kernels()
-    'auto'
-    """
-
-    def __init__(self, name: str) -> None:
-        self._name = one_of("kernels", name, BACKENDS)
-        self._token: Token[str] | None = _choice.set(name)
-
-    def __enter__(self) -> use_kernels:
-        if self._token is None:  # entered once more
-            self._token = _choice.set(self._name)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._token is not None:
-            _choice.reset(self._token)
-            self._token = None
-
-
-def active_kernels() -> str:
-    """Name the backend in use in this thread."""
-    return _choice.get()
-
-
-COMPILE_SECONDS = 10.0
-"""What compiling the kernels costs, about; more than a short job takes."""
-
-
-def kernels_for(seconds: float) -> str:
-    """Name the backend for a job of which ``im2col`` would take about so many seconds.
-
-    The one that is in use, unless that is ``auto``: then ``fused`` where compiling it would pay, else
-    ``im2col``. The seconds are an estimate from the work, never a measurement, so that a job gives the same
-    result however fast the machine is today.
-    """
-    name = _choice.get()
-    if name != "auto":
-        return name
-    return "fused" if seconds > COMPILE_SECONDS else "im2col"
-
 
 def _backend() -> ModuleType:
     """The module in use in this thread."""
-    name = BACKENDS[_choice.get()]
+    name = BACKENDS[active_kernels()]
     return sys.modules.get(name) or importlib.import_module(name)
 
 
@@ -253,6 +188,4 @@ def avg_pool2d_input(
     count_include_pad: bool = True,
 ) -> Array:
     """Gradient of :func:`avg_pool2d` in ``x``: each ``dy`` is shared equally by its window."""
-    return _backend().avg_pool2d_input(
-        dy, x_shape, kernel_size, stride, padding, count_include_pad
-    )
+    return _backend().avg_pool2d_input(dy, x_shape, kernel_size, stride, padding, count_include_pad)

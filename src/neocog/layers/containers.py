@@ -154,14 +154,15 @@ class Container(Layer):
                 return compiled_forward(self, x)
         return self.forward(x)[0]
 
-    def for_inference(self) -> Inference:
+    def for_inference(self, precision: str = "fast") -> Inference:
         """Return a copy made to be used and no longer to be trained, in compiled code.
 
-        Batch norm is folded, ReLU fused, dropout gone; the answers are the same up to rounding.
+        Batch norm is folded, ReLU fused, dropout gone; the answers are the same up to rounding. See
+        :class:`neocog.use_kernels` for ``precision``.
         """
         from neocog.compilation import Inference
 
-        return Inference(self)
+        return Inference(self, precision)
 
     def predict_logits(self, images: Array, batch_size: int = 256) -> Array:
         """Run the network in inference, batch by batch.

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from neocog.kernels import im2col
+from neocog.kernels.choice import active_precision
 from neocog.kernels.fused import lowering
 from neocog.kernels.fused.program import Maps, Memory, Program, Slot
 from neocog.kernels.geometry import NO_PADDING, Array, Padding, Pair, output_sizes
@@ -26,8 +27,8 @@ _lock = threading.Lock()
 class _Call:
     """An operation of the contract as a program: arrays go in through slots, one or two come out."""
 
-    def __init__(self, dtype: np.dtype[Any]) -> None:
-        self.program = Program(dtype)
+    def __init__(self, dtype: np.dtype[Any], exact: bool) -> None:
+        self.program = Program(dtype, exact=exact)
         self.slots: list[Slot] = []
         self.results: list[tuple[Memory, tuple[int, ...], Any]] = []
 
@@ -42,9 +43,24 @@ class _Call:
         maps = self.program.maps(C, H, W, N, border)
         n, c, h, w = strides
         lowering.copy(
-            self.program, self.array(), (c, h, w, n), maps.origin, maps.shape, (maps.plane, maps.row, maps.N, 1)
+            self.program,
+            self.array(),
+            (c, h, w, n),
+            maps.origin,
+            maps.shape,
+            (maps.plane, maps.row, maps.N, 1),
         )
         return maps
+
+    def border(
+        self, x_shape: Any, w_shape: Any, stride: Pair, padding: Padding, dilation: Pair, groups: int
+    ) -> Any:
+        """Border that a convolution wants around its input."""
+        N, C, H, W = x_shape
+        shape = (C, H, W)
+        return lowering.input_border(
+            shape, w_shape[0], w_shape[2:], padding, dilation, stride, groups, N, self.program
+        )
 
     def give(self, memory: Memory, shape: tuple[int, ...], dtype: Any = None) -> None:
         """Return what lies in some memory."""
@@ -66,6 +82,7 @@ _calls: OrderedDict[Any, list[_Call]] = OrderedDict()
 
 def _call(key: Any, build: Callable[[_Call], None], arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Run the program of this key on the arrays; a program serves one thread at a time."""
+    key = (active_precision(), *key)
     with _lock:
         idle = _calls.setdefault(key, [])
         _calls.move_to_end(key)
@@ -73,7 +90,7 @@ def _call(key: Any, build: Callable[[_Call], None], arrays: Sequence[np.ndarray]
         while len(_calls) > _KEPT:
             _calls.popitem(last=False)
     if call is None:
-        call = _Call(arrays[0].dtype)
+        call = _Call(arrays[0].dtype, active_precision() == "exact")
         build(call)
         call.program.finish()
     results = call(arrays)
@@ -85,10 +102,13 @@ def _call(key: Any, build: Callable[[_Call], None], arrays: Sequence[np.ndarray]
 
 def _suits(*arrays: Any) -> bool:
     """Whether these arrays can go in, and there is something to compute."""
-    return all(
-        array is None or (isinstance(array, np.ndarray) and array.dtype in _DTYPES and array.size > 0)
-        for array in arrays
-    ) and len({array.dtype for array in arrays if array is not None}) == 1
+    return (
+        all(
+            array is None or (isinstance(array, np.ndarray) and array.dtype in _DTYPES and array.size > 0)
+            for array in arrays
+        )
+        and len({array.dtype for array in arrays if array is not None}) == 1
+    )
 
 
 def _strided(x: np.ndarray) -> tuple[np.ndarray, tuple[int, ...]]:
@@ -113,10 +133,14 @@ def conv2d(
     x, strides = _strided(x)
 
     def build(call: _Call) -> None:
-        maps = call.images(x.shape, strides, lowering.input_border(kernel, padding, dilation, stride))
-        seen = lowering.windows(call.program, maps, kernel, stride, padding, dilation, out)
+        maps = call.images(x.shape, strides, call.border(x.shape, w.shape, stride, padding, dilation, groups))
+        seen = lowering.windows(
+            call.program, maps, w.shape[0], kernel, stride, padding, dilation, groups, out
+        )
         y = call.program.maps(w.shape[0], *out, x.shape[0])
-        lowering.conv(call.program, seen, call.array(), w.shape, None if b is None else call.array(), y, groups)
+        lowering.conv(
+            call.program, seen, call.array(), w.shape, None if b is None else call.array(), y, groups
+        )
         call.give(y.memory, y.shape)
 
     key = ("conv2d", x.dtype, x.shape, strides, w.shape, b is None, stride, padding, dilation, groups)
@@ -155,14 +179,28 @@ def conv2d_weight(
     dy, dy_strides = _strided(dy)
 
     def build(call: _Call) -> None:
-        maps = call.images(x.shape, strides, lowering.input_border(kernel, padding, dilation, stride))
+        maps = call.images(x.shape, strides, call.border(x.shape, w_shape, stride, padding, dilation, groups))
         dy_maps = call.images(dy.shape, dy_strides)
-        seen = lowering.windows(call.program, maps, kernel, stride, padding, dilation, out)
+        seen = lowering.windows(
+            call.program, maps, w_shape[0], kernel, stride, padding, dilation, groups, out
+        )
         dw = call.program.memory(int(np.prod(w_shape)))
         lowering.conv_weight(call.program, seen, dy_maps, dw, w_shape, groups)
         call.give(dw, w_shape)
 
-    key = ("conv2d_weight", x.dtype, x.shape, strides, dy.shape, dy_strides, w_shape, stride, padding, dilation, groups)
+    key = (
+        "conv2d_weight",
+        x.dtype,
+        x.shape,
+        strides,
+        dy.shape,
+        dy_strides,
+        w_shape,
+        stride,
+        padding,
+        dilation,
+        groups,
+    )
     return _call(key, build, [x, dy])[0]
 
 
@@ -218,7 +256,9 @@ def avg_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding, coun
     """Window by window along the batch."""
     if not _suits(x):
         return im2col.avg_pool2d(x, kernel_size, stride, padding, count_include_pad)
-    return _batch_first(_pool_call("avg", x, x.shape, kernel_size, stride, padding, count_include_pad, [x])[0])
+    return _batch_first(
+        _pool_call("avg", x, x.shape, kernel_size, stride, padding, count_include_pad, [x])[0]
+    )
 
 
 def avg_pool2d_input(

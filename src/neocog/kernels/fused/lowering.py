@@ -84,26 +84,55 @@ class Windows:
     start: tuple[Memory, int]
     row: int  # elements from a row of windows to the next
     offsets: np.ndarray  # (C, kH, kW) elements
+    maps: Maps | None = None  # the padded input, where it is not dealt out
+    stride: Pair = (1, 1)
+    dilation: Pair = (1, 1)
 
 
-def input_border(kernel: Pair, padding: Padding, dilation: Pair, stride: Pair) -> Border:
-    """Border that a convolution's input should have; with a stride it is copied anyway, so none."""
-    return (*padding[0], *padding[1]) if stride == (1, 1) else (0, 0, 0, 0)
+def input_border(
+    x_shape: tuple[int, int, int], filters: int, kernel: Pair, padding: Padding, dilation: Pair, stride: Pair,
+    groups: int, N: int, program: Program,
+) -> Border:  # fmt: skip
+    """Border that a convolution's input (C, H, W) should have; with a stride it is copied anyway, so none."""
+    if stride != (1, 1):
+        return 0, 0, 0, 0
+    (top, bottom), (left, right) = padding
+    C, H, W = x_shape
+    out = H + top + bottom - 2, W + left + right - 2
+    if pays(program, C, filters, kernel, stride, dilation, groups, out, N):  # whole tiles of 4 x 4
+        bottom, right = bottom + -out[0] % 4, right + -out[1] % 4
+    return top, bottom, left, right
 
 
-def windows(program: Program, x: Maps, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, out: Pair) -> Windows:  # fmt: skip
+def pays(
+    program: Program, C: int, F: int, kernel: Pair, stride: Pair, dilation: Pair, groups: int, out: Pair, N: int
+) -> bool:  # fmt: skip
+    """Whether Winograd's way should be quicker: enough channels, and enough tiles for the weights to be worth fetching."""
+    if program.exact or program.dtype != np.float32:
+        return False
+    if kernel != (3, 3) or stride != (1, 1) or dilation != (1, 1) or groups != 1 or min(C, F) < 32:
+        return False
+    lanes = -(-out[0] // 4) * -(-out[1] // 4) * N
+    return lanes >= 24 and 16 * lanes <= 2.4 * out[0] * out[1] * N
+
+
+def windows(
+    program: Program, x: Maps, filters: int, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, groups: int,
+    out: Pair,
+) -> Windows:  # fmt: skip
     """Prepare an input for a convolution: pad it unless it is padded, deal it out if there is a stride."""
     (top, bottom), (left, right) = padding
     C, H, W, N = x.shape
     down, across = np.arange(kernel[0]) * dilation[0], np.arange(kernel[1]) * dilation[1]
     if stride == (1, 1):
-        if any(b < p for b, p in zip(x.border, (top, bottom, left, right), strict=True)):
-            padded = program.maps(C, H, W, N, (top, bottom, left, right))
+        border = input_border((C, H, W), filters, kernel, padding, dilation, stride, groups, N, program)
+        if any(b < p for b, p in zip(x.border, border, strict=True)):
+            padded = program.maps(C, H, W, N, border)
             transfer(program, x, padded)
             x = padded
         memory, origin = x.origin
         offsets = np.arange(C)[:, None, None] * x.plane + down[:, None] * x.row + across * N
-        return Windows((memory, origin - top * x.row - left * N), x.row, offsets)
+        return Windows((memory, origin - top * x.row - left * N), x.row, offsets, x, stride, dilation)
     s, t = stride
     rows = max((down // s).max(), 0) + out[0]
     columns = max((across // t).max(), 0) + out[1]
@@ -152,7 +181,11 @@ def _product(program: Program, F: int, offsets: np.ndarray, rows: int, lanes: in
     work = 2.0 * F * K * rows * lanes
     units = max(1, min(32, int(work // UNIT_WORK)))
     vector = VECTOR_BYTES // program.size * VECTORS
-    lane_block = lanes if rows > 1 else min(lanes, max(vector, -(-lanes // units // vector) * vector, -(-lanes // 4096)))
+    lane_block = (
+        lanes
+        if rows > 1
+        else min(lanes, max(vector, -(-lanes // units // vector) * vector, -(-lanes // 4096)))
+    )
     if rows == 1:
         lane_block = min(lane_block, 10 * vector)
     row_block = max(1, min(rows, 768 // max(lanes, 1), -(-rows // units)))
@@ -195,6 +228,11 @@ def conv(
     """``y = max(floor, conv(x, weight) + bias + init)``; ``weight`` and ``bias`` are addresses."""
     F, per_group, kh, kw = w_shape
     K = per_group * kh * kw
+    if init is None and x.maps is not None and pays(
+        program, per_group, F, (kh, kw), x.stride, x.dilation, groups, (y.H, y.W), y.N
+    ):  # fmt: skip
+        _winograd(program, x, weight, (F, per_group), (9 * per_group, 9, 0), bias, y, floor)
+        return
     for g in range(groups):
         filters = F // groups
         taps = x.offsets[g * per_group : (g + 1) * per_group]
@@ -217,7 +255,42 @@ def _bias(program: Program, bias: Any, first: int, count: int) -> Any:
     return zeros
 
 
-def _phases(size: int, stride: int, start: int, kernel: int, dilation: int) -> list[tuple[int, int, list[int]]]:
+def _winograd(
+    program: Program, x: Windows, weight: Any, shape: tuple[int, int], strides: tuple[int, int, int], bias: Any, y: Maps,
+    floor: float,
+) -> None:  # fmt: skip
+    """A 3 x 3 convolution by Winograd. ``strides`` of the weights: of a filter, of a channel, and 1 if turned round."""
+    F, C = shape
+    N, size = y.N, program.size
+    assert x.maps is not None
+    down, across = -(-y.H // 4), -(-y.W // 4)
+    vector = VECTOR_BYTES // size
+    # Rows of tiles in a strip: about a register tile's lanes, or two.
+    rows = max(1, min(down, round(VECTORS * vector / (across * N))))
+    strips = -(-down // rows)
+    f_units = 1 if strips >= 4 else min(-(-F // 32), -(-4 // strips))
+    f_block = -(-F // f_units // 8) * 8
+    lanes = -(-rows * across * N // vector) * vector
+    depth = min(64, f_block)
+    packed = program.memory(36 * F * C)
+    block = max(8, -(-F // 32 // 8) * 8)
+    program.add_units(
+        "winograd_weights", -(-F // block), 100.0 * F * C, weight=weight, y=packed, a_row=strides[0], stride_w=strides[1],
+        kind=strides[2], F=F, C=C, f_block=block, once=program.frozen,
+    )  # fmt: skip
+    step = lanes + 2 * vector
+    program.scratch = max(program.scratch, (52 * step + 36 * (C + depth) * lanes) * size)
+    program.add_units(
+        "winograd", strips * -(-F // f_block), 72.0 * F * C * down * across * N, a=packed, x=x.start, x_plane=x.maps.plane,
+        x_row=x.row, offsets=program.table(np.arange(C) * lanes), y=y.origin, y_plane=y.plane, y_row=y.row,
+        bias=_bias(program, bias, 0, F), zeros=program.zeros, floor=floor, F=F, C=C, N=N, W=y.W, rows=y.H, n0=lanes,
+        n1=across, n2=down, row_block=rows, f_block=f_block, depth=depth,
+    )  # fmt: skip
+
+
+def _phases(
+    size: int, stride: int, start: int, kernel: int, dilation: int
+) -> list[tuple[int, int, list[int]]]:
     """For each phase of x's rows: its first q, its length, its taps. Row ``q s + phase - start`` sees output ``q - (tap d) // s``."""
     phases = []
     for phase in range(stride):
@@ -228,18 +301,35 @@ def _phases(size: int, stride: int, start: int, kernel: int, dilation: int) -> l
     return phases
 
 
-def output_border(x_size: Pair, out: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Border:
+def output_border(
+    x_size: Pair, out: Pair, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair
+) -> Border:
     """Border of zeros that dy needs, so that every pixel of x finds all its outputs."""
     sides = []
     for axis in range(2):
         before, after = 0, 0
-        for first, count, taps in _phases(x_size[axis], stride[axis], padding[axis][0], kernel[axis], dilation[axis]):
+        for first, count, taps in _phases(
+            x_size[axis], stride[axis], padding[axis][0], kernel[axis], dilation[axis]
+        ):
             for a in taps if count > 0 else ():
                 lowest = first - a * dilation[axis] // stride[axis]
                 before = max(before, -lowest)
                 after = max(after, lowest + count - out[axis])
         sides += [before, after]
     return sides[0], sides[1], sides[2], sides[3]
+
+
+def gradient_border(
+    program: Program, x_shape: tuple[int, int, int], w_shape: tuple[int, ...], out: Pair, stride: Pair, padding: Padding,
+    dilation: Pair, groups: int, N: int,
+) -> Border:  # fmt: skip
+    """Border that dy should have for :func:`conv_input`; x is (C, H, W)."""
+    kernel = w_shape[2], w_shape[3]
+    border = output_border(x_shape[1:], out, kernel, stride, padding, dilation)
+    if pays(program, w_shape[0], w_shape[1], kernel, stride, dilation, groups, x_shape[1:], N):
+        top, bottom, left, right = border
+        return top, bottom + -x_shape[1] % 4, left, right + -x_shape[2] % 4
+    return border
 
 
 def conv_input(
@@ -249,6 +339,12 @@ def conv_input(
     """The gradient of a convolution in its input: again a convolution, of dy with the kernel turned round."""
     F, per_group, kh, kw = w_shape
     filters = F // groups
+    if not adding and pays(program, F, per_group, (kh, kw), stride, dilation, groups, (dx.H, dx.W), dx.N):
+        back: Padding = ((2 - padding[0][0], 2 - padding[0][1]), (2 - padding[1][0], 2 - padding[1][1]))
+        if min(*back[0], *back[1]) >= 0:
+            seen = windows(program, dy, per_group, (3, 3), (1, 1), back, (1, 1), 1, (dx.H, dx.W))
+            _winograd(program, seen, weight, (per_group, F), (9, 9 * per_group, 1), None, dx, -np.inf)
+            return
     border = output_border((dx.H, dx.W), (dy.H, dy.W), (kh, kw), stride, padding, dilation)
     if any(b < n for b, n in zip(dy.border, border, strict=True)):
         padded = program.maps(*dy.shape, border)

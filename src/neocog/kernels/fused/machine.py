@@ -15,17 +15,32 @@ from numba import njit
 
 from neocog.kernels.fused.learning import adam, sgd, softmax_cross_entropy
 from neocog.kernels.fused.planes import (
-    activate, activate_back, add, average_pool, average_pool_back, copy, frame, max_pool, max_pool_back,
-    multiply, normalise, normalise_back, plane_mean, plane_mean_back, plane_sum,
+    activate,
+    activate_back,
+    add,
+    average_pool,
+    average_pool_back,
+    copy,
+    frame,
+    max_pool,
+    max_pool_back,
+    multiply,
+    normalise,
+    normalise_back,
+    plane_mean,
+    plane_mean_back,
+    plane_sum,
 )  # fmt: skip
 from neocog.kernels.fused.products import correlate, pack, product
 from neocog.kernels.fused.record import OPTIONS, compiled
 from neocog.kernels.fused.simd import fetch_add, read
+from neocog.kernels.fused.winograd import winograd, winograd_weights
 
 OPERATIONS = (
     "product", "pack", "correlate", "copy", "frame", "add", "multiply", "activate", "activate_back", "plane_sum",
     "normalise", "normalise_back", "plane_mean", "plane_mean_back", "max_pool", "max_pool_back",
     "average_pool", "average_pool_back", "softmax_cross_entropy", "sgd", "adam",
+    "winograd", "winograd_weights",
 )  # fmt: skip
 CODES = {name: code for code, name in enumerate(OPERATIONS)}
 
@@ -33,8 +48,8 @@ _PATIENCE = 20_000
 
 
 @compiled
-def perform(p: Any, unit: int, like: Any) -> None:
-    """Do one unit of one operation."""
+def perform(p: Any, unit: int, scratch: int, like: Any) -> None:
+    """Do one unit of one operation; ``scratch`` is memory of this thread alone."""
     code = p.code
     if code == 0:
         product(p, unit, like)
@@ -78,6 +93,10 @@ def perform(p: Any, unit: int, like: Any) -> None:
         sgd(p, unit, like)
     elif code == 20:
         adam(p, unit, like)
+    elif code == 21:
+        winograd(p, unit, scratch, like)
+    elif code == 22:
+        winograd_weights(p, unit, like)
 
 
 def _sources() -> int:
@@ -94,7 +113,7 @@ def _machine(sources: int) -> Any:
     """
 
     @njit(cache=True, **OPTIONS)
-    def run(program: Any, progress: Any, first: int, alone: bool, like: Any) -> int:
+    def run(program: Any, progress: Any, first: int, alone: bool, scratch: int, like: Any) -> int:
         """Run the operations from ``first`` on; return where it stopped: the end, or an operation that is held up.
 
         ``progress`` is the address of two counters an operation, units taken and units done, zero at the start.
@@ -103,13 +122,13 @@ def _machine(sources: int) -> Any:
             p = program[k]
             if alone:
                 for unit in range(p.units):
-                    perform(p, unit, like)
+                    perform(p, unit, scratch, like)
                 continue
             taken = progress + 16 * k
             done = taken + 8
             unit = fetch_add(taken, 1)
             while unit < p.units:
-                perform(p, unit, like)
+                perform(p, unit, scratch, like)
                 fetch_add(done, 1)
                 unit = fetch_add(taken, 1)
             waited = 0

@@ -15,9 +15,27 @@ from neocog.kernels.fused.record import compiled
 from neocog.kernels.fused.simd import size_of, view
 
 __all__ = [
-    "RELU", "LEAKY", "SIGMOID", "TANH", "GELU", "GELU_TANH",
-    "activate", "activate_back", "add", "average_pool", "average_pool_back", "copy", "frame", "max_pool",
-    "max_pool_back", "multiply", "normalise", "normalise_back", "plane_mean", "plane_mean_back", "plane_sum",
+    "GELU",
+    "GELU_TANH",
+    "LEAKY",
+    "RELU",
+    "SIGMOID",
+    "TANH",
+    "activate",
+    "activate_back",
+    "add",
+    "average_pool",
+    "average_pool_back",
+    "copy",
+    "frame",
+    "max_pool",
+    "max_pool_back",
+    "multiply",
+    "normalise",
+    "normalise_back",
+    "plane_mean",
+    "plane_mean_back",
+    "plane_sum",
 ]  # fmt: skip
 
 RELU, LEAKY, SIGMOID, TANH, GELU, GELU_TANH = range(6)

@@ -50,24 +50,41 @@ class _Pool:
 _pool = _Pool()
 
 
-def _join(program: np.ndarray, progress: np.ndarray, like: Any) -> None:
+_local = threading.local()
+
+
+def _scratch(bytes_needed: int) -> int:
+    """Address of memory that only this thread uses, and keeps."""
+    if not bytes_needed:
+        return 0
+    if getattr(_local, "scratch", None) is None or _local.scratch.nbytes < bytes_needed:
+        _local.scratch = None
+        _local.scratch = np.empty(bytes_needed + 64, np.uint8)
+    address: int = _local.scratch.ctypes.data
+    return address + -address % 64
+
+
+def _join(program: np.ndarray, progress: np.ndarray, scratch: int, like: Any) -> None:
     """Work on a program until it is done."""
     at, end = 0, len(program)
-    while (at := run(program, progress.ctypes.data, at, False, like)) < end:
+    address = _scratch(scratch)
+    while (at := run(program, progress.ctypes.data, at, False, address, like)) < end:
         time.sleep(0)  # others hold an operation up: let them run
 
 
-def run_program(program: np.ndarray, like: Any, parallel: bool) -> None:
-    """Run a program to its end, with all threads if ``parallel``."""
+def run_program(program: np.ndarray, like: Any, parallel: bool, scratch: int = 0) -> None:
+    """Run a program to its end, with all threads if ``parallel``; each needs ``scratch`` bytes of its own."""
     if type(like) not in _ready:
         warm_up(like)
     helpers = get_threads() - 1 if parallel else 0
     if not helpers:
-        run(program, 0, 0, True, like)
+        run(program, 0, 0, True, _scratch(scratch), like)
         return
-    progress = np.zeros(2 * len(program), np.int64)  # a new one, which a thread that comes too late finds used up
-    _pool.ask(helpers, (program, progress, like))
-    _join(program, progress, like)
+    progress = np.zeros(
+        2 * len(program), np.int64
+    )  # a new one, which a thread that comes too late finds used up
+    _pool.ask(helpers, (program, progress, scratch, like))
+    _join(program, progress, scratch, like)
 
 
 def warm_up(like: Any) -> float:
@@ -76,11 +93,13 @@ def warm_up(like: Any) -> float:
     Says so on the error stream if one has to wait: it happens once on a machine.
     """
     began = time.perf_counter()
-    timer = threading.Timer(_PATIENCE, lambda: print("compiling kernels, once ...", end="", file=sys.stderr, flush=True))
+    timer = threading.Timer(
+        _PATIENCE, lambda: print("compiling kernels, once ...", end="", file=sys.stderr, flush=True)
+    )
     timer.daemon = True
     timer.start()
     try:
-        run(np.zeros(0, RECORD), 0, 0, True, like)
+        run(np.zeros(0, RECORD), 0, 0, True, 0, like)
     finally:
         timer.cancel()
     seconds = time.perf_counter() - began

@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 
 from neocog.kernels.fused.machine import CODES
-from neocog.kernels.fused.record import RECORD
 from neocog.kernels.fused.pool import run_program
+from neocog.kernels.fused.record import RECORD
 
 __all__ = ["Maps", "Memory", "Program", "Slot"]
 
 ALIGNMENT = 64
 SMALL = 1 << 22
 """Memory up to this many bytes is not shared between buffers, and is cleared once instead of in every run."""
+SLACK = 1024
+"""Bytes after the last buffer, which vectors that reach over its end may read."""
 PARALLEL_WORK = 1_000_000
 """Operations (floating point) below which a program is not worth a second thread's waking up."""
 
@@ -105,6 +107,10 @@ class Program:
         Whether the weights never change, so that they are packed once, by :meth:`finish`.
     work : float
         Floating point operations of a run, about.
+    scratch : int
+        Bytes that each thread needs for itself.
+    exact : bool
+        Whether every sum is to be taken as it is written: no Winograd.
     """
 
     dtype: np.dtype[Any]
@@ -113,6 +119,8 @@ class Program:
     prologue: list[dict[str, Any]] = field(default_factory=list)
     memories: list[Memory] = field(default_factory=list)
     work: float = 0.0
+    scratch: int = 0
+    exact: bool = True
 
     def __post_init__(self) -> None:
         self.like = self.dtype.type(0)
@@ -166,7 +174,13 @@ class Program:
         return self.add_units(code, -(-planes // block), work, clearing, block=block, **fields)
 
     def add_units(
-        self, code: str, units: int, work: float = 0.0, clearing: bool = False, once: bool = False, **fields: Any
+        self,
+        code: str,
+        units: int,
+        work: float = 0.0,
+        clearing: bool = False,
+        once: bool = False,
+        **fields: Any,
     ) -> int:
         """Add an operation cut into units of its own kind; return its number."""
         for name, value in fields.items():
@@ -193,7 +207,7 @@ class Program:
         total = sum(_whole(memory.bytes) for memory in self.memories)
         share = total > SMALL
         self.bytes = _place(self.memories, share)
-        arena = np.zeros(self.bytes + ALIGNMENT, np.uint8)
+        arena = np.zeros(self.bytes + ALIGNMENT + SLACK, np.uint8)
         self._held.append(arena)
         base = _whole(arena.ctypes.data)
         arena = arena[base - arena.ctypes.data :]
@@ -202,7 +216,7 @@ class Program:
         self._base = base
         first = self._table(self.prologue)
         if len(first):
-            run_program(first, self.like, parallel=True)
+            run_program(first, self.like, True, self.scratch)
         # Where no memory is shared, borders stay as clear as they were made.
         self.number: dict[int, int] = {}
         rows = []
@@ -242,7 +256,7 @@ class Program:
 
     def run(self) -> None:
         """Run all operations."""
-        run_program(self.program, self.like, self.parallel)
+        run_program(self.program, self.like, self.parallel, self.scratch)
 
 
 def _whole(size: int) -> int:
@@ -266,7 +280,9 @@ def _place(memories: list[Memory], share: bool) -> int:
             continue
         start = 0
         for other in sorted(placed, key=lambda m: m.start):
-            together = memory.kept or other.kept or (memory.first <= other.last and other.first <= memory.last)
+            together = (
+                memory.kept or other.kept or (memory.first <= other.last and other.first <= memory.last)
+            )
             if not together:
                 continue
             if other.start >= start + size:

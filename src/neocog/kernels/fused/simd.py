@@ -21,7 +21,6 @@ an im2col matrix: M. Dukhan, "The indirect convolution algorithm", 2019.
 
 from __future__ import annotations
 
-import ctypes
 from typing import Any
 
 import numpy as np
@@ -124,7 +123,9 @@ class _Emitter:
 
     def offset(self, table: Any, k: Any) -> Any:
         return self.builder.load(
-            self.builder.inttoptr(self.builder.add(table, self.builder.mul(k, self.number(8))), INT.as_pointer())
+            self.builder.inttoptr(
+                self.builder.add(table, self.builder.mul(k, self.number(8))), INT.as_pointer()
+            )
         )
 
 
@@ -253,6 +254,132 @@ def _dots(_, dy, dy_offset, dy_row, x, offset, x_row, rows, count, out, like):  
     return types.void(*(types.int64,) * 9, like), generate
 
 
+def _transform_input(emit: _Emitter, d: list[Any]) -> list[Any]:
+    """Six numbers of a row or column times B^T of F(4, 3)."""
+    b = emit.builder
+
+    def times(n: float, value: Any) -> Any:
+        return b.fmul(ir.Constant(emit.vector, [n] * emit.width), value)
+
+    odd, even = b.fsub(d[3], times(4, d[1])), b.fsub(d[4], times(4, d[2]))
+    far, near = times(2, b.fsub(d[3], d[1])), b.fsub(d[4], d[2])
+    return [
+        b.fadd(b.fsub(times(4, d[0]), times(5, d[2])), d[4]),
+        b.fadd(even, odd),
+        b.fsub(even, odd),
+        b.fadd(near, far),
+        b.fsub(near, far),
+        b.fadd(b.fsub(times(4, d[1]), times(5, d[3])), d[5]),
+    ]
+
+
+def _transform_output(emit: _Emitter, m: list[Any]) -> list[Any]:
+    """Six numbers of a row or column times A^T of F(4, 3)."""
+    b = emit.builder
+
+    def times(n: float, value: Any) -> Any:
+        return b.fmul(ir.Constant(emit.vector, [n] * emit.width), value)
+
+    near, near_difference = b.fadd(m[1], m[2]), b.fsub(m[1], m[2])
+    far, far_difference = b.fadd(m[3], m[4]), b.fsub(m[3], m[4])
+    return [
+        b.fadd(m[0], b.fadd(near, far)),
+        b.fadd(near_difference, times(2, far_difference)),
+        b.fadd(near, times(4, far)),
+        b.fadd(b.fadd(near_difference, times(8, far_difference)), m[5]),
+    ]
+
+
+@intrinsic
+def _winograd_input(_, d, d_step, v, v_step, like):  # type: ignore[no-untyped-def]
+    """``V = B^T d B`` of a vector of tiles: 36 arrays ``d_step`` apart into 36 arrays ``v_step`` apart."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        d, d_step, v, v_step, _ = arguments
+        emit = _Emitter(builder, like)
+        rows = []
+        for r in range(6):
+            places = [emit.step(d, builder.mul(d_step, emit.number(6 * r + k))) for k in range(6)]
+            rows.append(_transform_input(emit, [emit.load(place) for place in places]))
+        for k in range(6):
+            for r, value in enumerate(_transform_input(emit, [row[k] for row in rows])):
+                emit.store(value, emit.step(v, builder.mul(v_step, emit.number(6 * r + k))))
+        return context.get_dummy_value()
+
+    return types.void(*(types.int64,) * 4, like), generate
+
+
+@intrinsic
+def _winograd_output(_, m, m_step, bias, floor, o, o_step, like):  # type: ignore[no-untyped-def]
+    """``y = max(floor, A^T m A + bias)`` of a vector of tiles: 36 arrays into 16."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        m, m_step, bias, floor, o, o_step, _ = arguments
+        emit = _Emitter(builder, like)
+        rows = []
+        for r in range(6):
+            places = [emit.step(m, builder.mul(m_step, emit.number(6 * r + k))) for k in range(6)]
+            rows.append(_transform_output(emit, [emit.load(place) for place in places]))
+        shift, least = emit.splat(bias), emit.splat(floor)
+        for k in range(4):
+            for r, value in enumerate(_transform_output(emit, [row[k] for row in rows])):
+                value = builder.fadd(value, shift)
+                value = builder.select(builder.fcmp_ordered("<", value, least), least, value)
+                emit.store(value, emit.step(o, builder.mul(o_step, emit.number(4 * r + k))))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, like, like, types.int64, types.int64, like), generate
+
+
+def _shuffle(emit: _Emitter, value: Any, order: list[int]) -> Any:
+    kind = ir.VectorType(ir.IntType(32), len(order))
+    return emit.builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), ir.Constant(kind, order))
+
+
+@intrinsic
+def _deal(_, x, d, d_step, like):  # type: ignore[no-untyped-def]
+    """``d[k][t] = x[4 t + k]``, k = 0..5, for a vector of tiles t: columns of tiles that overlap by two."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        x, d, d_step, _ = arguments
+        emit = _Emitter(builder, like)
+        wide = ir.VectorType(emit.scalar, 4 * emit.width)
+        for start in (0, 4):
+            value = builder.load(builder.inttoptr(emit.step(x, emit.number(start)), wide.as_pointer()))
+            value.align = emit.bytes
+            for k in range(4 if start == 0 else 2):
+                part = _shuffle(emit, value, [4 * t + k for t in range(emit.width)])
+                emit.store(part, emit.step(d, builder.mul(d_step, emit.number(start + k))))
+        return context.get_dummy_value()
+
+    return types.void(*(types.int64,) * 3, like), generate
+
+
+@intrinsic
+def _weave(_, o, o_step, y, count, like):  # type: ignore[no-untyped-def]
+    """``y[4 t + k] = o[k][t]``, k = 0..3, for a vector of tiles t, the first ``count`` numbers of y."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        o, o_step, y, count, _ = arguments
+        emit = _Emitter(builder, like)
+        w = emit.width
+        parts = [emit.load(emit.step(o, builder.mul(o_step, emit.number(k)))) for k in range(4)]
+        whole = list(range(2 * w))
+        order = ir.Constant(ir.VectorType(ir.IntType(32), 2 * w), whole)
+        left, right = (builder.shuffle_vector(a, b, order) for a, b in (parts[:2], parts[2:]))
+        for q in range(4):
+            # Number i of y is tile i // 4, column i % 4: columns 0, 1 lie in left, 2, 3 in right.
+            index = [q * w + i for i in range(w)]
+            take = [i // 4 + (i % 4) * w if i % 4 < 2 else 2 * w + i // 4 + (i % 4 - 2) * w for i in index]
+            mask = ir.Constant(ir.VectorType(ir.IntType(32), w), take)
+            value = builder.shuffle_vector(left, right, mask)
+            shift = emit.number(q * w)
+            emit.store(value, emit.step(y, shift), emit.mask(builder.sub(count, shift)))
+        return context.get_dummy_value()
+
+    return types.void(*(types.int64,) * 4, like), generate
+
+
 @intrinsic
 def _address(_, address, like):  # type: ignore[no-untyped-def]
     """Turn a number into a pointer."""
@@ -295,7 +422,9 @@ def _read(_, address):  # type: ignore[no-untyped-def]
     return types.int64(types.int64), generate
 
 
-_TILES = {(rows, vectors): _tile(rows, vectors, vectors == 1) for rows in (8, 4, 2, 1) for vectors in (VECTORS, 1)}
+_TILES = {
+    (rows, vectors): _tile(rows, vectors, vectors == 1) for rows in (8, 4, 2, 1) for vectors in (VECTORS, 1)
+}
 _tile8, _tile4, _tile2, _tile1 = (_TILES[rows, VECTORS] for rows in (8, 4, 2, 1))
 _rest8, _rest4, _rest2, _rest1 = (_TILES[rows, 1] for rows in (8, 4, 2, 1))
 _PANEL_ROWS = ROWS
@@ -345,12 +474,12 @@ def _plain_view(address: int, count: int, like: Any) -> Any:
     return np.frombuffer((kind * max(int(count), 1)).from_address(int(address)), dtype=type(like))[:count]
 
 
-def _plain_strip(
-    rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bias, floor, count, like
-):  # type: ignore[no-untyped-def]
+def _plain_strip(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bias, floor, count, like):  # type: ignore[no-untyped-def]
     size = like.itemsize
     offsets = _plain_view(offset, K, np.int64(0))
-    columns = np.array([_plain_view(x + o * size, count, like) for o in offsets], type(like)).reshape(K, count)
+    columns = np.array([_plain_view(x + o * size, count, like) for o in offsets], type(like)).reshape(
+        K, count
+    )
     for r in range(rows):
         start = _plain_view(init + r * init_row * size, count, like) if init else 0
         weights = _plain_view(a + r * a_row * size, (K - 1) * a_step + 1 if K else 0, like)[::a_step]
@@ -368,6 +497,44 @@ def _plain_dots(dy, dy_offset, dy_row, x, offset, x_row, rows, count, out, like)
         a = [_plain_view(dy + (o + i * dy_row) * size, count, like) for o in down]
         b = [_plain_view(x + (o + i * x_row) * size, count, like) for o in taps]
         result += np.array(a) @ np.array(b).T
+
+
+_INPUT = np.array(
+    [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0], [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0],
+     [0, 4, 0, -5, 0, 1]]
+)  # fmt: skip
+_OUTPUT = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]])
+
+
+def _gather(address: int, step: int, count: int, like: Any) -> Any:
+    parts = [_plain_view(address + k * step * like.itemsize, lanes(like), like) for k in range(count)]
+    return np.array(parts)
+
+
+def _scatter(values: Any, address: int, step: int, like: Any) -> None:
+    for k, value in enumerate(values):
+        _plain_view(address + k * step * like.itemsize, lanes(like), like)[:] = value
+
+
+def _plain_winograd_input(d, d_step, v, v_step, like):  # type: ignore[no-untyped-def]
+    tiles = _gather(d, d_step, 36, like).reshape(6, 6, -1)
+    _scatter(np.einsum("ir,jk,rkn->ijn", _INPUT, _INPUT, tiles).reshape(36, -1), v, v_step, like)
+
+
+def _plain_winograd_output(m, m_step, bias, floor, o, o_step, like):  # type: ignore[no-untyped-def]
+    tiles = _gather(m, m_step, 36, like).reshape(6, 6, -1)
+    y = np.einsum("ir,jk,rkn->ijn", _OUTPUT, _OUTPUT, tiles).reshape(16, -1) + bias
+    _scatter(np.where(y < floor, floor, y), o, o_step, like)
+
+
+def _plain_deal(x, d, d_step, like):  # type: ignore[no-untyped-def]
+    row = _plain_view(x, 4 * lanes(like) + 4, like)
+    _scatter([row[k : k + 4 * lanes(like) - 3 : 4] for k in range(6)], d, d_step, like)
+
+
+def _plain_weave(o, o_step, y, count, like):  # type: ignore[no-untyped-def]
+    count = min(int(count), 4 * lanes(like))
+    _plain_view(y, count, like)[:] = _gather(o, o_step, 4, like).T.ravel()[:count]
 
 
 def _plain_fetch_add(address: int, n: int) -> int:
@@ -388,6 +555,9 @@ def _plain_read(address: int) -> int:
 if config.DISABLE_JIT:
     strip, view, dots, size_of = _plain_strip, _plain_view, _plain_dots, _plain_size_of
     fetch_add, read = _plain_fetch_add, _plain_read
+    winograd_input, winograd_output = _plain_winograd_input, _plain_winograd_output
+    deal, weave = _plain_deal, _plain_weave
 else:
     strip, view, dots, size_of = _compiled_strip, _compiled_view, _dots, _size_of
     fetch_add, read = _fetch_add, _read
+    winograd_input, winograd_output, deal, weave = _winograd_input, _winograd_output, _deal, _weave

@@ -1,0 +1,94 @@
+"""Which backend computes, and how exactly."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar, Token
+from types import TracebackType
+
+from neocog.validation import one_of
+
+__all__ = ["BACKENDS", "PRECISIONS", "active_kernels", "active_precision", "kernels_for", "use_kernels"]
+
+BACKENDS: dict[str, str] = {
+    "auto": "neocog.kernels.im2col",
+    "reference": "neocog.kernels.reference",
+    "im2col": "neocog.kernels.im2col",
+    "fused": "neocog.kernels.fused",
+}
+"""The module of each backend, imported when it is first used."""
+PRECISIONS = ("fast", "exact")
+_choice: ContextVar[tuple[str, str]] = ContextVar("neocog_kernels", default=("auto", "fast"))
+
+
+class use_kernels:  # noqa: N801 - used as a function
+    """Choose the kernel backend, for good or for a ``with`` block.
+
+    The choice belongs to the current thread (a :class:`contextvars.ContextVar`): another thread neither
+    sees nor disturbs it, and starts with ``"auto"``.
+
+    Parameters
+    ----------
+    name : {"auto", "reference", "im2col", "fused"}
+        The backend.
+    precision : {"fast", "exact"}, optional
+        Whether ``fused`` may convolve float32 maps of 32 channels and more by Winograd's method: fewer
+        multiplications, and an error of some 1e-5 of the largest output where the direct sum has 1e-6.
+        By default as before, at first ``"fast"``. float64 is always exact.
+
+    Raises
+    ------
+    ValueError
+        If there is no backend, or no precision, of that name.
+
+    Examples
+    --------
+    >>> with use_kernels("reference"):
+    ...     active_kernels()
+    'reference'
+    >>> active_kernels()
+    'auto'
+    """
+
+    def __init__(self, name: str, precision: str | None = None) -> None:
+        one_of("kernels", name, BACKENDS)
+        self._chosen = name, one_of("precision", precision, PRECISIONS) if precision else active_precision()
+        self._token: Token[tuple[str, str]] | None = _choice.set(self._chosen)
+
+    def __enter__(self) -> use_kernels:
+        if self._token is None:  # entered once more
+            self._token = _choice.set(self._chosen)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._token is not None:
+            _choice.reset(self._token)
+            self._token = None
+
+
+def active_kernels() -> str:
+    """Name the backend in use in this thread."""
+    return _choice.get()[0]
+
+
+def active_precision() -> str:
+    """Name the precision in use in this thread: ``"fast"`` or ``"exact"``."""
+    return _choice.get()[1]
+
+
+COMPILE_SECONDS = 10.0
+"""What compiling the kernels costs, about; more than a short job takes."""
+
+
+def kernels_for(seconds: float) -> str:
+    """Name the backend for a job of which ``im2col`` would take about so many seconds.
+
+    The one that is in use, unless that is ``auto``: then ``fused`` where compiling it would pay, else
+    ``im2col``. The seconds are an estimate from the work, never a measurement, so that a job gives the same
+    result however fast the machine is today.
+    """
+    name = active_kernels()
+    if name != "auto":
+        return name
+    return "fused" if seconds > COMPILE_SECONDS else "im2col"
