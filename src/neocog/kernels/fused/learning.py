@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from neocog.kernels.fused.record import compiled
+from neocog.kernels.fused.operation import operation, record
 from neocog.kernels.fused.simd import size_of, view
 
 
-@compiled
-def softmax_cross_entropy(p: Any, unit: int, like: Any) -> None:
+@operation
+def softmax_cross_entropy(row: int, unit: int, scratch: int, zero: Any) -> None:
     """The loss of :class:`neocog.SoftmaxCrossEntropy`: x logits (C, N), z their gradient, y the loss (float64).
 
     ``labels`` are int64. One unit.
     """
+    p, like = record(row), zero[0]
     size = size_of(like)
     N = p.N
     labels = view(p.labels, N, np.int64(0))
@@ -42,12 +43,13 @@ def softmax_cross_entropy(p: Any, unit: int, like: Any) -> None:
     view(p.y, 1, np.float64(0))[0] = total / N
 
 
-@compiled
-def sgd(p: Any, unit: int, like: Any) -> None:
+@operation
+def sgd(row: int, unit: int, scratch: int, zero: Any) -> None:
     """:class:`neocog.SGD`: x the weights, y their gradient, z the velocity (0: none); kind 1 is Nesterov's.
 
     Nothing moves unless the loss, at ``gate``, is finite.
     """
+    p, like = record(row), zero[0]
     if not math.isfinite(view(p.gate, 1, np.float64(0))[0]):
         return
     size = size_of(like)
@@ -72,12 +74,13 @@ def sgd(p: Any, unit: int, like: Any) -> None:
             w[i] += v[i]
 
 
-@compiled
-def adam(p: Any, unit: int, like: Any) -> None:
+@operation
+def adam(row: int, unit: int, scratch: int, zero: Any) -> None:
     """:class:`neocog.Adam`, or AdamW (kind 1): x the weights, y their gradient, z its mean, ``init`` its square.
 
     Nothing moves unless the loss, at ``gate``, is finite.
     """
+    p, like = record(row), zero[0]
     if not math.isfinite(view(p.gate, 1, np.float64(0))[0]):
         return
     size = size_of(like)

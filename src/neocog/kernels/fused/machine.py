@@ -1,144 +1,86 @@
 """The machine that runs a program: a table whose rows are operations, each cut into units of work.
 
-Any number of threads may run one program together. They take units from a shared counter, and none begins an operation
-before all units of the one before are done. What a unit computes does not depend on who computes it or on
-how many there are, so neither does any result.
+Any number of threads may run one program together. They take units from a shared counter, and none begins an
+operation before all units of the one before are done. What a unit computes does not depend on who computes it or
+on how many there are, so neither does any result.
 """
 
 from __future__ import annotations
 
-import zlib
-from pathlib import Path
 from typing import Any
 
-from numba import njit
+import numpy as np
+from numba import config, njit, types
+from numba.extending import intrinsic
 
-from neocog.kernels.fused.learning import adam, sgd, softmax_cross_entropy
-from neocog.kernels.fused.planes import (
-    activate,
-    activate_back,
-    add,
-    average_pool,
-    average_pool_back,
-    copy,
-    frame,
-    max_pool,
-    max_pool_back,
-    multiply,
-    normalise,
-    normalise_back,
-    plane_mean,
-    plane_mean_back,
-    plane_sum,
-)  # fmt: skip
-from neocog.kernels.fused.products import correlate, pack, product
-from neocog.kernels.fused.record import OPTIONS, compiled
-from neocog.kernels.fused.simd import fetch_add, read
-from neocog.kernels.fused.winograd import winograd, winograd_weights
+from neocog.kernels.fused import learning, planes, products, winograd  # noqa: F401 - they register operations
+from neocog.kernels.fused.operation import OPERATIONS, ROW, on_disk
+from neocog.kernels.fused.simd import INT, fetch_add, read, view
 
-OPERATIONS = (
-    "product", "pack", "correlate", "copy", "frame", "add", "multiply", "activate", "activate_back", "plane_sum",
-    "normalise", "normalise_back", "plane_mean", "plane_mean_back", "max_pool", "max_pool_back",
-    "average_pool", "average_pool_back", "softmax_cross_entropy", "sgd", "adam",
-    "winograd", "winograd_weights",
-)  # fmt: skip
-CODES = {name: code for code, name in enumerate(OPERATIONS)}
+__all__ = ["code", "run"]
 
 _PATIENCE = 20_000
+_ROW_BYTES = ROW.itemsize
+_NAMES = list(OPERATIONS)
 
 
-@compiled
-def perform(p: Any, unit: int, scratch: int, like: Any) -> None:
-    """Do one unit of one operation; ``scratch`` is memory of this thread alone."""
-    code = p.code
-    if code == 0:
-        product(p, unit, like)
-    elif code == 1:
-        pack(p, unit, like)
-    elif code == 2:
-        correlate(p, unit, like)
-    elif code == 3:
-        copy(p, unit, like)
-    elif code == 4:
-        frame(p, unit, like)
-    elif code == 5:
-        add(p, unit, like)
-    elif code == 6:
-        multiply(p, unit, like)
-    elif code == 7:
-        activate(p, unit, like)
-    elif code == 8:
-        activate_back(p, unit, like)
-    elif code == 9:
-        plane_sum(p, unit, like)
-    elif code == 10:
-        normalise(p, unit, like)
-    elif code == 11:
-        normalise_back(p, unit, like)
-    elif code == 12:
-        plane_mean(p, unit, like)
-    elif code == 13:
-        plane_mean_back(p, unit, like)
-    elif code == 14:
-        max_pool(p, unit, like)
-    elif code == 15:
-        max_pool_back(p, unit, like)
-    elif code == 16:
-        average_pool(p, unit, like)
-    elif code == 17:
-        average_pool_back(p, unit, like)
-    elif code == 18:
-        softmax_cross_entropy(p, unit, like)
-    elif code == 19:
-        sgd(p, unit, like)
-    elif code == 20:
-        adam(p, unit, like)
-    elif code == 21:
-        winograd(p, unit, scratch, like)
-    elif code == 22:
-        winograd_weights(p, unit, like)
+@intrinsic
+def _call(_, function, row, unit, scratch, zero):  # type: ignore[no-untyped-def]
+    """Call the operation at an address."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        from llvmlite import ir
+
+        kind = ir.FunctionType(ir.VoidType(), [INT] * 4)
+        builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), list(arguments[1:]))
+        return context.get_dummy_value()
+
+    return types.void(*(types.int64,) * 5), generate
 
 
-def _sources() -> int:
-    """Checksum of all that is compiled here."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    return zlib.crc32(b"".join(file.read_bytes() for file in files))
+def _run(program, count, progress, first, alone, scratch, zero):  # type: ignore[no-untyped-def]
+    """Run the operations from ``first`` on; return where it stopped: the end, or an operation that is held up.
 
-
-def _machine(sources: int) -> Any:
-    """Make ``run``; its entry in Numba's cache on disk is that of these sources.
-
-    Numba looks at one file's date only, and at what a function closes over: so ``run`` closes over the checksum, and
-    alone is kept in the cache, with all that it calls.
+    ``program`` is the table's address, ``progress`` that of two counters an operation, units taken and units
+    done, zero at the start.
     """
-
-    @njit(cache=True, **OPTIONS)
-    def run(program: Any, progress: Any, first: int, alone: bool, scratch: int, like: Any) -> int:
-        """Run the operations from ``first`` on; return where it stopped: the end, or an operation that is held up.
-
-        ``progress`` is the address of two counters an operation, units taken and units done, zero at the start.
-        """
-        for k in range(first, len(program)):
-            p = program[k]
-            if alone:
-                for unit in range(p.units):
-                    perform(p, unit, scratch, like)
-                continue
-            taken = progress + 16 * k
-            done = taken + 8
+    for k in range(first, count):
+        row = program + k * _ROW_BYTES
+        head = view(row, 2, np.int64(0))
+        code, units = head[0], head[1]
+        if alone:
+            for unit in range(units):
+                _call(code, row, unit, scratch, zero)
+            continue
+        taken = progress + 16 * k
+        done = taken + 8
+        unit = fetch_add(taken, 1)
+        while unit < units:
+            _call(code, row, unit, scratch, zero)
+            fetch_add(done, 1)
             unit = fetch_add(taken, 1)
-            while unit < p.units:
-                perform(p, unit, scratch, like)
-                fetch_add(done, 1)
-                unit = fetch_add(taken, 1)
-            waited = 0
-            while read(done) < p.units:
-                waited += 1
-                if waited > _PATIENCE:
-                    return k
-        return len(program) if sources else 0
-
-    return run
+        waited = 0
+        while read(done) < units:
+            waited += 1
+            if waited > _PATIENCE:
+                return k
+    return count
 
 
-run = _machine(_sources() or 1)
+def _plain_call(function: int, row: int, unit: int, scratch: int, zero: int) -> None:
+    number = np.float32 if function >= len(_NAMES) else np.float64
+    OPERATIONS[_NAMES[function % len(_NAMES)]].function(row, unit, scratch, view(zero, 1, number(0)))
+
+
+def code(name: str, dtype: np.dtype[Any]) -> int:
+    """What stands for an operation in a program: the address of its compiled function."""
+    if config.DISABLE_JIT:
+        return _NAMES.index(name) + (len(_NAMES) if dtype == np.float32 else 0)
+    return OPERATIONS[name].address(dtype)
+
+
+if config.DISABLE_JIT:
+    _call, run = _plain_call, _run
+else:
+    with on_disk() as _cache:
+        run = njit(types.int64(*(types.int64,) * 7), nogil=True, cache=_cache)(_run)

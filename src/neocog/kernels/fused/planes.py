@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from neocog.kernels.fused.record import compiled
+from neocog.kernels.fused.operation import compiled, operation, record
 from neocog.kernels.fused.simd import size_of, view
 
 __all__ = [
@@ -44,9 +44,10 @@ _DENSITY = 1 / math.sqrt(2 * math.pi)
 _GELU_SLOPE = math.sqrt(2 / math.pi)
 
 
-@compiled
-def copy(p: Any, unit: int, like: Any) -> None:
+@operation
+def copy(row: int, unit: int, scratch: int, zero: Any) -> None:
     """``y[i] = x[i]`` (kind 0) or ``y[i] += x[i]`` (kind 1) over four axes with any strides."""
+    p, like = record(row), zero[0]
     size = size_of(like)
     for a in range(unit * p.block, min(p.n0, (unit + 1) * p.block)):
         for b in range(p.n1):
@@ -65,9 +66,10 @@ def copy(p: Any, unit: int, like: Any) -> None:
                         y[i * p.y3] = x[i * p.x3] + (y[i * p.y3] if p.kind else 0)
 
 
-@compiled
-def frame(p: Any, unit: int, like: Any) -> None:
+@operation
+def frame(row: int, unit: int, scratch: int, zero: Any) -> None:
     """Set the border of each plane of y to zero: ``top`` rows, ``left`` lanes, then ``rows x lanes``, the rest."""
+    p, like = record(row), zero[0]
     size = size_of(like)
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
         y = view(p.y + c * p.y_plane * size, p.y_plane, like)
@@ -81,9 +83,10 @@ def frame(p: Any, unit: int, like: Any) -> None:
                 row[p.left + p.lanes :] = 0
 
 
-@compiled
-def add(p: Any, unit: int, like: Any) -> None:
+@operation
+def add(row: int, unit: int, scratch: int, zero: Any) -> None:
     """``z = max(floor, x + y)``."""
+    p, like = record(row), zero[0]
     size = size_of(like)
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
         for i in range(p.rows):
@@ -99,9 +102,10 @@ def add(p: Any, unit: int, like: Any) -> None:
                     z[n] = x[n] + y[n]
 
 
-@compiled
-def multiply(p: Any, unit: int, like: Any) -> None:
+@operation
+def multiply(row: int, unit: int, scratch: int, zero: Any) -> None:
     """``z = x y``."""
+    p, like = record(row), zero[0]
     size = size_of(like)
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
         for i in range(p.rows):
@@ -112,9 +116,10 @@ def multiply(p: Any, unit: int, like: Any) -> None:
                 z[n] = x[n] * y[n]
 
 
-@compiled
-def activate(p: Any, unit: int, like: Any) -> None:
+@operation
+def activate(row: int, unit: int, scratch: int, zero: Any) -> None:
     """``y = f(x)``, f by ``kind``; ``slope`` is the leaky ReLU's."""
+    p, like = record(row), zero[0]
     size = size_of(like)
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
         for i in range(p.rows):
@@ -141,9 +146,10 @@ def activate(p: Any, unit: int, like: Any) -> None:
                     y[n] = 0.5 * v * (1 + math.tanh(_GELU_SLOPE * (v + 0.044715 * v * v * v)))
 
 
-@compiled
-def activate_back(p: Any, unit: int, like: Any) -> None:
+@operation
+def activate_back(row: int, unit: int, scratch: int, zero: Any) -> None:
     """``z = y f'``: y is dy, z is dx; x is the output of ReLU, leaky ReLU, sigmoid and tanh, the input of GELU."""
+    p, like = record(row), zero[0]
     size = size_of(like)
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
         for i in range(p.rows):
@@ -174,9 +180,10 @@ def activate_back(p: Any, unit: int, like: Any) -> None:
                     z[n] = y[n] * (0.5 * (1 + t) + 0.5 * v * (1 - t * t) * inner)
 
 
-@compiled
-def plane_sum(p: Any, unit: int, like: Any) -> None:
+@operation
+def plane_sum(row: int, unit: int, scratch: int, zero: Any) -> None:
     """``d_bias[c] = sum_{i,l} y[c,i,l]``."""
+    p, like = record(row), zero[0]
     size = size_of(like)
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
         total = 0.0
@@ -189,13 +196,14 @@ def plane_sum(p: Any, unit: int, like: Any) -> None:
         view(p.d_bias + c * size, 1, like)[0] = total
 
 
-@compiled
-def normalise(p: Any, unit: int, like: Any) -> None:
+@operation
+def normalise(row: int, unit: int, scratch: int, zero: Any) -> None:
     """``y = max(floor, weight (x - m) / sqrt(v + eps) + bias)`` of each channel.
 
     Kind 1, training: m and v (biased) of the batch, which also move the running statistics by ``momentum``
     and are kept in ``mean`` and ``inv_std``. Kind 0: the running ones.
     """
+    p, like = record(row), zero[0]
     size = size_of(like)
     count = p.rows * p.lanes
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
@@ -240,9 +248,10 @@ def normalise(p: Any, unit: int, like: Any) -> None:
                     y[n] = (x[n] - m) * scale + shift
 
 
-@compiled
-def normalise_back(p: Any, unit: int, like: Any) -> None:
+@operation
+def normalise_back(row: int, unit: int, scratch: int, zero: Any) -> None:
     """Gradients of :func:`normalise`: x as it was, y is dy, z is dx (none if 0); writes d_weight and d_bias."""
+    p, like = record(row), zero[0]
     size = size_of(like)
     count = p.rows * p.lanes
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
@@ -275,9 +284,10 @@ def normalise_back(p: Any, unit: int, like: Any) -> None:
                 z[n] = scale * (y[n] - (shift + ((x[n] - m) * inv_std) * slope))
 
 
-@compiled
-def plane_mean(p: Any, unit: int, like: Any) -> None:
+@operation
+def plane_mean(row: int, unit: int, scratch: int, zero: Any) -> None:
     """``y[c,n] = mean_{i,j} x[c,i,j,n]``."""
+    p, like = record(row), zero[0]
     size = size_of(like)
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
         y = view(p.y + c * p.N * size, p.N, like)
@@ -291,9 +301,10 @@ def plane_mean(p: Any, unit: int, like: Any) -> None:
             y[n] /= p.rows * p.W
 
 
-@compiled
-def plane_mean_back(p: Any, unit: int, like: Any) -> None:
+@operation
+def plane_mean_back(row: int, unit: int, scratch: int, zero: Any) -> None:
     """``z[c,i,j,n] = y[c,n] / (H W)``."""
+    p, like = record(row), zero[0]
     size = size_of(like)
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
         y = view(p.y + c * p.N * size, p.N, like)
@@ -312,12 +323,13 @@ def _columns(q: int, p: Any) -> tuple[int, int]:
     return first, last
 
 
-@compiled
-def max_pool(p: Any, unit: int, like: Any) -> None:
+@operation
+def max_pool(row: int, unit: int, scratch: int, zero: Any) -> None:
     """Take the maximum of each window; a tie goes to the first, NaN wins. ``index``: the winner's tap (uint8).
 
     x is (C, H, W, N), y (C, rows, lanes); without ``index`` (0) only y is written.
     """
+    p, like = record(row), zero[0]
     size = size_of(like)
     N = p.N
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
@@ -367,12 +379,13 @@ def max_pool(p: Any, unit: int, like: Any) -> None:
                                 z[n] = z[n] if z[n] > x[n] else x[n]
 
 
-@compiled
-def max_pool_back(p: Any, unit: int, like: Any) -> None:
+@operation
+def max_pool_back(row: int, unit: int, scratch: int, zero: Any) -> None:
     """Give each y (dy) to its winner in z (dx, ``H x W N``); windows that overlap add.
 
     With x, the pooled outputs: only where they are above 0, which is what a ReLU before the pooling lets through.
     """
+    p, like = record(row), zero[0]
     size = size_of(like)
     N = p.N
     apart = p.stride_h >= p.kernel_h and p.stride_w >= p.kernel_w
@@ -421,9 +434,10 @@ def _window_share(i: int, j: int, p: Any) -> float:
     return 1 / (down * across)
 
 
-@compiled
-def average_pool(p: Any, unit: int, like: Any) -> None:
+@operation
+def average_pool(row: int, unit: int, scratch: int, zero: Any) -> None:
     """Take the mean of each window of x (C, H, W, N); y is (C, rows, lanes)."""
+    p, like = record(row), zero[0]
     size = size_of(like)
     N = p.N
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
@@ -442,9 +456,10 @@ def average_pool(p: Any, unit: int, like: Any) -> None:
                     y[n] *= share
 
 
-@compiled
-def average_pool_back(p: Any, unit: int, like: Any) -> None:
+@operation
+def average_pool_back(row: int, unit: int, scratch: int, zero: Any) -> None:
     """Share each y (dy) out among its window in z (dx)."""
+    p, like = record(row), zero[0]
     size = size_of(like)
     N = p.N
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from neocog.kernels.fused.machine import run
-from neocog.kernels.fused.record import RECORD
+from neocog.kernels.fused.machine import code, run
 from neocog.kernels.threads import get_threads
 
-__all__ = ["run_program", "warm_up"]
+__all__ = ["codes", "run_program"]
 
 _lock = threading.Lock()
 _ready: set[Any] = set()
@@ -64,46 +65,48 @@ def _scratch(bytes_needed: int) -> int:
     return address + -address % 64
 
 
-def _join(program: np.ndarray, progress: np.ndarray, scratch: int, like: Any) -> None:
+def _join(program: np.ndarray, progress: np.ndarray, scratch: int, zero: np.ndarray) -> None:
     """Work on a program until it is done."""
     at, end = 0, len(program)
     address = _scratch(scratch)
-    while (at := run(program, progress.ctypes.data, at, False, address, like)) < end:
+    arguments = program.ctypes.data, end, progress.ctypes.data
+    while (at := run(*arguments, at, False, address, zero.ctypes.data)) < end:
         time.sleep(0)  # others hold an operation up: let them run
 
 
-def run_program(program: np.ndarray, like: Any, parallel: bool, scratch: int = 0) -> None:
+def run_program(program: np.ndarray, zero: np.ndarray, parallel: bool, scratch: int = 0) -> None:
     """Run a program to its end, with all threads if ``parallel``; each needs ``scratch`` bytes of its own."""
-    if type(like) not in _ready:
-        warm_up(like)
     helpers = get_threads() - 1 if parallel else 0
     if not helpers:
-        run(program, 0, 0, True, _scratch(scratch), like)
+        run(program.ctypes.data, len(program), 0, 0, True, _scratch(scratch), zero.ctypes.data)
         return
-    progress = np.zeros(
-        2 * len(program), np.int64
-    )  # a new one, which a thread that comes too late finds used up
-    _pool.ask(helpers, (program, progress, scratch, like))
-    _join(program, progress, scratch, like)
+    progress = np.zeros(2 * len(program), np.int64)  # a new one, which a thread that comes too late finds used up
+    _pool.ask(helpers, (program, progress, scratch, zero))
+    _join(program, progress, scratch, zero)
 
 
-def warm_up(like: Any) -> float:
-    """Compile the kernels for a dtype, or load them from Numba's cache; return the seconds it took.
+class _Compiling:
+    """Says on the error stream that kernels are being compiled, if one has to wait for it, and how long it took."""
 
-    Says so on the error stream if one has to wait: it happens once on a machine.
-    """
-    began = time.perf_counter()
-    timer = threading.Timer(
-        _PATIENCE, lambda: print("compiling kernels, once ...", end="", file=sys.stderr, flush=True)
-    )
-    timer.daemon = True
-    timer.start()
-    try:
-        run(np.zeros(0, RECORD), 0, 0, True, 0, like)
-    finally:
-        timer.cancel()
-    seconds = time.perf_counter() - began
-    if seconds > _PATIENCE:
-        print(f" {seconds:.0f} s", file=sys.stderr, flush=True)
-    _ready.add(type(like))
-    return seconds
+    def __enter__(self) -> None:
+        self.began = time.perf_counter()
+        self.timer = threading.Timer(_PATIENCE, self._say)
+        self.timer.daemon = True
+        self.timer.start()
+
+    def _say(self) -> None:
+        print("compiling kernels, once ...", end="", file=sys.stderr, flush=True)
+
+    def __exit__(self, *error: object) -> None:
+        self.timer.cancel()
+        seconds = time.perf_counter() - self.began
+        if seconds > _PATIENCE:
+            print(f" {seconds:.0f} s", file=sys.stderr, flush=True)
+
+
+def codes(names: Iterable[str], dtype: np.dtype[Any]) -> dict[str, int]:
+    """Compile these operations, or load them from disk, unless they are ready; return what stands for each."""
+    with _Compiling() if (dtype, *names) not in _ready else contextlib.nullcontext():
+        found = {name: code(name, dtype) for name in names}
+    _ready.add((dtype, *names))
+    return found

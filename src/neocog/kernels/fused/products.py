@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from neocog.kernels.fused.record import compiled
+from neocog.kernels.fused.operation import compiled, operation, record
 from neocog.kernels.fused.simd import DOT_ROWS, DOT_TAPS, ROWS, dots, size_of, strip, view
 
 
@@ -19,12 +19,13 @@ def panel_rows(left: int) -> int:
     return rows
 
 
-@compiled
-def pack(p: Any, unit: int, like: Any) -> None:
+@operation
+def pack(row: int, unit: int, scratch: int, zero: Any) -> None:
     """Lay the weights out as the register tile reads them: panels of rows, each K x rows.
 
     ``y[panel][k][r] = weight[a_row (first + r) + offsets[k]]``, ``F`` rows in all; a unit is ``f_block`` rows.
     """
+    p, like = record(row), zero[0]
     size = size_of(like)
     table = view(p.offsets, p.K, np.int64(0))
     first, last = unit * p.f_block, min(p.F, (unit + 1) * p.f_block)
@@ -38,14 +39,15 @@ def pack(p: Any, unit: int, like: Any) -> None:
         first += rows
 
 
-@compiled
-def product(p: Any, unit: int, like: Any) -> None:
+@operation
+def product(row: int, unit: int, scratch: int, zero: Any) -> None:
     """``y[f,i,l] = max(floor, init[f,i,l] + bias[f] + sum_k a[f,k] x[offsets[k] + x_row i + l])``.
 
     A convolution, a dense layer, or the gradient of one in its input: the offsets say which. The K terms
     are taken ``depth`` at a time, so that the weights in use stay in the nearest cache. ``a`` is packed if
     ``a_step`` is 0. A unit is a block of filters, rows and lanes.
     """
+    p, like = record(row), zero[0]
     size = size_of(like)
     lane_blocks = (p.lanes + p.lane_block - 1) // p.lane_block
     row_blocks = (p.rows + p.row_block - 1) // p.row_block
@@ -87,14 +89,15 @@ def product(p: Any, unit: int, like: Any) -> None:
             break
 
 
-@compiled
-def correlate(p: Any, unit: int, like: Any) -> None:
+@operation
+def correlate(row: int, unit: int, scratch: int, zero: Any) -> None:
     """``d_weight[f,k] = sum_{i,l} y[f,i,l] x[offsets[k] + x_row i + l]``: the gradient in the weights.
 
     ``rows_offsets`` says where the planes of y begin; both tables are filled up to whole register tiles with
     repetitions, whose sums are dropped. ``row_block`` rows at a time stay in the cache. A unit is ``f_block``
     filters.
     """
+    p, like = record(row), zero[0]
     size = size_of(like)
     sums = np.empty(DOT_ROWS * DOT_TAPS * size // 8 + 1)
     out_address = sums.ctypes.data

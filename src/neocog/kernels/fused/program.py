@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from neocog.kernels.fused.machine import CODES
-from neocog.kernels.fused.pool import run_program
-from neocog.kernels.fused.record import RECORD
+from neocog.kernels.fused.pool import codes, run_program
+from neocog.kernels.fused.operation import ROW
 
 __all__ = ["Maps", "Memory", "Program", "Slot"]
 
@@ -123,7 +122,6 @@ class Program:
     exact: bool = True
 
     def __post_init__(self) -> None:
-        self.like = self.dtype.type(0)
         self.size = self.dtype.itemsize
         self.zeros = np.zeros(8, self.dtype)
         self._held: list[Any] = [self.zeros]
@@ -194,7 +192,7 @@ class Program:
             elif isinstance(value, np.ndarray):
                 self._held.append(value)
                 fields[name] = value.ctypes.data
-        row = {"code": CODES[code], "units": units, "clearing": clearing, **fields}
+        row = {"code": code, "units": units, "clearing": clearing, **fields}
         if once:
             self.prologue.append(row)
         else:
@@ -214,9 +212,10 @@ class Program:
         for memory in self.memories:
             memory.array = arena[memory.start : memory.start + memory.bytes]
         self._base = base
+        self._codes = codes(sorted({row["code"] for row in self.prologue + self.rows}), self.dtype)
         first = self._table(self.prologue)
         if len(first):
-            run_program(first, self.like, True, self.scratch)
+            run_program(first, self.zeros, True, self.scratch)
         # Where no memory is shared, borders stay as clear as they were made.
         self.number: dict[int, int] = {}
         rows = []
@@ -229,7 +228,7 @@ class Program:
         self.rows, self.prologue = [], []
 
     def _table(self, rows: list[dict[str, Any]]) -> np.ndarray:
-        table = np.zeros(len(rows), RECORD)
+        table = np.zeros(len(rows), ROW)
         for k, row in enumerate(rows):
             for name, value in row.items():
                 if name == "clearing":
@@ -240,7 +239,7 @@ class Program:
                         place.uses.append((k, name, element * self.size))
                         continue
                     value = self._base + place.start + element * self.size
-                table[k][name] = value
+                table[k][name] = self._codes[value] if name == "code" else value
         return table
 
     def array(self, memory: Memory, dtype: Any = None) -> np.ndarray:
@@ -256,7 +255,7 @@ class Program:
 
     def run(self) -> None:
         """Run all operations."""
-        run_program(self.program, self.like, self.parallel, self.scratch)
+        run_program(self.program, self.zeros, self.parallel, self.scratch)
 
 
 def _whole(size: int) -> int:

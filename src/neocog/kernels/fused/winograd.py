@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from neocog.kernels.fused.products import panel_rows
-from neocog.kernels.fused.record import compiled
+from neocog.kernels.fused.operation import compiled, operation, record
 from neocog.kernels.fused.simd import (
     VECTOR_BYTES,
     deal,
@@ -41,12 +41,13 @@ def _column(g0: float, g1: float, g2: float, out: Any) -> None:
     out[3], out[4] = far + g1 / 12, far - g1 / 12
 
 
-@compiled
-def winograd_weights(p: Any, unit: int, like: Any) -> None:
+@operation
+def winograd_weights(row: int, unit: int, scratch: int, zero: Any) -> None:
     """``y[36][panel][c][r] = G g G^T`` of row ``a_row f``, channel ``stride_w c`` of the weights; kind 1 turns the kernel round.
 
     A unit is ``f_block`` rows.
     """
+    p, like = record(row), zero[0]
     size = size_of(like)
     half, row = np.empty((3, 6)), np.empty(6)
     first, last = unit * p.f_block, min(p.F, (unit + 1) * p.f_block)
@@ -112,14 +113,15 @@ def _gather_rows(o: int, o_step: int, y: int, N: int, tiles: int, W: int, like: 
                     b[n] = a[n]
 
 
-@compiled
-def winograd(p: Any, unit: int, scratch: int, like: Any) -> None:
+@operation
+def winograd(row: int, unit: int, scratch: int, zero: Any) -> None:
     """``y = max(floor, conv(x) + bias)``, weights from :func:`winograd_weights`.
 
     x begins at tap (0, 0) of output pixel (0, 0) and has zeros wherever a tile reaches beyond the image. A unit
     is ``row_block`` rows of tiles, each row of ``n1`` tiles, and ``f_block`` filters; ``n0`` is the lanes of a strip, ``depth``
     the filters taken at a time.
     """
+    p, like = record(row), zero[0]
     size = size_of(like)
     vector = VECTOR_BYTES // size
     T, C, N, tiles = p.n0, p.C, p.N, p.n1

@@ -1,0 +1,123 @@
+"""What an operation is: a compiled function, and the row of numbers that it is given.
+
+Addresses are bytes, strides and offsets are elements. Arrays lie in memory as (C, H, W, N), the batch last:
+an operation sees planes (channels), rows, and in each row a run of ``lanes`` = W N numbers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numba import cfunc, config, from_dtype, njit, types
+from numba.extending import intrinsic
+
+__all__ = ["OPTIONS", "ROW", "Operation", "compiled", "on_disk", "operation", "record"]
+
+INTEGERS = """
+code units block
+x x_plane x_row  y y_plane y_row  z z_plane z_row
+C rows lanes K depth
+a a_row a_step  offsets rows_offsets  init init_plane init_row  weight bias zeros
+mean inv_std running_mean running_var  d_weight d_bias
+F f_block row_block lane_block
+H W N kernel_h kernel_w stride_h stride_w top left
+index labels gate
+n0 n1 n2 n3 x0 x1 x2 x3 y0 y1 y2 y3
+kind
+""".split()
+
+NUMBERS = "floor slope lr momentum decay beta1 beta2 eps correction1 correction2 smoothing".split()
+
+ROW = np.dtype([(name, np.int64) for name in INTEGERS] + [(name, np.float64) for name in NUMBERS])
+"""The fields of all operations together; each uses those that its docstring names."""
+
+OPTIONS = {"error_model": "numpy", "fastmath": {"reassoc", "contract"}}
+"""Sums may be reordered into vectors; nothing else may change."""
+
+compiled = njit(**OPTIONS)
+
+_RECORD = from_dtype(ROW)
+
+
+@intrinsic
+def _record(_, address):  # type: ignore[no-untyped-def]
+    """Turn the address of a row into the row."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        return builder.inttoptr(arguments[0], context.get_value_type(_RECORD))
+
+    return _RECORD(types.int64), generate
+
+
+def _plain_record(address: int) -> Any:
+    row = (ctypes.c_char * ROW.itemsize).from_address(address)
+    return np.frombuffer(row, ROW).view(np.recarray)[0]
+
+
+record = _plain_record if config.DISABLE_JIT else _record
+
+
+def _sources() -> int:
+    """Checksum of all that is compiled here."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return zlib.crc32(b"".join(file.read_bytes() for file in files))
+
+
+@contextlib.contextmanager
+def on_disk() -> Iterator[bool]:
+    """Let what is compiled be kept on disk, in a folder for just these sources; yield whether it can be.
+
+    Numba would look at the date of one file only, and keep code whose other files have changed.
+    """
+    home = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(home) / "neocog" / f"{_sources():08x}"
+    before = config.CACHE_DIR
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK)
+        config.CACHE_DIR = str(folder)
+        yield writable
+    except OSError:
+        yield False
+    finally:
+        config.CACHE_DIR = before
+
+
+class Operation:
+    """A function of a row's address, a unit, scratch memory and a zero of the dtype; compiled when it is first needed.
+
+    Attributes
+    ----------
+    name : str
+    function : the function as it is written
+    """
+
+    def __init__(self, function: Callable[[int, int, int, Any], None]) -> None:
+        self.function, self.name = function, function.__name__
+        self._compiled: dict[np.dtype[Any], Any] = {}
+
+    def address(self, dtype: np.dtype[Any]) -> int:
+        """Address of the compiled function; it is compiled, or loaded from disk, if it has not been."""
+        if dtype not in self._compiled:
+            number = types.CPointer(from_dtype(dtype))
+            with on_disk() as cache:
+                compiler = cfunc(types.void(*(types.int64,) * 3, number), cache=cache, **OPTIONS)
+                self._compiled[dtype] = compiler(self.function)
+        address: int = self._compiled[dtype].address
+        return address
+
+
+OPERATIONS: dict[str, Operation] = {}
+
+
+def operation(function: Callable[[int, int, int, Any], None]) -> Operation:
+    """Make an operation of a function, under its name."""
+    OPERATIONS[function.__name__] = Operation(function)
+    return OPERATIONS[function.__name__]
