@@ -450,7 +450,7 @@ def _place(name: str, maps: Maps) -> dict[str, Any]:
     return {name: maps.origin, f"{name}_plane": maps.plane, f"{name}_row": maps.row}
 
 
-def _space(maps: Maps) -> dict[str, int]:
+def _space(maps: Maps) -> dict[str, Any]:
     return {"C": maps.C, "rows": maps.H, "lanes": maps.lanes}
 
 

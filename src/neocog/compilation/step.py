@@ -48,7 +48,7 @@ class _Batch:
         )  # fmt: skip
         compiler.backward()
         names = {id(array): name for name, array in network.params.items()}
-        self.updates = range(0)
+        self.settings: Any = None
         first = last = len(program.rows)
         for node, key, gradient in compiler.gradients:
             weight = node.layer._params[key]
@@ -57,6 +57,7 @@ class _Batch:
             last = self._update(program, optimizer, names[id(weight)], weight, gradient)
         program.finish()
         self.first, self.last = program.number[first], program.number[last] + 1
+        self.decays = program.program["decay"][self.first : self.last].copy()  # 1 where a parameter decays
 
     def _update(
         self, program: Program, optimizer: Optimizer, name: str, weight: np.ndarray, gradient: Any
@@ -125,9 +126,9 @@ class CompiledStep:
             getattr(optimizer, "momentum", 0),
             self.loss.label_smoothing,
         )
-        if getattr(batch, "key", None) != key:
-            batch.key = key
-            rows["decay"] = rows["decay"] * optimizer.weight_decay
+        if batch.settings != key:
+            batch.settings = key
+            rows["decay"] = batch.decays * optimizer.weight_decay
             if isinstance(optimizer, SGD):
                 rows["momentum"] = optimizer.momentum
         if isinstance(optimizer, Adam):

@@ -107,7 +107,7 @@ def trace(network: Layer, input_shape: tuple[int, ...]) -> tuple[Value, list[Nod
         if isinstance(layer, MaxPool2D) and layer.kernel_size[0] * layer.kernel_size[1] > 254:
             raise Uncompilable("a pooling window of more than 254 pixels")
         seen.add(id(layer))
-        given = tuple(shapes[id(v)] for v in inputs)
+        given: Any = tuple(shapes[id(v)] for v in inputs)
         shape = layer.output_shape(given if layer.several_inputs else given[0])
         output = Value(_features(shape))
         shapes[id(output)] = shape

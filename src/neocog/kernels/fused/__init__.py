@@ -62,8 +62,9 @@ class _Call:
             shape, w_shape[0], w_shape[2:], padding, dilation, stride, groups, N, self.program
         )
 
-    def give(self, memory: Memory, shape: tuple[int, ...], dtype: Any = None) -> None:
+    def give(self, memory: Memory | Slot, shape: tuple[int, ...], dtype: Any = None) -> None:
         """Return what lies in some memory."""
+        assert isinstance(memory, Memory)
         memory.kept = True
         self.results.append((memory, shape, dtype))
 
@@ -128,7 +129,7 @@ def conv2d(
     """One table of offsets describes all windows; see :mod:`neocog.kernels.fused.lowering`."""
     if not _suits(x, w, b):
         return im2col.conv2d(x, w, b, stride, padding, dilation, groups)
-    kernel = w.shape[2:]
+    kernel = w.shape[2], w.shape[3]
     out = output_sizes(x.shape, kernel, stride, padding, dilation)
     x, strides = _strided(x)
 
@@ -174,7 +175,7 @@ def conv2d_weight(
     """The windows of x, each weighted by its dy."""
     if not _suits(x, dy):
         return im2col.conv2d_weight(x, dy, w_shape, stride, padding, dilation, groups)
-    kernel, out = w_shape[2:], dy.shape[2:]
+    kernel, out = (w_shape[2], w_shape[3]), dy.shape[2:]
     x, strides = _strided(x)
     dy, dy_strides = _strided(dy)
 
@@ -217,8 +218,8 @@ def _pool_call(kind: str, like: np.ndarray, x_shape: Any, kernel: Pair, stride: 
         first = call.images(arrays[0].shape, strides[0])
         if kind.endswith("back"):
             result = program.maps(C, H, W, N)
-            index = call.array() if kind.startswith("max") else None
-            lowering.pool_back(program, kind[:3], first, result, index, kernel, stride, padding, counted)
+            winners = call.array() if kind.startswith("max") else None
+            lowering.pool_back(program, kind[:3], first, result, winners, kernel, stride, padding, counted)
             call.give(result.memory, result.shape)
             return
         result = program.maps(C, *out, N)

@@ -48,9 +48,9 @@ def copy(program: Program, source: Any, strides: tuple[int, ...], target: Any, s
     if merged[0][0] == 1:  # cut along the longest of the outer axes
         longest = max(range(3), key=lambda k: merged[k][0])
         merged.insert(0, merged.pop(longest))
-    sizes = {f"n{k}": a[0] for k, a in enumerate(merged)}
-    xs = {f"x{k}": a[1] for k, a in enumerate(merged)}
-    ys = {f"y{k}": a[2] for k, a in enumerate(merged)}
+    sizes: dict[str, Any] = {f"n{k}": a[0] for k, a in enumerate(merged)}
+    xs: dict[str, Any] = {f"x{k}": a[1] for k, a in enumerate(merged)}
+    ys: dict[str, Any] = {f"y{k}": a[2] for k, a in enumerate(merged)}
     work = float(np.prod(shape))
     program.add("copy", merged[0][0], work=work, x=source, y=target, kind=int(adding), **sizes, **xs, **ys)
 
@@ -442,7 +442,7 @@ def dense(
         return
     direct = N == 1
     turned = y if direct else program.maps(N, 1, 1, outputs)
-    fields = {} if bias is None else {"init": bias, "init_plane": 0, "init_row": 0}
+    fields: dict[str, Any] = {} if bias is None else {"init": bias, "init_plane": 0, "init_row": 0}
     _product(
         program, N, np.arange(inputs) * outputs, 1, outputs, a=x.origin, a_row=1, a_step=N, x=weight, y=turned.origin,
         y_plane=outputs, bias=_bias(program, None, 0, N), floor=floor, **fields,
@@ -493,7 +493,7 @@ def dense_weight(program: Program, x: Maps, dy: Maps, d_weight: Any) -> None:
 # Pooling
 
 
-def _pool_fields(maps: Maps, kernel: Pair, stride: Pair, padding: Padding, counted: bool) -> dict[str, int]:
+def _pool_fields(maps: Maps, kernel: Pair, stride: Pair, padding: Padding, counted: bool) -> dict[str, Any]:
     return {
         "H": maps.H, "W": maps.W, "N": maps.N, "kernel_h": kernel[0], "kernel_w": kernel[1], "stride_h": stride[0],
         "stride_w": stride[1], "top": padding[0][0], "left": padding[1][0], "kind": int(counted),
@@ -519,7 +519,7 @@ def pool_back(
 ) -> None:  # fmt: skip
     """Hand dy back to the winners, or share it out; only where ``open_where``, the pooled outputs, is above 0."""
     x = open_where
-    fields = {} if x is None else {"x": x.origin, "x_plane": x.plane, "x_row": x.row}
+    fields: dict[str, Any] = {} if x is None else {"x": x.origin, "x_plane": x.plane, "x_row": x.row}
     work = float(dy.C * dy.H * dy.lanes * kernel[0] * kernel[1])
     program.add(
         "max_pool_back" if kind == "max" else "average_pool_back", dx.C, work, z=dx.origin, z_plane=dx.plane,

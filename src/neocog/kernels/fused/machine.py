@@ -25,10 +25,10 @@ _NAMES = list(OPERATIONS)
 
 
 @intrinsic
-def _call(_, function, row, unit, scratch, zero):  # type: ignore[no-untyped-def]
+def _call(_, function, row, unit, scratch, zero):
     """Call the operation at an address."""
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         from llvmlite import ir
 
         kind = ir.FunctionType(ir.VoidType(), [INT] * 4)
@@ -38,7 +38,7 @@ def _call(_, function, row, unit, scratch, zero):  # type: ignore[no-untyped-def
     return types.void(*(types.int64,) * 5), generate
 
 
-def _run(program, count, progress, first, alone, scratch, zero):  # type: ignore[no-untyped-def]
+def _run(program, count, progress, first, alone, scratch, zero):
     """Run the operations from ``first`` on; return where it stopped: the end, or an operation that is held up.
 
     ``program`` is the table's address, ``progress`` that of two counters an operation, units taken and units

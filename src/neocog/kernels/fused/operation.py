@@ -12,6 +12,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ NUMBERS = "floor slope lr momentum decay beta1 beta2 eps correction1 correction2
 ROW = np.dtype([(name, np.int64) for name in INTEGERS] + [(name, np.float64) for name in NUMBERS])
 """The fields of all operations together; each uses those that its docstring names."""
 
-OPTIONS = {"error_model": "numpy", "fastmath": {"reassoc", "contract"}}
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"reassoc", "contract"}}
 """Sums may be reordered into vectors; nothing else may change."""
 
 compiled = njit(**OPTIONS)
@@ -47,10 +48,10 @@ _RECORD = from_dtype(ROW)
 
 
 @intrinsic
-def _record(_, address):  # type: ignore[no-untyped-def]
+def _record(_, address):
     """Turn the address of a row into the row."""
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         return builder.inttoptr(arguments[0], context.get_value_type(_RECORD))
 
     return _RECORD(types.int64), generate
@@ -58,7 +59,8 @@ def _record(_, address):  # type: ignore[no-untyped-def]
 
 def _plain_record(address: int) -> Any:
     row = (ctypes.c_char * ROW.itemsize).from_address(address)
-    return np.frombuffer(row, ROW).view(np.recarray)[0]
+    values = np.frombuffer(row, ROW)[0]
+    return SimpleNamespace(**{name: values[name].item() for name in ROW.names or ()})
 
 
 record = _plain_record if config.DISABLE_JIT else _record

@@ -36,7 +36,7 @@ class _Pool:
         if self.size < helpers or self.process != os.getpid():
             with _lock:
                 if self.process != os.getpid():  # threads do not survive a fork
-                    self.__init__()  # type: ignore[misc]
+                    self.__init__()
                 while self.size < helpers:
                     self.size += 1
                     threading.Thread(target=self._work, name=f"neocog-{self.size}", daemon=True).start()
@@ -80,7 +80,9 @@ def run_program(program: np.ndarray, zero: np.ndarray, parallel: bool, scratch: 
     if not helpers:
         run(program.ctypes.data, len(program), 0, 0, True, _scratch(scratch), zero.ctypes.data)
         return
-    progress = np.zeros(2 * len(program), np.int64)  # a new one, which a thread that comes too late finds used up
+    progress = np.zeros(
+        2 * len(program), np.int64
+    )  # a new one, which a thread that comes too late finds used up
     _pool.ask(helpers, (program, progress, scratch, zero))
     _join(program, progress, scratch, zero)
 

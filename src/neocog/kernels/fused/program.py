@@ -137,8 +137,9 @@ class Program:
 
     def maps(self, C: int, H: int, W: int, N: int, border: Border = NO_BORDER) -> Maps:
         """Reserve memory for feature maps, the border cleared."""
-        maps = Maps(self.memory(0), C, H, W, N, border)
-        maps.memory.bytes = max(C * maps.plane, 1) * self.size
+        (top, bottom, left, right) = border
+        elements = C * (top + H + bottom) * (left + W + right) * N
+        maps = Maps(self.memory(elements), C, H, W, N, border)
         if border != NO_BORDER:
             self.frame(maps)
         return maps
@@ -218,7 +219,7 @@ class Program:
             run_program(first, self.zeros, True, self.scratch)
         # Where no memory is shared, borders stay as clear as they were made.
         self.number: dict[int, int] = {}
-        rows = []
+        rows: list[dict[str, Any]] = []
         for k, row in enumerate(self.rows):
             self.number[k] = len(rows)
             if share or not row["clearing"]:
@@ -242,9 +243,9 @@ class Program:
                 table[k][name] = self._codes[value] if name == "code" else value
         return table
 
-    def array(self, memory: Memory, dtype: Any = None) -> np.ndarray:
+    def array(self, memory: Memory | Slot, dtype: Any = None) -> np.ndarray:
         """The contents of some memory, flat."""
-        assert memory.array is not None
+        assert isinstance(memory, Memory) and memory.array is not None
         return memory.array.view(dtype or self.dtype)
 
     def bind(self, slot: Slot, array: np.ndarray) -> None:

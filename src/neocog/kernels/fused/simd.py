@@ -165,14 +165,14 @@ def _tile(rows: int, vectors: int, masked: bool) -> Any:
     """Make the register tile of ``rows x vectors``; a masked one holds ``count`` lanes of one vector."""
 
     @intrinsic
-    def tile(_, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bias, floor, count, like):  # type: ignore[no-untyped-def]
-        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def tile(_, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bias, floor, count, like):
+        def generate(context, builder, signature, arguments):
             a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bias, floor, count, _ = arguments
             emit = _Emitter(builder, like)
             mask = emit.mask(count) if masked else None
             grid = [(r, v) for r in range(rows) for v in range(vectors)]
 
-            def place(base, row, r, v):  # type: ignore[no-untyped-def]
+            def place(base, row, r, v):
                 elements = builder.add(builder.mul(row, emit.number(r)), emit.number(v * emit.width))
                 return emit.step(base, elements)
 
@@ -212,10 +212,10 @@ def _tile(rows: int, vectors: int, masked: bool) -> Any:
 
 
 @intrinsic
-def _dots(_, dy, dy_offset, dy_row, x, offset, x_row, rows, count, out, like):  # type: ignore[no-untyped-def]
+def _dots(_, dy, dy_offset, dy_row, x, offset, x_row, rows, count, out, like):
     """Write ``DOT_ROWS x DOT_TAPS`` dot products over ``rows x count`` lanes to ``out``."""
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         dy, dy_offset, dy_row, x, offset, x_row, rows, count, out, _ = arguments
         emit = _Emitter(builder, like)
         down = [emit.step(dy, emit.offset(dy_offset, emit.number(r))) for r in range(DOT_ROWS)]
@@ -224,7 +224,7 @@ def _dots(_, dy, dy_offset, dy_row, x, offset, x_row, rows, count, out, like):  
         whole = builder.mul(builder.sdiv(count, emit.number(emit.width)), emit.number(emit.width))
         mask = emit.mask(builder.sub(count, whole))
 
-        def multiply(sums, at_dy, at_x, mask=None):  # type: ignore[no-untyped-def]
+        def multiply(sums, at_dy, at_x, mask=None):
             a = [emit.load(emit.step(row, at_dy), mask) for row in down]
             b = [emit.load(emit.step(tap, at_x), mask) for tap in taps]
             return [emit.fma(a[r], b[k], s) for (r, k), s in zip(grid, sums, strict=True)]
@@ -291,10 +291,10 @@ def _transform_output(emit: _Emitter, m: list[Any]) -> list[Any]:
 
 
 @intrinsic
-def _winograd_input(_, d, d_step, v, v_step, like):  # type: ignore[no-untyped-def]
+def _winograd_input(_, d, d_step, v, v_step, like):
     """``V = B^T d B`` of a vector of tiles: 36 arrays ``d_step`` apart into 36 arrays ``v_step`` apart."""
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         d, d_step, v, v_step, _ = arguments
         emit = _Emitter(builder, like)
         rows = []
@@ -310,10 +310,10 @@ def _winograd_input(_, d, d_step, v, v_step, like):  # type: ignore[no-untyped-d
 
 
 @intrinsic
-def _winograd_output(_, m, m_step, bias, floor, o, o_step, like):  # type: ignore[no-untyped-def]
+def _winograd_output(_, m, m_step, bias, floor, o, o_step, like):
     """``y = max(floor, A^T m A + bias)`` of a vector of tiles: 36 arrays into 16."""
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         m, m_step, bias, floor, o, o_step, _ = arguments
         emit = _Emitter(builder, like)
         rows = []
@@ -337,10 +337,10 @@ def _shuffle(emit: _Emitter, value: Any, order: list[int]) -> Any:
 
 
 @intrinsic
-def _deal(_, x, d, d_step, like):  # type: ignore[no-untyped-def]
+def _deal(_, x, d, d_step, like):
     """``d[k][t] = x[4 t + k]``, k = 0..5, for a vector of tiles t: columns of tiles that overlap by two."""
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         x, d, d_step, _ = arguments
         emit = _Emitter(builder, like)
         wide = ir.VectorType(emit.scalar, 4 * emit.width)
@@ -356,10 +356,10 @@ def _deal(_, x, d, d_step, like):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _weave(_, o, o_step, y, count, like):  # type: ignore[no-untyped-def]
+def _weave(_, o, o_step, y, count, like):
     """``y[4 t + k] = o[k][t]``, k = 0..3, for a vector of tiles t, the first ``count`` numbers of y."""
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         o, o_step, y, count, _ = arguments
         emit = _Emitter(builder, like)
         w = emit.width
@@ -381,31 +381,31 @@ def _weave(_, o, o_step, y, count, like):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _address(_, address, like):  # type: ignore[no-untyped-def]
+def _address(_, address, like):
     """Turn a number into a pointer."""
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
 
     return types.CPointer(like)(types.int64, like), generate
 
 
 @intrinsic
-def _size_of(_, like):  # type: ignore[no-untyped-def]
+def _size_of(_, like):
     """Bytes of a number."""
     size = like.bitwidth // 8
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         return INT(size)
 
     return types.int64(like), generate
 
 
 @intrinsic
-def _fetch_add(_, address, n):  # type: ignore[no-untyped-def]
+def _fetch_add(_, address, n):
     """Add to a shared counter; return what it was before."""
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         pointer = builder.inttoptr(arguments[0], INT.as_pointer())
         return builder.atomic_rmw("add", pointer, arguments[1], "seq_cst")
 
@@ -413,10 +413,10 @@ def _fetch_add(_, address, n):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _read(_, address):  # type: ignore[no-untyped-def]
+def _read(_, address):
     """Read a shared counter, and after it all that was written before it was raised."""
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         return builder.load_atomic(builder.inttoptr(arguments[0], INT.as_pointer()), "acquire", 8)
 
     return types.int64(types.int64), generate
@@ -432,7 +432,7 @@ _STRIDE = VECTORS
 
 
 @njit(nogil=True)
-def _compiled_strip(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bias, floor, count, like):  # type: ignore[no-untyped-def]
+def _compiled_strip(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bias, floor, count, like):
     size = _size_of(like)
     width = VECTOR_BYTES // size
     wide = width * _STRIDE
@@ -465,7 +465,7 @@ def _compiled_strip(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_r
 
 
 @njit(nogil=True)
-def _compiled_view(address, count, like):  # type: ignore[no-untyped-def]
+def _compiled_view(address, count, like):
     return carray(_address(address, like), (count,))
 
 
@@ -474,7 +474,7 @@ def _plain_view(address: int, count: int, like: Any) -> Any:
     return np.frombuffer((kind * max(int(count), 1)).from_address(int(address)), dtype=type(like))[:count]
 
 
-def _plain_strip(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bias, floor, count, like):  # type: ignore[no-untyped-def]
+def _plain_strip(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bias, floor, count, like):
     size = like.itemsize
     offsets = _plain_view(offset, K, np.int64(0))
     columns = np.array([_plain_view(x + o * size, count, like) for o in offsets], type(like)).reshape(
@@ -487,7 +487,7 @@ def _plain_strip(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row,
         _plain_view(y + r * y_row * size, count, like)[:] = np.where(sums < floor, floor, sums)
 
 
-def _plain_dots(dy, dy_offset, dy_row, x, offset, x_row, rows, count, out, like):  # type: ignore[no-untyped-def]
+def _plain_dots(dy, dy_offset, dy_row, x, offset, x_row, rows, count, out, like):
     size = like.itemsize
     result = _plain_view(out, DOT_ROWS * DOT_TAPS, like).reshape(DOT_ROWS, DOT_TAPS)
     result[:] = 0
@@ -516,23 +516,23 @@ def _scatter(values: Any, address: int, step: int, like: Any) -> None:
         _plain_view(address + k * step * like.itemsize, lanes(like), like)[:] = value
 
 
-def _plain_winograd_input(d, d_step, v, v_step, like):  # type: ignore[no-untyped-def]
+def _plain_winograd_input(d, d_step, v, v_step, like):
     tiles = _gather(d, d_step, 36, like).reshape(6, 6, -1)
     _scatter(np.einsum("ir,jk,rkn->ijn", _INPUT, _INPUT, tiles).reshape(36, -1), v, v_step, like)
 
 
-def _plain_winograd_output(m, m_step, bias, floor, o, o_step, like):  # type: ignore[no-untyped-def]
+def _plain_winograd_output(m, m_step, bias, floor, o, o_step, like):
     tiles = _gather(m, m_step, 36, like).reshape(6, 6, -1)
     y = np.einsum("ir,jk,rkn->ijn", _OUTPUT, _OUTPUT, tiles).reshape(16, -1) + bias
     _scatter(np.where(y < floor, floor, y), o, o_step, like)
 
 
-def _plain_deal(x, d, d_step, like):  # type: ignore[no-untyped-def]
+def _plain_deal(x, d, d_step, like):
     row = _plain_view(x, 4 * lanes(like) + 4, like)
     _scatter([row[k : k + 4 * lanes(like) - 3 : 4] for k in range(6)], d, d_step, like)
 
 
-def _plain_weave(o, o_step, y, count, like):  # type: ignore[no-untyped-def]
+def _plain_weave(o, o_step, y, count, like):
     count = min(int(count), 4 * lanes(like))
     _plain_view(y, count, like)[:] = _gather(o, o_step, 4, like).T.ravel()[:count]
 
