@@ -31,7 +31,7 @@ from neocog.layers import (
     ScaledTanh,
     Sigmoid,
     Tanh,
-)  # fmt: skip
+)
 from neocog.layers.base import Layer
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
@@ -91,14 +91,28 @@ class Compiler:
                 continue
             value = node.input
             border = lowering.input_border(
-                value.shape, layer.out_channels, layer.kernel_size, layer._sides, layer.dilation, layer.stride,
-                layer.groups, self.N, self.program,
-            )  # fmt: skip
+                value.shape,
+                layer.out_channels,
+                layer.kernel_size,
+                layer._sides,
+                layer.dilation,
+                layer.stride,
+                layer.groups,
+                self.N,
+                self.program,
+            )
             value.border = _wider(value.border, border)
             node.output.gradient_border = lowering.gradient_border(
-                self.program, value.shape, layer._params["weight"].shape, node.output.shape[1:], layer.stride,
-                layer._sides, layer.dilation, layer.groups, self.N,
-            )  # fmt: skip
+                self.program,
+                value.shape,
+                layer._params["weight"].shape,
+                node.output.shape[1:],
+                layer.stride,
+                layer._sides,
+                layer.dilation,
+                layer.groups,
+                self.N,
+            )
         for node in self.nodes:
             if isinstance(node.layer, Flatten | Concat | Dense | Dropout) or self._passes(node):
                 for value in node.inputs:
@@ -143,9 +157,16 @@ class Compiler:
             node = norm
         y = self._maps(value)
         x = node.memo["windows"] = lowering.windows(
-            self.program, _there(node.memo.get("source", node.input).maps), layer.out_channels, layer.kernel_size,
-            layer.stride, layer._sides, layer.dilation, layer.groups, (y.H, y.W),
-        )  # fmt: skip
+            self.program,
+            _there(node.memo.get("source", node.input).maps),
+            layer.out_channels,
+            layer.kernel_size,
+            layer.stride,
+            layer._sides,
+            layer.dilation,
+            layer.groups,
+            (y.H, y.W),
+        )
         lowering.conv(self.program, x, weight, weight.shape, bias, y, layer.groups, self._floor(node))
 
     def _norm_after(self, node: Node) -> Node | None:
@@ -182,18 +203,35 @@ class Compiler:
         mean, inv_std = (self.program.memory(y.C) for _ in range(2))
         node.memo.update(mean=mean, inv_std=inv_std)
         self.program.add(
-            "normalise", y.C, 6.0 * y.C * y.H * y.lanes, kind=int(self.training), weight=layer._params["weight"],
-            bias=layer._params["bias"], running_mean=layer._buffers["running_mean"],
-            running_var=layer._buffers["running_var"], mean=mean, inv_std=inv_std, momentum=layer.momentum,
-            eps=layer.eps, floor=self._floor(node), **_space(y), **_place("x", x), **_place("y", y),
-        )  # fmt: skip
+            "normalise",
+            y.C,
+            6.0 * y.C * y.H * y.lanes,
+            kind=int(self.training),
+            weight=layer._params["weight"],
+            bias=layer._params["bias"],
+            running_mean=layer._buffers["running_mean"],
+            running_var=layer._buffers["running_var"],
+            mean=mean,
+            inv_std=inv_std,
+            momentum=layer.momentum,
+            eps=layer.eps,
+            floor=self._floor(node),
+            **_space(y),
+            **_place("x", x),
+            **_place("y", y),
+        )
 
     def _activation(self, node: Node) -> None:
         x, y = _there(node.input.maps), self._maps(node.output)
         self.program.add(
-            "activate", y.C, self._cost(node.layer) * y.C * y.H * y.lanes, **_function(node.layer), **_space(y),
-            **_place("x", x), **_place("y", y),
-        )  # fmt: skip
+            "activate",
+            y.C,
+            self._cost(node.layer) * y.C * y.H * y.lanes,
+            **_function(node.layer),
+            **_space(y),
+            **_place("x", x),
+            **_place("y", y),
+        )
 
     @staticmethod
     def _cost(layer: Layer) -> float:
@@ -206,16 +244,30 @@ class Compiler:
         if largest and self.training:
             index = node.memo["index"] = self.program.memory(y.C * y.H * y.lanes, size=1)
         lowering.pool(
-            self.program, "max" if largest else "avg", x, y, index, layer.kernel_size, layer.stride, layer._sides,
+            self.program,
+            "max" if largest else "avg",
+            x,
+            y,
+            index,
+            layer.kernel_size,
+            layer.stride,
+            layer._sides,
             largest or layer.count_include_pad,
-        )  # fmt: skip
+        )
 
     def _global_mean(self, node: Node) -> None:
         x, y = _there(node.input.maps), self._maps(node.output)
         self.program.add(
-            "plane_mean", x.C, 1.0 * x.C * x.H * x.lanes, C=x.C, rows=x.H, W=x.W, N=x.N, **_place("x", x),
+            "plane_mean",
+            x.C,
+            1.0 * x.C * x.H * x.lanes,
+            C=x.C,
+            rows=x.H,
+            W=x.W,
+            N=x.N,
+            **_place("x", x),
             **_place("y", y),
-        )  # fmt: skip
+        )
 
     def _reshape(self, node: Node) -> None:
         node.output.maps = _there(node.input.maps).reshaped(*node.output.shape)
@@ -234,15 +286,26 @@ class Compiler:
 
     def _multiply(self, x: Maps, mask: Maps, y: Maps) -> None:
         self.program.add(
-            "multiply", y.C, 1.0 * y.C * y.H * y.lanes, **_space(y), **_place("x", x), **_place("y", mask),
+            "multiply",
+            y.C,
+            1.0 * y.C * y.H * y.lanes,
+            **_space(y),
+            **_place("x", x),
+            **_place("y", mask),
             **_place("z", y),
-        )  # fmt: skip
+        )
 
     def _sum(self, x: Maps, y: Maps, z: Maps, floor: float = _NO_FLOOR) -> None:
         self.program.add(
-            "add", z.C, 2.0 * z.C * z.H * z.lanes, floor=floor, **_space(z), **_place("x", x), **_place("y", y),
+            "add",
+            z.C,
+            2.0 * z.C * z.H * z.lanes,
+            floor=floor,
+            **_space(z),
+            **_place("x", x),
+            **_place("y", y),
             **_place("z", z),
-        )  # fmt: skip
+        )
 
     def _add(self, node: Node) -> None:
         z = self._maps(node.output)
@@ -295,7 +358,7 @@ class Compiler:
 
     @contextmanager
     def _into(self, value: Value) -> Iterator[Maps]:
-        """Give the maps to write a gradient into; if there is one already, what was written is added to it."""
+        """Give the maps to write a gradient into; if there is one already, what was written is added."""
         if value.gradient is None:
             yield self.gradient_maps(value)
         else:
@@ -305,9 +368,15 @@ class Compiler:
 
     def _relu_back(self, dy: Maps, y: Maps, dx: Maps) -> None:
         self.program.add(
-            "activate_back", y.C, 2.0 * y.C * y.H * y.lanes, kind=planes.RELU, **_space(y), **_place("x", y),
-            **_place("y", dy), **_place("z", dx),
-        )  # fmt: skip
+            "activate_back",
+            y.C,
+            2.0 * y.C * y.H * y.lanes,
+            kind=planes.RELU,
+            **_space(y),
+            **_place("x", y),
+            **_place("y", dy),
+            **_place("z", dx),
+        )
 
     def _conv_back(self, node: Node, dy: Maps) -> None:
         layer, weight = node.layer, node.layer._params["weight"]
@@ -334,9 +403,13 @@ class Compiler:
     def _bias_back(self, node: Node, dy: Maps) -> None:
         if "bias" in node.layer._params:
             self.program.add(
-                "plane_sum", dy.C, 1.0 * dy.C * dy.H * dy.lanes, d_bias=self.gradient(node, "bias"), **_space(dy),
+                "plane_sum",
+                dy.C,
+                1.0 * dy.C * dy.H * dy.lanes,
+                d_bias=self.gradient(node, "bias"),
+                **_space(dy),
                 **_place("y", dy),
-            )  # fmt: skip
+            )
 
     def _dense_back(self, node: Node, dy: Maps) -> None:
         lowering.dense_weight(self.program, _there(node.input.maps), dy, self.gradient(node, "weight"))
@@ -348,10 +421,16 @@ class Compiler:
     def _norm_back(self, node: Node, dy: Maps) -> None:
         x = _there(node.input.maps)
         fields = {
-            "kind": int(self.training), "weight": node.layer._params["weight"], "mean": node.memo["mean"],
-            "inv_std": node.memo["inv_std"], "d_weight": self.gradient(node, "weight"),
-            "d_bias": self.gradient(node, "bias"), **_space(dy), **_place("x", x), **_place("y", dy),
-        }  # fmt: skip
+            "kind": int(self.training),
+            "weight": node.layer._params["weight"],
+            "mean": node.memo["mean"],
+            "inv_std": node.memo["inv_std"],
+            "d_weight": self.gradient(node, "weight"),
+            "d_bias": self.gradient(node, "bias"),
+            **_space(dy),
+            **_place("x", x),
+            **_place("y", dy),
+        }
         work = 8.0 * dy.C * dy.H * dy.lanes
         if not node.input.wanted:
             self.program.add("normalise_back", dy.C, work, **fields)
@@ -365,9 +444,15 @@ class Compiler:
         x = node.input.maps if isinstance(node.layer, GELU) else node.output.maps
         with self._into(node.input) as dx:
             self.program.add(
-                "activate_back", dy.C, self._cost(node.layer) * dy.C * dy.H * dy.lanes, **_function(node.layer),
-                **_space(dy), **_place("x", _there(x)), **_place("y", dy), **_place("z", dx),
-            )  # fmt: skip
+                "activate_back",
+                dy.C,
+                self._cost(node.layer) * dy.C * dy.H * dy.lanes,
+                **_function(node.layer),
+                **_space(dy),
+                **_place("x", _there(x)),
+                **_place("y", dy),
+                **_place("z", dx),
+            )
 
     def _opened_by_pooling(self, node: Node) -> bool:
         """Whether a node's ReLU is followed by max pooling alone, whose backward then does the ReLU's, too.
@@ -385,18 +470,33 @@ class Compiler:
         relu = largest and before is not None and before.relu is not None and self._opened_by_pooling(before)
         with self._into(node.input) as dx:
             lowering.pool_back(
-                self.program, "max" if largest else "avg", dy, dx, node.memo.get("index"), layer.kernel_size, layer.stride,
-                layer._sides, largest or layer.count_include_pad, node.output.maps if relu else None,
-            )  # fmt: skip
+                self.program,
+                "max" if largest else "avg",
+                dy,
+                dx,
+                node.memo.get("index"),
+                layer.kernel_size,
+                layer.stride,
+                layer._sides,
+                largest or layer.count_include_pad,
+                node.output.maps if relu else None,
+            )
 
     def _global_mean_back(self, node: Node, dy: Maps) -> None:
         if not node.input.wanted:
             return
         with self._into(node.input) as dx:
             self.program.add(
-                "plane_mean_back", dx.C, 1.0 * dx.C * dx.H * dx.lanes, C=dx.C, rows=dx.H, W=dx.W, N=dx.N,
-                **_place("y", dy), **_place("z", dx),
-            )  # fmt: skip
+                "plane_mean_back",
+                dx.C,
+                1.0 * dx.C * dx.H * dx.lanes,
+                C=dx.C,
+                rows=dx.H,
+                W=dx.W,
+                N=dx.N,
+                **_place("y", dy),
+                **_place("z", dx),
+            )
 
     def _reshape_back(self, node: Node, dy: Maps) -> None:
         if not node.input.wanted:

@@ -113,9 +113,9 @@ def compiled_forward(network: Layer, x: Array) -> Array:
 class Inference:
     """A network to use and no longer to train: ``y = inference(x)``.
 
-    It is a copy. Batch norm is folded into the convolution before it, ``w' = w s`` and ``b' = (b - m) s + beta`` with
-    ``s = gamma / sqrt(v + eps)``; ReLU is done along with the layer before it; dropout is gone; weights are packed once for
-    the compiled kernels. The answers are those of the network up to rounding.
+    It is a copy. Batch norm is folded into the convolution before it, ``w' = w s`` and ``b' = (b - m) s +
+    beta`` with ``s = gamma / sqrt(v + eps)``; ReLU is done along with the layer before it; dropout is gone;
+    weights are packed once for the compiled kernels. The answers are those of the network up to rounding.
 
     Parameters
     ----------
@@ -130,8 +130,8 @@ class Inference:
 
     Notes
     -----
-    Shapes: (N, C, H, W) -> what the network makes of it. The first call for a shape of batch plans its memory;
-    ragged data is best cut into batches of one size.
+    Shapes: (N, C, H, W) -> what the network makes of it. The first call for batches of one shape plans their
+    memory; much data is best cut into batches of one size.
 
     Examples
     --------

@@ -35,7 +35,7 @@ class _Batch:
         self.labels = Slot()
         self.loss = np.full(1, np.nan)
         for node in compiler.nodes:
-            C, H, W = node.output.shape
+            _, H, W = node.output.shape
             if isinstance(node.layer, BatchNorm1D | BatchNorm2D) and shape[0] * H * W == 1:
                 raise Uncompilable("batch norm of one value")
         z = compiler.forward()
@@ -43,9 +43,17 @@ class _Batch:
             raise Uncompilable("outputs that are not (N, classes)")
         dz = compiler.gradient_maps(compiler.end)
         program.add_units(
-            "softmax_cross_entropy", 1, 40.0 * z.C * z.N, x=z.origin, z=dz.origin, y=self.loss, labels=self.labels, C=z.C,
-            N=z.N, smoothing=loss.label_smoothing,
-        )  # fmt: skip
+            "softmax_cross_entropy",
+            1,
+            40.0 * z.C * z.N,
+            x=z.origin,
+            z=dz.origin,
+            y=self.loss,
+            labels=self.labels,
+            C=z.C,
+            N=z.N,
+            smoothing=loss.label_smoothing,
+        )
         compiler.backward()
         names = {id(array): name for name, array in network.params.items()}
         self.settings: Any = None
@@ -64,8 +72,13 @@ class _Batch:
     ) -> int:
         decays = optimizer.decay_all or weight.ndim > 1
         fields: dict[str, Any] = {
-            "x": weight, "y": gradient, "C": weight.size, "block": _BLOCK, "gate": self.loss, "decay": float(decays),
-        }  # fmt: skip
+            "x": weight,
+            "y": gradient,
+            "C": weight.size,
+            "block": _BLOCK,
+            "gate": self.loss,
+            "decay": float(decays),
+        }
         units = -(-weight.size // _BLOCK)
         if isinstance(optimizer, SGD):
             if optimizer.momentum:
@@ -79,7 +92,9 @@ class _Batch:
 
 
 class CompiledStep:
-    """``value = step(x, t)``: one training step; the network's parameters and the optimizer's state are those moved.
+    """``value = step(x, t)``: one training step.
+
+    What moves are the network's own parameters and the optimizer's own state.
 
     Parameters
     ----------
@@ -139,7 +154,7 @@ class CompiledStep:
             rows["correction2"] = 1 - optimizer.betas[1] ** steps
 
     def __call__(self, x: Array, t: Array) -> float:
-        """Move the weights by one step; return the loss before it. Nothing moves if the loss is not finite."""
+        """Move the weights by one step, unless the loss is not finite; return the loss before it."""
         if self._changed():
             self._forget()
         x = np.ascontiguousarray(as_dtype(x, self._dtype))

@@ -25,15 +25,31 @@ from neocog.layers import (
     ScaledTanh,
     Sigmoid,
     Tanh,
-)  # fmt: skip
+)
 from neocog.layers.base import Layer, Shape
 
 __all__ = ["Node", "Uncompilable", "Value", "trace"]
 
 COMPILED = (
-    Add, AvgPool2D, BatchNorm1D, BatchNorm2D, Concat, Conv2D, Dense, Dropout, Flatten, GELU, GlobalAvgPool2D, LeakyReLU,
-    MaxPool2D, PadChannels, ReLU, ScaledTanh, Sigmoid, Tanh,
-)  # fmt: skip
+    Add,
+    AvgPool2D,
+    BatchNorm1D,
+    BatchNorm2D,
+    Concat,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GELU,
+    GlobalAvgPool2D,
+    LeakyReLU,
+    MaxPool2D,
+    PadChannels,
+    ReLU,
+    ScaledTanh,
+    Sigmoid,
+    Tanh,
+)
 """Layers that have a compiled form."""
 
 
@@ -43,7 +59,7 @@ class Uncompilable(Exception):  # noqa: N818 - says what the network is, and is 
 
 @dataclass(eq=False)
 class Value:
-    """What flows from layer to layer: (C, H, W), or features (F, 1, 1); its memory and that of its gradient."""
+    """What flows from layer to layer, (C, H, W) or features (F, 1, 1), and where it lies in memory."""
 
     shape: tuple[int, int, int]
     producer: Node | None = None

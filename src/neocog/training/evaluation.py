@@ -30,8 +30,8 @@ def estimated_seconds(
 ) -> float:
     """Seconds that the ``im2col`` kernels would take for so many images, about.
 
-    From the FLOPs that the layers state, and a fixed cost of each layer in each batch. A training step counts as
-    three forward passes. Only :func:`neocog.kernels.kernels_for` needs it.
+    From the FLOPs that the layers state, and a fixed cost of each layer in each batch. A training step
+    counts as three forward passes. Only :func:`neocog.kernels.kernels_for` needs it.
     """
     passes = 3 if training else 1
     leaves = sum(1 for _ in network.leaves())

@@ -90,8 +90,8 @@ Step: TypeAlias = Callable[[Any, Any], float]
 def make_step(network: Layer, loss: Loss, optimizer: Optimizer) -> Step:
     """Return the training step of a network: forward, loss, backward, update.
 
-    Under the ``fused`` kernels it is one compiled program, if the network, the loss and the optimizer have a compiled
-    form; the weights that move are the network's own all the same.
+    Under the ``fused`` kernels it is one compiled program, if the network, the loss and the optimizer have
+    a compiled form; the weights that move are the network's own all the same.
 
     Examples
     --------
@@ -215,7 +215,7 @@ def fit(
 
 
 def _kernels(run: Run) -> use_kernels:
-    """Choose the kernels by the estimated work of the whole run: all its epochs, so that a resumed one agrees."""
+    """Choose the kernels by the estimated work of all epochs, so that a resumed run chooses the same."""
     shape = (1, *run.data.image_shape)
     images = len(run.data.train[1])
     measured = images + (0 if run.data.validation is None else len(run.data.validation[1]))

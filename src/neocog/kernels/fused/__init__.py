@@ -17,7 +17,7 @@ from neocog.kernels import im2col
 from neocog.kernels.choice import active_precision
 from neocog.kernels.fused import lowering
 from neocog.kernels.fused.program import Maps, Memory, Program, Slot
-from neocog.kernels.geometry import NO_PADDING, Array, Padding, Pair, output_sizes
+from neocog.kernels.geometry import Array, Padding, Pair, output_sizes
 
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 _KEPT = 64
@@ -205,8 +205,16 @@ def conv2d_weight(
     return _call(key, build, [x, dy])[0]
 
 
-def _pool_call(kind: str, like: np.ndarray, x_shape: Any, kernel: Pair, stride: Pair, padding: Padding,
-               counted: bool, arrays: list[np.ndarray]) -> list[np.ndarray]:  # fmt: skip
+def _pool_call(
+    kind: str,
+    like: np.ndarray,
+    x_shape: Any,
+    kernel: Pair,
+    stride: Pair,
+    padding: Padding,
+    counted: bool,
+    arrays: list[np.ndarray],
+) -> list[np.ndarray]:
     N, C, H, W = x_shape
     out = output_sizes(x_shape, kernel, stride, padding)
     laid_out = [_strided(array) for array in arrays]

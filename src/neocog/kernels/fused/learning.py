@@ -13,9 +13,9 @@ from neocog.kernels.fused.simd import size_of, view
 
 @operation
 def softmax_cross_entropy(row: int, unit: int, scratch: int, zero: Any) -> None:
-    """The loss of :class:`neocog.SoftmaxCrossEntropy`: x logits (C, N), z their gradient, y the loss (float64).
+    """The loss of :class:`neocog.SoftmaxCrossEntropy`, in one unit.
 
-    ``labels`` are int64. One unit.
+    x are the logits (C, N), z their gradient, y the loss (float64), ``labels`` int64.
     """
     p, like = record(row), zero[0]
     size = size_of(like)
@@ -76,7 +76,7 @@ def sgd(row: int, unit: int, scratch: int, zero: Any) -> None:
 
 @operation
 def adam(row: int, unit: int, scratch: int, zero: Any) -> None:
-    """:class:`neocog.Adam`, or AdamW (kind 1): x the weights, y their gradient, z its mean, ``init`` its square.
+    """:class:`neocog.Adam`, or AdamW (kind 1): x the weights, y their gradient, z and ``init`` its moments.
 
     Nothing moves unless the loss, at ``gate``, is finite.
     """

@@ -1,9 +1,9 @@
 """Convolutions, dense layers and copies as operations of a program.
 
-A convolution needs no im2col matrix. Its input is padded once; then tap (c, p, q) of output pixel (i, j) lies at
-a fixed distance from tap (0, 0, 0), so one table of distances, as long as a kernel, describes all windows. With a
-stride s the input is first dealt out into s x s images of every s-th pixel (its phases), in each of which the windows
-again advance by one.
+A convolution needs no im2col matrix. Its input is padded once; then tap (c, p, q) of output pixel (i, j)
+lies at a fixed distance from tap (0, 0, 0), so one table of distances, as long as a kernel, describes all
+windows. With a stride s the input is first dealt out into s x s images of every s-th pixel (its phases), in
+each of which the windows again advance by one.
 """
 
 from __future__ import annotations
@@ -18,12 +18,22 @@ from neocog.kernels.fused.simd import DOT_ROWS, DOT_TAPS, VECTOR_BYTES, VECTORS
 from neocog.kernels.geometry import Padding, Pair
 
 __all__ = [
-    "conv", "conv_input", "conv_weight", "copy", "dense", "dense_input", "dense_weight", "input_border", "load",
-    "output_border", "store", "windows",
-]  # fmt: skip
+    "conv",
+    "conv_input",
+    "conv_weight",
+    "copy",
+    "dense",
+    "dense_input",
+    "dense_weight",
+    "input_border",
+    "load",
+    "output_border",
+    "store",
+    "windows",
+]
 
 DEPTH = 288
-"""Terms of a sum taken at a time: 32 channels of 3 x 3. Eight rows of so many weights fill a fifth of the L1 cache."""
+"""Terms of a sum taken at a time, 32 channels of 3 x 3: eight rows of weights fill 9 kB of the L1 cache."""
 UNIT_WORK = 2_000_000
 """Floating point operations of a unit of work, at least: some 10 microseconds."""
 
@@ -31,8 +41,15 @@ UNIT_WORK = 2_000_000
 # Copies
 
 
-def copy(program: Program, source: Any, strides: tuple[int, ...], target: Any, shape: tuple[int, ...],
-         target_strides: tuple[int, ...], adding: bool = False) -> None:  # fmt: skip
+def copy(
+    program: Program,
+    source: Any,
+    strides: tuple[int, ...],
+    target: Any,
+    shape: tuple[int, ...],
+    target_strides: tuple[int, ...],
+    adding: bool = False,
+) -> None:
     """Copy four axes with any strides; ``source`` and ``target`` are addresses or (memory, element)."""
     axes = sorted(zip(shape, strides, target_strides, strict=True), key=lambda a: (-a[2], -a[0]))
     axes = [a for a in axes if a[0] != 1] or [(1, 1, 1)]
@@ -79,7 +96,7 @@ def store(program: Program, x: Maps, target: Any) -> None:
 
 @dataclass(eq=False)
 class Windows:
-    """The windows of an input: where tap (0, 0, 0) of the first one lies, and how far the others are from it."""
+    """The windows of an input: where tap (0, 0, 0) of the first lies, and how far the others are from it."""
 
     start: tuple[Memory, int]
     row: int  # elements from a row of windows to the next
@@ -90,9 +107,16 @@ class Windows:
 
 
 def input_border(
-    x_shape: tuple[int, int, int], filters: int, kernel: Pair, padding: Padding, dilation: Pair, stride: Pair,
-    groups: int, N: int, program: Program,
-) -> Border:  # fmt: skip
+    x_shape: tuple[int, int, int],
+    filters: int,
+    kernel: Pair,
+    padding: Padding,
+    dilation: Pair,
+    stride: Pair,
+    groups: int,
+    N: int,
+    program: Program,
+) -> Border:
     """Border that a convolution's input (C, H, W) should have; with a stride it is copied anyway, so none."""
     if stride != (1, 1):
         return 0, 0, 0, 0
@@ -105,9 +129,17 @@ def input_border(
 
 
 def pays(
-    program: Program, C: int, F: int, kernel: Pair, stride: Pair, dilation: Pair, groups: int, out: Pair, N: int
-) -> bool:  # fmt: skip
-    """Whether Winograd's way should be quicker: enough channels, and enough tiles for the weights to be worth fetching."""
+    program: Program,
+    C: int,
+    F: int,
+    kernel: Pair,
+    stride: Pair,
+    dilation: Pair,
+    groups: int,
+    out: Pair,
+    N: int,
+) -> bool:
+    """Whether Winograd's way is quicker: many channels, and tiles enough to be worth the weights."""
     if program.exact or program.dtype != np.float32:
         return False
     if kernel != (3, 3) or stride != (1, 1) or dilation != (1, 1) or groups != 1 or min(C, F) < 32:
@@ -117,9 +149,16 @@ def pays(
 
 
 def windows(
-    program: Program, x: Maps, filters: int, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair, groups: int,
+    program: Program,
+    x: Maps,
+    filters: int,
+    kernel: Pair,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
     out: Pair,
-) -> Windows:  # fmt: skip
+) -> Windows:
     """Prepare an input for a convolution: pad it unless it is padded, deal it out if there is a stride."""
     (top, bottom), (left, right) = padding
     C, H, W, N = x.shape
@@ -175,7 +214,7 @@ def windows(
 
 
 def _product(program: Program, F: int, offsets: np.ndarray, rows: int, lanes: int, **fields: Any) -> None:
-    """Add a product, cut into units: along rows and lanes first, along the filters where that is not enough."""
+    """Add a product, cut into units along rows and lanes, and along the filters where that is not enough."""
     K = offsets.size
     table = program.table(offsets.ravel())
     work = 2.0 * F * K * rows * lanes
@@ -193,10 +232,21 @@ def _product(program: Program, F: int, offsets: np.ndarray, rows: int, lanes: in
     f_units = max(1, min(-(-F // 8), -(-units // blocks))) if units > blocks else 1
     f_block = -(-F // f_units // 8) * 8
     program.add_units(
-        "product", -(-F // f_block) * blocks, work, F=F, K=K, depth=DEPTH if K > DEPTH * 4 // 3 else max(K, 1),
-        offsets=table, rows=rows, lanes=lanes, f_block=f_block, row_block=row_block, lane_block=max(lane_block, 1),
-        zeros=program.zeros, **fields,
-    )  # fmt: skip
+        "product",
+        -(-F // f_block) * blocks,
+        work,
+        F=F,
+        K=K,
+        depth=DEPTH if K > DEPTH * 4 // 3 else max(K, 1),
+        offsets=table,
+        rows=rows,
+        lanes=lanes,
+        f_block=f_block,
+        row_block=row_block,
+        lane_block=max(lane_block, 1),
+        zeros=program.zeros,
+        **fields,
+    )
 
 
 def _pack(program: Program, weight: Any, F: int, row: int, offsets: np.ndarray) -> Memory:
@@ -204,9 +254,18 @@ def _pack(program: Program, weight: Any, F: int, row: int, offsets: np.ndarray) 
     packed = program.memory(F * offsets.size)
     block = max(8, -(-F // 32 // 8) * 8)
     program.add_units(
-        "pack", -(-F // block), float(F * offsets.size), weight=weight, y=packed, a_row=row, F=F, f_block=block,
-        K=offsets.size, offsets=program.table(offsets.ravel()), once=program.frozen,
-    )  # fmt: skip
+        "pack",
+        -(-F // block),
+        float(F * offsets.size),
+        weight=weight,
+        y=packed,
+        a_row=row,
+        F=F,
+        f_block=block,
+        K=offsets.size,
+        offsets=program.table(offsets.ravel()),
+        once=program.frozen,
+    )
     return packed
 
 
@@ -222,15 +281,24 @@ def _shift(address: Any, elements: int) -> Any:
 
 
 def conv(
-    program: Program, x: Windows, weight: Any, w_shape: tuple[int, ...], bias: Any, y: Maps, groups: int = 1,
-    floor: float = -np.inf, init: Maps | None = None,
-) -> None:  # fmt: skip
+    program: Program,
+    x: Windows,
+    weight: Any,
+    w_shape: tuple[int, ...],
+    bias: Any,
+    y: Maps,
+    groups: int = 1,
+    floor: float = -np.inf,
+    init: Maps | None = None,
+) -> None:
     """``y = max(floor, conv(x, weight) + bias + init)``; ``weight`` and ``bias`` are addresses."""
     F, per_group, kh, kw = w_shape
     K = per_group * kh * kw
-    if init is None and x.maps is not None and pays(
-        program, per_group, F, (kh, kw), x.stride, x.dilation, groups, (y.H, y.W), y.N
-    ):  # fmt: skip
+    if (
+        init is None
+        and x.maps is not None
+        and pays(program, per_group, F, (kh, kw), x.stride, x.dilation, groups, (y.H, y.W), y.N)
+    ):
         _winograd(program, x, weight, (F, per_group), (9 * per_group, 9, 0), bias, y, floor)
         return
     for g in range(groups):
@@ -243,23 +311,40 @@ def conv(
             start = init.channels(g * filters, filters)
             fields = {"init": start.origin, "init_plane": start.plane, "init_row": start.row}
         _product(
-            program, filters, taps, y.H, y.lanes, a=packed, x=x.start, x_row=x.row, y=part.origin, y_plane=part.plane,
-            y_row=part.row, bias=_bias(program, bias, g * filters, filters), floor=floor, **fields,
-        )  # fmt: skip
+            program,
+            filters,
+            taps,
+            y.H,
+            y.lanes,
+            a=packed,
+            x=x.start,
+            x_row=x.row,
+            y=part.origin,
+            y_plane=part.plane,
+            y_row=part.row,
+            bias=_bias(program, bias, g * filters, filters),
+            floor=floor,
+            **fields,
+        )
 
 
 def _bias(program: Program, bias: Any, first: int, count: int) -> Any:
     if bias is not None:
         return _shift(bias, first)
-    zeros = np.zeros(count, program.dtype)
-    return zeros
+    return np.zeros(count, program.dtype)
 
 
 def _winograd(
-    program: Program, x: Windows, weight: Any, shape: tuple[int, int], strides: tuple[int, int, int], bias: Any, y: Maps,
+    program: Program,
+    x: Windows,
+    weight: Any,
+    shape: tuple[int, int],
+    strides: tuple[int, int, int],
+    bias: Any,
+    y: Maps,
     floor: float,
-) -> None:  # fmt: skip
-    """A 3 x 3 convolution by Winograd. ``strides`` of the weights: of a filter, of a channel, and 1 if turned round."""
+) -> None:
+    """A 3 x 3 convolution by Winograd; ``strides`` of a filter and of a channel, and 1 if turned round."""
     F, C = shape
     N, size = y.N, program.size
     assert x.maps is not None
@@ -275,23 +360,57 @@ def _winograd(
     packed = program.memory(36 * F * C)
     block = max(8, -(-F // 32 // 8) * 8)
     program.add_units(
-        "winograd_weights", -(-F // block), 100.0 * F * C, weight=weight, y=packed, a_row=strides[0], stride_w=strides[1],
-        kind=strides[2], F=F, C=C, f_block=block, once=program.frozen,
-    )  # fmt: skip
+        "winograd_weights",
+        -(-F // block),
+        100.0 * F * C,
+        weight=weight,
+        y=packed,
+        a_row=strides[0],
+        stride_w=strides[1],
+        kind=strides[2],
+        F=F,
+        C=C,
+        f_block=block,
+        once=program.frozen,
+    )
     step = lanes + 2 * vector
     program.scratch = max(program.scratch, (52 * step + 36 * (C + depth) * lanes) * size)
     program.add_units(
-        "winograd", strips * -(-F // f_block), 72.0 * F * C * down * across * N, a=packed, x=x.start, x_plane=x.maps.plane,
-        x_row=x.row, offsets=program.table(np.arange(C) * lanes), y=y.origin, y_plane=y.plane, y_row=y.row,
-        bias=_bias(program, bias, 0, F), zeros=program.zeros, floor=floor, F=F, C=C, N=N, W=y.W, rows=y.H, n0=lanes,
-        n1=across, n2=down, row_block=rows, f_block=f_block, depth=depth,
-    )  # fmt: skip
+        "winograd",
+        strips * -(-F // f_block),
+        72.0 * F * C * down * across * N,
+        a=packed,
+        x=x.start,
+        x_plane=x.maps.plane,
+        x_row=x.row,
+        offsets=program.table(np.arange(C) * lanes),
+        y=y.origin,
+        y_plane=y.plane,
+        y_row=y.row,
+        bias=_bias(program, bias, 0, F),
+        zeros=program.zeros,
+        floor=floor,
+        F=F,
+        C=C,
+        N=N,
+        W=y.W,
+        rows=y.H,
+        n0=lanes,
+        n1=across,
+        n2=down,
+        row_block=rows,
+        f_block=f_block,
+        depth=depth,
+    )
 
 
 def _phases(
     size: int, stride: int, start: int, kernel: int, dilation: int
 ) -> list[tuple[int, int, list[int]]]:
-    """For each phase of x's rows: its first q, its length, its taps. Row ``q s + phase - start`` sees output ``q - (tap d) // s``."""
+    """For each phase of x's rows: its first q, its length, its taps.
+
+    Row ``q s + phase - start`` sees output ``q - (tap d) // s``.
+    """
     phases = []
     for phase in range(stride):
         first = -((phase - start) // stride) if phase < start else 0
@@ -320,9 +439,16 @@ def output_border(
 
 
 def gradient_border(
-    program: Program, x_shape: tuple[int, int, int], w_shape: tuple[int, ...], out: Pair, stride: Pair, padding: Padding,
-    dilation: Pair, groups: int, N: int,
-) -> Border:  # fmt: skip
+    program: Program,
+    x_shape: tuple[int, int, int],
+    w_shape: tuple[int, ...],
+    out: Pair,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
+    N: int,
+) -> Border:
     """Border that dy should have for :func:`conv_input`; x is (C, H, W)."""
     kernel = w_shape[2], w_shape[3]
     border = output_border(x_shape[1:], out, kernel, stride, padding, dilation)
@@ -333,9 +459,17 @@ def gradient_border(
 
 
 def conv_input(
-    program: Program, dy: Maps, weight: Any, w_shape: tuple[int, ...], dx: Maps, stride: Pair, padding: Padding,
-    dilation: Pair, groups: int = 1, adding: bool = False,
-) -> None:  # fmt: skip
+    program: Program,
+    dy: Maps,
+    weight: Any,
+    w_shape: tuple[int, ...],
+    dx: Maps,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int = 1,
+    adding: bool = False,
+) -> None:
     """The gradient of a convolution in its input: again a convolution, of dy with the kernel turned round."""
     F, per_group, kh, kw = w_shape
     filters = F // groups
@@ -377,17 +511,33 @@ def conv_input(
                 if adding and stride == (1, 1):
                     fields = {"init": target.origin, "init_plane": target.plane, "init_row": target.row}
                 _product(
-                    program, per_group, offsets, rows, columns * dx.N, a=packed, x=(memory, origin), x_row=dy.row,
-                    y=target.origin, y_plane=target.plane, y_row=target.row, bias=_bias(program, None, 0, per_group),
-                    floor=-np.inf, **fields,
-                )  # fmt: skip
+                    program,
+                    per_group,
+                    offsets,
+                    rows,
+                    columns * dx.N,
+                    a=packed,
+                    x=(memory, origin),
+                    x_row=dy.row,
+                    y=target.origin,
+                    y_plane=target.plane,
+                    y_row=target.row,
+                    bias=_bias(program, None, 0, per_group),
+                    floor=-np.inf,
+                    **fields,
+                )
                 if stride != (1, 1):
                     i, j = i0 * stride[0] + v - padding[0][0], j0 * stride[1] + h - padding[1][0]
                     m, o = part.origin
                     copy(
-                        program, target.origin, _strides(target), (m, o + i * part.row + j * part.N), target.shape,
-                        (part.plane, stride[0] * part.row, stride[1] * part.N, 1), adding,
-                    )  # fmt: skip
+                        program,
+                        target.origin,
+                        _strides(target),
+                        (m, o + i * part.row + j * part.N),
+                        target.shape,
+                        (part.plane, stride[0] * part.row, stride[1] * part.N, 1),
+                        adding,
+                    )
 
 
 def _filled(offsets: np.ndarray, multiple: int) -> np.ndarray:
@@ -396,29 +546,49 @@ def _filled(offsets: np.ndarray, multiple: int) -> np.ndarray:
     return np.concatenate([offsets, np.repeat(offsets[-1:], -offsets.size % multiple)])
 
 
-def _correlate(program: Program, y_offsets: np.ndarray, x_offsets: np.ndarray, rows: int, lanes: int, **fields: Any) -> None:  # fmt: skip
+def _correlate(
+    program: Program, y_offsets: np.ndarray, x_offsets: np.ndarray, rows: int, lanes: int, **fields: Any
+) -> None:
     F, K = y_offsets.size, x_offsets.size
     work = 2.0 * F * K * rows * lanes
     units = max(1, min(32, int(work // UNIT_WORK)))
     f_block = -(-F // units // DOT_ROWS) * DOT_ROWS
     program.add_units(
-        "correlate", -(-F // f_block), work, F=F, K=K, f_block=f_block, rows=rows, lanes=lanes,
-        row_block=max(1, 1024 // max(lanes, 1)), rows_offsets=program.table(_filled(y_offsets, DOT_ROWS)),
-        offsets=program.table(_filled(x_offsets, DOT_TAPS)), **fields,
-    )  # fmt: skip
+        "correlate",
+        -(-F // f_block),
+        work,
+        F=F,
+        K=K,
+        f_block=f_block,
+        rows=rows,
+        lanes=lanes,
+        row_block=max(1, 1024 // max(lanes, 1)),
+        rows_offsets=program.table(_filled(y_offsets, DOT_ROWS)),
+        offsets=program.table(_filled(x_offsets, DOT_TAPS)),
+        **fields,
+    )
 
 
-def conv_weight(program: Program, x: Windows, dy: Maps, d_weight: Any, w_shape: tuple[int, ...], groups: int = 1) -> None:  # fmt: skip
+def conv_weight(
+    program: Program, x: Windows, dy: Maps, d_weight: Any, w_shape: tuple[int, ...], groups: int = 1
+) -> None:
     """The gradient of a convolution in its weights: the windows of x, each weighted by its dy."""
     F, per_group, kh, kw = w_shape
     filters = F // groups
     for g in range(groups):
         part = dy.channels(g * filters, filters)
         _correlate(
-            program, np.arange(filters) * part.plane, x.offsets[g * per_group : (g + 1) * per_group], dy.H, dy.lanes,
-            y=part.origin, y_row=part.row, x=x.start, x_row=x.row,
+            program,
+            np.arange(filters) * part.plane,
+            x.offsets[g * per_group : (g + 1) * per_group],
+            dy.H,
+            dy.lanes,
+            y=part.origin,
+            y_row=part.row,
+            x=x.start,
+            x_row=x.row,
             d_weight=_shift(d_weight, g * filters * per_group * kh * kw),
-        )  # fmt: skip
+        )
 
 
 # Dense layers: x (in, N), y (out, N), weight (in, out)
@@ -429,24 +599,45 @@ def _wide(inputs: int, outputs: int, N: int) -> bool:
     return outputs >= 2 * VECTOR_BYTES // 4 and (N < 16 or inputs * outputs > 100_000)
 
 
-def dense(
-    program: Program, x: Maps, weight: Any, bias: Any, y: Maps, floor: float = -np.inf
-) -> None:  # fmt: skip
+def dense(program: Program, x: Maps, weight: Any, bias: Any, y: Maps, floor: float = -np.inf) -> None:
     """``y = max(floor, weight^T x + bias)``."""
     inputs, outputs, N = x.C, y.C, x.N
     if not _wide(inputs, outputs, N):
         _product(
-            program, outputs, np.arange(inputs) * N, 1, N, a=weight, a_row=1, a_step=outputs, x=x.origin, y=y.origin,
-            y_plane=N, bias=_bias(program, bias, 0, outputs), floor=floor,
-        )  # fmt: skip
+            program,
+            outputs,
+            np.arange(inputs) * N,
+            1,
+            N,
+            a=weight,
+            a_row=1,
+            a_step=outputs,
+            x=x.origin,
+            y=y.origin,
+            y_plane=N,
+            bias=_bias(program, bias, 0, outputs),
+            floor=floor,
+        )
         return
     direct = N == 1
     turned = y if direct else program.maps(N, 1, 1, outputs)
     fields: dict[str, Any] = {} if bias is None else {"init": bias, "init_plane": 0, "init_row": 0}
     _product(
-        program, N, np.arange(inputs) * outputs, 1, outputs, a=x.origin, a_row=1, a_step=N, x=weight, y=turned.origin,
-        y_plane=outputs, bias=_bias(program, None, 0, N), floor=floor, **fields,
-    )  # fmt: skip
+        program,
+        N,
+        np.arange(inputs) * outputs,
+        1,
+        outputs,
+        a=x.origin,
+        a_row=1,
+        a_step=N,
+        x=weight,
+        y=turned.origin,
+        y_plane=outputs,
+        bias=_bias(program, None, 0, N),
+        floor=floor,
+        **fields,
+    )
     if not direct:
         copy(program, turned.origin, (1, outputs, 0, 0), y.origin, (outputs, N, 1, 1), (N, 1, 0, 0))
 
@@ -465,14 +656,31 @@ def dense_input(program: Program, dy: Maps, weight: Any, dx: Maps) -> None:
     inputs, outputs, N = dx.C, dy.C, dy.N
     if _wide(inputs, outputs, N):
         _correlate(
-            program, np.arange(inputs) * outputs, np.arange(N) * outputs, 1, outputs, y=weight, x=_turned(program, dy).origin,
+            program,
+            np.arange(inputs) * outputs,
+            np.arange(N) * outputs,
+            1,
+            outputs,
+            y=weight,
+            x=_turned(program, dy).origin,
             d_weight=dx.origin,
-        )  # fmt: skip
+        )
         return
     _product(
-        program, inputs, np.arange(outputs) * N, 1, N, a=weight, a_row=outputs, a_step=1, x=dy.origin, y=dx.origin,
-        y_plane=N, bias=_bias(program, None, 0, inputs), floor=-np.inf,
-    )  # fmt: skip
+        program,
+        inputs,
+        np.arange(outputs) * N,
+        1,
+        N,
+        a=weight,
+        a_row=outputs,
+        a_step=1,
+        x=dy.origin,
+        y=dx.origin,
+        y_plane=N,
+        bias=_bias(program, None, 0, inputs),
+        floor=-np.inf,
+    )
 
 
 def dense_weight(program: Program, x: Maps, dy: Maps, d_weight: Any) -> None:
@@ -480,14 +688,31 @@ def dense_weight(program: Program, x: Maps, dy: Maps, d_weight: Any) -> None:
     inputs, outputs, N = x.C, dy.C, dy.N
     if _wide(inputs, outputs, N):
         _product(
-            program, inputs, np.arange(N) * outputs, 1, outputs, a=x.origin, a_row=N, a_step=1,
-            x=_turned(program, dy).origin, y=d_weight, y_plane=outputs, bias=_bias(program, None, 0, inputs),
+            program,
+            inputs,
+            np.arange(N) * outputs,
+            1,
+            outputs,
+            a=x.origin,
+            a_row=N,
+            a_step=1,
+            x=_turned(program, dy).origin,
+            y=d_weight,
+            y_plane=outputs,
+            bias=_bias(program, None, 0, inputs),
             floor=-np.inf,
-        )  # fmt: skip
+        )
         return
     _correlate(
-        program, np.arange(inputs) * N, np.arange(outputs) * N, 1, N, y=x.origin, x=dy.origin, d_weight=d_weight
-    )  # fmt: skip
+        program,
+        np.arange(inputs) * N,
+        np.arange(outputs) * N,
+        1,
+        N,
+        y=x.origin,
+        x=dy.origin,
+        d_weight=d_weight,
+    )
 
 
 # Pooling
@@ -495,34 +720,80 @@ def dense_weight(program: Program, x: Maps, dy: Maps, d_weight: Any) -> None:
 
 def _pool_fields(maps: Maps, kernel: Pair, stride: Pair, padding: Padding, counted: bool) -> dict[str, Any]:
     return {
-        "H": maps.H, "W": maps.W, "N": maps.N, "kernel_h": kernel[0], "kernel_w": kernel[1], "stride_h": stride[0],
-        "stride_w": stride[1], "top": padding[0][0], "left": padding[1][0], "kind": int(counted),
-    }  # fmt: skip
+        "H": maps.H,
+        "W": maps.W,
+        "N": maps.N,
+        "kernel_h": kernel[0],
+        "kernel_w": kernel[1],
+        "stride_h": stride[0],
+        "stride_w": stride[1],
+        "top": padding[0][0],
+        "left": padding[1][0],
+        "kind": int(counted),
+    }
 
 
 def pool(
-    program: Program, kind: str, x: Maps, y: Maps, index: Any, kernel: Pair, stride: Pair, padding: Padding,
+    program: Program,
+    kind: str,
+    x: Maps,
+    y: Maps,
+    index: Any,
+    kernel: Pair,
+    stride: Pair,
+    padding: Padding,
     counted: bool = True,
-) -> None:  # fmt: skip
+) -> None:
     """Take the maximum or the mean of each window; ``index`` receives the winners' taps."""
     work = float(y.C * y.H * y.lanes * kernel[0] * kernel[1])
     program.add(
-        "max_pool" if kind == "max" else "average_pool", x.C, work, x=x.origin, x_plane=x.plane, x_row=x.row,
-        y=y.origin, y_plane=y.plane, y_row=y.row, C=y.C, rows=y.H, lanes=y.lanes, index=0 if index is None else index,
+        "max_pool" if kind == "max" else "average_pool",
+        x.C,
+        work,
+        x=x.origin,
+        x_plane=x.plane,
+        x_row=x.row,
+        y=y.origin,
+        y_plane=y.plane,
+        y_row=y.row,
+        C=y.C,
+        rows=y.H,
+        lanes=y.lanes,
+        index=0 if index is None else index,
         **_pool_fields(x, kernel, stride, padding, counted),
-    )  # fmt: skip
+    )
 
 
 def pool_back(
-    program: Program, kind: str, dy: Maps, dx: Maps, index: Any, kernel: Pair, stride: Pair, padding: Padding,
-    counted: bool = True, open_where: Maps | None = None,
-) -> None:  # fmt: skip
-    """Hand dy back to the winners, or share it out; only where ``open_where``, the pooled outputs, is above 0."""
+    program: Program,
+    kind: str,
+    dy: Maps,
+    dx: Maps,
+    index: Any,
+    kernel: Pair,
+    stride: Pair,
+    padding: Padding,
+    counted: bool = True,
+    open_where: Maps | None = None,
+) -> None:
+    """Hand dy back to the winners, or share it out; only where the pooled ``open_where`` is above 0."""
     x = open_where
     fields: dict[str, Any] = {} if x is None else {"x": x.origin, "x_plane": x.plane, "x_row": x.row}
     work = float(dy.C * dy.H * dy.lanes * kernel[0] * kernel[1])
     program.add(
-        "max_pool_back" if kind == "max" else "average_pool_back", dx.C, work, z=dx.origin, z_plane=dx.plane,
-        z_row=dx.row, y=dy.origin, y_plane=dy.plane, y_row=dy.row, C=dy.C, rows=dy.H, lanes=dy.lanes,
-        index=0 if index is None else index, **fields, **_pool_fields(dx, kernel, stride, padding, counted),
-    )  # fmt: skip
+        "max_pool_back" if kind == "max" else "average_pool_back",
+        dx.C,
+        work,
+        z=dx.origin,
+        z_plane=dx.plane,
+        z_row=dx.row,
+        y=dy.origin,
+        y_plane=dy.plane,
+        y_row=dy.row,
+        C=dy.C,
+        rows=dy.H,
+        lanes=dy.lanes,
+        index=0 if index is None else index,
+        **fields,
+        **_pool_fields(dx, kernel, stride, padding, counted),
+    )

@@ -1,8 +1,8 @@
 """The machine that runs a program: a table whose rows are operations, each cut into units of work.
 
 Any number of threads may run one program together. They take units from a shared counter, and none begins an
-operation before all units of the one before are done. What a unit computes does not depend on who computes it or
-on how many there are, so neither does any result.
+operation before all units of the one before are done. What a unit computes does not depend on who computes
+it or on how many there are, so neither does any result.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _call(_, function, row, unit, scratch, zero):
 
 
 def _run(program, count, progress, first, alone, scratch, zero):
-    """Run the operations from ``first`` on; return where it stopped: the end, or an operation that is held up.
+    """Run the operations from ``first`` on; return where it stopped: the end, or one that others hold up.
 
     ``program`` is the table's address, ``progress`` that of two counters an operation, units taken and units
     done, zero at the start.

@@ -32,11 +32,10 @@ H W N kernel_h kernel_w stride_h stride_w top left
 index labels gate
 n0 n1 n2 n3 x0 x1 x2 x3 y0 y1 y2 y3
 kind
-""".split()
+"""
+NUMBERS = "floor slope lr momentum decay beta1 beta2 eps correction1 correction2 smoothing"
 
-NUMBERS = "floor slope lr momentum decay beta1 beta2 eps correction1 correction2 smoothing".split()
-
-ROW = np.dtype([(name, np.int64) for name in INTEGERS] + [(name, np.float64) for name in NUMBERS])
+ROW = np.dtype([*((name, "i8") for name in INTEGERS.split()), *((name, "f8") for name in NUMBERS.split())])
 """The fields of all operations together; each uses those that its docstring names."""
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"reassoc", "contract"}}
@@ -93,7 +92,7 @@ def on_disk() -> Iterator[bool]:
 
 
 class Operation:
-    """A function of a row's address, a unit, scratch memory and a zero of the dtype; compiled when it is first needed.
+    """A function of a row, a unit, scratch memory and a zero of the dtype; compiled when first needed.
 
     Attributes
     ----------

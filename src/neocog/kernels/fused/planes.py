@@ -1,7 +1,7 @@
 """Operations that take each plane (channel) by itself: normalisation, activation, pooling, copies, sums.
 
-A unit is ``block`` planes. Sums over a plane are taken in rows, in the dtype of the array, and the rows' sums in
-float64: always in the same order, whatever the number of threads.
+A unit is ``block`` planes. Sums over a plane are taken in rows, in the dtype of the array, and the rows'
+sums in float64: always in the same order, whatever the number of threads.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = [
     "plane_mean",
     "plane_mean_back",
     "plane_sum",
-]  # fmt: skip
+]
 
 RELU, LEAKY, SIGMOID, TANH, GELU, GELU_TANH = range(6)
 _SQRT_HALF = math.sqrt(0.5)
@@ -68,7 +68,7 @@ def copy(row: int, unit: int, scratch: int, zero: Any) -> None:
 
 @operation
 def frame(row: int, unit: int, scratch: int, zero: Any) -> None:
-    """Set the border of each plane of y to zero: ``top`` rows, ``left`` lanes, then ``rows x lanes``, the rest."""
+    """Set y to zero but for the ``rows x lanes`` after ``top`` rows and ``left`` lanes of each plane."""
     p, like = record(row), zero[0]
     size = size_of(like)
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
@@ -148,7 +148,7 @@ def activate(row: int, unit: int, scratch: int, zero: Any) -> None:
 
 @operation
 def activate_back(row: int, unit: int, scratch: int, zero: Any) -> None:
-    """``z = y f'``: y is dy, z is dx; x is the output of ReLU, leaky ReLU, sigmoid and tanh, the input of GELU."""
+    """``z = y f'``: y is dy, z is dx; x is the input of a GELU, the output of any other activation."""
     p, like = record(row), zero[0]
     size = size_of(like)
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
@@ -250,7 +250,7 @@ def normalise(row: int, unit: int, scratch: int, zero: Any) -> None:
 
 @operation
 def normalise_back(row: int, unit: int, scratch: int, zero: Any) -> None:
-    """Gradients of :func:`normalise`: x as it was, y is dy, z is dx (none if 0); writes d_weight and d_bias."""
+    """Gradients of :func:`normalise`: y is dy, z is dx (0: not wanted); d_weight and d_bias."""
     p, like = record(row), zero[0]
     size = size_of(like)
     count = p.rows * p.lanes
@@ -325,7 +325,7 @@ def _columns(q: int, p: Any) -> tuple[int, int]:
 
 @operation
 def max_pool(row: int, unit: int, scratch: int, zero: Any) -> None:
-    """Take the maximum of each window; a tie goes to the first, NaN wins. ``index``: the winner's tap (uint8).
+    """Take the maximum of each window; a tie goes to the first, NaN wins. ``index``: the winners' taps.
 
     x is (C, H, W, N), y (C, rows, lanes); without ``index`` (0) only y is written.
     """
@@ -383,7 +383,8 @@ def max_pool(row: int, unit: int, scratch: int, zero: Any) -> None:
 def max_pool_back(row: int, unit: int, scratch: int, zero: Any) -> None:
     """Give each y (dy) to its winner in z (dx, ``H x W N``); windows that overlap add.
 
-    With x, the pooled outputs: only where they are above 0, which is what a ReLU before the pooling lets through.
+    With x, the pooled outputs: only where they are above 0, which is what a ReLU before the pooling lets
+    through.
     """
     p, like = record(row), zero[0]
     size = size_of(like)

@@ -1,4 +1,7 @@
-"""The one pool of threads, and the compiling of what they run. Between two programs the threads sleep; none spins."""
+"""The one pool of threads, and the compiling of what they run.
+
+Between two programs the threads sleep; none spins.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +91,7 @@ def run_program(program: np.ndarray, zero: np.ndarray, parallel: bool, scratch: 
 
 
 class _Compiling:
-    """Says on the error stream that kernels are being compiled, if one has to wait for it, and how long it took."""
+    """Says on the error stream that kernels are being compiled, if one has to wait, and how long it took."""
 
     def __enter__(self) -> None:
         self.began = time.perf_counter()
@@ -107,7 +110,7 @@ class _Compiling:
 
 
 def codes(names: Iterable[str], dtype: np.dtype[Any]) -> dict[str, int]:
-    """Compile these operations, or load them from disk, unless they are ready; return what stands for each."""
+    """Compile these operations or load them from disk, unless they are ready; return what stands for each."""
     with _Compiling() if (dtype, *names) not in _ready else contextlib.nullcontext():
         found = {name: code(name, dtype) for name in names}
     _ready.add((dtype, *names))

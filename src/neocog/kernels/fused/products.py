@@ -23,7 +23,8 @@ def panel_rows(left: int) -> int:
 def pack(row: int, unit: int, scratch: int, zero: Any) -> None:
     """Lay the weights out as the register tile reads them: panels of rows, each K x rows.
 
-    ``y[panel][k][r] = weight[a_row (first + r) + offsets[k]]``, ``F`` rows in all; a unit is ``f_block`` rows.
+    ``y[panel][k][r] = weight[a_row (first + r) + offsets[k]]``, ``F`` rows in all; a unit is ``f_block``
+    rows.
     """
     p, like = record(row), zero[0]
     size = size_of(like)
@@ -80,9 +81,22 @@ def product(row: int, unit: int, scratch: int, zero: Any) -> None:
                 else:
                     init, init_row = 0, 0
                 strip(
-                    rows, a, a_row, a_step, p.offsets + 8 * k, depth, p.x + (i * p.x_row + l_first) * size,
-                    y, p.y_plane, init, init_row, bias + f * size if begins else bias, floor, count, like,
-                )  # fmt: skip
+                    rows,
+                    a,
+                    a_row,
+                    a_step,
+                    p.offsets + 8 * k,
+                    depth,
+                    p.x + (i * p.x_row + l_first) * size,
+                    y,
+                    p.y_plane,
+                    init,
+                    init_row,
+                    bias + f * size if begins else bias,
+                    floor,
+                    count,
+                    like,
+                )
             f += rows
         k += depth
         if ends:
@@ -109,9 +123,17 @@ def correlate(row: int, unit: int, scratch: int, zero: Any) -> None:
         for f in range(f_first, f_last, DOT_ROWS):
             for k in range(0, p.K, DOT_TAPS):
                 dots(
-                    p.y + i * p.y_row * size, p.rows_offsets + 8 * f, p.y_row, p.x + i * p.x_row * size,
-                    p.offsets + 8 * k, p.x_row, rows, p.lanes, out_address, like,
-                )  # fmt: skip
+                    p.y + i * p.y_row * size,
+                    p.rows_offsets + 8 * f,
+                    p.y_row,
+                    p.x + i * p.x_row * size,
+                    p.offsets + 8 * k,
+                    p.x_row,
+                    rows,
+                    p.lanes,
+                    out_address,
+                    like,
+                )
                 taps = min(DOT_TAPS, p.K - k)
                 for r in range(min(DOT_ROWS, f_last - f)):
                     d_weight = view(p.d_weight + ((f + r) * p.K + k) * size, taps, like)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from neocog.kernels.fused.pool import codes, run_program
 from neocog.kernels.fused.operation import ROW
+from neocog.kernels.fused.pool import codes, run_program
 
 __all__ = ["Maps", "Memory", "Program", "Slot"]
 
@@ -91,13 +91,14 @@ class Maps:
 
     def reshaped(self, C: int, H: int, W: int) -> Maps:
         """The same numbers in other axes."""
-        assert self.flat and C * H * W == self.C * self.H * self.W
+        assert self.flat
+        assert C * H * W == self.C * self.H * self.W
         return Maps(self.memory, C, H, W, self.N, NO_BORDER, self.begin)
 
 
 @dataclass(eq=False)
 class Program:
-    """Operations in order. Build it with :meth:`add`, then :meth:`finish`, then :meth:`run` any number of times.
+    """Operations in order: :meth:`add` them, :meth:`finish`, then :meth:`run` any number of times.
 
     Attributes
     ----------
@@ -147,17 +148,33 @@ class Program:
     def frame(self, maps: Maps, always: bool = False) -> None:
         """Clear the border of some maps."""
         self.add(
-            "frame", maps.C, y=(maps.memory, maps.begin), y_plane=maps.plane, y_row=maps.row, C=maps.C,
-            rows=maps.H, lanes=maps.lanes, top=maps.border[0], left=maps.border[2] * maps.N,
-            clearing=not always, work=maps.C * maps.row,
-        )  # fmt: skip
+            "frame",
+            maps.C,
+            y=(maps.memory, maps.begin),
+            y_plane=maps.plane,
+            y_row=maps.row,
+            C=maps.C,
+            rows=maps.H,
+            lanes=maps.lanes,
+            top=maps.border[0],
+            left=maps.border[2] * maps.N,
+            clearing=not always,
+            work=maps.C * maps.row,
+        )
 
     def clear(self, maps: Maps) -> None:
         """Set all of some maps to zero."""
         self.add(
-            "frame", maps.C, y=(maps.memory, maps.begin), y_plane=maps.plane, y_row=maps.row, C=maps.C,
-            rows=0, top=maps.border[0] + maps.H + maps.border[1], work=maps.C * maps.plane,
-        )  # fmt: skip
+            "frame",
+            maps.C,
+            y=(maps.memory, maps.begin),
+            y_plane=maps.plane,
+            y_row=maps.row,
+            C=maps.C,
+            rows=0,
+            top=maps.border[0] + maps.H + maps.border[1],
+            work=maps.C * maps.plane,
+        )
 
     def table(self, offsets: Any) -> np.ndarray:
         """Hold a table of offsets."""
@@ -245,7 +262,8 @@ class Program:
 
     def array(self, memory: Memory | Slot, dtype: Any = None) -> np.ndarray:
         """The contents of some memory, flat."""
-        assert isinstance(memory, Memory) and memory.array is not None
+        assert isinstance(memory, Memory)
+        assert memory.array is not None
         return memory.array.view(dtype or self.dtype)
 
     def bind(self, slot: Slot, array: np.ndarray) -> None:

@@ -1,12 +1,14 @@
 """The innermost loops, as vector instructions.
 
-A compiler that is left to vectorise four nested loops by itself reaches a quarter of what the machine can do, after
-seconds of thought. Here the two register tiles that all convolutions and dense layers are made of are written
-out as LLVM instructions instead: they run at the machine's peak and compile in a tenth of a second.
+A compiler that is left to vectorise four nested loops by itself reaches a quarter of what the machine can
+do, after seconds of thought. Here the two register tiles that all convolutions and dense layers are made of
+are written out as LLVM instructions instead: they run at the machine's peak and compile in a tenth of a
+second.
 
 :func:`tile`
-    ``y[r, l] = init[r, l] + bias[r] + sum_k a[r, k] x[offset[k] + l]`` for a few rows r and vectors of lanes l:
-    each number of ``a`` is broadcast, each vector of ``x`` is used by all rows, the sums stay in registers.
+    ``y[r, l] = init[r, l] + bias[r] + sum_k a[r, k] x[offset[k] + l]`` for a few rows r and vectors of
+    lanes l: each number of ``a`` is broadcast, each vector of ``x`` is used by all rows, the sums stay in
+    registers.
 :func:`dots`
     ``d[f, k] = sum_l dy[f, l] x[offset[k] + l]``: the same sum the other way round, for weight gradients.
 
@@ -15,8 +17,8 @@ completely, and nothing is boxed on the way. ``like`` is a number of the array's
 
 With ``NUMBA_DISABLE_JIT=1`` the same functions run as NumPy.
 
-Source: K. Goto, R. van de Geijn, "Anatomy of high-performance matrix multiplication", 2008; offsets instead of
-an im2col matrix: M. Dukhan, "The indirect convolution algorithm", 2019.
+Source: K. Goto, R. van de Geijn, "Anatomy of high-performance matrix multiplication", 2008; offsets instead
+of an im2col matrix: M. Dukhan, "The indirect convolution algorithm", 2019.
 """
 
 from __future__ import annotations
@@ -500,9 +502,15 @@ def _plain_dots(dy, dy_offset, dy_row, x, offset, x_row, rows, count, out, like)
 
 
 _INPUT = np.array(
-    [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0], [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0],
-     [0, 4, 0, -5, 0, 1]]
-)  # fmt: skip
+    [
+        [4, 0, -5, 0, 1, 0],
+        [0, -4, -4, 1, 1, 0],
+        [0, 4, -4, -1, 1, 0],
+        [0, -2, -1, 2, 1, 0],
+        [0, 2, -1, -2, 1, 0],
+        [0, 4, 0, -5, 0, 1],
+    ]
+)
 _OUTPUT = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]])
 
 

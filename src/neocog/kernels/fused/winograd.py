@@ -4,12 +4,13 @@ Sixteen outputs from a tile of 6 x 6 inputs take 36 multiplications instead of 1
 
     U = G g G^T,    V = B^T d B,    m[f] = sum_c U[f,c] V[c]  (elementwise),    y = A^T m A
 
-It pays with many channels, where the sums are most of the work. A strip of tiles at a time goes through all three stages in the
-cache. The transforms cost some precision: for unit-variance data the error is some 1e-5 of the largest output, where
-the direct sum has 1e-6; so float64 never comes here, nor does anything under ``precision="exact"``.
+It pays with many channels, where the sums are most of the work. A strip of tiles at a time goes through all
+three stages in the cache. The transforms cost some precision: for unit-variance data the error is some 1e-5
+of the largest output, where the direct sum has 1e-6; so float64 never comes here, nor does anything under
+``precision="exact"``.
 
-Source: S. Winograd, "Arithmetic complexity of computations", 1980; A. Lavin, S. Gray, "Fast algorithms for convolutional
-neural networks", 2016.
+Source: S. Winograd, "Arithmetic complexity of computations", 1980; A. Lavin, S. Gray, "Fast algorithms for
+convolutional neural networks", 2016.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from neocog.kernels.fused.products import panel_rows
 from neocog.kernels.fused.operation import compiled, operation, record
+from neocog.kernels.fused.products import panel_rows
 from neocog.kernels.fused.simd import (
     VECTOR_BYTES,
     deal,
@@ -43,9 +44,9 @@ def _column(g0: float, g1: float, g2: float, out: Any) -> None:
 
 @operation
 def winograd_weights(row: int, unit: int, scratch: int, zero: Any) -> None:
-    """``y[36][panel][c][r] = G g G^T`` of row ``a_row f``, channel ``stride_w c`` of the weights; kind 1 turns the kernel round.
+    """``y[36][panel][c][r] = G g G^T``, g the weights of row f (``a_row`` apart), channel c (``stride_w``).
 
-    A unit is ``f_block`` rows.
+    Kind 1 turns the kernels round. A unit is ``f_block`` rows.
     """
     p, like = record(row), zero[0]
     size = size_of(like)
@@ -117,9 +118,9 @@ def _gather_rows(o: int, o_step: int, y: int, N: int, tiles: int, W: int, like: 
 def winograd(row: int, unit: int, scratch: int, zero: Any) -> None:
     """``y = max(floor, conv(x) + bias)``, weights from :func:`winograd_weights`.
 
-    x begins at tap (0, 0) of output pixel (0, 0) and has zeros wherever a tile reaches beyond the image. A unit
-    is ``row_block`` rows of tiles, each row of ``n1`` tiles, and ``f_block`` filters; ``n0`` is the lanes of a strip, ``depth``
-    the filters taken at a time.
+    x begins at tap (0, 0) of output pixel (0, 0) and has zeros wherever a tile reaches beyond the image. A
+    unit is ``row_block`` rows of ``n1`` tiles, and ``f_block`` filters; ``n0`` is the lanes of such a strip,
+    ``depth`` the filters taken at a time.
     """
     p, like = record(row), zero[0]
     size = size_of(like)
@@ -140,9 +141,13 @@ def winograd(row: int, unit: int, scratch: int, zero: Any) -> None:
         for i in range(i_first, i_last):
             for r in range(6):
                 _spread(
-                    p.x + (c * p.x_plane + (4 * i + r) * p.x_row) * size, N, tiles,
-                    d + (6 * r * d_step + (i - i_first) * tiles * N) * size, d_step, like,
-                )  # fmt: skip
+                    p.x + (c * p.x_plane + (4 * i + r) * p.x_row) * size,
+                    N,
+                    tiles,
+                    d + (6 * r * d_step + (i - i_first) * tiles * N) * size,
+                    d_step,
+                    like,
+                )
         for n in range(0, lanes, vector):
             winograd_input(d + n * size, d_step, v + (c * T + n) * size, C * T, like)
     for f in range(f_first, f_last, p.depth):
@@ -152,9 +157,22 @@ def winograd(row: int, unit: int, scratch: int, zero: Any) -> None:
             while at < end:
                 rows = panel_rows(f_last - at)
                 strip(
-                    rows, p.a + (k * p.F * C + at * C) * size, 1, rows, p.offsets, C, v + k * C * T * size,
-                    m + (k * p.depth + at - f) * T * size, T, 0, 0, p.zeros, -np.inf, lanes, like,
-                )  # fmt: skip
+                    rows,
+                    p.a + (k * p.F * C + at * C) * size,
+                    1,
+                    rows,
+                    p.offsets,
+                    C,
+                    v + k * C * T * size,
+                    m + (k * p.depth + at - f) * T * size,
+                    T,
+                    0,
+                    0,
+                    p.zeros,
+                    -np.inf,
+                    lanes,
+                    like,
+                )
                 at += rows
         for at in range(f, end):
             bias = view(p.bias + at * size, 1, like)[0]
@@ -165,6 +183,11 @@ def winograd(row: int, unit: int, scratch: int, zero: Any) -> None:
             for i in range(i_first, i_last):
                 for r in range(min(4, p.rows - 4 * i)):
                     _gather_rows(
-                        o + (4 * r * d_step + (i - i_first) * tiles * N) * size, d_step,
-                        p.y + (at * p.y_plane + (4 * i + r) * p.y_row) * size, N, tiles, p.W, like,
-                    )  # fmt: skip
+                        o + (4 * r * d_step + (i - i_first) * tiles * N) * size,
+                        d_step,
+                        p.y + (at * p.y_plane + (4 * i + r) * p.y_row) * size,
+                        N,
+                        tiles,
+                        p.W,
+                        like,
+                    )
