@@ -20,12 +20,17 @@ from neocog.layers import (
     GlobalAvgPool2D,
     Graph,
     LeakyReLU,
+    LocalResponseNorm,
     MaxPool2D,
     Pad2D,
+    PadChannels,
+    RadialBasis,
     ReLU,
     Residual,
+    ScaledTanh,
     Sequential,
     Sigmoid,
+    SparseConv2D,
     Tanh,
 )
 from neocog.models import digits_cnn, tiny_cnn, tiny_mlp
@@ -100,6 +105,10 @@ CASES = {
         (lambda: Conv2D(3, 6, 2, groups=3, padding=1, rng=0), normal(2, 3, 3, 3)),
         (lambda: Conv2D(2, 3, 3, bias=False, rng=0), IMAGES),
     ],
+    "SparseConv2D": [
+        (lambda: SparseConv2D(2, [(0,), (0, 1), (1,)], 3, rng=0), IMAGES),
+        (lambda: SparseConv2D(3, [(2, 0), (1,)], (2, 3), (2, 1), (0, 1), rng=0), normal(2, 3, 4, 3)),
+    ],
     "MaxPool2D": [
         (lambda: MaxPool2D(2), IMAGES),
         (lambda: MaxPool2D(1), normal(2, 1, 1, 1)),
@@ -120,6 +129,7 @@ CASES = {
         (lambda: Dense(3, 2, rng=0), ROWS),
         (lambda: Dense(3, 1, bias=False, rng=0), ROWS),
     ],
+    "RadialBasis": [(lambda: RadialBasis(3, 4, rng=0), ROWS)],
     "BatchNorm1D": [
         (lambda: BatchNorm1D(3), ROWS),
         (lambda: awake(BatchNorm1D(3, eps=0.1, momentum=0.5)), ROWS),
@@ -129,10 +139,16 @@ CASES = {
         (lambda: awake(BatchNorm2D(2, eps=0.1, momentum=0.0)), normal(2, 2, 3, 2)),
         (lambda: awake(BatchNorm2D(2)), normal(3, 2, 1, 1)),
     ],
+    "LocalResponseNorm": [
+        (lambda: LocalResponseNorm(3, 0.5), normal(2, 5, 2, 2)),
+        (lambda: LocalResponseNorm(4, 0.5, 1.5, 2.0), normal(2, 5, 2, 2)),
+        (lambda: LocalResponseNorm(5, 0.5, k=0.1), IMAGES),
+    ],
     "ReLU": [(ReLU, ROWS), (ReLU, IMAGES)],
     "LeakyReLU": [(LeakyReLU, ROWS), (lambda: LeakyReLU(0.3), IMAGES)],
     "Sigmoid": [(Sigmoid, ROWS), (Sigmoid, 3 * IMAGES)],
     "Tanh": [(Tanh, ROWS), (Tanh, IMAGES)],
+    "ScaledTanh": [(ScaledTanh, ROWS), (lambda: ScaledTanh(-2, 0.5), IMAGES)],
     "GELU": [(GELU, ROWS), (lambda: GELU("tanh"), ROWS), (GELU, IMAGES)],
     "Dropout": [
         (lambda: Dropout(rng=0), ROWS),
@@ -146,6 +162,7 @@ CASES = {
         (lambda: Pad2D((0, 2), value=-1.5), IMAGES),
         (lambda: Pad2D(((0, 1), (2, 3))), IMAGES),
     ],
+    "PadChannels": [(lambda: PadChannels(2), IMAGES), (lambda: PadChannels(0), IMAGES)],
     "Add": [(Add, (ROWS, 2 * ROWS + 1)), (Add, (IMAGES, -IMAGES, IMAGES**2)), (Add, (ROWS,))],
     "Concat": [
         (Concat, (ROWS, normal(4, 1))),

@@ -20,12 +20,17 @@ from neocog import (
     GlobalAvgPool2D,
     Graph,
     LeakyReLU,
+    LocalResponseNorm,
     MaxPool2D,
     Pad2D,
+    PadChannels,
+    RadialBasis,
     ReLU,
     Residual,
+    ScaledTanh,
     Sequential,
     Sigmoid,
+    SparseConv2D,
     Tanh,
 )
 from neocog.inspection import explain, trace
@@ -34,6 +39,9 @@ from neocog.inspection.explanation import Number
 from neocog.inspection.rules import RULES
 
 shared = {"dtype": "float64"}
+
+
+TABLE = [(2, 0), (1,)]
 
 
 def tail(features):
@@ -65,13 +73,19 @@ NETWORKS = {
     "dilation": (lambda: Sequential(c=conv(2, 2, 3, padding=1, dilation=2), **tail(32)), (2, 2, 6, 6)),
     "groups": (lambda: Sequential(c=conv(4, 6, 3, groups=2, padding=1), **tail(96)), (2, 4, 4, 4)),
     "depthwise": (lambda: Sequential(c=conv(4, 8, 2, groups=4, stride=2), **tail(32)), (2, 4, 4, 4)),
+    "sparse": (
+        lambda: Sequential(c=SparseConv2D(3, TABLE, (3, 2), (1, 2), (1, 0), rng=1, **shared), **tail(16)),
+        (2, 3, 4, 4),
+    ),
     "max pool": (lambda: Sequential(p=MaxPool2D(3, 2, 1), **tail(18)), (2, 2, 5, 6)),
     "tiling": (lambda: Sequential(p=MaxPool2D(2), **tail(8)), (2, 2, 5, 5)),
     "avg pool": (lambda: Sequential(p=AvgPool2D((3, 2), 2, 1), **tail(24)), (2, 2, 5, 6)),
     "no pad": (lambda: Sequential(p=AvgPool2D(3, 1, 1, count_include_pad=False), **tail(40)), (2, 2, 4, 5)),
     "global": (lambda: Sequential(g=GlobalAvgPool2D(), dense=Dense(4, 3, rng=0, **shared)), (2, 4, 3, 3)),
     "activations": (
-        lambda: Sequential(ReLU(), LeakyReLU(0.2), Sigmoid(), Tanh(), GELU(), GELU("tanh"), **tail(12)),
+        lambda: Sequential(
+            ReLU(), LeakyReLU(0.2), Sigmoid(), Tanh(), ScaledTanh(), GELU(), GELU("tanh"), **tail(12)
+        ),
         (2, 1, 3, 4),
     ),
     "batch norm": (
@@ -88,6 +102,12 @@ NETWORKS = {
         lambda: Sequential(Pad2D(((1, 0), (0, 2)), 0.5), Dropout(0.4, rng=5), **tail(40)),
         (2, 2, 3, 3),
     ),
+    "local response": (lambda: Sequential(n=LocalResponseNorm(4, 3.0, 1.5), **tail(20)), (2, 5, 2, 2)),
+    "radial": (
+        lambda: Sequential(c=conv(2, 3, 3), f=Flatten(), r=RadialBasis(12, 3, rng=4, **shared)),
+        (2, 2, 4, 4),
+    ),
+    "more channels": (lambda: Sequential(p=PadChannels(2), **tail(24)), (2, 1, 2, 4)),
     "residual": (
         lambda: Sequential(Residual(Sequential(conv(2, 4, 3, padding=1), ReLU()), conv(2, 4, 1)), **tail(36)),
         (2, 2, 3, 3),

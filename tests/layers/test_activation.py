@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from torch.nn import functional as F
 
-from neocog.layers import GELU, LeakyReLU, ReLU, Sigmoid, Tanh
+from neocog.layers import GELU, LeakyReLU, ReLU, ScaledTanh, Sigmoid, Tanh
 from neocog.layers.activation import softmax
 
 # Phi(1), phi(1) from tables of the normal distribution; tanh form from u = sqrt(2/pi) 1.044715
@@ -21,6 +21,8 @@ BY_HAND = [
     (Sigmoid(), [0.0, math.log(3), -math.log(3)], [0.5, 0.75, 0.25], [0.25, 0.1875, 0.1875]),
     # tanh(ln(3) / 2) = (3 - 1) / (3 + 1)
     (Tanh(), [0.0, math.log(3) / 2], [0.0, 0.5], [1.0, 0.75]),
+    # the same, doubled: y = 2 tanh(x / 2), derivative 2 1/2 (1 - 1/4)
+    (ScaledTanh(2, 0.5), [0.0, math.log(3)], [0.0, 1.0], [1.0, 0.75]),
     (GELU(), [0.0, 1.0, -1.0], [0.0, PHI, PHI - 1], [0.5, PHI + DENSITY, 1 - PHI - DENSITY]),
     (GELU("tanh"), [0.0, 1.0], [0.0, (1 + T) / 2], [0.5, (1 + T) / 2 + (1 - T * T) * SLOPE / 2]),
 ]
@@ -45,6 +47,7 @@ def test_by_hand(layer, x, y, slope):
         (LeakyReLU(-1), lambda x: F.leaky_relu(x, -1)),
         (Sigmoid(), lambda x: x.sigmoid()),
         (Tanh(), lambda x: x.tanh()),
+        (ScaledTanh(), lambda x: 1.7159 * (2 * x / 3).tanh()),
         (GELU(), F.gelu),
         (GELU("tanh"), lambda x: F.gelu(x, approximate="tanh")),
     ],
@@ -56,7 +59,9 @@ def test_same_as_pytorch(layer, function, shape, same_as_torch, normal):
     same_as_torch(layer, lambda _, x: function(x), x)
 
 
-@pytest.mark.parametrize("layer", [ReLU(), LeakyReLU(), Sigmoid(), Tanh(), GELU(), GELU("tanh")])
+@pytest.mark.parametrize(
+    "layer", [ReLU(), LeakyReLU(), Sigmoid(), Tanh(), ScaledTanh(), GELU(), GELU("tanh")]
+)
 def test_large_numbers_stay_finite(layer):
     for dtype in (np.float32, np.float64):
         y, cache = layer.forward(np.array([-1e4, -100.0, 100.0, 1e4], dtype))
@@ -66,9 +71,18 @@ def test_large_numbers_stay_finite(layer):
         assert y.dtype == dx.dtype == dtype
 
 
-@pytest.mark.parametrize("layer", [ReLU(), LeakyReLU(), Sigmoid(), Tanh(), GELU(), GELU("tanh")])
+@pytest.mark.parametrize(
+    "layer", [ReLU(), LeakyReLU(), Sigmoid(), Tanh(), ScaledTanh(), GELU(), GELU("tanh")]
+)
 def test_nan_goes_through(layer):
     assert np.isnan(layer(np.array([1.0, np.nan]))).tolist() == [False, True]
+
+
+def test_the_squashing_function_of_1998():
+    """f(1) = 1, f(-1) = -1, and the slope is steepest in between, 1.7159 2/3 at 0."""
+    y, cache = ScaledTanh().forward(np.array([-1.0, 0.0, 1.0]))
+    np.testing.assert_allclose(y, [-1.0, 0.0, 1.0], atol=5e-5)
+    assert ScaledTanh().backward(np.ones(3), cache)[0][1] == pytest.approx(1.7159 * 2 / 3, rel=1e-15)
 
 
 def test_shapes_and_flops():
@@ -82,6 +96,9 @@ def test_shapes_and_flops():
     [
         (lambda: LeakyReLU("steep"), TypeError, "negative_slope must be a number, got 'steep'"),
         (lambda: LeakyReLU(math.nan), ValueError, "negative_slope must be in .*, got nan"),
+        (lambda: ScaledTanh("high"), TypeError, "amplitude must be a number, got 'high'"),
+        (lambda: ScaledTanh(0), ValueError, "amplitude must not be 0"),
+        (lambda: ScaledTanh(1, None), TypeError, "slope must be a number, got None"),
         (lambda: GELU("tan"), ValueError, "approximate must be one of 'none', 'tanh', got 'tan'"),
         (lambda: GELU(True), ValueError, "approximate must be one of"),
     ],
@@ -99,6 +116,8 @@ def test_bad_arguments(make, error, message):
         (LeakyReLU(0.2), "LeakyReLU(negative_slope=0.2)"),
         (Sigmoid(), "Sigmoid()"),
         (Tanh(), "Tanh()"),
+        (ScaledTanh(), "ScaledTanh()"),
+        (ScaledTanh(2, 1), "ScaledTanh(amplitude=2.0, slope=1.0)"),
         (GELU(), "GELU()"),
         (GELU("tanh"), "GELU(approximate='tanh')"),
     ],

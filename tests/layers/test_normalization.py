@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from neocog.layers import BatchNorm1D, BatchNorm2D
+from neocog.layers import BatchNorm1D, BatchNorm2D, LocalResponseNorm
 
 
 def by_hand(norm):
@@ -137,3 +137,53 @@ def test_sizes_and_repr():
     assert BatchNorm2D(4).flops((2, 4, 3, 3)) == 3 * 72
     assert repr(BatchNorm2D(4)) == "BatchNorm2D(4)"
     assert repr(BatchNorm1D(4, eps=0.1, momentum=0)) == "BatchNorm1D(4, eps=0.1, momentum=0.0)"
+
+
+def test_local_response_by_hand():
+    # alpha / size = 1, s = 11 + 9 + 16 = 36 for both, y = x / 6
+    norm = LocalResponseNorm(3, alpha=3.0, beta=0.5, k=11.0)
+    y, cache = norm.forward(np.array([3.0, 4.0]).reshape(1, 2, 1, 1))
+    np.testing.assert_allclose(y.ravel(), [3 / 6, 4 / 6], rtol=1e-15)
+    # dy = 0, 54: dy x / s^(3/2) = 0, 216 / 216, so dx = 0 - 3, 54/6 - 4
+    dx, grads = norm.backward(np.array([0.0, 54.0]).reshape(1, 2, 1, 1), cache)
+    np.testing.assert_allclose(dx.ravel(), [-3.0, 5.0], rtol=1e-14)
+    assert grads == {}
+
+
+def test_an_even_window_looks_back():
+    # s = 1 + 1 | 1 + 1 + 4 | 1 + 4 + 4
+    norm = LocalResponseNorm(2, alpha=2.0, beta=1.0, k=1.0)
+    y = norm(np.array([1.0, 2.0, 2.0]).reshape(1, 3, 1, 1))
+    np.testing.assert_allclose(y.ravel(), [1 / 2, 2 / 6, 2 / 9], rtol=1e-15)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 12])
+@pytest.mark.parametrize("options", [{}, {"alpha": 0.5, "beta": 1.5, "k": 2.0}, {"alpha": 5, "k": 0.1}])
+def test_local_response_is_that_of_pytorch(size, options, same_as_torch, normal):
+    norm = LocalResponseNorm(size, **options)
+    same_as_torch(norm, lambda _, x: F.local_response_norm(x, size, **options), normal(2, 6, 3, 4))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"size": 0}, ValueError, "size must be at least 1"),
+        ({"size": 1.0}, TypeError, "size must be an integer"),
+        ({"alpha": -1}, ValueError, r"alpha must be in \[0, inf\], got -1"),
+        ({"beta": "much"}, TypeError, "beta must be a number, got 'much'"),
+        ({"k": 0}, ValueError, r"k must be in \(0, inf\], got 0"),
+    ],
+)
+def test_local_response_bad_arguments(arguments, error, message):
+    with pytest.raises(error, match=message):
+        LocalResponseNorm(**{"size": 5} | arguments)
+
+
+def test_local_response_bad_inputs_and_sizes():
+    norm = LocalResponseNorm(5)
+    with pytest.raises(ValueError, match=r"LocalResponseNorm needs images of shape \(N, C, H, W\)"):
+        norm.forward(np.zeros((2, 3)))
+    with pytest.raises(TypeError, match="needs floating point images, got uint8"):
+        norm.forward(np.zeros((1, 1, 2, 2), np.uint8))
+    assert norm.flops((2, 4, 3, 3)) == 9 * 72
+    assert repr(LocalResponseNorm(5, 5e-4, k=2)) == "LocalResponseNorm(5, alpha=0.0005, k=2.0)"

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from torch.nn import functional as F
 
-from neocog.layers import Flatten, Pad2D
+from neocog.layers import Flatten, Pad2D, PadChannels
 from neocog.layers.base import Field
 
 
@@ -95,3 +95,29 @@ def test_repr_builds_the_same_layer(padding):
     layer = Pad2D(padding, 0.5)
     assert eval(repr(layer)).padding == layer.padding
     assert repr(Flatten()) == "Flatten()"
+
+
+def test_pad_channels_by_hand():
+    pad = PadChannels(2)
+    y, cache = pad.forward(np.array([[[[1.0, 2.0]]]]))
+    assert y.tolist() == [[[[1.0, 2.0]], [[0.0, 0.0]], [[0.0, 0.0]]]]
+    dx, grads = pad.backward(np.arange(6.0).reshape(1, 3, 1, 2), cache)
+    assert dx.tolist() == [[[[0.0, 1.0]]]]
+    assert grads == {}
+    assert pad.output_shape((5, 3, 4, 4)) == (5, 5, 4, 4)
+    assert repr(pad) == "PadChannels(2)"
+
+
+@pytest.mark.parametrize("channels", [0, 1, 3])
+def test_pad_channels_is_that_of_pytorch(channels, same_as_torch, normal):
+    padding = (0, 0, 0, 0, 0, channels)
+    same_as_torch(PadChannels(channels), lambda _, x: F.pad(x, padding), normal(2, 3, 4, 5))
+
+
+def test_pad_channels_bad_arguments():
+    with pytest.raises(ValueError, match="channels must be at least 0, got -1"):
+        PadChannels(-1)
+    with pytest.raises(
+        ValueError, match=r"PadChannels needs images of shape \(N, C, H, W\), got shape \(2, 3\)"
+    ):
+        PadChannels(1).forward(np.zeros((2, 3)))

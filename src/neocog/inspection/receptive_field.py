@@ -21,6 +21,9 @@ from neocog.layers import (
     Layer,
     MaxPool2D,
     Pad2D,
+    PadChannels,
+    RadialBasis,
+    SparseConv2D,
 )
 from neocog.layers.base import Array, Field
 from neocog.validation import integer
@@ -201,7 +204,7 @@ def _after(layer: Layer, view: Any) -> _View:
         return _merged(layer, view)
     shape = tuple(layer.output_shape(view.shape))
     rows, columns = view.rows, view.columns
-    if isinstance(layer, Conv2D | MaxPool2D | AvgPool2D):
+    if isinstance(layer, Conv2D | SparseConv2D | MaxPool2D | AvgPool2D):
         dilation = layer.dilation if isinstance(layer, Conv2D) else (1, 1)
         geometry = zip(layer.kernel_size, layer.stride, layer._sides, dilation, strict=True)
         rows, columns = (axis.window(*sizes) for axis, sizes in zip((rows, columns), geometry, strict=True))
@@ -209,12 +212,14 @@ def _after(layer: Layer, view: Any) -> _View:
         rows, columns = (
             axis.window(1, 1, sides) for axis, sides in zip((rows, columns), layer.padding, strict=True)
         )
-    elif isinstance(layer, GlobalAvgPool2D | Dense):
+    elif isinstance(layer, GlobalAvgPool2D | Dense | RadialBasis):
         rows, columns = rows.together(shape[1]), columns.together(shape[1])
     elif isinstance(layer, Flatten):
         if len(view.shape) == 4:
             place = np.indices(view.shape[1:]).reshape(3, -1)  # channel, row, column of each feature
             rows, columns = rows.take(place[1]), columns.take(place[2])
+    elif isinstance(layer, PadChannels):
+        return _View(rows, columns, shape)  # every channel of a map sees the same
     elif shape != tuple(view.shape) or layer.receptive_field(Field()) != Field():
         raise TypeError(f"what a {type(layer).__name__} sees of its input is not known.")
     return _View(rows, columns, shape)

@@ -29,10 +29,15 @@ from neocog.layers import (
     GlobalAvgPool2D,
     Layer,
     LeakyReLU,
+    LocalResponseNorm,
     MaxPool2D,
     Pad2D,
+    PadChannels,
+    RadialBasis,
     ReLU,
+    ScaledTanh,
     Sigmoid,
+    SparseConv2D,
     Tanh,
 )
 
@@ -168,6 +173,59 @@ class _Conv2D(Rule):
             u, v = self._seen(layer, i, j, p, q)
             if 0 <= u < H and 0 <= v < W:
                 terms.append(_product(_dy(step, (n, f, i, j)), _x(step, (n, channel, u, v))))
+        return terms
+
+
+class _SparseConv2D(Rule):
+    formula = "y[n,f,i,j] = b[f] + sum over the table's c, and p,q, of w[(f,c),p,q] x[n,c,i s+p-P,j s+q-P]"
+    gradients = {
+        "x": "dx[n,c,u,v] = sum of dy[n,f,i,j] w[(f,c),p,q] over the windows that saw the pixel",
+        "weight": "dw[(f,c),p,q] = sum over n,i,j of dy[n,f,i,j] x[n,c,i s+p-P,j s+q-P]",
+        "bias": "db[f] = sum over n,i,j of dy[n,f,i,j]",
+    }
+
+    @staticmethod
+    def _seen(step: Step, i: int, j: int, p: int, q: int) -> tuple[int, int] | None:
+        """Pixel under tap (p, q) of the window at (i, j); None in the padding."""
+        layer: Any = step.layer
+        u, v = i * layer.stride[0] + p - layer.padding[0], j * layer.stride[1] + q - layer.padding[1]
+        H, W = step.x.shape[2:]
+        return (u, v) if 0 <= u < H and 0 <= v < W else None
+
+    def forward(self, step: Step, index: Index) -> list[Term]:
+        layer: Any = step.layer
+        n, f, i, j = index
+        terms = []
+        for k, (to, c) in enumerate(layer._pairs):
+            for p, q in np.ndindex(*layer.kernel_size) if to == f else ():
+                if pixel := self._seen(step, i, j, p, q):
+                    terms.append(_product(_x(step, (n, c, *pixel)), _parameter(step, "weight", (k, p, q))))
+        return [*terms, _product(_parameter(step, "bias", (f,)), note="bias")]
+
+    def input_gradient(self, step: Step, index: Index, slot: int) -> list[Term]:
+        layer: Any = step.layer
+        n, c, *pixel = index
+        terms = []
+        for i, j, p, q in np.ndindex(*step.y.shape[2:], *layer.kernel_size):
+            if self._seen(step, i, j, p, q) == tuple(pixel):
+                for k, (f, seen) in enumerate(layer._pairs):
+                    if seen == c:
+                        weight = _parameter(step, "weight", (k, p, q))
+                        terms.append(_product(_dy(step, (n, f, i, j)), weight))
+        return terms
+
+    def parameter_gradient(self, step: Step, key: str, index: Index) -> list[Term]:
+        layer: Any = step.layer
+        N, _, H_out, W_out = step.y.shape
+        positions = np.ndindex(N, H_out, W_out)
+        if key == "bias":
+            return [_product(_dy(step, (n, index[0], i, j))) for n, i, j in positions]
+        k, p, q = index
+        f, c = layer._pairs[k]
+        terms = []
+        for n, i, j in positions:
+            if pixel := self._seen(step, i, j, p, q):
+                terms.append(_product(_dy(step, (n, f, i, j)), _x(step, (n, c, *pixel))))
         return terms
 
 
@@ -362,6 +420,63 @@ class _BatchNorm(Rule):
         ]
 
 
+class _RadialBasis(Rule):
+    formula = "y[n,k] = -sum over i of (x[n,i] - c[k,i])^2"
+    gradients = {"x": "dx[n,i] = sum over k of dy[n,k] 2 (c[k,i] - x[n,i])"}
+
+    @staticmethod
+    def _past(step: Step, k: int, i: int, x: float) -> float:
+        return x - float(step.layer.buffers["centers"][k, i])
+
+    def forward(self, step: Step, index: Index) -> list[Term]:
+        n, k = index
+        terms = []
+        for i in range(step.x.shape[1]):
+            past = self._past(step, k, i, float(step.x[n, i]))
+            terms.append(_product(Factor("x-c", past, "x", (n, i)), Factor("-(x-c)", -past)))
+        return terms
+
+    def input_gradient(self, step: Step, index: Index, slot: int) -> list[Term]:
+        n, i = index
+        x = float(step.x[index])
+        return [
+            _product(_dy(step, (n, k)), Factor("2(c-x)", -2 * self._past(step, k, i, x)))
+            for k in range(step.y.shape[1])
+        ]
+
+
+class _LocalResponseNorm(Rule):
+    formula = "y_c = x_c / s_c^beta, s_c = k + alpha/size sum over the channels j around c of x_j^2"
+    gradients = {
+        "x": "dx_c = sum over the windows j that hold c of "
+        "([j=c] / s_j^beta - 2 alpha beta/size x_c x_j / s_j^(beta+1)) dy_j"
+    }
+
+    @staticmethod
+    def _scale(step: Step, index: Index) -> float:
+        layer: Any = step.layer
+        n, c, i, j = index
+        window = step.x[n, max(c - layer.size // 2, 0) : c + (layer.size - 1) // 2 + 1, i, j]
+        return float(layer.k + layer.alpha / layer.size * sum(float(x) ** 2 for x in window))
+
+    def forward(self, step: Step, index: Index) -> list[Term]:
+        beta = step.layer.beta  # type: ignore[attr-defined]
+        return [_product(_x(step, index), Factor("1/s^beta", self._scale(step, index) ** -beta))]
+
+    def input_gradient(self, step: Step, index: Index, slot: int) -> list[Term]:
+        layer: Any = step.layer
+        n, c, i, j = index
+        first, last = max(c - (layer.size - 1) // 2, 0), min(c + layer.size // 2, step.x.shape[1] - 1)
+        terms = []
+        for other in range(first, last + 1):
+            place = (n, other, i, j)
+            s = self._scale(step, place)
+            products = float(step.x[index]) * float(step.x[place])
+            share = -2 * layer.alpha * layer.beta / layer.size * products * s ** (-layer.beta - 1)
+            terms.append(_product(_dy(step, place), Factor("share", share + (other == c) * s**-layer.beta)))
+        return terms
+
+
 class _Dropout(Rule):
     formula = "y = x m / (1 - p) in training, x in inference"
     gradients = {"x": "dx = dy m / (1 - p) in training, dy in inference"}
@@ -408,6 +523,17 @@ class _Pad2D(Rule):
         return [_product(_dy(step, (n, c, u + layer.padding[0][0], v + layer.padding[1][0])))]
 
 
+class _PadChannels(Rule):
+    formula = "y[n,c,i,j] = x[n,c,i,j], zeros in the channels after"
+    gradients = {"x": "dx[n,c,i,j] = dy[n,c,i,j]"}
+
+    def forward(self, step: Step, index: Index) -> list[Term]:
+        return [_product(_x(step, index))] if index[1] < step.x.shape[1] else []
+
+    def input_gradient(self, step: Step, index: Index, slot: int) -> list[Term]:
+        return [_product(_dy(step, index))]
+
+
 class _Add(Rule):
     formula = "y = x_1 + x_2 + ..."
     gradients = {"x": "dx_k = dy"}
@@ -450,10 +576,15 @@ RULES: dict[type[Layer], Rule] = {
     GELU: _Activation("y = x Phi(x)"),
     GlobalAvgPool2D: _GlobalAvgPool2D(),
     LeakyReLU: _Activation("y = x if x > 0 else a x"),
+    LocalResponseNorm: _LocalResponseNorm(),
     MaxPool2D: _MaxPool2D(),
     Pad2D: _Pad2D(),
+    PadChannels: _PadChannels(),
+    RadialBasis: _RadialBasis(),
     ReLU: _Activation("y = max(x, 0)"),
+    ScaledTanh: _Activation("y = a tanh(s x)"),
     Sigmoid: _Activation("y = 1 / (1 + exp(-x))"),
+    SparseConv2D: _SparseConv2D(),
     Tanh: _Activation("y = tanh(x)"),
 }
 

@@ -1,6 +1,6 @@
 """The maths: every layer with its forward and its backward side by side."""
 
-from neocog.layers.activation import GELU, LeakyReLU, ReLU, Sigmoid, Tanh
+from neocog.layers.activation import GELU, LeakyReLU, ReLU, ScaledTanh, Sigmoid, Tanh
 from neocog.layers.base import Layer
 from neocog.layers.containers import Container, Sequential
 from neocog.layers.convolution import Conv2D
@@ -8,9 +8,11 @@ from neocog.layers.dense import Dense
 from neocog.layers.dropout import Dropout
 from neocog.layers.graph import Graph, Residual
 from neocog.layers.merge import Add, Concat
-from neocog.layers.normalization import BatchNorm1D, BatchNorm2D
+from neocog.layers.normalization import BatchNorm1D, BatchNorm2D, LocalResponseNorm
 from neocog.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D
-from neocog.layers.shape import Flatten, Pad2D
+from neocog.layers.radial import RadialBasis
+from neocog.layers.shape import Flatten, Pad2D, PadChannels
+from neocog.layers.sparse import SparseConv2D
 
 __all__ = [
     "GELU",
@@ -28,11 +30,16 @@ __all__ = [
     "Graph",
     "Layer",
     "LeakyReLU",
+    "LocalResponseNorm",
     "MaxPool2D",
     "Pad2D",
+    "PadChannels",
+    "RadialBasis",
     "ReLU",
     "Residual",
+    "ScaledTanh",
     "Sequential",
     "Sigmoid",
+    "SparseConv2D",
     "Tanh",
 ]

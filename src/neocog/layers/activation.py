@@ -181,6 +181,57 @@ class Tanh(_Activation):
         return dy * (1 - cache * cache) if input_grad else None, {}
 
 
+class ScaledTanh(_Activation):
+    """Hyperbolic tangent, stretched: LeCun's squashing function.
+
+    Forward: ``y = a tanh(s x)``. With the defaults f(1) = 1 and f(-1) = -1, where the second derivative is
+    largest: targets of +-1 do not drive a unit into saturation.
+
+    Backward: ``dx = dy s (a - y^2 / a)``.
+
+    Parameters
+    ----------
+    amplitude : float other than 0, default 1.7159
+        ``a``.
+    slope : float, default 2/3
+        ``s``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is no number, or the amplitude is 0.
+
+    Notes
+    -----
+    Shapes: any -> the same.
+
+    Source: Y. LeCun et al., "Gradient-based learning applied to document recognition", 1998, appendix A.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ScaledTanh()(np.array([-1.0, 0.0, 1.0])).round(4)
+    array([-1.,  0.,  1.])
+    """
+
+    _operations = 3
+
+    def __init__(self, amplitude: float = 1.7159, slope: float = 2 / 3) -> None:
+        super().__init__()
+        self.amplitude, self.slope = number("amplitude", amplitude), number("slope", slope)
+        if self.amplitude == 0:
+            raise ValueError("amplitude must not be 0.")
+
+    def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
+        y = self.amplitude * x.__array_namespace__().tanh(self.slope * x)
+        return y, y
+
+    def backward(self, dy: Array, cache: Array, input_grad: bool = True) -> tuple[Array | None, Grads]:
+        if not input_grad:
+            return None, {}
+        return dy * (self.slope * (self.amplitude - cache * cache / self.amplitude)), {}
+
+
 class GELU(_Activation):
     """Gaussian error linear unit.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from neocog.kernels.geometry import Padding, crop, pad
 from neocog.layers.base import Array, Grads, Layer, Shape, images
-from neocog.validation import number, pair
+from neocog.validation import integer, number, pair
 
 
 class Flatten(Layer):
@@ -98,3 +98,52 @@ class Pad2D(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         N, C, H, W = images("Pad2D", input_shape)
         return N, C, H + sum(self.padding[0]), W + sum(self.padding[1])
+
+
+class PadChannels(Layer):
+    """Append maps of zeros.
+
+    Forward: ``y[n,c,i,j] = x[n,c,i,j]`` for the channels of ``x``, 0 for those after them.
+
+    Backward: ``dy`` without its last channels.
+
+    Parameters
+    ----------
+    channels : int
+        How many are appended.
+
+    Raises
+    ------
+    ValueError, TypeError
+        On a negative number of channels or a wrong rank.
+
+    Notes
+    -----
+    Shapes: (N, C, H, W) -> (N, C + channels, H, W).
+
+    Source: the way around without parameters of K. He et al., "Deep residual learning for image
+    recognition", 2016, option A.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> PadChannels(1)(np.ones((1, 1, 1, 2)))
+    array([[[[1., 1.]],
+            [[0., 0.]]]])
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = integer("channels", channels, 0)
+
+    def forward(self, x: Array, training: bool = False) -> tuple[Array, int]:
+        N, C, H, W = images("PadChannels", x.shape)
+        xp = x.__array_namespace__()
+        return xp.concat((x, xp.zeros((N, self.channels, H, W), dtype=x.dtype)), axis=1), C
+
+    def backward(self, dy: Array, cache: int, input_grad: bool = True) -> tuple[Array | None, Grads]:
+        return dy[:, :cache, :, :] if input_grad else None, {}
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        N, C, H, W = images("PadChannels", input_shape)
+        return N, C + self.channels, H, W

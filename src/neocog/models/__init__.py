@@ -1,5 +1,28 @@
-"""Networks, ready made."""
+"""Networks, ready made: the textbook's small ones, and the road from LeNet-5 to ResNet."""
 
+from neocog.models.alexnet import alexnet, alexnet_one_tower
+from neocog.models.lenet import lenet5, lenet5_1998
+from neocog.models.pretrained import load_torchvision
+from neocog.models.resnet import resnet18, resnet34, resnet50, resnet101, resnet_cifar
 from neocog.models.tiny import digits_cnn, tiny_cnn, tiny_mlp
+from neocog.models.vgg import vgg11, vgg13, vgg16, vgg19
 
-__all__ = ["digits_cnn", "tiny_cnn", "tiny_mlp"]
+__all__ = [
+    "alexnet",
+    "alexnet_one_tower",
+    "digits_cnn",
+    "lenet5",
+    "lenet5_1998",
+    "load_torchvision",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet_cifar",
+    "tiny_cnn",
+    "tiny_mlp",
+    "vgg11",
+    "vgg13",
+    "vgg16",
+    "vgg19",
+]
