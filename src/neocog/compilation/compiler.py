@@ -113,12 +113,28 @@ class Compiler:
                 layer.groups,
                 self.N,
             )
+        self._align()
         for node in self.nodes:
             if isinstance(node.layer, Flatten | Concat | Dense | Dropout) or self._passes(node):
                 for value in node.inputs:
                     value.border = value.gradient_border = NO_BORDER
             if isinstance(node.layer, Flatten | Concat):
                 node.output.border = NO_BORDER
+
+    def _align(self) -> None:
+        """Give narrow maps of one size one border, so that a convolution can take them as one long row."""
+        sizes: dict[tuple[int, int], list[Value]] = {}
+        for node in self.nodes:
+            for value in (*node.inputs, node.output):
+                _, H, W = value.shape
+                if H > 1 and W * self.N < lowering.NARROW:
+                    sizes.setdefault((H, W), []).append(value)
+        for values in sizes.values():
+            widest = NO_BORDER
+            for value in values:
+                widest = _wider(widest, _wider(value.border, value.gradient_border))
+            for value in values:
+                value.border = value.gradient_border = widest
 
     def _passes(self, node: Node) -> bool:
         """Whether a node hands its input on as it is."""
@@ -129,9 +145,15 @@ class Compiler:
     def _drops(self, layer: Dropout) -> bool:
         return self.training and layer.p > 0
 
+    @staticmethod
+    def _clean(value: Value) -> bool:
+        """Whether a convolution reads the border of a value, which must then be zero."""
+        layers = (node.layer for node in value.consumers)
+        return any(isinstance(layer, Conv2D) and any(map(any, layer._sides)) for layer in layers)
+
     def _maps(self, value: Value) -> Maps:
         """Reserve the memory of a value."""
-        value.maps = self.program.maps(*value.shape, self.N, value.border)
+        value.maps = self.program.maps(*value.shape, self.N, value.border, self._clean(value))
         return value.maps
 
     # Forward
@@ -150,15 +172,20 @@ class Compiler:
         return 0.0 if node.relu else _NO_FLOOR
 
     def _conv(self, node: Node) -> None:
-        layer, value = node.layer, node.output
+        layer, source = node.layer, _there(node.input.maps)
         weight, bias = layer._params["weight"], layer._params.get("bias")
         if self.frozen and (norm := self._norm_after(node)):
-            weight, bias, value = self._folded(node, norm)
+            weight, bias = self._folded(node, norm)
             node = norm
-        y = self._maps(value)
+        other = None
+        if total := self._sum_after(node, layer):
+            (other,) = (value.maps for value in total.inputs if value is not node.output)
+            total.memo["folded"] = True
+            node = total
+        y = self._maps(node.output)
         x = node.memo["windows"] = lowering.windows(
             self.program,
-            _there(node.memo.get("source", node.input).maps),
+            source,
             layer.out_channels,
             layer.kernel_size,
             layer.stride,
@@ -166,8 +193,40 @@ class Compiler:
             layer.dilation,
             layer.groups,
             (y.H, y.W),
+            y.row,
         )
-        lowering.conv(self.program, x, weight, weight.shape, bias, y, layer.groups, self._floor(node))
+        lowering.conv(
+            self.program,
+            x,
+            weight,
+            weight.shape,
+            bias,
+            y,
+            layer.groups,
+            self._floor(node),
+            other,
+            self._clean(node.output),
+        )
+
+    def _sum_after(self, node: Node, layer: Conv2D) -> Node | None:
+        """The sum that alone reads a convolution's output, where all else that it adds is there already."""
+        if self.training or node.relu or not node.output.alone:
+            return None
+        (after,) = node.output.consumers
+        if not isinstance(after.layer, Add) or len(after.inputs) != 2 or lowering.pays(
+            self.program,
+            layer.in_channels,
+            layer.out_channels,
+            layer.kernel_size,
+            layer.stride,
+            layer.dilation,
+            layer.groups,
+            node.output.shape[1:],
+            self.N,
+        ):
+            return None
+        others = [value for value in after.inputs if value is not node.output]
+        return after if len(others) == 1 and others[0].maps is not None else None
 
     def _norm_after(self, node: Node) -> Node | None:
         """The batch norm that alone reads a convolution's output."""
@@ -176,7 +235,7 @@ class Compiler:
         (after,) = node.output.consumers
         return after if isinstance(after.layer, BatchNorm2D) else None
 
-    def _folded(self, node: Node, norm: Node) -> tuple[np.ndarray, np.ndarray, Value]:
+    def _folded(self, node: Node, norm: Node) -> tuple[np.ndarray, np.ndarray]:
         """Weights and bias that do the work of the convolution and of the batch norm after it."""
         layer, after = node.layer, norm.layer
         exact = {
@@ -186,12 +245,8 @@ class Compiler:
         bias = layer._params.get("bias")
         shift = exact["bias"] + ((0 if bias is None else bias) - exact["running_mean"]) * scale
         weight = layer._params["weight"]
-        norm.memo.update(folded=True, source=node.input)
-        return (
-            (weight * scale[:, None, None, None]).astype(weight.dtype),
-            shift.astype(weight.dtype),
-            norm.output,
-        )
+        norm.memo["folded"] = True
+        return (weight * scale[:, None, None, None]).astype(weight.dtype), shift.astype(weight.dtype)
 
     def _dense(self, node: Node) -> None:
         x, y = _there(node.input.maps), self._maps(node.output)

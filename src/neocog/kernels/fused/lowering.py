@@ -158,6 +158,7 @@ def windows(
     dilation: Pair,
     groups: int,
     out: Pair,
+    row: int = 0,
 ) -> Windows:
     """Prepare an input for a convolution: pad it unless it is padded, deal it out if there is a stride."""
     (top, bottom), (left, right) = padding
@@ -172,9 +173,10 @@ def windows(
         memory, origin = x.origin
         offsets = np.arange(C)[:, None, None] * x.plane + down[:, None] * x.row + across * N
         return Windows((memory, origin - top * x.row - left * N), x.row, offsets, x, stride, dilation)
+    # Rows as long as those of the output, where they are long enough: see _run.
     s, t = stride
     rows = max((down // s).max(), 0) + out[0]
-    columns = max((across // t).max(), 0) + out[1]
+    columns = max(max((across // t).max(), 0) + out[1], row // N)
     phases = sorted({(int(a) % s, int(b) % t) for a in down for b in across})
     dealt = program.maps(len(phases) * C, rows, columns, N)
     if max(top, bottom, left, right) > 0:
@@ -213,23 +215,55 @@ def windows(
 # Products
 
 
-def _product(program: Program, F: int, offsets: np.ndarray, rows: int, lanes: int, **fields: Any) -> None:
-    """Add a product, cut into units along rows and lanes, and along the filters where that is not enough."""
+LANES = 768
+"""Lanes of a unit of work, at most: with 32 channels they are 100 kB, and stay in the L2 cache."""
+CACHE = 1 << 19
+"""Bytes of weights that a core keeps in its L2 cache."""
+NARROW = 64
+"""Lanes of a row below which a register tile would be mostly empty."""
+
+
+def _run(y: Maps, row: int) -> tuple[int, int]:
+    """Rows and lanes of a product over the maps y, from an input whose rows are ``row`` apart.
+
+    Narrow maps are taken as one long row, their borders included, where both arrays have rows of one length;
+    what is then written into the border of y is cleared afterwards.
+    """
+    if y.lanes < NARROW and y.H > 1 and y.row == row:
+        return 1, (y.H - 1) * y.row + y.lanes
+    return y.H, y.lanes
+
+
+def _product(
+    program: Program,
+    F: int,
+    offsets: np.ndarray,
+    rows: int,
+    lanes: int,
+    streaming: bool = False,
+    **fields: Any,
+) -> None:
+    """Add a product, cut into units along rows and lanes, and along the filters where that is not enough.
+
+    ``streaming``: x is large and used once, so it is read as it lies in memory, some long rows at a time.
+    """
     K = offsets.size
     table = program.table(offsets.ravel())
     work = 2.0 * F * K * rows * lanes
     units = max(1, min(32, int(work // UNIT_WORK)))
-    vector = VECTOR_BYTES // program.size * VECTORS
-    lane_block = (
-        lanes
-        if rows > 1
-        else min(lanes, max(vector, -(-lanes // units // vector) * vector, -(-lanes // 4096)))
-    )
-    if rows == 1:
-        lane_block = min(lane_block, 10 * vector)
-    row_block = max(1, min(rows, 768 // max(lanes, 1), -(-rows // units)))
-    blocks = -(-rows // row_block) * -(-lanes // lane_block) if lanes else 1
-    f_units = max(1, min(-(-F // 8), -(-units // blocks))) if units > blocks else 1
+    tile = VECTOR_BYTES // program.size * VECTORS
+    depth = DEPTH if K > DEPTH * 4 // 3 else max(K, 1)
+    if streaming:
+        depth, row_block, lane_block = 16, 1, max(1024, -(-lanes // units // tile) * tile)
+    else:
+        row_block = max(1, min(rows, LANES // max(lanes, 1)))
+        lane_block = lanes if rows > 1 else min(lanes, LANES // tile * tile)
+        if F * K * program.size < CACHE:  # all threads keep all weights: share out rows or lanes
+            row_block = max(1, min(row_block, -(-rows // units)))
+            if rows == 1:
+                lane_block = min(lane_block, max(tile, -(-lanes // units // tile) * tile))
+    blocks = -(-rows // row_block) * -(-lanes // max(lane_block, 1))
+    f_units = max(1, min(-(-F // 8), -(-units // max(blocks, 1)))) if units > blocks else 1
     f_block = -(-F // f_units // 8) * 8
     program.add_units(
         "product",
@@ -237,7 +271,7 @@ def _product(program: Program, F: int, offsets: np.ndarray, rows: int, lanes: in
         work,
         F=F,
         K=K,
-        depth=DEPTH if K > DEPTH * 4 // 3 else max(K, 1),
+        depth=depth,
         offsets=table,
         rows=rows,
         lanes=lanes,
@@ -290,8 +324,12 @@ def conv(
     groups: int = 1,
     floor: float = -np.inf,
     init: Maps | None = None,
+    clean: bool = True,
 ) -> None:
-    """``y = max(floor, conv(x, weight) + bias + init)``; ``weight`` and ``bias`` are addresses."""
+    """``y = max(floor, conv(x, weight) + bias + init)``; ``weight`` and ``bias`` are addresses.
+
+    ``clean``: whether the border of y must be zero.
+    """
     F, per_group, kh, kw = w_shape
     K = per_group * kh * kw
     if (
@@ -306,6 +344,7 @@ def conv(
         taps = x.offsets[g * per_group : (g + 1) * per_group]
         packed = _pack(program, _shift(weight, g * filters * K), filters, K, np.arange(K))
         part = y.channels(g * filters, filters)
+        rows, lanes = _run(y, x.row if init is None or init.row == y.row else 0)
         fields: dict[str, Any] = {}
         if init is not None:
             start = init.channels(g * filters, filters)
@@ -314,8 +353,8 @@ def conv(
             program,
             filters,
             taps,
-            y.H,
-            y.lanes,
+            rows,
+            lanes,
             a=packed,
             x=x.start,
             x_row=x.row,
@@ -326,6 +365,8 @@ def conv(
             floor=floor,
             **fields,
         )
+        if rows < y.H and clean:
+            program.frame(part, always=True)
 
 
 def _bias(program: Program, bias: Any, first: int, count: int) -> Any:
@@ -507,6 +548,7 @@ def conv_input(
                     program, _shift(weight, g * filters * per_group * kh * kw), per_group, kh * kw, terms
                 )
                 target = part if stride == (1, 1) else program.maps(per_group, rows, columns, dx.N)
+                count, lanes = _run(target, dy.row)
                 fields: dict[str, Any] = {}
                 if adding and stride == (1, 1):
                     fields = {"init": target.origin, "init_plane": target.plane, "init_row": target.row}
@@ -514,8 +556,8 @@ def conv_input(
                     program,
                     per_group,
                     offsets,
-                    rows,
-                    columns * dx.N,
+                    count,
+                    lanes,
                     a=packed,
                     x=(memory, origin),
                     x_row=dy.row,
@@ -526,6 +568,8 @@ def conv_input(
                     floor=-np.inf,
                     **fields,
                 )
+                if count < rows:
+                    program.frame(target, always=True)
                 if stride != (1, 1):
                     i, j = i0 * stride[0] + v - padding[0][0], j0 * stride[1] + h - padding[1][0]
                     m, o = part.origin
@@ -581,8 +625,7 @@ def conv_weight(
             program,
             np.arange(filters) * part.plane,
             x.offsets[g * per_group : (g + 1) * per_group],
-            dy.H,
-            dy.lanes,
+            *_run(dy, x.row),  # the border of dy is zero
             y=part.origin,
             y_row=part.row,
             x=x.start,
@@ -628,6 +671,7 @@ def dense(program: Program, x: Maps, weight: Any, bias: Any, y: Maps, floor: flo
         np.arange(inputs) * outputs,
         1,
         outputs,
+        streaming=True,
         a=x.origin,
         a_row=1,
         a_step=N,

@@ -136,12 +136,14 @@ class Program:
         self.memories.append(memory)
         return memory
 
-    def maps(self, C: int, H: int, W: int, N: int, border: Border = NO_BORDER) -> Maps:
-        """Reserve memory for feature maps, the border cleared."""
+    def maps(
+        self, C: int, H: int, W: int, N: int, border: Border = NO_BORDER, clean: bool = True
+    ) -> Maps:
+        """Reserve memory for feature maps, the border cleared if it is to be ``clean``."""
         (top, bottom, left, right) = border
         elements = C * (top + H + bottom) * (left + W + right) * N
         maps = Maps(self.memory(elements), C, H, W, N, border)
-        if border != NO_BORDER:
+        if border != NO_BORDER and clean:
             self.frame(maps)
         return maps
 
