@@ -1,0 +1,158 @@
+import numpy as np
+import pytest
+
+from neocog.layers import (
+    GELU,
+    AvgPool2D,
+    BatchNorm1D,
+    BatchNorm2D,
+    Concat,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2D,
+    Graph,
+    LeakyReLU,
+    MaxPool2D,
+    PadChannels,
+    ReLU,
+    Residual,
+    ScaledTanh,
+    Sequential,
+    Sigmoid,
+    Tanh,
+)
+from neocog.models import digits_cnn, tiny_cnn
+
+
+def with_norms():
+    return Sequential(
+        Conv2D(1, 8, 3, padding=1, bias=False, rng=0),
+        BatchNorm2D(8),
+        ReLU(),
+        MaxPool2D(2),
+        Conv2D(8, 6, 3, padding=1, stride=2, rng=1),
+        Tanh(),
+        AvgPool2D(2),
+        Flatten(),
+        Dense(6, 5, rng=2),
+        BatchNorm1D(5),
+        GELU(),
+        Dense(5, 4, rng=3),
+    )
+
+
+def residual():
+    block = Sequential(
+        Conv2D(8, 8, 3, padding=1, rng=1),
+        BatchNorm2D(8),
+        ReLU(),
+        Conv2D(8, 8, 3, padding=1, groups=2, rng=2),
+        BatchNorm2D(8),
+    )
+    narrowing = Sequential(
+        Conv2D(8, 16, 3, padding=1, stride=2, rng=3),
+        Sigmoid(),
+        Conv2D(16, 16, 3, dilation=2, padding=2, rng=4),
+    )
+    return Sequential(
+        Conv2D(3, 8, 3, padding=1, rng=0),
+        Residual(block),
+        ReLU(),
+        Residual(narrowing, Conv2D(8, 16, 1, stride=2, rng=5)),
+        LeakyReLU(0.1),
+        GlobalAvgPool2D(),
+        Dense(16, 4, rng=6),
+    )
+
+
+def branching():
+    """A value with three readers, a sum of three, channels side by side, overlapping windows."""
+    return Graph(
+        {
+            "stem": (Conv2D(2, 4, 3, stride=2, padding=2, rng=0), "input"),
+            "a": (Conv2D(4, 4, (1, 3), padding=(0, 1), rng=1), "stem"),
+            "b": (MaxPool2D(3, 1, padding=1), "stem"),
+            "c": (AvgPool2D((3, 1), 1, padding=(1, 0), count_include_pad=False), "stem"),
+            "joined": (Concat(), "a", "b", "c"),
+            "curved": (ScaledTanh(), "joined"),
+            "wider": (PadChannels(2), "curved"),
+            "smooth": (GELU(approximate="tanh"), "wider"),
+            "mean": (GlobalAvgPool2D(), "smooth"),
+            "head": (Dense(14, 3, rng=2), "mean"),
+        }
+    )
+
+
+def dropping():
+    return Sequential(
+        Conv2D(1, 4, 3, rng=0),
+        Dropout(0.3, rng=5),
+        ReLU(),
+        Flatten(),
+        Dropout(0.5, rng=3),
+        Dense(144, 40, rng=1),
+        ReLU(),
+        Dense(40, 4, rng=2),
+    )
+
+
+def wide():
+    """Dense layers whose products run along the outputs."""
+    return Sequential(Flatten(), Dense(64, 500, rng=0), ReLU(), Dense(500, 400, rng=1), Dense(400, 4, rng=2))
+
+
+def many_channels():
+    """Convolutions that Winograd's method takes in float32."""
+    return Sequential(
+        Conv2D(2, 32, 3, padding=1, rng=0),
+        ReLU(),
+        Conv2D(32, 40, 3, padding=1, rng=1),
+        BatchNorm2D(40),
+        ReLU(),
+        Conv2D(40, 32, 3, rng=2),
+        GlobalAvgPool2D(),
+        Dense(32, 4, rng=3),
+    )
+
+
+def narrow():
+    """Maps so narrow that they are taken as one long row."""
+    return Sequential(
+        Conv2D(3, 8, 3, padding=1, stride=2, rng=0),
+        BatchNorm2D(8),
+        ReLU(),
+        Residual(
+            Sequential(
+                Conv2D(8, 4, 1, rng=1), ReLU(), Conv2D(4, 4, 3, padding=1, rng=2), Conv2D(4, 8, 1, rng=3)
+            )
+        ),
+        ReLU(),
+        MaxPool2D(3, 2, padding=1),
+        Flatten(),
+        Dense(72, 4, rng=4),
+    )
+
+
+NETWORKS = {
+    "tiny": (lambda: tiny_cnn(1), (18, 1, 8, 8), 3),
+    "digits": (lambda: digits_cnn(1), (64, 1, 8, 8), 10),
+    "norms": (with_norms, (9, 1, 8, 8), 4),
+    "residual": (residual, (5, 3, 9, 9), 4),
+    "branching": (branching, (4, 2, 9, 11), 3),
+    "dropping": (dropping, (5, 1, 8, 8), 4),
+    "wide": (wide, (40, 1, 8, 8), 4),
+    "wide, one image": (wide, (1, 1, 8, 8), 4),
+    "many channels": (many_channels, (4, 2, 13, 14), 4),
+    "many channels, one image": (many_channels, (1, 2, 30, 27), 4),
+    "narrow": (narrow, (2, 3, 12, 12), 4),
+}
+
+
+@pytest.fixture(params=NETWORKS)
+def case(request):
+    """(network maker, images, labels), float64."""
+    make, shape, classes = NETWORKS[request.param]
+    rng = np.random.default_rng(0)
+    return make, rng.normal(size=shape), rng.integers(0, classes, shape[0])

@@ -1,0 +1,155 @@
+"""Compiled inference against the layers."""
+
+import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import neocog
+from neocog.compilation import Inference
+from neocog.layers import BatchNorm2D, Conv2D, Dense, Dropout, Flatten, GlobalAvgPool2D, ReLU, Sequential
+from neocog.models import alexnet, resnet18, resnet_cifar, tiny_cnn
+
+
+def lived_in(network, seed=0):
+    """Give batch norms statistics as after training."""
+    rng = np.random.default_rng(seed)
+    for name, array in network.buffers.items():
+        array[...] = (
+            rng.uniform(0.5, 1.5, array.shape) if name.endswith("var") else rng.normal(0, 0.3, array.shape)
+        )
+    return network
+
+
+@pytest.mark.parametrize("precision", ["fast", "exact"])
+def test_the_answers_are_those_of_the_network(case, precision):
+    make, x, _ = case
+    network = lived_in(make().astype("float64"))
+    expected = network.forward(x)[0]
+    np.testing.assert_allclose(network.for_inference(precision)(x), expected, rtol=0, atol=1e-12)
+    with neocog.use_kernels("fused", precision):
+        np.testing.assert_allclose(network(x), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("precision", ["fast", "exact"])
+def test_in_float32_within_rounding(case, precision):
+    make, x, _ = case
+    network = lived_in(make().astype("float32"))
+    expected = network.astype("float64").forward(x)[0]
+    got = network.for_inference(precision)(x.astype("f4"))
+    assert got.dtype == np.float32
+    # Winograd's bound, as stated: 1e-5 of the largest output; a sum taken as written is ten times better.
+    np.testing.assert_allclose(
+        got, expected, rtol=0, atol=(2e-5 if precision == "fast" else 2e-6) * max(1, np.abs(expected).max())
+    )
+
+
+@pytest.mark.parametrize(
+    ("network", "shape"),
+    [
+        (resnet18(image_shape=(3, 64, 64), rng=0), (2, 3, 64, 64)),
+        (resnet_cifar(20, rng=0), (3, 3, 32, 32)),
+    ],
+    ids=["resnet18", "resnet20"],
+)
+def test_big_networks(network, shape):
+    lived_in(network)
+    x = np.random.default_rng(1).normal(size=shape).astype("f4")
+    expected = network.forward(x)[0]
+    np.testing.assert_allclose(
+        network.for_inference()(x), expected, rtol=0, atol=2e-5 * np.abs(expected).max()
+    )
+
+
+def test_it_is_a_copy():
+    network = tiny_cnn(1)
+    fast = network.for_inference()
+    x = np.random.default_rng(0).normal(size=(2, 1, 8, 8))
+    before = fast(x)
+    for array in network.params.values():
+        array += 1
+    np.testing.assert_array_equal(fast(x), before)
+    with neocog.use_kernels("fused"):  # the network itself is seen as it is now
+        np.testing.assert_allclose(network(x), network.forward(x)[0], atol=1e-12)
+
+
+def test_a_replaced_array_is_noticed():
+    network = tiny_cnn(1)
+    x = np.random.default_rng(0).normal(size=(2, 1, 8, 8))
+    with neocog.use_kernels("fused"):
+        network(x)
+        dense = next(leaf for _, leaf in network.leaves() if isinstance(leaf, Dense))
+        dense._params["bias"] = dense._params["bias"] + 1.0
+        np.testing.assert_allclose(network(x), network.forward(x)[0], atol=1e-12)
+
+
+def test_any_layout_and_size_of_batch():
+    network = tiny_cnn(1)
+    fast = network.for_inference()
+    x = np.random.default_rng(0).normal(size=(8, 8, 1, 9)).T[:, :, ::-1]  # (9, 1, 8, 8), strides of all kinds
+    np.testing.assert_allclose(fast(x), network.forward(x)[0], atol=1e-12)
+    for n in (1, 2, 5, 9, 3, 8, 7, 4):
+        np.testing.assert_allclose(fast(x[:n]), network.forward(x[:n])[0], atol=1e-12)
+    assert fast(x[:0]).shape == (0, 3)
+    np.testing.assert_allclose(fast.predict_proba(x).sum(axis=1), 1)
+    np.testing.assert_array_equal(fast.predict(x, batch_size=4), network.forward(x)[0].argmax(axis=1))
+
+
+def test_what_has_no_compiled_form_runs_by_its_layers():
+    network = alexnet(classes=5, image_shape=(3, 67, 67), rng=0)
+    x = np.random.default_rng(0).normal(size=(2, 3, 67, 67)).astype("f4")
+    np.testing.assert_array_equal(network.for_inference()(x), network.forward(x)[0])
+
+
+def test_nothing_is_left_of_dropout_and_batch_norm():
+    network = Sequential(
+        Conv2D(1, 4, 3, rng=0),
+        BatchNorm2D(4),
+        ReLU(),
+        Dropout(0.5),
+        GlobalAvgPool2D(),
+        Flatten(),
+        Dense(4, 2, rng=0),
+    )
+    fast = lived_in(network).for_inference()
+    x = np.ones((1, 1, 8, 8), "f4")
+    fast(x)
+    ((ready),) = fast._forward._programs.values()
+    # load, convolution with batch norm and ReLU in it, mean, dense, store
+    assert len(ready.program.program) == 5
+
+
+def test_errors_are_those_of_the_network():
+    fast = tiny_cnn(1).for_inference()
+    with pytest.raises(ValueError, match="needs 1 input channels"):
+        fast(np.ones((1, 2, 8, 8)))
+    with pytest.raises(TypeError, match="for pixels 0"):
+        fast(np.ones((1, 1, 8, 8), np.uint8))
+    with pytest.raises(ValueError, match="precision must be one of 'fast', 'exact', got 'exakt'"):
+        tiny_cnn(1).for_inference("exakt")
+    with pytest.raises(ValueError, match="images must not be empty"):
+        fast.predict(np.ones((0, 1, 8, 8)))
+    with pytest.raises(ValueError, match="finite"):
+        fast.predict(np.full((1, 1, 8, 8), np.nan))
+
+
+def test_several_threads_may_share_one():
+    network = tiny_cnn(1)
+    fast = network.for_inference()
+    rng = np.random.default_rng(0)
+    batches = [rng.normal(size=(1 + k % 3, 1, 8, 8)) for k in range(60)]
+    with ThreadPoolExecutor(4) as pool:
+        for x, y in zip(batches, pool.map(fast, batches), strict=True):
+            np.testing.assert_allclose(y, network.forward(x)[0], atol=1e-12)
+
+
+def test_networks_are_copied_and_pickled_without_their_programs():
+    network = tiny_cnn(1)
+    x = np.random.default_rng(0).normal(size=(2, 1, 8, 8))
+    with neocog.use_kernels("fused"):
+        expected = network(x)
+        np.testing.assert_array_equal(copy.deepcopy(network)(x), expected)
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(network))(x), expected)
+    assert repr(Inference(network)).startswith("Inference(Sequential(")

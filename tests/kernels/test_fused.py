@@ -1,0 +1,310 @@
+"""The compiled kernels: threads, programs and their memory, Winograd's bound, the machine without a compiler.
+
+That they agree with the other backends is tested in test_backends.py, with all other backends.
+"""
+
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import neocog
+from neocog import kernels
+from neocog.compilation import CompiledStep, Forward
+from neocog.kernels import active_precision, get_threads, kernels_for, set_threads, use_kernels
+from neocog.kernels.fused import lowering, simd
+from neocog.kernels.fused.program import Memory, Program, _place
+from neocog.models import digits_cnn, resnet_cifar
+
+
+@pytest.fixture
+def _threads():
+    before = get_threads()
+    yield
+    set_threads(before)
+
+
+# Threads
+
+
+def trained(threads, steps=3):
+    """Weights and outputs of a network large enough for several threads, some of it by Winograd's method."""
+    set_threads(threads)
+    network = resnet_cifar(8, rng=0)
+    step = CompiledStep(network, neocog.SoftmaxCrossEntropy(), neocog.SGD(0.1, momentum=0.9))
+    rng = np.random.default_rng(0)
+    x, t = rng.normal(size=(16, 3, 32, 32)).astype("f4"), rng.integers(0, 10, 16)
+    losses = [step(x, t) for _ in range(steps)]
+    return losses, {**network.params, **network.buffers}, network.for_inference()(x)
+
+
+@pytest.mark.usefixtures("_threads")
+def test_results_do_not_depend_on_the_number_of_threads():
+    losses, arrays, outputs = trained(1)
+    for threads in (2, 3, 7):
+        more_losses, more_arrays, more_outputs = trained(threads)
+        assert losses == more_losses
+        np.testing.assert_array_equal(outputs, more_outputs)
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(array, more_arrays[name])
+
+
+@pytest.mark.usefixtures("_threads")
+def test_many_programs_at_once_from_many_threads():
+    set_threads(3)
+    rng = np.random.default_rng(0)
+    networks = [resnet_cifar(8, rng=k) for k in range(3)]
+    x = rng.normal(size=(4, 3, 32, 32)).astype("f4")
+    expected = [network.for_inference()(x) for network in networks]
+    wrong = []
+
+    def work(k):
+        forward = networks[k].for_inference()
+        for _ in range(20):
+            if not np.array_equal(forward(x), expected[k]):
+                wrong.append(k)
+
+    workers = [threading.Thread(target=work, args=(k,)) for k in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_process_has_threads_of_its_own():
+    code = """
+import os, numpy as np, neocog
+neocog.set_threads(2)
+network = neocog.models.resnet_cifar(8, rng=0)
+x = np.ones((4, 3, 32, 32), "f4")
+fast = network.for_inference()
+y = fast(x)
+child = os.fork()
+if not child:
+    os._exit(0 if np.array_equal(fast(x), y) else 1)
+assert os.waitpid(child, 0)[1] == 0
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)
+
+
+def test_the_number_of_threads_is_checked():
+    with pytest.raises(ValueError, match="n must be at least 1, got 0"):
+        set_threads(0)
+    with pytest.raises(TypeError, match="n must be"):
+        set_threads(1.5)
+
+
+@pytest.mark.parametrize(("value", "expected"), [("3", "3"), ("none", "must be a number from 1, got 'none'")])
+def test_the_environment_sets_the_number_of_threads(value, expected):
+    code = "import neocog\ntry: print(neocog.kernels.get_threads())\nexcept ValueError as error: print(error)"
+    environment = {**os.environ, "NEOCOG_NUM_THREADS": value}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert expected in done.stdout
+
+
+# Winograd
+
+
+@pytest.mark.parametrize("N", [1, 3, 8])
+@pytest.mark.parametrize("padding", [((1, 1), (1, 1)), ((0, 0), (0, 0)), ((2, 1), (0, 1))])
+def test_winograd_is_within_its_bound_and_exact_does_without(N, padding):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(N, 37, 30, 29)).astype("f4")
+    w = (rng.normal(size=(42, 37, 3, 3)) / 18).astype("f4")
+    b = rng.normal(size=42).astype("f4")
+    with use_kernels("im2col"):
+        y = kernels.conv2d(x.astype("f8"), w.astype("f8"), b.astype("f8"), (1, 1), padding)
+        dy = rng.normal(size=y.shape).astype("f4")
+        dx = kernels.conv2d_input(dy.astype("f8"), w.astype("f8"), x.shape, (1, 1), padding)
+
+    def errors(precision):
+        with use_kernels("fused", precision):
+            pairs = [
+                (kernels.conv2d(x, w, b, (1, 1), padding), y),
+                (kernels.conv2d_input(dy, w, x.shape, (1, 1), padding), dx),
+            ]
+        return [np.abs(got - exact).max() / np.abs(exact).max() for got, exact in pairs]
+
+    fast, exact = errors("fast"), errors("exact")
+    assert max(fast) < 2e-5
+    assert max(exact) < 2e-6
+    assert min(fast) > max(exact)  # or Winograd was not there at all
+
+
+def test_float64_is_never_by_winograd():
+    program = Program(np.dtype("float64"), exact=False)
+    geometry = (64, 64, (3, 3), (1, 1), (1, 1), 1, (28, 28), 8)
+    assert not lowering.pays(program, *geometry)
+    assert lowering.pays(Program(np.dtype("float32"), exact=False), *geometry)
+    assert not lowering.pays(Program(np.dtype("float32"), exact=True), *geometry)
+
+
+def test_precision_is_inherited_and_checked():
+    assert active_precision() == "fast"
+    with use_kernels("fused", "exact"), use_kernels("im2col"):
+        assert active_precision() == "exact"
+    assert active_precision() == "fast"
+    with pytest.raises(ValueError, match="precision must be one of 'fast', 'exact', got 'quick'"):
+        use_kernels("fused", "quick")
+
+
+# The choice
+
+
+def test_auto_compiles_for_long_jobs_only():
+    with use_kernels("auto"):
+        assert kernels_for(0.5) == "im2col"
+        assert kernels_for(1000) == "fused"
+    with use_kernels("reference"):
+        assert kernels_for(1000) == "reference"
+
+
+# Memory
+
+
+@settings(derandomize=True, deadline=None, max_examples=100)
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 5000), st.integers(0, 30), st.integers(0, 10), st.booleans()),
+        min_size=1,
+        max_size=40,
+    ),
+    st.booleans(),
+)
+def test_memory_in_use_at_one_time_does_not_overlap(lives, share):
+    memories = [Memory(size, first, first + length, kept) for size, first, length, kept in lives]
+    end = _place(memories, share)
+    for i, a in enumerate(memories):
+        assert a.start % 64 == 0
+        assert a.start + a.bytes <= end
+        for b in memories[:i]:
+            together = a.kept or b.kept or (a.first <= b.last and b.first <= a.last)
+            if together:
+                assert a.start + a.bytes <= b.start or b.start + b.bytes <= a.start
+    if share:
+        assert end <= sum(-(-m.bytes // 64) * 64 for m in memories)
+
+
+def test_inference_needs_less_memory_than_all_its_maps():
+    network = resnet_cifar(20, rng=0)
+    forward = Forward(network)
+    x = np.zeros((64, 3, 32, 32), "f4")
+    forward(x)
+    sizes = []
+
+    def visit(_, layer, shape):
+        sizes.append(np.prod(layer.output_shape(shape)))
+        return layer.output_shape(shape)
+
+    network.walk(visit, x.shape)
+    ((ready),) = forward._programs.values()
+    assert ready.program.bytes < 0.25 * 4 * sum(sizes)
+
+
+def test_large_networks_are_right_in_shared_memory():
+    """Borders must be cleared in every run where other maps lay there before."""
+    network = resnet_cifar(8, rng=0).astype("float64")
+    forward = Forward(network)
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        x = rng.normal(size=(40, 3, 32, 32))
+        np.testing.assert_allclose(forward(x), network.forward(x)[0], atol=1e-10)
+
+
+# Compiling
+
+
+def test_without_a_compiler_the_same_code_runs_as_python():
+    """A few of the tests of this folder, and a training step, with NUMBA_DISABLE_JIT=1."""
+    code = """
+import copy, numpy as np, neocog
+from neocog.compilation import CompiledStep
+from neocog.kernels.fused import simd
+assert simd.strip is simd._plain_strip
+rng = np.random.default_rng(0)
+for network, shape in (
+    (neocog.models.tiny_cnn(1), (5, 1, 8, 8)),
+    (neocog.Sequential(
+        neocog.Conv2D(32, 32, 3, padding=1, rng=0), neocog.BatchNorm2D(32), neocog.ReLU(),
+        neocog.Residual(neocog.Conv2D(32, 32, 3, padding=1, rng=1)), neocog.MaxPool2D(3, 2, padding=1),
+        neocog.AvgPool2D(2), neocog.Conv2D(32, 8, 3, stride=2, padding=2, rng=1), neocog.Tanh(),
+        neocog.Dropout(0.5, rng=0), neocog.GlobalAvgPool2D(), neocog.Dense(8, 3, rng=2)), (2, 32, 14, 14)),
+):
+    twin = copy.deepcopy(network)
+    ours, theirs, loss = neocog.AdamW(1e-2, eps=1e-3), neocog.AdamW(1e-2, eps=1e-3), neocog.SoftmaxCrossEntropy(0.1)
+    step = CompiledStep(network, loss, ours)
+    for _ in range(2):
+        x, t = rng.normal(size=shape).astype(network.dtype), rng.integers(0, 3, shape[0])
+        z, cache = twin.forward(x, training=True)
+        value, dz = loss(z, t)
+        theirs.step(twin.params, twin.backward(dz, cache)[1])
+        assert abs(step(x, t) - value) < 1e-4
+    for name, array in twin.params.items():
+        assert np.abs(network.params[name] - array).max() < 1e-3, name
+    assert np.abs(network.for_inference()(x) - network.forward(x)[0]).max() < 1e-4
+"""
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=300)
+
+
+def test_what_is_compiled_is_kept_and_found_again(tmp_path):
+    code = """
+import sys, time, numpy as np, neocog
+began = time.perf_counter()
+neocog.models.tiny_cnn(1, dtype="float32").for_inference()(np.zeros((2, 1, 8, 8), "f4"))
+"""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    for expected in (True, False):
+        before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nbc")}
+        subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=300)
+        after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nbc")}
+        assert (after != before) is expected
+    (folder,) = {path.relative_to(tmp_path).parts[:2] for path in after}
+    assert folder[0] == "neocog"  # and its checksum: other sources, other folder
+
+
+@pytest.mark.parametrize("rows", [1, 2, 4, 8])
+@pytest.mark.parametrize("count", [1, 5, 16, 47, 48, 100])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_register_tiles_are_those_of_numpy(rows, count, dtype):
+    """Whatever lies beyond the lanes must stay as it is."""
+    rng = np.random.default_rng(0)
+    like, K = dtype(0), 7
+    x, a = rng.normal(size=400).astype(dtype), rng.normal(size=(K, rows)).astype(dtype)
+    offsets = rng.integers(0, 300, K)
+    init, bias = rng.normal(size=(rows, count)).astype(dtype), rng.normal(size=rows).astype(dtype)
+    got, expected = np.full((rows, count + 3), 7, dtype), np.full((rows, count + 3), 7, dtype)
+    for strip, y in ((simd.strip, got), (simd._plain_strip, expected)):
+        strip(
+            rows, a.ctypes.data, 1, rows, offsets.ctypes.data, K, x.ctypes.data, y.ctypes.data, count + 3,
+            init.ctypes.data, count, bias.ctypes.data, -0.5, count, like,
+        )  # fmt: skip
+    columns = np.array([x[o : o + count] for o in offsets], np.float64)
+    by_hand = np.maximum(a.T.astype(np.float64) @ columns + init + bias[:, None], -0.5)
+    np.testing.assert_allclose(got[:, :count], by_hand, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+    assert (got[:, count:] == 7).all()
+
+
+def test_training_by_fit_agrees_with_im2col():
+    data = neocog.data.digits()
+    histories = []
+    for name in ("im2col", "fused"):
+        with use_kernels(name):
+            network = digits_cnn(42)
+            histories.append(
+                neocog.fit(
+                    network, data, optimizer=neocog.SGD(0.05, momentum=0.9), epochs=2, batch_size=64, rng=1
+                )
+            )
+    for column in ("train_loss", "running_loss", "val_accuracy"):
+        np.testing.assert_allclose(histories[0][column], histories[1][column], atol=2e-5)
