@@ -142,10 +142,10 @@ def test_winograd_is_within_its_bound_and_exact_does_without(N, padding):
 
 def test_float64_is_never_by_winograd():
     program = Program(np.dtype("float64"), exact=False)
-    geometry = (64, 64, (3, 3), (1, 1), (1, 1), 1, (28, 28), 8)
-    assert not lowering.pays(program, *geometry)
-    assert lowering.pays(Program(np.dtype("float32"), exact=False), *geometry)
-    assert not lowering.pays(Program(np.dtype("float32"), exact=True), *geometry)
+    geometry = ((8, 64, 28, 28), (64, 64, 3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1))
+    assert not lowering.Convolution(program, *geometry).by_winograd
+    assert lowering.Convolution(Program(np.dtype("float32"), exact=False), *geometry).by_winograd
+    assert not lowering.Convolution(Program(np.dtype("float32"), exact=True), *geometry).by_winograd
 
 
 def test_precision_is_inherited_and_checked():

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from neocog.compilation.tracing import Node, Uncompilable, Value, trace
-from neocog.kernels.fused import lowering, planes
+from neocog.kernels.fused import lowering
+from neocog.kernels.fused.operations import planes
 from neocog.kernels.fused.program import NO_BORDER, Border, Maps, Program, Slot
 from neocog.layers import (
     GELU,
@@ -86,33 +87,10 @@ class Compiler:
     def _plan(self) -> None:
         """Find the borders that convolutions want around their inputs and around their outputs' gradients."""
         for node in self.nodes:
-            layer = node.layer
-            if not isinstance(layer, Conv2D):
-                continue
-            value = node.input
-            border = lowering.input_border(
-                value.shape,
-                layer.out_channels,
-                layer.kernel_size,
-                layer._sides,
-                layer.dilation,
-                layer.stride,
-                layer.groups,
-                self.N,
-                self.program,
-            )
-            value.border = _wider(value.border, border)
-            node.output.gradient_border = lowering.gradient_border(
-                self.program,
-                value.shape,
-                layer._params["weight"].shape,
-                node.output.shape[1:],
-                layer.stride,
-                layer._sides,
-                layer.dilation,
-                layer.groups,
-                self.N,
-            )
+            if isinstance(node.layer, Conv2D):
+                conv = node.memo["conv"] = self._convolution(node)
+                node.input.border = _wider(node.input.border, conv.input_border)
+                node.output.gradient_border = conv.output_border
         self._align()
         for node in self.nodes:
             if isinstance(node.layer, Flatten | Concat | Dense | Dropout) or self._passes(node):
@@ -120,6 +98,18 @@ class Compiler:
                     value.border = value.gradient_border = NO_BORDER
             if isinstance(node.layer, Flatten | Concat):
                 node.output.border = NO_BORDER
+
+    def _convolution(self, node: Node) -> lowering.Convolution:
+        layer, x_shape = node.layer, (self.N, *node.input.shape)
+        return lowering.Convolution(
+            self.program,
+            x_shape,
+            layer._params["weight"].shape,
+            layer.stride,
+            layer._sides,
+            layer.dilation,
+            layer.groups,
+        )
 
     def _align(self) -> None:
         """Give narrow maps of one size one border, so that a convolution can take them as one long row."""
@@ -145,11 +135,12 @@ class Compiler:
     def _drops(self, layer: Dropout) -> bool:
         return self.training and layer.p > 0
 
-    @staticmethod
-    def _clean(value: Value) -> bool:
-        """Whether a convolution reads the border of a value, which must then be zero."""
+    def _clean(self, value: Value) -> bool:
+        """Whether the border of a value is read, by a convolution or its gradient, and must then be zero."""
         layers = (node.layer for node in value.consumers)
-        return any(isinstance(layer, Conv2D) and any(map(any, layer._sides)) for layer in layers)
+        return self.training or any(
+            isinstance(layer, Conv2D) and any(map(any, layer._sides)) for layer in layers
+        )
 
     def _maps(self, value: Value) -> Maps:
         """Reserve the memory of a value."""
@@ -172,58 +163,26 @@ class Compiler:
         return 0.0 if node.relu else _NO_FLOOR
 
     def _conv(self, node: Node) -> None:
-        layer, source = node.layer, _there(node.input.maps)
+        layer, source, conv = node.layer, _there(node.input.maps), node.memo["conv"]
+        first, other = node, None
         weight, bias = layer._params["weight"], layer._params.get("bias")
         if self.frozen and (norm := self._norm_after(node)):
             weight, bias = self._folded(node, norm)
             node = norm
-        other = None
-        if total := self._sum_after(node, layer):
+        if not conv.by_winograd and (total := self._sum_after(node)):
             (other,) = (value.maps for value in total.inputs if value is not node.output)
             total.memo["folded"] = True
             node = total
         y = self._maps(node.output)
-        x = node.memo["windows"] = lowering.windows(
-            self.program,
-            source,
-            layer.out_channels,
-            layer.kernel_size,
-            layer.stride,
-            layer._sides,
-            layer.dilation,
-            layer.groups,
-            (y.H, y.W),
-            y.row,
-        )
-        lowering.conv(
-            self.program,
-            x,
-            weight,
-            weight.shape,
-            bias,
-            y,
-            layer.groups,
-            self._floor(node),
-            other,
-            self._clean(node.output),
-        )
+        first.memo["windows"] = windows = conv.windows(source, y.row)
+        conv.forward(windows, weight, bias, y, self._floor(node), other, self._clean(node.output))
 
-    def _sum_after(self, node: Node, layer: Conv2D) -> Node | None:
-        """The sum that alone reads a convolution's output, where all else that it adds is there already."""
+    def _sum_after(self, node: Node) -> Node | None:
+        """The sum that alone reads a node's output, where all else that it adds is there already."""
         if self.training or node.relu or not node.output.alone:
             return None
         (after,) = node.output.consumers
-        if not isinstance(after.layer, Add) or len(after.inputs) != 2 or lowering.pays(
-            self.program,
-            layer.in_channels,
-            layer.out_channels,
-            layer.kernel_size,
-            layer.stride,
-            layer.dilation,
-            layer.groups,
-            node.output.shape[1:],
-            self.N,
-        ):
+        if not isinstance(after.layer, Add) or len(after.inputs) != 2:
             return None
         others = [value for value in after.inputs if value is not node.output]
         return after if len(others) == 1 and others[0].maps is not None else None
@@ -434,26 +393,13 @@ class Compiler:
         )
 
     def _conv_back(self, node: Node, dy: Maps) -> None:
-        layer, weight = node.layer, node.layer._params["weight"]
-        lowering.conv_weight(
-            self.program, node.memo["windows"], dy, self.gradient(node, "weight"), weight.shape, layer.groups
-        )
+        conv, weight = node.memo["conv"], node.layer._params["weight"]
+        conv.weight_gradient(node.memo["windows"], dy, self.gradient(node, "weight"))
         self._bias_back(node, dy)
         if node.input.wanted:
             adding = node.input.gradient is not None
             dx = node.input.gradient or self.gradient_maps(node.input)
-            lowering.conv_input(
-                self.program,
-                dy,
-                weight,
-                weight.shape,
-                dx,
-                layer.stride,
-                layer._sides,
-                layer.dilation,
-                layer.groups,
-                adding,
-            )
+            conv.input_gradient(dy, weight, dx, adding)
 
     def _bias_back(self, node: Node, dy: Maps) -> None:
         if "bias" in node.layer._params:

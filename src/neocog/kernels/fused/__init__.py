@@ -52,16 +52,6 @@ class _Call:
         )
         return maps
 
-    def border(
-        self, x_shape: Any, w_shape: Any, stride: Pair, padding: Padding, dilation: Pair, groups: int
-    ) -> Any:
-        """Border that a convolution wants around its input."""
-        N, C, H, W = x_shape
-        shape = (C, H, W)
-        return lowering.input_border(
-            shape, w_shape[0], w_shape[2:], padding, dilation, stride, groups, N, self.program
-        )
-
     def give(self, memory: Memory | Slot, shape: tuple[int, ...], dtype: Any = None) -> None:
         """Return what lies in some memory."""
         assert isinstance(memory, Memory)
@@ -126,22 +116,17 @@ def _batch_first(y: np.ndarray) -> np.ndarray:
 def conv2d(
     x: Array, w: Array, b: Array | None, stride: Pair, padding: Padding, dilation: Pair, groups: int
 ) -> Array:
-    """One table of offsets describes all windows; see :mod:`neocog.kernels.fused.lowering`."""
+    """One table of offsets describes all windows; see :mod:`neocog.kernels.fused.lowering.convolution`."""
     if not _suits(x, w, b):
         return im2col.conv2d(x, w, b, stride, padding, dilation, groups)
-    kernel = w.shape[2], w.shape[3]
-    out = output_sizes(x.shape, kernel, stride, padding, dilation)
     x, strides = _strided(x)
 
     def build(call: _Call) -> None:
-        maps = call.images(x.shape, strides, call.border(x.shape, w.shape, stride, padding, dilation, groups))
-        seen = lowering.windows(
-            call.program, maps, w.shape[0], kernel, stride, padding, dilation, groups, out
-        )
-        y = call.program.maps(w.shape[0], *out, x.shape[0])
-        lowering.conv(
-            call.program, seen, call.array(), w.shape, None if b is None else call.array(), y, groups
-        )
+        conv = lowering.Convolution(call.program, x.shape, w.shape, stride, padding, dilation, groups)
+        maps = call.images(x.shape, strides, conv.input_border)
+        y = call.program.maps(w.shape[0], *conv.out, x.shape[0])
+        windows = conv.windows(maps)
+        conv.forward(windows, call.array(), None if b is None else call.array(), y)
         call.give(y.memory, y.shape)
 
     key = ("conv2d", x.dtype, x.shape, strides, w.shape, b is None, stride, padding, dilation, groups)
@@ -159,10 +144,10 @@ def conv2d_input(
     dy, strides = _strided(dy)
 
     def build(call: _Call) -> None:
-        border = lowering.output_border((H, W), dy.shape[2:], w.shape[2:], stride, padding, dilation)
-        maps = call.images(dy.shape, strides, border)
+        conv = lowering.Convolution(call.program, x_shape, w.shape, stride, padding, dilation, groups)
+        maps = call.images(dy.shape, strides, conv.output_border)
         dx = call.program.maps(C, H, W, N)
-        lowering.conv_input(call.program, maps, call.array(), w.shape, dx, stride, padding, dilation, groups)
+        conv.input_gradient(maps, call.array(), dx)
         call.give(dx.memory, dx.shape)
 
     key = ("conv2d_input", dy.dtype, x_shape, dy.shape, strides, w.shape, stride, padding, dilation, groups)
@@ -175,33 +160,19 @@ def conv2d_weight(
     """The windows of x, each weighted by its dy."""
     if not _suits(x, dy):
         return im2col.conv2d_weight(x, dy, w_shape, stride, padding, dilation, groups)
-    kernel, out = (w_shape[2], w_shape[3]), dy.shape[2:]
     x, strides = _strided(x)
     dy, dy_strides = _strided(dy)
 
     def build(call: _Call) -> None:
-        maps = call.images(x.shape, strides, call.border(x.shape, w_shape, stride, padding, dilation, groups))
+        conv = lowering.Convolution(call.program, x.shape, w_shape, stride, padding, dilation, groups)
+        maps = call.images(x.shape, strides, conv.input_border)
         dy_maps = call.images(dy.shape, dy_strides)
-        seen = lowering.windows(
-            call.program, maps, w_shape[0], kernel, stride, padding, dilation, groups, out
-        )
         dw = call.program.memory(int(np.prod(w_shape)))
-        lowering.conv_weight(call.program, seen, dy_maps, dw, w_shape, groups)
+        conv.weight_gradient(conv.windows(maps), dy_maps, dw)
         call.give(dw, w_shape)
 
-    key = (
-        "conv2d_weight",
-        x.dtype,
-        x.shape,
-        strides,
-        dy.shape,
-        dy_strides,
-        w_shape,
-        stride,
-        padding,
-        dilation,
-        groups,
-    )
+    geometry = (w_shape, stride, padding, dilation, groups)
+    key = ("conv2d_weight", x.dtype, x.shape, strides, dy.shape, dy_strides, *geometry)
     return _call(key, build, [x, dy])[0]
 
 

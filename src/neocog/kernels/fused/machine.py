@@ -13,7 +13,7 @@ import numpy as np
 from numba import config, njit, types
 from numba.extending import intrinsic
 
-from neocog.kernels.fused import learning, planes, products, winograd  # noqa: F401 - they register operations
+from neocog.kernels.fused import operations  # noqa: F401 - which register themselves
 from neocog.kernels.fused.operation import OPERATIONS, ROW, on_disk
 from neocog.kernels.fused.simd import INT, fetch_add, read, view
 

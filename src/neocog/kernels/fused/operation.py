@@ -67,7 +67,7 @@ record = _plain_record if config.DISABLE_JIT else _record
 
 def _sources() -> int:
     """Checksum of all that is compiled here."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
+    files = sorted(Path(__file__).parent.rglob("*.py"))
     return zlib.crc32(b"".join(file.read_bytes() for file in files))
 
 

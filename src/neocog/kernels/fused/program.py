@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from neocog.kernels.fused.operation import ROW
-from neocog.kernels.fused.pool import codes, run_program
+from neocog.kernels.fused.workers import codes, run_program
 
 __all__ = ["Maps", "Memory", "Program", "Slot"]
 
@@ -136,9 +136,7 @@ class Program:
         self.memories.append(memory)
         return memory
 
-    def maps(
-        self, C: int, H: int, W: int, N: int, border: Border = NO_BORDER, clean: bool = True
-    ) -> Maps:
+    def maps(self, C: int, H: int, W: int, N: int, border: Border = NO_BORDER, clean: bool = True) -> Maps:
         """Reserve memory for feature maps, the border cleared if it is to be ``clean``."""
         (top, bottom, left, right) = border
         elements = C * (top + H + bottom) * (left + W + right) * N

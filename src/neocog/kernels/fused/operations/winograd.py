@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from neocog.kernels.fused.operation import compiled, operation, record
-from neocog.kernels.fused.products import panel_rows
+from neocog.kernels.fused.operations.products import panel_rows
 from neocog.kernels.fused.simd import (
     VECTOR_BYTES,
     deal,

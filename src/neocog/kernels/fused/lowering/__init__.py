@@ -1,0 +1,22 @@
+"""What layers compute, written as operations of a program."""
+
+from neocog.kernels.fused.lowering.convolution import Convolution, Windows
+from neocog.kernels.fused.lowering.copies import copy, load, store, transfer
+from neocog.kernels.fused.lowering.dense import dense, dense_input, dense_weight
+from neocog.kernels.fused.lowering.pooling import pool, pool_back
+from neocog.kernels.fused.lowering.products import NARROW
+
+__all__ = [
+    "NARROW",
+    "Convolution",
+    "Windows",
+    "copy",
+    "dense",
+    "dense_input",
+    "dense_weight",
+    "load",
+    "pool",
+    "pool_back",
+    "store",
+    "transfer",
+]

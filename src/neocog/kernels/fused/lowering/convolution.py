@@ -1,0 +1,398 @@
+"""Convolution and its gradients.
+
+A convolution needs no im2col matrix. Its input is padded once; then tap (c, p, q) of output pixel (i, j) lies
+at a fixed distance from tap (0, 0, 0), so one table of distances, as long as a kernel, describes all windows.
+With a stride s the input is first dealt out into s x s images of every s-th pixel (its phases), in each of
+which the windows again advance by one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from neocog.kernels.fused.lowering.copies import copy, strides, transfer
+from neocog.kernels.fused.lowering.products import bias_or_zeros, correlate, packed, product, run, shifted
+from neocog.kernels.fused.program import NO_BORDER, Border, Maps, Memory, Program
+from neocog.kernels.fused.simd import VECTOR_BYTES, VECTORS
+from neocog.kernels.geometry import Padding, Pair, output_sizes
+
+__all__ = ["Convolution", "Windows"]
+
+_TILE = 4  # of outputs, by Winograd's method
+
+
+@dataclass(eq=False)
+class Windows:
+    """The windows of an input: where tap (0, 0, 0) of the first lies, and how far the others are from it."""
+
+    start: tuple[Memory, int]
+    row: int  # elements from a row of windows to the next
+    offsets: np.ndarray  # (C, kH, kW) elements
+    plane: int  # elements from a channel to the next
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A convolution of N images (C, H, W), to be lowered into a program.
+
+    Parameters
+    ----------
+    program : Program
+    x_shape : (N, C, H, W)
+    w_shape : (C_out, C / groups, kH, kW)
+    stride, padding, dilation, groups
+        As in :func:`neocog.kernels.conv2d`.
+    """
+
+    program: Program
+    x_shape: tuple[int, ...]
+    w_shape: tuple[int, ...]
+    stride: Pair
+    padding: Padding
+    dilation: Pair
+    groups: int = 1
+
+    @property
+    def kernel(self) -> Pair:
+        """Height and width of a kernel."""
+        return self.w_shape[2], self.w_shape[3]
+
+    @property
+    def out(self) -> Pair:
+        """Height and width of the output."""
+        return output_sizes(self.x_shape, self.kernel, self.stride, self.padding, self.dilation)
+
+    # Borders
+
+    @property
+    def input_border(self) -> Border:
+        """Border that the input should have; with a stride it is copied anyway, so none."""
+        if self.stride != (1, 1):
+            return NO_BORDER
+        (top, bottom), (left, right) = self.padding
+        if self.by_winograd:  # whole tiles
+            bottom, right = bottom + -self.out[0] % _TILE, right + -self.out[1] % _TILE
+        return top, bottom, left, right
+
+    @property
+    def output_border(self) -> Border:
+        """Border of zeros that dy should have, so that every pixel of x finds all its outputs."""
+        sides = []
+        for axis in range(2):
+            before, after = 0, 0
+            for first, count, taps in self._phases(axis):
+                for a in taps if count > 0 else ():
+                    lowest = first - a * self.dilation[axis] // self.stride[axis]
+                    before = max(before, -lowest)
+                    after = max(after, lowest + count - self.out[axis])
+            if self.back_by_winograd:
+                after += -self.x_shape[2 + axis] % _TILE
+            sides += [before, after]
+        return sides[0], sides[1], sides[2], sides[3]
+
+    def _phases(self, axis: int) -> list[tuple[int, int, list[int]]]:
+        """For each phase of x's rows (or columns): its first q, its length, its taps.
+
+        Row ``q s + phase - start`` sees output ``q - (tap d) // s`` by that tap.
+        """
+        size, stride, start = self.x_shape[2 + axis], self.stride[axis], self.padding[axis][0]
+        phases = []
+        for phase in range(stride):
+            first = -((phase - start) // stride) if phase < start else 0
+            last = (size - 1 + start - phase) // stride
+            taps = [a for a in range(self.kernel[axis]) if a * self.dilation[axis] % stride == phase]
+            phases.append((first, last - first + 1, taps))
+        return phases
+
+    # Winograd
+
+    @property
+    def by_winograd(self) -> bool:
+        """Whether Winograd's way is quicker: many channels, and tiles enough to be worth the weights."""
+        return self._suits_winograd(self.out)
+
+    @property
+    def back_by_winograd(self) -> bool:
+        """The same for the gradient in the input."""
+        return self._suits_winograd(self.x_shape[2:]) and max(*self.padding[0], *self.padding[1]) <= 2
+
+    def _suits_winograd(self, out: tuple[int, ...]) -> bool:
+        if self.program.exact or self.program.dtype != np.float32 or min(self.w_shape[:2]) < 32:
+            return False
+        plain = self.stride == (1, 1) and self.dilation == (1, 1) and self.groups == 1
+        if not plain or self.kernel != (3, 3):
+            return False
+        N = self.x_shape[0]
+        lanes = -(-out[0] // _TILE) * -(-out[1] // _TILE) * N
+        return lanes >= 24 and _TILE**2 * lanes <= 2.4 * out[0] * out[1] * N
+
+    def _winograd(
+        self,
+        x: Windows,
+        weight: Any,
+        shape: Pair,
+        weight_strides: tuple[int, int, int],
+        bias: Any,
+        y: Maps,
+        floor: float,
+    ) -> None:
+        """``weight_strides``: of a filter, of a channel, and 1 if the kernel is to be turned round."""
+        program = self.program
+        F, C = shape
+        N, size = y.N, program.size
+        down, across = -(-y.H // _TILE), -(-y.W // _TILE)
+        vector = VECTOR_BYTES // size
+        # Rows of tiles in a strip: about a register tile's lanes, or two.
+        rows = max(1, min(down, round(VECTORS * vector / (across * N))))
+        strips = -(-down // rows)
+        f_units = 1 if strips >= 4 else min(-(-F // 32), -(-4 // strips))
+        f_block = -(-F // f_units // 8) * 8
+        lanes = -(-rows * across * N // vector) * vector
+        depth = min(64, f_block)
+        transformed = program.memory(36 * F * C)
+        block = max(8, -(-F // 32 // 8) * 8)
+        program.add_units(
+            "winograd_weights",
+            -(-F // block),
+            100.0 * F * C,
+            once=program.frozen,
+            weight=weight,
+            y=transformed,
+            a_row=weight_strides[0],
+            stride_w=weight_strides[1],
+            kind=weight_strides[2],
+            F=F,
+            C=C,
+            f_block=block,
+        )
+        step = lanes + 2 * vector
+        program.scratch = max(program.scratch, (52 * step + 36 * (C + depth) * lanes) * size)
+        program.add_units(
+            "winograd",
+            strips * -(-F // f_block),
+            72.0 * F * C * down * across * N,
+            a=transformed,
+            x=x.start,
+            x_plane=x.plane,
+            x_row=x.row,
+            offsets=program.table(np.arange(C) * lanes),
+            y=y.origin,
+            y_plane=y.plane,
+            y_row=y.row,
+            bias=bias_or_zeros(program, bias, 0, F),
+            zeros=program.zeros,
+            floor=floor,
+            F=F,
+            C=C,
+            N=N,
+            W=y.W,
+            rows=y.H,
+            n0=lanes,
+            n1=across,
+            n2=down,
+            row_block=rows,
+            f_block=f_block,
+            depth=depth,
+        )
+
+    # Forward
+
+    def windows(self, x: Maps, row: int = 0) -> Windows:
+        """Prepare an input: pad it unless it is padded; with a stride, deal it out.
+
+        ``row``: elements of the output's rows; dealt rows are made as long if they are shorter
+        (:func:`~neocog.kernels.fused.lowering.products.run` says why).
+        """
+        if self.stride != (1, 1):
+            return self._dealt(x, row)
+        border = self.input_border
+        if any(b < n for b, n in zip(x.border, border, strict=True)):
+            padded = self.program.maps(*x.shape, border)
+            transfer(self.program, x, padded)
+            x = padded
+        down, across = (np.arange(k) * d for k, d in zip(self.kernel, self.dilation, strict=True))
+        memory, origin = x.origin
+        start = memory, origin - self.padding[0][0] * x.row - self.padding[1][0] * x.N
+        offsets = np.arange(x.C)[:, None, None] * x.plane + down[:, None] * x.row + across * x.N
+        return Windows(start, x.row, offsets, x.plane)
+
+    def _dealt(self, x: Maps, row: int) -> Windows:
+        """Deal the input out into its phases."""
+        C, H, W, N = x.shape
+        (s, t), ((top, _), (left, _)) = self.stride, self.padding
+        down, across = (np.arange(k) * d for k, d in zip(self.kernel, self.dilation, strict=True))
+        rows = int((down // s).max()) + self.out[0]
+        columns = int((across // t).max()) + self.out[1]
+        phases = sorted({(int(a) % s, int(b) % t) for a in down for b in across})
+        dealt = self.program.maps(len(phases) * C, rows, max(columns, row // N), N)
+        if self.padding != ((0, 0), (0, 0)) or columns < dealt.W:
+            self.program.clear(dealt)
+        for k, (a, b) in enumerate(phases):
+            # Pixel (i, j) of the phase is pixel (i s + a - top, j t + b - left) of the image.
+            i0, j0 = max(0, -((a - top) // s)), max(0, -((b - left) // t))
+            i1, j1 = min(rows, (H - 1 + top - a) // s + 1), min(columns, (W - 1 + left - b) // t + 1)
+            if i1 <= i0 or j1 <= j0:
+                continue
+            source, target = x.origin, dealt.channels(k * C, C)
+            copy(
+                self.program,
+                shifted(source, (i0 * s + a - top) * x.row + (j0 * t + b - left) * N),
+                (x.plane, s * x.row, t * N, 1),
+                shifted(target.origin, i0 * target.row + j0 * N),
+                (C, i1 - i0, j1 - j0, N),
+                strides(target),
+            )
+        place = {phase: k * C * dealt.plane for k, phase in enumerate(phases)}
+        taps = [
+            [place[a % s, b % t] + a // s * dealt.row + b // t * N for b in across.tolist()]
+            for a in down.tolist()
+        ]
+        offsets = np.arange(C)[:, None, None] * dealt.plane + np.array(taps)
+        return Windows(dealt.origin, dealt.row, offsets, dealt.plane)
+
+    def forward(
+        self,
+        x: Windows,
+        weight: Any,
+        bias: Any,
+        y: Maps,
+        floor: float = -np.inf,
+        init: Maps | None = None,
+        clean: bool = True,
+    ) -> None:
+        """``y = max(floor, conv(x, weight) + bias + init)``; ``weight`` and ``bias`` are addresses.
+
+        ``clean``: whether the border of y must be zero.
+        """
+        program = self.program
+        F, per_group, kh, kw = self.w_shape
+        K, filters = per_group * kh * kw, F // self.groups
+        if self.by_winograd and init is None:
+            self._winograd(x, weight, (F, per_group), (K, 9, 0), bias, y, floor)
+            return
+        rows, lanes = run(y, x.row if init is None or init.row == y.row else 0)
+        for g in range(self.groups):
+            part = y.channels(g * filters, filters)
+            fields: dict[str, Any] = {}
+            if init is not None:
+                start = init.channels(g * filters, filters)
+                fields = {"init": start.origin, "init_plane": start.plane, "init_row": start.row}
+            product(
+                program,
+                filters,
+                x.offsets[g * per_group : (g + 1) * per_group],
+                rows,
+                lanes,
+                a=packed(program, shifted(weight, g * filters * K), filters, K, np.arange(K)),
+                x=x.start,
+                x_row=x.row,
+                y=part.origin,
+                y_plane=part.plane,
+                y_row=part.row,
+                bias=bias_or_zeros(program, bias, g * filters, filters),
+                floor=floor,
+                **fields,
+            )
+        if rows < y.H and clean:
+            program.frame(y, always=True)
+
+    # Backward
+
+    def input_gradient(self, dy: Maps, weight: Any, dx: Maps, adding: bool = False) -> None:
+        """Again a convolution: of dy, with the kernel turned round."""
+        F, per_group = self.w_shape[:2]
+        if self.back_by_winograd and not adding:
+            (top, bottom), (left, right) = self.padding
+            back: Padding = ((2 - top, 2 - bottom), (2 - left, 2 - right))
+            shape = (dy.N, F, dy.H, dy.W), (per_group, F, 3, 3)
+            turned = Convolution(self.program, *shape, (1, 1), back, (1, 1))
+            strided = (9, 9 * per_group, 1)
+            turned._winograd(turned.windows(dy), weight, (per_group, F), strided, None, dx, -np.inf)
+            return
+        border = self.output_border
+        if any(b < n for b, n in zip(dy.border, border, strict=True)):
+            padded = self.program.maps(*dy.shape, border)
+            transfer(self.program, dy, padded)
+            dy = padded
+        if self.stride != (1, 1) and not adding:
+            self.program.clear(dx)
+        for v, (i0, rows, p) in enumerate(self._phases(0)):
+            for h, (j0, columns, q) in enumerate(self._phases(1)):
+                if rows > 0 and columns > 0 and p and q:
+                    self._phase_gradient(dy, weight, dx, adding, (v, h), (i0, j0), (rows, columns), (p, q))
+
+    def _phase_gradient(
+        self,
+        dy: Maps,
+        weight: Any,
+        dx: Maps,
+        adding: bool,
+        phase: Pair,
+        first: Pair,
+        size: Pair,
+        taps: tuple[list[int], list[int]],
+    ) -> None:
+        """The gradient in the pixels of one phase; with a stride of 1 there is only one."""
+        program, (s, t), N = self.program, self.stride, dx.N
+        F, per_group, kh, kw = self.w_shape
+        filters, whole = F // self.groups, self.stride == (1, 1)
+        f, a, b = np.arange(filters)[:, None, None], np.array(taps[0])[:, None], np.array(taps[1])
+        i, j = first[0] - a * self.dilation[0] // s, first[1] - b * self.dilation[1] // t
+        for g in range(self.groups):
+            part = dx.channels(g * per_group, per_group)
+            target = part if whole else program.maps(per_group, *size, N)
+            rows, lanes = run(target, dy.row)
+            fields: dict[str, Any] = {}
+            if adding and whole:
+                fields = {"init": target.origin, "init_plane": target.plane, "init_row": target.row}
+            product(
+                program,
+                per_group,
+                (g * filters + f) * dy.plane + i * dy.row + j * N,
+                rows,
+                lanes,
+                a=packed(
+                    program,
+                    shifted(weight, g * filters * per_group * kh * kw),
+                    per_group,
+                    kh * kw,
+                    f * per_group * kh * kw + a * kw + b,
+                ),
+                x=dy.origin,
+                x_row=dy.row,
+                y=target.origin,
+                y_plane=target.plane,
+                y_row=target.row,
+                bias=bias_or_zeros(program, None, 0, per_group),
+                floor=-np.inf,
+                **fields,
+            )
+            if rows < target.H:
+                program.frame(target, always=True)
+            if not whole:
+                down = first[0] * s + phase[0] - self.padding[0][0]
+                across = first[1] * t + phase[1] - self.padding[1][0]
+                place = shifted(part.origin, down * part.row + across * N)
+                spread = (part.plane, s * part.row, t * N, 1)
+                copy(program, target.origin, strides(target), place, target.shape, spread, adding)
+
+    def weight_gradient(self, x: Windows, dy: Maps, d_weight: Any) -> None:
+        """The windows of x, each weighted by its dy."""
+        F, per_group, kh, kw = self.w_shape
+        filters = F // self.groups
+        for g in range(self.groups):
+            part = dy.channels(g * filters, filters)
+            correlate(
+                self.program,
+                np.arange(filters) * part.plane,
+                x.offsets[g * per_group : (g + 1) * per_group],
+                *run(dy, x.row),  # the border of dy is zero
+                y=part.origin,
+                y_row=part.row,
+                x=x.start,
+                x_row=x.row,
+                d_weight=shifted(d_weight, g * filters * per_group * kh * kw),
+            )

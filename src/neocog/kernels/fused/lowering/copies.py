@@ -1,0 +1,62 @@
+"""Copies between arrays of any layout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from neocog.kernels.fused.program import Maps, Program
+
+__all__ = ["copy", "load", "store", "strides", "transfer"]
+
+
+def copy(
+    program: Program,
+    source: Any,
+    source_strides: tuple[int, ...],
+    target: Any,
+    shape: tuple[int, ...],
+    target_strides: tuple[int, ...],
+    adding: bool = False,
+) -> None:
+    """Copy four axes with any strides; ``source`` and ``target`` are addresses or (memory, element)."""
+    axes = sorted(zip(shape, source_strides, target_strides, strict=True), key=lambda a: (-a[2], -a[0]))
+    axes = [a for a in axes if a[0] != 1] or [(1, 1, 1)]
+    merged = [axes[0]]
+    for n, x, y in axes[1:]:  # neighbours that follow each other in both arrays are one axis
+        m, mx, my = merged[-1]
+        if mx == n * x and my == n * y:
+            merged[-1] = (m * n, x, y)
+        else:
+            merged.append((n, x, y))
+    while len(merged) < 4:
+        merged.insert(0, (1, 0, 0))
+    if merged[0][0] == 1:  # cut along the longest of the outer axes
+        longest = max(range(3), key=lambda k: merged[k][0])
+        merged.insert(0, merged.pop(longest))
+    sizes: dict[str, Any] = {f"n{k}": a[0] for k, a in enumerate(merged)}
+    xs: dict[str, Any] = {f"x{k}": a[1] for k, a in enumerate(merged)}
+    ys: dict[str, Any] = {f"y{k}": a[2] for k, a in enumerate(merged)}
+    work = float(np.prod(shape))
+    program.add("copy", merged[0][0], work=work, x=source, y=target, kind=int(adding), **sizes, **xs, **ys)
+
+
+def strides(maps: Maps) -> tuple[int, int, int, int]:
+    """Elements from a channel, a row, a pixel and an image to the next."""
+    return maps.plane, maps.row, maps.N, 1
+
+
+def transfer(program: Program, x: Maps, y: Maps, adding: bool = False) -> None:
+    """Copy maps into maps of the same shape, or add them."""
+    copy(program, x.origin, strides(x), y.origin, x.shape, strides(y), adding)
+
+
+def load(program: Program, source: Any, y: Maps) -> None:
+    """Copy a contiguous (N, C, H, W) array, given by its address, into maps."""
+    copy(program, source, (y.H * y.W, y.W, 1, y.C * y.H * y.W), y.origin, y.shape, strides(y))
+
+
+def store(program: Program, x: Maps, target: Any) -> None:
+    """Copy maps into a contiguous (N, C, H, W) array."""
+    copy(program, x.origin, strides(x), target, x.shape, (x.H * x.W, x.W, 1, x.C * x.H * x.W))

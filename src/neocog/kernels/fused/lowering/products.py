@@ -1,0 +1,151 @@
+"""Matrix products of any operands, cut into units of work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from neocog.kernels.fused.program import Maps, Memory, Program, Slot
+from neocog.kernels.fused.simd import DOT_ROWS, DOT_TAPS, VECTOR_BYTES, VECTORS
+
+__all__ = ["NARROW", "bias_or_zeros", "correlate", "packed", "product", "run", "shifted"]
+
+DEPTH = 288
+"""Terms of a sum taken at a time, 32 channels of 3 x 3: eight rows of weights fill 9 kB of the L1 cache."""
+UNIT_WORK = 2_000_000
+"""Floating point operations of a unit of work, at least: some 10 microseconds."""
+LANES = 768
+"""Lanes of a unit of work, at most: with 32 channels they are 100 kB, and stay in the L2 cache."""
+CACHE = 1 << 19
+"""Bytes of weights that a core keeps in its L2 cache."""
+NARROW = 64
+"""Lanes of a row below which a register tile would be mostly empty."""
+
+
+def run(y: Maps, row: int) -> tuple[int, int]:
+    """Rows and lanes of a product over the maps y, from an input whose rows are ``row`` apart.
+
+    Narrow maps are taken as one long row, their borders included, where both arrays have rows of one length;
+    what is then written into the border of y is cleared afterwards.
+    """
+    if y.lanes < NARROW and y.H > 1 and y.row == row:
+        return 1, (y.H - 1) * y.row + y.lanes
+    return y.H, y.lanes
+
+
+def product(
+    program: Program,
+    F: int,
+    offsets: np.ndarray,
+    rows: int,
+    lanes: int,
+    streaming: bool = False,
+    **fields: Any,
+) -> None:
+    """Add a product, cut into units along rows and lanes, and along the filters where that is not enough.
+
+    ``streaming``: x is large and used once, so it is read as it lies in memory, some long rows at a time.
+    """
+    K = offsets.size
+    table = program.table(offsets.ravel())
+    work = 2.0 * F * K * rows * lanes
+    units = max(1, min(32, int(work // UNIT_WORK)))
+    tile = VECTOR_BYTES // program.size * VECTORS
+    depth = DEPTH if K > DEPTH * 4 // 3 else max(K, 1)
+    if streaming:
+        depth, row_block, lane_block = 16, 1, max(1024, -(-lanes // units // tile) * tile)
+    else:
+        row_block = max(1, min(rows, LANES // max(lanes, 1)))
+        lane_block = lanes if rows > 1 else min(lanes, LANES // tile * tile)
+        if F * K * program.size < CACHE:  # all threads keep all weights: share out rows or lanes
+            row_block = max(1, min(row_block, -(-rows // units)))
+            if rows == 1:
+                lane_block = min(lane_block, max(tile, -(-lanes // units // tile) * tile))
+    blocks = -(-rows // row_block) * -(-lanes // max(lane_block, 1))
+    f_units = max(1, min(-(-F // 8), -(-units // max(blocks, 1)))) if units > blocks else 1
+    f_block = -(-F // f_units // 8) * 8
+    program.add_units(
+        "product",
+        -(-F // f_block) * blocks,
+        work,
+        F=F,
+        K=K,
+        depth=depth,
+        offsets=table,
+        rows=rows,
+        lanes=lanes,
+        f_block=f_block,
+        row_block=row_block,
+        lane_block=max(lane_block, 1),
+        zeros=program.zeros,
+        **fields,
+    )
+
+
+def packed(program: Program, weight: Any, F: int, row: int, offsets: np.ndarray) -> Memory:
+    """Pack F rows of weights, ``row`` elements apart, their terms at ``offsets``."""
+    memory = program.memory(F * offsets.size)
+    block = max(8, -(-F // 32 // 8) * 8)
+    program.add_units(
+        "pack",
+        -(-F // block),
+        float(F * offsets.size),
+        weight=weight,
+        y=memory,
+        a_row=row,
+        F=F,
+        f_block=block,
+        K=offsets.size,
+        offsets=program.table(offsets.ravel()),
+        once=program.frozen,
+    )
+    return memory
+
+
+def shifted(address: Any, elements: int) -> Any:
+    """An address some elements further on; None stays None."""
+    if isinstance(address, tuple):
+        return address[0], address[1] + elements
+    if isinstance(address, np.ndarray):
+        return address.reshape(-1)[elements:]
+    if isinstance(address, Memory | Slot):
+        return address, elements
+    return None
+
+
+def bias_or_zeros(program: Program, bias: Any, first: int, count: int) -> Any:
+    """Part of a bias; zeros if there is none."""
+    if bias is not None:
+        return shifted(bias, first)
+    return np.zeros(count, program.dtype)
+
+
+def _filled(offsets: np.ndarray, multiple: int) -> np.ndarray:
+    """Repeat the last offset until the table is a whole number of tiles long."""
+    offsets = offsets.ravel()
+    return np.concatenate([offsets, np.repeat(offsets[-1:], -offsets.size % multiple)])
+
+
+def correlate(
+    program: Program, y_offsets: np.ndarray, x_offsets: np.ndarray, rows: int, lanes: int, **fields: Any
+) -> None:
+    """Add sums of products over all rows and lanes: of each of the planes of y with each of the taps of x."""
+    F, K = y_offsets.size, x_offsets.size
+    work = 2.0 * F * K * rows * lanes
+    units = max(1, min(32, int(work // UNIT_WORK)))
+    f_block = -(-F // units // DOT_ROWS) * DOT_ROWS
+    program.add_units(
+        "correlate",
+        -(-F // f_block),
+        work,
+        F=F,
+        K=K,
+        f_block=f_block,
+        rows=rows,
+        lanes=lanes,
+        row_block=max(1, 1024 // max(lanes, 1)),
+        rows_offsets=program.table(_filled(y_offsets, DOT_ROWS)),
+        offsets=program.table(_filled(x_offsets, DOT_TAPS)),
+        **fields,
+    )
