@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from neocog.validation import integer, number
 
-__all__ = ["Constant", "Cosine", "Schedule", "StepDecay", "WarmUp"]
+__all__ = ["Constant", "Cosine", "OneCycle", "Schedule", "StepDecay", "WarmUp"]
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,48 @@ class Cosine:
         number("final", self.final, 0)
 
     def __call__(self, step: int) -> float:
-        progress = min(step / self.steps, 1.0)
-        return self.final + (self.lr - self.final) * (1 + math.cos(math.pi * progress)) / 2
+        return _anneal(self.lr, self.final, min(step / self.steps, 1.0))
+
+
+@dataclass(frozen=True)
+class OneCycle:
+    """Half a cosine up to ``lr``, and half a cosine down to next to nothing.
+
+    With ``low = lr / div_factor`` and the peak at ``p = pct_start steps - 1``::
+
+        lr(t) = lr + (low - lr) (1 + cos(pi t / p)) / 2                                     before p
+        lr(t) = final + (lr - final) (1 + cos(pi (t - p) / (steps - 1 - p))) / 2            from p on
+
+    and then ``final = low / final_div_factor``. Names and numbers are those of PyTorch's ``OneCycleLR``, whose
+    momentum also cycles unless told not to; here it stays.
+
+    Source: L. Smith, N. Topin, "Super-convergence: very fast training of neural networks using large learning
+    rates", 2018.
+
+    Examples
+    --------
+    >>> [round(OneCycle(1.0, steps=10)(t), 2) for t in range(10)]
+    [0.04, 0.52, 1.0, 0.95, 0.81, 0.61, 0.39, 0.19, 0.05, 0.0]
+    """
+
+    lr: float
+    steps: int
+    pct_start: float = 0.3
+    div_factor: float = 25.0
+    final_div_factor: float = 1e4
+
+    def __post_init__(self) -> None:
+        number("lr", self.lr, 0)
+        integer("steps", self.steps)
+        number("pct_start", self.pct_start, 0, 1, exclusive_maximum=True)
+        number("div_factor", self.div_factor, 1)
+        number("final_div_factor", self.final_div_factor, 1)
+
+    def __call__(self, step: int) -> float:
+        low, peak, last = self.lr / self.div_factor, self.pct_start * self.steps - 1, self.steps - 1
+        if step < peak:
+            return _anneal(low, self.lr, step / peak)
+        return _anneal(self.lr, low / self.final_div_factor, min((step - peak) / (last - peak), 1.0))
 
 
 @dataclass(frozen=True)
@@ -103,4 +143,9 @@ class WarmUp:
         return self.schedule(step - self.steps)
 
 
-Schedule: TypeAlias = Constant | StepDecay | Cosine | WarmUp
+def _anneal(start: float, end: float, progress: float) -> float:
+    """Half a cosine from ``start`` to ``end``, as ``progress`` goes from 0 to 1."""
+    return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
+
+
+Schedule: TypeAlias = Constant | StepDecay | Cosine | OneCycle | WarmUp

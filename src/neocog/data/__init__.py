@@ -1,7 +1,7 @@
 """Data sets, minibatches and augmentation."""
 
 from neocog.data.archives import load_idx, load_npz
-from neocog.data.augmentation import Compose, Crop, Flip, Noise, Rotate, Shift
+from neocog.data.augmentation import Affine, Compose, Crop, Flip, Noise, Shift
 from neocog.data.batches import batches
 from neocog.data.digits import digits
 from neocog.data.folder import LazyImages, image_folder, load_image
@@ -10,12 +10,12 @@ from neocog.data.split import Split, stratified_split
 
 __all__ = [
     "PATTERNS",
+    "Affine",
     "Compose",
     "Crop",
     "Flip",
     "LazyImages",
     "Noise",
-    "Rotate",
     "Shift",
     "Split",
     "base_pattern",

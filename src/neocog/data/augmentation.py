@@ -142,15 +142,27 @@ class Flip(_Step):
         return np.where(mirrored[:, None, None, None], flipped, images)
 
 
-class Rotate(_Step):
-    """Turn each image about its centre by a random angle, with bilinear interpolation.
+class Affine(_Step):
+    """Turn, stretch, slant and move each image a little, with bilinear interpolation.
+
+    Each image has its own angle a, zoom z, slant k and move (v, h). The pixel in row y and column x of the
+    result, counted from the middle, shows what lay at::
+
+        row    = (  y cos a + (x + k y) sin a) / z - v
+        column = (- y sin a + (x + k y) cos a) / z - h
 
     Parameters
     ----------
     degrees : float, at least 0
-        The angle is uniform in ``-degrees..degrees``.
+        The angle, counter-clockwise, is uniform in ``-degrees..degrees``.
+    shift : float, at least 0
+        The moves down and to the right, in pixels, are uniform in ``-shift..shift``, fractions included.
+    scale : float, at least 0
+        The logarithm of the zoom is uniform in ``-log(1 + scale)..log(1 + scale)``.
+    shear : float, at least 0
+        The slant, in columns a row, is uniform in ``-shear..shear``.
     fill : float
-        The brightness that comes in at the corners.
+        The brightness that comes in at the border.
 
     Raises
     ------
@@ -163,36 +175,43 @@ class Rotate(_Step):
 
     Source: P. Simard, D. Steinkraus, J. Platt, "Best practices for convolutional neural networks applied to
     visual document analysis", 2003, section 2.
+
+    Examples
+    --------
+    >>> Affine(degrees=10, shift=0.5)
+    Affine(degrees=10.0, shift=0.5)
     """
 
-    def __init__(self, degrees: float, fill: float = 0.0) -> None:
+    def __init__(
+        self,
+        degrees: float = 0.0,
+        shift: float = 0.0,
+        scale: float = 0.0,
+        shear: float = 0.0,
+        fill: float = 0.0,
+    ) -> None:
         self.degrees = number("degrees", degrees, 0, np.inf, exclusive_maximum=True)
+        self.shift = number("shift", shift, 0, np.inf, exclusive_maximum=True)
+        self.scale = number("scale", scale, 0, np.inf, exclusive_maximum=True)
+        self.shear = number("shear", shear, 0, np.inf, exclusive_maximum=True)
         self.fill = _fill(fill)
 
     def _change(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         N, _, H, W = images.shape
-        angle = np.deg2rad(rng.uniform(-self.degrees, self.degrees, N))[:, None, None]
-        cos, sin = np.cos(angle), np.sin(angle)
+        largest = [self.degrees, np.log1p(self.scale), self.shear, self.shift, self.shift]
+        limits = np.array(largest)[:, None]
+        degrees, log_zoom, slant, down, right = rng.uniform(-limits, limits, (5, N))
+        angle, zoom = np.deg2rad(degrees), np.exp(log_zoom)
+        cos, sin = np.cos(angle) / zoom, np.sin(angle) / zoom
+        # (row, column) = matrix (y, x, 1), for all images and pixels at once.
         middle_row, middle_column = (H - 1) / 2, (W - 1) / 2
-        y, x = np.arange(H)[:, None] - middle_row, np.arange(W) - middle_column
-
-        # Where each pixel of the result comes from, (N, H, W), in an image with a border one pixel wide. All
-        # that lies further out is moved onto the border, which has the same brightness.
-        row = np.clip(middle_row + y * cos + x * sin + 1, 0, H + 1)
-        column = np.clip(middle_column + x * cos - y * sin + 1, 0, W + 1)
-        bordered = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=self.fill)
-
-        top, left = np.minimum(row.astype(int), H), np.minimum(column.astype(int), W)
-        down, right = (row - top)[..., None], (column - left)[..., None]
-        n = np.arange(N)[:, None, None]
-
-        def pixels(i: np.ndarray, j: np.ndarray) -> np.ndarray:
-            return bordered[n, :, i, j]  # (N, H, W, C)
-
-        upper = (1 - right) * pixels(top, left) + right * pixels(top, left + 1)
-        lower = (1 - right) * pixels(top + 1, left) + right * pixels(top + 1, left + 1)
-        turned = (1 - down) * upper + down * lower
-        return np.ascontiguousarray(np.moveaxis(turned, 3, 1), dtype=images.dtype)
+        matrix = np.array(
+            [[cos + slant * sin, sin, middle_row - down], [slant * cos - sin, cos, middle_column - right]]
+        )  # (2, 3, N)
+        y, x = np.indices((H, W)).reshape(2, H * W)
+        pixels = np.stack([y - middle_row, x - middle_column, np.ones(H * W)])  # (3, H W)
+        row, column = np.moveaxis(matrix, 2, 1) @ pixels  # each (N, H W)
+        return _sample(images, row, column, self.fill)
 
 
 class Noise(_Step):
@@ -268,3 +287,24 @@ def _random_windows(images: np.ndarray, padding: int, fill: float, rng: np.rando
     windows = np.lib.stride_tricks.sliding_window_view(padded, (H, W), axis=(2, 3))  # (N, C, top, left, H, W)
     corners = rng.integers(0, 2 * padding, size=(N, 2), endpoint=True)
     return windows[np.arange(N), :, corners[:, 0], corners[:, 1]]  # (N, C, H, W), a copy
+
+
+def _sample(images: np.ndarray, row: np.ndarray, column: np.ndarray, fill: float) -> np.ndarray:
+    """Read each image between its pixels, at H W places, by bilinear interpolation: (N, C, H, W)."""
+    N, C, H, W = images.shape
+    # The images get a border one pixel wide. All that lies further out is moved onto it: it is as bright.
+    bordered = np.full((N * C, H + 2, W + 2), fill, images.dtype)
+    bordered[:, 1:-1, 1:-1] = images.reshape(N * C, H, W)
+    row, column = np.clip(row + 1, 0, H + 1), np.clip(column + 1, 0, W + 1)
+    top, left = np.minimum(row.astype(int), H), np.minimum(column.astype(int), W)
+    down = (row - top).astype(images.dtype)[:, None]  # (N, 1, H W), as right
+    right = (column - left).astype(images.dtype)[:, None]
+
+    start = np.arange(N * C).reshape(N, C, 1) * ((H + 2) * (W + 2))  # of each map among all pixels
+    corner = start + (top * (W + 2) + left)[:, None]  # (N, C, H W)
+    flat = bordered.reshape(-1)
+    upper, lower = flat[corner], flat[corner + (W + 2)]
+    upper += right * (flat[corner + 1] - upper)
+    lower += right * (flat[corner + (W + 3)] - lower)
+    upper += down * (lower - upper)
+    return upper.reshape(images.shape)

@@ -292,6 +292,42 @@ def _transform_output(emit: _Emitter, m: list[Any]) -> list[Any]:
     ]
 
 
+def _transform_kernel(emit: _Emitter, g: list[Any]) -> list[Any]:
+    """Three numbers of a row or column times G of F(4, 3)."""
+    b = emit.builder
+
+    def times(n: float, value: Any) -> Any:
+        return b.fmul(ir.Constant(emit.vector, [n] * emit.width), value)
+
+    even, far = times(-1 / 6, b.fadd(g[0], g[2])), b.fadd(times(1 / 24, g[0]), times(1 / 6, g[2]))
+    near, middle = times(1 / 6, g[1]), times(1 / 12, g[1])
+    return [
+        times(1 / 4, g[0]),
+        b.fsub(even, near),
+        b.fadd(even, near),
+        b.fadd(far, middle),
+        b.fsub(far, middle),
+        g[2],
+    ]
+
+
+@intrinsic
+def _winograd_kernel(_, g, u, u_step, like):
+    """``U = G g G^T`` of a vector of kernels: nine arrays into 36 arrays ``u_step`` apart."""
+
+    def generate(context, builder, signature, arguments):
+        g, u, u_step, _ = arguments
+        emit = _Emitter(builder, like)
+        taps = [emit.load(emit.step(g, emit.number(q * emit.width))) for q in range(9)]
+        columns = [_transform_kernel(emit, taps[q::3]) for q in range(3)]
+        for i in range(6):
+            for j, value in enumerate(_transform_kernel(emit, [column[i] for column in columns])):
+                emit.store(value, emit.step(u, builder.mul(u_step, emit.number(6 * i + j))))
+        return context.get_dummy_value()
+
+    return types.void(*(types.int64,) * 3, like), generate
+
+
 @intrinsic
 def _winograd_input(_, d, d_step, v, v_step, like):
     """``V = B^T d B`` of a vector of tiles: 36 arrays ``d_step`` apart into 36 arrays ``v_step`` apart."""
@@ -524,6 +560,23 @@ def _scatter(values: Any, address: int, step: int, like: Any) -> None:
         _plain_view(address + k * step * like.itemsize, lanes(like), like)[:] = value
 
 
+_KERNEL = np.array(
+    [
+        [1 / 4, 0, 0],
+        [-1 / 6, -1 / 6, -1 / 6],
+        [-1 / 6, 1 / 6, -1 / 6],
+        [1 / 24, 1 / 12, 1 / 6],
+        [1 / 24, -1 / 12, 1 / 6],
+    ]
+    + [[0, 0, 1]]
+)
+
+
+def _plain_winograd_kernel(g, u, u_step, like):
+    kernels = _gather(g, lanes(like), 9, like).reshape(3, 3, -1)
+    _scatter(np.einsum("ir,jk,rkn->ijn", _KERNEL, _KERNEL, kernels).reshape(36, -1), u, u_step, like)
+
+
 def _plain_winograd_input(d, d_step, v, v_step, like):
     tiles = _gather(d, d_step, 36, like).reshape(6, 6, -1)
     _scatter(np.einsum("ir,jk,rkn->ijn", _INPUT, _INPUT, tiles).reshape(36, -1), v, v_step, like)
@@ -564,8 +617,10 @@ if config.DISABLE_JIT:
     strip, view, dots, size_of = _plain_strip, _plain_view, _plain_dots, _plain_size_of
     fetch_add, read = _plain_fetch_add, _plain_read
     winograd_input, winograd_output = _plain_winograd_input, _plain_winograd_output
+    winograd_kernel = _plain_winograd_kernel
     deal, weave = _plain_deal, _plain_weave
 else:
     strip, view, dots, size_of = _compiled_strip, _compiled_view, _dots, _size_of
     fetch_add, read = _fetch_add, _read
     winograd_input, winograd_output, deal, weave = _winograd_input, _winograd_output, _deal, _weave
+    winograd_kernel = _winograd_kernel

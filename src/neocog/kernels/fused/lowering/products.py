@@ -134,14 +134,20 @@ def correlate(
     F, K = y_offsets.size, x_offsets.size
     work = 2.0 * F * K * rows * lanes
     units = max(1, min(32, int(work // UNIT_WORK)))
-    f_block = -(-F // units // DOT_ROWS) * DOT_ROWS
+    # Filters share the x that is in the cache, so many to a unit; the terms are what is shared out first.
+    f_block = -(-min(F, 64) // DOT_ROWS) * DOT_ROWS
+    depth = max(1, -(-K * -(-F // f_block) // units // DOT_TAPS)) * DOT_TAPS
+    depth = min(depth, -(-K // DOT_TAPS) * DOT_TAPS)
+    while f_block > 2 * DOT_ROWS and -(-F // f_block) * -(-K // depth) < units // 2:
+        f_block = -(-f_block // 2 // DOT_ROWS) * DOT_ROWS
     program.add_units(
         "correlate",
-        -(-F // f_block),
+        -(-F // f_block) * -(-K // depth),
         work,
         F=F,
         K=K,
         f_block=f_block,
+        depth=depth,
         rows=rows,
         lanes=lanes,
         row_block=max(1, 1024 // max(lanes, 1)),

@@ -33,10 +33,10 @@ def pack(row: int, unit: int, scratch: int, zero: Any) -> None:
     while first < last:
         rows = panel_rows(last - first)
         y = view(p.y + first * p.K * size, p.K * rows, like)
-        for r in range(rows):
-            row = p.weight + (first + r) * p.a_row * size
-            for k in range(p.K):
-                y[k * rows + r] = view(row + table[k] * size, 1, like)[0]
+        for k in range(p.K):
+            weights = view(p.weight + (first * p.a_row + table[k]) * size, (rows - 1) * p.a_row + 1, like)
+            for r in range(rows):
+                y[k * rows + r] = weights[r * p.a_row]
         first += rows
 
 
@@ -109,19 +109,20 @@ def correlate(row: int, unit: int, scratch: int, zero: Any) -> None:
 
     ``rows_offsets`` says where the planes of y begin; both tables are filled up to whole register tiles with
     repetitions, whose sums are dropped. ``row_block`` rows at a time stay in the cache. A unit is ``f_block``
-    filters.
+    filters and ``depth`` terms.
     """
     p, like = record(row), zero[0]
     size = size_of(like)
-    sums = np.empty(DOT_ROWS * DOT_TAPS * size // 8 + 1)
-    out_address = sums.ctypes.data
-    results = view(out_address, DOT_ROWS * DOT_TAPS, like)
-    f_first, f_last = unit * p.f_block, min(p.F, (unit + 1) * p.f_block)
-    i = 0
-    while i < p.rows or i == 0:
+    sums = np.empty(DOT_ROWS * DOT_TAPS)  # of the larger dtype, so for both
+    out = sums.ctypes.data
+    results = view(out, DOT_ROWS * DOT_TAPS, like)
+    blocks = (p.F + p.f_block - 1) // p.f_block
+    f_first, k_first = unit % blocks * p.f_block, unit // blocks * p.depth
+    f_last, k_last = min(p.F, f_first + p.f_block), min(p.K, k_first + p.depth)
+    for i in range(0, max(p.rows, 1), p.row_block):
         rows = min(p.row_block, p.rows - i)
-        for f in range(f_first, f_last, DOT_ROWS):
-            for k in range(0, p.K, DOT_TAPS):
+        for k in range(k_first, k_last, DOT_TAPS):
+            for f in range(f_first, f_last, DOT_ROWS):
                 dots(
                     p.y + i * p.y_row * size,
                     p.rows_offsets + 8 * f,
@@ -131,14 +132,11 @@ def correlate(row: int, unit: int, scratch: int, zero: Any) -> None:
                     p.x_row,
                     rows,
                     p.lanes,
-                    out_address,
+                    out,
                     like,
                 )
-                taps = min(DOT_TAPS, p.K - k)
+                taps = min(DOT_TAPS, k_last - k)
                 for r in range(min(DOT_ROWS, f_last - f)):
                     d_weight = view(p.d_weight + ((f + r) * p.K + k) * size, taps, like)
                     for q in range(taps):
                         d_weight[q] = results[r * DOT_TAPS + q] + (d_weight[q] if i else 0)
-        i += rows
-        if i >= p.rows:
-            break

@@ -29,17 +29,9 @@ from neocog.kernels.fused.simd import (
     view,
     weave,
     winograd_input,
+    winograd_kernel,
     winograd_output,
 )
-
-
-@compiled
-def _column(g0: float, g1: float, g2: float, out: Any) -> None:
-    """G g, into ``out``."""
-    even, far = (g0 + g2) / 6, (g0 / 4 + g2) / 6
-    out[0], out[5] = g0 / 4, g2
-    out[1], out[2] = -even - g1 / 6, g1 / 6 - even
-    out[3], out[4] = far + g1 / 12, far - g1 / 12
 
 
 @operation
@@ -50,23 +42,31 @@ def winograd_weights(row: int, unit: int, scratch: int, zero: Any) -> None:
     """
     p, like = record(row), zero[0]
     size = size_of(like)
-    half, row = np.empty((3, 6)), np.empty(6)
+    vector = VECTOR_BYTES // size
+    kernels, rest = np.empty(9 * vector * size // 8), np.empty(36 * vector * size // 8)
+    g = view(kernels.ctypes.data, 9 * vector, like)
+    tail = view(rest.ctypes.data, 36 * vector, like)
+    step = p.F * p.C
     first, last = unit * p.f_block, min(p.F, (unit + 1) * p.f_block)
     while first < last:
         rows = panel_rows(last - first)
-        for r in range(rows):
-            for c in range(p.C):
-                g = view(p.weight + ((first + r) * p.a_row + c * p.stride_w) * size, 9, like)
-                for q in range(3):
-                    if p.kind:
-                        _column(g[8 - q], g[5 - q], g[2 - q], half[q])
-                    else:
-                        _column(g[q], g[3 + q], g[6 + q], half[q])
-                at = p.y + (first * p.C + c * rows + r) * size
-                for i in range(6):
-                    _column(half[0, i], half[1, i], half[2, i], row)
-                    for j in range(6):
-                        view(at + (6 * i + j) * p.F * p.C * size, 1, like)[0] = row[j]
+        count = p.C * rows
+        for start in range(0, count, vector):  # a vector of kernels, in the order of the panel
+            lanes = min(vector, count - start)
+            for n in range(lanes):
+                c, r = (start + n) // rows, (start + n) % rows
+                w = view(p.weight + ((first + r) * p.a_row + c * p.stride_w) * size, 9, like)
+                for q in range(9):
+                    g[q * vector + n] = w[8 - q if p.kind else q]
+            y = p.y + (first * p.C + start) * size
+            if lanes == vector:
+                winograd_kernel(kernels.ctypes.data, y, step, like)
+                continue
+            winograd_kernel(kernels.ctypes.data, rest.ctypes.data, vector, like)
+            for k in range(36):
+                target = view(y + k * step * size, lanes, like)
+                for n in range(lanes):
+                    target[n] = tail[k * vector + n]
         first += rows
 
 
