@@ -101,10 +101,17 @@ def train(
             show_default=False,
         ),
     ] = "",
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="How to train: plain (SGD), or best (the network small-cnn, AdamW with one cycle of learning "
+            "rates, label smoothing, images turned, moved, stretched and slanted a little)."
+        ),
+    ] = None,
     network: Annotated[str | None, typer.Option(help=f"One of {', '.join(runs.NETWORKS)}.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs in all.")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
-    momentum: Annotated[float | None, typer.Option(help="Momentum of SGD, 0 to below 1.")] = None,
+    momentum: Annotated[float | None, typer.Option(help="Momentum, 0 to below 1; AdamW's first beta.")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Decay of the weights, not of biases.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the weights and of the batches.")] = None,
@@ -122,17 +129,20 @@ def train(
 ) -> None:
     """Train a network and leave model, history, settings and log in a run directory.
 
-    Options left out take the values that suit the source.
+    Options left out take the values that suit the recipe and the source.
 
     Ctrl-C ends training after the current batch and saves; --resume goes on.
 
     Example: [bold]neocog train digits[/]
+
+    Example: [bold]neocog train digits --recipe best[/]
 
     Example: [bold]neocog train folder:photos --epochs 30 --out runs/photos[/]
 
     Example: [bold]neocog train --resume runs/photos --epochs 60[/]
     """
     options = {
+        "recipe": recipe,
         "network": network,
         "epochs": epochs,
         "lr": lr,
@@ -155,7 +165,7 @@ def train(
     else:
         if not source:
             raise ValueError("SOURCE is missing: digits, lines, lines-b, folder:PATH, npz:PATH or idx:PATH.")
-        settings = dataclasses.replace(runs.default_settings(source), **chosen)
+        settings = dataclasses.replace(runs.default_settings(source, recipe or "plain"), **chosen)
         result = runs.train(settings, out, stream)
     page = None
     if write_report and result.history.stopped != "interrupted":
@@ -319,7 +329,7 @@ def predict(
 def _model_or_name(model: str) -> Container:
     """Load a model, or build a network by its name."""
     if model in runs.NETWORKS and not Path(model).exists():
-        classes = 10 if model == "digits-cnn" else 3
+        classes = 3 if model.startswith("tiny") else 10
         return runs.build_network(model, 42, (1, 8, 8), classes)
     if not Path(model).exists():
         one_of("MODEL", model, ["a path", *runs.NETWORKS])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import platform
 from collections.abc import Callable
@@ -23,8 +24,9 @@ from neocog.atomic import atomic_write
 from neocog.data import Split, digits, image_folder, line_patterns, load_idx, load_npz
 from neocog.kernels import BACKENDS, use_kernels
 from neocog.layers import Container, Conv2D, Sequential
-from neocog.models import digits_cnn, tiny_cnn, tiny_mlp
+from neocog.models import digits_cnn, small_cnn, tiny_cnn, tiny_mlp
 from neocog.optimizers import SGD
+from neocog.recipes import RECIPES
 from neocog.serialization import load, save
 from neocog.training import Checkpoint, CSVLog, History, KernelSnapshots, Progress, fit
 from neocog.validation import integer, one_of
@@ -38,7 +40,7 @@ NAMED_SOURCES: dict[str, Callable[[], Split]] = {
 # Training images that a run picks to be shown; drawn before anything else, as the digits' protocol has it.
 SAMPLE_SIZE = 36
 
-NETWORKS = ("digits-cnn", "tiny-cnn", "tiny-mlp")
+NETWORKS = ("digits-cnn", "small-cnn", "tiny-cnn", "tiny-mlp")
 
 # Photos are made no larger than this unless the user says so: these networks are for small images.
 LARGEST_IMAGE = 64
@@ -58,8 +60,10 @@ class Settings:
     seed: int = 42
     kernels: str = "auto"
     size: int | None = None
+    recipe: str = "plain"
 
     def __post_init__(self) -> None:
+        one_of("recipe", self.recipe, RECIPES)
         one_of("network", self.network, NETWORKS)
         one_of("kernels", self.kernels, BACKENDS)
         integer("epochs", self.epochs, 0)
@@ -72,13 +76,19 @@ class Settings:
                 raise ValueError(f"size must be left out, but for folder:PATH, got source {self.source!r}.")
 
 
-def default_settings(source: str) -> Settings:
-    """Settings that suit a source: the textbook's for its line patterns, the digits' for all images."""
+def default_settings(source: str, recipe: str = "plain") -> Settings:
+    """Settings that suit a source, and before that a recipe.
+
+    They are the textbook's for its line patterns, and the digits' for all images.
+    """
     kind, path = split_source(source)
+    one_of("recipe", recipe, RECIPES)
+    suited: dict[str, Any] = {}
     if source in ("lines", "lines-b"):
-        seed = 42 if source == "lines" else 3
-        return Settings(source, "tiny-cnn", 80, 0.12, 0.0, 0.0, 18, seed)
-    return Settings(f"{kind}:{path}" if path else source)
+        suited = {"network": "tiny-cnn", "epochs": 80, "lr": 0.12, "momentum": 0.0, "weight_decay": 0.0}
+        suited |= {"batch_size": 18, "seed": 42 if source == "lines" else 3}
+    suited |= RECIPES[recipe].settings
+    return Settings(f"{kind}:{path}" if path else source, recipe=recipe, **suited)
 
 
 def open_source(
@@ -145,9 +155,9 @@ def build_network(name: str, seed: int, image_shape: tuple[int, ...], classes: i
         If there is no such network, or it cannot see such images.
     """
     one_of("network", name, NETWORKS)
-    if name == "digits-cnn":
+    if name in ("digits-cnn", "small-cnn"):
         C, H, W = image_shape
-        return digits_cnn(seed, classes, (C, H, W))
+        return (digits_cnn if name == "digits-cnn" else small_cnn)(seed, classes, (C, H, W))
     if image_shape[0] != 1 or image_shape[1] != image_shape[2]:
         raise ValueError(f"network {name!r} needs square grey images, got images of shape {image_shape}.")
     if name == "tiny-cnn":
@@ -297,11 +307,17 @@ def resume(path: str | Path, epochs: int | None = None, stream: TextIO | None = 
     Raises
     ------
     ValueError, OSError
-        If ``path`` is no run directory, or its checkpoint is not as it should be.
+        If ``path`` is no run directory, its checkpoint is not as it should be, or its recipe needs to know
+        from the beginning how many epochs there will be.
     """
     directory = RunDirectory(path)
     settings = directory.settings()
-    if epochs is not None:
+    if epochs is not None and epochs != settings.epochs:
+        if RECIPES[settings.recipe].needs_steps:
+            raise ValueError(
+                f"epochs must stay {settings.epochs}, over which the recipe {settings.recipe!r} spreads its "
+                f"learning rates, got {epochs}; train anew instead."
+            )
         settings = replace(settings, epochs=epochs)
     data = open_source(settings.source, size=settings.size)
     return _train(settings, data, _network_for(settings, data), directory, stream, directory.checkpoint)
@@ -320,9 +336,11 @@ def _train(
     checkpoint: Path | None,
 ) -> Result:
     rng = np.random.default_rng(settings.seed)
+    recipe = RECIPES[settings.recipe]
     has_kernels = any(isinstance(layer, Conv2D) for _, layer in network.leaves())
     snapshots = KernelSnapshots()
     images = len(data.train[1])
+    steps = settings.epochs * math.ceil(images / settings.batch_size)
     sample = rng.choice(images, min(SAMPLE_SIZE, images), replace=False)
     with use_kernels(settings.kernels), open(directory.log, "a", encoding="utf-8") as log:
         if checkpoint is None:
@@ -330,10 +348,12 @@ def _train(
         history = fit(
             network,
             data,
-            optimizer=SGD(settings.lr, settings.momentum, weight_decay=settings.weight_decay),
+            loss=recipe.loss,
+            optimizer=recipe.optimizer(settings.lr, settings.momentum, settings.weight_decay, steps),
             epochs=settings.epochs,
             batch_size=settings.batch_size,
             rng=rng,
+            augment=recipe.augment,
             callbacks=[
                 Progress(stream),
                 Progress(log),

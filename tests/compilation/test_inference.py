@@ -9,7 +9,17 @@ import pytest
 
 import neocog
 from neocog.compilation import Inference
-from neocog.layers import BatchNorm2D, Conv2D, Dense, Dropout, Flatten, GlobalAvgPool2D, ReLU, Sequential
+from neocog.layers import (
+    BatchNorm2D,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2D,
+    MaxPool2D,
+    ReLU,
+    Sequential,
+)
 from neocog.models import alexnet, resnet18, resnet_cifar, tiny_cnn
 
 
@@ -153,3 +163,16 @@ def test_networks_are_copied_and_pickled_without_their_programs():
         np.testing.assert_array_equal(copy.deepcopy(network)(x), expected)
         np.testing.assert_array_equal(pickle.loads(pickle.dumps(network))(x), expected)
     assert repr(Inference(network)).startswith("Inference(Sequential(")
+
+
+@pytest.mark.parametrize("N", [1, 9])
+@pytest.mark.parametrize("padding", [0, 1])
+def test_a_nan_is_the_maximum_of_its_windows_only(N, padding):
+    """As in PyTorch; wherever it stands in its window."""
+    import torch
+
+    x = np.random.default_rng(0).normal(size=(N, 2, 7, 8)).astype("f4")
+    x[0, 0, 2, 3] = x[0, 1, 6, 7] = x[0, 1, 0, 0] = np.nan
+    x[0, 0, 5:, :] = -np.inf
+    pooled = Sequential(MaxPool2D(3, 2, padding)).for_inference()(x)
+    np.testing.assert_array_equal(pooled, torch.nn.functional.max_pool2d(torch.from_numpy(x), 3, 2, padding))

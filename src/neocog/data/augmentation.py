@@ -307,4 +307,5 @@ def _sample(images: np.ndarray, row: np.ndarray, column: np.ndarray, fill: float
     upper += right * (flat[corner + 1] - upper)
     lower += right * (flat[corner + (W + 3)] - lower)
     upper += down * (lower - upper)
-    return upper.reshape(images.shape)
+    result: np.ndarray = upper.reshape(images.shape)
+    return result

@@ -561,15 +561,8 @@ def _scatter(values: Any, address: int, step: int, like: Any) -> None:
 
 
 _KERNEL = np.array(
-    [
-        [1 / 4, 0, 0],
-        [-1 / 6, -1 / 6, -1 / 6],
-        [-1 / 6, 1 / 6, -1 / 6],
-        [1 / 24, 1 / 12, 1 / 6],
-        [1 / 24, -1 / 12, 1 / 6],
-    ]
-    + [[0, 0, 1]]
-)
+    [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]],
+) / np.array(24)
 
 
 def _plain_winograd_kernel(g, u, u_step, like):

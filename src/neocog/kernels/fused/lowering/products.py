@@ -54,7 +54,7 @@ def product(
     tile = VECTOR_BYTES // program.size * VECTORS
     depth = DEPTH if K > DEPTH * 4 // 3 else max(K, 1)
     if streaming:
-        depth, row_block, lane_block = 16, 1, max(1024, -(-lanes // units // tile) * tile)
+        depth, row_block, lane_block = 16, 1, max(512, -(-lanes // units // tile) * tile)
     else:
         row_block = max(1, min(rows, LANES // max(lanes, 1)))
         lane_block = lanes if rows > 1 else min(lanes, LANES // tile * tile)

@@ -61,6 +61,9 @@ def copy(row: int, unit: int, scratch: int, zero: Any) -> None:
                     else:
                         for i in range(p.n3):
                             y[i] = x[i]
+                elif p.x3 == 2 and p.y3 == 1 and not p.kind:
+                    for i in range(p.n3):  # unsigned, never counted from the end: vectorised
+                        y[i] = x[np.uint64(i) + np.uint64(i)]
                 else:
                     for i in range(p.n3):
                         y[i * p.y3] = x[i * p.x3] + (y[i * p.y3] if p.kind else 0)
@@ -78,9 +81,11 @@ def frame(row: int, unit: int, scratch: int, zero: Any) -> None:
         y[head + p.rows * p.y_row :] = 0
         if p.y_row > p.lanes:
             for i in range(p.rows):
-                row = y[head + i * p.y_row : head + (i + 1) * p.y_row]
-                row[: p.left] = 0
-                row[p.left + p.lanes :] = 0
+                start = head + i * p.y_row
+                for n in range(p.left):
+                    y[start + n] = 0
+                for n in range(p.left + p.lanes, p.y_row):
+                    y[start + n] = 0
 
 
 @operation
@@ -293,10 +298,15 @@ def plane_mean(row: int, unit: int, scratch: int, zero: Any) -> None:
         y = view(p.y + c * p.N * size, p.N, like)
         y[:] = 0
         for i in range(p.rows):
+            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.W * p.N, like)
+            if p.N == 1:
+                for j in range(p.W):
+                    y[0] += x[j]
+                continue
             for j in range(p.W):
-                x = view(p.x + (c * p.x_plane + i * p.x_row + j * p.N) * size, p.N, like)
+                pixel = x[j * p.N : (j + 1) * p.N]
                 for n in range(p.N):
-                    y[n] += x[n]
+                    y[n] += pixel[n]
         for n in range(p.N):
             y[n] /= p.rows * p.W
 
@@ -323,6 +333,29 @@ def _columns(q: int, p: Any) -> tuple[int, int]:
     return first, last
 
 
+@compiled
+def _narrow_max_pool(p: Any, c: int, i: int, y: Any, like: Any) -> None:
+    """One row of the outputs for few images: first the maximum down the rows of x, then across."""
+    size = size_of(like)
+    N = p.N
+    first, last = max(0, i * p.stride_h - p.top), min(p.H, i * p.stride_h - p.top + p.kernel_h)
+    down = np.empty(p.W * N, y.dtype)
+    x = view(p.x + (c * p.x_plane + first * p.x_row) * size, p.W * N, like)
+    for n in range(p.W * N):
+        down[n] = x[n]
+    for r in range(first + 1, last):
+        x = view(p.x + (c * p.x_plane + r * p.x_row) * size, p.W * N, like)
+        for n in range(p.W * N):
+            down[n] = down[n] if down[n] > x[n] or down[n] != down[n] else x[n]
+    for b in range(p.kernel_w):
+        start, stop = _columns(b, p)
+        for j in range(start, stop):
+            at = np.uint64((j * p.stride_w - p.left + b) * N)
+            for n in range(N):
+                v = down[at + np.uint64(n)]
+                y[j * N + n] = y[j * N + n] if y[j * N + n] > v or y[j * N + n] != y[j * N + n] else v
+
+
 @operation
 def max_pool(row: int, unit: int, scratch: int, zero: Any) -> None:
     """Take the maximum of each window; a tie goes to the first, NaN wins. ``index``: the winners' taps.
@@ -337,6 +370,9 @@ def max_pool(row: int, unit: int, scratch: int, zero: Any) -> None:
             y_row = p.y + (c * p.y_plane + i * p.y_row) * size
             y = view(y_row, p.lanes, like)
             y[:] = -np.inf
+            if N < 8 and not p.index:
+                _narrow_max_pool(p, c, i, y, like)
+                continue
             winners = p.index + (c * p.rows + i) * p.lanes
             if p.index:
                 view(winners, p.lanes, np.uint8(0))[:] = 255
@@ -353,17 +389,12 @@ def max_pool(row: int, unit: int, scratch: int, zero: Any) -> None:
                         for n in range(N):
                             x = view(x_row + (first * p.stride_w * N + shift + n) * size, p.W * N, like)
                             z = view(y_row + (first * N + n) * size, p.lanes, like)
-                            if p.index:
-                                w = view(winners + first * N + n, p.lanes, np.uint8(0))
-                                for j in range(last - first):
-                                    v = x[j * p.stride_w * N]
-                                    if v > z[j * N] or v != v or w[j * N] == 255:
-                                        z[j * N] = v
-                                        w[j * N] = tap
-                            else:
-                                for j in range(last - first):
-                                    v = x[j * p.stride_w * N]
-                                    z[j * N] = z[j * N] if z[j * N] > v else v
+                            w = view(winners + first * N + n, p.lanes, np.uint8(0))
+                            for j in range(last - first):
+                                v = x[j * p.stride_w * N]
+                                if v > z[j * N] or v != v or w[j * N] == 255:
+                                    z[j * N] = v
+                                    w[j * N] = tap
                         continue
                     for j in range(first, last):
                         x = view(x_row + (j * p.stride_w - p.left + b) * N * size, N, like)
@@ -376,7 +407,7 @@ def max_pool(row: int, unit: int, scratch: int, zero: Any) -> None:
                                 w[n] = tap if wins else w[n]
                         else:
                             for n in range(N):
-                                z[n] = z[n] if z[n] > x[n] else x[n]
+                                z[n] = z[n] if z[n] > x[n] or z[n] != z[n] else x[n]
 
 
 @operation
