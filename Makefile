@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test coverage bench docs check format clean
+.PHONY: demo test coverage bench bench-quick docs check format clean
 
 demo: .venv/core  ## train a CNN on handwritten digits
 	$(BIN)/neocog train digits
@@ -14,8 +14,12 @@ test: .venv/test  ## the whole test suite
 coverage: .venv/test  ## the same, with the lines that no test reaches
 	$(BIN)/python -m pytest -q --cov --cov-report=term-missing
 
-bench: .venv/test  ## against PyTorch, and JAX if it is installed
-	$(BIN)/python benchmarks/bench.py
+bench: .venv/bench  ## beside PyTorch, JAX and ONNX Runtime, into benchmarks/RESULTS.md; takes hours
+	$(BIN)/python benchmarks/bench.py --json benchmarks/run.json
+	$(BIN)/python benchmarks/results.py benchmarks/run.json
+
+bench-quick: .venv/bench  ## the smaller works once, on the screen; takes two minutes
+	$(BIN)/python benchmarks/bench.py --quick
 
 docs: .venv/docs  ## the book and the reference, every cell executed, into docs/_build
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
@@ -40,6 +44,10 @@ clean:
 
 .venv/test: .venv/core
 	$(PIP) --editable ".[test]"
+	touch $@
+
+.venv/bench: .venv/core
+	$(PIP) --editable ".[bench]"
 	touch $@
 
 .venv/docs: .venv/core

@@ -1,0 +1,101 @@
+"""PyTorch: eager; optionally channels-last, or compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import nn
+
+from networks import Average, Conv, Dense, Drop, Flatten, Network, Norm, Pool, ReLU, Residual
+
+
+class Sum(nn.Module):
+    """The sum of two paths."""
+
+    def __init__(self, shortcut: nn.Module, body: nn.Module) -> None:
+        super().__init__()
+        self.shortcut, self.body = shortcut, body
+
+    def forward(self, x):
+        return self.body(x) + self.shortcut(x)
+
+
+def chain(layers: tuple, weights: Iterator[np.ndarray]) -> nn.Sequential:
+    return nn.Sequential(*(module(layer, weights) for layer in layers))
+
+
+def module(layer, weights: Iterator[np.ndarray]) -> nn.Module:
+    def parameter(turned: bool = False) -> nn.Parameter:
+        w = next(weights)
+        return nn.Parameter(torch.from_numpy(w.T.copy() if turned else w))
+
+    match layer:
+        case Conv(filters, size, stride, padding, bias):
+            w = parameter()
+            made = nn.Conv2d(w.shape[1], filters, size, stride, padding, bias=bias, device="meta")
+            made.weight, made.bias = w, parameter() if bias else None
+            return made
+        case Dense(units):
+            w = parameter(turned=True)
+            made = nn.Linear(w.shape[1], units, device="meta")
+            made.weight, made.bias = w, parameter()
+            return made
+        case Norm():
+            made = nn.BatchNorm2d(len(next(weights)))
+            made.bias = parameter()
+            return made
+        case Pool(size, stride, padding):
+            return nn.MaxPool2d(size, stride, padding)
+        case Residual(shortcut, body):
+            return Sum(chain(shortcut, weights), chain(body, weights))
+        case ReLU():
+            return nn.ReLU(inplace=True)
+        case Average():
+            return nn.AdaptiveAvgPool2d(1)
+        case Flatten():
+            return nn.Flatten()
+        case Drop():
+            return nn.Dropout(0.5)
+    raise TypeError(layer)
+
+
+def build(network: Network, channels_last: bool) -> nn.Sequential:
+    made = chain(network.layers, network.weights())
+    return made.to(memory_format=torch.channels_last) if channels_last else made
+
+
+def tensor(x: np.ndarray, channels_last: bool) -> torch.Tensor:
+    x = torch.from_numpy(x)
+    return x.to(memory_format=torch.channels_last) if channels_last else x
+
+
+def inference(network: Network, x, channels_last: bool = False):
+    made, x = build(network, channels_last).eval(), tensor(x, channels_last)
+
+    def call():
+        with torch.inference_mode():
+            return made(x)
+
+    return call
+
+
+def step(network: Network, x, t, channels_last: bool = False, compiled: bool = False):
+    made, x, t = build(network, channels_last), tensor(x, channels_last), torch.from_numpy(t)
+    optimizer, loss = torch.optim.SGD(made.parameters(), **network.sgd), nn.CrossEntropyLoss()
+
+    def forward(x, t):
+        return loss(made(x), t)
+
+    if compiled:
+        forward = torch.compile(forward)
+
+    def call():
+        optimizer.zero_grad()
+        value = forward(x, t)
+        value.backward()
+        optimizer.step()
+        return value.item()
+
+    return call

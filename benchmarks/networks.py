@@ -1,0 +1,225 @@
+"""The networks of the benchmarks, said once: all competitors build them from here, with the same weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Conv:
+    filters: int
+    size: int
+    stride: int = 1
+    padding: int = 0
+    bias: bool = True
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The largest of each window."""
+
+    size: int = 2
+    stride: int = 2
+    padding: int = 0
+
+
+@dataclass(frozen=True)
+class Norm:
+    """Batch norm."""
+
+
+@dataclass(frozen=True)
+class ReLU:
+    pass
+
+
+@dataclass(frozen=True)
+class Average:
+    """The mean of each map."""
+
+
+@dataclass(frozen=True)
+class Flatten:
+    pass
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Dropout of one half."""
+
+
+@dataclass(frozen=True)
+class Dense:
+    units: int
+
+
+@dataclass(frozen=True)
+class Residual:
+    """The sum of two paths; an empty shortcut is the input itself."""
+
+    shortcut: tuple
+    body: tuple
+
+
+@dataclass(frozen=True)
+class Network:
+    """Layers, the shape (C, H, W) of an image, and how the network is trained."""
+
+    name: str
+    image: tuple[int, int, int]
+    layers: tuple
+    epoch: int  # steps
+    sgd: dict[str, float] = field(default_factory=lambda: {"lr": 1e-3, "momentum": 0.9})
+
+    @property
+    def classes(self) -> int:
+        return self.layers[-1].units
+
+    @property
+    def draws(self) -> bool:
+        """Whether training draws random numbers, so that no two competitors find the same losses."""
+        return Drop() in self.layers
+
+    def with_side(self, side: int) -> Network:
+        """The same layers on images of another height and width."""
+        return replace(self, image=(self.image[0], side, side))
+
+    def weights(self) -> Iterator[np.ndarray]:
+        """Draw the weights, layer by layer: as the first convolution's, the first bias, and so on."""
+        return _weights(self.layers, self.image, np.random.default_rng(0))
+
+    def images(self, *shape: int) -> tuple[np.ndarray, np.ndarray]:
+        """Draw images and labels: a batch of N, or ``images(S, N)``, which begins with the same batch."""
+        rng = np.random.default_rng(1)
+        x = rng.random((*shape, *self.image), dtype=np.float32)
+        return x, np.random.default_rng(2).integers(0, self.classes, shape)
+
+
+def _weights(
+    layers: tuple, shape: tuple[int, ...], rng: np.random.Generator
+) -> Generator[np.ndarray, None, tuple[int, ...]]:
+    """Yield weights (He normal) and biases in order; return the outputs' shape."""
+
+    def he_normal(*size: int, fan_in: int) -> np.ndarray:
+        w = rng.standard_normal(size, dtype=np.float32)
+        w *= np.float32(math.sqrt(2 / fan_in))
+        return w
+
+    def after(filters: int, window: Conv | Pool) -> tuple[int, ...]:
+        return filters, *((n + 2 * window.padding - window.size) // window.stride + 1 for n in shape[1:])
+
+    for layer in layers:
+        match layer:
+            case Conv(filters, size):
+                yield he_normal(filters, shape[0], size, size, fan_in=shape[0] * size * size)
+                if layer.bias:
+                    yield np.zeros(filters, np.float32)
+                shape = after(filters, layer)
+            case Pool():
+                shape = after(shape[0], layer)
+            case Norm():
+                yield np.ones(shape[0], np.float32)
+                yield np.zeros(shape[0], np.float32)
+            case Average():
+                shape = shape[:1]
+            case Dense(units):
+                features = math.prod(shape)
+                yield he_normal(features, units, fan_in=features)
+                yield np.zeros(units, np.float32)
+                shape = (units,)
+            case Residual(shortcut, body):
+                yield from _weights(shortcut, shape, rng)
+                shape = yield from _weights(body, shape, rng)
+    return shape
+
+
+def _stage(*filters: int) -> tuple:
+    """VGG's: convolutions that keep the size, and a pooling."""
+    return *(layer for f in filters for layer in (Conv(f, 3, padding=1), ReLU())), Pool()
+
+
+def _bottlenecks(width: int, count: int, stride: int) -> tuple:
+    """ResNet's: residual blocks of three convolutions, the first of them with a projection."""
+
+    def block(stride: int, shortcut: tuple) -> tuple:
+        body = (
+            *(Conv(width, 1, bias=False), Norm(), ReLU()),
+            *(Conv(width, 3, stride, padding=1, bias=False), Norm(), ReLU()),
+            *(Conv(4 * width, 1, bias=False), Norm()),
+        )
+        return Residual(shortcut, body), ReLU()
+
+    projection = (Conv(4 * width, 1, stride, bias=False), Norm())
+    return *block(stride, projection), *(layer for _ in range(count - 1) for layer in block(1, ()))
+
+
+_ALL = (
+    Network(
+        "TinyCNN", (1, 8, 8), (Conv(3, 3), ReLU(), Pool(), Flatten(), Dense(3)), epoch=10, sgd={"lr": 1e-3}
+    ),
+    Network(
+        "digits",
+        (1, 8, 8),
+        (
+            *(Conv(8, 3, padding=1), ReLU(), Pool()),
+            *(Conv(16, 3, padding=1), ReLU(), Pool()),
+            *(Flatten(), Dense(10)),
+        ),
+        epoch=21,
+        sgd={"lr": 1e-3, "momentum": 0.9, "weight_decay": 1e-4},
+    ),
+    Network(
+        "LeNet-5",
+        (1, 28, 28),
+        (
+            *(Conv(6, 5, padding=2), ReLU(), Pool()),
+            *(Conv(16, 5), ReLU(), Pool()),
+            *(Flatten(), Dense(120), ReLU(), Dense(84), ReLU(), Dense(10)),
+        ),
+        epoch=21,
+    ),
+    Network(
+        "AlexNet",
+        (3, 224, 224),
+        (
+            *(Conv(64, 11, 4, 2), ReLU(), Pool(3)),
+            *(Conv(192, 5, padding=2), ReLU(), Pool(3)),
+            *(Conv(384, 3, padding=1), ReLU()),
+            *(Conv(256, 3, padding=1), ReLU()),
+            *(Conv(256, 3, padding=1), ReLU(), Pool(3)),
+            *(Flatten(), Drop(), Dense(4096), ReLU(), Drop(), Dense(4096), ReLU(), Dense(1000)),
+        ),
+        epoch=1,
+    ),
+    Network(
+        "VGG-16",
+        (3, 224, 224),
+        (
+            *_stage(64, 64),
+            *_stage(128, 128),
+            *_stage(256, 256, 256),
+            *_stage(512, 512, 512),
+            *_stage(512, 512, 512),
+            *(Flatten(), Dense(4096), ReLU(), Drop(), Dense(4096), ReLU(), Drop(), Dense(1000)),
+        ),
+        epoch=1,
+    ),
+    Network(
+        "ResNet-50",
+        (3, 224, 224),
+        (
+            *(Conv(64, 7, 2, 3, bias=False), Norm(), ReLU(), Pool(3, 2, 1)),
+            *_bottlenecks(64, 3, stride=1),
+            *_bottlenecks(128, 4, stride=2),
+            *_bottlenecks(256, 6, stride=2),
+            *_bottlenecks(512, 3, stride=2),
+            *(Average(), Flatten(), Dense(1000)),
+        ),
+        epoch=1,
+    ),
+)
+NETWORKS = {network.name: network for network in _ALL}

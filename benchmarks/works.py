@@ -1,0 +1,98 @@
+"""What is measured, against whom, and what is wanted: every row of the table."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from networks import NETWORKS, Network
+
+SMALL = {"TinyCNN": 18, "digits": 64, "LeNet-5": 64}  # with the batch sizes of their training
+LARGE = ("AlexNet", "VGG-16", "ResNet-50")
+
+
+@dataclass(frozen=True)
+class Work:
+    """One row: a training step of a network, or its inference.
+
+    ``targets`` says by which factor a peer should take longer than neocog.
+    """
+
+    name: str
+    task: str
+    batch: int
+    side: int | None = None  # of the images, if not the network's own
+    targets: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def network(self) -> Network:
+        network = NETWORKS[self.name]
+        return network if self.side is None else network.with_side(self.side)
+
+    @property
+    def title(self) -> str:
+        images = f"batch {self.batch}" if self.name in SMALL else f"{self.batch} image{'s'[: self.batch > 1]}"
+        return f"{self.name} {self.task}, {images}" + (f" of {self.side} x {self.side}" if self.side else "")
+
+
+@dataclass(frozen=True)
+class Competitor:
+    """A library at one setting; of a peer's settings the fastest is reported."""
+
+    peer: str
+    library: str
+    setting: str = ""
+    threads: int | None = None  # None: as many as the library chooses
+    task: str | None = None  # the library's form of the work, if it is another one
+    options: dict[str, bool] = field(default_factory=dict)
+
+    @property
+    def installed(self) -> bool:
+        return importlib.util.find_spec(self.library) is not None
+
+
+STEPS = {
+    "TinyCNN": {"torch": 10, "jax scan": 1},
+    "digits": {"torch": 5},
+    "LeNet-5": {"torch": 3},
+}
+INFERENCE = {
+    "AlexNet": {"onnxruntime": 1, "torch": 1.3},
+    "VGG-16": {"onnxruntime": 1.4, "torch": 2},
+    "ResNet-50": {"onnxruntime": 1, "torch": 1.3},
+}
+WORKS = (
+    *(Work(name, "step", batch, targets=STEPS[name]) for name, batch in SMALL.items()),
+    *(Work(name, "inference", batch, targets={"onnxruntime": 1}) for name, batch in SMALL.items()),
+    *(Work(name, "inference", batch, targets=INFERENCE[name]) for name in LARGE for batch in (1, 8)),
+    *(Work(name, "step", 8, targets={"torch": 1.3}) for name in LARGE),
+)
+
+
+def competitors(work: Work, quick: bool = False, threads: int | None = None) -> list[Competitor]:
+    """Return who can do a work, neocog first; with ``quick``, each at one setting."""
+    return [c for c in _competitors(work, quick, threads) if c.installed]
+
+
+def _competitors(work: Work, quick: bool, threads: int | None) -> Iterator[Competitor]:
+    yield Competitor("neocog", "neocog", threads=threads)
+    one_thread = not quick and threads is None and work.name in SMALL
+
+    def settings(peer: str, library: str, task: str | None = None) -> Iterator[Competitor]:
+        yield Competitor(peer, library, "", threads, task)
+        if one_thread:
+            yield Competitor(peer, library, "1 thread", 1, task)
+
+    yield from settings("torch", "torch")
+    if work.name in LARGE and not quick:
+        yield Competitor("torch", "torch", "channels-last", threads, options={"channels_last": True})
+    if work.name in SMALL:
+        yield from settings("jax", "jax")
+    if work.name in SMALL and work.task == "step":
+        yield from settings("jax scan", "jax", "epoch")
+        if not quick:
+            compiled = {"compiled": True}
+            yield Competitor("torch.compile", "torch", threads=threads, options=compiled)
+    if work.task == "inference":
+        yield from settings("onnxruntime", "onnxruntime")
