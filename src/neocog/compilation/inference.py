@@ -57,6 +57,7 @@ class Forward:
     def __init__(self, network: Layer, frozen: bool = False, precision: str = "fast") -> None:
         self.network, self.frozen, self.precision = network, frozen, precision
         self._arrays = network_arrays(network)
+        self._dtype = network.dtype or np.dtype(np.float32)
         self._programs: OrderedDict[tuple[int, ...], _Ready] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -65,10 +66,11 @@ class Forward:
         return all(owner.get(name) is array for owner, name, array in self._arrays)
 
     def __call__(self, x: Array) -> Array:
-        dtype = self.network.dtype or np.dtype(np.float32)
+        dtype = self._dtype
         if not isinstance(x, np.ndarray) or x.ndim not in (2, 4) or x.dtype.kind != "f" or not x.size:
             raise Uncompilable("an input that is not a NumPy array of images")
-        x = np.ascontiguousarray(as_dtype(x, dtype))
+        if x.dtype != dtype or not x.flags.c_contiguous:
+            x = np.ascontiguousarray(as_dtype(x, dtype))
         with self._lock:  # a program has one memory
             ready = self._programs.get(x.shape)
             if ready is None:

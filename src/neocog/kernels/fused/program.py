@@ -8,20 +8,26 @@ from typing import Any
 import numpy as np
 
 from neocog.kernels.fused.operation import ROW
-from neocog.kernels.fused.workers import codes, run_program
+from neocog.kernels.fused.workers import Task, codes, run_program
 
-__all__ = ["Maps", "Memory", "Program", "Slot"]
+__all__ = ["Maps", "Memory", "Program", "Slot", "address"]
 
 ALIGNMENT = 64
 SMALL = 1 << 22
 """Memory up to this many bytes is not shared between buffers, and is cleared once instead of in every run."""
 SLACK = 1024
 """Bytes after the last buffer, which vectors that reach over its end may read."""
-PARALLEL_WORK = 1_000_000
+PARALLEL_WORK = 20_000_000
 """Operations (floating point) below which a program is not worth a second thread's waking up."""
 
 Border = tuple[int, int, int, int]
 NO_BORDER: Border = (0, 0, 0, 0)
+
+
+def address(array: np.ndarray) -> int:
+    """Where an array begins; quicker than its ``ctypes.data``."""
+    start: int = array.__array_interface__["data"][0]
+    return start
 
 
 @dataclass(eq=False)
@@ -40,7 +46,8 @@ class Memory:
 class Slot:
     """The address of an array that changes from run to run."""
 
-    uses: list[tuple[int, str, int]] = field(default_factory=list)
+    places: list[tuple[np.ndarray, int]] = field(default_factory=list)
+    """Where in the table it stands (an array of one number), and how many bytes further on."""
 
 
 @dataclass(eq=False)
@@ -209,7 +216,7 @@ class Program:
                 memory.kept |= once
             elif isinstance(value, np.ndarray):
                 self._held.append(value)
-                fields[name] = value.ctypes.data
+                fields[name] = address(value)
         row = {"code": code, "units": units, "clearing": clearing, **fields}
         if once:
             self.prologue.append(row)
@@ -225,15 +232,16 @@ class Program:
         self.bytes = _place(self.memories, share)
         arena = np.zeros(self.bytes + ALIGNMENT + SLACK, np.uint8)
         self._held.append(arena)
-        base = _whole(arena.ctypes.data)
-        arena = arena[base - arena.ctypes.data :]
+        start = address(arena)
+        base = _whole(start)
+        arena = arena[base - start :]
         for memory in self.memories:
             memory.array = arena[memory.start : memory.start + memory.bytes]
         self._base = base
         self._codes = codes(sorted({row["code"] for row in self.prologue + self.rows}), self.dtype)
         first = self._table(self.prologue)
         if len(first):
-            run_program(first, self.zeros, True, self.scratch)
+            run_program(self._task(first), parallel=True)
         # Where no memory is shared, borders stay as clear as they were made.
         self.number: dict[int, int] = {}
         rows: list[dict[str, Any]] = []
@@ -242,8 +250,12 @@ class Program:
             if share or not row["clearing"]:
                 rows.append(row)
         self.program = self._table(rows)
+        self.task = self._task(self.program)
         self.parallel = self.work > PARALLEL_WORK
         self.rows, self.prologue = [], []
+
+    def _task(self, table: np.ndarray) -> Task:
+        return Task(address(table), len(table), self.scratch, address(self.zeros), (table, self._held))
 
     def _table(self, rows: list[dict[str, Any]]) -> np.ndarray:
         table = np.zeros(len(rows), ROW)
@@ -254,7 +266,7 @@ class Program:
                 if isinstance(value, tuple):
                     place, element = value
                     if isinstance(place, Slot):
-                        place.uses.append((k, name, element * self.size))
+                        place.places.append((table[name][k : k + 1].reshape(()), element * self.size))
                         continue
                     value = self._base + place.start + element * self.size
                 table[k][name] = self._codes[value] if name == "code" else value
@@ -268,13 +280,13 @@ class Program:
 
     def bind(self, slot: Slot, array: np.ndarray) -> None:
         """Let a slot stand for this array in the next run."""
-        address = array.ctypes.data
-        for k, name, shift in slot.uses:
-            self.program[k][name] = address + shift
+        start = address(array)
+        for place, shift in slot.places:
+            place[...] = start + shift
 
     def run(self) -> None:
         """Run all operations."""
-        run_program(self.program, self.zeros, self.parallel, self.scratch)
+        run_program(self.task, self.parallel)
 
 
 def _whole(size: int) -> int:

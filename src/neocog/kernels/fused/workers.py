@@ -12,14 +12,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from neocog.kernels.fused.machine import code, run
 from neocog.kernels.threads import get_threads
 
-__all__ = ["codes", "run_program"]
+__all__ = ["Task", "codes", "run_program"]
 
 _lock = threading.Lock()
 _ready: set[Any] = set()
@@ -68,26 +68,34 @@ def _scratch(bytes_needed: int) -> int:
     return address + -address % 64
 
 
-def _join(program: np.ndarray, progress: np.ndarray, scratch: int, zero: np.ndarray) -> None:
+class Task(NamedTuple):
+    """A program to run: addresses, and what keeps them alive."""
+
+    table: int
+    length: int
+    scratch: int  # bytes that each thread needs of its own
+    zero: int
+    held: Any
+
+
+def _join(task: Task, progress: np.ndarray) -> None:
     """Work on a program until it is done."""
-    at, end = 0, len(program)
-    address = _scratch(scratch)
-    arguments = program.ctypes.data, end, progress.ctypes.data
-    while (at := run(*arguments, at, False, address, zero.ctypes.data)) < end:
+    at, counters = 0, progress.ctypes.data
+    scratch = _scratch(task.scratch)
+    while (at := run(task.table, task.length, counters, at, False, scratch, task.zero)) < task.length:
         time.sleep(0)  # others hold an operation up: let them run
 
 
-def run_program(program: np.ndarray, zero: np.ndarray, parallel: bool, scratch: int = 0) -> None:
-    """Run a program to its end, with all threads if ``parallel``; each needs ``scratch`` bytes of its own."""
+def run_program(task: Task, parallel: bool) -> None:
+    """Run a program to its end, with all threads if ``parallel``."""
     helpers = get_threads() - 1 if parallel else 0
     if not helpers:
-        run(program.ctypes.data, len(program), 0, 0, True, _scratch(scratch), zero.ctypes.data)
+        run(task.table, task.length, 0, 0, True, _scratch(task.scratch), task.zero)
         return
-    progress = np.zeros(
-        2 * len(program), np.int64
-    )  # a new one, which a thread that comes too late finds used up
-    _pool.ask(helpers, (program, progress, scratch, zero))
-    _join(program, progress, scratch, zero)
+    # New counters for every run: a thread that comes too late finds its own used up.
+    progress = np.zeros(2 * task.length, np.int64)
+    _pool.ask(helpers, (task, progress))
+    _join(task, progress)
 
 
 class _Compiling:

@@ -15,7 +15,8 @@ from neocog.kernels.fused.simd import size_of, view
 def softmax_cross_entropy(row: int, unit: int, scratch: int, zero: Any) -> None:
     """The loss of :class:`neocog.SoftmaxCrossEntropy`, in one unit.
 
-    x are the logits (C, N), z their gradient, y the loss (float64), ``labels`` int64.
+    x are the logits (C, N), z their gradient, y the loss (float64), ``labels`` int64; the loss is NaN
+    if one of them is no class.
     """
     p, like = record(row), zero[0]
     size = size_of(like)
@@ -23,6 +24,9 @@ def softmax_cross_entropy(row: int, unit: int, scratch: int, zero: Any) -> None:
     labels = view(p.labels, N, np.int64(0))
     total = 0.0
     for n in range(N):
+        if labels[n] < 0 or labels[n] >= p.C:
+            view(p.y, 1, np.float64(0))[0] = np.nan
+            return
         x = view(p.x + n * size, (p.C - 1) * N + 1, like)
         z = view(p.z + n * size, (p.C - 1) * N + 1, like)
         highest = x[0]
