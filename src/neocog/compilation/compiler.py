@@ -355,7 +355,8 @@ class Compiler:
             if node.fused or not node.output.wanted:
                 continue
             dy = _there(node.output.gradient)
-            if node.relu and not self._opened_by_pooling(node):
+            norm = isinstance(node.layer, BatchNorm1D | BatchNorm2D)  # whose backward does the ReLU's
+            if node.relu and not norm and not self._opened_by_pooling(node):
                 self._relu_back(dy, _there(node.output.maps), dy)
             BACKWARD[type(node.layer)](self, node, dy)
 
@@ -432,6 +433,8 @@ class Compiler:
             **_place("x", x),
             **_place("y", dy),
         }
+        if node.relu and not self._opened_by_pooling(node):
+            fields |= _place("init", _there(node.output.maps))
         work = 8.0 * dy.C * dy.H * dy.lanes
         if not node.input.wanted:
             self.program.add("normalise_back", dy.C, work, **fields)

@@ -17,6 +17,8 @@ UNIT_WORK = 2_000_000
 """Floating point operations of a unit of work, at least: some 10 microseconds."""
 LANES = 768
 """Lanes of a unit of work, at most: with 32 channels they are 100 kB, and stay in the L2 cache."""
+FAR = 1 << 20
+"""Bytes of maps that a weight gradient has in use at a time, which should stay in the L2 cache."""
 CACHE = 1 << 19
 """Bytes of weights that a core keeps in its L2 cache."""
 NARROW = 64
@@ -150,7 +152,7 @@ def correlate(
         depth=depth,
         rows=rows,
         lanes=lanes,
-        row_block=max(1, 1024 // max(lanes, 1)),
+        row_block=max(1, min(rows, FAR // program.size // max((f_block + len(x_offsets)) * lanes, 1))),
         rows_offsets=program.table(_filled(y_offsets, DOT_ROWS)),
         offsets=program.table(_filled(x_offsets, DOT_TAPS)),
         **fields,

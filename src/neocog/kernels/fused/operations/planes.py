@@ -255,7 +255,10 @@ def normalise(row: int, unit: int, scratch: int, zero: Any) -> None:
 
 @operation
 def normalise_back(row: int, unit: int, scratch: int, zero: Any) -> None:
-    """Gradients of :func:`normalise`: y is dy, z is dx (0: not wanted); d_weight and d_bias."""
+    """Gradients of :func:`normalise`: y is dy, z is dx (0: not wanted); d_weight and d_bias.
+
+    With ``init``, its output after a ReLU: dy is first set to zero where that is zero.
+    """
     p, like = record(row), zero[0]
     size = size_of(like)
     count = p.rows * p.lanes
@@ -266,6 +269,10 @@ def normalise_back(row: int, unit: int, scratch: int, zero: Any) -> None:
         for i in range(p.rows):
             x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
             y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
+            if p.init:
+                out = view(p.init + (c * p.init_plane + i * p.init_row) * size, p.lanes, like)
+                for n in range(p.lanes):
+                    y[n] = y[n] if out[n] > 0 else y[n] * 0
             row, product = y[0] * 0, y[0] * 0
             for n in range(p.lanes):
                 row += y[n]
