@@ -106,10 +106,14 @@ def image_shape(shape: Any) -> tuple[int, int, int]:
 
 def finite(name: str, x: Any) -> None:
     """Raise ValueError if the array holds a NaN or an infinity, and say where the first one is."""
-    good = np.isfinite(x)
-    if not good.all():
-        index = tuple(int(i) for i in np.argwhere(~good)[0])
-        raise ValueError(f"{name} must be finite, got {x[index]} at index {index}.")
+    x = np.atleast_1d(x)
+    step = max(1, (len(x) << 24) // max(x.nbytes, 1))  # 16 MB at a time, of an array that may lie in a file
+    for first in range(0, len(x), step):
+        good = np.isfinite(x[first : first + step])
+        if not good.all():
+            inside = np.argwhere(~good)[0].tolist()
+            index = (first + inside[0], *inside[1:])
+            raise ValueError(f"{name} must be finite, got {x[index]} at index {index}.")
 
 
 def check_images(name: str, x: Any) -> Any:

@@ -1,7 +1,10 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from neocog.data import Split, stratified_split
+from neocog.validation import finite
 
 
 def images(n, shape=(1, 4, 4)):
@@ -84,3 +87,14 @@ def test_stratified_split_refuses(labels, fraction, message):
 def test_stratified_split_with_too_few_names():
     with pytest.raises(ValueError, match="class 2 has one"):
         stratified_split(images(5), np.array([0, 0, 1, 1, 2]), class_names=("a", "b"))
+
+
+def test_large_arrays_are_checked_piece_by_piece():
+    x = np.zeros((40, 1000, 1000), np.float32)  # more than one piece
+    x[33, 5, 7] = np.inf
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"x must be finite, got inf at index \(33, 5, 7\)"):
+        finite("x", x)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < x.nbytes / 8

@@ -77,8 +77,10 @@ def active_precision() -> str:
     return _choice.get()[1]
 
 
-COMPILE_SECONDS = 10.0
-"""What compiling the kernels costs, about; more than a short job takes."""
+COMPILE_SECONDS = 5.5
+"""Seconds by ``im2col`` from which a job is worth compiling for.
+
+Compiling takes about four seconds, and leaves a tenth to a third of the time."""
 
 
 def kernels_for(seconds: float) -> str:

@@ -36,7 +36,7 @@ def estimated_seconds(
     passes = 3 if training else 1
     leaves = sum(1 for _ in network.leaves())
     steps = math.ceil(images / batch_size)
-    return passes * (images * network.flops(input_shape) / 35e9 + steps * leaves * 6e-6)
+    return passes * (images * network.flops(input_shape) / 45e9 + steps * leaves * 9e-6)
 
 
 def evaluate(
