@@ -52,6 +52,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="one short round of the smaller works: 2 minutes"
     )
+    parser.add_argument("--kind", choices=("rows", "jobs", "scaling", "data_sets"), help="only these tables")
     parser.add_argument("--rows", default="", metavar="WORDS", help="only what has these words in its title")
     parser.add_argument("--rounds", type=int, help="of turns (default 5; 3 for jobs and scaling)")
     parser.add_argument("--seconds", type=float, help="of timing in each process (default 0.5)")
@@ -70,7 +71,11 @@ def main() -> None:
         "options": {name: getattr(options, name) for name in ("quick", "rounds", "seconds", "threads")},
         **{kind: [] for kind in ("rows", "jobs", "scaling", "data_sets")},
     }
-    chosen = [row for row in plan(options) if options.rows.lower() in row[1].lower()]
+    chosen = [
+        row
+        for row in plan(options)
+        if options.rows.lower() in row[1].lower() and options.kind in (None, row[0])
+    ]
     if options.threads:
         os.environ |= timing.use_threads(options.threads)
     with tempfile.TemporaryDirectory() as folder:

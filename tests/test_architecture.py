@@ -32,6 +32,7 @@ FLOORS = [
     {"experiments"},
     {"exercises"},
     {"figures"},
+    {"recipes"},
     {"runs"},
     {"report"},
     {"cli"},
@@ -39,7 +40,7 @@ FLOORS = [
 ]
 
 
-# A network's ``for_inference`` and ``__call__`` hand over to the compiled form, imported when they are called.
+# A network's ``for_inference`` and ``__call__`` hand over to the compiled form, imported when called.
 HANDS_OVER = ("neocog.layers.containers", "neocog.compilation")
 
 

@@ -103,8 +103,25 @@ def test_options_reach_the_run(tmp_path):
     run("train", "lines", "--out", tmp_path / "run", *arguments)
     settings = json.loads((tmp_path / "run" / "config.json").read_text())["settings"]
     given = {k.replace("-", "_"): v for k, v in options.items()}
-    assert settings == {"source": "lines", "size": None, **given}
+    assert settings == {"source": "lines", "size": None, "recipe": "plain", **given}
     assert neocog.load(tmp_path / "run" / "model.neocog").parameter_count == 1227
+
+
+def test_a_recipe_is_trained_by_and_its_settings_can_be_chosen_otherwise(tmp_path):
+    out = tmp_path / "run"
+    result = run("train", "lines", "--recipe", "best", "--epochs", 2, "--lr", 0.01, "--out", out, "--report")
+    assert "28963 parameters, images 1 x 8 x 8, 2 epochs" in result.stdout
+    settings = json.loads((out / "config.json").read_text())["settings"]
+    assert (settings["recipe"], settings["network"], settings["batch_size"]) == ("best", "small-cnn", 72)
+    assert (settings["epochs"], settings["lr"]) == (2, 0.01)
+    assert "--recipe best" in (out / "report.html").read_text()
+    assert json.loads(run("evaluate", out, "--json").stdout)["images"] == 90
+    assert (
+        "only --epochs may change, got also recipe"
+        in run("train", "--resume", out, "--recipe", "best", code=2).stderr
+    )
+    result = run("train", "--resume", out, "--epochs", 3, code=2)
+    assert "epochs must stay 2, over which the recipe 'best'" in result.stderr
 
 
 def test_run_directories_are_numbered(tmp_path, monkeypatch):
@@ -231,6 +248,7 @@ def test_check_gradients_exits_1_on_a_wrong_formula(monkeypatch):
         (["train", "idx:/no/such/place"], "/no/such/place"),
         (["train", "lines", "--network", "resnet"], "network must be one of"),
         (["train", "lines", "--kernels", "cuda"], "kernels must be one of"),
+        (["train", "digits", "--recipe", "bets"], "Did you mean 'best'"),
         (["train", "lines", "--epochs", "-1"], "epochs must be at least 0"),
         (["train", "lines", "--lr", "-1"], "lr must be in"),
         (["train", "lines", "--momentum", "1"], "momentum must be in"),

@@ -1,8 +1,9 @@
 import math
 
 import pytest
+import torch
 
-from neocog.schedules import Constant, Cosine, StepDecay, WarmUp
+from neocog.schedules import Constant, Cosine, OneCycle, StepDecay, WarmUp
 
 
 @pytest.mark.parametrize(
@@ -17,6 +18,12 @@ from neocog.schedules import Constant, Cosine, StepDecay, WarmUp
         (Cosine(1.0, steps=6), {0: 1, 2: 0.75, 3: 0.5, 4: 0.25, 6: 0, 7: 0, 100: 0}),
         (Cosine(3.0, steps=6, final=1.0), {0: 3, 2: 2.5, 3: 2, 4: 1.5, 6: 1, 7: 1}),
         (Cosine(1.0, steps=6, final=2.0), {0: 1, 3: 1.5, 6: 2}),
+        # up in two steps, then down in eight: cos 0, 45, 90, 135, 180 degrees at 2, 4, 6, 8, 10
+        (
+            OneCycle(4.0, steps=11, pct_start=3 / 11, div_factor=2, final_div_factor=2),
+            {0: 2, 1: 3, 2: 4, 4: 2.5 + 1.5 * 0.5**0.5, 6: 2.5, 8: 2.5 - 1.5 * 0.5**0.5, 10: 1, 11: 1, 99: 1},
+        ),
+        (OneCycle(1.0, steps=3, pct_start=0), {0: 0.75 + 1e-6, 1: 0.25 + 3e-6, 2: 4e-6, 3: 4e-6}),
         (WarmUp(Constant(8.0), steps=4), {0: 2, 1: 4, 2: 6, 3: 8, 4: 8}),
         (WarmUp(StepDecay(8.0, every=1, factor=0.5), steps=2), {0: 4, 1: 8, 2: 8, 3: 4, 4: 2}),
         (WarmUp(Cosine(4.0, steps=6), steps=1), {0: 4, 1: 4, 3: 3, 4: 2, 7: 0, 8: 0}),
@@ -25,6 +32,33 @@ from neocog.schedules import Constant, Cosine, StepDecay, WarmUp
 )
 def test_by_hand(schedule, expected):
     assert {step: schedule(step) for step in expected} == pytest.approx(expected, rel=1e-14, abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("steps", "options"),
+    [
+        (1, {}),
+        (2, {}),
+        (660, {}),
+        (7, {"pct_start": 0.0}),
+        (50, {"pct_start": 0.99}),
+        (10, {"pct_start": 0.4, "div_factor": 10.0, "final_div_factor": 100.0}),
+        (33, {"div_factor": 1.0, "final_div_factor": 1.0}),
+    ],
+)
+def test_one_cycle_is_pytorchs(steps, options):
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    peer = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=0.02, total_steps=steps, cycle_momentum=False, **options
+    )
+    expected = []
+    for step in range(steps):
+        expected.append(peer.get_last_lr()[0])
+        optimizer.step()
+        if step < steps - 1:
+            peer.step()
+    schedule = OneCycle(0.02, steps, **options)
+    assert [schedule(step) for step in range(steps)] == pytest.approx(expected, rel=1e-12, abs=1e-18)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +72,11 @@ def test_by_hand(schedule, expected):
         (lambda: StepDecay(1.0, 1, factor=-1), ValueError, "factor must be in .* got -1"),
         (lambda: Cosine(1.0, steps=0), ValueError, "steps must be at least 1, got 0"),
         (lambda: Cosine(1.0, 2, final=-1), ValueError, "final must be in .* got -1"),
+        (lambda: OneCycle(-1.0, 2), ValueError, "lr must be in"),
+        (lambda: OneCycle(1.0, steps=0), ValueError, "steps must be at least 1, got 0"),
+        (lambda: OneCycle(1.0, 2, pct_start=1), ValueError, r"pct_start must be in \[0, 1\), got 1"),
+        (lambda: OneCycle(1.0, 2, div_factor=0.5), ValueError, "div_factor must be in .* got 0.5"),
+        (lambda: OneCycle(1.0, 2, final_div_factor=0), ValueError, "final_div_factor must be in"),
         (lambda: WarmUp(Constant(1.0), steps=0), ValueError, "steps must be at least 1, got 0"),
         (lambda: WarmUp(Constant(1.0), steps=True), TypeError, "steps must be an integer, got True"),
     ],

@@ -104,14 +104,16 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="How to train: plain (SGD), or best (the network small-cnn, AdamW with one cycle of learning "
-            "rates, label smoothing, images turned, moved, stretched and slanted a little)."
+            help="How to train: plain (SGD), or best (the network small-cnn, AdamW with one cycle of "
+            "learning rates, label smoothing, images turned, moved, stretched and slanted a little)."
         ),
     ] = None,
     network: Annotated[str | None, typer.Option(help=f"One of {', '.join(runs.NETWORKS)}.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs in all.")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
-    momentum: Annotated[float | None, typer.Option(help="Momentum, 0 to below 1; AdamW's first beta.")] = None,
+    momentum: Annotated[
+        float | None, typer.Option(help="Momentum, 0 to below 1; AdamW's first beta.")
+    ] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Decay of the weights, not of biases.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the weights and of the batches.")] = None,

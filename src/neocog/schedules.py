@@ -87,8 +87,8 @@ class OneCycle:
         lr(t) = lr + (low - lr) (1 + cos(pi t / p)) / 2                                     before p
         lr(t) = final + (lr - final) (1 + cos(pi (t - p) / (steps - 1 - p))) / 2            from p on
 
-    and then ``final = low / final_div_factor``. Names and numbers are those of PyTorch's ``OneCycleLR``, which
-    lets the momentum cycle, too, unless told not to; here it stays.
+    and then ``final = low / final_div_factor``. Names and numbers are those of PyTorch's ``OneCycleLR``,
+    which lets the momentum cycle, too, unless told not to; here it stays.
 
     Source: L. Smith, N. Topin, "Super-convergence: very fast training of neural networks using large learning
     rates", 2018.

@@ -6,21 +6,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from neocog.data import Compose, Crop, Flip, Noise, Rotate, Shift, batches
+from neocog.data import Affine, Compose, Crop, Flip, Noise, Shift, batches
 
-STEPS = [Shift(2, fill=0.5), Crop(1), Flip(), Flip(axis="vertical"), Rotate(30, fill=0.5), Noise(0.1)]
-STEPS.append(Compose(Shift(1), Flip(), Rotate(10)))
+STEPS = [Shift(2, fill=0.5), Crop(1), Flip(), Flip(axis="vertical"), Noise(0.1)]
+STEPS += [Affine(30, 1.5, 0.2, 0.3, fill=0.5), Compose(Shift(1), Flip(), Affine(10))]
 
 
 class Loaded(np.random.Generator):
-    """Loaded dice: every draw is the given value."""
+    """Loaded dice: every draw is the given value; of Affine's, its angle, log zoom, slant and moves."""
 
     def __init__(self, value):
         super().__init__(np.random.PCG64(0))
         self.value = value
 
     def uniform(self, low, high, size):
-        return np.broadcast_to(np.asarray(self.value, float), size).copy()
+        assert (low <= 0).all()
+        assert (high == -low).all()
+        return np.broadcast_to(np.asarray(self.value, float)[:, None], size).copy()
 
     def integers(self, low, high, size, endpoint):
         assert endpoint
@@ -60,14 +62,14 @@ def test_a_view_with_strides_gives_the_same_as_its_copy(step):
 
 
 @pytest.mark.parametrize(
-    "step", [Shift(2), Crop(2), Flip(), Rotate(90), Noise(1)], ids=lambda step: type(step).__name__
+    "step", [Shift(2), Crop(2), Flip(), Affine(90), Noise(1)], ids=lambda step: type(step).__name__
 )
 def test_each_image_has_a_draw_of_its_own(step):
     images = np.repeat(random_batch((1, 1, 5, 5)), 40, axis=0)
     assert len(np.unique(step(images, 0), axis=0)) > 1
 
 
-@pytest.mark.parametrize("step", [Shift(2), Crop(2), Flip(), Rotate(90)], ids=repr)
+@pytest.mark.parametrize("step", [Shift(2), Crop(2), Flip(), Affine(90)], ids=repr)
 def test_the_channels_of_an_image_move_together(step):
     images = np.repeat(random_batch((8, 1, 5, 5)), 3, axis=1)
     out = step(images, 0)
@@ -127,47 +129,105 @@ def test_flip_twice_is_nothing(images, axis):
     np.testing.assert_array_equal(flip(flip(images, 0), 0), images)
 
 
-def test_rotate_by_a_quarter_turns_counter_clockwise():
+def test_affine_turns_by_a_quarter_counter_clockwise():
     image = np.array([[[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]]]])
     turned = [[[[3, 6, 9], [2, 5, 8], [1, 4, 7]]]]
-    np.testing.assert_allclose(Rotate(90)(image, Loaded(90)), turned, atol=1e-12)
-    np.testing.assert_allclose(Rotate(180)(image, Loaded(180)), image[..., ::-1, ::-1], atol=1e-12)
-    np.testing.assert_array_equal(Rotate(90)(image, Loaded(0)), image)
+    np.testing.assert_allclose(Affine(90)(image, Loaded([90, 0, 0, 0, 0])), turned, atol=1e-12)
+    half = Affine(180)(image, Loaded([180, 0, 0, 0, 0]))
+    np.testing.assert_allclose(half, image[..., ::-1, ::-1], atol=1e-12)
+    np.testing.assert_array_equal(Affine(90)(image, Loaded([0, 0, 0, 0, 0])), image)
 
 
-def test_rotate_by_an_eighth_interpolates():
+def test_affine_turns_by_an_eighth_and_interpolates():
     # With r = sqrt(1/2) = 0.707 the top middle pixel of the result comes from r up and r right of the middle:
     # a weight of r in each direction on the top right pixel. The top left one comes from 2 r above the
     # middle: 2 - 2 r of the top middle pixel, the rest of the border.
-    r = 0.5**0.5
+    r, eighth = 0.5**0.5, Loaded([45, 0, 0, 0, 0])
     image = np.zeros((1, 1, 3, 3))
     image[0, 0, 0, 2] = 1  # top right
-    out = Rotate(45, fill=10)(image, Loaded(45))[0, 0]
-    np.testing.assert_allclose(out[0, 1], r * r)
+    np.testing.assert_allclose(Affine(45, fill=10)(image, eighth)[0, 0, 0, 1], r * r)
     image = np.zeros((1, 1, 3, 3))
     image[0, 0, 0, 1] = 1  # top middle
-    out = Rotate(45, fill=10)(image, Loaded(45))[0, 0]
-    np.testing.assert_allclose(out[0, 0], (2 - 2 * r) * 1 + (2 * r - 1) * 10)
+    np.testing.assert_allclose(
+        Affine(45, fill=10)(image, eighth)[0, 0, 0, 0], (2 - 2 * r) * 1 + (2 * r - 1) * 10
+    )
+
+
+def test_affine_moves_down_and_right_by_parts_of_a_pixel():
+    image = np.array([[[[8.0, 0.0], [0.0, 0.0]]]])
+    moved = Affine(shift=1)(image, Loaded([0, 0, 0, 0.25, 0.5]))
+    np.testing.assert_array_equal(moved, [[[[8 * 0.75 * 0.5, 8 * 0.75 * 0.5], [8 * 0.25 * 0.5] * 2]]])
+    up_and_left = Affine(shift=1)(image[..., ::-1, ::-1], Loaded([0, 0, 0, -1, -1]))
+    np.testing.assert_array_equal(up_and_left, image)
+
+
+def test_affine_doubles_and_halves():
+    image = np.array([[[[1.0, 5.0, 9.0]] * 3]])
+    np.testing.assert_allclose(Affine(scale=1)(image, Loaded([0, np.log(2), 0, 0, 0])), [[[[3, 5, 7]] * 3]])
+    halved = Affine(scale=1, fill=2)(image, Loaded([0, -np.log(2), 0, 0, 0]))
+    np.testing.assert_allclose(halved, [[[[2, 2, 2], [2, 5, 2], [2, 2, 2]]]])
+
+
+def test_affine_slants_to_the_left_below_the_middle():
+    image = np.array([[[[0.0, 1.0, 0.0]] * 3]])
+    slanted = Affine(shear=1)(image, Loaded([0, 0, 1, 0, 0]))
+    np.testing.assert_array_equal(slanted, [[[[0, 0, 1], [0, 1, 0], [1, 0, 0]]]])
 
 
 @pytest.mark.parametrize("angle", [-180, -77.5, -30, 0, 12, 45, 90, 135])
 @pytest.mark.parametrize("size", [(6, 6), (5, 8), (1, 4), (1, 1)])
-def test_rotate_agrees_with_scipy(angle, size):
+def test_affine_turns_as_scipy(angle, size):
     images = random_batch((3, 2, *size))
     expected = ndimage.rotate(
         images, angle, axes=(2, 3), reshape=False, order=1, mode="grid-constant", cval=0.25
     )
-    np.testing.assert_allclose(Rotate(180, fill=0.25)(images, Loaded(angle)), expected, atol=1e-10)
+    turned = Affine(180, fill=0.25)(images, Loaded([angle, 0, 0, 0, 0]))
+    np.testing.assert_allclose(turned, expected, atol=1e-10)
 
 
-def test_rotate_draws_angles_between_the_limits():
+@given(
+    images=any_batch().filter(lambda images: images.dtype == np.float64),
+    degrees=st.floats(-180, 180),
+    zoom=st.floats(0.4, 2.5),
+    slant=st.floats(-1, 1),
+    move=st.tuples(st.floats(-3, 3), st.floats(-3, 3)),
+)
+def test_affine_agrees_with_scipy(images, degrees, zoom, slant, move):
+    changed = Affine(180, 3, 2, 1, fill=0.5)(images, Loaded([degrees, np.log(zoom), slant, *move]))
+    H, W = images.shape[2:]
+    a = np.deg2rad(degrees)
+    place = np.empty((2, H, W))
+    for i in range(H):  # the docstring's formula, pixel by pixel
+        for j in range(W):
+            y, x = i - (H - 1) / 2, j - (W - 1) / 2
+            place[0, i, j] = (y * np.cos(a) + (x + slant * y) * np.sin(a)) / zoom - move[0] + (H - 1) / 2
+            place[1, i, j] = (-y * np.sin(a) + (x + slant * y) * np.cos(a)) / zoom - move[1] + (W - 1) / 2
+    for image, result in zip(images.reshape(-1, H, W), changed.reshape(-1, H, W), strict=True):
+        expected = ndimage.map_coordinates(image, place, order=1, mode="grid-constant", cval=0.5)
+        np.testing.assert_allclose(result, expected, atol=1e-10)
+
+
+def test_affine_draws_angles_between_the_limits():
     # In a ramp along the columns, a row off the middle tells the angle: it gains sin(angle) a row.
     ramp = np.broadcast_to(np.arange(-10.0, 11.0), (2000, 1, 21, 21))
-    out = Rotate(20)(ramp, 0)
+    out = Affine(20)(ramp, 0)
     angles = np.rad2deg(np.arcsin(out[:, 0, 9, 10]))
     assert -20 <= angles.min() < -19
     assert 19 < angles.max() <= 20
     assert abs(angles.mean()) < 5 * (40 / 12**0.5) / 2000**0.5
+
+
+def test_affine_draws_moves_zooms_and_slants_between_the_limits():
+    rows, columns = np.mgrid[-10.0:11, -10.0:11]
+    ramps = np.broadcast_to([rows, columns], (2000, 2, 21, 21))
+    moved = -Affine(shift=2)(ramps, 0)[:, :, 10, 10]  # the middle shows what was there before
+    zoomed = 1 / Affine(scale=0.5)(ramps, 0)[:, 0, 11, 10]
+    slanted = Affine(shear=0.3)(ramps, 0)[:, 1, 11, 10]
+    for drawn, low, high in ((moved, -2, 2), (zoomed, 1 / 1.5, 1.5), (slanted, -0.3, 0.3)):
+        margin = 0.02 * (high - low)
+        assert low - 1e-9 <= drawn.min() < low + margin
+        assert high - margin < drawn.max() <= high + 1e-9
+    assert abs(np.corrcoef(moved.T)[0, 1]) < 5 / 2000**0.5
 
 
 def test_noise_has_the_given_spread_and_is_not_clipped():
@@ -211,7 +271,8 @@ def test_batches_augments():
         (Flip(), "Flip()"),
         (Flip(0.25), "Flip(p=0.25)"),
         (Flip(axis="vertical"), "Flip(axis='vertical')"),
-        (Rotate(10), "Rotate(10.0)"),
+        (Affine(10), "Affine(degrees=10.0)"),
+        (Affine(shift=0.5, scale=0.1, shear=0.2), "Affine(shift=0.5, scale=0.1, shear=0.2)"),
         (Noise(0.1), "Noise(0.1)"),
         (Compose(Shift(1), Flip()), "Compose(Shift(1), Flip())"),
     ],
@@ -232,9 +293,12 @@ def test_repr_reads_like_the_construction(step, text):
         (lambda: Crop(4, fill="black"), TypeError, "fill must be a number, got 'black'"),
         (lambda: Flip(1.5), ValueError, r"p must be in \[0, 1\], got 1.5"),
         (lambda: Flip(axis="horizontl"), ValueError, "Did you mean 'horizontal'"),
-        (lambda: Rotate(-1), ValueError, "degrees must be in"),
-        (lambda: Rotate(np.inf), ValueError, "degrees must be in"),
-        (lambda: Rotate(5, fill=np.inf), ValueError, "fill must be in"),
+        (lambda: Affine(-1), ValueError, "degrees must be in"),
+        (lambda: Affine(np.inf), ValueError, "degrees must be in"),
+        (lambda: Affine(shift=-0.5), ValueError, "shift must be in"),
+        (lambda: Affine(scale=-0.1), ValueError, "scale must be in"),
+        (lambda: Affine(shear="0"), TypeError, "shear must be a number, got '0'"),
+        (lambda: Affine(5, fill=np.inf), ValueError, "fill must be in"),
         (lambda: Noise(-0.1), ValueError, "std must be in"),
         (lambda: Noise(np.nan), ValueError, "std must be in"),
         (lambda: Compose(Shift(1), 3), TypeError, "steps must be functions .* got 3"),
