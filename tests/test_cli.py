@@ -477,3 +477,16 @@ def test_an_experiment_over_seeds():
 
 def test_an_unknown_experiment():
     assert "Did you mean 'transfer'" in run("experiment", "transfr", code=2).stderr
+
+
+def test_warmup_compiles_everything():
+    seconds = json.loads(run("warmup", "--json").stdout)["seconds"]
+    assert set(seconds) == {"float32", "float64"}
+    assert "float32 kernels ready" in run("warmup").stdout
+
+
+def test_the_road_has_names():
+    assert "61706" in run("summary", "lenet5").stdout.replace(",", "").replace(" ", "")
+    arguments = "train", "digits", "--network", "resnet20", "--epochs", "0", "--no-report", "--json"
+    report = json.loads(run(*arguments).stdout)
+    assert report["parameters"] == 269_434  # one input channel instead of three

@@ -409,6 +409,17 @@ def test_dropout_goes_on_drawing_where_it_was(path):
     assert np.array_equal(network.forward(x, training=True)[0], twin.forward(x, training=True)[0])
 
 
+def test_dropouts_that_share_a_generator_go_on_sharing_it(path):
+    rng = np.random.default_rng(3)
+    network = Sequential(Dropout(0.5, rng=rng), Dropout(0.5, rng=9), Dropout(0.2, rng=rng))
+    network.forward(np.ones(5), training=True)
+    neocog.save(network, path)
+    twin = neocog.load(path)
+    assert twin[0].rng is twin[2].rng is not twin[1].rng
+    x = np.ones(50)
+    assert np.array_equal(network.forward(x, training=True)[0], twin.forward(x, training=True)[0])
+
+
 def test_a_bomb_of_repeats_is_refused_at_once(path):
     """Each level holds the one below twice: 60 levels are 2^60 layers in a few kB."""
 

@@ -223,6 +223,23 @@ def report(
         _say(f"report: [bold]{_escaped(path)}[/]")
 
 
+@app.command()
+@_explained
+def warmup(as_json: Json = False) -> None:
+    """Compile the fused kernels for this machine and keep them on disk, so that no job has to wait for it.
+
+    Example: [bold]neocog warmup[/]
+    """
+    from neocog.kernels.fused import warm_up
+
+    seconds = {dtype: round(warm_up(dtype), 1) for dtype in ("float32", "float64")}
+    if as_json:
+        print(_json({"seconds": seconds}))
+        return
+    for dtype, duration in seconds.items():
+        _say(f"{dtype} kernels ready after {duration} s")
+
+
 @app.command("evaluate")
 @_explained
 def evaluate_command(
@@ -330,6 +347,8 @@ def predict(
 
 def _model_or_name(model: str) -> Container:
     """Load a model, or build a network by its name."""
+    if model in runs.ROAD and not Path(model).exists():
+        return runs.ROAD[model](rng=42)
     if model in runs.NETWORKS and not Path(model).exists():
         classes = 3 if model.startswith("tiny") else 10
         return runs.build_network(model, 42, (1, 8, 8), classes)

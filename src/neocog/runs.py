@@ -14,12 +14,14 @@ import os
 import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 
 import neocog
+from neocog import models
 from neocog.atomic import atomic_write
 from neocog.data import Split, digits, image_folder, line_patterns, load_idx, load_npz
 from neocog.kernels import BACKENDS, use_kernels
@@ -40,7 +42,16 @@ NAMED_SOURCES: dict[str, Callable[[], Split]] = {
 # Training images that a run picks to be shown; drawn before anything else, as the digits' protocol has it.
 SAMPLE_SIZE = 36
 
-NETWORKS = ("digits-cnn", "small-cnn", "tiny-cnn", "tiny-mlp")
+ROAD = {
+    "lenet5": models.lenet5,
+    "alexnet": models.alexnet,
+    "vgg16": models.vgg16,
+    "resnet18": models.resnet18,
+    "resnet50": models.resnet50,
+    "resnet20": partial(models.resnet_cifar, 20),
+}
+"""The road's networks, for images of their size."""
+NETWORKS = ("digits-cnn", "small-cnn", "tiny-cnn", "tiny-mlp", *ROAD)
 
 # Photos are made no larger than this unless the user says so: these networks are for small images.
 LARGEST_IMAGE = 64
@@ -158,6 +169,8 @@ def build_network(name: str, seed: int, image_shape: tuple[int, ...], classes: i
     if name in ("digits-cnn", "small-cnn"):
         C, H, W = image_shape
         return (digits_cnn if name == "digits-cnn" else small_cnn)(seed, classes, (C, H, W))
+    if name in ROAD:
+        return ROAD[name](classes, image_shape, rng=seed)
     if image_shape[0] != 1 or image_shape[1] != image_shape[2]:
         raise ValueError(f"network {name!r} needs square grey images, got images of shape {image_shape}.")
     if name == "tiny-cnn":

@@ -18,7 +18,7 @@ import numpy as np
 from neocog import layers as known_layers
 from neocog.atomic import atomic_write
 from neocog.layers import Container, Layer
-from neocog.layers.base import random_generators
+from neocog.layers.base import generator_places, random_generators
 from neocog.validation import image_shape
 
 __all__ = ["FORMAT_VERSION", "ModelFileError", "load", "save"]
@@ -109,9 +109,12 @@ def describe(network: Layer) -> dict[str, Any]:
             return [encode(item) for item in value]
         return value
 
+    rngs = random_generators(network)
     described: dict[str, Any] = {
         "layers": encode(network),
-        "rngs": [rng.bit_generator.state for rng in random_generators(network)],
+        "rngs": [rng.bit_generator.state for rng in rngs],
+        # Which generator each layer draws from: several may share one.
+        "rng_of": [[id(rng) for rng in rngs].index(id(rng)) for _, _, rng in generator_places(network)],
     }
     if isinstance(network, Container):
         names, shape = network.class_names, network.input_shape
@@ -172,8 +175,12 @@ def rebuild(
     if not isinstance(network, Layer):
         raise ModelFileError("no network in it")
     _fill(network, arrays)
-    for rng, state in zip(random_generators(network), described["rngs"], strict=True):
-        rng.bit_generator.state = state
+    rngs: dict[int, np.random.Generator] = {}
+    places = generator_places(network)
+    for (layer, name, rng), k in zip(places, described.get("rng_of", range(len(places))), strict=True):
+        setattr(layer, name, rngs.setdefault(k, rng))
+    for k, state in zip(sorted(rngs), described["rngs"], strict=True):
+        rngs[k].bit_generator.state = state
     if isinstance(network, Container):
         names, shape = described["class_names"], described["input_shape"]
         network.class_names = None if names is None else tuple(str(name) for name in names)

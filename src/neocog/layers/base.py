@@ -226,11 +226,20 @@ class Layer:
         return constructor_call(self, self.config())
 
 
+def generator_places(network: Layer) -> list[tuple[Layer, str, np.random.Generator]]:
+    """List (layer, attribute, generator) of all layers that draw in training."""
+    leaves = {id(leaf): leaf for _, leaf in network.leaves()}.values()
+    return [
+        (leaf, name, value)
+        for leaf in leaves
+        for name, value in vars(leaf).items()
+        if isinstance(value, np.random.Generator)
+    ]
+
+
 def random_generators(network: Layer) -> list[np.random.Generator]:
     """List the generators of the layers that draw in training, each once."""
-    values = (value for _, leaf in network.leaves() for value in vars(leaf).values())
-    rngs = {id(value): value for value in values if isinstance(value, np.random.Generator)}
-    return list(rngs.values())
+    return list({id(rng): rng for _, _, rng in generator_places(network)}.values())
 
 
 def as_dtype(x: Array, dtype: np.dtype[Any] | None) -> Array:

@@ -7,6 +7,7 @@ Memory runs batch-last inside, as there, and results are handed out as views of 
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,12 +17,21 @@ import numpy as np
 from neocog.kernels import im2col
 from neocog.kernels.choice import active_precision
 from neocog.kernels.fused import lowering
+from neocog.kernels.fused.operation import OPERATIONS
 from neocog.kernels.fused.program import Maps, Memory, Program, Slot
+from neocog.kernels.fused.workers import codes
 from neocog.kernels.geometry import Array, Padding, Pair, output_sizes
 
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 _KEPT = 64
 _lock = threading.Lock()
+
+
+def warm_up(dtype: Any) -> float:
+    """Compile all operations for a dtype, or load them from disk; return the seconds it took."""
+    began = time.perf_counter()
+    codes(sorted(OPERATIONS), np.dtype(dtype))
+    return time.perf_counter() - began
 
 
 class _Call:
