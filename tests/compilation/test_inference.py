@@ -1,7 +1,9 @@
 """Compiled inference against the layers."""
 
 import copy
+import gc
 import pickle
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -176,3 +178,13 @@ def test_a_nan_is_the_maximum_of_its_windows_only(N, padding):
     x[0, 0, 5:, :] = -np.inf
     pooled = Sequential(MaxPool2D(3, 2, padding)).for_inference()(x)
     np.testing.assert_array_equal(pooled, torch.nn.functional.max_pool2d(torch.from_numpy(x), 3, 2, padding))
+
+
+def test_a_network_no_longer_used_is_forgotten():
+    network = tiny_cnn(1)
+    with neocog.use_kernels("fused"):
+        network(np.ones((2, 1, 8, 8)))
+    gone = weakref.ref(network)
+    del network
+    gc.collect()
+    assert gone() is None

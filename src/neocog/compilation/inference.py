@@ -7,7 +7,6 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from neocog.compilation.tracing import Uncompilable
 from neocog.kernels import PRECISIONS, active_precision
 from neocog.kernels.fused import lowering
 from neocog.kernels.fused.program import Program, Slot
+from neocog.layers import Container
 from neocog.layers.activation import softmax
 from neocog.layers.base import Array, Layer, as_dtype
 from neocog.validation import check_images, integer, one_of
@@ -101,14 +101,11 @@ def network_arrays(network: Layer) -> list[tuple[dict[str, Array], str, Array]]:
     ]
 
 
-_forwards: WeakKeyDictionary[Layer, Forward] = WeakKeyDictionary()
-
-
-def compiled_forward(network: Layer, x: Array) -> Array:
+def compiled_forward(network: Container, x: Array) -> Array:
     """Run a network that may still change; raise Uncompilable if it has no compiled form."""
-    forward = _forwards.get(network)
+    forward = network.compiled
     if forward is None or not forward.current() or forward.precision != active_precision():
-        forward = _forwards[network] = Forward(network, precision=active_precision())
+        forward = network.compiled = Forward(network, precision=active_precision())
     return forward(x)
 
 

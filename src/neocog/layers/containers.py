@@ -15,7 +15,7 @@ from neocog.layers.base import Array, Field, Grads, Layer, Visit, as_dtype
 from neocog.validation import check_images, finite, integer
 
 if TYPE_CHECKING:
-    from neocog.compilation import Inference
+    from neocog.compilation import Forward, Inference
     from neocog.layers.summary import Summary
 
 
@@ -45,7 +45,11 @@ class Container(Layer):
         self._children: dict[str, Layer] = dict(children)
         self.class_names: tuple[str, ...] | None = None
         self.input_shape: tuple[int, int, int] | None = None
+        self.compiled: Forward | None = None  # what __call__ has compiled; neither copied nor saved
         self._names = self._first_names()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"compiled": None}
 
     @property
     def children(self) -> Mapping[str, Layer]:
