@@ -42,7 +42,7 @@ NAMED_SOURCES: dict[str, Callable[[], Split]] = {
 # Training images that a run picks to be shown; drawn before anything else, as the digits' protocol has it.
 SAMPLE_SIZE = 36
 
-ROAD = {
+ROAD: dict[str, Callable[..., Sequential]] = {
     "lenet5": models.lenet5,
     "alexnet": models.alexnet,
     "vgg16": models.vgg16,

@@ -12,12 +12,14 @@ import pytest
 import neocog
 from neocog.compilation import Inference
 from neocog.layers import (
+    Add,
     BatchNorm2D,
     Conv2D,
     Dense,
     Dropout,
     Flatten,
     GlobalAvgPool2D,
+    Graph,
     MaxPool2D,
     ReLU,
     Sequential,
@@ -188,3 +190,70 @@ def test_a_network_no_longer_used_is_forgotten():
     del network
     gc.collect()
     assert gone() is None
+
+
+def test_a_layer_put_in_the_place_of_another_is_noticed():
+    network = tiny_cnn(1)
+    x = np.random.default_rng(0).normal(size=(2, 1, 8, 8))
+    with neocog.use_kernels("fused"):
+        network(x)
+        network[-1] = Dense(27, 3, rng=9, dtype="float64")
+        np.testing.assert_allclose(network(x), network.forward(x)[0], atol=1e-12)
+
+
+def test_a_nan_in_one_batch_is_gone_in_the_next():
+    """The overhang of whole tiles is cleared, too, wherever other maps have been."""
+    network = Sequential(
+        *(layer for k in range(4) for layer in (Conv2D(32 if k else 3, 32, 3, rng=k), ReLU())),
+        GlobalAvgPool2D(),
+        Dense(32, 4, rng=4),
+    )
+    x = np.random.default_rng(0).normal(size=(8, 3, 64, 64)).astype("f4")
+    with neocog.use_kernels("fused"):
+        expected = network(x)
+        network(np.full_like(x, np.nan))
+        np.testing.assert_array_equal(network(x), expected)
+    np.testing.assert_allclose(expected, network.forward(x)[0], atol=1e-5)
+
+
+def test_a_sum_of_one_keeps_its_relu():
+    network = Graph({"c": (Conv2D(1, 2, 3, rng=0), "input"), "s": (Add(), "c"), "r": (ReLU(), "s")})
+    x = np.random.default_rng(0).normal(size=(2, 1, 8, 8)).astype("f4")
+    np.testing.assert_allclose(network.for_inference()(x), network.forward(x)[0], atol=1e-6)
+
+
+def test_infinities_go_through_as_in_the_layers():
+    x = np.array([[-np.inf, np.inf, np.nan, -1.0]], "f4")
+    np.testing.assert_array_equal(Sequential(ReLU()).for_inference()(x), [[0, np.inf, np.nan, 0]])
+
+
+def test_without_parameters_the_images_choose_the_type():
+    x = np.random.default_rng(0).normal(size=(2, 1, 8, 8))
+    assert Sequential(MaxPool2D(2)).for_inference()(x).dtype == np.float64
+    assert Sequential(MaxPool2D(2)).for_inference()(x.astype("f4")).dtype == np.float32
+
+
+class Doubled(Sequential):
+    def forward(self, x, training=False):
+        y, cache = super().forward(x, training)
+        return 2 * y, cache
+
+
+def test_a_container_with_a_forward_of_its_own_goes_by_it():
+    network = Doubled(Flatten(), Dense(64, 3, rng=0))
+    x = np.random.default_rng(0).normal(size=(2, 1, 8, 8)).astype("f4")
+    np.testing.assert_array_equal(network.for_inference()(x), network.forward(x)[0])
+
+
+def test_it_can_be_pickled():
+    fast = tiny_cnn(1).for_inference()
+    x = np.random.default_rng(0).normal(size=(2, 1, 8, 8))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(fast))(x), fast(x))
+
+
+def test_outputs_that_are_not_finite_are_refused():
+    network = tiny_cnn(1)
+    for array in network.params.values():
+        array[...] = np.inf
+    with np.errstate(all="ignore"), pytest.raises(ValueError, match="the network's outputs must be finite"):
+        network.for_inference().predict(np.ones((1, 1, 8, 8)))

@@ -8,7 +8,20 @@ import pytest
 import neocog
 from neocog.compilation import CompiledStep, Uncompilable
 from neocog.data import line_patterns
-from neocog.layers import BatchNorm1D, Conv2D, Dense, Flatten, Graph, Layer, ReLU, Sequential
+from neocog.layers import (
+    BatchNorm1D,
+    BatchNorm2D,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    Graph,
+    Layer,
+    LeakyReLU,
+    MaxPool2D,
+    ReLU,
+    Sequential,
+)
 from neocog.losses import MeanSquaredError, SoftmaxCrossEntropy
 from neocog.models import lenet5_1998, tiny_cnn
 from neocog.optimizers import SGD, Adam, AdamW
@@ -174,3 +187,162 @@ def test_dropout_draws_the_same_numbers():
     expected.random((5, 64))
     (dropout,) = (leaf for _, leaf in network.leaves() if isinstance(leaf, Dropout))
     assert dropout.rng.bit_generator.state == expected.bit_generator.state
+
+
+def test_a_layer_put_in_the_place_of_another_is_noticed():
+    network = tiny_cnn(1)
+    x, t = line_patterns("a").train
+    optimizer = SGD(0.1)
+    step = CompiledStep(network, SoftmaxCrossEntropy(), optimizer)
+    step(x, t)
+    network[-1] = Dense(27, 3, rng=9, dtype="float64")
+    twin = copy.deepcopy(network)
+    assert step(x, t) == pytest.approx(plain_step(twin, SoftmaxCrossEntropy(), SGD(0.1), x, t))
+    assert largest_difference(network.params, twin.params) < 1e-12
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda network, loss, optimizer: setattr(loss, "label_smoothing", 0.3),
+        lambda network, loss, optimizer: setattr(optimizer, "decay_all", True),
+        lambda network, loss, optimizer: setattr(optimizer, "momentum", 0.0),
+        lambda network, loss, optimizer: setattr(optimizer, "nesterov", True),
+        lambda network, loss, optimizer: optimizer.state["velocity"].clear(),
+        lambda network, loss, optimizer: setattr(network[1], "momentum", 0.0),
+        lambda network, loss, optimizer: setattr(network[1], "eps", 0.5),
+        lambda network, loss, optimizer: setattr(network[2], "p", 0.0),
+        lambda network, loss, optimizer: setattr(network[3], "negative_slope", 0.7),
+    ],
+    ids=["smoothing", "decay all", "momentum", "nesterov", "memory", "norm", "eps", "dropout", "slope"],
+)
+def test_whatever_is_changed_between_steps_counts(change):
+    def make():
+        network = Sequential(
+            Conv2D(1, 4, 3, rng=0),
+            BatchNorm2D(4),
+            Dropout(0.5, rng=1),
+            LeakyReLU(0.1),
+            Flatten(),
+            Dense(144, 3, rng=2),
+        ).astype("float64")
+        return network, SoftmaxCrossEntropy(), SGD(0.1, momentum=0.9, weight_decay=0.01)
+
+    mine, theirs = make(), make()
+    step = CompiledStep(*mine)
+    rng = np.random.default_rng(0)
+    x, t = rng.normal(size=(6, 1, 8, 8)), rng.integers(0, 3, 6)
+    for k in range(4):
+        if k == 2:
+            change(*mine)
+            change(*theirs)
+        assert step(x, t) == pytest.approx(plain_step(*theirs, x, t), abs=1e-12)
+    assert largest_difference(mine[0].params, theirs[0].params) < 1e-12
+    assert largest_difference(mine[0].buffers, theirs[0].buffers) < 1e-12
+
+
+def test_an_optimizer_that_knows_another_type_is_not_read_as_this_one():
+    loss, optimizer = SoftmaxCrossEntropy(), SGD(0.1, momentum=0.9)
+    x, t = line_patterns("a").train
+    CompiledStep(tiny_cnn(1, dtype="float32"), loss, optimizer)(x.astype("f4"), t)
+    with pytest.raises(Uncompilable):
+        CompiledStep(tiny_cnn(1), loss, optimizer)(x, t)
+
+
+def test_shared_and_read_only_parameters_go_by_the_layers():
+    a, b = Dense(8, 8, rng=0), Dense(8, 8, rng=1)
+    b._params["weight"] = a._params["weight"]
+    tied = Sequential(Flatten(), Dense(64, 8, rng=2), a, ReLU(), b)
+    twin = copy.deepcopy(tied)
+    x, t = np.random.default_rng(0).normal(size=(6, 1, 8, 8)).astype("f4"), np.zeros(6, int)
+    ours, theirs = SGD(0.1, momentum=0.9), SGD(0.1, momentum=0.9)
+    with neocog.use_kernels("fused"):
+        step = make_step(tied, SoftmaxCrossEntropy(), ours)
+    for _ in range(2):
+        step(x, t), plain_step(twin, SoftmaxCrossEntropy(), theirs, x, t)
+    assert largest_difference(tied.params, twin.params) < 1e-6
+    frozen = tiny_cnn(1, dtype="float32")
+    for array in frozen.params.values():
+        array.setflags(write=False)
+    with neocog.use_kernels("fused"):
+        step = make_step(frozen, SoftmaxCrossEntropy(), SGD(0.1))
+    with pytest.raises(ValueError, match="read-only"):
+        step(x, t)
+
+
+def test_pooling_that_leaves_pixels_out_gives_them_no_gradient():
+    """Padded, its windows apart: the last row and column lie in none. In memory that other maps have used."""
+
+    def make():
+        return Sequential(
+            Conv2D(1, 16, 3, padding=1, rng=0), MaxPool2D(3, 3, 1), Flatten(), Dense(1024, 4, rng=1)
+        )
+
+    rng = np.random.default_rng(0)
+    assert_same_training(
+        make, rng.normal(size=(64, 1, 24, 24)), rng.integers(0, 4, 64), lambda: SGD(0.1), 1e-11
+    )
+
+
+def test_images_as_outputs_are_no_logits():
+    network = Sequential(Conv2D(1, 3, 8, rng=0))
+    with neocog.use_kernels("fused"):
+        step = make_step(network, SoftmaxCrossEntropy(), SGD(0.1))
+    with pytest.raises(ValueError, match="logits must have shape"):
+        step(np.ones((2, 1, 8, 8), "f4"), np.array([0, 1]))
+
+
+def test_dropout_that_drops_nothing_on_narrow_maps():
+    def make():
+        return Sequential(
+            Conv2D(1, 4, 3, padding=1, rng=0),
+            Dropout(0.0),
+            Conv2D(4, 4, 3, padding=1, rng=1),
+            Flatten(),
+            Dense(256, 3, rng=2),
+        )
+
+    rng = np.random.default_rng(0)
+    assert_same_training(make, rng.normal(size=(4, 1, 8, 8)), rng.integers(0, 3, 4), lambda: SGD(0.1), 1e-11)
+
+
+def test_a_nan_in_one_batch_is_gone_in_the_next():
+    """Strided convolutions on odd widths, in memory that other maps have used."""
+    network = Sequential(
+        Conv2D(1, 64, 3, padding=1, rng=0),
+        Conv2D(64, 16, 5, stride=2, rng=1),
+        ReLU(),
+        Conv2D(16, 16, 3, padding=1, rng=2),
+        Flatten(),
+        Dense(16 * 36, 3, rng=3),
+    )
+    twin = copy.deepcopy(network)
+    step = CompiledStep(network, SoftmaxCrossEntropy(), SGD(1e-3))
+    rng = np.random.default_rng(0)
+    x, t = rng.normal(size=(5, 1, 15, 15)).astype("f4"), rng.integers(0, 3, 5)
+    big = np.full((120, 1, 15, 15), np.nan, "f4")
+    step(big, np.zeros(120, int))
+    step(np.full_like(x, np.nan), t)
+    step(x, t), plain_step(twin, SoftmaxCrossEntropy(), SGD(1e-3), x, t)
+    assert largest_difference(network.params, twin.params) < 1e-6
+
+
+def test_an_empty_batch_leaves_the_running_statistics_alone():
+    network = Sequential(Flatten(), BatchNorm1D(4), Dense(4, 2, rng=0))
+    with neocog.use_kernels("fused"):
+        step = make_step(network, SoftmaxCrossEntropy(), SGD(0.1))
+    with pytest.raises(ValueError, match="empty batch"):
+        step(np.ones((0, 1, 2, 2), "f4"), np.zeros(0, int))
+    assert not network.buffers["1.running_mean"].any()
+
+
+def test_a_step_can_be_copied():
+    network = tiny_cnn(1)
+    x, t = line_patterns("a").train
+    step = CompiledStep(network, SoftmaxCrossEntropy(), SGD(0.1))
+    step(x, t)
+    twin = copy.deepcopy(step)
+    before = {name: array.copy() for name, array in network.params.items()}
+    twin(x, t)
+    assert largest_difference(before, network.params) == 0
+    assert largest_difference(before, twin.network.params) > 0

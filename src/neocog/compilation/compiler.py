@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from neocog.compilation.tracing import Node, Uncompilable, Value, trace
+from neocog.compilation.tracing import Node, Uncompilable, Value, network_arrays, trace
 from neocog.kernels.fused import lowering
 from neocog.kernels.fused.operations import planes
 from neocog.kernels.fused.program import NO_BORDER, Border, Maps, Program, Slot
@@ -56,6 +56,8 @@ class Compiler:
         The weights will never change: batch norm is folded and the weights are packed once.
     exact : bool
         Take every sum as it is written: no Winograd.
+    dtype : floating point type
+        Of a network without parameters.
 
     Raises
     ------
@@ -70,11 +72,16 @@ class Compiler:
         training: bool = False,
         frozen: bool = False,
         exact: bool = False,
+        dtype: Any = np.float32,
     ) -> None:
-        dtype = np.dtype(network.dtype or np.float32)
-        arrays = [*network.params.values(), *network.buffers.values()]
+        dtype = np.dtype(network.dtype or dtype)
+        arrays = [array for _, _, array in network_arrays(network)]
         if dtype not in DTYPES or any(a.dtype != dtype or not a.flags.c_contiguous for a in arrays):
             raise Uncompilable("parameters that are not contiguous, all float32 or all float64")
+        if training and (
+            len({id(a) for a in arrays}) < len(arrays) or not all(a.flags.writeable for a in arrays)
+        ):
+            raise Uncompilable("parameters that several layers share, or that are read-only")
         self.program = Program(dtype, frozen, exact=exact)
         self.N = input_shape[0]
         self.training, self.frozen = training, frozen
@@ -96,8 +103,8 @@ class Compiler:
             if isinstance(node.layer, Flatten | Concat | Dense | Dropout) or self._passes(node):
                 for value in node.inputs:
                     value.border = value.gradient_border = NO_BORDER
-            if isinstance(node.layer, Flatten | Concat):
-                node.output.border = NO_BORDER
+            if isinstance(node.layer, Flatten | Concat) or self._passes(node):
+                node.output.border = node.output.gradient_border = NO_BORDER
 
     def _convolution(self, node: Node) -> lowering.Convolution:
         layer, x_shape = node.layer, (self.N, *node.input.shape)
@@ -137,10 +144,8 @@ class Compiler:
 
     def _clean(self, value: Value) -> bool:
         """Whether the border of a value is read, by a convolution or its gradient, and must then be zero."""
-        layers = (node.layer for node in value.consumers)
-        return self.training or any(
-            isinstance(layer, Conv2D) and any(map(any, layer._sides)) for layer in layers
-        )
+        borders = (node.memo["conv"].input_border for node in value.consumers if "conv" in node.memo)
+        return self.training or any(border != NO_BORDER for border in borders)
 
     def _maps(self, value: Value) -> Maps:
         """Reserve the memory of a value."""

@@ -11,18 +11,19 @@ from typing import Any
 import numpy as np
 
 from neocog.compilation.compiler import Compiler
-from neocog.compilation.tracing import Uncompilable
+from neocog.compilation.tracing import State, Uncompilable
 from neocog.kernels import PRECISIONS, active_precision
 from neocog.kernels.fused import lowering
 from neocog.kernels.fused.program import Program, Slot
 from neocog.layers import Container
 from neocog.layers.activation import softmax
 from neocog.layers.base import Array, Layer, as_dtype
-from neocog.validation import check_images, integer, one_of
+from neocog.validation import check_images, finite, integer, one_of
 
 __all__ = ["Forward", "Inference", "compiled_forward"]
 
 _KEPT = 6
+_MEMORY = 1 << 30
 _BATCH = 256
 
 
@@ -56,49 +57,43 @@ class Forward:
 
     def __init__(self, network: Layer, frozen: bool = False, precision: str = "fast") -> None:
         self.network, self.frozen, self.precision = network, frozen, precision
-        self._arrays = network_arrays(network)
-        self._dtype = network.dtype or np.dtype(np.float32)
-        self._programs: OrderedDict[tuple[int, ...], _Ready] = OrderedDict()
+        self._state = State(network)
+        self._programs: OrderedDict[Any, _Ready] = OrderedDict()
         self._lock = threading.Lock()
 
+    def __reduce__(self) -> Any:
+        return Forward, (self.network, self.frozen, self.precision)
+
     def current(self) -> bool:
-        """Whether the network still holds the arrays that it was compiled with."""
-        return all(owner.get(name) is array for owner, name, array in self._arrays)
+        """Whether the network is still what was compiled."""
+        return self._state.current()
 
     def __call__(self, x: Array) -> Array:
-        dtype = self._dtype
         if not isinstance(x, np.ndarray) or x.ndim not in (2, 4) or x.dtype.kind != "f" or not x.size:
             raise Uncompilable("an input that is not a NumPy array of images")
+        dtype = self._state.dtype or x.dtype
         if x.dtype != dtype or not x.flags.c_contiguous:
             x = np.ascontiguousarray(as_dtype(x, dtype))
         with self._lock:  # a program has one memory
-            ready = self._programs.get(x.shape)
+            ready = self._programs.get((x.shape, dtype))
             if ready is None:
-                ready = self._programs[x.shape] = self._compile(x.shape)
-                if len(self._programs) > _KEPT:
-                    self._programs.popitem(last=False)
+                ready = self._programs[x.shape, dtype] = self._compile(x.shape, dtype)
+                held = sum(other.program.bytes for other in self._programs.values())
+                while len(self._programs) > 1 and (len(self._programs) > _KEPT or held > _MEMORY):
+                    held -= self._programs.popitem(last=False)[1].program.bytes
             y = np.empty(ready.shape, dtype)
             ready.program.bind(ready.x, x)
             ready.program.bind(ready.y, y)
             ready.program.run()
         return y
 
-    def _compile(self, shape: tuple[int, ...]) -> _Ready:
-        compiler = Compiler(self.network, shape, frozen=self.frozen, exact=self.precision == "exact")
+    def _compile(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> _Ready:
+        exact = self.precision == "exact"
+        compiler = Compiler(self.network, shape, frozen=self.frozen, exact=exact, dtype=dtype)
         y = Slot()
         lowering.store(compiler.program, compiler.forward(), y)
         compiler.program.finish()
         return _Ready(compiler.program, compiler.x, y, tuple(self.network.output_shape(shape)))
-
-
-def network_arrays(network: Layer) -> list[tuple[dict[str, Array], str, Array]]:
-    """List all arrays of a network as (where it is kept, its name there, the array)."""
-    return [
-        (owner, name, array)
-        for _, leaf in network.leaves()
-        for owner in (leaf._params, leaf._buffers)
-        for name, array in owner.items()
-    ]
 
 
 def compiled_forward(network: Container, x: Array) -> Array:
@@ -162,7 +157,9 @@ class Inference:
         if len(images) == 0:
             raise ValueError("images must not be empty.")
         starts = range(0, len(images), batch_size)
-        return np.concatenate([self(np.asarray(images[k : k + batch_size])) for k in starts])
+        logits = np.concatenate([self(np.asarray(images[k : k + batch_size])) for k in starts])
+        finite("the network's outputs", logits)
+        return logits
 
     def predict_proba(self, images: Array, batch_size: int = _BATCH) -> Array:
         """Probability of each class, the softmax of the logits."""

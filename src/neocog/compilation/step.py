@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections import OrderedDict
 from typing import Any
 
 import numpy as np
 
 from neocog.compilation.compiler import Compiler
-from neocog.compilation.inference import network_arrays
-from neocog.compilation.tracing import Uncompilable
+from neocog.compilation.tracing import State, Uncompilable
 from neocog.kernels import active_precision
 from neocog.kernels.fused.program import Program, Slot
 from neocog.layers import BatchNorm1D, BatchNorm2D
@@ -40,7 +40,7 @@ class _Batch:
             if isinstance(node.layer, BatchNorm1D | BatchNorm2D) and shape[0] * H * W == 1:
                 raise Uncompilable("batch norm of one value")
         z = compiler.forward()
-        if z.H * z.W != 1:
+        if len(network.output_shape(shape)) != 2:
             raise Uncompilable("outputs that are not (N, classes)")
         dz = compiler.gradient_maps(compiler.end)
         program.add_units(
@@ -57,16 +57,13 @@ class _Batch:
         )
         compiler.backward()
         names = {id(array): name for name, array in network.params.items()}
-        self.settings: Any = None
         first = last = len(program.rows)
         for node, key, gradient in compiler.gradients:
             weight = node.layer._params[key]
-            if not weight.flags.c_contiguous or id(weight) not in names:
-                raise Uncompilable("parameters that are not contiguous")
             last = self._update(program, optimizer, names[id(weight)], weight, gradient)
         program.finish()
         self.rows = program.program[program.number[first] : program.number[last] + 1]
-        self.lr = math.nan
+        self.chosen: Any = None
         self.decays = self.rows["decay"].copy()  # 1 where a parameter decays
 
     def _update(
@@ -84,13 +81,21 @@ class _Batch:
         units = -(-weight.size // _BLOCK)
         if isinstance(optimizer, SGD):
             if optimizer.momentum:
-                fields["z"] = optimizer._recall("velocity", name, weight)
+                fields["z"] = _remembered(optimizer, "velocity", name, weight)
             return program.add_units("sgd", units, 4.0 * weight.size, kind=int(optimizer.nesterov), **fields)
-        fields["z"] = optimizer._recall("mean", name, weight)
-        fields["init"] = optimizer._recall("square", name, weight)
+        fields["z"] = _remembered(optimizer, "mean", name, weight)
+        fields["init"] = _remembered(optimizer, "square", name, weight)
         return program.add_units(
             "adam", units, 12.0 * weight.size, kind=int(isinstance(optimizer, AdamW)), **fields
         )
+
+
+def _remembered(optimizer: Optimizer, memory: str, name: str, weight: np.ndarray) -> np.ndarray:
+    """Return what the optimizer remembers of a parameter, an array that can be written into as it lies."""
+    array: np.ndarray = optimizer._recall(memory, name, weight)
+    if array.dtype != weight.dtype or not (array.flags.c_contiguous and array.flags.writeable):
+        raise Uncompilable("an optimizer that has trained a network of another type")
+    return array
 
 
 class CompiledStep:
@@ -118,40 +123,56 @@ class CompiledStep:
         if network.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
             raise Uncompilable(f"parameters of type {network.dtype}")
         self.network, self.loss, self.optimizer = network, loss, optimizer
+        self._lock = threading.Lock()
         self._forget()
+
+    def __reduce__(self) -> Any:
+        return CompiledStep, (self.network, self.loss, self.optimizer)
 
     def _forget(self) -> None:
         self._batches: OrderedDict[tuple[int, ...], _Batch] = OrderedDict()
-        self._state = self.optimizer.state
-        self._arrays = network_arrays(self.network)
-        self._dtype = self.network.dtype
+        self._state, self._settings = State(self.network), self._chosen()
+        self._memories: list[tuple[dict[str, Any], str, Any]] = []
 
-    def _changed(self) -> bool:
-        """Whether arrays of the network or of the optimizer have been replaced by others."""
-        if self.optimizer.state is not self._state:
-            return True
-        for owner, name, array in self._arrays:  # noqa: SIM110 - twice as quick as any()
+    def _chosen(self) -> tuple[Any, ...]:
+        """What a program has taken over from the loss and the optimizer."""
+        optimizer = self.optimizer
+        return (
+            active_precision(),
+            self.loss.label_smoothing,
+            optimizer.decay_all,
+            getattr(optimizer, "momentum", 0),
+            getattr(optimizer, "nesterov", False),
+        )
+
+    def _current(self) -> bool:
+        """Whether network, loss and optimizer are still what was compiled."""
+        for owner, name, array in self._memories:
             if owner.get(name) is not array:
-                return True
-        return False
+                return False
+        return self._chosen() == self._settings and self._state.current()
 
-    def _settings(self, batch: _Batch) -> None:
+    def _batch(self, shape: tuple[int, ...]) -> _Batch:
+        batch = self._batches.get(shape)
+        if batch is None:
+            batch = self._batches[shape] = _Batch(self.network, self.loss, self.optimizer, shape)
+            if len(self._batches) > self._KEPT:
+                self._batches.popitem(last=False)
+            memories = self.optimizer.state
+            self._memories = [(memories, memory, arrays) for memory, arrays in memories.items()] + [
+                (arrays, name, array) for arrays in memories.values() for name, array in arrays.items()
+            ]
+        return batch
+
+    def _write_settings(self, batch: _Batch) -> None:
         """Write the numbers that change from step to step."""
         optimizer = self.optimizer
         rows = batch.rows
-        lr = optimizer.current_lr
-        if lr != batch.lr:
-            batch.lr = lr
-            rows["lr"] = lr
-        key = (
-            optimizer.weight_decay,
-            optimizer.decay_all,
-            getattr(optimizer, "momentum", 0),
-            self.loss.label_smoothing,
-        )
-        if batch.settings != key:
-            batch.settings = key
-            rows["decay"] = batch.decays * optimizer.weight_decay
+        chosen = optimizer.current_lr, optimizer.weight_decay
+        if chosen != batch.chosen:
+            batch.chosen = chosen
+            rows["lr"] = chosen[0]
+            rows["decay"] = batch.decays * chosen[1]
             if isinstance(optimizer, SGD):
                 rows["momentum"] = optimizer.momentum
         if isinstance(optimizer, Adam):
@@ -163,16 +184,18 @@ class CompiledStep:
 
     def __call__(self, x: Array, t: Array) -> float:
         """Move the weights by one step, unless the loss is not finite; return the loss before it."""
-        if self._changed():
+        with self._lock:  # a program has one memory
+            return self._step(x, t)
+
+    def _step(self, x: Array, t: Array) -> float:
+        if not self._current():
             self._forget()
-        if x.dtype != self._dtype or not x.flags.c_contiguous:
-            x = np.ascontiguousarray(as_dtype(x, self._dtype))
-        batch = self._batches.get(x.shape)
-        if batch is None:
-            batch = _Batch(self.network, self.loss, self.optimizer, x.shape)
-            self._batches[x.shape] = batch
-            if len(self._batches) > self._KEPT:
-                self._batches.popitem(last=False)
+        dtype = self._state.dtype
+        if x.dtype != dtype or not x.flags.c_contiguous:
+            x = np.ascontiguousarray(as_dtype(x, dtype))
+        if x.dtype != dtype or not x.size:
+            raise Uncompilable("a batch without images, or of complex numbers")
+        batch = self._batch(x.shape)
         t = np.asarray(t)
         if t.dtype.kind not in "iu" or t.shape != x.shape[:1]:
             self._explain(batch, t)
@@ -183,9 +206,9 @@ class CompiledStep:
         program.bind(batch.labels, t)
         masks = []  # to be kept alive
         for layer, shape, slot in compiler.masks:
-            masks.append(((layer.rng.random(shape) >= layer.p) / (1 - layer.p)).astype(self._dtype))
+            masks.append(((layer.rng.random(shape) >= layer.p) / (1 - layer.p)).astype(dtype))
             program.bind(slot, masks[-1])
-        self._settings(batch)
+        self._write_settings(batch)
         program.run()
         value: float = batch.loss.item()
         if math.isfinite(value):

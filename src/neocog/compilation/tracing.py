@@ -13,22 +13,25 @@ from neocog.layers import (
     BatchNorm1D,
     BatchNorm2D,
     Concat,
+    Container,
     Conv2D,
     Dense,
     Dropout,
     Flatten,
     GlobalAvgPool2D,
+    Graph,
     LeakyReLU,
     MaxPool2D,
     PadChannels,
     ReLU,
     ScaledTanh,
+    Sequential,
     Sigmoid,
     Tanh,
 )
 from neocog.layers.base import Layer, Shape
 
-__all__ = ["Node", "Uncompilable", "Value", "trace"]
+__all__ = ["Node", "State", "Uncompilable", "Value", "network_arrays", "trace"]
 
 COMPILED = (
     Add,
@@ -55,6 +58,50 @@ COMPILED = (
 
 class Uncompilable(Exception):  # noqa: N818 - says what the network is, and is always caught
     """The network holds something that has no compiled form."""
+
+
+def network_arrays(network: Layer) -> list[tuple[dict[str, Any], str, Any]]:
+    """List all arrays of a network as (where it is kept, its name there, the array)."""
+    leaves = {id(leaf): leaf for _, leaf in network.leaves()}.values()
+    return [
+        (owner, name, array)
+        for leaf in leaves
+        for owner in (leaf._params, leaf._buffers)
+        for name, array in owner.items()
+    ]
+
+
+_SETTINGS = {
+    Dropout: ("p",),
+    BatchNorm1D: ("eps", "momentum"),
+    BatchNorm2D: ("eps", "momentum"),
+    LeakyReLU: ("negative_slope",),
+    ScaledTanh: ("amplitude", "slope"),
+}
+"""Numbers of layers that a user may change, and that a program has taken over."""
+
+
+class State:
+    """What a network was when it was compiled: its layers, arrays and settings."""
+
+    def __init__(self, network: Layer) -> None:
+        self.network, self.dtype = network, network.dtype
+        self._changes = Container.changes
+        self._arrays = network_arrays(network)
+        self._settings = [
+            (leaf, name, getattr(leaf, name))
+            for _, leaf in network.leaves()
+            for name in _SETTINGS.get(type(leaf), ())
+        ]
+
+    def current(self) -> bool:
+        """Whether the network is still that: no layer put in another's place, no array, no setting."""
+        if Container.changes != self._changes:
+            return False
+        for owner, name, array in self._arrays:
+            if owner.get(name) is not array:
+                return False
+        return all(getattr(leaf, name) == value for leaf, name, value in self._settings)
 
 
 @dataclass(eq=False)
@@ -94,6 +141,15 @@ class Node:
         return self.inputs[0]
 
 
+def _check_containers(network: Layer) -> None:
+    """Raise Uncompilable if a container computes in a way of its own."""
+    if isinstance(network, Container):
+        if type(network).forward not in (Sequential.forward, Graph.forward):
+            raise Uncompilable(f"{type(network).__name__} has a forward of its own")
+        for layer in network.children.values():
+            _check_containers(layer)
+
+
 def _features(shape: Shape) -> tuple[int, int, int]:
     """Shape of one image's part of an array of rank 2 or 4."""
     if len(shape) == 4:
@@ -108,6 +164,7 @@ def trace(network: Layer, input_shape: tuple[int, ...]) -> tuple[Value, list[Nod
 
     ``input_shape`` is (N, C, H, W).
     """
+    _check_containers(network)
     shapes: dict[int, Shape] = {}
     nodes: list[Node] = []
     seen: set[int] = set()
@@ -151,6 +208,7 @@ def _fuse(nodes: list[Node], end: Value) -> None:
             isinstance(node.layer, ReLU)
             and before is not None
             and isinstance(before.layer, Conv2D | Dense | BatchNorm2D | BatchNorm1D | Add)
+            and (len(before.inputs) > 1 or not isinstance(before.layer, Add))
             and node.input.alone
             and before.relu is None
         ):

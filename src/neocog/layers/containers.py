@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Self, overload
 
 import numpy as np
 
@@ -35,6 +35,12 @@ class Container(Layer):
         (channels, height, width) of the images; travels with the model file.
     """
 
+    changes: ClassVar[int] = 0
+    """How often a layer has been put in the place of another, anywhere: what was compiled may be stale."""
+
+    compiled: Forward | None = None
+    """What ``__call__`` has compiled; neither copied nor saved."""
+
     def __init__(self, children: Mapping[str, Layer]) -> None:
         super().__init__()
         for name, layer in children.items():
@@ -45,7 +51,6 @@ class Container(Layer):
         self._children: dict[str, Layer] = dict(children)
         self.class_names: tuple[str, ...] | None = None
         self.input_shape: tuple[int, int, int] | None = None
-        self.compiled: Forward | None = None  # what __call__ has compiled; neither copied nor saved
         self._names = self._first_names()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -298,6 +303,7 @@ class Sequential(Container):
         name = list(self._children)[key] if isinstance(key, int) else key
         self[name]  # KeyError if there is none
         replaced = Container(self._children | {name: layer})
+        Container.changes += 1
         self._children, self._names = replaced._children, replaced._names
 
     def __repr__(self) -> str:

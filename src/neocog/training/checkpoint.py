@@ -31,6 +31,7 @@ def save_checkpoint(path: str | os.PathLike[str], run: Run) -> None:
         "batch_losses": run.batch_losses,
         "epoch_rng_state": run.epoch_rng_state,
         "seconds": run.seconds,
+        "kernels": run.kernels,
         "stop": "" if run.stop == "interrupted" else run.stop,
         "settings": _settings(run),
         "callbacks": [
@@ -85,6 +86,7 @@ def _restore(run: Run, state: Mapping[str, Any], path: str | os.PathLike[str]) -
     run.history = History(state["history"])
     run.stop = state["stop"]
     run.epoch, run.seconds = state["epoch"], state["seconds"]
+    run.kernels = state.get("kernels", "")
     run.batch_losses, run.epoch_rng_state = state["batch_losses"], state["epoch_rng_state"]
     for callback, saved in zip(callbacks, state["callbacks"], strict=True):
         callback.load_state_dict(saved["state"])

@@ -12,7 +12,7 @@ from neocog.kernels import kernels_for, use_kernels
 from neocog.layers import Container, Layer
 from neocog.layers.base import Array, as_dtype
 from neocog.losses import Loss, SoftmaxCrossEntropy
-from neocog.validation import check_images
+from neocog.validation import check_images, integer
 
 
 class Evaluation(NamedTuple):
@@ -64,6 +64,7 @@ def evaluate(
     0.4
     """
     x, y = check_images("x", x), np.asarray(y)
+    integer("batch_size", batch_size)
     if len(y) == 0:
         raise ValueError("x and y must not be empty.")
     loss = SoftmaxCrossEntropy() if loss is None else loss

@@ -48,6 +48,8 @@ class Run:
         Losses of the batches completed in the epoch under way.
     epoch_rng_state : dict
         The generator's state at the start of the epoch under way, from which a resumed run draws it again.
+    kernels : str
+        The kernels that ``auto`` has chosen; a resumed run goes on with them.
     stop : str
         Why the run should end; empty while it should not.
     failed : bool
@@ -69,6 +71,7 @@ class Run:
     epoch_rng_state: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     step: Step = field(default=lambda x, t: math.nan, repr=False)
+    kernels: str = ""
     stop: str = ""
     failed: bool = False
 
@@ -215,13 +218,17 @@ def fit(
 
 
 def _kernels(run: Run) -> use_kernels:
-    """Choose the kernels by the estimated work of all epochs, so that a resumed run chooses the same."""
+    """Choose the kernels by the estimated work of all epochs; a resumed run keeps those that it had."""
     shape = (1, *run.data.image_shape)
     images = len(run.data.train[1])
     measured = images + (0 if run.data.validation is None else len(run.data.validation[1]))
     seconds = estimated_seconds(run.network, shape, images, run.batch_size, training=True)
     seconds += estimated_seconds(run.network, shape, measured, EVALUATION_BATCH)
-    return use_kernels(kernels_for(run.epochs * seconds))
+    if active_kernels() == "auto":
+        run.kernels = run.kernels or kernels_for(run.epochs * seconds)
+    else:
+        run.kernels = active_kernels()
+    return use_kernels(run.kernels)
 
 
 def _train_epoch(run: Run) -> None:

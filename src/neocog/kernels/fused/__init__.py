@@ -24,6 +24,8 @@ from neocog.kernels.geometry import Array, Padding, Pair, output_sizes
 
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 _KEPT = 64
+_LARGEST = 1 << 24
+"""Programs kept for the next call, and the most bytes that each may hold on to."""
 _lock = threading.Lock()
 
 
@@ -95,9 +97,10 @@ def _call(key: Any, build: Callable[[_Call], None], arrays: Sequence[np.ndarray]
         build(call)
         call.program.finish()
     results = call(arrays)
-    with _lock:
-        if key in _calls:
-            _calls[key].append(call)
+    if call.program.bytes <= _LARGEST:
+        with _lock:
+            if key in _calls:
+                _calls[key].append(call)
     return results
 
 

@@ -14,7 +14,7 @@ from numba import config, njit, types
 from numba.extending import intrinsic
 
 from neocog.kernels.fused import operations  # noqa: F401 - which register themselves
-from neocog.kernels.fused.operation import OPERATIONS, ROW, on_disk
+from neocog.kernels.fused.operation import OPERATIONS, ROW, compiled_on_disk
 from neocog.kernels.fused.simd import INT, fetch_add, read, view
 
 __all__ = ["code", "run"]
@@ -82,5 +82,5 @@ def code(name: str, dtype: np.dtype[Any]) -> int:
 if config.DISABLE_JIT:
     _call, run = _plain_call, _run
 else:
-    with on_disk() as _cache:
-        run = njit(types.int64(*(types.int64,) * 7), nogil=True, cache=_cache)(_run)
+    _signature = types.int64(*(types.int64,) * 7)
+    run = compiled_on_disk("machine", lambda cache: njit(_signature, nogil=True, cache=cache)(_run))

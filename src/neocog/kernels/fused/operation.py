@@ -6,11 +6,11 @@ an operation sees planes (channels), rows, and in each row a run of ``lanes`` = 
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
+import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +19,7 @@ import numpy as np
 from numba import cfunc, config, from_dtype, njit, types
 from numba.extending import intrinsic
 
-__all__ = ["OPTIONS", "ROW", "Operation", "compiled", "on_disk", "operation", "record"]
+__all__ = ["OPTIONS", "ROW", "Operation", "compiled", "compiled_on_disk", "operation", "record"]
 
 INTEGERS = """
 code units block
@@ -71,24 +71,36 @@ def _sources() -> int:
     return zlib.crc32(b"".join(file.read_bytes() for file in files))
 
 
-@contextlib.contextmanager
-def on_disk() -> Iterator[bool]:
-    """Let what is compiled be kept on disk, in a folder for just these sources; yield whether it can be.
+_lock = threading.RLock()
+
+
+def _folder(name: str) -> Path | None:
+    """Where compiled code is kept on disk, a folder for just these sources and one dtype; or None.
 
     Numba would look at the date of one file only, and keep code whose other files have changed.
     """
-    home = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(home) / "neocog" / f"{_sources():08x}"
-    before = config.CACHE_DIR
     try:
+        home = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = Path(home) / "neocog" / f"{_sources():08x}" / name
         folder.mkdir(parents=True, exist_ok=True)
-        writable = os.access(folder, os.W_OK)
-        config.CACHE_DIR = str(folder)
-        yield writable
-    except OSError:
-        yield False
-    finally:
-        config.CACHE_DIR = before
+    except (OSError, RuntimeError):  # no home
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
+def compiled_on_disk(name: str, compiler: Callable[[bool], Any]) -> Any:
+    """Call ``compiler(cache)`` with Numba's cache in a folder of that name, or without a cache."""
+    with _lock:
+        folder, before = _folder(name), config.CACHE_DIR
+        if folder is not None:
+            config.CACHE_DIR = str(folder)
+            try:
+                return compiler(True)
+            except OSError:  # a full disk
+                pass
+            finally:
+                config.CACHE_DIR = before
+        return compiler(False)
 
 
 class Operation:
@@ -107,10 +119,10 @@ class Operation:
     def address(self, dtype: np.dtype[Any]) -> int:
         """Address of the compiled function; it is compiled, or loaded from disk, if it has not been."""
         if dtype not in self._compiled:
-            number = types.CPointer(from_dtype(dtype))
-            with on_disk() as cache:
-                compiler = cfunc(types.void(*(types.int64,) * 3, number), cache=cache, **OPTIONS)
-                self._compiled[dtype] = compiler(self.function)
+            signature = types.void(*(types.int64,) * 3, types.CPointer(from_dtype(dtype)))
+            self._compiled[dtype] = compiled_on_disk(
+                dtype.name, lambda cache: cfunc(signature, cache=cache, **OPTIONS)(self.function)
+            )
         address: int = self._compiled[dtype].address
         return address
 

@@ -40,10 +40,12 @@ class _Pool:
             with _lock:
                 if self.process != os.getpid():  # threads do not survive a fork
                     self.__init__()
-                while self.size < helpers:
-                    self.size += 1
-                    threading.Thread(target=self._work, name=f"neocog-{self.size}", daemon=True).start()
-        for _ in range(helpers):
+                with contextlib.suppress(RuntimeError):  # no more threads: then fewer
+                    while self.size < helpers:
+                        name = f"neocog-{self.size + 1}"
+                        threading.Thread(target=self._work, name=name, daemon=True).start()
+                        self.size += 1
+        for _ in range(min(helpers, self.size)):
             self.tasks.put(task)
 
     def _work(self) -> None:
@@ -94,8 +96,13 @@ def run_program(task: Task, parallel: bool) -> None:
         return
     # New counters for every run: a thread that comes too late finds its own used up.
     progress = np.zeros(2 * task.length, np.int64)
+    _scratch(task.scratch)
     _pool.ask(helpers, (task, progress))
-    _join(task, progress)
+    try:
+        _join(task, progress)
+    except BaseException:  # Ctrl-C: the others still work on these arrays
+        _join(task, progress)
+        raise
 
 
 class _Compiling:

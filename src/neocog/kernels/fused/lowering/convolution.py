@@ -126,8 +126,9 @@ class Convolution:
         if not plain or self.kernel != (3, 3):
             return False
         N = self.x_shape[0]
-        lanes = -(-out[0] // _TILE) * -(-out[1] // _TILE) * N
-        return lanes >= 24 and _TILE**2 * lanes <= 2.4 * out[0] * out[1] * N
+        across = -(-out[1] // _TILE) * N
+        lanes = -(-out[0] // _TILE) * across
+        return lanes >= 24 and across <= 2048 and _TILE**2 * lanes <= 2.4 * out[0] * out[1] * N
 
     def _winograd(
         self,
@@ -228,12 +229,17 @@ class Convolution:
         columns = int((across // t).max()) + self.out[1]
         phases = sorted({(int(a) % s, int(b) % t) for a in down for b in across})
         dealt = self.program.maps(len(phases) * C, rows, max(columns, row // N), N)
-        if self.padding != ((0, 0), (0, 0)) or columns < dealt.W:
+        # Pixel (i, j) of phase (a, b) is pixel (i s + a - top, j t + b - left) of the image.
+        places = [
+            (
+                (max(0, -((a - top) // s)), min(rows, (H - 1 + top - a) // s + 1)),
+                (max(0, -((b - left) // t)), min(columns, (W - 1 + left - b) // t + 1)),
+            )
+            for a, b in phases
+        ]
+        if any(place != ((0, rows), (0, dealt.W)) for place in places):
             self.program.clear(dealt)
-        for k, (a, b) in enumerate(phases):
-            # Pixel (i, j) of the phase is pixel (i s + a - top, j t + b - left) of the image.
-            i0, j0 = max(0, -((a - top) // s)), max(0, -((b - left) // t))
-            i1, j1 = min(rows, (H - 1 + top - a) // s + 1), min(columns, (W - 1 + left - b) // t + 1)
+        for k, ((a, b), ((i0, i1), (j0, j1))) in enumerate(zip(phases, places, strict=True)):
             if i1 <= i0 or j1 <= j0:
                 continue
             source, target = x.origin, dealt.channels(k * C, C)
@@ -245,9 +251,9 @@ class Convolution:
                 (C, i1 - i0, j1 - j0, N),
                 strides(target),
             )
-        place = {phase: k * C * dealt.plane for k, phase in enumerate(phases)}
+        begin = {phase: k * C * dealt.plane for k, phase in enumerate(phases)}
         taps = [
-            [place[a % s, b % t] + a // s * dealt.row + b // t * N for b in across.tolist()]
+            [begin[a % s, b % t] + a // s * dealt.row + b // t * N for b in across.tolist()]
             for a in down.tolist()
         ]
         offsets = np.arange(C)[:, None, None] * dealt.plane + np.array(taps)

@@ -39,7 +39,9 @@ def softmax_cross_entropy(row: int, unit: int, scratch: int, zero: Any) -> None:
             z[k * N] = math.exp(x[k * N] - highest)
             powers += z[k * N]
         right = labels[n] * N
-        total += math.log(powers) - (x[right] - highest) * (1 - p.smoothing) - shifted * (p.smoothing / p.C)
+        total += math.log(powers) - (x[right] - highest) * (1 - p.smoothing)
+        if p.smoothing:
+            total -= shifted * (p.smoothing / p.C)
         share = 1 / (powers * N)
         for k in range(p.C):
             z[k * N] = z[k * N] * share - p.smoothing / (p.C * N)

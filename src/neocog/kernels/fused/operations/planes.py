@@ -101,7 +101,7 @@ def add(row: int, unit: int, scratch: int, zero: Any) -> None:
             if p.floor == 0:
                 for n in range(p.lanes):
                     v = x[n] + y[n]
-                    z[n] = v if not v < 0 else v * 0
+                    z[n] = v if not v < 0 else like
             else:
                 for n in range(p.lanes):
                     z[n] = x[n] + y[n]
@@ -132,7 +132,7 @@ def activate(row: int, unit: int, scratch: int, zero: Any) -> None:
             y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
             if p.kind == RELU:
                 for n in range(p.lanes):
-                    y[n] = x[n] if not x[n] < 0 else x[n] * 0
+                    y[n] = x[n] if not x[n] < 0 else like
             elif p.kind == LEAKY:
                 for n in range(p.lanes):
                     y[n] = x[n] if not x[n] < 0 else x[n] * p.slope
@@ -163,7 +163,7 @@ def activate_back(row: int, unit: int, scratch: int, zero: Any) -> None:
             z = view(p.z + (c * p.z_plane + i * p.z_row) * size, p.lanes, like)
             if p.kind == RELU:
                 for n in range(p.lanes):
-                    z[n] = y[n] if x[n] > 0 else y[n] * 0
+                    z[n] = y[n] if x[n] > 0 else like
             elif p.kind == LEAKY:
                 for n in range(p.lanes):
                     z[n] = y[n] if x[n] > 0 else y[n] * p.slope
@@ -247,7 +247,7 @@ def normalise(row: int, unit: int, scratch: int, zero: Any) -> None:
             if p.floor == 0:
                 for n in range(p.lanes):
                     v = (x[n] - m) * scale + shift
-                    y[n] = v if not v < 0 else v * 0
+                    y[n] = v if not v < 0 else like
             else:
                 for n in range(p.lanes):
                     y[n] = (x[n] - m) * scale + shift
@@ -272,7 +272,7 @@ def normalise_back(row: int, unit: int, scratch: int, zero: Any) -> None:
             if p.init:
                 out = view(p.init + (c * p.init_plane + i * p.init_row) * size, p.lanes, like)
                 for n in range(p.lanes):
-                    y[n] = y[n] if out[n] > 0 else y[n] * 0
+                    y[n] = y[n] if out[n] > 0 else like
             row, product = y[0] * 0, y[0] * 0
             for n in range(p.lanes):
                 row += y[n]
@@ -428,7 +428,7 @@ def max_pool_back(row: int, unit: int, scratch: int, zero: Any) -> None:
     size = size_of(like)
     N = p.N
     apart = p.stride_h >= p.kernel_h and p.stride_w >= p.kernel_w
-    whole = p.rows * p.stride_h == p.H and p.lanes * p.stride_w == p.W * N
+    whole = p.top == p.left == 0 and p.rows * p.stride_h == p.H and p.lanes * p.stride_w == p.W * N
     clear = not (apart and whole and p.stride_h == p.kernel_h and p.stride_w == p.kernel_w)
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
         if clear:
