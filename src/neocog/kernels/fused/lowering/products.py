@@ -56,7 +56,7 @@ def product(
     tile = VECTOR_BYTES // program.size * VECTORS
     depth = DEPTH if K > DEPTH * 4 // 3 else max(K, 1)
     if streaming:
-        depth, row_block, lane_block = 16, 1, max(512, -(-lanes // units // tile) * tile)
+        depth, row_block, lane_block = (16 if F < 4 else 32), 1, max(2048, -(-lanes // units // tile) * tile)
     else:
         row_block = max(1, min(rows, LANES // max(lanes, 1)))
         lane_block = lanes if rows > 1 else min(lanes, LANES // tile * tile)
