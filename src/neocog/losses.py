@@ -63,7 +63,7 @@ class SoftmaxCrossEntropy:
         self.label_smoothing = number("label_smoothing", label_smoothing, 0, 1, exclusive_maximum=True)
 
     def __call__(self, z: Array, t: Array) -> tuple[Any, Array]:
-        t = _class_indices(z, t)
+        t = class_indices(z, t)
         N, K = z.shape
         smoothing = self.label_smoothing
         rows = np.arange(N)
@@ -94,7 +94,7 @@ class SoftmaxCrossEntropy:
         return f"SoftmaxCrossEntropy({smoothing})"
 
 
-def _class_indices(z: Array, t: Array) -> Array:
+def class_indices(z: Array, t: Array) -> Array:
     """Return ``t`` as class indices that fit ``z``."""
     t = np.asarray(t)
     if z.ndim != 2:

@@ -4,6 +4,7 @@ That they agree with the other backends is tested in test_backends.py, with all 
 """
 
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -254,6 +255,36 @@ for network, shape in (
     assert np.abs(network.for_inference()(x) - network.forward(x)[0]).max() < 1e-4
 """
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=300)
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the features are those of an x86")
+def test_without_avx512_the_tiles_are_smaller_and_the_numbers_the_same():
+    code = """
+import copy, numpy as np, neocog
+from neocog.compilation import CompiledStep
+from neocog.kernels.fused import simd
+assert (simd.VECTOR_BYTES, simd.ROWS, simd.DOT_ROWS) == (32, 4, 3)
+rng = np.random.default_rng(0)
+network = neocog.Sequential(
+    neocog.Conv2D(1, 33, 3, padding=1, rng=0), neocog.ReLU(), neocog.Conv2D(33, 38, 3, padding=1, rng=1),
+    neocog.BatchNorm2D(38), neocog.ReLU(), neocog.MaxPool2D(2), neocog.Conv2D(38, 7, 3, stride=2, rng=2),
+    neocog.Flatten(), neocog.Dense(63, 130, rng=3), neocog.Dense(130, 5, rng=4))
+twin = copy.deepcopy(network)
+ours, theirs = (neocog.SGD(0.01, momentum=0.9) for _ in range(2))
+loss = neocog.SoftmaxCrossEntropy()
+step = CompiledStep(network, loss, ours)
+for _ in range(2):
+    x, t = rng.normal(size=(6, 1, 14, 15)).astype("f4"), rng.integers(0, 5, 6)
+    z, cache = twin.forward(x, training=True)
+    value, dz = loss(z, t)
+    theirs.step(twin.params, twin.backward(dz, cache, input_grad=False)[1])
+    assert abs(step(x, t) - value) < 1e-4
+for name, array in twin.params.items():
+    assert np.abs(network.params[name] - array).max() < 1e-4, name
+assert np.abs(network.for_inference()(x) - network.forward(x)[0]).max() < 1e-4
+"""
+    environment = {**os.environ, "NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma"}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=300)
 
 

@@ -15,7 +15,7 @@ from neocog.kernels import active_precision
 from neocog.kernels.fused.program import Program, Slot
 from neocog.layers import BatchNorm1D, BatchNorm2D
 from neocog.layers.base import Array, Layer, as_dtype
-from neocog.losses import SoftmaxCrossEntropy, _class_indices
+from neocog.losses import SoftmaxCrossEntropy, class_indices
 from neocog.optimizers import SGD, Adam, AdamW, Optimizer
 
 __all__ = ["CompiledStep"]
@@ -221,4 +221,4 @@ class CompiledStep:
     def _explain(batch: _Batch, t: Array) -> None:
         """Raise what the loss raises, if these are no labels."""
         N, classes = batch.compiler.N, batch.compiler.end.shape[0]
-        _class_indices(np.broadcast_to(np.float32(0), (N, classes)), t)
+        class_indices(np.broadcast_to(np.float32(0), (N, classes)), t)

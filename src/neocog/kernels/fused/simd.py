@@ -5,7 +5,7 @@ do, after seconds of thought. Here the two register tiles that all convolutions 
 are written out as LLVM instructions instead: they run at the machine's peak and compile in a tenth of a
 second.
 
-:func:`tile`
+:func:`strip`
     ``y[r, l] = init[r, l] + bias[r] + sum_k a[r, k] x[offset[k] + l]`` for a few rows r and vectors of
     lanes l: each number of ``a`` is broadcast, each vector of ``x`` is used by all rows, the sums stay in
     registers.
@@ -31,7 +31,15 @@ from numba import carray, config, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-_WIDE = bool(binding.get_host_cpu_features().get("avx512f"))
+
+def _wide() -> bool:
+    """Whether there is AVX-512: on this machine, or on the one that NUMBA_CPU_FEATURES describes."""
+    if config.CPU_FEATURES is not None:
+        return "+avx512f" in config.CPU_FEATURES
+    return bool(binding.get_host_cpu_features().get("avx512f"))
+
+
+_WIDE = _wide()
 VECTOR_BYTES = 64 if _WIDE else 32
 """Bytes of a vector register."""
 
