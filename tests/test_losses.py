@@ -138,7 +138,7 @@ def test_bad_smoothing(smoothing, error):
 
 def test_right_answers():
     z = np.array([[1.0, 2.0], [2.0, 1.0], [3.0, 3.0]])
-    assert SoftmaxCrossEntropy().correct(z, np.array([1, 1, 0])) == 2
+    assert SoftmaxCrossEntropy().correct(z, np.array([1, 1, 0])).sum() == 2
     assert MeanSquaredError().correct(z, z) is None
 
 
@@ -146,3 +146,41 @@ def test_repr():
     assert repr(SoftmaxCrossEntropy()) == "SoftmaxCrossEntropy()"
     assert repr(SoftmaxCrossEntropy(0.1)) == "SoftmaxCrossEntropy(label_smoothing=0.1)"
     assert repr(MeanSquaredError()) == "MeanSquaredError()"
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_weighted_cross_entropy_is_pytorchs(smoothing):
+    rng = np.random.default_rng(0)
+    z, t, weight = rng.normal(size=(5, 4)), rng.integers(0, 4, 5), np.array([0, 1, 0.5, 3, 2.0])
+    z_torch = torch.tensor(z, requires_grad=True)
+    losses = torch.nn.functional.cross_entropy(
+        z_torch, torch.tensor(t), reduction="none", label_smoothing=smoothing
+    )
+    expected = (losses * torch.tensor(weight)).sum() / weight.sum()
+    expected.backward()
+    value, dz = SoftmaxCrossEntropy(smoothing)(z, t, weight)
+    assert value == pytest.approx(expected.item(), rel=1e-14)
+    np.testing.assert_allclose(dz, z_torch.grad.numpy(), atol=1e-15)
+
+
+def test_weighted_squares_by_hand():
+    z, t = np.array([[1.0, 3.0], [5.0, 5.0]]), np.array([[0.0, 1.0], [5.0, 1.0]])
+    value, dz = MeanSquaredError()(z, t, [1, 3])  # means 2.5 and 8, shares 1/4 and 3/4
+    assert value == 6.625
+    np.testing.assert_array_equal(dz, [[0.25, 0.5], [0.0, 3.0]])
+
+
+@pytest.mark.parametrize("loss", [SoftmaxCrossEntropy(0.1), MeanSquaredError()], ids=repr)
+def test_whole_weights_are_repetitions(loss):
+    rng = np.random.default_rng(1)
+    z, weight = rng.normal(size=(4, 3)), np.array([2, 0, 1, 3])
+    t = rng.integers(0, 3, 4) if isinstance(loss, SoftmaxCrossEntropy) else rng.normal(size=(4, 3))
+    assert loss(z, t, weight)[0] == pytest.approx(
+        loss(z.repeat(weight, 0), t.repeat(weight, 0))[0], rel=1e-14
+    )
+
+
+@pytest.mark.parametrize("weight", [[1.0], [[1.0, 2.0]], [-1.0, 2.0], [0.0, 0.0], [np.nan, 1.0], [np.inf, 1]])
+def test_weights_that_are_none(weight):
+    with pytest.raises(ValueError, match="weight must"):
+        SoftmaxCrossEntropy()(np.zeros((2, 3)), np.array([0, 1]), weight)

@@ -1,6 +1,7 @@
 """Losses: a number to make small, and its derivative.
 
-A loss is called as ``value, dz = loss(z, t)`` with the network's outputs ``z`` and the targets ``t``.
+A loss is called as ``value, dz = loss(z, t)`` with the network's outputs ``z`` and the targets ``t``; with a
+weight for each image, ``loss(z, t, weight)``, it is the weighted mean of the images' losses.
 """
 
 from __future__ import annotations
@@ -18,13 +19,30 @@ __all__ = ["Loss", "MeanSquaredError", "SoftmaxCrossEntropy"]
 class Loss(Protocol):
     """What the training loop asks of a loss."""
 
-    def __call__(self, z: Array, t: Array) -> tuple[Any, Array]:
+    def __call__(self, z: Array, t: Array, weight: Array | None = None) -> tuple[Any, Array]:
         """Return the mean loss of the batch and its derivative in ``z``."""
         ...
 
-    def correct(self, z: Array, t: Array) -> int | None:
-        """Count the right answers; None where that has no meaning."""
+    def correct(self, z: Array, t: Array) -> Array | None:
+        """Say which answers are right, (N,) booleans; None where that has no meaning."""
         ...
+
+
+def shares(weight: Any, N: int) -> Array:
+    """Return each image's share of the batch's loss, ``weight / sum(weight)``, as float64.
+
+    Raises
+    ------
+    ValueError
+        If there is not one weight an image, one is negative or not finite, or all are zero.
+    """
+    weight = np.asarray(weight, np.float64)
+    if weight.shape != (N,):
+        raise ValueError(f"weight must have shape ({N},), one an image, got {weight.shape}.")
+    total = np.add.reduce(weight)
+    if not (0 < total < np.inf) or np.minimum.reduce(weight) < 0:
+        raise ValueError(f"weight must be finite, at least 0 and not all 0, got {weight}.")
+    return weight / total
 
 
 class SoftmaxCrossEntropy:
@@ -32,7 +50,7 @@ class SoftmaxCrossEntropy:
 
     ``L = -1/N sum_{n,k} q[n,k] log p[n,k]`` with the probabilities ``p = softmax(z)`` and the targets
     ``q = onehot(t)``, or ``q = (1 - s) onehot(t) + s / K`` with label smoothing ``s``; computed by
-    log-sum-exp, so that no probability underflows.
+    log-sum-exp, so that no probability underflows. With weights, ``w[n] / sum(w)`` stands for ``1/N``.
 
     Derivative: ``dz = (p - q) / N``.
 
@@ -47,7 +65,7 @@ class SoftmaxCrossEntropy:
 
     Notes
     -----
-    Shapes: z (N, K), t (N,) -> a number, dz (N, K).
+    Shapes: z (N, K), t (N,), weight (N,) -> a number, dz (N, K).
 
     Source: J. Bridle, "Probabilistic interpretation of feedforward classification network outputs", 1990;
     label smoothing: C. Szegedy et al., "Rethinking the Inception architecture", 2016.
@@ -62,7 +80,7 @@ class SoftmaxCrossEntropy:
     def __init__(self, label_smoothing: float = 0.0) -> None:
         self.label_smoothing = number("label_smoothing", label_smoothing, 0, 1, exclusive_maximum=True)
 
-    def __call__(self, z: Array, t: Array) -> tuple[Any, Array]:
+    def __call__(self, z: Array, t: Array, weight: Array | None = None) -> tuple[Any, Array]:
         t = class_indices(z, t)
         N, K = z.shape
         smoothing = self.label_smoothing
@@ -82,12 +100,16 @@ class SoftmaxCrossEntropy:
         if smoothing:
             p -= smoothing / K
         p[rows, t] -= 1 - smoothing
-        p /= N
-        return np.add.reduce(losses).item() / N, p
+        if weight is None:
+            p /= N
+            return np.add.reduce(losses).item() / N, p
+        share = shares(weight, N)
+        p *= share[:, None]
+        return (losses @ share).item(), p
 
-    def correct(self, z: Array, t: Array) -> int:
-        """Count the images whose largest logit is that of their class."""
-        return int(np.count_nonzero(z.argmax(axis=1) == t))
+    def correct(self, z: Array, t: Array) -> Array:
+        """Say of each image whether the largest logit is that of its class."""
+        return z.argmax(axis=1) == t
 
     def __repr__(self) -> str:
         smoothing = f"label_smoothing={self.label_smoothing}" if self.label_smoothing else ""
@@ -115,7 +137,8 @@ def class_indices(z: Array, t: Array) -> Array:
 class MeanSquaredError:
     """Mean squared distance between outputs and targets.
 
-    ``L = 1/M sum (z - t)^2`` over all M numbers.
+    ``L = 1/M sum (z - t)^2`` over all M numbers. With weights, an image's mean is counted ``w[n] / sum(w)``
+    times.
 
     Derivative: ``dz = 2 (z - t) / M``.
 
@@ -126,7 +149,7 @@ class MeanSquaredError:
 
     Notes
     -----
-    Shapes: z and t of any equal shape -> a number, dz of that shape.
+    Shapes: z and t of any equal shape, weight (N,) -> a number, dz of that shape.
 
     Source: A.-M. Legendre, 1805; C. F. Gauss, 1809.
 
@@ -136,14 +159,18 @@ class MeanSquaredError:
     (2.0, array([[0., 2.]]))
     """
 
-    def __call__(self, z: Array, t: Array) -> tuple[Any, Array]:
+    def __call__(self, z: Array, t: Array, weight: Array | None = None) -> tuple[Any, Array]:
         t = np.asarray(t)
         if z.shape != t.shape:
             raise ValueError(f"targets must have the outputs' shape {z.shape}, got {t.shape}.")
         if z.size == 0:
             raise ValueError("the loss of an empty batch is not defined: got 0 outputs.")
         difference = z - t.astype(z.dtype, copy=False)
-        return (difference * difference).sum().item() / z.size, difference * (2 / z.size)
+        if weight is None:
+            return (difference * difference).sum().item() / z.size, difference * (2 / z.size)
+        share = shares(weight, len(z)) * (len(z) / z.size)
+        weighted = difference * share.astype(z.dtype).reshape(-1, *(1,) * (z.ndim - 1))
+        return (weighted * difference).sum().item(), 2 * weighted
 
     def correct(self, z: Array, t: Array) -> None:
         """Return None: a regression has no right or wrong answers."""

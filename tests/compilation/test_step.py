@@ -130,6 +130,35 @@ class Square(Layer):
         return 2 * cache * dy, {}
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("loss", [SoftmaxCrossEntropy(0.1), MeanSquaredError()], ids=repr)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_losses_and_weights_as_the_layers_have_them(loss, weighted, dtype):
+    rng = np.random.default_rng(0)
+    x, weight = rng.normal(size=(7, 1, 8, 8)), np.array([0, 1, 2, 0.5, 3, 1, 0.0]) if weighted else None
+    t = rng.integers(0, 3, 7) if isinstance(loss, SoftmaxCrossEntropy) else rng.normal(size=(7, 3))
+    network, twin = tiny_cnn(1, dtype=dtype), tiny_cnn(1, dtype=dtype)
+    ours, theirs = SGD(0.1, momentum=0.9), SGD(0.1, momentum=0.9)
+    step = CompiledStep(network, loss, ours)
+    tolerance = 1e-12 if dtype == "float64" else 2e-5
+    for _ in range(3):
+        z, cache = twin.forward(x, training=True)
+        value, dz = loss(z, t, weight)
+        theirs.step(twin.params, twin.backward(dz, cache)[1])
+        assert step(x, t, weight) == pytest.approx(value, rel=tolerance)
+    assert largest_difference(network.params, twin.params) < tolerance
+
+
+def test_targets_and_weights_that_do_not_fit_are_named():
+    step = CompiledStep(tiny_cnn(1), MeanSquaredError(), SGD(0.1))
+    x, t = np.zeros((2, 1, 8, 8)), np.zeros((2, 3))
+    with pytest.raises(ValueError, match=r"targets must have the outputs' shape \(2, 3\), got \(2,\)"):
+        step(x, t[:, 0])
+    for weight in ([1.0], [-1.0, 2.0], [0.0, 0.0], [np.nan, 1.0]):
+        with pytest.raises(ValueError, match="weight must"):
+            step(x, t, weight)
+
+
 shared = Dense(8, 8, rng=0, dtype="float64")
 
 
@@ -143,9 +172,9 @@ shared = Dense(8, 8, rng=0, dtype="float64")
 )
 def test_what_cannot_be_compiled_trains_by_the_layers(network):
     network = copy.deepcopy(network)
-    with pytest.raises(Uncompilable):
-        CompiledStep(network, MeanSquaredError(), SGD(0.1))
     x, t = np.random.default_rng(0).normal(size=(6, 1, 8, 8)), np.zeros(6, int)
+    with pytest.raises(Uncompilable):
+        CompiledStep(network, SoftmaxCrossEntropy(), SGD(0.1))(x, t)
     if len(network.output_shape(x.shape)) != 2:
         return
     twin = copy.deepcopy(network)

@@ -458,3 +458,64 @@ def test_a_network_that_gives_nan_does_not_predict():
     network.params["dense.bias"][0] = np.nan
     with pytest.raises(ValueError, match="the network's outputs must be finite"):
         network.predict(X)
+
+
+@pytest.mark.parametrize("kernels", ["im2col", "fused"])
+def test_whole_weights_are_repetitions(kernels):
+    x, t = neocog.data.line_patterns("a").train
+    x, t = x[:20], t[:20]
+    weight = np.arange(20) % 3  # 0, 1 or 2 of each
+    networks = [neocog.models.tiny_cnn(1), neocog.models.tiny_cnn(1)]
+    with neocog.use_kernels(kernels):
+        first = neocog.fit(networks[0], (x, t), epochs=5, batch_size=40, rng=0, sample_weight=weight)
+        repeated = x.repeat(weight, 0), t.repeat(weight)
+        second = neocog.fit(networks[1], repeated, epochs=5, batch_size=40, rng=0)
+    for column in ("running_loss", "train_loss", "train_accuracy"):
+        np.testing.assert_allclose(first[column], second[column], rtol=1e-12)
+    for name, array in networks[0].params.items():
+        np.testing.assert_allclose(array, networks[1].params[name], atol=1e-13)
+
+
+def test_a_batch_that_does_not_count_is_passed_over():
+    x, t = neocog.data.line_patterns("a").train
+    weight = np.zeros(len(t))
+    weight[0] = 1
+    rows = []
+    for optimizer in (neocog.SGD(0.1), neocog.Adam(0.01)):
+        network = neocog.models.tiny_cnn(1)
+        history = neocog.fit(
+            network, (x, t), optimizer=optimizer, epochs=1, batch_size=8, rng=0, sample_weight=weight
+        )
+        rows.append(history.last)
+        assert optimizer.steps == 1
+    assert rows[0]["running_loss"] == rows[1]["running_loss"] > 0
+
+
+def test_weights_of_another_run_are_refused(tmp_path):
+    x, t = neocog.data.line_patterns("a").train
+    path = tmp_path / "c.neocog"
+
+    def run(weight, **more):
+        network = neocog.models.tiny_cnn(1)
+        callbacks = [neocog.training.Checkpoint(path)]
+        neocog.fit(network, (x, t), epochs=1, rng=0, sample_weight=weight, callbacks=callbacks, **more)
+
+    run(np.ones(len(t)))
+    run(np.ones(len(t)), resume=path)
+    for other in (None, np.arange(len(t))):
+        with pytest.raises(neocog.serialization.ModelFileError, match="saved with data"):
+            run(other, resume=path)
+
+
+@pytest.mark.parametrize("weight", [[1.0], "abc", -np.ones(270), np.zeros(270)])
+def test_weights_that_are_none(weight):
+    with pytest.raises(ValueError):  # noqa: PT011 - NumPy's message for the text, ours for the others
+        neocog.fit(neocog.models.tiny_cnn(1), neocog.data.line_patterns("a"), sample_weight=weight)
+
+
+def test_weighted_evaluation_by_hand():
+    network = neocog.Sequential(neocog.Flatten())  # the logits are the pixels
+    x, t = np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 0.0]]).reshape(3, 1, 1, 2), np.array([0, 1, 1])
+    result = neocog.evaluate(network, x, t, batch_size=2, sample_weight=[3, 1, 0])
+    assert result.accuracy == 0.75
+    assert result.loss == pytest.approx((3 * np.log(2) + 2 + np.log(1 + np.exp(-2))) / 4, rel=1e-14)

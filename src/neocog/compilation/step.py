@@ -15,25 +15,31 @@ from neocog.kernels import active_precision
 from neocog.kernels.fused.program import Program, Slot
 from neocog.layers import BatchNorm1D, BatchNorm2D
 from neocog.layers.base import Array, Layer, as_dtype
-from neocog.losses import SoftmaxCrossEntropy, class_indices
+from neocog.losses import MeanSquaredError, SoftmaxCrossEntropy, shares
 from neocog.optimizers import SGD, Adam, AdamW, Optimizer
 
 __all__ = ["CompiledStep"]
 
 _BLOCK = 16384
+_LOSSES = {SoftmaxCrossEntropy: "softmax_cross_entropy", MeanSquaredError: "mean_squared_error"}
 
 
 class _Batch:
     """The program for batches of one shape."""
 
     def __init__(
-        self, network: Layer, loss: SoftmaxCrossEntropy, optimizer: Optimizer, shape: tuple[int, ...]
+        self,
+        network: Layer,
+        loss: SoftmaxCrossEntropy | MeanSquaredError,
+        optimizer: Optimizer,
+        shape: tuple[int, ...],
     ) -> None:
         self.compiler = compiler = Compiler(
             network, shape, training=True, exact=active_precision() == "exact"
         )
         self.program = program = compiler.program
-        self.labels = Slot()
+        self.targets, self.weights = Slot(), Slot()
+        self.equal = np.full(shape[0], 1 / shape[0])  # the weights where none are given
         self.loss = np.full(1, np.nan)
         for node in compiler.nodes:
             _, H, W = node.output.shape
@@ -41,19 +47,20 @@ class _Batch:
                 raise Uncompilable("batch norm of one value")
         z = compiler.forward()
         if len(network.output_shape(shape)) != 2:
-            raise Uncompilable("outputs that are not (N, classes)")
+            raise Uncompilable("outputs that are not (N, K)")
         dz = compiler.gradient_maps(compiler.end)
         program.add_units(
-            "softmax_cross_entropy",
+            _LOSSES[type(loss)],
             1,
             40.0 * z.C * z.N,
             x=z.origin,
             z=dz.origin,
             y=self.loss,
-            labels=self.labels,
+            targets=self.targets,
+            weights=self.weights,
             C=z.C,
             N=z.N,
-            smoothing=loss.label_smoothing,
+            smoothing=getattr(loss, "label_smoothing", 0.0),
         )
         compiler.backward()
         names = {id(array): name for name, array in network.params.items()}
@@ -99,14 +106,14 @@ def _remembered(optimizer: Optimizer, memory: str, name: str, weight: np.ndarray
 
 
 class CompiledStep:
-    """``value = step(x, t)``: one training step.
+    """``value = step(x, t, weight)``: one training step.
 
     What moves are the network's own parameters and the optimizer's own state.
 
     Parameters
     ----------
     network : Layer
-    loss : SoftmaxCrossEntropy
+    loss : SoftmaxCrossEntropy or MeanSquaredError
     optimizer : SGD, Adam or AdamW
 
     Raises
@@ -118,7 +125,7 @@ class CompiledStep:
     _KEPT = 4
 
     def __init__(self, network: Layer, loss: Any, optimizer: Optimizer) -> None:
-        if type(loss) is not SoftmaxCrossEntropy or type(optimizer) not in (SGD, Adam, AdamW):
+        if type(loss) not in _LOSSES or type(optimizer) not in (SGD, Adam, AdamW):
             raise Uncompilable(f"{type(loss).__name__} with {type(optimizer).__name__}")
         if network.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
             raise Uncompilable(f"parameters of type {network.dtype}")
@@ -139,7 +146,7 @@ class CompiledStep:
         optimizer = self.optimizer
         return (
             active_precision(),
-            self.loss.label_smoothing,
+            getattr(self.loss, "label_smoothing", 0.0),
             optimizer.decay_all,
             getattr(optimizer, "momentum", 0),
             getattr(optimizer, "nesterov", False),
@@ -182,12 +189,12 @@ class CompiledStep:
             rows["correction1"] = 1 - optimizer.betas[0] ** steps
             rows["correction2"] = 1 - optimizer.betas[1] ** steps
 
-    def __call__(self, x: Array, t: Array) -> float:
+    def __call__(self, x: Array, t: Array, weight: Array | None = None) -> float:
         """Move the weights by one step, unless the loss is not finite; return the loss before it."""
         with self._lock:  # a program has one memory
-            return self._step(x, t)
+            return self._step(x, t, weight)
 
-    def _step(self, x: Array, t: Array) -> float:
+    def _step(self, x: Array, t: Array, weight: Array | None) -> float:
         if not self._current():
             self._forget()
         dtype = self._state.dtype
@@ -196,14 +203,11 @@ class CompiledStep:
         if x.dtype != dtype or not x.size:
             raise Uncompilable("a batch without images, or of complex numbers")
         batch = self._batch(x.shape)
-        t = np.asarray(t)
-        if t.dtype.kind not in "iu" or t.shape != x.shape[:1]:
-            self._explain(batch, t)
-        if t.dtype != np.int64 or not t.flags.c_contiguous:
-            t = np.ascontiguousarray(t, np.int64)
         compiler, program = batch.compiler, batch.program
         program.bind(compiler.x, x)
-        program.bind(batch.labels, t)
+        program.bind(batch.targets, t := self._targets(batch, np.asarray(t)))
+        share = batch.equal if weight is None else shares(weight, len(x))
+        program.bind(batch.weights, share)
         masks = []  # to be kept alive
         for layer, shape, slot in compiler.masks:
             masks.append(((layer.rng.random(shape) >= layer.p) / (1 - layer.p)).astype(dtype))
@@ -217,8 +221,18 @@ class CompiledStep:
             self._explain(batch, t)
         return value
 
-    @staticmethod
-    def _explain(batch: _Batch, t: Array) -> None:
-        """Raise what the loss raises, if these are no labels."""
-        N, classes = batch.compiler.N, batch.compiler.end.shape[0]
-        class_indices(np.broadcast_to(np.float32(0), (N, classes)), t)
+    def _targets(self, batch: _Batch, t: Array) -> Array:
+        """Return the targets as the program reads them: int64 labels (N,), or numbers (N, K)."""
+        dtype: np.dtype[Any] | None
+        if isinstance(self.loss, SoftmaxCrossEntropy):
+            fits, dtype = t.dtype.kind in "iu" and t.shape == (batch.compiler.N,), np.dtype("int64")
+        else:
+            fits, dtype = t.shape == (batch.compiler.N, batch.compiler.end.shape[0]), self.network.dtype
+        if not fits:
+            self._explain(batch, t)
+        return t if t.dtype == dtype and t.flags.c_contiguous else np.ascontiguousarray(t, dtype)
+
+    def _explain(self, batch: _Batch, t: Array) -> None:
+        """Raise what the loss raises, if these are no targets."""
+        shape = (batch.compiler.N, batch.compiler.end.shape[0])
+        self.loss(np.broadcast_to(np.float32(0), shape), t)

@@ -327,7 +327,7 @@ def resize_bilinear(maps: Array, size: tuple[int, int]) -> Array:
 class _Logits:
     """As a loss, the logits of the targets themselves: ``L = sum_n z[n, t[n]]``, ``dz = onehot(t)``."""
 
-    def __call__(self, z: Array, t: Array) -> tuple[Any, Array]:
+    def __call__(self, z: Array, t: Array, weight: Array | None = None) -> tuple[Any, Array]:
         rows = np.arange(len(z))
         dz = np.zeros_like(z)
         dz[rows, t] = 1

@@ -4,12 +4,13 @@ from neocog.models.alexnet import alexnet, alexnet_one_tower
 from neocog.models.lenet import lenet5, lenet5_1998
 from neocog.models.pretrained import load_torchvision
 from neocog.models.resnet import resnet18, resnet34, resnet50, resnet101, resnet_cifar
-from neocog.models.tiny import digits_cnn, small_cnn, tiny_cnn, tiny_mlp
+from neocog.models.tiny import conv_net, digits_cnn, small_cnn, tiny_cnn, tiny_mlp
 from neocog.models.vgg import vgg11, vgg13, vgg16, vgg19
 
 __all__ = [
     "alexnet",
     "alexnet_one_tower",
+    "conv_net",
     "digits_cnn",
     "lenet5",
     "lenet5_1998",

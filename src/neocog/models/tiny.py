@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from neocog.layers import BatchNorm2D, Conv2D, Dense, Flatten, MaxPool2D, ReLU, Sequential
+from neocog.layers import BatchNorm2D, Conv2D, Dense, Flatten, Layer, MaxPool2D, ReLU, Sequential
 from neocog.validation import image_shape as check_image_shape
 from neocog.validation import integer
 
@@ -78,6 +79,57 @@ def tiny_mlp(
     return network
 
 
+def conv_net(
+    filters: Sequence[int] = (8, 16),
+    classes: int = 10,
+    image_shape: tuple[int, int, int] = (1, 8, 8),
+    seed: int = 42,
+    dtype: Any = "float32",
+) -> Sequential:
+    """Build blocks of 3 x 3 convolution, ReLU and 2 x 2 max pooling, then dense.
+
+    Fits images of any size: a side of one pixel is not pooled, so that (1, 1, L) is a signal of L values.
+    Weights are He normal, drawn in turn from one ``default_rng(seed)``.
+
+    Shapes: (N, C, H, W) -> (N, classes).
+
+    Parameters
+    ----------
+    filters : sequence of int
+        Channels of each block's convolution.
+    classes : int
+    image_shape : (C, H, W)
+    seed : int
+    dtype : floating point type
+
+    Raises
+    ------
+    ValueError, TypeError
+        On an argument out of range.
+
+    Examples
+    --------
+    >>> conv_net((4, 8, 16), classes=2, image_shape=(3, 32, 32)).output_shape((1, 3, 32, 32))
+    (1, 2)
+    """
+    if not isinstance(filters, Sequence) or isinstance(filters, str) or not filters:
+        raise TypeError(f"filters must be a sequence of at least one int, got {filters!r}.")
+    rng = np.random.default_rng(integer("seed", seed, 0))
+    C, H, W = shape = check_image_shape(image_shape)
+    blocks: dict[str, Layer] = {}
+    for k, channels in enumerate(filters, start=1):
+        blocks[f"conv{k}"] = Conv2D(C, integer("filters", channels), 3, padding=1, rng=rng, dtype=dtype)
+        blocks[f"relu{k}"] = ReLU()
+        window = (min(2, H), min(2, W))
+        if window != (1, 1):
+            blocks[f"pool{k}"] = MaxPool2D(window)
+        C, H, W = channels, H // window[0], W // window[1]
+    dense = Dense(C * H * W, classes, rng=rng, dtype=dtype)
+    network = Sequential(**blocks, flatten=Flatten(), dense=dense)
+    network.input_shape = shape
+    return network
+
+
 def digits_cnn(
     seed: int = 42,
     classes: int = 10,
@@ -101,22 +153,10 @@ def digits_cnn(
     >>> digits_cnn().parameter_count
     1898
     """
-    rng = np.random.default_rng(integer("seed", seed, 0))
-    C, H, W = check_image_shape(image_shape)
+    _, H, W = check_image_shape(image_shape)
     if min(H, W) < 4:
         raise ValueError(f"image_shape must be at least 4 x 4 pixels, got {H} x {W}.")
-    network = Sequential(
-        conv1=Conv2D(C, 8, 3, padding=1, rng=rng, dtype=dtype),
-        relu1=ReLU(),
-        pool1=MaxPool2D(2),
-        conv2=Conv2D(8, 16, 3, padding=1, rng=rng, dtype=dtype),
-        relu2=ReLU(),
-        pool2=MaxPool2D(2),
-        flatten=Flatten(),
-        dense=Dense(16 * (H // 4) * (W // 4), classes, rng=rng, dtype=dtype),
-    )
-    network.input_shape = (C, H, W)
-    return network
+    return conv_net((8, 16), classes, image_shape, seed, dtype)
 
 
 def small_cnn(

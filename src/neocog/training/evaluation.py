@@ -11,7 +11,7 @@ from neocog.data.batches import batches
 from neocog.kernels import kernels_for, use_kernels
 from neocog.layers import Container, Layer
 from neocog.layers.base import Array, as_dtype
-from neocog.losses import Loss, SoftmaxCrossEntropy
+from neocog.losses import Loss, SoftmaxCrossEntropy, shares
 from neocog.validation import check_images, integer
 
 
@@ -40,7 +40,13 @@ def estimated_seconds(
 
 
 def evaluate(
-    network: Layer, x: Any, y: Any, *, loss: Loss | None = None, batch_size: int = EVALUATION_BATCH
+    network: Layer,
+    x: Any,
+    y: Any,
+    *,
+    loss: Loss | None = None,
+    batch_size: int = EVALUATION_BATCH,
+    sample_weight: Any = None,
 ) -> Evaluation:
     """Measure loss and accuracy in inference.
 
@@ -50,6 +56,9 @@ def evaluate(
     x : floating point array (N, C, H, W), or lazy images
     y : labels (N,)
     loss : default SoftmaxCrossEntropy()
+    batch_size : int
+    sample_weight : (N,), optional
+        How much each image counts.
 
     Raises
     ------
@@ -68,15 +77,20 @@ def evaluate(
     if len(y) == 0:
         raise ValueError("x and y must not be empty.")
     loss = SoftmaxCrossEntropy() if loss is None else loss
-    total, correct = 0.0, 0
+    weights = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, np.float64)
+    shares(weights, len(y))  # raises if they are no weights
+    total, correct = 0.0, 0.0
     with use_kernels(kernels_for(estimated_seconds(network, (1, *x.shape[1:]), len(y), batch_size))):
-        for images, labels in batches(x, y, batch_size):
+        for k, (images, labels) in enumerate(batches(x, y, batch_size)):
             z = network(as_dtype(images, network.dtype))
-            value, _ = loss(z, labels)
-            total += value * len(labels)
+            here = weights[k * batch_size : (k + 1) * batch_size]
+            if counted := np.add.reduce(here).item():  # else none of these images counts
+                value, _ = loss(z, labels) if sample_weight is None else loss(z, labels, here)
+                total += value * counted
             right = loss.correct(z, labels)
-            correct += 0 if right is None else right
-    return Evaluation(total / len(y), math.nan if right is None else correct / len(y))
+            correct += math.nan if right is None else np.add.reduce(here[right]).item()
+    everything = np.add.reduce(weights).item()
+    return Evaluation(total / everything, correct / everything)
 
 
 def predict(network: Container, images: Array, batch_size: int = 256) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import hashlib
 import math
 import os
 import signal
@@ -21,7 +22,7 @@ from neocog.data.split import Split
 from neocog.kernels import active_kernels, kernels_for, use_kernels
 from neocog.layers import BatchNorm1D, Container, Layer
 from neocog.layers.base import as_dtype, random_generators
-from neocog.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy
+from neocog.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy, shares
 from neocog.optimizers import SGD, Optimizer
 from neocog.training.callbacks import Callback
 from neocog.training.evaluation import EVALUATION_BATCH, estimated_seconds, evaluate
@@ -45,7 +46,7 @@ class Run:
     epoch : int
         Epochs completed.
     batch_losses : list of float
-        Losses of the batches completed in the epoch under way.
+        Losses of the batches completed in the epoch under way; NaN where no image counted.
     epoch_rng_state : dict
         The generator's state at the start of the epoch under way, from which a resumed run draws it again.
     kernels : str
@@ -65,12 +66,13 @@ class Run:
     rng: np.random.Generator
     augment: Augmentation | None
     callbacks: Sequence[Callback]
+    sample_weight: np.ndarray | None = None
     history: History = field(default_factory=History)
     epoch: int = 0
     batch_losses: list[float] = field(default_factory=list)
     epoch_rng_state: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
-    step: Step = field(default=lambda x, t: math.nan, repr=False)
+    step: Step = field(default=lambda x, t, weight=None: math.nan, repr=False)
     kernels: str = ""
     stop: str = ""
     failed: bool = False
@@ -78,7 +80,8 @@ class Run:
     @functools.cached_property
     def fingerprint(self) -> str:
         """What tells the data from other data."""
-        return self.data.fingerprint()
+        weights = b"" if self.sample_weight is None else self.sample_weight.tobytes()
+        return self.data.fingerprint() + (hashlib.sha256(weights).hexdigest() if weights else "")
 
     @property
     def batches_per_epoch(self) -> int:
@@ -86,8 +89,8 @@ class Run:
         return math.ceil(len(self.data.train[1]) / self.batch_size)
 
 
-Step: TypeAlias = Callable[[Any, Any], float]
-"""``value = step(x, t)``: the loss of a batch, and the weights moved; not, if the loss is not finite."""
+Step: TypeAlias = Callable[..., float]
+"""``value = step(x, t, weight=None)``: the loss of a batch, and the weights moved if it is finite."""
 
 
 def make_step(network: Layer, loss: Loss, optimizer: Optimizer) -> Step:
@@ -107,9 +110,9 @@ def make_step(network: Layer, loss: Loss, optimizer: Optimizer) -> Step:
     True
     """
 
-    def step(x: Any, t: Any) -> float:
+    def step(x: Any, t: Any, weight: Any = None) -> float:
         z, cache = network.forward(x, training=True)
-        value, dz = loss(z, t)
+        value, dz = loss(z, t) if weight is None else loss(z, t, weight)
         if math.isfinite(value):
             _, grads = network.backward(dz, cache, input_grad=False)
             optimizer.step(network.params, grads)
@@ -124,11 +127,11 @@ def make_step(network: Layer, loss: Loss, optimizer: Optimizer) -> Step:
     except Uncompilable:
         return step
 
-    def compiled_step(x: Any, t: Any) -> float:
+    def compiled_step(x: Any, t: Any, weight: Any = None) -> float:
         try:
-            return compiled(x, t)
+            return compiled(x, t, weight)
         except Uncompilable:
-            return step(x, t)
+            return step(x, t, weight)
 
     return compiled_step
 
@@ -145,6 +148,7 @@ def fit(
     callbacks: Sequence[Callback] = (),
     augment: Augmentation | None = None,
     resume: str | os.PathLike[str] | None = None,
+    sample_weight: Any = None,
 ) -> History:
     """Train a network in place by minibatch gradient descent.
 
@@ -165,6 +169,9 @@ def fit(
         Changes each training batch; see :mod:`neocog.data.augmentation`.
     resume : path, optional
         A checkpoint to go on from; the run ends bit for bit as if it had never stopped.
+    sample_weight : (N,), optional
+        How much each training image counts, in the loss of its batch and in what is measured after an
+        epoch; a batch in which none counts is passed over.
 
     Returns
     -------
@@ -199,6 +206,9 @@ def fit(
         augment,
         sorted(callbacks, key=lambda callback: callback.runs_last),
     )
+    if sample_weight is not None:
+        run.sample_weight = np.array(sample_weight, np.float64)
+        shares(run.sample_weight, len(run.data.train[1]))  # raises if they are no weights
     _check_run(run)
     for callback in run.callbacks:
         callback.reset()
@@ -234,10 +244,13 @@ def _kernels(run: Run) -> use_kernels:
 def _train_epoch(run: Run) -> None:
     """Take one step for each batch."""
     start = time.perf_counter()
-    for x, t in _remaining_batches(run):
-        value = run.step(x, t)
-        if not math.isfinite(value):
-            raise _diagnosis(run, x, training=True)
+    for x, *targets in _remaining_batches(run):
+        if len(targets) == 2 and not targets[1].any():
+            value = math.nan
+        else:
+            value = run.step(x, *targets)
+            if not math.isfinite(value):
+                raise _diagnosis(run, x, training=True)
         run.batch_losses.append(value)
         for callback in run.callbacks:
             callback.on_batch(run)
@@ -249,21 +262,23 @@ def _train_epoch(run: Run) -> None:
         _finish_epoch(run)
 
 
-def _remaining_batches(run: Run) -> Iterator[tuple[Any, Any]]:
-    """Draw the epoch's batches and pass over those that an interrupted run has already seen."""
+def _remaining_batches(run: Run) -> Iterator[tuple[Any, ...]]:
+    """Draw the epoch's batches, (x, t) or (x, t, weight), but those an interrupted run has already seen."""
     if run.epoch_rng_state:
         run.rng.bit_generator.state = run.epoch_rng_state
     else:
         run.epoch_rng_state = dict(run.rng.bit_generator.state)
-    x, t = run.data.train
-    for k, batch in enumerate(batches(x, t, run.batch_size, rng=run.rng, augment=run.augment)):
+    images, labels = run.data.train
+    places = np.arange(len(labels))
+    for k, (x, here) in enumerate(batches(images, places, run.batch_size, rng=run.rng, augment=run.augment)):
         if k >= len(run.batch_losses):
-            yield batch
+            t = labels[here]
+            yield (x, t) if run.sample_weight is None else (x, t, run.sample_weight[here])
 
 
 def _finish_epoch(run: Run) -> None:
     """Measure the network, add a row to the history, and ask the callbacks."""
-    train = evaluate(run.network, *run.data.train, loss=run.loss)
+    train = evaluate(run.network, *run.data.train, loss=run.loss, sample_weight=run.sample_weight)
     row = {"train_loss": train.loss, "train_accuracy": train.accuracy}
     if run.data.validation is not None:
         validation = evaluate(run.network, *run.data.validation, loss=run.loss)
@@ -272,7 +287,8 @@ def _finish_epoch(run: Run) -> None:
         if part is not None and not math.isfinite(row[column]):
             raise _diagnosis(run, part[0], training=False)
     if run.batch_losses:
-        row["running_loss"] = sum(run.batch_losses) / len(run.batch_losses)
+        counted = [value for value in run.batch_losses if not math.isnan(value)]
+        row["running_loss"] = sum(counted) / len(counted)  # at least one image counts
         row["lr"] = run.optimizer.last_lr
     run.history.append(epoch=run.epoch, seconds=run.seconds, **row)
     run.batch_losses, run.epoch_rng_state, run.seconds = [], {}, 0.0

@@ -29,7 +29,7 @@ a a_row a_step  offsets rows_offsets  init init_plane init_row  weight bias zero
 mean inv_std running_mean running_var  d_weight d_bias
 F f_block row_block lane_block
 H W N kernel_h kernel_w stride_h stride_w top left
-index labels gate
+index targets weights gate
 n0 n1 n2 n3 x0 x1 x2 x3 y0 y1 y2 y3
 kind
 """

@@ -15,13 +15,14 @@ from neocog.kernels.fused.simd import size_of, view
 def softmax_cross_entropy(row: int, unit: int, scratch: int, zero: Any) -> None:
     """The loss of :class:`neocog.SoftmaxCrossEntropy`, in one unit.
 
-    x are the logits (C, N), z their gradient, y the loss (float64), ``labels`` int64; the loss is NaN
-    if one of them is no class.
+    x are the logits (C, N), z their gradient, y the loss (float64), ``targets`` int64, ``weights`` each image's
+    share (float64, sum 1); the loss is NaN if a target is no class.
     """
     p, like = record(row), zero[0]
     size = size_of(like)
     N = p.N
-    labels = view(p.labels, N, np.int64(0))
+    labels = view(p.targets, N, np.int64(0))
+    weights = view(p.weights, N, np.float64(0))
     total = 0.0
     for n in range(N):
         if labels[n] < 0 or labels[n] >= p.C:
@@ -39,14 +40,36 @@ def softmax_cross_entropy(row: int, unit: int, scratch: int, zero: Any) -> None:
             z[k * N] = math.exp(x[k * N] - highest)
             powers += z[k * N]
         right = labels[n] * N
-        total += math.log(powers) - (x[right] - highest) * (1 - p.smoothing)
+        loss = math.log(powers) - (x[right] - highest) * (1 - p.smoothing)
         if p.smoothing:
-            total -= shifted * (p.smoothing / p.C)
-        share = 1 / (powers * N)
+            loss -= shifted * (p.smoothing / p.C)
+        total += loss * weights[n]
+        share = weights[n] / powers
         for k in range(p.C):
-            z[k * N] = z[k * N] * share - p.smoothing / (p.C * N)
-        z[right] -= (1 - p.smoothing) / N
-    view(p.y, 1, np.float64(0))[0] = total / N
+            z[k * N] = z[k * N] * share - weights[n] * p.smoothing / p.C
+        z[right] -= weights[n] * (1 - p.smoothing)
+    view(p.y, 1, np.float64(0))[0] = total
+
+
+@operation
+def mean_squared_error(row: int, unit: int, scratch: int, zero: Any) -> None:
+    """The loss of :class:`neocog.MeanSquaredError`, in one unit.
+
+    x are the outputs (C, N), z their gradient, y the loss (float64), ``targets`` (N, C), ``weights`` each
+    image's share (float64, sum 1).
+    """
+    p, like = record(row), zero[0]
+    N, C = p.N, p.C
+    x, z, t = view(p.x, C * N, like), view(p.z, C * N, like), view(p.targets, N * C, like)
+    weights = view(p.weights, N, np.float64(0))
+    total = 0.0
+    for n in range(N):
+        share = weights[n] / C
+        for k in range(C):
+            difference = x[k * N + n] - t[n * C + k]
+            total += share * difference * difference
+            z[k * N + n] = 2 * share * difference
+    view(p.y, 1, np.float64(0))[0] = total
 
 
 @operation
