@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -49,7 +50,11 @@ class Competitor:
 
     @property
     def installed(self) -> bool:
-        return importlib.util.find_spec(self.library) is not None
+        needed = [self.library] + ["torch"] * ("torch" in self.options)
+        return all(importlib.util.find_spec(library) for library in needed)
+
+
+GPU = shutil.which("nvidia-smi") is not None
 
 
 STEPS = {
@@ -96,3 +101,8 @@ def _competitors(work: Work, quick: bool, threads: int | None) -> Iterator[Compe
             yield Competitor("torch.compile", "torch", threads=threads, options=compiled)
     if work.task == "inference":
         yield from settings("onnxruntime", "onnxruntime")
+    if work.task == "step" and not quick:
+        yield Competitor("engine torch", "neocog", threads=threads, options={"torch": True})
+    if work.task == "step" and GPU:
+        yield Competitor("torch on GPU", "torch", options={"gpu": True})
+        yield Competitor("engine torch on GPU", "neocog", options={"torch": True, "gpu": True})

@@ -12,26 +12,32 @@ from neocog.layers import (
     AvgPool2D,
     BatchNorm1D,
     BatchNorm2D,
+    Bias,
     Concat,
     Conv2D,
     Dense,
     Dropout,
     Flatten,
     GlobalAvgPool2D,
+    GlobalMaxPool2D,
     Graph,
     LeakyReLU,
     LocalResponseNorm,
+    LogSoftmax,
     MaxPool2D,
     Pad2D,
     PadChannels,
     RadialBasis,
     ReLU,
+    Reshape,
     Residual,
     ScaledTanh,
     Sequential,
     Sigmoid,
+    Softmax,
     SparseConv2D,
     Tanh,
+    Transpose,
 )
 from neocog.models import digits_cnn, tiny_cnn, tiny_mlp
 from neocog.testing import check_layer
@@ -41,12 +47,12 @@ def normal(*shape):
     return np.random.default_rng(7).normal(size=shape)
 
 
-def awake(norm):
-    """Give a batch norm weights and statistics that are not ones and zeros."""
+def awake(layer):
+    """Give a batch norm or a bias weights and statistics that are not ones and zeros."""
     rng = np.random.default_rng(8)
-    for array in [*norm.params.values(), *norm.buffers.values()]:
+    for array in [*layer.params.values(), *layer.buffers.values()]:
         array[...] = rng.uniform(0.5, 1.5, array.shape)
-    return norm
+    return layer
 
 
 def shared_in_sequence():
@@ -104,6 +110,8 @@ CASES = {
         (lambda: Conv2D(4, 2, 2, groups=2, rng=0), normal(2, 4, 3, 3)),
         (lambda: Conv2D(3, 6, 2, groups=3, padding=1, rng=0), normal(2, 3, 3, 3)),
         (lambda: Conv2D(2, 3, 3, bias=False, rng=0), IMAGES),
+        (lambda: Conv2D(2, 2, 3, padding=((0, 2), (1, 0)), rng=0), IMAGES),
+        (lambda: Conv2D(2, 2, 2, (2, 3), ((3, 1), (0, 2)), (1, 2), rng=0), IMAGES),
     ],
     "SparseConv2D": [
         (lambda: SparseConv2D(2, [(0,), (0, 1), (1,)], 3, rng=0), IMAGES),
@@ -116,6 +124,12 @@ CASES = {
         (lambda: MaxPool2D(3, stride=2, padding=1), IMAGES),
         (lambda: MaxPool2D((2, 3), stride=(1, 2), padding=(1, 0)), IMAGES),
         (lambda: MaxPool2D(2, stride=3), IMAGES),
+        (lambda: MaxPool2D(3, padding=2), IMAGES),
+        (lambda: MaxPool2D(2, 1, ((0, 1), (1, 0))), IMAGES),
+        (lambda: MaxPool2D(2, dilation=2), IMAGES),
+        (lambda: MaxPool2D(2, 2, 1, (1, 3)), normal(2, 2, 5, 6)),
+        (lambda: MaxPool2D((2, 3), 2, ceil_mode=True), IMAGES),
+        (lambda: MaxPool2D(3, 2, ((2, 0), (1, 1)), (2, 1), True), IMAGES),
     ],
     "AvgPool2D": [
         (lambda: AvgPool2D(2), IMAGES),
@@ -123,11 +137,25 @@ CASES = {
         (lambda: AvgPool2D(3, stride=2, padding=1), IMAGES),
         (lambda: AvgPool2D(3, stride=2, padding=1, count_include_pad=False), IMAGES),
         (lambda: AvgPool2D((2, 3), stride=(3, 1), padding=(1, 0), count_include_pad=False), IMAGES),
+        (lambda: AvgPool2D(3, 1, ((2, 0), (1, 2))), IMAGES),
+        (lambda: AvgPool2D(2, ceil_mode=True), IMAGES),
+        (lambda: AvgPool2D(3, 2, 1, ceil_mode=True), normal(2, 2, 6, 4)),
+        (lambda: AvgPool2D(3, 2, 1, False, True), normal(2, 2, 6, 4)),
+        (lambda: AvgPool2D(2, 1, divisor_override=3), IMAGES),
+        (lambda: AvgPool2D(2, 1, 1, dilation=(2, 1)), IMAGES),
+        (lambda: AvgPool2D(3, 2, 2, False, True, None, 2), IMAGES),
     ],
     "GlobalAvgPool2D": [(GlobalAvgPool2D, IMAGES), (GlobalAvgPool2D, normal(2, 3, 1, 1))],
+    "GlobalMaxPool2D": [(GlobalMaxPool2D, IMAGES), (GlobalMaxPool2D, normal(2, 3, 1, 1))],
     "Dense": [
         (lambda: Dense(3, 2, rng=0), ROWS),
         (lambda: Dense(3, 1, bias=False, rng=0), ROWS),
+    ],
+    "Bias": [
+        (lambda: awake(Bias(3)), ROWS),
+        (lambda: awake(Bias((2, 1, 1))), IMAGES),
+        (lambda: awake(Bias((1, 2, 5, 1))), IMAGES),
+        (lambda: awake(Bias(())), ROWS),
     ],
     "RadialBasis": [(lambda: RadialBasis(3, 4, rng=0), ROWS)],
     "BatchNorm1D": [
@@ -150,20 +178,56 @@ CASES = {
     "Tanh": [(Tanh, ROWS), (Tanh, IMAGES)],
     "ScaledTanh": [(ScaledTanh, ROWS), (lambda: ScaledTanh(-2, 0.5), IMAGES)],
     "GELU": [(GELU, ROWS), (lambda: GELU("tanh"), ROWS), (GELU, IMAGES)],
+    "Softmax": [
+        (Softmax, ROWS),
+        (Softmax, 3 * IMAGES),
+        (lambda: Softmax(-1), IMAGES),
+        (lambda: Softmax(2), normal(2, 2, 3)),
+    ],
+    "LogSoftmax": [
+        (LogSoftmax, ROWS),
+        (LogSoftmax, 3 * IMAGES),
+        (lambda: LogSoftmax(-1), IMAGES),
+        (lambda: LogSoftmax(2), normal(2, 2, 3)),
+    ],
     "Dropout": [
         (lambda: Dropout(rng=0), ROWS),
         (lambda: Dropout(0.25, rng=1), IMAGES),
         (lambda: Dropout(0.0), ROWS),
     ],
     "Flatten": [(Flatten, IMAGES), (Flatten, ROWS), (Flatten, normal(3))],
+    "Reshape": [
+        (lambda: Reshape((0, -1)), IMAGES),
+        (lambda: Reshape((0, 4, 0, -1)), IMAGES),
+        (lambda: Reshape((-1, 10, 4)), IMAGES),
+        (lambda: Reshape((0, 0)), ROWS),
+        (lambda: Reshape((-1, 3, 1, 1)), ROWS),
+    ],
+    "Transpose": [
+        (lambda: Transpose((0, 2, 3, 1)), IMAGES),
+        (lambda: Transpose((0, 3, 1, 2)), IMAGES),
+        (lambda: Transpose((0, 1)), ROWS),
+    ],
     "Pad2D": [
+        (lambda: Pad2D(1, mode="reflect"), IMAGES),
+        (lambda: Pad2D(((4, 3), (0, 3)), mode="reflect"), IMAGES),
+        (lambda: Pad2D(((0, 7), (5, 2)), mode="replicate"), IMAGES),
+        (lambda: Pad2D(((5, 1), (2, 4)), mode="circular"), IMAGES),
+        (lambda: Pad2D(0, mode="circular"), IMAGES),
         (lambda: Pad2D(1), IMAGES),
         (lambda: Pad2D(0), IMAGES),
         (lambda: Pad2D((0, 2), value=-1.5), IMAGES),
         (lambda: Pad2D(((0, 1), (2, 3))), IMAGES),
     ],
     "PadChannels": [(lambda: PadChannels(2), IMAGES), (lambda: PadChannels(0), IMAGES)],
-    "Add": [(Add, (ROWS, 2 * ROWS + 1)), (Add, (IMAGES, -IMAGES, IMAGES**2)), (Add, (ROWS,))],
+    "Add": [
+        (Add, (ROWS, 2 * ROWS + 1)),
+        (Add, (IMAGES, -IMAGES, IMAGES**2)),
+        (Add, (ROWS,)),
+        (Add, (ROWS, normal(4, 1))),
+        (Add, (normal(2, 2, 1, 1), IMAGES, normal(2, 1, 5, 1))),
+        (Add, (normal(2, 1, 3), normal(2, 4, 1))),
+    ],
     "Concat": [
         (Concat, (ROWS, normal(4, 1))),
         (Concat, (IMAGES, normal(2, 1, 5, 4), IMAGES)),

@@ -7,6 +7,7 @@ import neocog.kernels.fused  # so that importing counts as importing
 from neocog import models
 from neocog.initializers import zeros
 from neocog.training import make_step
+from neocog.training.engine import torch_engine
 from networks import Network
 
 neocog.use_kernels("fused")
@@ -33,6 +34,10 @@ def inference(network: Network, x):
     return lambda: fast(x)
 
 
-def step(network: Network, x, t):
-    advance = make_step(build(network), neocog.SoftmaxCrossEntropy(), neocog.SGD(**network.sgd))
+def step(network: Network, x, t, torch: bool = False, gpu: bool = False):
+    parts = build(network), neocog.SoftmaxCrossEntropy(), neocog.SGD(**network.sgd)
+    if torch:  # the engine of neocog.fit(..., engine="torch")
+        advance = torch_engine(*parts, "cuda" if gpu else None).__enter__().step
+    else:
+        advance = make_step(*parts)
     return lambda: advance(x, t)

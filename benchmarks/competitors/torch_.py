@@ -81,8 +81,10 @@ def inference(network: Network, x, channels_last: bool = False):
     return call
 
 
-def step(network: Network, x, t, channels_last: bool = False, compiled: bool = False):
-    made, x, t = build(network, channels_last), tensor(x, channels_last), torch.from_numpy(t)
+def step(network: Network, x, t, channels_last: bool = False, compiled: bool = False, gpu: bool = False):
+    device = "cuda" if gpu else "cpu"
+    made, x = build(network, channels_last).to(device), tensor(x, channels_last).to(device)
+    t = torch.from_numpy(t).to(device)
     optimizer, loss = torch.optim.SGD(made.parameters(), **network.sgd), nn.CrossEntropyLoss()
 
     def forward(x, t):

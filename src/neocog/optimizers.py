@@ -46,6 +46,8 @@ class Optimizer:
         self.weight_decay = number("weight_decay", weight_decay, 0)
         self.decay_all = bool(decay_all)
         self.steps = 0
+        # The formulas are operators alone, so that they hold for any library's arrays.
+        self.zeros_like: Callable[[Array], Array] = np.zeros_like
         self.state: dict[str, dict[str, Array]] = {memory: {} for memory in self._memories}
 
     @property
@@ -90,7 +92,7 @@ class Optimizer:
         """Return what is remembered of a parameter; zeros at first."""
         arrays = self.state[memory]
         if name not in arrays:
-            arrays[name] = np.zeros_like(w)
+            arrays[name] = self.zeros_like(w)
         if arrays[name].shape != w.shape:
             raise ValueError(
                 f"{name!r} must have the shape {arrays[name].shape} of the network that this optimizer has "
@@ -255,7 +257,7 @@ class Adam(Optimizer):
         mean += (1 - b1) * (g - mean)
         square *= b2
         square += (1 - b2) * (g * g)
-        spread = np.sqrt(square) / (1 - b2**self.steps) ** 0.5 + self.eps
+        spread = square**0.5 / (1 - b2**self.steps) ** 0.5 + self.eps
         w -= lr / (1 - b1**self.steps) * mean / spread
 
 

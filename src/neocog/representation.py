@@ -10,8 +10,8 @@ from typing import Any
 def constructor_call(instance: object, arguments: Mapping[str, Any]) -> str:
     """Write an object as the call that makes it.
 
-    Required arguments come in order, others where they are not the default; pairs of equal integers are
-    written as one, as they may be given.
+    Required arguments come in order, others where they are not the default; a pair of equal integers is
+    written as one, as it may be given, but for a ``tuple[int, ...]``, whose length is its own.
     """
     required, optional = [], []
     for name, parameter in inspect.signature(type(instance)).parameters.items():
@@ -20,6 +20,7 @@ def constructor_call(instance: object, arguments: Mapping[str, Any]) -> str:
         value = arguments[name]
         if (
             isinstance(value, tuple)
+            and "..." not in str(parameter.annotation)
             and len(value) == 2
             and isinstance(value[0], int)
             and value[0] == value[1]

@@ -72,6 +72,24 @@ def pair(name: str, value: Any, minimum: int = 1) -> tuple[int, int]:
     return size, size
 
 
+def sides(name: str, value: Any) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return a padding, as an int, a pair or two pairs, as ``((top, bottom), (left, right))``.
+
+    Examples
+    --------
+    >>> sides("padding", (1, 2))
+    ((1, 1), (2, 2))
+    >>> sides("padding", ((0, 1), (2, 3)))
+    ((0, 1), (2, 3))
+    """
+    if isinstance(value, tuple | list) and any(isinstance(side, tuple | list) for side in value):
+        if len(value) != 2:
+            raise ValueError(f"{name} must be ((top, bottom), (left, right)), got {value!r}.")
+        return pair(name, value[0], 0), pair(name, value[1], 0)
+    v, h = pair(name, value, 0)
+    return (v, v), (h, h)
+
+
 def generator(rng: RandomSource) -> np.random.Generator:
     """Return ``rng`` itself if it is a Generator, else a Generator seeded with it.
 

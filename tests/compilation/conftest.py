@@ -12,11 +12,13 @@ from neocog.layers import (
     Dropout,
     Flatten,
     GlobalAvgPool2D,
+    GlobalMaxPool2D,
     Graph,
     LeakyReLU,
     MaxPool2D,
     PadChannels,
     ReLU,
+    Reshape,
     Residual,
     ScaledTanh,
     Sequential,
@@ -117,6 +119,17 @@ def many_channels():
     )
 
 
+def many_channels_uneven():
+    """Padding on one side, where Winograd's method could be taken."""
+    return Sequential(
+        Conv2D(2, 32, 3, padding=((2, 0), (0, 1)), rng=0),
+        ReLU(),
+        Conv2D(32, 40, 3, padding=((0, 1), (2, 1)), rng=1),
+        GlobalMaxPool2D(),
+        Dense(40, 4, rng=3),
+    )
+
+
 def narrow():
     """Maps so narrow that they are taken as one long row."""
     return Sequential(
@@ -135,6 +148,39 @@ def narrow():
     )
 
 
+def uneven():
+    """Padding on one side, windows deep in the padding, sizes rounded up, means of what lies inside."""
+    return Sequential(
+        Conv2D(2, 4, 3, padding=((0, 2), (1, 0)), rng=0),
+        ReLU(),
+        MaxPool2D(3, 1, ((2, 0), (1, 2))),
+        Conv2D(4, 4, (2, 3), (1, 2), padding=((3, 0), (0, 1)), rng=1),
+        MaxPool2D(2, 2, ((1, 0), (0, 0)), ceil_mode=True),
+        AvgPool2D(3, 2, ((2, 0), (1, 1))),
+        Reshape((0, 2, -1, 3)),
+        AvgPool2D(2, 1, 1, count_include_pad=False, ceil_mode=True),
+        AvgPool2D(2, ceil_mode=True),
+        Reshape((0, -1)),
+        Dense(12, 3, rng=2),
+    )
+
+
+def best():
+    """The largest of each map, after a ReLU that shares the way back, and of maps that two layers read."""
+    return Graph(
+        {
+            "stem": (Conv2D(1, 6, 3, rng=0), "input"),
+            "relu": (ReLU(), "stem"),
+            "best": (GlobalMaxPool2D(), "relu"),
+            "conv": (Conv2D(6, 3, 3, rng=1), "relu"),
+            "again": (ReLU(), "conv"),
+            "only": (GlobalMaxPool2D(), "again"),
+            "join": (Concat(), "best", "only"),
+            "head": (Dense(9, 3, rng=2), "join"),
+        }
+    )
+
+
 NETWORKS = {
     "tiny": (lambda: tiny_cnn(1), (18, 1, 8, 8), 3),
     "digits": (lambda: digits_cnn(1), (64, 1, 8, 8), 10),
@@ -146,7 +192,12 @@ NETWORKS = {
     "wide, one image": (wide, (1, 1, 8, 8), 4),
     "many channels": (many_channels, (4, 2, 13, 14), 4),
     "many channels, one image": (many_channels, (1, 2, 30, 27), 4),
+    "many channels, uneven": (many_channels_uneven, (4, 2, 13, 14), 4),
     "narrow": (narrow, (2, 3, 12, 12), 4),
+    "uneven": (uneven, (4, 2, 9, 11), 3),
+    "uneven, many images": (uneven, (17, 2, 9, 11), 3),
+    "best": (best, (3, 1, 9, 8), 3),
+    "best, many images": (best, (20, 1, 9, 8), 3),
 }
 
 

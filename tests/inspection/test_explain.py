@@ -12,26 +12,32 @@ from neocog import (
     AvgPool2D,
     BatchNorm1D,
     BatchNorm2D,
+    Bias,
     Concat,
     Conv2D,
     Dense,
     Dropout,
     Flatten,
     GlobalAvgPool2D,
+    GlobalMaxPool2D,
     Graph,
     LeakyReLU,
     LocalResponseNorm,
+    LogSoftmax,
     MaxPool2D,
     Pad2D,
     PadChannels,
     RadialBasis,
     ReLU,
+    Reshape,
     Residual,
     ScaledTanh,
     Sequential,
     Sigmoid,
+    Softmax,
     SparseConv2D,
     Tanh,
+    Transpose,
 )
 from neocog.inspection import explain, trace
 from neocog.inspection.explain import Inquiry
@@ -65,6 +71,23 @@ def graph():
     return Graph(nodes)
 
 
+def repeated():
+    """A sum of maps, of their means over the rows, and of one number a channel."""
+    nodes = {
+        "rows": (AvgPool2D((3, 1)), "input"),
+        "channels": (AvgPool2D((3, 4)), "input"),
+        "sum": (Add(), "rows", "input", "channels"),
+        "flat": (Flatten(), "sum"),
+        "out": (Dense(24, 3, rng=2, **shared), "flat"),
+    }
+    return Graph(nodes)
+
+
+def awake(bias):
+    bias.params["bias"][...] = np.random.default_rng(4).normal(size=bias.shape)
+    return bias
+
+
 NETWORKS = {
     "plain": (lambda: Sequential(c=conv(2, 3, 3), **tail(27)), (2, 2, 5, 5)),
     "stride": (lambda: Sequential(c=conv(2, 3, (3, 2), stride=(2, 3)), **tail(27)), (2, 2, 7, 8)),
@@ -82,6 +105,29 @@ NETWORKS = {
     "avg pool": (lambda: Sequential(p=AvgPool2D((3, 2), 2, 1), **tail(24)), (2, 2, 5, 6)),
     "no pad": (lambda: Sequential(p=AvgPool2D(3, 1, 1, count_include_pad=False), **tail(40)), (2, 2, 4, 5)),
     "global": (lambda: Sequential(g=GlobalAvgPool2D(), dense=Dense(4, 3, rng=0, **shared)), (2, 4, 3, 3)),
+    "asymmetric": (lambda: Sequential(c=conv(2, 2, 3, 2, ((0, 2), (1, 0))), **tail(18)), (2, 2, 5, 6)),
+    "deep pad": (lambda: Sequential(p=MaxPool2D(3, 2, ((2, 0), (1, 2))), **tail(24)), (2, 2, 5, 6)),
+    "dilated pool": (lambda: Sequential(p=MaxPool2D(2, 1, 1, (1, 3)), **tail(60)), (2, 2, 5, 6)),
+    "rounded up": (lambda: Sequential(p=MaxPool2D(3, 2, 1, 1, True), **tail(24)), (2, 2, 5, 6)),
+    "mean rounded up": (lambda: Sequential(p=AvgPool2D(3, 2, 1, True, True), **tail(24)), (2, 2, 5, 6)),
+    "inside": (lambda: Sequential(p=AvgPool2D(3, 2, 1, False, True, None, 2), **tail(12)), (2, 2, 5, 6)),
+    "sum pool": (lambda: Sequential(p=AvgPool2D(2, divisor_override=1), **tail(12)), (2, 2, 5, 6)),
+    "global max": (lambda: Sequential(g=GlobalMaxPool2D(), dense=Dense(4, 3, rng=0, **shared)), (2, 4, 3, 3)),
+    "reflect": (lambda: Sequential(p=Pad2D(((2, 0), (1, 2)), mode="reflect"), **tail(60)), (2, 2, 3, 3)),
+    "replicate": (lambda: Sequential(p=Pad2D(((4, 0), (1, 2)), mode="replicate"), **tail(84)), (2, 2, 3, 3)),
+    "circular": (lambda: Sequential(p=Pad2D(((3, 0), (1, 2)), mode="circular"), **tail(72)), (2, 2, 3, 3)),
+    "bias": (
+        lambda: Sequential(
+            b=awake(Bias((2, 1, 3), **shared)), t=Tanh(), c=awake(Bias(3, **shared)), **tail(18)
+        ),
+        (2, 2, 3, 3),
+    ),
+    "moved": (
+        lambda: Sequential(Transpose((0, 3, 1, 2)), Reshape((0, 3, -1, 2)), Tanh(), **tail(24)),
+        (2, 2, 3, 4),
+    ),
+    "shares": (lambda: Sequential(Softmax(), Tanh(), LogSoftmax(-1), **tail(24)), (2, 2, 3, 4)),
+    "repeated": (repeated, (2, 2, 3, 4)),
     "activations": (
         lambda: Sequential(
             ReLU(), LeakyReLU(0.2), Sigmoid(), Tanh(), ScaledTanh(), GELU(), GELU("tanh"), **tail(12)

@@ -6,6 +6,7 @@ from neocog.layers import (
     Add,
     AvgPool2D,
     BatchNorm2D,
+    Bias,
     Concat,
     Conv2D,
     Dense,
@@ -14,10 +15,14 @@ from neocog.layers import (
     Graph,
     Layer,
     LeakyReLU,
+    LogSoftmax,
     MaxPool2D,
     Pad2D,
+    Reshape,
     Residual,
     Sequential,
+    Softmax,
+    Transpose,
 )
 from neocog.models import digits_cnn, tiny_cnn
 
@@ -57,6 +62,22 @@ NETWORKS = {
     "concatenated rows": Graph(
         {"a": (conv(1, 1, 3), "input"), "b": (conv(1, 1, (1, 3)), "input"), "c": (Concat(2), "a", "b")}
     ),
+    "average, dilated": Sequential(conv(1, 2, 3), AvgPool2D(2, 2, ((1, 0), (0, 2)), dilation=2)),
+    "average, rounded up": Sequential(AvgPool2D(2, 2, ceil_mode=True), conv(1, 1, 2)),
+    "mirrored": Sequential(conv(1, 1, 2), Pad2D(((2, 0), (1, 3)), mode="reflect"), conv(1, 1, 2)),
+    "edges": Sequential(Pad2D((3, 1), mode="replicate"), conv(1, 1, 3, stride=2)),
+    "round": Sequential(conv(1, 1, 2, stride=2), Pad2D(1, mode="circular"), conv(1, 1, (1, 2))),
+    "softmax": Sequential(conv(1, 2, 3), Softmax()),
+    "softmax of rows": Sequential(conv(1, 2, 3, stride=2), LogSoftmax(-1)),
+    "repeated": Graph(
+        {
+            "a": (conv(1, 2, 3, padding=1), "input"),
+            "b": (AvgPool2D((7, 1)), "input"),
+            "c": (Add(), "a", "b"),
+            "d": (Bias((2, 1, 1)), "c"),
+        }
+    ),
+    "reshaped": Sequential(conv(1, 2, 3, stride=3), Reshape((0, -1)), Softmax()),
     "flat": Sequential(conv(1, 2, 3, stride=3), Flatten()),
     "dense": Sequential(conv(1, 1, 2, stride=3), Flatten(), Dense(6, 2, rng=0, dtype="float64")),
     "global": Sequential(conv(1, 2, 3), GlobalAvgPool2D()),
@@ -89,10 +110,11 @@ def test_it_is_the_support_of_the_input_gradient(name):
             assert seen == expected, f"{name} at {position}"
 
 
-FEATURES = {"flat", "dense", "global", "features"}  # they see a whole image, however large
+UNEVEN = {"gaps", "concatenated rows", "mirrored", "edges", "round", "softmax of rows", "repeated"}
+FEATURES = {"flat", "dense", "global", "features", "reshaped"}  # they see a whole image, however large
 
 
-@pytest.mark.parametrize("name", sorted(set(NETWORKS) - FEATURES - {"gaps", "concatenated rows"}))
+@pytest.mark.parametrize("name", sorted(set(NETWORKS) - FEATURES - UNEVEN))
 def test_unclipped_it_is_the_field_of_a_larger_image(name):
     """In an image that goes on far beyond, nothing is cut: the same size, one jump apart."""
     network = NETWORKS[name]
@@ -123,6 +145,20 @@ def test_max_pooling_sees_its_whole_window():
     network = Sequential(conv(1, 1, 2), MaxPool2D(3, stride=2, padding=1))
     assert unit_receptive_field(network, "1", (0, 1), (1, 7, 9)).columns == slice(1, 5)
     assert unit_receptive_field(network, "1", (0, 1), (1, 7, 9)).unclipped_rows == (-1, 3)
+
+
+def test_what_is_not_known_is_refused():
+    """A square map looks the same transposed, but is not."""
+    turned = Sequential(Transpose((0, 1, 3, 2)), conv(1, 1, (1, 3)))
+    with pytest.raises(TypeError, match="what a Transpose sees of its input is not known"):
+        unit_receptive_field(turned, "1", (0, 0), (1, 5, 5))
+    kept = Sequential(Transpose((0, 1, 2, 3)), conv(1, 1, (1, 3)))
+    assert unit_receptive_field(kept, "1", (0, 0), (1, 5, 5)).columns == slice(0, 3)
+    with pytest.raises(TypeError, match="what a Reshape sees of its input is not known"):
+        unit_receptive_field(Sequential(Reshape((0, 1, 5, -1))), "0", (0, 0), (5, 5, 1))
+    mixed = Graph({"a": (GlobalAvgPool2D(), "input"), "b": (Add(), "a", "input")})
+    with pytest.raises(TypeError, match="what a Add of maps and features sees is not known"):
+        unit_receptive_field(mixed, "b", (0, 0), (1, 1, 1))
 
 
 def test_padding_only():

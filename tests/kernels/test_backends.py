@@ -6,13 +6,13 @@ import array_api_strict as strict
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from neocog import kernels
 from neocog.kernels import BACKENDS, im2col, output_size, use_kernels
-from neocog.kernels.geometry import window_counts
+from neocog.kernels.geometry import ceil_padding, window_count, window_counts
 
 SETTINGS = settings(derandomize=True, deadline=None, max_examples=100)
 every_backend = pytest.mark.parametrize("backend", BACKENDS)
@@ -57,13 +57,20 @@ def convolutions(draw, asymmetric=False):
 
 
 @st.composite
-def poolings(draw):
-    """Draw (x, kernel, stride, padding), the padding at most half the kernel."""
+def poolings(draw, dilated=True):
+    """Draw (x, kernel, stride, padding, dilation), the padding at most half the kernel.
+
+    No window lies wholly in the padding: PyTorch writes out of bounds then.
+    """
     kernel, stride = draw(pairs(1, 7)), draw(pairs(1, 3))
+    dilation = draw(pairs(1, 3)) if dilated else (1, 1)
     padding = tuple(draw(st.integers(0, min(2, k // 2))) for k in kernel)
-    sizes = [max(1, k - 2 * p) + draw(st.integers(0, 4)) for k, p in zip(kernel, padding, strict=True)]
+    reaches = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
+    sizes = [max(1, r - 2 * p) + draw(st.integers(0, 4)) for r, p in zip(reaches, padding, strict=True)]
     x = draw_array(draw, draw(st.integers(0, 2)), draw(st.integers(1, 2)), *sizes)
-    return x, kernel, stride, padding
+    rows, columns = window_counts(x.shape, kernel, stride, sides(padding), dilation)
+    assume(min(*rows, *columns) > 0)
+    return x, kernel, stride, padding, dilation
 
 
 def sides(padding):
@@ -130,18 +137,18 @@ def test_convolution_has_two_adjoints(backend, case, data):
 @SETTINGS
 @given(case=poolings(), data=st.data())
 def test_max_pooling_is_that_of_pytorch(backend, case, data):
-    x, kernel, stride, padding = case
+    x, kernel, stride, padding, dilation = case
     tx = tensor(x)
-    expected, indices = F.max_pool2d(tx, kernel, stride, padding, return_indices=True)
+    expected, indices = F.max_pool2d(tx, kernel, stride, padding, dilation, return_indices=True)
     dy = draw_array(data.draw, *expected.shape)
     expected.backward(torch.from_numpy(np.array(dy, order="C")))
     with use_kernels(backend):
-        y, argmax = kernels.max_pool2d(x, kernel, stride, sides(padding))
-        dx = kernels.max_pool2d_input(dy, argmax, x.shape, kernel, stride, sides(padding))
+        y, argmax = kernels.max_pool2d(x, kernel, stride, sides(padding), dilation)
+        dx = kernels.max_pool2d_input(dy, argmax, x.shape, kernel, stride, sides(padding), dilation)
     assert_close(y, expected.detach())
     assert_close(dx, tx.grad)
-    rows = np.arange(y.shape[2])[:, None] * stride[0] - padding[0] + argmax // kernel[1]
-    columns = np.arange(y.shape[3]) * stride[1] - padding[1] + argmax % kernel[1]
+    rows = np.arange(y.shape[2])[:, None] * stride[0] - padding[0] + argmax // kernel[1] * dilation[0]
+    columns = np.arange(y.shape[3]) * stride[1] - padding[1] + argmax % kernel[1] * dilation[1]
     assert np.array_equal(rows * x.shape[3] + columns, indices)
     assert abs((y * dy).sum() - (x * dx).sum()) <= 1e-13 * (1 + np.abs(y * dy).sum())
 
@@ -149,16 +156,18 @@ def test_max_pooling_is_that_of_pytorch(backend, case, data):
 @every_backend
 @pytest.mark.parametrize("count_include_pad", [True, False])
 @SETTINGS
-@given(case=poolings(), data=st.data())
+@given(case=poolings(dilated=False), data=st.data())
 def test_average_pooling_is_that_of_pytorch(backend, count_include_pad, case, data):
-    x, kernel, stride, padding = case
+    x, kernel, stride, padding, dilation = case
     tx = tensor(x)
     expected = F.avg_pool2d(tx, kernel, stride, padding, count_include_pad=count_include_pad)
     dy = draw_array(data.draw, *expected.shape)
     expected.backward(torch.from_numpy(np.array(dy, order="C")))
+    geometry = (kernel, stride, sides(padding), dilation)
+    counts = None if count_include_pad else window_counts(x.shape, *geometry)
     with use_kernels(backend):
-        y = kernels.avg_pool2d(x, kernel, stride, sides(padding), count_include_pad)
-        dx = kernels.avg_pool2d_input(dy, x.shape, kernel, stride, sides(padding), count_include_pad)
+        y = kernels.avg_pool2d(x, *geometry, counts)
+        dx = kernels.avg_pool2d_input(dy, x.shape, *geometry, counts)
     assert_close(y, expected.detach())
     assert_close(dx, tx.grad)
     assert abs((y * dy).sum() - (x * dx).sum()) <= 1e-13 * (1 + np.abs(y * dy).sum())
@@ -166,16 +175,83 @@ def test_average_pooling_is_that_of_pytorch(backend, count_include_pad, case, da
 
 @every_backend
 @SETTINGS
+@given(case=poolings(), data=st.data())
+def test_the_windows_of_average_pooling_are_those_of_pytorch(backend, case, data):
+    """Dilated, with divisors of any kind: the sums of unfolded windows."""
+    x, kernel, stride, padding, dilation = case
+    tx = tensor(x)
+    out = [
+        output_size(*sizes)
+        for sizes in zip(x.shape[2:], kernel, stride, sides(padding), dilation, strict=True)
+    ]
+    counts = tuple(tuple(data.draw(st.integers(1, 9)) for _ in range(size)) for size in out)
+    windows = F.unfold(tx, kernel, dilation, padding, stride).unflatten(1, (x.shape[1], -1))
+    expected = windows.sum(2).unflatten(2, out) / torch.tensor(np.multiply.outer(*counts))
+    dy = draw_array(data.draw, *expected.shape)
+    expected.backward(torch.from_numpy(np.array(dy, order="C")))
+    geometry = (kernel, stride, sides(padding), dilation)
+    with use_kernels(backend):
+        assert_close(kernels.avg_pool2d(x, *geometry, counts), expected.detach())
+        assert_close(kernels.avg_pool2d_input(dy, x.shape, *geometry, counts), tx.grad)
+
+
+@every_backend
+@SETTINGS
+@given(case=poolings(), data=st.data())
+def test_pooling_over_any_padding_is_that_of_an_image_padded_before(backend, case, data):
+    x, kernel, stride, _, dilation = case
+    reaches = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
+    ends = [st.integers(0, reach - 1) for reach in reaches]
+    padding = tuple((data.draw(end), data.draw(end)) for end in ends)
+    (top, _), (left, _) = padding
+    rows, columns = window_counts(x.shape, kernel, stride, padding, dilation)
+    assume(rows and columns and min(*rows, *columns) > 0)
+    worst = tensor(np.pad(x, ((0, 0), (0, 0), *padding), constant_values=-np.inf))
+    expected = F.max_pool2d(worst, kernel, stride, 0, dilation)
+    dy = draw_array(data.draw, *expected.shape)
+    expected.backward(torch.from_numpy(np.array(dy, order="C")))
+    inside = (slice(None), slice(None), slice(top, top + x.shape[2]), slice(left, left + x.shape[3]))
+    with use_kernels(backend):
+        y, argmax = kernels.max_pool2d(x, kernel, stride, padding, dilation)
+        assert_close(y, expected.detach())
+        dx = kernels.max_pool2d_input(dy, argmax, x.shape, kernel, stride, padding, dilation)
+        assert_close(dx, worst.grad[inside])
+        zeros = tensor(np.pad(x, ((0, 0), (0, 0), *padding)))
+        windows = F.unfold(zeros, kernel, dilation, 0, stride).unflatten(1, (x.shape[1], -1))
+        expected = windows.mean(2).unflatten(2, y.shape[2:])
+        expected.backward(torch.from_numpy(np.array(dy, order="C")))
+        assert_close(kernels.avg_pool2d(x, kernel, stride, padding, dilation), expected.detach())
+        dx = kernels.avg_pool2d_input(dy, x.shape, kernel, stride, padding, dilation)
+        assert_close(dx, zeros.grad[inside])
+
+
+@SETTINGS
+@given(st.integers(1, 12), st.integers(1, 5), st.integers(1, 6), st.integers(1, 3), st.data())
+def test_rounding_sizes_up_is_that_of_pytorch(size, kernel, stride, dilation, data):
+    padding = data.draw(st.integers(0, kernel // 2))
+    before, after = ceil_padding(size, kernel, stride, (padding, padding), dilation)
+    got = output_size(size, kernel, stride, (before, after), dilation)
+    try:
+        x = torch.zeros(1, 1, size)
+        expected = F.max_pool1d(x, kernel, stride, padding, dilation, ceil_mode=True).shape[-1]
+    except RuntimeError:  # the window is larger than the image
+        expected = 0
+    assert max(got, 0) == expected
+    assert before == padding
+
+
+@every_backend
+@SETTINGS
 @given(case=poolings())
 def test_the_first_of_equal_maxima_wins(backend, case):
-    x, kernel, stride, padding = case
+    x, kernel, stride, padding, dilation = case
     x = np.sign(x.round())  # only -1, 0 and 1, so that ties abound
     padded = np.pad(x, ((0, 0), (0, 0), *sides(padding)), constant_values=-np.inf)
     with use_kernels(backend):
-        y, argmax = kernels.max_pool2d(x, kernel, stride, sides(padding))
+        y, argmax = kernels.max_pool2d(x, kernel, stride, sides(padding), dilation)
     for n, c, i, j in itertools.product(*map(range, y.shape)):
         window = [
-            padded[n, c, i * stride[0] + p, j * stride[1] + q]
+            padded[n, c, i * stride[0] + p * dilation[0], j * stride[1] + q * dilation[1]]
             for p in range(kernel[0])
             for q in range(kernel[1])
         ]
@@ -243,7 +319,7 @@ def test_dtype_is_kept(backend, dtype):
             pooled,
             kernels.max_pool2d_input(pooled, argmax, x.shape, *two),
             kernels.avg_pool2d(x, *two),
-            kernels.avg_pool2d(x, *two, count_include_pad=False),
+            kernels.avg_pool2d(x, *two, counts=((1, 2, 2), (2, 2, 1))),
             kernels.avg_pool2d_input(pooled, x.shape, *two),
         ]
     assert [a.dtype for a in results] == [dtype] * len(results)
@@ -318,7 +394,27 @@ def test_output_size(size, kernel, stride, padding, dilation, expected):
 
 def test_window_counts():
     # windows of 3 from -1, 1 and 3 over 0..4: pixels 0 1 | 1 2 3 | 3 4
-    assert window_counts(5, kernel=3, stride=2, padding=(1, 1)) == [2, 3, 2]
+    assert window_count(5, kernel=3, stride=2, padding=(1, 1)) == (2, 3, 2)
+    # and, the padding at the end counted: 0 1 | 1 2 3 | 3 4 5
+    assert window_count(5, kernel=3, stride=2, padding=(1, 1), counted=(0, 1)) == (2, 3, 3)
+    # taps 2 apart, from -2, 0 and 2: 0 | 0 2 | 2 4
+    assert window_count(5, kernel=2, stride=2, padding=(2, 0), dilation=2) == (1, 2, 2)
+    assert window_counts((1, 1, 5, 5), (3, 2), (2, 2), ((1, 1), (2, 0)), (1, 2)) == ((2, 3, 2), (1, 2, 2))
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "padding", "dilation", "expected"),
+    [
+        (6, 3, 2, (0, 0), 1, (0, 1)),  # windows at 0, 2, 4, the last over 4 5 and one pixel more
+        (7, 3, 2, (0, 0), 1, (0, 0)),
+        (4, 2, 3, (1, 1), 1, (1, 0)),  # at -1 and 2; one at 5 would begin in the padding
+        (4, 1, 5, (0, 0), 1, (0, 0)),  # only at 0
+        (2, 3, 2, (0, 0), 1, (0, 1)),  # larger than the image, but it begins in it
+        (5, 2, 2, (0, 0), 3, (0, 1)),  # taps at 0 3 | 2 5
+    ],
+)
+def test_ceil_padding_by_hand(size, kernel, stride, padding, dilation, expected):
+    assert ceil_padding(size, kernel, stride, padding, dilation) == expected
 
 
 # The array API, rehearsed on a library that allows nothing beyond it
@@ -329,8 +425,9 @@ GEOMETRIES = [
     ((2, 3), ((0, 1), (2, 0)), (2, 1), 2),
 ]
 POOLS = [
-    ((2, 2), (2, 2), ((0, 0), (0, 0))),
-    ((3, 2), (2, 1), ((1, 1), (1, 0))),
+    ((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1)),
+    ((3, 2), (2, 1), ((1, 1), (1, 0)), (1, 1)),
+    ((2, 2), (2, 1), ((1, 1), (2, 0)), (3, 2)),
 ]
 
 
@@ -368,10 +465,11 @@ def test_im2col_pooling_runs_on_any_array(geometry, dtype):
     assert_strict_equals(strict_argmax, argmax)
     expected = im2col.max_pool2d_input(dy, argmax, x.shape, *geometry)
     assert_strict_equals(im2col.max_pool2d_input(sdy, strict_argmax, x.shape, *geometry), expected)
-    for count in (True, False):
-        assert_strict_equals(im2col.avg_pool2d(sx, *geometry, count), im2col.avg_pool2d(x, *geometry, count))
-        expected = im2col.avg_pool2d_input(dy, x.shape, *geometry, count)
-        assert_strict_equals(im2col.avg_pool2d_input(sdy, x.shape, *geometry, count), expected)
+    for counts in (None, window_counts(x.shape, *geometry)):
+        expected = im2col.avg_pool2d(x, *geometry, counts)
+        assert_strict_equals(im2col.avg_pool2d(sx, *geometry, counts), expected)
+        expected = im2col.avg_pool2d_input(dy, x.shape, *geometry, counts)
+        assert_strict_equals(im2col.avg_pool2d_input(sdy, x.shape, *geometry, counts), expected)
 
 
 @every_backend

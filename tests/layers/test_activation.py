@@ -45,6 +45,7 @@ def test_by_hand(layer, x, y, slope):
         (LeakyReLU(), F.leaky_relu),
         (LeakyReLU(0.3), lambda x: F.leaky_relu(x, 0.3)),
         (LeakyReLU(-1), lambda x: F.leaky_relu(x, -1)),
+        (LeakyReLU(0), F.relu),
         (Sigmoid(), lambda x: x.sigmoid()),
         (Tanh(), lambda x: x.tanh()),
         (ScaledTanh(), lambda x: 1.7159 * (2 * x / 3).tanh()),

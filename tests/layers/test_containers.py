@@ -283,7 +283,11 @@ def test_bad_arguments(make, error, message):
         (tiny_cnn(), (1, 1, 10, 8), r"layer 'dense': Dense needs inputs of shape \(N, 27\), got .*\(1, 36\)"),
         (tiny_cnn(), (1, 3, 8, 8), "layer 'conv1': Conv2D needs 1 input channels, got 3"),
         (Sequential(a=Sequential(b=MaxPool2D(3))), (1, 1, 2, 2), "layer 'a': layer 'b': MaxPool2D's window"),
-        (Residual(Conv2D(1, 1, 3)), (1, 1, 4, 4), r"layer 'add': Add needs inputs of one shape, got"),
+        (
+            Residual(Conv2D(1, 1, 3)),
+            (1, 1, 4, 4),
+            "layer 'add': Add needs inputs whose shapes broadcast",
+        ),
     ],
 )
 def test_a_misfit_names_the_layer(net, shape, message):
@@ -293,7 +297,7 @@ def test_a_misfit_names_the_layer(net, shape, message):
 
 def test_a_residual_whose_paths_differ():
     with pytest.raises(
-        ValueError, match=r"Add needs inputs of one shape, got \[\(1, 1, 2, 2\), \(1, 1, 4, 4\)\]"
+        ValueError, match=r"Add needs inputs whose shapes broadcast, got \[\(1, 1, 2, 2\), \(1, 1, 4, 4\)\]"
     ):
         Residual(Conv2D(1, 1, 3)).forward(np.zeros((1, 1, 4, 4)))
 

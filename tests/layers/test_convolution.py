@@ -124,6 +124,8 @@ def test_receptive_field(stack, size):
         ({"dilation": -1}, ValueError, "dilation must be at least 1, got -1"),
         ({"padding": -1}, ValueError, "padding must be at least 0, got -1"),
         ({"padding": 0.5}, TypeError, "padding must be an integer, got 0.5"),
+        ({"padding": ((1, 1),)}, ValueError, r"\(\(top, bottom\), \(left, right\)\), got \(\(1, 1\),\)"),
+        ({"padding": ((0, 1), (-2, 0))}, ValueError, "padding must be at least 0, got -2"),
         ({"padding": "sane"}, ValueError, "'same', 'valid', got 'sane'. Did you mean 'same'"),
         ({"padding": "same", "stride": 2}, ValueError, r"padding='same' needs stride 1, got stride=\(2, 2\)"),
         ({"groups": 3}, ValueError, "groups must divide .* groups=3, in_channels=2, out_channels=4"),
@@ -177,8 +179,34 @@ def test_initial_weights():
         (Conv2D(1, 2, 3), "Conv2D(1, 2, 3)"),
         (Conv2D(1, 2, (3, 4), stride=(2, 2)), "Conv2D(1, 2, (3, 4), stride=2)"),
         (Conv2D(2, 2, 3, padding="same", bias=False), "Conv2D(2, 2, 3, padding='same', bias=False)"),
+        (Conv2D(2, 2, 3, padding=((0, 1), (0, 1))), "Conv2D(2, 2, 3, padding=((0, 1), (0, 1)))"),
+        (Conv2D(2, 2, 3, padding=[[1, 1], [1, 1]]), "Conv2D(2, 2, 3, padding=1)"),
         (Conv2D(2, 2, 3, 1, (1, 0), 2, 2, rng=3), "Conv2D(2, 2, 3, padding=(1, 0), dilation=2, groups=2)"),
     ],
 )
 def test_repr(conv, text):
     assert repr(conv) == text
+
+
+def test_padding_on_one_side_by_hand():
+    # a row of zeros on top, a column on the right, and the kernel 1 2 / 3 4
+    conv = Conv2D(1, 1, 2, padding=((1, 0), (0, 1)), bias=False, dtype="float64")
+    conv.params["weight"][...] = [[[[1, 2], [3, 4]]]]
+    y, cache = conv.forward(np.array([[[[1.0, 2.0], [3.0, 4.0]]]]))
+    # 3*1 + 4*2 | 3*2 / 1*1 + 2*2 + 3*3 + 4*4 | 1*2 + 3*4
+    assert y.tolist() == [[[[11.0, 6.0], [30.0, 14.0]]]]
+    dx, grads = conv.backward(np.array([[[[1.0, 0.0], [0.0, 10.0]]]]), cache)
+    assert dx.tolist() == [[[[3.0, 4.0 + 10.0], [0.0, 30.0]]]]
+    assert grads["weight"].tolist() == [[[[20.0, 0.0], [1.0 + 40.0, 2.0]]]]
+
+
+@pytest.mark.parametrize("padding", [((1, 0), (0, 2)), ((0, 3), (1, 1)), ((2, 2), (3, 3))])
+@pytest.mark.parametrize("options", [{}, {"stride": 2}, {"dilation": (1, 2), "groups": 2}])
+def test_padding_side_by_side_is_that_of_pytorch(padding, options, same_as_torch, normal):
+    (top, bottom), (left, right) = padding
+    conv = Conv2D(4, 2, 3, padding=padding, rng=0, dtype="float64", **options)
+    same_as_torch(
+        conv,
+        lambda p, x: F.conv2d(F.pad(x, (left, right, top, bottom)), p["weight"], p["bias"], **options),
+        normal(2, 4, 6, 7),
+    )

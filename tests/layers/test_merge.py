@@ -15,6 +15,26 @@ def test_add_by_hand():
     assert grads == {}
 
 
+def test_add_repeats_what_is_smaller_by_hand():
+    x = (
+        np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]),
+        np.array([[10.0], [20.0]]),
+        np.array([100.0, 0.0, 0.0]),
+    )
+    y, cache = Add().forward(x)
+    assert y.tolist() == [[111.0, 12.0, 13.0], [124.0, 25.0, 26.0]]
+    dx, _ = Add().backward(np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), cache)
+    assert dx[0].tolist() == [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
+    assert dx[1].tolist() == [[6.0], [15.0]]
+    assert dx[2].tolist() == [5.0, 7.0, 9.0]
+
+
+def test_add_of_equal_shapes_copies_nothing():
+    _, cache = Add().forward((np.ones((2, 3)), np.ones((2, 3))))
+    dy = np.ones((2, 3))
+    assert all(part is dy for part in Add().backward(dy, cache)[0])
+
+
 def test_concat_by_hand():
     y, cache = Concat().forward((np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[5.0], [6.0]])))
     assert y.tolist() == [[1.0, 2.0, 5.0], [3.0, 4.0, 6.0]]
@@ -26,6 +46,8 @@ def test_concat_by_hand():
 def test_same_as_pytorch(same_as_torch, normal):
     a, b, c = normal(2, 3, 4, 5), normal(2, 3, 4, 5), normal(2, 1, 4, 5)
     same_as_torch(Add(), lambda _, x, y: x + y, a, b)
+    same_as_torch(Add(), lambda _, x, y, z: x + y + z, normal(3, 1, 1), a, normal(2, 1, 4, 1))
+    same_as_torch(Add(), lambda _, x, y: x + y, normal(2, 1, 3), normal(4, 1))
     same_as_torch(Concat(), lambda _, *x: torch.cat(x, 1), a, c, b)
     same_as_torch(Concat(axis=3), lambda _, *x: torch.cat(x, 3), a, b)
 
@@ -33,6 +55,8 @@ def test_same_as_pytorch(same_as_torch, normal):
 def test_sizes():
     assert Add().output_shape(((2, 3), (2, 3))) == (2, 3)
     assert Add().flops(((2, 3), (2, 3), (2, 3))) == 12
+    assert Add().output_shape(((2, 1, 5), (3, 1), (1,))) == (2, 3, 5)
+    assert Add().flops(((2, 1, 5), (3, 1))) == 30
     assert Concat().output_shape(((2, 3, 4, 4), (2, 5, 4, 4))) == (2, 8, 4, 4)
     assert Concat(2).output_shape(((2, 3, 4, 4), (2, 3, 1, 4))) == (2, 3, 5, 4)
     assert Concat().flops(((2, 3), (2, 3))) == 0
@@ -47,9 +71,9 @@ def test_the_widest_path_sets_the_receptive_field(layer):
 @pytest.mark.parametrize(
     ("layer", "shapes", "message"),
     [
-        (Add(), [], r"Add needs inputs of one shape, got \[\]"),
-        (Add(), [(2, 3), (2, 1)], r"Add needs inputs of one shape, got \[\(2, 3\), \(2, 1\)\]"),
-        (Add(), [(2, 3), (3,)], "Add needs inputs of one shape"),
+        (Add(), [], r"Add needs inputs whose shapes broadcast, got \[\]"),
+        (Add(), [(2, 3), (2, 2)], r"Add needs inputs whose shapes broadcast, got \[\(2, 3\), \(2, 2\)\]"),
+        (Add(), [(2, 3), (2,)], "Add needs inputs whose shapes broadcast"),
         (Concat(), [], r"Concat needs shapes that differ only on axis 1, got \[\]"),
         (Concat(), [(2, 3), (1, 3)], "differ only on axis 1"),
         (Concat(), [(2, 3), (2, 3, 1)], "differ only on axis 1"),

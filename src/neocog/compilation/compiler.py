@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from neocog.compilation.tracing import Node, Uncompilable, Value, network_arrays, trace
+from neocog.compilation.tracing import Node, Uncompilable, Value, Windows, network_arrays, trace, windows_of
 from neocog.kernels.fused import lowering
 from neocog.kernels.fused.operations import planes
 from neocog.kernels.fused.program import NO_BORDER, Border, Maps, Program, Slot
@@ -25,10 +25,12 @@ from neocog.layers import (
     Dropout,
     Flatten,
     GlobalAvgPool2D,
+    GlobalMaxPool2D,
     LeakyReLU,
     MaxPool2D,
     PadChannels,
     ReLU,
+    Reshape,
     ScaledTanh,
     Sigmoid,
     Tanh,
@@ -100,10 +102,10 @@ class Compiler:
                 node.output.gradient_border = conv.output_border
         self._align()
         for node in self.nodes:
-            if isinstance(node.layer, Flatten | Concat | Dense | Dropout) or self._passes(node):
+            if isinstance(node.layer, Flatten | Reshape | Concat | Dense | Dropout) or self._passes(node):
                 for value in node.inputs:
                     value.border = value.gradient_border = NO_BORDER
-            if isinstance(node.layer, Flatten | Concat) or self._passes(node):
+            if isinstance(node.layer, Flatten | Reshape | Concat) or self._passes(node):
                 node.output.border = node.output.gradient_border = NO_BORDER
 
     def _convolution(self, node: Node) -> lowering.Convolution:
@@ -135,7 +137,7 @@ class Compiler:
 
     def _passes(self, node: Node) -> bool:
         """Whether a node hands its input on as it is."""
-        return isinstance(node.layer, Flatten) or (
+        return isinstance(node.layer, Flatten | Reshape) or (
             isinstance(node.layer, Dropout) and not self._drops(node.layer)
         )
 
@@ -257,22 +259,19 @@ class Compiler:
         return 2.0 if isinstance(layer, ReLU | LeakyReLU) else 40.0
 
     def _pool(self, node: Node) -> None:
-        layer, x, y = node.layer, _there(node.input.maps), self._maps(node.output)
-        largest = isinstance(layer, MaxPool2D)
-        index = None
-        if largest and self.training:
+        x, y, windows = _there(node.input.maps), self._maps(node.output), self._windows(node)
+        kind, index = self._pooling(node), None
+        if kind == "max" and self.training:
             index = node.memo["index"] = self.program.memory(y.C * y.H * y.lanes, size=1)
-        lowering.pool(
-            self.program,
-            "max" if largest else "avg",
-            x,
-            y,
-            index,
-            layer.kernel_size,
-            layer.stride,
-            layer._sides,
-            largest or layer.count_include_pad,
-        )
+        geometry = (windows.kernel, windows.stride, windows.padding, windows.counted)
+        lowering.pool(self.program, kind, x, y, index, *geometry)
+
+    def _windows(self, node: Node) -> Windows:
+        return windows_of(node.layer, (self.N, *node.input.shape))
+
+    @staticmethod
+    def _pooling(node: Node) -> str:
+        return "avg" if isinstance(node.layer, AvgPool2D) else "max"
 
     def _global_mean(self, node: Node) -> None:
         x, y = _there(node.input.maps), self._maps(node.output)
@@ -468,28 +467,17 @@ class Compiler:
 
         A winner is above 0 just where the pooled output is, and that is the smaller array.
         """
-        return node.output.alone and isinstance(node.output.consumers[0].layer, MaxPool2D)
+        return node.output.alone and isinstance(node.output.consumers[0].layer, MaxPool2D | GlobalMaxPool2D)
 
     def _pool_back(self, node: Node, dy: Maps) -> None:
-        layer = node.layer
         if not node.input.wanted:
             return
-        largest = isinstance(layer, MaxPool2D)
-        before = node.input.producer
-        relu = largest and before is not None and before.relu is not None and self._opened_by_pooling(before)
+        before, windows = node.input.producer, self._windows(node)
+        relu = before is not None and before.relu is not None and self._opened_by_pooling(before)
+        geometry = (windows.kernel, windows.stride, windows.padding, windows.counted)
+        index, where = node.memo.get("index"), node.output.maps if relu else None
         with self._into(node.input) as dx:
-            lowering.pool_back(
-                self.program,
-                "max" if largest else "avg",
-                dy,
-                dx,
-                node.memo.get("index"),
-                layer.kernel_size,
-                layer.stride,
-                layer._sides,
-                largest or layer.count_include_pad,
-                node.output.maps if relu else None,
-            )
+            lowering.pool_back(self.program, self._pooling(node), dy, dx, index, *geometry, where)
 
     def _global_mean_back(self, node: Node, dy: Maps) -> None:
         if not node.input.wanted:
@@ -584,7 +572,9 @@ FORWARD: dict[type[Layer], Callable[[Compiler, Node], None]] = {
     MaxPool2D: Compiler._pool,
     AvgPool2D: Compiler._pool,
     GlobalAvgPool2D: Compiler._global_mean,
+    GlobalMaxPool2D: Compiler._pool,
     Flatten: Compiler._reshape,
+    Reshape: Compiler._reshape,
     Dropout: Compiler._dropout,
     Add: Compiler._add,
     Concat: Compiler._concat,
@@ -598,7 +588,9 @@ BACKWARD: dict[type[Layer], Callable[[Compiler, Node, Maps], None]] = {
     MaxPool2D: Compiler._pool_back,
     AvgPool2D: Compiler._pool_back,
     GlobalAvgPool2D: Compiler._global_mean_back,
+    GlobalMaxPool2D: Compiler._pool_back,
     Flatten: Compiler._reshape_back,
+    Reshape: Compiler._reshape_back,
     Dropout: Compiler._dropout_back,
     Add: Compiler._add_back,
     Concat: Compiler._concat_back,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from neocog.kernels.fused.lowering import counts_padding
 from neocog.kernels.fused.program import NO_BORDER, Border, Maps
+from neocog.kernels.geometry import NO_PADDING, Padding
 from neocog.layers import (
     GELU,
     Add,
@@ -19,11 +21,13 @@ from neocog.layers import (
     Dropout,
     Flatten,
     GlobalAvgPool2D,
+    GlobalMaxPool2D,
     Graph,
     LeakyReLU,
     MaxPool2D,
     PadChannels,
     ReLU,
+    Reshape,
     ScaledTanh,
     Sequential,
     Sigmoid,
@@ -31,7 +35,7 @@ from neocog.layers import (
 )
 from neocog.layers.base import Layer, Shape
 
-__all__ = ["Node", "State", "Uncompilable", "Value", "network_arrays", "trace"]
+__all__ = ["Node", "State", "Uncompilable", "Value", "Windows", "network_arrays", "trace", "windows_of"]
 
 COMPILED = (
     Add,
@@ -45,10 +49,12 @@ COMPILED = (
     Flatten,
     GELU,
     GlobalAvgPool2D,
+    GlobalMaxPool2D,
     LeakyReLU,
     MaxPool2D,
     PadChannels,
     ReLU,
+    Reshape,
     ScaledTanh,
     Sigmoid,
     Tanh,
@@ -150,6 +156,48 @@ def _check_containers(network: Layer) -> None:
             _check_containers(layer)
 
 
+def _check_options(layer: Layer, given: tuple[Shape, ...], shape: Shape) -> None:
+    """Raise Uncompilable if a layer is used in a way that has no compiled form."""
+    if isinstance(layer, Concat) and layer.axis != 1:
+        raise Uncompilable("Concat along another axis than the channels")
+    if isinstance(layer, Add) and any(tuple(part) != tuple(shape) for part in given):
+        raise Uncompilable("a sum of arrays of different shapes")
+    if isinstance(layer, Reshape) and shape[0] != given[0][0]:
+        raise Uncompilable("a reshape of the batch")
+    if isinstance(layer, MaxPool2D | AvgPool2D | GlobalMaxPool2D):
+        windows_of(layer, given[0])
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The windows of a pooling layer over images of one size."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    padding: Padding = NO_PADDING
+    counted: bool = True  # whether a mean counts the padding
+
+
+def windows_of(layer: MaxPool2D | AvgPool2D | GlobalMaxPool2D, x_shape: Shape) -> Windows:
+    """Return the windows of a layer; raise Uncompilable if pooling them has no compiled form."""
+    if isinstance(layer, GlobalMaxPool2D):
+        windows = Windows((x_shape[2], x_shape[3]))
+    else:
+        padding, counted = layer._window_sides(x_shape), True
+        geometry = (layer.kernel_size, layer.stride, padding)
+        if layer.dilation != (1, 1):
+            raise Uncompilable("dilated pooling")
+        if isinstance(layer, AvgPool2D):
+            found = counts_padding(x_shape, *geometry, layer.dilation, layer._counts(x_shape))
+            if found is None:
+                raise Uncompilable("means over a divisor of their own")
+            counted = found
+        windows = Windows(*geometry, counted)
+    if not isinstance(layer, AvgPool2D) and windows.kernel[0] * windows.kernel[1] > 254:
+        raise Uncompilable("a pooling window of more than 254 pixels")
+    return windows
+
+
 def _features(shape: Shape) -> tuple[int, int, int]:
     """Shape of one image's part of an array of rank 2 or 4."""
     if len(shape) == 4:
@@ -175,13 +223,10 @@ def trace(network: Layer, input_shape: tuple[int, ...]) -> tuple[Value, list[Nod
             raise Uncompilable(f"{type(layer).__name__} has no compiled form")
         if id(layer) in seen and layer.params:
             raise Uncompilable(f"layer {name!r} stands at several places")
-        if isinstance(layer, Concat) and layer.axis != 1:
-            raise Uncompilable("Concat along another axis than the channels")
-        if isinstance(layer, MaxPool2D) and layer.kernel_size[0] * layer.kernel_size[1] > 254:
-            raise Uncompilable("a pooling window of more than 254 pixels")
         seen.add(id(layer))
         given: Any = tuple(shapes[id(v)] for v in inputs)
         shape = layer.output_shape(given if layer.several_inputs else given[0])
+        _check_options(layer, given, shape)
         output = Value(_features(shape))
         shapes[id(output)] = shape
         node = Node(name, layer, inputs, output)

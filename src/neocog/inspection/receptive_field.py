@@ -18,14 +18,20 @@ from neocog.layers import (
     Dense,
     Flatten,
     GlobalAvgPool2D,
+    GlobalMaxPool2D,
     Layer,
+    LogSoftmax,
     MaxPool2D,
     Pad2D,
     PadChannels,
     RadialBasis,
+    Reshape,
+    Softmax,
     SparseConv2D,
+    Transpose,
 )
 from neocog.layers.base import Array, Field
+from neocog.layers.padding import copied_from
 from neocog.validation import integer
 
 __all__ = ["ReceptiveField", "unit_receptive_field"]
@@ -99,7 +105,9 @@ class _Axis:
 
 
 def _either(axes: Sequence[_Axis]) -> _Axis:
-    """See what any of several sees, position by position."""
+    """See what any of several sees, position by position; one that is alone is repeated."""
+    size = max(len(axis.start) for axis in axes)
+    axes = [axis if len(axis.start) == size else axis.take(np.zeros(size, int)) for axis in axes]
     return _Axis(
         np.logical_or.reduce([axis.seen for axis in axes]),
         np.min([axis.start for axis in axes], axis=0),
@@ -205,22 +213,39 @@ def _after(layer: Layer, view: Any) -> _View:
     shape = tuple(layer.output_shape(view.shape))
     rows, columns = view.rows, view.columns
     if isinstance(layer, Conv2D | SparseConv2D | MaxPool2D | AvgPool2D):
-        dilation = layer.dilation if isinstance(layer, Conv2D) else (1, 1)
-        geometry = zip(layer.kernel_size, layer.stride, layer._sides, dilation, strict=True)
+        dilation = (1, 1) if isinstance(layer, SparseConv2D) else layer.dilation
+        pools = isinstance(layer, MaxPool2D | AvgPool2D)
+        padding = layer._window_sides(view.shape) if pools else layer._sides  # type: ignore[union-attr]
+        geometry = zip(layer.kernel_size, layer.stride, padding, dilation, strict=True)
         rows, columns = (axis.window(*sizes) for axis, sizes in zip((rows, columns), geometry, strict=True))
     elif isinstance(layer, Pad2D):
         rows, columns = (
-            axis.window(1, 1, sides) for axis, sides in zip((rows, columns), layer.padding, strict=True)
+            axis.window(1, 1, sides)
+            if layer.mode == "constant"
+            else axis.take(np.array(copied_from(len(axis.start), sides, layer.mode)))
+            for axis, sides in zip((rows, columns), layer.padding, strict=True)
         )
-    elif isinstance(layer, GlobalAvgPool2D | Dense | RadialBasis):
+    elif isinstance(layer, GlobalAvgPool2D | GlobalMaxPool2D | Dense | RadialBasis):
         rows, columns = rows.together(shape[1]), columns.together(shape[1])
-    elif isinstance(layer, Flatten):
+    elif isinstance(layer, Softmax | LogSoftmax):
+        axis_of_maps = layer.axis % len(shape)
+        if len(shape) == 2 and axis_of_maps == 1:
+            rows, columns = rows.together(shape[1]), columns.together(shape[1])
+        elif axis_of_maps == 2:
+            rows = rows.together(shape[2])
+        elif axis_of_maps == 3:
+            columns = columns.together(shape[3])
+    elif isinstance(layer, Flatten | Reshape) and len(shape) == 2 and shape[0] == 1:
         if len(view.shape) == 4:
             place = np.indices(view.shape[1:]).reshape(3, -1)  # channel, row, column of each feature
             rows, columns = rows.take(place[1]), columns.take(place[2])
     elif isinstance(layer, PadChannels):
         return _View(rows, columns, shape)  # every channel of a map sees the same
-    elif shape != tuple(view.shape) or layer.receptive_field(Field()) != Field():
+    elif (
+        shape != tuple(view.shape)
+        or layer.receptive_field(Field()) != Field()
+        or (isinstance(layer, Transpose) and list(layer.axes) != sorted(layer.axes))
+    ):
         raise TypeError(f"what a {type(layer).__name__} sees of its input is not known.")
     return _View(rows, columns, shape)
 
@@ -231,6 +256,8 @@ def _merged(layer: Add | Concat, views: Sequence[_View]) -> _View:
     features = axis == 1 and len(shape) == 2
     row: Callable[[Sequence[_Axis]], _Axis] = _joined if features or axis == 2 else _either
     column: Callable[[Sequence[_Axis]], _Axis] = _joined if features or axis == 3 else _either
+    if any(len(view.shape) != len(shape) for view in views):
+        raise TypeError(f"what a {type(layer).__name__} of maps and features sees is not known.")
     return _View(row([view.rows for view in views]), column([view.columns for view in views]), shape)
 
 

@@ -27,8 +27,8 @@ from neocog.kernels.choice import (
     kernels_for,
     use_kernels,
 )
-from neocog.kernels.geometry import NO_PADDING, Array, Padding, Pair, output_size
-from neocog.kernels.threads import get_threads, set_threads
+from neocog.kernels.geometry import NO_PADDING, Array, Counts, Padding, Pair, output_size
+from neocog.kernels.threads import get_threads, set_threads, use_threads
 
 __all__ = [
     "BACKENDS",
@@ -47,6 +47,7 @@ __all__ = [
     "output_size",
     "set_threads",
     "use_kernels",
+    "use_threads",
 ]
 
 
@@ -140,7 +141,7 @@ def conv2d_weight(
 
 
 def max_pool2d(
-    x: Array, kernel_size: Pair, stride: Pair, padding: Padding = NO_PADDING
+    x: Array, kernel_size: Pair, stride: Pair, padding: Padding = NO_PADDING, dilation: Pair = (1, 1)
 ) -> tuple[Array, Array]:
     """Take the maximum of each window; the padding counts as minus infinity.
 
@@ -152,7 +153,7 @@ def max_pool2d(
     argmax : integer array (N, C, H_out, W_out)
         The winner's row-major position in its window, the first one on a tie.
     """
-    result: tuple[Array, Array] = _backend().max_pool2d(x, kernel_size, stride, padding)
+    result: tuple[Array, Array] = _backend().max_pool2d(x, kernel_size, stride, padding, dilation)
     return result
 
 
@@ -163,9 +164,10 @@ def max_pool2d_input(
     kernel_size: Pair,
     stride: Pair,
     padding: Padding = NO_PADDING,
+    dilation: Pair = (1, 1),
 ) -> Array:
     """Gradient of :func:`max_pool2d` in ``x``: each ``dy`` goes to its window's winner, and they add up."""
-    return _backend().max_pool2d_input(dy, argmax, x_shape, kernel_size, stride, padding)
+    return _backend().max_pool2d_input(dy, argmax, x_shape, kernel_size, stride, padding, dilation)
 
 
 def avg_pool2d(
@@ -173,10 +175,19 @@ def avg_pool2d(
     kernel_size: Pair,
     stride: Pair,
     padding: Padding = NO_PADDING,
-    count_include_pad: bool = True,
+    dilation: Pair = (1, 1),
+    counts: Counts | None = None,
 ) -> Array:
-    """Take the mean of each window, the padding zeros counted or not."""
-    return _backend().avg_pool2d(x, kernel_size, stride, padding, count_include_pad)
+    """Take the mean of each window; the padding counts as zero.
+
+    The sum of the window at (i, j) is divided by ``counts[0][i] * counts[1][j]``, by default the whole
+    window; :func:`neocog.kernels.geometry.window_counts` counts the pixels inside the image.
+
+    Returns
+    -------
+    array (N, C, H_out, W_out)
+    """
+    return _backend().avg_pool2d(x, kernel_size, stride, padding, dilation, counts)
 
 
 def avg_pool2d_input(
@@ -185,7 +196,8 @@ def avg_pool2d_input(
     kernel_size: Pair,
     stride: Pair,
     padding: Padding = NO_PADDING,
-    count_include_pad: bool = True,
+    dilation: Pair = (1, 1),
+    counts: Counts | None = None,
 ) -> Array:
     """Gradient of :func:`avg_pool2d` in ``x``: each ``dy`` is shared equally by its window."""
-    return _backend().avg_pool2d_input(dy, x_shape, kernel_size, stride, padding, count_include_pad)
+    return _backend().avg_pool2d_input(dy, x_shape, kernel_size, stride, padding, dilation, counts)

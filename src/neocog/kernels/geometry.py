@@ -14,6 +14,15 @@ Padding: TypeAlias = tuple[Pair, Pair]
 
 NO_PADDING: Padding = ((0, 0), (0, 0))
 
+Counts: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
+"""What the means of a window divide by: ``rows[i] columns[j]`` for the window at (i, j)."""
+
+
+def one_a_direction(padding: Padding) -> Pair | Padding:
+    """Write a padding as (vertical, horizontal) where that says it all."""
+    (top, bottom), (left, right) = padding
+    return (top, left) if top == bottom and left == right else padding
+
 
 def is_complex(x: Array) -> bool:
     """Whether an array is of a complex dtype; a look at NumPy's ``kind`` is ten times faster than asking."""
@@ -78,11 +87,64 @@ def padded_shape(x_shape: tuple[int, ...], padding: Padding) -> tuple[int, ...]:
     return N, C, H + sum(padding[0]), W + sum(padding[1])
 
 
-def window_counts(size: int, kernel: int, stride: int, padding: Pair) -> list[int]:
-    """Count the pixels inside the image under each window along one axis, the padding left out.
+def ceil_padding(size: int, kernel: int, stride: int, padding: Pair, dilation: int = 1) -> Pair:
+    """Padding with which a last window fits that runs over the end, as where sizes are rounded up.
 
-    >>> window_counts(4, kernel=3, stride=2, padding=(1, 1))
-    [2, 3]
+    Such a window must begin in the image or in the padding before it; this is PyTorch's ``ceil_mode``.
+
+    Examples
+    --------
+    >>> ceil_padding(6, kernel=3, stride=2, padding=(0, 0))  # windows at 0, 2 and 4
+    (0, 1)
     """
-    starts = (i * stride - padding[0] for i in range(output_size(size, kernel, stride, padding)))
-    return [min(start + kernel, size) - max(start, 0) for start in starts]
+    before, after = padding
+    reach = dilation * (kernel - 1) + 1
+    windows = -(-(size + before + after - reach) // stride) + 1
+    if (windows - 1) * stride >= size + before:
+        windows -= 1
+    return before, max((windows - 1) * stride + reach - size - before, 0)
+
+
+@lru_cache(maxsize=4096)
+def ceil_paddings(
+    x_shape: tuple[int, ...], kernel_size: Pair, stride: Pair, padding: Padding, dilation: Pair = (1, 1)
+) -> Padding:
+    """:func:`ceil_padding` on both axes."""
+    return (
+        ceil_padding(x_shape[2], kernel_size[0], stride[0], padding[0], dilation[0]),
+        ceil_padding(x_shape[3], kernel_size[1], stride[1], padding[1], dilation[1]),
+    )
+
+
+def window_count(
+    size: int, kernel: int, stride: int, padding: Pair, dilation: int = 1, counted: Pair = (0, 0)
+) -> tuple[int, ...]:
+    """Count the pixels under each window along one axis: those inside the image, and ``counted`` padding.
+
+    >>> window_count(4, kernel=3, stride=2, padding=(1, 1))
+    (2, 3)
+    >>> window_count(4, kernel=3, stride=2, padding=(1, 1), counted=(1, 1))
+    (3, 3)
+    """
+    starts = (i * stride - padding[0] for i in range(output_size(size, kernel, stride, padding, dilation)))
+    return tuple(
+        sum(-counted[0] <= start + p * dilation < size + counted[1] for p in range(kernel))
+        for start in starts
+    )
+
+
+@lru_cache(maxsize=4096)
+def window_counts(
+    x_shape: tuple[int, ...],
+    kernel_size: Pair,
+    stride: Pair,
+    padding: Padding = NO_PADDING,
+    dilation: Pair = (1, 1),
+    counted: Padding = NO_PADDING,
+) -> Counts:
+    """:func:`window_count` on both axes."""
+    (kH, kW), (s, t), (d, e) = kernel_size, stride, dilation
+    return (
+        window_count(x_shape[2], kH, s, padding[0], d, counted[0]),
+        window_count(x_shape[3], kW, t, padding[1], e, counted[1]),
+    )

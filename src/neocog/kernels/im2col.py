@@ -17,7 +17,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from neocog.kernels.geometry import NO_PADDING, Array, Padding, Pair, is_complex, output_sizes, window_counts
+from neocog.kernels.geometry import NO_PADDING, Array, Counts, Padding, Pair, is_complex, output_sizes
 
 
 def _batch_last(x: Array, padding: Padding = NO_PADDING, value: float = 0.0) -> Array:
@@ -139,13 +139,15 @@ def conv2d_weight(
     return xp.reshape(_rows(dy, groups) @ xp.matrix_transpose(columns), w_shape)
 
 
-def max_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> tuple[Array, Array]:
+def max_pool2d(
+    x: Array, kernel_size: Pair, stride: Pair, padding: Padding, dilation: Pair
+) -> tuple[Array, Array]:
     """Running maximum over the taps; only a strictly larger value takes over, so the first maximum wins."""
     xp = x.__array_namespace__()
-    out = output_sizes(x.shape, kernel_size, stride, padding)
+    out = output_sizes(x.shape, kernel_size, stride, padding, dilation)
     padded = _batch_last(x, padding, -float("inf"))
     compares_real_parts = is_complex(x)
-    taps = _taps(kernel_size, stride, (1, 1), out)
+    taps = _taps(kernel_size, stride, dilation, out)
     y = padded[:, taps[0][0], taps[0][1], :]
     argmax = xp.zeros(y.shape, dtype=xp.uint8 if len(taps) <= 256 else xp.int32)
     for k, (rows, across) in enumerate(taps[1:], start=1):
@@ -161,15 +163,22 @@ def max_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> t
 
 
 def max_pool2d_input(
-    dy: Array, argmax: Array, x_shape: tuple[int, ...], kernel_size: Pair, stride: Pair, padding: Padding
+    dy: Array,
+    argmax: Array,
+    x_shape: tuple[int, ...],
+    kernel_size: Pair,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
 ) -> Array:
     """Each tap receives the ``dy`` of the windows it won."""
     xp = dy.__array_namespace__()
     dx = _zeros(dy, x_shape, padding)
     out = (dy.shape[2], dy.shape[3])
     dy, argmax = _batch_last(dy), _batch_last(argmax)
-    overlapping = kernel_size[0] > stride[0] or kernel_size[1] > stride[1]
-    for k, (rows, across) in enumerate(_taps(kernel_size, stride, (1, 1), out)):
+    reaches = (d * (k - 1) + 1 for d, k in zip(dilation, kernel_size, strict=True))
+    overlapping = any(reach > s for reach, s in zip(reaches, stride, strict=True))
+    for k, (rows, across) in enumerate(_taps(kernel_size, stride, dilation, out)):
         share = dy * xp.astype(argmax == k, dy.dtype)  # where would do the same in twice the time
         if overlapping:
             dx[:, rows, across, :] += share
@@ -178,14 +187,16 @@ def max_pool2d_input(
     return _batch_first(dx, padding)
 
 
-def avg_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding, count_include_pad: bool) -> Array:
+def avg_pool2d(
+    x: Array, kernel_size: Pair, stride: Pair, padding: Padding, dilation: Pair, counts: Counts | None
+) -> Array:
     """Sum over the taps, divided by the count."""
-    out = output_sizes(x.shape, kernel_size, stride, padding)
+    out = output_sizes(x.shape, kernel_size, stride, padding, dilation)
     padded = _batch_last(x, padding)
     y = _zeros(x, (*x.shape[:2], *out), NO_PADDING)
-    for rows, across in _taps(kernel_size, stride, (1, 1), out):
+    for rows, across in _taps(kernel_size, stride, dilation, out):
         y += padded[:, rows, across, :]
-    return _batch_first(y / _counts(x, x.shape, kernel_size, stride, padding, count_include_pad))
+    return _batch_first(y / _divisor(x, kernel_size, counts))
 
 
 def avg_pool2d_input(
@@ -194,30 +205,22 @@ def avg_pool2d_input(
     kernel_size: Pair,
     stride: Pair,
     padding: Padding,
-    count_include_pad: bool,
+    dilation: Pair,
+    counts: Counts | None,
 ) -> Array:
     """Each tap receives its share of every window."""
     dx = _zeros(dy, x_shape, padding)
     out = (dy.shape[2], dy.shape[3])
-    share = _batch_last(dy) / _counts(dy, x_shape, kernel_size, stride, padding, count_include_pad)
-    for rows, across in _taps(kernel_size, stride, (1, 1), out):
+    share = _batch_last(dy) / _divisor(dy, kernel_size, counts)
+    for rows, across in _taps(kernel_size, stride, dilation, out):
         dx[:, rows, across, :] += share
     return _batch_first(dx, padding)
 
 
-def _counts(
-    like: Array,
-    x_shape: tuple[int, ...],
-    kernel_size: Pair,
-    stride: Pair,
-    padding: Padding,
-    count_include_pad: bool,
-) -> Array:
+def _divisor(like: Array, kernel_size: Pair, counts: Counts | None) -> Array:
     """Divisor of each window's mean: a number, or an array (H_out, W_out, 1)."""
-    if count_include_pad:
+    if counts is None:
         return kernel_size[0] * kernel_size[1]
     xp = like.__array_namespace__()
-    down = window_counts(x_shape[2], kernel_size[0], stride[0], padding[0])
-    across = window_counts(x_shape[3], kernel_size[1], stride[1], padding[1])
-    count = xp.asarray(down, dtype=like.dtype)[:, None] * xp.asarray(across, dtype=like.dtype)[None, :]
-    return count[:, :, None]
+    down, across = (xp.asarray(count, dtype=like.dtype) for count in counts)
+    return (down[:, None] * across[None, :])[:, :, None]

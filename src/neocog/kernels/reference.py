@@ -11,15 +11,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from neocog.kernels.geometry import (
-    NO_PADDING,
     Array,
+    Counts,
     Padding,
     Pair,
     crop,
     output_sizes,
     pad,
     padded_shape,
-    window_counts,
 )
 
 
@@ -96,14 +95,14 @@ def conv2d_weight(
 
 
 def max_pool2d(
-    x: Array, kernel_size: Pair, stride: Pair, padding: Padding = NO_PADDING
+    x: Array, kernel_size: Pair, stride: Pair, padding: Padding, dilation: Pair
 ) -> tuple[Array, Array]:
-    """``y[n,c,i,j] = max_{p,q} x[n,c, i s + p, j s + q]`` and the (p, q) of the first maximum."""
-    H_out, W_out = output_sizes(x.shape, kernel_size, stride, padding)
+    """``y[n,c,i,j] = max_{p,q} x[n,c, i s + p d, j s + q d]`` and the (p, q) of the first maximum."""
+    H_out, W_out = output_sizes(x.shape, kernel_size, stride, padding, dilation)
     y = np.zeros((*x.shape[:2], H_out, W_out), dtype=x.dtype)
     argmax = np.zeros(y.shape, dtype=np.int32)
     padded = pad(x, padding, -np.inf)
-    for i, j, rows, columns in _windows(x.shape, kernel_size, stride, padding):
+    for i, j, rows, columns in _windows(x.shape, kernel_size, stride, padding, dilation):
         window = padded[:, :, rows, columns].reshape(*x.shape[:2], kernel_size[0] * kernel_size[1])
         winner = np.argmax(window.real, axis=2)
         argmax[:, :, i, j] = winner
@@ -112,24 +111,32 @@ def max_pool2d(
 
 
 def max_pool2d_input(
-    dy: Array, argmax: Array, x_shape: tuple[int, ...], kernel_size: Pair, stride: Pair, padding: Padding
+    dy: Array,
+    argmax: Array,
+    x_shape: tuple[int, ...],
+    kernel_size: Pair,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
 ) -> Array:
-    """``dx[n,c, i s + p, j s + q] += dy[n,c,i,j]`` for the winning (p, q)."""
+    """``dx[n,c, i s + p d, j s + q d] += dy[n,c,i,j]`` for the winning (p, q)."""
     dx = np.zeros(padded_shape(x_shape, padding), dtype=dy.dtype)
     positions = np.arange(kernel_size[0] * kernel_size[1]).reshape(kernel_size)
-    for i, j, rows, columns in _windows(x_shape, kernel_size, stride, padding):
+    for i, j, rows, columns in _windows(x_shape, kernel_size, stride, padding, dilation):
         won = argmax[:, :, i, j, None, None] == positions  # (N, C, kH, kW)
         dx[:, :, rows, columns] += np.where(won, dy[:, :, i, j, None, None], 0)
     return crop(dx, padding)
 
 
-def avg_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding, count_include_pad: bool) -> Array:
-    """``y[n,c,i,j] = sum_{p,q} x[n,c, i s + p, j s + q] / count[i,j]``."""
-    y = np.zeros((*x.shape[:2], *output_sizes(x.shape, kernel_size, stride, padding)), dtype=x.dtype)
+def avg_pool2d(
+    x: Array, kernel_size: Pair, stride: Pair, padding: Padding, dilation: Pair, counts: Counts | None
+) -> Array:
+    """``y[n,c,i,j] = sum_{p,q} x[n,c, i s + p d, j s + q d] / count[i,j]``."""
+    out = output_sizes(x.shape, kernel_size, stride, padding, dilation)
+    y = np.zeros((*x.shape[:2], *out), dtype=x.dtype)
     padded = pad(x, padding)
-    count = _counts(x.shape, kernel_size, stride, padding, count_include_pad)
-    for i, j, rows, columns in _windows(x.shape, kernel_size, stride, padding):
-        y[:, :, i, j] = np.sum(padded[:, :, rows, columns], axis=(2, 3)) / count[i][j]
+    for i, j, rows, columns in _windows(x.shape, kernel_size, stride, padding, dilation):
+        y[:, :, i, j] = np.sum(padded[:, :, rows, columns], axis=(2, 3)) / _count(i, j, kernel_size, counts)
     return y
 
 
@@ -139,22 +146,16 @@ def avg_pool2d_input(
     kernel_size: Pair,
     stride: Pair,
     padding: Padding,
-    count_include_pad: bool,
+    dilation: Pair,
+    counts: Counts | None,
 ) -> Array:
-    """``dx[n,c, i s + p, j s + q] += dy[n,c,i,j] / count[i,j]``."""
+    """``dx[n,c, i s + p d, j s + q d] += dy[n,c,i,j] / count[i,j]``."""
     dx = np.zeros(padded_shape(x_shape, padding), dtype=dy.dtype)
-    count = _counts(x_shape, kernel_size, stride, padding, count_include_pad)
-    for i, j, rows, columns in _windows(x_shape, kernel_size, stride, padding):
-        dx[:, :, rows, columns] += dy[:, :, i, j, None, None] / count[i][j]
+    for i, j, rows, columns in _windows(x_shape, kernel_size, stride, padding, dilation):
+        dx[:, :, rows, columns] += dy[:, :, i, j, None, None] / _count(i, j, kernel_size, counts)
     return crop(dx, padding)
 
 
-def _counts(
-    x_shape: tuple[int, ...], kernel_size: Pair, stride: Pair, padding: Padding, count_include_pad: bool
-) -> list[list[int]]:
-    """Divisor of each window's mean."""
-    down = window_counts(x_shape[2], kernel_size[0], stride[0], padding[0])
-    across = window_counts(x_shape[3], kernel_size[1], stride[1], padding[1])
-    if count_include_pad:
-        return [[kernel_size[0] * kernel_size[1] for _ in across] for _ in down]
-    return [[rows * columns for columns in across] for rows in down]
+def _count(i: int, j: int, kernel_size: Pair, counts: Counts | None) -> int:
+    """Divisor of one window's mean."""
+    return kernel_size[0] * kernel_size[1] if counts is None else counts[0][i] * counts[1][j]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
+from contextvars import ContextVar
 
 from neocog.validation import integer
 
-__all__ = ["get_threads", "set_threads"]
+__all__ = ["get_threads", "set_threads", "use_threads"]
 
 _threads = 0
+_here: ContextVar[int] = ContextVar("neocog_threads", default=0)
 
 
 def set_threads(n: int) -> None:
@@ -40,9 +44,31 @@ def set_threads(n: int) -> None:
 def get_threads() -> int:
     """Threads that the compiled kernels use."""
     global _threads
+    if here := _here.get():
+        return here
     if not _threads:
         _threads = _default()
     return _threads
+
+
+@contextlib.contextmanager
+def use_threads(n: int) -> Iterator[None]:
+    """Choose how many threads the kernels use within a ``with`` block, and in this thread alone.
+
+    Examples
+    --------
+    >>> before = get_threads()
+    >>> with use_threads(3):
+    ...     get_threads()
+    3
+    >>> get_threads() == before
+    True
+    """
+    token = _here.set(integer("n", n))
+    try:
+        yield
+    finally:
+        _here.reset(token)
 
 
 def _default() -> int:

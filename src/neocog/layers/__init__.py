@@ -2,16 +2,20 @@
 
 from neocog.layers.activation import GELU, LeakyReLU, ReLU, ScaledTanh, Sigmoid, Tanh
 from neocog.layers.base import Layer
+from neocog.layers.bias import Bias
 from neocog.layers.containers import Container, Sequential
 from neocog.layers.convolution import Conv2D
 from neocog.layers.dense import Dense
 from neocog.layers.dropout import Dropout
+from neocog.layers.global_pooling import GlobalAvgPool2D, GlobalMaxPool2D
 from neocog.layers.graph import Graph, Residual
 from neocog.layers.merge import Add, Concat
 from neocog.layers.normalization import BatchNorm1D, BatchNorm2D, LocalResponseNorm
-from neocog.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D
+from neocog.layers.padding import Pad2D, PadChannels
+from neocog.layers.pooling import AvgPool2D, MaxPool2D
 from neocog.layers.radial import RadialBasis
-from neocog.layers.shape import Flatten, Pad2D, PadChannels
+from neocog.layers.shape import Flatten, Reshape, Transpose
+from neocog.layers.softmax import LogSoftmax, Softmax
 from neocog.layers.sparse import SparseConv2D
 
 __all__ = [
@@ -20,6 +24,7 @@ __all__ = [
     "AvgPool2D",
     "BatchNorm1D",
     "BatchNorm2D",
+    "Bias",
     "Concat",
     "Container",
     "Conv2D",
@@ -27,19 +32,24 @@ __all__ = [
     "Dropout",
     "Flatten",
     "GlobalAvgPool2D",
+    "GlobalMaxPool2D",
     "Graph",
     "Layer",
     "LeakyReLU",
     "LocalResponseNorm",
+    "LogSoftmax",
     "MaxPool2D",
     "Pad2D",
     "PadChannels",
     "RadialBasis",
     "ReLU",
+    "Reshape",
     "Residual",
     "ScaledTanh",
     "Sequential",
     "Sigmoid",
+    "Softmax",
     "SparseConv2D",
     "Tanh",
+    "Transpose",
 ]

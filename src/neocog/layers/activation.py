@@ -15,10 +15,11 @@ from neocog.layers.base import Array, Grads, Layer, Shape
 from neocog.validation import number, one_of
 
 
-def softmax(z: Array) -> Array:
+def softmax(z: Array, axis: int = 1) -> Array:
     """Turn logits into probabilities: ``p[n,k] = exp(z[n,k] - m[n]) / sum_k exp(z[n,k] - m[n])``.
 
-    ``m[n] = max_k z[n,k]`` cancels out; it keeps ``exp`` from overflowing. Shapes: (N, K) -> (N, K).
+    ``m[n] = max_k z[n,k]`` cancels out; it keeps ``exp`` from overflowing. Shapes: (N, K) -> (N, K), or any
+    with the classes along ``axis``.
 
     Examples
     --------
@@ -27,9 +28,14 @@ def softmax(z: Array) -> Array:
     array([[0.5, 0.5]])
     """
     xp = z.__array_namespace__()
-    real = xp.real(z) if is_complex(z) else z
-    exponentials = xp.exp(z - xp.max(real, axis=1, keepdims=True))
-    return exponentials / xp.sum(exponentials, axis=1, keepdims=True)
+    exponentials = xp.exp(below_maximum(z, axis))
+    return exponentials / xp.sum(exponentials, axis=axis, keepdims=True)
+
+
+def below_maximum(z: Array, axis: int) -> Array:
+    """Subtract the maximum along an axis, so that no ``exp`` overflows and one of them is 1."""
+    xp = z.__array_namespace__()
+    return z - xp.max(xp.real(z) if is_complex(z) else z, axis=axis, keepdims=True)
 
 
 class _Activation(Layer):

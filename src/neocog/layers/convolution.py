@@ -6,9 +6,9 @@ from typing import Any
 
 from neocog import kernels
 from neocog.initializers import Initializer, he_normal, zeros
-from neocog.kernels.geometry import Padding, output_sizes
+from neocog.kernels.geometry import Padding, one_a_direction, output_sizes
 from neocog.layers.base import Array, Field, Grads, Layer, Shape, as_dtype, images
-from neocog.validation import RandomSource, float_dtype, generator, integer, one_of, pair
+from neocog.validation import RandomSource, float_dtype, generator, integer, one_of, pair, sides
 
 
 class Conv2D(Layer):
@@ -29,9 +29,10 @@ class Conv2D(Layer):
     in_channels, out_channels : int
     kernel_size : int or (int, int)
     stride : int or (int, int)
-    padding : int, (int, int), "same" or "valid"
-        Zeros around the image. "same" keeps its size (stride 1 only; an even kernel gets the odd row and
-        column at the bottom and right, as in PyTorch), "valid" is 0.
+    padding : int, (int, int), ((int, int), (int, int)), "same" or "valid"
+        Zeros around the image: the same on all sides, (vertical, horizontal), or
+        ((top, bottom), (left, right)). "same" keeps its size (stride 1 only; an even kernel gets the odd row
+        and column at the bottom and right, as in PyTorch), "valid" is 0.
     dilation : int or (int, int)
         Distance between the taps of the kernel.
     groups : int
@@ -75,7 +76,7 @@ class Conv2D(Layer):
         out_channels: int,
         kernel_size: int | tuple[int, int],
         stride: int | tuple[int, int] = 1,
-        padding: int | tuple[int, int] | str = 0,
+        padding: int | tuple[Any, Any] | str = 0,
         dilation: int | tuple[int, int] = 1,
         groups: int = 1,
         bias: bool = True,
@@ -97,12 +98,13 @@ class Conv2D(Layer):
                 f"groups must divide in_channels and out_channels, got groups={self.groups}, "
                 f"in_channels={self.in_channels}, out_channels={self.out_channels}."
             )
-        self.padding: tuple[int, int] | str
+        self.padding: Any
         if isinstance(padding, str):
             self.padding = one_of("padding", padding, ("same", "valid"))
+            self._sides = self._named_padding()
         else:
-            self.padding = pair("padding", padding, minimum=0)
-        self._sides = self._padding_sides()
+            self._sides = sides("padding", padding)
+            self.padding = one_a_direction(self._sides)
 
         kH, kW = self.kernel_size
         shape = (self.out_channels, self.in_channels // self.groups, kH, kW)
@@ -113,11 +115,8 @@ class Conv2D(Layer):
         if self.bias:
             self._params["bias"] = zeros((self.out_channels,), 0, 0, rng, dtype)
 
-    def _padding_sides(self) -> Padding:
-        """Translate ``padding`` into ((top, bottom), (left, right))."""
-        if isinstance(self.padding, tuple):
-            (v, h) = self.padding
-            return (v, v), (h, h)
+    def _named_padding(self) -> Padding:
+        """Translate "same" and "valid" into ((top, bottom), (left, right))."""
         if self.padding == "valid":
             return (0, 0), (0, 0)
         if self.stride != (1, 1):

@@ -6,7 +6,9 @@ from functools import reduce
 from operator import add
 from typing import Any
 
-from neocog.layers.base import Array, Field, Grads, Layer
+import numpy as np
+
+from neocog.layers.base import Array, Field, Grads, Layer, Shape
 from neocog.validation import integer
 
 
@@ -19,21 +21,42 @@ def _widest(fields: Any) -> Field:
     )
 
 
+def broadcast_shape(layer: str, shapes: Any) -> Shape:
+    """Shape to which arrays of these shapes are repeated; ValueError if there is none."""
+    shapes = [tuple(shape) for shape in shapes]
+    try:
+        if not shapes:
+            raise ValueError
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ValueError(f"{layer} needs inputs whose shapes broadcast, got {shapes}.") from None
+
+
+def summed_to(dy: Array, shape: Shape) -> Array:
+    """Sum over the axes along which an array of ``shape`` was repeated: the adjoint of broadcasting."""
+    if tuple(dy.shape) == tuple(shape):
+        return dy
+    xp = dy.__array_namespace__()
+    padded = (1,) * (dy.ndim - len(shape)) + tuple(shape)
+    axes = tuple(k for k, (one, size) in enumerate(zip(padded, dy.shape, strict=True)) if one != size)
+    return xp.reshape(xp.sum(dy, axis=axes, keepdims=True), shape)
+
+
 class Add(Layer):
-    """Sum arrays of one shape.
+    """Sum arrays; where their shapes differ, those of size 1 are repeated, as NumPy broadcasts.
 
     Forward: ``y = x_1 + x_2 + ...``.
 
-    Backward: ``dx_k = dy``.
+    Backward: ``dx_k = dy``, summed over the axes along which ``x_k`` was repeated.
 
     Raises
     ------
     ValueError
-        If the shapes differ or there is no input.
+        If the shapes do not broadcast or there is no input.
 
     Notes
     -----
-    Shapes: a tuple of equal shapes -> that shape.
+    Shapes: a tuple of shapes -> the shape they broadcast to.
 
     Source: K. He et al., "Deep residual learning for image recognition", 2016.
 
@@ -42,24 +65,28 @@ class Add(Layer):
     >>> import numpy as np
     >>> Add()((np.array([1.0]), np.array([2.0])))
     array([3.])
+    >>> Add()((np.array([[1.0], [2.0]]), np.array([10.0, 20.0])))
+    array([[11., 21.],
+           [12., 22.]])
     """
 
     several_inputs = True
 
-    def forward(self, x: Any, training: bool = False) -> tuple[Array, int]:
-        self.output_shape(tuple(part.shape for part in x))
-        return reduce(add, x), len(x)
+    def forward(self, x: Any, training: bool = False) -> tuple[Array, list[Shape]]:
+        shapes = [tuple(part.shape) for part in x]
+        self.output_shape(shapes)
+        return reduce(add, x), shapes
 
-    def backward(self, dy: Array, cache: int, input_grad: bool = True) -> tuple[Any, Grads]:
-        return (dy,) * cache if input_grad else None, {}
+    def backward(self, dy: Array, cache: list[Shape], input_grad: bool = True) -> tuple[Any, Grads]:
+        return tuple(summed_to(dy, shape) for shape in cache) if input_grad else None, {}
 
     def output_shape(self, input_shape: Any) -> Any:
-        if not input_shape or any(tuple(shape) != tuple(input_shape[0]) for shape in input_shape):
-            raise ValueError(f"Add needs inputs of one shape, got {[tuple(s) for s in input_shape]}.")
-        return input_shape[0]
+        if input_shape and all(tuple(shape) == tuple(input_shape[0]) for shape in input_shape):
+            return input_shape[0]
+        return broadcast_shape("Add", input_shape)
 
     def flops(self, input_shape: Any) -> int:
-        return (len(input_shape) - 1) * reduce(int.__mul__, input_shape[0], 1)
+        return (len(input_shape) - 1) * reduce(int.__mul__, self.output_shape(input_shape), 1)
 
     def receptive_field(self, field: Any) -> Field:
         return _widest(field)

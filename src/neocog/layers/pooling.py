@@ -5,9 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from neocog import kernels
-from neocog.kernels.geometry import Padding, output_sizes
-from neocog.layers.base import WHOLE_IMAGE, Array, Field, Grads, Layer, Shape, images
-from neocog.validation import pair
+from neocog.kernels.geometry import (
+    NO_PADDING,
+    Counts,
+    Padding,
+    ceil_paddings,
+    one_a_direction,
+    output_sizes,
+    window_counts,
+)
+from neocog.layers.base import Array, Field, Grads, Layer, Shape, images
+from neocog.validation import integer, pair, sides
 
 
 class _Pool2D(Layer):
@@ -16,20 +24,24 @@ class _Pool2D(Layer):
     def __init__(
         self,
         kernel_size: int | tuple[int, int],
-        stride: int | tuple[int, int] | None = None,
-        padding: int | tuple[int, int] = 0,
+        stride: int | tuple[int, int] | None,
+        padding: int | tuple[Any, Any],
+        dilation: int | tuple[int, int],
+        ceil_mode: bool,
     ) -> None:
         super().__init__()
         self.kernel_size = pair("kernel_size", kernel_size)
         self.stride = self.kernel_size if stride is None else pair("stride", stride)
-        self.padding = pair("padding", padding, minimum=0)
-        if any(2 * p > k for p, k in zip(self.padding, self.kernel_size, strict=True)):
+        self._sides = (top, _), (left, _) = sides("padding", padding)
+        self.padding = one_a_direction(self._sides)
+        self.dilation = pair("dilation", dilation)
+        self.ceil_mode = bool(ceil_mode)
+        reach = tuple(d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel_size, strict=True))
+        if top >= reach[0] or left >= reach[1]:
             raise ValueError(
-                f"padding must be at most half the kernel_size {self.kernel_size}, got {self.padding}: "
-                "a window may not lie wholly in the padding."
+                f"padding must be smaller than the window, which reaches over {reach}, got {self.padding}: "
+                "no window may lie wholly in the padding."
             )
-        (v, h) = self.padding
-        self._sides: Padding = ((v, v), (h, h))
 
     def config(self) -> dict[str, Any]:
         config = super().config()
@@ -37,15 +49,39 @@ class _Pool2D(Layer):
             config["stride"] = None
         return config
 
+    def _window_sides(self, x_shape: Shape) -> Padding:
+        """The padding around images of a shape, with what ``ceil_mode`` adds to it."""
+        if not self.ceil_mode:
+            return self._sides
+        return ceil_paddings(tuple(x_shape), self.kernel_size, self.stride, self._sides, self.dilation)
+
+    def _geometry(self, x_shape: Shape) -> dict[str, Any]:
+        """Keywords of the kernels."""
+        return {
+            "kernel_size": self.kernel_size,
+            "stride": self.stride,
+            "padding": self._window_sides(x_shape),
+            "dilation": self.dilation,
+        }
+
     def output_shape(self, input_shape: Shape) -> Shape:
         name = type(self).__name__
         N, C, H, W = images(name, input_shape)
-        out = output_sizes(input_shape, self.kernel_size, self.stride, self._sides)
+        padding = self._window_sides(input_shape)
+        out = output_sizes(input_shape, self.kernel_size, self.stride, padding, self.dilation)
+        dilated = "" if self.dilation == (1, 1) else f" with dilation {self.dilation}"
         if min(out) < 1:
             raise ValueError(
-                f"{name}'s window {self.kernel_size} is larger than the {H}x{W} image with padding "
+                f"{name}'s window {self.kernel_size}{dilated} is larger than the {H}x{W} image with padding "
                 f"{self.padding}."
             )
+        if padding != NO_PADDING:
+            rows, columns = window_counts(tuple(input_shape), **self._geometry(input_shape))
+            if min(*rows, *columns, 1) < 1:
+                raise ValueError(
+                    f"{name}'s window {self.kernel_size}{dilated} and stride {self.stride} would lie wholly "
+                    f"in the padding {self.padding} of the {H}x{W} image at one place or more."
+                )
         return N, C, *out
 
     def _check(self, x: Array) -> None:
@@ -58,13 +94,17 @@ class _Pool2D(Layer):
         return N * C * H * W * self.kernel_size[0] * self.kernel_size[1]
 
     def receptive_field(self, field: Field) -> Field:
-        return field.through(self.kernel_size, self.stride)
+        return field.through(self.kernel_size, self.stride, self.dilation)
 
 
 class MaxPool2D(_Pool2D):
     """Keep the maximum of each window.
 
-    Forward: ``y[n,c,i,j] = max_{p,q} x[n, c, i s + p - P, j s + q - P]``; the padding is minus infinity.
+    Forward, with stride s, padding P, dilation d::
+
+        y[n,c,i,j] = max_{p,q} x[n, c, i s + p d - P, j s + q d - P]
+
+    The padding is minus infinity.
 
     Backward: each ``dy`` goes to its window's winner, the first maximum in row-major order on a tie; windows
     that overlap add up.
@@ -73,17 +113,25 @@ class MaxPool2D(_Pool2D):
     ----------
     kernel_size : int or (int, int)
     stride : int or (int, int), default ``kernel_size``
-    padding : int or (int, int)
-        At most half the kernel.
+    padding : int, (int, int) or ((int, int), (int, int))
+        The same on all sides, (vertical, horizontal), or ((top, bottom), (left, right)). No window may lie
+        wholly in it.
+    dilation : int or (int, int)
+        Distance between the pixels of a window.
+    ceil_mode : bool, default False
+        Whether a last window may run over the end of the padded image, if it begins before the padding
+        there: ``H_out`` is rounded up, not down.
 
     Raises
     ------
     ValueError, TypeError
-        On an argument out of range, a wrong rank, or a window larger than the padded image.
+        On an argument out of range, a wrong rank, a window larger than the padded image, or one wholly in
+        the padding.
 
     Notes
     -----
-    Shapes: (N, C, H, W) -> (N, C, H_out, W_out) with ``H_out = floor((H + 2 P - kH) / s) + 1``.
+    Shapes: (N, C, H, W) -> (N, C, H_out, W_out) with
+    ``H_out = floor((H + 2 P - d (kH - 1) - 1) / s) + 1``.
 
     Source: M. Ranzato et al., "Unsupervised learning of invariant feature hierarchies", 2007.
 
@@ -95,23 +143,36 @@ class MaxPool2D(_Pool2D):
     array([[[[4.]]]])
     """
 
+    def __init__(
+        self,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] | None = None,
+        padding: int | tuple[Any, Any] = 0,
+        dilation: int | tuple[int, int] = 1,
+        ceil_mode: bool = False,
+    ) -> None:
+        super().__init__(kernel_size, stride, padding, dilation, ceil_mode)
+
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Any]:
         self._check(x)
-        y, argmax = kernels.max_pool2d(x, self.kernel_size, self.stride, self._sides)
+        y, argmax = kernels.max_pool2d(x, **self._geometry(x.shape))
         return y, (argmax, x.shape)
 
     def backward(self, dy: Array, cache: Any, input_grad: bool = True) -> tuple[Array | None, Grads]:
         if not input_grad:
             return None, {}
         argmax, x_shape = cache
-        dx = kernels.max_pool2d_input(dy, argmax, x_shape, self.kernel_size, self.stride, self._sides)
-        return dx, {}
+        return kernels.max_pool2d_input(dy, argmax, x_shape, **self._geometry(x_shape)), {}
 
 
 class AvgPool2D(_Pool2D):
     """Take the mean of each window.
 
-    Forward: ``y[n,c,i,j] = sum_{p,q} x[n, c, i s + p - P, j s + q - P] / count``; the padding is zero.
+    Forward, with stride s, padding P, dilation d::
+
+        y[n,c,i,j] = sum_{p,q} x[n, c, i s + p d - P, j s + q d - P] / count[i,j]
+
+    The padding is zero.
 
     Backward: each ``dy / count`` goes to every pixel of its window.
 
@@ -119,19 +180,29 @@ class AvgPool2D(_Pool2D):
     ----------
     kernel_size : int or (int, int)
     stride : int or (int, int), default ``kernel_size``
-    padding : int or (int, int)
-        At most half the kernel.
+    padding : int, (int, int) or ((int, int), (int, int))
+        The same on all sides, (vertical, horizontal), or ((top, bottom), (left, right)). No window may lie
+        wholly in it.
     count_include_pad : bool, default True
-        Whether ``count`` is the whole window or only its part inside the image.
+        Whether ``count`` is the window's part inside the padded image or inside the image alone.
+    ceil_mode : bool, default False
+        Whether a last window may run over the end of the padded image, if it begins before the padding
+        there: ``H_out`` is rounded up, not down. What runs over is never counted.
+    divisor_override : int, optional
+        The ``count`` of all windows.
+    dilation : int or (int, int)
+        Distance between the pixels of a window.
 
     Raises
     ------
     ValueError, TypeError
-        On an argument out of range, a wrong rank, or a window larger than the padded image.
+        On an argument out of range, a wrong rank, a window larger than the padded image, or one wholly in
+        the padding.
 
     Notes
     -----
-    Shapes: (N, C, H, W) -> (N, C, H_out, W_out) with ``H_out = floor((H + 2 P - kH) / s) + 1``.
+    Shapes: (N, C, H, W) -> (N, C, H_out, W_out) with
+    ``H_out = floor((H + 2 P - d (kH - 1) - 1) / s) + 1``.
 
     Source: Y. LeCun et al., "Handwritten digit recognition with a back-propagation network", 1990.
 
@@ -141,77 +212,44 @@ class AvgPool2D(_Pool2D):
     >>> x = np.array([[[[1.0, 2.0], [4.0, 3.0]]]])
     >>> AvgPool2D(2)(x)
     array([[[[2.5]]]])
+    >>> AvgPool2D(2, divisor_override=1)(x)
+    array([[[[10.]]]])
     """
 
     def __init__(
         self,
         kernel_size: int | tuple[int, int],
         stride: int | tuple[int, int] | None = None,
-        padding: int | tuple[int, int] = 0,
+        padding: int | tuple[Any, Any] = 0,
         count_include_pad: bool = True,
+        ceil_mode: bool = False,
+        divisor_override: int | None = None,
+        dilation: int | tuple[int, int] = 1,
     ) -> None:
-        super().__init__(kernel_size, stride, padding)
+        super().__init__(kernel_size, stride, padding, dilation, ceil_mode)
         self.count_include_pad = bool(count_include_pad)
+        self.divisor_override = None
+        if divisor_override is not None:
+            self.divisor_override = integer("divisor_override", divisor_override)
+
+    def _counts(self, x_shape: Shape) -> Counts | None:
+        """What the windows over images of a shape divide by; None if all count wholly."""
+        if self.divisor_override is not None:
+            _, _, H, W = self.output_shape(x_shape)
+            return (self.divisor_override,) * H, (1,) * W
+        if self.count_include_pad and not self.ceil_mode:
+            return None
+        counted = self._sides if self.count_include_pad else NO_PADDING
+        rows, columns = window_counts(tuple(x_shape), **self._geometry(x_shape), counted=counted)
+        whole = set(rows) == {self.kernel_size[0]} and set(columns) == {self.kernel_size[1]}
+        return None if whole else (rows, columns)
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Any]:
         self._check(x)
-        y = kernels.avg_pool2d(x, self.kernel_size, self.stride, self._sides, self.count_include_pad)
-        return y, x.shape
+        return kernels.avg_pool2d(x, **self._geometry(x.shape), counts=self._counts(x.shape)), x.shape
 
     def backward(self, dy: Array, cache: Any, input_grad: bool = True) -> tuple[Array | None, Grads]:
         if not input_grad:
             return None, {}
-        dx = kernels.avg_pool2d_input(
-            dy, cache, self.kernel_size, self.stride, self._sides, self.count_include_pad
-        )
-        return dx, {}
-
-
-class GlobalAvgPool2D(Layer):
-    """Take the mean of each whole map.
-
-    Forward: ``y[n,c] = sum_{i,j} x[n,c,i,j] / (H W)``.
-
-    Backward: ``dx[n,c,i,j] = dy[n,c] / (H W)``.
-
-    Raises
-    ------
-    ValueError
-        If ``x`` is not of rank 4 or has no pixels.
-
-    Notes
-    -----
-    Shapes: (N, C, H, W) -> (N, C).
-
-    Source: M. Lin, Q. Chen, S. Yan, "Network in network", 2013.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> GlobalAvgPool2D()(np.array([[[[1.0, 2.0], [4.0, 3.0]]]]))
-    array([[2.5]])
-    """
-
-    def forward(self, x: Array, training: bool = False) -> tuple[Array, Any]:
-        self.output_shape(x.shape)
-        return x.__array_namespace__().mean(x, axis=(2, 3)), x.shape
-
-    def backward(self, dy: Array, cache: Any, input_grad: bool = True) -> tuple[Array | None, Grads]:
-        if not input_grad:
-            return None, {}
-        xp = dy.__array_namespace__()
-        share = dy / (cache[2] * cache[3])
-        return xp.asarray(xp.broadcast_to(share[:, :, None, None], cache), copy=True), {}
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        N, C, H, W = images("GlobalAvgPool2D", input_shape)
-        if not H * W:
-            raise ValueError(f"GlobalAvgPool2D needs at least one pixel, got shape {tuple(input_shape)}.")
-        return N, C
-
-    def flops(self, input_shape: Shape) -> int:
-        N, C, H, W = input_shape
-        return N * C * H * W
-
-    def receptive_field(self, field: Field) -> Field:
-        return WHOLE_IMAGE
+        geometry = self._geometry(cache)
+        return kernels.avg_pool2d_input(dy, cache, **geometry, counts=self._counts(cache)), {}

@@ -39,7 +39,7 @@ class Callback:
         """Before the first epoch, or the first one after a restart."""
 
     def on_batch(self, run: Run) -> None:
-        """After each step."""
+        """After each step; another engine than neocog's brings its weights back only after an epoch."""
 
     def on_epoch(self, run: Run) -> str | None:
         """After each epoch, when its row is in the history; return a reason to stop, or None."""

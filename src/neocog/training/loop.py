@@ -25,6 +25,7 @@ from neocog.layers.base import as_dtype, random_generators
 from neocog.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy, shares
 from neocog.optimizers import SGD, Optimizer
 from neocog.training.callbacks import Callback
+from neocog.training.engine import Engine, check_engine, torch_engine
 from neocog.training.evaluation import EVALUATION_BATCH, estimated_seconds, evaluate
 from neocog.training.history import History
 from neocog.validation import RandomSource, check_images, generator, integer
@@ -49,8 +50,12 @@ class Run:
         Losses of the batches completed in the epoch under way; NaN where no image counted.
     epoch_rng_state : dict
         The generator's state at the start of the epoch under way, from which a resumed run draws it again.
+    engine : Engine
+        What takes the steps; see :mod:`neocog.training.engine`.
     kernels : str
         The kernels that ``auto`` has chosen; a resumed run goes on with them.
+    wish : str
+        What a signal asked for since the last step.
     stop : str
         Why the run should end; empty while it should not.
     failed : bool
@@ -72,8 +77,9 @@ class Run:
     batch_losses: list[float] = field(default_factory=list)
     epoch_rng_state: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
-    step: Step = field(default=lambda x, t, weight=None: math.nan, repr=False)
+    engine: Engine = field(init=False, repr=False)
     kernels: str = ""
+    wish: str = ""
     stop: str = ""
     failed: bool = False
 
@@ -136,6 +142,25 @@ def make_step(network: Layer, loss: Loss, optimizer: Optimizer) -> Step:
     return compiled_step
 
 
+class _Layers:
+    """neocog's own engine."""
+
+    leads = True
+
+    def __init__(self, network: Layer, loss: Loss, optimizer: Optimizer) -> None:
+        self.network, self.loss = network, loss
+        self.step = make_step(network, loss, optimizer)
+
+    def evaluate(self, x: Any, t: Any, weight: Any = None) -> tuple[float, float]:
+        return evaluate(self.network, x, t, loss=self.loss, sample_weight=weight)
+
+    def synchronize(self) -> None:
+        """Do nothing: the arrays are neocog's own."""
+
+    def agree(self, stop: str) -> str:
+        return stop
+
+
 def fit(
     network: Layer,
     data: Split | tuple[Any, Any],
@@ -149,6 +174,8 @@ def fit(
     augment: Augmentation | None = None,
     resume: str | os.PathLike[str] | None = None,
     sample_weight: Any = None,
+    engine: str = "neocog",
+    device: str | None = None,
 ) -> History:
     """Train a network in place by minibatch gradient descent.
 
@@ -172,6 +199,11 @@ def fit(
     sample_weight : (N,), optional
         How much each training image counts, in the loss of its batch and in what is measured after an
         epoch; a batch in which none counts is passed over.
+    engine : {"neocog", "torch"}
+        What computes: neocog's layers, or the same network in PyTorch, whose weights are brought back after
+        each epoch. Started by ``torchrun``, PyTorch's engine shares each batch among the processes.
+    device : str, optional
+        Where PyTorch computes, such as "cuda"; default the CPU.
 
     Returns
     -------
@@ -184,6 +216,10 @@ def fit(
         If data, labels and network do not fit each other.
     NonFiniteLossError
         If the loss becomes NaN or infinite.
+    ImportError
+        If the engine is not installed.
+    ConnectionError
+        If another process of the job is lost; the last checkpoint stays.
 
     Notes
     -----
@@ -195,6 +231,7 @@ def fit(
     loss = SoftmaxCrossEntropy() if loss is None else loss
     optimizer = SGD(lr=0.05, momentum=0.9) if optimizer is None else optimizer
     _check_arguments(loss, optimizer, callbacks)
+    engine = check_engine(engine, device)
     run = Run(
         network,
         _prepare(network, data, loss),
@@ -217,8 +254,13 @@ def fit(
 
         load_checkpoint(resume, run)
     # Overflow is not lost: the loss is checked at every step.
-    with np.errstate(over="ignore", invalid="ignore"), _kernels(run), _interruptible(run), _callbacks(run):
-        run.step = make_step(network, loss, optimizer)
+    with np.errstate(over="ignore", invalid="ignore"), _interruptible(run), contextlib.ExitStack() as stack:
+        if engine == "torch":
+            run.engine = stack.enter_context(torch_engine(network, loss, optimizer, device))
+        else:
+            stack.enter_context(_kernels(run))
+            run.engine = _Layers(network, loss, optimizer)
+        stack.enter_context(_callbacks(run))
         if not run.history.rows:
             _finish_epoch(run)  # epoch 0: the untrained network
         while run.epoch < run.epochs and not run.stop:
@@ -248,15 +290,17 @@ def _train_epoch(run: Run) -> None:
         if len(targets) == 2 and not targets[1].any():
             value = math.nan
         else:
-            value = run.step(x, *targets)
+            value = run.engine.step(x, *targets)
             if not math.isfinite(value):
                 raise _diagnosis(run, x, training=True)
         run.batch_losses.append(value)
         for callback in run.callbacks:
             callback.on_batch(run)
+        run.stop = run.engine.agree(run.stop or run.wish)
         if run.stop:
             break
     run.seconds += time.perf_counter() - start
+    run.engine.synchronize()
     if len(run.batch_losses) == run.batches_per_epoch:
         run.epoch += 1
         _finish_epoch(run)
@@ -278,11 +322,10 @@ def _remaining_batches(run: Run) -> Iterator[tuple[Any, ...]]:
 
 def _finish_epoch(run: Run) -> None:
     """Measure the network, add a row to the history, and ask the callbacks."""
-    train = evaluate(run.network, *run.data.train, loss=run.loss, sample_weight=run.sample_weight)
-    row = {"train_loss": train.loss, "train_accuracy": train.accuracy}
+    row = {}
+    row["train_loss"], row["train_accuracy"] = run.engine.evaluate(*run.data.train, run.sample_weight)
     if run.data.validation is not None:
-        validation = evaluate(run.network, *run.data.validation, loss=run.loss)
-        row |= {"val_loss": validation.loss, "val_accuracy": validation.accuracy}
+        row["val_loss"], row["val_accuracy"] = run.engine.evaluate(*run.data.validation)
     for part, column in ((run.data.train, "train_loss"), (run.data.validation, "val_loss")):
         if part is not None and not math.isfinite(row[column]):
             raise _diagnosis(run, part[0], training=False)
@@ -295,6 +338,7 @@ def _finish_epoch(run: Run) -> None:
     for callback in run.callbacks:
         wish = callback.on_epoch(run)  # all are asked, even if the end is already decided
         run.stop = run.stop or wish or ""
+    run.stop = run.engine.agree(run.stop or run.wish)
 
 
 def _check_arguments(loss: Any, optimizer: Any, callbacks: Any) -> None:
@@ -355,6 +399,7 @@ def _prepare(network: Layer, data: Split | tuple[Any, Any], loss: Loss) -> Split
 
 def _diagnosis(run: Run, x: Any, training: bool) -> NonFiniteLossError:
     """Say in which layer the first number that is not finite arose."""
+    run.engine.synchronize()
     found: list[str] = []
 
     def visit(name: str, layer: Layer, value: Any) -> Any:
@@ -384,6 +429,8 @@ def _diagnosis(run: Run, x: Any, training: bool) -> NonFiniteLossError:
 @contextlib.contextmanager
 def _callbacks(run: Run) -> Iterator[None]:
     """Start the callbacks in order and end them in reverse, as nested ``with`` blocks would."""
+    if not run.engine.leads:
+        run.callbacks = ()
     with contextlib.ExitStack() as ends:
         try:
             for callback in run.callbacks:
@@ -399,10 +446,13 @@ def _callbacks(run: Run) -> Iterator[None]:
 def _interruptible(run: Run) -> Iterator[None]:
     """Turn the first Ctrl-C or SIGTERM into a wish to stop; only the main thread can."""
     previous: dict[int, Any] = {}
+    # torchrun passes a Ctrl-C on that has come already; it kills those that do not end within 30 seconds.
+    by_torchrun = "TORCHELASTIC_RUN_ID" in os.environ
 
     def wish(signum: int, frame: Any) -> None:
-        run.stop = "interrupted"
-        restore()
+        run.wish = "interrupted"  # all processes stop at one place: see Engine.agree
+        if not by_torchrun:
+            restore()
 
     def restore() -> None:
         for number, handler in previous.items():

@@ -20,7 +20,7 @@ from neocog.kernels.fused import lowering
 from neocog.kernels.fused.operation import OPERATIONS
 from neocog.kernels.fused.program import Maps, Memory, Program, Slot
 from neocog.kernels.fused.workers import codes
-from neocog.kernels.geometry import Array, Padding, Pair, output_sizes
+from neocog.kernels.geometry import Array, Counts, Padding, Pair, output_sizes
 
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 _KEPT = 64
@@ -225,33 +225,43 @@ def _pool_call(
     return _call(key, build, arrays)
 
 
-def max_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding) -> tuple[Array, Array]:
+def max_pool2d(
+    x: Array, kernel_size: Pair, stride: Pair, padding: Padding, dilation: Pair
+) -> tuple[Array, Array]:
     """Tap by tap along rows of the batch; the winner's tap in one byte."""
-    if not _suits(x) or kernel_size[0] * kernel_size[1] > 255:
-        return im2col.max_pool2d(x, kernel_size, stride, padding)
+    if not _suits(x) or kernel_size[0] * kernel_size[1] > 255 or dilation != (1, 1):
+        return im2col.max_pool2d(x, kernel_size, stride, padding, dilation)
     y, index = _pool_call("max", x, x.shape, kernel_size, stride, padding, True, [x])
     return _batch_first(y), _batch_first(index)
 
 
 def max_pool2d_input(
-    dy: Array, argmax: Array, x_shape: tuple[int, ...], kernel_size: Pair, stride: Pair, padding: Padding
+    dy: Array,
+    argmax: Array,
+    x_shape: tuple[int, ...],
+    kernel_size: Pair,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
 ) -> Array:
     """Tap by tap: what the winner was takes dy."""
-    if not _suits(dy) or kernel_size[0] * kernel_size[1] > 255 or 0 in x_shape:
-        return im2col.max_pool2d_input(dy, argmax, x_shape, kernel_size, stride, padding)
+    plain = kernel_size[0] * kernel_size[1] <= 255 and dilation == (1, 1)
+    if not plain or not _suits(dy) or 0 in x_shape:
+        return im2col.max_pool2d_input(dy, argmax, x_shape, kernel_size, stride, padding, dilation)
     winners = np.ascontiguousarray(argmax.transpose(1, 2, 3, 0), np.uint8)
     return _batch_first(
         _pool_call("max_back", dy, x_shape, kernel_size, stride, padding, True, [dy, winners])[0]
     )
 
 
-def avg_pool2d(x: Array, kernel_size: Pair, stride: Pair, padding: Padding, count_include_pad: bool) -> Array:
+def avg_pool2d(
+    x: Array, kernel_size: Pair, stride: Pair, padding: Padding, dilation: Pair, counts: Counts | None
+) -> Array:
     """Window by window along the batch."""
-    if not _suits(x):
-        return im2col.avg_pool2d(x, kernel_size, stride, padding, count_include_pad)
-    return _batch_first(
-        _pool_call("avg", x, x.shape, kernel_size, stride, padding, count_include_pad, [x])[0]
-    )
+    counted = lowering.counts_padding(x.shape, kernel_size, stride, padding, dilation, counts)
+    if counted is None or not _suits(x):
+        return im2col.avg_pool2d(x, kernel_size, stride, padding, dilation, counts)
+    return _batch_first(_pool_call("avg", x, x.shape, kernel_size, stride, padding, counted, [x])[0])
 
 
 def avg_pool2d_input(
@@ -260,11 +270,11 @@ def avg_pool2d_input(
     kernel_size: Pair,
     stride: Pair,
     padding: Padding,
-    count_include_pad: bool,
+    dilation: Pair,
+    counts: Counts | None,
 ) -> Array:
     """Each window's share goes to all of it."""
-    if not _suits(dy) or 0 in x_shape:
-        return im2col.avg_pool2d_input(dy, x_shape, kernel_size, stride, padding, count_include_pad)
-    return _batch_first(
-        _pool_call("avg_back", dy, x_shape, kernel_size, stride, padding, count_include_pad, [dy])[0]
-    )
+    counted = lowering.counts_padding(x_shape, kernel_size, stride, padding, dilation, counts)
+    if counted is None or not _suits(dy) or 0 in x_shape:
+        return im2col.avg_pool2d_input(dy, x_shape, kernel_size, stride, padding, dilation, counts)
+    return _batch_first(_pool_call("avg_back", dy, x_shape, kernel_size, stride, padding, counted, [dy])[0])

@@ -3,7 +3,7 @@
 from neocog.kernels.fused.lowering.convolution import Convolution, Windows
 from neocog.kernels.fused.lowering.copies import copy, load, store, transfer
 from neocog.kernels.fused.lowering.dense import dense, dense_input, dense_weight
-from neocog.kernels.fused.lowering.pooling import pool, pool_back
+from neocog.kernels.fused.lowering.pooling import counts_padding, pool, pool_back
 from neocog.kernels.fused.lowering.products import NARROW
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Convolution",
     "Windows",
     "copy",
+    "counts_padding",
     "dense",
     "dense_input",
     "dense_weight",

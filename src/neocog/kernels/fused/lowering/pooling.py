@@ -5,9 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from neocog.kernels.fused.program import Maps, Program
-from neocog.kernels.geometry import Padding, Pair
+from neocog.kernels.geometry import Counts, Padding, Pair, window_counts
 
-__all__ = ["pool", "pool_back"]
+__all__ = ["counts_padding", "pool", "pool_back"]
+
+
+def counts_padding(
+    x_shape: tuple[int, ...],
+    kernel: Pair,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    counts: Counts | None,
+) -> bool | None:
+    """Whether the means count the whole window, or its part in the image; None has no compiled form."""
+    if dilation != (1, 1):
+        return None
+    if counts is None:
+        return True
+    return False if counts == window_counts(x_shape, kernel, stride, padding) else None
 
 
 def _pool_fields(maps: Maps, kernel: Pair, stride: Pair, padding: Padding, counted: bool) -> dict[str, Any]:
