@@ -139,3 +139,32 @@ def test_a_sum_of_shapes_is_not_taken_for_one_of_equal_ones():
         y = graph(x)
     best = x.max(axis=(2, 3))
     np.testing.assert_array_equal(y, best + best[:, :, None, None])
+
+
+@pytest.mark.parametrize("end", [Softmax(), Softmax(-1), LogSoftmax()], ids=repr)
+def test_a_softmax_at_the_end_is_done_after_the_program(end):
+    made = Sequential(Conv2D(3, 2, 3, rng=0, dtype="float64"), Tanh(), Flatten(), end)
+    x, _ = images()
+    Compiler(made, SHAPE).forward()
+    with pytest.raises(Uncompilable):
+        Compiler(made, SHAPE, training=True)
+    with neocog.use_kernels("reference"):
+        expected = made.forward(x)[0]
+    with neocog.use_kernels("fused"):
+        np.testing.assert_allclose(made(x), expected, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(made.for_inference()(x), expected, rtol=0, atol=1e-14)
+
+
+def test_a_softmax_that_something_follows_is_left_to_the_layers():
+    twice = Graph(
+        {
+            "conv": (Conv2D(3, 3, 1, rng=0, dtype="float64"), "input"),
+            "softmax": (Softmax(), "conv"),
+            "sum": (Add(), "softmax", "conv"),
+        }
+    )
+    x, _ = images()
+    for made in (twice, Sequential(twice, Softmax(), Softmax())):
+        with pytest.raises(Uncompilable):
+            Compiler(made, SHAPE)
+        np.testing.assert_allclose(made.for_inference()(x), made.forward(x)[0], rtol=0, atol=1e-14)

@@ -11,11 +11,13 @@ from neocog.layers import (
     Flatten,
     GlobalAvgPool2D,
     Graph,
+    LogSoftmax,
     MaxPool2D,
     ReLU,
     Residual,
     Sequential,
     Sigmoid,
+    Softmax,
     Tanh,
 )
 from neocog.layers.base import Field
@@ -446,3 +448,13 @@ def test_summary_of_several_inputs(capsys):
 def test_two_sources_of_a_layer_that_takes_one():
     with pytest.raises(ValueError, match="node 'a' must have one source, as ReLU takes one input"):
         Graph({"a": (ReLU(), "x", "y")}, inputs=("x", "y"))
+
+
+def test_a_network_that_ends_in_softmax_has_probabilities_already():
+    x = np.random.default_rng(0).normal(size=(3, 1, 2, 2))
+    body = Sequential(Flatten(), Dense(4, 3, rng=0, dtype="float64"))
+    ends = [Sequential(body, Softmax()), Graph({"body": (body, "input"), "p": (Softmax(), "body")})]
+    for network in (*ends, Sequential(ends[1]), Sequential(body, LogSoftmax())):
+        np.testing.assert_allclose(network.predict_proba(x), body.predict_proba(x), atol=1e-15)
+        fast = network.for_inference()
+        np.testing.assert_allclose(fast.predict_proba(x), body.predict_proba(x), atol=1e-15)

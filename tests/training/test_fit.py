@@ -519,3 +519,10 @@ def test_weighted_evaluation_by_hand():
     result = neocog.evaluate(network, x, t, batch_size=2, sample_weight=[3, 1, 0])
     assert result.accuracy == 0.75
     assert result.loss == pytest.approx((3 * np.log(2) + 2 + np.log(1 + np.exp(-2))) / 4, rel=1e-14)
+
+
+def test_two_softmaxes_are_one_too_many():
+    network = neocog.Sequential(neocog.Flatten(), neocog.Dense(64, 3), neocog.Softmax())
+    with pytest.raises(ValueError, match=r"network\[:-1\]"):
+        neocog.fit(network, neocog.data.line_patterns("a"))
+    neocog.fit(network[:-1], neocog.data.line_patterns("a"), epochs=1)

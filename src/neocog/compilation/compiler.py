@@ -87,7 +87,9 @@ class Compiler:
         self.program = Program(dtype, frozen, exact=exact)
         self.N = input_shape[0]
         self.training, self.frozen = training, frozen
-        self.start, self.nodes, self.end = trace(network, input_shape)
+        self.start, self.nodes, self.end, self.left = trace(network, input_shape)
+        if training and self.left is not None:
+            raise Uncompilable("training through a softmax")
         self.x = Slot()
         self.masks: list[tuple[Dropout, tuple[int, ...], Slot]] = []
         self.gradients: list[tuple[Node, str, Any]] = []

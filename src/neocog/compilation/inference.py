@@ -18,6 +18,7 @@ from neocog.kernels.fused.program import Program, Slot
 from neocog.layers import Container
 from neocog.layers.activation import softmax
 from neocog.layers.base import Array, Layer, as_dtype
+from neocog.layers.containers import ends_in_softmax
 from neocog.validation import check_images, finite, integer, one_of
 
 __all__ = ["Forward", "Inference", "compiled_forward"]
@@ -29,12 +30,13 @@ _BATCH = 256
 
 @dataclass
 class _Ready:
-    """A finished program, its input, its output and the output's shape."""
+    """A finished program, its input, its output, the output's shape, and the softmax after it."""
 
     program: Program
     x: Slot
     y: Slot
     shape: tuple[int, ...]
+    softmax: Layer | None
 
 
 class Forward:
@@ -85,7 +87,7 @@ class Forward:
             ready.program.bind(ready.x, x)
             ready.program.bind(ready.y, y)
             ready.program.run()
-        return y
+        return y if ready.softmax is None else ready.softmax.forward(y)[0]
 
     def _compile(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> _Ready:
         exact = self.precision == "exact"
@@ -93,7 +95,8 @@ class Forward:
         y = Slot()
         lowering.store(compiler.program, compiler.forward(), y)
         compiler.program.finish()
-        return _Ready(compiler.program, compiler.x, y, tuple(self.network.output_shape(shape)))
+        output = tuple(self.network.output_shape(shape))
+        return _Ready(compiler.program, compiler.x, y, output, compiler.left)
 
 
 def compiled_forward(network: Container, x: Array) -> Array:
@@ -163,7 +166,8 @@ class Inference:
 
     def predict_proba(self, images: Array, batch_size: int = _BATCH) -> Array:
         """Probability of each class, the softmax of the logits."""
-        return softmax(self.predict_logits(images, batch_size))
+        outputs = self.predict_logits(images, batch_size)
+        return outputs if ends_in_softmax(self.network) else softmax(outputs)
 
     def predict(self, images: Array, batch_size: int = _BATCH) -> Array:
         """Index of the most probable class."""

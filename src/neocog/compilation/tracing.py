@@ -24,6 +24,7 @@ from neocog.layers import (
     GlobalMaxPool2D,
     Graph,
     LeakyReLU,
+    LogSoftmax,
     MaxPool2D,
     PadChannels,
     ReLU,
@@ -31,6 +32,7 @@ from neocog.layers import (
     ScaledTanh,
     Sequential,
     Sigmoid,
+    Softmax,
     Tanh,
 )
 from neocog.layers.base import Layer, Shape
@@ -207,19 +209,23 @@ def _features(shape: Shape) -> tuple[int, int, int]:
     raise Uncompilable(f"arrays of rank {len(shape)}")
 
 
-def trace(network: Layer, input_shape: tuple[int, ...]) -> tuple[Value, list[Node], Value]:
-    """Return the input, the nodes and the output; raise Uncompilable if a layer has no compiled form.
+def trace(network: Layer, input_shape: tuple[int, ...]) -> tuple[Value, list[Node], Value, Layer | None]:
+    """Return input, nodes, output and what is left to do; Uncompilable if a layer has no compiled form.
 
-    ``input_shape`` is (N, C, H, W).
+    ``input_shape`` is (N, C, H, W). Left to do is a softmax at the very end, of a few numbers.
     """
     _check_containers(network)
+    left: list[Layer] = []
     shapes: dict[int, Shape] = {}
     nodes: list[Node] = []
     seen: set[int] = set()
 
     def visit(name: str, layer: Layer, value: Any) -> Any:
         inputs = list(value) if isinstance(value, tuple) else [value]
-        if type(layer) not in COMPILED:
+        if type(layer) in (Softmax, LogSoftmax) and not left:
+            left.append(layer)
+            return value
+        if type(layer) not in COMPILED or left:
             raise Uncompilable(f"{type(layer).__name__} has no compiled form")
         if id(layer) in seen and layer.params:
             raise Uncompilable(f"layer {name!r} stands at several places")
@@ -241,8 +247,10 @@ def trace(network: Layer, input_shape: tuple[int, ...]) -> tuple[Value, list[Nod
     end = network.walk(visit, start)
     if not nodes or not isinstance(end, Value):
         raise Uncompilable("an empty network")
+    if left and (end.consumers or end is start):
+        raise Uncompilable("a softmax that is not the end of all")
     _fuse(nodes, end)
-    return start, nodes, end
+    return start, nodes, end, left[0] if left else None
 
 
 def _fuse(nodes: list[Node], end: Value) -> None:

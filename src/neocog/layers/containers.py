@@ -12,6 +12,7 @@ import numpy as np
 from neocog.kernels import active_kernels
 from neocog.layers.activation import softmax
 from neocog.layers.base import Array, Field, Grads, Layer, Visit, as_dtype
+from neocog.layers.softmax import Softmax
 from neocog.validation import check_images, finite, integer
 
 if TYPE_CHECKING:
@@ -199,12 +200,23 @@ class Container(Layer):
         return logits
 
     def predict_proba(self, images: Array, batch_size: int = 256) -> Array:
-        """Probability of each class, the softmax of the logits: (N, C, H, W) -> (N, classes)."""
-        return softmax(self.predict_logits(images, batch_size))
+        """Probability of each class, the softmax of the logits: (N, C, H, W) -> (N, classes).
+
+        Of a network that ends in Softmax, its outputs.
+        """
+        outputs = self.predict_logits(images, batch_size)
+        return outputs if ends_in_softmax(self) else softmax(outputs)
 
     def predict(self, images: Array, batch_size: int = 256) -> Array:
         """Index of the most probable class: (N, C, H, W) -> (N,)."""
         return self.predict_logits(images, batch_size).argmax(axis=1)
+
+
+def ends_in_softmax(network: Layer) -> bool:
+    """Whether a network's outputs are probabilities."""
+    while isinstance(network, Container) and network.children:
+        network = list(network.children.values())[-1]  # in a graph, too: all lead to the last one
+    return isinstance(network, Softmax)
 
 
 class Sequential(Container):

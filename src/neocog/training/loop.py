@@ -22,6 +22,7 @@ from neocog.data.split import Split
 from neocog.kernels import active_kernels, kernels_for, use_kernels
 from neocog.layers import BatchNorm1D, Container, Layer
 from neocog.layers.base import as_dtype, random_generators
+from neocog.layers.containers import ends_in_softmax
 from neocog.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy, shares
 from neocog.optimizers import SGD, Optimizer
 from neocog.training.callbacks import Callback
@@ -382,6 +383,11 @@ def _prepare(network: Layer, data: Split | tuple[Any, Any], loss: Loss) -> Split
     train = cast("training images", split.train)
     validation = split.validation and cast("validation images", split.validation)
     names = split.class_names
+    if isinstance(loss, SoftmaxCrossEntropy) and ends_in_softmax(network):
+        raise ValueError(
+            "the network must end in logits to be trained with SoftmaxCrossEntropy, which holds the softmax "
+            "itself, got one that ends in Softmax; take it off, as by network[:-1] of a Sequential."
+        )
     if split.is_classification and not isinstance(loss, MeanSquaredError):
         if len(outputs) != 2 or outputs[1] < len(names):
             raise ValueError(
