@@ -246,7 +246,7 @@ def test_every_option_is_that_of_pytorch(kernel_size, stride, padding, ceil_mode
             x,
         )
     for count_include_pad in (False, True):
-        for divisor in (None, 5):
+        for divisor in (None, 5, -2):
             options = (ceil_mode, count_include_pad, divisor)
             same_as_torch(
                 AvgPool2D(*geometry, count_include_pad, ceil_mode, divisor),
@@ -321,7 +321,7 @@ def test_sizes_of_the_options():
     assert repr(AvgPool2D(2, divisor_override=3)) == "AvgPool2D(2, divisor_override=3)"
 
 
-@pytest.mark.parametrize(("divisor", "error"), [(0, ValueError), (-1, ValueError), (1.5, TypeError)])
+@pytest.mark.parametrize(("divisor", "error"), [(0, ValueError), (1.5, TypeError)])
 def test_bad_divisors(divisor, error):
-    with pytest.raises(error, match="divisor_override must be"):
+    with pytest.raises(error, match="divisor_override must"):
         AvgPool2D(2, divisor_override=divisor)

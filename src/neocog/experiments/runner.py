@@ -108,7 +108,7 @@ def _outcomes(study: Study, settings: dict[str, Any], count: int, jobs: int) -> 
         for task in tasks:
             yield _repeat(*task)
         return
-    from joblib import Parallel, delayed  # type: ignore[import-untyped]
+    from joblib import Parallel, delayed
 
     with warnings.catch_warnings():  # a worker that has loaded a large package is replaced: no harm
         warnings.filterwarnings("ignore", "A worker stopped", UserWarning)

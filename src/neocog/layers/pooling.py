@@ -230,7 +230,9 @@ class AvgPool2D(_Pool2D):
         self.count_include_pad = bool(count_include_pad)
         self.divisor_override = None
         if divisor_override is not None:
-            self.divisor_override = integer("divisor_override", divisor_override)
+            self.divisor_override = integer("divisor_override", divisor_override, minimum=-(2**31))
+            if self.divisor_override == 0:
+                raise ValueError("divisor_override must not be 0.")
 
     def _counts(self, x_shape: Shape) -> Counts | None:
         """What the windows over images of a shape divide by; None if all count wholly."""

@@ -112,7 +112,7 @@ def conv_net(
     >>> conv_net((4, 8, 16), classes=2, image_shape=(3, 32, 32)).output_shape((1, 3, 32, 32))
     (1, 2)
     """
-    if not isinstance(filters, Sequence) or isinstance(filters, str) or not filters:
+    if not isinstance(filters, tuple | list) or not filters:
         raise TypeError(f"filters must be a sequence of at least one int, got {filters!r}.")
     rng = np.random.default_rng(integer("seed", seed, 0))
     C, H, W = shape = check_image_shape(image_shape)

@@ -1,0 +1,1 @@
+"""The way to other libraries and back: PyTorch and ONNX."""

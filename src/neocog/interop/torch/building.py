@@ -1,0 +1,227 @@
+"""A network put together while a module is followed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, TypeAlias, cast
+
+from neocog.layers import Container, Dropout, Flatten, Graph, Layer, MaxPool2D, Reshape, Sequential, Transpose
+from neocog.layers.base import Shape
+
+BATCH = 7919
+"""Stands for the size of the batch wherever a module asks for it: a prime that is no size of a map."""
+
+Nodes: TypeAlias = dict[str, tuple[Any, ...]]
+"""Each node's layer and the names of its sources, as :class:`Graph` takes them."""
+
+
+class UnsupportedError(ValueError):
+    """Something in a PyTorch module has no counterpart in neocog."""
+
+    place: str | None = None
+
+
+def placed(error: Exception, place: str) -> UnsupportedError:
+    """Say where something is that has no counterpart, unless the error says so already."""
+    if isinstance(error, UnsupportedError) and error.place:
+        return error
+    result = UnsupportedError(f"{place}: {str(error).removesuffix('.')}.")
+    result.place = place
+    return result
+
+
+@dataclass(eq=False)
+class Value:
+    """A tensor on its way: the node that makes it, and its shape without the batch if that is known."""
+
+    name: str
+    shape: Shape | None
+    base: Value | None = None
+
+    @property
+    def root(self) -> Value:
+        """The value whose memory this one shares."""
+        return self if self.base is None else self.base.root
+
+
+def known(value: Value, why: str) -> Shape:
+    """The shape of a value; UnsupportedError if it is unknown."""
+    if value.shape is None:
+        raise UnsupportedError(f"{why} needs the sizes of the maps: pass input_shape=(C, H, W)")
+    return value.shape
+
+
+def values_in(argument: Any) -> list[Value]:
+    """The values in an argument, which may be a list or a dict of them."""
+    if isinstance(argument, Mapping):
+        argument = list(argument.values())
+    if isinstance(argument, tuple | list):
+        return [value for part in argument for value in values_in(part)]
+    return [argument] if isinstance(argument, Value) else []
+
+
+def apart(name: str, names: Collection[str]) -> str:
+    """Return a name that is not among others."""
+    while name in names:
+        name += "_"
+    return name
+
+
+class Builder:
+    """Collects the nodes of one container.
+
+    ``reserved`` are the names that the module's children bear; other nodes get names apart from those.
+    """
+
+    def __init__(self, inputs: Sequence[Value], reserved: Iterable[str] = ()) -> None:
+        self.inputs = list(inputs)
+        self.nodes: Nodes = {}
+        self.writes = False
+        """Whether the module writes into an input."""
+        self.overwritten: list[tuple[Value, Value | None]] = []
+        """Values written into since this was last cleared, each with what is there now if it has a name."""
+        self._children = {*reserved}
+        self._reserved = self._children | {value.name for value in inputs}
+
+    def free(self, name: str, child: bool = False) -> str:
+        """Return a name that no node has, the child's own at its first call."""
+        if child and name not in self.nodes:
+            return name
+        names = (f"{name}_{k}" if k else name for k in count())
+        return next(n for n in names if n not in self.nodes and n not in self._reserved)
+
+    def add(self, name: str, layer: Layer, *values: Value) -> Value:
+        """Apply a layer, at a new node."""
+        if isinstance(layer, Flatten):  # what it makes of a reshaped value, it makes of the value
+            values = tuple(map(self._before_reshapes, values))
+        self.nodes[name] = (layer, *(value.name for value in values))
+        shared = values[0] if shares_memory(layer) else None
+        return Value(name, output_shape(layer, values), shared)
+
+    def _before_reshapes(self, value: Value) -> Value:
+        while value.base is not None:
+            layer, *_ = self.nodes.get(value.name, (None,))  # an input has no node
+            if not isinstance(layer, Reshape) or layer.shape[0] != 0:  # it may not keep the batch
+                break
+            value = value.base
+        return value
+
+    def overwrite(self, value: Value, result: Value | None = None) -> None:
+        """Note that a module writes into a value, and what is there now if it has a name."""
+        self.writes = self.writes or value.root in self.inputs
+        self.overwritten.append((value, result))
+        if result is not None and result is not value:
+            result.base = value
+
+    def finish(self, output: Value, chain: bool = True) -> Layer:
+        """Make the container: a Sequential if the nodes are a chain, but for ``chain=False``.
+
+        Where they are one function of the inputs, that layer itself.
+        """
+        nodes = needed(self.nodes, output.name)
+        inputs = [value.name for value in self.inputs]
+        unread = {*inputs}.difference(*(sources for _, *sources in nodes.values()))
+        if unread:
+            raise UnsupportedError(f"its inputs {sorted(unread)} do not lead to its output")
+        ((name, (layer, *sources)), *others) = nodes.items()
+        if not others and chain and sources == inputs and name.split(".")[0] not in self._children:
+            return cast(Layer, layer)
+        return assemble(nodes, inputs, output.name, chain)
+
+
+def output_shape(layer: Layer, values: Sequence[Value]) -> Shape | None:
+    """Shape of what a layer makes of values, without the batch; None if theirs is not known."""
+    shapes = [(BATCH, *value.shape) for value in values if value.shape is not None]
+    if len(shapes) < len(values):
+        return None
+    try:
+        given: Any = tuple(shapes) if layer.several_inputs else shapes[0]
+        batch, *rest = layer.output_shape(given)
+    except ValueError as error:
+        raise UnsupportedError(str(error).replace(f"({BATCH}, ", "(N, ")) from None
+    if batch != BATCH:
+        raise UnsupportedError("it moves the batch away from the first axis")
+    return tuple(rest)
+
+
+def shares_memory(layer: Layer) -> bool:
+    """Whether PyTorch's counterpart may return its input's own memory, in another shape."""
+    return all(
+        isinstance(leaf, Flatten | Reshape | Transpose | Dropout)
+        or (isinstance(leaf, MaxPool2D) and leaf.kernel_size == (1, 1))
+        for _, leaf in layer.leaves()
+    )
+
+
+def assemble(nodes: Nodes, inputs: list[str], output: str, chain: bool = True) -> Container:
+    """Join nodes in a container, those with dots in their names in containers of their own."""
+    for prefix in dict.fromkeys(name.split(".")[0] for name in nodes if "." in name):
+        nodes, output = nested(nodes, output, prefix)
+    before = inputs[0]
+    for name, (_, *sources) in nodes.items():
+        chain = chain and len(inputs) == 1 and sources == [before]
+        before = name
+    if chain:
+        return Sequential(**{name: layer for name, (layer, *_) in nodes.items()})
+    return Graph(nodes, inputs, output)
+
+
+def needed(nodes: Nodes, output: str) -> Nodes:
+    """Leave out what does not lead to the output."""
+    found = {output}
+    for name in reversed(nodes):
+        if name in found:
+            found.update(nodes[name][1:])
+    return {name: node for name, node in nodes.items() if name in found}
+
+
+def nested(nodes: Nodes, output: str, prefix: str) -> tuple[Nodes, str]:
+    """Put nodes named ``a.b`` and ``a.c``, and what lies between them, into a container ``a``.
+
+    A child's name may have no dot. Where the nodes do not make one container, as several of their values
+    are used elsewhere, or other modules lie between them, the dots become underscores.
+    """
+    members = [name for name in nodes if name.startswith(f"{prefix}.")]
+    region = between(nodes, members)
+    outside = {name: node for name, node in nodes.items() if name not in region}
+    read = {output, *(source for _, *sources in outside.values() for source in sources)}
+    results = [name for name in region if name in read]
+    sources = list(dict.fromkeys(s for name in region for s in nodes[name][1:] if s not in region))
+    inner = {name: name.removeprefix(f"{prefix}.") for name in region}
+    inputs = {s: "input" if len(sources) == 1 else f"input_{k}" for k, s in enumerate(sources)}
+    distinct = len({*inner.values(), *inputs.values()}) == len(inner) + len(inputs)
+    others = any(nodes[name][0].params or nodes[name][0].buffers for name in region if name not in members)
+    if len(results) > 1 or others or prefix in nodes or not distinct:
+        flat = {name: apart(name.replace(".", "_"), nodes) for name in members}
+        return renamed(nodes, flat), flat.get(output, output)
+    (result,) = results
+    inside = renamed({name: nodes[name] for name in region}, inner | inputs)
+    container = assemble(inside, [*inputs.values()], inner[result])
+    nodes = {
+        name: (container, *sources) if name == result else node
+        for name, node in nodes.items()
+        if name == result or name in outside
+    }
+    return renamed(nodes, {result: prefix}), prefix if output == result else output
+
+
+def between(nodes: Nodes, members: list[str]) -> list[str]:
+    """The members, and the nodes on the ways from one to another."""
+    after, before = {*members}, {*members}
+    for name, (_, *sources) in nodes.items():
+        if not after.isdisjoint(sources):
+            after.add(name)
+    for name in reversed(nodes):
+        if name in before:
+            before.update(nodes[name][1:])
+    return [name for name in nodes if name in after and name in before]
+
+
+def renamed(nodes: Nodes, names: Mapping[str, str]) -> Nodes:
+    """Call nodes and sources by other names."""
+    return {
+        names.get(name, name): (layer, *(names.get(source, source) for source in sources))
+        for name, (layer, *sources) in nodes.items()
+    }

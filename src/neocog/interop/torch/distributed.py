@@ -1,0 +1,153 @@
+"""Several processes that train one network together, as ``torchrun`` starts them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+
+__all__ = ["Group", "WorkerLostError", "share_batch_statistics"]
+
+
+class WorkerLostError(ConnectionError):
+    """Another process of the job has gone; the last checkpoint stays."""
+
+
+class Group:
+    """The processes of the job; one alone unless ``torchrun`` has started it.
+
+    Attributes
+    ----------
+    rank, size : int
+        Which one this is, of how many.
+    local_rank : int
+        Which one it is on this machine: the number of its GPU.
+    """
+
+    def __init__(self) -> None:
+        self.launched = distributed.is_available() and distributed.is_torchelastic_launched()
+        environment = os.environ if self.launched else {}
+        self.rank, self.size = int(environment.get("RANK", 0)), int(environment.get("WORLD_SIZE", 1))
+        self.local_rank = int(environment.get("LOCAL_RANK", 0))
+
+    @contextlib.contextmanager
+    def joined(self, device: torch.device) -> Iterator[None]:
+        """Be one of the group; ``gloo`` joins CPUs, ``nccl`` GPUs."""
+        if self.size == 1 or distributed.is_initialized():
+            yield
+            return
+        with self.watched():
+            distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        try:
+            yield
+        finally:
+            distributed.destroy_process_group()
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Turn a broken connection to another process into a WorkerLostError."""
+        try:
+            yield
+        except RuntimeError as error:
+            text = str(error)
+            if self.size > 1 and (
+                isinstance(error, distributed.DistError)
+                or any(sign in text for sign in ("onnection", "gloo", "NCCL", "imed out", "Broken pipe"))
+            ):
+                raise WorkerLostError(
+                    f"process {self.rank} of {self.size} has lost another one; training cannot go on, but "
+                    f"can be resumed from its last checkpoint ({text.splitlines()[0]})."
+                ) from error
+            raise
+
+    def total(self, values: Tensor) -> Tensor:
+        """Sum over the processes, entry by entry."""
+        if self.size > 1:
+            with self.watched():
+                distributed.all_reduce(values)
+        return values
+
+    def largest(self, value: int, device: torch.device) -> int:
+        """Return the largest of the processes' numbers."""
+        if self.size == 1:
+            return value
+        number = torch.tensor(value, device=device)
+        with self.watched():
+            distributed.all_reduce(number, distributed.ReduceOp.MAX)
+        return int(number)
+
+    def take_from_leader(self, tensor: Tensor) -> None:
+        """Replace a tensor by that of the process that leads."""
+        if self.size > 1:
+            with self.watched():
+                distributed.broadcast(tensor, 0)
+
+
+class _Total(torch.autograd.Function):
+    """``y = sum over processes of x``; its derivative is the same sum of the ``dy``."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        y = x.clone()
+        distributed.all_reduce(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        dx = grads[0].clone()
+        distributed.all_reduce(dx)
+        return dx
+
+
+def _total(x: Tensor) -> Tensor:
+    y: Tensor = _Total.apply(x)  # type: ignore[no-untyped-call]
+    return y
+
+
+class _GroupBatchNorm(nn.Module):
+    """Batch norm whose statistics are those of the whole batch, of which each process has a part.
+
+    ``torch.nn.SyncBatchNorm`` does this on GPUs alone.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
+        super().__init__()
+        self.weight, self.bias, self.eps, self.momentum = (
+            norm.weight,
+            norm.bias,
+            norm.eps,
+            norm.momentum or 0.0,
+        )
+        for name, buffer in norm.named_buffers():
+            self.register_buffer(name, buffer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        axes = [0, *range(2, x.ndim)]
+        shape = (-1, *(1,) * (x.ndim - 2))
+        if self.training:
+            count = _total(x.new_tensor(x.numel() // x.shape[1]))
+            mean = _total(x.sum(axes)) / count
+            var = _total(((x - mean.view(shape)) ** 2).sum(axes)) / count
+            with torch.no_grad():
+                self.running_mean += self.momentum * (mean - self.running_mean)
+                self.running_var += self.momentum * (var * count / (count - 1) - self.running_var)
+        else:
+            mean, var = self.running_mean, self.running_var
+        scale: Tensor = self.weight * torch.rsqrt(var + self.eps)
+        return x * scale.view(shape) + (self.bias - mean * scale).view(shape)
+
+
+def share_batch_statistics(module: nn.Module) -> nn.Module:
+    """Replace the batch norms of a module by those that normalise over all processes."""
+    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        return _GroupBatchNorm(module)
+    for name, child in module.named_children():
+        setattr(module, name, share_batch_statistics(child))
+    return module

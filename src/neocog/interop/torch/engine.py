@@ -1,0 +1,187 @@
+"""Training by PyTorch: its autograd for the gradients, on a CPU or a GPU, in one process or several."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+from collections.abc import Iterator
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
+
+from neocog.interop.torch.distributed import Group, share_batch_statistics
+from neocog.interop.torch.to_module import load_from_torch, to_array, to_torch, transposed
+from neocog.layers import Dropout, Layer
+from neocog.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy, shares
+from neocog.optimizers import Optimizer
+
+__all__ = ["TorchEngine"]
+
+_EVALUATION_BATCH = 256
+
+
+class TorchEngine:
+    """The engine of ``neocog.fit(..., engine="torch")``; see :class:`neocog.training.engine.Engine`.
+
+    The network, built as an ``nn.Module``, runs forward and backward in PyTorch. The update is neocog's
+    own optimizer, whose formulas work on tensors as they do on arrays, so that momentum under a schedule and
+    the decay mean the same, and its memory can go into a checkpoint and out of it under either engine.
+
+    Parameters
+    ----------
+    network : Layer
+    loss : SoftmaxCrossEntropy or MeanSquaredError
+    optimizer : Optimizer
+    device : str, optional
+        As in ``torch.device``; "cuda" is each process's own GPU.
+
+    Raises
+    ------
+    TypeError
+        If the loss or a layer has no counterpart in PyTorch.
+    ValueError
+        If there is no such device.
+    """
+
+    def __init__(self, network: Layer, loss: Loss, optimizer: Optimizer, device: str | None = None) -> None:
+        if type(loss) not in (SoftmaxCrossEntropy, MeanSquaredError):
+            raise TypeError(
+                f"loss must be SoftmaxCrossEntropy() or MeanSquaredError() for engine='torch', got {loss!r}."
+            )
+        self.network, self.loss, self.neocogs_optimizer = network, loss, optimizer
+        self.group = Group()
+        self.leads = self.group.rank == 0
+        self.device = _device(device, self.group.local_rank)
+        self.module = to_torch(network).to(self.device)
+        self._close = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        self._close.enter_context(self.group.joined(self.device))
+        self.parameters = dict(self.module.named_parameters())
+        self.parallel: nn.Module = self.module
+        if self.group.size > 1:
+            self.parallel = DistributedDataParallel(share_batch_statistics(self.module))
+        self.transposed = transposed(self.network)
+        self.optimizer: Any = copy.copy(self.neocogs_optimizer)
+        self.optimizer.zeros_like = torch.zeros_like
+        self.optimizer.state = {
+            memory: {name: self._tensor(self._turned(name, array)) for name, array in arrays.items()}
+            for memory, arrays in self.neocogs_optimizer.state.items()
+        }
+        drops = [layer for _, layer in self.network.leaves() if isinstance(layer, Dropout)]
+        # Each step has a seed of its own, so that a resumed run drops what it would have dropped.
+        self.seed = int(copy.deepcopy(drops[0].rng).integers(2**62)) if drops else None
+        return self
+
+    def __exit__(self, kind: Any, *rest: Any) -> None:
+        try:
+            if kind is None:  # all have what the leader's callbacks have made of it
+                for array in [*self.network.params.values(), *self.network.buffers.values()]:
+                    tensor = self._tensor(array)
+                    self.group.take_from_leader(tensor)
+                    array[...] = to_array(tensor)
+        finally:
+            self._close.close()
+
+    def _turned(self, name: str, array: np.ndarray) -> np.ndarray:
+        """Go from neocog's layout to PyTorch's, or back."""
+        return array.T if name in self.transposed else array
+
+    def _tensor(self, array: Any, dtype: Any = None) -> Tensor:
+        return torch.tensor(np.ascontiguousarray(array, dtype), device=self.device)
+
+    def step(self, x: Any, t: Any, weight: Any = None) -> float:
+        """Return the loss of a batch, of which this process computes its part; move the weights."""
+        share = np.full(len(x), 1 / len(x)) if weight is None else shares(weight, len(x))
+        mine = slice(self.group.rank, None, self.group.size)
+        self.module.train()
+        with self.group.watched(), self._dropout():
+            z = self.parallel(self._tensor(x[mine], self.network.dtype))
+            part = (self._losses(z, t[mine]) * self._tensor(share[mine], self.network.dtype)).sum()
+            value = float(self.group.total(part.detach().clone()))
+            if math.isfinite(value):
+                for parameter in self.parameters.values():
+                    parameter.grad = None
+                (part * self.group.size).backward()  # type: ignore[no-untyped-call]  # DDP takes the mean
+                self._update()
+        return value
+
+    def _update(self) -> None:
+        mine, neocogs = vars(self.optimizer), vars(self.neocogs_optimizer)
+        mine.update({k: value for k, value in neocogs.items() if k not in ("state", "zeros_like")})
+        gradients = {name: p.grad for name, p in self.parameters.items() if p.grad is not None}
+        with torch.no_grad():
+            self.optimizer.step(self.parameters, gradients)
+        self.neocogs_optimizer.steps = self.optimizer.steps
+
+    @contextlib.contextmanager
+    def _dropout(self) -> Iterator[None]:
+        """Give the step its own random numbers, if it draws any, and leave PyTorch's as they were."""
+        if self.seed is None:
+            yield
+            return
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed((self.seed + self.optimizer.steps * self.group.size + self.group.rank) % 2**63)
+            yield
+
+    def _losses(self, z: Tensor, t: Any) -> Tensor:
+        """Compute the loss of each image."""
+        if isinstance(self.loss, SoftmaxCrossEntropy):
+            smoothing = self.loss.label_smoothing
+            return functional.cross_entropy(
+                z, self._tensor(t, np.int64), reduction="none", label_smoothing=smoothing
+            )
+        return ((z - self._tensor(t, self.network.dtype)) ** 2).flatten(1).mean(1)
+
+    def evaluate(self, x: Any, t: Any, weight: Any = None) -> tuple[float, float]:
+        """Return mean loss and accuracy in inference; the processes share the batches."""
+        weights = np.ones(len(t)) if weight is None else weight
+        sums = torch.zeros(3, dtype=torch.float64)
+        self.module.eval()
+        with torch.inference_mode():
+            starts = range(0, len(t), _EVALUATION_BATCH)
+            for start in starts[self.group.rank :: self.group.size]:
+                part = slice(start, start + _EVALUATION_BATCH)
+                z = self.module(self._tensor(x[part], self.network.dtype))
+                counts = self._tensor(weights[part], self.network.dtype)
+                losses = torch.where(counts > 0, self._losses(z, t[part]) * counts, 0.0)
+                sums += torch.stack((losses.sum(), self._right(z, t[part]) @ counts, counts.sum())).cpu()
+        if self.group.size > 1:
+            sums = self.group.total(sums.to(self.device))
+        loss, right, count = sums.tolist()
+        return loss / count, right / count
+
+    def _right(self, z: Tensor, t: Any) -> Tensor:
+        """Say of each image whether the answer is right, 1 or 0; NaN in a regression."""
+        if isinstance(self.loss, SoftmaxCrossEntropy):
+            return (z.argmax(1) == self._tensor(t, np.int64)).to(z.dtype)
+        return z.new_full((len(z),), math.nan)
+
+    def synchronize(self) -> None:
+        """Bring weights, running statistics and the optimizer's memory back into neocog's arrays."""
+        load_from_torch(self.network, self.module)
+        self.neocogs_optimizer.state = {
+            memory: {name: self._turned(name, to_array(tensor)).copy() for name, tensor in tensors.items()}
+            for memory, tensors in self.optimizer.state.items()
+        }
+
+    def agree(self, stop: str) -> str:
+        """Return why all processes stop; empty if none wishes to."""
+        reasons = ["", "another process wished to stop", "interrupted"]
+        mine = reasons.index(stop) if stop in reasons else 1
+        agreed = self.group.largest(mine, self.device)
+        return stop if mine == agreed else reasons[agreed]
+
+
+def _device(device: str | None, local_rank: int) -> torch.device:
+    """Return a device that is there; "cuda" is this process's own GPU."""
+    try:
+        return torch.zeros(1, device=f"cuda:{local_rank}" if device == "cuda" else device or "cpu").device
+    except (RuntimeError, AssertionError) as error:
+        text = str(error).splitlines()[0]
+        raise ValueError(f"device must be one that PyTorch has here, got {device!r}: {text}") from None

@@ -1,0 +1,297 @@
+"""Modules for the layers that PyTorch lacks, in PyTorch's own terms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from neocog.kernels.geometry import NO_PADDING, Padding, Pair, ceil_paddings, window_counts
+
+Shape: TypeAlias = tuple[int, ...]
+
+
+def pad(x: Tensor, sides: Padding, value: float = 0.0) -> Tensor:
+    """Surround the last two axes with a number."""
+    (top, bottom), (left, right) = sides
+    return F.pad(x, (left, right, top, bottom), value=value)
+
+
+class Graph(nn.Module):
+    """Modules joined into an acyclic graph, run in the order in which they are given.
+
+    ``sources`` names where each takes its input from: a name, or a tuple of names for a module that takes
+    a tuple.
+    """
+
+    def __init__(
+        self,
+        modules: Mapping[str, nn.Module],
+        sources: Mapping[str, str | tuple[str, ...]],
+        inputs: Sequence[str],
+        output: str,
+    ) -> None:
+        super().__init__()
+        for name, module in modules.items():
+            self.add_module(name, module)
+        self._sources, self._inputs, self._output = dict(sources), tuple(inputs), output
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._run((x,))
+
+    def _run(self, x: Sequence[Tensor]) -> Tensor:
+        values = dict(zip(self._inputs, x, strict=True))
+        for name, sources in self._sources.items():
+            given = values[sources] if isinstance(sources, str) else tuple(values[s] for s in sources)
+            values[name] = self._modules[name](given)  # type: ignore[misc]
+        return values[self._output]
+
+    def extra_repr(self) -> str:
+        return "\n".join(f"{sources} -> {name}" for name, sources in self._sources.items()).replace("'", "")
+
+
+class GraphOfSeveralInputs(Graph):
+    """A graph that is called with its inputs, or with a tuple of them."""
+
+    def forward(self, *x: Any) -> Tensor:
+        return self._run(x if len(x) > 1 else x[0])
+
+
+class Residual(nn.Module):
+    """``body(x) + shortcut(x)``, or ``body(x) + x``."""
+
+    def __init__(self, body: nn.Module, shortcut: nn.Module | None = None) -> None:
+        super().__init__()
+        self.body, self.shortcut = body, shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        around = x if self.shortcut is None else self.shortcut(x)
+        total: Tensor = self.body(x) + around
+        return total
+
+
+class Add(nn.Module):
+    """Sum a tuple of tensors, broadcast."""
+
+    def forward(self, x: Sequence[Tensor]) -> Tensor:
+        total = x[0]
+        for part in x[1:]:
+            total = total + part
+        return total
+
+
+class Concat(nn.Module):
+    """Lay a tuple of tensors side by side."""
+
+    def __init__(self, dim: int = 1) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, x: Sequence[Tensor]) -> Tensor:
+        return torch.cat(tuple(x), dim=self.dim)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}"
+
+
+class PaddedConv2d(nn.Conv2d):
+    """``nn.Conv2d`` with another padding on each side."""
+
+    def __init__(self, *args: Any, sides: Padding, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.sides = sides
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(pad(x, self.sides))
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, sides={self.sides}"  # type: ignore[no-untyped-call]
+
+
+class SparseConv2d(nn.Module):
+    """A convolution with a kernel for each connection ``(f, c)`` of the output map f with the input map c."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        connections: Sequence[Sequence[int]],
+        kernel_size: tuple[int, int],
+        stride: tuple[int, int],
+        padding: tuple[int, int],
+    ) -> None:
+        super().__init__()
+        self.in_channels, self.kernel_size = in_channels, kernel_size
+        self.stride, self.padding = stride, padding
+        self.connections = tuple(tuple(seen) for seen in connections)
+        pairs = [(f, c) for f, seen in enumerate(self.connections) for c in seen]
+        self._filters, self._channels = [f for f, _ in pairs], [c for _, c in pairs]
+        self.weight = nn.Parameter(torch.zeros(len(pairs), *kernel_size))
+        self.bias = nn.Parameter(torch.zeros(len(self.connections)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        bank = self.weight.new_zeros(len(self.connections), self.in_channels, *self.kernel_size)
+        bank[self._filters, self._channels] = self.weight
+        return F.conv2d(x, bank, self.bias, self.stride, self.padding)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.in_channels}, {self.connections}, kernel_size={self.kernel_size}, stride={self.stride}, "
+            f"padding={self.padding}"
+        )
+
+
+class WindowPool2d(nn.Module):
+    """What ``nn.MaxPool2d`` and ``nn.AvgPool2d`` cannot do: another padding on each side, or a wide one."""
+
+    def __init__(
+        self, kernel_size: Pair, stride: Pair, sides: Padding, dilation: Pair, ceil_mode: bool
+    ) -> None:
+        super().__init__()
+        self.kernel_size, self.stride, self.sides = kernel_size, stride, sides
+        self.dilation, self.ceil_mode = dilation, ceil_mode
+
+    def window_sides(self, shape: Shape) -> Padding:
+        """The padding, and what ``ceil_mode`` adds to it."""
+        if not self.ceil_mode:
+            return self.sides
+        return ceil_paddings(shape, self.kernel_size, self.stride, self.sides, self.dilation)
+
+    def extra_repr(self) -> str:
+        return (
+            f"kernel_size={self.kernel_size}, stride={self.stride}, sides={self.sides}, "
+            f"dilation={self.dilation}, ceil_mode={self.ceil_mode}"
+        )
+
+
+class PaddedMaxPool2d(WindowPool2d):
+    """``nn.MaxPool2d`` with any padding."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = pad(x, self.window_sides(tuple(x.shape)), -torch.inf)
+        return F.max_pool2d(x, self.kernel_size, self.stride, dilation=self.dilation)
+
+
+class PaddedAvgPool2d(WindowPool2d):
+    """``nn.AvgPool2d`` with any padding, and with dilation."""
+
+    def __init__(self, *args: Any, count_include_pad: bool, divisor_override: int | None) -> None:
+        super().__init__(*args)
+        self.count_include_pad, self.divisor_override = count_include_pad, divisor_override
+
+    def forward(self, x: Tensor) -> Tensor:
+        sides = self.window_sides(tuple(x.shape))
+        C = x.shape[1]
+        ones = x.new_ones(C, 1, *self.kernel_size)
+        sums = F.conv2d(pad(x, sides), ones, stride=self.stride, dilation=self.dilation, groups=C)
+        if self.divisor_override is not None:
+            return sums / self.divisor_override
+        counted = self.sides if self.count_include_pad else NO_PADDING
+        geometry = (self.kernel_size, self.stride, sides, self.dilation)
+        rows, columns = window_counts(tuple(x.shape), *geometry, counted=counted)
+        return sums / (x.new_tensor(rows)[:, None] * x.new_tensor(columns))
+
+    def extra_repr(self) -> str:
+        return (
+            f"{super().extra_repr()}, count_include_pad={self.count_include_pad}, "
+            f"divisor_override={self.divisor_override}"
+        )
+
+
+class GlobalAvgPool2d(nn.Module):
+    """The mean of each map: (N, C, H, W) -> (N, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3))
+
+
+class GlobalMaxPool2d(nn.Module):
+    """The maximum of each map: (N, C, H, W) -> (N, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.adaptive_max_pool2d(x, 1).flatten(1)
+
+
+class Reshape(nn.Module):
+    """Another shape, the batch included; 0 copies a size, -1 is inferred."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.reshape([x.shape[axis] if size == 0 else size for axis, size in enumerate(self.shape)])
+
+    def extra_repr(self) -> str:
+        return f"{self.shape}"
+
+
+class Permute(nn.Module):
+    """The axes in another order."""
+
+    def __init__(self, dims: Shape) -> None:
+        super().__init__()
+        self.dims = dims
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.permute(self.dims)
+
+    def extra_repr(self) -> str:
+        return f"{self.dims}"
+
+
+class Bias(nn.Module):
+    """Learned numbers, added."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.bias
+
+    def extra_repr(self) -> str:
+        return f"{tuple(self.bias.shape)}"
+
+
+class PadChannels(nn.Module):
+    """Append maps of zeros."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(x, (0, 0, 0, 0, 0, self.channels))
+
+    def extra_repr(self) -> str:
+        return f"{self.channels}"
+
+
+class ScaledTanh(nn.Module):
+    """``amplitude tanh(slope x)``."""
+
+    def __init__(self, amplitude: float, slope: float) -> None:
+        super().__init__()
+        self.amplitude, self.slope = amplitude, slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.amplitude * torch.tanh(self.slope * x)
+
+    def extra_repr(self) -> str:
+        return f"amplitude={self.amplitude}, slope={self.slope}"
+
+
+class RadialBasis(nn.Module):
+    """Minus the squared distance to each of some fixed centers: (N, in) -> (N, out)."""
+
+    centers: Tensor
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.register_buffer("centers", torch.zeros(out_features, in_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return -((x[:, None, :] - self.centers) ** 2).sum(2)

@@ -1,0 +1,182 @@
+"""``neocog.fit(..., engine="torch")`` against neocog's own engine."""
+
+import numpy as np
+import pytest
+import torch
+
+import neocog
+from neocog import Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU, Sequential
+from neocog.layers import BatchNorm2D
+from neocog.losses import MeanSquaredError, SoftmaxCrossEntropy
+from neocog.schedules import OneCycle
+from neocog.training import Callback, Checkpoint, EarlyStopping, KernelSnapshots, NonFiniteLossError
+
+
+def small_network(dtype="float64"):
+    return Sequential(
+        conv=Conv2D(1, 4, 3, bias=False, rng=0, dtype=dtype),  # a bias there has no gradient but rounding
+        norm=BatchNorm2D(4, dtype=dtype),
+        relu=ReLU(),
+        pool=MaxPool2D(2),
+        flatten=Flatten(),
+        dense=Dense(36, 3, rng=1, dtype=dtype),
+    )
+
+
+def assert_same(network, twin, tolerance=1e-10):
+    arrays, others = {**network.params, **network.buffers}, {**twin.params, **twin.buffers}
+    for name, array in arrays.items():
+        np.testing.assert_allclose(array, others[name], atol=tolerance, err_msg=name)
+
+
+OPTIMIZERS = {
+    "sgd": lambda: neocog.SGD(0.1),
+    "momentum": lambda: neocog.SGD(0.05, momentum=0.9, weight_decay=1e-3),
+    "nesterov": lambda: neocog.SGD(OneCycle(0.1, 30), momentum=0.8, nesterov=True, decay_all=True),
+    "adam": lambda: neocog.Adam(0.01, weight_decay=0.1),
+    "adamw": lambda: neocog.AdamW(OneCycle(0.01, 30)),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_same_history_and_weights(name, weighted):
+    data = neocog.data.line_patterns("a")
+    results = []
+    for engine in ("neocog", "torch"):
+        network = small_network()
+        optimizer = OPTIMIZERS[name]()
+        weight = np.arange(len(data.train[1])) % 4 if weighted else None
+        arguments = {"epochs": 3, "batch_size": 64, "rng": 5, "sample_weight": weight}
+        loss = SoftmaxCrossEntropy(0.1)
+        history = neocog.fit(network, data, loss=loss, optimizer=optimizer, engine=engine, **arguments)
+        results.append((network, optimizer, history))
+    (network, ours, history), (twin, theirs, other) = results
+    assert_same(network, twin)
+    for column in ("running_loss", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr"):
+        np.testing.assert_allclose(history[column], other[column], rtol=1e-9)
+    assert ours.steps == theirs.steps
+    assert ours.state.keys() == theirs.state.keys()
+    for memory, arrays in ours.state.items():
+        for key, array in arrays.items():
+            np.testing.assert_allclose(theirs.state[memory][key], array, atol=1e-10)
+
+
+def test_a_regression(rng):
+    x, t = rng.normal(size=(40, 1, 8, 8)), rng.normal(size=(40, 3))
+    networks = [small_network(), small_network()]
+    histories = [
+        neocog.fit(network, (x, t), loss=MeanSquaredError(), epochs=2, rng=0, engine=engine)
+        for network, engine in zip(networks, ("neocog", "torch"), strict=True)
+    ]
+    assert_same(*networks)
+    np.testing.assert_allclose(histories[0]["train_loss"], histories[1]["train_loss"], rtol=1e-9)
+    assert np.isnan(histories[1]["train_accuracy"]).all()
+
+
+def test_a_run_goes_on_under_the_other_engine(tmp_path):
+    data = neocog.data.line_patterns("a")
+
+    def train(epochs, engine, resume=None):
+        network = small_network()
+        stop = EarlyStopping("train_loss", patience=3)
+        callbacks = [KernelSnapshots([0, 1, 2]), stop, Checkpoint(tmp_path / "c.neocog")]
+        optimizer = neocog.AdamW(0.01)
+        history = neocog.fit(
+            network, data, optimizer=optimizer, epochs=epochs, rng=1, callbacks=callbacks, engine=engine,
+            resume=resume,
+        )  # fmt: skip
+        return network, history, callbacks[0].snapshots
+
+    whole = train(4, "neocog")
+    train(1, "torch")
+    train(2, "neocog", resume=tmp_path / "c.neocog")
+    parts = train(4, "torch", resume=tmp_path / "c.neocog")
+    assert_same(whole[0], parts[0], 1e-9)
+    np.testing.assert_allclose(whole[1]["val_loss"], parts[1]["val_loss"], rtol=1e-8)
+    assert whole[2].keys() == parts[2].keys()
+    for epoch, kernels in whole[2].items():
+        np.testing.assert_allclose(kernels, parts[2][epoch], atol=1e-9)
+
+
+def dropping():
+    return Sequential(Flatten(), Dense(64, 16, rng=0), ReLU(), Dropout(0.5, rng=3), Dense(16, 3, rng=1))
+
+
+class StopAtBatch(Callback):
+    def __init__(self, batch):
+        self.batch = batch
+
+    def reset(self):
+        self.seen = 0
+
+    def on_batch(self, run):
+        self.seen += 1
+        if self.seen == self.batch:
+            run.stop = "interrupted"
+
+
+def test_dropout_resumes_bit_for_bit_and_leaves_torchs_generator_alone(tmp_path):
+    data = neocog.data.line_patterns("a")
+    path = tmp_path / "c.neocog"
+    before = torch.get_rng_state()
+    whole, part = dropping(), dropping()
+    neocog.fit(whole, data, epochs=2, rng=0, engine="torch")
+    callbacks = [StopAtBatch(4), Checkpoint(path)]
+    neocog.fit(part, data, epochs=2, rng=0, engine="torch", callbacks=callbacks)
+    part = dropping()
+    neocog.fit(part, data, epochs=2, rng=0, engine="torch", callbacks=[Checkpoint(path)], resume=path)
+    assert_same(whole, part, 0)
+    assert torch.equal(before, torch.get_rng_state())
+    other = dropping()
+    neocog.fit(other, data, epochs=2, rng=0)
+    assert np.abs(other.params["1.weight"] - whole.params["1.weight"]).max() > 0  # other numbers were dropped
+
+
+def test_a_schedule_changed_by_a_callback_counts():
+    class Halve(Callback):
+        def on_epoch(self, run):
+            run.optimizer.lr = run.optimizer.lr / 2
+
+    networks = [small_network(), small_network()]
+    for network, engine in zip(networks, ("neocog", "torch"), strict=True):
+        neocog.fit(
+            network, neocog.data.line_patterns("a"), optimizer=neocog.SGD(0.1, 0.9), epochs=3, rng=0,
+            callbacks=[Halve()], engine=engine,
+        )  # fmt: skip
+    assert_same(*networks)
+
+
+def test_a_loss_that_overflows_says_where():
+    data = neocog.data.line_patterns("a")
+    with pytest.raises(NonFiniteLossError, match=r"the loss is not finite in epoch 1, batch 2"):
+        neocog.fit(
+            small_network("float32"), data, optimizer=neocog.SGD(1e38), epochs=2, rng=0, batch_size=64,
+            engine="torch",
+        )  # fmt: skip
+
+
+class Square(neocog.Layer):
+    def forward(self, x, training=False):
+        return x * x, x
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"engine": "jax"}, ValueError, "engine must be one of"),
+        ({"device": "cpu"}, ValueError, "device must be left out"),
+        ({"engine": "torch", "device": "toaster"}, ValueError, "device must be one that PyTorch has here"),
+        ({"engine": "torch", "device": "cuda:99"}, ValueError, "device must be one that PyTorch has here"),
+        ({"engine": "torch", "loss": lambda z, t: (0, z)}, TypeError, "loss must be SoftmaxCrossEntropy"),
+    ],
+)
+def test_bad_arguments(arguments, error, message):
+    with pytest.raises(error, match=message):
+        neocog.fit(small_network(), neocog.data.line_patterns("a"), **arguments)
+
+
+def test_a_layer_without_a_counterpart_is_named():
+    network = Sequential(Flatten(), square=Square(), dense=Dense(64, 3))
+    with pytest.raises(TypeError, match="layer 'square', a Square"):
+        neocog.fit(network, neocog.data.line_patterns("a"), engine="torch")

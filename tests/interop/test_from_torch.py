@@ -1,0 +1,666 @@
+"""Modules of PyTorch as networks: the same numbers, gradients and names, or a clear refusal."""
+
+import subprocess
+import sys
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import neocog
+from neocog.interop.torch import UnsupportedError, from_torch, register_module, to_torch
+from neocog.layers import Dense, Graph, Layer, ReLU, Sequential
+
+from ..models import torch_twins as twins  # noqa: TID252
+from . import nets
+from .comparing import without_dropout, worst_difference
+
+
+def awake(module):
+    """Give biases and batch norms numbers that are not zeros and ones."""
+    generator = torch.Generator().manual_seed(0)
+    for tensor in [*module.parameters(), *module.buffers()]:
+        if tensor.ndim == 1:
+            tensor.data.uniform_(0.5, 1.5, generator=generator)
+    return module.double()
+
+
+def sequential():
+    return nn.Sequential(
+        nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(inplace=True)),
+        nn.Identity(),
+        nn.Dropout(0.0),
+        nn.AdaptiveMaxPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 3),
+        nn.BatchNorm1d(3),
+        nn.Softmax(dim=-1),
+    )
+
+
+CHAIN = [
+    nn.Conv2d(3, 4, (3, 2), (2, 1), (1, 0), (1, 2), bias=False),
+    nn.Conv2d(3, 6, 4, padding="same", groups=3),
+    nn.Conv2d(3, 6, 4, padding="valid"),
+    nn.Conv2d(3, 4, 3, padding=(1, 2), padding_mode="circular"),
+    nn.Conv2d(3, 4, 4, padding="same", padding_mode="reflect"),
+    nn.Conv2d(3, 4, 3, padding=1, padding_mode="replicate"),
+    nn.MaxPool2d(3, 2, 1, 2, ceil_mode=True),
+    nn.MaxPool2d((2, 3)),
+    nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False),
+    nn.AvgPool2d(2, divisor_override=3),
+    nn.AdaptiveAvgPool2d(1),
+    nn.AdaptiveAvgPool2d((None, 1)),
+    nn.AdaptiveAvgPool2d((4, 2)),
+    nn.AdaptiveMaxPool2d((2, 1)),
+    nn.LeakyReLU(0.3),
+    nn.Sigmoid(),
+    nn.Tanh(),
+    nn.GELU(),
+    nn.GELU("tanh"),
+    nn.Softmax(dim=1),
+    nn.LogSoftmax(dim=-1),
+    nn.LocalResponseNorm(3, 0.5, 0.6, 2.0),
+    nn.ConstantPad2d((1, 2, 0, 3), -1.5),
+    nn.ZeroPad2d(1),
+    nn.ReflectionPad2d((1, 0, 2, 1)),
+    nn.ReplicationPad2d(2),
+    nn.CircularPad2d(1),
+    nn.Flatten(),
+    nn.Flatten(2),
+    nn.Flatten(1, 2),
+    nn.BatchNorm2d(3, eps=0.1, momentum=0.3),
+]
+
+
+class Function(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+FUNCTIONS = {
+    "relu": lambda x: torch.relu(x).relu(),
+    "relu_": lambda x: torch.relu_(x.clone()),
+    "sigmoid": lambda x: F.sigmoid(x) + torch.sigmoid(x) + x.sigmoid(),
+    "tanh": lambda x: F.tanh(x) + x.tanh(),
+    "gelu": lambda x: F.gelu(x) + F.gelu(x, approximate="tanh"),
+    "softmax": lambda x: F.softmax(x, dim=1) + x.softmax(-1) + torch.softmax(x, 2),
+    "log_softmax": lambda x: F.log_softmax(x, dim=1) + x.log_softmax(-1),
+    "max_pool2d": lambda x: F.max_pool2d(x, 3, stride=1, padding=1) + F.max_pool2d(x, (3, 3), 1, 1),
+    "avg_pool2d": lambda x: F.avg_pool2d(x, 2, ceil_mode=True) + F.avg_pool2d(x, [2, 2]),
+    "pool of the whole map": lambda x: F.avg_pool2d(x, x.size()[2:]).view(x.size(0), -1),
+    "adaptive": lambda x: F.adaptive_avg_pool2d(x, 1) + F.adaptive_max_pool2d(x, (1, 1)),
+    "squeeze": lambda x: F.adaptive_avg_pool2d(x, 1).squeeze(-1).squeeze(-1),
+    "flatten": lambda x: x.contiguous().flatten(1),
+    "flatten 2": lambda x: torch.flatten(x, start_dim=2),
+    "flatten 1 2": lambda x: torch.flatten(x, 1, -2),
+    "view": lambda x: x.view(x.shape[0], -1),
+    "view of the rest": lambda x: x.view(-1, x.size(1) * x.size(2) * x.size(3)),
+    "reshape": lambda x: x.reshape((x.size(0), x.size(1), -1)),
+    "torch.reshape": lambda x: torch.reshape(x, (-1, 3, 48)),
+    "mean": lambda x: x.mean((-1, -2)),
+    "mean keepdim": lambda x: torch.mean(x, dim=(2, 3), keepdim=True) + x,
+    "add": lambda x: torch.add(x, x) + x.add(x),
+    "sum": lambda x: sum([x, torch.tanh(x)]),
+    "add_": lambda x: (x + x).add_(x),
+    "cat": lambda x: torch.cat([x, x.relu()], 1),
+    "cat of rows": lambda x: torch.cat((x, x, x), dim=-2),
+    "concat": lambda x: torch.concat([x, x], axis=3),
+    "permute": lambda x: x.permute(0, 2, 3, 1).permute((0, 3, 1, 2)),
+    "transpose": lambda x: x.transpose(2, 3).contiguous(),
+    "pad": lambda x: F.pad(x, (1, 2)) + F.pad(x, (0, 3, 0, 0), value=2.0),
+    "pad reflect": lambda x: F.pad(x, (1, 2, 3, 0), mode="reflect"),
+    "pad channels": lambda x: F.pad(x, (0, 0, 0, 0, 0, 2)),
+    "pad channels before": lambda x: F.pad(x, (0, 0, 0, 0, 1, 2)),
+    "slice": lambda x: x[:, :, ::2, ::3] + x[..., ::2, ::3],
+    "local_response_norm": lambda x: F.local_response_norm(x, 2, alpha=0.5),
+    "dropout": lambda x: F.dropout(x, 0.5, training=False) + x,
+    "unused": lambda x: (x.tanh(), x.sigmoid())[1],
+    "input=": lambda x: F.relu(input=x),
+}
+
+MODULES = {
+    "Sequential": (sequential(), (5, 3, 8, 6)),
+    "ResNet of BasicBlocks": (nets.ResNet(nets.BasicBlock), (2, 3, 32, 24)),
+    "ResNet of Bottlenecks": (nets.ResNet(nets.Bottleneck), (2, 3, 32, 32)),
+    "Inception": (nets.Inception(), (2, 3, 11, 9)),
+    "DenseNet": (nets.DenseNet(), (2, 3, 8, 8)),
+    "DenseNet with dropout": (nets.DenseNet(0.5), (2, 3, 8, 8)),
+    "AlexNet": (nets.AlexNet(), (2, 3, 14, 15)),
+    "AlexNet at another size": (nets.AlexNet(), (2, 3, 26, 26)),
+    "LeNet": (nets.LeNet(), (2, 3, 32, 32)),
+    "Mnist": (nets.Mnist(), (2, 1, 16, 16)),
+    "PreActBlock": (nets.PreActBlock(3, 5, 2), (2, 3, 6, 6)),
+    "PreActBlock without shortcut": (nets.PreActBlock(3, 3), (2, 3, 6, 6)),
+    "CifarBlock": (nets.CifarBlock(4, 8, 2), (2, 4, 7, 6)),
+    "CifarBlock without shortcut": (nets.CifarBlock(3, 3), (2, 3, 7, 6)),
+    "ShuffleUnit": (nets.ShuffleUnit(), (2, 4, 5, 6)),
+    "Listed": (nets.Listed(), (2, 3, 5, 6)),
+    "twin ResNet-18": (twins.ResNet(twins.BasicBlock, (2, 2, 2, 2), 10), (2, 3, 64, 64)),
+    "twin ResNet-50": (twins.ResNet(twins.Bottleneck, (3, 4, 6, 3), 10), (2, 3, 64, 64)),
+    "twin ResNet-20": (twins.ResNet(twins.BasicBlock, (3, 3, 3), 10, small=True), (2, 3, 15, 16)),
+    "twin LeNet-5": (twins.LeNet5(0, 400, 10), (2, 1, 32, 32)),
+    "twin VGG": (twins.vgg((8, "M", 8, 16, "M"), 16 * 4 * 4, 10, batch_norm=True), (2, 3, 16, 16)),
+}
+MODULES |= {f"{k} {module}": (nn.Sequential(module), (2, 3, 8, 6)) for k, module in enumerate(CHAIN)}
+MODULES |= {name: (Function(function), (2, 3, 8, 6)) for name, function in FUNCTIONS.items()}
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same'")  # PyTorch's, about its speed
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("name", MODULES)
+def test_same_as_pytorch(name, training, monkeypatch):
+    """Outputs, all gradients and running statistics; the arrays have the module's names."""
+    module, shape = MODULES[name]
+    torch.manual_seed(0)
+    module = awake(module)
+    network = without_dropout(from_torch(module, shape[1:]))
+    assert not isinstance(network, neocog.Sequential | Graph) or network.input_shape == shape[1:]
+    monkeypatch.setattr(F, "dropout", lambda x, *args, **kwargs: x)  # the random numbers differ
+    x = np.random.default_rng(1).normal(size=shape)
+    assert worst_difference(network, module, x, training) < 1e-10
+
+
+def test_names_that_cannot_be_kept():
+    """Values within a list that are used outside, shared weights, a module's own parameters."""
+    x = np.random.default_rng(1).normal(size=(2, 3, 6, 6))
+    tapped = {f"layers_{k}.{key}": f"layers.{k}.{key}" for k in range(3) for key in ("weight", "bias")}
+    own = {"conv2d.weight": "kernel", "bias.bias": "offset", "linear.weight": "weight", "linear.bias": "bias"}
+    arrays = ("weight", "bias", "running_mean", "running_var")
+    interleaved = {f"norms_{k}.{key}": f"norms.{k}.{key}" for k in range(2) for key in arrays}
+    interleaved |= {"convs_0.weight": "convs.0.weight", "convs_1_.weight": "convs.1.weight"}
+    for module, names in (
+        (nets.Tapped(), tapped),
+        (nets.OwnParameters(), own),
+        (nets.Shared(), {}),
+        (nets.Interleaved(), interleaved),
+    ):
+        module = awake(module)
+        assert worst_difference(from_torch(module), module, x, False, names) < 1e-10
+
+
+def test_shared_weights_stay_shared():
+    module = awake(nets.Shared())
+    network = from_torch(module)
+    assert [*network.params] == [name for name, _ in module.named_parameters()]
+    network.params["conv.weight"][...] = 0.5
+    for each in (network, network.astype("float32")):
+        arrays = {id(leaf.params["weight"]) for _, leaf in each.leaves() if "weight" in leaf.params}
+        assert len(arrays) == 1
+
+
+def test_a_module_called_twice_is_one_layer(tmp_path):
+    """So it can be saved, which two layers with one array cannot."""
+
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.block = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3))
+
+        def forward(self, x):
+            return self.block(torch.tanh(self.block(x)))
+
+    module = awake(Twice())
+    network = from_torch(module)
+    assert [*network.params] == [name for name, _ in module.named_parameters()]
+    neocog.save(network, tmp_path / "twice.neocog")
+    x = np.random.default_rng(1).normal(size=(2, 3, 4, 4))
+    np.testing.assert_array_equal(neocog.load(tmp_path / "twice.neocog")(x), network(x))
+    assert worst_difference(network, module, x, training=True) < 1e-10
+
+
+def test_two_inputs():
+    module = awake(nets.TwoInputs())
+    network = from_torch(module)
+    assert network.inputs == ("image", "mask")
+    rng = np.random.default_rng(1)
+    x = (rng.normal(size=(2, 3, 4, 4)), rng.normal(size=(2, 1, 4, 4)))
+    expected = module(*map(torch.tensor, x)).detach().numpy()
+    np.testing.assert_allclose(network(x), expected, rtol=1e-12)
+    with pytest.raises(ValueError, match=r"input_shape must be left out for .* \['image', 'mask'\]"):
+        from_torch(module, (3, 4, 4))
+
+
+def test_structure():
+    """Containers mirror the modules; functions are named after themselves, apart from the children."""
+    network = from_torch(nets.ResNet(nets.BasicBlock), (3, 32, 32))
+    assert isinstance(network, Sequential)
+    names = ["conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "avgpool", "flatten", "fc"]
+    assert list(network.children) == names
+    block = network["layer2"]["0"]
+    assert isinstance(block, Graph)
+    assert {*block.children} == {"conv1", "bn1", "relu", "conv2", "bn2", "downsample", "add", "relu_1"}
+    assert block.sources["add"] == ("bn2", "downsample")
+    listed = from_torch(nets.Listed())
+    assert list(listed.children) == ["layers", "relu_1", "mean", "heads"]
+    assert list(listed["layers"].children) == ["0", "relu", "1"]
+    assert list(listed["heads"].children) == ["a"]
+
+
+def test_dtype_and_memory():
+    """Arrays of the module's dtype, C-contiguous, and copies."""
+    module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2, 3))
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    for dtype in ("float32", "float64", "float16"):
+        network = from_torch(module.to(getattr(torch, dtype)))
+        for array in network.params.values():
+            assert array.dtype == dtype
+            assert array.flags.c_contiguous
+            assert array.flags.writeable
+            array[...] = 0
+    for name, tensor in module.float().state_dict().items():
+        torch.testing.assert_close(tensor, before[name], rtol=1e-3, atol=1e-3)
+
+
+def test_a_single_layer():
+    layer = from_torch(nn.Linear(3, 2))
+    assert repr(layer) == "Dense(3, 2)"
+    assert repr(from_torch(nn.Identity())) == repr(from_torch(nn.Sequential())) == "Sequential()"
+    assert repr(from_torch(Function(torch.tanh))) == "Tanh()"
+
+
+def test_a_view_that_mixes_images():
+    """Without input_shape it is not known whether ``view(-1, 8)`` does; it is carried as it is."""
+    network = from_torch(Function(lambda x: x.view(-1, 8).flatten(1)))
+    x = np.arange(32.0).reshape(2, 16)
+    np.testing.assert_array_equal(network(x), x.reshape(4, 8))
+
+
+def test_children_may_be_called_input():
+    x = np.random.default_rng(1).normal(size=(2, 3, 4, 4))
+    chain = nn.Sequential(OrderedDict(input=nn.Conv2d(3, 3, 1))).double()
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.input, self.input_ = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
+
+        def forward(self, x):
+            return self.input_(self.input(x)) + x
+
+    for module in (chain, Net().double()):
+        assert worst_difference(from_torch(module), module, x, False) < 1e-10
+
+
+def test_a_traced_module():
+    """What torch.fx makes is a module as others."""
+    module = awake(nets.ResNet(nets.BasicBlock))
+    network = from_torch(torch.fx.symbolic_trace(module.eval()), (3, 32, 32))
+    x = np.random.default_rng(1).normal(size=(2, 3, 32, 32))
+    assert worst_difference(network, module, x, training=False) < 1e-10
+
+
+def test_the_mode_is_left_alone():
+    module = nets.Mnist()
+    for mode in (True, False):
+        from_torch(module.train(mode))
+        assert all(each.training is mode for each in module.modules())
+
+
+@pytest.mark.parametrize("p", [0.3])
+def test_dropout_of_a_function(p):
+    """It drops in training alone, with the module's probability."""
+
+    class Drop(nn.Module):
+        def forward(self, x):
+            return F.dropout(x, p, training=self.training)
+
+    assert repr(from_torch(Drop())) == f"Dropout(p={p})"
+    assert repr(from_torch(Drop().eval())) == f"Dropout(p={p})"
+
+
+# In-place functions write into their input: what is used later is what they wrote.
+
+
+class InPlace(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+        self.relu = nn.ReLU(inplace=True)
+        self.branch = nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(3, 3, 1))
+
+    def forward(self, x):
+        return self.function(self, x)
+
+
+def plus_equals(module, x):
+    y = torch.tanh(x)
+    z = y
+    y += x
+    return y + z  # twice the sum, as both are the same tensor
+
+
+def statement(module, x):
+    y = x + x
+    module.relu(y)
+    return y + x
+
+
+def twice(module, x):
+    y = F.relu(x + x, inplace=True)
+    y.sigmoid_()
+    return y + y.clone().tanh_()
+
+
+def of_a_copy(module, x):
+    y = x + x
+    z = y.clone()
+    z.relu_()
+    return y + z
+
+
+@pytest.mark.parametrize("function", [plus_equals, statement, twice, of_a_copy])
+def test_writing_into_a_value(function):
+    module = InPlace(function)
+    x = np.random.default_rng(1).normal(size=(2, 3, 4, 4))
+    expected = module(torch.tensor(x)).detach().numpy()
+    np.testing.assert_allclose(from_torch(module)(x), expected, rtol=1e-12)
+
+
+def into_a_view(module, x):
+    y = x + x
+    z = y.flatten(1)
+    y.relu_()
+    return z
+
+
+def within_a_child(module, x):
+    y = x + x
+    return module.branch(y) + y
+
+
+@pytest.mark.parametrize("function", [into_a_view, within_a_child])
+def test_writing_into_a_value_that_is_used_otherwise(function):
+    with pytest.raises(UnsupportedError, match="InPlace: something in it writes into a tensor"):
+        from_torch(InPlace(function))
+
+
+def test_a_child_may_write_into_a_value_that_is_not_used_again():
+    module = InPlace(lambda module, x: module.branch(x + x)).double()
+    x = np.random.default_rng(1).normal(size=(2, 3, 4, 4))
+    np.testing.assert_allclose(from_torch(module)(x), module(torch.tensor(x)).detach(), rtol=1e-12)
+
+
+class Program(nn.Module):
+    """Steps, each of which takes earlier values and makes, or overwrites, one."""
+
+    STEPS = (
+        lambda self, x, y: x + y,
+        lambda self, x, y: x.add_(y),
+        lambda self, x, y: x.relu_(),
+        lambda self, x, y: self.relu(x),
+        lambda self, x, y: F.relu(x, inplace=True),
+        lambda self, x, y: F.relu(x),
+        lambda self, x, y: self.conv(x),
+        lambda self, x, y: self.norm(x),
+        lambda self, x, y: self.branch(x),
+        lambda self, x, y: self.list[0](x),
+        lambda self, x, y: self.list[1](x),
+        lambda self, x, y: x.clone(),
+        lambda self, x, y: x.contiguous(),
+        lambda self, x, y: x.view(x.size(0), 2, 4, 3),
+        lambda self, x, y: x.transpose(2, 3).transpose(2, 3),
+        lambda self, x, y: F.dropout(x, 0.0, training=self.training),
+    )
+
+    def __init__(self, rng):
+        super().__init__()
+        self.program = rng.integers([len(self.STEPS), 9, 9], size=(rng.integers(1, 9), 3)).tolist()
+        self.relu = nn.ReLU(inplace=True)
+        self.conv, self.norm = nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2)
+        self.branch = nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(2, 2, 1))
+        self.list = nn.ModuleList([nn.Conv2d(2, 2, 3, padding=1), nn.Sigmoid()])
+
+    def forward(self, x):
+        values = [x]
+        for step, i, j in self.program:
+            values.append(self.STEPS[step](self, values[i % len(values)], values[j % len(values)]))
+        return values[-1]
+
+
+def test_any_program_is_carried_as_it_is_or_refused():
+    rng, carried = np.random.default_rng(0), 0
+    x = rng.normal(size=(2, 2, 4, 3))
+    for _ in range(300):
+        module = Program(rng).double().eval()
+        try:
+            network = from_torch(module, (2, 4, 3))
+        except UnsupportedError as error:
+            assert "writes into a tensor that is used again" in str(error)  # noqa: PT017
+            continue
+        carried += 1
+        expected = module(torch.tensor(x)).detach().numpy()
+        np.testing.assert_allclose(network(x), expected, atol=1e-12, err_msg=str(module.program))
+    assert carried > 200
+
+
+# What cannot be carried
+
+
+def hooked():
+    module = nn.Sequential(nn.Linear(3, 2))
+    module[0].register_forward_hook(lambda *args: None)
+    return module
+
+
+def weight_normed():
+    return nn.Sequential(torch.nn.utils.parametrizations.weight_norm(nn.Linear(3, 2)))
+
+
+def replaced():
+    module = nn.Sequential(nn.Linear(3, 2))
+    module[0].forward = torch.relu
+    return module
+
+
+def without_gradients(x):
+    with torch.no_grad():
+        return x.relu()
+
+
+class Called(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function, self.module = function, nn.ReLU()
+
+    def forward(self, x):
+        return self.function(self.module, x)
+
+
+class Dependent(nn.Module):
+    def forward(self, x):
+        return x if x.sum() > 0 else x.relu()
+
+
+class ModeDependent(nn.Module):
+    def forward(self, x):
+        return x.relu() if self.training else x.tanh()
+
+
+class Nested(nn.Module):
+    def __init__(self, child):
+        super().__init__()
+        self.block = nn.Sequential(nn.ReLU(), child)
+
+    def forward(self, x):
+        return self.block(x)
+
+
+REFUSED = [
+    (
+        nn.Sequential(nn.LayerNorm(3)),
+        "LayerNorm at '0': it has no counterpart; supported are Adapt.*BatchNorm1d",
+    ),
+    (Nested(nn.ConvTranspose2d(3, 3, 2)), "ConvTranspose2d at 'block.1': it has no counterpart"),
+    (Nested(nn.Dropout2d()), "Dropout2d at 'block.1': it has no counterpart"),
+    (nn.MaxPool2d(2, return_indices=True), "MaxPool2d: return_indices=True has no counterpart; False"),
+    (nn.AdaptiveMaxPool2d(1, return_indices=True), "AdaptiveMaxPool2d: return_indices=True"),
+    (nn.BatchNorm2d(3, affine=False), "BatchNorm2d: affine=False"),
+    (nn.BatchNorm2d(3, track_running_stats=False), "BatchNorm2d: track_running_stats=False"),
+    (nn.BatchNorm1d(3, momentum=None), "BatchNorm1d: momentum=None, a cumulative mean"),
+    (nn.BatchNorm1d(3, momentum=1.5), r"BatchNorm1d: momentum must be in \[0, 1\], got 1.5"),
+    (nn.Dropout(1.0), r"Dropout: p must be in \[0, 1\), got 1.0"),
+    (nn.Softmax(), "Softmax: it needs a dim"),
+    (nn.ZeroPad2d((-1, 0, 0, 0)), "ZeroPad2d: padding must be at least 0, got -1"),
+    (nn.AdaptiveAvgPool2d(3), r"AdaptiveAvgPool2d: .* pass input_shape=\(C, H, W\)"),
+    (nn.Flatten(0), r"Flatten: start_dim=0, end_dim=-1 needs .* pass input_shape"),
+    (hooked(), "Linear at '0': its hooks cannot be followed; remove them"),
+    (replaced(), "Linear at '0': its forward was replaced"),
+    (Function(without_gradients), "Function: its forward cannot be followed: a part without gradients"),
+    (Called(lambda module, x: module(torch.ones(1))), "Called: its forward cannot be followed"),
+    (Called(lambda module, x: module(x.size(0)) + x), "ReLU at 'module': it is called without a tensor made"),
+    (Called(lambda module, x: module(x, 2)), "ReLU at 'module': it is called with more than tensors"),
+    (Called(lambda module, x: module(x, scale=2)), "ReLU at 'module': it is called with more than tensors"),
+    (weight_normed(), "ParametrizedLinear at '0': .*"),
+    (Dependent(), "Dependent: its forward cannot be followed: symbolically traced variables"),
+    (ModeDependent(), "ModeDependent: its forward goes another way in training than in evaluation"),
+    (nn.ModuleList([nn.ReLU()]), "ModuleList: .*"),
+    (
+        Nested(Function(lambda x: F.interpolate(x, scale_factor=2))),
+        "functional.interpolate in Function at 'block.1': it has no counterpart; supported are adaptive_",
+    ),
+    (
+        Function(lambda x: F.dropout(x)),
+        "functional.dropout in Function: it drops in evaluation too; with training=self",
+    ),
+    (Function(lambda x: x * 2), "operator.mul in Function: it has no counterpart"),
+    (Function(lambda x: x + 1), "operator.add in Function: adding anything but a tensor or a parameter"),
+    (Function(lambda x: torch.add(x, x, alpha=2)), "torch.add in Function: alpha=2 has no counterpart"),
+    (
+        Function(lambda x: x + torch.ones(1)),
+        "Function: its forward cannot be followed: a tensor that is neither",
+    ),
+    (Function(lambda x: torch.cat([x, x])), "torch.cat in Function: dim=0 would join batches"),
+    (
+        Function(lambda x: torch.cat([x, torch.ones(1)], 1)),
+        "Function: its forward cannot be followed: a tensor that is neither",
+    ),
+    (Function(lambda x: x.mean()), r"Tensor.mean in Function: dim=None has no counterpart; .* dim=\(2, 3\)"),
+    (Function(lambda x: x.mean(1)), "Tensor.mean in Function: dim=1 has no counterpart"),
+    (Function(lambda x: x.squeeze()), "Tensor.squeeze in Function: without a dim"),
+    (
+        Function(lambda x: x.view(2, -1)),
+        r"Tensor.view in Function: the shape \(2, -1\) does not keep the images",
+    ),
+    (Function(lambda x: x.view(x.size(0) * 2, -1)), "Tensor.view in Function: the shape"),
+    (Function(lambda x: x.view(-1, x.size(0))), r"Tensor.view in Function: the shape \(-1, 'N'\)"),
+    (
+        Function(lambda x: x[:, 0]),
+        r"operator.getitem in Function: the index has no counterpart; x\[:, :, ::a, ::b\]",
+    ),
+    (Function(lambda x: x[:, :, 1:]), "operator.getitem in Function: the index has no counterpart"),
+    (Function(lambda x: x[0]), "operator.getitem in Function: the index has no counterpart"),
+    (Function(lambda x: x.T), "getattr in Function: 'T' has no counterpart"),
+    (Function(lambda x: x.detach()), "Tensor.detach in Function: it has no counterpart"),
+    (Function(lambda x: F.max_pool2d(x, 2, return_indices=True)), "in Function: .*no counterpart"),
+    (Function(lambda x: F.relu(x, out=x)), "Function: its forward cannot be followed"),
+    (
+        Function(lambda x: F.conv2d(x, torch.ones(1, 3, 1, 1))),
+        "Function: its forward cannot be followed: a tensor that is neither",
+    ),
+    (Function(lambda x: (x, x)), "Function: it returns no single tensor"),
+    (Function(lambda x: {"out": x}), "Function: it returns no single tensor"),
+    (Function(lambda x: torch.ones(3)), "Function: its forward cannot be followed: a tensor that is neither"),
+    (nn.Sequential(nn.Linear(2, 2).to(torch.bfloat16)), "Linear at '0': .*BFloat16"),
+    (nn.Linear(2, 2, device="meta"), "Linear: its tensor 'weight' holds no floating point numbers"),
+]
+
+
+@pytest.mark.parametrize(
+    ("module", "message"), [pytest.param(*case, id=f"{k}") for k, case in enumerate(REFUSED)]
+)
+def test_refused(module, message):
+    """One error with the module or function, its place, and what there is instead."""
+    with pytest.raises(UnsupportedError, match=message) as caught:
+        from_torch(module)
+    assert str(caught.value).endswith(".")
+    assert str(caught.value).count(" has no counterpart") <= 1
+
+
+def test_refused_for_its_shape():
+    with pytest.raises(
+        UnsupportedError, match=r"AdaptiveAvgPool2d at 'avgpool': .*5x5 map takes windows of different"
+    ):
+        from_torch(nets.AlexNet(), (3, 22, 22))
+    with pytest.raises(
+        UnsupportedError,
+        match=r"Conv2d at 'conv1': Conv2D needs 3 input channels, got 1 in shape \(N, 1, 32, 32\)",
+    ):
+        from_torch(nets.LeNet(), (1, 32, 32))
+    with pytest.raises(UnsupportedError, match=r"Tensor.view in LeNet: the shape \(-1, 200\) does not keep"):
+        from_torch(nets.LeNet(), (3, 40, 40))
+    with pytest.raises(ValueError, match="image_shape must be"):
+        from_torch(nets.LeNet(), (32, 32))
+    with pytest.raises(TypeError, match=r"module must be a torch.nn.Module, got 3"):
+        from_torch(3)
+
+
+def test_without_pytorch():
+    code = "import sys; sys.modules['torch'] = None; import neocog.interop.torch"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.stderr.endswith('neocog.interop.torch needs PyTorch: pip install "neocog[torch]".\n')
+
+
+def test_modules_of_ones_own():
+    class Scale(nn.Module):
+        def __init__(self, features):
+            super().__init__()
+            self.scale = nn.Parameter(torch.full((features,), 2.0))
+
+        def forward(self, x):
+            return x * self.scale
+
+    class ScaleLayer(Layer):
+        def __init__(self, features):
+            super().__init__()
+            self.features = features
+            self._params["scale"] = np.ones(features)
+
+        def forward(self, x, training=False):
+            return x * self._params["scale"], x
+
+    module = nn.Sequential(nn.Linear(2, 3), Scale(3))
+    with pytest.raises(UnsupportedError, match=r"operator.mul in Scale at '1': it has no counterpart"):
+        from_torch(module)
+    register_module(Scale)(lambda module: ScaleLayer(len(module.scale)))
+    network = from_torch(module)
+    np.testing.assert_array_equal(network.params["1.scale"], [2, 2, 2])
+    x = np.ones((4, 2), np.float32)
+    np.testing.assert_allclose(network(x), module(torch.tensor(x)).detach(), rtol=1e-6)
+    register_module(Scale)(lambda module: ScaleLayer(5))
+    with pytest.raises(UnsupportedError, match=r"Scale at '1': its tensor 'scale' is of shape \(3,\) here"):
+        from_torch(module)
+    register_module(Scale)(lambda module: ReLU())
+    with pytest.raises(
+        UnsupportedError, match=r"Scale at '1': its tensors \['scale'\] have no place in ReLU\(\)"
+    ):
+        from_torch(module)
+    register_module(Scale)(lambda module: Dense(3, 3))
+    with pytest.raises(UnsupportedError, match=r"Scale at '1': it has no tensor 'weight' for Dense\(3, 3\)"):
+        from_torch(module)
+
+
+# There and back
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if not name.startswith("twin")])
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+def test_there_and_back(name):
+    """PyTorch, neocog, PyTorch: the same numbers under the same names."""
+    module, shape = MODULES[name]
+    module = awake(module).eval()
+    back = to_torch(from_torch(module, shape[1:]))
+    x = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(back(x), module(x), rtol=1e-10, atol=1e-12)
+    state = back.state_dict()
+    assert state.keys() == module.state_dict().keys()
+    for key, tensor in module.state_dict().items():
+        if not key.endswith("num_batches_tracked"):
+            torch.testing.assert_close(state[key], tensor, rtol=0, atol=0)
