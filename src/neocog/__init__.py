@@ -8,6 +8,8 @@
 0.989
 """
 
+from typing import TYPE_CHECKING, Any
+
 from neocog import data, initializers, kernels, layers, losses, models, optimizers, schedules, training
 from neocog.gradcheck import check_gradients
 from neocog.kernels import set_threads, use_kernels
@@ -19,12 +21,17 @@ from neocog.serialization import load, save
 from neocog.testing import check_layer
 from neocog.training import evaluate, fit, predict, predict_proba
 
+if TYPE_CHECKING:
+    from neocog.estimators import ConvNetClassifier, ConvNetRegressor
+
 __version__ = "0.1.0"
 
 __all__ = [
     "SGD",
     "Adam",
     "AdamW",
+    "ConvNetClassifier",
+    "ConvNetRegressor",
     "MeanSquaredError",
     "SoftmaxCrossEntropy",
     "check_gradients",
@@ -48,3 +55,15 @@ __all__ = [
     "use_kernels",
     *_layers,
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("ConvNetClassifier", "ConvNetRegressor"):  # not before scikit-learn is needed
+        from neocog import estimators
+
+        return getattr(estimators, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

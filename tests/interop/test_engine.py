@@ -178,5 +178,5 @@ def test_bad_arguments(arguments, error, message):
 
 def test_a_layer_without_a_counterpart_is_named():
     network = Sequential(Flatten(), square=Square(), dense=Dense(64, 3))
-    with pytest.raises(TypeError, match="layer 'square', a Square"):
+    with pytest.raises(TypeError, match=r"layer 'square' \(Square\)"):
         neocog.fit(network, neocog.data.line_patterns("a"), engine="torch")

@@ -1,0 +1,94 @@
+"""What scikit-learn hands over as X, read as images."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
+
+from neocog.layers.base import Shape
+from neocog.validation import integer
+
+ImageShape = tuple[int, int, int]
+
+# The last axis of images that come with their channels last: grey, colour, colour with transparency.
+_CHANNELS_LAST = (1, 3, 4)
+
+
+def flattened(X: Any) -> tuple[Any, Shape | None]:
+    """Return ``X`` as rows of numbers, and the shape of an image if ``X`` tells; ValueError if not finite."""
+    if getattr(X, "ndim", None) is None:  # lists, and what says what it is by __array__ alone
+        X = np.asarray(X)
+    if X.ndim <= 2:
+        return X, None
+    X = check_array(X, allow_nd=True, ensure_all_finite=False, input_name="X")
+    if X.ndim > 4:
+        raise ValueError(f"X must be (N, C, H, W), (N, H, W) or (N, features), got shape {X.shape}.")
+    return X.reshape(len(X), -1), X.shape[1:]
+
+
+def read_rows(estimator: Any, X: Any, y: Any = "no_validation", **checks: Any) -> Any:
+    """Check rows of numbers as scikit-learn does, and return them in float32 or float64.
+
+    uint8 is the type of pixels, 0..255, which become 0..1 in float32. float32 stays; all else becomes
+    float64.
+    """
+    checked = validate_data(estimator, X, y, **checks)
+    X, *rest = checked if isinstance(checked, tuple) else (checked,)
+    if X.dtype == np.uint8:
+        X = X.astype(np.float32) / 255
+    elif X.dtype != np.float32:
+        X = X.astype(np.float64, copy=False)
+    return (X, *rest) if rest else X
+
+
+def image_shape_of(given: Any, found: Shape | None, features: int) -> ImageShape:
+    """Return (C, H, W) of the images.
+
+    Parameters
+    ----------
+    given : the parameter ``image_shape``, or None
+    found : shape of one image of X, if X was no table
+    features : int
+        Numbers in one image.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If ``given`` is no shape, or not that of the images; or if the channels seem to come last.
+
+    Examples
+    --------
+    >>> image_shape_of((8, 8), None, 64), image_shape_of(None, (3, 9, 9), 243), image_shape_of(None, None, 5)
+    ((1, 8, 8), (3, 9, 9), (1, 1, 5))
+    """
+    if given is None:
+        if found is None:
+            return 1, 1, features
+        shape = with_channels(found)
+        if len(found) == 3 and shape[2] in _CHANNELS_LAST and shape[0] > 4:
+            raise ValueError(
+                f"X must hold images (N, C, H, W), got images of shape {found}, whose channels seem to come "
+                f"last; pass X.transpose(0, 3, 1, 2), or image_shape={found} if they are as they should be."
+            )
+        return shape
+    if not isinstance(given, tuple | list) or len(given) not in (2, 3):
+        raise ValueError(f"image_shape must be (C, H, W), (H, W) or None, got {given!r}.")
+    shape = with_channels(tuple(integer("image_shape", size) for size in given))
+    if found is not None and with_channels(found) != shape:
+        raise ValueError(f"image_shape must be that of the images, got {given!r} for images {found}.")
+    if math.prod(shape) != features:
+        raise ValueError(
+            f"image_shape must hold as many numbers as X has features, got {given!r}, which holds "
+            f"{math.prod(shape)}, for {features} features."
+        )
+    return shape
+
+
+def with_channels(shape: Shape) -> ImageShape:
+    """Return (H, W) as (1, H, W), and (C, H, W) as it is."""
+    C, H, W = shape if len(shape) == 3 else (1, *shape)
+    return C, H, W

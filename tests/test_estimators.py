@@ -1,0 +1,878 @@
+import copy
+import functools
+import os
+import pickle
+import signal
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import torch.nn.functional as F
+from scipy.sparse import csr_array
+from scipy.special import log_softmax, softmax
+from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.datasets import load_digits
+from sklearn.ensemble import VotingClassifier
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.inspection import permutation_importance
+from sklearn.metrics import r2_score
+from sklearn.model_selection import (
+    GridSearchCV,
+    HalvingGridSearchCV,
+    cross_val_score,
+    cross_validate,
+    train_test_split,
+)
+from sklearn.multioutput import MultiOutputRegressor
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
+from sklearn.svm import SVC
+from sklearn.utils import get_tags
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import neocog
+from neocog import ConvNetClassifier, ConvNetRegressor
+from neocog.data import Affine, Shift
+from neocog.inspection import explain
+from neocog.kernels import active_kernels, get_threads, use_kernels
+from neocog.training import Callback, History, KernelSnapshots, NonFiniteLossError
+
+BOTH = pytest.mark.parametrize("estimator", [ConvNetClassifier, ConvNetRegressor])
+
+
+@pytest.fixture(scope="module")
+def threes():
+    """The digits 0, 1 and 2, 0..1: 150 images to train on, 387 to test with."""
+    X, y = load_digits(n_class=3, return_X_y=True)
+    return X[:150] / 16, y[:150], X[150:] / 16, y[150:]
+
+
+def quick(estimator=ConvNetClassifier, **changes):
+    return estimator(
+        **{"image_shape": (8, 8), "filters": (4,), "epochs": 4, "lr": 0.02, "random_state": 0} | changes
+    )
+
+
+def weights(model):
+    return np.concatenate([array.ravel() for array in model.network_.params.values()])
+
+
+# scikit-learn's own judgement. Nothing is expected to fail.
+
+
+@parametrize_with_checks([ConvNetClassifier(), ConvNetRegressor()])
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+def test_scikit_learn_check_of_array_api_input():
+    # scikit-learn skips it unless SciPy was told before its import.
+    code = (
+        "from sklearn.utils.estimator_checks import check_array_api_input as check\n"
+        "import neocog\n"
+        "for model in neocog.ConvNetClassifier(), neocog.ConvNetRegressor():\n"
+        "    check('x', model, array_namespace='numpy', expect_only_array_outputs=False)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"SCIPY_ARRAY_API": "1"})
+
+
+def test_tags_and_import():
+    assert is_classifier(ConvNetClassifier())
+    assert is_regressor(ConvNetRegressor())
+    assert get_tags(ConvNetClassifier()).input_tags.three_d_array
+    assert get_tags(ConvNetRegressor()).target_tags.multi_output
+    assert {"ConvNetClassifier", "ConvNetRegressor"} <= set(dir(neocog))
+    with pytest.raises(AttributeError, match="no attribute 'ConvNetTransformer'"):
+        neocog.ConvNetTransformer  # noqa: B018
+
+
+# It learns
+
+
+@pytest.mark.parametrize("scale", [16, 1])
+def test_digits_by_the_defaults(scale):
+    X, y = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(y))
+    train, test = order[:1347], order[1347:]
+    model = ConvNetClassifier(image_shape=(8, 8), random_state=0).fit(X[train] / scale, y[train])
+    assert model.score(X[test] / scale, y[test]) > (0.97 if scale == 16 else 0.95)
+
+
+def test_a_regressor_finds_a_spot_in_any_units(rng):
+    y = rng.uniform(1, 6, (300, 2))
+    distance = np.indices((8, 8)).transpose(1, 2, 0)[None] - y[:, None, None, :]
+    X = np.exp(-(distance**2).sum(axis=-1) / 2)
+    model = ConvNetRegressor(random_state=0).fit(X[:200], y[:200])
+    assert model.score(X[200:], y[200:]) > 0.98
+    assert model.predict(X[200:]).shape == (100, 2)
+    assert model.n_outputs_ == 2
+
+    millions = ConvNetRegressor(random_state=0).fit(X[:200], 1e6 * y[:200] - 3e7)
+    np.testing.assert_allclose(millions.predict(X), 1e6 * model.predict(X) - 3e7, rtol=1e-6)
+    # The trained network itself speaks in the units of y, and the loss is 1 - R^2 of training.
+    np.testing.assert_allclose(millions.network_(X[:, None]), millions.predict(X))
+    r2 = r2_score(y[:200], model.predict(X[:200]), multioutput="uniform_average")
+    assert model.history_["train_loss"][-1] == pytest.approx(1 - r2, rel=1e-9)
+
+
+def test_targets_of_one_column_and_constant_targets(threes):
+    X, y, *_ = threes
+    flat, column = quick(ConvNetRegressor).fit(X, y), quick(ConvNetRegressor).fit(X, y[:, None])
+    np.testing.assert_array_equal(flat.predict(X)[:, None], column.predict(X))
+    constant = quick(ConvNetRegressor, epochs=40).fit(X, np.full(len(X), 0.1))
+    np.testing.assert_allclose(constant.predict(X), 0.1, atol=0.02)
+    zero = quick(ConvNetRegressor, epochs=40).fit(X, np.zeros(len(X)))
+    np.testing.assert_allclose(zero.predict(X), 0, atol=0.2)
+
+
+# X
+
+
+def test_flat_3d_and_4d_images_are_one(threes):
+    X, y, *_ = threes
+    flat = quick().fit(X, y)
+    grey = quick(image_shape=None).fit(X.reshape(-1, 8, 8), y)
+    full = quick(image_shape=(1, 8, 8)).fit(X.reshape(-1, 1, 8, 8), y)
+    lists = quick(image_shape=None).fit(X.reshape(-1, 8, 8).tolist(), y.tolist())
+    fortran = quick().fit(np.asfortranarray(X), y)
+    for model in (grey, full, lists, fortran):
+        np.testing.assert_array_equal(weights(model), weights(flat))
+        assert model.image_shape_ == (1, 8, 8)
+        assert model.n_features_in_ == 64
+    # ... and in use one may stand for the other.
+    np.testing.assert_array_equal(flat.predict_proba(X.reshape(-1, 8, 8)), grey.predict_proba(X))
+
+
+def test_a_table_without_image_shape_is_a_line(threes):
+    X, y, *_ = threes
+    model = quick(image_shape=None).fit(X, y)
+    assert model.image_shape_ == model.network_.input_shape == (1, 1, 64)
+    with pytest.raises(ValueError, match=r"X must hold images of shape \(1, 1, 64\), as they were in fit"):
+        model.predict(X.reshape(-1, 8, 8))
+
+
+def test_channels(rng):
+    X = rng.random((30, 3, 5, 4))
+    y = (X[:, 2].mean(axis=(1, 2)) > 0.5).astype(int)
+    model = quick(image_shape=None).fit(X, y)
+    table = quick(image_shape=(3, 5, 4)).fit(X.reshape(30, -1), y)
+    assert model.image_shape_ == (3, 5, 4)
+    np.testing.assert_array_equal(weights(model), weights(table))
+    with pytest.raises(ValueError, match=r"channels seem to come last; pass X\.transpose\(0, 3, 1, 2\)"):
+        quick(image_shape=None).fit(rng.random((30, 8, 8, 3)), y)
+    assert quick(image_shape=(8, 8, 3)).fit(rng.random((30, 8, 8, 3)), y).image_shape_ == (8, 8, 3)
+
+
+def test_uint8_are_pixels(rng):
+    pixels = rng.integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    y = np.arange(40) % 2
+    model = quick().fit(pixels, y)
+    same = quick().fit((pixels / 255).astype("float32"), y)
+    np.testing.assert_array_equal(weights(model), weights(same))
+    assert model.network_.dtype == np.float32
+    np.testing.assert_array_equal(model.predict_proba(pixels), model.predict_proba(pixels.reshape(40, -1)))
+    np.testing.assert_array_equal(
+        model.predict_proba(pixels), model.predict_proba(pd.DataFrame(pixels.reshape(40, -1)))
+    )
+    # Integers of another type are numbers like all others.
+    wide = quick().fit(pixels.astype(int), y)
+    np.testing.assert_array_equal(weights(wide), weights(quick().fit(pixels.astype(float), y)))
+
+
+def test_the_dtype_of_x_is_that_of_the_network(threes):
+    X, y, *_ = threes
+    single, double = quick().fit(X.astype("float32"), y), quick().fit(X, y)
+    assert single.predict_proba(X).dtype == np.float32
+    assert double.predict_proba(X).dtype == np.float64
+    np.testing.assert_allclose(single.predict_proba(X), double.predict_proba(X), atol=1e-4)
+
+
+def test_x_is_not_changed(threes):
+    X, y, *_ = threes
+    before = X.copy()
+    quick(augment=Shift(1)).fit(X, y).partial_fit(X, y).predict(X)
+    np.testing.assert_array_equal(X, before)
+
+
+# The network
+
+
+def test_the_ways_to_name_a_network(threes):
+    X, y, *_ = threes
+    kinds = {
+        "digits-cnn": 2,
+        "small-cnn": 3,
+        "tiny-cnn": 1,
+        "tiny-mlp": 0,
+        neocog.models.digits_cnn: 2,
+        functools.partial(neocog.models.resnet_cifar, 8): 7,
+    }
+    for network, convolutions in kinds.items():
+        model = quick(network=network, epochs=1).fit(X, y)
+        found = [leaf for _, leaf in model.network_.leaves() if type(leaf) is neocog.Conv2D]
+        assert len(found) == convolutions
+        assert model.network_.input_shape == (1, 8, 8)
+        assert model.network_.class_names == ("0", "1", "2")
+        assert model.network_.dtype == np.float64
+
+
+def test_a_function_gets_the_arguments_that_it_has(threes):
+    X, y, *_ = threes
+    seen = {}
+
+    def build(image_shape, outputs, rng, dtype, unknown="default"):
+        seen.update(image_shape=image_shape, outputs=outputs, rng=rng, dtype=dtype, unknown=unknown)
+        return neocog.Sequential(neocog.Flatten(), neocog.Dense(64, outputs, rng=rng, dtype=dtype))
+
+    models = [quick(network=build).fit(X, y) for _ in range(2)]
+    np.testing.assert_array_equal(weights(models[0]), weights(models[1]))
+    assert isinstance(seen.pop("rng"), np.random.Generator)
+    assert seen == {"image_shape": (1, 8, 8), "outputs": 3, "dtype": np.float64, "unknown": "default"}
+
+
+def test_a_network_is_where_each_fit_begins(threes):
+    X, y, *_ = threes
+    first = quick().fit(X, y)
+    before = weights(first).copy()
+    further = quick(network=first.network_, epochs=1, lr=1e-12, weight_decay=0).fit(X, y)
+    np.testing.assert_allclose(weights(further), before, atol=1e-9)
+    quick(network=first.network_).fit(X, y)
+    np.testing.assert_array_equal(weights(first), before)
+    always = first.network_
+    quick(network=lambda: always).fit(X, y)  # a function that gives the same one each time
+    np.testing.assert_array_equal(weights(first), before)
+    assert clone(further).get_params()["network"] is not first.network_
+
+
+def test_a_single_layer_is_a_network(threes):
+    X, y, *_ = threes
+    layer = neocog.Dense(64, 3, rng=0)
+    chain = neocog.Sequential(neocog.Flatten(), layer)
+    model = quick(network=lambda: chain).fit(X, y)
+    assert model.score(X, y) > 0.9
+
+
+def test_a_regression_network_that_ends_otherwise_gets_a_dense_layer(threes):
+    X, y, X_test, y_test = threes
+    ends = {
+        "sigmoid": neocog.Sequential(
+            neocog.Flatten(), neocog.Dense(64, 1, rng=0, dtype="float64"), neocog.Sigmoid()
+        ),
+        "no bias": neocog.Sequential(neocog.Flatten(), neocog.Dense(64, 1, bias=False, rng=0)),
+        "nested": neocog.Sequential(neocog.Flatten(), neocog.Sequential(neocog.Dense(64, 1, rng=0))),
+    }
+    for network in ends.values():
+        model = quick(ConvNetRegressor, network=network, epochs=20).fit(X, 100 + 50 * y)
+        assert [name for name, _ in model.network_.leaves()][-1] == "dense"
+        assert model.score(X_test, 100 + 50 * y_test) > 0.7
+        np.testing.assert_allclose(
+            model.network_(X_test.reshape(-1, 1, 8, 8))[:, 0], model.predict(X_test), rtol=1e-5
+        )
+    plain = neocog.Sequential(neocog.Flatten(), neocog.Dense(64, 1, rng=0))
+    assert len(quick(ConvNetRegressor, network=plain).fit(X, y).network_) == 2
+
+
+def test_the_trained_network_is_neocogs(threes, tmp_path):
+    X, y, X_test, _ = threes
+    model = quick().fit(X, np.array(["nought", "one", "two"])[y])
+    neocog.save(model.network_, tmp_path / "model.neocog")
+    network = neocog.load(tmp_path / "model.neocog")
+    assert network.class_names == ("nought", "one", "two")
+    images = X_test.reshape(-1, 1, 8, 8)
+    np.testing.assert_array_equal(network.predict_proba(images), model.predict_proba(X_test))
+    answer = explain(network, images[:1], at="dense", index=(0, 1))
+    assert answer.value == pytest.approx(network.predict_logits(images[:1])[0, 1])
+
+
+# Weights
+
+
+def test_class_and_sample_weights_are_pytorchs(threes):
+    """Three full-batch steps of gradient descent, beside PyTorch's weighted cross-entropy."""
+    X, y, *_ = threes
+    X, y = X[:40], y[:40]
+    template = neocog.Sequential(
+        conv=neocog.Conv2D(1, 2, 3, rng=0, dtype="float64"),
+        relu=neocog.ReLU(),
+        flatten=neocog.Flatten(),
+        dense=neocog.Dense(72, 3, rng=1, dtype="float64"),
+    )
+    class_weight = {0: 1.0, 1: 5.0, 2: 0.25}
+    sample_weight = np.random.default_rng(2).uniform(0, 2, 40)
+    for given in (None, sample_weight):
+        model = ConvNetClassifier(
+            template,
+            image_shape=(8, 8),
+            epochs=3,
+            batch_size=40,
+            lr=0.1,
+            optimizer=neocog.SGD,
+            weight_decay=0,
+            class_weight=class_weight,
+        ).fit(X, y, given)
+
+        w = {name: torch.tensor(array, requires_grad=True) for name, array in template.params.items()}
+        images, labels = torch.tensor(X.reshape(-1, 1, 8, 8)), torch.tensor(y)
+        per_class = torch.tensor([class_weight[k] for k in range(3)], dtype=torch.float64)
+        for _ in range(3):
+            hidden = F.relu(F.conv2d(images, w["conv.weight"], w["conv.bias"])).flatten(1)
+            z = hidden @ w["dense.weight"] + w["dense.bias"]
+            if given is None:
+                loss = F.cross_entropy(z, labels, weight=per_class)
+            else:
+                both = per_class[labels] * torch.tensor(given)
+                loss = (both * F.cross_entropy(z, labels, reduction="none")).sum() / both.sum()
+            for name, gradient in zip(w, torch.autograd.grad(loss, list(w.values())), strict=True):
+                w[name] = (w[name] - 0.1 * gradient).detach().requires_grad_()
+        for name, array in model.network_.params.items():
+            np.testing.assert_allclose(array, w[name].detach().numpy(), rtol=1e-9, atol=1e-12)
+        assert model.loss_curve_[-1] == pytest.approx(loss.item(), rel=1e-9)
+
+
+def test_balanced_class_weights(threes):
+    X, y, *_ = threes
+    X, y = X[: 2 * len(y) // 3], y[: 2 * len(y) // 3]
+    by_hand = dict(enumerate(compute_class_weight("balanced", classes=np.arange(3), y=y)))
+    labels = np.array(["a", "b", "c"])
+    named = {labels[k]: weight for k, weight in by_hand.items()}
+    expected = weights(quick(class_weight=by_hand).fit(X, y))
+    np.testing.assert_array_equal(weights(quick(class_weight="balanced").fit(X, y)), expected)
+    np.testing.assert_array_equal(weights(quick(class_weight=named).fit(X, labels[y])), expected)
+
+
+@BOTH
+def test_images_of_weight_zero_are_left_out(threes, estimator):
+    X, y, *_ = threes
+    w = (np.arange(len(y)) % 4 > 0).astype(float)
+    y = np.where(w == 0, 2 - y, y)  # wrong where it does not count
+    kept = quick(estimator).fit(X[w > 0], y[w > 0])
+    zeroed = quick(estimator).fit(X, y, sample_weight=w)
+    np.testing.assert_allclose(weights(zeroed), weights(kept), rtol=1e-9, atol=1e-12)
+
+
+# Going on
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+@BOTH
+def test_partial_fit_goes_on_as_fit_does(threes, estimator, optimizer):
+    X, y, *_ = threes
+    settings = {"batch_size": len(y), "optimizer": optimizer}
+    whole = quick(estimator, epochs=5, **settings).fit(X, y)
+    parts = quick(estimator, **settings)
+    first = {"classes": [0, 1, 2]} if estimator is ConvNetClassifier else {}
+    for k in range(5):
+        parts.partial_fit(X, y, **(first if k == 0 else {}))
+    np.testing.assert_allclose(parts.loss_curve_, whole.loss_curve_, rtol=1e-9)
+    np.testing.assert_allclose(weights(parts), weights(whole), rtol=1e-7, atol=1e-9)
+    assert parts.n_iter_ == 5
+
+
+def test_partial_fit_batch_by_batch(threes):
+    """A batch may lack a class; weights count; the learning rate may be changed on the way."""
+    X, y, X_test, y_test = threes
+    model = quick(lr=0.02)
+    order = np.argsort(y, kind="stable").reshape(-1, 10)  # each batch of one class or two
+    for _ in range(15):
+        for rows in np.random.default_rng(0).permutation(order):
+            model.partial_fit(X[rows], y[rows], classes=[0, 1, 2], sample_weight=np.full(10, 3.0))
+    assert model.score(X_test, y_test) > 0.9
+    before = weights(model).copy()
+    model.set_params(lr=1e-12, weight_decay=0).partial_fit(X, y)
+    np.testing.assert_allclose(weights(model), before, atol=1e-9)
+
+
+def test_partial_fit_after_fit_keeps_the_optimizer(threes):
+    X, y, *_ = threes
+    model = quick(schedule="cosine").fit(X, y)
+    steps, before = model._optimizer.steps, weights(model).copy()
+    model.partial_fit(X, y)  # the schedule has come to zero, but partial_fit goes on with lr
+    assert model._optimizer.steps == steps + 5
+    assert np.abs(weights(model) - before).max() > 1e-3
+    assert model.n_iter_ == 5
+    assert model.history_["lr"][-1] == model.lr
+
+
+@BOTH
+def test_warm_start(threes, estimator):
+    X, y, *_ = threes
+    model = quick(estimator, warm_start=True).fit(X, y)
+    loss, before = model.history_["train_loss"][-1], weights(model).copy()
+    model.set_params(epochs=3, lr=1e-12, weight_decay=0).fit(X, y)
+    np.testing.assert_allclose(weights(model), before, atol=1e-8)
+    assert model.history_["train_loss"][-1] == pytest.approx(loss, rel=1e-6)
+    assert model.n_iter_ == 7
+    assert model.history_["epoch"] == list(range(8))
+    assert len(model.loss_curve_) == 7
+    model.set_params(warm_start=False, epochs=4, lr=0.02, weight_decay=0.01).fit(X, y)
+    np.testing.assert_array_equal(weights(model), before)
+    assert model.n_iter_ == 4
+
+
+def test_early_stopping(threes):
+    X, y, X_test, y_test = threes
+    model = quick(early_stopping=True, epochs=500, patience=3, lr=0.05, validation_fraction=0.2).fit(X, y)
+    losses = np.array(model.history_["val_loss"])
+    best = int(losses.argmin())
+    assert model.n_iter_ == best + 3 < 500
+    assert "val_loss has not improved for 3 epochs" in model.history_.stopped
+    assert len(model.validation_scores_) == model.n_iter_
+    assert model.best_validation_score_ == model.validation_scores_[best - 1]
+    assert model.score(X_test, y_test) > 0.9
+    # The weights put back are those of the best epoch.
+    shorter = quick(early_stopping=True, epochs=best, patience=99, lr=0.05, validation_fraction=0.2).fit(X, y)
+    np.testing.assert_array_equal(weights(model), weights(shorter))
+    assert quick().fit(X, y).validation_scores_ is None
+
+
+def test_early_stopping_of_a_regression_scores_by_r2(threes):
+    X, y, *_ = threes
+    held_out = {}
+
+    class Spy(Callback):
+        def on_end(self, run):
+            held_out["x"], held_out["t"] = run.data.validation
+
+    model = quick(ConvNetRegressor, early_stopping=True, callbacks=[Spy()]).fit(X, 7 + 3 * y)
+    t = held_out["t"] * model._scale + model._mean
+    expected = r2_score(t, model.predict(held_out["x"]))
+    assert model.best_validation_score_ == pytest.approx(expected, rel=1e-9)
+    assert model.best_validation_score_ == max(model.validation_scores_)
+
+
+def test_what_is_held_out_is_a_part_of_every_class():
+    X = np.random.default_rng(0).random((100, 8, 8))
+    y = np.repeat([0, 1], [90, 10])
+    parts = {}
+
+    class Spy(Callback):
+        def on_start(self, run):
+            parts.update(train=run.data.train[1], validation=run.data.validation[1])
+
+    quick(early_stopping=True, epochs=1, callbacks=[Spy()]).fit(X, y)
+    assert np.bincount(parts["validation"]).tolist() == [9, 1]
+    assert np.bincount(parts["train"]).tolist() == [81, 9]
+
+
+# Chance, threads, kernels
+
+
+def test_random_state(threes):
+    X, y, *_ = threes
+    first, again, other = (quick(random_state=seed, augment=Shift(1)).fit(X, y) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(weights(first), weights(again))
+    assert not np.array_equal(weights(first), weights(other))
+    state = np.random.RandomState(3)
+    np.testing.assert_array_equal(
+        weights(quick(random_state=state, augment=Shift(1)).fit(X, y)), weights(first)
+    )
+    assert not np.array_equal(
+        weights(quick(random_state=state, augment=Shift(1)).fit(X, y)), weights(first)
+    )  # it has moved on
+    assert not np.array_equal(
+        weights(quick(random_state=None).fit(X, y)), weights(quick(random_state=None).fit(X, y))
+    )
+
+
+class Threads(Callback):
+    def on_epoch(self, run):
+        self.seen = get_threads()
+
+
+def test_n_jobs(threes):
+    X, y, *_ = threes
+    neocog.set_threads(7)
+    try:
+        for n_jobs, threads in ((None, 1), (3, 3), (-1, joblib.cpu_count())):
+            model = quick(n_jobs=n_jobs, callbacks=[Threads()]).fit(X, y)
+            assert model.callbacks[0].seen == threads
+            assert get_threads() == 7
+        with joblib.parallel_config(n_jobs=4):
+            assert quick(callbacks=[Threads()]).fit(X, y).callbacks[0].seen == 4
+        with pytest.raises(ValueError, match="lr"):
+            quick(n_jobs=2, lr=-1).fit(X, y)
+        assert (get_threads(), active_kernels()) == (7, "auto")
+    finally:
+        neocog.set_threads(joblib.cpu_count())
+
+
+def test_fits_in_threads_do_not_disturb_each_other(threes):
+    X, y, *_ = threes
+    models = [quick(n_jobs=n, callbacks=[Threads()]) for n in (1, 2, 3, 4)]
+    fitted = joblib.Parallel(2, backend="threading")(joblib.delayed(model.fit)(X, y) for model in models)
+    assert [model.callbacks[0].seen for model in fitted] == [1, 2, 3, 4]
+    for model in fitted:
+        np.testing.assert_array_equal(weights(model), weights(models[0]))
+
+
+def test_results_do_not_depend_on_n_jobs(rng):
+    X = rng.random((64, 3, 16, 16)).astype("float32")
+    y = np.arange(64) % 4
+    with use_kernels("fused"):
+        models = [quick(image_shape=None, epochs=2, n_jobs=n).fit(X, y) for n in (1, 2, 3)]
+        answers = [model.predict_proba(X) for model in models]
+    for model, answer in zip(models, answers, strict=True):
+        np.testing.assert_array_equal(weights(model), weights(models[0]))
+        np.testing.assert_array_equal(answer, answers[0])
+
+
+def test_processes_of_a_search_have_one_thread_each(threes):
+    X, y, *_ = threes
+
+    class Local(Callback):  # not of the module, which other processes cannot import
+        def on_epoch(self, run):
+            from neocog.kernels import get_threads
+
+            self.seen = os.getpid(), get_threads()
+
+    found = cross_validate(quick(callbacks=[Local()]), X, y, cv=2, n_jobs=2, return_estimator=True)
+    pids, threads = zip(*(model.callbacks[0].seen for model in found["estimator"]), strict=True)
+    assert os.getpid() not in pids
+    assert threads == (1, 1)
+    np.testing.assert_array_equal(found["test_score"], cross_val_score(quick(), X, y, cv=2))
+
+
+# In scikit-learn's tools
+
+
+def test_pipeline_and_grid_search(threes):
+    X, y, X_test, y_test = threes
+    pipeline = make_pipeline(MinMaxScaler(), quick())
+    grid = {"convnetclassifier__lr": [1e-5, 0.02], "convnetclassifier__filters": [(2,), (4, 4)]}
+    search = GridSearchCV(pipeline, grid, cv=2).fit(16 * X, y)
+    assert search.best_params_["convnetclassifier__lr"] == 0.02
+    assert search.score(16 * X_test, y_test) > 0.9
+
+
+def test_halving_search_over_epochs(threes):
+    X, y, X_test, y_test = threes
+    search = HalvingGridSearchCV(
+        quick(),
+        {"lr": [1e-5, 1e-4, 0.01]},
+        resource="epochs",
+        min_resources=2,
+        max_resources=6,
+        factor=3,
+        cv=2,
+    ).fit(X, y)
+    assert search.best_params_ == {"lr": 0.01, "epochs": 6}
+    assert search.score(X_test, y_test) > 0.85
+
+
+def test_images_through_cross_validation(threes):
+    X, y, *_ = threes
+    images = X.reshape(-1, 1, 8, 8)
+    assert cross_val_score(quick(image_shape=None), images, y, cv=3).min() > 0.85
+    scores = cross_val_score(quick(ConvNetRegressor, epochs=15, image_shape=None), images, y, cv=3)
+    assert scores.min() > 0.7
+
+
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic", "temperature"])
+def test_calibration(threes, method):
+    X, y, X_test, y_test = threes
+    model = CalibratedClassifierCV(quick(), method=method, cv=2).fit(X, y)
+    np.testing.assert_allclose(model.predict_proba(X_test).sum(axis=1), 1)
+    assert model.score(X_test, y_test) > 0.85
+
+
+def test_voting_and_other_meta_estimators(threes):
+    X, y, X_test, y_test = threes
+    members = [("cnn", quick()), ("mlp", quick(network="tiny-mlp")), ("svc", SVC())]
+    assert VotingClassifier(members).fit(X, y).score(X_test, y_test) > 0.95
+    assert VotingClassifier(members[:2], voting="soft").fit(X, y).score(X_test, y_test) > 0.9
+    both = MultiOutputRegressor(quick(ConvNetRegressor)).fit(X, np.stack([y, -y], axis=1))
+    assert both.predict(X_test).shape == (len(y_test), 2)
+
+
+def test_permutation_importance_finds_the_pixel_that_tells(rng):
+    X = rng.random((200, 9))
+    y = X[:, 4] > 0.5
+    model = quick(image_shape=(3, 3), epochs=20, lr=0.02).fit(X, y)
+    assert permutation_importance(model, X, y, n_repeats=3, random_state=0).importances_mean.argmax() == 4
+
+
+def test_data_frames_and_set_output(threes):
+    X, y, X_test, y_test = threes
+    names = [f"pixel{k}" for k in range(64)]
+    table = pd.DataFrame(X, columns=names)
+    pipeline = make_pipeline(StandardScaler(), quick()).set_output(transform="pandas")
+    pipeline.fit(table, pd.Series(y).map({0: "a", 1: "b", 2: "c"}))
+    model = pipeline[-1]
+    assert model.feature_names_in_.tolist() == names
+    assert model.classes_.tolist() == ["a", "b", "c"]
+    assert pipeline.predict(pd.DataFrame(X_test, columns=names))[0] == "abc"[y_test[0]]
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.predict(pd.DataFrame(X_test, columns=names[::-1]))
+
+
+def test_metadata_routing(threes):
+    import sklearn
+
+    X, y, *_ = threes
+    w = np.linspace(0.1, 2, len(y))
+    with sklearn.config_context(enable_metadata_routing=True):
+        pipeline = make_pipeline(FunctionTransformer(), quick().set_fit_request(sample_weight=True))
+        routed = pipeline.fit(X, y, sample_weight=w)[-1]
+    np.testing.assert_array_equal(weights(routed), weights(quick().fit(X, y, w)))
+
+
+@BOTH
+def test_copies(threes, estimator, tmp_path):
+    X, y, X_test, _ = threes
+    model = quick(estimator, augment=Shift(1), callbacks=[KernelSnapshots()]).fit(X, y)
+    joblib.dump(model, tmp_path / "model.joblib")
+    for twin in (
+        joblib.load(tmp_path / "model.joblib"),
+        pickle.loads(pickle.dumps(model)),
+        copy.deepcopy(model),
+    ):
+        np.testing.assert_array_equal(twin.predict(X_test), model.predict(X_test))
+        twin.partial_fit(X, y)
+        assert not np.array_equal(weights(twin), weights(model))
+    np.testing.assert_array_equal(weights(twin), weights(model.partial_fit(X, y)))
+    bare = clone(model)
+    assert not hasattr(bare, "network_")
+    assert bare.get_params().keys() == model.get_params().keys()
+    assert "ConvNet" in model._repr_html_()
+    assert repr(model).startswith(estimator.__name__)
+    assert repr(estimator()) == f"{estimator.__name__}()"
+
+
+# Answers
+
+
+def test_probabilities_and_decisions(threes):
+    X, y, X_test, _ = threes
+    labels = np.array(["nought", "one", "two"])[y]
+    model = quick().fit(X, labels)
+    z = model.decision_function(X_test)
+    assert z.shape == (len(X_test), 3)
+    np.testing.assert_allclose(model.predict_proba(X_test), softmax(z, axis=1), rtol=1e-12)
+    np.testing.assert_allclose(model.predict_log_proba(X_test), log_softmax(z, axis=1), rtol=1e-12)
+    assert model.predict(X_test).tolist() == [model.classes_[k] for k in z.argmax(axis=1)]
+
+    two = quick().fit(X[y < 2], labels[y < 2])
+    p = two.predict_proba(X_test)
+    np.testing.assert_allclose(two.decision_function(X_test), np.log(p[:, 1] / p[:, 0]), rtol=1e-6)
+    assert (two.predict(X_test) == two.classes_[1]).tolist() == (two.decision_function(X_test) > 0).tolist()
+
+
+def test_log_probabilities_stay_finite():
+    dense = neocog.Dense(1, 2, dtype="float64")
+    dense.params["weight"][...] = [[0.0, 2000.0]]
+    network = neocog.Sequential(neocog.Flatten(), dense)
+    model = ConvNetClassifier(network, epochs=1, lr=1e-300, weight_decay=0).fit([[1.0], [-1.0]], [1, 0])
+    np.testing.assert_allclose(model.predict_log_proba([[1.0]]), [[-2000, 0]])
+
+
+@pytest.mark.parametrize("y", [[0.0, 1.0], [True, False], ["a", "b"], [-1, 7]])
+def test_labels_of_any_kind(threes, y):
+    X = threes[0]
+    labels = np.array(y)[threes[1] % 2]
+    model = quick().fit(X, labels)
+    assert model.classes_.tolist() == sorted(y)
+    assert model.predict(X).dtype == labels.dtype
+    assert model.score(X, labels) > 0.8
+
+
+# On the way
+
+
+def test_history_callbacks_and_verbose(threes, capsys):
+    X, y, *_ = threes
+    snapshots = KernelSnapshots(epochs=[0, 2])
+    model = quick(callbacks=[snapshots]).fit(X, y)
+    assert capsys.readouterr().out == ""
+    assert set(snapshots.snapshots) == {0, 2, 4}
+    assert isinstance(model.history_, History)
+    assert len(model.history_) == model.n_iter_ + 1 == 5
+    assert model.loss_curve_ == model.history_["running_loss"][1:]
+    assert model.history_["train_accuracy"][-1] == model.score(X, y)
+    quick(verbose=True).fit(X, y).set_params(verbose=1).partial_fit(X, y)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines] == [f"epoch {k}/4" for k in range(5)] + ["epoch 5"]
+
+
+def test_schedules_and_optimizers(threes):
+    X, y, X_test, y_test = threes
+    cosine = quick(schedule="cosine", epochs=8).fit(X, y)
+    np.testing.assert_allclose(
+        cosine.history_["lr"][1:], [0.02 * (1 + np.cos(np.pi * (5 * k - 1) / 40)) / 2 for k in range(1, 9)]
+    )
+    lr = quick(schedule="one-cycle", epochs=10).fit(X, y).history_["lr"][1:]
+    assert int(np.argmax(lr)) == 2  # three of ten epochs up, as OneCycle has it
+    assert lr[-1] < 1e-6
+    for optimizer in ("adam", "sgd", neocog.AdamW, functools.partial(neocog.SGD, momentum=0.5)):
+        model = quick(optimizer=optimizer, lr=0.02, weight_decay=1e-4, schedule="one-cycle", epochs=8)
+        assert model.fit(X, y).score(X_test, y_test) > 0.9
+    assert model._optimizer.momentum == 0.5
+
+
+def test_augmentation(threes):
+    X, y, *_ = threes
+    seen = []
+
+    def record(images, rng):
+        seen.append(images.shape)
+        return images
+
+    quick(augment=record, epochs=1, batch_size=100).fit(X, y).partial_fit(X, y)
+    assert seen == [(100, 1, 8, 8), (50, 1, 8, 8)] * 2
+
+
+def test_ctrl_c_ends_a_search_and_keeps_what_was_learned(threes):
+    X, y, *_ = threes
+
+    class CtrlC(Callback):
+        def on_batch(self, run):
+            if run.epoch == 2:
+                signal.raise_signal(signal.SIGINT)
+
+    model = quick(callbacks=[CtrlC()])
+    with pytest.raises(KeyboardInterrupt, match="what was learned till then is in network_"):
+        model.fit(X, y)
+    assert model.n_iter_ == 2
+    assert model.predict(X).shape == y.shape
+    with pytest.raises(KeyboardInterrupt):
+        GridSearchCV(quick(callbacks=[CtrlC()]), {"lr": [0.1, 0.2]}, cv=2).fit(X, y)
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"epochs": 2.5}, "epochs must be an integer, got 2.5"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"lr": 0}, r"lr must be in \(0, inf\), got 0"),
+        ({"lr": "fast"}, "lr must be a number, got 'fast'"),
+        ({"weight_decay": -1}, r"weight_decay must be in \[0, inf\], got -1"),
+        ({"schedule": "cosin"}, "schedule must be one of .*got 'cosin'. Did you mean 'cosine'?"),
+        ({"optimizer": "adma"}, "optimizer must be one of .*got 'adma'. Did you mean 'adam'?"),
+        ({"optimizer": neocog.SGD(0.1)}, r"optimizer must be 'adamw', .* or a function .*got SGD\(0.1\)"),
+        ({"optimizer": lambda lr, weight_decay: lr}, "optimizer must return a neocog Optimizer, got 0.02"),
+        ({"network": "digits"}, "network must be one of .*got 'digits'. Did you mean 'digits-cnn'?"),
+        ({"network": 3}, "network must be None, a name, a Layer or a function, got 3"),
+        ({"network": lambda: None}, "network must return a neocog Layer, got None"),
+        ({"network": neocog.Dense(5, 3)}, r"network must fit images of shape \(1, 8, 8\), but .*Dense needs"),
+        (
+            {"network": neocog.Sequential(neocog.Flatten(), neocog.Dense(64, 10))},
+            r"network must give 3 outputs for images of shape \(1, 8, 8\), got .*\(N, 10\)",
+        ),
+        ({"filters": ()}, r"filters must be a sequence of at least one int, got \(\)"),
+        ({"filters": (4, 0)}, "filters must be at least 1, got 0"),
+        ({"image_shape": (8, 9)}, r"image_shape must hold as many .*got \(8, 9\), which holds 72, for 64"),
+        ({"image_shape": 8}, r"image_shape must be \(C, H, W\), \(H, W\) or None, got 8"),
+        ({"image_shape": (8, -8)}, "image_shape must be at least 1, got -8"),
+        ({"validation_fraction": 1.0}, r"validation_fraction must be in \(0, 1\), got 1.0"),
+        ({"patience": 0}, "patience must be at least 1, got 0"),
+        ({"augment": "shift"}, r"augment must be a function \(images, rng\) -> images or None, got 'shift'"),
+        ({"callbacks": [print]}, "callbacks must be a sequence of callbacks, got"),
+        ({"n_jobs": 0}, "n_jobs must be None or an integer other than 0, got 0"),
+        ({"n_jobs": 1.5}, "n_jobs must be an integer, got 1.5"),
+        ({"random_state": "now"}, "'now' cannot be used to seed"),
+    ],
+)
+def test_parameters_out_of_range(threes, changes, message):
+    X, y, *_ = threes
+    with pytest.raises((ValueError, TypeError), match=message):
+        quick(**changes).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "message"),
+    [
+        (np.zeros((4, 8, 8)), [0, 0, 0, 0], "y must hold samples of at least two classes, got one class: "),
+        (np.zeros((4, 1, 1, 8, 8)), [0, 1, 0, 1], r"X must be \(N, C, H, W\), .*got shape \(4, 1, 1, 8, 8\)"),
+        (
+            np.zeros((4, 9, 8)),
+            [0, 1, 0, 1],
+            r"image_shape must be that of the images, got \(8, 8\) for .*9, 8",
+        ),
+        (np.full((4, 8, 8), np.nan), [0, 1, 0, 1], "Input X contains NaN"),
+        (np.zeros((4, 64)), [0.5, 1, 0, 1], "Unknown label type"),
+        (np.zeros((4, 64)), [0, 1, 0], "inconsistent numbers of samples"),
+        (np.zeros(64), [0], "Expected 2D array, got 1D array"),
+    ],
+)
+def test_data_that_do_not_fit(X, y, message):
+    with pytest.raises(ValueError, match=message):
+        quick().fit(X, y)
+
+
+def test_errors_of_labels_weights_and_shapes(threes):
+    X, y, *_ = threes
+    model = quick(warm_start=True).fit(X, y)
+    with pytest.raises(ValueError, match=r"y must hold the classes \[0 1 2\] alone, got 5"):
+        model.fit(X, np.where(y == 2, 5, y))
+    with pytest.raises(ValueError, match="classes must be those of the first call"):
+        model.partial_fit(X, y, classes=[0, 1])
+    with pytest.raises(ValueError, match="X has 63 features, but ConvNetClassifier is expecting 64"):
+        model.predict(X[:, 1:])
+    with pytest.raises(ValueError, match=r"X must hold images of shape \(1, 8, 8\), as they were in fit"):
+        model.predict(X.reshape(-1, 4, 16))
+    with pytest.raises(ValueError, match="classes must be passed on the first call to partial_fit"):
+        quick().partial_fit(X, y)
+    with pytest.raises(ValueError, match="early_stopping must be False for partial_fit"):
+        quick(early_stopping=True).partial_fit(X, y, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match="class_weight must not be 'balanced' for partial_fit"):
+        quick(class_weight="balanced").partial_fit(X, y, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match="sample_weight must not be negative, got -1"):
+        quick().fit(X, y, np.where(y == 0, -1, 1))
+    with pytest.raises(ValueError, match="the weights of the images must not all be zero"):
+        quick(class_weight=dict.fromkeys(range(3), 0)).fit(X, y)
+    with pytest.raises(TypeError, match="Sparse data was passed"):
+        quick().fit(csr_array(X), y)
+    regressor = quick(ConvNetRegressor).fit(X, y)
+    with pytest.raises(ValueError, match="y must have 1 targets, as before, got 2"):
+        regressor.partial_fit(X, np.stack([y, y], axis=1))
+
+
+@BOTH
+def test_a_loss_that_is_not_finite(threes, estimator):
+    X, y, *_ = threes
+    with pytest.raises(NonFiniteLossError, match="the loss is not finite"):
+        quick(estimator, optimizer=neocog.SGD, lr=1e200).fit(X, y)
+    model = quick(estimator).fit(X, y)
+    model.set_params(lr=1e200)
+    with pytest.raises(NonFiniteLossError, match=r"not finite in batch \d; a lower lr than 1e\+200 may help"):
+        model.partial_fit(X, y)
+
+
+# Beside scikit-learn's own
+
+
+def test_a_grid_search_beats_mlp_and_svc_on_digits():
+    """On one split of the ten that docs/book/11-scikit-learn.md tells of."""
+    X, y = load_digits(return_X_y=True)
+    X = X.astype("float32")
+    X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
+    cnn = ConvNetClassifier(
+        "small-cnn",
+        image_shape=(8, 8),
+        epochs=30,
+        schedule="one-cycle",
+        augment=Affine(degrees=10, shift=0.5, scale=0.1, shear=0.2),
+        random_state=0,
+    )
+    rivals = {
+        "cnn": (cnn, {"lr": [0.005, 0.01]}),
+        "mlp": (MLPClassifier(max_iter=1000, random_state=0), {"alpha": [0.0001, 0.01]}),
+        "svc": (SVC(), {"C": [1, 3, 10, 30], "gamma": ["scale", 0.03, 0.1, 0.3]}),
+    }
+    scores = {}
+    with use_kernels("fused"):
+        for name, (rival, grid) in rivals.items():
+            pipeline = Pipeline([("scale", MinMaxScaler()), ("model", rival)])
+            search = GridSearchCV(pipeline, {f"model__{key}": grid[key] for key in grid}, cv=3)
+            scores[name] = search.fit(X_train, y_train).score(X_test, y_test)
+    assert scores["cnn"] > max(scores["mlp"], scores["svc"])
