@@ -1,0 +1,230 @@
+"""neocog as a backend of ONNX: for who runs models through that interface, and for ONNX's own test suite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper
+from onnx.backend import base
+
+from neocog.interop.onnx.checking import check, refusing
+from neocog.interop.onnx.errors import OnnxImportError
+from neocog.interop.onnx.files import tensor_array
+from neocog.interop.onnx.reading import needed, read_graph
+from neocog.interop.onnx.values import Known
+from neocog.layers import Container, Layer, MaxPool2D
+
+# Inputs of an operator that are a layer's arrays and arguments, not what it is applied to.
+PARAMETERS = {
+    "BatchNormalization": (1, 2, 3, 4),
+    "Conv": (1, 2),
+    "ConstantOfShape": (0,),
+    "Dropout": (1, 2),
+    "Gather": (1,),
+    "Gemm": (1, 2),
+    "MatMul": (1,),
+    "Pad": (1, 2, 3),
+    "ReduceMean": (1,),
+    "Reshape": (1,),
+    "Slice": (1, 2, 3, 4),
+    "Squeeze": (1,),
+    "Unsqueeze": (1,),
+}
+
+
+class BackendRep(base.BackendRep):
+    """A model ready to run.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+
+    Raises
+    ------
+    OnnxImportError
+        If the model is malformed or holds operators that no layer computes.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        with refusing():
+            check(model)
+        self.model = model
+        graph = model.graph
+        for value in graph.input:
+            if not value.type.HasField("tensor_type"):
+                raise OnnxImportError(f"input {value.name!r} must be a tensor.")
+        self.constants = {t.name: Known.constant(tensor_array(t), t.name) for t in graph.initializer}
+        self.inputs = [value.name for value in graph.input]
+        self.outputs = [value.name for value in graph.output]
+        self._parameters = {
+            node.input[k]
+            for node in graph.node
+            for k in PARAMETERS.get(node.op_type, ())
+            if k < len(node.input) and node.input[k]
+        }
+        self._networks: dict[tuple[Any, ...], Layer | np.ndarray] = {}
+
+    def run(self, inputs: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """Compute the outputs.
+
+        Weights that come as inputs are bound first, as if they were initializers.
+
+        Parameters
+        ----------
+        inputs : sequence of arrays in the order of the graph's inputs, mapping by name, or one array
+
+        Returns
+        -------
+        named tuple of arrays
+
+        Raises
+        ------
+        OnnxImportError
+            If a node cannot be read.
+        ValueError
+            If an input is missing or unknown.
+        """
+        given = self._named(inputs)
+        bound = {name: Known.constant(x, name) for name, x in given.items() if name in self._parameters}
+        free = {name: x for name, x in given.items() if name not in bound}
+        results = base.namedtupledict("Outputs", self.outputs)
+        return results(*(self._compute(output, bound, free) for output in self.outputs))
+
+    def _named(self, inputs: Any) -> dict[str, np.ndarray]:
+        """Inputs by name; those that are initializers too may be left out."""
+        wanted = [name for name in self.inputs if name not in self.constants]
+        if isinstance(inputs, Mapping):
+            given = {name: np.asarray(x) for name, x in inputs.items()}
+        else:
+            arrays = list(inputs) if isinstance(inputs, Sequence) else [inputs]
+            names = wanted if len(arrays) <= len(wanted) else self.inputs
+            given = {name: np.asarray(x) for name, x in zip(names, arrays, strict=True)}
+        if not set(wanted) <= set(given) <= set(self.inputs):
+            raise ValueError(f"inputs must be {self.inputs}, got {list(given)}.")
+        return given
+
+    def _compute(self, output: str, bound: Mapping[str, Known], free: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Run the network that leads to one output."""
+        nodes = needed(self.model.graph, output)
+        if nodes and output in list(nodes[-1].output)[1:]:
+            return self._second_output(nodes[-1], bound, free)
+        read = {name for node in nodes for name in node.input} | {output}
+        x = {name: array for name, array in free.items() if name in read}
+        network = self._network(output, bound, x)
+        if not isinstance(network, Layer):
+            return network
+        arrays = tuple(x.values())
+        try:
+            return _run(network, arrays)
+        except TypeError:
+            if any(array.dtype.kind not in "iu" for array in arrays):
+                raise
+        # No layer computes with whole numbers, but the largest of them is the same among floats.
+        return _run(network, tuple(array.astype("float64") for array in arrays)).astype(arrays[0].dtype)
+
+    def _network(
+        self, output: str, bound: Mapping[str, Known], x: Mapping[str, np.ndarray]
+    ) -> Layer | np.ndarray:
+        """Read the network for inputs of these shapes, again only if its weights are new."""
+        shapes = {name: (array.shape, array.shape) for name, array in x.items()}
+        if bound:
+            return read_graph(self.model, {**self.constants, **bound}, shapes, output)
+        key = (output, *shapes.items())
+        if key not in self._networks:
+            self._networks[key] = read_graph(self.model, self.constants, shapes, output)
+        return self._networks[key]
+
+    def _second_output(
+        self, node: onnx.NodeProto, bound: Mapping[str, Known], free: Mapping[str, np.ndarray]
+    ) -> np.ndarray:
+        """What was kept by a dropout that drops nothing; where the maxima of a pooling are."""
+        if node.op_type == "Dropout":
+            return np.ones(self._compute(node.output[0], bound, free).shape, bool)
+        network = self._network(node.output[0], bound, free)
+        layers = list(network.leaves()) if isinstance(network, Container) else []
+        if len(layers) != 1 or not isinstance(layers[0][1], MaxPool2D):
+            raise OnnxImportError(
+                f"output {node.output[1]!r} of {node.op_type} cannot be computed: layers have one output."
+            )
+        column_major = any(a.name == "storage_order" and a.i for a in node.attribute)
+        (x,) = free.values()
+        return _places_of_maxima(layers[0][1], x, column_major)
+
+
+def _run(network: Layer, x: tuple[np.ndarray, ...]) -> np.ndarray:
+    return np.asarray(network(x if network.several_inputs else x[0]))
+
+
+def _places_of_maxima(layer: MaxPool2D, x: np.ndarray, column_major: bool) -> np.ndarray:
+    """Place of each window's maximum in the whole of ``x``, as MaxPool's second output counts them."""
+    N, C, H, W = x.shape
+    _, (taps, _) = layer.forward(x)
+    (top, _), (left, _) = layer._window_sides(x.shape)
+    rows, columns = np.divmod(taps.astype(np.int64), layer.kernel_size[1])
+    i = np.arange(taps.shape[2])[:, None] * layer.stride[0] + rows * layer.dilation[0] - top
+    j = np.arange(taps.shape[3]) * layer.stride[1] + columns * layer.dilation[1] - left
+    planes = np.arange(N * C).reshape(N, C, 1, 1) * (H * W)
+    places: np.ndarray = planes + (j * H + i if column_major else i * W + j)
+    return places
+
+
+class Backend(base.Backend):
+    """neocog behind ONNX's interface of backends: ``prepare``, ``run_model``, ``run_node``.
+
+    Examples
+    --------
+    >>> import neocog
+    >>> model = neocog.interop.onnx.to_onnx(neocog.models.digits_cnn(seed=0))
+    >>> (logits,) = Backend.run_model(model, [np.zeros((2, 1, 8, 8), np.float32)])
+    >>> logits.shape
+    (2, 10)
+    """
+
+    @classmethod
+    def is_compatible(cls, model: onnx.ModelProto, device: str = "CPU", **kwargs: Any) -> bool:
+        """Whether there are layers for all of a model's operators."""
+        try:
+            with refusing():
+                check(model)
+        except OnnxImportError:
+            return False
+        return cls.supports_device(device)
+
+    @classmethod
+    def prepare(cls, model: onnx.ModelProto, device: str = "CPU", **kwargs: Any) -> BackendRep:
+        """Check a model and make it ready."""
+        if not cls.supports_device(device):
+            raise ValueError(f"device must be 'CPU', got {device!r}.")
+        return BackendRep(model)
+
+    @classmethod
+    def run_node(
+        cls,
+        node: onnx.NodeProto,
+        inputs: Any,
+        device: str = "CPU",
+        outputs_info: Any = None,
+        **kwargs: Any,
+    ) -> tuple[Any, ...]:
+        """Compute one node on its own; ``opset_version`` says how it is meant, default the newest."""
+        names = [name for name in node.input if name]
+        arrays = [np.asarray(x) for x in (inputs.values() if isinstance(inputs, Mapping) else inputs)]
+        given = [
+            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)
+            for name, x in zip(names, arrays, strict=True)
+        ]
+        results = [onnx.ValueInfoProto(name=name) for name in node.output if name]
+        for result in results:
+            result.type.tensor_type.elem_type = given[0].type.tensor_type.elem_type if given else 1
+        version = kwargs.get("opset_version", onnx.defs.onnx_opset_version())
+        graph = helper.make_graph([node], "node", given, results)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", version)])
+        return cls.run_model(model, arrays, device)
+
+    @classmethod
+    def supports_device(cls, device: str) -> bool:
+        """Whether it is the CPU."""
+        return device.split(":")[0] == "CPU"

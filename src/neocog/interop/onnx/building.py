@@ -1,0 +1,126 @@
+"""The network in the making, while an ONNX graph is read."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import onnx
+
+from neocog.interop.onnx.nesting import DEEPEST, dotted_name
+from neocog.interop.onnx.values import Known, Shapes, Value, target
+from neocog.layers import Flatten, Layer, Reshape
+from neocog.validation import RandomSource, generator
+
+# A small file must not ask for the earth. Most numbers that its ConstantOfShape nodes may make, with room for
+# VGG-19's 144 million ...
+MOST_CONSTANTS = 160_000_000
+# ... that other arithmetic on constants may make, beside four times the numbers in the file ...
+MOST_FOLDED = 2**24
+# ... and that a value may have for one image.
+MOST_VALUES = 2**30
+
+
+class Building:
+    """The network in the making.
+
+    Parameters
+    ----------
+    nodes : sequence of onnx.NodeProto
+        Those that lead to the output.
+    output : str
+    opset : int
+    values : mapping of str to Value or Known
+        The inputs and the initializers.
+    rng : Generator, int or None
+        Where the masks of dropout layers come from.
+    """
+
+    def __init__(
+        self,
+        nodes: Sequence[onnx.NodeProto],
+        output: str,
+        opset: int,
+        values: Mapping[str, Value | Known],
+        rng: RandomSource = None,
+    ) -> None:
+        self.opset, self.rng = opset, generator(rng)
+        self.values = dict(values)
+        self.layers: dict[str, tuple[Any, ...]] = {}
+        self.uses = Counter([output, *(name for node in nodes for name in node.input)])
+        self.readers = {name: node for node in nodes for name in node.input}
+        self.done: set[str] = set()
+        self.placed: set[int] = set()
+        # Names that belong to layers with weights: no other layer may take them first.
+        self.owners = {name.rpartition(".")[0] for name, value in values.items() if isinstance(value, Known)}
+        # Scopes that hold others, in names such as PyTorch's.
+        self.scopes = {
+            "/".join(parts[:k])
+            for parts in (node.name.strip("/").split("/") for node in nodes)
+            for k in range(1, min(len(parts) - 1, DEEPEST))
+        }
+        self._names = {value.node for value in values.values() if isinstance(value, Value)}
+        self._parameters: dict[tuple[Any, ...], Layer] = {}
+        self._reshaped: dict[tuple[str, Shapes], str] = {}
+        in_file = sum(value.arrays[0].size for value in values.values() if isinstance(value, Known))
+        self._budgets = {"ConstantOfShape": MOST_CONSTANTS, "": MOST_FOLDED + 4 * in_file}
+
+    def name(self, wanted: str) -> str:
+        """Return an unused name for a layer, as near to the wanted one as may be."""
+        base = dotted_name(wanted)
+        name, number = base, 1
+        while name in self._names:
+            number += 1
+            name = f"{base}_{number}"
+        self._names.add(name)
+        return name
+
+    def charge(self, operator: str, numbers: int) -> None:
+        """Count numbers that constant folding is about to make; ValueError if they are too many."""
+        kind = operator if operator in self._budgets else ""
+        self._budgets[kind] -= numbers
+        if self._budgets[kind] < 0:
+            raise ValueError("its result is too large: the model's constants must not outgrow its file")
+
+    def add(self, wanted: str, layer: Layer, *sources: Value) -> Value:
+        """Append a layer that reads values in the shapes in which they are held."""
+        several = layer.several_inputs
+        inputs: list[Any] = [
+            tuple(x.held[k] for x in sources) if several else sources[0].held[k] for k in (0, 1)
+        ]
+        shapes = (tuple(layer.output_shape(inputs[0])), tuple(layer.output_shape(inputs[1])))
+        if any(math.prod(shape[1:]) > MOST_VALUES for shape in shapes):
+            raise ValueError(f"its output has shape {shapes[0]}, more than {MOST_VALUES} numbers an image")
+        if wanted in self.owners and not layer.params:
+            wanted = f"{wanted}_{type(layer).__name__.lower()}"
+        self.placed.add(id(layer))
+        name = self.name(wanted)
+        self.layers[name] = (layer, *(x.node for x in sources))
+        return Value(name, shapes, shapes)
+
+    def settled(self, value: Value) -> Value:
+        """Return the value held in its own shape: by a Flatten or Reshape layer where it is not yet."""
+        if value.held == value.shape:
+            return value
+        key = (value.node, value.shape)
+        if key not in self._reshaped:
+            flat = tuple((held[0], math.prod(held[1:])) for held in value.held if held)
+            layer: Layer
+            if value.shape == flat:
+                layer = Flatten()
+            else:
+                sizes = target(value.shape, value.held)
+                if sizes is None:
+                    raise ValueError(f"its shape {value.sizes} depends on the batch in several places")
+                layer = Reshape(sizes)
+            self._reshaped[key] = self.add(value.view or "reshape", layer, value).node
+        return replace(value, node=self._reshaped[key], held=value.shape)
+
+    def with_parameters(self, key: tuple[Any, ...], make: Callable[[], Layer]) -> Layer:
+        """Return the one layer with these arrays, so that a layer that stands twice is one layer."""
+        if key not in self._parameters:
+            self._parameters[key] = make()
+        return self._parameters[key]

@@ -1,0 +1,126 @@
+"""Model files and the tensors in them: read with care, for anybody may have written them."""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+from pathlib import Path
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import helper, numpy_helper
+
+from neocog.interop.onnx.errors import OnnxImportError
+
+
+def read_model(
+    source: str | os.PathLike[str] | bytes | onnx.ModelProto,
+) -> tuple[onnx.ModelProto, Path | None]:
+    """Return a model, and the folder in which its external data may lie.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError
+        If there is no such file.
+    OnnxImportError
+        If it is no ONNX model, or truncated.
+    """
+    if isinstance(source, onnx.ModelProto):
+        return source, None
+    folder = None
+    content = source
+    if not isinstance(source, bytes):
+        path = Path(source)
+        if not path.exists():
+            raise FileNotFoundError(f"there is no file {path}.")
+        if path.is_dir():
+            raise IsADirectoryError(f"{path} is a folder, not a model file.")
+        content, folder = path.read_bytes(), path.parent
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(content)
+    except (DecodeError, RuntimeError) as error:
+        raise OnnxImportError(f"{_named(source)} is not an ONNX model, or is truncated: {error}.") from error
+    if not model.graph.node and not model.graph.output:
+        raise OnnxImportError(
+            f"{_named(source)} is not an ONNX model, or is truncated: there is no graph in it."
+        )
+    return model, folder
+
+
+def _named(source: object) -> str:
+    return "the content" if isinstance(source, bytes) else str(source)
+
+
+def tensor_array(tensor: onnx.TensorProto, folder: Path | None = None) -> np.ndarray:
+    """Return a tensor's numbers, after checking that there are as many as its shape says.
+
+    Raises
+    ------
+    OnnxImportError
+        If they are not, or are of a type that NumPy has not, or lie in a file outside the model's folder.
+    """
+    label = f"tensor {tensor.name!r}"
+    dims = tuple(tensor.dims)
+    if min(dims, default=0) < 0:
+        raise OnnxImportError(f"{label} must have sizes of 0 or more, got {dims}.")
+    if tensor.HasField("segment"):
+        raise OnnxImportError(f"{label} is split into segments, which no exporter writes.")
+    try:
+        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type))
+    except (KeyError, TypeError) as error:
+        raise OnnxImportError(f"{label} has the unknown type {tensor.data_type}.") from error
+    if dtype.kind not in "fiub":
+        raise OnnxImportError(f"{label} must hold numbers, got {dtype}.")
+    count = math.prod(dims)
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        return _external(tensor, label, dtype, folder).reshape(dims)
+    if tensor.HasField("raw_data"):
+        if len(tensor.raw_data) != count * dtype.itemsize:
+            raise OnnxImportError(
+                f"{label} of shape {dims} must have {count * dtype.itemsize} bytes, got "
+                f"{len(tensor.raw_data)}."
+            )
+        return np.frombuffer(tensor.raw_data, dtype.newbyteorder("<")).astype(dtype, copy=False).reshape(dims)
+    stored = len(getattr(tensor, helper.tensor_dtype_to_field(tensor.data_type)))
+    if stored != count:
+        raise OnnxImportError(f"{label} of shape {dims} must have {count} numbers, got {stored}.")
+    return numpy_helper.to_array(tensor)
+
+
+def _external(tensor: onnx.TensorProto, label: str, dtype: np.dtype, folder: Path | None) -> np.ndarray:
+    """Read numbers that lie in another file of the model's folder."""
+    if folder is None:
+        raise OnnxImportError(f"{label} lies in another file: pass the model's path, not its content.")
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    location = entries.get("location", "")
+    root = os.path.realpath(folder)
+    # A link is resolved before it is judged, so that none leads out of the folder.
+    path = os.path.realpath(os.path.join(root, location))
+    parts = location.replace("\\", "/").split("/")
+    if not location or os.path.isabs(location) or ".." in parts or os.path.commonpath([root, path]) != root:
+        raise OnnxImportError(
+            f"{label} lies in {location!r}, outside the model's folder; only a file beside the model is read."
+        )
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        raise OnnxImportError(f"{label} lies in {location!r}, which is missing beside the model.") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise OnnxImportError(f"{label} lies in {location!r}, which is no file.")
+    wanted = math.prod(tensor.dims) * dtype.itemsize
+    try:
+        offset, length = int(entries.get("offset", 0)), int(entries.get("length", wanted))
+    except ValueError:
+        raise OnnxImportError(f"{label} has an offset or a length that is no integer: {entries}.") from None
+    if length != wanted or offset < 0 or offset + length > found.st_size:
+        raise OnnxImportError(
+            f"{label} of shape {tuple(tensor.dims)} must have {wanted} bytes; {location!r} gives {length} "
+            f"from {offset}, of {found.st_size}."
+        )
+    with open(path, "rb") as file:
+        file.seek(offset)
+        content = file.read(length)
+    return np.frombuffer(content, dtype.newbyteorder("<")).astype(dtype, copy=False)

@@ -1,0 +1,150 @@
+"""The arithmetic of constants and shapes that exporters leave in a graph; no layer comes of it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from onnx import helper
+
+from neocog.interop.onnx.reader import Node, folds
+
+
+@folds("Constant")
+def constant(node: Node) -> np.ndarray:
+    """A tensor, a number, or a list of numbers."""
+    for name, dtype in (
+        ("value", None),
+        ("value_float", np.float32),
+        ("value_floats", np.float32),
+        ("value_int", np.int64),
+        ("value_ints", np.int64),
+    ):
+        value = node.get(name)
+        if value is not None:
+            return np.asarray(value, dtype)
+    return node.fail("it holds no tensor of numbers")
+
+
+@folds("ConstantOfShape")
+def constant_of_shape(node: Node, shape: np.ndarray) -> np.ndarray:
+    """A tensor of one value."""
+    sizes = [int(size) for size in shape.ravel()]
+    if min(sizes, default=0) < 0:
+        node.fail(f"shape must have sizes of 0 or more, got {sizes}")
+    node.building.charge(node.operator, math.prod(sizes))
+    value = node.get("value")
+    return np.broadcast_to(np.float32(0) if value is None else value.ravel()[0], sizes)
+
+
+@folds("Identity")
+def identity(node: Node, x: np.ndarray) -> np.ndarray:
+    """The same."""
+    return x
+
+
+@folds("Shape")
+def shape(node: Node, x: np.ndarray) -> np.ndarray:
+    """The sizes."""
+    return np.array(x.shape[slice(node.get("start", 0), node.get("end"))], np.int64)
+
+
+@folds("Cast")
+def cast(node: Node, x: np.ndarray) -> np.ndarray:
+    """In another type."""
+    dtype = helper.tensor_dtype_to_np_dtype(node.get("to"))
+    if dtype.kind not in "fiub":
+        node.fail(f"to must be a type of numbers, got {dtype}")
+    return x.astype(dtype)
+
+
+@folds("Gather")
+def gather(node: Node, x: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """Entries along an axis."""
+    axis = node.axis(0, x.ndim)
+    node.building.charge(node.operator, x.size // max(x.shape[axis], 1) * indices.size)
+    return np.take(x, indices, axis)
+
+
+@folds("Slice")
+def slice_(node: Node, x: np.ndarray, *bounds: Any) -> np.ndarray:
+    """A part; the bounds are attributes before opset 10."""
+    if bounds:
+        starts, ends, axes, steps = (*bounds, None, None)[:4]
+    else:
+        starts, ends, axes, steps = node.get("starts"), node.get("ends"), node.get("axes"), None
+    axes = range(len(starts)) if axes is None else axes
+    steps = [1] * len(starts) if steps is None else steps
+    parts = [slice(None)] * x.ndim
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        # -size - 1 and beyond means "to the very beginning", which Python says by None.
+        stop = None if step < 0 and end < -x.shape[int(axis)] else int(end)
+        parts[int(axis)] = slice(int(start), stop, int(step))
+    return x[tuple(parts)]
+
+
+@folds("Concat")
+def concat(node: Node, *xs: np.ndarray) -> np.ndarray:
+    """Side by side."""
+    node.building.charge(node.operator, sum(x.size for x in xs))
+    return np.concatenate(xs, node.axis(1, xs[0].ndim))
+
+
+@folds("Squeeze")
+def squeeze(node: Node, x: np.ndarray, *_: np.ndarray) -> np.ndarray:
+    """Without axes of size 1."""
+    axes = node.integers("axes", 1)
+    return np.squeeze(x, None if axes is None else tuple(axes))
+
+
+@folds("Unsqueeze")
+def unsqueeze(node: Node, x: np.ndarray, *_: np.ndarray) -> np.ndarray:
+    """With axes of size 1."""
+    return np.expand_dims(x, tuple(node.integers("axes", 1) or ()))
+
+
+@folds("Reshape")
+def reshape(node: Node, x: np.ndarray, *sizes: np.ndarray) -> np.ndarray:
+    """In another shape."""
+    wanted = [int(size) for size in sizes[0].ravel()] if sizes else node.get("shape")
+    if not node.flag("allowzero"):
+        wanted = [x.shape[axis] if size == 0 else size for axis, size in enumerate(wanted)]
+    return x.reshape(wanted)
+
+
+@folds("Flatten")
+def flatten(node: Node, x: np.ndarray) -> np.ndarray:
+    """As a matrix."""
+    axis = node.axis(1, x.ndim, last=True)
+    return x.reshape(math.prod(x.shape[:axis]), -1)
+
+
+@folds("Transpose")
+def transpose(node: Node, x: np.ndarray) -> np.ndarray:
+    """With its axes in another order."""
+    return np.transpose(x, node.get("perm"))
+
+
+@folds("Add", "Sub", "Mul", "Div")
+def arithmetic(node: Node, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Number by number; integers are divided towards zero."""
+    node.building.charge(node.operator, math.prod(np.broadcast_shapes(x.shape, y.shape)))
+    with np.errstate(all="ignore"):
+        if node.operator == "Div" and x.dtype.kind in "iu":
+            whole: np.ndarray = (np.sign(x) * np.sign(y) * (abs(x) // abs(y))).astype(x.dtype)
+            return whole
+        operation = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide}[node.operator]
+        result: np.ndarray = operation(x, y)
+        return result
+
+
+@folds("ScatterND")
+def scatter(node: Node, x: np.ndarray, places: np.ndarray, updates: np.ndarray) -> np.ndarray:
+    """Entries put into a copy, as SparseConv2D's kernels into their bank."""
+    if node.get("reduction", "none") != "none":
+        node.fail("reduction must be none")
+    node.building.charge(node.operator, x.size)
+    result = np.array(x)
+    result[tuple(places.T)] = updates
+    return result

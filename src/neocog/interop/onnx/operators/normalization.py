@@ -1,0 +1,103 @@
+"""BatchNormalization and LRN."""
+
+from __future__ import annotations
+
+import math
+
+from neocog.interop.onnx.reader import Node, reads
+from neocog.interop.onnx.values import Value
+from neocog.interop.onnx.writer import Tensor, Writer, writes
+from neocog.layers import BatchNorm1D, BatchNorm2D, LocalResponseNorm
+
+
+@writes(BatchNorm1D, BatchNorm2D)
+def write_batch_norm(w: Writer, layer: BatchNorm1D | BatchNorm2D, x: Tensor) -> str:
+    """ONNX's momentum is what is kept of the old statistics, PyTorch's and ours what is taken of the new."""
+    arrays = [*layer.params.values(), *layer.buffers.values()]
+    return w.node(
+        "BatchNormalization",
+        x,
+        *(w.array(array) for array in arrays),
+        epsilon=layer.eps,
+        momentum=1 - layer.momentum,
+    )
+
+
+@reads("BatchNormalization")
+def read_batch_norm(node: Node) -> Value:
+    """(N, C), (N, C, H, W), and whatever else can be laid out as the latter; inference only."""
+    x = node.value()
+    is_test = node.flag("is_test") if node.opset < 7 else not node.flag("training_mode")
+    if not is_test:
+        node.fail("it is in training mode; export the model for inference")
+    if not node.flag("spatial", 1):
+        node.fail("spatial must be 1: one mean and variance for each channel")
+    arrays = [node.weights(k) for k in (1, 2, 3, 4)]
+    if x.rank < 2 or len({array.shape for array in arrays}) > 1 or arrays[0].ndim != 1:
+        node.fail(
+            f"it needs an input (N, C, ...) and four arrays (C,), got {x.sizes} and "
+            f"{[array.shape for array in arrays]}"
+        )
+    make = BatchNorm1D if x.rank == 2 else BatchNorm2D
+    eps, momentum = node.get("epsilon", 1e-5), round(1 - node.get("momentum", 0.9), 9)
+    layer = make(len(arrays[0]), eps, momentum, dtype=arrays[0].dtype)
+    layer.params.update(zip(("weight", "bias"), arrays[:2], strict=True))
+    layer.buffers.update(zip(("running_mean", "running_var"), arrays[2:], strict=True))
+    shape = x.shape
+    if x.rank not in (2, 4):
+        x = x.viewed(lambda s: (s[0], s[1], 1, math.prod(s[2:])))
+    return node.apply(layer, x, place=node.learned_place()).reshaped(shape)
+
+
+@writes(LocalResponseNorm)
+def write_local_response_norm(w: Writer, layer: LocalResponseNorm, x: Tensor) -> str:
+    """An LRN node if the size is odd; of an even one ONNX's window begins elsewhere, so it is spelt out."""
+    if layer.size % 2:
+        return w.node("LRN", x, size=layer.size, alpha=layer.alpha, beta=layer.beta, bias=layer.k)
+    _, C, H, W = x.shape
+    squares = w.node("Mul", x, x)
+    # The channels as the rows of an image, so that their mean over a window is a pooling.
+    rows = w.node("Reshape", squares, w.integers("rows", (0, 1, C, H * W)))
+    kernel = {"kernel_shape": [layer.size, 1], "pads": [layer.size // 2, 0, (layer.size - 1) // 2, 0]}
+    means = w.node("AveragePool", rows, count_include_pad=1, **kernel)
+    maps = w.node("Reshape", means, w.integers("maps", (0, C, H, W)))
+    sums = w.node("Add", w.node("Mul", maps, w.number("alpha", layer.alpha)), w.number("k", layer.k))
+    return w.node("Div", x, w.node("Pow", sums, w.number("beta", layer.beta)))
+
+
+def read_even_response_norm(node: Node) -> Value | None:
+    """What :func:`write_local_response_norm` spells out for an even size, if these are the nodes."""
+    operators = ("Reshape", "AveragePool", "Reshape", "Mul", "Add", "Pow", "Div")
+    if len(set(node.proto.input)) != 1:
+        return None
+    chain = node.follow(*operators)
+    if chain is None or list(chain[-1].proto.input) != [node.proto.input[0], chain[-2].proto.output[0]]:
+        return None
+    rows, pool, maps, times, plus, power, _ = chain
+    x = node.value()
+    alpha, k, beta = times.scalar(1), plus.scalar(1), power.scalar(1)
+    if x.rank != 4 or None in x.sizes[1:] or alpha is None or k is None or beta is None:
+        return None
+    _, C, H, W = x.sizes
+    size = pool.get("kernel_shape", [0])[0]
+    same = (
+        list(rows.array(1)) == [0, 1, C, H * W]  # type: ignore[operator]
+        and list(maps.array(1)) == [0, C, H, W]
+        and pool.get("kernel_shape") == [size, 1]
+        and pool.get("pads") == [size // 2, 0, (size - 1) // 2, 0]
+        and pool.get("count_include_pad") == 1
+        and {pool.get("ceil_mode", 0), *pool.get("strides", [1]), *pool.get("dilations", [1])} <= {0, 1}
+    )
+    return node.take(chain, node.apply(LocalResponseNorm(size, alpha, beta, k), x)) if same else None
+
+
+@reads("LRN")
+def read_local_response_norm(node: Node) -> Value:
+    """The window of an odd size is the same in both."""
+    size = node.get("size", 0)
+    if size % 2 == 0:
+        node.fail(
+            f"size must be odd, got {size}: of an even one ONNX's window begins one channel later than ours"
+        )
+    layer = LocalResponseNorm(size, node.get("alpha", 1e-4), node.get("beta", 0.75), node.get("bias", 1.0))
+    return node.apply(layer, node.value())

@@ -1,0 +1,111 @@
+"""The geometry of windows, as ONNX has it: kernel_shape, strides, pads, dilations, auto_pad, ceil_mode."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from neocog.interop.onnx.building import MOST_VALUES
+from neocog.interop.onnx.reader import Node
+from neocog.interop.onnx.values import Value
+from neocog.kernels.geometry import Padding
+
+LARGEST = 2**20  # a stride, a kernel or a padding beyond this is a mistake, or worse
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows over an image, whatever the operator does with them."""
+
+    x: Value
+    kernel_size: tuple[int, int]
+    stride: tuple[int, int]
+    padding: Padding
+    dilation: tuple[int, int]
+    is_row: bool
+    """Whether the image is a row of numbers, (N, C, L), read as (N, C, L, 1)."""
+
+    def result(self, y: Value) -> Value:
+        """Give the result the rank that the operator's input had."""
+        return y.lowered() if self.is_row else y
+
+
+def read_windows(node: Node, kernel_shape: list[int] | None = None) -> Windows:
+    """Read the attributes of a convolution or a pooling.
+
+    Raises
+    ------
+    OnnxImportError
+        If the input is no image or an attribute is out of range.
+    """
+    x = node.value()
+    axes = x.rank - 2
+    if axes not in (1, 2):
+        node.fail(f"neocog has images (N, C, H, W) and rows (N, C, L), got an input of shape {x.sizes}")
+
+    def sizes(name: str, default: int, count: int = axes, minimum: int = 1) -> list[int]:
+        values: list[int] = node.get(name, [default] * count)
+        if len(values) != count or not all(minimum <= value <= LARGEST for value in values):
+            node.fail(f"{name} must be {count} integers from {minimum} to {LARGEST}, got {values}")
+        return values
+
+    kernel = sizes("kernel_shape", 0) if kernel_shape is None else kernel_shape
+    if kernel_shape is not None and sizes("kernel_shape", 1) != kernel and node.get("kernel_shape"):
+        node.fail(f"kernel_shape must be that of the weights, {kernel}, got {node.get('kernel_shape')}")
+    strides, dilations = sizes("strides", 1), sizes("dilations", 1)
+    pads = sizes("pads", 0, 2 * axes, minimum=0)
+    padding = [(pads[k], pads[k + axes]) for k in range(axes)]
+    automatic = node.get("auto_pad", "NOTSET")
+    if automatic not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
+        node.fail(f"auto_pad must be NOTSET, VALID, SAME_UPPER or SAME_LOWER, got {automatic!r}")
+    if automatic.startswith("SAME"):
+        padding = [
+            _same(node, x.sizes[2 + k], kernel[k], strides[k], dilations[k], automatic == "SAME_UPPER")
+            for k in range(axes)
+        ]
+    elif automatic == "VALID":
+        padding = [(0, 0)] * axes
+    padded = [size + sum(padding[k]) for k, size in enumerate(x.shape[0][2:])]
+    if x.shape[0][1] * math.prod(padded) > MOST_VALUES:
+        node.fail(f"pads {padding} make an image of shape {padded}, which is too large")
+    is_row = axes == 1
+    if is_row:
+        x = x.lifted()
+        kernel, strides, dilations = [*kernel, 1], [*strides, 1], [*dilations, 1]
+        padding = [*padding, (0, 0)]
+    return Windows(
+        x,
+        (kernel[0], kernel[1]),
+        (strides[0], strides[1]),
+        (padding[0], padding[1]),
+        (dilations[0], dilations[1]),
+        is_row,
+    )
+
+
+def _same(
+    node: Node, size: int | None, kernel: int, stride: int, dilation: int, upper: bool
+) -> tuple[int, int]:
+    """Padding that makes ``ceil(size / stride)`` windows; the odd pixel goes to the end for SAME_UPPER."""
+    reach = dilation * (kernel - 1) + 1
+    if size is None:
+        if stride > 1:
+            node.fail("auto_pad with a stride needs images of a known size: pass input_shape=(C, H, W)")
+        total = reach - 1
+    else:
+        total = max((-(-size // stride) - 1) * stride + reach - size, 0)
+    small, large = total // 2, total - total // 2
+    return (small, large) if upper else (large, small)
+
+
+def plain(padding: Padding) -> Any:
+    """The padding in its simplest form: one number for each direction where both sides are the same."""
+    (top, bottom), (left, right) = padding
+    return (top, left) if (top, left) == (bottom, right) else padding
+
+
+def pads(padding: Padding) -> list[int]:
+    """The padding as ONNX has it: all beginnings, then all ends."""
+    (top, bottom), (left, right) = padding
+    return [top, left, bottom, right]

@@ -1,0 +1,252 @@
+"""Networks in ONNX: what ONNX Runtime computes from the file is what neocog computes."""
+
+import json
+import warnings
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+import neocog
+from neocog import layers, models
+from neocog.interop.onnx import from_onnx, to_onnx, writes
+from neocog.interop.onnx.writer import WRITERS
+from neocog.layers import AvgPool2D, Conv2D, Dense, Graph, ReLU, Sequential, Sigmoid, Softmax
+
+from ..test_layer_contract import CASES  # noqa: TID252
+
+LAYERS = [
+    pytest.param(make, x, id=f"{name}-{i}")
+    for name, cases in CASES.items()
+    for i, (make, x) in enumerate(cases)
+]
+MODELS = {
+    "tiny_cnn": models.tiny_cnn,
+    "tiny_mlp": models.tiny_mlp,
+    "digits_cnn": models.digits_cnn,
+    "small_cnn": models.small_cnn,
+    "lenet5": models.lenet5,
+    "lenet5_1998": models.lenet5_1998,
+    "alexnet": lambda: models.alexnet(5, (3, 67, 67), rng=0),
+    "alexnet_one_tower": lambda: models.alexnet_one_tower(5, (3, 67, 67), rng=0),
+    "vgg11": lambda: models.vgg11(5, (3, 32, 32), rng=0),
+    "resnet_cifar": lambda: models.resnet_cifar(8, rng=0),
+    "resnet18": lambda: models.resnet18(5, (3, 32, 32), rng=0),
+    "resnet50": lambda: models.resnet50(5, (3, 32, 32), rng=0),
+}
+
+
+def runtime(model, x):
+    """What ONNX Runtime computes."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options)
+    names = [value.name for value in session.get_inputs()]
+    arrays = x if isinstance(x, tuple) else (x,)
+    (y,) = session.run(None, dict(zip(names, arrays, strict=True)))
+    return y
+
+
+def shapes(x):
+    return tuple(part.shape[1:] for part in x) if isinstance(x, tuple) else x.shape[1:]
+
+
+def as_type(x, dtype):
+    return tuple(part.astype(dtype) for part in x) if isinstance(x, tuple) else x.astype(dtype)
+
+
+def of_batch(x, size):
+    """The first images, over and over."""
+    if isinstance(x, tuple):
+        return tuple(of_batch(part, size) for part in x)
+    return x[np.arange(size) % len(x)]
+
+
+def has_a_fixed_batch(network):
+    return isinstance(network, layers.Reshape) and network.shape[0] > 0
+
+
+@pytest.mark.parametrize(("make", "x"), LAYERS)
+def test_every_layer_in_onnx_runtime(make, x):
+    network, x = make().astype("float32"), as_type(x, "float32")
+    sizes = (1, 3) if not has_a_fixed_batch(network) else ()
+    model = to_onnx(network, input_shape=shapes(x))
+    for batch in (x, *(of_batch(x, size) for size in sizes)):
+        y = runtime(model, batch)
+        expected = network(batch)
+        assert y.shape == expected.shape
+        np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_table_holds_every_layer():
+    known = {getattr(layers, name) for name in layers.__all__}
+    leaves = {cls for cls in known if not issubclass(cls, layers.Container)} - {layers.Layer}
+    assert leaves <= set(WRITERS)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("size", [1, 3])
+def test_every_model_in_onnx_runtime(name, size, rng):
+    network = MODELS[name]().astype("float32")
+    for _, layer in network.leaves():
+        for statistic in layer.buffers.values():
+            statistic[...] = rng.uniform(0.5, 1.5, statistic.shape)
+    x = rng.normal(size=(size, *network.input_shape)).astype("float32")
+    y = runtime(to_onnx(network), x)
+    np.testing.assert_allclose(y, network(x), rtol=1e-5, atol=1e-5 * np.abs(y).max())
+
+
+def test_what_a_file_says_of_itself(tmp_path):
+    network = models.digits_cnn(seed=0)
+    network.class_names = tuple("abcdefghij")
+    to_onnx(network, tmp_path / "digits.onnx")
+    model = onnx.load(tmp_path / "digits.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 20)]
+    assert (model.ir_version, model.producer_name) == (9, "neocog")
+    metadata = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
+    assert metadata == {"neocog.class_names": list("abcdefghij"), "neocog.input_shape": [1, 8, 8]}
+    dims = [dim.dim_param or dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
+    assert dims == ["N", 1, 8, 8]
+    dims = [dim.dim_param or dim.dim_value for dim in model.graph.output[0].type.tensor_type.shape.dim]
+    assert dims == ["N", 10]
+    assert {value.name for value in model.graph.value_info} >= {"conv1", "pool2"}, "shapes are inferred"
+
+
+def test_names_are_those_of_the_network():
+    network = models.resnet_cifar(8, rng=0)
+    model = to_onnx(network)
+    arrays = {**network.params, **network.buffers}
+    written = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    assert all(np.array_equal(written[name], array) for name, array in arrays.items())
+    places = {name for name, _ in network.leaves()}
+    assert places <= {node.name for node in model.graph.node}
+
+
+def test_a_layer_may_be_called_like_the_input_or_the_output():
+    network = Sequential(input=Dense(3, 2, rng=0), output=ReLU(), N=Dense(2, 2, rng=1))
+    x = np.ones((2, 3), np.float32)
+    np.testing.assert_allclose(runtime(to_onnx(network, input_shape=(3,)), x), network(x), atol=1e-6)
+
+
+def test_shared_layers_are_written_once():
+    conv = Conv2D(2, 2, 3, padding=1, rng=0)
+    model = to_onnx(Sequential(a=conv, b=ReLU(), c=conv), input_shape=(2, 5, 5))
+    assert [tensor.name for tensor in model.graph.initializer] == ["a.weight", "a.bias"]
+
+
+def test_float64_where_onnx_runtime_computes_it(rng):
+    network = Sequential(Dense(3, 4, rng=0), Sigmoid(), Dense(4, 2, rng=1), Softmax()).astype("float64")
+    x = rng.normal(size=(2, 3))
+    y = runtime(to_onnx(network, input_shape=(3,)), x)
+    assert y.dtype == np.float64
+    np.testing.assert_allclose(y, network(x), rtol=1e-12)
+
+
+def test_float64_becomes_float32_where_it_does_not():
+    network = models.tiny_cnn().astype("float64")
+    with pytest.warns(UserWarning, match="written as float32: ONNX Runtime computes Conv in no other type"):
+        model = to_onnx(network)
+    x = np.ones((2, *network.input_shape))
+    np.testing.assert_allclose(runtime(model, x.astype("float32")), network(x), rtol=1e-5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        forced = to_onnx(network, dtype="float64")
+        to_onnx(network, dtype="float32")
+    evaluator = pytest.importorskip("onnx.reference").ReferenceEvaluator(forced)
+    np.testing.assert_allclose(evaluator.run(None, {"input": x})[0], network(x), rtol=1e-12)
+
+
+def test_several_inputs():
+    network = Graph(
+        {
+            "a": (Dense(3, 2, rng=0), "left"),
+            "b": (Dense(4, 2, rng=1), "right"),
+            "sum": (layers.Add(), "a", "b"),
+        },
+        inputs=("left", "right"),
+    )
+    x = np.ones((2, 3), np.float32), np.ones((2, 4), np.float32)
+    model = to_onnx(network, input_shape=((3,), (4,)))
+    assert [value.name for value in model.graph.input] == ["left", "right"]
+    np.testing.assert_allclose(runtime(model, x), network(x), rtol=1e-6)
+    with pytest.raises(ValueError, match="one shape for each of the inputs"):
+        to_onnx(network, input_shape=(3,))
+
+
+def test_dropout_stays_for_training():
+    network = Sequential(Dense(3, 3, rng=0), layers.Dropout(0.25, rng=0))
+    (dropout,) = [node for node in to_onnx(network, input_shape=(3,)).graph.node if node.op_type == "Dropout"]
+    assert dropout.name == "1"
+
+
+def test_an_unknown_layer_says_how_to_register_it():
+    class Square(ReLU):
+        def forward(self, x, training=False):
+            return x * x, x
+
+    with pytest.raises(TypeError, match=r"layer '0' is a Square.*@neocog.interop.onnx.writes\(Square\)"):
+        to_onnx(Sequential(Square()), input_shape=(3,))
+
+    @writes(Square)
+    def write_square(writer, layer, x):
+        return writer.node("Mul", x, x)
+
+    try:
+        x = np.array([[1.0, -2.0, 3.0]], np.float32)
+        assert runtime(to_onnx(Sequential(Square()), input_shape=(3,)), x).tolist() == [[1, 4, 9]]
+    finally:
+        del WRITERS[Square]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({}, ValueError, "input_shape is not known"),
+        ({"input_shape": (2, 8, 8)}, ValueError, "needs 1 input channels"),
+        ({"input_shape": 3}, ValueError, "input_shape must be"),
+        ({"input_shape": (1, 8, "8")}, TypeError, "input_shape must be an integer"),
+        ({"input_shape": (1, 8, 8), "dtype": "int8"}, TypeError, "dtype must be"),
+        ({"input_shape": (1, 8, 8), "dtype": "complex128"}, TypeError, "dtype must be float32 or float64"),
+    ],
+)
+def test_bad_arguments(arguments, error, message):
+    with pytest.raises(error, match=message):
+        to_onnx(Sequential(Conv2D(1, 2, 3, rng=0)), **arguments)
+
+
+def test_more_than_two_gigabytes_are_refused(monkeypatch):
+    monkeypatch.setattr("neocog.interop.onnx.writing.LARGEST", 1000)
+    with pytest.raises(ValueError, match="holds at most 2 GB"):
+        to_onnx(models.digits_cnn())
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "digits.onnx"
+    to_onnx(models.digits_cnn(seed=0), path)
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OSError, match="full"):
+        to_onnx(models.digits_cnn(seed=1), path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["digits.onnx"]
+
+
+def test_a_divisor_of_ones_own_comes_back():
+    pool = AvgPool2D(2, 2, divisor_override=3)
+    again = from_onnx(to_onnx(Sequential(pool=pool), input_shape=(1, 4, 4)))
+    assert repr(again["pool"]) == repr(pool)
+
+
+def test_the_network_is_left_alone():
+    network = models.digits_cnn(seed=0)
+    before = {name: array.copy() for name, array in network.params.items()}
+    model = to_onnx(network)
+    from_onnx(model).params["conv1.weight"][...] = 0
+    assert all(np.array_equal(before[name], array) for name, array in network.params.items())
+    assert neocog.interop.onnx.from_onnx(model).params["conv1.weight"].any()

@@ -1,0 +1,376 @@
+"""What an ONNX file may not do: every one of these is refused with an error that says why."""
+
+import os
+import tracemalloc
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from neocog import models
+from neocog.interop.onnx import OnnxImportError, from_onnx, to_onnx
+from neocog.serialization import ModelFileError
+
+from .onnx_graphs import model, node
+
+X = ("N", 2, 6, 6)
+KERNEL = np.ones((3, 2, 3, 3), np.float32)
+
+
+def with_array(**fields):
+    """A convolution whose weights are given field by field."""
+    proto = model([node("Conv", "x w", "y")], {"w": KERNEL}, X)
+    tensor = proto.graph.initializer[0]
+    for name, value in fields.items():
+        tensor.ClearField(name)
+        if isinstance(value, list):
+            getattr(tensor, name).extend(value)
+        else:
+            setattr(tensor, name, value)
+    return proto
+
+
+def two_outputs():
+    proto = model([node("Relu", "x", "y"), node("Tanh", "x", "z")], {}, X)
+    proto.graph.output.append(helper.make_tensor_value_info("y", TensorProto.FLOAT, None))
+    return proto
+
+
+def control_flow():
+    branch = helper.make_graph([node("Relu", "x", "r")], "then", [], [onnx.ValueInfoProto(name="r")])
+    return model([node("If", "c", "y", then_branch=branch, else_branch=branch)], {"c": np.array(True)}, X)
+
+
+def second_output_read():
+    pool = helper.make_node("MaxPool", ["x"], ["p", "places"], kernel_shape=[2, 2])
+    return model([pool, node("Relu", "places", "y")], {}, X)
+
+
+def redefined():
+    proto = model([node("Relu", "x", "y")], {}, X)
+    proto.functions.append(
+        helper.make_function("", "Relu", ["x"], ["y"], [node("Tanh", "x", "y")], proto.opset_import)
+    )
+    return proto
+
+
+def sparse():
+    proto = model([node("Conv", "x w", "y")], {"w": KERNEL}, X)
+    proto.graph.sparse_initializer.add()
+    return proto
+
+
+def metadata(text):
+    proto = model([node("Relu", "x", "y")], {}, X)
+    proto.metadata_props.add(key="neocog.class_names", value=text)
+    return proto
+
+
+def without_shape():
+    proto = model([node("Relu", "x", "y")], {}, X)
+    proto.graph.input[0].type.tensor_type.ClearField("shape")
+    return proto
+
+
+HUGE = np.array([2**20, 2**20], np.int64)
+WEIGHTS = {"s": np.ones(2, np.float32), "b": np.ones(2, np.float32)}
+
+REFUSED = {
+    "unknown operator": (
+        lambda: model([node("Det", "x", "y", "area")], {}, X),
+        r"operator Det \(node 'area'\) has no layer; neocog reads Add, AveragePool",
+    ),
+    "unknown domain": (
+        lambda: model([helper.make_node("Relu", ["x"], ["y"], domain="ai.acme")], {}, X),
+        r"operator ai\.acme\.Relu \(node 'y'\) has no layer",
+    ),
+    "control flow": (control_flow, r"operator If \(node 'y'\) has no layer"),
+    "operators redefined": (redefined, "meanings of its own"),
+    "cycle": (
+        lambda: model([node("Add", "x b", "a"), node("Relu", "a", "b")], {}, X),
+        "topologically sorted",
+    ),
+    "dangling input": (lambda: model([node("Add", "x nothing", "y")], {}, X), "'nothing'"),
+    "dangling output": (lambda: model([node("Relu", "x", "y")], {}, X, output="z"), "z"),
+    "computed twice": (
+        lambda: model([node("Relu", "x", "y"), node("Tanh", "x", "y")], {}, X),
+        r"\['y'\] are computed or given more than once",
+    ),
+    "no output name": (
+        lambda: model([helper.make_node("Relu", ["x"], [""]), node("Relu", "x", "y")], {}, X),
+        "has no first output",
+    ),
+    "several outputs": (two_outputs, r"has 2 outputs, \['z', 'y'\]; a network has one"),
+    "second output read": (second_output_read, "reads 'places', a second output"),
+    "nothing computed": (lambda: model([node("Identity", "w", "y")], {"w": KERNEL}, X), "computes nothing"),
+    "input not read": (
+        lambda: model([node("Relu", "x", "y")], {}, X, inputs=("x", "z")),
+        r"does not depend on the inputs \['z'\]",
+    ),
+    "newer opset": (lambda: model([node("Relu", "x", "y")], {}, X, opset=999), "opset must be from 1 to"),
+    "integer input": (
+        lambda: model([node("Relu", "x", "y")], {}, X, dtype=TensorProto.INT32),
+        "input 'x' must be a float32 or float64 tensor",
+    ),
+    "half input": (
+        lambda: model([node("Relu", "x", "y")], {}, X, dtype=TensorProto.FLOAT16),
+        "input 'x' must be a float32 or float64 tensor",
+    ),
+    "integer weights": (
+        lambda: model([node("Conv", "x w", "y")], {"w": KERNEL.astype("int64")}, X),
+        r"node 'y' \(Conv\): its input 1 must be float32 or float64 to be learned, got int64",
+    ),
+    "half weights": (
+        lambda: model([node("Conv", "x w", "y")], {"w": KERNEL.astype("float16")}, X),
+        "must be float32 or float64 to be learned, got float16",
+    ),
+    "weights computed": (
+        lambda: model([node("Conv", "x x", "y")], {}, X),
+        "its input 1 must be a constant",
+    ),
+    "constant activation": (
+        lambda: model([node("Concat", "x w", "y", axis=1)], {"w": KERNEL}, X),
+        "its input 1 must be computed from the network's input",
+    ),
+    "product of activations": (lambda: model([node("Mul", "x x", "y")], {}, X), "Mul"),
+    "division by zero": (
+        lambda: model([node("Div", "x z", "y")], {"z": np.zeros((2, 1, 1), np.float32)}, X),
+        "it divides by zero",
+    ),
+    "raw data too short": (lambda: with_array(dims=[9, 2, 3, 3]), "must have 648 bytes, got 216"),
+    "raw data for a giant": (lambda: with_array(dims=[2**40, 2, 3, 3]), "bytes, got 216"),
+    "typed data too short": (lambda: with_array(raw_data=b"", float_data=[1.0, 2.0]), "bytes, got 0|numbers"),
+    "negative size": (lambda: with_array(dims=[-3, -2, 3, 3]), "sizes of 0 or more"),
+    "unknown type": (lambda: with_array(data_type=99), "unknown type 99"),
+    "text": (lambda: with_array(data_type=TensorProto.STRING), "must hold numbers"),
+    "sparse weights": (sparse, "sparse initializers"),
+    "three axes of pixels": (
+        lambda: model(
+            [node("Relu", "x", "r"), node("MaxPool", "r", "y", kernel_shape=[2, 2, 2])], {}, (1, 1, 4, 4, 4)
+        ),
+        r"neocog has images \(N, C, H, W\)",
+    ),
+    "kernel of another shape": (
+        lambda: model([node("Conv", "x w", "y", kernel_shape=[5, 5])], {"w": KERNEL}, X),
+        r"kernel_shape must be that of the weights, \[3, 3\], got \[5, 5\]",
+    ),
+    "channels that do not fit": (
+        lambda: model([node("Conv", "x w", "y")], {"w": np.ones((3, 4, 3, 3), np.float32)}, X),
+        r"node 'y' \(Conv\): Conv2D needs 4 input channels, got 2",
+    ),
+    "unknown auto_pad": (
+        lambda: model([node("Conv", "x w", "y", auto_pad="BOTH")], {"w": KERNEL}, X),
+        "auto_pad must be",
+    ),
+    "flag of 2": (
+        lambda: model([node("MaxPool", "x", "y", kernel_shape=[2, 2], ceil_mode=2)], {}, X),
+        "ceil_mode must be 0 or 1, got 2",
+    ),
+    "training batch norm": (
+        lambda: model([node("BatchNormalization", "x s b b s", "y", training_mode=1)], WEIGHTS, X, 15),
+        "training mode; export the model for inference",
+    ),
+    "batch norm of places": (
+        lambda: model([node("BatchNormalization", "x s b b s", "y", spatial=0)], WEIGHTS, X, 7),
+        "spatial must be 1",
+    ),
+    "training dropout": (
+        lambda: model([node("Dropout", "x r t", "y")], {"r": np.float32(0.5), "t": np.array(True)}, X),
+        "training_mode must be false",
+    ),
+    "even LRN": (lambda: model([node("LRN", "x", "y", size=4)], {}, X), "size must be odd, got 4"),
+    "cropping": (
+        lambda: model([node("Pad", "x p", "y")], {"p": np.array([0, 0, -1, 0, 0, 0, 0, 0])}, X),
+        "no layer that crops",
+    ),
+    "padded batch": (
+        lambda: model([node("Pad", "x p", "y")], {"p": np.array([1, 0, 0, 0, 0, 0, 0, 0])}, X),
+        "neocog pads images",
+    ),
+    "reshape that does not fit": (
+        lambda: model([node("Reshape", "x s", "y")], {"s": np.array([5, 7])}, X),
+        "cannot be reshaped",
+    ),
+    "giant constant": (
+        lambda: model(
+            [node("ConstantOfShape", "s", "w"), node("MatMul", "x w", "y")], {"s": HUGE}, ("N", 2**20)
+        ),
+        r"node 'w' \(ConstantOfShape\): its result is too large",
+    ),
+    "giant sum": (
+        lambda: model(
+            [node("Add", "a b", "w"), node("MatMul", "x w", "y")],
+            {"a": np.ones((2**18, 1), np.float32), "b": np.ones((1, 2**18), np.float32)},
+            ("N", 2**18),
+        ),
+        "its result is too large",
+    ),
+    "giant padding": (
+        lambda: model([node("MaxPool", "x", "y", kernel_shape=[2, 2], pads=[2**20 - 1] * 4)], {}, X),
+        "too large|smaller than the window",
+    ),
+    "giant stride": (
+        lambda: model([node("MaxPool", "x", "y", kernel_shape=[2, 2], strides=[2**40, 1])], {}, X),
+        "strides must be",
+    ),
+    "giant input": (
+        lambda: model([node("Relu", "x", "y")], {}, (1, 1, 2**40, 2**40)),
+        "beyond what a network",
+    ),
+    "no shape": (without_shape, "has no shape: pass input_shape"),
+    "class names that are none": (lambda: metadata("{}"), "must be a list of names"),
+    "class names that are no JSON": (lambda: metadata("["), "is malformed"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name):
+    make, message = REFUSED[name]
+    proto = make()
+    tracemalloc.start()
+    try:
+        with pytest.raises(OnnxImportError, match=message) as caught:
+            from_onnx(proto)
+        assert tracemalloc.get_traced_memory()[1] < 2**26, "and without asking for much memory"
+    finally:
+        tracemalloc.stop()
+    assert isinstance(caught.value, ModelFileError)
+    assert str(caught.value).endswith(".")
+    assert not str(caught.value).endswith("..")
+
+
+def test_constants_that_double():
+    """Forty concatenations of a value with itself would be a tensor of 2^40 numbers."""
+    nodes = [node("Concat", f"a{k} a{k}", f"a{k + 1}", axis=0) for k in range(40)]
+    proto = model([*nodes, node("MatMul", "x a40", "y")], {"a0": np.ones((1, 1), np.float32)}, ("N", 2**20))
+    with pytest.raises(OnnxImportError, match="its result is too large"):
+        from_onnx(proto)
+
+
+@pytest.mark.parametrize("size", [0, 1, 10, 100, 1000, -1])
+def test_truncated_files(tmp_path, size):
+    content = to_onnx(models.digits_cnn(seed=0)).SerializeToString()
+    (tmp_path / "half.onnx").write_bytes(content[:size])
+    with pytest.raises(OnnxImportError, match=r"not an ONNX model, or is truncated|malformed"):
+        from_onnx(tmp_path / "half.onnx")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", b"\x80\x04pickle", b"\x00" * 100])
+def test_files_that_are_no_models(content):
+    with pytest.raises(OnnxImportError, match="not an ONNX model"):
+        from_onnx(content)
+
+
+def test_missing_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        from_onnx(tmp_path / "none.onnx")
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        from_onnx(tmp_path)
+
+
+def test_noise_in_a_file_is_refused_or_read_but_never_crashes():
+    content = to_onnx(models.digits_cnn(seed=0)).SerializeToString()
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(300):
+        noisy = bytearray(content)
+        for place in rng.integers(len(noisy) // 4, size=3):  # the weights come last
+            noisy[place] = rng.integers(256)
+        try:
+            from_onnx(bytes(noisy))
+        except OnnxImportError:
+            refused += 1
+    assert refused > 100
+
+
+# External data
+
+
+def external(folder, location, **entries):
+    """A model in a folder whose kernel lies elsewhere."""
+    proto = model([node("Conv", "x w", "y")], {"w": KERNEL}, X)
+    tensor = proto.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in ({"location": location} | entries).items():
+        tensor.external_data.add(key=key, value=str(value))
+    (folder / "model.onnx").write_bytes(proto.SerializeToString())
+    return folder / "model.onnx"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "secret.bin").write_bytes(KERNEL.tobytes())
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    (inside / "w.bin").write_bytes(b"12345678" + KERNEL.tobytes())
+    return inside
+
+
+def test_external_data_inside_the_folder(folder):
+    network = from_onnx(external(folder, "w.bin", offset=8, length=KERNEL.nbytes))
+    np.testing.assert_array_equal(network[0].params["weight"], KERNEL)
+
+
+@pytest.mark.parametrize(
+    "location", ["../secret.bin", "sub/../../secret.bin", "..", "", "ABSOLUTE", "..\\secret.bin"]
+)
+def test_external_data_may_not_leave_the_folder(folder, location):
+    location = str(folder.parent / "secret.bin") if location == "ABSOLUTE" else location
+    with pytest.raises(OnnxImportError, match="outside the model's folder"):
+        from_onnx(external(folder, location))
+
+
+def test_nor_by_a_link(folder):
+    os.symlink(folder.parent / "secret.bin", folder / "link.bin")
+    os.symlink(folder.parent, folder / "up")
+    for location in ("link.bin", "up/secret.bin"):
+        with pytest.raises(OnnxImportError, match="outside the model's folder"):
+            from_onnx(external(folder, location))
+
+
+@pytest.mark.parametrize(
+    ("location", "entries", "message"),
+    [
+        ("none.bin", {}, "missing beside the model"),
+        ("w.bin", {"offset": 9}, "of 224"),
+        ("w.bin", {"offset": -1}, "from -1"),
+        ("w.bin", {"length": 2**40}, "must have 216 bytes"),
+        ("w.bin", {"offset": "a"}, "no integer"),
+        ("a\x00b", {}, "missing beside the model|malformed"),
+        (".", {}, "no file|outside"),
+    ],
+)
+def test_external_data_must_be_there_whole(folder, location, entries, message):
+    with pytest.raises(OnnxImportError, match=message):
+        from_onnx(external(folder, location, **entries))
+
+
+def test_no_pipe_is_waited_for(folder):
+    os.mkfifo(folder / "pipe")
+    with pytest.raises(OnnxImportError, match="is no file"):
+        from_onnx(external(folder, "pipe"))
+
+
+def test_external_data_of_a_model_without_a_folder(folder):
+    proto = onnx.load(external(folder, "w.bin"), load_external_data=False)
+    with pytest.raises(OnnxImportError, match="pass the model's path"):
+        from_onnx(proto)
+
+
+def test_a_constant_node_is_checked_like_an_initializer():
+    tensor = numpy_helper.from_array(np.ones(3, np.float32), "c")
+    tensor.dims[0] = 2**40
+    proto = model([node("Constant", "", "c", value=tensor), node("Add", "x c", "y")], {}, ("N", 3))
+    with pytest.raises(OnnxImportError, match=r"bytes, got 12|malformed"):
+        from_onnx(proto)
+
+
+@pytest.mark.parametrize(
+    ("shape", "error"),
+    [((1, 6), ValueError), ("166", ValueError), ((1, 6, 0), ValueError), ((1, 6, 6.5), TypeError)],
+)
+def test_bad_input_shape(shape, error):
+    with pytest.raises(error, match="image_shape"):
+        from_onnx(model([node("Relu", "x", "y")], {}, X), input_shape=shape)

@@ -1,0 +1,154 @@
+"""What PyTorch exports, by either of its exporters, is read here."""
+
+import io
+import warnings
+from functools import cache
+
+import numpy as np
+import onnx
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import neocog
+from neocog.interop.onnx import from_onnx
+
+
+class Block(nn.Module):
+    """torchvision's basic block."""
+
+    def __init__(self, ins, outs, stride=1):
+        super().__init__()
+        self.conv1 = nn.Conv2d(ins, outs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outs)
+        self.conv2 = nn.Conv2d(outs, outs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outs)
+        self.downsample = None
+        if stride > 1:
+            self.downsample = nn.Sequential(nn.Conv2d(ins, outs, 1, stride, bias=False), nn.BatchNorm2d(outs))
+
+    def forward(self, x):
+        identity = x if self.downsample is None else self.downsample(x)
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        y += identity
+        return F.relu(y)
+
+
+class SmallResNet(nn.Module):
+    shape = (3, 16, 16)
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 8, 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(8)
+        self.maxpool = nn.MaxPool2d(3, 2, 1, ceil_mode=True)
+        self.layer1 = nn.Sequential(Block(8, 8), Block(8, 16, 2))
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.dropout = nn.Dropout(0.3)
+        self.fc = nn.Linear(16, 5)
+
+    def forward(self, x):
+        x = self.layer1(self.maxpool(F.relu(self.bn1(self.conv1(x)))))
+        return self.fc(self.dropout(torch.flatten(self.avgpool(x), 1)))
+
+
+class Viewing(nn.Module):
+    """A reshape by the batch's size, and a logarithm of probabilities."""
+
+    shape = (1, 8, 8)
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3)
+        self.fc = nn.Linear(4 * 9, 3)
+        self.act = nn.GELU()
+
+    def forward(self, x):
+        x = F.avg_pool2d(self.act(self.conv(x)), 2)
+        return F.log_softmax(self.fc(x.view(x.size(0), -1)), 1)
+
+
+class Branching(nn.Module):
+    """Inception's concatenation, a mean over the pixels, a reflected border, no bias."""
+
+    shape = (2, 6, 6)
+
+    def __init__(self):
+        super().__init__()
+        self.left = nn.Conv2d(2, 3, 1)
+        self.right = nn.Conv2d(2, 3, 3, padding=1, padding_mode="reflect")
+        self.head = nn.Linear(6, 4, bias=False)
+
+    def forward(self, x):
+        y = torch.cat([F.leaky_relu(self.left(x), 0.2), torch.sigmoid(self.right(x))], 1)
+        return self.head(y.mean((2, 3)))
+
+
+MODULES = [SmallResNet, Viewing, Branching]
+
+
+@cache
+def made(cls):
+    torch.manual_seed(0)
+    module = cls()
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            for tensor in (layer.running_mean, layer.running_var, layer.weight.data, layer.bias.data):
+                tensor.uniform_(0.5, 2)
+    return module.eval()
+
+
+@cache
+def export(module, way):
+    x = torch.randn(2, *module.shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if way == "dynamo":
+            pytest.importorskip("onnxscript")
+            batch = ({0: torch.export.Dim("batch")},)
+            return torch.onnx.export(
+                module, (x,), dynamo=True, dynamic_shapes=batch, verbose=False
+            ).model_proto
+        options = {}
+        if way == "dynamic":
+            options = {"dynamic_axes": {"x": {0: "N"}}, "input_names": ["x"]}
+        if way == "unfolded":
+            options = {"training": torch.onnx.TrainingMode.PRESERVE, "do_constant_folding": False}
+        file = io.BytesIO()
+        torch.onnx.export(module, (x,), file, dynamo=False, **options)
+        return onnx.load_from_string(file.getvalue())
+
+
+@pytest.mark.parametrize("cls", MODULES)
+@pytest.mark.parametrize("way", ["dynamo", "fixed", "dynamic", "unfolded"])
+def test_the_same_as_in_pytorch(cls, way):
+    module = made(cls)
+    network = from_onnx(export(module, way))
+    assert network.input_shape == cls.shape
+    for size in (1, 3):
+        x = torch.randn(size, *cls.shape)
+        expected = module(x).detach().numpy()
+        np.testing.assert_allclose(network(x.numpy()), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("cls", MODULES)
+@pytest.mark.parametrize("way", ["dynamo", "unfolded"])
+def test_the_names_are_pytorchs(cls, way):
+    """But for the biases of convolutions that have taken a batch norm in."""
+    module = made(cls)
+    network = from_onnx(export(module, way))
+    names = {name for name, _ in module.named_parameters()}
+    if way == "dynamo":
+        names = {name for name in names if "bn" not in name and "downsample.1" not in name}
+        assert names <= set(network.params)
+    else:
+        assert names == set(network.params)
+
+
+def test_what_pytorch_exported_is_trained_and_checked_here():
+    network = from_onnx(export(made(SmallResNet), "unfolded")).astype("float64")
+    x = np.random.default_rng(0).normal(size=(4, 3, 16, 16))
+    report = neocog.check_gradients(network, x, [0, 1, 2, 3], method="complex", max_entries=20)
+    assert report.passed
