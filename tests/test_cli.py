@@ -103,7 +103,15 @@ def test_options_reach_the_run(tmp_path):
     run("train", "lines", "--out", tmp_path / "run", *arguments)
     settings = json.loads((tmp_path / "run" / "config.json").read_text())["settings"]
     given = {k.replace("-", "_"): v for k, v in options.items()}
-    assert settings == {"source": "lines", "size": None, "recipe": "plain", **given}
+    left = {
+        "source": "lines",
+        "size": None,
+        "recipe": "plain",
+        "filters": None,
+        "engine": "neocog",
+        "device": None,
+    }
+    assert settings == left | given
     assert neocog.load(tmp_path / "run" / "model.neocog").parameter_count == 1227
 
 

@@ -1,18 +1,19 @@
 """The command ``neocog``.
 
-Exit codes: 0 done; 1 a gradient check failed or the loss became NaN; 2 bad input; 130 interrupted.
+Exit codes: 0 done; 1 a gradient check failed, the loss became NaN, or another process of the job was lost;
+2 bad input; 130 interrupted.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 import math
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import numpy as np
 import typer
@@ -26,6 +27,9 @@ from neocog.kernels import BACKENDS, use_kernels
 from neocog.layers import Container
 from neocog.training import NonFiniteLossError, evaluate
 from neocog.validation import one_of
+
+if TYPE_CHECKING:
+    from neocog.sweeps import Sweep
 
 app = typer.Typer(
     name="neocog",
@@ -50,11 +54,11 @@ def _explained(command: Command) -> Command:
     def run(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
-        except (NonFiniteLossError, ValueError, TypeError, IndexError, OSError) as error:
+        except (NonFiniteLossError, ValueError, TypeError, IndexError, OSError, ImportError) as error:
             if kwargs.get("as_json"):
                 print(_json({"error": str(error)}))
             Console(stderr=True, highlight=False).print(f"[red]Error:[/] {_escaped(error)}", soft_wrap=True)
-            raise typer.Exit(1 if isinstance(error, NonFiniteLossError) else 2) from None
+            raise typer.Exit(1 if isinstance(error, NonFiniteLossError | ConnectionError) else 2) from None
 
     return run  # type: ignore[return-value]
 
@@ -109,6 +113,12 @@ def train(
         ),
     ] = None,
     network: Annotated[str | None, typer.Option(help=f"One of {', '.join(runs.NETWORKS)}.")] = None,
+    filters: Annotated[
+        str | None,
+        typer.Option(
+            help="Channels of the convolutions of conv-net, as 8-16; without --network it is meant."
+        ),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs in all.")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     momentum: Annotated[
@@ -121,6 +131,13 @@ def train(
     size: Annotated[
         int | None,
         typer.Option(help="Height and width of a folder's images; default the first's, at most 64."),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(help="What computes: neocog, or torch; under torchrun its processes share the batches."),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Where the engine torch computes: cpu, cuda, cuda:1 ...")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run directory; default runs/SOURCE.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this directory.")] = None,
@@ -146,6 +163,7 @@ def train(
     options = {
         "recipe": recipe,
         "network": network,
+        "filters": None if filters is None else runs.parse_filters(filters),
         "epochs": epochs,
         "lr": lr,
         "momentum": momentum,
@@ -154,6 +172,8 @@ def train(
         "seed": seed,
         "kernels": kernels,
         "size": size,
+        "engine": engine,
+        "device": device,
     }
     chosen: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     stream = sys.stderr if as_json else sys.stdout
@@ -167,8 +187,9 @@ def train(
     else:
         if not source:
             raise ValueError("SOURCE is missing: digits, lines, lines-b, folder:PATH, npz:PATH or idx:PATH.")
-        settings = dataclasses.replace(runs.default_settings(source, recipe or "plain"), **chosen)
-        result = runs.train(settings, out, stream)
+        result = runs.train(runs.settings_for(source, **chosen), out, stream)
+    if result is None:  # another process leads
+        return
     page = None
     if write_report and result.history.stopped != "interrupted":
         from neocog.report import write_report as write
@@ -201,6 +222,110 @@ def _report_training(result: runs.Result, page: Path | None, as_json: bool) -> N
     _say(f"model:  [bold]{_escaped(result.directory.model)}[/]")
     if page is not None:
         _say(f"report: [bold]{_escaped(page)}[/]")
+
+
+@app.command()
+@_explained
+def sweep(
+    source: Annotated[
+        str,
+        typer.Argument(help="digits, lines, lines-b, folder:PATH, npz:PATH or idx:PATH.", show_default=False),
+    ] = "",
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A setting and its values, as lr=0.01,0.1, or filters=8,8-16 for one convolution of 8 "
+            "channels, and two of 8 and 16; once for each setting.",
+            metavar="KEY=VALUES",
+        ),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Train each with so many seeds, from 0; default 1.")
+    ] = None,
+    validation: Annotated[
+        float | None, typer.Option(help="The part of the training images to choose by; default 0.2.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Processes at once; -1 for one a core.")] = -1,
+    dask: Annotated[
+        str | None,
+        typer.Option(help="Train on the workers of this Dask scheduler.", metavar="tcp://HOST:PORT"),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="JSONL file of the results; default sweeps/SOURCE.jsonl. If it is there, go on."),
+    ] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with the sweep of this file.")] = None,
+    show: Annotated[Path | None, typer.Option(help="Show the sweep of this file, and train nothing.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train every setting of a grid with several seeds, and say which is the best.
+
+    They are compared on a part of the training images; what the source holds out is not looked at.
+
+    Each result is written as it comes. Ctrl-C ends; --resume goes on, also after a crash.
+
+    Example: [bold]neocog sweep digits --grid lr=0.01,0.05,0.1 --grid filters=4,8,16 --seeds 3[/]
+
+    Example: [bold]neocog sweep --resume sweeps/digits.jsonl --dask tcp://10.0.0.1:8786[/]
+    """
+    from neocog import sweeps
+
+    described = source or grid or seeds is not None or validation is not None
+    stream = sys.stderr if as_json else sys.stdout
+    engine: dict[str, Any] = {
+        "jobs": jobs,
+        "dask": dask,
+        "progress": functools.partial(print, file=stream, flush=True),
+    }
+    if show is not None:
+        if described or resume or out or dask:
+            raise ValueError("with --show nothing else may be given but --json.")
+        found = sweeps.open_sweep(show)
+    elif resume is not None and not described:
+        if out is not None:
+            raise ValueError("with --resume there is no --out: the results go into the same file.")
+        found = sweeps.resume(resume, **engine)
+    else:
+        if not source:
+            raise ValueError("SOURCE is missing: digits, lines, lines-b, folder:PATH, npz:PATH or idx:PATH.")
+        if resume is not None:
+            if out is not None or not resume.exists():
+                raise ValueError(f"--resume must name a file that is there, without --out, got {resume}.")
+            out = resume
+        found = sweeps.sweep(
+            source,
+            sweeps.parse_grid(grid or []),
+            1 if seeds is None else seeds,
+            validation_fraction=0.2 if validation is None else validation,
+            out=out or runs.numbered_path("sweeps", source, ".jsonl"),
+            **engine,
+        )
+    _report_sweep(found, as_json)
+    if found.stopped or (found.failures and found.path):
+        reason = found.stopped or f"{len(found.failures)} points failed"
+        command = shlex.join(["neocog", "sweep", "--resume", str(found.path)])
+        Console(stderr=True, highlight=False).print(
+            f"{reason}; go on with: {_escaped(command)}", soft_wrap=True
+        )
+        raise typer.Exit(130 if found.stopped == "interrupted" else 1)
+
+
+def _report_sweep(found: Sweep, as_json: bool) -> None:
+    page = None
+    if found.best is not None and found.path is not None:
+        from neocog import figures
+
+        page = figures.save(found.figure(), found.path.with_suffix(".html"), width=900)
+    if as_json:
+        print(_json(found.to_dict() | {"figure": None if page is None else str(page)}))
+        return
+    Console().print(found.table())
+    _say(f"results: [bold]{_escaped(found.path)}[/]")
+    if page is not None:
+        _say(f"figure:  [bold]{_escaped(page)}[/]")
+        _say(f"train the best on all training images: [bold]{_escaped(found.train_command)}[/]")
+    if found.failures:
+        _say(_escaped(f"\nThe first failure:\n{found.failures[0].traceback or found.failures[0].error}"))
 
 
 @app.command()
@@ -471,6 +596,30 @@ def check_gradients(
         report.print()
     if not report.passed:
         raise typer.Exit(1)
+
+
+@app.command()
+@_explained
+def export(
+    model: Model,
+    out: Annotated[Path, typer.Argument(help="The file to write; its suffix says the format: .onnx.")],
+    as_json: Json = False,
+) -> None:
+    """Write a model for other runtimes: ONNX Runtime and all that read its format.
+
+    Example: [bold]neocog export runs/digits digits.onnx[/]
+    """
+    one_of("format", out.suffix, [".onnx"])
+    from neocog.interop.onnx import to_onnx
+
+    network = runs.open_model(model)
+    written = to_onnx(network.astype("float32"), out)
+    operators = sorted({node.op_type for node in written.graph.node})
+    if as_json:
+        print(_json({"file": str(out), "bytes": out.stat().st_size, "operators": operators}))
+        return
+    _say(f"{len(written.graph.node)} nodes: {', '.join(operators)}")
+    _say(f"model: [bold]{_escaped(out)}[/], {out.stat().st_size / 1e3:.0f} kB, float32")
 
 
 @app.command()

@@ -17,7 +17,7 @@ from neocog.experiments import Result
 from neocog.gradcheck import check_gradients
 from neocog.inspection import Inquiry, confusion, misclassified, trace
 from neocog.layers import Container, Conv2D
-from neocog.runs import RunDirectory, open_model, open_source
+from neocog.runs import RunDirectory, open_model, open_source, train_command
 from neocog.training import History
 
 MOST_MISTAKES = 36
@@ -303,13 +303,9 @@ def _gradients(network: Container, images: Any, labels: np.ndarray) -> str:
 
 def _reproduce(directory: RunDirectory) -> str:
     settings = json.loads(directory.config.read_text(encoding="utf-8"))["settings"]
-    options = " ".join(
-        f"--{name.replace('_', '-')} {value}"
-        for name, value in settings.items()
-        if name != "source" and value is not None
-    )
-    out = shlex.quote(f"{directory.path.resolve().name}-again")
-    commands = f"neocog train {shlex.quote(settings['source'])} {options} --out {out}\nneocog evaluate {out}"
+    out = f"{directory.path.resolve().name}-again"
+    source = settings.pop("source")
+    commands = f"{train_command(source, settings | {'out': out})}\nneocog evaluate {shlex.quote(out)}"
     return (
         "<h2>Once more</h2><p>The same seed gives the same weights on the same machine, and the same figures "
         f"to many digits on any other.</p><pre>{_text(commands)}</pre>"

@@ -12,7 +12,8 @@ import json
 import math
 import os
 import platform
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,11 +27,12 @@ from neocog.atomic import atomic_write
 from neocog.data import Split, digits, image_folder, line_patterns, load_idx, load_npz
 from neocog.kernels import BACKENDS, use_kernels
 from neocog.layers import Container, Conv2D, Sequential
-from neocog.models import digits_cnn, small_cnn, tiny_cnn, tiny_mlp
+from neocog.models import conv_net, digits_cnn, small_cnn, tiny_cnn, tiny_mlp
 from neocog.optimizers import SGD
 from neocog.recipes import RECIPES
 from neocog.serialization import load, save
-from neocog.training import Checkpoint, CSVLog, History, KernelSnapshots, Progress, fit
+from neocog.training import Callback, Checkpoint, CSVLog, History, KernelSnapshots, Progress, fit
+from neocog.training.engine import check_engine, leads
 from neocog.validation import integer, one_of
 
 FILE_SOURCES = ("folder", "npz", "idx")
@@ -51,7 +53,7 @@ ROAD: dict[str, Callable[..., Sequential]] = {
     "resnet20": partial(models.resnet_cifar, 20),
 }
 """The road's networks, for images of their size."""
-NETWORKS = ("digits-cnn", "small-cnn", "tiny-cnn", "tiny-mlp", *ROAD)
+NETWORKS = ("digits-cnn", "small-cnn", "conv-net", "tiny-cnn", "tiny-mlp", *ROAD)
 
 # Photos are made no larger than this unless the user says so: these networks are for small images.
 LARGEST_IMAGE = 64
@@ -59,7 +61,10 @@ LARGEST_IMAGE = 64
 
 @dataclass(frozen=True)
 class Settings:
-    """All that decides a run; ValueError or TypeError if something is out of range."""
+    """All that decides a run; ValueError or TypeError if something is out of range.
+
+    ``filters`` are the channels of the network "conv-net", one number a convolution.
+    """
 
     source: str
     network: str = "digits-cnn"
@@ -72,11 +77,15 @@ class Settings:
     kernels: str = "auto"
     size: int | None = None
     recipe: str = "plain"
+    filters: tuple[int, ...] | None = None
+    engine: str = "neocog"
+    device: str | None = None
 
     def __post_init__(self) -> None:
         one_of("recipe", self.recipe, RECIPES)
         one_of("network", self.network, NETWORKS)
         one_of("kernels", self.kernels, BACKENDS)
+        check_engine(self.engine, self.device)
         integer("epochs", self.epochs, 0)
         integer("batch_size", self.batch_size)
         integer("seed", self.seed, 0)
@@ -85,6 +94,40 @@ class Settings:
             integer("size", self.size)
             if not self.source.startswith("folder:"):
                 raise ValueError(f"size must be left out, but for folder:PATH, got source {self.source!r}.")
+        if self.filters is not None:
+            object.__setattr__(self, "filters", _checked_filters(self.filters))
+            if self.network != "conv-net":
+                raise ValueError(
+                    f"filters must be left out, but for the network 'conv-net', got {self.filters} for "
+                    f"{self.network!r}."
+                )
+
+
+def _checked_filters(filters: Any) -> tuple[int, ...]:
+    if not isinstance(filters, Sequence) or isinstance(filters, str):
+        raise TypeError(f"filters must be a sequence of integers, got {filters!r}.")
+    if not filters:
+        raise ValueError("filters must name the channels of at least one convolution, got none.")
+    return tuple(integer("filters", channels) for channels in filters)
+
+
+def parse_filters(text: str) -> tuple[int, ...]:
+    """Read the channels of some convolutions as the command line writes them.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else.
+
+    Examples
+    --------
+    >>> parse_filters("8-16")
+    (8, 16)
+    """
+    parts = text.split("-")
+    if not all(part.isascii() and part.isdecimal() for part in parts):
+        raise ValueError(f"filters must be channels such as 8 or 8-16, got {text!r}.")
+    return _checked_filters([int(part) for part in parts])
 
 
 def default_settings(source: str, recipe: str = "plain") -> Settings:
@@ -100,6 +143,46 @@ def default_settings(source: str, recipe: str = "plain") -> Settings:
         suited |= {"batch_size": 18, "seed": 42 if source == "lines" else 3}
     suited |= RECIPES[recipe].settings
     return Settings(f"{kind}:{path}" if path else source, recipe=recipe, **suited)
+
+
+def settings_for(source: str, **chosen: Any) -> Settings:
+    """Settings that suit a source, but for what is chosen; ``filters`` alone choose the network "conv-net".
+
+    Raises
+    ------
+    ValueError, TypeError
+        If something is out of range.
+
+    Examples
+    --------
+    >>> settings_for("lines", lr=0.5).epochs
+    80
+    >>> settings_for("digits", filters=(8, 16)).network
+    'conv-net'
+    """
+    if chosen.get("filters") is not None:
+        chosen.setdefault("network", "conv-net")
+    return replace(default_settings(source, chosen.get("recipe", "plain")), **chosen)
+
+
+def train_command(source: str, options: Mapping[str, Any]) -> str:
+    """Return the command that trains so; what is None is left out.
+
+    Examples
+    --------
+    >>> train_command("folder:my photos", {"lr": 0.1, "filters": (8, 16), "batch_size": 32, "size": None})
+    "neocog train 'folder:my photos' --lr 0.1 --filters 8-16 --batch-size 32"
+    """
+    words = ["neocog", "train", source]
+    for name, value in options.items():
+        if value is not None:
+            words += [f"--{name.replace('_', '-')}", shown(value)]
+    return shlex.join(words)
+
+
+def shown(value: Any) -> str:
+    """Write a setting as the command line reads it."""
+    return "-".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 
 def open_source(
@@ -157,8 +240,25 @@ def split_source(source: str) -> tuple[str, str]:
     return source, ""
 
 
-def build_network(name: str, seed: int, image_shape: tuple[int, ...], classes: int) -> Sequential:
+def build_network(
+    name: str,
+    seed: int,
+    image_shape: tuple[int, ...],
+    classes: int,
+    filters: Sequence[int] | None = None,
+) -> Sequential:
     """Make a network by its name, for images of a shape (C, H, W).
+
+    Parameters
+    ----------
+    name : str
+        One of ``NETWORKS``.
+    seed : int
+        Of its weights.
+    image_shape : (C, H, W)
+    classes : int
+    filters : sequence of int, optional
+        Channels of the convolutions of "conv-net", default (8, 16).
 
     Raises
     ------
@@ -169,6 +269,9 @@ def build_network(name: str, seed: int, image_shape: tuple[int, ...], classes: i
     if name in ("digits-cnn", "small-cnn"):
         C, H, W = image_shape
         return (digits_cnn if name == "digits-cnn" else small_cnn)(seed, classes, (C, H, W))
+    if name == "conv-net":
+        C, H, W = image_shape
+        return conv_net(filters or (8, 16), classes, (C, H, W), seed)
     if name in ROAD:
         return ROAD[name](classes, image_shape, rng=seed)
     if image_shape[0] != 1 or image_shape[1] != image_shape[2]:
@@ -176,6 +279,17 @@ def build_network(name: str, seed: int, image_shape: tuple[int, ...], classes: i
     if name == "tiny-cnn":
         return tiny_cnn(seed, classes, size=image_shape[1])
     return tiny_mlp(seed, classes, size=image_shape[1])
+
+
+def numbered_path(folder: str, source: str, suffix: str = "") -> Path:
+    """Return a path that is not there yet: ``FOLDER/SOURCE``, numbered from the second on."""
+    kind, _, path = source.partition(":")
+    name = Path(path).stem or kind
+    found, number = Path(folder) / f"{name}{suffix}", 1
+    while found.exists():
+        number += 1
+        found = Path(folder) / f"{name}-{number}{suffix}"
+    return found
 
 
 class RunDirectory:
@@ -205,15 +319,7 @@ class RunDirectory:
         FileExistsError
             If ``path`` is already there and not empty.
         """
-        if path is None:
-            name = source.partition(":")[0] if ":" in source else source
-            if ":" in source:
-                name = Path(source.partition(":")[2]).stem or name
-            path, number = Path("runs") / name, 1
-            while path.exists():
-                number += 1
-                path = Path("runs") / f"{name}-{number}"
-        path = Path(path)
+        path = numbered_path("runs", source) if path is None else Path(path)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise FileExistsError(f"{path} is already there; name another directory, or resume it.")
         path.mkdir(parents=True, exist_ok=True)
@@ -290,8 +396,10 @@ class Result:
     history: History
 
 
-def train(settings: Settings, out: str | Path | None = None, stream: TextIO | None = None) -> Result:
+def train(settings: Settings, out: str | Path | None = None, stream: TextIO | None = None) -> Result | None:
     """Train as the settings say and leave everything in a new run directory.
+
+    Of several processes started by ``torchrun``, the first one does; the others return None.
 
     Parameters
     ----------
@@ -309,12 +417,12 @@ def train(settings: Settings, out: str | Path | None = None, stream: TextIO | No
         If the loss becomes NaN or infinite.
     """
     data = open_source(settings.source, size=settings.size)
-    network = _network_for(settings, data)
-    directory = RunDirectory.new(out, settings.source)
+    network = network_for(settings, data)
+    directory = RunDirectory.new(out, settings.source) if leads(settings.engine) else None
     return _train(settings, data, network, directory, stream, None)
 
 
-def resume(path: str | Path, epochs: int | None = None, stream: TextIO | None = None) -> Result:
+def resume(path: str | Path, epochs: int | None = None, stream: TextIO | None = None) -> Result | None:
     """Go on with an interrupted run, or give a finished one more epochs.
 
     Raises
@@ -333,32 +441,42 @@ def resume(path: str | Path, epochs: int | None = None, stream: TextIO | None = 
             )
         settings = replace(settings, epochs=epochs)
     data = open_source(settings.source, size=settings.size)
-    return _train(settings, data, _network_for(settings, data), directory, stream, directory.checkpoint)
+    network = network_for(settings, data)
+    checkpoint = directory.checkpoint
+    return _train(settings, data, network, directory if leads(settings.engine) else None, stream, checkpoint)
 
 
-def _network_for(settings: Settings, data: Split) -> Sequential:
-    return build_network(settings.network, settings.seed, data.image_shape, len(data.class_names))
+def network_for(settings: Settings, data: Split) -> Sequential:
+    """Make the network that the settings name, for the data's images and classes."""
+    classes = len(data.class_names)
+    return build_network(settings.network, settings.seed, data.image_shape, classes, settings.filters)
 
 
-def _train(
+def draw_sample(settings: Settings, images: int) -> tuple[np.ndarray, np.random.Generator]:
+    """Draw the training images that a run shows; return them and the generator that draws its batches."""
+    rng = np.random.default_rng(settings.seed)
+    return rng.choice(images, min(SAMPLE_SIZE, images), replace=False), rng
+
+
+def fit_as(
     settings: Settings,
     data: Split,
     network: Sequential,
-    directory: RunDirectory,
-    stream: TextIO | None,
-    checkpoint: Path | None,
-) -> Result:
-    rng = np.random.default_rng(settings.seed)
+    rng: np.random.Generator,
+    callbacks: Sequence[Callback] = (),
+    checkpoint: Path | None = None,
+) -> History:
+    """Train a network in place as the settings say.
+
+    Raises
+    ------
+    NonFiniteLossError
+        If the loss becomes NaN or infinite.
+    """
     recipe = RECIPES[settings.recipe]
-    has_kernels = any(isinstance(layer, Conv2D) for _, layer in network.leaves())
-    snapshots = KernelSnapshots()
-    images = len(data.train[1])
-    steps = settings.epochs * math.ceil(images / settings.batch_size)
-    sample = rng.choice(images, min(SAMPLE_SIZE, images), replace=False)
-    with use_kernels(settings.kernels), open(directory.log, "a", encoding="utf-8") as log:
-        if checkpoint is None:
-            directory.write_config(settings, data, network, sample)
-        history = fit(
+    steps = settings.epochs * math.ceil(len(data.train[1]) / settings.batch_size)
+    with use_kernels(settings.kernels):
+        return fit(
             network,
             data,
             loss=recipe.loss,
@@ -367,15 +485,38 @@ def _train(
             batch_size=settings.batch_size,
             rng=rng,
             augment=recipe.augment,
-            callbacks=[
-                Progress(stream),
-                Progress(log),
-                CSVLog(directory.history_csv),
-                *([snapshots] if has_kernels else []),
-                Checkpoint(directory.checkpoint),
-            ],
+            callbacks=callbacks,
             resume=checkpoint,
+            engine=settings.engine,
+            device=settings.device,
         )
+
+
+def _train(
+    settings: Settings,
+    data: Split,
+    network: Sequential,
+    directory: RunDirectory | None,
+    stream: TextIO | None,
+    checkpoint: Path | None,
+) -> Result | None:
+    has_kernels = any(isinstance(layer, Conv2D) for _, layer in network.leaves())
+    snapshots = KernelSnapshots()
+    sample, rng = draw_sample(settings, len(data.train[1]))
+    if directory is None:  # a process that follows another one
+        fit_as(settings, data, network, rng, [snapshots] if has_kernels else [], checkpoint)
+        return None
+    with open(directory.log, "a", encoding="utf-8") as log:
+        if checkpoint is None:
+            directory.write_config(settings, data, network, sample)
+        callbacks = [
+            Progress(stream),
+            Progress(log),
+            CSVLog(directory.history_csv),
+            *([snapshots] if has_kernels else []),
+            Checkpoint(directory.checkpoint),
+        ]
+        history = fit_as(settings, data, network, rng, callbacks, checkpoint)
     directory.write_config(settings, data, network, sample)
     save(network, directory.model)
     history.to_json(directory.history_json)
@@ -388,12 +529,14 @@ def _train(
 
 
 def open_model(path: str | Path) -> Container:
-    """Load a model file, or the model of a run directory.
+    """Load a model file, ``.onnx`` or neocog's own, or the model of a run directory.
 
     Raises
     ------
     FileNotFoundError, ModelFileError
         If there is none.
+    ImportError
+        If it is an ONNX file and ONNX is not installed.
     """
     path = Path(path)
     if path.is_dir():
@@ -401,5 +544,9 @@ def open_model(path: str | Path) -> Container:
         if not directory.model.exists():
             raise FileNotFoundError(f"{path} holds no {directory.model.name}; has its training ended?")
         path = directory.model
+    if path.suffix == ".onnx":
+        from neocog.interop.onnx import from_onnx
+
+        return from_onnx(path)
     network: Container = load(path)
     return network

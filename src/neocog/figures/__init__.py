@@ -20,6 +20,7 @@ from neocog.figures.results import confusion_matrix
 from neocog.figures.saving import save, to_html
 from neocog.figures.spaces import embedding, loss_landscape
 from neocog.figures.study import study
+from neocog.figures.sweep import sweep
 from neocog.figures.training import compare_curves, learning_curves
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "responses",
     "save",
     "study",
+    "sweep",
     "to_html",
     "trace",
 ]

@@ -1,0 +1,142 @@
+"""Where the points are trained: in this process, on all cores, on a cluster."""
+
+from __future__ import annotations
+
+import os
+import uuid
+import warnings
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, TypeAlias
+
+from neocog.sweeps.worker import (
+    Failure,
+    Row,
+    Task,
+    Work,
+    attempt,
+    attempt_in_child,
+    attempt_in_worker,
+    one_thread,
+)
+
+Outcomes: TypeAlias = "Generator[Row | Failure, None, None]"
+CONNECT_SECONDS = 10
+
+
+class ClusterLostError(ConnectionError):
+    """The scheduler of the cluster does not answer any more."""
+
+
+def run_here(tasks: Sequence[Task]) -> Outcomes:
+    """Train one point after the other."""
+    with one_thread():
+        for task in tasks:
+            yield attempt(task)
+
+
+def run_on_cores(tasks: Sequence[Task], jobs: int, work: Work = attempt_in_worker) -> Outcomes:
+    """Train so many points at once, each in a process of joblib's; yield the outcomes as they come.
+
+    If a process dies, joblib gives up: what is missing is begun again. If nothing came back at all, the
+    points that were under way are tried one by one, so that the one that kills its process is found.
+    """
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    missing = {task.point: task for task in tasks}
+    while missing:
+        before = len(missing)
+        try:
+            for outcome in _parallel(list(missing.values()), jobs, work):
+                del missing[_point(outcome)]
+                yield outcome
+        except TerminatedWorkerError:
+            if len(missing) == before:
+                for task in list(missing.values())[:jobs]:
+                    del missing[task.point]
+                    yield _alone(task, work, TerminatedWorkerError)
+
+
+def _parallel(tasks: Sequence[Task], jobs: int, work: Work) -> Outcomes:
+    from joblib import Parallel, delayed, parallel_config
+
+    with parallel_config(backend="loky", inner_max_num_threads=1):
+        parallel = Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")
+    with warnings.catch_warnings():
+        # A worker that has loaded a large package is replaced: no harm. After Ctrl-C tasks are cancelled.
+        warnings.filterwarnings("ignore", "A worker stopped|.* tasks which were", UserWarning)
+        yield from parallel(delayed(attempt_in_child)(task, os.getpid(), work) for task in tasks)
+
+
+def _alone(task: Task, work: Work, death: type[Exception]) -> Row | Failure:
+    try:
+        (outcome,) = _parallel([task], 2, work)  # one job would run in this process
+    except death:
+        return Failure(task.point, "the process died; was there enough memory?")
+    return outcome
+
+
+def run_on_dask(
+    tasks: Sequence[Task],
+    address: str,
+    say: Callable[[str], object],
+    work: Work = attempt_in_worker,
+) -> Outcomes:
+    """Train the points on a Dask cluster; yield the outcomes as they come.
+
+    Dask gives the points of a dead worker to others. joblib's own Dask backend does so too, but waits for
+    ever if Dask itself gives a point up, as it does when four workers have died of it (joblib 1.6): hence
+    Dask's futures.
+
+    Raises
+    ------
+    ImportError
+        If ``distributed`` is not installed.
+    OSError
+        If there is no scheduler at the address.
+    ClusterLostError
+        If the scheduler is lost on the way.
+    """
+    try:
+        from distributed import Client, KilledWorker, as_completed
+    except ImportError:
+        raise ImportError('a Dask cluster needs distributed: pip install "neocog[dask]".') from None
+
+    with Client(address, timeout=CONNECT_SECONDS, set_as_default=False) as client:  # type: ignore[no-untyped-call]
+        threads = sum(client.nthreads().values())
+        say(f"{threads} threads at {address}" if threads else f"{address} has no workers yet: waiting")
+        sweep = uuid.uuid4().hex[:8]
+        waiting: dict[Any, int] = {}
+
+        def outcomes(tasks: Sequence[Task], attempt: int) -> Outcomes:
+            for t in tasks:
+                waiting[client.submit(work, t, key=f"point-{t.point}-{attempt}-{sweep}")] = t.point
+            for future in as_completed(list(waiting), loop=client.loop):  # type: ignore[no-untyped-call]
+                outcome = _outcome(future, waiting.pop(future))
+                future.release()  # or Dask would train the point again if the worker that holds its row dies
+                yield outcome
+
+        try:
+            suspects = []  # Dask gives up also what only waited for a worker that died
+            for outcome in outcomes(tasks, 1):
+                if isinstance(outcome, Failure) and outcome.error.startswith(KilledWorker.__name__):
+                    suspects += [task for task in tasks if task.point == outcome.point]
+                else:
+                    yield outcome
+            for task in suspects:
+                yield from outcomes([task], 2)
+        finally:
+            client.cancel(list(waiting), force=True)
+
+
+def _outcome(future: Any, point: int) -> Row | Failure:
+    if future.status == "finished":
+        outcome: Row | Failure = future.result()
+        return outcome
+    if future.status == "error":
+        error = future.exception()
+        return Failure(point, f"{type(error).__name__}: {error}")
+    raise ClusterLostError("the Dask scheduler is lost")
+
+
+def _point(outcome: Row | Failure) -> int:
+    return outcome.point if isinstance(outcome, Failure) else int(outcome["point"])

@@ -1,0 +1,225 @@
+"""What a sweep brings home: its rows, and each setting's mean and spread over the seeds, the best first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neocog.runs import shown, train_command
+from neocog.sweeps.grid import named
+from neocog.sweeps.worker import Failure, Row
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One setting of the grid, over its seeds; measured after the last epoch.
+
+    Attributes
+    ----------
+    values : dict
+        What the grid says.
+    seeds : int
+        How many were trained.
+    diverged : int
+        How many of them ended with a loss that is not finite; the numbers below are of the others.
+    val_accuracy, val_accuracy_std, val_loss, train_accuracy, seconds : float
+        Means; the standard deviation divides by the number of seeds. NaN if all diverged.
+    parameters : int
+    """
+
+    values: dict[str, Any]
+    seeds: int
+    diverged: int
+    val_accuracy: float
+    val_accuracy_std: float
+    val_loss: float
+    train_accuracy: float
+    seconds: float
+    parameters: int
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], keys: Sequence[str]) -> Candidate:
+        """Put the rows of one setting together."""
+        trained = [row for row in rows if not row["error"]]
+
+        def mean(name: str) -> float:
+            return float(np.mean([row[name] for row in trained])) if trained else math.nan
+
+        return cls(
+            values={key: rows[0][key] for key in keys},
+            seeds=len(rows),
+            diverged=len(rows) - len(trained),
+            val_accuracy=mean("val_accuracy"),
+            val_accuracy_std=float(np.std([r["val_accuracy"] for r in trained])) if trained else math.nan,
+            val_loss=mean("val_loss"),
+            train_accuracy=mean("train_accuracy"),
+            seconds=mean("seconds"),
+            parameters=rows[0]["parameters"],
+        )
+
+    def __str__(self) -> str:
+        name = named(self.values) or "the one setting"
+        spread = f" ± {self.val_accuracy_std:.3f}" if self.seeds - self.diverged > 1 else ""
+        return f"{name}: validation accuracy {self.val_accuracy:.3f}{spread}"
+
+
+@dataclass(frozen=True, repr=False)
+class Sweep:
+    """The outcome of a sweep, or of as much of it as was done.
+
+    Attributes
+    ----------
+    header : dict
+        ``source``, ``grid``, ``seeds``, ``validation_fraction``, ``data`` (a fingerprint), ``images`` (how
+        many to train on and to choose by), ``versions``.
+    rows : list of dict
+        One a point: ``point``; the settings of its run, the seed among them; ``epoch``, ``parameters``,
+        ``train_loss``, ``train_accuracy``, ``val_loss``, ``val_accuracy``, all after the last epoch;
+        ``best_val_accuracy`` and ``best_epoch``; ``seconds``, ``worker`` (host and process); ``stopped`` and
+        ``error`` of a point that diverged, whose numbers are None.
+    failures : list of Failure
+        Points that could not be trained; they are not in the file and will be tried again.
+    stopped : str
+        "interrupted", or what else ended it before its time; else empty.
+    path : Path or None
+        The file.
+    """
+
+    header: dict[str, Any]
+    rows: list[Row]
+    failures: list[Failure]
+    stopped: str = ""
+    path: Path | None = None
+
+    @property
+    def source(self) -> str:
+        """What was trained on."""
+        return str(self.header["source"])
+
+    @property
+    def keys(self) -> list[str]:
+        """The settings that the grid names."""
+        return list(self.header["grid"])
+
+    @property
+    def total(self) -> int:
+        """Number of points, those not yet done included."""
+        return len(self.header["seeds"]) * math.prod(map(len, self.header["grid"].values()))
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """The settings of the grid, the best first.
+
+        By the mean validation accuracy over the seeds; of equal ones by the lower mean validation loss.
+        Settings of which seeds diverged, or are missing, come after the others.
+        """
+        seeds = len(self.header["seeds"])
+        groups: dict[int, list[Row]] = {}
+        for row in self.rows:
+            groups.setdefault(row["point"] // seeds, []).append(row)
+        found = [Candidate.of(rows, self.keys) for _, rows in sorted(groups.items())]
+
+        def order(candidate: Candidate) -> tuple[bool, float, float]:
+            if candidate.diverged == candidate.seeds:
+                return True, math.inf, math.inf
+            partial = candidate.diverged > 0 or candidate.seeds < seeds
+            # Rounded: as many right answers are as good, in whatever order the seeds were added up.
+            return partial, -round(candidate.val_accuracy, 12), candidate.val_loss
+
+        return sorted(found, key=order)
+
+    @property
+    def best(self) -> Candidate | None:
+        """The best setting; None if nothing was trained, or all diverged."""
+        first = next(iter(self.candidates), None)
+        return None if first is None or first.diverged == first.seeds else first
+
+    @property
+    def train_command(self) -> str:
+        """The command that trains the best setting on all training images; empty if there is none."""
+        return "" if self.best is None else train_command(self.source, self.best.values)
+
+    def table(self, most: int = 20) -> Table:
+        """Return the best settings as a Rich table."""
+        from rich.table import Table
+
+        candidates, seeds = self.candidates, len(self.header["seeds"])
+        images = self.header["images"]
+        same = {key: values[0] for key, values in self.header["grid"].items() if len(values) == 1}
+        title = f"{len(self.rows)} of {self.total} points of {self.source}" + f"; {named(same)}" * bool(same)
+        caption = f"{images['training']} images to train on, {images['validation']} to choose by"
+        table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
+        varied = [key for key in self.keys if key not in same]
+        for column in (*varied, "val accuracy", "val loss", "seconds", "seeds"):
+            table.add_column(column, justify="right", no_wrap=True)
+        for k, candidate in enumerate(candidates[:most]):
+            accuracy = f"{candidate.val_accuracy:.4f}"
+            if candidate.seeds - candidate.diverged > 1:
+                accuracy += f" ± {candidate.val_accuracy_std:.4f}"
+            counted = f"{candidate.seeds}" + (f"/{seeds}" if candidate.seeds < seeds else "")
+            numbers = (accuracy, f"{candidate.val_loss:.4f}")
+            if candidate.diverged == candidate.seeds:
+                numbers = ("diverged", "")
+            elif candidate.diverged:
+                counted += f", {candidate.diverged} diverged"
+            seconds = "" if math.isnan(candidate.seconds) else f"{candidate.seconds:.2f}"
+            cells = (*(shown(candidate.values[key]) for key in varied), *numbers, seconds, counted)
+            table.add_row(*cells, style="bold" if k == 0 and self.best else "")
+        if len(candidates) > most:
+            table.caption = f"... and {len(candidates) - most} more settings; {caption}"
+        return table
+
+    def figure(self) -> Any:
+        """Draw the points as parallel coordinates, and the spread over seeds: a Plotly figure.
+
+        Raises
+        ------
+        ValueError
+            If no point has been trained yet.
+        """
+        from neocog.figures import sweep
+
+        return sweep(self.rows, self.keys, f"Sweep of {self.source}")
+
+    def print(self) -> None:
+        """Print the table."""
+        from rich.console import Console
+
+        Console(highlight=False).print(self.table())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, ready for JSON but for NaN."""
+        best = self.best
+        return {
+            **self.header,
+            "file": None if self.path is None else str(self.path),
+            "points": self.total,
+            "done": len(self.rows),
+            "stopped": self.stopped,
+            "best": None if best is None else asdict(best),
+            "train": self.train_command,
+            "candidates": [asdict(candidate) for candidate in self.candidates],
+            "failures": [asdict(failure) for failure in self.failures],
+            "rows": self.rows,
+        }
+
+    def to_dataframe(self) -> Any:
+        """Return the rows as a pandas DataFrame; ImportError if pandas is not installed."""
+        try:
+            import pandas as pd
+        except ImportError:
+            raise ImportError("Sweep.to_dataframe needs pandas: pip install pandas.") from None
+        return pd.DataFrame(self.rows)
+
+    def __repr__(self) -> str:
+        best = "" if self.best is None else f", best {self.best}"
+        stopped = f", {self.stopped}" if self.stopped else ""
+        return f"Sweep({self.source}, {len(self.rows)} of {self.total} points{best}{stopped})"

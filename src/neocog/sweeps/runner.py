@@ -1,0 +1,226 @@
+"""Run a sweep, or go on with one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import neocog
+from neocog.runs import Settings, network_for, split_source
+from neocog.sweeps.engines import ClusterLostError, Outcomes, run_here, run_on_cores, run_on_dask
+from neocog.sweeps.grid import checked_grid, checked_seeds, named, points
+from neocog.sweeps.journal import Journal, read
+from neocog.sweeps.result import Sweep
+from neocog.sweeps.worker import Failure, Row, Task, selection_data
+from neocog.validation import integer
+
+
+def sweep(
+    source: str,
+    grid: Mapping[str, Sequence[Any]],
+    seeds: int | Sequence[int] = 1,
+    *,
+    validation_fraction: float = 0.2,
+    jobs: int = -1,
+    dask: str | None = None,
+    out: str | os.PathLike[str] | None = None,
+    progress: Callable[[str], object] | None = None,
+) -> Sweep:
+    """Train every setting of a grid with every seed.
+
+    Parameters
+    ----------
+    source : str
+        "digits", "lines", "lines-b", "folder:PATH", "npz:PATH" or "idx:PATH". Only its training images are
+        used: the same stratified part of them is held out for all points, to choose by. What the source
+        itself holds out is left for the one network that is chosen.
+    grid : dict of setting to values
+        See ``GRID_KEYS``; what it does not name takes the value that suits the source and the recipe. An
+        empty grid is one setting.
+    seeds : int, or sequence of int
+        So many, from 0; or these. A seed is that of the weights and of the batches.
+    validation_fraction : float in (0, 1)
+        The part of the training images to choose by.
+    jobs : int
+        Points at once, each in a process of its own with one thread; -1 for as many as there are cores; 1 for
+        no other process. The results do not depend on it.
+    dask : str, optional
+        Address of a Dask scheduler, such as "tcp://10.0.0.1:8786", whose workers train the points instead. A
+        file's source must lie at the same path for them.
+    out : path, optional
+        A JSONL file to which each row is added as it comes. One that is there already goes on, if it is the
+        same sweep's.
+    progress : function (str), optional
+        Called with a line for each point as it comes, as ``print`` is.
+
+    Returns
+    -------
+    Sweep
+        If Ctrl-C or the loss of the cluster ended it, of what was done; its ``stopped`` says so.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Before anything is trained, if a point is not allowed, or does not fit the images; or if ``out`` is
+        another file.
+    OSError
+        If the data, the file or the cluster cannot be reached.
+    ImportError
+        If ``dask`` is given and ``distributed`` is not installed.
+
+    Examples
+    --------
+    >>> found = sweep("lines-b", {"lr": [0.03, 0.12], "epochs": [2]}, seeds=2, jobs=1)
+    >>> found.best.values
+    {'lr': 0.12, 'epochs': 2}
+    """
+    kind, place = split_source(source)
+    source = f"{kind}:{place}" if place else source
+    grid, seeds = checked_grid(grid), checked_seeds(seeds)
+    jobs = -1 if jobs == -1 else integer("jobs", jobs)
+    if dask is not None and not re.fullmatch(r"\w+://.+:\d+", dask):
+        raise ValueError(f"dask must be a scheduler's address such as tcp://10.0.0.1:8786, got {dask!r}.")
+    settings = points(source, grid, seeds)
+    say = progress or (lambda line: None)
+    tasks, images = _prepare(settings, validation_fraction)
+    header = {
+        "source": source,
+        "grid": grid,
+        "seeds": seeds,
+        "validation_fraction": validation_fraction,
+        "data": tasks[0].data,
+        "images": images,
+        "versions": {
+            "neocog": neocog.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+    }
+    path = None if out is None else Path(out)
+    failures: list[Failure] = []
+    stopped = ""
+    with Journal(path, header) as journal:
+        _check_rows(journal.rows, tasks, path)
+        done = {row["point"] for row in journal.rows}
+        missing = [task for task in tasks if task.point not in done]
+        if done:
+            say(f"{len(done)} of {len(tasks)} points are there already")
+        try:
+            with contextlib.closing(_engine(missing, jobs, dask, say)) as outcomes:
+                for outcome in outcomes:
+                    if isinstance(outcome, Failure):
+                        failures.append(outcome)
+                    else:
+                        journal.append(outcome)
+                    say(_line(outcome, settings, grid, len(journal.rows) + len(failures)))
+        except KeyboardInterrupt:
+            stopped = "interrupted"
+        except ClusterLostError as error:
+            stopped = str(error)
+    # What counts is what is in the file: Ctrl-C may have come when a row was there, but not yet told of.
+    rows = journal.rows if path is None else read(path)[1]
+    rows = sorted(rows, key=lambda row: int(row["point"]))
+    return Sweep(journal.header, rows, sorted(failures, key=lambda f: f.point), stopped, path)
+
+
+def resume(
+    path: str | os.PathLike[str],
+    *,
+    jobs: int = -1,
+    dask: str | None = None,
+    progress: Callable[[str], object] | None = None,
+) -> Sweep:
+    """Go on with the sweep of a file: train the points that are missing.
+
+    Raises
+    ------
+    ValueError, OSError
+        If it is no sweep's file, or its data have changed.
+    """
+    header, _ = read(path)
+    grid = dict(header["grid"])
+    return sweep(
+        header["source"],
+        grid,
+        header["seeds"],
+        validation_fraction=header["validation_fraction"],
+        jobs=jobs,
+        dask=dask,
+        out=path,
+        progress=progress,
+    )
+
+
+def open_sweep(path: str | os.PathLike[str]) -> Sweep:
+    """Read the file of a sweep, finished or not, and train nothing.
+
+    Raises
+    ------
+    ValueError, OSError
+        If it is no sweep's file.
+    """
+    header, rows = read(path)
+    return Sweep(header, sorted(rows, key=lambda row: int(row["point"])), [], "", Path(path))
+
+
+def _prepare(settings: list[Settings], validation_fraction: float) -> tuple[list[Task], dict[str, int]]:
+    """Build every network once, so that one which cannot see the images is found before any is trained."""
+    data: dict[int | None, Any] = {}
+    seen = set()
+    for point in settings:
+        if point.size not in data:
+            data[point.size] = selection_data(point.source, point.size, validation_fraction)
+        case = (point.size, point.network, point.filters)
+        if case not in seen:
+            seen.add(case)
+            network_for(point, data[point.size])
+    prints = {size: split.fingerprint() for size, split in data.items()}
+    split = data[settings[0].size]
+    images = {"training": len(split.train[1]), "validation": len(split.validation[1])}
+    tasks = [Task(k, point, validation_fraction, prints[point.size]) for k, point in enumerate(settings)]
+    return tasks, images
+
+
+def _engine(tasks: list[Task], jobs: int, dask: str | None, say: Callable[[str], object]) -> Outcomes:
+    if dask is not None and tasks:
+        return run_on_dask(tasks, dask, say)
+    if jobs == -1:
+        from joblib import cpu_count
+
+        jobs = cpu_count()
+    jobs = min(jobs, len(tasks))
+    return run_here(tasks) if jobs <= 1 else run_on_cores(tasks, jobs)
+
+
+def _check_rows(rows: list[Row], tasks: list[Task], path: Path | None) -> None:
+    """Raise ValueError if a row of the file was trained otherwise than its point would be now."""
+    for row in rows:
+        if not 0 <= row["point"] < len(tasks):
+            raise ValueError(f"{path} holds the point {row['point']}, of {len(tasks)} points.")
+        for name, value in asdict(tasks[row["point"]].settings).items():
+            value = list(value) if isinstance(value, tuple) else value
+            if row.get(name) != value:
+                raise ValueError(
+                    f"{path} is the file of another sweep: its point {row['point']} has the {name} "
+                    f"{row.get(name)!r}, not {value!r}."
+                )
+
+
+def _line(outcome: Row | Failure, settings: list[Settings], grid: Mapping[str, Any], done: int) -> str:
+    """Describe a point that has come."""
+    point = outcome.point if isinstance(outcome, Failure) else outcome["point"]
+    chosen = {key: getattr(settings[point], key) for key in (*grid, "seed")}
+    text = f"{done:{len(str(len(settings)))}d}/{len(settings)}  {named(chosen)}  "
+    if isinstance(outcome, Failure):
+        return f"{text}FAILED: {outcome.error}"
+    if outcome["error"]:
+        return f"{text}diverged: {outcome['error']}"
+    return f"{text}validation accuracy {outcome['val_accuracy']:.4f}  {outcome['seconds']:.1f} s"
