@@ -2,7 +2,7 @@
 
     python benchmarks/estimators.py [--first 10] [--splits 10]
 
-Each split has its own seed, which is also that of the models. Prints each split's test accuracies, then a table.
+Each split has a seed of its own, which is also the models'. Prints the test accuracies of each, then a table.
 """
 
 from __future__ import annotations

@@ -1,0 +1,15 @@
+"""The command ``neocog``.
+
+Exit codes: 0 done; 1 a gradient check failed, the loss became NaN, or another process of the job was lost;
+2 bad input; 130 interrupted.
+"""
+
+from neocog.cli import training, sweeping, using, looking  # isort: skip - the order of the commands in --help
+from neocog.cli.app import app
+
+__all__ = ["app", "looking", "main", "sweeping", "training", "using"]
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

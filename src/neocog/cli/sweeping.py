@@ -1,0 +1,122 @@
+"""Train many."""
+
+from __future__ import annotations
+
+import functools
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from neocog import runs
+from neocog.cli.app import Json, app, escaped, explained, say, to_json
+
+if TYPE_CHECKING:
+    from neocog.sweeps import Sweep
+
+
+@app.command()
+@explained
+def sweep(
+    source: Annotated[
+        str,
+        typer.Argument(help="digits, lines, lines-b, folder:PATH, npz:PATH or idx:PATH.", show_default=False),
+    ] = "",
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A setting and its values, as lr=0.01,0.1, or filters=8,8-16 for one convolution of 8 "
+            "channels, and two of 8 and 16; once for each setting.",
+            metavar="KEY=VALUES",
+        ),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Train each with so many seeds, from 0; default 1.")
+    ] = None,
+    validation: Annotated[
+        float | None, typer.Option(help="The part of the training images to choose by; default 0.2.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Processes at once; -1 for one a core.")] = -1,
+    dask: Annotated[
+        str | None,
+        typer.Option(help="Train on the workers of this Dask scheduler.", metavar="tcp://HOST:PORT"),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="JSONL file of the results; default sweeps/SOURCE.jsonl. If it is there, go on."),
+    ] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with the sweep of this file.")] = None,
+    show: Annotated[Path | None, typer.Option(help="Show the sweep of this file, and train nothing.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train every setting of a grid with several seeds, and say which is the best.
+
+    They are compared on a part of the training images; what the source holds out is not looked at.
+
+    Each result is written as it comes. Ctrl-C ends; --resume goes on, also after a crash.
+
+    Example: [bold]neocog sweep digits --grid lr=0.01,0.05,0.1 --grid filters=4,8,16 --seeds 3[/]
+
+    Example: [bold]neocog sweep --resume sweeps/digits.jsonl --dask tcp://10.0.0.1:8786[/]
+    """
+    from neocog import sweeps
+
+    described = source or grid or seeds is not None or validation is not None
+    stream = sys.stderr if as_json else sys.stdout
+    engine: dict[str, Any] = {
+        "jobs": jobs,
+        "dask": dask,
+        "progress": functools.partial(print, file=stream, flush=True),
+    }
+    if show is not None:
+        if described or resume or out or dask:
+            raise ValueError("with --show nothing else may be given but --json.")
+        found = sweeps.open_sweep(show)
+    elif resume is not None and not described:
+        if out is not None:
+            raise ValueError("with --resume there is no --out: the results go into the same file.")
+        found = sweeps.resume(resume, **engine)
+    else:
+        if not source:
+            raise ValueError("SOURCE is missing: digits, lines, lines-b, folder:PATH, npz:PATH or idx:PATH.")
+        if resume is not None:
+            if out is not None or not resume.exists():
+                raise ValueError(f"--resume must name a file that is there, without --out, got {resume}.")
+            out = resume
+        found = sweeps.sweep(
+            source,
+            sweeps.parse_grid(grid or []),
+            1 if seeds is None else seeds,
+            validation_fraction=0.2 if validation is None else validation,
+            out=out or runs.numbered_path("sweeps", source, ".jsonl"),
+            **engine,
+        )
+    _report_sweep(found, as_json)
+    if found.stopped or (found.failures and found.path):
+        reason = found.stopped or f"{len(found.failures)} points failed"
+        command = shlex.join(["neocog", "sweep", "--resume", str(found.path)])
+        Console(stderr=True, highlight=False).print(
+            f"{reason}; go on with: {escaped(command)}", soft_wrap=True
+        )
+        raise typer.Exit(130 if found.stopped == "interrupted" else 1)
+
+
+def _report_sweep(found: Sweep, as_json: bool) -> None:
+    page = None
+    if found.best is not None and found.path is not None:
+        from neocog import figures
+
+        page = figures.save(found.figure(), found.path.with_suffix(".html"), width=900)
+    if as_json:
+        print(to_json(found.to_dict() | {"figure": None if page is None else str(page)}))
+        return
+    Console().print(found.table())
+    say(f"results: [bold]{escaped(found.path)}[/]")
+    if page is not None:
+        say(f"figure:  [bold]{escaped(page)}[/]")
+        say(f"train the best on all training images: [bold]{escaped(found.train_command)}[/]")
+    if found.failures:
+        say(escaped(f"\nThe first failure:\n{found.failures[0].traceback or found.failures[0].error}"))
