@@ -1,7 +1,7 @@
 """Losses: a number to make small, and its derivative.
 
 A loss is called as ``value, dz = loss(z, t)`` with the network's outputs ``z`` and the targets ``t``; with a
-weight for each image, ``loss(z, t, weight)``, it is the weighted mean of the images' losses.
+weight for each image, ``loss(z, t, weight)``, it is the mean of the images' losses, each times its weight.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from neocog.layers.base import Array
+from neocog.layers.base import Array, Shape
 from neocog.validation import number
 
 __all__ = ["Loss", "MeanSquaredError", "SoftmaxCrossEntropy"]
@@ -28,21 +28,21 @@ class Loss(Protocol):
         ...
 
 
-def shares(weight: Any, N: int) -> Array:
-    """Return each image's share of the batch's loss, ``weight / sum(weight)``, as float64.
+def check_weights(weight: Any, N: int) -> Array:
+    """Return weights of images as float64.
 
     Raises
     ------
     ValueError
-        If there is not one weight an image, one is negative or not finite, or all are zero.
+        If there is not one an image, or one is negative or not finite.
     """
     weight = np.asarray(weight, np.float64)
     if weight.shape != (N,):
         raise ValueError(f"weight must have shape ({N},), one an image, got {weight.shape}.")
-    total = np.add.reduce(weight)
-    if not (0 < total < np.inf) or np.minimum.reduce(weight) < 0:
-        raise ValueError(f"weight must be finite, at least 0 and not all 0, got {weight}.")
-    return weight / total
+    if not (np.minimum.reduce(weight, initial=0) >= 0 and np.isfinite(np.add.reduce(weight))):
+        wrong = weight[~((weight >= 0) & np.isfinite(weight))]
+        raise ValueError(f"weight must be finite and at least 0, got {wrong[0]}.")
+    return weight
 
 
 class SoftmaxCrossEntropy:
@@ -50,9 +50,9 @@ class SoftmaxCrossEntropy:
 
     ``L = -1/N sum_{n,k} q[n,k] log p[n,k]`` with the probabilities ``p = softmax(z)`` and the targets
     ``q = onehot(t)``, or ``q = (1 - s) onehot(t) + s / K`` with label smoothing ``s``; computed by
-    log-sum-exp, so that no probability underflows. With weights, ``w[n] / sum(w)`` stands for ``1/N``.
+    log-sum-exp, so that no probability underflows. With weights, image n is counted ``w[n]`` times.
 
-    Derivative: ``dz = (p - q) / N``.
+    Derivative: ``dz = (p - q) / N``, times ``w[n]``.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class SoftmaxCrossEntropy:
         self.label_smoothing = number("label_smoothing", label_smoothing, 0, 1, exclusive_maximum=True)
 
     def __call__(self, z: Array, t: Array, weight: Array | None = None) -> tuple[Any, Array]:
-        t = class_indices(z, t)
+        t = self.targets(z.shape, t)
         N, K = z.shape
         smoothing = self.label_smoothing
         rows = np.arange(N)
@@ -103,9 +103,27 @@ class SoftmaxCrossEntropy:
         if weight is None:
             p /= N
             return np.add.reduce(losses).item() / N, p
-        share = shares(weight, N)
+        share = check_weights(weight, N) / N
         p *= share[:, None]
         return (losses @ share).item(), p
+
+    def targets(self, shape: Shape, t: Any) -> Array:
+        """Return ``t`` as class indices that fit logits of a shape; raise if it is anything else."""
+        t = np.asarray(t)
+        if len(shape) != 2:
+            raise ValueError(f"logits must have shape (N, classes), got {tuple(shape)}.")
+        N, K = shape
+        if t.dtype.kind not in "iu":
+            raise TypeError(f"labels must be integers, got {t.dtype}.")
+        if t.shape != (N,):
+            raise ValueError(f"labels must have shape ({N},), one an image, got {t.shape}.")
+        if N == 0:
+            raise ValueError("the loss of an empty batch is not defined: got 0 images.")
+        # One reduction finds both ends: a negative index is huge as an unsigned number.
+        if np.maximum.reduce(t.astype(np.uint64)) >= K:
+            wrong = t[(t < 0) | (t >= K)][0]
+            raise ValueError(f"labels must be in 0..{K - 1}, got {wrong}.")
+        return t
 
     def correct(self, z: Array, t: Array) -> Array:
         """Say of each image whether the largest logit is that of its class."""
@@ -116,29 +134,10 @@ class SoftmaxCrossEntropy:
         return f"SoftmaxCrossEntropy({smoothing})"
 
 
-def class_indices(z: Array, t: Array) -> Array:
-    """Return ``t`` as class indices that fit ``z``."""
-    t = np.asarray(t)
-    if z.ndim != 2:
-        raise ValueError(f"logits must have shape (N, classes), got {z.shape}.")
-    if t.dtype.kind not in "iu":
-        raise TypeError(f"labels must be integers, got {t.dtype}.")
-    if t.shape != (len(z),):
-        raise ValueError(f"labels must have shape ({len(z)},), one an image, got {t.shape}.")
-    if len(t) == 0:
-        raise ValueError("the loss of an empty batch is not defined: got 0 images.")
-    # One reduction finds both ends: a negative index is huge as an unsigned number.
-    if np.maximum.reduce(t.astype(np.uint64)) >= z.shape[1]:
-        wrong = t[(t < 0) | (t >= z.shape[1])][0]
-        raise ValueError(f"labels must be in 0..{z.shape[1] - 1}, got {wrong}.")
-    return t
-
-
 class MeanSquaredError:
     """Mean squared distance between outputs and targets.
 
-    ``L = 1/M sum (z - t)^2`` over all M numbers. With weights, an image's mean is counted ``w[n] / sum(w)``
-    times.
+    ``L = 1/M sum (z - t)^2`` over all M numbers. With weights, image n is counted ``w[n]`` times.
 
     Derivative: ``dz = 2 (z - t) / M``.
 
@@ -160,17 +159,22 @@ class MeanSquaredError:
     """
 
     def __call__(self, z: Array, t: Array, weight: Array | None = None) -> tuple[Any, Array]:
-        t = np.asarray(t)
-        if z.shape != t.shape:
-            raise ValueError(f"targets must have the outputs' shape {z.shape}, got {t.shape}.")
-        if z.size == 0:
-            raise ValueError("the loss of an empty batch is not defined: got 0 outputs.")
+        t = self.targets(z.shape, t)
         difference = z - t.astype(z.dtype, copy=False)
         if weight is None:
             return (difference * difference).sum().item() / z.size, difference * (2 / z.size)
-        share = shares(weight, len(z)) * (len(z) / z.size)
+        share = check_weights(weight, len(z)) / z.size
         weighted = difference * share.astype(z.dtype).reshape(-1, *(1,) * (z.ndim - 1))
         return (weighted * difference).sum().item(), 2 * weighted
+
+    def targets(self, shape: Shape, t: Any) -> Array:
+        """Return ``t`` as numbers that fit outputs of a shape; raise if it is anything else."""
+        t = np.asarray(t)
+        if tuple(shape) != t.shape:
+            raise ValueError(f"targets must have the outputs' shape {tuple(shape)}, got {t.shape}.")
+        if t.size == 0:
+            raise ValueError("the loss of an empty batch is not defined: got 0 outputs.")
+        return t
 
     def correct(self, z: Array, t: Array) -> None:
         """Return None: a regression has no right or wrong answers."""

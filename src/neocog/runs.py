@@ -32,7 +32,7 @@ from neocog.optimizers import SGD
 from neocog.recipes import RECIPES
 from neocog.serialization import load, save
 from neocog.training import Callback, Checkpoint, CSVLog, History, KernelSnapshots, Progress, fit
-from neocog.training.engine import check_engine, leads
+from neocog.training.engine import check_engine, leads, torch_engine
 from neocog.validation import integer, one_of
 
 FILE_SOURCES = ("folder", "npz", "idx")
@@ -418,6 +418,8 @@ def train(settings: Settings, out: str | Path | None = None, stream: TextIO | No
     """
     data = open_source(settings.source, size=settings.size)
     network = network_for(settings, data)
+    if settings.engine == "torch":  # ImportError, ValueError or TypeError before there is a directory
+        torch_engine(network, RECIPES[settings.recipe].loss, SGD(settings.lr), settings.device)
     directory = RunDirectory.new(out, settings.source) if leads(settings.engine) else None
     return _train(settings, data, network, directory, stream, None)
 

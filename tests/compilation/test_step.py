@@ -154,7 +154,7 @@ def test_targets_and_weights_that_do_not_fit_are_named():
     x, t = np.zeros((2, 1, 8, 8)), np.zeros((2, 3))
     with pytest.raises(ValueError, match=r"targets must have the outputs' shape \(2, 3\), got \(2,\)"):
         step(x, t[:, 0])
-    for weight in ([1.0], [-1.0, 2.0], [0.0, 0.0], [np.nan, 1.0]):
+    for weight in ([1.0], [-1.0, 2.0], [np.nan, 1.0]):
         with pytest.raises(ValueError, match="weight must"):
             step(x, t, weight)
 

@@ -15,6 +15,7 @@ import pytest
 
 import neocog
 from neocog import runs
+from neocog.training import Callback
 
 COLUMNS = ("running_loss", "train_loss", "val_loss", "train_accuracy", "val_accuracy")
 
@@ -150,33 +151,123 @@ def test_ctrl_c_saves_in_all_processes(tmp_path):
 
 
 SCRIPT = """
-import os, sys
+import hashlib, os
+import numpy as np
 import neocog
-from neocog.training import EarlyStopping
+from neocog import Conv2D, BatchNorm2D, Flatten, GlobalAvgPool2D, Reshape, Dense, SGD, Sequential
+from neocog.training import Callback, EarlyStopping
 
-network = neocog.models.small_cnn(seed=0)
-history = neocog.fit(
-    network,
-    neocog.data.digits(),
-    optimizer=neocog.SGD(0.3, 0.9),
-    epochs=50,
-    batch_size=128,
-    rng=0,
-    callbacks=[EarlyStopping("val_accuracy", patience=1)],
-    engine="torch",
-)
-neocog.save(network, sys.argv[1] + os.environ["RANK"] + ".neocog")
-print(len(history), history.stopped, flush=True)
+rank = int(os.environ["RANK"])
+told = open(f"told{rank}.txt", "w")
+digits = neocog.data.digits()
+few = (digits.train[0][:40], digits.train[1][:40])
+
+def report(name, network, history):
+    arrays = [*network.params.values(), *network.buffers.values()]
+    weights = hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()[:8]
+    loss = history.last["train_loss"]
+    print(name, weights, len(history), f"{loss:.9f}", history.stopped, file=told)
+
+def train(name, network, data=few, **arguments):
+    try:
+        report(name, network, neocog.fit(network, data, engine="torch", **{"epochs": 2} | arguments))
+    except Exception as error:
+        print(name, type(error).__name__, error, file=told)
+
+def linear(**more):
+    return Sequential(Flatten(), Dense(64, 10, rng=0), **more)
+
+class Halve(Callback):
+    def on_epoch(self, run):
+        run.optimizer.lr /= 2
+
+class Clip(Callback):
+    def on_epoch(self, run):
+        for array in run.network.params.values():
+            np.clip(array, -0.1, 0.1, out=array)
+
+stopping = EarlyStopping("val_accuracy", patience=1)
+small = neocog.models.small_cnn(seed=0)
+train("stop", small, digits, optimizer=SGD(0.3, 0.9), epochs=50, batch_size=128, rng=0, callbacks=[stopping])
+train("unseeded", linear())
+train("halve", linear(), rng=0, epochs=4, optimizer=SGD(0.5), callbacks=[Halve()])
+train("clip", linear(), rng=0, epochs=4, optimizer=SGD(0.5), callbacks=[Clip()])
+train("other-data", linear(), tuple(part[: 40 - 9 * rank] for part in few), rng=0)
+normed = Sequential(Flatten(), Reshape((0, 64, 1, 1)), BatchNorm2D(64), Flatten(), Dense(64, 10, rng=0))
+train("one-value", normed, rng=0, batch_size=39)
+reshaping = Sequential(Conv2D(1, 10, 3, rng=0), GlobalAvgPool2D(), Reshape((0, -1)))
+train("reshape", reshaping, rng=0, batch_size=39)
+train("no-weights", Sequential(Conv2D(1, 10, 8, rng=0), Flatten())[1:], (few[0][:, :, :2, :5], few[1]), rng=0)
+
+class Own(neocog.Layer):
+    def forward(self, x, training=False):
+        return x, x
+
+train("bad-layer", Sequential(Flatten(), Own()))
+train("diverge", linear(), rng=0, optimizer=SGD(1e38), epochs=3)
 """
 
 
-def test_all_processes_stop_together_with_the_best_weights(tmp_path):
+def test_what_is_given_and_changed_in_several_processes(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
-    status, out, err = finish(torchrun(tmp_path / "rank", folder=tmp_path, program=["script.py"]))
+    status, _, err = finish(torchrun(folder=tmp_path, program=["script.py"]))
     assert status == 0, err
-    lines = sorted(out.splitlines())
-    assert lines[0].split()[0] == lines[1].split()[0] != "51"
-    assert {line.split(maxsplit=1)[1][:12] for line in lines} == {"val_accuracy", "another proc"}
-    leader, follower = (neocog.load(tmp_path / f"rank{rank}.neocog") for rank in (0, 1))
-    for name, array in {**leader.params, **leader.buffers}.items():
-        np.testing.assert_array_equal({**follower.params, **follower.buffers}[name], array, err_msg=name)
+    lines = [(tmp_path / f"told{rank}.txt").read_text().splitlines() for rank in (0, 1)]
+    found = [dict(line.split(maxsplit=1) for line in texts) for texts in lines]
+    told = {name: (found[0][name], found[1][name]) for name in found[0]}
+    # The same weights, epochs and loss in both, whatever callbacks of the first have done.
+    for name in ("stop", "unseeded", "halve", "clip", "reshape", "no-weights"):
+        assert told[name][0].split()[:3] == told[name][1].split()[:3], (name, told[name])
+    assert told["stop"][0].split()[1] != "51"
+    assert "val_accuracy has not improved" in told["stop"][0]
+    assert "another process wished to stop" in told["stop"][1]
+    data = neocog.data.digits()
+    few = data.train[0][:40], data.train[1][:40]
+    for name, callback in (("halve", Halve()), ("clip", Clip())):  # as one process does it
+        network = neocog.Sequential(neocog.Flatten(), neocog.Dense(64, 10, rng=0))
+        history = neocog.fit(
+            network, few, rng=0, epochs=4, optimizer=neocog.SGD(0.5), callbacks=[callback], engine="torch"
+        )
+        assert float(told[name][0].split()[2]) == pytest.approx(history.last["train_loss"], rel=1e-4)
+    # Errors in all processes.
+    messages = {
+        "other-data": "ValueError all processes must be given the same; ",
+        "one-value": "ValueError batch norm needs more than one value per channel",
+        "bad-layer": "TypeError layer '1' (Own) is of a class without a counterpart in PyTorch",
+        "diverge": "NonFiniteLossError the loss is not finite",
+    }
+    for name, message in messages.items():
+        for text in told[name]:
+            assert text.startswith(message), text
+
+
+class Halve(Callback):
+    def on_epoch(self, run):
+        run.optimizer.lr /= 2
+
+
+class Clip(Callback):
+    def on_epoch(self, run):
+        for array in run.network.params.values():
+            np.clip(array, -0.1, 0.1, out=array)
+
+
+def test_torchrun_needs_the_engine_torch(tmp_path):
+    status, _, err = finish(torchrun("digits", folder=tmp_path))
+    assert status != 0
+    assert "engine must be 'torch' for 2 processes to train together, got 'neocog'" in err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_rank_alone_makes_no_job(tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    settings = runs.settings_for("lines", engine="torch", epochs=1)
+    assert runs.train(settings, tmp_path / "run", stream=io.StringIO()).directory.model.exists()
+
+
+def test_a_device_that_is_not_there_leaves_no_directory(tmp_path):
+    settings = runs.settings_for("lines", engine="torch", device="cuda:99")
+    with pytest.raises(ValueError, match="device must be one that PyTorch has here"):
+        runs.train(settings, tmp_path / "run", stream=io.StringIO())
+    assert not (tmp_path / "run").exists()

@@ -168,12 +168,63 @@ class Square(neocog.Layer):
         ({"device": "cpu"}, ValueError, "device must be left out"),
         ({"engine": "torch", "device": "toaster"}, ValueError, "device must be one that PyTorch has here"),
         ({"engine": "torch", "device": "cuda:99"}, ValueError, "device must be one that PyTorch has here"),
-        ({"engine": "torch", "loss": lambda z, t: (0, z)}, TypeError, "loss must be SoftmaxCrossEntropy"),
+        ({"engine": "torch", "loss": lambda z, t: (0, z)}, TypeError, "loss must be a SoftmaxCrossEntropy"),
+        ({"engine": "torch", "device": 0}, TypeError, "device must be a text"),
+        ({"engine": "torch", "device": "meta"}, ValueError, "device must be one that PyTorch has here"),
     ],
 )
 def test_bad_arguments(arguments, error, message):
     with pytest.raises(error, match=message):
         neocog.fit(small_network(), neocog.data.line_patterns("a"), **arguments)
+
+
+@pytest.mark.parametrize("engine", ["neocog", "torch"])
+@pytest.mark.parametrize(
+    ("t", "loss", "error"),
+    [
+        (np.zeros(24), MeanSquaredError(), ValueError),  # would be spread over (24, 24)
+        (np.zeros((24, 3, 1)), MeanSquaredError(), ValueError),
+        (np.zeros((24, 1)), MeanSquaredError(), ValueError),
+        (np.zeros(24), SoftmaxCrossEntropy(), TypeError),
+        (np.full(24, -1.0), SoftmaxCrossEntropy(), TypeError),
+    ],
+)
+def test_targets_that_do_not_fit_are_refused_by_both(rng, engine, t, loss, error):
+    x = rng.normal(size=(24, 1, 8, 8))
+    with pytest.raises(error, match=r"(targets|labels) must"):
+        neocog.fit(small_network(), (x, t), loss=loss, epochs=1, engine=engine)
+
+
+def test_weights_changed_by_a_callback_count():
+    class Clip(Callback):
+        def on_epoch(self, run):
+            for array in run.network.params.values():
+                np.clip(array, -0.2, 0.2, out=array)
+
+    networks = [small_network(), small_network()]
+    for network, engine in zip(networks, ("neocog", "torch"), strict=True):
+        neocog.fit(
+            network, neocog.data.line_patterns("a"), optimizer=neocog.SGD(0.1, 0.9), epochs=3, rng=0,
+            callbacks=[Clip()], engine=engine,
+        )  # fmt: skip
+    assert_same(*networks)
+    assert max(np.abs(array).max() for array in networks[0].params.values()) == 0.2
+
+
+def test_a_second_fit_drops_other_units():
+    network, losses = dropping(), []
+    start = {name: array.copy() for name, array in network.params.items()}
+    for _ in range(2):
+        network.load(start)
+        history = neocog.fit(network, neocog.data.line_patterns("a"), epochs=1, rng=0, engine="torch")
+        losses.append(history.last["running_loss"])
+    assert losses[0] != losses[1]
+
+
+def test_a_network_without_weights_stays_as_it_is():
+    x, t = np.random.default_rng(0).normal(size=(6, 2, 1, 1)), np.arange(6) % 2
+    rows = [neocog.fit(Sequential(Flatten()), (x, t), epochs=1, engine=e).last for e in ("neocog", "torch")]
+    assert rows[0]["running_loss"] == pytest.approx(rows[1]["running_loss"])
 
 
 def test_a_layer_without_a_counterpart_is_named():

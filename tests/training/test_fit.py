@@ -476,19 +476,41 @@ def test_whole_weights_are_repetitions(kernels):
         np.testing.assert_allclose(array, networks[1].params[name], atol=1e-13)
 
 
-def test_a_batch_that_does_not_count_is_passed_over():
-    x, t = neocog.data.line_patterns("a").train
-    weight = np.zeros(len(t))
-    weight[0] = 1
-    rows = []
-    for optimizer in (neocog.SGD(0.1), neocog.Adam(0.01)):
-        network = neocog.models.tiny_cnn(1)
-        history = neocog.fit(
-            network, (x, t), optimizer=optimizer, epochs=1, batch_size=8, rng=0, sample_weight=weight
-        )
-        rows.append(history.last)
-        assert optimizer.steps == 1
-    assert rows[0]["running_loss"] == rows[1]["running_loss"] > 0
+@pytest.mark.parametrize("size", [1, 8, 32])
+@pytest.mark.parametrize("kernels", ["im2col", "fused"])
+def test_weights_count_whatever_the_batch_size(size, kernels):
+    """Images all alike, 2 of 20 of class 1, which count 9 times: both are as probable."""
+    x, t = np.zeros((200, 1, 2, 2)), (np.arange(200) % 10 == 0).astype(int)
+    network = neocog.Sequential(neocog.Flatten(), neocog.Dense(4, 2, rng=0, dtype="float64"))
+    weight = np.where(t == 1, 9.0, 1.0)
+    cosine = neocog.schedules.Cosine(0.1, 40 * -(-200 // size))
+    with neocog.use_kernels(kernels):
+        neocog.fit(
+            network, (x, t), optimizer=neocog.SGD(cosine), epochs=40, batch_size=size, rng=0,
+            sample_weight=weight,
+        )  # fmt: skip
+    assert network.predict_proba(x[:1])[0, 1] == pytest.approx(0.5, abs=0.02)
+
+
+def test_weights_all_alike_change_nothing():
+    data = neocog.data.line_patterns("a")
+    weights = np.full(len(data.train[1]), 7.0), np.full(len(data.validation[1]), 0.1)
+    plain, weighted = neocog.models.tiny_cnn(1), neocog.models.tiny_cnn(1)
+    first = neocog.fit(plain, data, epochs=2, rng=0)
+    second = neocog.fit(weighted, data, epochs=2, rng=0, sample_weight=weights)
+    for column in ("running_loss", "train_loss", "val_loss", "val_accuracy"):
+        np.testing.assert_allclose(first[column], second[column], rtol=1e-12)
+
+
+def test_validation_images_have_weights_of_their_own():
+    data = neocog.data.line_patterns("a")
+    x, t = data.validation
+    weight = np.arange(len(t)) % 5
+    network = neocog.models.tiny_cnn(1)
+    history = neocog.fit(network, data, epochs=1, rng=0, sample_weight=(None, weight))
+    expected = neocog.evaluate(network, x.repeat(weight, 0), t.repeat(weight))
+    assert history.last["val_loss"] == pytest.approx(expected.loss, rel=1e-12)
+    assert history.last["val_accuracy"] == pytest.approx(expected.accuracy, rel=1e-12)
 
 
 def test_weights_of_another_run_are_refused(tmp_path):
@@ -507,7 +529,7 @@ def test_weights_of_another_run_are_refused(tmp_path):
             run(other, resume=path)
 
 
-@pytest.mark.parametrize("weight", [[1.0], "abc", -np.ones(270), np.zeros(270)])
+@pytest.mark.parametrize("weight", [[1.0], "abc", -np.ones(180), np.zeros(180), (None,), (None, [1.0])])
 def test_weights_that_are_none(weight):
     with pytest.raises(ValueError):  # noqa: PT011 - NumPy's message for the text, ours for the others
         neocog.fit(neocog.models.tiny_cnn(1), neocog.data.line_patterns("a"), sample_weight=weight)

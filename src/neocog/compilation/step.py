@@ -15,7 +15,7 @@ from neocog.kernels import active_precision
 from neocog.kernels.fused.program import Program, Slot
 from neocog.layers import BatchNorm1D, BatchNorm2D
 from neocog.layers.base import Array, Layer, as_dtype
-from neocog.losses import MeanSquaredError, SoftmaxCrossEntropy, shares
+from neocog.losses import MeanSquaredError, SoftmaxCrossEntropy, check_weights
 from neocog.optimizers import SGD, Adam, AdamW, Optimizer
 
 __all__ = ["CompiledStep"]
@@ -39,7 +39,7 @@ class _Batch:
         )
         self.program = program = compiler.program
         self.targets, self.weights = Slot(), Slot()
-        self.equal = np.full(shape[0], 1 / shape[0])  # the weights where none are given
+        self.equal = np.full(shape[0], 1 / shape[0])  # each image's share where no weights are given
         self.loss = np.full(1, np.nan)
         for node in compiler.nodes:
             _, H, W = node.output.shape
@@ -76,7 +76,7 @@ class _Batch:
     def _update(
         self, program: Program, optimizer: Optimizer, name: str, weight: np.ndarray, gradient: Any
     ) -> int:
-        decays = optimizer.decay_all or weight.ndim > 1
+        decays = optimizer.decays(name, weight)
         fields: dict[str, Any] = {
             "x": weight,
             "y": gradient,
@@ -206,7 +206,7 @@ class CompiledStep:
         compiler, program = batch.compiler, batch.program
         program.bind(compiler.x, x)
         program.bind(batch.targets, t := self._targets(batch, np.asarray(t)))
-        share = batch.equal if weight is None else shares(weight, len(x))
+        share = batch.equal if weight is None else check_weights(weight, len(x)) / len(x)
         program.bind(batch.weights, share)
         masks = []  # to be kept alive
         for layer, shape, slot in compiler.masks:
@@ -225,6 +225,7 @@ class CompiledStep:
         """Return the targets as the program reads them: int64 labels (N,), or numbers (N, K)."""
         dtype: np.dtype[Any] | None
         if isinstance(self.loss, SoftmaxCrossEntropy):
+            # The program itself finds a label that is no class: see _explain.
             fits, dtype = t.dtype.kind in "iu" and t.shape == (batch.compiler.N,), np.dtype("int64")
         else:
             fits, dtype = t.shape == (batch.compiler.N, batch.compiler.end.shape[0]), self.network.dtype
@@ -234,5 +235,4 @@ class CompiledStep:
 
     def _explain(self, batch: _Batch, t: Array) -> None:
         """Raise what the loss raises, if these are no targets."""
-        shape = (batch.compiler.N, batch.compiler.end.shape[0])
-        self.loss(np.broadcast_to(np.float32(0), shape), t)
+        self.loss.targets((batch.compiler.N, batch.compiler.end.shape[0]), t)

@@ -247,11 +247,23 @@ class Progress(Callback):
     Parameters
     ----------
     stream : text stream, default standard output
+        A copy writes to the same one; a pickle takes the standard streams alone along, by name.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = stream
         self._bar: Any = None
+
+    def __deepcopy__(self, memo: Any) -> Progress:
+        return type(self)(self.stream)
+
+    def __getstate__(self) -> dict[str, Any]:
+        names = [name for name in ("stdout", "stderr") if self.stream is getattr(sys, name)]
+        return {"stream": names[0] if names else self.stream}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        stream = state["stream"]
+        self.stream, self._bar = getattr(sys, stream) if isinstance(stream, str) else stream, None
 
     def on_start(self, run: Run) -> None:
         self._out = self.stream or sys.stdout

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+import numpy as np
+
+from neocog.interop import processes
 from neocog.layers import Layer
 from neocog.losses import Loss
 from neocog.optimizers import Optimizer
@@ -37,6 +40,14 @@ class Engine(Protocol):
         """Bring weights, running statistics and the optimizer's memory up to date in neocog's own arrays."""
         ...
 
+    def begin(self, rng: np.random.Generator, alike: Callable[[], Mapping[str, Any]]) -> None:
+        """Let all processes draw as the leader does; ValueError if not all were given what it was given."""
+        ...
+
+    def follow(self) -> None:
+        """Take over what callbacks have changed, weights and the optimizer's settings, in all processes."""
+        ...
+
     def agree(self, stop: str) -> str:
         """Return why all processes stop; empty if none wishes to."""
         ...
@@ -52,13 +63,18 @@ def torch_engine(
 
 
 def check_engine(engine: Any, device: Any) -> str:
-    """Return the engine's name; ValueError if there is none of that name, or it has no devices."""
+    """Return the engine's name; ValueError or TypeError if there is none, or it has no devices."""
     name: str = one_of("engine", engine, ENGINES)
     if device is not None and name != "torch":
         raise ValueError(f"device must be left out, but for engine='torch', got {device!r}.")
+    if device is not None and not isinstance(device, str):
+        raise TypeError(f"device must be a text such as 'cuda' or 'cuda:1', got {device!r}.")
     return name
 
 
 def leads(engine: str) -> bool:
-    """Whether this process, of those that ``torchrun`` has started, is the one that writes and speaks."""
-    return engine != "torch" or os.environ.get("RANK", "0") == "0"
+    """Whether this process is the one that writes and speaks; ValueError if several cannot train together."""
+    rank, size = processes()
+    if engine != "torch" and size > 1:
+        raise ValueError(f"engine must be 'torch' for {size} processes to train together, got {engine!r}.")
+    return rank == 0

@@ -11,7 +11,7 @@ from neocog.data.batches import batches
 from neocog.kernels import kernels_for, use_kernels
 from neocog.layers import Container, Layer
 from neocog.layers.base import Array, as_dtype
-from neocog.losses import Loss, SoftmaxCrossEntropy, shares
+from neocog.losses import Loss, SoftmaxCrossEntropy, check_weights
 from neocog.validation import check_images, integer
 
 
@@ -22,7 +22,7 @@ class Evaluation(NamedTuple):
     accuracy: float
 
 
-EVALUATION_BATCH = 256
+EVALUATION_BATCH = 64
 
 
 def estimated_seconds(
@@ -77,19 +77,19 @@ def evaluate(
     if len(y) == 0:
         raise ValueError("x and y must not be empty.")
     loss = SoftmaxCrossEntropy() if loss is None else loss
-    weights = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, np.float64)
-    shares(weights, len(y))  # raises if they are no weights
+    weights = np.ones(len(y)) if sample_weight is None else check_weights(sample_weight, len(y))
+    everything = np.add.reduce(weights).item()
+    if not everything:
+        raise ValueError("sample_weight must not be all 0.")
     total, correct = 0.0, 0.0
     with use_kernels(kernels_for(estimated_seconds(network, (1, *x.shape[1:]), len(y), batch_size))):
         for k, (images, labels) in enumerate(batches(x, y, batch_size)):
             z = network(as_dtype(images, network.dtype))
             here = weights[k * batch_size : (k + 1) * batch_size]
-            if counted := np.add.reduce(here).item():  # else none of these images counts
-                value, _ = loss(z, labels) if sample_weight is None else loss(z, labels, here)
-                total += value * counted
+            value, _ = loss(z, labels) if sample_weight is None else loss(z, labels, here)
+            total += value * len(labels)
             right = loss.correct(z, labels)
             correct += math.nan if right is None else np.add.reduce(here[right]).item()
-    everything = np.add.reduce(weights).item()
     return Evaluation(total / everything, correct / everything)
 
 

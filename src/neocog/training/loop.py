@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -23,7 +23,7 @@ from neocog.kernels import active_kernels, kernels_for, use_kernels
 from neocog.layers import BatchNorm1D, Container, Layer
 from neocog.layers.base import as_dtype, random_generators
 from neocog.layers.containers import ends_in_softmax
-from neocog.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy, shares
+from neocog.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy, check_weights
 from neocog.optimizers import SGD, Optimizer
 from neocog.training.callbacks import Callback
 from neocog.training.engine import Engine, check_engine, torch_engine
@@ -48,7 +48,7 @@ class Run:
     epoch : int
         Epochs completed.
     batch_losses : list of float
-        Losses of the batches completed in the epoch under way; NaN where no image counted.
+        Losses of the batches completed in the epoch under way.
     epoch_rng_state : dict
         The generator's state at the start of the epoch under way, from which a resumed run draws it again.
     engine : Engine
@@ -73,6 +73,7 @@ class Run:
     augment: Augmentation | None
     callbacks: Sequence[Callback]
     sample_weight: np.ndarray | None = None
+    validation_weight: np.ndarray | None = None
     history: History = field(default_factory=History)
     epoch: int = 0
     batch_losses: list[float] = field(default_factory=list)
@@ -87,8 +88,8 @@ class Run:
     @functools.cached_property
     def fingerprint(self) -> str:
         """What tells the data from other data."""
-        weights = b"" if self.sample_weight is None else self.sample_weight.tobytes()
-        return self.data.fingerprint() + (hashlib.sha256(weights).hexdigest() if weights else "")
+        weights = [w.tobytes() for w in (self.sample_weight, self.validation_weight) if w is not None]
+        return self.data.fingerprint() + (hashlib.sha256(b"".join(weights)).hexdigest() if weights else "")
 
     @property
     def batches_per_epoch(self) -> int:
@@ -158,6 +159,12 @@ class _Layers:
     def synchronize(self) -> None:
         """Do nothing: the arrays are neocog's own."""
 
+    def begin(self, rng: np.random.Generator, alike: Callable[[], Mapping[str, Any]]) -> None:
+        """Do nothing: there is one process."""
+
+    def follow(self) -> None:
+        """Do nothing: the arrays are the ones that callbacks change."""
+
     def agree(self, stop: str) -> str:
         return stop
 
@@ -197,9 +204,9 @@ def fit(
         Changes each training batch; see :mod:`neocog.data.augmentation`.
     resume : path, optional
         A checkpoint to go on from; the run ends bit for bit as if it had never stopped.
-    sample_weight : (N,), optional
-        How much each training image counts, in the loss of its batch and in what is measured after an
-        epoch; a batch in which none counts is passed over.
+    sample_weight : (N,), or a pair of such, optional
+        How much each training image counts, or each one to train on and each one to validate on. They are
+        scaled to mean 1, so that weights all alike change nothing.
     engine : {"neocog", "torch"}
         What computes: neocog's layers, or the same network in PyTorch, whose weights are brought back after
         each epoch. Started by ``torchrun``, PyTorch's engine shares each batch among the processes.
@@ -225,7 +232,8 @@ def fit(
     Notes
     -----
     Ctrl-C, or SIGTERM, ends training after the current batch; callbacks still end as they should, so a
-    checkpoint is saved, and ``history.stopped`` says "interrupted". A second Ctrl-C ends it at once.
+    checkpoint is saved, and ``history.stopped`` says "interrupted". A second Ctrl-C ends it at once, but
+    not under ``torchrun``, which passes it on twice, and ends what takes longer than 30 seconds.
 
     An optimizer remembers: to train another network, make another one.
     """
@@ -244,9 +252,7 @@ def fit(
         augment,
         sorted(callbacks, key=lambda callback: callback.runs_last),
     )
-    if sample_weight is not None:
-        run.sample_weight = np.array(sample_weight, np.float64)
-        shares(run.sample_weight, len(run.data.train[1]))  # raises if they are no weights
+    run.sample_weight, run.validation_weight = _weights(sample_weight, run.data)
     _check_run(run)
     for callback in run.callbacks:
         callback.reset()
@@ -258,6 +264,7 @@ def fit(
     with np.errstate(over="ignore", invalid="ignore"), _interruptible(run), contextlib.ExitStack() as stack:
         if engine == "torch":
             run.engine = stack.enter_context(torch_engine(network, loss, optimizer, device))
+            run.engine.begin(run.rng, functools.partial(_alike, run))
         else:
             stack.enter_context(_kernels(run))
             run.engine = _Layers(network, loss, optimizer)
@@ -268,6 +275,25 @@ def fit(
             _train_epoch(run)
     run.history.stopped = run.stop
     return run.history
+
+
+def _weights(sample_weight: Any, data: Split) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return the weights of training and validation images, of mean 1 each."""
+    pair = sample_weight if isinstance(sample_weight, tuple) else (sample_weight, None)
+    if len(pair) != 2:
+        raise ValueError(f"sample_weight must be an array, or a pair of arrays, got {len(pair)} things.")
+    if pair[1] is not None and data.validation is None:
+        raise ValueError("sample_weight must hold no validation weights, as there are no validation images.")
+    scaled: list[np.ndarray | None] = []
+    for weight, part in zip(pair, data, strict=True):
+        if weight is None or part is None:
+            scaled.append(None)
+            continue
+        weight = check_weights(weight, len(part[1]))
+        if not weight.any():
+            raise ValueError("sample_weight must not be all 0.")
+        scaled.append(weight / weight.mean())
+    return scaled[0], scaled[1]
 
 
 def _kernels(run: Run) -> use_kernels:
@@ -288,12 +314,9 @@ def _train_epoch(run: Run) -> None:
     """Take one step for each batch."""
     start = time.perf_counter()
     for x, *targets in _remaining_batches(run):
-        if len(targets) == 2 and not targets[1].any():
-            value = math.nan
-        else:
-            value = run.engine.step(x, *targets)
-            if not math.isfinite(value):
-                raise _diagnosis(run, x, training=True)
+        value = run.engine.step(x, *targets)
+        if not math.isfinite(value):
+            raise _diagnosis(run, x, training=True)
         run.batch_losses.append(value)
         for callback in run.callbacks:
             callback.on_batch(run)
@@ -326,20 +349,35 @@ def _finish_epoch(run: Run) -> None:
     row = {}
     row["train_loss"], row["train_accuracy"] = run.engine.evaluate(*run.data.train, run.sample_weight)
     if run.data.validation is not None:
-        row["val_loss"], row["val_accuracy"] = run.engine.evaluate(*run.data.validation)
+        row["val_loss"], row["val_accuracy"] = run.engine.evaluate(
+            *run.data.validation, run.validation_weight
+        )
     for part, column in ((run.data.train, "train_loss"), (run.data.validation, "val_loss")):
         if part is not None and not math.isfinite(row[column]):
             raise _diagnosis(run, part[0], training=False)
     if run.batch_losses:
-        counted = [value for value in run.batch_losses if not math.isnan(value)]
-        row["running_loss"] = sum(counted) / len(counted)  # at least one image counts
+        row["running_loss"] = sum(run.batch_losses) / len(run.batch_losses)
         row["lr"] = run.optimizer.last_lr
     run.history.append(epoch=run.epoch, seconds=run.seconds, **row)
     run.batch_losses, run.epoch_rng_state, run.seconds = [], {}, 0.0
     for callback in run.callbacks:
         wish = callback.on_epoch(run)  # all are asked, even if the end is already decided
         run.stop = run.stop or wish or ""
+    run.engine.follow()
     run.stop = run.engine.agree(run.stop or run.wish)
+
+
+def _alike(run: Run) -> dict[str, Any]:
+    """What several processes that train together must have in common."""
+    return {
+        "data": run.fingerprint,
+        "network": repr(run.network),
+        "loss": repr(run.loss),
+        "optimizer": repr(run.optimizer),
+        "epochs": run.epochs,
+        "batch_size": run.batch_size,
+        "place": (run.epoch, len(run.batch_losses)),
+    }
 
 
 def _check_arguments(loss: Any, optimizer: Any, callbacks: Any) -> None:
@@ -386,7 +424,7 @@ def _prepare(network: Layer, data: Split | tuple[Any, Any], loss: Loss) -> Split
     if isinstance(loss, SoftmaxCrossEntropy) and ends_in_softmax(network):
         raise ValueError(
             "the network must end in logits to be trained with SoftmaxCrossEntropy, which holds the softmax "
-            "itself, got one that ends in Softmax; take it off, as by network[:-1] of a Sequential."
+            "itself, got one that ends in Softmax; train network.without_softmax(), which shares its weights."
         )
     if split.is_classification and not isinstance(loss, MeanSquaredError):
         if len(outputs) != 2 or outputs[1] < len(names):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
+
+from neocog.interop import processes
 
 __all__ = ["Group", "WorkerLostError", "share_batch_statistics"]
 
@@ -17,8 +21,11 @@ class WorkerLostError(ConnectionError):
     """Another process of the job has gone; the last checkpoint stays."""
 
 
+_SIGNS = re.compile(r"gloo|Connection (closed|reset|refused)|Broken pipe|remote process|[Tt]imed out")
+
+
 class Group:
-    """The processes of the job; one alone unless ``torchrun`` has started it.
+    """The processes of the job; one alone unless ``torchrun`` or its like has started it.
 
     Attributes
     ----------
@@ -29,23 +36,19 @@ class Group:
     """
 
     def __init__(self) -> None:
-        self.launched = distributed.is_available() and distributed.is_torchelastic_launched()
-        environment = os.environ if self.launched else {}
-        self.rank, self.size = int(environment.get("RANK", 0)), int(environment.get("WORLD_SIZE", 1))
-        self.local_rank = int(environment.get("LOCAL_RANK", 0))
+        self.rank, self.size = processes()
+        self.local_rank = int(os.environ.get("LOCAL_RANK", 0)) if self.size > 1 else 0
 
-    @contextlib.contextmanager
-    def joined(self, device: torch.device) -> Iterator[None]:
-        """Be one of the group; ``gloo`` joins CPUs, ``nccl`` GPUs."""
+    def join(self, device: torch.device) -> None:
+        """Be one of the group, until the process ends; ``gloo`` joins CPUs, ``nccl`` GPUs.
+
+        A group that was left cannot be joined again: the addresses of the first time would still be about.
+        """
         if self.size == 1 or distributed.is_initialized():
-            yield
             return
         with self.watched():
             distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-        try:
-            yield
-        finally:
-            distributed.destroy_process_group()
+        atexit.register(distributed.destroy_process_group)
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
@@ -54,10 +57,7 @@ class Group:
             yield
         except RuntimeError as error:
             text = str(error)
-            if self.size > 1 and (
-                isinstance(error, distributed.DistError)
-                or any(sign in text for sign in ("onnection", "gloo", "NCCL", "imed out", "Broken pipe"))
-            ):
+            if self.size > 1 and _SIGNS.search(text):
                 raise WorkerLostError(
                     f"process {self.rank} of {self.size} has lost another one; training cannot go on, but "
                     f"can be resumed from its last checkpoint ({text.splitlines()[0]})."
@@ -80,11 +80,21 @@ class Group:
             distributed.all_reduce(number, distributed.ReduceOp.MAX)
         return int(number)
 
-    def take_from_leader(self, tensor: Tensor) -> None:
-        """Replace a tensor by that of the process that leads."""
+    def from_leader(self, thing: Any, device: torch.device) -> Any:
+        """Return what the leader has in place of this."""
+        if self.size == 1:
+            return thing
+        things = [thing]
+        with self.watched():
+            distributed.broadcast_object_list(things, 0, device=device)
+        return things[0]
+
+    def tensor_from_leader(self, tensor: Tensor) -> Tensor:
+        """Replace a tensor by that of the leader."""
         if self.size > 1:
             with self.watched():
                 distributed.broadcast(tensor, 0)
+        return tensor
 
 
 class _Total(torch.autograd.Function):
@@ -133,6 +143,8 @@ class _GroupBatchNorm(nn.Module):
         shape = (-1, *(1,) * (x.ndim - 2))
         if self.training:
             count = _total(x.new_tensor(x.numel() // x.shape[1]))
+            if count <= 1:
+                raise ValueError("batch norm needs more than one value per channel, got 1 in all processes.")
             mean = _total(x.sum(axes)) / count
             var = _total(((x - mean.view(shape)) ** 2).sum(axes)) / count
             with torch.no_grad():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -17,12 +17,13 @@ from torch.nn.parallel import DistributedDataParallel
 from neocog.interop.torch.distributed import Group, share_batch_statistics
 from neocog.interop.torch.to_module import load_from_torch, to_array, to_torch, transposed
 from neocog.layers import Dropout, Layer
-from neocog.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy, shares
+from neocog.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy, check_weights
 from neocog.optimizers import Optimizer
 
 __all__ = ["TorchEngine"]
 
 _EVALUATION_BATCH = 256
+_LOSSES = (SoftmaxCrossEntropy, MeanSquaredError)
 
 
 class TorchEngine:
@@ -49,44 +50,51 @@ class TorchEngine:
     """
 
     def __init__(self, network: Layer, loss: Loss, optimizer: Optimizer, device: str | None = None) -> None:
-        if type(loss) not in (SoftmaxCrossEntropy, MeanSquaredError):
+        if not isinstance(loss, SoftmaxCrossEntropy | MeanSquaredError) or type(loss) not in _LOSSES:
             raise TypeError(
-                f"loss must be SoftmaxCrossEntropy() or MeanSquaredError() for engine='torch', got {loss!r}."
+                "loss must be a SoftmaxCrossEntropy or a MeanSquaredError for engine='torch', got a "
+                f"{type(loss).__name__}."
             )
-        self.network, self.loss, self.neocogs_optimizer = network, loss, optimizer
+        self.network, self.neocogs_optimizer = network, optimizer
+        self.loss: SoftmaxCrossEntropy | MeanSquaredError = loss
+        self.dtype = network.dtype or np.dtype(np.float32)
         self.group = Group()
         self.leads = self.group.rank == 0
-        self.device = _device(device, self.group.local_rank)
+        self.device = _device(device, self.group)
         self.module = to_torch(network).to(self.device)
-        self._close = contextlib.ExitStack()
+        self.parameters = dict(self.module.named_parameters())
+        self.transposed = transposed(network)
 
     def __enter__(self) -> Self:
-        self._close.enter_context(self.group.joined(self.device))
-        self.parameters = dict(self.module.named_parameters())
+        self.group.join(self.device)
         self.parallel: nn.Module = self.module
-        if self.group.size > 1:
+        if self.group.size > 1 and self.parameters:
             self.parallel = DistributedDataParallel(share_batch_statistics(self.module))
-        self.transposed = transposed(self.network)
         self.optimizer: Any = copy.copy(self.neocogs_optimizer)
         self.optimizer.zeros_like = torch.zeros_like
         self.optimizer.state = {
             memory: {name: self._tensor(self._turned(name, array)) for name, array in arrays.items()}
             for memory, arrays in self.neocogs_optimizer.state.items()
         }
-        drops = [layer for _, layer in self.network.leaves() if isinstance(layer, Dropout)]
+        drops = [layer.rng for _, layer in self.network.leaves() if isinstance(layer, Dropout)]
+        self._drops = drops[0] if drops else None
         # Each step has a seed of its own, so that a resumed run drops what it would have dropped.
-        self.seed = int(copy.deepcopy(drops[0].rng).integers(2**62)) if drops else None
+        self.seed = None if self._drops is None else int(copy.deepcopy(self._drops).integers(2**62))
+        self._brought = self._arrays(copied=True)
         return self
 
     def __exit__(self, kind: Any, *rest: Any) -> None:
-        try:
-            if kind is None:  # all have what the leader's callbacks have made of it
-                for array in [*self.network.params.values(), *self.network.buffers.values()]:
-                    tensor = self._tensor(array)
-                    self.group.take_from_leader(tensor)
-                    array[...] = to_array(tensor)
-        finally:
-            self._close.close()
+        if kind is not None:
+            return
+        if self._drops is not None:
+            self._drops.integers(2**62)  # another run drops otherwise
+        for array in self._arrays().values():  # all have what the leader's callbacks have made of it
+            array[...] = to_array(self.group.tensor_from_leader(self._tensor(array)))
+
+    def _arrays(self, copied: bool = False) -> dict[str, np.ndarray]:
+        """The network's parameters and buffers."""
+        arrays = {**self.network.params, **self.network.buffers}
+        return {name: array.copy() for name, array in arrays.items()} if copied else arrays
 
     def _turned(self, name: str, array: np.ndarray) -> np.ndarray:
         """Go from neocog's layout to PyTorch's, or back."""
@@ -95,16 +103,34 @@ class TorchEngine:
     def _tensor(self, array: Any, dtype: Any = None) -> Tensor:
         return torch.tensor(np.ascontiguousarray(array, dtype), device=self.device)
 
+    def begin(self, rng: np.random.Generator, alike: Callable[[], Mapping[str, Any]]) -> None:
+        """Let all processes draw as the leader does; ValueError if not all were given what it was given."""
+        if self.group.size == 1:
+            return
+        mine = dict(alike())
+        leaders, state = self.group.from_leader((mine, rng.bit_generator.state), self.device)
+        differing = [name for name in mine if mine[name] != leaders[name]]
+        if self.group.largest(int(bool(differing)), self.device):
+            which = (
+                f"this one, of rank {self.group.rank}, differs in its" if differing else "another one differs"
+            )
+            raise ValueError(
+                f"all processes must be given the same; {which} {', '.join(differing)}".strip() + "."
+            )
+        rng.bit_generator.state = state
+
     def step(self, x: Any, t: Any, weight: Any = None) -> float:
         """Return the loss of a batch, of which this process computes its part; move the weights."""
-        share = np.full(len(x), 1 / len(x)) if weight is None else shares(weight, len(x))
+        N = len(x)
+        share = np.full(N, 1 / N) if weight is None else check_weights(weight, N) / N
         mine = slice(self.group.rank, None, self.group.size)
         self.module.train()
-        with self.group.watched(), self._dropout():
-            z = self.parallel(self._tensor(x[mine], self.network.dtype))
-            part = (self._losses(z, t[mine]) * self._tensor(share[mine], self.network.dtype)).sum()
+        with self._random_numbers(), self.group.watched():
+            z = self.parallel(self._tensor(x[mine], self.dtype))
+            t = self.loss.targets((N, *z.shape[1:]), t)
+            part = (self._losses(z, t[mine]) * self._tensor(share[mine], self.dtype)).sum()
             value = float(self.group.total(part.detach().clone()))
-            if math.isfinite(value):
+            if math.isfinite(value) and self.parameters:
                 for parameter in self.parameters.values():
                     parameter.grad = None
                 (part * self.group.size).backward()  # type: ignore[no-untyped-call]  # DDP takes the mean
@@ -112,16 +138,15 @@ class TorchEngine:
         return value
 
     def _update(self) -> None:
-        mine, neocogs = vars(self.optimizer), vars(self.neocogs_optimizer)
-        mine.update({k: value for k, value in neocogs.items() if k not in ("state", "zeros_like")})
+        self.optimizer.__dict__.update(_settings(self.neocogs_optimizer))
         gradients = {name: p.grad for name, p in self.parameters.items() if p.grad is not None}
         with torch.no_grad():
             self.optimizer.step(self.parameters, gradients)
         self.neocogs_optimizer.steps = self.optimizer.steps
 
     @contextlib.contextmanager
-    def _dropout(self) -> Iterator[None]:
-        """Give the step its own random numbers, if it draws any, and leave PyTorch's as they were."""
+    def _random_numbers(self) -> Iterator[None]:
+        """Give the step numbers of its own, if it draws any, and leave PyTorch's generators as they were."""
         if self.seed is None:
             yield
             return
@@ -136,7 +161,7 @@ class TorchEngine:
             return functional.cross_entropy(
                 z, self._tensor(t, np.int64), reduction="none", label_smoothing=smoothing
             )
-        return ((z - self._tensor(t, self.network.dtype)) ** 2).flatten(1).mean(1)
+        return ((z - self._tensor(t, self.dtype)) ** 2).flatten(1).mean(1)
 
     def evaluate(self, x: Any, t: Any, weight: Any = None) -> tuple[float, float]:
         """Return mean loss and accuracy in inference; the processes share the batches."""
@@ -147,8 +172,9 @@ class TorchEngine:
             starts = range(0, len(t), _EVALUATION_BATCH)
             for start in starts[self.group.rank :: self.group.size]:
                 part = slice(start, start + _EVALUATION_BATCH)
-                z = self.module(self._tensor(x[part], self.network.dtype))
-                counts = self._tensor(weights[part], self.network.dtype)
+                z = self.module(self._tensor(x[part], self.dtype))
+                self.loss.targets(z.shape, t[part])
+                counts = self._tensor(weights[part], self.dtype)
                 losses = torch.where(counts > 0, self._losses(z, t[part]) * counts, 0.0)
                 sums += torch.stack((losses.sum(), self._right(z, t[part]) @ counts, counts.sum())).cpu()
         if self.group.size > 1:
@@ -165,10 +191,25 @@ class TorchEngine:
     def synchronize(self) -> None:
         """Bring weights, running statistics and the optimizer's memory back into neocog's arrays."""
         load_from_torch(self.network, self.module)
+        self._brought = self._arrays(copied=True)
         self.neocogs_optimizer.state = {
             memory: {name: self._turned(name, to_array(tensor)).copy() for name, tensor in tensors.items()}
             for memory, tensors in self.optimizer.state.items()
         }
+
+    def follow(self) -> None:
+        """Take over what callbacks have changed, weights and the optimizer's settings, in all processes."""
+        arrays, tensors = (
+            self._arrays(),
+            dict(self.module.named_parameters()) | dict(self.module.named_buffers()),
+        )
+        changed = [name for name, array in arrays.items() if not np.array_equal(array, self._brought[name])]
+        changed, settings = self.group.from_leader((changed, _settings(self.neocogs_optimizer)), self.device)
+        self.neocogs_optimizer.__dict__.update(settings)
+        with torch.no_grad():
+            for name in changed:
+                new = self._tensor(self._turned(name, arrays[name]))
+                tensors[name].copy_(self.group.tensor_from_leader(new))
 
     def agree(self, stop: str) -> str:
         """Return why all processes stop; empty if none wishes to."""
@@ -178,10 +219,21 @@ class TorchEngine:
         return stop if mine == agreed else reasons[agreed]
 
 
-def _device(device: str | None, local_rank: int) -> torch.device:
+def _settings(optimizer: Optimizer) -> dict[str, Any]:
+    """What a user may change in an optimizer on the way."""
+    return {name: value for name, value in vars(optimizer).items() if name not in ("state", "zeros_like")}
+
+
+def _device(device: str | None, group: Group) -> torch.device:
     """Return a device that is there; "cuda" is this process's own GPU."""
+    if group.size > 1 and device is not None and ":" in device:
+        raise ValueError(
+            f"device must leave the choice of the GPU to each process, as 'cuda', got {device!r}."
+        )
     try:
-        return torch.zeros(1, device=f"cuda:{local_rank}" if device == "cuda" else device or "cpu").device
+        found = torch.zeros(1, device=f"cuda:{group.local_rank}" if device == "cuda" else device or "cpu")
+        found.item()  # which not all devices can
     except (RuntimeError, AssertionError) as error:
         text = str(error).splitlines()[0]
         raise ValueError(f"device must be one that PyTorch has here, got {device!r}: {text}") from None
+    return found.device

@@ -15,8 +15,8 @@ from neocog.kernels.fused.simd import size_of, view
 def softmax_cross_entropy(row: int, unit: int, scratch: int, zero: Any) -> None:
     """The loss of :class:`neocog.SoftmaxCrossEntropy`, in one unit.
 
-    x are the logits (C, N), z their gradient, y the loss (float64), ``targets`` int64, ``weights`` the share
-    of each image (float64, sum 1); the loss is NaN if a target is no class.
+    x are the logits (C, N), z their gradient, y the loss (float64), ``targets`` int64, ``weights`` by how
+    much each image counts, 1/N as a rule (float64); the loss is NaN if a target is no class.
     """
     p, like = record(row), zero[0]
     size = size_of(like)
@@ -55,8 +55,8 @@ def softmax_cross_entropy(row: int, unit: int, scratch: int, zero: Any) -> None:
 def mean_squared_error(row: int, unit: int, scratch: int, zero: Any) -> None:
     """The loss of :class:`neocog.MeanSquaredError`, in one unit.
 
-    x are the outputs (C, N), z their gradient, y the loss (float64), ``targets`` (N, C), ``weights`` each
-    image's share (float64, sum 1).
+    x are the outputs (C, N), z their gradient, y the loss (float64), ``targets`` (N, C), ``weights`` by how
+    much each image counts, 1/N as a rule (float64).
     """
     p, like = record(row), zero[0]
     N, C = p.N, p.C
