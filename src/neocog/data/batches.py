@@ -59,4 +59,10 @@ def _walk(
         images = x[chosen]
         if augment is not None and rng is not None:
             images = augment(images, rng)
+            shape = getattr(images, "shape", None)
+            if shape is None or len(shape) != x.ndim or shape[0] != len(y[chosen]):
+                raise ValueError(
+                    f"augment must return the {len(y[chosen])} images that it was given, changed, got "
+                    f"{type(images).__name__} of shape {shape}."
+                )
         yield images, y[chosen]

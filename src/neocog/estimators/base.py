@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
 from joblib import effective_n_jobs
 from sklearn.base import BaseEstimator
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from neocog.data.batches import Augmentation, batches
 from neocog.data.split import Split
+from neocog.estimators.held_out import Scores, hold_out
 from neocog.estimators.images import flattened, image_shape_of, read_rows, with_channels
-from neocog.estimators.networks import make_optimizer
-from neocog.kernels import kernels_for, use_kernels, use_threads
+from neocog.estimators.networks import FILTERS, make_optimizer
+from neocog.kernels import BACKENDS, kernels_for, use_kernels, use_threads
 from neocog.layers import Container
 from neocog.layers.base import as_dtype
 from neocog.losses import Loss
@@ -28,10 +28,17 @@ from neocog.optimizers import Optimizer
 from neocog.training.callbacks import Callback, EarlyStopping, Progress
 from neocog.training.evaluation import EVALUATION_BATCH, estimated_seconds
 from neocog.training.history import History
-from neocog.training.loop import NonFiniteLossError, fit, make_step
-from neocog.validation import integer, number
+from neocog.training.loop import NonFiniteLossError, Run, fit, make_step
+from neocog.validation import integer, number, one_of
 
 _SEEDS = 2**31 - 1
+
+
+def has_partial_fit(model: ConvNet) -> bool:
+    """Whether a model can be fitted bit by bit; AttributeError if not."""
+    if model.early_stopping:
+        raise AttributeError("early_stopping must be False for partial_fit, which holds no images out.")
+    return True
 
 
 class ConvNet(BaseEstimator):  # type: ignore[misc]
@@ -41,13 +48,15 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
     network_: Container
     history_: History
     image_shape_: tuple[int, int, int]
+    _network: Container  # that which is trained
     _optimizer: Optimizer
+    _rng: np.random.Generator
 
     def __init__(
         self,
         network: Any = None,
         *,
-        filters: Sequence[int] = (16, 32),
+        filters: Any = FILTERS,
         image_shape: tuple[int, ...] | None = None,
         epochs: int = 20,
         batch_size: int = 32,
@@ -63,6 +72,7 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         callbacks: Sequence[Callback] = (),
         random_state: Any = None,
         n_jobs: int | None = None,
+        kernels: str = "auto",
         verbose: bool = False,
     ) -> None:
         self.network = network
@@ -82,15 +92,16 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         self.callbacks = callbacks
         self.random_state = random_state
         self.n_jobs = n_jobs
+        self.kernels = kernels
         self.verbose = verbose
 
     # What the two define for themselves
 
     def _read_targets(self, y: np.ndarray, again: bool, classes: Any) -> np.ndarray:
-        """Return the network's targets; learn what its outputs stand for, unless it is ``again``."""
+        """Return what the network is trained on; learn what its outputs stand for, unless ``again``."""
         raise NotImplementedError
 
-    def _weights(self, y: np.ndarray, weight: np.ndarray | None, passing: bool) -> np.ndarray | None:
+    def _weights(self, t: np.ndarray, weight: np.ndarray | None, passing: bool) -> np.ndarray | None:
         """Return how much each image counts; None if all count alike."""
         return weight
 
@@ -98,14 +109,18 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         """Return a new network with the outputs that the targets need."""
         raise NotImplementedError
 
-    def _in_training(
-        self, network: Container, t: np.ndarray, weight: np.ndarray | None, again: bool
-    ) -> AbstractContextManager[np.ndarray]:
-        """Within the block the network is as it is trained; yield the targets that it is trained on."""
-        return contextlib.nullcontext(t)
+    def _scaled(
+        self, t: np.ndarray, weight: np.ndarray | None, network: Container, again: bool
+    ) -> np.ndarray:
+        """Return the targets in the units in which the network is trained."""
+        return t
 
-    def _validation_scores(self, t: np.ndarray, history: History) -> list[float]:
-        """Return the score that each row of the history stands for."""
+    def _shown(self, network: Container) -> Container:
+        """Return the trained network with outputs in the units of y."""
+        return network
+
+    def _score_held_out(self, run: Run) -> float:
+        """Return the score on what is held out, after an epoch."""
         raise NotImplementedError
 
     # Training
@@ -113,12 +128,14 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train a new network; with ``warm_start``, go on with the one at hand.
 
+        If it fails, the estimator stays as it was.
+
         Parameters
         ----------
         X : (N, C, H, W), (N, H, W) or (N, features)
         y : (N,), or (N, targets) for a regressor
         sample_weight : (N,), optional
-            How much each image counts; one of weight 0 is left out.
+            How much each image counts, beside the others; one of weight 0 is left out.
 
         Returns
         -------
@@ -133,18 +150,28 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         KeyboardInterrupt
             On Ctrl-C, after the batch under way; what was learned till then is kept.
         """
+        work = copy.copy(self)
+        work._fit(X, y, sample_weight)
+        self.__dict__ = work.__dict__
+        if self.history_.stopped == "interrupted":
+            raise KeyboardInterrupt("training was interrupted; what was learned till then is in network_.")
+        return self
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
         again = bool(self.warm_start) and hasattr(self, "network_")
         network, x, t, weight = self._start(X, y, sample_weight, again)
-        train, held_out = self._split(t)
+        train, held_out = self._split(t, network.class_names)
+        t = self._scaled(t, weight, network, again)
         steps = self.epochs * math.ceil(len(t[train]) / self.batch_size)
         self._optimizer = self._make_optimizer(self.schedule, steps)
-        stopping = EarlyStopping("val_loss", self.patience)
-        with self._in_training(network, t, weight, again) as t, self._threads():
+        stops = self.early_stopping
+        stopping, scores = EarlyStopping("val_loss", self.patience), Scores(self._score_held_out)
+        with self._computing():
             history = fit(
                 network,
                 Split(
                     (x[train], t[train]),
-                    (x[held_out], t[held_out]) if self.early_stopping else None,
+                    (x[held_out], t[held_out]) if stops else None,
                     network.class_names,
                 ),
                 loss=self._loss,
@@ -154,51 +181,52 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
                 rng=self._rng,
                 callbacks=[
                     *self.callbacks,
-                    *([stopping] if self.early_stopping else []),
+                    *([stopping, scores] if stops else []),
                     *([Progress()] if self.verbose else []),
                 ],
                 augment=self.augment,
-                sample_weight=None if weight is None else weight[train],
+                sample_weight=None
+                if weight is None
+                else (weight[train], weight[held_out] if stops else None),
             )
-            scores = self._validation_scores(t[held_out], history) if self.early_stopping else None
         self._finish(network, history.rows[1:] if again else history.rows, again)
         self.history_.stopped = history.stopped
-        self.validation_scores_ = scores and scores[1:]
-        self.best_validation_score_ = scores and scores[stopping.best_epoch]
-        if history.stopped == "interrupted":
-            raise KeyboardInterrupt("training was interrupted; what was learned till then is in network_.")
-        return self
+        self.validation_scores_ = scores.values[1:] if stops else None
+        self.best_validation_score_ = scores.values[stopping.best_epoch] if stops else None
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any = None) -> Self:
-        """Take one step for each batch of X."""
-        if self.early_stopping:
-            raise ValueError("early_stopping must be False for partial_fit, which holds no images out.")
+        """Take one step for each batch of X; if that fails, the estimator stays as it was."""
+        work = copy.copy(self)
+        work._pass(X, y, sample_weight, classes)
+        self.__dict__ = work.__dict__
+        if self.verbose:
+            print(f"epoch {self.n_iter_}  loss {self.loss_curve_[-1]:.4f} while training")
+        return self
+
+    def _pass(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> None:
         again = hasattr(self, "network_")
         network, x, t, weight = self._start(X, y, sample_weight, again, classes, passing=True)
-        optimizer = self._optimizer if again else self._make_optimizer("constant", 1)
-        optimizer.lr = self.lr  # a schedule of fit has come to its end
-        start = time.perf_counter()
+        t = self._scaled(t, weight, network, again)
+        # Of fit the optimizer that it ended with; its schedule has come to its end.
+        optimizer = copy.deepcopy(self._optimizer) if again else self._make_optimizer("constant", 1)
+        optimizer.lr = self.lr
+        shape = (1, *self.image_shape_)
+        before = getattr(self, "_work", 0.0) if again else 0.0  # many short calls are a long job
+        self._work = before + estimated_seconds(network, shape, len(t), self.batch_size, training=True)
+        start, losses = time.perf_counter(), []
         quietly = np.errstate(over="ignore", invalid="ignore")  # overflow is not lost: the loss is checked
-        with self._in_training(network, t, weight, again) as t, self._threads(), quietly:
+        with self._computing(self._work), quietly:
             step = make_step(network, self._loss, optimizer)
-            losses = []
-            for images, rows in batches(
-                x, np.arange(len(t)), self.batch_size, rng=self._rng, augment=self.augment
-            ):
+            order = np.arange(len(t))
+            for images, rows in batches(x, order, self.batch_size, rng=self._rng, augment=self.augment):
                 losses.append(step(images, t[rows], None if weight is None else weight[rows]))
                 if not math.isfinite(losses[-1]):
                     raise NonFiniteLossError(
                         f"the loss is not finite in batch {len(losses)}; a lower lr than {self.lr} may help."
                     )
         self._optimizer = optimizer
-        self._finish(
-            network,
-            [{"running_loss": float(np.mean(losses)), "lr": self.lr, "seconds": time.perf_counter() - start}],
-            again,
-        )
-        if self.verbose:
-            print(f"epoch {self.n_iter_}  loss {self.loss_curve_[-1]:.4f} while training")
-        return self
+        row = {"running_loss": np.mean(losses).item(), "lr": self.lr, "seconds": time.perf_counter() - start}
+        self._finish(network, [row], again)
 
     def _start(
         self, X: Any, y: Any, sample_weight: Any, again: bool, classes: Any = None, passing: bool = False
@@ -214,10 +242,12 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
             if (weight < 0).any():
                 raise ValueError(f"sample_weight must not be negative, got {weight.min()}.")
         t = self._read_targets(y, again, classes)
-        weight = self._weights(y, weight, passing)
+        weight = self._weights(t, weight, passing)
+        if weight is not None and not weight.any() and not passing:
+            raise ValueError("the weights of the images must not all be zero.")
         if again:
-            network = self.network_
             self._check_shape(found)
+            network, self._rng = copy.deepcopy((self._network, self._rng))
         else:
             source = check_random_state(self.random_state)
             seed, order, self._split_seed = source.randint(_SEEDS, size=3).tolist()
@@ -225,33 +255,23 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
             self.image_shape_ = image_shape_of(self.image_shape, found, self.n_features_in_)
             network = self._new_network(seed, X.dtype)
         x = as_dtype(X.reshape(-1, *self.image_shape_), network.dtype)
-        if weight is not None and not weight.all():
-            if not weight.any():
-                raise ValueError("the weights of the images must not all be zero.")
+        if weight is not None and not passing and not weight.all():
             x, t, weight = x[weight > 0], t[weight > 0], weight[weight > 0]
         return network, x, t, weight
 
     def _finish(self, network: Container, rows: list[dict[str, float]], again: bool) -> None:
         """Keep what has been trained, and how it went."""
-        self.network_ = network
-        if not again:
-            self.history_ = History()
+        self._network, self.network_ = network, self._shown(network)
+        self.history_ = History(list(self.history_.rows) if again else [])
         for row in rows:
             epoch = self.history_.last["epoch"] + 1 if self.history_.rows else row.get("epoch", 1)
             self.history_.append(**row | {"epoch": epoch})
 
-    def _split(self, t: np.ndarray) -> tuple[Any, Any]:
+    def _split(self, t: np.ndarray, class_names: Sequence[str] | None) -> tuple[Any, Any]:
         """Choose the images to train on, and those to hold out."""
         if not self.early_stopping:
             return slice(None), None
-        classes = t if t.dtype.kind == "i" else None
-        train, held_out = train_test_split(
-            np.arange(len(t)),
-            test_size=self.validation_fraction,
-            stratify=classes,
-            random_state=self._split_seed,
-        )
-        return train, held_out
+        return hold_out(t, self.validation_fraction, class_names, self._split_seed)
 
     def _make_optimizer(self, schedule: str, steps: int) -> Optimizer:
         return make_optimizer(self.optimizer, self.lr, self.weight_decay, schedule, steps)
@@ -263,16 +283,34 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         integer("patience", self.patience)
         number("lr", self.lr, 0, exclusive_minimum=True, exclusive_maximum=True)
         number("validation_fraction", self.validation_fraction, 0, 1, True, True)
+        one_of("kernels", self.kernels, BACKENDS)
+        if not isinstance(self.early_stopping, bool | np.bool_):
+            raise TypeError(f"early_stopping must be True or False, got {self.early_stopping!r}.")
         if self.augment is not None and not callable(self.augment):
             raise TypeError(
                 f"augment must be a function (images, rng) -> images or None, got {self.augment!r}."
             )
+        if not isinstance(self.callbacks, tuple | list):
+            raise TypeError(
+                f"callbacks must be a list or tuple of callbacks, () for none, got {self.callbacks!r}."
+            )
         if self.n_jobs is not None and integer("n_jobs", self.n_jobs, -(2**31)) == 0:
             raise ValueError("n_jobs must be None or an integer other than 0, got 0.")
 
-    def _threads(self) -> AbstractContextManager[None]:
-        """Use as many threads as ``n_jobs`` says, which joblib understands in its own way."""
-        return use_threads(effective_n_jobs(self.n_jobs))
+    @contextlib.contextmanager
+    def _computing(self, seconds: float | None = None) -> Iterator[None]:
+        """Use the threads and the kernels that the parameters say.
+
+        Kernels "auto" are those that the caller has chosen, ``auto`` still where he has not; for a job of
+        so many ``seconds`` the choice is made here.
+        """
+        with contextlib.ExitStack() as chosen:
+            chosen.enter_context(use_threads(effective_n_jobs(self.n_jobs)))  # joblib's meaning of None
+            if self.kernels != "auto":
+                chosen.enter_context(use_kernels(self.kernels))
+            if seconds is not None:
+                chosen.enter_context(use_kernels(kernels_for(seconds)))
+            yield
 
     # Use
 
@@ -282,10 +320,10 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         X, found = flattened(X)
         X = read_rows(self, X, reset=False)
         self._check_shape(found)
-        x = as_dtype(X.reshape(-1, *self.image_shape_), self.network_.dtype)
-        seconds = estimated_seconds(self.network_, (1, *self.image_shape_), len(x), EVALUATION_BATCH)
-        with self._threads(), use_kernels(kernels_for(seconds)):
-            outputs: np.ndarray = self.network_.predict_logits(x)
+        x = as_dtype(X.reshape(-1, *self.image_shape_), self._network.dtype)
+        seconds = estimated_seconds(self._network, (1, *self.image_shape_), len(x), EVALUATION_BATCH)
+        with self._computing(seconds):
+            outputs: np.ndarray = self._network.predict_logits(x)
         return outputs
 
     def _check_shape(self, found: tuple[int, ...] | None) -> None:

@@ -8,17 +8,19 @@ from typing import Any, Self
 import numpy as np
 from scipy.special import log_softmax
 from sklearn.base import ClassifierMixin
-from sklearn.utils import compute_sample_weight
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 
 from neocog.data.batches import Augmentation
-from neocog.estimators.base import ConvNet
-from neocog.estimators.networks import build_network
+from neocog.estimators.base import ConvNet, has_partial_fit
+from neocog.estimators.networks import FILTERS, build_network
 from neocog.layers import Container
 from neocog.layers.activation import softmax
+from neocog.layers.containers import ends_in_softmax
 from neocog.losses import SoftmaxCrossEntropy
 from neocog.training.callbacks import Callback
-from neocog.training.history import History
+from neocog.training.loop import Run
 
 
 class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
@@ -33,10 +35,10 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
         ``filters``, then a dense layer. A name: one of ``neocog train --network``, such as "small-cnn" or
         "resnet20". A function that returns a network: it is called with those of the arguments
         ``image_shape``, ``classes`` or ``outputs`` (how many), ``seed`` or ``rng``, and ``dtype`` that it
-        has, so that all functions of :mod:`neocog.models` fit. A network: each fit trains a copy of it,
-        from the weights that it has.
-    filters : sequence of int, default (16, 32)
-        Channels of the convolutions that the network None has.
+        has, or all if it has ``**kwargs``, so that the functions of :mod:`neocog.models` fit. A network:
+        each fit trains a copy of it, from the weights that it has.
+    filters : int or sequence of int, default (16, 32)
+        Channels of the convolutions that the network None has; with another network it must be left alone.
     image_shape : (C, H, W) or (H, W), optional
         What the rows of a table X are; see the notes.
     epochs : int, default 20
@@ -51,15 +53,17 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
         ``weight_decay=``; the classes in :mod:`neocog.optimizers` are such functions.
     weight_decay : float, default 0.01
         What it does depends on the optimizer: 0.01 suits "adamw", 0.0001 the others.
+        From one ``partial_fit`` to the next ``lr`` may be changed, optimizer and weight decay go on.
     class_weight : dict, "balanced" or None, default None
         How much the images of each label count, or that all labels count alike.
     augment : function (images, rng) -> images, optional
         Changes each batch for training; see :mod:`neocog.data.augmentation`.
     early_stopping : bool, default False
         Whether to hold out a part of the images, stop when the loss there has not improved for some epochs,
-        and put the best epoch's weights back.
+        and put the best epoch's weights back. There is no ``partial_fit`` then.
     validation_fraction : float in (0, 1), default 0.1
-        The part held out, of every class. Each image counts once in it, whatever its weight.
+        The part held out, at least one image for each class, and of every class the same share, where that
+        is possible. Weights count in it as in training.
     patience : int, default 10
         Epochs without improvement that are allowed.
     warm_start : bool, default False
@@ -67,10 +71,15 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
     callbacks : sequence of Callback, default ()
         See :mod:`neocog.training.callbacks`. A search clones them with the estimator.
     random_state : int, RandomState or None, default None
-        Decides the first weights, the order of the images, what augmentation draws and what is held out.
+        Decides the first weights, the order of the images, what is held out, and what augmentation and
+        layers such as dropout draw.
     n_jobs : int or None, default None
         Threads of the compiled kernels, which long jobs take: one, or what
         :func:`joblib.parallel_config` says; -1 for all cores. Results do not depend on it.
+    kernels : {"auto", "im2col", "fused", "reference"}, default "auto"
+        What computes; see :class:`neocog.use_kernels`. "auto": what is in use where the estimator is called,
+        and by default the compiled ``fused`` for long jobs alone. Set here, it holds in the processes of a
+        search, too.
     verbose : bool, default False
         Whether to show a line an epoch.
 
@@ -87,7 +96,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
     n_iter_ : int
         Epochs trained.
     validation_scores_ : list of float, or None
-        Accuracy on the part held out after each epoch of the last fit, if it held out any.
+        Accuracy on the part held out, weighted, after each epoch of the last fit, if it held out any.
     best_validation_score_ : float or None
         That of the epoch whose weights were put back.
     image_shape_ : (C, H, W)
@@ -109,10 +118,12 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
     -----
     X may be images (N, C, H, W); grey images (N, H, W); or a table (N, features), in which a row holds the
     numbers of an image in the order of ``image_shape``, that is row-major. Without ``image_shape`` a row of
-    the table is a signal, an image of one line (1, 1, features): nothing is guessed.
+    the table is a signal, an image of one line (1, 1, features): nothing is guessed. A table in which the
+    channels seem to come last, as in (28, 28, 3), is refused.
 
-    uint8 is the type of pixels 0..255, which are divided by 255 and computed with in float32. Other numbers
-    are taken as they are; float32 is computed with in float32, all else in float64, as scikit-learn does.
+    uint8 is the type of pixels 0..255, which are divided by 255 and computed with in float32, whatever their
+    values. Other numbers are taken as they are; float32 is computed with in float32, all else in float64, as
+    scikit-learn does. What was pixels in fit must be so, or 0..1, ever after, and what was not must not.
     Numbers between -1 and 1 or so train best: divide pixels by the highest, or put a scaler before.
 
     Examples
@@ -133,7 +144,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
         self,
         network: Any = None,
         *,
-        filters: Sequence[int] = (16, 32),
+        filters: Any = FILTERS,
         image_shape: tuple[int, ...] | None = None,
         epochs: int = 20,
         batch_size: int = 32,
@@ -150,6 +161,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
         callbacks: Sequence[Callback] = (),
         random_state: Any = None,
         n_jobs: int | None = None,
+        kernels: str = "auto",
         verbose: bool = False,
     ) -> None:
         super().__init__(
@@ -170,10 +182,12 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
             callbacks=callbacks,
             random_state=random_state,
             n_jobs=n_jobs,
+            kernels=kernels,
             verbose=verbose,
         )
         self.class_weight = class_weight
 
+    @available_if(has_partial_fit)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Take one step for each batch of X, at the learning rate ``lr``; weights and optimizer go on.
 
@@ -186,7 +200,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
         classes : (K,)
             All classes that will ever come; needed in the first call.
         sample_weight : (N,), optional
-            How much each image counts; one of weight 0 is left out.
+            How much each image counts, as a factor of its loss; nothing is scaled to a mean of 1, as in fit.
 
         Returns
         -------
@@ -196,7 +210,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
         ------
         ValueError, TypeError
             If a parameter is out of range, X, y and the network do not fit each other, the first call has no
-            ``classes``, or ``early_stopping`` or the class weight "balanced" is asked for.
+            ``classes``, or the class weight "balanced" is asked for.
         NonFiniteLossError
             If the loss becomes NaN or infinite.
         """
@@ -239,23 +253,39 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
             raise ValueError(f"y must hold the classes {self.classes_} alone, got {y[~known].tolist()[0]!r}.")
         return np.searchsorted(self.classes_, y)
 
-    def _weights(self, y: np.ndarray, weight: np.ndarray | None, passing: bool) -> np.ndarray | None:
+    def _weights(self, t: np.ndarray, weight: np.ndarray | None, passing: bool) -> np.ndarray | None:
         if self.class_weight is None:
             return weight
-        if passing and self.class_weight == "balanced":
+        balanced = isinstance(self.class_weight, str) and self.class_weight == "balanced"
+        if passing and balanced:
             raise ValueError(
                 "class_weight must not be 'balanced' for partial_fit, which does not see all labels; pass "
                 "compute_class_weight('balanced', classes=classes, y=y) as a dict."
             )
-        of_class: np.ndarray = compute_sample_weight(self.class_weight, y)
-        return of_class if weight is None else of_class * weight
+        if balanced:  # by what the images count, so that leaving out and a weight of 0 are the same
+            counts = np.bincount(t, weight, minlength=len(self.classes_)).astype(np.float64)
+            present = np.count_nonzero(counts)
+            of_class = np.divide(counts.sum(), present * counts, out=np.zeros_like(counts), where=counts > 0)
+        else:  # not by y, which may lack a class
+            of_class = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
+            if not (np.isfinite(of_class).all() and of_class.min() >= 0):
+                raise ValueError(
+                    f"class_weight must hold finite numbers of at least 0, got {self.class_weight}."
+                )
+        result: np.ndarray = of_class[t]
+        return result if weight is None else result * weight
 
     def _new_network(self, seed: int, dtype: Any) -> Container:
         network = build_network(
             self.network, self.filters, self.image_shape_, len(self.classes_), seed, dtype
         )
+        if ends_in_softmax(network):
+            raise ValueError(
+                "network must end in logits, of which the estimator takes the softmax itself, got one that "
+                "ends in Softmax; pass network.without_softmax()."
+            )
         network.class_names = tuple(str(label) for label in self.classes_)
         return network
 
-    def _validation_scores(self, t: np.ndarray, history: History) -> list[float]:
-        return history["val_accuracy"]
+    def _score_held_out(self, run: Run) -> float:
+        return run.history.last["val_accuracy"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,9 @@ _CHANNELS_LAST = (1, 3, 4)
 
 def flattened(X: Any) -> tuple[Any, Shape | None]:
     """Return ``X`` as rows of numbers, and the shape of an image if ``X`` tells; ValueError if not finite."""
-    if getattr(X, "ndim", None) is None:  # lists, and what says what it is by __array__ alone
+    if getattr(X, "shape", None) is None:  # lists, and what says what it is by __array__ alone
         X = np.asarray(X)
-    if X.ndim <= 2:
+    if len(X.shape) <= 2:  # scikit-learn must see data frames themselves, to know the columns' names
         return X, None
     X = check_array(X, allow_nd=True, ensure_all_finite=False, input_name="X")
     if X.ndim > 4:
@@ -35,10 +36,34 @@ def read_rows(estimator: Any, X: Any, y: Any = "no_validation", **checks: Any) -
 
     uint8 is the type of pixels, 0..255, which become 0..1 in float32. float32 stays; all else becomes
     float64.
+
+    Raises
+    ------
+    ValueError
+        If scikit-learn refuses them; or if they are pixels and those of fit were not, or the other way round.
     """
     checked = validate_data(estimator, X, y, **checks)
     X, *rest = checked if isinstance(checked, tuple) else (checked,)
-    if X.dtype == np.uint8:
+    pixels = X.dtype == np.uint8
+    if checks.get("reset", True):
+        estimator._pixels = pixels
+        if pixels and X.max() <= 1:
+            warnings.warn(
+                "X is uint8, the type of pixels 0..255, and is divided by 255, but holds nothing above 1; if "
+                "it is a mask of 0 and 1, pass X.astype('float32').",
+                UserWarning,
+                stacklevel=5,
+            )
+    elif pixels and not estimator._pixels:
+        raise ValueError(
+            "X must not be uint8, the type of pixels 0..255, as X in fit was not; pass X / 255, or "
+            "X.astype(float) for the numbers as they are."
+        )
+    elif estimator._pixels and not pixels and X.max() > 1:
+        raise ValueError(
+            f"X must be uint8 pixels, as X in fit, or pixels divided by 255, got {X.dtype} up to {X.max()}."
+        )
+    if pixels:
         X = X.astype(np.float32) / 255
     elif X.dtype != np.float32:
         X = X.astype(np.float64, copy=False)
@@ -68,13 +93,12 @@ def image_shape_of(given: Any, found: Shape | None, features: int) -> ImageShape
     if given is None:
         if found is None:
             return 1, 1, features
-        shape = with_channels(found)
-        if len(found) == 3 and shape[2] in _CHANNELS_LAST and shape[0] > 4:
+        if _channels_seem_last(found):
             raise ValueError(
                 f"X must hold images (N, C, H, W), got images of shape {found}, whose channels seem to come "
                 f"last; pass X.transpose(0, 3, 1, 2), or image_shape={found} if they are as they should be."
             )
-        return shape
+        return with_channels(found)
     if not isinstance(given, tuple | list) or len(given) not in (2, 3):
         raise ValueError(f"image_shape must be (C, H, W), (H, W) or None, got {given!r}.")
     shape = with_channels(tuple(integer("image_shape", size) for size in given))
@@ -85,7 +109,18 @@ def image_shape_of(given: Any, found: Shape | None, features: int) -> ImageShape
             f"image_shape must hold as many numbers as X has features, got {given!r}, which holds "
             f"{math.prod(shape)}, for {features} features."
         )
+    if found is None and _channels_seem_last(shape):
+        raise ValueError(
+            f"image_shape must be (C, H, W), got {given!r}, in which the channels seem to come last; pass "
+            f"X.reshape{(-1, *shape)}.transpose(0, 3, 1, 2) without image_shape, or X.reshape{(-1, *shape)} "
+            "with it, if they are as they should be."
+        )
     return shape
+
+
+def _channels_seem_last(shape: Shape) -> bool:
+    """Whether an image looks like (H, W, C): wide, high and with few channels."""
+    return len(shape) == 3 and shape[2] in _CHANNELS_LAST and min(shape[:2]) > 4
 
 
 def with_channels(shape: Shape) -> ImageShape:

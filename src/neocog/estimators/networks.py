@@ -5,17 +5,20 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from neocog import models
 from neocog.estimators.images import ImageShape
-from neocog.layers import Container, Dense, Layer, Sequential
+from neocog.layers import Container, Layer, Sequential
+from neocog.layers.base import generator_places
 from neocog.optimizers import SGD, Adam, AdamW, Optimizer
 from neocog.schedules import Cosine, OneCycle
 from neocog.validation import one_of
+
+FILTERS = (16, 32)
 
 
 def _square(build: Callable[..., Sequential]) -> Callable[..., Sequential]:
@@ -55,7 +58,7 @@ SCHEDULES: dict[str, Callable[[float, int], Any]] = {
 
 
 def build_network(
-    network: Any, filters: Sequence[int], image_shape: ImageShape, outputs: int, seed: int, dtype: Any
+    network: Any, filters: Any, image_shape: ImageShape, outputs: int, seed: int, dtype: Any
 ) -> Container:
     """Make the network that is to be trained.
 
@@ -63,11 +66,12 @@ def build_network(
     ----------
     network : None, str, Layer or function
         See :class:`~neocog.ConvNetClassifier`.
-    filters : sequence of int
-        Of the network that None stands for.
+    filters : int or sequence of int
+        Of the network that None stands for; another must be given the default.
     image_shape : (C, H, W)
     outputs : int
     seed : int
+        Decides the weights of a new network, and what layers such as dropout draw in any.
     dtype : floating point type
         Of the parameters, where the network lets us choose.
 
@@ -78,12 +82,23 @@ def build_network(
     """
     known = {"image_shape": image_shape, "classes": outputs, "outputs": outputs}
     known |= {"seed": seed, "rng": np.random.default_rng(seed), "dtype": dtype}
+    channels = tuple(np.atleast_1d(filters).tolist())
+    if network is not None and channels != FILTERS:
+        raise ValueError(
+            f"filters must be left out where network is given, which has its own, got {filters!r} and "
+            f"network={network!r}."
+        )
     if network is None:
-        made: Any = models.conv_net(filters, outputs, image_shape, seed, dtype)
+        made: Any = models.conv_net(channels, outputs, image_shape, seed, dtype)
     elif isinstance(network, Layer):
         made = copy.deepcopy(network)
     elif isinstance(network, str):
-        made = _call(NETWORKS[one_of("network", network, NETWORKS)], known)
+        build = NETWORKS[one_of("network", network, NETWORKS)]
+        try:
+            made = _call(build, known)
+        except ValueError as error:
+            message = f"network {network!r} must fit images of shape {image_shape}, but {error}"
+            raise ValueError(message) from None
     elif callable(network):
         made = copy.deepcopy(_call(network, known))  # it might give the same one at every call
         if not isinstance(made, Layer):
@@ -93,14 +108,32 @@ def build_network(
     if not isinstance(made, Container):
         made = Sequential(made)
     _check_fit(made, image_shape, outputs)
+    _reseed(made, seed)
     made.input_shape = image_shape
     trained: Container = made
     return trained
 
 
 def _call(build: Callable[..., Any], known: Mapping[str, Any]) -> Any:
-    """Call a function with those of the known arguments that it has."""
-    return build(**{name: known[name] for name in inspect.signature(build).parameters if name in known})
+    """Call a function with those of the known arguments that it has; TypeError if it needs others."""
+    parameters = inspect.signature(build).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return build(**known)
+    needed = {p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_POSITIONAL}
+    if unknown := needed - set(known):
+        raise TypeError(
+            f"network must be a function of arguments among {', '.join(known)}, got one that needs "
+            f"{', '.join(sorted(unknown))}."
+        )
+    return build(**{p.name: known[p.name] for p in parameters if p.name in known})
+
+
+def _reseed(network: Layer, seed: int) -> None:
+    """Let what the layers draw depend on the seed alone; those that share a generator go on to do so."""
+    new: dict[int, np.random.Generator] = {}
+    for layer, name, rng in generator_places(network):
+        new.setdefault(id(rng), np.random.default_rng([seed, len(new)]))
+        setattr(layer, name, new[id(rng)])
 
 
 def _check_fit(network: Container, image_shape: ImageShape, outputs: int) -> None:
@@ -114,23 +147,6 @@ def _check_fit(network: Container, image_shape: ImageShape, outputs: int) -> Non
             f"network must give {outputs} outputs for images of shape {image_shape}, got one with the output "
             f"shape (N, {', '.join(map(str, shape[1:]))})."
         )
-
-
-def ending_in_dense(network: Container, outputs: int) -> Container:
-    """Return the network with a dense layer at its end, which does nothing yet, unless it has one.
-
-    A layer that stands at several places does not count, nor does one without a bias.
-    """
-    leaves = [leaf for _, leaf in network.leaves()]
-    last = leaves[-1]
-    at_end = isinstance(network, Sequential) and network[-1] is last and sum(x is last for x in leaves) == 1
-    if at_end and type(last) is Dense and last.bias:
-        return network
-    dense = Dense(outputs, outputs, dtype=network.dtype or np.float64)
-    dense.params["weight"][...] = np.eye(outputs)
-    longer = Sequential(network=network, dense=dense)
-    longer.input_shape = network.input_shape
-    return longer
 
 
 def make_optimizer(optimizer: Any, lr: float, weight_decay: float, schedule: str, steps: int) -> Optimizer:

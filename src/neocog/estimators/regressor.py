@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
 from sklearn.utils import check_array
+from sklearn.utils.metaestimators import available_if
 
-from neocog.estimators.base import ConvNet
-from neocog.estimators.networks import build_network, ending_in_dense
+from neocog.estimators.base import ConvNet, has_partial_fit
+from neocog.estimators.networks import build_network
+from neocog.estimators.units import Units, change_units, ending_in_dense, with_units, without_units
 from neocog.layers import Container
 from neocog.losses import MeanSquaredError
-from neocog.training.history import History
+from neocog.training.loop import Run
 
 
 class ConvNetRegressor(RegressorMixin, ConvNet):  # type: ignore[misc]
     """Convolutional network that tells numbers from images, for scikit-learn.
 
     It minimises the mean squared error, by minibatch gradient descent. It is trained on targets of mean 0 and
-    variance 1, whatever their units, and the last layer then takes the units back: what the trained network
-    says is in the units of y. The losses in ``loss_curve_`` and ``history_`` are those of training, so that
-    the loss of one target is 1 - R^2.
+    variance 1, whatever their units. The trained network gets a last layer that takes the units back, so
+    that what it says is in the units of y. The losses in ``loss_curve_`` and ``history_`` are those of
+    training, so that the loss of one target is 1 - R^2.
 
     Parameters
     ----------
@@ -32,11 +33,12 @@ class ConvNetRegressor(RegressorMixin, ConvNet):  # type: ignore[misc]
         ``filters``, then a dense layer. A name: one of ``neocog train --network``, such as "small-cnn" or
         "resnet20". A function that returns a network: it is called with those of the arguments
         ``image_shape``, ``classes`` or ``outputs`` (how many), ``seed`` or ``rng``, and ``dtype`` that it
-        has, so that all functions of :mod:`neocog.models` fit. A network: each fit trains a copy of it,
-        from the weights that it has, which speak of targets of mean 0 and variance 1. A network that does
-        not end in a dense layer gets one.
-    filters : sequence of int, default (16, 32)
-        Channels of the convolutions that the network None has.
+        has, or all if it has ``**kwargs``, so that the functions of :mod:`neocog.models` fit. A network:
+        each fit trains a copy of it, from the weights that it has. What it says is taken to be in the units
+        of y if it is the ``network_`` of a regressor, else in those of training. One that does not end in a
+        dense layer gets one.
+    filters : int or sequence of int, default (16, 32)
+        Channels of the convolutions that the network None has; with another network it must be left alone.
     image_shape : (C, H, W) or (H, W), optional
         What the rows of a table X are; see the notes.
     epochs : int, default 20
@@ -51,24 +53,31 @@ class ConvNetRegressor(RegressorMixin, ConvNet):  # type: ignore[misc]
         ``weight_decay=``; the classes in :mod:`neocog.optimizers` are such functions.
     weight_decay : float, default 0.01
         What it does depends on the optimizer: 0.01 suits "adamw", 0.0001 the others.
+        From one ``partial_fit`` to the next ``lr`` may be changed, optimizer and weight decay go on.
     augment : function (images, rng) -> images, optional
         Changes each batch for training; see :mod:`neocog.data.augmentation`.
     early_stopping : bool, default False
         Whether to hold out a part of the images, stop when the loss there has not improved for some epochs,
-        and put the best epoch's weights back.
+        and put the best epoch's weights back. There is no ``partial_fit`` then.
     validation_fraction : float in (0, 1), default 0.1
-        The part held out. Each image counts once in it, whatever its weight.
+        The part held out, at least two images. Weights count in it as in training.
     patience : int, default 10
         Epochs without improvement that are allowed.
     warm_start : bool, default False
         Whether a further fit goes on with the weights of the last one. The optimizer starts anew.
     callbacks : sequence of Callback, default ()
-        See :mod:`neocog.training.callbacks`. A search clones them with the estimator.
+        See :mod:`neocog.training.callbacks`. A search clones them with the estimator. They see the
+        network in training, whose outputs are those units.
     random_state : int, RandomState or None, default None
-        Decides the first weights, the order of the images, what augmentation draws and what is held out.
+        Decides the first weights, the order of the images, what is held out, and what augmentation and
+        layers such as dropout draw.
     n_jobs : int or None, default None
         Threads of the compiled kernels, which long jobs take: one, or what
         :func:`joblib.parallel_config` says; -1 for all cores. Results do not depend on it.
+    kernels : {"auto", "im2col", "fused", "reference"}, default "auto"
+        What computes; see :class:`neocog.use_kernels`. "auto": what is in use where the estimator is called,
+        and by default the compiled ``fused`` for long jobs alone. Set here, it holds in the processes of a
+        search, too.
     verbose : bool, default False
         Whether to show a line an epoch.
 
@@ -85,7 +94,8 @@ class ConvNetRegressor(RegressorMixin, ConvNet):  # type: ignore[misc]
     n_iter_ : int
         Epochs trained.
     validation_scores_ : list of float, or None
-        R^2 on the part held out after each epoch of the last fit, if it held out any.
+        R^2 on the part held out, weighted, and the mean over the targets, after each epoch of the last fit,
+        if it held out any.
     best_validation_score_ : float or None
         That of the epoch whose weights were put back.
     image_shape_ : (C, H, W)
@@ -107,10 +117,12 @@ class ConvNetRegressor(RegressorMixin, ConvNet):  # type: ignore[misc]
     -----
     X may be images (N, C, H, W); grey images (N, H, W); or a table (N, features), in which a row holds the
     numbers of an image in the order of ``image_shape``, that is row-major. Without ``image_shape`` a row of
-    the table is a signal, an image of one line (1, 1, features): nothing is guessed.
+    the table is a signal, an image of one line (1, 1, features): nothing is guessed. A table in which the
+    channels seem to come last, as in (28, 28, 3), is refused.
 
-    uint8 is the type of pixels 0..255, which are divided by 255 and computed with in float32. Other numbers
-    are taken as they are; float32 is computed with in float32, all else in float64, as scikit-learn does.
+    uint8 is the type of pixels 0..255, which are divided by 255 and computed with in float32, whatever their
+    values. Other numbers are taken as they are; float32 is computed with in float32, all else in float64, as
+    scikit-learn does. What was pixels in fit must be so, or 0..1, ever after, and what was not must not.
     Numbers between -1 and 1 or so train best: divide pixels by the highest, or put a scaler before.
 
     Examples
@@ -129,7 +141,9 @@ class ConvNetRegressor(RegressorMixin, ConvNet):  # type: ignore[misc]
     """
 
     _loss = MeanSquaredError()
+    _units: Units
 
+    @available_if(has_partial_fit)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Take one step for each batch of X, at the learning rate ``lr``; weights and optimizer go on.
 
@@ -141,7 +155,7 @@ class ConvNetRegressor(RegressorMixin, ConvNet):  # type: ignore[misc]
         X : (N, C, H, W), (N, H, W) or (N, features)
         y : (N,) or (N, targets)
         sample_weight : (N,), optional
-            How much each image counts; one of weight 0 is left out.
+            How much each image counts, as a factor of its loss; nothing is scaled to a mean of 1, as in fit.
 
         Returns
         -------
@@ -150,17 +164,17 @@ class ConvNetRegressor(RegressorMixin, ConvNet):  # type: ignore[misc]
         Raises
         ------
         ValueError, TypeError
-            If a parameter is out of range, X, y and the network do not fit each other, or
-            ``early_stopping`` is asked for.
+            If a parameter is out of range, or X, y and the network do not fit each other.
         NonFiniteLossError
             If the loss becomes NaN or infinite.
         """
         return self._partial_fit(X, y, sample_weight)
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return the target of each image: (N,), or (N, targets) if y had columns."""
+        """Return the target of each image: (N,), or (N, targets) if y had columns; float64."""
         outputs = self._forward(X)
-        return outputs if self._columns else outputs[:, 0]
+        y = self._units.restore(outputs)
+        return y if self._columns else y[:, 0]
 
     def _read_targets(self, y: np.ndarray, again: bool, classes: Any) -> np.ndarray:
         y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
@@ -173,33 +187,28 @@ class ConvNetRegressor(RegressorMixin, ConvNet):  # type: ignore[misc]
 
     def _new_network(self, seed: int, dtype: Any) -> Container:
         network = build_network(self.network, self.filters, self.image_shape_, self.n_outputs_, seed, dtype)
+        network, self._first_units = without_units(network)
+        network.class_names = None  # of a classifier that it may have been
         return ending_in_dense(network, self.n_outputs_)
 
-    @contextlib.contextmanager
-    def _in_training(
-        self, network: Container, t: np.ndarray, weight: np.ndarray | None, again: bool
-    ) -> Iterator[np.ndarray]:
-        """Train in units in which the targets have mean 0 and variance 1; the last layer takes them back."""
+    def _scaled(
+        self, t: np.ndarray, weight: np.ndarray | None, network: Container, again: bool
+    ) -> np.ndarray:
         if not again:
-            self._mean = np.average(t, axis=0, weights=weight)
-            deviation = np.sqrt(np.average((t - self._mean) ** 2, axis=0, weights=weight))
-            size = np.abs(self._mean)
-            scale = np.where(deviation > 1e-14 * size, deviation, size)  # the mean is not exact
-            self._scale = np.where(scale > 0, scale, 1.0)
-        *_, (_, last) = network.leaves()
-        w, b = last.params["weight"], last.params["bias"]
-        if again:
-            w /= self._scale
-            b[...] = (b - self._mean) / self._scale
-        try:
-            yield (t - self._mean) / self._scale
-        finally:
-            w *= self._scale
-            b[...] = b * self._scale + self._mean
+            units = Units.of(t, weight)
+            units.check(network.dtype)
+            if self._first_units is not None:  # of a network that an estimator has trained
+                change_units(network, self._first_units, units)
+            self._units = units
+        return self._units.remove(t)
 
-    def _validation_scores(self, t: np.ndarray, history: History) -> list[float]:
-        variance = ((t - t.mean(axis=0)) ** 2).mean()
-        return [1 - loss / variance if variance else float("nan") for loss in history["val_loss"]]
+    def _shown(self, network: Container) -> Container:
+        return with_units(network, self._units)
+
+    def _score_held_out(self, run: Run) -> float:
+        network, held_out = cast("Container", run.network), cast("tuple[Any, Any]", run.data.validation)
+        x, t = held_out
+        return float(r2_score(t, network.predict_logits(x), sample_weight=run.validation_weight))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
