@@ -6,6 +6,9 @@ import pytest
 import torch
 
 from neocog import optimizers
+from neocog.compilation.step import CompiledStep
+from neocog.layers import Dense, Flatten, Sequential
+from neocog.losses import SoftmaxCrossEntropy
 from neocog.optimizers import SGD, Adam, AdamW
 from neocog.schedules import Constant, Cosine, StepDecay, WarmUp
 
@@ -258,3 +261,32 @@ def test_a_state_taken_out_stays_as_it_was():
     saved = optimizer.state_dict()
     optimizer.step(params, {"w": np.ones((1, 1))})
     assert saved["state"]["velocity"]["w"].item() == pytest.approx(-0.1)
+
+
+@pytest.mark.parametrize("make", [SGD, Adam, AdamW])
+def test_a_bias_does_not_decay_whatever_its_shape(make):
+    """Of gradients that are zero, only decay moves anything."""
+    shapes = {"bias": (3,), "0.bias": (1, 3, 1, 1), "0.weight": (2, 2), "unbias": (2, 2), "norm.weight": (2,)}
+    for decay_all, moving in ((False, {"0.weight", "unbias"}), (True, set(shapes))):
+        params = {name: np.ones(shape) for name, shape in shapes.items()}
+        optimizer = make(lr=0.1, weight_decay=0.5, decay_all=decay_all)
+        optimizer.step(params, {name: np.zeros(shape) for name, shape in shapes.items()})
+        assert {name for name, array in params.items() if (array != 1).any()} == moving
+        assert all(optimizer.decays(name, array) == (name in moving) for name, array in params.items())
+
+
+@pytest.mark.parametrize("make", [SGD, AdamW])
+def test_a_compiled_step_asks_the_same_rule(make, monkeypatch):
+    monkeypatch.setattr(optimizers.Optimizer, "decays", lambda self, name, w: name == "1.bias")
+    network = Sequential(Flatten(), Dense(8, 3, rng=0)).astype("float64")
+    network.params["1.bias"][:] = 1
+    twin = copy.deepcopy(network)
+    rng = np.random.default_rng(0)
+    x, t = rng.normal(size=(5, 2, 2, 2)), np.arange(5) % 3
+    compiled, plain = (make(lr=0.1, weight_decay=0.5) for _ in range(2))
+    CompiledStep(network, SoftmaxCrossEntropy(), compiled)(x, t)
+    z, cache = twin.forward(x, training=True)
+    _, dz = SoftmaxCrossEntropy()(z, t)
+    plain.step(twin.params, twin.backward(dz, cache)[1])
+    for name, array in twin.params.items():
+        np.testing.assert_allclose(network.params[name], array, rtol=1e-12)

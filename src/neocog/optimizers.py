@@ -3,8 +3,8 @@
 ``optimizer.step(params, grads)`` changes the arrays of ``params`` in place. What an optimizer remembers of
 each parameter lies in ``state``, by name, and is saved in checkpoints.
 
-Weight decay acts on weights only, that is on parameters of two or more axes: biases and the scales of a
-batch norm do not decay, unless ``decay_all``.
+Weight decay acts on weights only, that is on parameters of two or more axes: biases, of whatever shape, and
+the scales of a batch norm do not decay, unless ``decay_all``.
 """
 
 from __future__ import annotations
@@ -82,8 +82,20 @@ class Optimizer:
         self.steps += 1
         for name, gradient in grads.items():
             w = params[name]
-            decay = self.weight_decay if self.decay_all or w.ndim > 1 else 0.0
+            decay = self.weight_decay if self.decays(name, w) else 0.0
             self._update(w, gradient, lr, decay, name)
+
+    def decays(self, name: str, w: Array) -> bool:
+        """Whether weight decay acts on a parameter: on all but biases and vectors, unless ``decay_all``.
+
+        Parameters
+        ----------
+        name : str
+            Dotted: ``bias`` and ``conv1.bias`` are biases, as many axes as they may have.
+        w : array
+        """
+        is_bias = name.rpartition(".")[2] == "bias"
+        return self.decay_all or (w.ndim > 1 and not is_bias)
 
     def _update(self, w: Array, g: Array, lr: float, decay: float, name: str) -> None:
         raise NotImplementedError

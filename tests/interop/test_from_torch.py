@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 from collections import OrderedDict
 
 import numpy as np
@@ -484,6 +485,18 @@ class ModeDependent(nn.Module):
         return x.relu() if self.training else x.tanh()
 
 
+class FunctionalNorm(nn.Module):
+    """Its mode is an argument beside others that are parameters."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+
+    def forward(self, x):
+        n = self.norm
+        return F.batch_norm(x, n.running_mean, n.running_var, n.weight, n.bias, self.training) + x
+
+
 class Nested(nn.Module):
     def __init__(self, child):
         super().__init__()
@@ -568,6 +581,8 @@ REFUSED = [
     (Function(lambda x: (x, x)), "Function: it returns no single tensor"),
     (Function(lambda x: {"out": x}), "Function: it returns no single tensor"),
     (Function(lambda x: torch.ones(3)), "Function: its forward cannot be followed: a tensor that is neither"),
+    (FunctionalNorm(), "functional.batch_norm in FunctionalNorm: it has no counterpart"),
+    (Nested(FunctionalNorm()), "functional.batch_norm in FunctionalNorm at 'block.1': it has no counterpart"),
     (nn.Sequential(nn.Linear(2, 2).to(torch.bfloat16)), "Linear at '0': .*BFloat16"),
     (nn.Linear(2, 2, device="meta"), "Linear: its tensor 'weight' holds no floating point numbers"),
 ]
@@ -582,6 +597,17 @@ def test_refused(module, message):
         from_torch(module)
     assert str(caught.value).endswith(".")
     assert str(caught.value).count(" has no counterpart") <= 1
+
+
+def test_scripts_are_refused():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        scripted = torch.jit.script(nn.Sequential(nn.Conv2d(1, 1, 1)))
+    message = "a module of TorchScript cannot be followed; pass the one that was scripted."
+    for module, place in ((scripted, ""), (nn.Sequential(scripted), "RecursiveScriptModule at '0': ")):
+        with pytest.raises(UnsupportedError) as caught:
+            from_torch(module)
+        assert str(caught.value) == place + message
 
 
 def test_refused_for_its_shape():

@@ -17,8 +17,10 @@ from neocog.layers import (
     Flatten,
     GlobalAvgPool2D,
     Graph,
+    ReLU,
     Residual,
     Sequential,
+    Transpose,
 )
 
 from ..test_layer_contract import CASES  # noqa: TID252
@@ -428,6 +430,152 @@ def test_open_sizes_need_an_input_shape():
     network = from_onnx(proto, input_shape=(1, 6, 6))
     assert network.input_shape == (1, 6, 6)
     np.testing.assert_allclose(network(x := normal(2, 1, 6, 6)), runtime(proto, x), rtol=1e-5, atol=1e-5)
+
+
+def test_what_was_assumed_of_open_sizes_is_said():
+    """Not the numbers with which a graph is read in their place: N for the batch, and how to go on."""
+    arrays = {"w": normal(2, 1, 3, 3), "g": normal(2 * 4 * 4, 3), "big": normal(1, 2, 4, 4)}
+    flat = chain("Conv x w c", "Flatten c f", "Gemm f g y")
+    with pytest.raises(
+        OnnxImportError,
+        match=r"got shape \(N, \d+\)\. The model leaves the size of its images open, and was read for "
+        r"\(1, 1019, 1021\): pass input_shape=\(C, H, W\)\.$",
+    ):
+        from_onnx(model(flat, arrays, ("N", 1, "H", "W")))
+    last = [node("Transpose", "x", "t", perm=[0, 3, 1, 2]), node("Conv", "t w", "c"), *flat[1:]]
+    with pytest.raises(OnnxImportError, match=r"read for \(1013, 1019, 1\): pass input_shape=\(H, W, C\)\.$"):
+        from_onnx(model(last, arrays, ("N", "H", "W", 1)))
+    constant = chain("Conv x w c", "GlobalAveragePool c p", "Add p big y")
+    with pytest.raises(OnnxImportError, match=r"does not fit an x of shape \(N, 2, 1, 1\)\.$"):
+        from_onnx(model(constant, arrays, ("N", 1, 6, 6)))
+    with pytest.raises(OnnxImportError, match=r"does not fit an x of shape \(3, 2, 1, 1\)\.$"):
+        from_onnx(model(constant, arrays, (3, 1, 6, 6)))
+
+
+CHANNELS_LAST = [
+    node("Transpose", "x", "t", perm=[0, 3, 1, 2]),
+    *chain("Conv t w c", "GlobalAveragePool c p", "Flatten p y"),
+]
+
+
+@pytest.mark.parametrize("shape", [("N", 6, 5, 3), ("N", "H", "W", 3)])
+def test_channels_first(shape):
+    proto = model(CHANNELS_LAST, {"w": normal(2, 3, 3, 3)}, shape)
+    x = normal(2, 6, 5, 3)
+    expected = runtime(proto, x)
+    as_it_stands = from_onnx(proto)
+    assert as_it_stands.input_shape is None, "not (H, W, C), which nothing here could take for a shape"
+    np.testing.assert_allclose(as_it_stands(x), expected, rtol=1e-5, atol=1e-5)
+    given = None if shape[1] == 6 else (3, 6, 5)
+    turned = from_onnx(proto, channels_first=True, input_shape=given)
+    assert turned.input_shape == (3, 6, 5)
+    assert [type(layer) for layer in turned] == [Conv2D, GlobalAvgPool2D]
+    np.testing.assert_allclose(turned(x.transpose(0, 3, 1, 2)), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        chain("Relu x y"),
+        [*CHANNELS_LAST[:1], node("Flatten", "t", "a"), node("Flatten", "x", "b"), node("Add", "a b", "y")],
+        [node("Transpose", "x", "y", perm=[0, 2, 1, 3])],
+    ],
+)
+def test_channels_first_of_another_model(nodes):
+    with pytest.raises(OnnxImportError, match=r"channels_first needs a model of one input that a Transpose"):
+        from_onnx(model(nodes, {}, ("N", 4, 4, 4)), channels_first=True)
+
+
+def test_a_network_of_ours_that_begins_with_a_transpose_keeps_its_input_shape():
+    network = Sequential(Transpose((0, 3, 1, 2)), Flatten(), Dense(24, 2, rng=0))
+    assert from_onnx(to_onnx(network, input_shape=(2, 3, 4))).input_shape == (2, 3, 4)
+
+
+NORMALISED = {
+    "(x - m) / s": (chain("Sub x m a", "Div a s b"), (0, 0)),
+    "x / s - m": (chain("Div x s a", "Sub a m b"), (0, 0)),
+    "m + k x": (chain("Mul k x a", "Add m a b"), (0, 0)),
+    "(x / k - m) k / s": (chain("Div x k a", "Sub a m p", "Mul p k q", "Div q s b"), (0, 0)),
+    "x - m, of groups": (chain("Sub x m b"), (0, 0)),
+    "x / k, padded": (chain("Div x k b"), (1, 0)),
+}
+
+
+@pytest.mark.parametrize("bias", ["", "bias", "added"])
+@pytest.mark.parametrize("name", NORMALISED)
+def test_the_normalisation_of_the_pixels_is_taken_into_the_first_convolution(name, bias):
+    """Where that is exact; so mean and deviation are not learned."""
+    before, padding = NORMALISED[name]
+    groups = 2 if "groups" in name else 1
+    inputs = "b conv.weight" + (" conv.bias" if bias == "bias" else "")
+    conv = node("Conv", inputs, "c", pads=[*padding, *padding], group=groups)
+    after = chain("Add c more d", "Relu d y") if bias == "added" else chain("Relu c y")
+    arrays = {
+        "m": normal(1, 4, 1, 1),
+        "s": np.exp(normal(4, 1, 1)),
+        "k": np.float32(0.3),
+        "conv.weight": normal(6, 4 // groups, 3, 3),
+        "conv.bias": normal(6),
+        "more": normal(1, 6, 1, 1),
+    }
+    proto = model([*before, conv, *after], arrays, ("N", 4, 7, 6))
+    network = from_onnx(proto)
+    assert [type(layer) for layer in network] == [Conv2D, ReLU]
+    assert set(network.params) <= {"conv.weight", "conv.bias"}
+    x = 5 + 3 * normal(3, 4, 7, 6)
+    np.testing.assert_allclose(network(x), runtime(proto, x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "names"),
+    [
+        # zeros around the pixels are no zeros of the input
+        ([*chain("Sub x m a"), node("Conv", "a w.weight", "y", pads=[1] * 4)], ["a.bias", "w.weight"]),
+        # a mean for each pixel
+        (chain("Sub x image a", "Conv a w.weight y"), ["a.bias", "w.weight"]),
+        # something else sees the pixels, too
+        (chain("Sub x m a", "Conv a k.weight c", "Add c a y"), ["a.bias", "k.weight"]),
+        # the convolution sees others, too
+        (chain("Sub x m a", "Conv a v.weight c", "Conv c v.weight y"), ["a.bias", "v.weight"]),
+        # a layer of ours that learns what it adds
+        (chain("Add x stem.bias a", "Conv a w.weight y"), ["stem.bias", "w.weight"]),
+    ],
+)
+def test_a_normalisation_that_cannot_be_taken_into_a_convolution_stays(nodes, names):
+    arrays = {
+        "m": normal(1, 3, 1, 1),
+        "image": normal(3, 6, 6),
+        "w.weight": normal(3, 3, 3, 3),
+        "v.weight": normal(3, 3, 3, 3),
+        "k.weight": normal(3, 3, 1, 1),
+        "stem.bias": normal(3, 1, 1),
+    }
+    proto = model(nodes, arrays, ("N", 3, 6, 6))
+    network = from_onnx(proto)
+    assert list(network.params) == names
+    np.testing.assert_allclose(network(x := normal(2, 3, 6, 6)), runtime(proto, x), rtol=1e-4, atol=1e-4)
+
+
+def test_a_graph_that_ends_in_softmax_is_trained_without_it():
+    nodes = chain(
+        "Conv x w.weight c",
+        "Relu c r",
+        "GlobalAveragePool r p",
+        "GlobalMaxPool r q",
+        "Add p q s",
+        "Flatten s f",
+    )
+    arrays = {"w.weight": normal(4, 1, 3, 3), "g": normal(4, 10)}
+    proto = model([*nodes, *chain("Gemm f g z", "Softmax z y")], arrays, ("N", 1, 8, 8))
+    network, data = from_onnx(proto), neocog.data.digits()
+    assert isinstance(network, Graph)
+    with pytest.raises(ValueError, match=r"train network\.without_softmax\(\)"):
+        neocog.fit(network, data, epochs=1)
+    neocog.fit(network.without_softmax(), data, optimizer=neocog.Adam(0.01), epochs=1, rng=0)
+    assert not np.array_equal(network.params["w.weight"], arrays["w.weight"])
+    x = data.validation[0][:5]
+    np.testing.assert_allclose(network(x).sum(1), 1, rtol=1e-5)
+    np.testing.assert_allclose(runtime(to_onnx(network), x), network(x), rtol=1e-4, atol=1e-6)
 
 
 def test_images_of_any_size_where_the_layers_allow_it():

@@ -1,5 +1,6 @@
 """What an ONNX file may not do: every one of these is refused with an error that says why."""
 
+import copy
 import os
 import tracemalloc
 
@@ -9,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from neocog import models
-from neocog.interop.onnx import OnnxImportError, from_onnx, to_onnx
+from neocog.interop.onnx import OnnxImportError, building, from_onnx, to_onnx
 from neocog.serialization import ModelFileError
 
 from .onnx_graphs import model, node
@@ -248,6 +249,98 @@ def test_constants_that_double():
         from_onnx(proto)
 
 
+MIXED = "there is no layer for the difference of two computed values, or of a constant and one"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "message"),
+    [
+        (
+            [node("Sigmoid", "x", "z"), node("Mul", "x z", "y")],
+            "products of two computed values have no layer",
+        ),
+        (
+            [node("Sigmoid", "x", "z"), node("Div", "x z", "y")],
+            "quotients of two computed values have no layer",
+        ),
+        ([node("Mul", "x x", "y")], "products of two computed values have no layer"),
+        ([node("Sigmoid", "x", "z"), node("Sub", "x z", "y")], MIXED),
+        ([node("Sub", "k x", "y")], MIXED),
+    ],
+)
+def test_arithmetic_of_computed_values(nodes, message):
+    with pytest.raises(OnnxImportError, match=message):
+        from_onnx(model(nodes, {"k": np.float32(1)}, X))
+
+
+def copies(kind, count, k):
+    """Nodes that would each make a k x k array of their own, of one that takes no room in the file."""
+    nodes = [node("ConstantOfShape", "s", "w")]
+    for i in range(count):
+        before, after = f"y{i - 1}" if i else "x", f"y{i}"
+        if kind == "transposed":
+            nodes += [node("Transpose", "w", f"w{i}"), node("MatMul", f"{before} w{i}", after)]
+        if kind == "cast":
+            nodes += [
+                node("Cast", "w", f"w{i}", to=TensorProto.DOUBLE),
+                node("MatMul", f"{before} w{i}", after),
+            ]
+        if kind == "flattened":
+            nodes += [node("Transpose", "w", f"v{i}"), node("Flatten", f"v{i}", f"w{i}")]
+            nodes += [node("MatMul", f"{before} w{i}", after)]
+        if kind == "scaled":
+            nodes += [node("MatMul", f"{before} w", f"z{i}"), node("Mul", f"z{i} two", after)]
+        if kind == "of two factors":
+            nodes += [node("Gemm", f"{before} w", after, alpha=1.0 + i)]
+        if kind == "identical":
+            nodes += [node("Identity", "w", f"w{i}"), node("MatMul", f"{before} w{i}", after)]
+    return model(nodes, {"s": np.array([k, k]), "two": np.float32(2)}, ("N", k))
+
+
+@pytest.mark.parametrize("kind", ["transposed", "cast", "flattened", "scaled", "of two factors"])
+def test_a_small_file_makes_no_large_network(kind):
+    """16 MB at each of a hundred places."""
+    proto = copies(kind, 100, 2048)
+    tracemalloc.start()
+    try:
+        with pytest.raises(
+            OnnxImportError, match="what is made of a model's constants must not outgrow its file"
+        ):
+            from_onnx(proto)
+        assert tracemalloc.get_traced_memory()[1] < 2 * building.MOST_MADE
+    finally:
+        tracemalloc.stop()
+
+
+def test_one_array_under_many_names_is_one():
+    tracemalloc.start()
+    try:
+        network = from_onnx(copies("identical", 100, 2048))
+        assert tracemalloc.get_traced_memory()[1] < 2 * building.MOST_MADE
+    finally:
+        tracemalloc.stop()
+    assert len(network) == 100
+    assert [array.shape for array in network.params.values()] == [(2048, 2048)]
+
+
+def test_channels_that_take_no_room_are_not_scaled():
+    """A scale of each of 2^24 channels, of zeros that were appended, would be a hundred times 64 MB."""
+    pads = {"p": np.array([0, 0, 0, 0, 0, 2**20 - 1, 0, 0]), "k": np.float32(2)}
+    nodes = [node("Pad", f"a{i} p", f"a{i + 1}") for i in range(16)]
+    scaled = [node("Mul", "a16 k", f"b{i}") for i in range(100)]
+    total = node("Sum", " ".join(f"b{i}" for i in range(100)), "y")
+    proto = model([node("Relu", "x", "a0"), *nodes, *scaled, total], pads, ("N", 16, 1, 1))
+    with pytest.raises(OnnxImportError, match=r"b\d' \(Mul\): .* must not outgrow its file"):
+        from_onnx(proto)
+
+
+def test_half_precision_in_the_file_is_not_too_large():
+    """Cast to float32 and copied, it is four times the file."""
+    half = np.zeros((4096, 3000), np.float16)
+    nodes = [node("Cast", "h", "w", to=TensorProto.FLOAT), node("MatMul", "x w", "y")]
+    assert from_onnx(model(nodes, {"h": half}, ("N", 4096))).parameter_count == half.size
+
+
 @pytest.mark.parametrize("size", [0, 1, 10, 100, 1000, -1])
 def test_truncated_files(tmp_path, size):
     content = to_onnx(models.digits_cnn(seed=0)).SerializeToString()
@@ -345,6 +438,26 @@ def test_nor_by_a_link(folder):
 def test_external_data_must_be_there_whole(folder, location, entries, message):
     with pytest.raises(OnnxImportError, match=message):
         from_onnx(external(folder, location, **entries))
+
+
+def test_a_file_is_not_read_over_and_over(folder):
+    """Tensors that share their place in a file: four of them, but not a hundred."""
+    external(folder, "w.bin", offset=8)
+    proto = onnx.load(folder / "model.onnx", load_external_data=False)
+    for count, refused in ((3, False), (100, True)):
+        several = copy.deepcopy(proto)
+        for k in range(count):
+            tensor = several.graph.initializer.add()
+            tensor.CopyFrom(proto.graph.initializer[0])
+            tensor.name = f"w{k}"
+        (folder / "several.onnx").write_bytes(several.SerializeToString())
+        if refused:
+            with pytest.raises(
+                OnnxImportError, match="of which tensors have been read more than 4 times over"
+            ):
+                from_onnx(folder / "several.onnx")
+        else:
+            from_onnx(folder / "several.onnx")
 
 
 def test_no_pipe_is_waited_for(folder):

@@ -16,7 +16,7 @@ from onnx import numpy_helper
 from onnx.backend.test import BackendTest
 from onnx.backend.test.loader import load_model_tests
 
-from neocog.interop.onnx import Backend, OnnxImportError, from_onnx
+from neocog.interop.onnx import Backend, OnnxImportError, building, from_onnx
 
 OPERATORS = {
     *("Add", "AveragePool", "BatchNormalization", "Concat", "Constant", "ConstantOfShape", "Conv", "Dropout"),
@@ -111,6 +111,17 @@ def test_the_numbers():
     assert images == [], "everything two-dimensional passes"
 
 
+@pytest.fixture
+def light(monkeypatch):
+    """These files have no weights in them, but make them, AlexNet's 240 MB: more than a file may."""
+    monkeypatch.setattr(building, "MOST_MADE", 2**29)
+
+
+def test_famous_networks_are_too_large_for_their_files():
+    with pytest.raises(OnnxImportError, match="must not outgrow its file"):
+        from_onnx(LIGHT / "light_bvlc_alexnet.onnx")
+
+
 @pytest.mark.parametrize(
     ("name", "layers"),
     [
@@ -123,7 +134,7 @@ def test_the_numbers():
         ("squeezenet", 67),
     ],
 )
-def test_famous_networks(name, layers):
+def test_famous_networks(name, layers, light):
     network = from_onnx(LIGHT / f"light_{name}.onnx")
     assert len(list(network.leaves())) == layers
     assert network.input_shape == (3, 224, 224)
@@ -131,7 +142,7 @@ def test_famous_networks(name, layers):
 
 
 @pytest.mark.parametrize("name", ["shufflenet", "densenet121"])
-def test_famous_networks_compute(name):
+def test_famous_networks_compute(name, light):
     tensor = onnx.TensorProto.FromString((LIGHT / f"light_{name}_output_0.pb").read_bytes())
     x = (np.arange(3 * 224 * 224) / (3 * 224 * 224)).reshape(1, 3, 224, 224).astype("float32")
     y = from_onnx(LIGHT / f"light_{name}.onnx")(x)

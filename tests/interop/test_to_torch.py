@@ -23,6 +23,7 @@ from neocog.layers import (
     Layer,
     RadialBasis,
     ReLU,
+    Reshape,
     Residual,
     Sequential,
     Tanh,
@@ -328,6 +329,48 @@ def test_subclasses():
     for wrong in (Doubled(), Strange(ReLU())):
         with pytest.raises(TypeError, match=f"{type(wrong).__name__} is of a class without a counterpart"):
             to_torch(wrong)
+
+
+@pytest.mark.parametrize(
+    ("shape", "wanted"), [((0, -1), (0, 12)), ((0, -1, 2), (0, 6, 2)), ((-1, 4), (0, 4))]
+)
+def test_a_reshape_of_no_images(shape, wanted):
+    x = np.zeros((0, 3, 4), np.float32)
+    module = to_torch(Reshape(shape))
+    assert tuple(module(torch.from_numpy(x)).shape) == wanted == Reshape(shape)(x).shape
+    followed = torch.fx.symbolic_trace(module)  # sizes are not known to be numbers there
+    assert tuple(followed(torch.from_numpy(x)).shape) == wanted
+
+
+def test_class_names_and_input_shape_travel():
+    network = models.digits_cnn(seed=0)
+    network.class_names = tuple("abcdefghij")
+    module = to_torch(network)
+    assert (module.class_names, module.input_shape) == (network.class_names, (1, 8, 8))
+    back = from_torch(module)
+    assert (back.class_names, back.input_shape) == (network.class_names, (1, 8, 8))
+    assert list(module.state_dict()) == list(network.params)
+    assert not hasattr(to_torch(Tanh()), "class_names")
+
+
+def test_only_notes_of_our_own_are_read():
+    """An attribute of somebody else's module may mean anything."""
+
+    class Theirs(nn.Module):
+        input_shape = class_names = None
+
+        def __init__(self):
+            super().__init__()
+            self.input_shape, self.class_names = (32, 32), 7
+
+        def forward(self, x):
+            return torch.tanh(torch.relu(x))
+
+    back = from_torch(Theirs())
+    assert (back.class_names, back.input_shape) == (None, None)
+    both = Graph({"add": (Add(), "a", "b")}, inputs=("a", "b"))
+    both.input_shape = (1, 2, 2)
+    assert from_torch(to_torch(both)).input_shape is None
 
 
 def test_bad_arguments():

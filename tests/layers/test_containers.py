@@ -6,6 +6,7 @@ from neocog.layers import (
     Add,
     AvgPool2D,
     Concat,
+    Container,
     Conv2D,
     Dense,
     Flatten,
@@ -448,6 +449,44 @@ def test_summary_of_several_inputs(capsys):
 def test_two_sources_of_a_layer_that_takes_one():
     with pytest.raises(ValueError, match="node 'a' must have one source, as ReLU takes one input"):
         Graph({"a": (ReLU(), "x", "y")}, inputs=("x", "y"))
+
+
+def test_a_network_without_its_softmax():
+    x = np.random.default_rng(0).normal(size=(3, 4))
+    body = Sequential(dense=Dense(4, 3, rng=0, dtype="float64"))
+    chain = Sequential(body=body, softmax=Softmax())
+    joined = {"body": (body, "input"), "sum": (Add(), "body", "body")}
+    graph = Graph(joined | {"p": (LogSoftmax(), "sum")}, output="p")
+    inside = Graph({"head": (chain, "input")})
+    for network, logits in (
+        (chain, body(x)),
+        (Sequential(first=chain), body(x)),
+        (graph, 2 * body(x)),
+        (Sequential(graph), 2 * body(x)),
+        (inside, body(x)),
+        (Graph({"twice": (Sequential(Sequential(chain)), "input")}), body(x)),
+    ):
+        network.class_names, network.input_shape = ("a", "b", "c"), (4, 1, 1)
+        before = repr(network)
+        without = network.without_softmax()
+        np.testing.assert_array_equal(without(x), logits)
+        assert (without.class_names, without.input_shape) == (("a", "b", "c"), (4, 1, 1))
+        assert list(without.params) == list(network.params)
+        assert all(without.params[name] is array for name, array in network.params.items())
+        assert repr(network) == before, "which is left as it is"
+        assert without.without_softmax() is without
+    several = Graph({"add": (Add(), "a", "b"), "p": (Softmax(), "add")}, inputs=("a", "b"))
+    np.testing.assert_array_equal(several.without_softmax()((x, x)), 2 * x)
+    assert list(Sequential(Softmax()).without_softmax()) == []
+    assert list(Graph({"p": (Softmax(), "input")}).without_softmax()) == []
+
+
+def test_a_container_of_ones_own_does_not_say_what_it_is_without_its_softmax():
+    class Mine(Container):
+        pass
+
+    with pytest.raises(TypeError, match="Mine does not say what it is without its last layer, 'p'"):
+        Sequential(Mine({"p": Softmax()})).without_softmax()
 
 
 def test_a_network_that_ends_in_softmax_has_probabilities_already():

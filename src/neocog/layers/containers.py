@@ -12,7 +12,7 @@ import numpy as np
 from neocog.kernels import active_kernels
 from neocog.layers.activation import softmax
 from neocog.layers.base import Array, Field, Grads, Layer, Visit, as_dtype
-from neocog.layers.softmax import Softmax
+from neocog.layers.softmax import LogSoftmax, Softmax
 from neocog.validation import check_images, finite, integer
 
 if TYPE_CHECKING:
@@ -164,6 +164,44 @@ class Container(Layer):
                 return compiled_forward(self, x)
         return self.forward(x)[0]
 
+    def without_softmax(self) -> Container:
+        """Return the network that makes the logits: this one without the Softmax or LogSoftmax that ends it.
+
+        The layers are the same, so whoever trains the one trains the other. A Softmax at the end of a
+        container at the end is taken off, too; a network that ends in none is returned itself.
+
+        Raises
+        ------
+        TypeError
+            If a container on the way is of a class of your own that is neither a Sequential nor a Graph.
+
+        Examples
+        --------
+        >>> from neocog.layers import Dense, Softmax
+        >>> classifier = Sequential(dense=Dense(4, 3), softmax=Softmax())
+        >>> classifier.without_softmax()
+        Sequential(
+          dense=Dense(4, 3),
+        )
+        """
+        if not self._children:
+            return self
+        name, last = list(self._children.items())[-1]  # in a graph, too: all lead to the last one
+        rest: Layer | None = None
+        if isinstance(last, Container):
+            rest = last.without_softmax()
+        elif not isinstance(last, Softmax | LogSoftmax):
+            return self
+        if rest is last:
+            return self
+        network = self._with_last(name, rest)
+        network.class_names, network.input_shape = self.class_names, self.input_shape
+        return network
+
+    def _with_last(self, name: str, layer: Layer | None) -> Container:
+        """Return the container with another layer in the last one's place, or with none."""
+        raise TypeError(f"{type(self).__name__} does not say what it is without its last layer, {name!r}.")
+
     def for_inference(self, precision: str = "fast") -> Inference:
         """Return a copy made to be used and no longer to be trained, in compiled code.
 
@@ -279,6 +317,10 @@ class Sequential(Container):
             dy, more = layer.backward(dy, cache[name], input_grad or i > first)
             self._add_grads(grads, name, more)
         return dy if input_grad else None, grads
+
+    def _with_last(self, name: str, layer: Layer | None) -> Container:
+        children = self._children | {name: layer}
+        return Sequential(**{child: each for child, each in children.items() if each is not None})
 
     def config(self) -> dict[str, Any]:
         return {"layers": dict(self._children)}

@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from neocog.layers.base import Array, Grads, Layer, Visit
-from neocog.layers.containers import Container
+from neocog.layers.containers import Container, Sequential
 from neocog.layers.merge import Add
 
 
@@ -145,6 +145,14 @@ class Graph(Container):
             if layer.params or any(source in wanted for source in self.sources[name]):
                 wanted.add(name)
         return wanted
+
+    def _with_last(self, name: str, layer: Layer | None) -> Container:
+        nodes = {child: (each, *self.sources[child]) for child, each in self._children.items()}
+        if layer is not None:
+            return Graph(nodes | {name: (layer, *self.sources[name])}, self.inputs, self.output)
+        del nodes[name]
+        (source,) = self.sources[name]
+        return Graph(nodes, self.inputs, source) if nodes else Sequential()
 
     def config(self) -> dict[str, Any]:
         nodes = {name: (layer, *self.sources[name]) for name, layer in self._children.items()}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import onnx
 
 from neocog.interop.onnx.nesting import DEEPEST, dotted_name
@@ -15,13 +16,25 @@ from neocog.interop.onnx.values import Known, Shapes, Value, target
 from neocog.layers import Flatten, Layer, Reshape
 from neocog.validation import RandomSource, generator
 
-# A small file must not ask for the earth. Most numbers that its ConstantOfShape nodes may make, with room for
-# VGG-19's 144 million ...
-MOST_CONSTANTS = 160_000_000
-# ... that other arithmetic on constants may make, beside four times the numbers in the file ...
-MOST_FOLDED = 2**24
-# ... and that a value may have for one image.
+# A small file must not ask for the earth. Most bytes that may be made of its constants, by arithmetic on them
+# and by copying them into layers, beside four times those in the file ...
+MOST_MADE = 2**26
+# ... and most numbers that a value may have for one image.
 MOST_VALUES = 2**30
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """``scale x + offset`` of the network's input x, with a number for each channel, as models begin."""
+
+    x: Value
+    scale: np.ndarray
+    offset: np.ndarray
+
+
+def _per_channel(array: Any, channels: int) -> bool:
+    shape = np.shape(array)
+    return (1,) * (4 - len(shape)) + shape in ((1, 1, 1, 1), (1, channels, 1, 1))
 
 
 class Building:
@@ -65,8 +78,13 @@ class Building:
         self._names = {value.node for value in values.values() if isinstance(value, Value)}
         self._parameters: dict[tuple[Any, ...], Layer] = {}
         self._reshaped: dict[tuple[str, Shapes], str] = {}
-        in_file = sum(value.arrays[0].size for value in values.values() if isinstance(value, Known))
-        self._budgets = {"ConstantOfShape": MOST_CONSTANTS, "": MOST_FOLDED + 4 * in_file}
+        self._inputs = frozenset(self._names)
+        self.pixels: dict[str, Pixels] = {}
+        self.own_biases: set[int] = set()
+        """Ids of the convolutions whose bias is not in the file."""
+        in_file = sum(value.arrays[0].nbytes for value in values.values() if isinstance(value, Known))
+        in_file += sum(a.ByteSize() for node in nodes if node.op_type == "Constant" for a in node.attribute)
+        self._left = MOST_MADE + 4 * in_file
 
     def name(self, wanted: str) -> str:
         """Return an unused name for a layer, as near to the wanted one as may be."""
@@ -78,12 +96,33 @@ class Building:
         self._names.add(name)
         return name
 
-    def charge(self, operator: str, numbers: int) -> None:
-        """Count numbers that constant folding is about to make; ValueError if they are too many."""
-        kind = operator if operator in self._budgets else ""
-        self._budgets[kind] -= numbers
-        if self._budgets[kind] < 0:
-            raise ValueError("its result is too large: the model's constants must not outgrow its file")
+    def charge(self, size: int) -> None:
+        """Count bytes that are about to be made of constants; ValueError if they are too many."""
+        self._left -= size
+        if self._left < 0:
+            raise ValueError(
+                "its result is too large: what is made of a model's constants must not outgrow its file"
+            )
+
+    def copied(self, array: np.ndarray, dtype: Any = None) -> np.ndarray:
+        """Copy a constant, for a layer of its own to learn."""
+        self.charge(array.size * np.dtype(dtype or array.dtype).itemsize)
+        return np.array(array, dtype, order="C")
+
+    def note_pixels(self, x: Value, y: Value, scale: Any = 1.0, offset: Any = 0.0) -> None:
+        """Remember that ``y = scale x + offset``, if x is the network's input, or such pixels itself.
+
+        y may be the node of x, whose layer has taken scale and offset into itself.
+        """
+        before = self.pixels.pop(x.node, None) if x.node == y.node else self.pixels.get(x.node)
+        C = x.sizes[1] if x.rank == 4 and x.held == x.shape else None
+        if C is None or not (_per_channel(scale, C) and _per_channel(offset, C)):
+            return
+        factor, term = (np.broadcast_to(np.ravel(each), C).astype("float64") for each in (scale, offset))
+        if x.node in self._inputs:
+            self.pixels[y.node] = Pixels(x, factor, term)
+        elif before is not None and not x.shared:
+            self.pixels[y.node] = Pixels(before.x, factor * before.scale, factor * before.offset + term)
 
     def add(self, wanted: str, layer: Layer, *sources: Value) -> Value:
         """Append a layer that reads values in the shapes in which they are held."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import stat
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ from google.protobuf.message import DecodeError
 from onnx import helper, numpy_helper
 
 from neocog.interop.onnx.errors import OnnxImportError
+
+# Tensors may share their numbers in a file beside the model, but a small file must not fill the memory.
+MOST_READ = 4
 
 
 def read_model(
@@ -54,8 +58,12 @@ def _named(source: object) -> str:
     return "the content" if isinstance(source, bytes) else str(source)
 
 
-def tensor_array(tensor: onnx.TensorProto, folder: Path | None = None) -> np.ndarray:
+def tensor_array(
+    tensor: onnx.TensorProto, folder: Path | None = None, read: Counter[str] | None = None
+) -> np.ndarray:
     """Return a tensor's numbers, after checking that there are as many as its shape says.
+
+    ``read`` counts the bytes that were read from each file.
 
     Raises
     ------
@@ -76,7 +84,7 @@ def tensor_array(tensor: onnx.TensorProto, folder: Path | None = None) -> np.nda
         raise OnnxImportError(f"{label} must hold numbers, got {dtype}.")
     count = math.prod(dims)
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
-        return _external(tensor, label, dtype, folder).reshape(dims)
+        return _external(tensor, label, dtype, folder, Counter() if read is None else read).reshape(dims)
     if tensor.HasField("raw_data"):
         if len(tensor.raw_data) != count * dtype.itemsize:
             raise OnnxImportError(
@@ -90,7 +98,22 @@ def tensor_array(tensor: onnx.TensorProto, folder: Path | None = None) -> np.nda
     return numpy_helper.to_array(tensor)
 
 
-def _external(tensor: onnx.TensorProto, label: str, dtype: np.dtype, folder: Path | None) -> np.ndarray:
+def initializers(graph: onnx.GraphProto, folder: Path | None) -> dict[str, np.ndarray]:
+    """Return the arrays of a graph by name.
+
+    Raises
+    ------
+    OnnxImportError
+        As :func:`tensor_array`; or if so many tensors lie at the same place of another file that a small one
+        would fill the memory.
+    """
+    read: Counter[str] = Counter()
+    return {tensor.name: tensor_array(tensor, folder, read) for tensor in graph.initializer}
+
+
+def _external(
+    tensor: onnx.TensorProto, label: str, dtype: np.dtype, folder: Path | None, read: Counter[str]
+) -> np.ndarray:
     """Read numbers that lie in another file of the model's folder."""
     if folder is None:
         raise OnnxImportError(f"{label} lies in another file: pass the model's path, not its content.")
@@ -119,6 +142,11 @@ def _external(tensor: onnx.TensorProto, label: str, dtype: np.dtype, folder: Pat
         raise OnnxImportError(
             f"{label} of shape {tuple(tensor.dims)} must have {wanted} bytes; {location!r} gives {length} "
             f"from {offset}, of {found.st_size}."
+        )
+    read[path] += wanted
+    if read[path] > MOST_READ * found.st_size:
+        raise OnnxImportError(
+            f"{label} lies in {location!r}, of which tensors have been read more than {MOST_READ} times over."
         )
     with open(path, "rb") as file:
         file.seek(offset)

@@ -100,11 +100,11 @@ class Node:
         return known.arrays[0]
 
     def weights(self, k: int) -> np.ndarray:
-        """A copy of the k-th input, which must be a constant of floating point numbers."""
+        """The k-th input, which must be a constant of floating point numbers; not to be written into."""
         array = self.array(k)
         if array.dtype not in (np.float32, np.float64):
             self.fail(f"its input {k} must be float32 or float64 to be learned, got {array.dtype}")
-        return np.array(array, order="C")
+        return array
 
     def number(self, k: int, default: float | None = None) -> float:
         """The k-th input, a single number."""
@@ -137,9 +137,10 @@ class Node:
             return None
         return self.number(k)
 
-    def parameter_names(self, *places: int) -> list[str]:
-        """Names of these inputs, "" for one that is left out."""
-        return [self.proto.input[k] if k < len(self.proto.input) else "" for k in places]
+    def identities(self, *places: int) -> list[int | None]:
+        """What tells these inputs from others, whatever their names: the arrays; None where there is none."""
+        sources = [self.inputs[k] if self.has(k) else None for k in places]
+        return [id(source.arrays[0]) if isinstance(source, Known) else None for source in sources]
 
     def learned_place(self, k: int = 1) -> str:
         """The name for a layer whose weights are the k-th input: ``conv1`` for ``conv1.weight``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,35 +16,45 @@ import onnx
 from neocog.interop.onnx.building import Building
 from neocog.interop.onnx.checking import check, refusing
 from neocog.interop.onnx.errors import OnnxImportError
-from neocog.interop.onnx.files import read_model, tensor_array
+from neocog.interop.onnx.files import initializers, read_model
+from neocog.interop.onnx.inputs import (
+    declared_sizes,
+    of_open_sizes,
+    transposes,
+    two_sizes,
+    with_channels_first,
+)
 from neocog.interop.onnx.nesting import assembled, at_home, dotted_name
 from neocog.interop.onnx.reader import FOLDS, READERS, Node, fold
 from neocog.interop.onnx.values import Known, Shapes, Value
 from neocog.layers import Container, Layer
 from neocog.validation import RandomSource, generator, image_shape
 
-# Two sizes for each axis that the model leaves open: primes, so that no product comes out the same by chance.
-SIZES = [(1009, 2003), (1013, 2011), (1019, 2017), (1021, 2027), (1031, 2029), (1033, 2039)]
-MOST_PIXELS = 2**20  # along one axis of the input
-
 
 def from_onnx(
     source: str | os.PathLike[str] | bytes | onnx.ModelProto,
     *,
     input_shape: tuple[int, int, int] | None = None,
+    channels_first: bool = False,
     rng: RandomSource = None,
 ) -> Container:
     """Read an ONNX model as a network that can be run, explained and trained.
 
     Weights become parameters, named after their initializers. Where a layer stands at several nodes with the
     same weights it is one layer. The batch is free even if the model has it fixed, unless its layers mix the
-    images of a batch. Nothing in a file is ever executed.
+    images of a batch. A normalisation of the pixels is taken into the first convolution where that is exact,
+    as it is without padding; other constants that are added or multiplied are learned. Nothing in a file is
+    ever executed.
 
     Parameters
     ----------
     source : path, bytes or onnx.ModelProto
     input_shape : (channels, height, width), optional
         For a model that leaves the size of its images open.
+    channels_first : bool
+        True takes images (N, C, H, W), as everything here does, for a model that takes (N, H, W, C), as those
+        of TensorFlow do, and begins by a Transpose: that is left out. By default such a model is read as it
+        stands, and the network's ``input_shape`` is unknown, as its images are of no such shape.
     rng : Generator, int or None
         Where the masks of dropout layers come from.
 
@@ -59,7 +69,8 @@ def from_onnx(
         If there is no such file.
     OnnxImportError
         If the model is malformed or truncated, has an operator that no layer computes, weights that are not
-        float32 or float64, several outputs, or data in a file outside its folder.
+        float32 or float64, several outputs, or data in a file outside its folder; or if what is made of its
+        constants would take more than 64 MB and four times what they take in the file.
 
     Notes
     -----
@@ -83,79 +94,56 @@ def from_onnx(
     rng = generator(rng)
     model, folder = read_model(source)
     with refusing():
-        return _network(model, folder, input_shape, rng)
+        return _network(model, folder, input_shape, channels_first, rng)
 
 
 def _network(
     model: onnx.ModelProto,
     folder: Path | None,
     input_shape: tuple[int, ...] | None,
+    channels_first: bool,
     rng: np.random.Generator,
 ) -> Container:
     check(model)
     graph = model.graph
-    constants = {
-        tensor.name: Known.constant(tensor_array(tensor, folder), tensor.name) for tensor in graph.initializer
-    }
+    arrays = initializers(graph, folder)
+    constants = {name: Known.constant(array, name) for name, array in arrays.items()}
     if len(graph.output) != 1:
         raise OnnxImportError(
             f"the model has {len(graph.output)} outputs, {[output.name for output in graph.output]}; a "
             "network has one."
         )
-    declared = {value.name: _declared(value) for value in graph.input if value.name not in constants}
+    declared = {value.name: declared_sizes(value) for value in graph.input if value.name not in constants}
+    if input_shape is not None and len(declared) != 1:
+        raise OnnxImportError(f"input_shape is for a model of one input, this one has {list(declared)}.")
+    channels_last = [name for name in declared if transposes(graph, name)]
+    if channels_first:
+        declared = with_channels_first(graph, declared)
     if input_shape is not None:
-        if len(declared) != 1:
-            raise OnnxImportError(f"input_shape is for a model of one input, this one has {list(declared)}.")
         declared = {name: [sizes[0] if sizes else None, *input_shape] for name, sizes in declared.items()}
     for name, sizes in declared.items():
         if sizes is None:
             raise OnnxImportError(f"input {name!r} has no shape: pass input_shape=(channels, height, width).")
 
     def build(fixed_batch: bool) -> Layer | np.ndarray:
-        return read_graph(model, constants, _two_sizes(declared, fixed_batch), graph.output[0].name, rng)
+        return read_graph(model, constants, two_sizes(declared, fixed_batch), graph.output[0].name, rng)
 
+    batch_is_open = any(sizes and sizes[0] is None for sizes in declared.values())
+    as_it_stands = bool(channels_last) and not channels_first
     try:
-        network = build(fixed_batch=False)
-    except OnnxImportError:
-        if any(sizes and sizes[0] is None for sizes in declared.values()):
-            raise
-        network = build(fixed_batch=True)
+        try:
+            network = build(fixed_batch=False)
+        except OnnxImportError:
+            if batch_is_open:
+                raise
+            network = build(fixed_batch=True)
+    except OnnxImportError as error:
+        layout = "(H, W, C)" if as_it_stands else "(C, H, W)"
+        raise OnnxImportError(of_open_sizes(str(error), list(declared.values()), layout)) from error
     if not isinstance(network, Container):
         raise OnnxImportError("the model computes nothing from an input.")
-    _describe(network, model, list(declared.values()))
+    _describe(network, model, list(declared.values()), as_it_stands)
     return network
-
-
-def _declared(value: onnx.ValueInfoProto) -> list[int | None] | None:
-    """Sizes of an input, None where they are open; None if there is no shape at all."""
-    tensor = value.type.tensor_type
-    if not value.type.HasField("tensor_type") or tensor.elem_type not in (
-        onnx.TensorProto.FLOAT,
-        onnx.TensorProto.DOUBLE,
-    ):
-        raise OnnxImportError(f"input {value.name!r} must be a float32 or float64 tensor.")
-    if not tensor.HasField("shape"):
-        return None
-    return [
-        dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else None for dim in tensor.shape.dim
-    ]
-
-
-def _two_sizes(declared: Mapping[str, Any], fixed_batch: bool) -> dict[str, Shapes]:
-    """Two shapes of each input: those of two batches, and of two sizes for all that the model leaves open."""
-    shapes: dict[str, Shapes] = {}
-    for name, sizes in declared.items():
-        if len(sizes) > len(SIZES) or max((size or 0 for size in sizes), default=0) > MOST_PIXELS:
-            raise OnnxImportError(f"input {name!r} has shape {sizes}, beyond what a network is for.")
-        first, second = [], []
-        for axis, size in enumerate(sizes):
-            a, b = (size, size) if size is not None else SIZES[axis]
-            if axis == 0 and size is not None and not fixed_batch:
-                b = SIZES[0][1]
-            first.append(a)
-            second.append(b)
-        shapes[name] = (tuple(first), tuple(second))
-    return shapes
 
 
 def read_graph(
@@ -187,7 +175,7 @@ def read_graph(
     (opset,) = {opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")}
     names = ["input"] if len(shapes) == 1 else [dotted_name(name).replace(".", "_") for name in shapes]
     values: dict[str, Value | Known] = dict(constants)
-    nodes = needed(model.graph, output)
+    nodes = needed(model.graph, output, shapes)
     uses = Counter([output, *(name for node in nodes for name in node.input)])
     for name, (onnx_name, shape) in zip(names, shapes.items(), strict=True):
         values[onnx_name] = Value(name, shape, shape, uses[onnx_name] > 1)
@@ -207,13 +195,14 @@ def read_graph(
     return assembled(*at_home(layers, result.node), tuple(names))
 
 
-def needed(graph: onnx.GraphProto, output: str) -> list[onnx.NodeProto]:
-    """Return the nodes that lead to an output, in the order of the graph."""
+def needed(graph: onnx.GraphProto, output: str, given: Collection[str] = ()) -> list[onnx.NodeProto]:
+    """Return the nodes that lead to an output from what is given, in the order of the graph."""
     makers = {name: node for node in graph.node for name in node.output if name}
     wanted, frontier = set(), [output]
     while frontier:
-        node = makers.get(frontier.pop())
-        if node is not None and node.output[0] not in wanted:
+        name = frontier.pop()
+        node = makers.get(name)
+        if node is not None and name not in given and node.output[0] not in wanted:
             wanted.add(node.output[0])
             frontier.extend(name for name in node.input if name)
     return [node for node in graph.node if node.output[0] in wanted]
@@ -261,12 +250,12 @@ def _leading_to(
     return {name: node for name, node in layers.items() if name in wanted}
 
 
-def _describe(network: Container, model: onnx.ModelProto, declared: Iterable[Any]) -> None:
+def _describe(network: Container, model: onnx.ModelProto, shapes: Sequence[Any], channels_last: bool) -> None:
     """Give the network its input shape and class names, as far as the model tells them."""
-    shapes = list(declared)
-    if len(shapes) == 1 and len(shapes[0]) == 4 and None not in shapes[0][1:]:
-        network.input_shape = tuple(shapes[0][1:])
     metadata = {entry.key: entry.value for entry in model.metadata_props}
+    of_images = not channels_last or "neocog.input_shape" in metadata
+    if of_images and len(shapes) == 1 and len(shapes[0]) == 4 and None not in shapes[0][1:]:
+        network.input_shape = tuple(shapes[0][1:])
     if "neocog.class_names" in metadata:
         try:
             names = json.loads(metadata["neocog.class_names"])

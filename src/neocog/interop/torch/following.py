@@ -282,7 +282,8 @@ def follow(module: nn.Module, constants: Mapping[str, Any]) -> fx.Graph:
     same = len(evaluation.nodes) == len(graph.nodes)
     for before, node in zip(evaluation.nodes, graph.nodes, strict=False):
         if (before.kwargs.get("training"), node.kwargs.get("training")) == (False, True):
-            before.kwargs = node.kwargs = {**node.kwargs, "training": IN_TRAINING}
+            for each in (before, node):  # each keeps the arguments that are nodes of its own graph
+                each.kwargs = {**each.kwargs, "training": IN_TRAINING}
         same = same and _described(before) == _described(node)
     if not same:
         raise UnsupportedError("its forward goes another way in training than in evaluation")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from neocog.interop.torch import modules
@@ -14,9 +15,12 @@ from neocog.interop.torch.building import Builder, UnsupportedError, Value, apar
 from neocog.interop.torch.following import Forward, place_of
 from neocog.interop.torch.from_leaves import LAYERS
 from neocog.interop.torch.functions import Chain, Loaded
-from neocog.interop.torch.to_module import own_tensors
+from neocog.interop.torch.to_module import NOTES, own_tensors
 from neocog.layers import Container, Dense, Layer, Residual, Sequential
 from neocog.validation import image_shape
+
+MADE = (nn.Sequential, modules.Graph, modules.GraphOfSeveralInputs, modules.Residual)
+"""The classes of what :func:`to_torch` makes of a network, the only ones whose notes are read."""
 
 
 def from_torch(module: nn.Module, input_shape: tuple[int, int, int] | None = None) -> Any:
@@ -34,7 +38,8 @@ def from_torch(module: nn.Module, input_shape: tuple[int, int, int] | None = Non
         In either mode.
     input_shape : (channels, height, width), optional
         Needed where a module asks for the sizes of maps, such as ``nn.AdaptiveAvgPool2d(7)``. The network
-        keeps it.
+        keeps it. Default: what :func:`to_torch` has noted in a module that it made, as it notes the names of
+        the classes.
 
     Returns
     -------
@@ -79,20 +84,24 @@ def from_torch(module: nn.Module, input_shape: tuple[int, int, int] | None = Non
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"module must be a torch.nn.Module, got {module!r}.")
-    shape = None if input_shape is None else image_shape(input_shape)
+    notes = {name: vars(module).get(name) for name in NOTES} if type(module) in MADE else {}
     names = _input_names(module)
+    if input_shape is None and len(names) == 1:
+        input_shape = notes.get("input_shape")
+    shape = None if input_shape is None else image_shape(input_shape)
     if shape is not None and len(names) > 1:
         raise ValueError(f"input_shape must be left out for a module of several inputs, {names}.")
     values = [Value(name, shape) for name in names]
     several = isinstance(module, modules.Graph) and len(values) > 1
     network, _ = _Reader().layer(module, values, (tuple(values),) if several else tuple(values), "")
     if isinstance(network, Container):
-        network.input_shape = shape
+        network.input_shape, network.class_names = shape, notes.get("class_names")
     return network
 
 
 def _input_names(module: nn.Module) -> list[str]:
     """The inputs that a module must be given."""
+    _refuse_scripts(module)
     if isinstance(module, modules.Graph):
         return list(module._inputs)
     if _is_sequential(module) or type(module) in LAYERS:
@@ -101,6 +110,12 @@ def _input_names(module: nn.Module) -> list[str]:
     parameters = inspect.signature(module.forward).parameters.values()
     names = [each.name for each in parameters if each.default is each.empty and each.kind in given]
     return names if len(names) > 1 else ["input"]
+
+
+def _refuse_scripts(module: nn.Module) -> None:
+    """Raise UnsupportedError for what TorchScript has made, which runs no Python to be followed."""
+    if isinstance(module, torch.jit.ScriptModule):
+        raise UnsupportedError("a module of TorchScript cannot be followed; pass the one that was scripted.")
 
 
 def _is_sequential(module: nn.Module) -> bool:
@@ -145,6 +160,7 @@ class _Reader:
     def _call(
         self, builder: Builder, name: str, module: nn.Module, args: Any, kwargs: Mapping[str, Any], path: str
     ) -> Value:
+        _refuse_scripts(module)
         hooks = (module._forward_hooks, module._forward_pre_hooks)
         if any(hooks) or module._backward_hooks or module._backward_pre_hooks:
             raise UnsupportedError("its hooks cannot be followed; remove them")

@@ -222,7 +222,11 @@ class Reshape(nn.Module):
         self.shape = shape
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.reshape([x.shape[axis] if size == 0 else size for axis, size in enumerate(self.shape)])
+        sizes = [x.shape[axis] if size == 0 else size for axis, size in enumerate(self.shape)]
+        if self.shape[0] == 0 and -1 in self.shape:
+            # Image by image, so that -1 is known even for a batch of none.
+            return torch.unflatten(x.unsqueeze(-1).flatten(1), 1, sizes[1:])
+        return x.reshape(sizes)
 
     def extra_repr(self) -> str:
         return f"{self.shape}"

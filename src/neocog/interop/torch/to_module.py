@@ -13,6 +13,9 @@ from neocog.interop.torch import modules
 from neocog.interop.torch.to_leaves import MODULES, MakeModule
 from neocog.layers import Container, Dense, Graph, Layer, Residual, Sequential
 
+NOTES = ("class_names", "input_shape")
+"""What a network knows beside its layers."""
+
 
 def to_torch(network: Layer) -> nn.Module:
     """Build the PyTorch module that computes what a network computes.
@@ -23,7 +26,8 @@ def to_torch(network: Layer) -> nn.Module:
 
     PyTorch's own classes are taken where they fit. A dense layer's weight is transposed, as ``nn.Linear``
     has it. A layer that stands at several places is one module there, a shared array one parameter. A
-    layer of several inputs takes a tuple, a graph of several inputs also those themselves.
+    layer of several inputs takes a tuple, a graph of several inputs also those themselves. A network's
+    ``class_names`` and ``input_shape`` become attributes of the module, for :func:`from_torch` to read.
 
     Parameters
     ----------
@@ -57,7 +61,12 @@ def to_torch(network: Layer) -> nn.Module:
     >>> np.allclose(module(torch.from_numpy(x)).detach(), network(x))
     True
     """
-    return _Conversion().module(network, "").eval()
+    module = _Conversion().module(network, "").eval()
+    if isinstance(network, Container):
+        for name in NOTES:
+            if getattr(network, name) is not None and name not in module._modules:
+                setattr(module, name, getattr(network, name))
+    return module
 
 
 def load_from_torch(network: Layer, module: nn.Module) -> None:

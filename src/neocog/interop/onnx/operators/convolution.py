@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from neocog.initializers import zeros
+from neocog.interop.onnx.building import Pixels
 from neocog.interop.onnx.reader import Node, reads
 from neocog.interop.onnx.values import Value
 from neocog.interop.onnx.windows import LARGEST, Windows, pads, plain, read_windows
@@ -53,10 +54,17 @@ def read_convolution(node: Node) -> Value:
     if bias is not None and bias.shape != weight.shape[:1]:
         node.fail(f"its bias must have shape {weight.shape[:1]}, got {bias.shape}")
 
+    pixels = _pixels(node, windows, weight.shape[1] * groups)
+
     def make() -> Layer:
         sparse = _sparse(node, windows, bias, groups)
         if sparse is not None:
             return sparse
+        arrays = {"weight": node.building.copied(weight)}
+        if bias is not None:
+            arrays["bias"] = node.building.copied(bias, weight.dtype)
+        if pixels is not None:
+            arrays = _of_raw_pixels(pixels, groups, **arrays)
         layer = Conv2D(
             weight.shape[1] * groups,
             weight.shape[0],
@@ -65,18 +73,48 @@ def read_convolution(node: Node) -> Value:
             plain(windows.padding),
             windows.dilation,
             groups,
-            bias=bias is not None,
+            bias="bias" in arrays,
             init=zeros,
             dtype=weight.dtype,
         )
-        layer.params["weight"] = weight
-        if bias is not None:
-            layer.params["bias"] = bias.astype(weight.dtype)
+        layer.params.update(arrays)
+        if bias is None and "bias" in arrays:
+            node.building.own_biases.add(id(layer))
         return layer
 
+    x = windows.x if pixels is None else pixels.x
     geometry = (windows.stride, windows.padding, windows.dilation, groups, windows.is_row)
-    layer = node.building.with_parameters(("Conv", *node.parameter_names(1, 2), geometry), make)
-    return windows.result(node.apply(layer, windows.x, place=node.learned_place()))
+    key = ("Conv", *node.identities(1, 2), geometry, pixels and windows.x.node)
+    layer = node.building.with_parameters(key, make)
+    return windows.result(node.apply(layer, x, place=node.learned_place()))
+
+
+def _pixels(node: Node, windows: Windows, channels: int) -> Pixels | None:
+    """The input's pixels, scaled and moved, if that and nothing else is what the node sees.
+
+    Around them must be no zeros: an offset would have to move these, too.
+    """
+    x = windows.x
+    pixels = node.building.pixels.get(x.node)
+    if pixels is None or x.shared or x.held != x.shape or windows.is_row or len(pixels.scale) != channels:
+        return None
+    if pixels.offset.any() and any(map(any, windows.padding)):
+        return None
+    return pixels if node.building.uses[node.proto.input[1]] == 1 else None
+
+
+def _of_raw_pixels(
+    pixels: Pixels, groups: int, weight: np.ndarray, bias: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """``W (s x + o) + b`` as ``(W s) x + (b + W o)``, for the scale and the offset of each channel."""
+    out, per_group = weight.shape[:2]
+    channels = np.arange(out)[:, None] // (out // groups) * per_group + np.arange(per_group)
+    scale, offset = pixels.scale[channels], pixels.offset[channels]
+    moved = (weight.sum((2, 3), dtype="float64") * offset).sum(1)
+    arrays = {"weight": (weight * scale[..., None, None]).astype(weight.dtype)}
+    if bias is not None or moved.any():
+        arrays["bias"] = (moved if bias is None else bias + moved).astype(weight.dtype)
+    return arrays
 
 
 def _sparse(node: Node, windows: Windows, bias: Any, groups: int) -> SparseConv2D | None:
@@ -98,5 +136,6 @@ def _sparse(node: Node, windows: Windows, bias: Any, groups: int) -> SparseConv2
     layer = SparseConv2D(
         channels, connections, windows.kernel_size, windows.stride, padding, init=zeros, dtype=weight.dtype
     )
-    layer.params["weight"], layer.params["bias"] = np.array(weight), bias.astype(weight.dtype)
+    layer.params["weight"] = node.building.copied(weight)
+    layer.params["bias"] = node.building.copied(bias, weight.dtype)
     return layer

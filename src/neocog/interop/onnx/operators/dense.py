@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from neocog.initializers import zeros
+from neocog.interop.onnx.building import Building
 from neocog.interop.onnx.operators.activation import read_scaled_tanh
 from neocog.interop.onnx.operators.normalization import read_even_response_norm
 from neocog.interop.onnx.reader import Node, reads
@@ -67,16 +69,17 @@ def read_radial_basis(node: Node) -> Value | None:
     if centers.ndim != 2 or total.integers("axes", 1) not in ([2], [-1]) or total.get("keepdims", 1):
         return None
     layer = RadialBasis(centers.shape[1], centers.shape[0], init=zeros, dtype=centers.dtype)
-    layer.buffers["centers"] = centers
+    layer.buffers["centers"] = node.building.copied(centers)
     return node.take(chain, node.apply(layer, x, place=node.place))
 
 
 def _dense(weight: np.ndarray, bias: np.ndarray | None) -> Dense:
+    """A layer that learns these very arrays."""
     ins, outs = weight.shape
     layer = Dense(ins, outs, bias is not None, init=zeros, dtype=weight.dtype)
     layer.params["weight"] = weight
     if bias is not None:
-        layer.params["bias"] = np.array(bias, weight.dtype)
+        layer.params["bias"] = bias
     return layer
 
 
@@ -89,18 +92,23 @@ def read_gemm(node: Node) -> Value:
     if node.flag("transA"):
         x = node.apply(Transpose((1, 0)), x, place=f"{node.place}_transpose")
     if node.flag("transB"):
-        weight = np.ascontiguousarray(weight.T)
+        weight = weight.T
     alpha, beta = node.get("alpha", 1.0), node.get("beta", 1.0)
-    if alpha != 1:
-        weight = weight * weight.dtype.type(alpha)
     offset = node.weights(2) if node.has(2) and isinstance(node.inputs[2], Known) else None
     if offset is not None and beta != 1:
         offset = offset * offset.dtype.type(beta)
     out = weight.shape[1]
     per_feature = offset is not None and offset.size in (1, out) and offset.shape[-1:] in ((), (1,), (out,))
     bias = np.broadcast_to(offset.ravel(), out) if offset is not None and per_feature else None
-    key = ("Gemm", *node.parameter_names(1, 2), node.flag("transB"), alpha, beta, per_feature)
-    layer = node.building.with_parameters(key, lambda: _dense(weight, bias))
+
+    def make() -> Layer:
+        copies = (node.building.copied(weight), _copied_bias(node.building, bias, weight.dtype))
+        if alpha != 1:
+            copies[0][:] *= alpha
+        return _dense(*copies)
+
+    key = ("Gemm", *node.identities(1, 2), node.flag("transB"), alpha, beta, per_feature)
+    layer = node.building.with_parameters(key, make)
     y = node.apply(layer, x, place=node.learned_place())
     if not node.has(2) or per_feature:
         return y
@@ -120,7 +128,9 @@ def read_matmul(node: Node) -> Value:
     if x.sizes[-1] != weight.shape[0]:
         node.fail(f"shapes {x.sizes} and {weight.shape} do not fit")
     matrix = weight if weight.ndim == 2 else weight[:, None]
-    layer = node.building.with_parameters(("MatMul", *node.parameter_names(1)), lambda: _dense(matrix, None))
+    layer = node.building.with_parameters(
+        ("MatMul", *node.identities(1)), lambda: _dense(node.building.copied(matrix), None)
+    )
     rows = x if x.rank == 2 else x.viewed(lambda s: (math.prod(s[:-1]), s[-1]))
     y = node.apply(layer, rows, place=node.learned_place())
     first, second = ((*sizes[:-1], *weight.shape[1:]) for sizes in x.shape)
@@ -149,6 +159,8 @@ def read_sum(node: Node) -> Value:
 @reads("Sub")
 def read_difference(node: Node) -> Value:
     """Of a computed value and a constant."""
+    if len(node.inputs) == 2 and isinstance(node.inputs[1], Value):
+        node.fail("there is no layer for the difference of two computed values, or of a constant and one")
     return _plus_constant(node, node.value(0), -node.weights(1))
 
 
@@ -159,19 +171,28 @@ def _plus_constant(node: Node, x: Value, constant: np.ndarray) -> Value:
     if per_feature is not None and per_feature.size != constant.size:
         per_feature = None  # one number for all is learned as one
     if per_feature is not None and isinstance(before, Dense | Conv2D) and not before.bias:
-        biased = _with(before, before.params["weight"], per_feature)
+        weight = before.params["weight"]
+        biased = _with(before, weight, _copied_bias(node.building, per_feature, weight.dtype))
         node.building.layers[x.node] = (biased, *sources)
+        node.building.note_pixels(x, x, offset=constant)
         return x
-    if per_feature is not None and isinstance(before, BatchNorm1D | BatchNorm2D):
-        before.params["bias"] += per_feature.astype(before.dtype)  # its arrays are its own
+    own = isinstance(before, BatchNorm1D | BatchNorm2D) or id(before) in node.building.own_biases
+    if per_feature is not None and before is not None and own:
+        before.params["bias"] += per_feature.astype(before.dtype)  # no other layer has it
         return x
+    bias = node.building.copied(constant)
     layer = Bias(constant.shape or (1,), dtype=constant.dtype)
-    layer.params["bias"] = constant.reshape(layer.shape)
-    place = node.place
+    layer.params["bias"] = bias.reshape(layer.shape)
     for k, source in enumerate(node.inputs):
         if isinstance(source, Known) and source.label.endswith(".bias"):
-            place = node.learned_place(k)
-    return node.apply(layer, x, place=place)
+            return node.apply(layer, x, place=node.learned_place(k))
+    y = node.apply(layer, x)
+    node.building.note_pixels(x, y, offset=constant)
+    return y
+
+
+def _copied_bias(building: Building, bias: np.ndarray | None, dtype: Any) -> np.ndarray | None:
+    return None if bias is None else building.copied(bias, dtype)
 
 
 def _per_channel(layer: Layer | None, x: Value, constant: np.ndarray) -> np.ndarray | None:
@@ -187,18 +208,18 @@ def _per_channel(layer: Layer | None, x: Value, constant: np.ndarray) -> np.ndar
     features = x.shape[0][axis]
     if padded[axis] not in (1, features) or math.prod(padded) != padded[axis]:
         return None
-    return np.array(np.broadcast_to(constant.ravel(), (features,)))
+    return np.broadcast_to(constant.ravel(), (features,))
 
 
 def _with(layer: Dense | Conv2D, weight: np.ndarray, bias: np.ndarray | None) -> Layer:
-    """The same layer with other arrays."""
+    """The same layer with other arrays, these very ones."""
     if isinstance(layer, Dense):
         return _dense(weight, bias)
     config = layer.config() | {"bias": bias is not None}
     conv = Conv2D(**config, init=zeros, dtype=weight.dtype)
     conv.params["weight"] = weight
     if bias is not None:
-        conv.params["bias"] = np.array(bias, weight.dtype)
+        conv.params["bias"] = bias
     return conv
 
 
@@ -210,27 +231,34 @@ def read_product(node: Node) -> Value:
         if whole is not None:
             return whole
     swapped = node.operator == "Mul" and isinstance(node.inputs[0], Known)
+    if len(node.inputs) == 2 and not any(isinstance(source, Known) for source in node.inputs):
+        kind = "products" if node.operator == "Mul" else "quotients"
+        node.fail(f"{kind} of two computed values have no layer")
     x, factor = node.value(int(swapped)), node.weights(int(not swapped))
     if node.operator == "Div":
         if not factor.all():
             node.fail("it divides by zero")
         factor = 1 / factor
     before, *sources = node.building.layers.get(x.node, (None,))
-    scaled = None if x.shared else _scaled(before, x, factor)
+    scaled = None if x.shared else _scaled(node.building, before, x, factor)
     if scaled is not None:
         node.building.layers[x.node] = (scaled, *sources)
+        node.building.note_pixels(x, x, scale=factor)
         return x
     C = x.sizes[1] if x.rank == 4 else None
     if C is None or factor.ndim > 4 or math.prod(factor.shape) not in (1, C):
         node.fail("there is no layer for it but where it scales the channels of images or a layer's outputs")
     if factor.size > 1 and (1,) * (4 - factor.ndim) + factor.shape != (1, C, 1, 1):
         node.fail(f"it must scale whole channels, got a factor of shape {factor.shape}")
+    weight = node.building.copied(np.broadcast_to(factor.ravel(), (C,))).reshape(C, 1, 1, 1)
     depthwise = Conv2D(C, C, 1, groups=C, bias=False, init=zeros, dtype=factor.dtype)
-    depthwise.params["weight"] = np.array(np.broadcast_to(factor.ravel(), (C,)).reshape(C, 1, 1, 1))
-    return node.apply(depthwise, x)
+    depthwise.params["weight"] = weight
+    y = node.apply(depthwise, x)
+    node.building.note_pixels(x, y, scale=factor)
+    return y
 
 
-def _scaled(layer: Layer | None, x: Value, factor: np.ndarray) -> Layer | None:
+def _scaled(building: Building, layer: Layer | None, x: Value, factor: np.ndarray) -> Layer | None:
     """The layer with its outputs ``x`` scaled, if it can take that."""
     if isinstance(layer, AvgPool2D) and factor.size == 1 and layer.count_include_pad and not layer.ceil_mode:
         size = math.prod(layer.kernel_size) / factor.item() if factor.item() > 0 else 0
@@ -238,8 +266,9 @@ def _scaled(layer: Layer | None, x: Value, factor: np.ndarray) -> Layer | None:
         config = layer.config() | {"divisor_override": divisor}
         return AvgPool2D(**config) if divisor and abs(size - divisor) < 1e-4 * divisor else None
     scale = _per_channel(layer, x, factor)
-    if scale is None:
+    if layer is None or scale is None:
         return None
+    building.charge(sum(array.nbytes for array in layer.params.values()))
     if isinstance(layer, Dense | Conv2D):
         weight = layer.params["weight"]
         across = scale if isinstance(layer, Dense) else scale[:, None, None, None]

@@ -33,9 +33,9 @@ def constant_of_shape(node: Node, shape: np.ndarray) -> np.ndarray:
     sizes = [int(size) for size in shape.ravel()]
     if min(sizes, default=0) < 0:
         node.fail(f"shape must have sizes of 0 or more, got {sizes}")
-    node.building.charge(node.operator, math.prod(sizes))
-    value = node.get("value")
-    return np.broadcast_to(np.float32(0) if value is None else value.ravel()[0], sizes)
+    value = np.float32(0) if node.get("value") is None else node.get("value").ravel()[0]
+    node.building.charge(math.prod(sizes) * value.itemsize)
+    return np.broadcast_to(value, sizes)
 
 
 @folds("Identity")
@@ -56,6 +56,7 @@ def cast(node: Node, x: np.ndarray) -> np.ndarray:
     dtype = helper.tensor_dtype_to_np_dtype(node.get("to"))
     if dtype.kind not in "fiub":
         node.fail(f"to must be a type of numbers, got {dtype}")
+    node.building.charge(x.size * dtype.itemsize)
     return x.astype(dtype)
 
 
@@ -63,7 +64,7 @@ def cast(node: Node, x: np.ndarray) -> np.ndarray:
 def gather(node: Node, x: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """Entries along an axis."""
     axis = node.axis(0, x.ndim)
-    node.building.charge(node.operator, x.size // max(x.shape[axis], 1) * indices.size)
+    node.building.charge(x.nbytes // max(x.shape[axis], 1) * indices.size)
     return np.take(x, indices, axis)
 
 
@@ -87,7 +88,7 @@ def slice_(node: Node, x: np.ndarray, *bounds: Any) -> np.ndarray:
 @folds("Concat")
 def concat(node: Node, *xs: np.ndarray) -> np.ndarray:
     """Side by side."""
-    node.building.charge(node.operator, sum(x.size for x in xs))
+    node.building.charge(sum(x.size for x in xs) * np.result_type(*xs).itemsize)
     return np.concatenate(xs, node.axis(1, xs[0].ndim))
 
 
@@ -110,14 +111,21 @@ def reshape(node: Node, x: np.ndarray, *sizes: np.ndarray) -> np.ndarray:
     wanted = [int(size) for size in sizes[0].ravel()] if sizes else node.get("shape")
     if not node.flag("allowzero"):
         wanted = [x.shape[axis] if size == 0 else size for axis, size in enumerate(wanted)]
-    return x.reshape(wanted)
+    return _reshaped(node, x, wanted)
 
 
 @folds("Flatten")
 def flatten(node: Node, x: np.ndarray) -> np.ndarray:
     """As a matrix."""
     axis = node.axis(1, x.ndim, last=True)
-    return x.reshape(math.prod(x.shape[:axis]), -1)
+    return _reshaped(node, x, [math.prod(x.shape[:axis]), math.prod(x.shape[axis:])])
+
+
+def _reshaped(node: Node, x: np.ndarray, sizes: list[int]) -> np.ndarray:
+    """Another view of the array where NumPy can have one, else a copy."""
+    if not x.flags.c_contiguous:
+        node.building.charge(x.nbytes)
+    return x.reshape(sizes)
 
 
 @folds("Transpose")
@@ -129,7 +137,8 @@ def transpose(node: Node, x: np.ndarray) -> np.ndarray:
 @folds("Add", "Sub", "Mul", "Div")
 def arithmetic(node: Node, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Number by number; integers are divided towards zero."""
-    node.building.charge(node.operator, math.prod(np.broadcast_shapes(x.shape, y.shape)))
+    numbers = math.prod(np.broadcast_shapes(x.shape, y.shape))
+    node.building.charge(numbers * np.result_type(x, y).itemsize)
     with np.errstate(all="ignore"):
         if node.operator == "Div" and x.dtype.kind in "iu":
             whole: np.ndarray = (np.sign(x) * np.sign(y) * (abs(x) // abs(y))).astype(x.dtype)
@@ -144,7 +153,7 @@ def scatter(node: Node, x: np.ndarray, places: np.ndarray, updates: np.ndarray) 
     """Entries put into a copy, as SparseConv2D's kernels into their bank."""
     if node.get("reduction", "none") != "none":
         node.fail("reduction must be none")
-    node.building.charge(node.operator, x.size)
+    node.building.charge(x.nbytes)
     result = np.array(x)
     result[tuple(places.T)] = updates
     return result

@@ -41,8 +41,9 @@ def read_batch_norm(node: Node) -> Value:
     make = BatchNorm1D if x.rank == 2 else BatchNorm2D
     eps, momentum = node.get("epsilon", 1e-5), round(1 - node.get("momentum", 0.9), 9)
     layer = make(len(arrays[0]), eps, momentum, dtype=arrays[0].dtype)
-    layer.params.update(zip(("weight", "bias"), arrays[:2], strict=True))
-    layer.buffers.update(zip(("running_mean", "running_var"), arrays[2:], strict=True))
+    copies = [node.building.copied(array) for array in arrays]
+    layer.params.update(zip(("weight", "bias"), copies[:2], strict=True))
+    layer.buffers.update(zip(("running_mean", "running_var"), copies[2:], strict=True))
     shape = x.shape
     if x.rank not in (2, 4):
         x = x.viewed(lambda s: (s[0], s[1], 1, math.prod(s[2:])))

@@ -1,0 +1,89 @@
+"""The inputs of an ONNX model: which sizes they have, and which are open."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import onnx
+
+from neocog.interop.onnx.errors import OnnxImportError
+from neocog.interop.onnx.values import Shapes
+
+# Two sizes for each axis that the model leaves open: primes, so that no product comes out the same by chance.
+SIZES = [(1009, 2003), (1013, 2011), (1019, 2017), (1021, 2027), (1031, 2029), (1033, 2039)]
+MOST_PIXELS = 2**20  # along one axis of the input
+
+
+def declared_sizes(value: onnx.ValueInfoProto) -> list[int | None] | None:
+    """Sizes of an input, None where they are open; None if there is no shape at all."""
+    tensor = value.type.tensor_type
+    if not value.type.HasField("tensor_type") or tensor.elem_type not in (
+        onnx.TensorProto.FLOAT,
+        onnx.TensorProto.DOUBLE,
+    ):
+        raise OnnxImportError(f"input {value.name!r} must be a float32 or float64 tensor.")
+    if not tensor.HasField("shape"):
+        return None
+    return [
+        dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else None for dim in tensor.shape.dim
+    ]
+
+
+def two_sizes(declared: Mapping[str, Any], fixed_batch: bool) -> dict[str, Shapes]:
+    """Two shapes of each input: those of two batches, and of two sizes for all that the model leaves open."""
+    shapes: dict[str, Shapes] = {}
+    for name, sizes in declared.items():
+        if len(sizes) > len(SIZES) or max((size or 0 for size in sizes), default=0) > MOST_PIXELS:
+            raise OnnxImportError(f"input {name!r} has shape {sizes}, beyond what a network is for.")
+        first, second = [], []
+        for axis, size in enumerate(sizes):
+            a, b = (size, size) if size is not None else SIZES[axis]
+            if axis == 0 and size is not None and not fixed_batch:
+                b = SIZES[0][1]
+            first.append(a)
+            second.append(b)
+        shapes[name] = (tuple(first), tuple(second))
+    return shapes
+
+
+def transposes(graph: onnx.GraphProto, name: str) -> list[onnx.NodeProto]:
+    """The nodes that make (N, C, H, W) of an input (N, H, W, C)."""
+    return [
+        node
+        for node in graph.node
+        if node.op_type == "Transpose"
+        and node.input[0] == name
+        and any(a.name == "perm" and list(a.ints) == [0, 3, 1, 2] for a in node.attribute)
+    ]
+
+
+def with_channels_first(graph: onnx.GraphProto, declared: Mapping[str, Any]) -> dict[str, Any]:
+    """What the only input's Transpose makes of it, as the input in its place."""
+    readers = [node for node in graph.node if any(name in declared for name in node.input)]
+    turning = [node for name in declared for node in transposes(graph, name)]
+    if len(declared) != 1 or len(readers) != 1 or readers != turning:
+        raise OnnxImportError(
+            "channels_first needs a model of one input that a Transpose by (0, 3, 1, 2), and nothing else, "
+            f"reads; its inputs {list(declared)} are read by {[node.op_type for node in readers]}."
+        )
+    (sizes,) = declared.values()
+    if sizes is not None and len(sizes) == 4:
+        N, H, W, C = sizes
+        sizes = [N, C, H, W]
+    return {readers[0].output[0]: sizes}
+
+
+def of_open_sizes(message: str, declared: Sequence[Any], layout: str) -> str:
+    """The message, with N for a batch that is open, and with the images that were assumed if they are."""
+    if all(sizes[:1] == [None] for sizes in declared):
+        message = re.sub(rf"(?<=[(\[]){SIZES[0][0]}\b", "N", message)
+    images_are_open = len(declared) == 1 and len(declared[0]) == 4 and None in declared[0][1:]
+    if images_are_open and "input_shape" not in message:
+        ((assumed, _),) = two_sizes({"": declared[0]}, fixed_batch=True).values()
+        message += (
+            f" The model leaves the size of its images open, and was read for {assumed[1:]}: pass "
+            f"input_shape={layout}."
+        )
+    return message
