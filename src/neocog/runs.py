@@ -7,6 +7,7 @@ from which the run can go on.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
@@ -547,8 +548,12 @@ def open_model(path: str | Path) -> Container:
             raise FileNotFoundError(f"{path} holds no {directory.model.name}; has its training ended?")
         path = directory.model
     if path.suffix == ".onnx":
-        from neocog.interop.onnx import from_onnx
+        from neocog.interop.onnx import OnnxImportError, from_onnx
 
-        return from_onnx(path)
+        model = from_onnx(path)
+        if model.input_shape is None:  # as of images with the channels last, which nothing here loads
+            with contextlib.suppress(OnnxImportError):
+                return from_onnx(path, channels_first=True)
+        return model
     network: Container = load(path)
     return network

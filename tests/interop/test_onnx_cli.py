@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
@@ -43,6 +44,29 @@ def test_export(digits, tmp_path):
 
 def test_export_knows_its_formats(digits, tmp_path):
     assert "format must be one of '.onnx', got '.pt'" in run("export", digits[1], tmp_path / "d.pt", code=2)
+
+
+def test_a_model_that_reads_its_channels_last_predicts(tmp_path):
+    text = """
+    <ir_version: 9, opset_import: ["" : 20]>
+    keras (float[N, 8, 8, 3] image) => (float[N, 4] y)
+    {
+      turned = Transpose <perm = [0, 3, 1, 2]> (image)
+      maps = Conv (turned, w)
+      means = GlobalAveragePool (maps)
+      y = Flatten (means)
+    }
+    """
+    model = onnx.parser.parse_model(text)
+    w = np.random.default_rng(0).normal(size=(4, 3, 3, 3)).astype("f4")
+    model.graph.initializer.append(onnx.numpy_helper.from_array(w, "w"))
+    onnx.save(model, tmp_path / "keras.onnx")
+    pixels = np.random.default_rng(1).integers(256, size=(8, 8, 3)).astype("uint8")
+    Image.fromarray(pixels).save(tmp_path / "image.png")
+    (answer,) = json.loads(run("predict", tmp_path / "keras.onnx", tmp_path / "image.png", "--json"))
+    session = onnxruntime.InferenceSession(tmp_path / "keras.onnx")
+    (logits,) = session.run(None, {"image": pixels[None].astype("f4") / 255})
+    assert answer["classes"][0]["class"] == str(logits[0].argmax())
 
 
 def test_commands_read_onnx_files(digits, tmp_path):
