@@ -28,7 +28,8 @@ from neocog.optimizers import Optimizer
 from neocog.training.callbacks import Callback, EarlyStopping, Progress
 from neocog.training.evaluation import EVALUATION_BATCH, estimated_seconds
 from neocog.training.history import History
-from neocog.training.loop import NonFiniteLossError, Run, fit, make_step
+from neocog.training.loop import fit, make_step
+from neocog.training.run import NonFiniteLossError, Run
 from neocog.validation import integer, number, one_of
 
 _SEEDS = 2**31 - 1

@@ -20,7 +20,7 @@ from neocog.layers.activation import softmax
 from neocog.layers.containers import ends_in_softmax
 from neocog.losses import SoftmaxCrossEntropy
 from neocog.training.callbacks import Callback
-from neocog.training.loop import Run
+from neocog.training.run import Run
 
 
 class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from neocog.training.callbacks import Callback
-from neocog.training.loop import Run
+from neocog.training.run import Run
 
 
 class Scores(Callback):

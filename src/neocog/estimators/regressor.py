@@ -15,7 +15,7 @@ from neocog.estimators.networks import build_network
 from neocog.estimators.units import Units, change_units, ending_in_dense, with_units, without_units
 from neocog.layers import Container
 from neocog.losses import MeanSquaredError
-from neocog.training.loop import Run
+from neocog.training.run import Run
 
 
 class ConvNetRegressor(RegressorMixin, ConvNet):  # type: ignore[misc]

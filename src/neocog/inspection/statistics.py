@@ -15,7 +15,7 @@ from neocog.training.callbacks import Callback
 from neocog.validation import check_images, one_of
 
 if TYPE_CHECKING:
-    from neocog.training.loop import Run
+    from neocog.training.run import Run
 
 __all__ = ["LayerStatistics", "StatisticsLog", "layer_statistics"]
 

@@ -10,7 +10,8 @@ from neocog.training.callbacks import (
 )
 from neocog.training.evaluation import Evaluation, evaluate, predict, predict_proba
 from neocog.training.history import History
-from neocog.training.loop import NonFiniteLossError, Run, fit, make_step
+from neocog.training.loop import fit, make_step
+from neocog.training.run import NonFiniteLossError, Run
 
 __all__ = [
     "CSVLog",

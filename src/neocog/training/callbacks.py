@@ -21,7 +21,7 @@ from neocog.training.history import COLUMNS
 from neocog.validation import integer, number, one_of
 
 if TYPE_CHECKING:
-    from neocog.training.loop import Run
+    from neocog.training.run import Run
 
 __all__ = ["CSVLog", "Callback", "Checkpoint", "EarlyStopping", "KernelSnapshots", "Progress"]
 

@@ -15,7 +15,7 @@ from neocog.training.callbacks import Callback
 from neocog.training.history import History
 
 if TYPE_CHECKING:
-    from neocog.training.loop import Run
+    from neocog.training.run import Run
 
 
 def save_checkpoint(path: str | os.PathLike[str], run: Run) -> None:
