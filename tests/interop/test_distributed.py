@@ -189,7 +189,7 @@ class Clip(Callback):
 stopping = EarlyStopping("val_accuracy", patience=1)
 small = neocog.models.small_cnn(seed=0)
 train("stop", small, digits, optimizer=SGD(0.3, 0.9), epochs=50, batch_size=128, rng=0, callbacks=[stopping])
-train("unseeded", linear())
+train("unseeded", linear(), optimizer=SGD(lambda step: 0.1 / (1 + step)))
 train("halve", linear(), rng=0, epochs=4, optimizer=SGD(0.5), callbacks=[Halve()])
 train("clip", linear(), rng=0, epochs=4, optimizer=SGD(0.5), callbacks=[Clip()])
 train("other-data", linear(), tuple(part[: 40 - 9 * rank] for part in few), rng=0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from neocog.layers.base import random_generators
 from neocog.serialization import ModelFileError, arrays_of, blaming, describe, read, write
 from neocog.training.callbacks import Callback
 from neocog.training.history import History
+from neocog.training.run import described
 
 if TYPE_CHECKING:
     from neocog.training.run import Run
@@ -100,8 +100,7 @@ def _stateful(callbacks: Sequence[Callback]) -> list[Callback]:
 def _settings(run: Run) -> dict[str, Any]:
     """All else that a resumed run must have in common with its beginning, as text."""
     settings = {"optimizer": run.optimizer, "loss": run.loss, "augment": run.augment}
-    # An object without a repr of its own shows its address, which is another one each time.
-    texts = {name: re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value)) for name, value in settings.items()}
+    texts = {name: described(value) for name, value in settings.items()}
     return texts | {"batch_size": run.batch_size, "data": run.fingerprint}
 
 

@@ -6,6 +6,7 @@ import copy
 import functools
 import hashlib
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -85,13 +86,18 @@ class Run:
         return math.ceil(len(self.data.train[1]) / self.batch_size)
 
 
+def described(thing: Any) -> str:
+    """Return a thing's repr; without its address, which is another one each time, if it has no better one."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(thing))
+
+
 def alike(run: Run) -> dict[str, Any]:
     """What several processes that train together must have in common."""
     return {
         "data": run.fingerprint,
-        "network": repr(run.network),
-        "loss": repr(run.loss),
-        "optimizer": repr(run.optimizer),
+        "network": described(run.network),
+        "loss": described(run.loss),
+        "optimizer": described(run.optimizer),
         "epochs": run.epochs,
         "batch_size": run.batch_size,
         "place": (run.epoch, len(run.batch_losses)),

@@ -81,6 +81,7 @@ class TorchEngine:
         # Each step has a seed of its own, so that a resumed run drops what it would have dropped.
         self.seed = None if self._drops is None else int(copy.deepcopy(self._drops).integers(2**62))
         self._brought = self._arrays(copied=True)
+        self._settings = _settings(self.neocogs_optimizer)
         return self
 
     def __exit__(self, kind: Any, *rest: Any) -> None:
@@ -204,8 +205,12 @@ class TorchEngine:
             dict(self.module.named_parameters()) | dict(self.module.named_buffers()),
         )
         changed = [name for name, array in arrays.items() if not np.array_equal(array, self._brought[name])]
-        changed, settings = self.group.from_leader((changed, _settings(self.neocogs_optimizer)), self.device)
+        # Only what has changed is sent, as a schedule may be a function that cannot be.
+        now, before = _settings(self.neocogs_optimizer), self._settings
+        settings = {name: value for name, value in now.items() if value is not before.get(name)}
+        changed, settings = self.group.from_leader((changed, settings), self.device)
         self.neocogs_optimizer.__dict__.update(settings)
+        self._settings = _settings(self.neocogs_optimizer)
         with torch.no_grad():
             for name in changed:
                 new = self._tensor(self._turned(name, arrays[name]))
