@@ -1,8 +1,13 @@
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+# Under nohup and in background jobs Ctrl-C is ignored, and children inherit that; here it is sent on purpose.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -1274,3 +1274,16 @@ def test_a_grid_search_beats_mlp_and_svc_on_digits():
         search = GridSearchCV(pipeline, {f"model__{key}": grid[key] for key in grid}, cv=3)
         scores[name] = search.fit(X_train, y_train).score(X_test, y_test)
     assert scores["cnn"] > max(scores["mlp"], scores["svc"])
+
+
+def test_the_names_are_those_of_the_command_line():
+    from neocog.models.by_name import NETWORKS
+
+    X = np.random.default_rng(0).random((20, 1, 8, 8))
+    y = np.arange(20) % 2
+    by_name, default = (
+        ConvNetClassifier(network, epochs=1, random_state=0).fit(X, y) for network in ("conv-net", None)
+    )
+    np.testing.assert_array_equal(by_name.predict_proba(X), default.predict_proba(X))
+    with pytest.raises(ValueError, match=f"network must be one of '{NETWORKS[0]}'"):
+        ConvNetClassifier("conv").fit(X, y)

@@ -1,5 +1,6 @@
 """What the README shows runs as it stands."""
 
+import operator
 import re
 from pathlib import Path
 
@@ -37,3 +38,13 @@ def test_make_targets_exist():
     makefile = (Path(__file__).parent.parent / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"make ([a-z]+)", README):
         assert f"\n{target}:" in makefile
+
+
+def test_what_the_table_names_exists():
+    import neocog
+
+    names = re.findall(r"neocog((?:\.[a-z_]+)+)\(", README)
+    assert ".interop.torch.to_torch" in names
+    assert ".interop.onnx.from_onnx" in names
+    for name in names:
+        operator.attrgetter(name[1:])(neocog)

@@ -16,19 +16,17 @@ import platform
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 
 import neocog
-from neocog import models
 from neocog.atomic import atomic_write
 from neocog.data import Split, digits, image_folder, line_patterns, load_idx, load_npz
 from neocog.kernels import BACKENDS, use_kernels
 from neocog.layers import Container, Conv2D, Sequential
-from neocog.models import conv_net, digits_cnn, small_cnn, tiny_cnn, tiny_mlp
+from neocog.models.by_name import NETWORKS, build_network
 from neocog.optimizers import SGD
 from neocog.recipes import RECIPES
 from neocog.serialization import load, save
@@ -44,17 +42,6 @@ NAMED_SOURCES: dict[str, Callable[[], Split]] = {
 }
 # Training images that a run picks to be shown; drawn before anything else, as the digits' protocol has it.
 SAMPLE_SIZE = 36
-
-ROAD: dict[str, Callable[..., Sequential]] = {
-    "lenet5": models.lenet5,
-    "alexnet": models.alexnet,
-    "vgg16": models.vgg16,
-    "resnet18": models.resnet18,
-    "resnet50": models.resnet50,
-    "resnet20": partial(models.resnet_cifar, 20),
-}
-"""The road's networks, for images of their size."""
-NETWORKS = ("digits-cnn", "small-cnn", "conv-net", "tiny-cnn", "tiny-mlp", *ROAD)
 
 # Photos are made no larger than this unless the user says so: these networks are for small images.
 LARGEST_IMAGE = 64
@@ -239,47 +226,6 @@ def split_source(source: str) -> tuple[str, str]:
         return kind, os.path.abspath(path)
     one_of("source", source, [*NAMED_SOURCES, *(f"{kind}:PATH" for kind in FILE_SOURCES)])
     return source, ""
-
-
-def build_network(
-    name: str,
-    seed: int,
-    image_shape: tuple[int, ...],
-    classes: int,
-    filters: Sequence[int] | None = None,
-) -> Sequential:
-    """Make a network by its name, for images of a shape (C, H, W).
-
-    Parameters
-    ----------
-    name : str
-        One of ``NETWORKS``.
-    seed : int
-        Of its weights.
-    image_shape : (C, H, W)
-    classes : int
-    filters : sequence of int, optional
-        Channels of the convolutions of "conv-net", default (8, 16).
-
-    Raises
-    ------
-    ValueError
-        If there is no such network, or it cannot see such images.
-    """
-    one_of("network", name, NETWORKS)
-    if name in ("digits-cnn", "small-cnn"):
-        C, H, W = image_shape
-        return (digits_cnn if name == "digits-cnn" else small_cnn)(seed, classes, (C, H, W))
-    if name == "conv-net":
-        C, H, W = image_shape
-        return conv_net(filters or (8, 16), classes, (C, H, W), seed)
-    if name in ROAD:
-        return ROAD[name](classes, image_shape, rng=seed)
-    if image_shape[0] != 1 or image_shape[1] != image_shape[2]:
-        raise ValueError(f"network {name!r} needs square grey images, got images of shape {image_shape}.")
-    if name == "tiny-cnn":
-        return tiny_cnn(seed, classes, size=image_shape[1])
-    return tiny_mlp(seed, classes, size=image_shape[1])
 
 
 def numbered_path(folder: str, source: str, suffix: str = "") -> Path:

@@ -217,7 +217,7 @@ def test_bad_arguments(arguments, error, message):
 
 
 def test_more_than_two_gigabytes_are_refused(monkeypatch):
-    monkeypatch.setattr("neocog.interop.onnx.writing.LARGEST", 1000)
+    monkeypatch.setattr("neocog.interop.onnx.to_model.LARGEST", 1000)
     with pytest.raises(ValueError, match="holds at most 2 GB"):
         to_onnx(models.digits_cnn())
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from neocog import runs
 from neocog.cli.app import Json, app, escaped, explained, say, to_json
 from neocog.kernels import BACKENDS
+from neocog.models.by_name import NETWORKS
 
 
 @app.command()
@@ -31,7 +32,7 @@ def train(
             "learning rates, label smoothing, images turned, moved, stretched and slanted a little)."
         ),
     ] = None,
-    network: Annotated[str | None, typer.Option(help=f"One of {', '.join(runs.NETWORKS)}.")] = None,
+    network: Annotated[str | None, typer.Option(help=f"One of {', '.join(NETWORKS)}.")] = None,
     filters: Annotated[
         str | None,
         typer.Option(

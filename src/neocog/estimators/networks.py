@@ -14,35 +14,14 @@ from neocog import models
 from neocog.estimators.images import ImageShape
 from neocog.layers import Container, Layer, Sequential
 from neocog.layers.base import generator_places
+from neocog.models import by_name
+from neocog.models.by_name import NETWORKS
 from neocog.optimizers import SGD, Adam, AdamW, Optimizer
 from neocog.schedules import Cosine, OneCycle
 from neocog.validation import one_of
 
 FILTERS = (16, 32)
 
-
-def _square(build: Callable[..., Sequential]) -> Callable[..., Sequential]:
-    """Let a network of the textbook, for square grey images, be built as all others are."""
-
-    def built(image_shape: ImageShape, classes: int, seed: int, dtype: Any) -> Sequential:
-        return build(seed=seed, classes=classes, size=image_shape[1], dtype=dtype)
-
-    return built
-
-
-NETWORKS: dict[str, Callable[..., Layer]] = {
-    "digits-cnn": models.digits_cnn,
-    "small-cnn": models.small_cnn,
-    "tiny-cnn": _square(models.tiny_cnn),
-    "tiny-mlp": _square(models.tiny_mlp),
-    "lenet5": models.lenet5,
-    "alexnet": models.alexnet,
-    "vgg16": models.vgg16,
-    "resnet18": models.resnet18,
-    "resnet50": models.resnet50,
-    "resnet20": functools.partial(models.resnet_cifar, 20),
-}
-"""The names are those of ``neocog train --network``."""
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "adamw": AdamW,
@@ -93,9 +72,9 @@ def build_network(
     elif isinstance(network, Layer):
         made = copy.deepcopy(network)
     elif isinstance(network, str):
-        build = NETWORKS[one_of("network", network, NETWORKS)]
+        one_of("network", network, NETWORKS)
         try:
-            made = _call(build, known)
+            made = by_name.build_network(network, seed, image_shape, outputs, channels, dtype=dtype)
         except ValueError as error:
             message = f"network {network!r} must fit images of shape {image_shape}, but {error}"
             raise ValueError(message) from None

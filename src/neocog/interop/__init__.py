@@ -1,6 +1,17 @@
 """The ways to other libraries, and back."""
 
+import importlib
 import os
+from typing import Any
+
+__all__ = ["onnx", "processes", "torch"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import ``neocog.interop.torch`` or ``neocog.interop.onnx`` when it is asked for."""
+    if name in ("torch", "onnx"):
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}.")
 
 
 def processes() -> tuple[int, int]:

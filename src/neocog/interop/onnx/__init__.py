@@ -7,8 +7,8 @@ except ImportError as error:
 
 from neocog.interop.onnx.backend import Backend
 from neocog.interop.onnx.errors import OnnxImportError
-from neocog.interop.onnx.reading import from_onnx
+from neocog.interop.onnx.from_model import from_onnx
+from neocog.interop.onnx.to_model import to_onnx
 from neocog.interop.onnx.writer import writes
-from neocog.interop.onnx.writing import to_onnx
 
 __all__ = ["Backend", "OnnxImportError", "from_onnx", "to_onnx", "writes"]

@@ -13,7 +13,7 @@ from onnx.backend import base
 from neocog.interop.onnx.checking import check, refusing
 from neocog.interop.onnx.errors import OnnxImportError
 from neocog.interop.onnx.files import tensor_array
-from neocog.interop.onnx.reading import needed, read_graph
+from neocog.interop.onnx.from_model import needed, read_graph
 from neocog.interop.onnx.values import Known
 from neocog.layers import Container, Layer, MaxPool2D
 
