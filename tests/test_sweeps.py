@@ -1,6 +1,7 @@
 import contextlib
 import io
 import json
+import math
 import os
 import signal
 import statistics
@@ -17,7 +18,7 @@ from typer.testing import CliRunner
 import neocog
 from neocog import runs, sweeps
 from neocog.cli import app
-from neocog.sweeps import engines, runner, worker
+from neocog.sweeps import executors, runner, worker
 from neocog.sweeps.grid import checked_grid, checked_seeds, points
 from neocog.sweeps.journal import Journal, read
 from neocog.sweeps.worker import Failure, Task, selection_data
@@ -34,6 +35,24 @@ def cli(*arguments, code=0):
     result = CliRunner().invoke(app, ["sweep", *map(str, arguments)])
     assert result.exit_code == code, result.output + repr(result.exception)
     return result
+
+
+HEADER = {
+    "neocog_sweep": 1,
+    "source": "lines",
+    "grid": {"lr": [0.03, 0.12]},
+    "seeds": [0],
+    "validation_fraction": 0.2,
+    "data": "",
+    "images": {"training": 144, "validation": 36},
+    "versions": {"neocog": neocog.__version__},
+}
+ROW = {"point": 0, "seed": 0, "error": None, "lr": 0.03, "train_loss": 0.5, "train_accuracy": 0.7}
+ROW |= {"val_loss": 0.6, "val_accuracy": 0.8, "seconds": 1.0, "parameters": 9}
+
+
+def jsonl(*lines):
+    return "".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines)
 
 
 def numbers(found):
@@ -136,8 +155,29 @@ def test_seeds():
         checked_seeds([1, 1])
     with pytest.raises(ValueError, match=r"at least one, and different, got \[\]"):
         checked_seeds([])
+    assert checked_seeds(np.arange(2)) == [0, 1]
     with pytest.raises(TypeError, match="seeds must be an integer"):
         checked_seeds([1.5])
+
+
+@pytest.mark.parametrize(
+    ("grid", "seeds", "count"),
+    [
+        ({"lr": np.linspace(0, 1, 400), "momentum": np.linspace(0, 0.9, 300)}, 1, 120_000),
+        ({"epochs": range(1, 300)}, 400, 119_600),
+        ({"epochs": range(10**12)}, 1, 10**12),
+        ({}, 10**12, 10**12),
+        ({}, range(10**12), 10**12),
+    ],
+)
+def test_a_huge_grid_is_refused_before_it_fills_the_memory(grid, seeds, count):
+    with pytest.raises(ValueError, match=f"grid has {count} points; at most 100000"):
+        sweeps.sweep("lines", grid, seeds)
+
+
+def test_the_source_is_a_text():
+    with pytest.raises(TypeError, match="source must be a text"):
+        sweeps.sweep(3, {})
 
 
 def test_points_are_all_combinations_each_with_all_seeds():
@@ -173,7 +213,10 @@ def test_a_recipe_in_the_grid_brings_its_settings_along():
         ),
         ({"filters": [(8, 0)]}, "filters must be at least 1, got 0"),
         ({"size": [16]}, "size must be left out, but for folder:PATH"),
-        ({"network": ["digits-cnn", "alexnet"]}, "image"),  # 8 x 8 pixels are too small for it
+        (
+            {"network": ["digits-cnn", "alexnet"]},
+            "grid point network=alexnet: .*image",
+        ),  # 8 x 8 pixels are too small for it
     ],
 )
 def test_all_points_are_checked_before_the_first_is_trained(grid, message, tmp_path, monkeypatch):
@@ -181,6 +224,23 @@ def test_all_points_are_checked_before_the_first_is_trained(grid, message, tmp_p
     with pytest.raises(ValueError, match=message):
         sweeps.sweep("digits", grid, jobs=1, out=tmp_path / "s.jsonl")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_device_that_is_not_there_is_found_before_the_first_point_is_trained(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setattr(worker, "fit_as", lambda *_: pytest.fail("a point was trained"))
+    grid = {"engine": ["torch"], "device": ["cpu", "cuda:99"]}
+    with pytest.raises(ValueError, match="grid point engine=torch, device=cuda:99: "):
+        sweeps.sweep("lines", grid, jobs=1, out=tmp_path / "s.jsonl")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_pytorch_is_found_before_the_first_point_is_trained(monkeypatch):
+    monkeypatch.setattr(worker, "fit_as", lambda *_: pytest.fail("a point was trained"))
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "neocog.interop.torch.engine", raising=False)
+    with pytest.raises(ImportError, match="torch"):
+        sweeps.sweep("lines", {"engine": ["torch"]}, jobs=1)
 
 
 # the data
@@ -298,7 +358,7 @@ def test_a_point_that_fails_is_told_left_out_and_tried_again(tmp_path, monkeypat
         result = cli(*arguments, code=1)
     assert "lr=0.03, epochs=1, seed=0  FAILED: MemoryError: no room" in result.stdout
     assert "The first failure:\nTraceback" in result.stdout
-    assert f"1 points failed; go on with: neocog sweep --resume {path}" in result.stderr
+    assert f"1 point failed; go on with: neocog sweep --resume {path}" in result.stderr
     assert [row["lr"] for row in lines_of(path)[1:]] == [0.12]
     result = cli(*arguments)
     assert "1 of 2 points are there already" in result.stdout
@@ -361,10 +421,45 @@ def test_settings_that_diverge_or_miss_seeds_come_after_the_others():
     assert "8 of 9 points of digits" in text
 
 
-def str_of(found, most=20):
+def test_the_figure_has_the_order_of_the_table():
+    rows = (
+        rows_of(1.0, 1.0, 0.9, lr=0.2)[:2]  # misses a seed
+        + rows_of(1.0, None, 1.0, lr=0.1, error="nan")
+        + rows_of(0.5, 0.5, 0.5, lr=0.0)
+        + rows_of(0.6, 0.6, 0.6, lr=0.3)
+    )
+    found = sweep_of(rows, [0.0, 0.1, 0.2, 0.3])
+    assert [c.values["lr"] for c in found.candidates] == [0.3, 0.0, 0.1, 0.2]
+    assert found.figure().layout.yaxis.ticktext == ("lr 0.3", "lr 0.0", "lr 0.1", "lr 0.2")
+
+
+def test_the_figure_shows_a_source_as_it_is():
+    found = sweep_of(rows_of(0.5, lr=0.0), [0.0], seeds=1)
+    found.header["source"] = "folder:/my <b>photos & cats"
+    assert found.figure().layout.title.text == "Sweep of folder:/my &lt;b&gt;photos &amp; cats"
+
+
+def test_a_narrow_table_cuts_no_number():
+    grid = {"lr": [0.01, 0.02], "momentum": [0.85, 0.9], "weight_decay": [1e-05, 1e-4], "batch_size": [8, 16]}
+    common = {"momentum": 0.85, "weight_decay": 1e-05, "batch_size": 16}
+    rows = [row | common for row in rows_of(0.51, 0.62, 0.73, lr=0.0)]
+    header = {
+        "source": "digits",
+        "grid": grid,
+        "seeds": [0, 1, 2],
+        "images": {"training": 8, "validation": 2},
+    }
+    text = str_of(sweeps.Sweep(header, rows, []), width=80)
+    assert [cell.strip() for cell in text.splitlines()[-3].strip("│").split("│")] == [
+        *("0.0", "0.85", "1e-05", "16", "0.6200 ± 0.0898", "0.5000", "2", "3")
+    ]
+    assert "…" not in text
+
+
+def str_of(found, most=20, width=100):
     from rich.console import Console
 
-    console = Console(width=100, record=True, file=io.StringIO())
+    console = Console(width=width, record=True, file=io.StringIO())
     console.print(found.table(most))
     return console.export_text()
 
@@ -429,7 +524,7 @@ def test_a_file_of_another_sweep_is_refused_and_stays(tmp_path):
     for source, grid, seeds, message in (
         ("lines-b", {"epochs": [1]}, 1, "its source is 'lines', not 'lines-b'"),
         ("lines", {"epochs": [2]}, 1, r"its grid is \{'epochs': \[1\]\}, not \{'epochs': \[2\]\}"),
-        ("lines", {"epochs": [1]}, 2, r"its seeds is \[0\], not \[0, 1\]"),
+        ("lines", {"epochs": [1]}, 2, r"its seeds are \[0\], not \[0, 1\]"),
     ):
         with pytest.raises(ValueError, match=message):
             sweeps.sweep(source, grid, seeds, jobs=1, out=path)
@@ -453,8 +548,32 @@ def test_a_row_trained_with_other_defaults_is_refused(tmp_path):
         ("notes of mine\n", "line 1 is damaged"),
         ('{"a": 1}\n', "is not the file of a sweep"),
         ("[]\n", "is not the file of a sweep"),
-        ('{"neocog_sweep": 1}\n{"point": 0}\n{"poi\n{"point": 1}\n', "line 3 is damaged"),
-        ('{"neocog_sweep": 1}\n{"lr": 0}\n', "line 2 must be the row of a point"),
+        (
+            jsonl(HEADER, ROW, '{"poi', ROW | {"point": 1}),
+            r"line 3 is damaged: .*\. Delete that line; its point",
+        ),
+        (
+            jsonl(HEADER, {"lr": 0}),
+            "line 2 is damaged: it must be the row of a point, with point, seed, error",
+        ),
+        (jsonl(HEADER, [0]), "line 2 is damaged: it must be the row of a point"),
+        (jsonl(HEADER, "[" * 100_000), "line 2 is damaged: .*recursion"),
+        (jsonl(HEADER, ROW | {"point": 2}), "line 2 is damaged: point must be below 2, got 2"),
+        (jsonl(HEADER, ROW | {"point": -1}), "line 2 is damaged: point must be at least 0, got -1"),
+        (jsonl(HEADER, ROW | {"point": True}), "line 2 is damaged: point must be an integer, got True"),
+        (jsonl(HEADER, ROW | {"val_loss": None}), "line 2 is damaged: val_loss must be a number, got None"),
+        (jsonl(HEADER, ROW | {"val_loss": math.nan}), "line 2 is damaged: val_loss must be"),
+        (jsonl(HEADER, ROW | {"val_loss": 10**400}), "line 2 is damaged: int too large"),
+        (
+            jsonl(HEADER, ROW | {"error": "nan"}),
+            "line 2 is damaged: train_loss must be null where error is not",
+        ),
+        (jsonl(HEADER, ROW | {"error": 1}), "line 2 is damaged: error must be a text or null"),
+        (jsonl({"neocog_sweep": 1}), "line 1 is damaged: source must be of type str, got None"),
+        (jsonl(HEADER | {"seeds": []}), "line 1 is damaged: seeds must be at least one"),
+        (jsonl(HEADER | {"grid": {"lr": []}}), r"line 1 is damaged: grid\['lr'\] must hold at least one"),
+        (jsonl(HEADER | {"images": {}}), r"line 1 is damaged: images\['training'\] must be an integer"),
+        (jsonl(HEADER | {"versions": {}}), "line 1 is damaged: versions must name neocog's"),
     ],
 )
 def test_other_files_are_refused_and_stay(tmp_path, content, message):
@@ -477,8 +596,24 @@ def test_two_processes_do_not_write_one_file(tmp_path):
 
 def test_a_point_that_stands_twice_counts_once(tmp_path):
     path = tmp_path / "s.jsonl"
-    path.write_text('{"neocog_sweep": 1}\n{"point": 0, "a": 1}\n{"point": 1}\n{"point": 0, "a": 2}\n')
-    assert read(path)[1] == [{"point": 0, "a": 1}, {"point": 1}]
+    path.write_text(jsonl(HEADER, ROW, ROW | {"point": 1}, ROW | {"val_loss": 0.1}))
+    assert read(path)[1] == [ROW, ROW | {"point": 1}]
+
+
+def test_another_version_of_neocog_does_not_go_on_with_a_file(tmp_path, monkeypatch):
+    path = tmp_path / "s.jsonl"
+    sweeps.sweep("lines", {"epochs": [1]}, jobs=1, out=path)
+    monkeypatch.setattr(neocog, "__version__", "99.0")
+    with pytest.raises(ValueError, match=r"was begun by neocog .*, this is 99\.0"):
+        sweeps.resume(path)
+    assert len(sweeps.open_sweep(path).rows) == 1
+
+
+@pytest.mark.parametrize("name", ["s.html", "s", "s.json"])
+def test_the_results_go_into_a_jsonl_file(name, tmp_path):
+    with pytest.raises(ValueError, match=rf"out must end in \.jsonl, got '{name}'"):
+        sweeps.sweep("lines", {"epochs": [1]}, jobs=1, out=tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
 
 
 # what is killed
@@ -512,6 +647,49 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
             break
         time.sleep(0.05)
     assert not any(map(is_alive, workers)), "workers have outlived their sweep"
+
+
+def children(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="sees the processes in /proc")
+def test_ctrl_c_while_the_processes_start_shows_nothing_of_theirs(tmp_path):
+    path = tmp_path / "s.jsonl"
+    command = ["digits", "--grid", "lr=0.01,0.02", *SLOW, "--seeds", "40", "--jobs", "2", "--out", str(path)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "neocog", "sweep", *command],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    for _ in range(3000):
+        if sum("LokyProcess" in Path(f"/proc/{c}/cmdline").read_text() for c in children(process.pid)) == 2:
+            break
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    time.sleep(0.1)  # they are still importing
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, f"interrupted; go on with: neocog sweep --resume {path}\n")
+
+
+def sigint_is_ignored():
+    import os
+    import signal
+
+    return os.getpid(), signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+
+
+def test_joblibs_processes_are_left_as_they_are_to_others():
+    from joblib import Parallel, delayed
+
+    found = sweeps.sweep("lines", {"epochs": [1]}, 4, jobs=2)
+    (pid, ignores) = Parallel(n_jobs=2)(delayed(sigint_is_ignored)() for _ in range(2))[0]
+    assert not ignores
+    assert pid not in {process_of(row) for row in found.rows}
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -578,7 +756,7 @@ def tasks_of(count):
 
 @pytest.mark.parametrize("deadly", [0, 3])
 def test_a_point_that_kills_its_process_does_not_end_the_sweep(deadly):
-    outcomes = list(engines.run_on_cores(tasks_of(5), 2, killer(deadly)))
+    outcomes = list(executors.run_on_cores(tasks_of(5), 2, killer(deadly)))
     assert sorted(o["point"] for o in outcomes if isinstance(o, dict)) == [k for k in range(5) if k != deadly]
     (failure,) = [o for o in outcomes if isinstance(o, Failure)]
     assert failure == Failure(deadly, "the process died; was there enough memory?")
@@ -630,7 +808,7 @@ def test_a_dask_cluster_that_loses_a_worker(cluster, tmp_path):
 def test_a_point_that_kills_dask_workers_does_not_end_the_sweep(cluster, monkeypatch):
     """Dask gives up also what waited for the worker that died; it is tried again."""
     monkeypatch.setattr(cluster.scheduler, "allowed_failures", 1)  # so that two deaths do, not four
-    outcomes = list(engines.run_on_dask(tasks_of(4), cluster.scheduler_address, print, killer(1)))
+    outcomes = list(executors.run_on_dask(tasks_of(4), cluster.scheduler_address, print, killer(1)))
     points = sorted(o.point if isinstance(o, Failure) else o["point"] for o in outcomes)
     assert points == list(range(4))
     assert [o.error[:12] for o in outcomes if isinstance(o, Failure)] == ["KilledWorker"]
@@ -639,7 +817,7 @@ def test_a_point_that_kills_dask_workers_does_not_end_the_sweep(cluster, monkeyp
 def test_the_loss_of_the_scheduler_ends_the_sweep_with_what_there_is(monkeypatch):
     def lost(tasks, address, say):
         yield worker.attempt(tasks[0])
-        raise engines.ClusterLostError("the Dask scheduler is lost")
+        raise executors.ClusterLostError("the Dask scheduler is lost")
 
     monkeypatch.setattr(runner, "run_on_dask", lost)
     found = sweeps.sweep("lines", {"epochs": [1]}, 2, dask="tcp://127.0.0.1:1")
@@ -657,7 +835,7 @@ def test_dask_is_optional_and_needs_an_address(monkeypatch):
 
 def test_no_scheduler_at_the_address(monkeypatch):
     pytest.importorskip("distributed")
-    monkeypatch.setattr(engines, "CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(executors, "CONNECT_SECONDS", 0.3)
     with pytest.raises(OSError, match=r"127\.0\.0\.1:1"):
         sweeps.sweep("lines", {}, dask="tcp://127.0.0.1:1")
 
@@ -677,8 +855,45 @@ def test_the_command(tmp_path, monkeypatch):
     assert "plotly" in Path("sweeps/lines-b.html").read_text().lower()
     trained = CliRunner().invoke(app, [*best.split()[1:], "--no-report", "--json"])
     assert json.loads(trained.stdout)["epoch"] == 2
+    assert "4 points, 1 at once" in result.stdout
     cli(*arguments)
     assert Path("sweeps/lines-b-2.jsonl").exists()
+
+
+def test_other_pages_are_not_replaced(tmp_path):
+    path, page, other = (tmp_path / name for name in ("notes.jsonl", "notes.html", "notes-sweep.html"))
+    page.write_text("my notes")
+    result = cli("lines", "--grid", "epochs=1", "--jobs", 1, "--out", path)
+    assert str(other) in result.stdout
+    assert "plotly" in other.read_text()
+    other.write_text(f"{other.read_text()}<!-- old -->")
+    cli("--show", path)
+    assert "<!-- old -->" not in other.read_text()  # its own page it does replace
+    other.write_text("more notes")
+    result = cli("--show", path)
+    assert "1 of 1 points" in result.stdout
+    assert "are other pages" in result.stderr
+    assert (page.read_text(), other.read_text()) == ("my notes", "more notes")
+
+
+def test_a_page_that_cannot_be_written_does_not_cost_the_table(tmp_path, monkeypatch):
+    path = tmp_path / "s.jsonl"
+    cli("lines", "--grid", "epochs=1", "--jobs", 1, "--out", path)
+
+    def full(*_, **__):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("neocog.figures.save", full)
+    result = cli("--show", path)
+    assert "1 of 1 points" in result.stdout
+    assert "Warning: the figure is not drawn: no space left" in result.stderr
+    assert json.loads(cli("--show", path, "--json").stdout)["figure"] is None
+
+
+def test_if_all_points_diverge_the_command_says_so(tmp_path):
+    arguments = ("digits", "--grid", "lr=1e30", "--grid", "epochs=1", "--jobs", 1)
+    result = cli(*arguments, "--out", tmp_path / "s.jsonl", code=1)
+    assert "All points diverged" in result.stderr
 
 
 def test_show_and_json(tmp_path):
@@ -709,7 +924,10 @@ def test_show_and_json(tmp_path):
         (("digits", "--seeds", 0), "seeds must be at least 1"),
         (("digits", "--jobs", 0), "jobs must be at least 1"),
         (("digits", "--dask", "cluster"), "tcp://"),
-        (("--resume", "nowhere.jsonl"), "No such file"),
+        (("--resume", "nowhere.jsonl"), "there is no file nowhere.jsonl"),
+        (("--show", "nowhere.jsonl"), "there is no file nowhere.jsonl"),
+        (("digits", "--out", "s.html"), "out must end in .jsonl"),
+        (("digits", "--jobs", 2, "--dask", "tcp://127.0.0.1:1"), "jobs must be left out with dask"),
         (("digits", "--resume", "nowhere.jsonl"), "must name a file that is there"),
         (("--resume", "a.jsonl", "--out", "b.jsonl"), "there is no --out"),
         (("--show", "a.jsonl", "--resume", "b.jsonl"), "nothing else may be given"),

@@ -66,7 +66,7 @@ def sweep(
 
     described = source or grid or seeds is not None or validation is not None
     stream = sys.stderr if as_json else sys.stdout
-    engine: dict[str, Any] = {
+    how: dict[str, Any] = {
         "jobs": jobs,
         "dask": dask,
         "progress": functools.partial(print, file=stream, flush=True),
@@ -78,7 +78,7 @@ def sweep(
     elif resume is not None and not described:
         if out is not None:
             raise ValueError("with --resume there is no --out: the results go into the same file.")
-        found = sweeps.resume(resume, **engine)
+        found = sweeps.resume(resume, **how)
     else:
         if not source:
             raise ValueError("SOURCE is missing: digits, lines, lines-b, folder:PATH, npz:PATH or idx:PATH.")
@@ -92,31 +92,59 @@ def sweep(
             1 if seeds is None else seeds,
             validation_fraction=0.2 if validation is None else validation,
             out=out or runs.numbered_path("sweeps", source, ".jsonl"),
-            **engine,
+            **how,
         )
     _report_sweep(found, as_json)
-    if found.stopped or (found.failures and found.path):
-        reason = found.stopped or f"{len(found.failures)} points failed"
+    if found.stopped or found.failures:
+        failed = len(found.failures)
+        reason = found.stopped or f"{failed} {'point' if failed == 1 else 'points'} failed"
         command = shlex.join(["neocog", "sweep", "--resume", str(found.path)])
-        Console(stderr=True, highlight=False).print(
-            f"{reason}; go on with: {escaped(command)}", soft_wrap=True
-        )
+        _warn(f"{reason}; go on with: {command}")
         raise typer.Exit(130 if found.stopped == "interrupted" else 1)
+    if found.rows and found.best is None:
+        _warn("All points diverged: try a smaller lr.")
+        raise typer.Exit(1)
+
+
+def _warn(text: str) -> None:
+    Console(stderr=True, highlight=False).print(escaped(text), soft_wrap=True)
 
 
 def _report_sweep(found: Sweep, as_json: bool) -> None:
-    page = None
-    if found.best is not None and found.path is not None:
-        from neocog import figures
-
-        page = figures.save(found.figure(), found.path.with_suffix(".html"), width=900)
     if as_json:
+        page = _save_page(found)
         print(to_json(found.to_dict() | {"figure": None if page is None else str(page)}))
         return
     Console().print(found.table())
     say(f"results: [bold]{escaped(found.path)}[/]")
-    if page is not None:
+    if page := _save_page(found):
         say(f"figure:  [bold]{escaped(page)}[/]")
+    if found.best is not None:
         say(f"train the best on all training images: [bold]{escaped(found.train_command)}[/]")
     if found.failures:
         say(escaped(f"\nThe first failure:\n{found.failures[0].traceback or found.failures[0].error}"))
+
+
+def _save_page(found: Sweep) -> Path | None:
+    """Draw the figure beside the results; what hinders it is told, as they are there without it."""
+    if found.best is None or found.path is None:
+        return None
+    from neocog import figures
+
+    name = found.path.with_suffix("").name
+    pages = [found.path.with_name(f"{name}.html"), found.path.with_name(f"{name}-sweep.html")]
+    try:
+        for page in pages:
+            if not page.exists() or _is_ours(page):
+                return figures.save(found.figure(), page, width=900)
+    except OSError as error:
+        _warn(f"Warning: the figure is not drawn: {error}")
+    else:
+        _warn(f"Warning: the figure is not drawn: {pages[0]} and {pages[1]} are other pages.")
+    return None
+
+
+def _is_ours(page: Path) -> bool:
+    from neocog.figures.sweep import MARK
+
+    return f'"meta":"{MARK}"' in page.read_text(encoding="utf-8", errors="replace")

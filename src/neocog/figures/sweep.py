@@ -13,7 +13,9 @@ import plotly.graph_objects as go
 from neocog.figures.style import FAINT, INK, MUTED, VERMILLION, Stops, new_figure
 from neocog.validation import integer
 
-SHADES: Stops = [(0.0, "#cfd9e1"), (0.5, "#56B4E9"), (1.0, "#08304d")]
+SHADES: Stops = [(0.0, "#93a7b5"), (0.5, "#3a93cc"), (1.0, "#08304d")]
+MARK = "neocog sweep"
+"""Stands in the figure, so that a page that shows one is known."""
 PARALLEL, ROW = 330, 27  # pixels
 FAN = 0.34  # of the distance between two values: lines through the same value lie beside each other
 
@@ -23,19 +25,21 @@ def sweep(
 ) -> go.Figure:
     """Draw a sweep: each point as a line through its settings, and each setting's spread over the seeds.
 
-    Above, parallel coordinates: a line a point, coloured by its validation accuracy; drag along an axis to
-    keep the lines that pass there. Below, a row a setting, the best first: a dot a seed, a bar for mean and
-    standard deviation, a cross for a seed that diverged.
+    Above, parallel coordinates: a line for each point that did not diverge, coloured by its validation
+    accuracy; the axes show the values of all. Drag along an axis to keep the lines that pass there. Below, a
+    row a setting, in the order of their first rows: a dot a seed, a bar for mean and standard deviation, a
+    cross for a seed that diverged.
 
     Parameters
     ----------
     rows : sequence of dict
-        A point each: the settings, ``seed`` and ``val_accuracy``; None if it diverged.
+        A point each: the settings, ``seed`` and ``val_accuracy``, None if it diverged. The best setting's
+        come first: how settings are ranked is for the caller to say.
     keys : sequence of str
         The settings that the grid names. Those with one value are not drawn.
     title : str
     most : int
-        How many settings have a row, the best of them.
+        How many settings have a row, the first of them.
 
     Raises
     ------
@@ -70,14 +74,15 @@ def sweep(
     below = 40 + ROW * len(drawn)
     figure = new_figure(title, words, height=150 + above + below)
     if varied:
-        figure.add_trace(_parallel(trained, varied, below / (above + below)))
+        figure.add_trace(_parallel(trained, _values(rows, varied), below / (above + below)))
     _strips(figure, drawn)
     figure.update_layout(
         margin={"t": 110, "b": 40, "l": 16, "r": 24},
         showlegend=False,
+        meta=MARK,
         xaxis={"title": "validation accuracy", "tickformat": "~%", "nticks": 6, "gridcolor": FAINT},
         yaxis={
-            "domain": [0, below / (above + below) - (0.02 if varied else 0)],
+            "domain": [0, below / (above + below) - (0.01 if varied else 0)],
             "range": [len(drawn) - 0.5, -0.5],
             "tickvals": list(range(len(drawn))),
             "ticktext": [label for label, _ in drawn],
@@ -99,29 +104,24 @@ def _text(value: Any) -> str:
 
 
 def _groups(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[tuple[str, list[Any]]]:
-    """Return the rows of each setting, the best first; settings that diverged last."""
+    """Return the rows of each setting, in their order."""
     groups: dict[str, list[Any]] = {}
     for row in rows:
         label = ", ".join(f"{key} {_text(row[key])}" for key in keys) or "the one setting"
         groups.setdefault(html.escape(label, quote=False), []).append(row)
-
-    def order(group: tuple[str, list[Any]]) -> tuple[bool, float, float]:
-        found = [row for row in group[1] if _accuracy(row) is not None]
-        if not found:
-            return True, math.inf, math.inf
-        losses = [row.get("val_loss") or 0.0 for row in found]
-        mean = np.mean([row["val_accuracy"] for row in found])
-        return len(found) < len(group[1]), -round(float(mean), 12), float(np.mean(losses))
-
-    return sorted(groups.items(), key=order)
+    return list(groups.items())
 
 
-def _parallel(rows: list[Mapping[str, Any]], keys: Sequence[str], bottom: float) -> go.Parcoords:
+def _values(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> dict[str, list[str]]:
+    """Return the values of each axis, of points that diverged too."""
+    return {key: _ordered([row[key] for row in rows]) for key in keys}
+
+
+def _parallel(rows: list[Mapping[str, Any]], axes: Mapping[str, list[str]], bottom: float) -> go.Parcoords:
     """Draw the points, the worst first, so that the best lie on top."""
     accuracies = [row["val_accuracy"] for row in rows]
     dimensions: list[dict[str, Any]] = []
-    for key in keys:
-        values = _ordered([row[key] for row in rows])
+    for key, values in axes.items():
         places = np.array([values.index(_text(row[key])) for row in rows], float)
         for place in range(len(values)):
             inside = np.flatnonzero(places == place)
@@ -139,7 +139,7 @@ def _parallel(rows: list[Mapping[str, Any]], keys: Sequence[str], bottom: float)
     return go.Parcoords(
         dimensions=dimensions,
         line={"color": accuracies, "colorscale": SHADES, "cmin": min(accuracies), "cmax": max(accuracies)},
-        domain={"x": [0.05, 0.93], "y": [min(1.0, bottom + 0.06), 1]},
+        domain={"x": [0.05, 0.93], "y": [min(1.0, bottom + 0.04), 1]},
         labelfont={"size": 13, "color": INK},
         tickfont={"size": 12, "color": INK},
         rangefont={"size": 1, "color": "rgba(0, 0, 0, 0)"},

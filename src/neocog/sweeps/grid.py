@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -29,6 +31,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
 }
 GRID_KEYS = tuple(_PARSERS)
 """The settings of a run that a grid may vary."""
+MOST_POINTS = 100_000
 
 
 def parse_grid(texts: Iterable[str]) -> Grid:
@@ -94,6 +97,7 @@ def checked_grid(grid: Any) -> Grid:
             values = values.tolist()
         if not isinstance(values, Sequence) or isinstance(values, str):
             raise TypeError(f"grid[{key!r}] must be a list of values, got {values!r}.")
+        _check_points(len(values))
         checked[key] = [_plain(key, value) for value in values]
         if not checked[key]:
             raise ValueError(f"grid[{key!r}] must hold at least one value, got none.")
@@ -120,12 +124,22 @@ def checked_seeds(seeds: Any) -> list[int]:
     TypeError, ValueError
         If there are none, or they are negative, not integers or not all different.
     """
+    if isinstance(seeds, np.ndarray):
+        seeds = seeds.tolist()
     if isinstance(seeds, Sequence) and not isinstance(seeds, str):
+        _check_points(len(seeds))
         found = [integer("seeds", seed, 0) for seed in seeds]
         if not found or len(set(found)) < len(found):
             raise ValueError(f"seeds must be at least one, and different, got {list(seeds)}.")
         return found
-    return list(range(integer("seeds", seeds)))
+    count = integer("seeds", seeds)
+    _check_points(count)
+    return list(range(count))
+
+
+def _check_points(count: int) -> None:
+    if count > MOST_POINTS:
+        raise ValueError(f"grid has {count} points; at most {MOST_POINTS}.")
 
 
 def points(source: str, grid: Grid, seeds: Sequence[int]) -> list[Settings]:
@@ -134,17 +148,27 @@ def points(source: str, grid: Grid, seeds: Sequence[int]) -> list[Settings]:
     Raises
     ------
     ValueError, TypeError
-        If some are not allowed, or do not go together; the message names the point.
+        If there are too many, or some are not allowed or do not go together; the message names the point.
     """
+    _check_points(math.prod(map(len, grid.values())) * len(seeds))
     found = []
     for values in itertools.product(*grid.values()):
         chosen = dict(zip(grid, values, strict=True))
-        try:
+        with at_point(chosen):
             found += [settings_for(source, **chosen, seed=seed) for seed in seeds]
-        except (ValueError, TypeError) as error:
-            place = f"grid point {named(chosen)}: " if chosen else ""
-            raise type(error)(f"{place}{error}") from None
     return found
+
+
+@contextlib.contextmanager
+def at_point(chosen: Mapping[str, Any]) -> Iterator[None]:
+    """Let a ValueError or TypeError say at which point of the grid it is."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        if not chosen:
+            raise
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(f"grid point {named(chosen)}: {error}") from None
 
 
 def named(values: Mapping[str, Any]) -> str:

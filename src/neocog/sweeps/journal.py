@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from neocog.sweeps.worker import Row
+from neocog.sweeps.grid import checked_grid, checked_seeds
+from neocog.sweeps.worker import MEASURES, Row
+from neocog.validation import integer, number
 
 FORMAT = 1
+_NUMBERS = (*MEASURES, "seconds", "parameters")
 _IDENTITY = ("source", "grid", "seeds", "validation_fraction", "data")
 
 
@@ -21,8 +25,10 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[Row]]:
     Raises
     ------
     FileNotFoundError, ValueError
-        If there is none, or it is no sweep's file.
+        If there is none, or it is no sweep's file, or one of its lines is damaged.
     """
+    if not Path(path).exists():
+        raise FileNotFoundError(f"there is no file {path}.")
     header, rows, _ = _parse(Path(path), Path(path).read_bytes())
     if header is None:
         raise ValueError(f"{path} is not the file of a sweep: it holds no whole line.")
@@ -32,22 +38,65 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[Row]]:
 def _parse(path: Path, content: bytes) -> tuple[dict[str, Any] | None, list[Row], int]:
     """Return the header, the rows, each point's first, and the number of bytes they take."""
     whole = content.rfind(b"\n") + 1
-    found: list[Any] = []
-    for number, line in enumerate(content[:whole].splitlines(), start=1):
-        try:
-            found.append(json.loads(line))
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number} is damaged: {error}.") from None
-    if not found:
-        return None, [], 0
-    if not isinstance(found[0], dict) or found[0].get("neocog_sweep") != FORMAT:
-        raise ValueError(f"{path} is not the file of a sweep, or of another version of neocog's.")
+    header: dict[str, Any] | None = None
     rows: dict[int, Row] = {}
-    for number, row in enumerate(found[1:], start=2):
-        if not isinstance(row, dict) or not isinstance(row.get("point"), int):
-            raise ValueError(f"{path}, line {number} must be the row of a point, got {row!r}.")
-        rows.setdefault(row["point"], row)
-    return found[0], list(rows.values()), whole
+    for place, line in enumerate(content[:whole].splitlines(), start=1):
+        try:
+            found = json.loads(line)
+            if header is None:
+                if not isinstance(found, dict) or found.get("neocog_sweep") != FORMAT:
+                    raise _NoSweepError
+                _check_header(found)
+                header, total = found, len(found["seeds"]) * math.prod(map(len, found["grid"].values()))
+            else:
+                _check_row(found, header, total)
+                rows.setdefault(found["point"], found)
+        except _NoSweepError:
+            raise ValueError(
+                f"{path} is not the file of a sweep, or of another version of neocog's."
+            ) from None
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            advice = "" if header is None else " Delete that line; its point is trained again."
+            raise ValueError(f"{path}, line {place} is damaged: {str(error).rstrip('.')}.{advice}") from None
+    return header, list(rows.values()), whole
+
+
+class _NoSweepError(ValueError):
+    """What was read is something else."""
+
+
+def _check_header(header: dict[str, Any]) -> None:
+    """Raise ValueError or TypeError if a header is not as ``sweep`` writes it."""
+    kinds = {"source": str, "grid": dict, "seeds": list, "validation_fraction": float, "data": str}
+    for key, kind in (kinds | {"images": dict, "versions": dict}).items():
+        if not isinstance(header.get(key), kind):
+            raise ValueError(f"{key} must be of type {kind.__name__}, got {header.get(key)!r}")
+    checked_grid(header["grid"])
+    checked_seeds(header["seeds"])
+    for part in ("training", "validation"):
+        integer(f"images[{part!r}]", header["images"].get(part))
+    if not isinstance(header["versions"].get("neocog"), str):
+        raise ValueError(f"versions must name neocog's, got {header['versions']!r}")
+
+
+def _check_row(row: Any, header: dict[str, Any], total: int) -> None:
+    """Raise ValueError or TypeError if a row is not as a worker writes it."""
+    if not isinstance(row, dict):
+        raise ValueError(f"it must be the row of a point, got {row!r}")
+    lacking = [key for key in ("point", "seed", "error", *_NUMBERS, *header["grid"]) if key not in row]
+    if lacking:
+        raise ValueError(f"it must be the row of a point, with {', '.join(lacking)}, too")
+    if integer("point", row["point"], 0) >= total:
+        raise ValueError(f"point must be below {total}, got {row['point']}")
+    if not isinstance(row["error"], str | None):
+        raise ValueError(f"error must be a text or null, got {row['error']!r}")
+    integer("parameters", row["parameters"], 0)
+    for key in _NUMBERS:
+        if row["error"] and key in MEASURES:  # it diverged
+            if row[key] is not None:
+                raise ValueError(f"{key} must be null where error is not, got {row[key]!r}")
+        elif not math.isfinite(number(key, row[key])):
+            raise ValueError(f"{key} must be finite, got {row[key]}")
 
 
 class Journal:
@@ -67,7 +116,8 @@ class Journal:
     Raises
     ------
     ValueError
-        If the file is another sweep's, or no sweep's, or another process is writing it.
+        If the file is another sweep's, or of another version of neocog's, or no sweep's, or another process
+        is writing it.
     OSError
         If it cannot be written.
     """
@@ -110,10 +160,16 @@ class Journal:
             return
         for key in _IDENTITY:
             if header.get(key) != self.header[key]:
+                verb = "are" if key == "seeds" else "is"
                 raise ValueError(
-                    f"{path} is the file of another sweep: its {key} is {header.get(key)!r}, not "
+                    f"{path} is the file of another sweep: its {key} {verb} {header[key]!r}, not "
                     f"{self.header[key]!r}."
                 )
+        then, now = header["versions"]["neocog"], self.header["versions"]["neocog"]
+        if then != now:  # the same settings and seed may lead elsewhere
+            raise ValueError(
+                f"{path} was begun by neocog {then}, this is {now}; go on with that, or begin anew."
+            )
         self.header = header
         os.truncate(self._file, whole)
 

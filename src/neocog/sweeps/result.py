@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -121,13 +122,17 @@ class Sweep:
         By the mean validation accuracy over the seeds; of equal ones by the lower mean validation loss.
         Settings of which seeds diverged, or are missing, come after the others.
         """
+        return [candidate for candidate, _ in self._ranked()]
+
+    def _ranked(self) -> list[tuple[Candidate, list[Row]]]:
         seeds = len(self.header["seeds"])
         groups: dict[int, list[Row]] = {}
         for row in self.rows:
             groups.setdefault(row["point"] // seeds, []).append(row)
-        found = [Candidate.of(rows, self.keys) for _, rows in sorted(groups.items())]
+        found = [(Candidate.of(rows, self.keys), rows) for _, rows in sorted(groups.items())]
 
-        def order(candidate: Candidate) -> tuple[bool, float, float]:
+        def order(group: tuple[Candidate, list[Row]]) -> tuple[bool, float, float]:
+            candidate, _ = group
             if candidate.diverged == candidate.seeds:
                 return True, math.inf, math.inf
             partial = candidate.diverged > 0 or candidate.seeds < seeds
@@ -158,7 +163,12 @@ class Sweep:
         caption = f"{images['training']} images to train on, {images['validation']} to choose by"
         table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
         varied = [key for key in self.keys if key not in same]
-        for column in (*varied, "val accuracy", "val loss", "seconds", "seeds"):
+        for (
+            key
+        ) in varied:  # on a narrow terminal their names are folded, and nothing that was measured is cut
+            width = max(len(shown(value)) for value in self.header["grid"][key])
+            table.add_column(key, justify="right", overflow="fold", min_width=width)
+        for column in ("val accuracy", "val loss", "seconds", "seeds"):
             table.add_column(column, justify="right", no_wrap=True)
         for k, candidate in enumerate(candidates[:most]):
             accuracy = f"{candidate.val_accuracy:.4f}"
@@ -170,7 +180,7 @@ class Sweep:
                 numbers = ("diverged", "")
             elif candidate.diverged:
                 counted += f", {candidate.diverged} diverged"
-            seconds = "" if math.isnan(candidate.seconds) else f"{candidate.seconds:.2f}"
+            seconds = "" if math.isnan(candidate.seconds) else f"{candidate.seconds:.3g}"
             cells = (*(shown(candidate.values[key]) for key in varied), *numbers, seconds, counted)
             table.add_row(*cells, style="bold" if k == 0 and self.best else "")
         if len(candidates) > most:
@@ -187,7 +197,8 @@ class Sweep:
         """
         from neocog.figures import sweep
 
-        return sweep(self.rows, self.keys, f"Sweep of {self.source}")
+        rows = [row for _, group in self._ranked() for row in group]
+        return sweep(rows, self.keys, f"Sweep of {html.escape(self.source, quote=False)}")
 
     def print(self) -> None:
         """Print the table."""

@@ -6,7 +6,7 @@ import contextlib
 import os
 import platform
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 
 import neocog
+from neocog.recipes import RECIPES
 from neocog.runs import Settings, network_for, split_source
-from neocog.sweeps.engines import ClusterLostError, Outcomes, run_here, run_on_cores, run_on_dask
-from neocog.sweeps.grid import checked_grid, checked_seeds, named, points
+from neocog.sweeps.executors import ClusterLostError, Outcomes, run_here, run_on_cores, run_on_dask
+from neocog.sweeps.grid import at_point, checked_grid, checked_seeds, named, points
 from neocog.sweeps.journal import Journal, read
 from neocog.sweeps.result import Sweep
 from neocog.sweeps.worker import Failure, Row, Task, selection_data
+from neocog.training.engine import torch_engine
 from neocog.validation import integer
 
 
@@ -56,8 +58,8 @@ def sweep(
         Address of a Dask scheduler, such as "tcp://10.0.0.1:8786", whose workers train the points instead. A
         file's source must lie at the same path for them.
     out : path, optional
-        A JSONL file to which each row is added as it comes. One that is there already goes on, if it is the
-        same sweep's.
+        A JSONL file to which each row is added as it comes; its name ends in ``.jsonl``. One that is there
+        already goes on, if it is the same sweep's, begun by the same version of neocog.
     progress : function (str), optional
         Called with a line for each point as it comes, as ``print`` is.
 
@@ -69,12 +71,13 @@ def sweep(
     Raises
     ------
     ValueError, TypeError
-        Before anything is trained, if a point is not allowed, or does not fit the images; or if ``out`` is
-        another file.
+        Before anything is trained, if there are more than 100 000 points; if one is not allowed, or does not
+        fit the images, or its engine or device is not there; or if ``out`` is another file.
     OSError
         If the data, the file or the cluster cannot be reached.
     ImportError
-        If ``dask`` is given and ``distributed`` is not installed.
+        If the engine "torch" is named and PyTorch is not installed, or ``dask`` is given and
+        ``distributed`` is not installed.
 
     Examples
     --------
@@ -82,21 +85,29 @@ def sweep(
     >>> found.best.values
     {'lr': 0.12, 'epochs': 2}
     """
+    if not isinstance(source, str):
+        raise TypeError(f"source must be a text such as 'digits' or 'folder:PATH', got {source!r}.")
     kind, place = split_source(source)
     source = f"{kind}:{place}" if place else source
     grid, seeds = checked_grid(grid), checked_seeds(seeds)
     jobs = -1 if jobs == -1 else integer("jobs", jobs)
     if dask is not None and not re.fullmatch(r"\w+://.+:\d+", dask):
         raise ValueError(f"dask must be a scheduler's address such as tcp://10.0.0.1:8786, got {dask!r}.")
+    if dask is not None and jobs != -1:
+        raise ValueError(f"jobs must be left out with dask, whose workers decide, got {jobs}.")
+    path = None if out is None else Path(out)
+    if path is not None and path.suffix != ".jsonl":
+        raise ValueError(f"out must end in .jsonl, got {path.name!r}.")
     settings = points(source, grid, seeds)
     say = progress or (lambda line: None)
-    tasks, images = _prepare(settings, validation_fraction)
+    # A cluster's workers may have a GPU that is not here.
+    tasks, images = _prepare(settings, grid, validation_fraction, engines=dask is None)
     header = {
         "source": source,
         "grid": grid,
         "seeds": seeds,
         "validation_fraction": validation_fraction,
-        "data": tasks[0].data,
+        "data": tasks[0].fingerprint,
         "images": images,
         "versions": {
             "neocog": neocog.__version__,
@@ -104,7 +115,6 @@ def sweep(
             "python": platform.python_version(),
         },
     }
-    path = None if out is None else Path(out)
     failures: list[Failure] = []
     stopped = ""
     with Journal(path, header) as journal:
@@ -114,7 +124,7 @@ def sweep(
         if done:
             say(f"{len(done)} of {len(tasks)} points are there already")
         try:
-            with contextlib.closing(_engine(missing, jobs, dask, say)) as outcomes:
+            with contextlib.closing(_executor(missing, jobs, dask, say)) as outcomes:
                 for outcome in outcomes:
                     if isinstance(outcome, Failure):
                         failures.append(outcome)
@@ -171,17 +181,28 @@ def open_sweep(path: str | os.PathLike[str]) -> Sweep:
     return Sweep(header, sorted(rows, key=lambda row: int(row["point"])), [], "", Path(path))
 
 
-def _prepare(settings: list[Settings], validation_fraction: float) -> tuple[list[Task], dict[str, int]]:
-    """Build every network once, so that one which cannot see the images is found before any is trained."""
+def _prepare(
+    settings: list[Settings], keys: Iterable[str], validation_fraction: float, engines: bool
+) -> tuple[list[Task], dict[str, int]]:
+    """Build every network once, so that one which cannot see the images is found before any is trained.
+
+    And, if they are to be here, open every engine once.
+    """
     data: dict[int | None, Any] = {}
     seen = set()
     for point in settings:
         if point.size not in data:
             data[point.size] = selection_data(point.source, point.size, validation_fraction)
-        case = (point.size, point.network, point.filters)
-        if case not in seen:
-            seen.add(case)
-            network_for(point, data[point.size])
+        case = (point.size, point.network, point.filters, point.recipe, point.engine, point.device)
+        if case in seen:
+            continue
+        seen.add(case)
+        with at_point({key: getattr(point, key) for key in keys}):
+            network = network_for(point, data[point.size])
+            if engines and point.engine == "torch":
+                recipe = RECIPES[point.recipe]
+                optimizer = recipe.optimizer(point.lr, point.momentum, point.weight_decay, 1)
+                torch_engine(network, recipe.loss, optimizer, point.device)
     prints = {size: split.fingerprint() for size, split in data.items()}
     split = data[settings[0].size]
     images = {"training": len(split.train[1]), "validation": len(split.validation[1])}
@@ -189,7 +210,7 @@ def _prepare(settings: list[Settings], validation_fraction: float) -> tuple[list
     return tasks, images
 
 
-def _engine(tasks: list[Task], jobs: int, dask: str | None, say: Callable[[str], object]) -> Outcomes:
+def _executor(tasks: list[Task], jobs: int, dask: str | None, say: Callable[[str], object]) -> Outcomes:
     if dask is not None and tasks:
         return run_on_dask(tasks, dask, say)
     if jobs == -1:
@@ -197,14 +218,14 @@ def _engine(tasks: list[Task], jobs: int, dask: str | None, say: Callable[[str],
 
         jobs = cpu_count()
     jobs = min(jobs, len(tasks))
+    if tasks:
+        say(f"{len(tasks)} {'point' if len(tasks) == 1 else 'points'}, {jobs} at once")
     return run_here(tasks) if jobs <= 1 else run_on_cores(tasks, jobs)
 
 
 def _check_rows(rows: list[Row], tasks: list[Task], path: Path | None) -> None:
     """Raise ValueError if a row of the file was trained otherwise than its point would be now."""
     for row in rows:
-        if not 0 <= row["point"] < len(tasks):
-            raise ValueError(f"{path} holds the point {row['point']}, of {len(tasks)} points.")
         for name, value in asdict(tasks[row["point"]].settings).items():
             value = list(value) if isinstance(value, tuple) else value
             if row.get(name) != value:

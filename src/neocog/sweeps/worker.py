@@ -30,13 +30,13 @@ MEASURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 class Task:
     """All that a worker needs to know of a point: little, so that it can be sent anywhere, and again.
 
-    ``data`` is the fingerprint that the worker's data must have, ``version`` its neocog's.
+    ``fingerprint`` is that of the data, which the worker's must have; ``version`` its neocog's.
     """
 
     point: int
     settings: Settings
     validation_fraction: float
-    data: str
+    fingerprint: str
     version: str = neocog.__version__
 
 
@@ -93,7 +93,7 @@ def train_point(task: Task) -> Row:
     if task.version != neocog.__version__:
         raise RuntimeError(f"{platform.node()} has neocog {neocog.__version__}, the sweep {task.version}.")
     settings = task.settings
-    data = _data(settings.source, settings.size, task.validation_fraction, task.data)
+    data = _data(settings.source, settings.size, task.validation_fraction, task.fingerprint)
     network = network_for(settings, data)
     _, rng = draw_sample(settings, len(data.train[1]))
     watch, error = _Watch(), None

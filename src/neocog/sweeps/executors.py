@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import threading
 import uuid
 import warnings
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from neocog.sweeps.worker import (
@@ -39,7 +42,19 @@ def run_on_cores(tasks: Sequence[Task], jobs: int, work: Work = attempt_in_worke
 
     If a process dies, joblib gives up: what is missing is begun again. If nothing came back at all, the
     points that were under way are tried one by one, so that the one that kills its process is found.
+
+    The processes end with the sweep: they have one thread and ignore Ctrl-C, which nobody else who uses
+    joblib would expect of them.
     """
+    from joblib.externals.loky import get_reusable_executor
+
+    try:
+        yield from _run_on_cores(tasks, jobs, work)
+    finally:
+        get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
+
+
+def _run_on_cores(tasks: Sequence[Task], jobs: int, work: Work) -> Outcomes:
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     missing = {task.point: task for task in tasks}
@@ -64,7 +79,22 @@ def _parallel(tasks: Sequence[Task], jobs: int, work: Work) -> Outcomes:
     with warnings.catch_warnings():
         # A worker that has loaded a large package is replaced: no harm. After Ctrl-C tasks are cancelled.
         warnings.filterwarnings("ignore", "A worker stopped|.* tasks which were", UserWarning)
-        yield from parallel(delayed(attempt_in_child)(task, os.getpid(), work) for task in tasks)
+        with _sigint_ignored():  # this starts the processes
+            outcomes = parallel(delayed(attempt_in_child)(task, os.getpid(), work) for task in tasks)
+        yield from outcomes
+
+
+@contextlib.contextmanager
+def _sigint_ignored() -> Iterator[None]:
+    """Let processes that are started here ignore Ctrl-C from their first moment, as it is for the parent."""
+    if threading.current_thread() is not threading.main_thread():  # only that one may set signals
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _alone(task: Task, work: Work, death: type[Exception]) -> Row | Failure:
