@@ -231,7 +231,7 @@ def test_what_is_given_and_changed_in_several_processes(tmp_path):
         assert float(told[name][0].split()[2]) == pytest.approx(history.last["train_loss"], rel=1e-4)
     # Errors in all processes.
     messages = {
-        "other-data": "ValueError all processes must be given the same; ",
+        "other-data": "ValueError all processes must be given the same as the first; ",
         "one-value": "ValueError batch norm needs more than one value per channel",
         "bad-layer": "TypeError layer '1' (Own) is of a class without a counterpart in PyTorch",
         "diverge": "NonFiniteLossError the loss is not finite",

@@ -89,8 +89,9 @@ class TorchEngine:
             return
         if self._drops is not None:
             self._drops.integers(2**62)  # another run drops otherwise
-        for array in self._arrays().values():  # all have what the leader's callbacks have made of it
-            array[...] = to_array(self.group.tensor_from_leader(self._tensor(array)))
+        if self.group.size > 1:  # all have what the leader's callbacks have made of it
+            for array in self._arrays().values():
+                array[...] = to_array(self.group.tensor_from_leader(self._tensor(array)))
 
     def _arrays(self, copied: bool = False) -> dict[str, np.ndarray]:
         """The network's parameters and buffers."""
@@ -112,12 +113,9 @@ class TorchEngine:
         leaders, state = self.group.from_leader((mine, rng.bit_generator.state), self.device)
         differing = [name for name in mine if mine[name] != leaders[name]]
         if self.group.largest(int(bool(differing)), self.device):
-            which = (
-                f"this one, of rank {self.group.rank}, differs in its" if differing else "another one differs"
-            )
-            raise ValueError(
-                f"all processes must be given the same; {which} {', '.join(differing)}".strip() + "."
-            )
+            names = ", ".join(differing)
+            which = f"rank {self.group.rank} differs in {names}" if differing else "another one differs"
+            raise ValueError(f"all processes must be given the same as the first; {which}.")
         rng.bit_generator.state = state
 
     def step(self, x: Any, t: Any, weight: Any = None) -> float:
@@ -200,10 +198,8 @@ class TorchEngine:
 
     def follow(self) -> None:
         """Take over what callbacks have changed, weights and the optimizer's settings, in all processes."""
-        arrays, tensors = (
-            self._arrays(),
-            dict(self.module.named_parameters()) | dict(self.module.named_buffers()),
-        )
+        arrays = self._arrays()
+        tensors = dict(self.module.named_parameters()) | dict(self.module.named_buffers())
         changed = [name for name, array in arrays.items() if not np.array_equal(array, self._brought[name])]
         # Only what has changed is sent, as a schedule may be a function that cannot be.
         now, before = _settings(self.neocogs_optimizer), self._settings
