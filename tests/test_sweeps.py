@@ -825,12 +825,13 @@ def test_the_loss_of_the_scheduler_ends_the_sweep_with_what_there_is(monkeypatch
     assert len(found.rows) == 1
 
 
-def test_dask_is_optional_and_needs_an_address(monkeypatch):
+def test_dask_is_optional_and_needs_an_address(monkeypatch, tmp_path):
     with pytest.raises(ValueError, match=r"address such as tcp://10.0.0.1:8786, got 'local'"):
         sweeps.sweep("lines", {}, dask="local")
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ImportError, match=r'pip install "neocog\[dask\]"'):
-        sweeps.sweep("lines", {}, dask="tcp://127.0.0.1:1")
+        sweeps.sweep("lines", {}, dask="tcp://127.0.0.1:1", out=tmp_path / "lines.jsonl")
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_scheduler_at_the_address(monkeypatch):

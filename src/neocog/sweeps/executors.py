@@ -119,17 +119,12 @@ def run_on_dask(
 
     Raises
     ------
-    ImportError
-        If ``distributed`` is not installed.
     OSError
         If there is no scheduler at the address.
     ClusterLostError
         If the scheduler is lost on the way.
     """
-    try:
-        from distributed import Client, KilledWorker, as_completed
-    except ImportError:
-        raise ImportError('a Dask cluster needs distributed: pip install "neocog[dask]".') from None
+    from distributed import Client, KilledWorker, as_completed
 
     with Client(address, timeout=CONNECT_SECONDS, set_as_default=False) as client:  # type: ignore[no-untyped-call]
         threads = sum(client.nthreads().values())

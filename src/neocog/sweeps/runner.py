@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import platform
 import re
@@ -93,6 +94,8 @@ def sweep(
     jobs = -1 if jobs == -1 else integer("jobs", jobs)
     if dask is not None and not re.fullmatch(r"\w+://.+:\d+", dask):
         raise ValueError(f"dask must be a scheduler's address such as tcp://10.0.0.1:8786, got {dask!r}.")
+    if dask is not None and importlib.util.find_spec("distributed") is None:
+        raise ImportError('a Dask cluster needs distributed: pip install "neocog[dask]".')
     if dask is not None and jobs != -1:
         raise ValueError(f"jobs must be left out with dask, whose workers decide, got {jobs}.")
     path = None if out is None else Path(out)
