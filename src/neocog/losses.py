@@ -39,8 +39,8 @@ def check_weights(weight: Any, N: int) -> Array:
     weight = np.asarray(weight, np.float64)
     if weight.shape != (N,):
         raise ValueError(f"weight must have shape ({N},), one an image, got {weight.shape}.")
-    if not (np.minimum.reduce(weight, initial=0) >= 0 and np.isfinite(np.add.reduce(weight))):
-        wrong = weight[~((weight >= 0) & np.isfinite(weight))]
+    wrong = weight[~((weight >= 0) & np.isfinite(weight))]
+    if wrong.size:
         raise ValueError(f"weight must be finite and at least 0, got {wrong[0]}.")
     return weight
 

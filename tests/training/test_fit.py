@@ -548,3 +548,21 @@ def test_two_softmaxes_are_one_too_many():
     with pytest.raises(ValueError, match=r"network\.without_softmax\(\)"):
         neocog.fit(network, neocog.data.line_patterns("a"))
     neocog.fit(network.without_softmax(), neocog.data.line_patterns("a"), epochs=1)
+
+
+def test_weights_may_be_as_large_as_numbers_are():
+    x, t = neocog.data.line_patterns("a").train
+    networks = [neocog.models.tiny_cnn(1), neocog.models.tiny_cnn(1)]
+    for network, weight in zip(networks, (1.0, 1e308), strict=True):
+        neocog.fit(network, (x, t), epochs=1, rng=0, sample_weight=np.full(len(t), weight))
+    for name, array in networks[0].params.items():
+        np.testing.assert_allclose(networks[1].params[name], array, atol=1e-12)
+
+
+def test_a_loss_that_only_counts_its_right_answers_is_refused():
+    class Counting(neocog.SoftmaxCrossEntropy):
+        def correct(self, z, t):
+            return int((z.argmax(axis=1) == t).sum())
+
+    with pytest.raises(TypeError, match=r"Counting.correct must say of each of 64 answers"):
+        neocog.evaluate(neocog.models.tiny_cnn(1), *neocog.data.line_patterns("a").train, loss=Counting())

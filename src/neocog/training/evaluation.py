@@ -78,9 +78,9 @@ def evaluate(
         raise ValueError("x and y must not be empty.")
     loss = SoftmaxCrossEntropy() if loss is None else loss
     weights = np.ones(len(y)) if sample_weight is None else check_weights(sample_weight, len(y))
-    everything = np.add.reduce(weights).item()
-    if not everything:
+    if not weights.any():
         raise ValueError("sample_weight must not be all 0.")
+    everything = np.add.reduce(weights).item()
     total, correct = 0.0, 0.0
     with use_kernels(kernels_for(estimated_seconds(network, (1, *x.shape[1:]), len(y), batch_size))):
         for k, (images, labels) in enumerate(batches(x, y, batch_size)):
@@ -89,6 +89,11 @@ def evaluate(
             value, _ = loss(z, labels) if sample_weight is None else loss(z, labels, here)
             total += value * len(labels)
             right = loss.correct(z, labels)
+            if right is not None and np.shape(right) != (len(labels),):
+                raise TypeError(
+                    f"{type(loss).__name__}.correct must say of each of {len(labels)} answers whether it is "
+                    f"right, got shape {np.shape(right)}."
+                )
             correct += math.nan if right is None else np.add.reduce(here[right]).item()
     return Evaluation(total / everything, correct / everything)
 

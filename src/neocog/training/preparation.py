@@ -86,6 +86,7 @@ def prepare_weights(sample_weight: Any, data: Split) -> tuple[np.ndarray | None,
         weight = check_weights(weight, len(part[1]))
         if not weight.any():
             raise ValueError("sample_weight must not be all 0.")
+        weight = weight / weight.max()  # whose sum is finite, however large they are
         scaled.append(weight / weight.mean())
     return scaled[0], scaled[1]
 
