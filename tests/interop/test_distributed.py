@@ -15,6 +15,8 @@ import pytest
 
 import neocog
 from neocog import runs
+from neocog.interop.torch import to_torch
+from neocog.interop.torch.distributed import share_batch_statistics
 from neocog.training import Callback
 
 COLUMNS = ("running_loss", "train_loss", "val_loss", "train_accuracy", "val_accuracy")
@@ -271,3 +273,16 @@ def test_a_device_that_is_not_there_leaves_no_directory(tmp_path):
     with pytest.raises(ValueError, match="device must be one that PyTorch has here"):
         runs.train(settings, tmp_path / "run", stream=io.StringIO())
     assert not (tmp_path / "run").exists()
+
+
+def test_a_batch_norm_at_two_places_is_replaced_at_both():
+    norm = neocog.BatchNorm2D(2)
+    inner = neocog.Sequential(norm)
+    network = neocog.Sequential(neocog.Conv2D(1, 2, 3), norm, neocog.ReLU(), norm, inner, inner)
+    module = to_torch(network)
+    names = list(module.state_dict())
+    shared = share_batch_statistics(module)
+    norms = [shared[1], shared[3], shared[4][0], shared[5][0]]
+    assert {type(each).__name__ for each in norms} == {"_GroupBatchNorm"}
+    assert len(set(norms)) == 1
+    assert list(shared.state_dict()) == names

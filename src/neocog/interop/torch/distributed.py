@@ -129,12 +129,8 @@ class _GroupBatchNorm(nn.Module):
 
     def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
         super().__init__()
-        self.weight, self.bias, self.eps, self.momentum = (
-            norm.weight,
-            norm.bias,
-            norm.eps,
-            norm.momentum or 0.0,
-        )
+        self.weight, self.bias = norm.weight, norm.bias
+        self.eps, self.momentum = norm.eps, norm.momentum or 0.0
         for name, buffer in norm.named_buffers():
             self.register_buffer(name, buffer)
 
@@ -158,8 +154,16 @@ class _GroupBatchNorm(nn.Module):
 
 def share_batch_statistics(module: nn.Module) -> nn.Module:
     """Replace the batch norms of a module by those that normalise over all processes."""
-    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-        return _GroupBatchNorm(module)
-    for name, child in module.named_children():
-        setattr(module, name, share_batch_statistics(child))
-    return module
+    return _shared(module, {})
+
+
+def _shared(module: nn.Module, made: dict[nn.Module, nn.Module]) -> nn.Module:
+    """Replace each module once, wherever it stands."""
+    if module not in made:
+        made[module] = module
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            made[module] = _GroupBatchNorm(module)
+        for name, child in module._modules.items():  # named_children tells of a module's first place alone
+            if child is not None:
+                module._modules[name] = _shared(child, made)
+    return made[module]

@@ -69,7 +69,8 @@ class TorchEngine:
         self.group.join(self.device)
         self.parallel: nn.Module = self.module
         if self.group.size > 1 and self.parameters:
-            self.parallel = DistributedDataParallel(share_batch_statistics(self.module))
+            self.module = share_batch_statistics(self.module)
+            self.parallel = DistributedDataParallel(self.module)
         self.optimizer: Any = copy.copy(self.neocogs_optimizer)
         self.optimizer.zeros_like = torch.zeros_like
         self.optimizer.state = {
