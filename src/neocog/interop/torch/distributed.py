@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import os
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import torch
+import torch.distributed.nn  # a group would stay in its default arguments, were it imported after joining
 from torch import Tensor, distributed, nn
 
 from neocog.interop import processes
@@ -48,7 +50,7 @@ class Group:
             return
         with self.watched():
             distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-        atexit.register(distributed.destroy_process_group)
+        atexit.register(_leave)
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
@@ -95,6 +97,12 @@ class Group:
             with self.watched():
                 distributed.broadcast(tensor, 0)
         return tensor
+
+
+def _leave() -> None:
+    """End the group and its threads, which must not outlive the interpreter: they would abort the process."""
+    gc.collect()  # a DistributedDataParallel in a cycle holds the group
+    distributed.destroy_process_group()
 
 
 class _Total(torch.autograd.Function):
