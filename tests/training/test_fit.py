@@ -151,6 +151,22 @@ def test_sigterm_ends_after_the_batch_too():
 
 
 @pytest.mark.usefixtures("default_signals")
+@pytest.mark.parametrize("job", [{}, {"TORCHELASTIC_RUN_ID": "a"}])
+def test_who_has_lost_another_process_can_say_so_before_torchrun_ends_it(job, monkeypatch):
+    def lose(run):
+        raise ConnectionError("another process is lost")
+
+    told = []
+    signal.signal(signal.SIGTERM, lambda *_: told.append("terminated"))
+    for name, value in job.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConnectionError):
+        quick(callbacks=[AtBatch(3, lose)])
+    signal.raise_signal(signal.SIGTERM)
+    assert told == ([] if job else ["terminated"])
+
+
+@pytest.mark.usefixtures("default_signals")
 def test_an_ignored_ctrl_c_stays_ignored():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     interrupt = AtBatch(3, lambda run: signal.raise_signal(signal.SIGINT))

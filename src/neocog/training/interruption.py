@@ -35,5 +35,9 @@ def interruptible(run: Run) -> Iterator[None]:
                 previous[number] = signal.signal(number, wish)
     try:
         yield
+    except ConnectionError:  # another process is lost: torchrun ends this one too, which is still to say why
+        if by_torchrun:
+            previous.pop(signal.SIGTERM, None)
+        raise
     finally:
         restore()
