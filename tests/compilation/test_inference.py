@@ -47,6 +47,19 @@ def test_the_answers_are_those_of_the_network(case, precision):
         np.testing.assert_allclose(network(x), expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+def test_an_image_that_is_not_finite_spoils_no_other(case, bad):
+    make, x, _ = case
+    network = lived_in(make().astype("float64"))
+    x = np.concatenate((x, x))
+    spoilt = np.where(np.arange(len(x))[:, None, None, None] == 0, bad, x)
+    with np.errstate(invalid="ignore", over="ignore"):
+        for run in (network.for_inference(), network):
+            for backend in ("fused", "im2col"):
+                with neocog.use_kernels(backend):
+                    np.testing.assert_array_equal(run(spoilt)[1:], run(x)[1:])
+
+
 @pytest.mark.parametrize("precision", ["fast", "exact"])
 def test_in_float32_within_rounding(case, precision):
     make, x, _ = case

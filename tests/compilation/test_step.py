@@ -335,6 +335,22 @@ def test_dropout_that_drops_nothing_on_narrow_maps():
     assert_same_training(make, rng.normal(size=(4, 1, 8, 8)), rng.integers(0, 3, 4), lambda: SGD(0.1), 1e-11)
 
 
+@pytest.mark.parametrize("new_optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_a_gradient_that_overflows_moves_no_other_weight(new_optimizer):
+    x, t = np.array([[1e308, 1.0]]), np.array([[-10.0]])  # dW = x dy = (inf, 20), though the loss is 100
+    plain, compiled = (Sequential(Dense(2, 1, dtype="float64")) for _ in range(2))
+    ours, theirs = new_optimizer(), new_optimizer()
+    step = CompiledStep(compiled, MeanSquaredError(), ours)
+    for network in (plain, compiled):
+        network.params["0.weight"][...] = 0
+    with np.errstate(over="ignore", invalid="ignore"):
+        assert step(x, t) == plain_step(plain, MeanSquaredError(), theirs, x, t) == 100
+    got, expected = compiled.params["0.weight"].ravel(), plain.params["0.weight"].ravel()
+    assert not np.isfinite(got[0])
+    assert got[1] == pytest.approx(expected[1])
+    assert np.isfinite(got[1])
+
+
 def test_a_nan_in_one_batch_is_gone_in_the_next():
     """Strided convolutions on odd widths, in memory that other maps have used."""
     network = Sequential(

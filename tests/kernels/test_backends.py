@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from neocog import kernels
+from neocog import AvgPool2D, Conv2D, MaxPool2D, kernels
 from neocog.kernels import BACKENDS, im2col, output_size, use_kernels
 from neocog.kernels.geometry import ceil_padding, window_count, window_counts
 
@@ -478,3 +478,16 @@ def test_a_nan_is_handed_on_by_complex_pooling_too(backend):
     with use_kernels(backend):
         y, _ = kernels.max_pool2d(x, (2, 2), (2, 2))
     assert np.isnan(y).all()
+
+
+@every_backend
+@pytest.mark.parametrize("layer", [AvgPool2D(2), MaxPool2D(2), Conv2D(1, 2, 2, rng=0)])
+def test_a_gradient_that_is_not_finite_spoils_that_of_no_other_image(backend, layer):
+    x = np.random.default_rng(0).normal(size=(3, 1, 4, 4))
+    with use_kernels(backend), np.errstate(invalid="ignore"):
+        y, cache = layer.forward(x)
+        dy = np.ones_like(y)
+        clean, _ = layer.backward(dy, cache)
+        dy[0] = np.inf
+        dx, _ = layer.backward(dy, cache)
+    np.testing.assert_array_equal(dx[1:], clean[1:])

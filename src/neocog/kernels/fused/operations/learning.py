@@ -33,8 +33,8 @@ def softmax_cross_entropy(row: int, unit: int, scratch: int, zero: Any) -> None:
         highest = x[0]
         for k in range(1, p.C):
             highest = max(highest, x[k * N])
-        powers = x[0] * 0
-        shifted = x[0] * 0
+        powers = like * 0
+        shifted = like * 0
         for k in range(p.C):
             shifted += x[k * N] - highest
             z[k * N] = math.exp(x[k * N] - highest)
@@ -85,7 +85,7 @@ def sgd(row: int, unit: int, scratch: int, zero: Any) -> None:
     first = unit * p.block
     count = min(p.C - first, p.block)
     w, g = view(p.x + first * size, count, like), view(p.y + first * size, count, like)
-    zero = g[0] * 0
+    zero = like * 0
     lr, momentum, decay = zero + p.lr, zero + p.momentum, zero + p.decay
     if p.z == 0:
         for i in range(count):
@@ -117,7 +117,7 @@ def adam(row: int, unit: int, scratch: int, zero: Any) -> None:
     count = min(p.C - first, p.block)
     w, g = view(p.x + first * size, count, like), view(p.y + first * size, count, like)
     mean, square = view(p.z + first * size, count, like), view(p.init + first * size, count, like)
-    zero = g[0] * 0
+    zero = like * 0
     shrink = zero + (1 - p.lr * p.decay if p.kind else 1.0)
     decay = zero + (0.0 if p.kind else p.decay)
     a, b = zero + (1 - p.beta1), zero + p.beta2

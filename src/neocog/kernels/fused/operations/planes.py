@@ -194,7 +194,7 @@ def plane_sum(row: int, unit: int, scratch: int, zero: Any) -> None:
         total = 0.0
         for i in range(p.rows):
             y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
-            row = y[0] * 0
+            row = like * 0
             for n in range(p.lanes):
                 row += y[n]
             total += row
@@ -218,7 +218,7 @@ def normalise(row: int, unit: int, scratch: int, zero: Any) -> None:
             total = 0.0
             for i in range(p.rows):
                 x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
-                row = x[0] * 0
+                row = like * 0
                 for n in range(p.lanes):
                     row += x[n]
                 total += row
@@ -227,7 +227,7 @@ def normalise(row: int, unit: int, scratch: int, zero: Any) -> None:
             total = 0.0
             for i in range(p.rows):
                 x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
-                row = x[0] * 0
+                row = like * 0
                 for n in range(p.lanes):
                     row += (x[n] - m) * (x[n] - m)
                 total += row
@@ -273,7 +273,7 @@ def normalise_back(row: int, unit: int, scratch: int, zero: Any) -> None:
                 out = view(p.init + (c * p.init_plane + i * p.init_row) * size, p.lanes, like)
                 for n in range(p.lanes):
                     y[n] = y[n] if out[n] > 0 else like
-            row, product = y[0] * 0, y[0] * 0
+            row, product = like * 0, like * 0
             for n in range(p.lanes):
                 row += y[n]
                 product += y[n] * ((x[n] - m) * inv_std)
@@ -287,7 +287,7 @@ def normalise_back(row: int, unit: int, scratch: int, zero: Any) -> None:
         d_weight = view(p.d_weight + c * size, 1, like)
         scale = view(p.weight + c * size, 1, like)[0] * inv_std
         mean_dy, mean_product = d_bias[0] / count * p.kind, d_weight[0] / count * p.kind
-        shift, slope = d_bias[0] * 0 + mean_dy, d_bias[0] * 0 + mean_product
+        shift, slope = like * 0 + mean_dy, like * 0 + mean_product
         for i in range(p.rows):
             x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
             y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
@@ -490,7 +490,7 @@ def average_pool(row: int, unit: int, scratch: int, zero: Any) -> None:
                         x = view(p.x + (c * p.x_plane + r * p.x_row + s * N) * size, N, like)
                         for n in range(N):
                             y[n] += x[n]
-                share = y[0] * 0 + _window_share(i, j, p)
+                share = like * 0 + _window_share(i, j, p)
                 for n in range(N):
                     y[n] *= share
 
@@ -507,7 +507,7 @@ def average_pool_back(row: int, unit: int, scratch: int, zero: Any) -> None:
         for i in range(p.rows):
             for j in range(p.lanes // N):
                 y = view(p.y + (c * p.y_plane + i * p.y_row + j * N) * size, N, like)
-                share = y[0] * 0 + _window_share(i, j, p)
+                share = like * 0 + _window_share(i, j, p)
                 top, left = i * p.stride_h - p.top, j * p.stride_w - p.left
                 for r in range(max(top, 0), min(top + p.kernel_h, p.H)):
                     for s in range(max(left, 0), min(left + p.kernel_w, p.W)):
