@@ -160,6 +160,8 @@ def test_large_targets_lose_nothing_in_float32(threes):
     np.testing.assert_allclose(far.predict(X_test), again.predict(X_test), rtol=0, atol=1e-5)
     with pytest.raises(ValueError, match=r"y must be well within the range of float32, .* about .*e\+39"):
         quick(ConvNetRegressor).fit(X, 1e39 * y)
+    with pytest.raises(ValueError, match=r"y must be well within the range of float64, .*; divide y\.$"):
+        quick(ConvNetRegressor).fit(X.astype(float), 1e306 * y)
     huge = quick(ConvNetRegressor, epochs=30).fit(X.astype(float), 1e39 * y)
     assert huge.score(X_test, 1e39 * y_test) > 0.8
 
@@ -261,7 +263,7 @@ def test_pixels_stay_pixels(rng):
     pixels = rng.integers(0, 256, (40, 8, 8), dtype=np.uint8)
     y = np.arange(40) % 2
     model = quick(warm_start=True).fit(pixels, y)
-    for other in (pixels.astype(int), pixels.astype(float), pixels.tolist()):
+    for other in (pixels.astype(int), pixels.astype(float), pixels.tolist(), pixels / 127.5 - 1):
         for use in (model.predict, lambda X: model.fit(X, y), lambda X: model.partial_fit(X, y)):
             with pytest.raises(
                 ValueError, match="X must be uint8 pixels, as X in fit, or pixels divided by 255"
@@ -280,6 +282,8 @@ def test_pixels_stay_pixels(rng):
 def test_the_dtype_of_x_is_that_of_the_network(threes):
     X, y, *_ = threes
     single, double = quick().fit(X.astype("float32"), y), quick().fit(X, y)
+    swapped = quick().fit(X.astype(np.dtype("float32").newbyteorder()), y)  # as FITS files have it
+    np.testing.assert_array_equal(swapped.predict_proba(X), single.predict_proba(X))
     assert single.predict_proba(X).dtype == np.float32
     assert double.predict_proba(X).dtype == np.float64
     np.testing.assert_allclose(single.predict_proba(X), double.predict_proba(X), atol=1e-4)

@@ -464,6 +464,11 @@ def str_of(found, most=20, width=100):
     return console.export_text()
 
 
+def test_a_huge_loss_is_not_written_out():
+    rows = [row | {"val_loss": 1.2345e30} for row in rows_of(0.5, lr=0.1)]
+    assert "1.23e+30" in str_of(sweep_of(rows, [0.1], seeds=1))
+
+
 def test_a_long_table_shows_the_best():
     values = [k / 10 for k in range(30)]
     rows = [row for k, lr in enumerate(values) for row in rows_of(k / 30, lr=lr)]
@@ -823,6 +828,27 @@ def test_the_loss_of_the_scheduler_ends_the_sweep_with_what_there_is(monkeypatch
     found = sweeps.sweep("lines", {"epochs": [1]}, 2, dask="tcp://127.0.0.1:1")
     assert found.stopped == "the Dask scheduler is lost"
     assert len(found.rows) == 1
+
+
+def test_a_full_disk_ends_the_sweep_and_says_how_to_go_on(tmp_path):
+    """A limit on file sizes makes a write fail half way, as a full disk does."""
+    path = tmp_path / "s.jsonl"
+    code = (
+        "import resource, signal, sys\n"
+        "from neocog.cli import main\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
+        "main()\n"
+    )
+    command = ["sweep", "lines", "--grid", "epochs=1", "--seeds", "9", "--jobs", "1", "--out", str(path)]
+    process = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True)
+    assert process.returncode == 1
+    message = f"{path} cannot be written: File too large; go on with: neocog sweep --resume {path}"
+    assert process.stderr.splitlines()[-1] == message
+    done = len(sweeps.open_sweep(path).rows)
+    assert 1 <= done < 9
+    assert f"{done} of 9 points of lines" in process.stdout
+    assert len(sweeps.resume(path, jobs=1).rows) == 9
 
 
 def test_dask_is_optional_and_needs_an_address(monkeypatch, tmp_path):

@@ -59,14 +59,16 @@ def read_rows(estimator: Any, X: Any, y: Any = "no_validation", **checks: Any) -
             "X must not be uint8, the type of pixels 0..255, as X in fit was not; pass X / 255, or "
             "X.astype(float) for the numbers as they are."
         )
-    elif estimator._pixels and not pixels and X.max() > 1:
+    elif estimator._pixels and not pixels and (X.min() < 0 or X.max() > 1):
         raise ValueError(
-            f"X must be uint8 pixels, as X in fit, or pixels divided by 255, got {X.dtype} up to {X.max()}."
+            "X must be uint8 pixels, as X in fit, or pixels divided by 255, got "
+            f"{X.dtype} from {X.min()} to {X.max()}."
         )
     if pixels:
         X = X.astype(np.float32) / 255
-    elif X.dtype != np.float32:
-        X = X.astype(np.float64, copy=False)
+    else:
+        single = X.dtype.kind == "f" and X.dtype.itemsize == 4  # in either order of its bytes
+        X = X.astype(np.float32 if single else np.float64, copy=False)
     return (X, *rest) if rest else X
 
 

@@ -22,8 +22,9 @@ class Units(NamedTuple):
     @classmethod
     def of(cls, y: np.ndarray, weight: np.ndarray | None) -> Units:
         """Return the units in which ``y`` (N, outputs) has mean 0 and, unless constant, variance 1."""
-        mean = np.average(y, axis=0, weights=weight)
-        deviation = np.sqrt(np.average((y - mean) ** 2, axis=0, weights=weight))
+        with np.errstate(over="ignore", invalid="ignore"):  # check refuses what overflows
+            mean = np.average(y, axis=0, weights=weight)
+            deviation = np.sqrt(np.average((y - mean) ** 2, axis=0, weights=weight))
         size = np.abs(mean)
         scale = np.where(deviation > 1e-14 * size, deviation, size)  # the mean is not exact
         return cls(mean, np.where(scale > 0, scale, 1.0))
@@ -45,7 +46,7 @@ class Units(NamedTuple):
         if largest > limits.max / 1e3:
             raise ValueError(
                 f"y must be well within the range of {limits.dtype}, in which the network computes, got "
-                f"targets of about {largest:.3g}; divide y, or pass X in float64."
+                f"targets of about {largest:.3g}; divide y{', or pass X in float64' * (limits.bits < 64)}."
             )
         rough = np.maximum(limits.eps * np.abs(self.mean), float(limits.smallest_normal)) / self.scale
         worst = rough.argmax()

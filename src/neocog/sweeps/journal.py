@@ -99,6 +99,10 @@ def _check_row(row: Any, header: dict[str, Any], total: int) -> None:
             raise ValueError(f"{key} must be finite, got {row[key]}")
 
 
+class FileLostError(OSError):
+    """The file can no longer be written, as on a full disk; the rows already in it stay."""
+
+
 class Journal:
     """A sweep's file while the sweep is running; without a path, rows are kept in memory only.
 
@@ -125,6 +129,7 @@ class Journal:
     def __init__(self, path: Path | None, header: dict[str, Any]) -> None:
         self.header: dict[str, Any] = json.loads(json.dumps({"neocog_sweep": FORMAT} | header))
         self.rows: list[Row] = []
+        self.path = path
         self._file: int | None = None
         if path is None:
             return
@@ -180,9 +185,12 @@ class Journal:
     def _write(self, data: dict[str, Any]) -> None:
         if self._file is not None:
             line = self._line(data)
-            while line:
-                line = line[os.write(self._file, line) :]
-            os.fsync(self._file)
+            try:
+                while line:
+                    line = line[os.write(self._file, line) :]
+                os.fsync(self._file)
+            except OSError as error:
+                raise FileLostError(f"{self.path} cannot be written: {error.strerror}") from None
 
     def append(self, row: Row) -> None:
         """Add a point's row; when this returns it is on the disk."""

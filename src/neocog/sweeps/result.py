@@ -175,7 +175,8 @@ class Sweep:
             if candidate.seeds - candidate.diverged > 1:
                 accuracy += f" ± {candidate.val_accuracy_std:.4f}"
             counted = f"{candidate.seeds}" + (f"/{seeds}" if candidate.seeds < seeds else "")
-            numbers = (accuracy, f"{candidate.val_loss:.4f}")
+            loss = candidate.val_loss
+            numbers = (accuracy, f"{loss:.4f}" if loss < 1e4 else f"{loss:.3g}")
             if candidate.diverged == candidate.seeds:
                 numbers = ("diverged", "")
             elif candidate.diverged:

@@ -19,7 +19,7 @@ from neocog.recipes import RECIPES
 from neocog.runs import Settings, network_for, split_source
 from neocog.sweeps.executors import ClusterLostError, Outcomes, run_here, run_on_cores, run_on_dask
 from neocog.sweeps.grid import at_point, checked_grid, checked_seeds, named, points
-from neocog.sweeps.journal import Journal, read
+from neocog.sweeps.journal import FileLostError, Journal, read
 from neocog.sweeps.result import Sweep
 from neocog.sweeps.worker import Failure, Row, Task, selection_data
 from neocog.training.engine import torch_engine
@@ -67,7 +67,8 @@ def sweep(
     Returns
     -------
     Sweep
-        If Ctrl-C or the loss of the cluster ended it, of what was done; its ``stopped`` says so.
+        If Ctrl-C, a full disk or the loss of the cluster ended it, of what was done; its ``stopped`` says
+        so.
 
     Raises
     ------
@@ -136,7 +137,7 @@ def sweep(
                     say(_line(outcome, settings, grid, len(journal.rows) + len(failures)))
         except KeyboardInterrupt:
             stopped = "interrupted"
-        except ClusterLostError as error:
+        except (ClusterLostError, FileLostError) as error:
             stopped = str(error)
     # What counts is what is in the file: Ctrl-C may have come when a row was there, but not yet told of.
     rows = journal.rows if path is None else read(path)[1]
