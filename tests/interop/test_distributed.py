@@ -214,6 +214,19 @@ class Own(neocog.Layer):
 
 train("bad-layer", Sequential(Flatten(), Own()))
 train("diverge", linear(), rng=0, optimizer=SGD(1e38), epochs=3)
+
+class Fade(Callback):
+    def on_epoch(self, run):
+        run.network["drop"].p = 0.0
+
+faded = Sequential(flatten=Flatten(), drop=neocog.Dropout(0.9, rng=0), dense=Dense(64, 10, rng=0))
+train("fade", faded, rng=0, epochs=3, callbacks=[Fade()])
+print("dropped", faded["drop"].p, file=told)
+if rank == 1:  # as PyTorch's documentation has scripts end
+    import torch
+    torch.distributed.destroy_process_group()
+else:
+    train("left", linear(), rng=0)
 """
 
 
@@ -226,7 +239,7 @@ def test_what_is_given_and_changed_in_several_processes(tmp_path):
     assert not any("gloo" in names for names in threads), threads
     lines = [(tmp_path / f"told{rank}.txt").read_text().splitlines() for rank in (0, 1)]
     found = [dict(line.split(maxsplit=1) for line in texts) for texts in lines]
-    told = {name: (found[0][name], found[1][name]) for name in found[0]}
+    told = {name: (found[0][name], found[1][name]) for name in found[1]}
     # The same weights, epochs and loss in both, whatever callbacks of the first have done.
     for name in ("stop", "unseeded", "halve", "clip", "reshape", "no-weights"):
         assert told[name][0].split()[:3] == told[name][1].split()[:3], (name, told[name])
@@ -251,6 +264,14 @@ def test_what_is_given_and_changed_in_several_processes(tmp_path):
     for name, message in messages.items():
         for text in told[name]:
             assert text.startswith(message), text
+    # What the first has changed in a layer holds for all; its callback is called before the first epoch.
+    assert told["dropped"] == ("0.0", "0.0")
+    network = neocog.Sequential(neocog.Flatten(), neocog.Dense(64, 10, rng=0))
+    history = neocog.fit(network, few, rng=0, epochs=3, engine="torch")
+    assert float(told["fade"][0].split()[2]) == pytest.approx(history.last["train_loss"], rel=1e-4)
+    # The second process has left.
+    assert found[0]["left"].startswith("WorkerLostError process 0 of 2 has lost another one")
+    assert "Process group cannot be None" not in err
 
 
 class Halve(Callback):

@@ -6,7 +6,7 @@ import torch
 
 import neocog
 from neocog import Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU, Sequential
-from neocog.layers import BatchNorm2D
+from neocog.layers import BatchNorm2D, LeakyReLU
 from neocog.losses import MeanSquaredError, SoftmaxCrossEntropy
 from neocog.schedules import OneCycle
 from neocog.training import Callback, Checkpoint, EarlyStopping, KernelSnapshots, NonFiniteLossError
@@ -209,6 +209,47 @@ def test_weights_changed_by_a_callback_count():
         )  # fmt: skip
     assert_same(*networks)
     assert max(np.abs(array).max() for array in networks[0].params.values()) == 0.2
+
+
+def test_settings_of_layers_changed_by_a_callback_count():
+    """A dropout that ends after the first epoch, and a ReLU that begins to leak."""
+
+    class Change(Callback):
+        def on_epoch(self, run):
+            if run.epoch == 1:
+                run.network["drop"].p = 0.0
+                run.network["relu"].negative_slope = 0.3
+
+    def train(engine, p, callbacks):
+        network = Sequential(
+            flatten=Flatten(),
+            dense=Dense(64, 16, rng=0, dtype="float64"),
+            relu=LeakyReLU(0.1),
+            drop=Dropout(p, rng=3),
+            out=Dense(16, 3, rng=1, dtype="float64"),
+        )
+        data, memory = neocog.data.line_patterns("a"), neocog.SGD(0.1, 0.9)
+        history = neocog.fit(
+            network, data, optimizer=memory, epochs=4, rng=0, callbacks=callbacks, engine=engine
+        )
+        return network, history
+
+    torchs, history = train("torch", 0.0, [Change()])
+    own, expected = train("neocog", 0.0, [Change()])
+    assert_same(torchs, own)
+    assert history["running_loss"][1:] == pytest.approx(expected["running_loss"][1:], rel=1e-9)
+    # With dropout, which draws other numbers here than there, the end of it is seen in the running loss.
+    ended, lasting = (train("torch", 0.9, callbacks)[1]["running_loss"][-1] for callbacks in ([Change()], []))
+    assert ended < 0.7 * lasting
+
+
+def test_gradients_that_the_user_has_switched_off():
+    expected, network = small_network(), small_network()
+    data = neocog.data.line_patterns("a")
+    neocog.fit(expected, data, epochs=1, rng=0, engine="torch")
+    with torch.no_grad():
+        neocog.fit(network, data, epochs=1, rng=0, engine="torch")
+    assert_same(network, expected, 0)
 
 
 def test_a_second_fit_drops_other_units():

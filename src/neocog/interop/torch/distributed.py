@@ -102,7 +102,8 @@ class Group:
 def _leave() -> None:
     """End the group and its threads, which must not outlive the interpreter: they would abort the process."""
     gc.collect()  # a DistributedDataParallel in a cycle holds the group
-    distributed.destroy_process_group()
+    if distributed.is_initialized():  # a script may have ended it itself, as PyTorch's documentation asks
+        distributed.destroy_process_group()
 
 
 class _Total(torch.autograd.Function):

@@ -61,16 +61,26 @@ class TorchEngine:
         self.group = Group()
         self.leads = self.group.rank == 0
         self.device = _device(device, self.group)
-        self.module = to_torch(network).to(self.device)
-        self.parameters = dict(self.module.named_parameters())
-        self.transposed = transposed(network)
+        self._build()
 
-    def __enter__(self) -> Self:
-        self.group.join(self.device)
+    def _build(self) -> None:
+        """Make the module, with the layers' settings and weights as they are now."""
+        self.module = to_torch(self.network).to(self.device)
+        self.parameters = dict(self.module.named_parameters())
+        self.transposed = transposed(self.network)
+        self._layers = _layer_settings(self.network)
+
+    def _spread(self) -> None:
+        """Let the processes share each batch."""
         self.parallel: nn.Module = self.module
         if self.group.size > 1 and self.parameters:
             self.module = share_batch_statistics(self.module)
-            self.parallel = DistributedDataParallel(self.module)
+            with self.group.watched():
+                self.parallel = DistributedDataParallel(self.module)
+
+    def __enter__(self) -> Self:
+        self.group.join(self.device)
+        self._spread()
         self.optimizer: Any = copy.copy(self.neocogs_optimizer)
         self.optimizer.zeros_like = torch.zeros_like
         self.optimizer.state = {
@@ -125,7 +135,7 @@ class TorchEngine:
         share = np.full(N, 1 / N) if weight is None else check_weights(weight, N) / N
         mine = slice(self.group.rank, None, self.group.size)
         self.module.train()
-        with self._random_numbers(), self.group.watched():
+        with torch.enable_grad(), self._random_numbers(), self.group.watched():
             z = self.parallel(self._tensor(x[mine], self.dtype))
             t = self.loss.targets((N, *z.shape[1:]), t)
             part = (self._losses(z, t[mine]) * self._tensor(share[mine], self.dtype)).sum()
@@ -198,7 +208,18 @@ class TorchEngine:
         }
 
     def follow(self) -> None:
-        """Take over what callbacks have changed, weights and the optimizer's settings, in all processes."""
+        """Take over what callbacks have changed in all processes: weights, settings of optimizer and layers."""
+        layers = {
+            name: new for name, new in _layer_settings(self.network).items() if new != self._layers[name]
+        }
+        layers = self.group.from_leader(layers, self.device)
+        if layers:
+            for name, layer in self.network.leaves():
+                for key, value in layers.get(name, {}).items():
+                    if getattr(layer, key) != value:
+                        setattr(layer, key, value)
+            self._build()
+            self._spread()
         arrays = self._arrays()
         tensors = dict(self.module.named_parameters()) | dict(self.module.named_buffers())
         changed = [name for name, array in arrays.items() if not np.array_equal(array, self._brought[name])]
@@ -224,6 +245,11 @@ class TorchEngine:
 def _settings(optimizer: Optimizer) -> dict[str, Any]:
     """What a user may change in an optimizer on the way."""
     return {name: value for name, value in vars(optimizer).items() if name not in ("state", "zeros_like")}
+
+
+def _layer_settings(network: Layer) -> dict[str, dict[str, Any]]:
+    """What a user may change in the layers on the way, and the module is built of."""
+    return {name: layer.config() for name, layer in network.leaves()}
 
 
 def _device(device: str | None, group: Group) -> torch.device:
