@@ -204,6 +204,26 @@ def test_evaluate(trained):
     assert data["classes"]["0"] == {"images": 45, "accuracy": 43 / 45}
 
 
+def test_a_model_of_maps_does_not_predict(tmp_path):
+    network = neocog.Sequential(neocog.Conv2D(1, 4, 3))
+    network.input_shape = (1, 8, 8)
+    neocog.save(network, tmp_path / "maps.neocog")
+    Image.new("L", (8, 8)).save(tmp_path / "image.png")
+    error = run("predict", tmp_path / "maps.neocog", tmp_path / "image.png", code=2).stderr
+    assert "must give a number for each class to predict by, gives (4, 6, 6)" in error
+
+
+@pytest.mark.parametrize(
+    ("error", "text"), [(MemoryError("no 9 GB"), "no 9 GB"), (MemoryError(), "out of memory")]
+)
+def test_too_little_memory_is_told_in_a_line(error, text, monkeypatch):
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(neocog.runs, "open_model", fail)
+    assert run("export", "a", "b.onnx", code=2).stderr.startswith(f"Error: {text}")
+
+
 def test_predict_any_size_and_colour(trained, tmp_path):
     (_, _), (images, labels) = neocog.data.digits()
     picture = Image.fromarray((images[1, 0] * 255).astype(np.uint8)).resize(

@@ -493,7 +493,7 @@ def open_model(path: str | Path) -> Container:
         if not directory.model.exists():
             raise FileNotFoundError(f"{path} holds no {directory.model.name}; has its training ended?")
         path = directory.model
-    if path.suffix == ".onnx":
+    if path.suffix.lower() == ".onnx":
         from neocog.interop.onnx import OnnxImportError, from_onnx
 
         model = from_onnx(path)

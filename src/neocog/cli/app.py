@@ -32,6 +32,9 @@ Kernels = Annotated[str, typer.Option(help=f"Kernel backend: {', '.join(BACKENDS
 Command = TypeVar("Command", bound=Callable[..., None])
 
 
+MENDABLE = (NonFiniteLossError, ValueError, TypeError, IndexError, OSError, ImportError, MemoryError)
+
+
 def explained(command: Command) -> Command:
     """Turn errors that the user can mend into one line and an exit code."""
 
@@ -39,10 +42,11 @@ def explained(command: Command) -> Command:
     def run(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
-        except (NonFiniteLossError, ValueError, TypeError, IndexError, OSError, ImportError) as error:
+        except MENDABLE as error:
+            text = str(error) or "out of memory."
             if kwargs.get("as_json"):
-                print(to_json({"error": str(error)}))
-            Console(stderr=True, highlight=False).print(f"[red]Error:[/] {escaped(error)}", soft_wrap=True)
+                print(to_json({"error": text}))
+            Console(stderr=True, highlight=False).print(f"[red]Error:[/] {escaped(text)}", soft_wrap=True)
             raise typer.Exit(1 if isinstance(error, NonFiniteLossError | ConnectionError) else 2) from None
 
     return run  # type: ignore[return-value]

@@ -106,6 +106,9 @@ def predict(
         raise ValueError(
             f"{model} does not say what images it sees; train it with neocog.fit, or set input_shape."
         )
+    outputs = network.output_shape((1, *network.input_shape))[1:]
+    if len(outputs) != 1:
+        raise ValueError(f"{model} must give a number for each class to predict by, gives {outputs}.")
     batch = np.stack([load_image(path, network.input_shape, invert=invert) for path in images])
     probabilities = network.predict_proba(batch)
     names = network.class_names or ()

@@ -45,7 +45,7 @@ class Engine(Protocol):
         ...
 
     def follow(self) -> None:
-        """Take over what callbacks have changed, weights and the optimizer's settings, in all processes."""
+        """Take over what callbacks have changed, weights and settings, in all processes."""
         ...
 
     def agree(self, stop: str) -> str:
