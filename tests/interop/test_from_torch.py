@@ -1,5 +1,6 @@
 """Modules of PyTorch as networks: the same numbers, gradients and names, or a clear refusal."""
 
+import random
 import subprocess
 import sys
 import warnings
@@ -13,7 +14,7 @@ from torch.nn import functional as F
 
 import neocog
 from neocog.interop.torch import UnsupportedError, from_torch, register_module, to_torch
-from neocog.layers import Dense, Graph, Layer, ReLU, Sequential
+from neocog.layers import Add, Dense, Graph, Layer, ReLU, Residual, Sequential, Transpose
 
 from ..models import torch_twins as twins  # noqa: TID252
 from . import nets
@@ -124,7 +125,14 @@ FUNCTIONS = {
     "local_response_norm": lambda x: F.local_response_norm(x, 2, alpha=0.5),
     "dropout": lambda x: F.dropout(x, 0.5, training=False) + x,
     "unused": lambda x: (x.tanh(), x.sigmoid())[1],
-    "input=": lambda x: F.relu(input=x),
+    "input=": lambda x: F.relu(input=x) + torch.relu(input=x),
+    "flatten input=": lambda x: torch.flatten(input=x, start_dim=1),
+    "add input=, other=": lambda x: torch.add(input=x, other=x) + x.add(other=x),
+    "cat tensors=": lambda x: torch.cat(tensors=[x, x], dim=1),
+    "permute dims=": lambda x: torch.permute(input=x.permute(dims=(0, 2, 3, 1)), dims=(0, 2, 1, 3)),
+    "reshape shape=": lambda x: torch.reshape(x, shape=(-1, 3, 48)) + x.reshape(shape=(x.size(0), 3, -1)),
+    "view size=": lambda x: x.view(size=(x.size(dim=0), -1)),
+    "axis=, keepdims=": lambda x: torch.mean(x, axis=(2, 3), keepdims=True) + x.softmax(axis=1),
 }
 
 MODULES = {
@@ -274,6 +282,72 @@ def test_a_view_that_mixes_images():
     np.testing.assert_array_equal(network(x), x.reshape(4, 8))
 
 
+class TimeDistributed(nn.Module):
+    """Each row of each image goes through one dense layer, and the rows come together again."""
+
+    def __init__(self, together):
+        super().__init__()
+        self.fc, self.relu, self.together = nn.Linear(4, 5), nn.Sequential(nn.ReLU()), together
+
+    def forward(self, x):
+        return self.together(self.relu(self.fc(x.view(-1, 4))), x)
+
+
+@pytest.mark.parametrize(
+    ("together", "place"),
+    [
+        (lambda y, x: y.view(x.size(0), -1), "Tensor.view in TimeDistributed"),
+        (lambda y, x: y.clone().reshape(x.shape[0], 2, 20), "Tensor.reshape in TimeDistributed"),
+        (lambda y, x: y.contiguous().view(y.size(0), -1), "Tensor.size in TimeDistributed"),
+        (lambda y, x: y.view(y.shape[0], -1), "operator.getitem in TimeDistributed"),
+    ],
+)
+def test_the_batch_is_not_known_after_a_view_that_may_mix_images(together, place):
+    """The second shape would be taken for one of the images, of which there are now 24 instead of 3."""
+    module = TimeDistributed(together)
+    module(torch.zeros(3, 2, 4, 4))  # PyTorch knows
+    with pytest.raises(UnsupportedError, match=rf"^{place}: the batch, .*: pass input_shape=\(C, H, W\)\.$"):
+        from_torch(module)
+    with pytest.raises(UnsupportedError, match="does not keep the images of a batch apart"):
+        from_torch(module, (2, 4, 4))
+
+
+def test_the_batch_is_not_known_within_a_child():
+    """Nor in a module that is given such a value, in any of the containers that there are."""
+
+    class Around(nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x):
+            return self.inner(x.view(-1, 4))
+
+    rows = Function(lambda x: x.view(x.size(0), -1))
+    graph = to_torch(
+        Graph({"a": (Dense(4, 2), "input"), "b": (Dense(4, 2), "input"), "c": (Add(), "a", "b")})
+    )
+    graph.a, inside = rows, to_torch(Residual(ReLU()))
+    inside.body = rows
+    for inner in (rows, nn.Sequential(rows), nn.Sequential(nn.Sequential(nn.ReLU()), rows), graph, inside):
+        with pytest.raises(UnsupportedError, match=r"the batch, .*: pass input_shape"):
+            from_torch(Around(inner))
+    permuted = to_torch(Sequential(Transpose((1, 0, 2, 3)), Dense(4, 2)))
+    permuted.append(rows)
+    with pytest.raises(UnsupportedError, match=r"the batch, .*: pass input_shape"):
+        from_torch(permuted)
+
+
+def test_a_permutation_that_moves_the_batch():
+    """With a known shape or without: (3, 2, 4, 4) becomes (3, 32) in PyTorch, and would be (2, 48)."""
+    module = Function(lambda x: x.permute(1, 0, 2, 3).reshape(x.size(0), -1))
+    for shape in (None, (2, 4, 4)):
+        with pytest.raises(
+            UnsupportedError, match=r"^Tensor\.permute in Function: it moves the batch away from"
+        ):
+            from_torch(module, shape)
+
+
 def test_children_may_be_called_input():
     x = np.random.default_rng(1).normal(size=(2, 3, 4, 4))
     chain = nn.Sequential(OrderedDict(input=nn.Conv2d(3, 3, 1))).double()
@@ -315,6 +389,38 @@ def test_dropout_of_a_function(p):
 
     assert repr(from_torch(Drop())) == f"Dropout(p={p})"
     assert repr(from_torch(Drop().eval())) == f"Dropout(p={p})"
+
+
+@pytest.mark.parametrize("wrap", [lambda module: torch.compile(module, backend="eager"), nn.DataParallel])
+def test_what_is_wrapped_around_a_module(wrap):
+    """What compiles a module, or spreads it, is taken off, wherever it is; the names are without it."""
+    module = awake(nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(8, 2)))
+    wanted = from_torch(module)
+    x = np.random.default_rng(1).normal(size=(2, 3, 4, 4))
+    for wrapped in (
+        wrap(module),
+        wrap(nn.DataParallel(module)),
+        nn.Sequential(wrap(module[0]), module[1], wrap(module[2])),
+    ):
+        network = from_torch(wrapped)
+        assert repr(network) == repr(wanted)
+        np.testing.assert_array_equal(network(x), wanted(x))
+    wanted.input_shape = (3, 4, 4)
+    assert from_torch(wrap(to_torch(wanted))).input_shape == (3, 4, 4)
+    hooked = wrap(module)
+    hooked.register_forward_hook(lambda *args: None)
+    for around in (hooked, nn.DataParallel(hooked)):
+        with pytest.raises(UnsupportedError, match="its hooks cannot be followed"):
+            from_torch(around)
+
+
+def test_a_subclass_keeps_the_names():
+    class Conv(nn.Conv2d):
+        pass
+
+    module = awake(nn.Sequential(Conv(3, 4, 3, padding=1), nn.ReLU()))
+    x = np.random.default_rng(1).normal(size=(2, 3, 4, 4))
+    assert worst_difference(from_torch(module), module, x, False) < 1e-10
 
 
 # In-place functions write into their input: what is used later is what they wrote.
@@ -466,6 +572,17 @@ def without_gradients(x):
         return x.relu()
 
 
+def hooked_parameter(register):
+    module = nn.Sequential(nn.Linear(3, 2))
+    getattr(module[0].weight, register)(lambda gradient: None)
+    return module
+
+
+def in_lower_precision(x):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        return x.relu()
+
+
 class Called(nn.Module):
     def __init__(self, function):
         super().__init__()
@@ -527,6 +644,15 @@ REFUSED = [
     (hooked(), "Linear at '0': its hooks cannot be followed; remove them"),
     (replaced(), "Linear at '0': its forward was replaced"),
     (Function(without_gradients), "Function: its forward cannot be followed: a part without gradients"),
+    (Function(in_lower_precision), "Function: its forward cannot be followed: a part under torch.autocast"),
+    (
+        hooked_parameter("register_hook"),
+        "Linear at '0': its tensor 'weight' has hooks, which .*; remove them",
+    ),
+    (
+        hooked_parameter("register_post_accumulate_grad_hook"),
+        "Linear at '0': its tensor 'weight' has hooks, which .*; remove them",
+    ),
     (Called(lambda module, x: module(torch.ones(1))), "Called: its forward cannot be followed"),
     (Called(lambda module, x: module(x.size(0)) + x), "ReLU at 'module': it is called without a tensor made"),
     (Called(lambda module, x: module(x, 2)), "ReLU at 'module': it is called with more than tensors"),
@@ -599,6 +725,41 @@ def test_refused(module, message):
     assert str(caught.value).count(" has no counterpart") <= 1
 
 
+class StochasticDepth(nn.Module):
+    """As it is often written: what is skipped is drawn anew at each step."""
+
+    def __init__(self, draw):
+        super().__init__()
+        self.draw, self.conv = draw, nn.Conv2d(3, 3, 1)
+
+    def forward(self, x):
+        if self.training and self.draw() < 0.5:
+            return x
+        return x + self.conv(x)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "draw",
+    [lambda: torch.rand(1).item(), random.random, np.random.rand, lambda: torch.randn(3).sum()],
+)
+def test_a_forward_that_draws_random_numbers(draw, seed):
+    """Whichever way the draw decides, it is refused, and nothing has been drawn from the generators."""
+    module = nn.Sequential(StochasticDepth(draw))
+
+    def reset():
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+
+    reset()
+    first = draw()
+    reset()
+    with pytest.raises(UnsupportedError, match=r"StochasticDepth at '0': its forward draws random numbers"):
+        from_torch(module)
+    assert draw() == first
+
+
 def test_scripts_are_refused():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -615,6 +776,11 @@ def test_refused_for_its_shape():
         UnsupportedError, match=r"AdaptiveAvgPool2d at 'avgpool': .*5x5 map takes windows of different"
     ):
         from_torch(nets.AlexNet(), (3, 22, 22))
+    for size in (1, 2):  # a pixel of a 1x1 map is a window 49 times
+        with pytest.raises(
+            UnsupportedError, match=rf"output_size=\(7, 7\) of a {size}x{size} map takes .*divide"
+        ):
+            from_torch(nn.AdaptiveAvgPool2d((7, 7)), (3, size, size))
     with pytest.raises(
         UnsupportedError,
         match=r"Conv2d at 'conv1': Conv2D needs 3 input channels, got 1 in shape \(N, 1, 32, 32\)",

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-import neocog
 from neocog import models
 from neocog.interop.torch import from_torch, load_from_torch, register_layer, to_torch
 from neocog.interop.torch.to_leaves import MODULES
 from neocog.layers import (
     Add,
+    AvgPool2D,
     BatchNorm2D,
     Conv2D,
     Dense,
@@ -21,6 +21,7 @@ from neocog.layers import (
     Flatten,
     Graph,
     Layer,
+    MaxPool2D,
     RadialBasis,
     ReLU,
     Reshape,
@@ -117,9 +118,7 @@ def test_names_are_the_state_dict():
 
 def test_idiomatic():
     """PyTorch's own classes with their own arguments, to go on with."""
-    network = Sequential(
-        conv=Conv2D(1, 4, 3, padding=1), pool=neocog.layers.MaxPool2D(2), flat=Flatten(), fc=Dense(4, 2)
-    )
+    network = Sequential(conv=Conv2D(1, 4, 3, padding=1), pool=MaxPool2D(2), flat=Flatten(), fc=Dense(4, 2))
     module = to_torch(network)
     assert [type(each) for each in module] == [nn.Conv2d, nn.MaxPool2d, nn.Flatten, nn.Linear]
     assert (module.conv.padding, module.fc.in_features, module.fc.out_features) == ((1, 1), 4, 2)
@@ -222,6 +221,23 @@ def test_load_from_torch():
     expected = module.eval()(x).detach().numpy()
     assert np.abs(before - expected).max() > 0.1
     np.testing.assert_allclose(network(x.numpy()), expected, rtol=1e-4, atol=1e-5)
+
+
+def compiled(module):
+    return torch.compile(module, backend="eager")
+
+
+@pytest.mark.parametrize(
+    "wrap", [compiled, nn.DataParallel, lambda module: compiled(nn.DataParallel(module))]
+)
+def test_load_from_torch_of_what_is_wrapped(wrap):
+    """The names are those of the module within."""
+    network, other = (Sequential(a=Dense(3, 2, rng=k), b=Dense(2, 2, rng=k)) for k in range(2))
+    load_from_torch(network, wrap(to_torch(other)))
+    for name, array in other.params.items():
+        np.testing.assert_array_equal(network.params[name], array)
+    with pytest.raises(TypeError, match=r"module must be a torch.nn.Module, got None"):
+        load_from_torch(network, None)
 
 
 def test_load_from_torch_refuses_what_does_not_fit():
@@ -340,6 +356,42 @@ def test_a_reshape_of_no_images(shape, wanted):
     assert tuple(module(torch.from_numpy(x)).shape) == wanted == Reshape(shape)(x).shape
     followed = torch.fx.symbolic_trace(module)  # sizes are not known to be numbers there
     assert tuple(followed(torch.from_numpy(x)).shape) == wanted
+
+
+@pytest.mark.parametrize(
+    ("kernel_size", "dilation", "padding"),
+    [(3, 2, 2), (3, 2, 1), (3, 3, 3), (2, 3, 2), ((3, 2), 3, 2), (2, 1, 1)],
+)
+def test_wide_padding_of_dilated_pooling(kernel_size, dilation, padding):
+    """Half a dilated window is more than PyTorch's pooling allows, which is half the kernel."""
+    network = Sequential(MaxPool2D(kernel_size, 2, padding=padding, dilation=dilation))
+    x = np.random.default_rng(0).normal(size=(2, 2, 8, 8))
+    assert worst_difference(network, to_torch(network), x, training=False) < 1e-10
+    # By PyTorch, the padding first, by itself.
+    padded = nn.functional.pad(torch.tensor(x), (padding,) * 4, value=-torch.inf)
+    wanted = nn.functional.max_pool2d(padded, kernel_size, 2, dilation=dilation)
+    torch.testing.assert_close(to_torch(network)(torch.tensor(x)), wanted, rtol=0, atol=0)
+    assert repr(from_torch(to_torch(network))) == repr(network)
+
+
+ODD_POOLS = {
+    "average": lambda: AvgPool2D(3, 2, ((1, 0), (0, 1))),
+    "average of pixels": lambda: AvgPool2D(3, 2, ((1, 0), (0, 1)), count_include_pad=False),
+    "average, ceil": lambda: AvgPool2D(3, 2, ((1, 0), (0, 1)), ceil_mode=True),
+    "maximum, ceil": lambda: MaxPool2D(3, 2, ((1, 0), (0, 1)), ceil_mode=True),
+}
+
+
+@pytest.mark.parametrize("name", ODD_POOLS)
+def test_exported_with_any_batch(name):
+    """The numbers of images and channels are symbols there, the sizes of maps are not."""
+    network = Sequential(ODD_POOLS[name]())
+    batch = {0: torch.export.Dim("N", min=1, max=64)}
+    program = torch.export.export(to_torch(network), (torch.zeros(2, 3, 8, 7),), dynamic_shapes=[batch])
+    for N in (1, 5):
+        x = np.random.default_rng(N).normal(size=(N, 3, 8, 7)).astype(np.float32)
+        y = program.module()(torch.from_numpy(x))
+        np.testing.assert_allclose(y.numpy(), network(x), rtol=1e-6, atol=1e-6)
 
 
 def test_class_names_and_input_shape_travel():

@@ -13,6 +13,8 @@ from neocog.layers.base import Shape
 BATCH = 7919
 """Stands for the size of the batch wherever a module asks for it: a prime that is no size of a map."""
 
+MOVED_BATCH = "it moves the batch away from the first axis"
+
 Nodes: TypeAlias = dict[str, tuple[Any, ...]]
 """Each node's layer and the names of its sources, as :class:`Graph` takes them."""
 
@@ -34,11 +36,16 @@ def placed(error: Exception, place: str) -> UnsupportedError:
 
 @dataclass(eq=False)
 class Value:
-    """A tensor on its way: the node that makes it, and its shape without the batch if that is known."""
+    """A tensor on its way: the node that makes it, and its shape without the batch if that is known.
+
+    ``mixed`` says that its first axis may be another than the batch, as after ``view(-1, 4)`` of a tensor of
+    unknown shape.
+    """
 
     name: str
     shape: Shape | None
     base: Value | None = None
+    mixed: bool = False
 
     @property
     def root(self) -> Value:
@@ -51,6 +58,12 @@ def known(value: Value, why: str) -> Shape:
     if value.shape is None:
         raise UnsupportedError(f"{why} needs the sizes of the maps: pass input_shape=(C, H, W)")
     return value.shape
+
+
+def check_batch(value: Value) -> None:
+    """Raise UnsupportedError if the first axis of a value may be another than the batch."""
+    if value.mixed:
+        known(value, "the batch, which may have been joined with other axes or moved,")
 
 
 def values_in(argument: Any) -> list[Value]:
@@ -98,12 +111,14 @@ class Builder:
             values = tuple(map(self._before_reshapes, values))
         self.nodes[name] = (layer, *(value.name for value in values))
         shared = values[0] if shares_memory(layer) else None
-        return Value(name, output_shape(layer, values), shared)
+        shape = output_shape(layer, values)
+        mixed = shape is None and (not keeps_batch(layer) or any(value.mixed for value in values))
+        return Value(name, shape, shared, mixed)
 
     def _before_reshapes(self, value: Value) -> Value:
         while value.base is not None:
             layer, *_ = self.nodes.get(value.name, (None,))  # an input has no node
-            if not isinstance(layer, Reshape) or layer.shape[0] != 0:  # it may not keep the batch
+            if not isinstance(layer, Reshape) or not keeps_batch(layer):
                 break
             value = value.base
         return value
@@ -142,8 +157,17 @@ def output_shape(layer: Layer, values: Sequence[Value]) -> Shape | None:
     except ValueError as error:
         raise UnsupportedError(str(error).replace(f"({BATCH}, ", "(N, ")) from None
     if batch != BATCH:
-        raise UnsupportedError("it moves the batch away from the first axis")
+        raise UnsupportedError(MOVED_BATCH)
     return tuple(rest)
+
+
+def keeps_batch(layer: Layer) -> bool:
+    """Whether the first axis stays where it is, and as long as it is, whatever the shape."""
+    return all(
+        (not isinstance(leaf, Reshape) or leaf.shape[0] == 0)
+        and (not isinstance(leaf, Transpose) or leaf.axes[0] == 0)
+        for _, leaf in layer.leaves()
+    )
 
 
 def shares_memory(layer: Layer) -> bool:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 import operator
+import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
 from typing import Any, Protocol, cast
 
+import numpy as np
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
@@ -18,6 +21,7 @@ from neocog.interop.torch.building import (
     UnsupportedError,
     Value,
     apart,
+    check_batch,
     known,
     placed,
     values_in,
@@ -27,6 +31,9 @@ from neocog.layers import Add, Bias, Concat
 
 ADD = (operator.add, operator.iadd, torch.add, "add", "add_")
 CONCAT = (torch.cat, torch.concat, torch.concatenate)
+
+KEYWORDS = {"axis": "dim", "keepdims": "keepdim"}
+"""NumPy's names of arguments, which PyTorch takes for its own."""
 
 
 class Reader(Protocol):
@@ -80,7 +87,7 @@ class Forward:
         if not isinstance(argument, Value):
             return argument
         name = "input" if len(self.outer) == 1 else name
-        inputs.append(Value(apart(name, self._module._modules), argument.shape))
+        inputs.append(replace(argument, name=apart(name, self._module._modules), base=None))
         return inputs[-1]
 
     def run(self) -> Value:
@@ -132,9 +139,12 @@ class Forward:
 
     def _function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Apply a function, or a method given by its name."""
-        if not values_in((args, kwargs)):
+        values = values_in((args, kwargs))
+        if not values:
             return _constant(target, args, kwargs)
-        x, *rest = args if args else (kwargs.pop("input", None),)
+        kwargs = {KEYWORDS.get(key, key): value for key, value in kwargs.items()}
+        first = "tensors" if target in CONCAT else "input"
+        x, *rest = args if args else (kwargs.pop(first, None),)
         name = _title(target).split(".")[-1].strip("_")
         if target in ADD:
             result = self._add(x, *rest, **kwargs)
@@ -146,10 +156,10 @@ class Forward:
         if target in (getattr, "size", "dim"):
             return _measured(x, *rest) if target is getattr else _measured(x, target, *rest, **kwargs)
         if target in ("clone", torch.clone):
-            return Value(x.name, x.shape)
+            return replace(x, base=None)
         if target == "contiguous":
-            return Value(x.name, x.shape, base=x)
-        if target not in FUNCTIONS or not isinstance(x, Value) or len(values_in((args, kwargs))) > 1:
+            return replace(x, base=x)
+        if target not in FUNCTIONS or not isinstance(x, Value) or len(values) > 1:
             names = {_title(each).split(".")[-1].strip("_") for each in (*FUNCTIONS, *ADD, *CONCAT)}
             raise UnsupportedError(f"it has no counterpart; supported are {', '.join(sorted(names))}")
         result = self._reader.apply(self.builder, name, FUNCTIONS[target](x, *rest, **kwargs), (x,), {})
@@ -171,8 +181,7 @@ class Forward:
             raise UnsupportedError("adding anything but a tensor or a parameter has no counterpart")
         return self.builder.add(self.builder.free("add"), Add(), x, other)
 
-    def _concat(self, tensors: Any, dim: int = 0, axis: int | None = None) -> Value:
-        dim = dim if axis is None else axis
+    def _concat(self, tensors: Any, dim: int = 0) -> Value:
         values = values_in(tensors)
         if len(values) < len(tensors):
             raise UnsupportedError("joining with anything but tensors of the network has no counterpart")
@@ -192,7 +201,10 @@ class _Sizes:
         self._value = value
 
     def __getitem__(self, axis: int) -> int:
-        return BATCH if axis == 0 else known(self._value, "a size")[axis]
+        if axis != 0:
+            return known(self._value, "a size")[axis]
+        check_batch(self._value)
+        return BATCH
 
 
 def _measured(x: Value, name: str, dim: int | None = None) -> Any:
@@ -235,7 +247,7 @@ class _Tracer(fx.Tracer):
 
     def __init__(self) -> None:
         super().__init__()
-        self._grad = torch.is_grad_enabled()
+        self._grad, self._autocast = torch.is_grad_enabled(), _autocasts()
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return True
@@ -246,6 +258,8 @@ class _Tracer(fx.Tracer):
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
         if torch.is_grad_enabled() is not self._grad:
             raise UnsupportedError("a part without gradients (torch.no_grad) has no counterpart")
+        if _autocasts() != self._autocast:
+            raise UnsupportedError("a part under torch.autocast has no counterpart")
         return super().create_node(*args, **kwargs)
 
     def create_arg(self, a: Any) -> Any:
@@ -257,6 +271,30 @@ class _Tracer(fx.Tracer):
         return super().create_arg(a)
 
 
+def _autocasts() -> tuple[bool, bool]:
+    return torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")
+
+
+class _Generators:
+    """The states of the generators that everybody draws from: PyTorch's, Python's and NumPy's."""
+
+    def __init__(self) -> None:
+        self._torch, self._python = torch.get_rng_state(), random.getstate()
+        self._numpy = np.random.get_state()  # noqa: NPY002, it is another's code that draws from it
+
+    def restore(self) -> bool:
+        """Put the states back, and say whether one had moved."""
+        now = _Generators()
+        torch.set_rng_state(self._torch)
+        random.setstate(self._python)
+        np.random.set_state(self._numpy)  # noqa: NPY002
+        return not (
+            torch.equal(now._torch, self._torch)
+            and now._python == self._python
+            and all(map(np.array_equal, now._numpy, self._numpy))
+        )
+
+
 def follow(module: nn.Module, constants: Mapping[str, Any]) -> fx.Graph:
     """Trace a module's forward, some of whose arguments are constants.
 
@@ -266,10 +304,10 @@ def follow(module: nn.Module, constants: Mapping[str, Any]) -> fx.Graph:
     Raises
     ------
     UnsupportedError
-        If the way through the module depends on numbers, or on its mode.
+        If the way through the module depends on numbers, drawn ones included, or on its mode.
     """
     concrete = {n: v for n, v in constants.items() if isinstance(v, bool | int | float | str | None)}
-    mode, graphs = module.training, []
+    mode, graphs, generators = module.training, [], _Generators()
     try:
         for training in (False, True):
             module.training = training
@@ -278,6 +316,11 @@ def follow(module: nn.Module, constants: Mapping[str, Any]) -> fx.Graph:
         raise UnsupportedError(f"its forward cannot be followed: {error}") from error
     finally:
         module.training = mode
+        drawn = generators.restore()
+    if drawn:  # a way that was drawn looks like the only one
+        raise UnsupportedError(
+            "its forward draws random numbers, which need not be the same again; dropout is supported"
+        )
     evaluation, graph = graphs
     same = len(evaluation.nodes) == len(graph.nodes)
     for before, node in zip(evaluation.nodes, graph.nodes, strict=False):

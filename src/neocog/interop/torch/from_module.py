@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from neocog.interop.torch.building import Builder, UnsupportedError, Value, apar
 from neocog.interop.torch.following import Forward, place_of
 from neocog.interop.torch.from_leaves import LAYERS
 from neocog.interop.torch.functions import Chain, Loaded
-from neocog.interop.torch.to_module import NOTES, own_tensors
+from neocog.interop.torch.to_module import NOTES, own_tensors, unwrapped, wrapped
 from neocog.layers import Container, Dense, Layer, Residual, Sequential
 from neocog.validation import image_shape
 
@@ -30,16 +31,17 @@ def from_torch(module: nn.Module, input_shape: tuple[int, int, int] | None = Non
     dtype. ``nn.Sequential`` becomes a :class:`Sequential`; the ``forward`` of any other module is followed
     by ``torch.fx``, and becomes a :class:`Sequential` if it is a chain, else a :class:`Graph`. Modules
     within become containers within. Functions become layers named after them, such as ``relu_1``. What
-    does not lead to the output is left out; frozen parameters are no longer frozen.
+    does not lead to the output is left out; frozen parameters are no longer frozen. What ``torch.compile``,
+    ``nn.DataParallel`` or ``DistributedDataParallel`` puts around a module is taken off.
 
     Parameters
     ----------
     module : nn.Module
         In either mode.
     input_shape : (channels, height, width), optional
-        Needed where a module asks for the sizes of maps, such as ``nn.AdaptiveAvgPool2d(7)``. The network
-        keeps it. Default: what :func:`to_torch` has noted in a module that it made, as it notes the names of
-        the classes.
+        Needed where a module asks for the sizes of maps, such as ``nn.AdaptiveAvgPool2d(7)``, or for the
+        batch after a ``view(-1, ...)``, which may have mixed its images. The network keeps it. Default: what
+        :func:`to_torch` has noted in a module that it made, as it notes the names of the classes.
 
     Returns
     -------
@@ -65,6 +67,11 @@ def from_torch(module: nn.Module, input_shape: tuple[int, int, int] | None = Non
     their values are used elsewhere, or other modules lie between, the names become ``layers_0`` and
     ``layers_1``.
 
+    A parameter that a function is given, rather than a module, is named after the function: in
+    ``torch.relu(x + self.offset)`` it is ``bias.bias``, in ``F.linear(x.flatten(1), self.kernel)``
+    ``linear.weight``. So it is where a subclass of ``nn.Conv2d`` computes more than that, if only a
+    ``padding_mode``.
+
     Examples
     --------
     >>> import torch
@@ -84,15 +91,16 @@ def from_torch(module: nn.Module, input_shape: tuple[int, int, int] | None = Non
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"module must be a torch.nn.Module, got {module!r}.")
-    notes = {name: vars(module).get(name) for name in NOTES} if type(module) in MADE else {}
-    names = _input_names(module)
+    inner = unwrapped(module)
+    notes = {name: vars(inner).get(name) for name in NOTES} if type(inner) in MADE else {}
+    names = _input_names(inner)
     if input_shape is None and len(names) == 1:
         input_shape = notes.get("input_shape")
     shape = None if input_shape is None else image_shape(input_shape)
     if shape is not None and len(names) > 1:
         raise ValueError(f"input_shape must be left out for a module of several inputs, {names}.")
     values = [Value(name, shape) for name in names]
-    several = isinstance(module, modules.Graph) and len(values) > 1
+    several = isinstance(inner, modules.Graph) and len(values) > 1
     network, _ = _Reader().layer(module, values, (tuple(values),) if several else tuple(values), "")
     if isinstance(network, Container):
         network.input_shape, network.class_names = shape, notes.get("class_names")
@@ -164,6 +172,8 @@ class _Reader:
         hooks = (module._forward_hooks, module._forward_pre_hooks)
         if any(hooks) or module._backward_hooks or module._backward_pre_hooks:
             raise UnsupportedError("its hooks cannot be followed; remove them")
+        if (within := wrapped(module)) is not None:
+            return self.call(builder, name, within, args, kwargs, path)
         if "forward" in vars(module) and _is_known(module):
             raise UnsupportedError("its forward was replaced, which cannot be followed; make it a class")
         outer = [*values_in(args), *values_in(kwargs)]
@@ -249,6 +259,10 @@ class _Reader:
     def _array(self, name: str, tensor: Tensor, transposed: bool) -> np.ndarray:
         key = (id(tensor), transposed)
         if key not in self._arrays:
+            if tensor._backward_hooks or tensor._post_accumulate_grad_hooks:
+                raise UnsupportedError(
+                    f"its tensor {name!r} has hooks, which cannot be followed; remove them"
+                )
             if tensor.is_meta or not (tensor.is_floating_point() or tensor.is_complex()):
                 raise UnsupportedError(f"its tensor {name!r} holds no floating point numbers")
             array = tensor.detach().cpu().numpy()
@@ -256,8 +270,8 @@ class _Reader:
         return self._arrays[key]
 
     def _sequential(self, module: nn.Module, x: Value, path: str) -> tuple[Builder, Value]:
-        builder = Builder([Value(apart("input", module._modules), x.shape)], module._modules)
-        value = builder.inputs[0]
+        value = replace(x, name=apart("input", module._modules), base=None)
+        builder = Builder([value], module._modules)
         for name, each in module._modules.items():
             assert each is not None
             value = self.call(builder, name, each, (value,), {}, _within(path, name))
@@ -265,8 +279,10 @@ class _Reader:
 
     def _graph(self, module: modules.Graph, outer: Sequence[Value], path: str) -> tuple[Builder, Value]:
         whole = len(outer) < len(module._inputs)  # one value stands for the tuple of all inputs
-        shapes = [None] * len(module._inputs) if whole else [value.shape for value in outer]
-        inputs = [Value(name, shape) for name, shape in zip(module._inputs, shapes, strict=True)]
+        like = [replace(outer[0], shape=None)] * len(module._inputs) if whole else outer
+        inputs = [
+            replace(value, name=name, base=None) for name, value in zip(module._inputs, like, strict=True)
+        ]
         builder = Builder(inputs, module._modules)
         values = {value.name: value for value in inputs}
         for name, sources in module._sources.items():
@@ -280,7 +296,7 @@ class _Reader:
     def _residual(self, module: modules.Residual, x: Value, path: str) -> Residual:
         ways: list[Layer] = []
         for name, child in module.named_children():
-            value = Value("input", x.shape)
+            value = replace(x, name="input", base=None)
             layer, writes = self.layer(child, [value], (value,), _within(path, name))
             if writes:
                 raise UnsupportedError(f"its {name} writes into its input; inplace=False is supported")

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neocog.initializers import zeros
-from neocog.interop.torch.building import BATCH, UnsupportedError, Value, known
+from neocog.interop.torch.building import BATCH, MOVED_BATCH, UnsupportedError, Value, check_batch, known
 from neocog.layers import (
     GELU,
     AvgPool2D,
@@ -196,10 +196,10 @@ def _adaptive(
         starts = [i * size // out for i in range(out)]
         lengths = {-(-(i + 1) * size // out) - start for i, start in enumerate(starts)}
         steps = {after - start for start, after in pairwise(starts)}
-        if len(lengths) > 1 or len(steps) > 1:
+        if len(lengths) != 1 or len(steps) > 1 or steps == {0}:
             raise UnsupportedError(
-                f"output_size={output_size!r} of a {H}x{W} map takes windows of different sizes; sizes "
-                "that divide those of the map are supported"
+                f"output_size={output_size!r} of a {H}x{W} map takes windows of different sizes, or the same "
+                "one again; sizes that divide those of the map are supported"
             )
         windows.append((lengths.pop(), steps.pop() if steps else size))
     (kH, sH), (kW, sW) = windows
@@ -227,8 +227,8 @@ def flatten(x: Value, start_dim: int = 0, end_dim: int = -1) -> Chain:
 
 
 @_table(torch.reshape, "reshape", "view")
-def reshape(x: Value, *shape: Any) -> Chain:
-    sizes = list(shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape)
+def reshape(x: Value, *args: Any, shape: Any = (), size: Any = ()) -> Chain:
+    sizes = [*(_listed(args) or shape or size)]
     if not all(isinstance(size, int) for size in sizes) or not sizes:
         raise UnsupportedError(f"the shape {tuple(sizes)} has no counterpart; a shape of integers has")
     batch, *rest = sizes
@@ -241,7 +241,13 @@ def reshape(x: Value, *shape: Any) -> Chain:
         )
     if batch == -1:
         return Reshape((-1, *rest))
+    check_batch(x)
     return _reshaped(tuple(rest))
+
+
+def _listed(args: tuple[Any, ...]) -> Sequence[Any]:
+    """PyTorch takes ``(2, 3)`` for ``2, 3``."""
+    return args[0] if len(args) == 1 and isinstance(args[0], tuple | list) else args
 
 
 def _reshaped(rest: tuple[int, ...]) -> Chain:
@@ -261,9 +267,12 @@ def squeeze(x: Value, dim: int | None = None) -> Chain:
 
 
 @_table(torch.permute, "permute")
-def permute(x: Value, *dims: Any) -> Chain:
-    axes = tuple(dims[0]) if len(dims) == 1 and isinstance(dims[0], tuple | list) else dims
-    return Transpose(tuple(axis % len(axes) for axis in axes))
+def permute(x: Value, *args: Any, dims: Any = ()) -> Chain:
+    given = _listed(args) or dims
+    axes = tuple(axis % len(given) for axis in given)
+    if axes and axes[0] != 0:  # which the shape does not say where it is unknown
+        raise UnsupportedError(MOVED_BATCH)
+    return Transpose(axes)
 
 
 @_table(torch.transpose, "transpose")

@@ -20,6 +20,11 @@ def pad(x: Tensor, sides: Padding, value: float = 0.0) -> Tensor:
     return F.pad(x, (left, right, top, bottom), value=value)
 
 
+def one_map(x: Tensor) -> Shape:
+    """The shape of one map of one image; how many there are may be a symbol, as in ``torch.export``."""
+    return (1, 1, *x.shape[2:])
+
+
 class Graph(nn.Module):
     """Modules joined into an acyclic graph, run in the order in which they are given.
 
@@ -170,7 +175,7 @@ class PaddedMaxPool2d(WindowPool2d):
     """``nn.MaxPool2d`` with any padding."""
 
     def forward(self, x: Tensor) -> Tensor:
-        x = pad(x, self.window_sides(tuple(x.shape)), -torch.inf)
+        x = pad(x, self.window_sides(one_map(x)), -torch.inf)
         return F.max_pool2d(x, self.kernel_size, self.stride, dilation=self.dilation)
 
 
@@ -182,7 +187,7 @@ class PaddedAvgPool2d(WindowPool2d):
         self.count_include_pad, self.divisor_override = count_include_pad, divisor_override
 
     def forward(self, x: Tensor) -> Tensor:
-        sides = self.window_sides(tuple(x.shape))
+        sides = self.window_sides(one_map(x))
         C = x.shape[1]
         ones = x.new_ones(C, 1, *self.kernel_size)
         sums = F.conv2d(pad(x, sides), ones, stride=self.stride, dilation=self.dilation, groups=C)
@@ -190,7 +195,7 @@ class PaddedAvgPool2d(WindowPool2d):
             return sums / self.divisor_override
         counted = self.sides if self.count_include_pad else NO_PADDING
         geometry = (self.kernel_size, self.stride, sides, self.dilation)
-        rows, columns = window_counts(tuple(x.shape), *geometry, counted=counted)
+        rows, columns = window_counts(one_map(x), *geometry, counted=counted)
         return sums / (x.new_tensor(rows)[:, None] * x.new_tensor(columns))
 
     def extra_repr(self) -> str:

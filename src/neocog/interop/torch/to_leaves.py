@@ -126,10 +126,10 @@ def _local_response_norm(layer: LocalResponseNorm) -> nn.Module:
 
 
 def _fits_pytorch(layer: MaxPool2D | AvgPool2D) -> bool:
-    """Whether the padding is one that PyTorch's pooling allows: at most half the window, on all sides."""
+    """Whether PyTorch's pooling allows the padding: at most half the kernel, undilated, on all sides."""
     return all(
-        before == after and 2 * before <= d * (k - 1) + 1
-        for (before, after), k, d in zip(layer._sides, layer.kernel_size, layer.dilation, strict=True)
+        before == after and 2 * before <= k
+        for (before, after), k in zip(layer._sides, layer.kernel_size, strict=True)
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from neocog.interop.torch import modules
 from neocog.interop.torch.to_leaves import MODULES, MakeModule
@@ -77,7 +78,7 @@ def load_from_torch(network: Layer, module: nn.Module) -> None:
     network : Layer
         Left as it is if anything does not fit.
     module : nn.Module
-        What :func:`to_torch` made of it, trained since, on any device.
+        What :func:`to_torch` made of it, trained since, on any device, compiled or in parallel or not.
 
     Raises
     ------
@@ -101,11 +102,25 @@ def load_from_torch(network: Layer, module: nn.Module) -> None:
     turned = transposed(network)
     arrays = {
         name: array.T if name in turned else array
-        for name, array in ((name, to_array(tensor)) for name, tensor in _tensors(module))
+        for name, array in ((name, to_array(tensor)) for name, tensor in _tensors(unwrapped(module)))
         if not name.endswith("num_batches_tracked")
     }
     buffers = {name: arrays.pop(name) for name in network.buffers if name in arrays}
     network.load(arrays, buffers)
+
+
+def wrapped(module: nn.Module) -> nn.Module | None:
+    """What ``torch.compile`` or a parallel training has put a module around; None if it is no such module."""
+    if isinstance(module, nn.DataParallel | DistributedDataParallel):
+        return module.get_submodule("module")
+    # What torch.compile makes is known by its child, as its class is slow to import.
+    return next((child for name, child in module.named_children() if name == "_orig_mod"), None)
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """The module itself within all that is put around it."""
+    inner = wrapped(module)
+    return module if inner is None else unwrapped(inner)
 
 
 def transposed(network: Layer) -> set[str]:
