@@ -243,6 +243,45 @@ def test_a_divisor_of_ones_own_comes_back():
     assert repr(again["pool"]) == repr(pool)
 
 
+@pytest.mark.parametrize("pool", ["max", "mean of the image", "mean of the padded image", "of a divisor"])
+@pytest.mark.parametrize(
+    ("arguments", "size", "kept"),
+    [
+        ((2, 2, 1), (5, 5), False),  # on both axes a last window would begin in the padding
+        ((2, 2, 1), (5, 4), False),  # on one; on the other there is none
+        ((3, 2, 1), (6, 6), True),  # on both it runs over the end
+        (((2, 3), 2, 1), (5, 6), None),  # one of each
+        (((3, 2), (2, 3), ((1, 1), (1, 0))), (6, 6), True),
+        (((2, 2), (3, 1), ((0, 1), (0, 1)), (2, 1)), (2, 2), None),
+        (((1, 2), (4, 2), ((0, 0), (1, 1))), (6, 5), None),
+        ((2, (2, 3), ((0, 1), (0, 1))), (5, 6), None),
+        ((3, (2, 3), ((1, 2), (0, 0)), 2), (8, 9), None),
+    ],
+)
+def test_last_windows_that_are_dropped(pool, arguments, size, kept, rng):
+    """A window that would begin in the padding at the end is none, whatever the shape inference says."""
+    kernel, stride, padding, dilation = (*arguments, 1)[:4]
+    if pool == "max":
+        layer = layers.MaxPool2D(kernel, stride, padding, dilation, ceil_mode=True)
+    else:
+        options = {"count_include_pad": pool != "mean of the image"}
+        options |= {"divisor_override": 3} if pool == "of a divisor" else {}
+        layer = AvgPool2D(kernel, stride, padding, dilation=dilation, ceil_mode=True, **options)
+    x = rng.normal(size=(2, 3, *size)).astype("float32")
+    expected = layer(x)
+    features = int(np.prod(expected.shape[1:]))
+    network = Sequential(pool=layer, flat=layers.Flatten(), head=Dense(features, 2, rng=0))
+    model = to_onnx(network, input_shape=x.shape[1:])
+    shapes = {value.name: value.type.tensor_type.shape.dim for value in model.graph.value_info}
+    last = next(node.input[0] for node in model.graph.node if node.op_type == "Flatten")
+    assert [dim.dim_value for dim in shapes[last]][1:] == list(expected.shape[1:])
+    np.testing.assert_allclose(runtime(model, x), network(x), rtol=1e-5, atol=1e-6)
+    again = from_onnx(model)
+    np.testing.assert_allclose(again(x), network(x), rtol=1e-5, atol=1e-6)
+    if kept and pool != "of a divisor":
+        assert repr(again["pool"]) == repr(layer)
+
+
 def test_the_network_is_left_alone():
     network = models.digits_cnn(seed=0)
     before = {name: array.copy() for name, array in network.params.items()}

@@ -16,7 +16,9 @@ from neocog.layers import (
     Dense,
     Flatten,
     GlobalAvgPool2D,
+    GlobalMaxPool2D,
     Graph,
+    RadialBasis,
     ReLU,
     Residual,
     Sequential,
@@ -125,6 +127,11 @@ GRAPHS = {
     "mean-attribute": ([node("ReduceMean", "x", "y", axes=[2, 3], keepdims=0)], {}, X, 13),
     "mean-negative-attribute": ([node("ReduceMean", "x", "y", axes=[-1, -2])], {}, X, 13),
     "mean-input": ([node("ReduceMean", "x a", "y", keepdims=0)], {"a": integers(3, 2)}, X, 18),
+    "max-attribute": ([node("ReduceMax", "x", "y", axes=[2, 3])], {}, X, 13),
+    "max-negative-attribute": ([node("ReduceMax", "x", "y", axes=[-1, -2], keepdims=0)], {}, X, 11),
+    "max-input": ([node("ReduceMax", "x a", "y")], {"a": integers(3, -2)}, X, 18),
+    "max-input-without-axes": ([node("ReduceMax", "x a", "y", keepdims=0)], {"a": integers(2, 3)}, X, 20),
+    "max-over-channels": ([node("ReduceMax", "x a", "y")], {"a": integers(1)}, X, 18),
     "mean-over-channels": ([node("ReduceMean", "x a", "y")], {"a": integers(1)}, X, 18),
     "mean-over-a-row": ([node("ReduceMean", "x a", "y", keepdims=0)], {"a": integers(3)}, X, 18),
     "batch-norm": ([node("BatchNormalization", "x s b m v", "y", epsilon=0.1)], STATISTICS, X, 15),
@@ -329,12 +336,37 @@ def test_models_come_back_whole(make):
     }
 
 
+@pytest.mark.parametrize(
+    "layers",
+    [
+        {"d": Dense(3, 2, bias=False, rng=0), "s": Bias(2)},
+        {"d": Conv2D(3, 2, 1, bias=False, rng=0), "s": Bias((2, 1, 1))},
+        {"d": Conv2D(3, 2, 1, rng=0), "n": BatchNorm2D(2), "s": Bias((2, 1, 1))},
+        {"block": Sequential(d=Dense(3, 2, bias=False, rng=0), s=Bias(2))},
+        {"d": Dense(3, 4, rng=0), "output": RadialBasis(4, 2, rng=0)},
+        {"d": Dense(3, 4, rng=0), "block": Sequential(output=RadialBasis(4, 2, rng=0)), "r": ReLU()},
+    ],
+)
+def test_layers_keep_their_names_and_their_arrays(layers):
+    """A bias that is a layer of its own is not taken into the layer before it."""
+    network = Sequential(**layers)
+    for k, array in enumerate(network.params.values()):
+        array += k + 1
+    images = isinstance(layers.get("d"), Conv2D)
+    again = from_onnx(to_onnx(network, input_shape=(3, 2, 2) if images else (3,)))
+    assert repr(again) == repr(network)
+    arrays, read = ({**each.params, **each.buffers} for each in (network, again))
+    assert list(arrays) == list(read)
+    assert all(np.array_equal(arrays[name], read[name]) for name in arrays)
+
+
 def test_lenet5_of_1998_comes_back_with_its_own_layers():
     network = models.lenet5_1998(rng=0)
     again = from_onnx(to_onnx(network, dtype="float32"))
     kinds = [type(layer).__name__ for _, layer in network.leaves()]
     assert [type(layer).__name__ for _, layer in again.leaves()] == kinds
     assert again["c3"].connections == network["c3"].connections
+    assert list(again.buffers) == list(network.buffers)
 
 
 def test_class_names_and_input_shape_travel():
@@ -372,6 +404,15 @@ def test_a_bias_of_one_number_each(outs):
     network = from_onnx(model(chain("MatMul x w m", "Add m b y"), arrays, ("N", 4)))
     assert [type(layer) for layer in network] == ([Dense] if outs == 1 else [Dense, Bias])
     assert network.parameter_count == 4 * outs + 1
+
+
+@pytest.mark.parametrize("keepdims", [0, 1])
+@pytest.mark.parametrize(
+    ("operator", "layer"), [("ReduceMean", GlobalAvgPool2D), ("ReduceMax", GlobalMaxPool2D)]
+)
+def test_reductions_over_the_pixels_are_global_poolings(operator, layer, keepdims):
+    nodes = [node(operator, "x", "p", axes=[2, 3], keepdims=keepdims), node("Flatten", "p", "y")]
+    assert [type(each) for each in from_onnx(model(nodes, {}, X, 13))] == [layer]
 
 
 def test_a_sum_that_is_read_before_its_bias_keeps_it_apart():
@@ -569,7 +610,7 @@ def test_a_graph_that_ends_in_softmax_is_trained_without_it():
     proto = model([*nodes, *chain("Gemm f g z", "Softmax z y")], arrays, ("N", 1, 8, 8))
     network, data = from_onnx(proto), neocog.data.digits()
     assert isinstance(network, Graph)
-    with pytest.raises(ValueError, match=r"train network\.without_softmax\(\)"):
+    with pytest.raises(ValueError, match=r"network\.without_softmax\(\)"):
         neocog.fit(network, data, epochs=1)
     neocog.fit(network.without_softmax(), data, optimizer=neocog.Adam(0.01), epochs=1, rng=0)
     assert not np.array_equal(network.params["w.weight"], arrays["w.weight"])

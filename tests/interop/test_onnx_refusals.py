@@ -38,6 +38,12 @@ def two_outputs():
     return proto
 
 
+def two_opsets():
+    proto = model([node("Relu", "x", "y")], {}, X)
+    proto.opset_import.add(domain="ai.onnx", version=13)
+    return proto
+
+
 def control_flow():
     branch = helper.make_graph([node("Relu", "x", "r")], "then", [], [onnx.ValueInfoProto(name="r")])
     return model([node("If", "c", "y", then_branch=branch, else_branch=branch)], {"c": np.array(True)}, X)
@@ -110,6 +116,7 @@ REFUSED = {
         r"does not depend on the inputs \['z'\]",
     ),
     "newer opset": (lambda: model([node("Relu", "x", "y")], {}, X, opset=999), "opset must be from 1 to"),
+    "two opsets": (two_opsets, r"must have one opset, got \[13, 17\]"),
     "integer input": (
         lambda: model([node("Relu", "x", "y")], {}, X, dtype=TensorProto.INT32),
         "input 'x' must be a float32 or float64 tensor",
@@ -209,7 +216,17 @@ REFUSED = {
     ),
     "giant padding": (
         lambda: model([node("MaxPool", "x", "y", kernel_shape=[2, 2], pads=[2**20 - 1] * 4)], {}, X),
-        "too large|smaller than the window",
+        "more than 268435456 numbers|smaller than the window",
+    ),
+    "giant image": (
+        lambda: model(
+            [node("Pad", "x p", "y")], {"p": np.array([0, 0, 0, 0, 0, 0, 32754, 32754])}, ("N", 1, 6, 6)
+        ),
+        r"its output has shape \(N, 1, 32760, 32760\), more than 268435456 numbers an image",
+    ),
+    "giant padding of a pooling": (
+        lambda: model([node("MaxPool", "x", "y", kernel_shape=[2**15] * 2, pads=[2**13] * 4)], {}, X),
+        r"make an image of shape \[16390, 16390\], more than 268435456 numbers",
     ),
     "giant stride": (
         lambda: model([node("MaxPool", "x", "y", kernel_shape=[2, 2], strides=[2**40, 1])], {}, X),
@@ -339,6 +356,14 @@ def test_half_precision_in_the_file_is_not_too_large():
     half = np.zeros((4096, 3000), np.float16)
     nodes = [node("Cast", "h", "w", to=TensorProto.FLOAT), node("MatMul", "x w", "y")]
     assert from_onnx(model(nodes, {"h": half}, ("N", 4096))).parameter_count == half.size
+
+
+def test_many_channels_of_images_of_any_size_are_not_too_large():
+    """With two sizes of about a thousand pixels in place of those that are open, the smaller is judged."""
+    kernel = np.ones((250, 2, 1, 1), np.float32)
+    assert (
+        from_onnx(model([node("Conv", "x w", "y")], {"w": kernel}, ("N", 2, "H", "W"))).parameter_count == 500
+    )
 
 
 @pytest.mark.parametrize("size", [0, 1, 10, 100, 1000, -1])

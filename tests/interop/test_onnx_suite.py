@@ -26,6 +26,7 @@ OPERATORS = {
         "MatMul",
         "MaxPool",
         "Pad",
+        "ReduceMax",
         "ReduceMean",
         "Relu",
         "Reshape",
@@ -47,6 +48,7 @@ LEFT_OUT = {
     r"training_dropout(_default)?(_mask)?": "the random numbers of another generator",
     r"identity_(opt|sequence)": "optional values and sequences, not tensors",
     r"reshape_allowzero_reordered": "a tensor without numbers",
+    r"reduce_max_empty_set(_bool)?": "a tensor without numbers",
 }
 
 # Models of nine famous networks: too large to be run in each test session, but their graphs are read.
@@ -156,6 +158,24 @@ def test_one_node():
     assert y[0, 0].tolist() == [[4, 6, 4], [6, 9, 6], [4, 6, 4]]
     (y,) = Backend.run_node(node, {"x": x, "w": 2 * w}, opset_version=11)
     assert y[0, 0, 1, 1] == 18
+
+
+def test_one_node_that_reads_an_input_twice():
+    node, x = onnx.helper.make_node("Add", ["x", "x"], ["y"]), np.array([[1, 2]], np.float32)
+    for inputs in ([x, x], [x], {"x": x}):
+        assert Backend.run_node(node, inputs)[0].tolist() == [[2, 4]]
+    with pytest.raises(ValueError, match=r"input 'x' must be one array, got two"):
+        Backend.run_node(node, [x, x + 1])
+    with pytest.raises(ValueError, match=r"inputs must be \['x'\], got 3"):
+        Backend.run_node(node, [x, x, x])
+    with pytest.raises(ValueError, match=r"inputs must be \['x'\], got \['z'\]"):
+        Backend.run_node(node, {"z": x})
+
+
+def test_the_inputs_of_one_node_by_name():
+    node = onnx.helper.make_node("Conv", ["x", "w"], ["y"])
+    x, w = np.ones((1, 1, 3, 3), np.float32), np.ones((1, 1, 2, 2), np.float32)
+    assert Backend.run_node(node, {"w": w, "x": x})[0].shape == (1, 1, 2, 2)
 
 
 def test_the_places_of_maxima():

@@ -1,6 +1,7 @@
 """What PyTorch exports, by either of its exporters, is read here."""
 
 import io
+import math
 import warnings
 from functools import cache
 
@@ -86,7 +87,28 @@ class Branching(nn.Module):
         return self.head(y.mean((2, 3)))
 
 
-MODULES = [SmallResNet, Viewing, Branching]
+class Gaussian(nn.Module):
+    """GELU as a module, as a function and spelt out, in both forms, of images and of rows."""
+
+    shape = (2, 5, 5)
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(2, 3, 3, padding=1)
+        self.act1 = nn.GELU()
+        self.conv2 = nn.Conv2d(3, 3, 3)
+        self.act2 = nn.GELU(approximate="tanh")
+        self.fc1 = nn.Linear(27, 6)
+        self.fc2 = nn.Linear(6, 4)
+
+    def forward(self, x):
+        x = self.act2(self.conv2(self.act1(self.conv1(x))))
+        x = 0.5 * x * (1.0 + torch.erf(x / math.sqrt(2)))
+        x = x / 2 * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+        return F.gelu(self.fc2(F.gelu(self.fc1(x.flatten(1)))), approximate="tanh")
+
+
+MODULES = [SmallResNet, Viewing, Branching, Gaussian]
 
 
 @cache
@@ -101,7 +123,7 @@ def made(cls):
 
 
 @cache
-def export(module, way):
+def export(module, way, opset=None):
     x = torch.randn(2, *module.shape)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -109,7 +131,7 @@ def export(module, way):
             pytest.importorskip("onnxscript")
             batch = ({0: torch.export.Dim("batch")},)
             return torch.onnx.export(
-                module, (x,), dynamo=True, dynamic_shapes=batch, verbose=False
+                module, (x,), dynamo=True, dynamic_shapes=batch, verbose=False, opset_version=opset
             ).model_proto
         options = {}
         if way == "dynamic":
@@ -117,7 +139,7 @@ def export(module, way):
         if way == "unfolded":
             options = {"training": torch.onnx.TrainingMode.PRESERVE, "do_constant_folding": False}
         file = io.BytesIO()
-        torch.onnx.export(module, (x,), file, dynamo=False, **options)
+        torch.onnx.export(module, (x,), file, dynamo=False, opset_version=opset, **options)
         return onnx.load_from_string(file.getvalue())
 
 
@@ -152,3 +174,18 @@ def test_what_pytorch_exported_is_trained_and_checked_here():
     x = np.random.default_rng(0).normal(size=(4, 3, 16, 16))
     report = neocog.check_gradients(network, x, [0, 1, 2, 3], method="complex", max_entries=20)
     assert report.passed
+
+
+@pytest.mark.parametrize(
+    ("way", "opset"),
+    [*(("dynamic", opset) for opset in (9, 11, 13, 14, 17, 20)), ("unfolded", 17), ("dynamo", 18)],
+)
+def test_gelu_spelt_out(way, opset):
+    """Before opset 20 it is five nodes, or nine; here it is one layer."""
+    module = made(Gaussian)
+    network = from_onnx(export(module, way, opset))
+    kinds = [layer.approximate for _, layer in network.leaves() if isinstance(layer, neocog.layers.GELU)]
+    assert kinds == ["none", "tanh"] * 3
+    assert len(list(network.leaves())) == 11, "four layers with weights, a Flatten, and nothing else"
+    x = torch.randn(3, *module.shape)
+    np.testing.assert_allclose(network(x.numpy()), module(x).detach().numpy(), rtol=1e-4, atol=1e-5)

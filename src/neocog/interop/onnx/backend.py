@@ -10,10 +10,10 @@ import onnx
 from onnx import helper
 from onnx.backend import base
 
-from neocog.interop.onnx.checking import check, refusing
+from neocog.interop.onnx.checking import check, needed, refusing
 from neocog.interop.onnx.errors import OnnxImportError
 from neocog.interop.onnx.files import tensor_array
-from neocog.interop.onnx.from_model import needed, read_graph
+from neocog.interop.onnx.from_model import read_graph
 from neocog.interop.onnx.values import Known
 from neocog.layers import Container, Layer, MaxPool2D
 
@@ -27,6 +27,7 @@ PARAMETERS = {
     "Gemm": (1, 2),
     "MatMul": (1,),
     "Pad": (1, 2, 3),
+    "ReduceMax": (1,),
     "ReduceMean": (1,),
     "Reshape": (1,),
     "Slice": (1, 2, 3, 4),
@@ -108,7 +109,7 @@ class BackendRep(base.BackendRep):
 
     def _compute(self, output: str, bound: Mapping[str, Known], free: Mapping[str, np.ndarray]) -> np.ndarray:
         """Run the network that leads to one output."""
-        nodes = needed(self.model.graph, output)
+        nodes = needed(self.model.graph, [output])
         if nodes and output in list(nodes[-1].output)[1:]:
             return self._second_output(nodes[-1], bound, free)
         read = {name for node in nodes for name in node.input} | {output}
@@ -117,12 +118,13 @@ class BackendRep(base.BackendRep):
         if not isinstance(network, Layer):
             return network
         arrays = tuple(x.values())
-        try:
-            return _run(network, arrays)
-        except TypeError:
-            if any(array.dtype.kind not in "iu" for array in arrays):
-                raise
-        # No layer computes with whole numbers, but the largest of them is the same among floats.
+        if any(array.dtype != bool for array in arrays):
+            try:
+                return _run(network, arrays)
+            except TypeError:
+                if any(array.dtype.kind not in "iu" for array in arrays):
+                    raise
+        # No layer computes with whole numbers or truth values, but the largest is the same among floats.
         return _run(network, tuple(array.astype("float64") for array in arrays)).astype(arrays[0].dtype)
 
     def _network(
@@ -152,6 +154,23 @@ class BackendRep(base.BackendRep):
         column_major = any(a.name == "storage_order" and a.i for a in node.attribute)
         (x,) = free.values()
         return _places_of_maxima(layers[0][1], x, column_major)
+
+
+def _of_one_node(names: Sequence[str], inputs: Any) -> dict[str, np.ndarray]:
+    """A node's inputs by name, from as many arrays as it has inputs, or names of inputs."""
+    single = list(dict.fromkeys(names))
+    if isinstance(inputs, Mapping):
+        if set(inputs) != set(single):
+            raise ValueError(f"inputs must be {single}, got {list(inputs)}.")
+        return {name: np.asarray(inputs[name]) for name in single}
+    arrays = [np.asarray(x) for x in inputs]
+    if len(arrays) not in (len(names), len(single)):
+        raise ValueError(f"inputs must be {single}, got {len(arrays)}.")
+    given: dict[str, np.ndarray] = {}
+    for name, x in zip(names if len(arrays) == len(names) else single, arrays, strict=True):
+        if not np.array_equal(given.setdefault(name, x), x, equal_nan=x.dtype.kind == "f"):
+            raise ValueError(f"input {name!r} must be one array, got two that differ.")
+    return given
 
 
 def _run(network: Layer, x: tuple[np.ndarray, ...]) -> np.ndarray:
@@ -210,11 +229,10 @@ class Backend(base.Backend):
         **kwargs: Any,
     ) -> tuple[Any, ...]:
         """Compute one node on its own; ``opset_version`` says how it is meant, default the newest."""
-        names = [name for name in node.input if name]
-        arrays = [np.asarray(x) for x in (inputs.values() if isinstance(inputs, Mapping) else inputs)]
+        arrays = _of_one_node([name for name in node.input if name], inputs)
         given = [
             helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)
-            for name, x in zip(names, arrays, strict=True)
+            for name, x in arrays.items()
         ]
         results = [onnx.ValueInfoProto(name=name) for name in node.output if name]
         for result in results:

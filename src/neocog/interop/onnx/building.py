@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from neocog.interop.onnx.nesting import DEEPEST, dotted_name
+from neocog.interop.onnx.nesting import DEEPEST, dotted_name, has_arrays
 from neocog.interop.onnx.values import Known, Shapes, Value, target
 from neocog.layers import Flatten, Layer, Reshape
 from neocog.validation import RandomSource, generator
@@ -19,8 +19,8 @@ from neocog.validation import RandomSource, generator
 # A small file must not ask for the earth. Most bytes that may be made of its constants, by arithmetic on them
 # and by copying them into layers, beside four times those in the file ...
 MOST_MADE = 2**26
-# ... and most numbers that a value may have for one image.
-MOST_VALUES = 2**30
+# ... and most numbers that a value may have for one image: 1 GB as float32.
+MOST_VALUES = 2**28
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ class Building:
         self.layers: dict[str, tuple[Any, ...]] = {}
         self.uses = Counter([output, *(name for node in nodes for name in node.input)])
         self.readers = {name: node for node in nodes for name in node.input}
+        self.makers = {name: node for node in nodes for name in node.output}
         self.done: set[str] = set()
         self.placed: set[int] = set()
         # Names that belong to layers with weights: no other layer may take them first.
@@ -80,6 +81,8 @@ class Building:
         self._reshaped: dict[tuple[str, Shapes], str] = {}
         self._inputs = frozenset(self._names)
         self.pixels: dict[str, Pixels] = {}
+        self.multiples: dict[str, tuple[Value, float]] = {}
+        """Value and factor of each value that is nothing but the product of the two."""
         self.own_biases: set[int] = set()
         """Ids of the convolutions whose bias is not in the file."""
         in_file = sum(value.arrays[0].nbytes for value in values.values() if isinstance(value, Known))
@@ -131,14 +134,37 @@ class Building:
             tuple(x.held[k] for x in sources) if several else sources[0].held[k] for k in (0, 1)
         ]
         shapes = (tuple(layer.output_shape(inputs[0])), tuple(layer.output_shape(inputs[1])))
-        if any(math.prod(shape[1:]) > MOST_VALUES for shape in shapes):
+        if min(math.prod(shape[1:]) for shape in shapes) > MOST_VALUES:
             raise ValueError(f"its output has shape {shapes[0]}, more than {MOST_VALUES} numbers an image")
-        if wanted in self.owners and not layer.params:
+        if wanted in self.owners and not has_arrays(layer):
             wanted = f"{wanted}_{type(layer).__name__.lower()}"
         self.placed.add(id(layer))
         name = self.name(wanted)
         self.layers[name] = (layer, *(x.node for x in sources))
         return Value(name, shapes, shapes)
+
+    def is_multiple(self, name: str, x: str, factor: float, rank: int) -> bool:
+        """Whether a value is made as ``factor x`` or ``x / (1 / factor)``, of the rank that x has."""
+        maker = self.makers.get(name)
+        if maker is None or maker.op_type not in ("Mul", "Div") or x not in maker.input:
+            return False
+        place = list(maker.input).index(x)
+        other = self.values.get(maker.input[1 - place])
+        if (
+            not isinstance(other, Known)
+            or not other.is_fixed
+            or other.arrays[0].size != 1
+            or other.rank > rank
+        ):
+            return False
+        number = other.arrays[0].item()
+        return number == factor if maker.op_type == "Mul" else place == 0 and number == 1 / factor
+
+    def put(self, layer: Layer, x: Value) -> None:
+        """Let another layer compute a value, from what the one before computed it from."""
+        _, *sources = self.layers[x.node]
+        self.layers[x.node] = (layer, *sources)
+        self.multiples.pop(x.node, None)
 
     def settled(self, value: Value) -> Value:
         """Return the value held in its own shape: by a Flatten or Reshape layer where it is not yet."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import onnx
@@ -37,9 +37,11 @@ def refusing() -> Iterator[None]:
 def check(model: onnx.ModelProto) -> None:
     """Raise OnnxImportError if a model is malformed or holds operators that no layer computes."""
     graph = model.graph
-    versions = {opset.domain: opset.version for opset in model.opset_import}
+    versions = {opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")}
     newest = onnx.defs.onnx_opset_version()
-    version = versions.get("", versions.get("ai.onnx"))
+    if len(versions) > 1:
+        raise OnnxImportError(f"the model must have one opset, got {sorted(versions)}.")
+    version = next(iter(versions), None)
     if version is None or not 1 <= version <= newest:
         raise OnnxImportError(f"the model's opset must be from 1 to {newest}, got {version}.")
     if graph.sparse_initializer:
@@ -48,31 +50,48 @@ def check(model: onnx.ModelProto) -> None:
         raise OnnxImportError("the model gives operators of ONNX meanings of its own.")
     known = READERS.keys() | FOLDS.keys()
     for node in graph.node:
+        if not node.output or not node.output[0]:
+            raise OnnxImportError(f"node {node.name!r} ({node.op_type}) has no first output.")
+    read = needed(graph, [output.name for output in graph.output])
+    for node in read:
         if node.domain not in ("", "ai.onnx") or node.op_type not in known:
             operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
             raise OnnxImportError(
                 f"operator {operator} (node {node.name or ', '.join(node.output)!r}) has no layer; neocog "
                 f"reads {', '.join(sorted(known))}."
             )
-        if not node.output or not node.output[0]:
-            raise OnnxImportError(f"node {node.name!r} ({node.op_type}) has no first output.")
     produced = Counter(name for node in graph.node for name in node.output if name)
     produced.update(tensor.name for tensor in graph.initializer)
     twice = sorted(name for name, count in produced.items() if count > 1)
     if twice:
         raise OnnxImportError(f"the graph is malformed: {twice} are computed or given more than once.")
     try:
-        onnx.checker.check_model(_without_weights(model))
+        onnx.checker.check_model(_without_weights(model, read))
     except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
         raise OnnxImportError(f"the graph is malformed: {str(error).strip().rstrip('.')}.") from error
 
 
-def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The bare graph, for the checker: its arrays as inputs, and no shapes, which models may leave out."""
+def needed(
+    graph: onnx.GraphProto, outputs: Sequence[str], given: Collection[str] = ()
+) -> list[onnx.NodeProto]:
+    """Return the nodes that lead to some outputs from what is given, in the order of the graph."""
+    makers = {name: node for node in graph.node for name in node.output if name}
+    wanted, frontier = set(), list(outputs)
+    while frontier:
+        name = frontier.pop()
+        node = makers.get(name)
+        if node is not None and name not in given and node.output[0] not in wanted:
+            wanted.add(node.output[0])
+            frontier.extend(name for name in node.input if name)
+    return [node for node in graph.node if node.output[0] in wanted]
+
+
+def _without_weights(model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) -> onnx.ModelProto:
+    """These nodes alone, for the checker: arrays as inputs, and no shapes, which models may leave out."""
     bare = onnx.ModelProto(ir_version=model.ir_version)
     bare.opset_import.extend(model.opset_import)
     bare.graph.name = "graph"
-    bare.graph.node.extend(model.graph.node)
+    bare.graph.node.extend(nodes)
     inputs = {value.name for value in model.graph.input}
     bare.graph.input.extend(_scalar(value.name) for value in model.graph.input)
     bare.graph.input.extend(_scalar(t.name) for t in model.graph.initializer if t.name not in inputs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 
 from neocog.interop.onnx.building import Building
-from neocog.interop.onnx.checking import check, refusing
+from neocog.interop.onnx.checking import check, needed, refusing
 from neocog.interop.onnx.errors import OnnxImportError
 from neocog.interop.onnx.files import initializers, read_model
 from neocog.interop.onnx.inputs import (
@@ -70,15 +70,17 @@ def from_onnx(
     OnnxImportError
         If the model is malformed or truncated, has an operator that no layer computes, weights that are not
         float32 or float64, several outputs, or data in a file outside its folder; or if what is made of its
-        constants would take more than 64 MB and four times what they take in the file.
+        constants would take more than 64 MB and four times what they take in the file, or a value would have
+        more than 2^28 numbers for one image.
 
     Notes
     -----
     Operators: Add, AveragePool, BatchNormalization, Concat, Conv, Dropout, Flatten, Gelu, Gemm,
-    GlobalAveragePool, GlobalMaxPool, Identity, LRN, LeakyRelu, LogSoftmax, MatMul, MaxPool, Pad, ReduceMean,
-    Relu, Reshape, Sigmoid, Softmax, Squeeze, Sum, Tanh, Transpose, Unsqueeze; Sub, Mul and Div by constants;
-    and on constants and shapes also Cast, Constant, ConstantOfShape, Gather, ScatterND, Shape, Slice. Images
-    and rows, (N, C, H, W) and (N, C, L); opsets 1 to that of the installed ``onnx``.
+    GlobalAveragePool, GlobalMaxPool, Identity, LRN, LeakyRelu, LogSoftmax, MatMul, MaxPool, Pad, ReduceMax,
+    ReduceMean, Relu, Reshape, Sigmoid, Softmax, Squeeze, Sum, Tanh, Transpose, Unsqueeze; Sub, Mul and Div by
+    constants; the nodes as which PyTorch writes GELU before opset 20; and on constants and shapes also Cast,
+    Constant, ConstantOfShape, Gather, ScatterND, Shape, Slice. Images and rows, (N, C, H, W) and (N, C, L);
+    opsets 1 to that of the installed ``onnx``.
 
     Examples
     --------
@@ -175,7 +177,8 @@ def read_graph(
     (opset,) = {opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")}
     names = ["input"] if len(shapes) == 1 else [dotted_name(name).replace(".", "_") for name in shapes]
     values: dict[str, Value | Known] = dict(constants)
-    nodes = needed(model.graph, output, shapes)
+    # Constants first, wherever they stand: readers look ahead.
+    nodes = sorted(needed(model.graph, [output], shapes), key=lambda node: node.op_type != "Constant")
     uses = Counter([output, *(name for node in nodes for name in node.input)])
     for name, (onnx_name, shape) in zip(names, shapes.items(), strict=True):
         values[onnx_name] = Value(name, shape, shape, uses[onnx_name] > 1)
@@ -193,19 +196,6 @@ def read_graph(
         raise OnnxImportError(f"output {output!r}: {str(error).rstrip('.')}.") from error
     layers = _leading_to(building.layers, tuple(names), result.node)
     return assembled(*at_home(layers, result.node), tuple(names))
-
-
-def needed(graph: onnx.GraphProto, output: str, given: Collection[str] = ()) -> list[onnx.NodeProto]:
-    """Return the nodes that lead to an output from what is given, in the order of the graph."""
-    makers = {name: node for node in graph.node for name in node.output if name}
-    wanted, frontier = set(), [output]
-    while frontier:
-        name = frontier.pop()
-        node = makers.get(name)
-        if node is not None and name not in given and node.output[0] not in wanted:
-            wanted.add(node.output[0])
-            frontier.extend(name for name in node.input if name)
-    return [node for node in graph.node if node.output[0] in wanted]
 
 
 def _read(proto: onnx.NodeProto, building: Building) -> None:

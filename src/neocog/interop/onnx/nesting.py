@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any, TypeAlias
 
-from neocog.layers import Add, Container, Graph, Residual, Sequential
+from neocog.layers import Add, Container, Graph, Layer, Residual, Sequential
 
 Nodes: TypeAlias = dict[str, tuple[Any, ...]]
 
@@ -38,8 +38,13 @@ def assembled(nodes: Mapping[str, tuple[Any, ...]], output: str, inputs: tuple[s
     """
     nodes = dict(nodes)
     while group := next((name.partition(".")[0] for name in nodes if "." in name), ""):
-        nodes, output = _grouped(nodes, group, output)
+        nodes, output = _grouped(nodes, group, output, inputs)
     return _container(nodes, inputs, output)
+
+
+def has_arrays(layer: Layer) -> bool:
+    """Whether a layer has weights or statistics, which are known by its name."""
+    return bool(layer.params or layer.buffers)
 
 
 def at_home(nodes: Mapping[str, tuple[Any, ...]], output: str) -> tuple[Nodes, str]:
@@ -48,7 +53,7 @@ def at_home(nodes: Mapping[str, tuple[Any, ...]], output: str) -> tuple[Nodes, s
     A ReLU between ``layer1.0.conv1`` and ``layer1.0.conv2`` is called ``relu`` by some exporters; here it
     becomes ``layer1.0.relu``, and so does a sum of two values of the group.
     """
-    homeless = {name for name, (layer, *_) in nodes.items() if "." not in name and not layer.params}
+    homeless = {name for name, (layer, *_) in nodes.items() if "." not in name and not has_arrays(layer)}
     readers: dict[str, list[str]] = {name: [] for name in nodes}
     for name, (_, *sources) in nodes.items():
         for source in sources:
@@ -56,7 +61,8 @@ def at_home(nodes: Mapping[str, tuple[Any, ...]], output: str) -> tuple[Nodes, s
     before: dict[str, list[str]] = {}  # groups from which each layer's value comes: the nearest, one a source
     for name, (_, *sources) in nodes.items():
         if name in homeless:
-            before[name] = [group for source in sources for group in before.get(source, [""])]
+            groups = [group for source in sources for group in before.get(source, [""])]
+            before[name] = list(dict.fromkeys(groups))
         else:
             before[name] = [name.rpartition(".")[0]]
     after: dict[str, str] = {}  # the group to which all readers of each layer belong
@@ -83,16 +89,17 @@ def _common(groups: Sequence[str]) -> str:
     return ".".join(parts[0] for parts in shared)
 
 
-def _grouped(nodes: Nodes, group: str, output: str) -> tuple[Nodes, str]:
+def _grouped(nodes: Nodes, group: str, output: str, inputs: tuple[str, ...]) -> tuple[Nodes, str]:
     """Put the nodes named ``group. ...`` into a container, or give them names without that first dot."""
+    taken = {*nodes, *inputs}
     members = {name: node for name, node in nodes.items() if name.startswith(f"{group}.")}
     outside = {name: node for name, node in nodes.items() if name not in members}
     read = {source for _, *sources in outside.values() for source in sources} | {output}
     results = [name for name in members if name in read]
     sources = list(dict.fromkeys(s for _, *ss in members.values() for s in ss if s not in members))
-    if len(results) != 1 or group in nodes or _depends(outside, sources, results[0]):
+    if len(results) != 1 or group in taken:
         renamed = {name: name.replace(".", "_", 1) for name in members}
-        if set(renamed.values()) & set(nodes):
+        while set(renamed.values()) & taken:
             renamed = {name: f"{new}_" for name, new in renamed.items()}
         return _renamed(nodes, renamed), renamed.get(output, output)
     inner = {name.partition(".")[2]: node for name, node in members.items()}
@@ -102,26 +109,16 @@ def _grouped(nodes: Nodes, group: str, output: str) -> tuple[Nodes, str]:
     places = dict(zip(sources, names, strict=True)) | {name: name.partition(".")[2] for name in members}
     inner = {name: (layer, *(places[source] for source in ss)) for name, (layer, *ss) in inner.items()}
     container = assembled(inner, places[results[0]], names)
+    # The container stands where its one result stood: that is the last of its layers, as all of them lead to
+    # it, so whatever they read is before it, and whatever reads it behind.
+    (result,) = results
     joined: Nodes = {}
-    for name, node in nodes.items():  # the container stands where its last layer stood
-        if name not in members:
-            joined[name] = node
-        elif name == results[0]:
-            joined[group] = (container, *sources)
-    return _renamed(joined, {results[0]: group}), group if output == results[0] else output
-
-
-def _depends(nodes: Nodes, sources: list[str], result: str) -> bool:
-    """Whether any of these sources is computed, by these nodes, from the result."""
-    frontier, seen = list(sources), set()
-    while frontier:
-        name = frontier.pop()
+    for name, node in nodes.items():
         if name == result:
-            return True
-        if name in nodes and name not in seen:
-            seen.add(name)
-            frontier.extend(nodes[name][1:])
-    return False
+            joined[group] = (container, *sources)
+        elif name not in members:
+            joined[name] = _renamed({name: node}, {result: group})[name] if result in node else node
+    return joined, group if output == result else output
 
 
 def _renamed(nodes: Nodes, names: Mapping[str, str]) -> Nodes:

@@ -17,6 +17,9 @@ from neocog.interop.onnx.files import tensor_array
 from neocog.interop.onnx.values import Known, Shape, Value
 from neocog.layers import Layer
 
+# Operators of two operands, which before opset 7 say by ``axis`` where the second lies along the first.
+ARITHMETIC = {"Add", "Sub", "Mul", "Div"}
+
 
 class Node:
     """One ONNX node, its inputs looked up."""
@@ -29,6 +32,21 @@ class Node:
         while self.inputs and self.inputs[-1] is None:
             self.inputs.pop()
         self._attributes = {attribute.name: attribute for attribute in proto.attribute}
+        if self.opset < 7 and self.operator in ARITHMETIC and self.get("axis") is not None:
+            self.inputs[1:] = [self._along(*self.inputs)] if len(self.inputs) == 2 else self.inputs[1:]
+
+    def _along(self, x: Value | Known | None, y: Value | Known | None) -> Value | Known | None:
+        """The second operand with its axes below those of the first from ``axis`` on, as before opset 7."""
+        if x is None or y is None or not self.flag("broadcast"):
+            return y
+        axis, free = self.axis(0, x.rank), x.rank - y.rank
+        if axis > free:
+            self.fail(f"axis must be from 0 to {free} for operands of {x.rank} and {y.rank} axes, got {axis}")
+        ones = (1,) * (free - axis)
+        if isinstance(y, Value):
+            return y.viewed(lambda s: (*s, *ones))
+        first, second = (array.reshape((*array.shape, *ones)) for array in y.arrays)
+        return replace(y, arrays=(first, first if y.arrays[0] is y.arrays[1] else second))
 
     @property
     def label(self) -> str:
@@ -130,10 +148,12 @@ class Node:
             self.fail(f"axis must be from {-rank} to {rank + last - 1}, got {axis}")
         return axis + rank if axis < 0 else axis
 
-    def scalar(self, k: int) -> float | None:
-        """The k-th input if it is a constant of one number, else None."""
+    def scalar(self, k: int, rank: int) -> float | None:
+        """The k-th input if it is a constant of one number, of no more axes than ``rank``, else None."""
         source = self.inputs[k] if self.has(k) else None
         if not isinstance(source, Known) or not source.is_fixed or source.arrays[0].size != 1:
+            return None
+        if source.rank > rank:
             return None
         return self.number(k)
 
@@ -161,12 +181,12 @@ class Node:
         """The same numbers in the shape that a function makes of theirs, which is this node's doing."""
         return x.viewed(shape, self.place)
 
-    def elementwise(self, layer: Layer) -> Value:
+    def elementwise(self, layer: Layer, k: int = 0, place: str = "") -> Value:
         """Append a layer that treats every number on its own, whether axes of size 1 are there or not."""
-        x = self.value()
+        x = self.value(k)
         if not x.is_squeezed:
-            return self.apply(layer, x)
-        y = self.building.add(self.place, layer, x)
+            return self.apply(layer, x, place=place)
+        y = self.building.add(place or self.place, layer, x)
         return replace(y, shape=x.shape, view=x.view)
 
     def follow(self, *operators: str) -> list[Node] | None:

@@ -35,6 +35,11 @@ class Known:
         return cls((array, array), label)
 
     @property
+    def rank(self) -> int:
+        """Number of axes."""
+        return self.arrays[0].ndim
+
+    @property
     def is_fixed(self) -> bool:
         """Whether it does not depend on the batch."""
         first, second = self.arrays

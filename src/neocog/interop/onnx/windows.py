@@ -68,7 +68,7 @@ def read_windows(node: Node, kernel_shape: list[int] | None = None) -> Windows:
         padding = [(0, 0)] * axes
     padded = [size + sum(padding[k]) for k, size in enumerate(x.shape[0][2:])]
     if x.shape[0][1] * math.prod(padded) > MOST_VALUES:
-        node.fail(f"pads {padding} make an image of shape {padded}, which is too large")
+        node.fail(f"pads {padding} make an image of shape {padded}, more than {MOST_VALUES} numbers")
     is_row = axes == 1
     if is_row:
         x = x.lifted()

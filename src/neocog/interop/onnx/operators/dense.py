@@ -10,7 +10,7 @@ import numpy as np
 
 from neocog.initializers import zeros
 from neocog.interop.onnx.building import Building
-from neocog.interop.onnx.operators.activation import read_scaled_tanh
+from neocog.interop.onnx.operators.activation import read_scaled_tanh, read_spelt_out_gelu
 from neocog.interop.onnx.operators.normalization import read_even_response_norm
 from neocog.interop.onnx.reader import Node, reads
 from neocog.interop.onnx.values import Known, Value
@@ -86,19 +86,19 @@ def _dense(weight: np.ndarray, bias: np.ndarray | None) -> Dense:
 @reads("Gemm")
 def read_gemm(node: Node) -> Value:
     """``alpha A B + beta C``, A the input and B the weights, each transposed if so asked."""
-    x, weight = node.value(0), node.weights(1)
+    (x, factor), weight = _without_factor(node), node.weights(1)
     if x.rank != 2 or weight.ndim != 2:
         node.fail(f"it needs matrices, got shapes {x.sizes} and {weight.shape}")
     if node.flag("transA"):
         x = node.apply(Transpose((1, 0)), x, place=f"{node.place}_transpose")
     if node.flag("transB"):
         weight = weight.T
-    alpha, beta = node.get("alpha", 1.0), node.get("beta", 1.0)
+    alpha, beta = node.get("alpha", 1.0) * factor, node.get("beta", 1.0)
     offset = node.weights(2) if node.has(2) and isinstance(node.inputs[2], Known) else None
     if offset is not None and beta != 1:
         offset = offset * offset.dtype.type(beta)
     out = weight.shape[1]
-    per_feature = offset is not None and offset.size in (1, out) and offset.shape[-1:] in ((), (1,), (out,))
+    per_feature = offset is not None and (offset.size == 1 or offset.size == out == offset.shape[-1])
     bias = np.broadcast_to(offset.ravel(), out) if offset is not None and per_feature else None
 
     def make() -> Layer:
@@ -119,18 +119,32 @@ def read_gemm(node: Node) -> Value:
     return node.apply(Add(), y, node.value(2), place=f"{node.place}_add")
 
 
+def _without_factor(node: Node) -> tuple[Value, float]:
+    """The input, and a factor for the weights in its place if nobody else sees it."""
+    y = node.value(0)
+    if y.shared or y.node not in node.building.multiples or node.building.uses[node.proto.input[1]] > 1:
+        return y, 1.0
+    x, factor = node.building.multiples[y.node]
+    return replace(x, shape=y.shape, view=y.view), factor
+
+
 @reads("MatMul")
 def read_matmul(node: Node) -> Value:
     """The input by a matrix of weights, along the input's last axis."""
-    x, weight = node.value(0), node.weights(1)
+    (x, factor), weight = _without_factor(node), node.weights(1)
     if weight.ndim not in (1, 2) or x.rank == 0:
         node.fail(f"its weights must be one matrix, got shape {weight.shape}")
     if x.sizes[-1] != weight.shape[0]:
         node.fail(f"shapes {x.sizes} and {weight.shape} do not fit")
     matrix = weight if weight.ndim == 2 else weight[:, None]
-    layer = node.building.with_parameters(
-        ("MatMul", *node.identities(1)), lambda: _dense(node.building.copied(matrix), None)
-    )
+
+    def make() -> Layer:
+        copy = node.building.copied(matrix)
+        if factor != 1:
+            copy *= factor
+        return _dense(copy, None)
+
+    layer = node.building.with_parameters(("MatMul", *node.identities(1), factor), make)
     rows = x if x.rank == 2 else x.viewed(lambda s: (math.prod(s[:-1]), s[-1]))
     y = node.apply(layer, rows, place=node.learned_place())
     first, second = ((*sizes[:-1], *weight.shape[1:]) for sizes in x.shape)
@@ -166,14 +180,18 @@ def read_difference(node: Node) -> Value:
 
 def _plus_constant(node: Node, x: Value, constant: np.ndarray) -> Value:
     """Add a constant: as the bias of the layer before, if that has none of its own, or by a layer."""
-    before, *sources = node.building.layers.get(x.node, (None,))
+    biases = (k for k, source in enumerate(node.inputs) if getattr(source, "label", "").endswith(".bias"))
+    place = next((node.learned_place(k) for k in biases), "")
+    before = node.building.layers.get(x.node, (None,))[0]
     per_feature = None if x.shared else _per_channel(before, x, constant)
     if per_feature is not None and per_feature.size != constant.size:
         per_feature = None  # one number for all is learned as one
+    if place == node.place != x.node:
+        per_feature = None  # a layer of this name has written its own bias
     if per_feature is not None and isinstance(before, Dense | Conv2D) and not before.bias:
         weight = before.params["weight"]
         biased = _with(before, weight, _copied_bias(node.building, per_feature, weight.dtype))
-        node.building.layers[x.node] = (biased, *sources)
+        node.building.put(biased, x)
         node.building.note_pixels(x, x, offset=constant)
         return x
     own = isinstance(before, BatchNorm1D | BatchNorm2D) or id(before) in node.building.own_biases
@@ -183,9 +201,8 @@ def _plus_constant(node: Node, x: Value, constant: np.ndarray) -> Value:
     bias = node.building.copied(constant)
     layer = Bias(constant.shape or (1,), dtype=constant.dtype)
     layer.params["bias"] = bias.reshape(layer.shape)
-    for k, source in enumerate(node.inputs):
-        if isinstance(source, Known) and source.label.endswith(".bias"):
-            return node.apply(layer, x, place=node.learned_place(k))
+    if place:
+        return node.apply(layer, x, place=place)
     y = node.apply(layer, x)
     node.building.note_pixels(x, y, offset=constant)
     return y
@@ -198,7 +215,7 @@ def _copied_bias(building: Building, bias: np.ndarray | None, dtype: Any) -> np.
 def _per_channel(layer: Layer | None, x: Value, constant: np.ndarray) -> np.ndarray | None:
     """The constant as one number for each feature or channel of a layer's output, None if it is not that."""
     axis = x.rank - 1 if isinstance(layer, Dense) else 1
-    if layer is None or x.rank < 2 or constant.ndim > x.rank:
+    if layer is None or min(x.rank, len(x.held[0])) < 2 or constant.ndim > x.rank:
         return None
     # Reshaped or not, what the axis counts must be the layer's outputs.
     for held, shape in zip(x.held, x.shape, strict=True):
@@ -226,10 +243,11 @@ def _with(layer: Dense | Conv2D, weight: np.ndarray, bias: np.ndarray | None) ->
 @reads("Mul", "Div")
 def read_product(node: Node) -> Value:
     """By a constant, which the layer before takes into its weights; or the first node of several."""
-    if node.operator == "Mul":
-        whole = read_scaled_tanh(node) if node.scalar(1) is not None else read_even_response_norm(node)
-        if whole is not None:
-            return whole
+    whole = read_spelt_out_gelu(node)
+    if node.operator == "Mul" and whole is None:
+        whole = read_scaled_tanh(node) or read_even_response_norm(node)
+    if whole is not None:
+        return whole
     swapped = node.operator == "Mul" and isinstance(node.inputs[0], Known)
     if len(node.inputs) == 2 and not any(isinstance(source, Known) for source in node.inputs):
         kind = "products" if node.operator == "Mul" else "quotients"
@@ -239,13 +257,22 @@ def read_product(node: Node) -> Value:
         if not factor.all():
             node.fail("it divides by zero")
         factor = 1 / factor
-    before, *sources = node.building.layers.get(x.node, (None,))
+    rank = factor.ndim
+    y = _product(node, x, factor.reshape(()) if factor.size == 1 else factor)
+    return y if rank <= x.rank else node.viewed(y, lambda s: (*[1] * (rank - x.rank), *s))
+
+
+def _product(node: Node, x: Value, factor: np.ndarray) -> Value:
+    """Multiply by a constant: in the weights of the layer before, or by a layer."""
+    before = node.building.layers.get(x.node, (None,))[0]
     scaled = None if x.shared else _scaled(node.building, before, x, factor)
     if scaled is not None:
-        node.building.layers[x.node] = (scaled, *sources)
+        node.building.put(scaled, x)
         node.building.note_pixels(x, x, scale=factor)
         return x
     C = x.sizes[1] if x.rank == 4 else None
+    if C is None and x.rank and factor.size == 1:
+        return _multiple(node, x, factor)
     if C is None or factor.ndim > 4 or math.prod(factor.shape) not in (1, C):
         node.fail("there is no layer for it but where it scales the channels of images or a layer's outputs")
     if factor.size > 1 and (1,) * (4 - factor.ndim) + factor.shape != (1, C, 1, 1):
@@ -258,13 +285,24 @@ def read_product(node: Node) -> Value:
     return y
 
 
+def _multiple(node: Node, x: Value, factor: np.ndarray) -> Value:
+    """Numbers of any shape times one that is learned: by a convolution of them as an image of one channel."""
+    image = x.viewed(lambda s: (s[0], 1, 1, math.prod(s[1:])))
+    product = Conv2D(1, 1, 1, bias=False, init=zeros, dtype=factor.dtype)
+    product.params["weight"] = node.building.copied(factor).reshape(1, 1, 1, 1)
+    y = node.apply(product, image)
+    node.building.multiples[y.node] = x, factor.item()
+    return y.reshaped(x.shape, node.place)
+
+
 def _scaled(building: Building, layer: Layer | None, x: Value, factor: np.ndarray) -> Layer | None:
     """The layer with its outputs ``x`` scaled, if it can take that."""
     if isinstance(layer, AvgPool2D) and factor.size == 1 and layer.count_include_pad and not layer.ceil_mode:
-        size = math.prod(layer.kernel_size) / factor.item() if factor.item() > 0 else 0
+        divided = layer.divisor_override or math.prod(layer.kernel_size)
+        size = divided / factor.item() if factor.item() > 0 else 0
         divisor = round(size)
         config = layer.config() | {"divisor_override": divisor}
-        return AvgPool2D(**config) if divisor and abs(size - divisor) < 1e-4 * divisor else None
+        return AvgPool2D(**config) if divisor and abs(size - divisor) < 1e-6 * divisor else None
     scale = _per_channel(layer, x, factor)
     if layer is None or scale is None:
         return None
@@ -282,7 +320,12 @@ def _scaled(building: Building, layer: Layer | None, x: Value, factor: np.ndarra
     return None
 
 
-@reads("Neg", "Pow", "ReduceSumSquare")
+@reads("Erf", "Neg", "Pow", "ReduceSumSquare")
 def read_part(node: Node) -> Value:
     """Only with the nodes around it."""
-    node.fail("it is read only among the nodes that a RadialBasis or a LocalResponseNorm is written as")
+    whole = read_spelt_out_gelu(node) if node.operator == "Pow" else None
+    if whole is None:
+        node.fail(
+            "it is read only among the nodes that a GELU, a RadialBasis or a LocalResponseNorm is written as"
+        )
+    return whole

@@ -76,7 +76,7 @@ def read_even_response_norm(node: Node) -> Value | None:
         return None
     rows, pool, maps, times, plus, power, _ = chain
     x = node.value()
-    alpha, k, beta = times.scalar(1), plus.scalar(1), power.scalar(1)
+    alpha, k, beta = times.scalar(1, 4), plus.scalar(1, 4), power.scalar(1, 4)
     if x.rank != 4 or None in x.sizes[1:] or alpha is None or k is None or beta is None:
         return None
     _, C, H, W = x.sizes

@@ -1,4 +1,4 @@
-"""MaxPool, AveragePool, GlobalMaxPool, GlobalAveragePool, ReduceMean."""
+"""MaxPool, AveragePool, GlobalMaxPool, GlobalAveragePool, ReduceMax, ReduceMean."""
 
 from __future__ import annotations
 
@@ -8,20 +8,44 @@ from neocog.interop.onnx.reader import Node, reads
 from neocog.interop.onnx.values import Value
 from neocog.interop.onnx.windows import pads, plain, read_windows
 from neocog.interop.onnx.writer import Tensor, Writer, writes
+from neocog.kernels.geometry import Padding
 from neocog.layers import AvgPool2D, GlobalAvgPool2D, GlobalMaxPool2D, Layer, MaxPool2D, Transpose
+
+
+def _sides(layer: MaxPool2D | AvgPool2D, x: Tensor) -> tuple[Padding, bool]:
+    """The padding for these images, and whether ONNX's ``ceil_mode`` adds to it what the layer's does.
+
+    A last window that would begin in the padding at the end is none, but ONNX's shape inference knows that
+    from opset 22 only: where there would be one, the padding is as wide as the windows reach.
+    """
+    if not layer.ceil_mode:
+        return layer._sides, False
+    out = layer.output_shape(x.shape)[2:]
+    reach = [d * (k - 1) + 1 for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
+    slack = [size + sum(sides) - r for size, sides, r in zip(x.shape[2:], layer._sides, reach, strict=True)]
+    if out == tuple(-(-free // s) + 1 for free, s in zip(slack, layer.stride, strict=True)):
+        return layer._sides, True
+    first, second = (
+        (a, b) if n == free // s + 1 else (a, end)
+        for n, free, s, (a, b), (_, end) in zip(
+            out, slack, layer.stride, layer._sides, layer._window_sides(x.shape), strict=True
+        )
+    )
+    return (first, second), False
 
 
 @writes(MaxPool2D)
 def write_max_pool(w: Writer, layer: MaxPool2D, x: Tensor) -> str:
     """The padding is minus infinity in both."""
+    sides, ceil_mode = _sides(layer, x)
     return w.node(
         "MaxPool",
         x,
         kernel_shape=layer.kernel_size,
         strides=layer.stride,
-        pads=pads(layer._sides),
+        pads=pads(sides),
         dilations=layer.dilation,
-        ceil_mode=int(layer.ceil_mode),
+        ceil_mode=int(ceil_mode),
     )
 
 
@@ -29,15 +53,24 @@ def write_max_pool(w: Writer, layer: MaxPool2D, x: Tensor) -> str:
 def write_average_pool(w: Writer, layer: AvgPool2D, x: Tensor) -> str:
     """With a divisor of one's own: the mean over whole windows, times their size, by the divisor."""
     divisor = layer.divisor_override
+    sides, ceil_mode = _sides(layer, x) if divisor is None else (layer._window_sides(x.shape), False)
+    counted = layer.count_include_pad or divisor is not None
+    over = [max(end - b, 0) for (_, end), (_, b) in zip(sides, layer._sides, strict=True)]
+    if divisor is None and counted and any(over):
+        # What runs over the end is padding that is not counted: the padding that is comes first.
+        (top, bottom), (left, right) = sides
+        ends = [bottom - over[0], right - over[1]]
+        x = Tensor(w.node("Pad", x, w.integers("pads", [0, 0, top, left, 0, 0, *ends])), ())
+        sides, counted = ((0, over[0]), (0, over[1])), False
     means = w.node(
         "AveragePool",
         x,
         kernel_shape=layer.kernel_size,
         strides=layer.stride,
-        pads=pads(layer._sides if divisor is None else layer._window_sides(x.shape)),
+        pads=pads(sides),
         dilations=layer.dilation,
-        ceil_mode=int(layer.ceil_mode and divisor is None),
-        count_include_pad=int(layer.count_include_pad or divisor is not None),
+        ceil_mode=int(ceil_mode),
+        count_include_pad=int(counted),
     )
     if divisor is None:
         return means
@@ -97,9 +130,9 @@ def read_global_pool(node: Node) -> Value:
     return node.viewed(node.apply(layer, image), lambda s: (s[0], s[1], *[1] * (x.rank - 2)))
 
 
-@reads("ReduceMean")
-def read_mean(node: Node) -> Value:
-    """The mean over any axes: over those of the pixels as it stands, else with the axes moved there first."""
+@reads("ReduceMean", "ReduceMax")
+def read_reduction(node: Node) -> Value:
+    """Mean or maximum over any axes: over those of the pixels as it stands, else with the axes put there."""
     x = node.value()
     axes = node.integers("axes", 1, [])
     if not axes and node.flag("noop_with_empty_axes"):
@@ -114,7 +147,8 @@ def read_mean(node: Node) -> Value:
         moved = node.apply(Transpose((*kept, *over)), x)
     if (rank, over) != (4, [2, 3]):
         moved = moved.viewed(lambda s: (*_two(s[: len(kept)]), 1, math.prod(s[len(kept) :])))
-    y = node.apply(GlobalAvgPool2D(), moved)
+    layer: Layer = GlobalAvgPool2D() if node.operator == "ReduceMean" else GlobalMaxPool2D()
+    y = node.apply(layer, moved)
     # The sizes that are kept are those of x, for each of the two batches.
     first, second = ([1 if k in over else size for k, size in enumerate(sizes)] for sizes in x.shape)
     if not node.flag("keepdims", 1):
