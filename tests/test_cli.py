@@ -204,6 +204,14 @@ def test_evaluate(trained):
     assert data["classes"]["0"] == {"images": 45, "accuracy": 43 / 45}
 
 
+@pytest.mark.parametrize("command", ["predict", "evaluate", "summary", "check-gradients"])
+def test_a_layer_alone_is_no_model(command, tmp_path):
+    neocog.save(neocog.Dense(64, 3), tmp_path / "layer.neocog")
+    more = {"predict": [tmp_path / "image.png"], "evaluate": ["digits"]}.get(command, [])
+    error = run(command, tmp_path / "layer.neocog", *more, code=2).stderr
+    assert "holds a layer alone, Dense(64, 3); save Sequential(layer)" in error
+
+
 def test_a_model_of_maps_does_not_predict(tmp_path):
     network = neocog.Sequential(neocog.Conv2D(1, 4, 3))
     network.input_shape = (1, 8, 8)

@@ -489,3 +489,31 @@ def test_an_input_shape_that_could_not_be_read_back_is_not_saved(path):
     network.input_shape = (1, 8)
     with pytest.raises(ValueError, match="image_shape must be"):
         neocog.save(network, path)
+
+
+@pytest.mark.parametrize("kind", ["PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"])
+def test_every_kind_of_generator_goes_on(kind, path, tmp_path):
+    rng = np.random.Generator(getattr(np.random, kind)(5))
+    network = Sequential(drop=Dropout(0.5, rng=rng), flatten=neocog.Flatten(), dense=Dense(64, 3, rng=0))
+    checkpoint = neocog.training.Checkpoint(tmp_path / "c")
+    neocog.fit(network, neocog.data.line_patterns("a"), epochs=1, rng=0, callbacks=[checkpoint])
+    neocog.save(network, path)
+    twin = neocog.load(path)
+    np.testing.assert_array_equal(twin["drop"].rng.random(9), rng.random(9))
+
+
+def test_a_generator_of_no_known_kind_is_refused(path):
+    network = Sequential(Dropout(0.5, rng=3))
+    neocog.save(network, path)
+    path.write_bytes(path.read_bytes().replace(b"PCG64", b"evil!"))
+    with pytest.raises(ModelFileError, match=r"bit_generator must be one of 'PCG64', .*, got 'evil!'"):
+        neocog.load(path)
+
+
+def test_the_same_network_makes_the_same_file(path):
+    network = neocog.models.tiny_cnn(seed=1)
+    files = set()
+    for _ in range(8):
+        neocog.save(network, path)
+        files.add(path.read_bytes())
+    assert len(files) == 1

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from neocog.layers.base import Array, Shape
+from neocog.layers.base import Array, Layer, Shape
+from neocog.layers.containers import ends_in_softmax
 from neocog.validation import number
 
 __all__ = ["Loss", "MeanSquaredError", "SoftmaxCrossEntropy"]
@@ -43,6 +44,15 @@ def check_weights(weight: Any, N: int) -> Array:
     if wrong.size:
         raise ValueError(f"weight must be finite and at least 0, got {wrong[0]}.")
     return weight
+
+
+def check_logits(network: Layer, loss: Loss) -> None:
+    """Raise ValueError if the softmax of a network's outputs would be taken twice."""
+    if isinstance(loss, SoftmaxCrossEntropy) and ends_in_softmax(network):
+        raise ValueError(
+            "the network must end in logits for SoftmaxCrossEntropy, which holds the softmax itself, got one "
+            "that ends in Softmax; take network.without_softmax(), which shares its weights."
+        )
 
 
 class SoftmaxCrossEntropy:

@@ -10,6 +10,7 @@ the scales of a batch norm do not decay, unless ``decay_all``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -118,12 +119,19 @@ class Optimizer:
             memory: {name: array.copy() for name, array in arrays.items()}
             for memory, arrays in self.state.items()
         }
-        return {"type": type(self).__name__, "steps": self.steps, "state": state}
+        settings = {  # which a callback may have changed; a schedule is a function of the steps
+            name: value.item() if isinstance(value, np.generic) else value
+            for name, value in vars(self).items()
+            if name != "steps" and isinstance(value, Real | tuple)
+        }
+        return {"type": type(self).__name__, "steps": self.steps, "state": state, "settings": settings}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Take over what :meth:`state_dict` returned; ValueError if it is another optimizer's."""
         if saved["type"] != type(self).__name__ or set(saved["state"]) != set(self._memories):
             raise ValueError(f"the saved state is that of {saved['type']}, not of {type(self).__name__}.")
+        for name, value in saved["settings"].items():
+            setattr(self, name, tuple(value) if isinstance(value, list) else value)
         self.steps = int(saved["steps"])
         self.state = {
             memory: {name: np.array(array) for name, array in arrays.items()}
@@ -250,7 +258,7 @@ class Adam(Optimizer):
         decay_all: bool = False,
     ) -> None:
         super().__init__(lr, weight_decay, decay_all)
-        if len(betas) != 2:
+        if not isinstance(betas, tuple | list) or len(betas) != 2:
             raise ValueError(f"betas must be two numbers, got {betas!r}.")
         self.betas = (
             number("betas", betas[0], 0, 1, exclusive_maximum=True),

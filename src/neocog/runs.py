@@ -29,7 +29,7 @@ from neocog.layers import Container, Conv2D, Sequential
 from neocog.models.by_name import NETWORKS, build_network
 from neocog.optimizers import SGD
 from neocog.recipes import RECIPES
-from neocog.serialization import load, save
+from neocog.serialization import ModelFileError, load, save
 from neocog.training import Callback, Checkpoint, CSVLog, History, KernelSnapshots, Progress, fit
 from neocog.training.engine import check_engine, leads, torch_engine
 from neocog.validation import integer, one_of
@@ -501,5 +501,9 @@ def open_model(path: str | Path) -> Container:
             with contextlib.suppress(OnnxImportError):
                 return from_onnx(path, channels_first=True)
         return model
-    network: Container = load(path)
+    network = load(path)
+    if not isinstance(network, Container):
+        raise ModelFileError(
+            f"{path} holds a layer alone, {network!r}; save Sequential(layer) to use it here."
+        )
     return network

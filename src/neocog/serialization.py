@@ -19,12 +19,13 @@ from neocog import layers as known_layers
 from neocog.atomic import atomic_write
 from neocog.layers import Container, Layer
 from neocog.layers.base import generator_places, random_generators
-from neocog.validation import image_shape
+from neocog.validation import image_shape, one_of
 
 __all__ = ["FORMAT_VERSION", "ModelFileError", "load", "save"]
 
 FORMAT_VERSION = 1
 MOST_LAYERS = 100_000
+BIT_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
@@ -112,7 +113,7 @@ def describe(network: Layer) -> dict[str, Any]:
     rngs = random_generators(network)
     described: dict[str, Any] = {
         "layers": encode(network),
-        "rngs": [rng.bit_generator.state for rng in rngs],
+        "rngs": [_as_lists(rng.bit_generator.state) for rng in rngs],
         # Which generator each layer draws from: several may share one.
         "rng_of": [[id(rng) for rng in rngs].index(id(rng)) for _, _, rng in generator_places(network)],
     }
@@ -175,18 +176,31 @@ def rebuild(
     if not isinstance(network, Layer):
         raise ModelFileError("no network in it")
     _fill(network, arrays)
-    rngs: dict[int, np.random.Generator] = {}
+    rngs = [_generator_in(state) for state in described["rngs"]]
     places = generator_places(network)
-    for (layer, name, rng), k in zip(places, described.get("rng_of", range(len(places))), strict=True):
-        setattr(layer, name, rngs.setdefault(k, rng))
-    for k, state in zip(sorted(rngs), described["rngs"], strict=True):
-        rngs[k].bit_generator.state = state
+    for (layer, name, _), k in zip(places, described.get("rng_of", range(len(places))), strict=True):
+        setattr(layer, name, rngs[k])
     if isinstance(network, Container):
         names, shape = described["class_names"], described["input_shape"]
         network.class_names = None if names is None else tuple(str(name) for name in names)
         network.input_shape = None if shape is None else image_shape(shape)
         _check_input_shape(network)
     return network
+
+
+def _as_lists(state: Any) -> Any:
+    """Return a generator's state without arrays, in which some kinds keep it."""
+    if isinstance(state, Mapping):
+        return {key: _as_lists(value) for key, value in state.items()}
+    return state.tolist() if isinstance(state, np.ndarray) else state
+
+
+def _generator_in(state: Mapping[str, Any]) -> np.random.Generator:
+    """Make a generator of one of NumPy's kinds, in a state that a file gives."""
+    kind = one_of("bit_generator", state["bit_generator"], BIT_GENERATORS)
+    generator = np.random.Generator(getattr(np.random, kind)())
+    generator.bit_generator.state = state
+    return generator
 
 
 def _check_input_shape(network: Container) -> None:
@@ -262,7 +276,7 @@ def write(path: PathLike, header: Mapping[str, Any], arrays: Mapping[str, np.nda
         text = json.dumps({"version": FORMAT_VERSION, **header})
     except TypeError as error:
         raise TypeError(f"layers and states must be described by plain data to be saved: {error}.") from error
-    metadata = {"format": "neocog", "neocog": text}
+    metadata = {"neocog": text}  # no second entry: safetensors writes several in a random order
 
     def check(written: Path) -> None:
         for name, array in read(written)[1].items():

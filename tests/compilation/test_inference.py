@@ -12,7 +12,9 @@ import pytest
 import neocog
 from neocog.compilation import Inference
 from neocog.layers import (
+    GELU,
     Add,
+    AvgPool2D,
     BatchNorm2D,
     Conv2D,
     Dense,
@@ -20,6 +22,7 @@ from neocog.layers import (
     Flatten,
     GlobalAvgPool2D,
     Graph,
+    LeakyReLU,
     MaxPool2D,
     ReLU,
     Sequential,
@@ -110,6 +113,28 @@ def test_a_replaced_array_is_noticed():
         dense = next(leaf for _, leaf in network.leaves() if isinstance(leaf, Dense))
         dense._params["bias"] = dense._params["bias"] + 1.0
         np.testing.assert_allclose(network(x), network.forward(x)[0], atol=1e-12)
+
+
+CHANGES = {
+    "gelu": (lambda: GELU(), {"approximate": "tanh"}),
+    "mean": (lambda: AvgPool2D(2, padding=1), {"count_include_pad": False}),
+    "divisor": (lambda: AvgPool2D(2), {"divisor_override": 3}),
+    "ceil": (lambda: MaxPool2D(2), {"ceil_mode": True}),
+    "stride": (lambda: MaxPool2D(2), {"stride": (1, 1)}),
+    "convolution": (lambda: Conv2D(1, 2, 3, rng=0), {"stride": (2, 2), "dilation": (2, 2)}),
+    "leak": (lambda: LeakyReLU(0.1), {"negative_slope": -0.3}),
+}
+
+
+@pytest.mark.parametrize(("make", "changes"), CHANGES.values(), ids=CHANGES)
+def test_settings_that_are_changed_count(make, changes):
+    network = Sequential(layer=make())
+    x = np.random.default_rng(0).normal(size=(2, 1, 7, 7))
+    with neocog.use_kernels("fused"):
+        network(x)
+        for name, value in changes.items():
+            setattr(network["layer"], name, value)
+        np.testing.assert_allclose(network(x), network.forward(x)[0], rtol=1e-12)
 
 
 def test_any_layout_and_size_of_batch():

@@ -350,6 +350,20 @@ def test_an_index_of_one_axis_may_be_a_number():
     assert explain(network, x, "c.bias", 0).value == 10
 
 
+@pytest.mark.parametrize("name", ["softmax", "probabilities"])
+def test_of_a_network_that_ends_in_softmax_it_is_taken_once(name):
+    logits = neocog.models.tiny_cnn(1, dtype="float64")
+    network = Sequential(logits=logits, **{name: neocog.layers.Softmax()})
+    x = np.random.default_rng(0).normal(size=(2, 1, 8, 8))
+    expected = logits.predict_proba(x)
+    np.testing.assert_allclose(trace(network, x).probabilities, expected, rtol=1e-12)
+    found = explain(network, x, at=name, index=(1, 2))
+    assert found.value == pytest.approx(expected[1, 2])
+    assert found.total == pytest.approx(expected[1, 2])
+    with pytest.raises(ValueError, match=r"must end in logits .* network.without_softmax\(\)"):
+        trace(network, x, np.array([0, 1]))
+
+
 def test_no_images_are_refused():
     with pytest.raises(ValueError, match="x must not be empty"):
         explain(by_hand()[0], np.zeros((0, 1, 2, 2)), "softmax")

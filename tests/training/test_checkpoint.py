@@ -10,6 +10,7 @@ import pytest
 import neocog
 from neocog import BatchNorm2D, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU, Sequential
 from neocog.data import Compose, Noise, Shift
+from neocog.layers import LeakyReLU
 from neocog.serialization import ModelFileError
 from neocog.training import Callback, Checkpoint, EarlyStopping, KernelSnapshots
 
@@ -258,3 +259,56 @@ def test_a_callback_that_remembers_late_is_resumed(tmp_path):
     late = Late()
     train(path, 2, resume=path, extra=[late])
     assert late.seen == 3
+
+
+class Fade(Callback):
+    """Halves the rate, ends the dropout and lets a ReLU leak, epoch by epoch."""
+
+    def on_epoch(self, run):
+        run.optimizer.lr = np.float32(run.optimizer.lr / 2)
+        run.optimizer.weight_decay += 0.01
+        run.network["drop"].p = max(0.0, run.network["drop"].p - 0.2)
+        run.network["relu"].negative_slope += 0.1
+
+
+def fading(epochs, path, callbacks=(), resume=None, engine="neocog"):
+    network = Sequential(
+        flatten=Flatten(),
+        dense=Dense(64, 8, rng=0),
+        relu=LeakyReLU(0.1),
+        drop=Dropout(0.5, rng=3),
+        out=Dense(8, 3, rng=1),
+    )
+    history = neocog.fit(
+        network, neocog.data.line_patterns("a"), optimizer=neocog.SGD(0.2, 0.9), epochs=epochs, rng=0,
+        batch_size=8, callbacks=[Fade(), Checkpoint(path), *callbacks], resume=resume, engine=engine,
+    )  # fmt: skip
+    return network, history
+
+
+@pytest.mark.parametrize("stop_at", [3, 25, 40])
+def test_what_callbacks_change_goes_on_changed(tmp_path, stop_at):
+    whole, expected = fading(4, tmp_path / "whole")
+    fading(4, tmp_path / "part", [StopAtBatch(stop_at)])
+    part, history = fading(4, tmp_path / "part", resume=tmp_path / "part")
+    assert history["lr"][1:] == expected["lr"][1:]
+    assert history["running_loss"][1:] == expected["running_loss"][1:]
+    assert [layer.config() for _, layer in part.leaves()] == [layer.config() for _, layer in whole.leaves()]
+    for name, array in whole.params.items():
+        np.testing.assert_array_equal(part.params[name], array)
+
+
+def test_an_interruption_at_the_end_hides_no_wish_to_stop(tmp_path):
+    class Enough(Callback):
+        def on_epoch(self, run):
+            return "enough" if run.epoch == 2 else None
+
+    def train(callbacks, resume=None):
+        network, data = neocog.models.tiny_cnn(0), neocog.data.line_patterns("a")
+        calls = [Enough(), Checkpoint(tmp_path / "c"), *callbacks]
+        return neocog.fit(network, data, epochs=5, batch_size=8, rng=0, callbacks=calls, resume=resume)
+
+    batches = -(-len(neocog.data.line_patterns("a").train[1]) // 8)
+    assert train([StopAtBatch(2 * batches)])["epoch"] == [0, 1, 2]
+    resumed = train([], tmp_path / "c")
+    assert (resumed["epoch"], resumed.stopped) == ([0, 1, 2], "enough")

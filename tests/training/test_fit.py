@@ -310,6 +310,22 @@ def test_evaluate_by_hand():
     assert accuracy == 0.5
 
 
+def test_evaluate_takes_the_softmax_once():
+    network, data = neocog.models.tiny_cnn(3), lines()
+    whole = neocog.Sequential(network=network, softmax=neocog.layers.Softmax())
+    assert neocog.evaluate(whole, *data.validation) == neocog.evaluate(network, *data.validation)
+    right = whole.predict_proba(data.validation[0])[range(len(data.validation[1])), data.validation[1]]
+    assert neocog.evaluate(whole, *data.validation).loss == pytest.approx(-np.log(right).mean(), rel=1e-5)
+
+
+def test_images_that_the_augmentation_has_spoilt_are_blamed():
+    def spoil(images, rng):
+        return images * np.float32("nan")
+
+    with pytest.raises(NonFiniteLossError, match=r"it arose in the images as they were augmented\.$"):
+        quick(augment=spoil)
+
+
 def test_evaluate_does_not_depend_on_the_batch_size():
     network, (x, y) = neocog.models.tiny_cnn(3), lines().train
     whole = neocog.evaluate(network, x, y)

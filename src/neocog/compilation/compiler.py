@@ -451,6 +451,8 @@ class Compiler:
     def _activation_back(self, node: Node, dy: Maps) -> None:
         if not node.input.wanted:
             return
+        if isinstance(node.layer, LeakyReLU) and node.layer.negative_slope < 0:
+            raise Uncompilable("the outputs of this LeakyReLU do not tell the signs of its inputs")
         x = node.input.maps if isinstance(node.layer, GELU) else node.output.maps
         with self._into(node.input) as dx:
             self.program.add(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from neocog.kernels.fused.lowering import counts_padding
@@ -79,14 +80,20 @@ def network_arrays(network: Layer) -> list[tuple[dict[str, Any], str, Any]]:
     ]
 
 
+_POOLING = ("kernel_size", "stride", "dilation", "ceil_mode")
 _SETTINGS = {
-    Dropout: ("p",),
+    AvgPool2D: (*_POOLING, "count_include_pad", "divisor_override"),
     BatchNorm1D: ("eps", "momentum"),
     BatchNorm2D: ("eps", "momentum"),
+    Conv2D: ("stride", "dilation", "groups"),
+    Dropout: ("p",),
+    GELU: ("approximate",),
     LeakyReLU: ("negative_slope",),
+    MaxPool2D: _POOLING,
     ScaledTanh: ("amplitude", "slope"),
 }
-"""Numbers of layers that a user may change, and that a program has taken over."""
+_SETTINGS_OF = {layer: attrgetter(*names) for layer, names in _SETTINGS.items()}
+"""What a user may change in a layer, and a program has taken over."""
 
 
 class State:
@@ -97,9 +104,9 @@ class State:
         self._changes = Container.changes
         self._arrays = network_arrays(network)
         self._settings = [
-            (leaf, name, getattr(leaf, name))
+            (leaf, settings, settings(leaf))
             for _, leaf in network.leaves()
-            for name in _SETTINGS.get(type(leaf), ())
+            if (settings := _SETTINGS_OF.get(type(leaf)))
         ]
 
     def current(self) -> bool:
@@ -109,7 +116,7 @@ class State:
         for owner, name, array in self._arrays:
             if owner.get(name) is not array:
                 return False
-        return all(getattr(leaf, name) == value for leaf, name, value in self._settings)
+        return all(settings(leaf) == values for leaf, settings, values in self._settings)
 
 
 @dataclass(eq=False)

@@ -135,6 +135,10 @@ class Inquiry:
         one_of("at", at, ["input", *self.trace.steps, *self.users, "softmax", "loss"])
         return at
 
+    def _is_layer(self, at: str) -> bool:
+        """Whether a place is a layer's: one may be called "softmax" or "loss"."""
+        return at in self.trace.steps
+
     def explain(self, number: Number) -> Explanation:
         """Explain one number."""
         self._place(number.at)
@@ -149,13 +153,13 @@ class Inquiry:
         """Return the array that a number stands in."""
         seen, at = self.trace, number.at
         if number.of == "activation":
+            if self._is_layer(at):
+                return seen[at].y
             if at == "softmax" and seen.probabilities is None:
                 raise ValueError("at='softmax' needs an output of shape (N, classes).")
             special = {"input": seen.x, "softmax": seen.probabilities, "loss": seen.loss}
-            if at in special:
-                return special[at]
-            return seen[at].y if at in seen.steps else seen.network.params[at]
-        if at in ("softmax", "loss"):
+            return special[at] if at in special else seen.network.params[at]
+        if at in ("softmax", "loss") and not self._is_layer(at):
             raise ValueError(f"at={at!r} has no gradient here; ask for that of {self.output!r}, the logits.")
         if at in self.users:
             return sum(step.grads[key] for step, key in self.users[at])
@@ -166,11 +170,11 @@ class Inquiry:
         return total
 
     def _activation(self, number: Number) -> tuple[str, str, list[Contribution]]:
-        if number.at == "loss":
-            return self._loss_terms()
-        if number.at == "softmax":
-            return self._softmax_terms(number.index)
-        if number.at not in self.trace.steps:
+        if not self._is_layer(number.at):
+            if number.at == "loss":
+                return self._loss_terms()
+            if number.at == "softmax":
+                return self._softmax_terms(number.index)
             return "", "a pixel" if number.at == "input" else "a parameter", []
         step = self.trace[number.at]
         rule = rule_for(step.layer)

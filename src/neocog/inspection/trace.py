@@ -12,7 +12,8 @@ import numpy as np
 from neocog.layers import Container, Graph, Layer, Sequential
 from neocog.layers.activation import softmax
 from neocog.layers.base import Array, Grads, as_dtype, random_generators
-from neocog.losses import Loss, SoftmaxCrossEntropy
+from neocog.layers.containers import ends_in_softmax
+from neocog.losses import Loss, SoftmaxCrossEntropy, check_logits
 from neocog.validation import check_images
 
 
@@ -125,10 +126,13 @@ def trace(
     steps: dict[str, Step] = {}
     watched = _watched(network, "", steps)
     z, cache = watched.forward(x, training=training)
-    probabilities = softmax(z) if z.ndim == 2 else None
+    probabilities = None
+    if z.ndim == 2:
+        probabilities = z if ends_in_softmax(network) else softmax(z)
     value, dz = None, None
     loss = SoftmaxCrossEntropy() if loss is None else loss
     if t is not None:
+        check_logits(network, loss)
         value, dz = loss(z, np.asarray(t))
         watched.backward(dz, cache)
     for rng, state in zip(random_generators(network), states, strict=True):

@@ -210,6 +210,11 @@ class Checkpoint(Callback):
         self.path = path
         self.every = integer("every", every)
 
+    def on_start(self, run: Run) -> None:
+        from neocog.training.checkpoint import beginning
+
+        run.began_as = run.began_as or beginning(run)
+
     def on_epoch(self, run: Run) -> str | None:
         if run.epoch % self.every == 0:
             self._save(run)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neocog.layers import Layer
 from neocog.layers.base import random_generators
 from neocog.serialization import ModelFileError, arrays_of, blaming, describe, read, write
 from neocog.training.callbacks import Callback
@@ -33,7 +34,9 @@ def save_checkpoint(path: str | os.PathLike[str], run: Run) -> None:
         "seconds": run.seconds,
         "kernels": run.kernels,
         "stop": "" if run.stop == "interrupted" else run.stop,
-        "settings": _settings(run),
+        "began_as": run.began_as,
+        "settings": {name: layer.config() for name, layer in run.network.leaves()},
+        "data": run.fingerprint,
         "callbacks": [
             {"type": type(callback).__name__, "state": callback.state_dict()}
             for callback in _stateful(run.callbacks)
@@ -56,21 +59,24 @@ def load_checkpoint(path: str | os.PathLike[str], run: Run) -> None:
     header, arrays = read(path)
     if header.get("kind") != "checkpoint":
         raise ModelFileError(f"{path} is a {header.get('kind')}, not a checkpoint.")
-    if header["network"]["layers"] != _as_json(describe(run.network)["layers"]):
-        raise ModelFileError(f"{path} is a checkpoint of another network.")
     with blaming(path):
         _restore(run, _unpack(header["state"], arrays), path)
 
 
 def _restore(run: Run, state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    saved, now = state["began_as"], _as_json(beginning(run))
+    if saved["layers"] != now["layers"]:
+        raise ModelFileError(f"{path} is a checkpoint of another network.")
     callbacks = _stateful(run.callbacks)
     types = [type(callback).__name__ for callback in callbacks]
-    saved_types = [saved["type"] for saved in state["callbacks"]]
+    saved_types = [callback["type"] for callback in state["callbacks"]]
     if types != saved_types:
         raise ModelFileError(f"{path} was saved with the callbacks {saved_types}, got {types}.")
-    for name, value in _settings(run).items():
-        if state["settings"][name] != value:
-            raise ModelFileError(f"{path} was saved with {name} {state['settings'][name]}, got {value}.")
+    for name in ("optimizer", "loss", "augment", "batch_size"):
+        if saved[name] != now[name]:
+            raise ModelFileError(f"{path} was saved with {name} {saved[name]}, got {now[name]}.")
+    if state["data"] != run.fingerprint:
+        raise ModelFileError(f"{path} was saved with data {state['data']}, got {run.fingerprint}.")
     if state["epoch"] > run.epochs:
         raise ModelFileError(
             f"{path} has {state['epoch']} epochs behind it already, got epochs={run.epochs}."
@@ -80,16 +86,18 @@ def _restore(run: Run, state: Mapping[str, Any], path: str | os.PathLike[str]) -
     buffers = {name: state["arrays"][name] for name in run.network.buffers}
     run.optimizer.load_state_dict(state["optimizer"])
     run.network.load(parameters, buffers)
+    _restore_settings(run.network, state["settings"])
+    run.began_as = saved
     run.rng.bit_generator.state = state["rng"]
-    for rng, saved in zip(random_generators(run.network), state["layer_rngs"], strict=True):
-        rng.bit_generator.state = saved
+    for rng, rng_state in zip(random_generators(run.network), state["layer_rngs"], strict=True):
+        rng.bit_generator.state = rng_state
     run.history = History(state["history"])
     run.stop = state["stop"]
     run.epoch, run.seconds = state["epoch"], state["seconds"]
     run.kernels = state.get("kernels", "")
     run.batch_losses, run.epoch_rng_state = state["batch_losses"], state["epoch_rng_state"]
-    for callback, saved in zip(callbacks, state["callbacks"], strict=True):
-        callback.load_state_dict(saved["state"])
+    for callback, remembered in zip(callbacks, state["callbacks"], strict=True):
+        callback.load_state_dict(remembered["state"])
 
 
 def _stateful(callbacks: Sequence[Callback]) -> list[Callback]:
@@ -97,11 +105,20 @@ def _stateful(callbacks: Sequence[Callback]) -> list[Callback]:
     return [callback for callback in callbacks if type(callback).state_dict is not Callback.state_dict]
 
 
-def _settings(run: Run) -> dict[str, Any]:
-    """All else that a resumed run must have in common with its beginning, as text."""
+def beginning(run: Run) -> dict[str, Any]:
+    """Describe what a run must be resumed with as it was begun with, whatever callbacks change later."""
     settings = {"optimizer": run.optimizer, "loss": run.loss, "augment": run.augment}
     texts = {name: described(value) for name, value in settings.items()}
-    return texts | {"batch_size": run.batch_size, "data": run.fingerprint}
+    return texts | {"batch_size": run.batch_size, "layers": describe(run.network)["layers"]}
+
+
+def _restore_settings(network: Layer, saved: Mapping[str, Any]) -> None:
+    """Give the layers what callbacks had changed in them."""
+    for name, layer in network.leaves():
+        now = _as_json(layer.config())
+        for key, value in saved[name].items():
+            if now[key] != value:
+                setattr(layer, key, tuple(value) if isinstance(value, list) else value)
 
 
 def _pack(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:

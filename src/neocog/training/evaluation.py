@@ -77,6 +77,8 @@ def evaluate(
     if len(y) == 0:
         raise ValueError("x and y must not be empty.")
     loss = SoftmaxCrossEntropy() if loss is None else loss
+    if isinstance(loss, SoftmaxCrossEntropy) and isinstance(network, Container):
+        network = network.without_softmax()  # the loss holds one itself
     weights = np.ones(len(y)) if sample_weight is None else check_weights(sample_weight, len(y))
     if not weights.any():
         raise ValueError("sample_weight must not be all 0.")

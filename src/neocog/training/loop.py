@@ -268,12 +268,13 @@ def _finish_epoch(run: Run) -> None:
             raise diagnosis(run, part[0], training=False)
     if run.batch_losses:
         row["running_loss"] = sum(run.batch_losses) / len(run.batch_losses)
-        row["lr"] = run.optimizer.last_lr
+        row["lr"] = float(run.optimizer.last_lr)
     run.history.append(epoch=run.epoch, seconds=run.seconds, **row)
     run.batch_losses, run.epoch_rng_state, run.seconds = [], {}, 0.0
     for callback in run.callbacks:
         wish = callback.on_epoch(run)  # all are asked, even if the end is already decided
-        run.stop = run.stop or wish or ""
+        if wish and run.stop in ("", "interrupted"):  # who goes on after Ctrl-C must know that it was the end
+            run.stop = wish
     run.engine.follow()
     run.stop = run.engine.agree(run.stop or run.wish)
 

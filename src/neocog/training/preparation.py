@@ -11,8 +11,7 @@ import numpy as np
 from neocog.data.split import Split
 from neocog.layers import BatchNorm1D, Container, Layer
 from neocog.layers.base import as_dtype, random_generators
-from neocog.layers.containers import ends_in_softmax
-from neocog.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy, check_weights
+from neocog.losses import Loss, MeanSquaredError, check_logits, check_weights
 from neocog.optimizers import Optimizer
 from neocog.training.callbacks import Callback
 from neocog.training.run import Run
@@ -51,11 +50,7 @@ def prepare(network: Layer, data: Split | tuple[Any, Any], loss: Loss) -> Split:
     train = cast("training images", split.train)
     validation = split.validation and cast("validation images", split.validation)
     names = split.class_names
-    if isinstance(loss, SoftmaxCrossEntropy) and ends_in_softmax(network):
-        raise ValueError(
-            "the network must end in logits to be trained with SoftmaxCrossEntropy, which holds the softmax "
-            "itself, got one that ends in Softmax; train network.without_softmax(), which shares its weights."
-        )
+    check_logits(network, loss)
     if split.is_classification and not isinstance(loss, MeanSquaredError):
         if len(outputs) != 2 or outputs[1] < len(names):
             raise ValueError(

@@ -44,6 +44,8 @@ class Run:
         What takes the steps; see :mod:`neocog.training.engine`.
     kernels : str
         The kernels that ``auto`` has chosen; a resumed run goes on with them.
+    began_as : dict
+        Of a run with checkpoints, what it was before callbacks changed it: whoever resumes it begins so, too.
     wish : str
         What a signal asked for since the last step.
     stop : str
@@ -70,6 +72,7 @@ class Run:
     seconds: float = 0.0
     engine: Engine = field(init=False, repr=False)
     kernels: str = ""
+    began_as: dict[str, Any] = field(default_factory=dict)
     wish: str = ""
     stop: str = ""
     failed: bool = False
@@ -117,17 +120,20 @@ def diagnosis(run: Run, x: Any, training: bool) -> NonFiniteLossError:
             found.append(f"layer {name!r} ({type(layer).__name__}){cause}")
         return y
 
+    if training and not np.isfinite(x).all():
+        found.append("the images as they were augmented")  # fit has checked what it was given
     twin = copy.deepcopy(run.network)  # whose running statistics and generators may move
     for start in range(0, len(x), 256):
         if not found:
             twin.walk(visit, as_dtype(x[start : start + 256], twin.dtype))
     where = found[0] if found else "the loss itself; every layer's output is finite"
+    advice = "" if found and found[0].startswith("the images") else " A lower learning rate usually helps."
     when = (
         f"in epoch {run.epoch + 1}, batch {len(run.batch_losses) + 1}"
         if training
         else (f"after epoch {run.epoch}, batch {len(run.batch_losses)}")
     )
     return NonFiniteLossError(
-        f"the loss is not finite {when}, at learning rate {run.optimizer.last_lr:g}; it arose in {where}. A "
-        "lower learning rate usually helps."
+        f"the loss is not finite {when}, at learning rate {run.optimizer.last_lr:g}; it arose in "
+        f"{where}.{advice}"
     )

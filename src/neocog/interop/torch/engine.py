@@ -214,8 +214,9 @@ class TorchEngine:
         layers = self.group.from_leader(layers, self.device)
         if layers:
             for name, layer in self.network.leaves():
+                now = layer.config()
                 for key, value in layers.get(name, {}).items():
-                    if getattr(layer, key) != value:
+                    if now[key] != value:
                         setattr(layer, key, value)
             self._build()
             self._spread()
