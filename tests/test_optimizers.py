@@ -162,6 +162,16 @@ def test_a_foreign_state_is_refused():
     assert (adam.steps, adam.state) == (0, {"mean": {}, "square": {}})
 
 
+@pytest.mark.parametrize("name", ["state", "steps", "zeros_like", "step", "evil"])
+def test_a_state_sets_nothing_but_settings(name):
+    saved = SGD(0.1).state_dict()
+    saved["settings"][name] = 3
+    twin = SGD(0.1)
+    with pytest.raises(ValueError, match=rf"SGD has no settings \['{name}'\]"):
+        twin.load_state_dict(saved)
+    assert vars(twin) == vars(SGD(0.1))
+
+
 def test_names_in_the_state():
     params, steps = random_steps(1)
     optimizer = SGD(0.1, momentum=0.5)

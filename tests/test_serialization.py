@@ -510,6 +510,16 @@ def test_a_generator_of_no_known_kind_is_refused(path):
         neocog.load(path)
 
 
+@pytest.mark.parametrize("rng_of", [b"[0, 2]", b"[-1,0]", b"[0, 0]"])
+def test_generators_that_are_not_there_are_refused(path, rng_of):
+    neocog.save(Sequential(Dropout(0.5, rng=3), Dropout(0.5, rng=4)), path)
+    content = path.read_bytes()
+    assert content.count(b"[0, 1]") == 1
+    path.write_bytes(content.replace(b"[0, 1]", rng_of))
+    with pytest.raises(ModelFileError, match=r"draw from the generators .*, there are 2"):
+        neocog.load(path)
+
+
 def test_the_same_network_makes_the_same_file(path):
     network = neocog.models.tiny_cnn(seed=1)
     files = set()

@@ -130,6 +130,9 @@ class Optimizer:
         """Take over what :meth:`state_dict` returned; ValueError if it is another optimizer's."""
         if saved["type"] != type(self).__name__ or set(saved["state"]) != set(self._memories):
             raise ValueError(f"the saved state is that of {saved['type']}, not of {type(self).__name__}.")
+        unknown = set(saved["settings"]) - (set(vars(self)) - {"state", "steps", "zeros_like"})
+        if unknown:
+            raise ValueError(f"{saved['type']} has no settings {sorted(unknown)}.")
         for name, value in saved["settings"].items():
             setattr(self, name, tuple(value) if isinstance(value, list) else value)
         self.steps = int(saved["steps"])

@@ -178,7 +178,10 @@ def rebuild(
     _fill(network, arrays)
     rngs = [_generator_in(state) for state in described["rngs"]]
     places = generator_places(network)
-    for (layer, name, _), k in zip(places, described.get("rng_of", range(len(places))), strict=True):
+    rng_of = described.get("rng_of", range(len(places)))
+    if sorted(set(rng_of)) != list(range(len(rngs))):
+        raise ValueError(f"its layers draw from the generators {list(rng_of)}, there are {len(rngs)}")
+    for (layer, name, _), k in zip(places, rng_of, strict=True):
         setattr(layer, name, rngs[k])
     if isinstance(network, Container):
         names, shape = described["class_names"], described["input_shape"]

@@ -357,9 +357,11 @@ def test_of_a_network_that_ends_in_softmax_it_is_taken_once(name):
     x = np.random.default_rng(0).normal(size=(2, 1, 8, 8))
     expected = logits.predict_proba(x)
     np.testing.assert_allclose(trace(network, x).probabilities, expected, rtol=1e-12)
-    found = explain(network, x, at=name, index=(1, 2))
-    assert found.value == pytest.approx(expected[1, 2])
-    assert found.total == pytest.approx(expected[1, 2])
+    for at in (name, "softmax"):
+        found = explain(network, x, at=at, index=(1, 2))
+        assert found.number.at == name
+        assert found.value == pytest.approx(expected[1, 2])
+        assert found.total == pytest.approx(expected[1, 2])
     with pytest.raises(ValueError, match=r"must end in logits .* network.without_softmax\(\)"):
         trace(network, x, np.array([0, 1]))
 

@@ -31,7 +31,6 @@ Kernels = Annotated[str, typer.Option(help=f"Kernel backend: {', '.join(BACKENDS
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
-
 MENDABLE = (NonFiniteLossError, ValueError, TypeError, IndexError, OSError, ImportError, MemoryError)
 
 

@@ -15,6 +15,7 @@ from neocog.inspection.explanation import Contribution, Explanation, Number, Par
 from neocog.inspection.rules import Factor, Index, Term, rule_for
 from neocog.inspection.trace import Step, Trace, trace
 from neocog.layers import Layer
+from neocog.layers.containers import ends_in_softmax
 from neocog.losses import Loss, SoftmaxCrossEntropy
 from neocog.validation import integer, one_of
 
@@ -40,6 +41,7 @@ def explain(
     x : floating point array (N, C, H, W)
     at : str
         A layer's dotted name for its output, "input", a parameter's dotted name, "softmax" or "loss".
+        A layer of that name comes first; of a network that ends in Softmax, "softmax" is that layer.
     index : sequence of int
         The entry, the image first: ``(0, 2, 3, 4)`` is filter 2 at row 3, column 4 for image 0.
     of : {"activation", "gradient"}
@@ -103,7 +105,7 @@ class Inquiry:
                 self.readers[source].append((name, slot))
             return name
 
-        self.output = seen.network.walk(visit, "input")
+        self.output: str = seen.network.walk(visit, "input")
         # A parameter is known by the first name of its array, and belongs to every layer that uses it.
         first = {id(array): name for name, array in seen.network.params.items()}
         self.users: dict[str, list[tuple[Step, str]]] = {name: [] for name in first.values()}
@@ -133,6 +135,8 @@ class Inquiry:
 
     def _place(self, at: str) -> str:
         one_of("at", at, ["input", *self.trace.steps, *self.users, "softmax", "loss"])
+        if at == "softmax" and not self._is_layer(at) and ends_in_softmax(self.trace.network):
+            return self.output
         return at
 
     def _is_layer(self, at: str) -> bool:
@@ -141,7 +145,7 @@ class Inquiry:
 
     def explain(self, number: Number) -> Explanation:
         """Explain one number."""
-        self._place(number.at)
+        number = Number(number.of, self._place(number.at), number.index)
         array = self._array(number)
         number = Number(number.of, number.at, _checked(number, np.shape(array)))
         value = float(np.asarray(array)[number.index])

@@ -107,7 +107,8 @@ def trace(
     Raises
     ------
     TypeError, ValueError
-        If images or labels do not fit the network.
+        If images or labels do not fit the network, or there are labels and it ends in Softmax, which
+        SoftmaxCrossEntropy holds itself.
 
     Examples
     --------

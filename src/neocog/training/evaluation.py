@@ -11,6 +11,7 @@ from neocog.data.batches import batches
 from neocog.kernels import kernels_for, use_kernels
 from neocog.layers import Container, Layer
 from neocog.layers.base import Array, as_dtype
+from neocog.layers.containers import ends_in_softmax
 from neocog.losses import Loss, SoftmaxCrossEntropy, check_weights
 from neocog.validation import check_images, integer
 
@@ -56,6 +57,7 @@ def evaluate(
     x : floating point array (N, C, H, W), or lazy images
     y : labels (N,)
     loss : default SoftmaxCrossEntropy()
+        It holds the softmax itself: that of a network which ends in one is not taken twice.
     batch_size : int
     sample_weight : (N,), optional
         How much each image counts.
@@ -77,7 +79,7 @@ def evaluate(
     if len(y) == 0:
         raise ValueError("x and y must not be empty.")
     loss = SoftmaxCrossEntropy() if loss is None else loss
-    if isinstance(loss, SoftmaxCrossEntropy) and isinstance(network, Container):
+    if isinstance(loss, SoftmaxCrossEntropy) and isinstance(network, Container) and ends_in_softmax(network):
         network = network.without_softmax()  # the loss holds one itself
     weights = np.ones(len(y)) if sample_weight is None else check_weights(sample_weight, len(y))
     if not weights.any():

@@ -120,14 +120,15 @@ def diagnosis(run: Run, x: Any, training: bool) -> NonFiniteLossError:
             found.append(f"layer {name!r} ({type(layer).__name__}){cause}")
         return y
 
-    if training and not np.isfinite(x).all():
-        found.append("the images as they were augmented")  # fit has checked what it was given
+    spoilt = training and not np.isfinite(x).all()  # by augmentation: fit has checked what it was given
+    if spoilt:
+        found.append("the images as they were augmented")
     twin = copy.deepcopy(run.network)  # whose running statistics and generators may move
     for start in range(0, len(x), 256):
         if not found:
             twin.walk(visit, as_dtype(x[start : start + 256], twin.dtype))
     where = found[0] if found else "the loss itself; every layer's output is finite"
-    advice = "" if found and found[0].startswith("the images") else " A lower learning rate usually helps."
+    advice = "" if spoilt else " A lower learning rate usually helps."
     when = (
         f"in epoch {run.epoch + 1}, batch {len(run.batch_losses) + 1}"
         if training

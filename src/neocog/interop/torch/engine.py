@@ -210,7 +210,7 @@ class TorchEngine:
     def follow(self) -> None:
         """Take over what callbacks have changed, weights and settings, in all processes."""
         layer_settings = _layer_settings(self.network)
-        layers = {name: new for name, new in layer_settings.items() if new != self._layers[name]}
+        layers = {name: new for name, new in layer_settings.items() if new != self._layers.get(name)}
         layers = self.group.from_leader(layers, self.device)
         if layers:
             for name, layer in self.network.leaves():
