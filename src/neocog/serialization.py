@@ -17,7 +17,7 @@ import numpy as np
 
 from neocog import layers as known_layers
 from neocog.atomic import atomic_write
-from neocog.layers import Container, Layer
+from neocog.layers import Container, Elementwise, Layer
 from neocog.layers.base import generator_places, random_generators
 from neocog.validation import image_shape, one_of
 
@@ -142,7 +142,7 @@ def rebuild(
 ) -> Layer:
     """Build the network that :func:`describe` described, with these arrays."""
     known = {name: getattr(known_layers, name) for name in known_layers.__all__}
-    known = {name: cls for name, cls in known.items() if cls not in (Layer, Container)}
+    known = {name: cls for name, cls in known.items() if cls not in (Layer, Container, Elementwise)}
     known |= {cls.__name__: cls for cls in layers}
     built: list[Layer | None] = []
     leaves: dict[int, int] = {}  # how many layers each one comes to, repeats included

@@ -6,7 +6,7 @@ wherever its real form is differentiable.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -38,17 +38,76 @@ def below_maximum(z: Array, axis: int) -> Array:
     return z - xp.max(xp.real(z) if is_complex(z) else z, axis=axis, keepdims=True)
 
 
-class _Activation(Layer):
-    """An elementwise function; a subclass states it and its derivative."""
+class Elementwise(Layer):
+    """Base of the layers that apply one function to every number on its own.
 
-    # Counting a transcendental function as one operation, as is usual.
-    _operations = 1
+    Forward: ``y = f(x)``. Backward: ``dx = dy f'(x)``.
+
+    An activation of your own states ``function`` and ``derivative``; everything else follows from these two:
+    training, gradient checks, explanations, the compiled form and the PyTorch module. Both are called with
+    the array library (``numpy``, ``torch`` ...), the input and the constructor's arguments in their order,
+    and use the library's functions only: ``xp.exp``, ``xp.where``, ``xp.maximum``. Compiled, they are called
+    with one number at a time. A subclass may state ``forward`` and ``backward`` itself instead, as the
+    activations here do.
+
+    Attributes
+    ----------
+    operations : int
+        Floating point operations for one number, for the FLOP count; a transcendental function is one.
+
+    Raises
+    ------
+    NotImplementedError
+        When called, if a subclass states neither.
+
+    Notes
+    -----
+    Shapes: any -> the same.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> class Softsign(Elementwise):
+    ...     @staticmethod
+    ...     def function(xp, x):
+    ...         return x / (1 + xp.abs(x))
+    ...     @staticmethod
+    ...     def derivative(xp, x):
+    ...         return 1 / (1 + xp.abs(x)) ** 2
+    >>> Softsign()(np.array([-1.0, 0.0, 3.0]))
+    array([-0.5 ,  0.  ,  0.75])
+    """
+
+    operations: ClassVar[int] = 1
+
+    @staticmethod
+    def function(xp: Any, x: Any, *settings: Any) -> Any:
+        """Compute ``f(x)`` with the functions of the array library ``xp``."""
+        raise NotImplementedError("an Elementwise layer must state function(xp, x, *settings).")
+
+    @staticmethod
+    def derivative(xp: Any, x: Any, *settings: Any) -> Any:
+        """Compute ``f'(x)`` with the functions of the array library ``xp``."""
+        raise NotImplementedError("an Elementwise layer must state derivative(xp, x, *settings).")
+
+    @property
+    def settings(self) -> tuple[Any, ...]:
+        """The constructor's arguments in their order, as ``function`` and ``derivative`` take them."""
+        return tuple(self.config().values())
+
+    def forward(self, x: Array, training: bool = False) -> tuple[Array, Any]:
+        return self.function(x.__array_namespace__(), x, *self.settings), x
+
+    def backward(self, dy: Array, cache: Any, input_grad: bool = True) -> tuple[Array | None, Grads]:
+        if not input_grad:
+            return None, {}
+        return dy * self.derivative(cache.__array_namespace__(), cache, *self.settings), {}
 
     def flops(self, input_shape: Shape) -> int:
-        return self._operations * int(np.prod(input_shape))
+        return self.operations * int(np.prod(input_shape))
 
 
-class ReLU(_Activation):
+class ReLU(Elementwise):
     """Rectified linear unit.
 
     Forward: ``y = max(x, 0)``.
@@ -83,7 +142,7 @@ class ReLU(_Activation):
         return dy * xp.astype(cache, dy.dtype) if input_grad else None, {}
 
 
-class LeakyReLU(_Activation):
+class LeakyReLU(Elementwise):
     """ReLU with a small slope for negative numbers, so that no unit dies.
 
     Forward: ``y = x if x > 0 else a x``.
@@ -109,7 +168,7 @@ class LeakyReLU(_Activation):
     array([-0.1,  0. ,  2. ])
     """
 
-    _operations = 2
+    operations = 2
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         super().__init__()
@@ -125,7 +184,7 @@ class LeakyReLU(_Activation):
         return xp.where(cache, dy, self.negative_slope * dy) if input_grad else None, {}
 
 
-class Sigmoid(_Activation):
+class Sigmoid(Elementwise):
     """Logistic function.
 
     Forward: ``y = 1 / (1 + exp(-x))``, computed without overflow.
@@ -146,7 +205,7 @@ class Sigmoid(_Activation):
     array([0. , 0.5, 1. ])
     """
 
-    _operations = 4
+    operations = 4
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
         xp = x.__array_namespace__()
@@ -159,7 +218,7 @@ class Sigmoid(_Activation):
         return dy * cache * (1 - cache) if input_grad else None, {}
 
 
-class Tanh(_Activation):
+class Tanh(Elementwise):
     """Hyperbolic tangent.
 
     Forward: ``y = tanh(x)``.
@@ -187,7 +246,7 @@ class Tanh(_Activation):
         return dy * (1 - cache * cache) if input_grad else None, {}
 
 
-class ScaledTanh(_Activation):
+class ScaledTanh(Elementwise):
     """Hyperbolic tangent, stretched: LeCun's squashing function.
 
     Forward: ``y = a tanh(s x)``. With the defaults f(1) = 1 and f(-1) = -1, where the second derivative is
@@ -220,7 +279,7 @@ class ScaledTanh(_Activation):
     array([-1.,  0.,  1.])
     """
 
-    _operations = 3
+    operations = 3
 
     def __init__(self, amplitude: float = 1.7159, slope: float = 2 / 3) -> None:
         super().__init__()
@@ -238,7 +297,7 @@ class ScaledTanh(_Activation):
         return dy * (self.slope * (self.amplitude - cache * cache / self.amplitude)), {}
 
 
-class GELU(_Activation):
+class GELU(Elementwise):
     """Gaussian error linear unit.
 
     Forward: ``y = x Phi(x)`` with the normal distribution function ``Phi(x) = erfc(-x / sqrt 2) / 2``; or
@@ -269,7 +328,7 @@ class GELU(_Activation):
     array([0.      , 0.841345])
     """
 
-    _operations = 8
+    operations = 8
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
