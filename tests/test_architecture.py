@@ -43,10 +43,6 @@ FLOORS = [
 ]
 
 
-# A network's ``for_inference`` and ``__call__`` hand over to the compiled form, imported when called.
-HANDS_OVER = ("neocog.layers.containers", "neocog.compilation")
-
-
 def module_name(path):
     parts = path.relative_to(SOURCE.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -91,8 +87,6 @@ def test_importing_neocog_loads_numpy_and_the_standard_library_only():
 def test_nothing_imports_downwards(path):
     module = module_name(path)
     for other in imports(path):
-        if (module, other) == HANDS_OVER:
-            continue
         assert floor(other) <= floor(module), f"{module} imports {other}"
 
 

@@ -63,6 +63,7 @@ def save(network: Layer, path: PathLike) -> None:
     >>> load(path).parameter_count
     114
     """
+    network = network.original
     write(path, {"kind": "model", "network": describe(network)}, arrays_of(network))
 
 

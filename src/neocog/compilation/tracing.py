@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
+from neocog.errors import UnsupportedError
 from neocog.kernels.fused.lowering import counts_padding
 from neocog.kernels.fused.program import NO_BORDER, Border, Maps
 from neocog.kernels.geometry import NO_PADDING, Padding
@@ -65,7 +66,7 @@ COMPILED = (
 """Layers that have a compiled form."""
 
 
-class Uncompilable(Exception):  # noqa: N818 - says what the network is, and is always caught
+class Uncompilable(UnsupportedError):  # noqa: N818 - says what the network is, and is always caught
     """The network holds something that has no compiled form."""
 
 

@@ -17,7 +17,7 @@ from neocog.estimators.base import ConvNet, has_partial_fit
 from neocog.estimators.networks import FILTERS, build_network
 from neocog.layers import Container
 from neocog.layers.activation import softmax
-from neocog.layers.containers import ends_in_softmax
+from neocog.layers.prediction import ends_in_softmax
 from neocog.losses import SoftmaxCrossEntropy
 from neocog.training.callbacks import Callback
 from neocog.training.run import Run

@@ -9,9 +9,9 @@ import numpy as np
 
 from neocog.data.batches import batches
 from neocog.kernels import kernels_for, use_kernels
-from neocog.layers import Container, Layer
+from neocog.layers import Layer
 from neocog.layers.base import Array, as_dtype
-from neocog.layers.containers import ends_in_softmax
+from neocog.layers.prediction import Predictor, ends_in_softmax
 from neocog.losses import Loss, SoftmaxCrossEntropy, check_weights
 from neocog.validation import check_images, integer
 
@@ -79,7 +79,7 @@ def evaluate(
     if len(y) == 0:
         raise ValueError("x and y must not be empty.")
     loss = SoftmaxCrossEntropy() if loss is None else loss
-    if isinstance(loss, SoftmaxCrossEntropy) and isinstance(network, Container) and ends_in_softmax(network):
+    if isinstance(loss, SoftmaxCrossEntropy) and isinstance(network, Predictor) and ends_in_softmax(network):
         network = network.without_softmax()  # the loss holds one itself
     weights = np.ones(len(y)) if sample_weight is None else check_weights(sample_weight, len(y))
     if not weights.any():
@@ -102,11 +102,11 @@ def evaluate(
     return Evaluation(total / everything, correct / everything)
 
 
-def predict(network: Container, images: Array, batch_size: int = 256) -> Array:
+def predict(network: Predictor, images: Array, batch_size: int = 256) -> Array:
     """Index of the most probable class of each image: ``network.predict``."""
     return network.predict(images, batch_size)
 
 
-def predict_proba(network: Container, images: Array, batch_size: int = 256) -> Array:
+def predict_proba(network: Predictor, images: Array, batch_size: int = 256) -> Array:
     """Probability of each class for each image: ``network.predict_proba``."""
     return network.predict_proba(images, batch_size)
