@@ -15,7 +15,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # A module may import from its own floor and from those before it.
 FLOORS = [
-    {"errors", "validation", "representation", "atomic"},
+    {"deprecation", "errors", "validation", "representation", "atomic"},
     {"kernels"},
     {"initializers"},
     {"layers"},
