@@ -367,7 +367,7 @@ def test_images_in_files_are_read_once_only_where_they_fit_in_memory(photos, mon
     reads = []
     read = neocog.data.folder.load_image
     monkeypatch.setattr(neocog.data.folder, "load_image", lambda *a: reads.append(a[0]) or read(*a))
-    monkeypatch.setattr(neocog.training.preparation, "IN_MEMORY_BYTES", limit)
+    monkeypatch.setattr(neocog.training.checks, "IN_MEMORY_BYTES", limit)
     network = neocog.models.digits_cnn(classes=2)
     history = quick(network, photos, epochs=3, batch_size=4)
     # Either once each, or in every epoch's training and in every measurement.

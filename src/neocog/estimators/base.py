@@ -29,7 +29,7 @@ from neocog.training.callbacks import Callback, EarlyStopping, Progress
 from neocog.training.evaluation import EVALUATION_BATCH, estimated_seconds
 from neocog.training.history import History
 from neocog.training.loop import fit, make_step
-from neocog.training.run import NonFiniteLossError, Run
+from neocog.training.state import NonFiniteLossError, TrainingState
 from neocog.validation import integer, number, one_of
 
 _SEEDS = 2**31 - 1
@@ -120,7 +120,7 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         """Return the trained network with outputs in the units of y."""
         return network
 
-    def _score_held_out(self, run: Run) -> float:
+    def _score_held_out(self, run: TrainingState) -> float:
         """Return the score on what is held out, after an epoch."""
         raise NotImplementedError
 

@@ -20,7 +20,7 @@ from neocog.layers.activation import softmax
 from neocog.layers.prediction import ends_in_softmax
 from neocog.losses import SoftmaxCrossEntropy
 from neocog.training.callbacks import Callback
-from neocog.training.run import Run
+from neocog.training.state import TrainingState
 
 
 class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
@@ -287,5 +287,5 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
         network.class_names = tuple(str(label) for label in self.classes_)
         return network
 
-    def _score_held_out(self, run: Run) -> float:
+    def _score_held_out(self, run: TrainingState) -> float:
         return run.history.last["val_accuracy"]

@@ -9,18 +9,18 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from neocog.training.callbacks import Callback
-from neocog.training.run import Run
+from neocog.training.state import TrainingState
 
 
 class Scores(Callback):
     """Keep a score of each epoch, the untrained network's first."""
 
-    def __init__(self, score: Callable[[Run], float]) -> None:
+    def __init__(self, score: Callable[[TrainingState], float]) -> None:
         self.score = score
         self.values: list[float] = []
 
-    def on_epoch(self, run: Run) -> None:
-        self.values.append(self.score(run))
+    def on_epoch(self, state: TrainingState) -> None:
+        self.values.append(self.score(state))
 
 
 def hold_out(

@@ -15,7 +15,7 @@ from neocog.estimators.networks import build_network
 from neocog.estimators.units import Units, change_units, ending_in_dense, with_units, without_units
 from neocog.layers import Container
 from neocog.losses import MeanSquaredError
-from neocog.training.run import Run
+from neocog.training.state import TrainingState
 
 
 class ConvNetRegressor(RegressorMixin, ConvNet):  # type: ignore[misc]
@@ -205,7 +205,7 @@ class ConvNetRegressor(RegressorMixin, ConvNet):  # type: ignore[misc]
     def _shown(self, network: Container) -> Container:
         return with_units(network, self._units)
 
-    def _score_held_out(self, run: Run) -> float:
+    def _score_held_out(self, run: TrainingState) -> float:
         network, held_out = cast("Container", run.network), cast("tuple[Any, Any]", run.data.validation)
         x, t = held_out
         return float(r2_score(t, network.predict_logits(x), sample_weight=run.validation_weight))

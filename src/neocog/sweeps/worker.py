@@ -20,7 +20,7 @@ import neocog
 from neocog.data import Split, stratified_split
 from neocog.kernels import get_threads, set_threads
 from neocog.runs import Settings, draw_sample, fit_as, network_for, open_source
-from neocog.training import Callback, NonFiniteLossError, Run
+from neocog.training import Callback, NonFiniteLossError, TrainingState
 
 Row: TypeAlias = dict[str, Any]
 MEASURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
@@ -81,7 +81,7 @@ def _data(source: str, size: int | None, validation_fraction: float, fingerprint
 class _Watch(Callback):
     """Keep hold of the run, also if it fails."""
 
-    def on_start(self, run: Run) -> None:
+    def on_start(self, run: TrainingState) -> None:
         self.run = run
 
 

@@ -11,7 +11,7 @@ from neocog.training.callbacks import (
 from neocog.training.evaluation import Evaluation, evaluate, predict, predict_proba
 from neocog.training.history import History
 from neocog.training.loop import fit, make_step
-from neocog.training.run import NonFiniteLossError, Run
+from neocog.training.state import NonFiniteLossError, TrainingState
 
 __all__ = [
     "CSVLog",
@@ -23,7 +23,7 @@ __all__ = [
     "KernelSnapshots",
     "NonFiniteLossError",
     "Progress",
-    "Run",
+    "TrainingState",
     "evaluate",
     "fit",
     "make_step",

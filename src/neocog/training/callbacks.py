@@ -21,7 +21,7 @@ from neocog.training.history import COLUMNS
 from neocog.validation import integer, number, one_of
 
 if TYPE_CHECKING:
-    from neocog.training.run import Run
+    from neocog.training.state import TrainingState
 
 __all__ = ["CSVLog", "Callback", "Checkpoint", "EarlyStopping", "KernelSnapshots", "Progress"]
 
@@ -35,16 +35,16 @@ class Callback:
     def reset(self) -> None:
         """Forget an earlier run; called first of all."""
 
-    def on_start(self, run: Run) -> None:
+    def on_start(self, state: TrainingState) -> None:
         """Before the first epoch, or the first one after a restart."""
 
-    def on_batch(self, run: Run) -> None:
+    def on_batch(self, state: TrainingState) -> None:
         """After each step; another engine than neocog's brings its weights back only after an epoch."""
 
-    def on_epoch(self, run: Run) -> str | None:
+    def on_epoch(self, state: TrainingState) -> str | None:
         """After each epoch, when its row is in the history; return a reason to stop, or None."""
 
-    def on_end(self, run: Run) -> None:
+    def on_end(self, state: TrainingState) -> None:
         """At the end, however it came."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -97,28 +97,28 @@ class EarlyStopping(Callback):
         self.best, self.best_epoch = math.nan, 0
         self._weights: dict[str, np.ndarray] = {}
 
-    def on_start(self, run: Run) -> None:
-        if self.monitor.startswith("val") and run.data.validation is None:
+    def on_start(self, state: TrainingState) -> None:
+        if self.monitor.startswith("val") and state.data.validation is None:
             raise ValueError(f"EarlyStopping monitors {self.monitor!r}, but there is no validation data.")
 
-    def on_epoch(self, run: Run) -> str | None:
-        value = run.history.last[self.monitor]
+    def on_epoch(self, state: TrainingState) -> str | None:
+        value = state.history.last[self.monitor]
         gain = value - self.best if self.monitor.endswith("accuracy") else self.best - value
         if math.isnan(self.best) or gain > self.min_delta:
-            self.best, self.best_epoch = value, run.epoch
-            arrays = {**run.network.params, **run.network.buffers}
+            self.best, self.best_epoch = value, state.epoch
+            arrays = {**state.network.params, **state.network.buffers}
             self._weights = {name: array.copy() for name, array in arrays.items()}
-        elif run.epoch - self.best_epoch >= self.patience:
+        elif state.epoch - self.best_epoch >= self.patience:
             return (
                 f"{self.monitor} has not improved for {self.patience} epochs; "
                 f"best {self.best:.6g} after epoch {self.best_epoch}"
             )
         return None
 
-    def on_end(self, run: Run) -> None:
+    def on_end(self, state: TrainingState) -> None:
         # An interrupted run goes on from where it was, not from its best epoch.
-        if self.restore_best and self._weights and run.stop != "interrupted":
-            for name, array in {**run.network.params, **run.network.buffers}.items():
+        if self.restore_best and self._weights and state.stop != "interrupted":
+            for name, array in {**state.network.params, **state.network.buffers}.items():
                 array[...] = self._weights[name]
 
     def state_dict(self) -> dict[str, Any]:
@@ -159,27 +159,27 @@ class KernelSnapshots(Callback):
         self.snapshots: dict[int, np.ndarray] = {}
         self._name = ""
 
-    def on_start(self, run: Run) -> None:
+    def on_start(self, state: TrainingState) -> None:
         if self.parameter is not None:
-            self._name = one_of("parameter", self.parameter, run.network.params)
+            self._name = one_of("parameter", self.parameter, state.network.params)
             return
-        for name, layer in run.network.leaves():
+        for name, layer in state.network.leaves():
             if isinstance(layer, Conv2D):
                 self._name = f"{name}.weight" if name else "weight"
                 return
         raise ValueError("the network has no convolution to take snapshots of; name a parameter.")
 
-    def _take(self, run: Run) -> None:
-        self.snapshots[run.epoch] = run.network.params[self._name].copy()
+    def _take(self, state: TrainingState) -> None:
+        self.snapshots[state.epoch] = state.network.params[self._name].copy()
 
-    def on_epoch(self, run: Run) -> str | None:
-        if run.epoch in self.epochs:
-            self._take(run)
+    def on_epoch(self, state: TrainingState) -> str | None:
+        if state.epoch in self.epochs:
+            self._take(state)
         return None
 
-    def on_end(self, run: Run) -> None:
-        if not run.batch_losses:  # the kernels between two epochs belong to neither
-            self._take(run)
+    def on_end(self, state: TrainingState) -> None:
+        if not state.batch_losses:  # the kernels between two epochs belong to neither
+            self._take(state)
 
     def state_dict(self) -> dict[str, Any]:
         return {"snapshots": {str(epoch): kernels for epoch, kernels in self.snapshots.items()}}
@@ -210,24 +210,24 @@ class Checkpoint(Callback):
         self.path = path
         self.every = integer("every", every)
 
-    def on_start(self, run: Run) -> None:
+    def on_start(self, state: TrainingState) -> None:
         from neocog.training.checkpoint import beginning
 
-        run.began_as = run.began_as or beginning(run)
+        state.began_as = state.began_as or beginning(state)
 
-    def on_epoch(self, run: Run) -> str | None:
-        if run.epoch % self.every == 0:
-            self._save(run)
+    def on_epoch(self, state: TrainingState) -> str | None:
+        if state.epoch % self.every == 0:
+            self._save(state)
         return None
 
-    def on_end(self, run: Run) -> None:
-        if not run.failed:  # after an error the last good checkpoint stays
-            self._save(run)
+    def on_end(self, state: TrainingState) -> None:
+        if not state.failed:  # after an error the last good checkpoint stays
+            self._save(state)
 
-    def _save(self, run: Run) -> None:
+    def _save(self, state: TrainingState) -> None:
         from neocog.training.checkpoint import save_checkpoint
 
-        save_checkpoint(self.path, run)
+        save_checkpoint(self.path, state)
 
 
 class CSVLog(Callback):
@@ -241,8 +241,8 @@ class CSVLog(Callback):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = path
 
-    def on_epoch(self, run: Run) -> str | None:
-        run.history.to_csv(self.path)
+    def on_epoch(self, state: TrainingState) -> str | None:
+        state.history.to_csv(self.path)
         return None
 
 
@@ -270,7 +270,7 @@ class Progress(Callback):
         stream = state["stream"]
         self.stream, self._bar = getattr(sys, stream) if isinstance(stream, str) else stream, None
 
-    def on_start(self, run: Run) -> None:
+    def on_start(self, state: TrainingState) -> None:
         self._out = self.stream or sys.stdout
         if self._out.isatty():
             from rich.console import Console
@@ -278,8 +278,8 @@ class Progress(Callback):
 
             columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
             self._bar = Progress(*columns, console=Console(file=self._out, highlight=False), transient=True)
-            total = run.epochs * run.batches_per_epoch
-            done = run.epoch * run.batches_per_epoch + len(run.batch_losses)
+            total = state.epochs * state.batches_per_epoch
+            done = state.epoch * state.batches_per_epoch + len(state.batch_losses)
             self._task = self._bar.add_task("training", total=total, completed=done)
             self._bar.start()
 
@@ -289,26 +289,26 @@ class Progress(Callback):
         else:
             print(text, file=self._out, flush=True)
 
-    def on_batch(self, run: Run) -> None:
+    def on_batch(self, state: TrainingState) -> None:
         if self._bar is not None:
             self._bar.advance(self._task)
 
-    def on_epoch(self, run: Run) -> str | None:
-        row = run.history.last
-        width = len(str(run.epochs))
-        text = f"epoch {run.epoch:{width}d}/{run.epochs}  loss {row['train_loss']:.4f}"
+    def on_epoch(self, state: TrainingState) -> str | None:
+        row = state.history.last
+        width = len(str(state.epochs))
+        text = f"epoch {state.epoch:{width}d}/{state.epochs}  loss {row['train_loss']:.4f}"
         if not math.isnan(row["train_accuracy"]):
             text += f"  accuracy {row['train_accuracy']:.3f}"
         if not math.isnan(row["val_loss"]):
             text += f"  | validation: loss {row['val_loss']:.4f}"
             if not math.isnan(row["val_accuracy"]):
                 text += f"  accuracy {row['val_accuracy']:.3f}"
-        self._say(text + (f"  | {row['seconds']:.2f} s" if run.epoch else "  | untrained"))
+        self._say(text + (f"  | {row['seconds']:.2f} s" if state.epoch else "  | untrained"))
         return None
 
-    def on_end(self, run: Run) -> None:
+    def on_end(self, state: TrainingState) -> None:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
-        if run.stop:
-            self._say(f"stopped: {run.stop}")
+        if state.stop:
+            self._say(f"stopped: {state.stop}")

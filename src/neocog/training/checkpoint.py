@@ -13,40 +13,40 @@ from neocog.layers.base import random_generators
 from neocog.serialization import ModelFileError, arrays_of, blaming, describe, read, write
 from neocog.training.callbacks import Callback
 from neocog.training.history import History
-from neocog.training.run import described
+from neocog.training.state import described
 
 if TYPE_CHECKING:
-    from neocog.training.run import Run
+    from neocog.training.state import TrainingState
 
 
-def save_checkpoint(path: str | os.PathLike[str], run: Run) -> None:
+def save_checkpoint(path: str | os.PathLike[str], state: TrainingState) -> None:
     """Write all of a run's state: weights, optimizer, generators, history, callbacks, place in the epoch."""
     arrays: dict[str, np.ndarray] = {}
-    state = {
-        "arrays": arrays_of(run.network),
-        "optimizer": run.optimizer.state_dict(),
-        "rng": run.rng.bit_generator.state,
-        "layer_rngs": [rng.bit_generator.state for rng in random_generators(run.network)],
-        "history": run.history.rows,
-        "epoch": run.epoch,
-        "batch_losses": run.batch_losses,
-        "epoch_rng_state": run.epoch_rng_state,
-        "seconds": run.seconds,
-        "kernels": run.kernels,
-        "stop": "" if run.stop == "interrupted" else run.stop,
-        "began_as": run.began_as,
-        "settings": {name: layer.config() for name, layer in run.network.leaves()},
-        "data": run.fingerprint,
+    saved = {
+        "arrays": arrays_of(state.network),
+        "optimizer": state.optimizer.state_dict(),
+        "rng": state.rng.bit_generator.state,
+        "layer_rngs": [rng.bit_generator.state for rng in random_generators(state.network)],
+        "history": state.history.rows,
+        "epoch": state.epoch,
+        "batch_losses": state.batch_losses,
+        "epoch_rng_state": state.epoch_rng_state,
+        "seconds": state.seconds,
+        "kernels": state.kernels,
+        "stop": "" if state.stop == "interrupted" else state.stop,
+        "began_as": state.began_as,
+        "settings": {name: layer.config() for name, layer in state.network.leaves()},
+        "data": state.fingerprint,
         "callbacks": [
             {"type": type(callback).__name__, "state": callback.state_dict()}
-            for callback in _stateful(run.callbacks)
+            for callback in _stateful(state.callbacks)
         ],
     }
-    network = describe(run.network)
-    write(path, {"kind": "checkpoint", "network": network, "state": _pack(state, "", arrays)}, arrays)
+    network = describe(state.network)
+    write(path, {"kind": "checkpoint", "network": network, "state": _pack(saved, "", arrays)}, arrays)
 
 
-def load_checkpoint(path: str | os.PathLike[str], run: Run) -> None:
+def load_checkpoint(path: str | os.PathLike[str], state: TrainingState) -> None:
     """Put a run into the state that a checkpoint holds.
 
     Raises
@@ -60,43 +60,43 @@ def load_checkpoint(path: str | os.PathLike[str], run: Run) -> None:
     if header.get("kind") != "checkpoint":
         raise ModelFileError(f"{path} is a {header.get('kind')}, not a checkpoint.")
     with blaming(path):
-        _restore(run, _unpack(header["state"], arrays), path)
+        _restore(state, _unpack(header["state"], arrays), path)
 
 
-def _restore(run: Run, state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
-    saved, now = state["began_as"], _as_json(beginning(run))
-    if saved["layers"] != now["layers"]:
+def _restore(state: TrainingState, saved: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    began_as, now = saved["began_as"], _as_json(beginning(state))
+    if began_as["layers"] != now["layers"]:
         raise ModelFileError(f"{path} is a checkpoint of another network.")
-    callbacks = _stateful(run.callbacks)
+    callbacks = _stateful(state.callbacks)
     types = [type(callback).__name__ for callback in callbacks]
-    saved_types = [callback["type"] for callback in state["callbacks"]]
+    saved_types = [callback["type"] for callback in saved["callbacks"]]
     if types != saved_types:
         raise ModelFileError(f"{path} was saved with the callbacks {saved_types}, got {types}.")
     for name in ("optimizer", "loss", "augment", "batch_size"):
-        if saved[name] != now[name]:
-            raise ModelFileError(f"{path} was saved with {name} {saved[name]}, got {now[name]}.")
-    if state["data"] != run.fingerprint:
-        raise ModelFileError(f"{path} was saved with data {state['data']}, got {run.fingerprint}.")
-    if state["epoch"] > run.epochs:
+        if began_as[name] != now[name]:
+            raise ModelFileError(f"{path} was saved with {name} {began_as[name]}, got {now[name]}.")
+    if saved["data"] != state.fingerprint:
+        raise ModelFileError(f"{path} was saved with data {saved['data']}, got {state.fingerprint}.")
+    if saved["epoch"] > state.epochs:
         raise ModelFileError(
-            f"{path} has {state['epoch']} epochs behind it already, got epochs={run.epochs}."
+            f"{path} has {saved['epoch']} epochs behind it already, got epochs={state.epochs}."
         )
 
-    parameters = {name: state["arrays"][name] for name in run.network.params}
-    buffers = {name: state["arrays"][name] for name in run.network.buffers}
-    run.optimizer.load_state_dict(state["optimizer"])
-    run.network.load(parameters, buffers)
-    _restore_settings(run.network, state["settings"])
-    run.began_as = saved
-    run.rng.bit_generator.state = state["rng"]
-    for rng, rng_state in zip(random_generators(run.network), state["layer_rngs"], strict=True):
+    parameters = {name: saved["arrays"][name] for name in state.network.params}
+    buffers = {name: saved["arrays"][name] for name in state.network.buffers}
+    state.optimizer.load_state_dict(saved["optimizer"])
+    state.network.load(parameters, buffers)
+    _restore_settings(state.network, saved["settings"])
+    state.began_as = began_as
+    state.rng.bit_generator.state = saved["rng"]
+    for rng, rng_state in zip(random_generators(state.network), saved["layer_rngs"], strict=True):
         rng.bit_generator.state = rng_state
-    run.history = History(state["history"])
-    run.stop = state["stop"]
-    run.epoch, run.seconds = state["epoch"], state["seconds"]
-    run.kernels = state.get("kernels", "")
-    run.batch_losses, run.epoch_rng_state = state["batch_losses"], state["epoch_rng_state"]
-    for callback, remembered in zip(callbacks, state["callbacks"], strict=True):
+    state.history = History(saved["history"])
+    state.stop = saved["stop"]
+    state.epoch, state.seconds = saved["epoch"], saved["seconds"]
+    state.kernels = saved.get("kernels", "")
+    state.batch_losses, state.epoch_rng_state = saved["batch_losses"], saved["epoch_rng_state"]
+    for callback, remembered in zip(callbacks, saved["callbacks"], strict=True):
         callback.load_state_dict(remembered["state"])
 
 
@@ -105,11 +105,11 @@ def _stateful(callbacks: Sequence[Callback]) -> list[Callback]:
     return [callback for callback in callbacks if type(callback).state_dict is not Callback.state_dict]
 
 
-def beginning(run: Run) -> dict[str, Any]:
+def beginning(state: TrainingState) -> dict[str, Any]:
     """Describe what a run must be resumed with as it was begun with, whatever callbacks change later."""
-    settings = {"optimizer": run.optimizer, "loss": run.loss, "augment": run.augment}
+    settings = {"optimizer": state.optimizer, "loss": state.loss, "augment": state.augment}
     texts = {name: described(value) for name, value in settings.items()}
-    return texts | {"batch_size": run.batch_size, "layers": describe(run.network)["layers"]}
+    return texts | {"batch_size": state.batch_size, "layers": describe(state.network)["layers"]}
 
 
 def _restore_settings(network: Layer, saved: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from neocog.layers.base import as_dtype, random_generators
 from neocog.losses import Loss, MeanSquaredError, check_logits, check_weights
 from neocog.optimizers import Optimizer
 from neocog.training.callbacks import Callback
-from neocog.training.run import Run
+from neocog.training.state import TrainingState
 from neocog.validation import check_images
 
 # Lazy images up to this size, as float32, are read once instead of at every epoch.
@@ -86,13 +86,13 @@ def prepare_weights(sample_weight: Any, data: Split) -> tuple[np.ndarray | None,
     return scaled[0], scaled[1]
 
 
-def check_run(run: Run) -> None:
+def check_run(state: TrainingState) -> None:
     """Raise ValueError for what would go wrong on the way."""
-    leaves = [leaf for _, leaf in run.network.leaves()]
-    if len(run.data.train[1]) % run.batch_size == 1 and any(isinstance(x, BatchNorm1D) for x in leaves):
+    leaves = [leaf for _, leaf in state.network.leaves()]
+    if len(state.data.train[1]) % state.batch_size == 1 and any(isinstance(x, BatchNorm1D) for x in leaves):
         raise ValueError(
             f"batch_size must not leave a last batch of one image, which BatchNorm1D cannot normalise, got "
-            f"{run.batch_size} for {len(run.data.train[1])} images."
+            f"{state.batch_size} for {len(state.data.train[1])} images."
         )
-    if any(rng is run.rng for rng in random_generators(run.network)):
+    if any(rng is state.rng for rng in random_generators(state.network)):
         raise ValueError("rng must not be the generator of a layer, or a resumed run would draw otherwise.")

@@ -29,7 +29,7 @@ class NonFiniteLossError(FloatingPointError):
 
 
 @dataclass
-class Run:
+class TrainingState:
     """All that a training run is made of; callbacks are handed this.
 
     Attributes
@@ -46,7 +46,7 @@ class Run:
         The kernels that ``auto`` has chosen; a resumed run goes on with them.
     began_as : dict
         Of a run with checkpoints, what it was before callbacks changed it: whoever resumes it begins so, too.
-    wish : str
+    requested_stop : str
         What a signal asked for since the last step.
     stop : str
         Why the run should end; empty while it should not.
@@ -73,7 +73,7 @@ class Run:
     engine: Engine = field(init=False, repr=False)
     kernels: str = ""
     began_as: dict[str, Any] = field(default_factory=dict)
-    wish: str = ""
+    requested_stop: str = ""
     stop: str = ""
     failed: bool = False
 
@@ -94,47 +94,47 @@ def described(thing: Any) -> str:
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(thing))
 
 
-def alike(run: Run) -> dict[str, Any]:
+def alike(state: TrainingState) -> dict[str, Any]:
     """What several processes that train together must have in common."""
     return {
-        "data": run.fingerprint,
-        "network": described(run.network),
-        "loss": described(run.loss),
-        "optimizer": described(run.optimizer),
-        "epochs": run.epochs,
-        "batch_size": run.batch_size,
-        "place": (run.epoch, len(run.batch_losses)),
+        "data": state.fingerprint,
+        "network": described(state.network),
+        "loss": described(state.loss),
+        "optimizer": described(state.optimizer),
+        "epochs": state.epochs,
+        "batch_size": state.batch_size,
+        "place": (state.epoch, len(state.batch_losses)),
     }
 
 
-def diagnosis(run: Run, x: Any, training: bool) -> NonFiniteLossError:
+def diagnosis(state: TrainingState, x: Any, training: bool) -> NonFiniteLossError:
     """Say in which layer the first number that is not finite arose."""
-    run.engine.synchronize()
+    state.engine.synchronize()
     found: list[str] = []
 
     def visit(name: str, layer: Layer, value: Any) -> Any:
         y = layer.forward(value, training=training)[0]
         if not found and not np.isfinite(y).all():
-            sick = [key for key, array in layer.params.items() if not np.isfinite(array).all()]
-            cause = f", whose {' and '.join(sick)} had already overflowed" if sick else ""
+            non_finite = [key for key, array in layer.params.items() if not np.isfinite(array).all()]
+            cause = f", whose {' and '.join(non_finite)} had already overflowed" if non_finite else ""
             found.append(f"layer {name!r} ({type(layer).__name__}){cause}")
         return y
 
-    spoilt = training and not np.isfinite(x).all()  # by augmentation: fit has checked what it was given
-    if spoilt:
+    bad_input = training and not np.isfinite(x).all()  # by augmentation: fit has checked what it was given
+    if bad_input:
         found.append("the images as they were augmented")
-    twin = copy.deepcopy(run.network)  # whose running statistics and generators may move
+    twin = copy.deepcopy(state.network)  # whose running statistics and generators may move
     for start in range(0, len(x), 256):
         if not found:
             twin.walk(visit, as_dtype(x[start : start + 256], twin.dtype))
     where = found[0] if found else "the loss itself; every layer's output is finite"
-    advice = "" if spoilt else " A lower learning rate usually helps."
+    advice = "" if bad_input else " A lower learning rate usually helps."
     when = (
-        f"in epoch {run.epoch + 1}, batch {len(run.batch_losses) + 1}"
+        f"in epoch {state.epoch + 1}, batch {len(state.batch_losses) + 1}"
         if training
-        else (f"after epoch {run.epoch}, batch {len(run.batch_losses)}")
+        else (f"after epoch {state.epoch}, batch {len(state.batch_losses)}")
     )
     return NonFiniteLossError(
-        f"the loss is not finite {when}, at learning rate {run.optimizer.last_lr:g}; it arose in "
+        f"the loss is not finite {when}, at learning rate {state.optimizer.last_lr:g}; it arose in "
         f"{where}.{advice}"
     )

@@ -9,18 +9,18 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from neocog.training.run import Run
+from neocog.training.state import TrainingState
 
 
 @contextlib.contextmanager
-def interruptible(run: Run) -> Iterator[None]:
+def interruptible(state: TrainingState) -> Iterator[None]:
     """Turn the first Ctrl-C or SIGTERM into a wish to stop; only the main thread can."""
     previous: dict[int, Any] = {}
     # torchrun passes a Ctrl-C on that has come already; it kills those that do not end within 30 seconds.
     by_torchrun = "TORCHELASTIC_RUN_ID" in os.environ
 
-    def wish(signum: int, frame: Any) -> None:
-        run.wish = "interrupted"  # all processes stop at one place: see Engine.agree
+    def request_stop(signum: int, frame: Any) -> None:
+        state.requested_stop = "interrupted"  # all processes stop at one place: see Engine.agree
         if not by_torchrun:
             restore()
 
@@ -32,7 +32,7 @@ def interruptible(run: Run) -> Iterator[None]:
         for number in (signal.SIGINT, signal.SIGTERM):
             handler = signal.getsignal(number)
             if handler is not None and handler is not signal.SIG_IGN:  # as under nohup: then it is meant so
-                previous[number] = signal.signal(number, wish)
+                previous[number] = signal.signal(number, request_stop)
     try:
         yield
     except ConnectionError:  # another process is lost: torchrun ends this one too, which is still to say why
