@@ -17,7 +17,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from neocog.data.batches import Augmentation, batches
 from neocog.data.split import Split
-from neocog.estimators.held_out import Scores, hold_out
+from neocog.estimators.early_stopping import Scores, hold_out
 from neocog.estimators.images import flattened, image_shape_of, read_rows, with_channels
 from neocog.estimators.networks import FILTERS, make_optimizer
 from neocog.kernels import BACKENDS, kernels_for, use_kernels, use_threads
@@ -120,7 +120,7 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         """Return the trained network with outputs in the units of y."""
         return network
 
-    def _score_held_out(self, run: TrainingState) -> float:
+    def _score_held_out(self, state: TrainingState) -> float:
         """Return the score on what is held out, after an epoch."""
         raise NotImplementedError
 

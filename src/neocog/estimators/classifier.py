@@ -287,5 +287,5 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
         network.class_names = tuple(str(label) for label in self.classes_)
         return network
 
-    def _score_held_out(self, run: TrainingState) -> float:
-        return run.history.last["val_accuracy"]
+    def _score_held_out(self, state: TrainingState) -> float:
+        return state.history.last["val_accuracy"]

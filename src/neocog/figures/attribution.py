@@ -8,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from neocog.figures import checks
-from neocog.figures.board import LINE_HEIGHT, Board, flat, tiles
+from neocog.figures.image_grid import LINE_HEIGHT, ImageGrid, flat, tiles
 from neocog.figures.style import DIVERGING, HEAT, HEAT_OVERLAY, MUTED, OVERLAY, Scale, grey, symmetric
 from neocog.validation import one_of
 
@@ -46,24 +46,24 @@ def responses(
     shown = {}
     for name, kernel in (kernels or {}).items():
         shown[one_of("a name of kernels", name, answers)] = checks.array(f"kernels[{name!r}]", kernel, 2)
-    board = Board(title)
+    grid = ImageGrid(title)
     lefts, width = tiles(1 + len(answers), 3.0, 40.0)
     scale = symmetric(*answers.values(), label="response")
-    board.colour_bar(scale)
-    board.text("image", 0, 0)
-    tall = board.picture(flat(picture), 0, LINE_HEIGHT, width, grey(picture, ink), "image")
+    grid.colour_bar(scale)
+    grid.text("image", 0, 0)
+    tall = grid.picture(flat(picture), 0, LINE_HEIGHT, width, grey(picture, ink), "image")
     for x, (name, answer) in zip(lefts[1:], answers.items(), strict=True):
-        board.text(name, x, 0)
-        board.picture(answer, x, LINE_HEIGHT, width, scale, name)
+        grid.text(name, x, 0)
+        grid.picture(answer, x, LINE_HEIGHT, width, scale, name)
         if name in shown:
             kernel = shown[name]
             near = symmetric(*shown.values(), label="weight")
             y = LINE_HEIGHT + tall + 3.0
-            board.text("kernel", x, y, 11.5, MUTED)
+            grid.text("kernel", x, y, 11.5, MUTED)
             values = ".3~g" if kernel.shape[1] <= 5 else ""
             side = min(width, 20.0)
-            board.picture(kernel, x, y + LINE_HEIGHT, side, near, f"kernel of {name}", values, gaps=True)
-    return board.finish()
+            grid.picture(kernel, x, y + LINE_HEIGHT, side, near, f"kernel of {name}", values, gaps=True)
+    return grid.finish()
 
 
 def heat_overlay(
@@ -100,17 +100,17 @@ def heat_overlay(
     else:
         high = float(heat.max()) or 1.0
         scale, over = Scale(0.0, high, HEAT, label), Scale(0.0, high, HEAT_OVERLAY, label)
-    board = Board(title or f"{label[:1].upper() + label[1:]} of the pixels")
-    board.colour_bar(scale)
+    grid = ImageGrid(title or f"{label[:1].upper() + label[1:]} of the pixels")
+    grid.colour_bar(scale)
     lefts, width = tiles(3, 3.0)
     for x, words in zip(lefts, ("image", label, "both"), strict=True):
-        board.text(words, x, 0)
+        grid.text(words, x, 0)
     tall = width * picture.shape[1] / picture.shape[2]
-    board.picture(flat(picture), lefts[0], LINE_HEIGHT, width, grey(picture, ink), "image")
-    board.picture(heat, lefts[1], LINE_HEIGHT, width, scale, label, height=tall)
-    board.picture(flat(picture), lefts[2], LINE_HEIGHT, width, _pale(grey(picture, ink)), "image")
-    board.picture(heat, lefts[2], LINE_HEIGHT, width, over, label, height=tall)
-    return board.finish()
+    grid.picture(flat(picture), lefts[0], LINE_HEIGHT, width, grey(picture, ink), "image")
+    grid.picture(heat, lefts[1], LINE_HEIGHT, width, scale, label, height=tall)
+    grid.picture(flat(picture), lefts[2], LINE_HEIGHT, width, _pale(grey(picture, ink)), "image")
+    grid.picture(heat, lefts[2], LINE_HEIGHT, width, over, label, height=tall)
+    return grid.finish()
 
 
 def _pale(scale: Scale) -> Scale:

@@ -1,6 +1,6 @@
-"""A board of pictures: many small images on one pair of axes, so that every pixel is square at any width.
+"""Draw many small images on one pair of axes, so that every pixel is square at any width.
 
-The board is 100 units wide; y grows downwards. Titles and bars are laid in the same units.
+The grid is 100 units wide; y grows downwards. Titles and bars are laid in the same units.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BAR_PITCH = 4.0  # of horizontal bars
 MOST_HOVER = 64 * 64  # pixels that are told by row and column
 
 
-class Board:
+class ImageGrid:
     """A figure under construction; :meth:`finish` returns it."""
 
     def __init__(self, title: str, subtitle: str = "", top: float = 0) -> None:
@@ -46,7 +46,7 @@ class Board:
         height: float | None = None,
         hover: bool = True,
     ) -> float:
-        """Draw an image (H, W) or (3, H, W) and return its height on the board.
+        """Draw an image (H, W) or (3, H, W) and return its height in the grid.
 
         Parameters
         ----------
@@ -205,7 +205,7 @@ class Board:
         self.text(scale.label, BAR_WIDTH + 2.0, 1.1, 12, valign="middle")
 
     def reach(self, y: float) -> None:
-        """Make the board at least this high."""
+        """Make the grid at least this high."""
         self.height = max(self.height, self._offset + y)
 
     def finish(self, bottom: float = 16) -> go.Figure:

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from neocog.figures import checks
-from neocog.figures.board import LINE_HEIGHT, Board, tiles
+from neocog.figures.image_grid import LINE_HEIGHT, ImageGrid, tiles
 from neocog.figures.style import INK, MUTED, symmetric
 from neocog.validation import integer, pair
 
@@ -46,21 +46,21 @@ def feature_maps(
     F, H, W = first.shape
     columns = min(F, 8) if columns is None else min(F, integer("columns", columns))
     scale = symmetric(*rows, label="activation")
-    board = Board(title, f"{F} maps of {H} × {W}")
-    board.colour_bar(scale)
+    grid = ImageGrid(title, f"{F} maps of {H} × {W}")
+    grid.colour_bar(scale)
     lefts, width = tiles(columns, 2.0, 30.0)
     y = 0.0
     for start in range(0, F, columns):
         for words, maps in zip(names, rows, strict=False):
-            board.text(words, 0, y, 12, MUTED)
+            grid.text(words, 0, y, 12, MUTED)
             y += LINE_HEIGHT + 0.2
             for f in range(start, min(start + columns, F)):
-                tall = board.picture(
+                tall = grid.picture(
                     maps[f], lefts[f - start], y, width, scale, f"map {f}, {words}", gaps=max(H, W) <= 16
                 )
             y += tall + 1.6
         y += 1.4
-    return board.finish()
+    return grid.finish()
 
 
 def max_pooling(
@@ -109,25 +109,25 @@ def max_pooling(
             f"{(kH, kW)} and stride {(sH, sW)} right?"
         )
     scale = symmetric(x, label="activation")
-    board = Board(title, f"windows of {kH} × {kW}; the winner of each has a frame")
-    board.colour_bar(scale)
+    grid = ImageGrid(title, f"windows of {kH} × {kW}; the winner of each has a frame")
+    grid.colour_bar(scale)
     left, gap = 54.0, 8.0
     cell = left / W
     values = ".2f" if cell >= 5.5 else ""
-    board.text(f"map, {H} × {W}", 0, 0)
-    board.picture(x, 0, LINE_HEIGHT, left, scale, "map", values, gaps=True)
+    grid.text(f"map, {H} × {W}", 0, 0)
+    grid.picture(x, 0, LINE_HEIGHT, left, scale, "map", values, gaps=True)
     if (sH, sW) == (kH, kW):
         for i in range(h):
             for j in range(w):
-                board.frame(j * kW * cell, LINE_HEIGHT + i * kH * cell, kW * cell, kH * cell, MUTED, 1.5)
+                grid.frame(j * kW * cell, LINE_HEIGHT + i * kH * cell, kW * cell, kH * cell, MUTED, 1.5)
     inset = 0.07 * cell
     for i, j in zip(rows.ravel(), columns.ravel(), strict=True):
         side = cell - 2 * inset
-        board.frame(j * cell + inset, LINE_HEIGHT + i * cell + inset, side, side, INK, 2.5)
+        grid.frame(j * cell + inset, LINE_HEIGHT + i * cell + inset, side, side, INK, 2.5)
     start = left + gap
     width = min(100 - start, max(w * cell * 1.2, 20.0))
     top = LINE_HEIGHT + max(0.0, (H * cell - width * h / w) / 2)
-    board.text("→", left + gap / 2, LINE_HEIGHT + H * cell / 2, 20, MUTED, "center", "middle")
-    board.text(f"pooled, {h} × {w}", start, top - LINE_HEIGHT)
-    board.picture(y, start, top, width, scale, "pooled", ".2f" if width / w >= 5.5 else "", gaps=True)
-    return board.finish()
+    grid.text("→", left + gap / 2, LINE_HEIGHT + H * cell / 2, 20, MUTED, "center", "middle")
+    grid.text(f"pooled, {h} × {w}", start, top - LINE_HEIGHT)
+    grid.picture(y, start, top, width, scale, "pooled", ".2f" if width / w >= 5.5 else "", gaps=True)
+    return grid.finish()

@@ -9,18 +9,18 @@ import numpy as np
 
 from neocog.layers import Container, Dense, Sequential
 
-UNITS = "units_of_y"
+SCALING_LAYER = "units_of_y"
 """The name of the last layer of a trained regression network."""
 
 
-class Units(NamedTuple):
+class TargetScaler(NamedTuple):
     """Where zero is, and how long one is, of each target: ``y = scale z + mean``; float64."""
 
     mean: np.ndarray
     scale: np.ndarray
 
     @classmethod
-    def of(cls, y: np.ndarray, weight: np.ndarray | None) -> Units:
+    def of(cls, y: np.ndarray, weight: np.ndarray | None) -> TargetScaler:
         """Return the units in which ``y`` (N, outputs) has mean 0 and, unless constant, variance 1."""
         with np.errstate(over="ignore", invalid="ignore"):  # check refuses what overflows
             mean = np.average(y, axis=0, weights=weight)
@@ -29,12 +29,12 @@ class Units(NamedTuple):
         scale = np.where(deviation > 1e-14 * size, deviation, size)  # the mean is not exact
         return cls(mean, np.where(scale > 0, scale, 1.0))
 
-    def remove(self, y: np.ndarray) -> np.ndarray:
+    def transform(self, y: np.ndarray) -> np.ndarray:
         """Return ``y`` in standard units."""
         z: np.ndarray = (y - self.mean) / self.scale
         return z
 
-    def restore(self, z: np.ndarray) -> np.ndarray:
+    def inverse_transform(self, z: np.ndarray) -> np.ndarray:
         """Return numbers in standard units in those of y, in float64."""
         y: np.ndarray = z.astype(np.float64) * self.scale + self.mean
         return y
@@ -60,33 +60,33 @@ class Units(NamedTuple):
             )
 
 
-def with_units(network: Container, units: Units) -> Sequential:
+def with_scaling(network: Container, scaler: TargetScaler) -> Sequential:
     """Return the network with a last layer that restores the units; its other layers are the same ones."""
-    outputs = len(units.mean)
+    outputs = len(scaler.mean)
     last = Dense(outputs, outputs, dtype=network.dtype or np.float64)
-    last.params["weight"][...] = np.diag(units.scale)
-    last.params["bias"][...] = units.mean
+    last.params["weight"][...] = np.diag(scaler.scale)
+    last.params["bias"][...] = scaler.mean
     layers = network.children if isinstance(network, Sequential) else {"network": network}
-    longer = Sequential(**layers, **{UNITS: last})
+    longer = Sequential(**layers, **{SCALING_LAYER: last})
     longer.input_shape = network.input_shape
     return longer
 
 
-def without_units(network: Container) -> tuple[Container, Units | None]:
-    """Return the network as :func:`with_units` got it, and the units; those are None if it has none."""
-    if not isinstance(network, Sequential) or list(network.children)[-1:] != [UNITS]:
+def without_scaling(network: Container) -> tuple[Container, TargetScaler | None]:
+    """Return the network as :func:`with_scaling` got it, and the units; those are None if it has none."""
+    if not isinstance(network, Sequential) or list(network.children)[-1:] != [SCALING_LAYER]:
         return network, None
-    last = network[UNITS].params
+    last = network[SCALING_LAYER].params
     mean, scale = last["bias"].astype(np.float64), np.diagonal(last["weight"]).astype(np.float64)
-    return network[:-1], Units(mean, scale)
+    return network[:-1], TargetScaler(mean, scale)
 
 
-def change_units(network: Container, old: Units, new: Units) -> None:
+def change_scaling(network: Container, old: TargetScaler, new: TargetScaler) -> None:
     """Let a network that ends in a dense layer say in new units what it says in the old ones."""
     *_, (_, last) = network.leaves()
     w, b = last.params["weight"], last.params["bias"]
     w *= old.scale / new.scale
-    b[...] = new.remove(old.restore(b))
+    b[...] = new.transform(old.inverse_transform(b))
 
 
 def ending_in_dense(network: Container, outputs: int) -> Container:

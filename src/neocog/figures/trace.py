@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from neocog.figures import checks
-from neocog.figures.board import LINE_HEIGHT, Board, flat, tiles
+from neocog.figures.image_grid import LINE_HEIGHT, ImageGrid, flat, tiles
 from neocog.figures.style import BLUE, LINE, MUTED, grey, number, symmetric
 from neocog.inspection.trace import Trace
 from neocog.validation import integer
@@ -58,22 +58,22 @@ def trace(
     if integer("index", index, 0) >= len(x):
         raise ValueError(f"index must be below {len(x)}, the number of images, got {index}.")
     integer("most", most)
-    board = Board(title, _verdict(seen, index, class_names))
+    grid = ImageGrid(title, _verdict(seen, index, class_names))
     blocks = _blocks(steps[:-1], index)
     depths = [min(most, len(values)) if values.ndim == 3 else 99 for _, values, _ in blocks]
     aside = x.ndim == 4 and x.shape[1] in (1, 3) and len(depths) > 1 and max(depths) <= 4
     left = 30.0 if aside else 0.0  # a network of few maps has room for its input beside them
-    y = _input(board, x[index], ink) if x.ndim == 4 and not aside else 0.0
+    y = _input(grid, x[index], ink) if x.ndim == 4 and not aside else 0.0
     for step, values, bound in blocks:
-        y = _layer(board, step, values, bound, most, left, y)
+        y = _layer(grid, step, values, bound, most, left, y)
     if aside:
-        _input(board, x[index], ink, 24.0)
+        _input(grid, x[index], ink, 24.0)
         tall = 24.0 * x.shape[2] / x.shape[3]
-        board.text("→", 27, LINE_HEIGHT + tall / 2, 20, MUTED, "center", "middle")
+        grid.text("→", 27, LINE_HEIGHT + tall / 2, 20, MUTED, "center", "middle")
     output = np.asarray(steps[-1].y)[index]
     if output.ndim == 1:
-        _answer(board, seen, index, output, checks.class_names(class_names, len(output)), steps[-1].name, y)
-    return board.finish()
+        _answer(grid, seen, index, output, checks.class_names(class_names, len(output)), steps[-1].name, y)
+    return grid.finish()
 
 
 def _verdict(seen: Any, index: int, class_names: Sequence[str] | None) -> str:
@@ -87,7 +87,7 @@ def _verdict(seen: Any, index: int, class_names: Sequence[str] | None) -> str:
 
 
 def _answer(
-    board: Board, seen: Any, index: int, output: np.ndarray, names: list[str], layer: str, y: float
+    grid: ImageGrid, seen: Any, index: int, output: np.ndarray, names: list[str], layer: str, y: float
 ) -> None:
     """Draw the logits and the probabilities, of the ten most likely classes if there are many."""
     order = np.arange(len(output)) if len(output) <= MOST_CLASSES else output.argsort()[::-1][:10]
@@ -98,22 +98,22 @@ def _answer(
     width = (100 - labels - 4) / 2
     texts = [f"{output[k]:.2f}".replace("-", "\N{MINUS SIGN}") for k in order]
     top = y + LINE_HEIGHT + 0.4
-    board.text(f"<b>{layer}</b>  logits", labels, y)
-    board.bars(output[order], shown, texts, 0, top, labels + width, colours, labels, numbers=10)
+    grid.text(f"<b>{layer}</b>  logits", labels, y)
+    grid.bars(output[order], shown, texts, 0, top, labels + width, colours, labels, numbers=10)
     if seen.probabilities is None:
         return
     chances = np.asarray(seen.probabilities)[index][order]
     percent = [f"{p:.1%}" for p in chances]
-    board.text("<b>softmax</b>  probability", labels + width + 4, y)
-    board.bars(chances, shown, percent, labels + width + 4, top, width, colours, 0, limit=1.0, numbers=13)
+    grid.text("<b>softmax</b>  probability", labels + width + 4, y)
+    grid.bars(chances, shown, percent, labels + width + 4, top, width, colours, 0, limit=1.0, numbers=13)
 
 
-def _input(board: Board, image: np.ndarray, ink: bool, width: float = 17.0) -> float:
+def _input(grid: ImageGrid, image: np.ndarray, ink: bool, width: float = 17.0) -> float:
     C, H, W = image.shape
-    board.text(f"<b>input</b>  {C} × {H} × {W}".replace("  1 × ", "  "), 0, 0)
+    grid.text(f"<b>input</b>  {C} × {H} × {W}".replace("  1 × ", "  "), 0, 0)
     if C not in (1, 3):
         return LINE_HEIGHT + 1.0
-    return LINE_HEIGHT + 2.4 + board.picture(flat(image), 0, LINE_HEIGHT, width, grey(image, ink), "input")
+    return LINE_HEIGHT + 2.4 + grid.picture(flat(image), 0, LINE_HEIGHT, width, grey(image, ink), "input")
 
 
 def _blocks(steps: list[Any], index: int) -> list[tuple[Any, np.ndarray, float]]:
@@ -134,7 +134,7 @@ def _blocks(steps: list[Any], index: int) -> list[tuple[Any, np.ndarray, float]]
 
 
 def _layer(
-    board: Board, step: Any, values: np.ndarray, bound: float, most: int, left: float, y: float
+    grid: ImageGrid, step: Any, values: np.ndarray, bound: float, most: int, left: float, y: float
 ) -> float:
     """Draw one layer's output and return where the next one begins."""
     kind = type(step.layer).__name__
@@ -143,13 +143,13 @@ def _layer(
     shape = f"{F} × {H} × {W}" if values.ndim == 3 else f"{values.size}"
     count = f", the first {most} maps" if most < F else ""
     scale = symmetric(np.array(bound), label="activation")
-    board.text(f"<b>{step.name}</b>  {kind}, {shape}{count}", left, y)
+    grid.text(f"<b>{step.name}</b>  {kind}, {shape}{count}", left, y)
     if kind in WEIGHTED:
-        board.strip(scale, 81.0, y + LINE_HEIGHT - 2.4, 9.0)
-        board.text(f"±{number(bound)}", 90.7, y, 11, MUTED)
+        grid.strip(scale, 81.0, y + LINE_HEIGHT - 2.4, 9.0)
+        grid.text(f"±{number(bound)}", 90.7, y, 11, MUTED)
     y += LINE_HEIGHT + 0.1
     if values.ndim != 3:
-        board.picture(maps[0], 0, y, 100, scale, step.name, gaps=W <= 64, height=3.2)
+        grid.picture(maps[0], 0, y, 100, scale, step.name, gaps=W <= 64, height=3.2)
         return y + 5.4
     shown = min(F, most)
     lefts, width = tiles(min(shown, 8), 1.6, 22.0 if left else 17.0, left)
@@ -157,7 +157,5 @@ def _layer(
         row, column = divmod(f, len(lefts))
         tall = width * H / W
         top = y + row * (tall + 1.4)
-        board.picture(
-            maps[f], lefts[column], top, width, scale, f"{step.name}, map {f}", gaps=max(H, W) <= 16
-        )
+        grid.picture(maps[f], lefts[column], top, width, scale, f"{step.name}, map {f}", gaps=max(H, W) <= 16)
     return float(y + (row + 1) * (tall + 1.4) + 1.2)
