@@ -596,5 +596,5 @@ def test_a_loss_that_only_counts_its_right_answers_is_refused():
         def correct(self, z, t):
             return int((z.argmax(axis=1) == t).sum())
 
-    with pytest.raises(TypeError, match=r"Counting.correct must say of each of 64 answers"):
+    with pytest.raises(TypeError, match=r"Counting.correct must return one truth value for each of 64"):
         neocog.evaluate(neocog.models.tiny_cnn(1), *neocog.data.line_patterns("a").train, loss=Counting())

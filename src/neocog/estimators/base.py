@@ -25,11 +25,12 @@ from neocog.layers import Container
 from neocog.layers.base import as_dtype
 from neocog.losses import Loss
 from neocog.optimizers import Optimizer
-from neocog.training.callbacks import Callback, EarlyStopping, Progress
+from neocog.training.callbacks import EarlyStopping, Progress
+from neocog.training.diagnosis import NonFiniteLossError
 from neocog.training.evaluation import EVALUATION_BATCH, estimated_seconds
 from neocog.training.history import History
 from neocog.training.loop import fit, make_step
-from neocog.training.state import NonFiniteLossError, TrainingState
+from neocog.training.state import Callback, TrainingState
 from neocog.validation import integer, number, one_of
 
 _SEEDS = 2**31 - 1

@@ -19,8 +19,7 @@ from neocog.layers import Container
 from neocog.layers.activation import softmax
 from neocog.layers.prediction import ends_in_softmax
 from neocog.losses import SoftmaxCrossEntropy
-from neocog.training.callbacks import Callback
-from neocog.training.state import TrainingState
+from neocog.training.state import Callback, TrainingState
 
 
 class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
@@ -69,7 +68,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
     warm_start : bool, default False
         Whether a further fit goes on with the weights of the last one. The optimizer starts anew.
     callbacks : sequence of Callback, default ()
-        See :mod:`neocog.training.callbacks`. A search clones them with the estimator.
+        See :class:`neocog.training.Callback`. A search clones them with the estimator.
     random_state : int, RandomState or None, default None
         Decides the first weights, the order of the images, what is held out, and what augmentation and
         layers such as dropout draw.

@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from neocog.training.callbacks import Callback
-from neocog.training.state import TrainingState
+from neocog.training.state import Callback, TrainingState
 
 
 class Scores(Callback):

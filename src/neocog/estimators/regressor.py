@@ -72,7 +72,7 @@ class ConvNetRegressor(RegressorMixin, ConvNet):  # type: ignore[misc]
     warm_start : bool, default False
         Whether a further fit goes on with the weights of the last one. The optimizer starts anew.
     callbacks : sequence of Callback, default ()
-        See :mod:`neocog.training.callbacks`. A search clones them with the estimator. They see the
+        See :class:`neocog.training.Callback`. A search clones them with the estimator. They see the
         network in training, whose outputs are those units.
     random_state : int, RandomState or None, default None
         Decides the first weights, the order of the images, what is held out, and what augmentation and

@@ -11,7 +11,7 @@ import numpy as np
 
 from neocog.inspection.trace import Trace, trace
 from neocog.layers.base import Array
-from neocog.training.callbacks import Callback
+from neocog.training.state import Callback
 from neocog.validation import check_images, one_of
 
 if TYPE_CHECKING:

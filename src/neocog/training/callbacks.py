@@ -1,9 +1,6 @@
-"""What can be done along the way.
+"""Ready-made callbacks: early stopping, snapshots of kernels, a CSV log, a progress display.
 
-A callback is told of the start, of each batch and epoch, and of the end; it returns a reason from
-``on_epoch`` if it wishes to stop. Callbacks end in the reverse of their order, so that a checkpoint, which
-runs last, is saved before early stopping puts the best weights back. What a callback must remember over a
-restart it gives out in ``state_dict``.
+The base class is :class:`neocog.training.Callback`; :class:`neocog.training.Checkpoint` saves checkpoints.
 """
 
 from __future__ import annotations
@@ -12,71 +9,43 @@ import math
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
 from neocog.layers import Conv2D
 from neocog.training.history import COLUMNS
+from neocog.training.state import Callback, TrainingState
 from neocog.validation import integer, number, one_of
 
-if TYPE_CHECKING:
-    from neocog.training.state import TrainingState
-
-__all__ = ["CSVLog", "Callback", "Checkpoint", "EarlyStopping", "KernelSnapshots", "Progress"]
-
-
-class Callback:
-    """Base of all callbacks; every method may stay as it is."""
-
-    runs_last: ClassVar[bool] = False
-    """Whether the callback must see what all others have done."""
-
-    def reset(self) -> None:
-        """Forget an earlier run; called first of all."""
-
-    def on_start(self, state: TrainingState) -> None:
-        """Before the first epoch, or the first one after a restart."""
-
-    def on_batch(self, state: TrainingState) -> None:
-        """After each step; another engine than neocog's brings its weights back only after an epoch."""
-
-    def on_epoch(self, state: TrainingState) -> str | None:
-        """After each epoch, when its row is in the history; return a reason to stop, or None."""
-
-    def on_end(self, state: TrainingState) -> None:
-        """At the end, however it came."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what must survive a restart: numbers, strings, arrays, and dicts of these."""
-        return {}
-
-    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state_dict` returned."""
+__all__ = ["CSVLog", "EarlyStopping", "KernelSnapshots", "Progress"]
 
 
 class EarlyStopping(Callback):
-    """Stop when a measure has not improved for some epochs, and go back to the best weights.
+    """Stop when a measure has not improved for some epochs, and restore the best weights.
 
     Parameters
     ----------
     monitor : str
-        A column of the history; of an accuracy the highest is best, of a loss the lowest.
+        A column of the history: an accuracy, to be maximized, or a loss, to be minimized.
     patience : int
-        Epochs without improvement that are allowed.
+        Number of epochs without improvement to wait.
     min_delta : float
-        The least change that counts.
+        The smallest change that counts as an improvement.
     restore_best : bool
-        Put the best epoch's parameters and buffers back at the end.
+        Restore the parameters and buffers of the best epoch at the end.
 
     Attributes
     ----------
-    best, best_epoch : the best value and its epoch
+    best : float
+        The best value.
+    best_epoch : int
+        Its epoch.
 
     Raises
     ------
     ValueError
-        If there is no such column, or nothing in it (no validation data).
+        If there is no such column, or no validation data for it.
     """
 
     def __init__(
@@ -116,7 +85,7 @@ class EarlyStopping(Callback):
         return None
 
     def on_end(self, state: TrainingState) -> None:
-        # An interrupted run goes on from where it was, not from its best epoch.
+        # An interrupted run is resumed from its last weights, not from the best ones.
         if self.restore_best and self._weights and state.stop != "interrupted":
             for name, array in {**state.network.params, **state.network.buffers}.items():
                 array[...] = self._weights[name]
@@ -130,19 +99,19 @@ class EarlyStopping(Callback):
 
 
 class KernelSnapshots(Callback):
-    """Keep copies of a convolution's kernels along the way.
+    """Keep copies of a convolution's kernels during training.
 
     Parameters
     ----------
     epochs : iterable of int
-        After how many epochs; 0 is the initialisation. The last epoch is always kept.
+        After which epochs; 0 is the initialization. The last epoch is always kept.
     parameter : str, optional
-        Default: the weight of the first convolution.
+        Name of the parameter; default: the weight of the first convolution.
 
     Attributes
     ----------
     snapshots : dict of int to array
-        By the number of epochs trained.
+        Keyed by the number of epochs trained.
 
     Raises
     ------
@@ -189,49 +158,8 @@ class KernelSnapshots(Callback):
         self.snapshots = {epoch: kernels for epoch, kernels in snapshots.items() if epoch in self.epochs}
 
 
-class Checkpoint(Callback):
-    """Save all that a resumed run needs, after every few epochs and at the end.
-
-    Parameters
-    ----------
-    path : path
-        One file, replaced each time.
-    every : int
-        Epochs between two savings.
-
-    Notes
-    -----
-    It runs after all other callbacks, wherever it stands, so that it saves what they have seen.
-    """
-
-    runs_last = True
-
-    def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
-        self.path = path
-        self.every = integer("every", every)
-
-    def on_start(self, state: TrainingState) -> None:
-        from neocog.training.checkpoint import beginning
-
-        state.began_as = state.began_as or beginning(state)
-
-    def on_epoch(self, state: TrainingState) -> str | None:
-        if state.epoch % self.every == 0:
-            self._save(state)
-        return None
-
-    def on_end(self, state: TrainingState) -> None:
-        if not state.failed:  # after an error the last good checkpoint stays
-            self._save(state)
-
-    def _save(self, state: TrainingState) -> None:
-        from neocog.training.checkpoint import save_checkpoint
-
-        save_checkpoint(self.path, state)
-
-
 class CSVLog(Callback):
-    """Keep a CSV file of the history up to date.
+    """Write the history to a CSV file after every epoch.
 
     Parameters
     ----------
@@ -247,12 +175,12 @@ class CSVLog(Callback):
 
 
 class Progress(Callback):
-    """Show how training goes: a bar on a terminal, a plain line an epoch elsewhere.
+    """Show the progress of training: a bar on a terminal, otherwise one line per epoch.
 
     Parameters
     ----------
     stream : text stream, default standard output
-        A copy writes to the same one; a pickle takes the standard streams alone along, by name.
+        A copy writes to the same stream; a pickle keeps only the standard streams, by name.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:

@@ -1,26 +1,62 @@
-"""Checkpoints: all that a run needs to go on as if it had never stopped."""
+"""Save and restore checkpoints: a resumed run ends bit for bit like one that never stopped."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from neocog.layers import Layer
 from neocog.layers.base import random_generators
 from neocog.serialization import ModelFileError, arrays_of, blaming, describe, read, write
-from neocog.training.callbacks import Callback
 from neocog.training.history import History
-from neocog.training.state import described
+from neocog.training.state import Callback, TrainingState, described
+from neocog.validation import integer
 
-if TYPE_CHECKING:
-    from neocog.training.state import TrainingState
+__all__ = ["Checkpoint", "beginning", "load_checkpoint", "save_checkpoint"]
+
+
+class Checkpoint(Callback):
+    """Save all that a resumed run needs, every few epochs and at the end.
+
+    Parameters
+    ----------
+    path : path
+        A single file, replaced each time.
+    every : int
+        Number of epochs between two checkpoints.
+
+    Notes
+    -----
+    It runs after all other callbacks, whatever its place in the list, so that their state is up to date.
+    """
+
+    runs_last = True
+
+    def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
+        self.path = path
+        self.every = integer("every", every)
+
+    def on_start(self, state: TrainingState) -> None:
+        state.began_as = state.began_as or beginning(state)
+
+    def on_epoch(self, state: TrainingState) -> str | None:
+        if state.epoch % self.every == 0:
+            self._save(state)
+        return None
+
+    def on_end(self, state: TrainingState) -> None:
+        if not state.failed:  # after an error the last good checkpoint stays
+            self._save(state)
+
+    def _save(self, state: TrainingState) -> None:
+        save_checkpoint(self.path, state)
 
 
 def save_checkpoint(path: str | os.PathLike[str], state: TrainingState) -> None:
-    """Write all of a run's state: weights, optimizer, generators, history, callbacks, place in the epoch."""
+    """Write weights, optimizer, generators, history, callbacks and the position in the epoch to a file."""
     arrays: dict[str, np.ndarray] = {}
     saved = {
         "arrays": arrays_of(state.network),
@@ -47,14 +83,14 @@ def save_checkpoint(path: str | os.PathLike[str], state: TrainingState) -> None:
 
 
 def load_checkpoint(path: str | os.PathLike[str], state: TrainingState) -> None:
-    """Put a run into the state that a checkpoint holds.
+    """Restore the state of training from a checkpoint.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ModelFileError
-        If it is no checkpoint, or one of another network, optimizer or list of callbacks.
+        If it is not a checkpoint, or one of another network, optimizer or list of callbacks.
     """
     header, arrays = read(path)
     if header.get("kind") != "checkpoint":
@@ -101,19 +137,19 @@ def _restore(state: TrainingState, saved: Mapping[str, Any], path: str | os.Path
 
 
 def _stateful(callbacks: Sequence[Callback]) -> list[Callback]:
-    """Callbacks that have something to remember; the others may differ between two parts of a run."""
+    """Return the callbacks that have a state; the others may differ when a run is resumed."""
     return [callback for callback in callbacks if type(callback).state_dict is not Callback.state_dict]
 
 
 def beginning(state: TrainingState) -> dict[str, Any]:
-    """Describe what a run must be resumed with as it was begun with, whatever callbacks change later."""
+    """Describe the settings that a resumed run must have in common with the original one."""
     settings = {"optimizer": state.optimizer, "loss": state.loss, "augment": state.augment}
     texts = {name: described(value) for name, value in settings.items()}
     return texts | {"batch_size": state.batch_size, "layers": describe(state.network)["layers"]}
 
 
 def _restore_settings(network: Layer, saved: Mapping[str, Any]) -> None:
-    """Give the layers what callbacks had changed in them."""
+    """Restore the settings of layers that callbacks had changed."""
     for name, layer in network.leaves():
         now = _as_json(layer.config())
         for key, value in saved[name].items():
@@ -122,7 +158,7 @@ def _restore_settings(network: Layer, saved: Mapping[str, Any]) -> None:
 
 
 def _pack(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
-    """Turn nested data into JSON data, with the arrays taken out into ``arrays``."""
+    """Convert nested data to JSON data, and collect its arrays in ``arrays``."""
     if isinstance(value, np.ndarray):
         arrays[path] = value
         return {"$array": path}
@@ -134,7 +170,7 @@ def _pack(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
 
 
 def _unpack(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
-    """Put the arrays back."""
+    """Replace the references made by :func:`_pack` by the arrays."""
     if isinstance(value, dict):
         if "$array" in value:
             return arrays[value["$array"]]
@@ -145,7 +181,7 @@ def _unpack(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
 
 
 def _as_json(value: Any) -> Any:
-    """Return data as it comes back from JSON: tuples are lists."""
+    """Convert tuples to lists, as a round trip through JSON does."""
     if isinstance(value, dict):
         return {key: _as_json(item) for key, item in value.items()}
     if isinstance(value, tuple | list):

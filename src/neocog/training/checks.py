@@ -1,4 +1,4 @@
-"""Before the first step: everything is checked, and brought into the form in which it is used."""
+"""Validate and convert the arguments of :func:`neocog.fit`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from neocog.layers import BatchNorm1D, Container, Layer
 from neocog.layers.base import as_dtype, random_generators
 from neocog.losses import Loss, MeanSquaredError, check_logits, check_weights
 from neocog.optimizers import Optimizer
-from neocog.training.callbacks import Callback
-from neocog.training.state import TrainingState
+from neocog.training.state import Callback, TrainingState
 from neocog.validation import check_images
 
 # Lazy images up to this size, as float32, are read once instead of at every epoch.
@@ -22,7 +21,7 @@ IN_MEMORY_BYTES = 1 << 29
 
 
 def check_arguments(loss: Any, optimizer: Any, callbacks: Any) -> None:
-    """Raise TypeError for what would fail much later, and unclearly."""
+    """Raise TypeError for arguments of a wrong type, which would fail later with an unclear message."""
     if isinstance(loss, type) or not callable(loss):
         raise TypeError(f"loss must be a loss such as SoftmaxCrossEntropy(), got {loss!r}.")
     if not isinstance(optimizer, Optimizer):
@@ -32,7 +31,7 @@ def check_arguments(loss: Any, optimizer: Any, callbacks: Any) -> None:
 
 
 def prepare(network: Layer, data: Split | tuple[Any, Any], loss: Loss) -> Split:
-    """Return the data checked against the network, images in its dtype; tell the network what they are."""
+    """Check the data against the network and cast its images; set the network's shape and class names."""
     if isinstance(data, Split):
         split = data
     else:
@@ -57,7 +56,7 @@ def prepare(network: Layer, data: Split | tuple[Any, Any], loss: Loss) -> Split:
                 f"the network must have an output for each of the {len(names)} classes, its output shape is "
                 f"{tuple(outputs)}."
             )
-        names += tuple(str(k) for k in range(len(names), outputs[1]))  # outputs that nothing trains
+        names += tuple(str(k) for k in range(len(names), outputs[1]))  # outputs without a class
     if isinstance(network, Container):
         if len(split.image_shape) == 3:
             network.input_shape = split.image_shape
@@ -67,7 +66,7 @@ def prepare(network: Layer, data: Split | tuple[Any, Any], loss: Loss) -> Split:
 
 
 def prepare_weights(sample_weight: Any, data: Split) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Return the weights of training and validation images, of mean 1 each."""
+    """Return the weights of training and validation images, each scaled to mean 1."""
     pair = sample_weight if isinstance(sample_weight, tuple) else (sample_weight, None)
     if len(pair) != 2:
         raise ValueError(f"sample_weight must be an array, or a pair of arrays, got {len(pair)} things.")
@@ -81,13 +80,13 @@ def prepare_weights(sample_weight: Any, data: Split) -> tuple[np.ndarray | None,
         weight = check_weights(weight, len(part[1]))
         if not weight.any():
             raise ValueError("sample_weight must not be all 0.")
-        weight = weight / weight.max()  # whose sum is finite, however large they are
+        weight = weight / weight.max()  # so that their sum is finite
         scaled.append(weight / weight.mean())
     return scaled[0], scaled[1]
 
 
 def check_run(state: TrainingState) -> None:
-    """Raise ValueError for what would go wrong on the way."""
+    """Raise ValueError for settings that would fail during training."""
     leaves = [leaf for _, leaf in state.network.leaves()]
     if len(state.data.train[1]) % state.batch_size == 1 and any(isinstance(x, BatchNorm1D) for x in leaves):
         raise ValueError(

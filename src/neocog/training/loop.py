@@ -18,24 +18,25 @@ from neocog.kernels import active_kernels, kernels_for, use_kernels
 from neocog.layers import Layer
 from neocog.losses import Loss, SoftmaxCrossEntropy
 from neocog.optimizers import SGD, Optimizer
-from neocog.training.callbacks import Callback
+from neocog.training.checkpoint import load_checkpoint
 from neocog.training.checks import check_arguments, check_run, prepare, prepare_weights
+from neocog.training.diagnosis import diagnosis
 from neocog.training.engine import check_engine, torch_engine
 from neocog.training.evaluation import EVALUATION_BATCH, estimated_seconds, evaluate
 from neocog.training.history import History
 from neocog.training.signals import interruptible
-from neocog.training.state import TrainingState, alike, diagnosis
+from neocog.training.state import Callback, TrainingState, alike
 from neocog.validation import RandomSource, generator, integer
 
 Step: TypeAlias = Callable[..., float]
-"""``value = step(x, t, weight=None)``: the loss of a batch, and the weights moved if it is finite."""
+"""``value = step(x, t, weight=None)``: return the loss of a batch; update the parameters if it is finite."""
 
 
 def make_step(network: Layer, loss: Loss, optimizer: Optimizer) -> Step:
     """Return the training step of a network: forward, loss, backward, update.
 
-    Under the ``fused`` kernels it is one compiled program, if the network, the loss and the optimizer have
-    a compiled form; the weights that move are the network's own all the same.
+    With the ``fused`` kernels it is one compiled program, if the network, the loss and the optimizer have a
+    compiled form. It updates the network's own arrays in place.
 
     Examples
     --------
@@ -124,24 +125,24 @@ def fit(
     loss : default SoftmaxCrossEntropy()
     optimizer : default SGD(lr=0.05, momentum=0.9)
     epochs : int
-        Epochs in all, those of a resumed run included.
+        Total number of epochs, including those before a restart.
     batch_size : int
     rng : Generator, int or None
-        Draws one permutation of the training images an epoch, and what ``augment`` needs.
+        Draws the order of the training images in each epoch, and what ``augment`` needs.
     callbacks : sequence of Callback
-        See :mod:`neocog.training.callbacks`.
+        See :class:`neocog.training.Callback`.
     augment : function (images, rng) -> images, optional
         Changes each training batch; see :mod:`neocog.data.augmentation`.
     resume : path, optional
-        A checkpoint to go on from; the run ends bit for bit as if it had never stopped.
+        A checkpoint to resume; the run ends bit for bit as if it had never stopped.
     sample_weight : (N,), or a pair of such, optional
-        How much each training image counts, or each one to train on and each one to validate on. They are
-        scaled to mean 1, so that weights all alike change nothing.
+        Weight of each training image, or a pair: weights of training and of validation images. They are
+        scaled to mean 1, so that equal weights change nothing.
     engine : {"neocog", "torch"}
-        What computes: neocog's layers, or the same network in PyTorch, whose weights are brought back after
-        each epoch. Started by ``torchrun``, PyTorch's engine shares each batch among the processes.
+        Compute with neocog's layers, or with the same network in PyTorch, whose weights are copied back
+        after each epoch. Started by ``torchrun``, PyTorch's engine splits each batch among the processes.
     device : str, optional
-        Where PyTorch computes, such as "cuda"; default the CPU.
+        PyTorch device, such as "cuda"; default the CPU.
 
     Returns
     -------
@@ -161,11 +162,11 @@ def fit(
 
     Notes
     -----
-    Ctrl-C, or SIGTERM, ends training after the current batch; callbacks still end as they should, so a
-    checkpoint is saved, and ``history.stopped`` says "interrupted". A second Ctrl-C ends it at once, but
-    not under ``torchrun``, which passes it on twice, and ends what takes longer than 30 seconds.
+    SIGINT (Ctrl-C) or SIGTERM ends training after the current batch; the callbacks still end normally, so a
+    checkpoint is saved, and ``history.stopped`` is "interrupted". A second Ctrl-C ends training at once,
+    except under ``torchrun``, which sends it twice and kills processes after 30 seconds.
 
-    An optimizer remembers: to train another network, make another one.
+    An optimizer keeps state (momentum): use a new one for each network.
     """
     loss = SoftmaxCrossEntropy() if loss is None else loss
     optimizer = SGD(lr=0.05, momentum=0.9) if optimizer is None else optimizer
@@ -187,10 +188,8 @@ def fit(
     for callback in state.callbacks:
         callback.reset()
     if resume is not None:
-        from neocog.training.checkpoint import load_checkpoint
-
         load_checkpoint(resume, state)
-    # Overflow is not lost: the loss is checked at every step.
+    # No warning for an overflow: the loss is checked at every step.
     with np.errstate(over="ignore", invalid="ignore"), interruptible(state), contextlib.ExitStack() as stack:
         if engine == "torch":
             state.engine = stack.enter_context(torch_engine(network, loss, optimizer, device))
@@ -208,7 +207,7 @@ def fit(
 
 
 def _kernels(state: TrainingState) -> use_kernels:
-    """Choose the kernels by the estimated work of all epochs; a resumed run keeps those that it had."""
+    """Choose the kernels by the estimated work of all epochs; a resumed run keeps its own."""
     shape = (1, *state.data.image_shape)
     images = len(state.data.train[1])
     measured = images + (0 if state.data.validation is None else len(state.data.validation[1]))
@@ -222,7 +221,7 @@ def _kernels(state: TrainingState) -> use_kernels:
 
 
 def _train_epoch(state: TrainingState) -> None:
-    """Take one step for each batch."""
+    """Train on every batch of an epoch."""
     start = time.perf_counter()
     for x, *targets in _remaining_batches(state):
         value = state.engine.step(x, *targets)
@@ -242,7 +241,7 @@ def _train_epoch(state: TrainingState) -> None:
 
 
 def _remaining_batches(state: TrainingState) -> Iterator[tuple[Any, ...]]:
-    """Draw the epoch's batches, (x, t) or (x, t, weight), but those an interrupted run has already seen."""
+    """Yield the epoch's batches, (x, t) or (x, t, weight), except those seen before an interruption."""
     if state.epoch_rng_state:
         state.rng.bit_generator.state = state.epoch_rng_state
     else:
@@ -257,7 +256,7 @@ def _remaining_batches(state: TrainingState) -> Iterator[tuple[Any, ...]]:
 
 
 def _finish_epoch(state: TrainingState) -> None:
-    """Measure the network, add a row to the history, and ask the callbacks."""
+    """Evaluate the network, add a row to the history, and call the callbacks."""
     row = {}
     row["train_loss"], row["train_accuracy"] = state.engine.evaluate(*state.data.train, state.sample_weight)
     if state.data.validation is not None:
@@ -273,7 +272,7 @@ def _finish_epoch(state: TrainingState) -> None:
     state.history.append(epoch=state.epoch, seconds=state.seconds, **row)
     state.batch_losses, state.epoch_rng_state, state.seconds = [], {}, 0.0
     for callback in state.callbacks:
-        reason = callback.on_epoch(state)  # all are asked, even if the end is already decided
+        reason = callback.on_epoch(state)  # call all, even if the end is already decided
         if reason and state.stop in ("", "interrupted"):  # a resumed run must know that it had ended
             state.stop = reason
     state.engine.follow()

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as wishes."""
+"""Convert SIGINT and SIGTERM into a request to stop after the current batch."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from neocog.training.state import TrainingState
 
 @contextlib.contextmanager
 def interruptible(state: TrainingState) -> Iterator[None]:
-    """Turn the first Ctrl-C or SIGTERM into a wish to stop; only the main thread can."""
+    """Convert the first SIGINT or SIGTERM into a request to stop; in the main thread only."""
     previous: dict[int, Any] = {}
-    # torchrun passes a Ctrl-C on that has come already; it kills those that do not end within 30 seconds.
+    # torchrun sends a Ctrl-C twice, and kills processes that do not end within 30 seconds.
     by_torchrun = "TORCHELASTIC_RUN_ID" in os.environ
 
     def request_stop(signum: int, frame: Any) -> None:
-        state.requested_stop = "interrupted"  # all processes stop at one place: see Engine.agree
+        state.requested_stop = "interrupted"  # all processes stop after the same batch: see Engine.agree
         if not by_torchrun:
             restore()
 
@@ -31,11 +31,11 @@ def interruptible(state: TrainingState) -> Iterator[None]:
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             handler = signal.getsignal(number)
-            if handler is not None and handler is not signal.SIG_IGN:  # as under nohup: then it is meant so
+            if handler is not None and handler is not signal.SIG_IGN:  # ignored on purpose, as under nohup
                 previous[number] = signal.signal(number, request_stop)
     try:
         yield
-    except ConnectionError:  # another process is lost: torchrun ends this one too, which is still to say why
+    except ConnectionError:  # torchrun ends this process, too: let it report why
         if by_torchrun:
             previous.pop(signal.SIGTERM, None)
         raise

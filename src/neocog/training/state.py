@@ -1,57 +1,55 @@
-"""What a training run is made of, and what is said when it goes wrong."""
+"""The state of training, and the base class of what acts on it.
+
+:func:`neocog.fit` passes one :class:`TrainingState` to every callback. A callback returns a reason from
+``on_epoch`` to request a stop. Callbacks end in the reverse of their order, so that a checkpoint, which runs
+last, is saved before early stopping restores the best weights.
+"""
 
 from __future__ import annotations
 
-import copy
 import functools
 import hashlib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from neocog.data.batches import Augmentation
 from neocog.data.split import Split
 from neocog.layers import Layer
-from neocog.layers.base import as_dtype
 from neocog.losses import Loss
 from neocog.optimizers import Optimizer
-from neocog.training.callbacks import Callback
 from neocog.training.engine import Engine
 from neocog.training.history import History
 
 
-class NonFiniteLossError(FloatingPointError):
-    """The loss became NaN or infinite; the message says when and where."""
-
-
 @dataclass
 class TrainingState:
-    """All that a training run is made of; callbacks are handed this.
+    """Hold everything that :func:`neocog.fit` works on; it is passed to every callback.
 
     Attributes
     ----------
     epoch : int
         Epochs completed.
     batch_losses : list of float
-        Losses of the batches completed in the epoch under way.
+        Losses of the batches completed in the current epoch.
     epoch_rng_state : dict
-        The generator's state at the start of the epoch under way, from which a resumed run draws it again.
+        The generator's state at the start of the current epoch, from which a resumed run draws its batches.
     engine : Engine
-        What takes the steps; see :mod:`neocog.training.engine`.
+        Computes the steps; see :mod:`neocog.training.engine`.
     kernels : str
-        The kernels that ``auto`` has chosen; a resumed run goes on with them.
+        The kernels in use; a resumed run keeps those that ``auto`` had chosen.
     began_as : dict
-        Of a run with checkpoints, what it was before callbacks changed it: whoever resumes it begins so, too.
+        With checkpoints, the settings before callbacks changed them, with which a run must be resumed.
     requested_stop : str
-        What a signal asked for since the last step.
+        Set by a signal handler: the reason to stop after the current batch.
     stop : str
-        Why the run should end; empty while it should not.
+        Why training ends early; empty while it goes on.
     failed : bool
-        Whether it ended by an exception.
+        Whether training ended by an exception.
     """
 
     network: Layer
@@ -79,23 +77,52 @@ class TrainingState:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """What tells the data from other data."""
+        """Digest of the data and of the sample weights."""
         weights = [w.tobytes() for w in (self.sample_weight, self.validation_weight) if w is not None]
         return self.data.fingerprint() + (hashlib.sha256(b"".join(weights)).hexdigest() if weights else "")
 
     @property
     def batches_per_epoch(self) -> int:
-        """Steps in an epoch."""
+        """Number of steps in an epoch."""
         return math.ceil(len(self.data.train[1]) / self.batch_size)
 
 
+class Callback:
+    """Base class of all callbacks; override the methods that you need."""
+
+    runs_last: ClassVar[bool] = False
+    """Whether the callback runs after all others, whatever its place in the list."""
+
+    def reset(self) -> None:
+        """Clear what was recorded in an earlier call of ``fit``; called first."""
+
+    def on_start(self, state: TrainingState) -> None:
+        """Handle the start, before the first epoch or the first one after a restart."""
+
+    def on_batch(self, state: TrainingState) -> None:
+        """Handle the end of a step; PyTorch's engine updates neocog's arrays only after an epoch."""
+
+    def on_epoch(self, state: TrainingState) -> str | None:
+        """Handle the end of an epoch, whose row is in the history; return a reason to stop, or None."""
+
+    def on_end(self, state: TrainingState) -> None:
+        """Handle the end of training, also after an exception."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint must keep: numbers, strings, arrays, and dicts of these."""
+        return {}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Restore what :meth:`state_dict` returned."""
+
+
 def described(thing: Any) -> str:
-    """Return a thing's repr; without its address, which is another one each time, if it has no better one."""
+    """Return the repr without memory addresses, which differ from process to process."""
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(thing))
 
 
 def alike(state: TrainingState) -> dict[str, Any]:
-    """What several processes that train together must have in common."""
+    """Return what must be equal in all processes that train together."""
     return {
         "data": state.fingerprint,
         "network": described(state.network),
@@ -105,36 +132,3 @@ def alike(state: TrainingState) -> dict[str, Any]:
         "batch_size": state.batch_size,
         "place": (state.epoch, len(state.batch_losses)),
     }
-
-
-def diagnosis(state: TrainingState, x: Any, training: bool) -> NonFiniteLossError:
-    """Say in which layer the first number that is not finite arose."""
-    state.engine.synchronize()
-    found: list[str] = []
-
-    def visit(name: str, layer: Layer, value: Any) -> Any:
-        y = layer.forward(value, training=training)[0]
-        if not found and not np.isfinite(y).all():
-            non_finite = [key for key, array in layer.params.items() if not np.isfinite(array).all()]
-            cause = f", whose {' and '.join(non_finite)} had already overflowed" if non_finite else ""
-            found.append(f"layer {name!r} ({type(layer).__name__}){cause}")
-        return y
-
-    bad_input = training and not np.isfinite(x).all()  # by augmentation: fit has checked what it was given
-    if bad_input:
-        found.append("the images as they were augmented")
-    twin = copy.deepcopy(state.network)  # whose running statistics and generators may move
-    for start in range(0, len(x), 256):
-        if not found:
-            twin.walk(visit, as_dtype(x[start : start + 256], twin.dtype))
-    where = found[0] if found else "the loss itself; every layer's output is finite"
-    advice = "" if bad_input else " A lower learning rate usually helps."
-    when = (
-        f"in epoch {state.epoch + 1}, batch {len(state.batch_losses) + 1}"
-        if training
-        else (f"after epoch {state.epoch}, batch {len(state.batch_losses)}")
-    )
-    return NonFiniteLossError(
-        f"the loss is not finite {when}, at learning rate {state.optimizer.last_lr:g}; it arose in "
-        f"{where}.{advice}"
-    )
