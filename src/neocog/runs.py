@@ -398,7 +398,7 @@ def resume(path: str | Path, epochs: int | None = None, stream: TextIO | None = 
 def network_for(settings: Settings, data: Split) -> Sequential:
     """Make the network that the settings name, for the data's images and classes."""
     classes = len(data.class_names)
-    return build_network(settings.network, settings.seed, data.image_shape, classes, settings.filters)
+    return build_network(settings.network, classes, data.image_shape, settings.seed, settings.filters)
 
 
 def draw_sample(settings: Settings, images: int) -> tuple[np.ndarray, np.random.Generator]:

@@ -14,7 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from neocog.data.batches import Augmentation
 from neocog.estimators.base import ConvNet, has_partial_fit
-from neocog.estimators.networks import FILTERS, build_network
+from neocog.estimators.networks import FILTERS, make_network
 from neocog.layers import Container
 from neocog.layers.activation import softmax
 from neocog.layers.prediction import ends_in_softmax
@@ -275,9 +275,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
         return result if weight is None else result * weight
 
     def _new_network(self, seed: int, dtype: Any) -> Container:
-        network = build_network(
-            self.network, self.filters, self.image_shape_, len(self.classes_), seed, dtype
-        )
+        network = make_network(self.network, self.filters, self.image_shape_, len(self.classes_), seed, dtype)
         if ends_in_softmax(network):
             raise ValueError(
                 "network must end in logits, of which the estimator takes the softmax itself, got one that "

@@ -11,7 +11,7 @@ from sklearn.utils import check_array
 from sklearn.utils.metaestimators import available_if
 
 from neocog.estimators.base import ConvNet, has_partial_fit
-from neocog.estimators.networks import build_network
+from neocog.estimators.networks import make_network
 from neocog.estimators.target_scaling import (
     TargetScaler,
     change_scaling,
@@ -192,7 +192,7 @@ class ConvNetRegressor(RegressorMixin, ConvNet):  # type: ignore[misc]
         return targets
 
     def _new_network(self, seed: int, dtype: Any) -> Container:
-        network = build_network(self.network, self.filters, self.image_shape_, self.n_outputs_, seed, dtype)
+        network = make_network(self.network, self.filters, self.image_shape_, self.n_outputs_, seed, dtype)
         network, self._first_scaler = without_scaling(network)
         network.class_names = None  # of a classifier that it may have been
         return ending_in_dense(network, self.n_outputs_)
