@@ -15,14 +15,14 @@ from neocog.experiments import (
     classes,
     comparison,
     digits,
-    looking,
+    features,
     optimisation,
     pytorch,
     transfer,
 )
-from neocog.experiments.result import Result
-from neocog.experiments.runner import experiments_table, list_experiments, run
+from neocog.experiments.run_study import experiments_table, list_experiments, run
 from neocog.experiments.study import Outcome, Study, find_study, study
+from neocog.experiments.study_result import Result
 
 __all__ = [
     "Outcome",
@@ -33,9 +33,9 @@ __all__ = [
     "comparison",
     "digits",
     "experiments_table",
+    "features",
     "find_study",
     "list_experiments",
-    "looking",
     "optimisation",
     "pytorch",
     "run",

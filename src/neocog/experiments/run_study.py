@@ -7,8 +7,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from neocog.experiments.result import Result
 from neocog.experiments.study import STUDIES, Outcome, Study, find_study
+from neocog.experiments.study_result import Result
 from neocog.kernels import active_kernels, use_kernels
 from neocog.validation import integer
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 THEMES = (
     "comparison",
     "classes",
-    "looking",
+    "features",
     "architecture",
     "optimisation",
     "digits",
