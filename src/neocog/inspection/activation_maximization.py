@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neocog.inspection.access import activations, check_batch, find_layer, input_size
+from neocog.inspection.arguments import activations, check_batch, find_layer, input_size
 from neocog.inspection.receptive_field import ReceptiveField, unit_receptive_field
 from neocog.inspection.trace import Step, _Watch, _watched
 from neocog.layers import Layer
