@@ -12,7 +12,7 @@ from neocog.inspection.rules.activation import ActivationRule, DropoutRule, LogS
 from neocog.inspection.rules.base import Factor, Index, Rule, Term
 from neocog.inspection.rules.convolution import Conv2DRule, SparseConv2DRule
 from neocog.inspection.rules.dense import DenseRule, RadialBasisRule
-from neocog.inspection.rules.moves import ConcatRule, Pad2DRule, PadChannelsRule, ReshapeRule, TransposeRule
+from neocog.inspection.rules.merge import AddRule, BiasRule
 from neocog.inspection.rules.normalization import BatchNormRule, LocalResponseNormRule
 from neocog.inspection.rules.pooling import (
     AvgPool2DRule,
@@ -20,7 +20,7 @@ from neocog.inspection.rules.pooling import (
     GlobalMaxPool2DRule,
     MaxPool2DRule,
 )
-from neocog.inspection.rules.sums import AddRule, BiasRule
+from neocog.inspection.rules.shape import ConcatRule, Pad2DRule, PadChannelsRule, ReshapeRule, TransposeRule
 from neocog.layers import (
     GELU,
     Add,
