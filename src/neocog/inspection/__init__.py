@@ -17,13 +17,13 @@ from neocog.inspection.loss_landscape import loss_landscape
 from neocog.inspection.predictions import confusion, least_certain, misclassified
 from neocog.inspection.receptive_field import unit_receptive_field
 from neocog.inspection.statistics import StatisticsLog, layer_statistics
-from neocog.inspection.trace import Step, Trace, trace
+from neocog.inspection.trace import LayerRecord, Trace, trace
 
 __all__ = [
     "Explanation",
     "Inquiry",
+    "LayerRecord",
     "StatisticsLog",
-    "Step",
     "Trace",
     "confusion",
     "dead_units",

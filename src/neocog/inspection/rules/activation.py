@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from neocog.inspection.rules.base import Factor, Index, Rule, Term, dy_at, product, x_at
-from neocog.inspection.trace import Step
+from neocog.inspection.trace import LayerRecord
 from neocog.layers import LeakyReLU, ReLU
 
 
@@ -18,26 +18,28 @@ class ActivationRule(Rule):
         self.formula = formula
         self.gradients = {"x": "dx = dy f'(x)"}
 
-    def forward(self, step: Step, index: Index) -> list[Term]:
-        x = x_at(step, index)
+    def forward(self, record: LayerRecord, index: Index) -> list[Term]:
+        x = x_at(record, index)
         note = ""
-        if isinstance(step.layer, ReLU | LeakyReLU):
-            note = "passes" if x.value > 0 else "is cut off" if isinstance(step.layer, ReLU) else "is damped"
-        return [Term((x,), float(step.layer(np.array([x.value]))[0]), note)]
+        if isinstance(record.layer, ReLU | LeakyReLU):
+            note = (
+                "passes" if x.value > 0 else "is cut off" if isinstance(record.layer, ReLU) else "is damped"
+            )
+        return [Term((x,), float(record.layer(np.array([x.value]))[0]), note)]
 
-    def input_gradient(self, step: Step, index: Index, slot: int) -> list[Term]:
-        x = np.array([x_at(step, index).value])
-        _, cache = step.layer.forward(x)
-        slope = float(step.layer.backward(np.ones(1), cache)[0][0])
-        return [product(dy_at(step, index), Factor("f'(x)", slope))]
+    def input_gradient(self, record: LayerRecord, index: Index, slot: int) -> list[Term]:
+        x = np.array([x_at(record, index).value])
+        _, cache = record.layer.forward(x)
+        slope = float(record.layer.backward(np.ones(1), cache)[0][0])
+        return [product(dy_at(record, index), Factor("f'(x)", slope))]
 
 
-def _along(step: Step, index: Index) -> tuple[list[Index], list[float]]:
+def _along(record: LayerRecord, index: Index) -> tuple[list[Index], list[float]]:
     """List the entries that share a softmax, and the share of each."""
-    axis = step.layer.axis % len(index)  # type: ignore[attr-defined]
-    places = [(*index[:axis], k, *index[axis + 1 :]) for k in range(step.x.shape[axis])]
-    largest = max(float(step.x[place]) for place in places)
-    weights = [math.exp(float(step.x[place]) - largest) for place in places]
+    axis = record.layer.axis % len(index)  # type: ignore[attr-defined]
+    places = [(*index[:axis], k, *index[axis + 1 :]) for k in range(record.x.shape[axis])]
+    largest = max(float(record.x[place]) for place in places)
+    weights = [math.exp(float(record.x[place]) - largest) for place in places]
     return places, [weight / sum(weights) for weight in weights]
 
 
@@ -47,18 +49,18 @@ class SoftmaxRule(Rule):
     formula = "y_k = exp(x_k) / sum over j of exp(x_j): the share of each in that sum"
     gradients = {"x": "dx_k = sum over j of dy_j y_j ([j=k] - y_k)"}
 
-    def forward(self, step: Step, index: Index) -> list[Term]:
+    def forward(self, record: LayerRecord, index: Index) -> list[Term]:
         """Only the asked one's share is the answer; the others say what it shares with."""
         return [
-            Term((x_at(step, place),), share if place == index else 0.0, f"share {share:.4g}")
-            for place, share in zip(*_along(step, index), strict=True)
+            Term((x_at(record, place),), share if place == index else 0.0, f"share {share:.4g}")
+            for place, share in zip(*_along(record, index), strict=True)
         ]
 
-    def input_gradient(self, step: Step, index: Index, slot: int) -> list[Term]:
-        places, shares = _along(step, index)
+    def input_gradient(self, record: LayerRecord, index: Index, slot: int) -> list[Term]:
+        places, shares = _along(record, index)
         own = shares[places.index(index)]
         return [
-            product(dy_at(step, place), Factor("slope", share * (float(place == index) - own)))
+            product(dy_at(record, place), Factor("slope", share * (float(place == index) - own)))
             for place, share in zip(places, shares, strict=True)
         ]
 
@@ -69,25 +71,27 @@ class LogSoftmaxRule(Rule):
     formula = "y_k = x_k - log of sum over j of exp(x_j)"
     gradients = {"x": "dx_k = sum over j of dy_j ([j=k] - exp(y_k))"}
 
-    def forward(self, step: Step, index: Index) -> list[Term]:
+    def forward(self, record: LayerRecord, index: Index) -> list[Term]:
         """Take x_k, and the sum, whose members follow with their shares in it."""
-        places, _ = _along(step, index)
-        largest = max(float(step.x[place]) for place in places)
-        total = sum(math.exp(float(step.x[place]) - largest) for place in places)
+        places, _ = _along(record, index)
+        largest = max(float(record.x[place]) for place in places)
+        total = sum(math.exp(float(record.x[place]) - largest) for place in places)
         whole = -largest - math.log(total)
         return [
-            product(x_at(step, index)),
+            product(x_at(record, index)),
             product(Factor("-log sum", whole), note="the sum of all"),
             *(
-                Term((x_at(step, place),), 0.0, f"share {share:.4g} of the sum")
-                for place, share in zip(*_along(step, index), strict=True)
+                Term((x_at(record, place),), 0.0, f"share {share:.4g} of the sum")
+                for place, share in zip(*_along(record, index), strict=True)
             ),
         ]
 
-    def input_gradient(self, step: Step, index: Index, slot: int) -> list[Term]:
-        places, shares = _along(step, index)
+    def input_gradient(self, record: LayerRecord, index: Index, slot: int) -> list[Term]:
+        places, shares = _along(record, index)
         own = shares[places.index(index)]
-        return [product(dy_at(step, place), Factor("slope", float(place == index) - own)) for place in places]
+        return [
+            product(dy_at(record, place), Factor("slope", float(place == index) - own)) for place in places
+        ]
 
 
 class DropoutRule(Rule):
@@ -96,11 +100,11 @@ class DropoutRule(Rule):
     formula = "y = x m / (1 - p) in training, x in inference"
     gradients = {"x": "dx = dy m / (1 - p) in training, dy in inference"}
 
-    def _mask(self, step: Step, index: Index) -> list[Factor]:
-        return [] if step.cache is None else [Factor("m/(1-p)", float(step.cache[index]))]
+    def _mask(self, record: LayerRecord, index: Index) -> list[Factor]:
+        return [] if record.cache is None else [Factor("m/(1-p)", float(record.cache[index]))]
 
-    def forward(self, step: Step, index: Index) -> list[Term]:
-        return [product(x_at(step, index), *self._mask(step, index))]
+    def forward(self, record: LayerRecord, index: Index) -> list[Term]:
+        return [product(x_at(record, index), *self._mask(record, index))]
 
-    def input_gradient(self, step: Step, index: Index, slot: int) -> list[Term]:
-        return [product(dy_at(step, index), *self._mask(step, index))]
+    def input_gradient(self, record: LayerRecord, index: Index, slot: int) -> list[Term]:
+        return [product(dy_at(record, index), *self._mask(record, index))]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from neocog.inspection.trace import Step
+from neocog.inspection.trace import LayerRecord
 
 Index: TypeAlias = tuple[int, ...]
 
@@ -42,34 +42,34 @@ class Rule:
     gradients: Mapping[str, str]
     """Formulas of the gradients in "x" and in each parameter."""
 
-    def forward(self, step: Step, index: Index) -> list[Term]:
+    def forward(self, record: LayerRecord, index: Index) -> list[Term]:
         """Terms of ``y[index]``."""
         raise NotImplementedError
 
-    def input_gradient(self, step: Step, index: Index, slot: int) -> list[Term]:
+    def input_gradient(self, record: LayerRecord, index: Index, slot: int) -> list[Term]:
         """Terms of ``dx[index]``, dx being the gradient in input number ``slot``."""
         raise NotImplementedError
 
-    def parameter_gradient(self, step: Step, key: str, index: Index) -> list[Term]:
+    def parameter_gradient(self, record: LayerRecord, key: str, index: Index) -> list[Term]:
         """Terms of the gradient of parameter ``key`` at ``index``."""
         raise NotImplementedError
 
 
-def x_at(step: Step, index: Index, slot: int = 0) -> Factor:
+def x_at(record: LayerRecord, index: Index, slot: int = 0) -> Factor:
     """Take an entry of an input."""
-    x = step.x[slot] if step.layer.several_inputs else step.x
+    x = record.x[slot] if record.layer.several_inputs else record.x
     return Factor("x", float(x[index]), "x", index, slot)
 
 
-def dy_at(step: Step, index: Index) -> Factor:
+def dy_at(record: LayerRecord, index: Index) -> Factor:
     """Take an entry of the gradient at the output."""
-    assert step.dy is not None
-    return Factor("dy", float(step.dy[index]), "dy", index)
+    assert record.dy is not None
+    return Factor("dy", float(record.dy[index]), "dy", index)
 
 
-def parameter_at(step: Step, key: str, index: Index) -> Factor:
+def parameter_at(record: LayerRecord, key: str, index: Index) -> Factor:
     """Take an entry of a parameter."""
-    return Factor(key[0], float(step.layer.params[key][index]), key, index)
+    return Factor(key[0], float(record.layer.params[key][index]), key, index)
 
 
 def product(*factors: Factor, note: str = "") -> Term:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from neocog.inspection.rules.base import Factor, Index, Rule, Term, dy_at, product, x_at
-from neocog.inspection.trace import Step
+from neocog.inspection.trace import LayerRecord
 
 
 class ReshapeRule(Rule):
@@ -17,11 +17,11 @@ class ReshapeRule(Rule):
         self.formula = formula
         self.gradients = {"x": gradient}
 
-    def forward(self, step: Step, index: Index) -> list[Term]:
-        return [product(x_at(step, _same_place(index, step.y.shape, step.x.shape)))]
+    def forward(self, record: LayerRecord, index: Index) -> list[Term]:
+        return [product(x_at(record, _same_place(index, record.y.shape, record.x.shape)))]
 
-    def input_gradient(self, step: Step, index: Index, slot: int) -> list[Term]:
-        return [product(dy_at(step, _same_place(index, step.x.shape, step.y.shape)))]
+    def input_gradient(self, record: LayerRecord, index: Index, slot: int) -> list[Term]:
+        return [product(dy_at(record, _same_place(index, record.x.shape, record.y.shape)))]
 
 
 def _same_place(index: Index, shape: Index, other: Index) -> Index:
@@ -35,13 +35,13 @@ class TransposeRule(Rule):
     formula = "y = x, axis k of y being axis axes[k] of x"
     gradients = {"x": "dx = dy, the axes back in their order"}
 
-    def forward(self, step: Step, index: Index) -> list[Term]:
-        axes = step.layer.axes  # type: ignore[attr-defined]
-        return [product(x_at(step, tuple(index[axes.index(axis)] for axis in range(len(axes)))))]
+    def forward(self, record: LayerRecord, index: Index) -> list[Term]:
+        axes = record.layer.axes  # type: ignore[attr-defined]
+        return [product(x_at(record, tuple(index[axes.index(axis)] for axis in range(len(axes)))))]
 
-    def input_gradient(self, step: Step, index: Index, slot: int) -> list[Term]:
-        axes = step.layer.axes  # type: ignore[attr-defined]
-        return [product(dy_at(step, tuple(index[axis] for axis in axes)))]
+    def input_gradient(self, record: LayerRecord, index: Index, slot: int) -> list[Term]:
+        axes = record.layer.axes  # type: ignore[attr-defined]
+        return [product(dy_at(record, tuple(index[axis] for axis in axes)))]
 
 
 class Pad2DRule(Rule):
@@ -51,12 +51,12 @@ class Pad2DRule(Rule):
     gradients = {"x": "dx[n,c,u,v] = sum of dy over the places that the pixel was copied to"}
 
     @staticmethod
-    def _source(step: Step, i: int, j: int) -> tuple[int, int] | None:
+    def _source(record: LayerRecord, i: int, j: int) -> tuple[int, int] | None:
         """Pixel that the place (i, j) was copied from; None for a constant."""
-        layer: Any = step.layer
+        layer: Any = record.layer
         (top, _), (left, _) = layer.padding
         pixel = []
-        for k, size in zip((i - top, j - left), step.x.shape[2:], strict=True):
+        for k, size in zip((i - top, j - left), record.x.shape[2:], strict=True):
             if not 0 <= k < size:
                 if layer.mode == "constant":
                     return None
@@ -65,20 +65,20 @@ class Pad2DRule(Rule):
             pixel.append(k)
         return pixel[0], pixel[1]
 
-    def forward(self, step: Step, index: Index) -> list[Term]:
+    def forward(self, record: LayerRecord, index: Index) -> list[Term]:
         n, c, i, j = index
-        pixel = self._source(step, i, j)
+        pixel = self._source(record, i, j)
         if pixel is None:
-            layer: Any = step.layer
+            layer: Any = record.layer
             return [product(Factor("value", layer.value), note="padding")]
-        return [product(x_at(step, (n, c, *pixel)))]
+        return [product(x_at(record, (n, c, *pixel)))]
 
-    def input_gradient(self, step: Step, index: Index, slot: int) -> list[Term]:
+    def input_gradient(self, record: LayerRecord, index: Index, slot: int) -> list[Term]:
         n, c, u, v = index
         return [
-            product(dy_at(step, (n, c, i, j)))
-            for i, j in np.ndindex(*step.y.shape[2:])
-            if self._source(step, i, j) == (u, v)
+            product(dy_at(record, (n, c, i, j)))
+            for i, j in np.ndindex(*record.y.shape[2:])
+            if self._source(record, i, j) == (u, v)
         ]
 
 
@@ -88,11 +88,11 @@ class PadChannelsRule(Rule):
     formula = "y[n,c,i,j] = x[n,c,i,j], zeros in the channels after"
     gradients = {"x": "dx[n,c,i,j] = dy[n,c,i,j]"}
 
-    def forward(self, step: Step, index: Index) -> list[Term]:
-        return [product(x_at(step, index))] if index[1] < step.x.shape[1] else []
+    def forward(self, record: LayerRecord, index: Index) -> list[Term]:
+        return [product(x_at(record, index))] if index[1] < record.x.shape[1] else []
 
-    def input_gradient(self, step: Step, index: Index, slot: int) -> list[Term]:
-        return [product(dy_at(step, index))]
+    def input_gradient(self, record: LayerRecord, index: Index, slot: int) -> list[Term]:
+        return [product(dy_at(record, index))]
 
 
 class ConcatRule(Rule):
@@ -101,15 +101,15 @@ class ConcatRule(Rule):
     formula = "y = [x_1, x_2, ...]"
     gradients = {"x": "dx_k = its part of dy"}
 
-    def forward(self, step: Step, index: Index) -> list[Term]:
-        axis = step.layer.axis  # type: ignore[attr-defined]
+    def forward(self, record: LayerRecord, index: Index) -> list[Term]:
+        axis = record.layer.axis  # type: ignore[attr-defined]
         place, slot = index[axis], 0
-        while place >= step.x[slot].shape[axis]:
-            place -= step.x[slot].shape[axis]
+        while place >= record.x[slot].shape[axis]:
+            place -= record.x[slot].shape[axis]
             slot += 1
-        return [product(x_at(step, (*index[:axis], place, *index[axis + 1 :]), slot))]
+        return [product(x_at(record, (*index[:axis], place, *index[axis + 1 :]), slot))]
 
-    def input_gradient(self, step: Step, index: Index, slot: int) -> list[Term]:
-        axis = step.layer.axis  # type: ignore[attr-defined]
-        before = sum(part.shape[axis] for part in step.x[:slot])
-        return [product(dy_at(step, (*index[:axis], index[axis] + before, *index[axis + 1 :])))]
+    def input_gradient(self, record: LayerRecord, index: Index, slot: int) -> list[Term]:
+        axis = record.layer.axis  # type: ignore[attr-defined]
+        before = sum(part.shape[axis] for part in record.x[:slot])
+        return [product(dy_at(record, (*index[:axis], index[axis] + before, *index[axis + 1 :])))]
