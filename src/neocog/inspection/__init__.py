@@ -16,14 +16,18 @@ from neocog.inspection.filters import dead_units, feature_maps, filters
 from neocog.inspection.loss_landscape import loss_landscape
 from neocog.inspection.predictions import confusion, least_certain, misclassified
 from neocog.inspection.receptive_field import unit_receptive_field
+from neocog.inspection.rules import Factor, Rule, Term
 from neocog.inspection.statistics import StatisticsLog, layer_statistics
 from neocog.inspection.trace import LayerRecord, Trace, trace
 
 __all__ = [
     "Explanation",
+    "Factor",
     "Inquiry",
     "LayerRecord",
+    "Rule",
     "StatisticsLog",
+    "Term",
     "Trace",
     "confusion",
     "dead_units",

@@ -183,7 +183,7 @@ class Inquiry:
         record = self.trace[number.at]
         rule = rule_for(record.layer)
         terms = [self._known(record, term) for term in rule.forward(record, number.index)]
-        return repr(record.layer), rule.formula, terms
+        return repr(record.layer), rule.forward_formula(record), terms
 
     def _gradient(self, number: Number) -> tuple[str, str, list[Contribution]]:
         terms: list[Contribution] = []
@@ -204,7 +204,7 @@ class Inquiry:
         if not readers:
             return repr(self.loss), "dz, the derivative of the loss in the logits", terms
         layers = ", ".join(repr(record.layer) for record, _ in readers)
-        formulas = dict.fromkeys(rule_for(record.layer).gradients[key] for record, key in readers)
+        formulas = dict.fromkeys(rule_for(r.layer).gradient_formula(r, key) for r, key in readers)
         return layers, "; ".join(formulas), terms
 
     def _known(self, record: LayerRecord, term: Term) -> Contribution:

@@ -17,6 +17,21 @@ from neocog.losses import Loss, SoftmaxCrossEntropy, check_logits
 from neocog.validation import check_images
 
 
+class State:
+    """What a pass may change in a layer: its buffers and the states of its random generators."""
+
+    def __init__(self, layer: Layer) -> None:
+        self._buffers = {name: buffer.copy() for name, buffer in layer.buffers.items()}
+        self._generators = [rng.bit_generator.state for rng in random_generators(layer)]
+
+    def restore(self, layer: Layer) -> None:
+        """Put a layer of the same kind, in any dtype, into this state."""
+        for name, buffer in self._buffers.items():
+            layer.buffers[name][...] = buffer
+        for rng, state in zip(random_generators(layer), self._generators, strict=True):
+            rng.bit_generator.state = state
+
+
 @dataclass
 class LayerRecord:
     """What went through one layer.
@@ -29,6 +44,9 @@ class LayerRecord:
     x, y : array
         Input (a tuple of arrays for a layer of several) and output.
     cache : what forward kept for backward
+    training : bool
+    state : State
+        Of the layer before the pass, so that it can be repeated.
     dx, dy : array or None
         Gradients of the loss in x and y; None without labels.
     grads : dict of str to array
@@ -40,6 +58,8 @@ class LayerRecord:
     x: Any
     y: Array
     cache: Any
+    training: bool
+    state: State
     dx: Any = None
     dy: Array | None = None
     grads: Grads = field(default_factory=dict)
@@ -123,7 +143,7 @@ def trace(
     if len(x) == 0:
         raise ValueError("x must not be empty.")
     network = copy.deepcopy(network)
-    states = [rng.bit_generator.state for rng in random_generators(network)]
+    state = State(network)
     records: dict[str, LayerRecord] = {}
     watched = _watched(network, "", records)
     z, cache = watched.forward(x, training=training)
@@ -136,8 +156,7 @@ def trace(
         check_logits(network, loss)
         value, dz = loss(z, np.asarray(t))
         watched.backward(dz, cache)
-    for rng, state in zip(random_generators(network), states, strict=True):
-        rng.bit_generator.state = state
+    state.restore(network)
     return Trace(network, x, t, records, value, probabilities, dz, training, loss)
 
 
@@ -151,8 +170,9 @@ class _Watch(Layer):
         self.name, self.layer, self.records = name, layer, records
 
     def forward(self, x: Any, training: bool = False) -> tuple[Array, Any]:
+        state = State(self.layer)
         y, cache = self.layer.forward(x, training)
-        self.records[self.name] = LayerRecord(self.name, self.layer, x, y, cache)
+        self.records[self.name] = LayerRecord(self.name, self.layer, x, y, cache, training, state)
         return y, cache
 
     def backward(self, dy: Array, cache: Any, input_grad: bool = True) -> tuple[Any, Grads]:

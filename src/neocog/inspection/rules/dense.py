@@ -1,12 +1,13 @@
-"""Layers that join all features."""
+"""Fully connected layers."""
 
 from __future__ import annotations
 
-from neocog.inspection.rules.base import Factor, Index, Rule, Term, dy_at, parameter_at, product, x_at
+from neocog.inspection.rules.base import Index, Rule, Term, dy_at, parameter_at, product, x_at
 from neocog.inspection.trace import LayerRecord
+from neocog.layers import Dense
 
 
-class DenseRule(Rule):
+class DenseRule(Rule, of=Dense):
     """All inputs, weighted."""
 
     formula = "y[n,k] = b[k] + sum over i of x[n,i] w[i,k]"
@@ -39,30 +40,3 @@ class DenseRule(Rule):
             return [product(dy_at(record, (n, index[0]))) for n in images]
         i, k = index
         return [product(dy_at(record, (n, k)), x_at(record, (n, i))) for n in images]
-
-
-class RadialBasisRule(Rule):
-    """Squared distances."""
-
-    formula = "y[n,k] = -sum over i of (x[n,i] - c[k,i])^2"
-    gradients = {"x": "dx[n,i] = sum over k of dy[n,k] 2 (c[k,i] - x[n,i])"}
-
-    @staticmethod
-    def _past(record: LayerRecord, k: int, i: int, x: float) -> float:
-        return x - float(record.layer.buffers["centers"][k, i])
-
-    def forward(self, record: LayerRecord, index: Index) -> list[Term]:
-        n, k = index
-        terms = []
-        for i in range(record.x.shape[1]):
-            past = self._past(record, k, i, float(record.x[n, i]))
-            terms.append(product(Factor("x-c", past, "x", (n, i)), Factor("-(x-c)", -past)))
-        return terms
-
-    def input_gradient(self, record: LayerRecord, index: Index, slot: int) -> list[Term]:
-        n, i = index
-        x = float(record.x[index])
-        return [
-            product(dy_at(record, (n, k)), Factor("2(c-x)", -2 * self._past(record, k, i, x)))
-            for k in range(record.y.shape[1])
-        ]

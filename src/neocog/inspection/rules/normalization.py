@@ -9,9 +9,10 @@ import numpy as np
 
 from neocog.inspection.rules.base import Factor, Index, Rule, Term, dy_at, parameter_at, product, x_at
 from neocog.inspection.trace import LayerRecord
+from neocog.layers import BatchNorm1D, BatchNorm2D, LocalResponseNorm
 
 
-class BatchNormRule(Rule):
+class BatchNormRule(Rule, of=(BatchNorm1D, BatchNorm2D)):
     """A channel by its mean and deviation."""
 
     formula = "y = w (x - m) / sqrt(v + eps) + b"
@@ -71,7 +72,7 @@ class BatchNormRule(Rule):
         ]
 
 
-class LocalResponseNormRule(Rule):
+class LocalResponseNormRule(Rule, of=LocalResponseNorm):
     """A number by its neighbours in other channels."""
 
     formula = "y_c = x_c / s_c^beta, s_c = k + alpha/size sum over the channels j around c of x_j^2"
