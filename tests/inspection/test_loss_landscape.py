@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from neocog.inspection.landscape import loss_landscape
+from neocog.inspection.loss_landscape import loss_landscape
 from neocog.layers import BatchNorm1D, Conv2D, Dense, Flatten, Sequential
 from neocog.losses import MeanSquaredError, SoftmaxCrossEntropy
 from neocog.models import tiny_cnn

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from neocog.inspection.access import prepare
+from neocog.inspection.arguments import prepare
 from neocog.layers import Dense, Layer
 from neocog.layers.base import Array
 from neocog.losses import Loss

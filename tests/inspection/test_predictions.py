@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from neocog.inspection.results import confusion, least_certain, misclassified
+from neocog.inspection.predictions import confusion, least_certain, misclassified
 from neocog.layers import Flatten, Sequential
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from neocog.inspection.maximisation import maximize_activation, most_exciting
+from neocog.inspection.activation_maximization import maximize_activation, most_exciting
 from neocog.layers import Conv2D, Dense, Flatten, Graph, ReLU, Residual, Sequential
 from neocog.models import digits_cnn, tiny_cnn
 

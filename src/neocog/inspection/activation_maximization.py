@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from neocog.inspection.access import activations, check_batch, find_layer, input_size
+from neocog.inspection.arguments import activations, check_batch, find_layer, input_size
 from neocog.inspection.receptive_field import ReceptiveField, unit_receptive_field
-from neocog.inspection.trace import Step, _Watch, _watched
+from neocog.inspection.trace import LayerRecord, _Watch, _watched
 from neocog.layers import Layer
 from neocog.layers.base import Array, Grads, as_dtype
 from neocog.validation import RandomSource, check_images, finite, generator, integer, number
@@ -143,9 +143,9 @@ class _Probe:
     def __init__(self, network: Layer, layer: str | None) -> None:
         if layer is not None:
             find_layer(network, layer)
-        self._steps: dict[str, Step] = {}
+        self._records: dict[str, LayerRecord] = {}
         self._layer = layer
-        self._network = _watched(network, "", self._steps)
+        self._network = _watched(network, "", self._records)
         self._adding: _Adding | None = None
         for name, watch in self._network.leaves():
             if name == layer and isinstance(watch, _Watch):
@@ -153,7 +153,7 @@ class _Probe:
 
     def forward(self, x: Array) -> Array:
         self._z, self._cache = self._network.forward(x)
-        return self._z if self._layer is None else self._steps[self._layer].y
+        return self._z if self._layer is None else self._records[self._layer].y
 
     def backward(self, dy: Array) -> Array:
         dz = dy

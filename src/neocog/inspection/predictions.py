@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neocog.inspection.access import check_batch, class_indices
+from neocog.inspection.arguments import check_batch, class_indices
 from neocog.layers import Container
 from neocog.layers.base import Array
 from neocog.validation import integer
