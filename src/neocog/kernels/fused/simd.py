@@ -5,7 +5,7 @@ do, after seconds of thought. Here the two register tiles that all convolutions 
 are written out as LLVM instructions instead: they run at the machine's peak and compile in a tenth of a
 second.
 
-:func:`strip`
+:func:`row_tile`
     ``y[r, l] = init[r, l] + bias[r] + sum_k a[r, k] x[offset[k] + l]`` for a few rows r and vectors of
     lanes l: each number of ``a`` is broadcast, each vector of ``x`` is used by all rows, the sums stay in
     registers.
@@ -383,7 +383,7 @@ def _shuffle(emit: _Emitter, value: Any, order: list[int]) -> Any:
 
 
 @intrinsic
-def _deal(_, x, d, d_step, like):
+def _deinterleave(_, x, d, d_step, like):
     """``d[k][t] = x[4 t + k]``, k = 0..5, for a vector of tiles t: columns of tiles that overlap by two."""
 
     def generate(context, builder, signature, arguments):
@@ -402,7 +402,7 @@ def _deal(_, x, d, d_step, like):
 
 
 @intrinsic
-def _weave(_, o, o_step, y, count, like):
+def _interleave(_, o, o_step, y, count, like):
     """``y[4 t + k] = o[k][t]``, k = 0..3, for a vector of tiles t, the first ``count`` numbers of y."""
 
     def generate(context, builder, signature, arguments):
@@ -478,7 +478,9 @@ _STRIDE = VECTORS
 
 
 @njit(nogil=True)
-def _compiled_strip(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bias, floor, count, like):
+def _compiled_row_tile(
+    rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bias, floor, count, like
+):
     size = _size_of(like)
     width = VECTOR_BYTES // size
     wide = width * _STRIDE
@@ -520,7 +522,7 @@ def _plain_view(address: int, count: int, like: Any) -> Any:
     return np.frombuffer((kind * max(int(count), 1)).from_address(int(address)), dtype=type(like))[:count]
 
 
-def _plain_strip(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bias, floor, count, like):
+def _plain_row_tile(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bias, floor, count, like):
     size = like.itemsize
     offsets = _plain_view(offset, K, np.int64(0))
     columns = np.array([_plain_view(x + o * size, count, like) for o in offsets], type(like)).reshape(
@@ -589,12 +591,12 @@ def _plain_winograd_output(m, m_step, bias, floor, o, o_step, like):
     _scatter(np.where(y < floor, floor, y), o, o_step, like)
 
 
-def _plain_deal(x, d, d_step, like):
+def _plain_deinterleave(x, d, d_step, like):
     row = _plain_view(x, 4 * lanes(like) + 4, like)
     _scatter([row[k : k + 4 * lanes(like) - 3 : 4] for k in range(6)], d, d_step, like)
 
 
-def _plain_weave(o, o_step, y, count, like):
+def _plain_interleave(o, o_step, y, count, like):
     count = min(int(count), 4 * lanes(like))
     _plain_view(y, count, like)[:] = _gather(o, o_step, 4, like).T.ravel()[:count]
 
@@ -615,13 +617,18 @@ def _plain_read(address: int) -> int:
 
 
 if config.DISABLE_JIT:
-    strip, view, dots, size_of = _plain_strip, _plain_view, _plain_dots, _plain_size_of
+    row_tile, view, dots, size_of = _plain_row_tile, _plain_view, _plain_dots, _plain_size_of
     fetch_add, read = _plain_fetch_add, _plain_read
     winograd_input, winograd_output = _plain_winograd_input, _plain_winograd_output
     winograd_kernel = _plain_winograd_kernel
-    deal, weave = _plain_deal, _plain_weave
+    deinterleave, interleave = _plain_deinterleave, _plain_interleave
 else:
-    strip, view, dots, size_of = _compiled_strip, _compiled_view, _dots, _size_of
+    row_tile, view, dots, size_of = _compiled_row_tile, _compiled_view, _dots, _size_of
     fetch_add, read = _fetch_add, _read
-    winograd_input, winograd_output, deal, weave = _winograd_input, _winograd_output, _deal, _weave
+    winograd_input, winograd_output, deinterleave, interleave = (
+        _winograd_input,
+        _winograd_output,
+        _deinterleave,
+        _interleave,
+    )
     winograd_kernel = _winograd_kernel
