@@ -11,7 +11,7 @@ import numpy as np
 
 from neocog.compilation.tracing import Node, Uncompilable, Value, Windows, network_arrays, trace, windows_of
 from neocog.kernels.fused import lowering
-from neocog.kernels.fused.operations import planes
+from neocog.kernels.fused.operations import activation
 from neocog.kernels.fused.program import NO_BORDER, Border, Maps, Program, Slot
 from neocog.layers import (
     GELU,
@@ -392,7 +392,7 @@ class Compiler:
             "activate_back",
             y.C,
             2.0 * y.C * y.H * y.lanes,
-            kind=planes.RELU,
+            kind=activation.RELU,
             **_space(y),
             **_place("x", y),
             **_place("y", dy),
@@ -558,14 +558,14 @@ def _space(maps: Maps) -> dict[str, Any]:
 def _function(layer: Layer) -> dict[str, Any]:
     """Fields of an activation."""
     if isinstance(layer, LeakyReLU):
-        return {"kind": planes.LEAKY, "slope": layer.negative_slope}
+        return {"kind": activation.LEAKY, "slope": layer.negative_slope}
     if isinstance(layer, ScaledTanh):
-        return {"kind": planes.TANH, "slope": layer.amplitude, "lr": layer.slope}
+        return {"kind": activation.TANH, "slope": layer.amplitude, "lr": layer.slope}
     if isinstance(layer, Tanh):
-        return {"kind": planes.TANH, "slope": 1.0, "lr": 1.0}
+        return {"kind": activation.TANH, "slope": 1.0, "lr": 1.0}
     if isinstance(layer, GELU):
-        return {"kind": planes.GELU_TANH if layer.approximate == "tanh" else planes.GELU}
-    return {"kind": planes.SIGMOID if isinstance(layer, Sigmoid) else planes.RELU}
+        return {"kind": activation.GELU_TANH if layer.approximate == "tanh" else activation.GELU}
+    return {"kind": activation.SIGMOID if isinstance(layer, Sigmoid) else activation.RELU}
 
 
 FORWARD: dict[type[Layer], Callable[[Compiler, Node], None]] = {
