@@ -9,7 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from neocog.compilation.tracing import Node, Uncompilable, Value, Windows, network_arrays, trace, windows_of
+from neocog.compilation.tracing import (
+    LayerNode,
+    PoolWindows,
+    TensorNode,
+    Uncompilable,
+    network_arrays,
+    trace,
+    windows_of,
+)
 from neocog.kernels.fused import lowering
 from neocog.kernels.fused.operations import planes
 from neocog.kernels.fused.program import NO_BORDER, Border, Maps, Program, Slot
@@ -92,7 +100,7 @@ class Compiler:
             raise Uncompilable("training through a softmax")
         self.x = Slot()
         self.masks: list[tuple[Dropout, tuple[int, ...], Slot]] = []
-        self.gradients: list[tuple[Node, str, Any]] = []
+        self.gradients: list[tuple[LayerNode, str, Any]] = []
         self._plan()
 
     def _plan(self) -> None:
@@ -110,7 +118,7 @@ class Compiler:
             if isinstance(node.layer, Flatten | Reshape | Concat) or self._passes(node):
                 node.output.border = node.output.gradient_border = NO_BORDER
 
-    def _convolution(self, node: Node) -> lowering.Convolution:
+    def _convolution(self, node: LayerNode) -> lowering.Convolution:
         layer, x_shape = node.layer, (self.N, *node.input.shape)
         return lowering.Convolution(
             self.program,
@@ -124,7 +132,7 @@ class Compiler:
 
     def _align(self) -> None:
         """Give narrow maps of one size one border, so that a convolution can take them as one long row."""
-        sizes: dict[tuple[int, int], list[Value]] = {}
+        sizes: dict[tuple[int, int], list[TensorNode]] = {}
         for node in self.nodes:
             for value in (*node.inputs, node.output):
                 _, H, W = value.shape
@@ -137,7 +145,7 @@ class Compiler:
             for value in values:
                 value.border = value.gradient_border = widest
 
-    def _passes(self, node: Node) -> bool:
+    def _passes(self, node: LayerNode) -> bool:
         """Whether a node hands its input on as it is."""
         return isinstance(node.layer, Flatten | Reshape) or (
             isinstance(node.layer, Dropout) and not self._drops(node.layer)
@@ -146,12 +154,12 @@ class Compiler:
     def _drops(self, layer: Dropout) -> bool:
         return self.training and layer.p > 0
 
-    def _clean(self, value: Value) -> bool:
+    def _clean(self, value: TensorNode) -> bool:
         """Whether the border of a value is read, by a convolution or its gradient, and must then be zero."""
         borders = (node.memo["conv"].input_border for node in value.consumers if "conv" in node.memo)
         return self.training or any(border != NO_BORDER for border in borders)
 
-    def _maps(self, value: Value) -> Maps:
+    def _maps(self, value: TensorNode) -> Maps:
         """Reserve the memory of a value."""
         value.maps = self.program.maps(*value.shape, self.N, value.border, self._clean(value))
         return value.maps
@@ -168,10 +176,10 @@ class Compiler:
         return self.end.maps
 
     @staticmethod
-    def _floor(node: Node) -> float:
+    def _floor(node: LayerNode) -> float:
         return 0.0 if node.relu else _NO_FLOOR
 
-    def _conv(self, node: Node) -> None:
+    def _conv(self, node: LayerNode) -> None:
         layer, source, conv = node.layer, _there(node.input.maps), node.memo["conv"]
         first, other = node, None
         weight, bias = layer._params["weight"], layer._params.get("bias")
@@ -186,7 +194,7 @@ class Compiler:
         first.memo["windows"] = windows = conv.windows(source, y.row)
         conv.forward(windows, weight, bias, y, self._floor(node), other, self._clean(node.output))
 
-    def _sum_after(self, node: Node) -> Node | None:
+    def _sum_after(self, node: LayerNode) -> LayerNode | None:
         """The sum that alone reads a node's output, where all else that it adds is there already."""
         if self.training or node.relu or not node.output.alone:
             return None
@@ -196,14 +204,14 @@ class Compiler:
         others = [value for value in after.inputs if value is not node.output]
         return after if len(others) == 1 and others[0].maps is not None else None
 
-    def _norm_after(self, node: Node) -> Node | None:
+    def _norm_after(self, node: LayerNode) -> LayerNode | None:
         """The batch norm that alone reads a convolution's output."""
         if node.relu or not node.output.alone:
             return None
         (after,) = node.output.consumers
         return after if isinstance(after.layer, BatchNorm2D) else None
 
-    def _folded(self, node: Node, norm: Node) -> tuple[np.ndarray, np.ndarray]:
+    def _folded(self, node: LayerNode, norm: LayerNode) -> tuple[np.ndarray, np.ndarray]:
         """Weights and bias that do the work of the convolution and of the batch norm after it."""
         layer, after = node.layer, norm.layer
         exact = {
@@ -216,12 +224,12 @@ class Compiler:
         norm.memo["folded"] = True
         return (weight * scale[:, None, None, None]).astype(weight.dtype), shift.astype(weight.dtype)
 
-    def _dense(self, node: Node) -> None:
+    def _dense(self, node: LayerNode) -> None:
         x, y = _there(node.input.maps), self._maps(node.output)
         params = node.layer._params
         lowering.dense(self.program, x, params["weight"], params.get("bias"), y, self._floor(node))
 
-    def _norm(self, node: Node) -> None:
+    def _norm(self, node: LayerNode) -> None:
         layer, x, y = node.layer, _there(node.input.maps), self._maps(node.output)
         mean, inv_std = (self.program.memory(y.C) for _ in range(2))
         node.memo.update(mean=mean, inv_std=inv_std)
@@ -244,7 +252,7 @@ class Compiler:
             **_place("y", y),
         )
 
-    def _activation(self, node: Node) -> None:
+    def _activation(self, node: LayerNode) -> None:
         x, y = _there(node.input.maps), self._maps(node.output)
         self.program.add(
             "activate",
@@ -260,7 +268,7 @@ class Compiler:
     def _cost(layer: Layer) -> float:
         return 2.0 if isinstance(layer, ReLU | LeakyReLU) else 40.0
 
-    def _pool(self, node: Node) -> None:
+    def _pool(self, node: LayerNode) -> None:
         x, y, windows = _there(node.input.maps), self._maps(node.output), self._windows(node)
         kind, index = self._pooling(node), None
         if kind == "max" and self.training:
@@ -268,14 +276,14 @@ class Compiler:
         geometry = (windows.kernel, windows.stride, windows.padding, windows.counted)
         lowering.pool(self.program, kind, x, y, index, *geometry)
 
-    def _windows(self, node: Node) -> Windows:
+    def _windows(self, node: LayerNode) -> PoolWindows:
         return windows_of(node.layer, (self.N, *node.input.shape))
 
     @staticmethod
-    def _pooling(node: Node) -> str:
+    def _pooling(node: LayerNode) -> str:
         return "avg" if isinstance(node.layer, AvgPool2D) else "max"
 
-    def _global_mean(self, node: Node) -> None:
+    def _global_mean(self, node: LayerNode) -> None:
         x, y = _there(node.input.maps), self._maps(node.output)
         self.program.add(
             "plane_mean",
@@ -289,10 +297,10 @@ class Compiler:
             **_place("y", y),
         )
 
-    def _reshape(self, node: Node) -> None:
+    def _reshape(self, node: LayerNode) -> None:
         node.output.maps = _there(node.input.maps).reshaped(*node.output.shape)
 
-    def _dropout(self, node: Node) -> None:
+    def _dropout(self, node: LayerNode) -> None:
         if not self._drops(node.layer):
             return self._reshape(node)
         x, y = _there(node.input.maps), self._maps(node.output)
@@ -327,7 +335,7 @@ class Compiler:
             **_place("z", z),
         )
 
-    def _add(self, node: Node) -> None:
+    def _add(self, node: LayerNode) -> None:
         z = self._maps(node.output)
         parts = [_there(value.maps) for value in node.inputs]
         if len(parts) == 1:
@@ -337,14 +345,14 @@ class Compiler:
             last = k == len(parts) - 1
             self._sum(parts[0] if k == 1 else z, part, z, self._floor(node) if last else _NO_FLOOR)
 
-    def _concat(self, node: Node) -> None:
+    def _concat(self, node: LayerNode) -> None:
         y, at = self._maps(node.output), 0
         for value in node.inputs:
             x = _there(value.maps)
             lowering.transfer(self.program, x, y.channels(at, x.C))
             at += x.C
 
-    def _pad_channels(self, node: Node) -> None:
+    def _pad_channels(self, node: LayerNode) -> None:
         x, y = _there(node.input.maps), self._maps(node.output)
         self.program.clear(y.channels(x.C, y.C - x.C))
         lowering.transfer(self.program, x, y.channels(0, x.C))
@@ -366,19 +374,19 @@ class Compiler:
                 self._relu_back(dy, _there(node.output.maps), dy)
             BACKWARD[type(node.layer)](self, node, dy)
 
-    def gradient(self, node: Node, name: str) -> Any:
+    def gradient(self, node: LayerNode, name: str) -> Any:
         """Reserve memory for a parameter's gradient."""
         memory = self.program.memory(node.layer._params[name].size)
         self.gradients.append((node, name, memory))
         return memory
 
-    def gradient_maps(self, value: Value) -> Maps:
+    def gradient_maps(self, value: TensorNode) -> Maps:
         """Reserve the memory of a value's gradient."""
         value.gradient = self.program.maps(*value.shape, self.N, value.gradient_border)
         return value.gradient
 
     @contextmanager
-    def _into(self, value: Value) -> Iterator[Maps]:
+    def _into(self, value: TensorNode) -> Iterator[Maps]:
         """Give the maps to write a gradient into; if there is one already, what was written is added."""
         if value.gradient is None:
             yield self.gradient_maps(value)
@@ -399,7 +407,7 @@ class Compiler:
             **_place("z", dx),
         )
 
-    def _conv_back(self, node: Node, dy: Maps) -> None:
+    def _conv_back(self, node: LayerNode, dy: Maps) -> None:
         conv, weight = node.memo["conv"], node.layer._params["weight"]
         conv.weight_gradient(node.memo["windows"], dy, self.gradient(node, "weight"))
         self._bias_back(node, dy)
@@ -408,7 +416,7 @@ class Compiler:
             dx = node.input.gradient or self.gradient_maps(node.input)
             conv.input_gradient(dy, weight, dx, adding)
 
-    def _bias_back(self, node: Node, dy: Maps) -> None:
+    def _bias_back(self, node: LayerNode, dy: Maps) -> None:
         if "bias" in node.layer._params:
             self.program.add(
                 "plane_sum",
@@ -419,14 +427,14 @@ class Compiler:
                 **_place("y", dy),
             )
 
-    def _dense_back(self, node: Node, dy: Maps) -> None:
+    def _dense_back(self, node: LayerNode, dy: Maps) -> None:
         lowering.dense_weight(self.program, _there(node.input.maps), dy, self.gradient(node, "weight"))
         self._bias_back(node, dy)
         if node.input.wanted:
             with self._into(node.input) as dx:
                 lowering.dense_input(self.program, dy, node.layer._params["weight"], dx)
 
-    def _norm_back(self, node: Node, dy: Maps) -> None:
+    def _norm_back(self, node: LayerNode, dy: Maps) -> None:
         x = _there(node.input.maps)
         fields = {
             "kind": int(self.training),
@@ -448,7 +456,7 @@ class Compiler:
         with self._into(node.input) as dx:
             self.program.add("normalise_back", dy.C, work, **fields, **_place("z", dx))
 
-    def _activation_back(self, node: Node, dy: Maps) -> None:
+    def _activation_back(self, node: LayerNode, dy: Maps) -> None:
         if not node.input.wanted:
             return
         if isinstance(node.layer, LeakyReLU) and node.layer.negative_slope < 0:
@@ -466,14 +474,14 @@ class Compiler:
                 **_place("z", dx),
             )
 
-    def _opened_by_pooling(self, node: Node) -> bool:
+    def _opened_by_pooling(self, node: LayerNode) -> bool:
         """Whether a node's ReLU is followed by max pooling alone, whose backward then does the ReLU's, too.
 
         A winner is above 0 just where the pooled output is, and that is the smaller array.
         """
         return node.output.alone and isinstance(node.output.consumers[0].layer, MaxPool2D | GlobalMaxPool2D)
 
-    def _pool_back(self, node: Node, dy: Maps) -> None:
+    def _pool_back(self, node: LayerNode, dy: Maps) -> None:
         if not node.input.wanted:
             return
         before, windows = node.input.producer, self._windows(node)
@@ -483,7 +491,7 @@ class Compiler:
         with self._into(node.input) as dx:
             lowering.pool_back(self.program, self._pooling(node), dy, dx, index, *geometry, where)
 
-    def _global_mean_back(self, node: Node, dy: Maps) -> None:
+    def _global_mean_back(self, node: LayerNode, dy: Maps) -> None:
         if not node.input.wanted:
             return
         with self._into(node.input) as dx:
@@ -499,7 +507,7 @@ class Compiler:
                 **_place("z", dx),
             )
 
-    def _reshape_back(self, node: Node, dy: Maps) -> None:
+    def _reshape_back(self, node: LayerNode, dy: Maps) -> None:
         if not node.input.wanted:
             return
         if node.input.gradient is None and node.input.alone:
@@ -508,14 +516,14 @@ class Compiler:
         with self._into(node.input) as dx:
             lowering.transfer(self.program, dy.reshaped(*node.input.shape), dx)
 
-    def _dropout_back(self, node: Node, dy: Maps) -> None:
+    def _dropout_back(self, node: LayerNode, dy: Maps) -> None:
         if not self._drops(node.layer):
             self._reshape_back(node, dy)
         elif node.input.wanted:
             with self._into(node.input) as dx:
                 self._multiply(dy, node.memo["mask"], dx)
 
-    def _add_back(self, node: Node, dy: Maps) -> None:
+    def _add_back(self, node: LayerNode, dy: Maps) -> None:
         # The last to take dy may keep it; the others need copies.
         wanted = [value for value in node.inputs if value.wanted]
         keeper = next(
@@ -528,12 +536,12 @@ class Compiler:
         if keeper is not None:
             keeper.gradient = dy
 
-    def _pad_channels_back(self, node: Node, dy: Maps) -> None:
+    def _pad_channels_back(self, node: LayerNode, dy: Maps) -> None:
         if node.input.wanted:
             with self._into(node.input) as dx:
                 lowering.transfer(self.program, dy.channels(0, dx.C), dx)
 
-    def _concat_back(self, node: Node, dy: Maps) -> None:
+    def _concat_back(self, node: LayerNode, dy: Maps) -> None:
         at = 0
         for value in node.inputs:
             if value.wanted:
@@ -568,7 +576,7 @@ def _function(layer: Layer) -> dict[str, Any]:
     return {"kind": planes.SIGMOID if isinstance(layer, Sigmoid) else planes.RELU}
 
 
-FORWARD: dict[type[Layer], Callable[[Compiler, Node], None]] = {
+FORWARD: dict[type[Layer], Callable[[Compiler, LayerNode], None]] = {
     Conv2D: Compiler._conv,
     Dense: Compiler._dense,
     BatchNorm1D: Compiler._norm,
@@ -584,7 +592,7 @@ FORWARD: dict[type[Layer], Callable[[Compiler, Node], None]] = {
     Concat: Compiler._concat,
     PadChannels: Compiler._pad_channels,
 }
-BACKWARD: dict[type[Layer], Callable[[Compiler, Node, Maps], None]] = {
+BACKWARD: dict[type[Layer], Callable[[Compiler, LayerNode, Maps], None]] = {
     Conv2D: Compiler._conv_back,
     Dense: Compiler._dense_back,
     BatchNorm1D: Compiler._norm_back,

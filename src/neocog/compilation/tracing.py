@@ -38,7 +38,16 @@ from neocog.layers import (
 )
 from neocog.layers.base import Layer, Shape
 
-__all__ = ["Node", "State", "Uncompilable", "Value", "Windows", "network_arrays", "trace", "windows_of"]
+__all__ = [
+    "LayerNode",
+    "PoolWindows",
+    "State",
+    "TensorNode",
+    "Uncompilable",
+    "network_arrays",
+    "trace",
+    "windows_of",
+]
 
 COMPILED = (
     Add,
@@ -120,12 +129,12 @@ class State:
 
 
 @dataclass(eq=False)
-class Value:
+class TensorNode:
     """What flows from layer to layer, (C, H, W) or features (F, 1, 1), and where it lies in memory."""
 
     shape: tuple[int, int, int]
-    producer: Node | None = None
-    consumers: list[Node] = field(default_factory=list)
+    producer: LayerNode | None = None
+    consumers: list[LayerNode] = field(default_factory=list)
     border: Border = NO_BORDER
     gradient_border: Border = NO_BORDER
     maps: Maps | None = None
@@ -139,19 +148,19 @@ class Value:
 
 
 @dataclass(eq=False)
-class Node:
+class LayerNode:
     """A layer at its place."""
 
     name: str
     layer: Any
-    inputs: list[Value]
-    output: Value
-    relu: Node | None = None  # a ReLU that is done along with this layer
+    inputs: list[TensorNode]
+    output: TensorNode
+    relu: LayerNode | None = None  # a ReLU that is done along with this layer
     fused: bool = False  # done along with the layer before it
     memo: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def input(self) -> Value:
+    def input(self) -> TensorNode:
         """Its only input."""
         return self.inputs[0]
 
@@ -178,7 +187,7 @@ def _check_options(layer: Layer, given: tuple[Shape, ...], shape: Shape) -> None
 
 
 @dataclass(frozen=True)
-class Windows:
+class PoolWindows:
     """The windows of a pooling layer over images of one size."""
 
     kernel: tuple[int, int]
@@ -187,10 +196,10 @@ class Windows:
     counted: bool = True  # whether a mean counts the padding
 
 
-def windows_of(layer: MaxPool2D | AvgPool2D | GlobalMaxPool2D, x_shape: Shape) -> Windows:
+def windows_of(layer: MaxPool2D | AvgPool2D | GlobalMaxPool2D, x_shape: Shape) -> PoolWindows:
     """Return the windows of a layer; raise Uncompilable if pooling them has no compiled form."""
     if isinstance(layer, GlobalMaxPool2D):
-        windows = Windows((x_shape[2], x_shape[3]))
+        windows = PoolWindows((x_shape[2], x_shape[3]))
     else:
         padding, counted = layer._window_sides(x_shape), True
         geometry = (layer.kernel_size, layer.stride, padding)
@@ -201,7 +210,7 @@ def windows_of(layer: MaxPool2D | AvgPool2D | GlobalMaxPool2D, x_shape: Shape) -
             if found is None:
                 raise Uncompilable("means over a divisor of their own")
             counted = found
-        windows = Windows(*geometry, counted)
+        windows = PoolWindows(*geometry, counted)
     if not isinstance(layer, AvgPool2D) and windows.kernel[0] * windows.kernel[1] > 254:
         raise Uncompilable("a pooling window of more than 254 pixels")
     return windows
@@ -216,7 +225,9 @@ def _features(shape: Shape) -> tuple[int, int, int]:
     raise Uncompilable(f"arrays of rank {len(shape)}")
 
 
-def trace(network: Layer, input_shape: tuple[int, ...]) -> tuple[Value, list[Node], Value, Layer | None]:
+def trace(
+    network: Layer, input_shape: tuple[int, ...]
+) -> tuple[TensorNode, list[LayerNode], TensorNode, Layer | None]:
     """Return input, nodes, output and what is left to do; Uncompilable if a layer has no compiled form.
 
     ``input_shape`` is (N, C, H, W). Left to do is a softmax at the very end, of a few numbers.
@@ -224,7 +235,7 @@ def trace(network: Layer, input_shape: tuple[int, ...]) -> tuple[Value, list[Nod
     _check_containers(network)
     left: list[Layer] = []
     shapes: dict[int, Shape] = {}
-    nodes: list[Node] = []
+    nodes: list[LayerNode] = []
     seen: set[int] = set()
 
     def visit(name: str, layer: Layer, value: Any) -> Any:
@@ -240,19 +251,19 @@ def trace(network: Layer, input_shape: tuple[int, ...]) -> tuple[Value, list[Nod
         given: Any = tuple(shapes[id(v)] for v in inputs)
         shape = layer.output_shape(given if layer.several_inputs else given[0])
         _check_options(layer, given, shape)
-        output = Value(_features(shape))
+        output = TensorNode(_features(shape))
         shapes[id(output)] = shape
-        node = Node(name, layer, inputs, output)
+        node = LayerNode(name, layer, inputs, output)
         output.producer = node
         for v in inputs:
             v.consumers.append(node)
         nodes.append(node)
         return output
 
-    start = Value(_features(input_shape))
+    start = TensorNode(_features(input_shape))
     shapes[id(start)] = tuple(input_shape)
     end = network.walk(visit, start)
-    if not nodes or not isinstance(end, Value):
+    if not nodes or not isinstance(end, TensorNode):
         raise Uncompilable("an empty network")
     if left and (end.consumers or end is start):
         raise Uncompilable("a softmax that is not the end of all")
@@ -260,7 +271,7 @@ def trace(network: Layer, input_shape: tuple[int, ...]) -> tuple[Value, list[Nod
     return start, nodes, end, left[0] if left else None
 
 
-def _fuse(nodes: list[Node], end: Value) -> None:
+def _fuse(nodes: list[LayerNode], end: TensorNode) -> None:
     """Let a ReLU be done by the layer before it, where nothing else reads what lies between."""
     for node in nodes:
         before = node.inputs[0].producer
