@@ -5,8 +5,17 @@ network is written out as one program for one batch size, with its memory laid o
 step costs one call. What comes out is the same up to rounding; what moves are the network's own parameters.
 """
 
+from neocog.compilation.emitter import Lowering, lowering_of
 from neocog.compilation.inference import Forward, Inference, compiled_forward
+from neocog.compilation.nodes import Uncompilable
 from neocog.compilation.step import CompiledStep
-from neocog.compilation.tracing import Uncompilable
 
-__all__ = ["CompiledStep", "Forward", "Inference", "Uncompilable", "compiled_forward"]
+__all__ = [
+    "CompiledStep",
+    "Forward",
+    "Inference",
+    "Lowering",
+    "Uncompilable",
+    "compiled_forward",
+    "lowering_of",
+]

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from neocog.compilation.compiler import Compiler
-from neocog.compilation.tracing import State, Uncompilable
+from neocog.compilation.nodes import Uncompilable
+from neocog.compilation.state import State
 from neocog.errors import UnsupportedError
 from neocog.kernels import PRECISIONS, active_precision
 from neocog.kernels.fused import lowering

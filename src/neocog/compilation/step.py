@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from neocog.compilation.compiler import Compiler
-from neocog.compilation.tracing import State, Uncompilable
+from neocog.compilation.nodes import Uncompilable
+from neocog.compilation.state import State
 from neocog.kernels import active_precision
 from neocog.kernels.fused.program import Program, Slot
-from neocog.layers import BatchNorm1D, BatchNorm2D
 from neocog.layers.base import Array, Layer, as_dtype
 from neocog.losses import MeanSquaredError, SoftmaxCrossEntropy, check_weights
 from neocog.optimizers import SGD, Adam, AdamW, Optimizer
@@ -41,10 +41,6 @@ class _Batch:
         self.targets, self.weights = Slot(), Slot()
         self.equal = np.full(shape[0], 1 / shape[0])  # each image's share where no weights are given
         self.loss = np.full(1, np.nan)
-        for node in compiler.nodes:
-            _, H, W = node.output.shape
-            if isinstance(node.layer, BatchNorm1D | BatchNorm2D) and shape[0] * H * W == 1:
-                raise Uncompilable("batch norm of one value")
         z = compiler.forward()
         if len(network.output_shape(shape)) != 2:
             raise Uncompilable("outputs that are not (N, K)")
@@ -208,10 +204,8 @@ class CompiledStep:
         program.bind(batch.targets, t := self._targets(batch, np.asarray(t)))
         share = batch.equal if weight is None else check_weights(weight, len(x)) / len(x)
         program.bind(batch.weights, share)
-        masks = []  # to be kept alive
-        for layer, shape, slot in compiler.masks:
-            masks.append(((layer.rng.random(shape) >= layer.p) / (1 - layer.p)).astype(dtype))
-            program.bind(slot, masks[-1])
+        for draw in compiler.draws:
+            draw()
         self._write_settings(batch)
         program.run()
         value: float = batch.loss.item()

@@ -1,0 +1,207 @@
+"""What lowerings are, where they register themselves, and what they write a program with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+
+from neocog.compilation.nodes import LayerNode, TensorNode
+from neocog.kernels.fused import lowering
+from neocog.kernels.fused.operations import activation
+from neocog.kernels.fused.program import NO_BORDER, Maps, Memory, Program, Slot
+from neocog.layers.base import Layer, Shape
+
+__all__ = ["Emitter", "Lowering", "lowering_of", "lowers", "place", "space"]
+
+_DESCRIPTION = frozenset({"config", "flops", "from_config", "receptive_field"})
+"""Methods that say what a layer is, not what it computes."""
+
+
+class Lowering:
+    """The compiled form of some layer classes: :meth:`forward` and :meth:`backward` write operations.
+
+    A lowering registers itself by :func:`lowers`; it has no state. What its forward has to tell its backward
+    goes into ``node.memo``.
+
+    Attributes
+    ----------
+    settings : tuple of str
+        Attributes of the layer that a program takes over: it is compiled anew when one of them changes.
+    computes : bool
+        Whether it does floating point work; reshaping alone is not worth a program.
+    is_relu : bool
+        Whether it may be done along with the layer before it.
+    takes_relu : bool
+        Whether it does the ReLU that follows along with its own work.
+    undoes_relu : bool
+        Whether its backward does that ReLU's backward, too.
+    undoes_relu_before : bool
+        Whether its backward does the backward of a ReLU just before it, too.
+    overridable : frozenset of str
+        What a subclass of the layer may override and be lowered like the layer all the same.
+    """
+
+    settings: ClassVar[tuple[str, ...]] = ()
+    computes: ClassVar[bool] = True
+    is_relu: ClassVar[bool] = False
+    takes_relu: ClassVar[bool] = False
+    undoes_relu: ClassVar[bool] = False
+    undoes_relu_before: ClassVar[bool] = False
+    overridable: ClassVar[frozenset[str]] = _DESCRIPTION
+
+    def supports(
+        self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, training: bool
+    ) -> None:
+        """Raise Uncompilable if the layer, as it is set and for these shapes, has no compiled form."""
+
+    def flat(self, node: LayerNode, training: bool) -> tuple[bool, bool]:
+        """Say whether its inputs, and its output, must lie in memory without a border."""
+        return False, False
+
+    def plan(self, emit: Emitter, node: LayerNode) -> None:
+        """Widen the borders of the node's input and of its output's gradient as the operations want them."""
+
+    def forward(self, emit: Emitter, node: LayerNode) -> None:
+        """Write the operations that compute the node's output."""
+        raise NotImplementedError
+
+    def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
+        """Write the operations that compute the gradients of its parameters and of the inputs wanted."""
+        raise NotImplementedError
+
+
+_LOWERINGS: dict[type[Layer], Lowering] = {}
+_Class = TypeVar("_Class", bound=type[Lowering])
+
+
+def lowers(*layers: type[Layer]) -> Callable[[_Class], _Class]:
+    """Register a class of lowerings as the compiled form of these layer classes."""
+
+    def register(lowering_class: _Class) -> _Class:
+        for layer in layers:
+            _LOWERINGS[layer] = lowering_class()
+        return lowering_class
+
+    return register
+
+
+def lowering_of(layer_class: type[Layer]) -> Lowering | None:
+    """Return the compiled form of a layer class, or None if its layers run in Python.
+
+    A subclass has the compiled form of its base if it overrides none of the base's attributes but those that
+    describe the layer, such as ``__init__`` and ``config``: else it might compute something else.
+    """
+    own: set[str] = set()
+    for base in layer_class.__mro__:
+        if base in _LOWERINGS:
+            overridden = {name for name in own if not name.startswith("__") and hasattr(base, name)}
+            found = _LOWERINGS[base]
+            return found if overridden <= found.overridable else None
+        own.update(vars(base))
+    return None
+
+
+class Emitter:
+    """Writes the operations of one network for one batch size into one program.
+
+    Parameters
+    ----------
+    program : Program
+    N : int
+        Images in a batch.
+    training : bool
+
+    Attributes
+    ----------
+    x : Slot
+        The input.
+    gradients : list of (LayerNode, str, memory)
+        Where the gradient of each parameter lies.
+    """
+
+    def __init__(self, program: Program, N: int, training: bool) -> None:
+        self.program, self.N, self.training = program, N, training
+        self.x = Slot()
+        self.draws: list[Callable[[], Any]] = []
+        self.gradients: list[tuple[LayerNode, str, Any]] = []
+
+    def maps(self, value: TensorNode) -> Maps:
+        """Reserve the memory of a value."""
+        value.maps = self.program.maps(*value.shape, self.N, value.border, self.clean(value))
+        return value.maps
+
+    def clean(self, value: TensorNode) -> bool:
+        """Whether the border of a value is read, by a convolution or its gradient, and must then be zero."""
+        borders = (node.memo["conv"].input_border for node in value.consumers if "conv" in node.memo)
+        return self.training or any(border != NO_BORDER for border in borders)
+
+    def gradient(self, node: LayerNode, name: str) -> Memory:
+        """Reserve memory for a parameter's gradient."""
+        memory = self.program.memory(node.layer._params[name].size)
+        self.gradients.append((node, name, memory))
+        return memory
+
+    def gradient_maps(self, value: TensorNode) -> Maps:
+        """Reserve the memory of a value's gradient."""
+        value.gradient = self.program.maps(*value.shape, self.N, value.gradient_border)
+        return value.gradient
+
+    @contextmanager
+    def into(self, value: TensorNode) -> Iterator[Maps]:
+        """Give the maps to write a gradient into; if there is one already, what was written is added."""
+        if value.gradient is None:
+            yield self.gradient_maps(value)
+        else:
+            part = self.program.maps(*value.shape, self.N)
+            yield part
+            lowering.transfer(self.program, part, value.gradient, adding=True)
+
+    def pointwise(
+        self, operation: str, flops: float, x: Maps, y: Maps, z: Maps | None = None, **fields: Any
+    ) -> None:
+        """Add an operation on each number of maps of one shape; ``flops`` for one number, about."""
+        if z is not None:
+            fields |= place("z", z)
+        last = z or y
+        work = flops * last.C * last.H * last.lanes
+        self.program.add(operation, last.C, work, **space(last), **place("x", x), **place("y", y), **fields)
+
+    def sum(self, x: Maps, y: Maps, z: Maps, floor: float = -np.inf) -> None:
+        """``z = max(floor, x + y)``."""
+        self.pointwise("add", 2.0, x, y, z, floor=floor)
+
+    def pooling_undoes_relu(self, node: LayerNode) -> bool:
+        """Whether a node's ReLU is followed by max pooling alone, whose backward then does the ReLU's, too.
+
+        A winner is above 0 just where the pooled output is, and that is the smaller array.
+        """
+        return node.output.alone and node.output.consumers[0].lowering.undoes_relu_before
+
+    def relu_backward(self, dy: Maps, y: Maps) -> None:
+        """Set dy to zero where the ReLU's output y is."""
+        self.pointwise("activate_back", 2.0, y, dy, dy, kind=activation.RELU)
+
+    def bias_backward(self, node: LayerNode, dy: Maps) -> None:
+        """Sum dy over all but the channels, if the node has a bias."""
+        if "bias" in node.layer._params:
+            self.program.add(
+                "plane_sum",
+                dy.C,
+                1.0 * dy.C * dy.H * dy.lanes,
+                d_bias=self.gradient(node, "bias"),
+                **space(dy),
+                **place("y", dy),
+            )
+
+
+def place(name: str, maps: Maps) -> dict[str, Any]:
+    """Fields that say where the operand ``name`` of an operation lies."""
+    return {name: maps.origin, f"{name}_plane": maps.plane, f"{name}_row": maps.row}
+
+
+def space(maps: Maps) -> dict[str, Any]:
+    """Fields that say over how many channels, rows and lanes an operation runs."""
+    return {"C": maps.C, "rows": maps.H, "lanes": maps.lanes}

@@ -1,0 +1,28 @@
+"""The compiled forms of the layers, one family a file, named as in :mod:`neocog.layers`.
+
+Each class registers itself by :func:`neocog.compilation.emitter.lowers`; importing this package is enough.
+"""
+
+from neocog.compilation.lowerings import (
+    activation,
+    convolution,
+    dense,
+    dropout,
+    merge,
+    normalization,
+    padding,
+    pooling,
+    shape,
+)
+
+__all__ = [
+    "activation",
+    "convolution",
+    "dense",
+    "dropout",
+    "merge",
+    "normalization",
+    "padding",
+    "pooling",
+    "shape",
+]
