@@ -35,6 +35,7 @@ FLOORS = [
     {"exercises"},
     {"figures"},
     {"recipes"},
+    {"settings"},
     {"runs"},
     {"sweeps"},
     {"report"},
