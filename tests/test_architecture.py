@@ -36,6 +36,7 @@ FLOORS = [
     {"exercises"},
     {"figures"},
     {"recipes"},
+    {"settings"},
     {"runs"},
     {"sweeps"},
     {"report"},

@@ -18,8 +18,10 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 import neocog
 from neocog.data import Split, stratified_split
+from neocog.data.sources import open_source
 from neocog.kernels import get_threads, set_threads
-from neocog.runs import Settings, draw_sample, fit_as, network_for, open_source
+from neocog.runs import draw_sample, fit_as, network_for
+from neocog.settings import Settings
 from neocog.training import Callback, NonFiniteLossError, TrainingState
 
 Row: TypeAlias = dict[str, Any]
