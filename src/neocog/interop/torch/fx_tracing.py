@@ -63,7 +63,7 @@ def place_of(module: nn.Module, path: str) -> str:
     return f"{name} at {path!r}" if path else name
 
 
-class Forward:
+class TracedForward:
     """A module's forward, on its way from ``inputs`` inside, which are ``outer`` outside."""
 
     def __init__(
