@@ -26,7 +26,8 @@ from neocog.interop.torch.building import (
     placed,
     values_in,
 )
-from neocog.interop.torch.functions import FUNCTIONS, IN_TRAINING, Chain, Loaded
+from neocog.interop.torch.operators.activation import IN_TRAINING
+from neocog.interop.torch.registry import FUNCTIONS, Chain, Loaded
 from neocog.layers import Add, Bias, Concat
 
 ADD = (operator.add, operator.iadd, torch.add, "add", "add_")

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from neocog.interop.torch import modules
 from neocog.interop.torch.building import Builder, UnsupportedError, Value, apart, placed, values_in
 from neocog.interop.torch.exporting import NOTES, own_tensors, unwrapped, wrapped
-from neocog.interop.torch.from_leaves import LAYERS
-from neocog.interop.torch.functions import Chain, Loaded
 from neocog.interop.torch.fx_tracing import TracedForward, place_of
+from neocog.interop.torch.registry import LAYERS, Chain, Loaded
 from neocog.layers import Container, Dense, Layer, Residual, Sequential
 from neocog.validation import image_shape
 
