@@ -10,7 +10,7 @@ from torch import nn
 
 from neocog import models
 from neocog.interop.torch import from_torch, load_from_torch, register_layer, to_torch
-from neocog.interop.torch.to_leaves import MODULES
+from neocog.interop.torch.registry import MODULES
 from neocog.layers import (
     Add,
     AvgPool2D,

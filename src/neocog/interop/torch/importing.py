@@ -13,10 +13,9 @@ from torch import Tensor, nn
 
 from neocog.interop.torch import modules
 from neocog.interop.torch.building import Builder, UnsupportedError, Value, apart, placed, values_in
-from neocog.interop.torch.following import Forward, place_of
-from neocog.interop.torch.from_leaves import LAYERS
-from neocog.interop.torch.functions import Chain, Loaded
-from neocog.interop.torch.to_module import NOTES, own_tensors, unwrapped, wrapped
+from neocog.interop.torch.exporting import NOTES, own_tensors, unwrapped, wrapped
+from neocog.interop.torch.fx_tracing import TracedForward, place_of
+from neocog.interop.torch.registry import LAYERS, Chain, Loaded
 from neocog.layers import Container, Dense, Layer, Residual, Sequential
 from neocog.validation import image_shape
 
@@ -203,7 +202,7 @@ class _Reader:
                 "neocog.interop.torch.register_module"
             )
         else:
-            forward = Forward(self, module, args, kwargs, path)
+            forward = TracedForward(self, module, args, kwargs, path)
             inner, outer, output = forward.builder, forward.outer, forward.run()
         names = [value.name for value in inner.inputs]
         if output.name in names:

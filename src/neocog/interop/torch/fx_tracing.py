@@ -26,7 +26,8 @@ from neocog.interop.torch.building import (
     placed,
     values_in,
 )
-from neocog.interop.torch.functions import FUNCTIONS, IN_TRAINING, Chain, Loaded
+from neocog.interop.torch.operators.activation import IN_TRAINING
+from neocog.interop.torch.registry import FUNCTIONS, Chain, Loaded
 from neocog.layers import Add, Bias, Concat
 
 ADD = (operator.add, operator.iadd, torch.add, "add", "add_")
@@ -63,7 +64,7 @@ def place_of(module: nn.Module, path: str) -> str:
     return f"{name} at {path!r}" if path else name
 
 
-class Forward:
+class TracedForward:
     """A module's forward, on its way from ``inputs`` inside, which are ``outer`` outside."""
 
     def __init__(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from neocog.interop.torch import modules
-from neocog.interop.torch.to_leaves import MODULES, MakeModule
+from neocog.interop.torch.registry import MODULES, MakeModule
 from neocog.layers import Container, Dense, Graph, Layer, Residual, Sequential
 
 NOTES = ("class_names", "input_shape")
