@@ -1,4 +1,4 @@
-"""The one table of cases: every layer in every way of use, for every test of a concern that all layers share."""
+"""The one table of cases: every layer in every way of use, for all tests that run over all layers."""
 
 import numpy as np
 
