@@ -27,8 +27,8 @@ FLOORS = [
     {"interop"},
     {"training"},
     {"gradcheck"},
-    {"testing"},
     {"inspection"},
+    {"testing"},
     {"estimators"},
     {""},  # neocog/__init__.py
     {"experiments"},

@@ -13,12 +13,12 @@ import numpy as np
 from neocog.gradcheck import compare
 from neocog.kernels import BACKENDS, use_kernels
 from neocog.layers import Layer
-from neocog.testing.common import as_list, assert_same, each, random_dy, run_all
+from neocog.testing.common import Check, as_list, assert_same, each, random_dy, run_all
 
 __all__ = ["check_layer"]
 
 
-def check_layer(make_layer: Callable[[], Layer], x: Any, *, seed: int = 0) -> None:
+def check_layer(make_layer: Callable[[], Layer], x: Any, *, seed: int = 0, everywhere: bool = False) -> None:
     """Run the whole layer contract over one layer.
 
     Shapes and dtypes, gradients (complex step entry by entry, central differences along a random direction),
@@ -35,6 +35,10 @@ def check_layer(make_layer: Callable[[], Layer], x: Any, *, seed: int = 0) -> No
         Small, two images or more, and not within 1e-4 of a kink.
     seed : int
         Of the derivatives and directions that are drawn.
+    everywhere : bool
+        Also check the layer's explanations, its compiled form between two layers that learn, inference by
+        ``for_inference``, its model file, its PyTorch module and its ONNX model. What the layer has no
+        counterpart for, or what is not installed, is left out.
 
     Raises
     ------
@@ -54,7 +58,10 @@ def check_layer(make_layer: Callable[[], Layer], x: Any, *, seed: int = 0) -> No
         # A stream of our own: with dy drawn like x, a transposed x^T dy would look right.
         return make_layer().astype("float64"), copy.deepcopy(x), np.random.default_rng([1980, seed])
 
-    run_all(f"{make_layer()!r} breaks the layer contract", CONTRACT, arguments)
+    optional: tuple[Check, ...] = ()
+    if everywhere:
+        from neocog.testing.everywhere import EVERYWHERE as optional  # noqa: N811
+    run_all(f"{make_layer()!r} breaks the layer contract", CONTRACT, arguments, optional)
 
 
 def _run(layer: Layer, x: Any, dy: np.ndarray, training: bool = True) -> list[np.ndarray]:
@@ -229,7 +236,7 @@ def _describes_itself(layer: Layer, x: Any, rng: np.random.Generator) -> None:
     assert layer.flops(each(np.shape, x)) >= 0
 
 
-CONTRACT: tuple[Callable[[Layer, Any, np.random.Generator], None], ...] = (
+CONTRACT: tuple[Check, ...] = (
     _shapes_and_dtypes,
     _gradients,
     _directional_derivative,
