@@ -28,8 +28,8 @@ FLOORS = [
     {"interop"},
     {"training"},
     {"gradcheck"},
-    {"testing"},
     {"inspection"},
+    {"testing"},
     {"estimators"},
     {""},  # neocog/__init__.py
     {"experiments"},

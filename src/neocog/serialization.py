@@ -361,7 +361,7 @@ def write(path: PathLike, header: Mapping[str, Any], arrays: Mapping[str, np.nda
     from safetensors.numpy import save as to_bytes
 
     # safetensors stores the memory of an array that is not C-contiguous in the wrong order, silently.
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     try:
         text = json.dumps({"version": FORMAT_VERSION, **header})
     except TypeError as error:

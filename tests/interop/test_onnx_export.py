@@ -14,7 +14,7 @@ from neocog.interop.onnx import from_onnx, to_onnx, writes
 from neocog.interop.onnx.writer import WRITERS
 from neocog.layers import AvgPool2D, Conv2D, Dense, Graph, ReLU, Sequential, Sigmoid, Softmax
 
-from ..test_layer_contract import CASES  # noqa: TID252
+from ..cases import CASES  # noqa: TID252
 
 LAYERS = [
     pytest.param(make, x, id=f"{name}-{i}")

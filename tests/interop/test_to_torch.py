@@ -30,7 +30,7 @@ from neocog.layers import (
     Tanh,
 )
 
-from ..test_layer_contract import CASES  # noqa: TID252
+from ..cases import CASES  # noqa: TID252
 from .comparing import weights_of, without_dropout, worst_difference
 
 # PyTorch's flatten wants an axis to flatten; neocog's makes a column of a vector.

@@ -1,4 +1,4 @@
-"""The layer contract as one test, :func:`check_layer`, for every layer of neocog and for your own."""
+"""The layer contract as one test, for every layer of neocog and for your own."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from neocog.gradcheck import FLOOR, compare
+from neocog.gradcheck import compare
 from neocog.kernels import BACKENDS, use_kernels
 from neocog.layers import Layer
+from neocog.testing.common import Check, as_list, assert_same, each, random_dy, run_all
 
 __all__ = ["check_layer"]
 
 
-def check_layer(make_layer: Callable[[], Layer], x: Any, *, seed: int = 0) -> None:
+def check_layer(make_layer: Callable[[], Layer], x: Any, *, seed: int = 0, everywhere: bool = False) -> None:
     """Run the whole layer contract over one layer.
 
     Shapes and dtypes, gradients (complex step entry by entry, central differences along a random direction),
@@ -34,6 +35,10 @@ def check_layer(make_layer: Callable[[], Layer], x: Any, *, seed: int = 0) -> No
         Small, two images or more, and not within 1e-4 of a kink.
     seed : int
         Of the derivatives and directions that are drawn.
+    everywhere : bool
+        Also check the layer's explanations, its compiled form between two layers that learn, inference by
+        ``for_inference``, its model file, its PyTorch module and its ONNX model. What the layer has no
+        counterpart for, or what is not installed, is left out.
 
     Raises
     ------
@@ -48,23 +53,15 @@ def check_layer(make_layer: Callable[[], Layer], x: Any, *, seed: int = 0) -> No
     if not callable(make_layer) or isinstance(make_layer, Layer):
         raise TypeError(f"make_layer must be a function that makes the layer, got {make_layer!r}.")
     x = x if isinstance(x, tuple) else np.asarray(x)
-    failures = []
-    for check in _CONTRACT:
-        try:
-            # A stream of our own: with dy drawn like x, a transposed x^T dy would look right.
-            check(make_layer().astype("float64"), copy.deepcopy(x), np.random.default_rng([1980, seed]))
-        except Exception as error:
-            failures.append(f"{check.__name__.strip('_')}: {type(error).__name__}: {error}")
-    if failures:
-        raise AssertionError(f"{make_layer()!r} breaks the layer contract:\n  " + "\n  ".join(failures))
 
+    def arguments() -> tuple[Layer, Any, np.random.Generator]:
+        # A stream of our own: with dy drawn like x, a transposed x^T dy would look right.
+        return make_layer().astype("float64"), copy.deepcopy(x), np.random.default_rng([1980, seed])
 
-def _parts(x: Any) -> list[np.ndarray]:
-    return list(x) if isinstance(x, tuple) else [x]
-
-
-def _each(function: Callable[[np.ndarray], Any], x: Any) -> Any:
-    return tuple(map(function, x)) if isinstance(x, tuple) else function(x)
+    optional: tuple[Check, ...] = ()
+    if everywhere:
+        from neocog.testing.everywhere import EVERYWHERE as optional  # noqa: N811
+    run_all(f"{make_layer()!r} breaks the layer contract", CONTRACT, arguments, optional)
 
 
 def _run(layer: Layer, x: Any, dy: np.ndarray, training: bool = True) -> list[np.ndarray]:
@@ -72,21 +69,7 @@ def _run(layer: Layer, x: Any, dy: np.ndarray, training: bool = True) -> list[np
     layer = copy.deepcopy(layer)
     y, cache = layer.forward(x, training=training)
     dx, grads = layer.backward(dy, cache)
-    return [y, *_parts(dx), *(grads[name] for name in layer.params)]
-
-
-def _random_dy(layer: Layer, x: Any, rng: np.random.Generator) -> np.ndarray:
-    return rng.normal(size=layer.output_shape(_each(np.shape, x)))
-
-
-def _assert_same(got: list[Any], expected: list[Any], tolerance: float, what: str) -> None:
-    """Compare arrays pairwise, each relative to its largest number."""
-    floor = FLOOR * max(np.abs(array).max(initial=0) for array in expected)
-    for one, other in zip(got, expected, strict=True):
-        assert one.shape == other.shape, f"{what}: shape {one.shape}, expected {other.shape}"
-        scale = max(np.abs(other).max(initial=0), floor) or 1.0
-        error = np.abs(one - other).max(initial=0) / scale
-        assert error <= tolerance, f"{what}: relative error {error:.1e}, allowed {tolerance:.0e}"
+    return [y, *as_list(dx), *(grads[name] for name in layer.params)]
 
 
 def _shapes_and_dtypes(layer: Layer, x: Any, rng: np.random.Generator) -> None:
@@ -94,19 +77,19 @@ def _shapes_and_dtypes(layer: Layer, x: Any, rng: np.random.Generator) -> None:
         typed = layer.astype(dtype)
         inputs = tuple(part.astype(dtype) for part in x) if isinstance(x, tuple) else x.astype(dtype)
         y, cache = typed.forward(inputs, training=True)
-        assert tuple(y.shape) == tuple(layer.output_shape(_each(np.shape, x))), "output_shape is wrong"
+        assert tuple(y.shape) == tuple(layer.output_shape(each(np.shape, x))), "output_shape is wrong"
         dx, grads = typed.backward(np.ones_like(y), cache)
         assert set(grads) == set(typed.params), "grads and params have different names"
-        for array in [y, *_parts(dx), *grads.values()]:
+        for array in [y, *as_list(dx), *grads.values()]:
             assert array.dtype == dtype, f"{np.dtype(dtype)} became {array.dtype}"
-        for part, gradient in zip(_parts(inputs), _parts(dx), strict=True):
+        for part, gradient in zip(as_list(inputs), as_list(dx), strict=True):
             assert part.shape == gradient.shape, "dx is not shaped like x"
         for name, array in typed.params.items():
             assert grads[name].shape == array.shape, f"the gradient of {name} is not shaped like it"
 
 
 def _gradients(layer: Layer, x: Any, rng: np.random.Generator) -> None:
-    dy = _random_dy(layer, x, rng)
+    dy = random_dy(layer, x, rng)
     for training in (True, False):
         report = compare(layer, x, lambda z: ((z * dy).sum(), dy), "complex", training=training)
         for array in report.arrays:
@@ -114,15 +97,15 @@ def _gradients(layer: Layer, x: Any, rng: np.random.Generator) -> None:
 
 
 def _directional_derivative(layer: Layer, x: Any, rng: np.random.Generator) -> None:
-    dy = _random_dy(layer, x, rng)
-    direction = [rng.normal(size=part.shape) for part in _parts(x)]
+    dy = random_dy(layer, x, rng)
+    direction = [rng.normal(size=part.shape) for part in as_list(x)]
     direction_w = {name: rng.normal(size=array.shape) for name, array in layer.params.items()}
 
     def f(e: float) -> float:
         moved = copy.deepcopy(layer)
         for name, array in moved.params.items():
             array += e * direction_w[name]
-        parts = [part + e * d for part, d in zip(_parts(x), direction, strict=True)]
+        parts = [part + e * d for part, d in zip(as_list(x), direction, strict=True)]
         y = moved.forward(tuple(parts) if isinstance(x, tuple) else parts[0], training=True)[0]
         return float((y * dy).sum())
 
@@ -135,7 +118,7 @@ def _directional_derivative(layer: Layer, x: Any, rng: np.random.Generator) -> N
 
 
 def _backward_is_linear(layer: Layer, x: Any, rng: np.random.Generator) -> None:
-    one, two = _random_dy(layer, x, rng), _random_dy(layer, x, rng)
+    one, two = random_dy(layer, x, rng), random_dy(layer, x, rng)
     first, second = _run(layer, x, one)[1:], _run(layer, x, two)[1:]
     mixed = _run(layer, x, 2 * one - 3 * two)[1:]
     size = max(np.abs(array).max(initial=0) for array in [*first, *second])
@@ -145,11 +128,11 @@ def _backward_is_linear(layer: Layer, x: Any, rng: np.random.Generator) -> None:
 
 def _adjoint(layer: Layer, x: Any, rng: np.random.Generator) -> None:
     """``<A x, dy> = <x, A* dy>`` if ``y = A x + c`` is affine, which forward itself tells."""
-    if not all(part.size for part in _parts(x)):
+    if not all(part.size for part in as_list(x)):
         return
     for training in (True, False):
-        dy = _random_dy(layer, x, rng)
-        parts = _parts(x)
+        dy = random_dy(layer, x, rng)
+        parts = as_list(x)
         other = [rng.normal(size=part.shape) for part in parts]
         both = [a + b for a, b in zip(parts, other, strict=True)]
         inputs = ([np.zeros_like(part) for part in parts], parts, other, both)
@@ -165,8 +148,8 @@ def _adjoint(layer: Layer, x: Any, rng: np.random.Generator) -> None:
 
 
 def _leaves_its_inputs_alone(layer: Layer, x: Any, rng: np.random.Generator) -> None:
-    dy = _random_dy(layer, x, rng)
-    watched = [*_parts(x), dy, *layer.params.values()]
+    dy = random_dy(layer, x, rng)
+    watched = [*as_list(x), dy, *layer.params.values()]
     before = [array.copy() for array in watched]
     for training in (True, False):
         _, cache = layer.forward(x, training=training)
@@ -180,15 +163,15 @@ def _any_memory_layout(layer: Layer, x: Any, rng: np.random.Generator) -> None:
     def scattered(a: np.ndarray) -> np.ndarray:
         return np.stack([a.T, a.T], axis=-1)[..., 0].T  # Fortran order with gaps
 
-    dy = _random_dy(layer, x, rng)
-    got = _run(layer, _each(scattered, x), scattered(dy))
-    _assert_same(got, _run(layer, x, dy), 1e-13, "non-contiguous input")
+    dy = random_dy(layer, x, rng)
+    got = _run(layer, each(scattered, x), scattered(dy))
+    assert_same(got, _run(layer, x, dy), 1e-13, "non-contiguous input")
 
 
 def _batches_of_none_and_one(layer: Layer, x: Any, rng: np.random.Generator) -> None:
     for N in (0, 1):
         few = tuple(part[:N] for part in x) if isinstance(x, tuple) else x[:N]
-        dy = _random_dy(layer, few, rng)
+        dy = random_dy(layer, few, rng)
         y, dx, *grads = _run(layer, few, dy, training=False)
         assert y.shape[0] == N, f"a batch of {N} became {y.shape[0]}"
         assert dx.shape[0] == N, f"dx of a batch of {N} has {dx.shape[0]}"
@@ -197,44 +180,44 @@ def _batches_of_none_and_one(layer: Layer, x: Any, rng: np.random.Generator) -> 
 
 
 def _kernels_agree(layer: Layer, x: Any, rng: np.random.Generator) -> None:
-    dy = _random_dy(layer, x, rng)
+    dy = random_dy(layer, x, rng)
     with use_kernels("reference"):
         expected = _run(layer, x, dy)
         _, reference_cache = copy.deepcopy(layer).forward(x, training=True)
     for name in BACKENDS:
         with use_kernels(name):
-            _assert_same(_run(layer, x, dy), expected, 1e-12, name)
+            assert_same(_run(layer, x, dy), expected, 1e-12, name)
             dx, _ = layer.backward(dy, reference_cache)
             crossed = f"forward by reference, backward by {name}"
-            _assert_same(_parts(dx), expected[1 : 1 + len(_parts(x))], 1e-12, crossed)
+            assert_same(as_list(dx), expected[1 : 1 + len(as_list(x))], 1e-12, crossed)
 
 
 def _interleaved_use(layer: Layer, x: Any, rng: np.random.Generator) -> None:
-    dy = _random_dy(layer, x, rng)
+    dy = random_dy(layer, x, rng)
     expected = _run(layer, x, dy)[1:]
     mine = copy.deepcopy(layer)
     _, cache = mine.forward(x, training=True)
-    mine.forward(_each(lambda a: 2 * a + 1, x), training=True)
+    mine.forward(each(lambda a: 2 * a + 1, x), training=True)
     dx, grads = mine.backward(dy, cache)
-    got = [*_parts(dx), *(grads[name] for name in layer.params)]
-    _assert_same(got, expected, 0, "a second forward disturbed the first")
+    got = [*as_list(dx), *(grads[name] for name in layer.params)]
+    assert_same(got, expected, 0, "a second forward disturbed the first")
 
 
 def _input_grad_is_optional(layer: Layer, x: Any, rng: np.random.Generator) -> None:
-    dy = _random_dy(layer, x, rng)
+    dy = random_dy(layer, x, rng)
     _, cache = layer.forward(x, training=True)
     _, grads = layer.backward(dy, cache)
     dx, same = layer.backward(dy, cache, input_grad=False)
     assert dx is None, "input_grad=False must return None for dx"
     assert set(same) == set(grads), "input_grad=False changes the names of the gradients"
     for name in grads:
-        _assert_same([same[name]], [grads[name]], 0, f"{name} without dx")
+        assert_same([same[name]], [grads[name]], 0, f"{name} without dx")
 
 
 def _survives_pickling(layer: Layer, x: Any, rng: np.random.Generator) -> None:
-    dy = _random_dy(layer, x, rng)
+    dy = random_dy(layer, x, rng)
     twin = pickle.loads(pickle.dumps(layer))
-    _assert_same(_run(twin, x, dy), _run(layer, x, dy), 0, "after a pickle round trip")
+    assert_same(_run(twin, x, dy), _run(layer, x, dy), 0, "after a pickle round trip")
 
 
 def _describes_itself(layer: Layer, x: Any, rng: np.random.Generator) -> None:
@@ -246,14 +229,14 @@ def _describes_itself(layer: Layer, x: Any, rng: np.random.Generator) -> None:
             assert getattr(rebuilt, name) == value, f"config forgets {name} = {value!r}"
     twin = rebuilt.astype("float64")
     twin.load(layer.params, layer.buffers)
-    dy = _random_dy(layer, x, rng)
+    dy = random_dy(layer, x, rng)
     same = _run(twin, x, dy, training=False)
-    _assert_same(same, _run(layer, x, dy, training=False), 0, "rebuilt from its config")
+    assert_same(same, _run(layer, x, dy, training=False), 0, "rebuilt from its config")
     assert type(layer).__name__ in repr(layer)
-    assert layer.flops(_each(np.shape, x)) >= 0
+    assert layer.flops(each(np.shape, x)) >= 0
 
 
-_CONTRACT: tuple[Callable[[Layer, Any, np.random.Generator], None], ...] = (
+CONTRACT: tuple[Check, ...] = (
     _shapes_and_dtypes,
     _gradients,
     _directional_derivative,
