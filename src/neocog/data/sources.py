@@ -1,7 +1,7 @@
 """Sources of images by name: one table, from which the command line's help and its messages are made.
 
-A source is one entry of ``SOURCES``, and nothing else names it. Its loader may stand here, or in a file of its
-own.
+A source is one entry of ``SOURCES``, and nothing else names it. Its loader may stand here, or in a file of
+its own.
 """
 
 from __future__ import annotations
