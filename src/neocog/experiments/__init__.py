@@ -1,13 +1,13 @@
-"""Named, repeatable studies: a question, a table, a finding, and the answer with its reasons.
+"""Named, repeatable studies: a question, a table, a finding, and the answer with an explanation.
 
 >>> from neocog import experiments
 >>> result = experiments.run("cnn-vs-mlp")
 >>> print(result.finding)
-TinyCNN tells 100.0 % of the validation images right with 114 parameters, TinyMLP 100.0 % with 1227, 10.8
-times as many.
+TinyCNN classifies 100.0 % of the validation images correctly with 114 parameters, TinyMLP 100.0 % with
+1227, 10.8 times as many.
 
-Every study follows the textbook's protocol unless told otherwise, and draws its figures' data along the way;
-``seeds=10`` repeats it with other seeds and shows the spread.
+The default parameters of every study are the textbook's protocol. A result holds the data of its figures;
+``seeds=10`` repeats the study with other seeds and shows the spread.
 """
 
 from neocog.experiments import (

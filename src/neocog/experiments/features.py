@@ -1,4 +1,4 @@
-"""Looking inside: one image's way through the network, what filters detect, what a shift changes."""
+"""Studies of features: the activations of one image, what filters detect, what a shift changes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def inference_trace(
     lr: float = 0.12,
     batch_size: int = 18,
 ) -> Outcome:
-    """Follow a validation image through the trained network."""
+    """Record the activations of a validation image in the trained network."""
     protocol = Lines(patterns, repetition, epochs, lr, batch_size)
     data = protocol.data()
     images, labels = held_out(data)
@@ -78,10 +78,10 @@ def inference_trace(
     "lines alone.",
     explanation="It is tempting to give each of three filters one of three classes. Measured it is not "
     "so: a class counts as detected here if its mean pooled answer is at least half of the filter's "
-    "strongest. On patterns A horizontals leave all filters silent and are told by that absence, through "
-    "the bias of their class; on patterns B one filter answers everything and the dense layer does the "
-    "rest. Other seeds divide the work otherwise, and some do grow a horizontal detector: no filter has a "
-    "fixed meaning.",
+    "strongest. On patterns A horizontals leave all filters silent and are recognized by that absence, "
+    "through the bias of their class; on patterns B one filter answers everything and the dense layer "
+    "does the rest. Other seeds divide the work otherwise, and some do grow a horizontal detector: no "
+    "filter has a fixed meaning.",
     measure="horizontal",
 )
 def filters(repetition: int = 0, epochs: int = 80, lr: float = 0.12, batch_size: int = 18) -> Outcome:

@@ -1,4 +1,4 @@
-"""Run studies, also with several seeds at once."""
+"""List studies and run them, with several seeds in parallel."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def run(name: str, seeds: int = 1, jobs: int = -1, progress: Progress = None, **
     name : str
         See :func:`list_experiments`.
     seeds : int
-        How often. Repetition 0 has the textbook's seeds; repetition r adds 100 r to those of the weights and
-        of the batches together. The data stay the same.
+        Number of repetitions. Repetition 0 has the textbook's seeds; repetition r adds 100 r to the seeds of
+        the weights and of the batches. The data stay the same.
     jobs : int
-        Processes at once for several seeds; -1 for as many as there are cores.
+        Number of parallel processes for several seeds; -1 for as many as there are cores.
     progress : function (done, total), or True for a bar on standard error
         Called at the start and after each repetition.
     **parameters
@@ -124,7 +124,7 @@ def _repeat(
 
 @contextlib.contextmanager
 def _reporter(progress: Progress, name: str) -> Iterator[Callable[[int, int], object]]:
-    """Give the function to call as repetitions end."""
+    """Provide the function to call after each repetition."""
     if progress is not True:
         yield progress if callable(progress) else lambda done, total: None
         return

@@ -1,4 +1,4 @@
-"""What a study brings home: a table, a sentence, the data behind them, and their spread over seeds."""
+"""The result of a study: a table, a sentence, the data behind them, and their spread over seeds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Result:
-    """The outcome of a study.
+    """Hold the outcomes of all repetitions of a study.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Result:
 
     @classmethod
     def of(cls, study: Study, parameters: dict[str, Any], outcomes: list[Outcome]) -> Result:
-        """Put the outcomes of all repetitions together."""
+        """Combine the outcomes of all repetitions."""
         first = outcomes[0]
         tables, findings = [outcome.rows for outcome in outcomes], [outcome.finding for outcome in outcomes]
         return cls(study, parameters, first.rows, first.finding, first.data, tables, findings)
@@ -58,17 +58,17 @@ class Result:
 
     @property
     def question(self) -> str:
-        """What was asked."""
+        """The question of the study."""
         return self.study.question
 
     @property
     def answer(self) -> str:
-        """The answer in short."""
+        """The short answer."""
         return self.study.answer
 
     @property
     def explanation(self) -> str:
-        """Why it is so."""
+        """The reasons for the answer."""
         return self.study.explanation
 
     @property
@@ -83,7 +83,7 @@ class Result:
 
     @property
     def spread(self) -> list[dict[str, dict[str, float]]]:
-        """``{column: {"mean", "min", "max", "std", "count"}}`` of each row over the seeds, where numbers are.
+        """``{column: {"mean", "min", "max", "std", "count"}}`` of each row over the seeds, for numbers.
 
         ``std`` divides by ``count``, the number of repetitions in which the cell was a number.
         """
@@ -98,7 +98,7 @@ class Result:
 
     @property
     def over_seeds(self) -> str:
-        """What the seeds change, in a sentence; empty for one seed."""
+        """How much the measure varies over the seeds, in a sentence; empty for one seed."""
         if self.seeds == 1:
             return ""
         measure, label = self.study.measure, self.columns[0]
@@ -113,7 +113,7 @@ class Result:
         return f"Over {self.seeds} seeds, mean and range of {_title(measure)}: {listed(parts)}."
 
     def to_dict(self, *, data: bool = True) -> dict[str, Any]:
-        """Return plain data, ready for JSON; what is not a finite number is None."""
+        """Return plain data, ready for JSON; numbers that are not finite become None."""
         plain = {
             "name": self.name,
             "question": self.question,
@@ -141,8 +141,8 @@ class Result:
 
         Console(highlight=False).print(self)
 
-    def _telling_columns(self) -> list[str]:
-        """Columns that differ from row to row, where there are too many for a terminal."""
+    def _varying_columns(self) -> list[str]:
+        """Return the columns to print: if there are more than five, only those that differ between rows."""
         if len(self.columns) <= 5:
             return self.columns
         values = {c: {repr((row.get(c), cells.get(c))) for row, cells in self._rows()} for c in self.columns}
@@ -162,7 +162,7 @@ class Result:
 
         title = f"{self.name}: {self.question}"
         table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-        columns = self._telling_columns()
+        columns = self._varying_columns()
         for i, column in enumerate(columns):
             numeric = any(_is_number(row.get(column)) for row in self.rows)
             table.add_column(_title(column), justify="right" if i and numeric else "left")
@@ -202,13 +202,13 @@ def _spread(numbers: list[float]) -> dict[str, float]:
 
 
 def _title(column: str) -> str:
-    """Write a column's name in words short enough for a terminal of 80 columns."""
+    """Shorten a column's name to fit a terminal of 80 columns."""
     words = {"parameters": "param.", "train": "train.", "accuracy": "acc."}
     return " ".join(words.get(word, word) for word in column.replace("val_", "val._").split("_"))
 
 
 def _short(value: Any) -> str:
-    """Write a cell in few characters."""
+    """Format a cell in few characters."""
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -231,7 +231,7 @@ def _range(cell: Mapping[str, float], seeds: int) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Turn arrays, histories, tuples and NumPy's numbers into what JSON knows."""
+    """Convert arrays, histories, tuples and NumPy's numbers to JSON data."""
     if isinstance(value, History):
         # Without the time it took: a study's result is the same on every machine.
         rows = [{name: cell for name, cell in row.items() if name != "seconds"} for row in value]
