@@ -387,7 +387,7 @@ def test_large_photos_are_made_small(tmp_path):
     assert neocog.load(tmp_path / "b" / "model.neocog").input_shape == (1, 16, 16)
     run("train", "--resume", tmp_path / "b", "--epochs", 2)
     assert json.loads(run("evaluate", tmp_path / "b", "--json").stdout)["images"] == 2
-    assert "size must be left out" in run("train", "lines", "--size", 9, code=2).stderr
+    assert "size is only allowed for folder:PATH" in run("train", "lines", "--size", 9, code=2).stderr
 
 
 def test_a_run_is_found_from_anywhere(folder, tmp_path, monkeypatch):
