@@ -213,7 +213,7 @@ def test_a_recipe_in_the_grid_brings_its_settings_along():
             "filters are only allowed for the network 'conv-net'",
         ),
         ({"filters": [(8, 0)]}, "filters must be at least 1, got 0"),
-        ({"size": [16]}, "size must be left out, but for folder:PATH"),
+        ({"size": [16]}, "size is only allowed for folder:PATH"),
         (
             {"network": ["digits-cnn", "alexnet"]},
             "grid point network=alexnet: .*image",
