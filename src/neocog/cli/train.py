@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from neocog import runs
-from neocog.cli.app import Json, app, escaped, explained, say, to_json
+from neocog.cli.common import Json, app, escaped, explained, say, to_json
 from neocog.data.sources import source_forms, sources_help
 from neocog.kernels import BACKENDS
 from neocog.models.by_name import NETWORKS

@@ -12,7 +12,7 @@ from rich.console import Console
 
 import neocog
 from neocog import runs
-from neocog.cli.app import Json, Kernels, Model, app, escaped, explained, say, to_json
+from neocog.cli.common import Json, Kernels, Model, app, escaped, explained, say, to_json
 from neocog.data import load_image
 from neocog.kernels import use_kernels
 from neocog.layers import Container

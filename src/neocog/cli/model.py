@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from neocog import runs
-from neocog.cli.app import Json, Kernels, Model, app, escaped, explained, say, to_json
+from neocog.cli.common import Json, Kernels, Model, app, escaped, explained, say, to_json
 from neocog.data import load_image
 from neocog.data.sources import open_source
 from neocog.kernels import use_kernels
