@@ -34,7 +34,7 @@ Command = TypeVar("Command", bound=Callable[..., None])
 MENDABLE = (NonFiniteLossError, ValueError, TypeError, IndexError, OSError, ImportError, MemoryError)
 
 
-def explained(command: Command) -> Command:
+def report_errors(command: Command) -> Command:
     """Turn errors that the user can mend into one line and an exit code."""
 
     @functools.wraps(command)

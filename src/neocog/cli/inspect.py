@@ -12,7 +12,7 @@ from rich.console import Console
 
 import neocog
 from neocog import runs
-from neocog.cli.common import Json, Kernels, Model, app, escaped, explained, say, to_json
+from neocog.cli.common import Json, Kernels, Model, app, escaped, report_errors, say, to_json
 from neocog.data import load_image
 from neocog.kernels import use_kernels
 from neocog.layers import Container
@@ -39,7 +39,7 @@ ModelOrName = Annotated[
 
 
 @app.command()
-@explained
+@report_errors
 def summary(model: ModelOrName, as_json: Json = False) -> None:
     """Show each layer's output shape, parameters, FLOPs and receptive field.
 
@@ -51,7 +51,7 @@ def summary(model: ModelOrName, as_json: Json = False) -> None:
 
 
 @app.command()
-@explained
+@report_errors
 def explain(
     model: Model,
     image: Annotated[Path, typer.Argument(help="An image file of any size and colour.")],
@@ -111,7 +111,7 @@ def explain(
 
 
 @app.command("check-gradients")
-@explained
+@report_errors
 def check_gradients(
     model: ModelOrName,
     method: Annotated[
@@ -147,7 +147,7 @@ def check_gradients(
 
 
 @app.command()
-@explained
+@report_errors
 def experiment(
     name: Annotated[str, typer.Argument(help="A study; without a name all are listed.")] = "",
     seeds: Annotated[int, typer.Option(min=1, help="Repeat with so many seeds, and show the spread.")] = 1,

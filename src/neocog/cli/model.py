@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from neocog import runs
-from neocog.cli.common import Json, Kernels, Model, app, escaped, explained, say, to_json
+from neocog.cli.common import Json, Kernels, Model, app, escaped, report_errors, say, to_json
 from neocog.data import load_image
 from neocog.data.sources import open_source
 from neocog.kernels import use_kernels
@@ -20,7 +20,7 @@ from neocog.validation import one_of
 
 
 @app.command("evaluate")
-@explained
+@report_errors
 def evaluate_command(
     model: Model,
     source: Annotated[str, typer.Argument(help="Data; default: what the run was trained on.")] = "",
@@ -85,7 +85,7 @@ def evaluate_command(
 
 
 @app.command()
-@explained
+@report_errors
 def predict(
     model: Model,
     images: Annotated[list[Path], typer.Argument(help="Image files of any size and colour.")],
@@ -128,7 +128,7 @@ def predict(
 
 
 @app.command()
-@explained
+@report_errors
 def export(
     model: Model,
     out: Annotated[Path, typer.Argument(help="The file to write; its suffix says the format: .onnx.")],

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from neocog import runs
-from neocog.cli.common import Json, app, escaped, explained, say, to_json
+from neocog.cli.common import Json, app, escaped, report_errors, say, to_json
 from neocog.data.sources import source_forms, sources_help
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @app.command()
-@explained
+@report_errors
 def sweep(
     source: Annotated[
         str,

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from neocog import runs
-from neocog.cli.common import Json, app, escaped, explained, say, to_json
+from neocog.cli.common import Json, app, escaped, report_errors, say, to_json
 from neocog.data.sources import source_forms, sources_help
 from neocog.kernels import BACKENDS
 from neocog.models.by_name import NETWORKS
@@ -18,7 +18,7 @@ from neocog.settings import parse_filters, settings_for
 
 
 @app.command()
-@explained
+@report_errors
 def train(
     source: Annotated[
         str,
@@ -144,7 +144,7 @@ def _report_training(result: runs.Result, page: Path | None, as_json: bool) -> N
 
 
 @app.command()
-@explained
+@report_errors
 def report(
     run: Annotated[Path, typer.Argument(help="A run directory.", metavar="RUN")],
     out: Annotated[Path | None, typer.Option(help="The HTML file; default report.html in the run.")] = None,
@@ -164,7 +164,7 @@ def report(
 
 
 @app.command()
-@explained
+@report_errors
 def warmup(as_json: Json = False) -> None:
     """Compile the fused kernels for this machine and keep them on disk, so that no job has to wait for it.
 
