@@ -149,3 +149,23 @@ def export(
         return
     say(f"{len(written.graph.node)} nodes: {', '.join(operators)}")
     say(f"model: [bold]{escaped(out)}[/], {out.stat().st_size / 1e3:.0f} kB, float32")
+
+
+@app.command()
+@report_errors
+def report(
+    run: Annotated[Path, typer.Argument(help="A run directory.", metavar="RUN")],
+    out: Annotated[Path | None, typer.Option(help="The HTML file; default report.html in the run.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a run's report: one HTML page with its curves, filters, mistakes, one image's way, a proof.
+
+    Example: [bold]neocog report runs/digits[/]
+    """
+    from neocog.report import write_report
+
+    path = write_report(run, out)
+    if as_json:
+        print(to_json({"report": str(path)}))
+    else:
+        say(f"report: [bold]{escaped(path)}[/]")

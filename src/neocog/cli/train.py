@@ -145,26 +145,6 @@ def _report_training(result: runs.Result, page: Path | None, as_json: bool) -> N
 
 @app.command()
 @report_errors
-def report(
-    run: Annotated[Path, typer.Argument(help="A run directory.", metavar="RUN")],
-    out: Annotated[Path | None, typer.Option(help="The HTML file; default report.html in the run.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Write a run's report: one HTML page with its curves, filters, mistakes, one image's way, a proof.
-
-    Example: [bold]neocog report runs/digits[/]
-    """
-    from neocog.report import write_report
-
-    path = write_report(run, out)
-    if as_json:
-        print(to_json({"report": str(path)}))
-    else:
-        say(f"report: [bold]{escaped(path)}[/]")
-
-
-@app.command()
-@report_errors
 def warmup(as_json: Json = False) -> None:
     """Compile the fused kernels for this machine and keep them on disk, so that no job has to wait for it.
 
