@@ -7,6 +7,7 @@ only layers of :mod:`neocog.layers` (or those passed in); nothing in a file is e
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -66,7 +67,7 @@ def save(network: Layer, path: PathLike) -> None:
     write(path, {"kind": "model", "network": describe(network)}, arrays_of(network))
 
 
-def load(path: PathLike, layers: Iterable[type[Layer]] = ()) -> Any:
+def load(path: PathLike, layers: Iterable[str | type[Layer]] = ()) -> Any:
     """Read a network from a file that :func:`save` wrote.
 
     Parameters
@@ -91,7 +92,22 @@ def load(path: PathLike, layers: Iterable[type[Layer]] = ()) -> Any:
     if header.get("kind") != "model":
         raise ModelFileError(f"{path} is a {header.get('kind')}, not a model.")
     with blaming(path):
-        return rebuild(header["network"], arrays, layers)
+        return rebuild(header["network"], arrays, import_layers(layers))
+
+
+def import_layers(names: Iterable[str | type[Layer]]) -> list[type[Layer]]:
+    """Import layer classes named ``package.module:Class``; classes are returned as they are."""
+    found: list[type[Layer]] = []
+    for name in names:
+        if isinstance(name, str):
+            module, _, attribute = name.partition(":")
+            cls = getattr(importlib.import_module(module), attribute, None)
+            if not (isinstance(cls, type) and issubclass(cls, Layer)):
+                raise ValueError(f"{name} must name a Layer class, as in package.module:Class.")
+            found.append(cls)
+        else:
+            found.append(name)
+    return found
 
 
 def describe(network: Layer) -> dict[str, Any]:
