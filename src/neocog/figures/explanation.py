@@ -38,7 +38,8 @@ def explanation(answer: Explanation, top: int = 12, title: str = "") -> go.Figur
     integer("top", top)
     if not answer.terms:
         raise ValueError(f"{answer.number} is {answer.formula}: it has no terms to draw.")
-    board = Board(title or f"{answer.number} = {short(answer.value)}", f"{answer.layer}   {answer.formula}")
+    subtitle = answer.contradiction or f"{answer.layer}   {answer.formula}"
+    board = Board(title or f"{answer.number} = {short(answer.value)}", subtitle)
     y = _products(board, answer)
 
     terms, rest = answer.terms[:top], answer.terms[top:]

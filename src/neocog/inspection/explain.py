@@ -6,6 +6,7 @@ be explained in turn: down to the pixels on one side, and to the loss on the oth
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from neocog.inspection.rules import Factor, Index, Term, rule_for
 from neocog.inspection.trace import LayerRecord, Trace, trace
 from neocog.layers import Layer
 from neocog.layers.containers import ends_in_softmax
-from neocog.losses import Loss, SoftmaxCrossEntropy
+from neocog.losses import Loss, LossTerm, SoftmaxLoss, gradient_terms
 from neocog.validation import integer, one_of
 
 KINDS = ("activation", "gradient")
@@ -151,7 +152,8 @@ class Inquiry:
         value = float(np.asarray(array)[number.index])
         explainer = self._gradient if number.of == "gradient" else self._activation
         layer, formula, terms = explainer(number)
-        return Explanation(self, number, value, layer, formula, terms)
+        dtype = self.trace.output.dtype
+        return Explanation(self.explain, number, value, layer, formula, terms, dtype)
 
     def _array(self, number: Number) -> Any:
         """Return the array that a number stands in."""
@@ -239,41 +241,43 @@ class Inquiry:
         )
 
     def _loss_terms(self) -> tuple[str, str, list[Contribution]]:
-        """Each image's share of the mean loss."""
+        """Each image's share of the mean loss; one term of a loss that is not the mean of the images'."""
+        seen, t = self.trace, np.asarray(self.trace.t)
+        images = len(seen.output)
+        values = [float(self.loss(seen.output[n : n + 1], t[n : n + 1])[0]) for n in range(images)]
         terms = []
-        images = len(self.trace.output)
-        for n in range(images):
-            value, _ = self.loss(self.trace.output[n : n + 1], np.asarray(self.trace.t)[n : n + 1])
+        for n, value in enumerate(values):
             number = None
-            if self._is_cross_entropy():
-                number = Number("activation", "softmax", (n, int(np.asarray(self.trace.t)[n])))
+            if isinstance(self.loss, SoftmaxLoss):
+                number = Number("activation", "softmax", (n, int(t[n])))
             parts = (Part("loss", value, number), Part("1/N", 1 / images, None))
             terms.append(Contribution(parts, value / images, f"image {n}"))
+        assert seen.loss is not None
+        if not math.isclose(sum(values) / images, seen.loss, rel_tol=1e-4):
+            whole = Contribution((Part("loss", seen.loss, None),), seen.loss, "of the batch")
+            return repr(self.loss), "one number of the whole batch, not the mean of its images'", [whole]
         return repr(self.loss), "the mean of the images' losses", terms
 
-    def _is_cross_entropy(self) -> bool:
-        return isinstance(self.loss, SoftmaxCrossEntropy) and self.trace.probabilities is not None
-
     def _loss_gradient_terms(self, index: Index) -> list[Contribution]:
-        """``dz = (p - q) / N`` for cross-entropy; the loss's own answer for any other."""
+        """Return the loss's own terms of ``dz[index]``; the derivative as one term of a loss without them."""
         assert self.trace.dz is not None
-        if not self._is_cross_entropy():
-            value = float(self.trace.dz[index])
-            return [Contribution((Part("dz", value, None),), value, "derivative of the loss")]
-        n, k = index
-        p = self.trace.probabilities
-        assert p is not None
-        N, K = p.shape
-        smoothing = self.loss.label_smoothing  # type: ignore[attr-defined]
-        target = smoothing / K + (1 - smoothing) * float(int(np.asarray(self.trace.t)[n]) == k)
-        share = Part("1/N", 1 / N, None)
-        probability = Part("p", float(p[n, k]), Number("activation", "softmax", (n, k)))
-        # The label's side leads to the loss itself: there the derivative begins.
-        label = Part("-q", -target, Number("activation", "loss", ()))
-        return [
-            Contribution((probability, share), float(p[n, k]) / N, "what the network says"),
-            Contribution((label, share), -target / N, "what the label says"),
-        ]
+        found = gradient_terms(self.loss, self.trace.output, np.asarray(self.trace.t), index)
+        if found is None:
+            found = [LossTerm({"dz": float(self.trace.dz[index])}, "derivative of the loss")]
+        terms = []
+        for term in found:
+            parts = tuple(
+                Part(name, value, self._loss_part(name, index)) for name, value in term.factors.items()
+            )
+            terms.append(Contribution(parts, math.prod(term.factors.values()), term.note))
+        return terms
+
+    def _loss_part(self, symbol: str, index: Index) -> Number | None:
+        """Return the number that a factor of a loss's term is; see :class:`neocog.losses.LossTerm`."""
+        if symbol.startswith("-"):
+            return Number("activation", "loss", ())  # there the derivative begins
+        at = {"p": "softmax", "z": self.output}.get(symbol)
+        return None if at is None else Number("activation", at, index)
 
 
 def _checked(number: Number, shape: tuple[int, ...]) -> Index:

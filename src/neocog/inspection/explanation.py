@@ -1,9 +1,13 @@
-"""One number and the terms behind it: as data, as a table, and as a question to go on from."""
+"""One number and the terms that add up to it, as data and as a table; each term can be explained in turn."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from neocog.inspection.rules import Index
 from neocog.validation import one_of
@@ -11,7 +15,11 @@ from neocog.validation import one_of
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from neocog.inspection.explain import Inquiry
+# How many roundings of its terms a sum may be away from what the layer computed, in another order or by a
+# fast algorithm; a wrong rule is further away. Where digits cancel inside a factor (``1 - p`` of a softmax),
+# some roundings of the numbers that it is made from come on top.
+TERM_ROUNDINGS = 1000
+FACTOR_ROUNDINGS = 10
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ class Part:
     @property
     def name(self) -> str:
         """The place of the number; with the symbol, where the part is made from it."""
-        if self.number is None or self.symbol == "-q":
+        if self.number is None or self.symbol.startswith("-"):
             return self.symbol
         return f"{self.symbol}({self.number})" if self.symbol in ("loss", "x_hat") else str(self.number)
 
@@ -69,18 +77,21 @@ class Explanation:
     formula : str
     terms : list of Contribution
         The largest first; their values add up to ``value``.
+    total : float
+    adds_up : bool
     """
 
     def __init__(
         self,
-        inquiry: Inquiry,
+        explain: Callable[[Number], Explanation],
         number: Number,
         value: float,
         layer: str,
         formula: str,
         terms: list[Contribution],
+        dtype: np.dtype[Any],
     ) -> None:
-        self._inquiry = inquiry
+        self._explain, self._dtype = explain, dtype
         self.number, self.value, self.layer, self.formula = number, value, layer, formula
         self.terms = sorted(terms, key=lambda term: -abs(term.value))
 
@@ -88,6 +99,35 @@ class Explanation:
     def total(self) -> float:
         """The sum of the terms."""
         return float(sum(term.value for term in self.terms))
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether the terms add up to the number, but for rounding.
+
+        The difference may be 1000 roundings of the sum of the terms' magnitudes, and 10 of the largest
+        product of the numbers in a term; a rounding is the machine epsilon of the network's dtype. An input
+        or a parameter has no terms to add.
+        """
+        if not self.layer or self.value == self.total or (math.isnan(self.value) and math.isnan(self.total)):
+            return True
+        terms = sum(abs(term.value) for term in self.terms)
+        products = (
+            math.prod(abs(p.value) if p.number else max(abs(p.value), 1) for p in term.parts)
+            for term in self.terms
+        )
+        roundings = TERM_ROUNDINGS * terms + FACTOR_ROUNDINGS * max(products, default=0.0)
+        limits = np.finfo(self._dtype)  # below tiny, numbers have fewer digits
+        return bool(abs(self.total - self.value) <= limits.eps * roundings + limits.tiny)
+
+    @property
+    def contradiction(self) -> str:
+        """What to say if the terms do not add up; else empty."""
+        if self.adds_up:
+            return ""
+        return (
+            f"the terms add up to {self.total:.9g}, the number is {self.value:.9g}: the rule for "
+            f"{self.layer} contradicts what it computes"
+        )
 
     def explain(self, k: int = 0, part: str | None = None) -> Explanation:
         """Explain a number of the k-th term in turn.
@@ -112,7 +152,7 @@ class Explanation:
         if not leads:
             raise ValueError(f"term {k} of {self.number} is a constant: it leads nowhere.")
         symbol = next(iter(leads)) if part is None else one_of("part", part, leads)
-        return self._inquiry.explain(leads[symbol])
+        return self._explain(leads[symbol])
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, ready for JSON."""
@@ -135,6 +175,7 @@ class Explanation:
             "index": list(self.number.index),
             "value": self.value,
             "total": self.total,
+            "adds_up": self.adds_up,
             "layer": self.layer,
             "formula": self.formula,
             "terms": terms,
@@ -148,7 +189,9 @@ class Explanation:
         title = f"{escape(str(self.number))} = {self.value:.6g}"
         if self.layer:
             title += f"   {escape(self.layer)}\n{escape(self.formula)}"
-        table = Table(title=title, title_justify="left", show_footer=True)
+        table = Table(title=title, title_justify="left", show_footer=True, caption_justify="left")
+        if not self.adds_up:
+            table.caption = f"[red]{escape(self.contradiction)}[/]"
         table.add_column("#", justify="right")
         table.add_column("term", "sum", overflow="fold")
         table.add_column("numbers", overflow="fold")
@@ -173,4 +216,5 @@ class Explanation:
         return self.table()
 
     def __repr__(self) -> str:
-        return f"Explanation({self.number} = {self.value:.6g}, {len(self.terms)} terms)"
+        contradiction = f"; {self.contradiction}" if not self.adds_up else ""
+        return f"Explanation({self.number} = {self.value:.6g}, {len(self.terms)} terms{contradiction})"

@@ -89,11 +89,16 @@ class JacobianRule(Rule, of=Layer):
         floor = FLOOR * float(np.abs(gradient).max())
         what = f"d{of}" if isinstance(of, str) else "dx"
         where = f"{what}[{','.join(map(str, index))}]"
-        column, note = again.derivative({of: direction}, again.dy, float(gradient[index]), floor, where)
-        return [
+        claimed = float(gradient[index])
+        column, note = again.derivative({of: direction}, again.dy, claimed, floor, where)
+        terms = [
             product(dy_at(again.record, place), Factor("J", float(column[place])), note=note)
             for place in _indices(again.dy * column)
         ]
+        if note or again.method == "central differences":  # which are not exact to the last digits
+            rest = claimed - sum(term.value for term in terms)
+            terms.append(product(Factor("rest: backward - dy J", rest)))
+        return terms
 
 
 def _indices(array: np.ndarray) -> Iterator[Index]:
