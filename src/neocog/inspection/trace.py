@@ -16,6 +16,9 @@ from neocog.layers.containers import ends_in_softmax
 from neocog.losses import Loss, SoftmaxCrossEntropy, check_logits
 from neocog.validation import check_images
 
+# Layers that the repr of a trace shows at either end.
+SHOWN_LAYERS = 6
+
 
 class State:
     """What a pass may change in a layer: its buffers and the states of its random generators."""
@@ -32,7 +35,7 @@ class State:
             rng.bit_generator.state = state
 
 
-@dataclass
+@dataclass(repr=False)
 class LayerRecord:
     """What went through one layer.
 
@@ -64,8 +67,13 @@ class LayerRecord:
     dy: Array | None = None
     grads: Grads = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        x = ", ".join(str(part.shape) for part in (self.x if self.layer.several_inputs else (self.x,)))
+        gradients = "" if self.dy is None else ", with gradients"
+        return f"LayerRecord({self.name}: {self.layer!r}, x {x}, y {self.y.shape}{gradients})"
 
-@dataclass
+
+@dataclass(repr=False)
 class Trace:
     """One pass through a network.
 
@@ -92,6 +100,19 @@ class Trace:
     dz: Array | None
     training: bool
     loss_function: Loss
+
+    def __repr__(self) -> str:
+        loss = "" if self.loss is None else f", loss {self.loss:.6g}"
+        mode = "training" if self.training else "inference"
+        rows = [(record.name, repr(record.layer), str(record.y.shape)) for record in self]
+        if len(rows) > 2 * SHOWN_LAYERS:
+            between = ("...", f"{len(rows) - 2 * SHOWN_LAYERS} more layers", "")
+            rows = [*rows[:SHOWN_LAYERS], between, *rows[-SHOWN_LAYERS:]]
+        widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+        lines = [
+            f"  {name:{widths[0]}}  {layer:{widths[1]}}  {shape}".rstrip() for name, layer, shape in rows
+        ]
+        return "\n".join([f"Trace(x {self.x.shape}, {mode}{loss})", *lines])
 
     def __getitem__(self, name: str) -> LayerRecord:
         if name not in self.records:
@@ -200,6 +221,7 @@ def _watched(layer: Layer, name: str, records: dict[str, LayerRecord]) -> Layer:
         )
     if isinstance(layer, Container):
         raise TypeError(
-            f"a {type(layer).__name__} cannot be watched: it is neither a Sequential nor a Graph."
+            f"a {type(layer).__name__} cannot be traced: only the layers of a Sequential or a Graph can be "
+            "recorded. Derive it from one of these, or from Layer to have it recorded as a single layer."
         )
     return _Watch(name, layer, records)
