@@ -1,7 +1,7 @@
-"""Ask any number where it came from.
+"""Explain any number of a network: list the terms that add up to it.
 
-Every activation, and every entry of every gradient, is a sum of terms; each term is made of numbers that can
-be explained in turn: down to the pixels on one side, and to the loss on the other.
+Every activation and every entry of a gradient is a sum of terms. Each term is a product of numbers that can
+be explained in turn, down to the pixels of the input and up to the loss.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def explain(
     loss: Loss | None = None,
     training: bool = False,
 ) -> Explanation:
-    """Explain one number of a network.
+    """Explain one number of a network by the terms that add up to it.
 
     Parameters
     ----------
@@ -51,17 +51,18 @@ def explain(
         Needed for gradients and the loss.
     loss : default SoftmaxCrossEntropy()
     training : bool
-        As in training: dropout drops, batch norm uses the batch.
+        Run the network in training mode: dropout drops, batch norm uses the statistics of the batch.
 
     Returns
     -------
     Explanation
-        Its terms add up to the number; ``.explain(k)`` goes on down.
+        Its terms add up to the number; ``.explain(k)`` explains a number of term k in turn.
 
     Raises
     ------
     ValueError, IndexError
-        If there is no such place, the index does not fit, or labels are needed.
+        If there is no such layer or parameter, the index does not fit, labels are needed, or the backward of
+        a layer without a rule contradicts its forward.
 
     Examples
     --------
@@ -79,7 +80,7 @@ def explain(
 
 
 class Inquiry:
-    """One pass through a network, of which any number can be asked.
+    """A trace of a network, any number of which can be explained.
 
     Parameters
     ----------
@@ -95,7 +96,7 @@ class Inquiry:
 
     def __init__(self, seen: Trace) -> None:
         self.trace, self.loss = seen, seen.loss_function
-        # The wiring: where each layer's inputs come from, and who reads each value.
+        # The graph: the sources of each layer's inputs, and the layers that read each value.
         self.sources: dict[str, tuple[str, ...]] = {}
         self.readers: dict[str, list[tuple[str, int]]] = {"input": []}
 
@@ -107,7 +108,7 @@ class Inquiry:
             return name
 
         self.output: str = seen.network.walk(visit, "input")
-        # A parameter is known by the first name of its array, and belongs to every layer that uses it.
+        # A shared parameter goes by the first name of its array; each of its layers adds to the gradient.
         first = {id(array): name for name, array in seen.network.params.items()}
         self.users: dict[str, list[tuple[LayerRecord, str]]] = {name: [] for name in first.values()}
         for record in seen:
@@ -118,9 +119,9 @@ class Inquiry:
     def ask(
         self, at: str, index: Sequence[int] | int | None = None, *, of: str = "activation"
     ) -> Explanation:
-        """Explain the number at a place; without an index, the one of the largest magnitude there.
+        """Explain an entry of an array; without an index, the entry of the largest magnitude.
 
-        See :func:`explain` for the places and the errors.
+        See :func:`explain` for the values of ``at`` and the errors.
         """
         one_of("of", of, KINDS)
         if self.trace.t is None and (of == "gradient" or at == "loss"):
@@ -141,11 +142,11 @@ class Inquiry:
         return at
 
     def _is_layer(self, at: str) -> bool:
-        """Whether a place is a layer's: one may be called "softmax" or "loss"."""
+        """Tell whether a name is a layer's, which may be called "softmax" or "loss"."""
         return at in self.trace.records
 
     def explain(self, number: Number) -> Explanation:
-        """Explain one number."""
+        """Explain the number at an index."""
         number = Number(number.of, self._place(number.at), number.index)
         array = self._array(number)
         number = Number(number.of, number.at, _checked(number, np.shape(array)))
@@ -156,7 +157,7 @@ class Inquiry:
         return Explanation(self.explain, number, value, layer, formula, terms, dtype)
 
     def _array(self, number: Number) -> Any:
-        """Return the array that a number stands in."""
+        """Return the array that holds a number."""
         seen, at = self.trace, number.at
         if number.of == "activation":
             if self._is_layer(at):
@@ -210,7 +211,7 @@ class Inquiry:
         return layers, "; ".join(formulas), terms
 
     def _known(self, record: LayerRecord, term: Term) -> Contribution:
-        """Give a rule's term the names of the network."""
+        """Replace a layer's own names in a term of its rule by those of the network."""
         return Contribution(tuple(self._part(record, f) for f in term.factors), term.value, term.note)
 
     def _part(self, record: LayerRecord, factor: Factor) -> Part:
@@ -225,7 +226,7 @@ class Inquiry:
         return Part(factor.symbol, factor.value, number)
 
     def _softmax_terms(self, index: Index) -> tuple[str, str, list[Contribution]]:
-        """Each class's share of the whole; only the asked one's is the answer."""
+        """Return the share of each class in the sum of exponentials; only the asked class has a value."""
         n, k = index
         z, p = self.trace.output, self.trace.probabilities
         assert p is not None
@@ -241,7 +242,7 @@ class Inquiry:
         )
 
     def _loss_terms(self) -> tuple[str, str, list[Contribution]]:
-        """Each image's share of the mean loss; one term of a loss that is not the mean of the images'."""
+        """Return the loss of each image over N; a single term if the loss is not the mean over the images."""
         seen, t = self.trace, np.asarray(self.trace.t)
         images = len(seen.output)
         values = [float(self.loss(seen.output[n : n + 1], t[n : n + 1])[0]) for n in range(images)]
@@ -259,7 +260,7 @@ class Inquiry:
         return repr(self.loss), "the mean of the images' losses", terms
 
     def _loss_gradient_terms(self, index: Index) -> list[Contribution]:
-        """Return the loss's own terms of ``dz[index]``; the derivative as one term of a loss without them."""
+        """Return the terms of ``dz[index]`` that the loss states; a single term if it states none."""
         assert self.trace.dz is not None
         found = gradient_terms(self.loss, self.trace.output, np.asarray(self.trace.t), index)
         if found is None:
@@ -273,9 +274,9 @@ class Inquiry:
         return terms
 
     def _loss_part(self, symbol: str, index: Index) -> Number | None:
-        """Return the number that a factor of a loss's term is; see :class:`neocog.losses.LossTerm`."""
+        """Return which number a factor is, by its symbol; see :class:`neocog.losses.LossTerm`."""
         if symbol.startswith("-"):
-            return Number("activation", "loss", ())  # there the derivative begins
+            return Number("activation", "loss", ())  # where the derivative starts
         at = {"p": "softmax", "z": self.output}.get(symbol)
         return None if at is None else Number("activation", at, index)
 

@@ -24,7 +24,7 @@ FACTOR_ROUNDINGS = 10
 
 @dataclass(frozen=True)
 class Number:
-    """The place of one number: an entry of an activation, of a parameter, or of a gradient.
+    """The position of a number: an entry of an activation, of a parameter, or of a gradient.
 
     ``at`` is "input", a layer's dotted name (its output), a parameter's dotted name, "softmax" (the
     probabilities) or "loss".
@@ -41,7 +41,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Part:
-    """A factor of a term as the network knows it: its value, and the number it is, if it is one."""
+    """A factor of a term: its value and, unless it is a constant, its position in the network."""
 
     symbol: str
     value: float
@@ -49,7 +49,7 @@ class Part:
 
     @property
     def name(self) -> str:
-        """The place of the number; with the symbol, where the part is made from it."""
+        """The position of the number; with the symbol, if the factor is computed from it."""
         if self.number is None or self.symbol.startswith("-"):
             return self.symbol
         return f"{self.symbol}({self.number})" if self.symbol in ("loss", "x_hat") else str(self.number)
@@ -57,7 +57,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Contribution:
-    """One term of an :class:`Explanation`: the product of its parts, or what became of it."""
+    """One term of an :class:`Explanation`: its factors and its value, mostly their product."""
 
     parts: tuple[Part, ...]
     value: float
@@ -65,7 +65,7 @@ class Contribution:
 
 
 class Explanation:
-    """The arithmetic behind one number.
+    """The terms that add up to one number of a network.
 
     Attributes
     ----------
@@ -121,7 +121,7 @@ class Explanation:
 
     @property
     def contradiction(self) -> str:
-        """What to say if the terms do not add up; else empty."""
+        """A message if the terms do not add up; empty if they do."""
         if self.adds_up:
             return ""
         return (
@@ -130,27 +130,27 @@ class Explanation:
         )
 
     def explain(self, k: int = 0, part: str | None = None) -> Explanation:
-        """Explain a number of the k-th term in turn.
+        """Explain a factor of the k-th term.
 
         Parameters
         ----------
         k : int
             0 is the largest term.
         part : str, optional
-            The symbol of the part to follow, such as "x", "w" or "dy"; default the first that leads on.
+            Symbol of the factor to explain, such as "x", "w" or "dy"; default the first that is no constant.
 
         Raises
         ------
         IndexError
             If there is no such term.
         ValueError
-            If the term has no such part, or none that leads on.
+            If the term has no such factor, or only constants.
         """
         if not -len(self.terms) <= k < len(self.terms):
             raise IndexError(f"k must be in 0..{len(self.terms) - 1}, got {k}.")
         leads = {p.symbol: p.number for p in self.terms[k].parts if p.number is not None}
         if not leads:
-            raise ValueError(f"term {k} of {self.number} is a constant: it leads nowhere.")
+            raise ValueError(f"term {k} of {self.number} is a constant, which has no explanation.")
         symbol = next(iter(leads)) if part is None else one_of("part", part, leads)
         return self._explain(leads[symbol])
 

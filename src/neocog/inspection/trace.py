@@ -1,4 +1,4 @@
-"""Watch one forward pass, and one backward pass, layer by layer."""
+"""Record a forward and a backward pass, layer by layer."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class State:
 
 @dataclass(repr=False)
 class LayerRecord:
-    """What went through one layer.
+    """The inputs, outputs and gradients of one layer in a pass.
 
     Attributes
     ----------
@@ -46,7 +46,8 @@ class LayerRecord:
     layer : Layer
     x, y : array
         Input (a tuple of arrays for a layer of several) and output.
-    cache : what forward kept for backward
+    cache : opaque
+        Returned by forward for backward.
     training : bool
     state : State
         Of the layer before the pass, so that it can be repeated.
@@ -75,7 +76,7 @@ class LayerRecord:
 
 @dataclass(repr=False)
 class Trace:
-    """One pass through a network.
+    """The record of one pass through a network.
 
     Attributes
     ----------
@@ -124,7 +125,7 @@ class Trace:
 
     @property
     def output(self) -> Array:
-        """What the network computed."""
+        """The output of the network."""
         return list(self.records.values())[-1].y
 
 
@@ -133,7 +134,7 @@ def trace(
 ) -> Trace:
     """Record every activation of a forward pass and, with labels, every gradient of the backward pass.
 
-    The network is left as it is.
+    The network is not changed.
 
     Parameters
     ----------
@@ -143,13 +144,13 @@ def trace(
         Without them there is no loss and no gradient.
     loss : default SoftmaxCrossEntropy()
     training : bool
-        As in training: dropout drops, batch norm uses the batch.
+        Run the network in training mode: dropout drops, batch norm uses the statistics of the batch.
 
     Raises
     ------
     TypeError, ValueError
         If images or labels do not fit the network, or there are labels and it ends in Softmax, which
-        SoftmaxCrossEntropy holds itself.
+        the loss holds itself.
 
     Examples
     --------
@@ -182,7 +183,7 @@ def trace(
 
 
 class _Watch(Layer):
-    """A layer that passes everything on to another and writes down what passed."""
+    """A wrapper around a layer that records its inputs, outputs and gradients."""
 
     def __init__(self, name: str, layer: Layer, records: dict[str, LayerRecord]) -> None:
         super().__init__()
@@ -204,7 +205,7 @@ class _Watch(Layer):
 
 
 def _watched(layer: Layer, name: str, records: dict[str, LayerRecord]) -> Layer:
-    """Return the same network of watched layers; they share their arrays with the layers they watch."""
+    """Return the network with its layers wrapped to record; they share their arrays with the originals."""
 
     def inner(child: str) -> str:
         return f"{name}.{child}" if name else child
