@@ -15,7 +15,7 @@ from neocog.gradcheck import check_gradients
 from neocog.kernels import set_threads, use_kernels
 from neocog.layers import *  # noqa: F403
 from neocog.layers import __all__ as _layers
-from neocog.losses import MeanSquaredError, SoftmaxCrossEntropy
+from neocog.losses import FocalLoss, MeanSquaredError, SoftmaxCrossEntropy
 from neocog.optimizers import SGD, Adam, AdamW
 from neocog.serialization import load, save
 from neocog.testing import check_layer
@@ -32,6 +32,7 @@ __all__ = [
     "AdamW",
     "ConvNetClassifier",
     "ConvNetRegressor",
+    "FocalLoss",
     "MeanSquaredError",
     "SoftmaxCrossEntropy",
     "check_gradients",

@@ -160,6 +160,7 @@ T = np.array([0, 2])
 
 
 def close(answer):
+    assert answer.adds_up, answer
     scale = sum(abs(term.value) for term in answer.terms) or 1.0
     assert abs(answer.total - answer.value) <= 1e-7 * scale, answer
 
