@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
+from neocog.interop.engine import Engine
 from neocog.interop.torch.distributed import Group, share_batch_statistics
 from neocog.interop.torch.exporting import load_from_torch, to_array, to_torch, transposed
 from neocog.layers import Dropout, Layer
@@ -26,8 +27,8 @@ _EVALUATION_BATCH = 256
 _LOSSES = (SoftmaxCrossEntropy, MeanSquaredError)
 
 
-class TorchEngine:
-    """The engine of ``neocog.fit(..., engine="torch")``; see :class:`neocog.training.engine.Engine`.
+class TorchEngine(Engine):
+    """The engine of ``neocog.fit(..., engine="torch")``.
 
     The network, built as an ``nn.Module``, runs forward and backward in PyTorch. The update is neocog's
     own optimizer, whose formulas work on tensors as they do on arrays, so that momentum under a schedule and
