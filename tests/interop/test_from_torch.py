@@ -275,6 +275,16 @@ def test_a_single_layer():
     assert repr(from_torch(Function(torch.tanh))) == "Tanh()"
 
 
+@pytest.mark.parametrize("module", [nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d])
+def test_adaptive_pooling_to_nearly_the_maps_own_size(module):
+    """To that size itself it is nothing; windows of two pixels at a distance of one are a pooling."""
+    assert repr(from_torch(module((4, 6)), (3, 4, 6))) == "Sequential()"
+    x = np.random.default_rng(1).normal(size=(2, 3, 4, 6))
+    for size in ((3, 6), (4, 5), (2, 6), (4, 3)):
+        network = from_torch(module(size), (3, 4, 6))
+        np.testing.assert_allclose(network(x), module(size)(torch.tensor(x)), rtol=1e-12)
+
+
 def test_a_view_that_mixes_images():
     """Without input_shape it is not known whether ``view(-1, 8)`` does; it is carried as it is."""
     network = from_torch(Function(lambda x: x.view(-1, 8).flatten(1)))

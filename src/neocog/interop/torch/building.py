@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any, TypeAlias, cast
 
+from neocog import errors
 from neocog.layers import Container, Dropout, Flatten, Graph, Layer, MaxPool2D, Reshape, Sequential, Transpose
 from neocog.layers.base import Shape
 
@@ -19,8 +20,14 @@ Nodes: TypeAlias = dict[str, tuple[Any, ...]]
 """Each node's layer and the names of its sources, as :class:`Graph` takes them."""
 
 
-class UnsupportedError(ValueError):
-    """Something in a PyTorch module has no counterpart in neocog."""
+class UnsupportedError(errors.UnsupportedError):
+    """Something in a PyTorch module has no counterpart in neocog, or a layer has none in PyTorch.
+
+    Attributes
+    ----------
+    place : str or None
+        The function or module, and the path to it.
+    """
 
     place: str | None = None
 

@@ -15,11 +15,12 @@ from neocog.interop.torch import modules
 from neocog.interop.torch.building import Builder, UnsupportedError, Value, apart, placed, values_in
 from neocog.interop.torch.exporting import NOTES, own_tensors, unwrapped, wrapped
 from neocog.interop.torch.fx_tracing import TracedForward, place_of
+from neocog.interop.torch.layer_modules import LayerModule
 from neocog.interop.torch.registry import LAYERS, Chain, Loaded
 from neocog.layers import Container, Dense, Layer, Residual, Sequential
 from neocog.validation import image_shape
 
-MADE = (nn.Sequential, modules.Graph, modules.GraphOfSeveralInputs, modules.Residual)
+MADE = (nn.Sequential, modules.Graph, modules.GraphOfSeveralInputs, modules.Residual, LayerModule)
 """The classes of what :func:`to_torch` makes of a network, the only ones whose notes are read."""
 
 
@@ -239,9 +240,13 @@ class _Reader:
     def _load(self, layer: Layer, tensors: Mapping[str, Tensor]) -> None:
         """Give a layer the numbers of tensors, which must be all that it has, and those its only ones."""
         rest = dict(tensors)
+        loaded: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # by the ids of both, which are kept
         for prefix, leaf in layer.leaves():
             for arrays in (leaf._params, leaf._buffers):
                 for key, array in arrays.items():
+                    if id(array) in loaded:  # shared, it has one name
+                        arrays[key] = loaded[id(array)][1]
+                        continue
                     name = f"{prefix}.{key}".lstrip(".")
                     transposed = isinstance(leaf, Dense) and key == "weight"
                     if name not in rest:
@@ -252,6 +257,7 @@ class _Reader:
                             f"its tensor {name!r} is of shape {arrays[key].shape} here, {layer!r} has one of "
                             f"shape {array.shape}"
                         )
+                    loaded[id(array)] = loaded[id(arrays[key])] = (array, arrays[key])
         if rest:
             raise UnsupportedError(f"its tensors {sorted(rest)} have no place in {layer!r}")
 
