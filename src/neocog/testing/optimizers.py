@@ -98,6 +98,9 @@ def _steps_in_place(make: Callable[[], Optimizer]) -> None:
             assert array.dtype == dtype, f"{np.dtype(dtype)} became {array.dtype}"
             moved = not np.array_equal(array, before[name])
             assert moved == (name != "norm.weight"), f"{name!r} {'moved' if moved else 'did not move'}"
+        for memory, remembered in optimizer.state.items():
+            for name, array in remembered.items():
+                assert array.dtype == dtype, f"{memory!r} of {name!r} is {array.dtype}, not {np.dtype(dtype)}"
 
 
 def _goes_down(make: Callable[[], Optimizer]) -> None:
