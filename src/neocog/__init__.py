@@ -18,7 +18,7 @@ from neocog.layers import __all__ as _layers
 from neocog.losses import FocalLoss, MeanSquaredError, SoftmaxCrossEntropy
 from neocog.optimizers import SGD, Adam, AdamW
 from neocog.serialization import load, save
-from neocog.testing import check_layer
+from neocog.testing import check_layer, check_loss, check_optimizer
 from neocog.training import evaluate, fit, predict, predict_proba
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ __all__ = [
     "SoftmaxCrossEntropy",
     "check_gradients",
     "check_layer",
+    "check_loss",
+    "check_optimizer",
     "data",
     "evaluate",
     "fit",

@@ -43,6 +43,7 @@ def sequential():
     )
 
 
+# Modules that ``to_torch`` does not write, or with options that it writes otherwise.
 CHAIN = [
     nn.Conv2d(3, 4, (3, 2), (2, 1), (1, 0), (1, 2), bias=False),
     nn.Conv2d(3, 6, 4, padding="same", groups=3),
@@ -58,14 +59,6 @@ CHAIN = [
     nn.AdaptiveAvgPool2d((None, 1)),
     nn.AdaptiveAvgPool2d((4, 2)),
     nn.AdaptiveMaxPool2d((2, 1)),
-    nn.LeakyReLU(0.3),
-    nn.Sigmoid(),
-    nn.Tanh(),
-    nn.GELU(),
-    nn.GELU("tanh"),
-    nn.Softmax(dim=1),
-    nn.LogSoftmax(dim=-1),
-    nn.LocalResponseNorm(3, 0.5, 0.6, 2.0),
     nn.ConstantPad2d((1, 2, 0, 3), -1.5),
     nn.ZeroPad2d(1),
     nn.ReflectionPad2d((1, 0, 2, 1)),
@@ -74,7 +67,6 @@ CHAIN = [
     nn.Flatten(),
     nn.Flatten(2),
     nn.Flatten(1, 2),
-    nn.BatchNorm2d(3, eps=0.1, momentum=0.3),
 ]
 
 

@@ -31,18 +31,7 @@ from neocog.layers import (
     Tanh,
 )
 
-from ..cases import CASES  # noqa: TID252
 from .comparing import weights_of, without_dropout, worst_difference
-
-# PyTorch's flatten wants an axis to flatten; neocog's makes a column of a vector.
-FLATTENED_VECTOR = ("Flatten", 2)
-
-LAYERS = [
-    pytest.param(make, x, id=f"{name}-{i}")
-    for name, cases in CASES.items()
-    for i, (make, x) in enumerate(cases)
-    if (name, i) != FLATTENED_VECTOR
-]
 
 MODELS = {
     "tiny_cnn": (models.tiny_cnn, {}),
@@ -57,27 +46,6 @@ MODELS = {
     "resnet50": (models.resnet50, {"classes": 3, "image_shape": (3, 48, 48)}),
     "resnet_cifar": (models.resnet_cifar, {"depth": 8}),
 }
-
-
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize(("make", "x"), LAYERS)
-def test_every_layer(make, x, training):
-    """Outputs, gradients and running statistics, in the same order and under the same names."""
-    network = without_dropout(make().astype("float64"))
-    module = to_torch(network)
-    assert not module.training
-    assert [name for name, _ in module.named_parameters()] == list(network.params)
-    assert worst_difference(network, module, x, training) < 1e-10
-
-
-@pytest.mark.parametrize(("make", "x"), LAYERS)
-def test_every_layer_there_and_back(make, x):
-    """What comes back is written as it was."""
-    layer = make()
-    back = from_torch(to_torch(layer))
-    assert repr(back) == repr(layer)
-    for name, array in {**layer.params, **layer.buffers}.items():
-        np.testing.assert_array_equal({**back.params, **back.buffers}[name], array)
 
 
 @pytest.mark.parametrize(
