@@ -10,7 +10,7 @@ import onnx
 from onnx import helper
 from onnx.backend import base
 
-from neocog.interop.onnx.checking import check, needed, refusing
+from neocog.interop.onnx.checking import check, leading_to, refusing
 from neocog.interop.onnx.errors import OnnxImportError
 from neocog.interop.onnx.files import tensor_array
 from neocog.interop.onnx.from_model import read_graph
@@ -109,7 +109,7 @@ class BackendRep(base.BackendRep):
 
     def _compute(self, output: str, bound: Mapping[str, Known], free: Mapping[str, np.ndarray]) -> np.ndarray:
         """Run the network that leads to one output."""
-        nodes = needed(self.model.graph, [output])
+        nodes = leading_to(self.model.graph, [output])
         if nodes and output in list(nodes[-1].output)[1:]:
             return self._second_output(nodes[-1], bound, free)
         read = {name for node in nodes for name in node.input} | {output}

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import onnx
 
+from neocog.interop.nesting import assemble, needed
 from neocog.interop.onnx.building import Building
-from neocog.interop.onnx.checking import check, needed, refusing
+from neocog.interop.onnx.checking import check, leading_to, refusing
 from neocog.interop.onnx.errors import OnnxImportError
 from neocog.interop.onnx.files import initializers, read_model
 from neocog.interop.onnx.inputs import (
@@ -24,7 +25,7 @@ from neocog.interop.onnx.inputs import (
     two_sizes,
     with_channels_first,
 )
-from neocog.interop.onnx.nesting import assembled, at_home, dotted_name
+from neocog.interop.onnx.nesting import dotted_name, move_into_groups
 from neocog.interop.onnx.reader import Node, read
 from neocog.interop.onnx.values import Known, Shapes, Value
 from neocog.layers import Container, Layer
@@ -178,7 +179,7 @@ def read_graph(
     names = ["input"] if len(shapes) == 1 else [dotted_name(name).replace(".", "_") for name in shapes]
     values: dict[str, Value | Known] = dict(constants)
     # Constants first, wherever they stand: readers look ahead.
-    nodes = sorted(needed(model.graph, [output], shapes), key=lambda node: node.op_type != "Constant")
+    nodes = sorted(leading_to(model.graph, [output], shapes), key=lambda node: node.op_type != "Constant")
     uses = Counter([output, *(name for node in nodes for name in node.input)])
     for name, (onnx_name, shape) in zip(names, shapes.items(), strict=True):
         values[onnx_name] = Value(name, shape, shape, uses[onnx_name] > 1)
@@ -194,8 +195,12 @@ def read_graph(
         result = building.settled(result)
     except ValueError as error:
         raise OnnxImportError(f"output {output!r}: {str(error).rstrip('.')}.") from error
-    layers = _leading_to(building.layers, tuple(names), result.node)
-    return assembled(*at_home(layers, result.node), tuple(names))
+    layers = needed(building.layers, result.node)
+    unread = {*names} - {result.node, *(source for _, *sources in layers.values() for source in sources)}
+    if unread:
+        raise OnnxImportError(f"the output does not depend on the inputs {sorted(unread)}.")
+    layers, result_name = move_into_groups(layers, result.node)
+    return assemble(layers, names, result_name)
 
 
 def _read(proto: onnx.NodeProto, building: Building) -> None:
@@ -213,22 +218,6 @@ def _read(proto: onnx.NodeProto, building: Building) -> None:
     if isinstance(y, Value):
         y = replace(y, shared=y.shared or building.uses[proto.output[0]] > 1)
     building.values[proto.output[0]] = y
-
-
-def _leading_to(
-    layers: Mapping[str, tuple[Any, ...]], inputs: tuple[str, ...], output: str
-) -> dict[str, tuple[Any, ...]]:
-    """Return the layers that lead to the output; all inputs must."""
-    wanted, frontier = set(), [output]
-    while frontier:
-        name = frontier.pop()
-        if name not in wanted:
-            wanted.add(name)
-            frontier.extend(layers[name][1:] if name in layers else ())
-    unread = [name for name in inputs if name not in wanted]
-    if unread:
-        raise OnnxImportError(f"the output does not depend on the inputs {unread}.")
-    return {name: node for name, node in layers.items() if name in wanted}
 
 
 def _describe(network: Container, model: onnx.ModelProto, shapes: Sequence[Any], channels_last: bool) -> None:
