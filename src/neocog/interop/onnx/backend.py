@@ -10,11 +10,11 @@ import onnx
 from onnx import helper
 from onnx.backend import base
 
-from neocog.interop.onnx.checking import check, leading_to, refusing
 from neocog.interop.onnx.errors import OnnxImportError
-from neocog.interop.onnx.files import tensor_array
-from neocog.interop.onnx.from_model import read_graph
-from neocog.interop.onnx.values import Known
+from neocog.interop.onnx.importing import read_graph
+from neocog.interop.onnx.model_file import tensor_array
+from neocog.interop.onnx.symbolic import Known
+from neocog.interop.onnx.validation import check, leading_to, refusing
 from neocog.layers import Container, Layer, MaxPool2D
 
 # Inputs of an operator that are a layer's arrays and arguments, not what it is applied to.

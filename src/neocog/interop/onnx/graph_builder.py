@@ -12,8 +12,8 @@ import numpy as np
 import onnx
 
 from neocog.interop.nesting import Nodes, has_arrays
-from neocog.interop.onnx.nesting import DEEPEST, dotted_name
-from neocog.interop.onnx.values import Known, Shapes, Value, target
+from neocog.interop.onnx.naming import DEEPEST, dotted_name
+from neocog.interop.onnx.symbolic import Known, Shapes, Value, target
 from neocog.layers import Flatten, Layer, Reshape
 from neocog.validation import RandomSource, generator
 
@@ -38,7 +38,7 @@ def _per_channel(array: Any, channels: int) -> bool:
     return (1,) * (4 - len(shape)) + shape in ((1, 1, 1, 1), (1, channels, 1, 1))
 
 
-class Building:
+class GraphBuilder:
     """The network in the making.
 
     Parameters

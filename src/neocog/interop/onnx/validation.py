@@ -10,7 +10,7 @@ import onnx
 from onnx import helper
 
 from neocog.interop.onnx.errors import OnnxImportError
-from neocog.interop.onnx.reader import FOLDS, PATTERNS, READERS
+from neocog.interop.onnx.import_node import FOLDS, PATTERNS, READERS
 
 
 @contextmanager
