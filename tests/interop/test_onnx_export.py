@@ -11,7 +11,7 @@ import pytest
 import neocog
 from neocog import layers, models
 from neocog.interop.onnx import from_onnx, to_onnx, writes
-from neocog.interop.onnx.writer import WRITERS
+from neocog.interop.onnx.export_graph import WRITERS
 from neocog.layers import AvgPool2D, Conv2D, Dense, Graph, ReLU, Sequential, Sigmoid, Softmax
 
 MODELS = {
@@ -185,7 +185,7 @@ def test_bad_arguments(arguments, error, message):
 
 
 def test_more_than_two_gigabytes_are_refused(monkeypatch):
-    monkeypatch.setattr("neocog.interop.onnx.to_model.LARGEST", 1000)
+    monkeypatch.setattr("neocog.interop.onnx.exporting.LARGEST", 1000)
     with pytest.raises(ValueError, match="holds at most 2 GB"):
         to_onnx(models.digits_cnn())
 

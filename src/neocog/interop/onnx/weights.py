@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from neocog.initializers import zeros
-from neocog.interop.onnx.values import Value
+from neocog.interop.onnx.symbolic import Value
 from neocog.layers import Conv2D, Dense, Layer
 
 

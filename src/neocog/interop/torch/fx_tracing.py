@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
 
+from neocog.interop.nesting import apart
 from neocog.interop.torch.building import (
     BATCH,
     Builder,
     UnsupportedError,
     Value,
-    apart,
     check_batch,
     known,
     placed,

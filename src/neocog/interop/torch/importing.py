@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from neocog.interop.nesting import apart
 from neocog.interop.torch import modules
-from neocog.interop.torch.building import Builder, UnsupportedError, Value, apart, placed, values_in
+from neocog.interop.torch.building import Builder, UnsupportedError, Value, placed, values_in
 from neocog.interop.torch.exporting import NOTES, own_tensors, unwrapped, wrapped
 from neocog.interop.torch.fx_tracing import TracedForward, place_of
 from neocog.interop.torch.layer_modules import LayerModule

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from neocog.interop.onnx.reader import Node, reads, reads_pattern
-from neocog.interop.onnx.values import Value
-from neocog.interop.onnx.writer import Tensor, Writer, writes
+from neocog.interop.onnx.export_graph import Tensor, Writer, writes
+from neocog.interop.onnx.import_node import Node, reads, reads_pattern
+from neocog.interop.onnx.symbolic import Value
 from neocog.layers import GELU, Layer, LeakyReLU, ReLU, ScaledTanh, Sigmoid, Tanh
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from neocog.initializers import zeros
-from neocog.interop.onnx.building import Pixels
+from neocog.interop.onnx.export_graph import Tensor, Writer, writes
+from neocog.interop.onnx.graph_builder import Pixels
+from neocog.interop.onnx.import_node import Node, reads
 from neocog.interop.onnx.operators.sparse import sparse_convolution
-from neocog.interop.onnx.reader import Node, reads
-from neocog.interop.onnx.values import Value
+from neocog.interop.onnx.symbolic import Value
 from neocog.interop.onnx.windows import Windows, pads, plain, read_windows
-from neocog.interop.onnx.writer import Tensor, Writer, writes
 from neocog.layers import Conv2D, Layer
 
 
@@ -49,9 +49,9 @@ def read_convolution(node: Node) -> Value:
         sparse = sparse_convolution(node, windows, bias, groups)
         if sparse is not None:
             return sparse
-        arrays = {"weight": node.building.copied(weight)}
+        arrays = {"weight": node.builder.copied(weight)}
         if bias is not None:
-            arrays["bias"] = node.building.copied(bias, weight.dtype)
+            arrays["bias"] = node.builder.copied(bias, weight.dtype)
         if pixels is not None:
             arrays = _of_raw_pixels(pixels, groups, **arrays)
         layer = Conv2D(
@@ -68,13 +68,13 @@ def read_convolution(node: Node) -> Value:
         )
         layer.params.update(arrays)
         if bias is None and "bias" in arrays:
-            node.building.own_biases.add(id(layer))
+            node.builder.own_biases.add(id(layer))
         return layer
 
     x = windows.x if pixels is None else pixels.x
     geometry = (windows.stride, windows.padding, windows.dilation, groups, windows.is_row)
     key = ("Conv", *node.identities(1, 2), geometry, pixels and windows.x.node)
-    layer = node.building.with_parameters(key, make)
+    layer = node.builder.with_parameters(key, make)
     return windows.result(node.apply(layer, x, place=node.learned_place()))
 
 
@@ -84,12 +84,12 @@ def _pixels(node: Node, windows: Windows, channels: int) -> Pixels | None:
     Around them must be no zeros: an offset would have to move these, too.
     """
     x = windows.x
-    pixels = node.building.pixels.get(x.node)
+    pixels = node.builder.pixels.get(x.node)
     if pixels is None or x.shared or x.held != x.shape or windows.is_row or len(pixels.scale) != channels:
         return None
     if pixels.offset.any() and any(map(any, windows.padding)):
         return None
-    return pixels if node.building.uses[node.proto.input[1]] == 1 else None
+    return pixels if node.builder.uses[node.proto.input[1]] == 1 else None
 
 
 def _of_raw_pixels(

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from neocog.interop.onnx.export_graph import Tensor, Writer, writes
+from neocog.interop.onnx.import_node import Node, reads
 from neocog.interop.onnx.operators.bias import add_constant
-from neocog.interop.onnx.reader import Node, reads
-from neocog.interop.onnx.values import Known, Value
+from neocog.interop.onnx.symbolic import Known, Value
 from neocog.interop.onnx.weights import dense_with
-from neocog.interop.onnx.writer import Tensor, Writer, writes
 from neocog.layers import Add, Dense, Layer, Transpose
 
 
@@ -40,14 +40,14 @@ def read_gemm(node: Node) -> Value:
     bias = np.broadcast_to(offset.ravel(), out) if offset is not None and per_feature else None
 
     def make() -> Layer:
-        offsets = None if bias is None else node.building.copied(bias, weight.dtype)
-        copies = (node.building.copied(weight), offsets)
+        offsets = None if bias is None else node.builder.copied(bias, weight.dtype)
+        copies = (node.builder.copied(weight), offsets)
         if alpha != 1:
             copies[0][:] *= alpha
         return dense_with(*copies)
 
     key = ("Gemm", *node.identities(1, 2), node.flag("transB"), alpha, beta, per_feature)
-    layer = node.building.with_parameters(key, make)
+    layer = node.builder.with_parameters(key, make)
     y = node.apply(layer, x, place=node.learned_place())
     if not node.has(2) or per_feature:
         return y
@@ -69,12 +69,12 @@ def read_matmul(node: Node) -> Value:
     matrix = weight if weight.ndim == 2 else weight[:, None]
 
     def make() -> Layer:
-        copy = node.building.copied(matrix)
+        copy = node.builder.copied(matrix)
         if factor != 1:
             copy *= factor
         return dense_with(copy, None)
 
-    layer = node.building.with_parameters(("MatMul", *node.identities(1), factor), make)
+    layer = node.builder.with_parameters(("MatMul", *node.identities(1), factor), make)
     rows = x if x.rank == 2 else x.viewed(lambda s: (math.prod(s[:-1]), s[-1]))
     y = node.apply(layer, rows, place=node.learned_place())
     first, second = ((*sizes[:-1], *weight.shape[1:]) for sizes in x.shape)
@@ -84,7 +84,7 @@ def read_matmul(node: Node) -> Value:
 def _without_factor(node: Node) -> tuple[Value, float]:
     """The input, and a factor for the weights in its place if nobody else sees it."""
     y = node.value(0)
-    if y.shared or y.node not in node.building.multiples or node.building.uses[node.proto.input[1]] > 1:
+    if y.shared or y.node not in node.builder.multiples or node.builder.uses[node.proto.input[1]] > 1:
         return y, 1.0
-    x, factor = node.building.multiples[y.node]
+    x, factor = node.builder.multiples[y.node]
     return replace(x, shape=y.shape, view=y.view), factor

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from neocog.interop.onnx.reader import Node, reads
-from neocog.interop.onnx.values import Value
-from neocog.interop.onnx.writer import Tensor, Writer, writes
+from neocog.interop.onnx.export_graph import Tensor, Writer, writes
+from neocog.interop.onnx.import_node import Node, reads
+from neocog.interop.onnx.symbolic import Value
 from neocog.layers import Dropout
 
 
@@ -22,4 +22,4 @@ def read_dropout(node: Node) -> Value:
     if node.opset < 7 and not node.flag("is_test") and len([o for o in node.proto.output if o]) > 1:
         node.fail("is_test must be 1; export the model for inference")
     ratio = node.get("ratio") if node.get("ratio") is not None else node.number(1, 0.5)
-    return node.elementwise(Dropout(ratio, rng=node.building.rng))
+    return node.elementwise(Dropout(ratio, rng=node.builder.rng))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from neocog.interop.onnx.export_graph import Tensor, Writer, writes
+from neocog.interop.onnx.import_node import Node, reads
 from neocog.interop.onnx.operators.bias import add_constant
-from neocog.interop.onnx.reader import Node, reads
-from neocog.interop.onnx.values import Known, Value
-from neocog.interop.onnx.writer import Tensor, Writer, writes
+from neocog.interop.onnx.symbolic import Known, Value
 from neocog.layers import Add, Concat
 
 
@@ -28,7 +28,7 @@ def read_sum(node: Node) -> Value:
     y = values[0]
     if len(values) > 1:
         if len({(value.held, value.shape) for value in values}) == 1:
-            y = replace(node.building.add(node.place, Add(), *values), shape=y.shape, view=y.view)
+            y = replace(node.builder.add(node.place, Add(), *values), shape=y.shape, view=y.view)
         else:
             y = node.apply(Add(), *values)
     for constant in constants:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from neocog.interop.onnx.reader import Node, reads
-from neocog.interop.onnx.values import Value
-from neocog.interop.onnx.writer import Tensor, Writer, writes
+from neocog.interop.onnx.export_graph import Tensor, Writer, writes
+from neocog.interop.onnx.import_node import Node, reads
+from neocog.interop.onnx.symbolic import Value
 from neocog.layers import Pad2D, PadChannels
 
 # ONNX's name of each mode of Pad2D.

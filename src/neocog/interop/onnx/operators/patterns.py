@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from itertools import product
 from typing import TypeAlias
 
-from neocog.interop.onnx.reader import Node, reads, reads_pattern
-from neocog.interop.onnx.values import Value
+from neocog.interop.onnx.import_node import Node, reads, reads_pattern
+from neocog.interop.onnx.symbolic import Value
 from neocog.layers import GELU
 
 # GELU as PyTorch writes it before opset 20, and as people do: each node's operator beside what it is applied
@@ -54,7 +54,7 @@ def _applied(x: str, rank: int, chain: Sequence[Node], operands: Sequence[str | 
             if place and node.operator in ("Div", "Pow"):
                 return False
         elif wanted == "x / 2":
-            if not node.building.is_multiple(others[0], x, 0.5, rank):
+            if not node.builder.is_multiple(others[0], x, 0.5, rank):
                 return False
         elif others != [x] * (wanted is not None):
             return False

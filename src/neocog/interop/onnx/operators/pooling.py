@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from neocog.interop.onnx.reader import Node, reads
-from neocog.interop.onnx.values import Value
+from neocog.interop.onnx.export_graph import Tensor, Writer, writes
+from neocog.interop.onnx.import_node import Node, reads
+from neocog.interop.onnx.symbolic import Value
 from neocog.interop.onnx.windows import pads, plain, read_windows
-from neocog.interop.onnx.writer import Tensor, Writer, writes
 from neocog.kernels.geometry import Padding
 from neocog.layers import AvgPool2D, MaxPool2D
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from neocog.initializers import zeros
-from neocog.interop.onnx.reader import Node, reads_pattern
-from neocog.interop.onnx.values import Known, Value
-from neocog.interop.onnx.writer import Tensor, Writer, writes
+from neocog.interop.onnx.export_graph import Tensor, Writer, writes
+from neocog.interop.onnx.import_node import Node, reads_pattern
+from neocog.interop.onnx.symbolic import Known, Value
 from neocog.layers import RadialBasis
 
 
@@ -32,5 +32,5 @@ def read_radial_basis(node: Node) -> Value | None:
     if centers.ndim != 2 or total.integers("axes", 1) not in ([2], [-1]) or total.get("keepdims", 1):
         return None
     layer = RadialBasis(centers.shape[1], centers.shape[0], init=zeros, dtype=centers.dtype)
-    layer.buffers["centers"] = node.building.copied(centers)
+    layer.buffers["centers"] = node.builder.copied(centers)
     return node.take(chain, node.apply(layer, x, place=node.place))

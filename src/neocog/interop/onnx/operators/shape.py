@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from neocog.interop.onnx.reader import Node, reads
-from neocog.interop.onnx.values import Known, Shape, Value
-from neocog.interop.onnx.writer import Tensor, Writer, writes
+from neocog.interop.onnx.export_graph import Tensor, Writer, writes
+from neocog.interop.onnx.import_node import Node, reads
+from neocog.interop.onnx.symbolic import Known, Shape, Value
 from neocog.layers import Flatten, Reshape, Transpose
 
 

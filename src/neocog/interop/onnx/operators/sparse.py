@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from neocog.initializers import zeros
-from neocog.interop.onnx.reader import Node
+from neocog.interop.onnx.export_graph import Tensor, Writer, writes
+from neocog.interop.onnx.import_node import Node
 from neocog.interop.onnx.windows import LARGEST, Windows, pads, plain
-from neocog.interop.onnx.writer import Tensor, Writer, writes
 from neocog.layers import SparseConv2D
 
 
@@ -42,6 +42,6 @@ def sparse_convolution(node: Node, windows: Windows, bias: Any, groups: int) -> 
     layer = SparseConv2D(
         channels, connections, windows.kernel_size, windows.stride, padding, init=zeros, dtype=weight.dtype
     )
-    layer.params["weight"] = node.building.copied(weight)
-    layer.params["bias"] = node.building.copied(bias, weight.dtype)
+    layer.params["weight"] = node.builder.copied(weight)
+    layer.params["bias"] = node.builder.copied(bias, weight.dtype)
     return layer

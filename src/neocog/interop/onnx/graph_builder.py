@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import onnx
 
-from neocog.interop.onnx.nesting import DEEPEST, dotted_name, has_arrays
-from neocog.interop.onnx.values import Known, Shapes, Value, target
+from neocog.interop.nesting import Nodes, has_arrays
+from neocog.interop.onnx.naming import DEEPEST, dotted_name
+from neocog.interop.onnx.symbolic import Known, Shapes, Value, target
 from neocog.layers import Flatten, Layer, Reshape
 from neocog.validation import RandomSource, generator
 
@@ -37,7 +38,7 @@ def _per_channel(array: Any, channels: int) -> bool:
     return (1,) * (4 - len(shape)) + shape in ((1, 1, 1, 1), (1, channels, 1, 1))
 
 
-class Building:
+class GraphBuilder:
     """The network in the making.
 
     Parameters
@@ -62,7 +63,7 @@ class Building:
     ) -> None:
         self.opset, self.rng = opset, generator(rng)
         self.values = dict(values)
-        self.layers: dict[str, tuple[Any, ...]] = {}
+        self.layers: Nodes = {}
         self.uses = Counter([output, *(name for node in nodes for name in node.input)])
         self.readers = {name: node for node in nodes for name in node.input}
         self.makers = {name: node for node in nodes for name in node.output}

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import onnx
 
-from neocog.interop.onnx.building import Building
-from neocog.interop.onnx.checking import check, needed, refusing
+from neocog.interop.nesting import assemble, needed
 from neocog.interop.onnx.errors import OnnxImportError
-from neocog.interop.onnx.files import initializers, read_model
+from neocog.interop.onnx.graph_builder import GraphBuilder
+from neocog.interop.onnx.import_node import Node, read
 from neocog.interop.onnx.inputs import (
     declared_sizes,
     of_open_sizes,
@@ -24,9 +24,10 @@ from neocog.interop.onnx.inputs import (
     two_sizes,
     with_channels_first,
 )
-from neocog.interop.onnx.nesting import assembled, at_home, dotted_name
-from neocog.interop.onnx.reader import Node, read
-from neocog.interop.onnx.values import Known, Shapes, Value
+from neocog.interop.onnx.model_file import initializers, read_model
+from neocog.interop.onnx.naming import dotted_name, move_into_groups
+from neocog.interop.onnx.symbolic import Known, Shapes, Value
+from neocog.interop.onnx.validation import check, leading_to, refusing
 from neocog.layers import Container, Layer
 from neocog.validation import RandomSource, generator, image_shape
 
@@ -178,31 +179,35 @@ def read_graph(
     names = ["input"] if len(shapes) == 1 else [dotted_name(name).replace(".", "_") for name in shapes]
     values: dict[str, Value | Known] = dict(constants)
     # Constants first, wherever they stand: readers look ahead.
-    nodes = sorted(needed(model.graph, [output], shapes), key=lambda node: node.op_type != "Constant")
+    nodes = sorted(leading_to(model.graph, [output], shapes), key=lambda node: node.op_type != "Constant")
     uses = Counter([output, *(name for node in nodes for name in node.input)])
     for name, (onnx_name, shape) in zip(names, shapes.items(), strict=True):
         values[onnx_name] = Value(name, shape, shape, uses[onnx_name] > 1)
-    building = Building(nodes, output, opset, values, rng)
+    builder = GraphBuilder(nodes, output, opset, values, rng)
     for proto in nodes:
-        if proto.output[0] in building.done:
+        if proto.output[0] in builder.done:
             continue
-        _read(proto, building)
-    result = building.values[output]
+        _read(proto, builder)
+    result = builder.values[output]
     if isinstance(result, Known):
         return result.arrays[0]
     try:
-        result = building.settled(result)
+        result = builder.settled(result)
     except ValueError as error:
         raise OnnxImportError(f"output {output!r}: {str(error).rstrip('.')}.") from error
-    layers = _leading_to(building.layers, tuple(names), result.node)
-    return assembled(*at_home(layers, result.node), tuple(names))
+    layers = needed(builder.layers, result.node)
+    unread = {*names} - {result.node, *(source for _, *sources in layers.values() for source in sources)}
+    if unread:
+        raise OnnxImportError(f"the output does not depend on the inputs {sorted(unread)}.")
+    layers, result_name = move_into_groups(layers, result.node)
+    return assemble(layers, names, result_name)
 
 
-def _read(proto: onnx.NodeProto, building: Building) -> None:
+def _read(proto: onnx.NodeProto, builder: GraphBuilder) -> None:
     """Turn one node into layers, or carry it out if all its inputs are constants."""
-    node = Node(proto, building)
+    node = Node(proto, builder)
     for name in proto.input:
-        if name and name not in building.values:
+        if name and name not in builder.values:
             node.fail(f"it reads {name!r}, a second output, which layers do not have")
     try:
         y = read(node)
@@ -211,24 +216,8 @@ def _read(proto: onnx.NodeProto, building: Building) -> None:
     except (ArithmeticError, LookupError, MemoryError, TypeError, ValueError) as error:
         node.fail(str(error) if isinstance(error, TypeError | ValueError) else repr(error))
     if isinstance(y, Value):
-        y = replace(y, shared=y.shared or building.uses[proto.output[0]] > 1)
-    building.values[proto.output[0]] = y
-
-
-def _leading_to(
-    layers: Mapping[str, tuple[Any, ...]], inputs: tuple[str, ...], output: str
-) -> dict[str, tuple[Any, ...]]:
-    """Return the layers that lead to the output; all inputs must."""
-    wanted, frontier = set(), [output]
-    while frontier:
-        name = frontier.pop()
-        if name not in wanted:
-            wanted.add(name)
-            frontier.extend(layers[name][1:] if name in layers else ())
-    unread = [name for name in inputs if name not in wanted]
-    if unread:
-        raise OnnxImportError(f"the output does not depend on the inputs {unread}.")
-    return {name: node for name, node in layers.items() if name in wanted}
+        y = replace(y, shared=y.shared or builder.uses[proto.output[0]] > 1)
+    builder.values[proto.output[0]] = y
 
 
 def _describe(network: Container, model: onnx.ModelProto, shapes: Sequence[Any], channels_last: bool) -> None:

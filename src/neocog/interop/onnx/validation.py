@@ -10,7 +10,7 @@ import onnx
 from onnx import helper
 
 from neocog.interop.onnx.errors import OnnxImportError
-from neocog.interop.onnx.reader import FOLDS, PATTERNS, READERS
+from neocog.interop.onnx.import_node import FOLDS, PATTERNS, READERS
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def check(model: onnx.ModelProto) -> None:
     for node in graph.node:
         if not node.output or not node.output[0]:
             raise OnnxImportError(f"node {node.name!r} ({node.op_type}) has no first output.")
-    read = needed(graph, [output.name for output in graph.output])
+    read = leading_to(graph, [output.name for output in graph.output])
     for node in read:
         if node.domain not in ("", "ai.onnx") or node.op_type not in known:
             operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
@@ -70,7 +70,7 @@ def check(model: onnx.ModelProto) -> None:
         raise OnnxImportError(f"the graph is malformed: {str(error).strip().rstrip('.')}.") from error
 
 
-def needed(
+def leading_to(
     graph: onnx.GraphProto, outputs: Sequence[str], given: Collection[str] = ()
 ) -> list[onnx.NodeProto]:
     """Return the nodes that lead to some outputs from what is given, in the order of the graph."""

@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from neocog.interop.onnx.building import Building
 from neocog.interop.onnx.errors import OnnxImportError
-from neocog.interop.onnx.files import tensor_array
-from neocog.interop.onnx.values import Known, Shape, Value
+from neocog.interop.onnx.graph_builder import GraphBuilder
+from neocog.interop.onnx.model_file import tensor_array
+from neocog.interop.onnx.symbolic import Known, Shape, Value
 from neocog.layers import Layer
 
 # Operators of two operands, which before opset 7 say by ``axis`` where the second lies along the first.
@@ -24,11 +24,11 @@ ARITHMETIC = {"Add", "Sub", "Mul", "Div"}
 class Node:
     """One ONNX node, its inputs looked up."""
 
-    def __init__(self, proto: onnx.NodeProto, building: Building) -> None:
-        self.proto, self.building = proto, building
-        self.operator, self.opset = proto.op_type, building.opset
+    def __init__(self, proto: onnx.NodeProto, builder: GraphBuilder) -> None:
+        self.proto, self.builder = proto, builder
+        self.operator, self.opset = proto.op_type, builder.opset
         # None: left out, or not read yet when it is looked at from an earlier node.
-        self.inputs = [building.values.get(name) if name else None for name in proto.input]
+        self.inputs = [builder.values.get(name) if name else None for name in proto.input]
         while self.inputs and self.inputs[-1] is None:
             self.inputs.pop()
         self._attributes = {attribute.name: attribute for attribute in proto.attribute}
@@ -60,7 +60,7 @@ class Node:
         name = self.proto.name.strip("/")
         if "/" in name:  # PyTorch: /layer1/layer1.0/conv1/Conv, and /layer1/layer1.0/Relu of the block itself
             scopes = name.split("/")
-            if "/".join(scopes[:-1]) not in self.building.scopes:
+            if "/".join(scopes[:-1]) not in self.builder.scopes:
                 scopes.pop()
             following = [*scopes[1:], ""]
             # layer1/layer1.0 is one place: the first repeats itself in the second.
@@ -172,10 +172,10 @@ class Node:
 
     def apply(self, layer: Layer, *sources: Value, place: str = "") -> Value:
         """Append a layer that reads values in the shape that ONNX gives them."""
-        settled = [self.building.settled(source) for source in sources]
-        if not place or id(layer) in self.building.placed:  # a shared layer has the name of its weights once
+        settled = [self.builder.settled(source) for source in sources]
+        if not place or id(layer) in self.builder.placed:  # a shared layer has the name of its weights once
             place = self.place
-        return self.building.add(place, layer, *settled)
+        return self.builder.add(place, layer, *settled)
 
     def viewed(self, x: Value, shape: Callable[[Shape], Sequence[int]]) -> Value:
         """The same numbers in the shape that a function makes of theirs, which is this node's doing."""
@@ -186,7 +186,7 @@ class Node:
         x = self.value(k)
         if not x.is_squeezed:
             return self.apply(layer, x, place=place)
-        y = self.building.add(place or self.place, layer, x)
+        y = self.builder.add(place or self.place, layer, x)
         return replace(y, shape=x.shape, view=x.view)
 
     def follow(self, *operators: str) -> list[Node] | None:
@@ -195,20 +195,20 @@ class Node:
         proto = self.proto
         for operator in operators:
             output = proto.output[0]
-            if self.building.uses[output] != 1 or output not in self.building.readers:
+            if self.builder.uses[output] != 1 or output not in self.builder.readers:
                 return None
-            proto = self.building.readers[output]
+            proto = self.builder.readers[output]
             if proto.op_type != operator:
                 return None
-            chain.append(Node(proto, self.building))
+            chain.append(Node(proto, self.builder))
         return chain
 
     def take(self, chain: list[Node], y: Value) -> Value:
         """Let ``y`` be what this node and those after it compute."""
         for node in chain:
-            self.building.done.add(node.proto.output[0])
+            self.builder.done.add(node.proto.output[0])
         last = chain[-1].proto.output[0]
-        self.building.values[last] = replace(y, shared=self.building.uses[last] > 1)
+        self.builder.values[last] = replace(y, shared=self.builder.uses[last] > 1)
         return y
 
 

@@ -13,7 +13,7 @@ import onnx
 from onnx import helper
 
 from neocog.atomic import atomic_write
-from neocog.interop.onnx.writer import WRITERS, Tensor, Writer
+from neocog.interop.onnx.export_graph import WRITERS, Tensor, Writer
 from neocog.layers import Container, Layer
 from neocog.validation import float_dtype, integer
 
