@@ -5,6 +5,7 @@ network is written out as one program for one batch size, with its memory laid o
 step costs one call. What comes out is the same up to rounding; what moves are the network's own parameters.
 """
 
+from neocog.compilation.compiler import uncompiled
 from neocog.compilation.emitter import Lowering, lowering_of
 from neocog.compilation.inference import Forward, Inference, compiled_forward
 from neocog.compilation.nodes import Uncompilable
@@ -18,4 +19,5 @@ __all__ = [
     "Uncompilable",
     "compiled_forward",
     "lowering_of",
+    "uncompiled",
 ]

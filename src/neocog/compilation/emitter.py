@@ -116,17 +116,17 @@ class Emitter:
 
     Attributes
     ----------
-    x : Slot
-        The input.
-    gradients : list of (LayerNode, str, memory)
-        Where the gradient of each parameter lies.
+    gradients : list of (LayerNode, str, Memory)
+        Where the gradients of the parameters lie.
+    parameter_gradients : dict of (LayerNode, str) to array
+        In a run, those of the layers that run in Python.
     """
 
     def __init__(self, program: Program, N: int, training: bool) -> None:
         self.program, self.N, self.training = program, N, training
-        self.x = Slot()
-        self.draws: list[Callable[[], Any]] = []
-        self.gradients: list[tuple[LayerNode, str, Any]] = []
+        self.gradients: list[tuple[LayerNode, str, Memory]] = []
+        self.parameter_gradients: dict[tuple[LayerNode, str], Any] = {}
+        self.held: list[np.ndarray] = []
 
     def maps(self, value: TensorNode) -> Maps:
         """Reserve the memory of a value."""
@@ -158,6 +158,54 @@ class Emitter:
             part = self.program.maps(*value.shape, self.N)
             yield part
             lowering.transfer(self.program, part, value.gradient, adding=True)
+
+    def bind(self, slot: Slot, array: np.ndarray) -> None:
+        """Let a slot stand for this array, which is kept alive, until the end of the run."""
+        self.held.append(array)
+        self.program.bind(slot, array)
+
+    def hand_out(self, value: TensorNode) -> None:
+        """Let ``value.array`` be there for the calls after the next cut."""
+        if value.producer is not None and not value.producer.reason and not value.handed_out:
+            value.handed_out = True
+            self._store(value.place, value, "array")
+
+    def hand_out_gradient(self, value: TensorNode) -> None:
+        """Let ``value.gradient_array`` be there for the calls after the next cut."""
+        if value.gradient is not None:
+            self._store(value.gradient, value, "gradient_array")
+
+    def _store(self, maps: Maps, value: TensorNode, name: str) -> None:
+        slot = Slot()
+
+        def allocate() -> None:  # anew in each run: a layer may keep what it is given
+            array = np.empty(value.array_shape, self.program.dtype)
+            setattr(value, name, array)
+            self.bind(slot, array)
+
+        self.program.call(allocate)
+        lowering.store(self.program, maps, slot)
+
+    def take_in(self, value: TensorNode, maps: Maps, what: str) -> Callable[[Any], None]:
+        """Fill maps from an array; return the function that takes it, a call of the same stretch.
+
+        Raises
+        ------
+        ValueError, TypeError
+            When called, if the array is not of the value's shape, or complex. ``what`` names it.
+        """
+        slot = Slot()
+
+        def take(array: Any) -> None:
+            array = np.asarray(array)
+            if array.shape != tuple(value.array_shape):
+                raise ValueError(f"{what} must have shape {tuple(value.array_shape)}, got {array.shape}.")
+            if array.dtype.kind not in "fiub":
+                raise TypeError(f"{what} must be real numbers, got {array.dtype}.")
+            self.bind(slot, np.ascontiguousarray(array, self.program.dtype))
+
+        lowering.load(self.program, slot, maps)
+        return take
 
     def pointwise(
         self, operation: str, flops: float, x: Maps, y: Maps, z: Maps | None = None, **fields: Any
