@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from neocog.compilation import lowerings  # noqa: F401 - which register themselves
-from neocog.compilation.emitter import Emitter
+from neocog.compilation.emitter import Emitter, Use
 from neocog.compilation.nodes import LayerNode, TensorNode, Uncompilable, features, wider
 from neocog.compilation.state import network_arrays
 from neocog.compilation.tracing import trace
@@ -57,8 +57,9 @@ class Compiler(Emitter):
             len({id(a) for a in arrays}) < len(arrays) or not all(a.flags.writeable for a in arrays)
         ):
             raise Uncompilable("parameters that several layers share, or that are read-only")
+        use = Use(input_shape[0], training, dtype)
         super().__init__(Program(dtype, frozen, exact=exact), input_shape[0], training)
-        self.start, self.nodes, self.end = trace(network, input_shape, training)
+        self.start, self.nodes, self.end = trace(network, input_shape, use)
         self.x = Slot()
         if self.cuts and not any(node.lowering.computes for node in self.nodes):
             raise Uncompilable("; ".join(f"{node.name}: {node.reason}" for node in self.cuts))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -14,10 +16,19 @@ from neocog.kernels.fused.operations import planes
 from neocog.kernels.fused.program import NO_BORDER, Maps, Memory, Program, Slot
 from neocog.layers.base import Layer, Shape
 
-__all__ = ["Emitter", "Lowering", "lowering_of", "lowers", "place", "space"]
+__all__ = ["DESCRIPTION", "Emitter", "Lowering", "Use", "lowering_of", "lowers", "place", "space"]
 
-_DESCRIPTION = frozenset({"config", "flops", "from_config", "receptive_field"})
+DESCRIPTION = frozenset({"config", "flops", "from_config", "receptive_field"})
 """Methods that say what a layer is, not what it computes."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a network is compiled for."""
+
+    N: int
+    training: bool
+    dtype: np.dtype[Any]
 
 
 class Lowering:
@@ -50,12 +61,14 @@ class Lowering:
     takes_relu: ClassVar[bool] = False
     undoes_relu: ClassVar[bool] = False
     undoes_relu_before: ClassVar[bool] = False
-    overridable: ClassVar[frozenset[str]] = _DESCRIPTION
+    overridable: ClassVar[frozenset[str]] = DESCRIPTION
 
-    def supports(
-        self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, training: bool
-    ) -> None:
+    def supports(self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, use: Use) -> None:
         """Raise Uncompilable if the layer, as it is set and for these shapes, has no compiled form."""
+
+    def settings_of(self, layer_class: type[Layer]) -> Callable[[Any], Any] | None:
+        """Return the function that reads a layer's settings; None if there are none."""
+        return attrgetter(*self.settings) if self.settings else None
 
     def flat(self, node: LayerNode, training: bool) -> tuple[bool, bool]:
         """Say whether its inputs, and its output, must lie in memory without a border."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from operator import attrgetter
+from collections.abc import Callable
 from typing import Any
 
 from neocog.compilation.emitter import lowering_of
@@ -30,11 +30,11 @@ class State:
         self.network, self.dtype = network, network.dtype
         self._changes = Container.changes
         self._arrays = network_arrays(network)
-        self._settings = []
+        self._settings: list[tuple[Layer, Callable[[Any], Any], Any]] = []
         for _, leaf in network.leaves():
             lowering = lowering_of(type(leaf))
-            if lowering is not None and lowering.settings:
-                settings = attrgetter(*lowering.settings)
+            settings = None if lowering is None else lowering.settings_of(type(leaf))
+            if settings is not None:
                 self._settings.append((leaf, settings, settings(leaf)))
 
     def current(self) -> bool:

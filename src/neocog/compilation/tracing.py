@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from neocog.compilation.cut import CUT
-from neocog.compilation.emitter import Lowering, lowering_of
+from neocog.compilation.emitter import Lowering, Use, lowering_of
 from neocog.compilation.nodes import LayerNode, TensorNode, Uncompilable, features
 from neocog.layers import Container, Graph, Sequential
 from neocog.layers.base import Layer, Shape
@@ -23,19 +23,19 @@ def _is_seen_through(layer: Layer) -> bool:
     )
 
 
-def _supported(layer: Layer, N: int, given: Sequence[Shape], shape: Shape, training: bool) -> Lowering:
+def _supported(layer: Layer, given: Sequence[Shape], shape: Shape, use: Use) -> Lowering:
     """Return the compiled form of a layer for these shapes; raise Uncompilable if it has none."""
     lowering = lowering_of(type(layer))
     if lowering is None:
         raise Uncompilable(f"{type(layer).__name__} has no compiled form")
     for each in (*given, shape):
-        features(each, N)
-    lowering.supports(layer, given, shape, training)
+        features(each, use.N)
+    lowering.supports(layer, given, shape, use)
     return lowering
 
 
 def trace(
-    network: Layer, input_shape: tuple[int, ...], training: bool
+    network: Layer, input_shape: tuple[int, ...], use: Use
 ) -> tuple[TensorNode, list[LayerNode], TensorNode]:
     """Return input, nodes and output.
 
@@ -46,7 +46,6 @@ def trace(
     Uncompilable
         If a layer that learns stands at several places.
     """
-    N = input_shape[0]
     nodes: list[LayerNode] = []
     seen: set[int] = set()
     unsure: list[str] = []  # layers of which nobody has said what shape they return
@@ -68,7 +67,7 @@ def trace(
             raise
         reason = ""
         try:
-            lowering = _supported(layer, N, given, shape, training)
+            lowering = _supported(layer, given, shape, use)
         except Uncompilable as error:
             lowering, reason = CUT, str(error)
             if type(layer).output_shape is Layer.output_shape:
@@ -87,7 +86,7 @@ def trace(
     for node in nodes:
         if not node.reason:
             for v in (*node.inputs, node.output):
-                v.laid_out, v.shape = True, features(v.array_shape, N)
+                v.laid_out, v.shape = True, features(v.array_shape, use.N)
     _fuse(nodes)
     return start, nodes, end
 
