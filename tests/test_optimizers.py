@@ -9,7 +9,7 @@ from neocog import optimizers
 from neocog.compilation.step import CompiledStep
 from neocog.layers import Dense, Flatten, Sequential
 from neocog.losses import SoftmaxCrossEntropy
-from neocog.optimizers import SGD, Adam, AdamW
+from neocog.optimizers import SGD, Adam, AdamW, RMSProp
 from neocog.schedules import Constant, Cosine, StepDecay, WarmUp
 
 
@@ -54,6 +54,16 @@ def test_adam_by_hand():
     np.testing.assert_allclose(got, [first, second], rtol=1e-15)
 
 
+def test_rmsprop_by_hand():
+    # a = 1/2, eps = 1, lr = 1/2; g = 4: s = 8, then g = 1: s = 9/2; v = g / (sqrt(s) + 1)
+    first = 1 - 0.5 * 4 / (math.sqrt(8) + 1)
+    step = 1 / (math.sqrt(4.5) + 1)
+    got = path(RMSProp(0.5, alpha=0.5, eps=1.0), [4.0, 1.0])
+    np.testing.assert_allclose(got, [first, first - 0.5 * step], rtol=1e-15)
+    moving = path(RMSProp(0.5, alpha=0.5, eps=1.0, momentum=0.5), [4.0, 1.0])
+    np.testing.assert_allclose(moving, [first, first - 0.5 * (step + (1 - first))], rtol=1e-15)
+
+
 def test_adam_and_adamw_decay_differently():
     # Adam: g = 3 + 1/2, w = 1 - 1/2 3.5/4.5; AdamW: w = 1 - 1/4, then - 1/2 3/4
     options = {"lr": 0.5, "betas": (0.5, 0.5), "eps": 1.0, "weight_decay": 0.5}
@@ -79,13 +89,16 @@ def random_steps(steps=20):
         ("Adam", {"lr": 0.1, "betas": (0.8, 0.9), "eps": 1e-3, "weight_decay": 0.1}),
         ("AdamW", {"lr": 0.1}),
         ("AdamW", {"lr": 0.1, "betas": (0.0, 0.99), "weight_decay": 0.3}),
+        ("RMSProp", {}),
+        ("RMSProp", {"lr": 0.05, "alpha": 0.8, "eps": 1e-3, "weight_decay": 0.1}),
+        ("RMSProp", {"lr": 0.05, "alpha": 0.9, "momentum": 0.7, "weight_decay": 0.1}),
     ],
 )
 def test_same_as_pytorch(name, options):
     params, steps = random_steps()
     tensors = {k: torch.tensor(a, requires_grad=True) for k, a in params.items()}
     ours = getattr(optimizers, name)(**options, decay_all=True)
-    theirs = getattr(torch.optim, name)(tensors.values(), **options)
+    theirs = getattr(torch.optim, {"RMSProp": "RMSprop"}.get(name, name))(tensors.values(), **options)
     for grads in steps:
         ours.step(params, grads)
         for k, tensor in tensors.items():
@@ -95,7 +108,7 @@ def test_same_as_pytorch(name, options):
             np.testing.assert_allclose(params[k], tensor.detach(), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("make", [SGD, Adam, AdamW])
+@pytest.mark.parametrize("make", [SGD, Adam, AdamW, RMSProp])
 def test_vectors_do_not_decay_unless_asked(make):
     def after(**options):
         params, steps = random_steps()
@@ -119,6 +132,8 @@ EVERY = [
     lambda: SGD(Cosine(0.1, 20), momentum=0.9, nesterov=True, weight_decay=0.1),
     lambda: Adam(WarmUp(Constant(0.1), 5)),
     lambda: AdamW(0.1, decay_all=True),
+    lambda: RMSProp(0.1),
+    lambda: RMSProp(Cosine(0.1, 20), momentum=0.9, weight_decay=0.1),
 ]
 
 
@@ -240,6 +255,9 @@ def test_any_function_is_a_schedule():
         (lambda: SGD(0.1, weight_decay=-1), ValueError, "weight_decay must be in .* got -1"),
         (lambda: Adam(betas=(0.9,)), ValueError, "betas must be two numbers"),
         (lambda: Adam(betas=(0.9, 1.0)), ValueError, r"betas must be in \[0, 1\), got 1.0"),
+        (lambda: RMSProp(alpha=1.0), ValueError, r"alpha must be in \[0, 1\), got 1.0"),
+        (lambda: RMSProp(momentum=-0.1), ValueError, r"momentum must be in \[0, 1\), got -0.1"),
+        (lambda: RMSProp(eps=0), ValueError, r"eps must be in \(0, inf\], got 0"),
         (lambda: AdamW(eps=0), ValueError, r"eps must be in \(0, inf\], got 0"),
     ],
 )
@@ -257,6 +275,8 @@ def test_bad_arguments(make, error, message):
         AdamW(0.1, decay_all=True),
         SGD(0.0),
         AdamW(weight_decay=0.0),
+        RMSProp(),
+        RMSProp(0.1, 0.9, 1e-3, 0.1, 0.5, True),
     ],
 )
 def test_repr_builds_the_same_optimizer(optimizer):
@@ -273,7 +293,7 @@ def test_a_state_taken_out_stays_as_it_was():
     assert saved["state"]["velocity"]["w"].item() == pytest.approx(-0.1)
 
 
-@pytest.mark.parametrize("make", [SGD, Adam, AdamW])
+@pytest.mark.parametrize("make", [SGD, Adam, AdamW, RMSProp])
 def test_a_bias_does_not_decay_whatever_its_shape(make):
     """Of gradients that are zero, only decay moves anything."""
     shapes = {"bias": (3,), "0.bias": (1, 3, 1, 1), "0.weight": (2, 2), "unbias": (2, 2), "norm.weight": (2,)}
@@ -285,7 +305,7 @@ def test_a_bias_does_not_decay_whatever_its_shape(make):
         assert all(optimizer.decays(name, array) == (name in moving) for name, array in params.items())
 
 
-@pytest.mark.parametrize("make", [SGD, AdamW])
+@pytest.mark.parametrize("make", [SGD, AdamW, RMSProp])
 def test_a_compiled_step_asks_the_same_rule(make, monkeypatch):
     monkeypatch.setattr(optimizers.Optimizer, "decays", lambda self, name, w: name == "1.bias")
     network = Sequential(Flatten(), Dense(8, 3, rng=0)).astype("float64")

@@ -16,7 +16,7 @@ from neocog.kernels import set_threads, use_kernels
 from neocog.layers import *  # noqa: F403
 from neocog.layers import __all__ as _layers
 from neocog.losses import MeanSquaredError, SoftmaxCrossEntropy
-from neocog.optimizers import SGD, Adam, AdamW
+from neocog.optimizers import SGD, Adam, AdamW, RMSProp
 from neocog.serialization import load, save
 from neocog.testing import check_layer
 from neocog.training import evaluate, fit, predict, predict_proba
@@ -33,6 +33,7 @@ __all__ = [
     "ConvNetClassifier",
     "ConvNetRegressor",
     "MeanSquaredError",
+    "RMSProp",
     "SoftmaxCrossEntropy",
     "check_gradients",
     "check_layer",

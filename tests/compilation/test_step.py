@@ -24,7 +24,7 @@ from neocog.layers import (
 )
 from neocog.losses import MeanSquaredError, SoftmaxCrossEntropy
 from neocog.models import lenet5_1998, tiny_cnn
-from neocog.optimizers import SGD, Adam, AdamW
+from neocog.optimizers import SGD, Adam, AdamW, RMSProp
 from neocog.schedules import Cosine
 from neocog.training import make_step
 
@@ -35,6 +35,8 @@ OPTIMIZERS = {
         0.05, momentum=0.9, nesterov=True, weight_decay=1e-2, decay_all=True
     ),
     "adam": lambda: Adam(1e-3, weight_decay=1e-2, eps=1e-3),
+    "rmsprop": lambda: RMSProp(1e-3, alpha=0.9, eps=1e-3, weight_decay=1e-2),
+    "rmsprop, momentum, schedule": lambda: RMSProp(Cosine(1e-2, 5), eps=1e-3, momentum=0.8, decay_all=True),
     "adamw, schedule": lambda: AdamW(Cosine(1e-2, 5), betas=(0.8, 0.99), eps=1e-3),
 }
 
@@ -400,3 +402,19 @@ def test_a_step_can_be_copied():
     twin(x, t)
     assert largest_difference(before, network.params) == 0
     assert largest_difference(before, twin.network.params) > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("alpha", 0.5), ("eps", 0.1), ("momentum", 0.0), ("momentum", 0.3), ("lr", 0.1)]
+)
+def test_rmsprop_may_be_set_anew_between_steps(name, value):
+    mine, twin, loss = tiny_cnn(1), tiny_cnn(1), SoftmaxCrossEntropy()
+    ours, theirs = (RMSProp(1e-3, momentum=0.9) for _ in range(2))
+    step = CompiledStep(mine, loss, ours)
+    x, t = line_patterns("a").train
+    for k in range(4):
+        if k == 2:
+            setattr(ours, name, value)
+            setattr(theirs, name, value)
+        assert step(x, t) == pytest.approx(plain_step(twin, loss, theirs, x, t), abs=1e-9)
+    assert largest_difference(mine.params, twin.params) < 1e-9

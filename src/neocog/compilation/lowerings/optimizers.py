@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
-from neocog.optimizers import SGD, Adam, AdamW
+from neocog.optimizers import SGD, Adam, AdamW, RMSProp
 
 __all__ = ["OptimizerLowering", "lowers_optimizer", "optimizer_lowering_of"]
 
@@ -99,3 +99,17 @@ class AdamLowering(OptimizerLowering):
             "correction1": 1 - beta1**steps,
             "correction2": 1 - beta2**steps,
         }
+
+
+@lowers_optimizer(RMSProp)
+class RMSPropLowering(OptimizerLowering):
+    """Without momentum there is no velocity."""
+
+    operation, flops = "rmsprop", 10.0
+    settings = ("momentum",)
+
+    def memories(self, optimizer: RMSProp) -> Mapping[str, str]:
+        return {"z": "square"} | ({"init": "velocity"} if optimizer.momentum else {})
+
+    def numbers(self, optimizer: RMSProp) -> dict[str, float]:
+        return {"alpha": optimizer.alpha, "eps": optimizer.eps, "momentum": optimizer.momentum}

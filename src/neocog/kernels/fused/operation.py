@@ -33,7 +33,7 @@ index targets weights gate settings
 n0 n1 n2 n3 x0 x1 x2 x3 y0 y1 y2 y3
 kind
 """
-NUMBERS = "floor slope lr momentum decay beta1 beta2 eps correction1 correction2 smoothing"
+NUMBERS = "floor slope lr momentum decay alpha beta1 beta2 eps correction1 correction2 smoothing"
 
 ROW = np.dtype([*((name, "i8") for name in INTEGERS.split()), *((name, "f8") for name in NUMBERS.split())])
 """The fields of all operations together; each uses those that its docstring names."""
