@@ -418,3 +418,19 @@ def test_rmsprop_may_be_set_anew_between_steps(name, value):
             setattr(theirs, name, value)
         assert step(x, t) == pytest.approx(plain_step(twin, loss, theirs, x, t), abs=1e-9)
     assert largest_difference(mine.params, twin.params) < 1e-9
+
+
+def test_a_layer_replaced_elsewhere_compiles_nothing_anew():
+    inner = Sequential(Dense(27, 8, rng=0), ReLU())
+    network, other = Sequential(Flatten(), Dense(64, 27, rng=1), inner, Dense(8, 3, rng=2)), tiny_cnn(1)
+    x, t = np.random.default_rng(0).normal(size=(4, 1, 8, 8)).astype("f4"), np.arange(4) % 3
+    step = CompiledStep(network, SoftmaxCrossEntropy(), SGD(0.1))
+    step(x, t)
+    (before,) = step._batches.values()
+    other[-1] = Dense(27, 3, rng=9)
+    step(x, t)
+    assert list(step._batches.values()) == [before]
+    inner[0] = Dense(27, 8, rng=3)  # deep inside
+    twin = copy.deepcopy(network)
+    assert step(x, t) == pytest.approx(plain_step(twin, SoftmaxCrossEntropy(), SGD(0.1), x, t), rel=1e-5)
+    assert largest_difference(network.params, twin.params) < 1e-6

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Self, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 
@@ -35,9 +35,6 @@ class Container(Layer):
     input_shape : (int, int, int) or None
         (channels, height, width) of the images; travels with the model file.
     """
-
-    changes: ClassVar[int] = 0
-    """How often a layer has been put in the place of another, anywhere: what was compiled may be stale."""
 
     compiled: Forward | None = None
     """What ``__call__`` has compiled; neither copied nor saved."""
@@ -357,7 +354,6 @@ class Sequential(Container):
         name = list(self._children)[key] if isinstance(key, int) else key
         self[name]  # KeyError if there is none
         replaced = Container(self._children | {name: layer})
-        Container.changes += 1
         self._children, self._names = replaced._children, replaced._names
 
     def __repr__(self) -> str:
