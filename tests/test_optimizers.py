@@ -11,7 +11,7 @@ from neocog import optimizers
 from neocog.compilation import CompiledStep, Uncompilable
 from neocog.layers import Dense, Flatten, Sequential
 from neocog.losses import SoftmaxCrossEntropy
-from neocog.optimizers import SGD, Adam, AdamW
+from neocog.optimizers import SGD, Adam, AdamW, RMSProp
 from neocog.schedules import Cosine, StepDecay, WarmUp
 
 
@@ -54,6 +54,16 @@ def test_adam_by_hand():
     second = first - 0.5 * (5 / 3) / (math.sqrt(11 / 3) + 1)
     got = path(Adam(0.5, betas=(0.5, 0.5), eps=1.0), [3.0, 1.0])
     np.testing.assert_allclose(got, [first, second], rtol=1e-15)
+
+
+def test_rmsprop_by_hand():
+    # a = 1/2, eps = 1, lr = 1/2; g = 4: s = 8, then g = 1: s = 9/2; v = g / (sqrt(s) + 1)
+    first = 1 - 0.5 * 4 / (math.sqrt(8) + 1)
+    step = 1 / (math.sqrt(4.5) + 1)
+    got = path(RMSProp(0.5, alpha=0.5, eps=1.0), [4.0, 1.0])
+    np.testing.assert_allclose(got, [first, first - 0.5 * step], rtol=1e-15)
+    moving = path(RMSProp(0.5, alpha=0.5, eps=1.0, momentum=0.5), [4.0, 1.0])
+    np.testing.assert_allclose(moving, [first, first - 0.5 * (step + (1 - first))], rtol=1e-15)
 
 
 def test_adam_and_adamw_decay_differently():
@@ -208,6 +218,9 @@ def test_any_function_is_a_schedule():
         (lambda: SGD(0.1, weight_decay=-1), ValueError, "weight_decay must be in .* got -1"),
         (lambda: Adam(betas=(0.9,)), ValueError, "betas must be two numbers"),
         (lambda: Adam(betas=(0.9, 1.0)), ValueError, r"betas must be in \[0, 1\), got 1.0"),
+        (lambda: RMSProp(alpha=1.0), ValueError, r"alpha must be in \[0, 1\), got 1.0"),
+        (lambda: RMSProp(momentum=-0.1), ValueError, r"momentum must be in \[0, 1\), got -0.1"),
+        (lambda: RMSProp(eps=0), ValueError, r"eps must be in \(0, inf\], got 0"),
         (lambda: AdamW(eps=0), ValueError, r"eps must be in \(0, inf\], got 0"),
     ],
 )
@@ -225,6 +238,8 @@ def test_bad_arguments(make, error, message):
         AdamW(0.1, decay_all=True),
         SGD(0.0),
         AdamW(weight_decay=0.0),
+        RMSProp(),
+        RMSProp(0.1, 0.9, 1e-3, 0.1, 0.5, True),
     ],
 )
 def test_repr_builds_the_same_optimizer(optimizer):
@@ -245,7 +260,7 @@ def test_a_bias_does_not_decay_whatever_its_shape(make):
         assert all(optimizer.decays(name, array) == (name in moving) for name, array in params.items())
 
 
-@pytest.mark.parametrize("make", [SGD, AdamW])
+@pytest.mark.parametrize("make", [SGD, AdamW, RMSProp])
 def test_a_compiled_step_asks_the_same_rule(make, monkeypatch):
     monkeypatch.setattr(optimizers.Optimizer, "decays", lambda self, name, w: name == "1.bias")
     network = Sequential(Flatten(), Dense(8, 3, rng=0)).astype("float64")

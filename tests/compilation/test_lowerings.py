@@ -29,7 +29,7 @@ def test_which_layers_have_no_compiled_form():
         if not issubclass(getattr(neocog.layers, name), neocog.layers.Container)
         and lowering_of(getattr(neocog.layers, name)) is None
     }
-    assert found == WITHOUT | {"Layer", "Elementwise"}
+    assert found == WITHOUT | {"Layer"}
 
 
 class Named(Conv2D):

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from neocog.compilation import lowerings  # noqa: F401 - which register themselves
-from neocog.compilation.emitter import Emitter
-from neocog.compilation.nodes import TensorNode, Uncompilable, wider
+from neocog.compilation.emitter import Emitter, Use
+from neocog.compilation.nodes import LayerNode, TensorNode, Uncompilable, features, wider
 from neocog.compilation.state import network_arrays
 from neocog.compilation.tracing import trace
 from neocog.kernels.fused import lowering
-from neocog.kernels.fused.program import NO_BORDER, Maps, Program
-from neocog.layers.base import Layer
+from neocog.kernels.fused.program import NO_BORDER, Program, Slot
+from neocog.layers.base import Array, Layer
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -50,18 +50,31 @@ class Compiler(Emitter):
         dtype: Any = np.float32,
     ) -> None:
         dtype = np.dtype(network.dtype or dtype)
+        if dtype not in DTYPES or any(a.dtype != dtype for a in network.params.values()):
+            raise Uncompilable("parameters that are not all float32 or all float64")
         arrays = [array for _, _, array in network_arrays(network)]
-        if dtype not in DTYPES or any(a.dtype != dtype or not a.flags.c_contiguous for a in arrays):
-            raise Uncompilable("parameters that are not contiguous, all float32 or all float64")
         if training and (
             len({id(a) for a in arrays}) < len(arrays) or not all(a.flags.writeable for a in arrays)
         ):
             raise Uncompilable("parameters that several layers share, or that are read-only")
+        use = Use(input_shape[0], training, dtype)
         super().__init__(Program(dtype, frozen, exact=exact), input_shape[0], training)
-        self.start, self.nodes, self.end, self.left = trace(network, input_shape, training)
-        if training and self.left is not None:
-            raise Uncompilable("training through a softmax")
+        self.start, self.nodes, self.end = trace(network, input_shape, use)
+        self.x = Slot()
+        if self.cuts and not any(node.lowering.computes for node in self.nodes):
+            raise Uncompilable("; ".join(f"{node.name}: {node.reason}" for node in self.cuts))
+        for node in self.nodes:
+            if not node.reason and any(
+                array.dtype != dtype or not array.flags.c_contiguous
+                for array in (*node.layer._params.values(), *node.layer._buffers.values())
+            ):
+                raise Uncompilable("arrays that are not contiguous, or not of the network's type")
         self._plan()
+
+    @property
+    def cuts(self) -> list[LayerNode]:
+        """The layers that run in Python."""
+        return [node for node in self.nodes if node.reason]
 
     def _plan(self) -> None:
         """Find the borders of all values and of their gradients."""
@@ -78,7 +91,7 @@ class Compiler(Emitter):
         sizes: dict[tuple[int, int], list[TensorNode]] = {}
         for node in self.nodes:
             for value in (*node.inputs, node.output):
-                _, H, W = value.shape
+                _, H, W = value.shape  # 0 of what is not laid out
                 if H > 1 and W * self.N < lowering.NARROW:
                     sizes.setdefault((H, W), []).append(value)
         for values in sizes.values():
@@ -88,16 +101,20 @@ class Compiler(Emitter):
             for value in values:
                 value.border = value.gradient_border = widest
 
-    def forward(self) -> Maps:
-        """Add the forward pass; return the output's maps."""
-        lowering.load(self.program, self.x, self.maps(self.start))
+    def lay_out(self, value: TensorNode) -> None:
+        """Give a value a place in memory; Uncompilable if there is none for it."""
+        value.laid_out, value.shape = True, features(value.array_shape, self.N)
+
+    def forward(self) -> None:
+        """Add the forward pass to ``self.end``."""
+        if self.start.laid_out:
+            lowering.load(self.program, self.x, self.maps(self.start))
         for node in self.nodes:
             if not node.fused and not node.memo.get("folded"):
                 node.lowering.forward(self, node)
-        return self.end.place
 
     def backward(self, input_grad: bool = False) -> None:
-        """Add the backward pass from the gradient of the output, which is ``self.end.gradient``."""
+        """Add the backward pass from the gradient of ``self.end``."""
         self.start.wanted = input_grad
         for node in self.nodes:
             if not node.fused:
@@ -105,8 +122,49 @@ class Compiler(Emitter):
         for node in reversed(self.nodes):
             if node.fused or not node.output.wanted:
                 continue
-            dy = node.output.gradient
-            assert dy is not None
+            dy: Any = node.output.gradient  # None where Python computes it
             if node.relu and not node.lowering.undoes_relu and not self.pooling_undoes_relu(node):
                 self.relu_backward(dy, node.output.place)
             node.lowering.backward(self, node, dy)
+
+    def run(self, x: Array) -> Array | None:
+        """Run the program; return the output if it is handed out."""
+        self.parameter_gradients.clear()
+        self.start.array = x
+        self.program.bind(self.x, x)
+        try:
+            self.program.run()
+            return self.end.array
+        finally:
+            self.held.clear()
+            for value in (self.start, *(node.output for node in self.nodes)):
+                value.array = value.gradient_array = None
+            for node in self.nodes:
+                node.memo.pop("cache", None)
+
+
+def uncompiled(network: Layer, input_shape: tuple[int, ...], training: bool = False) -> list[tuple[str, str]]:
+    """List the layers that run in Python between the stretches of a network's program, and why.
+
+    Parameters
+    ----------
+    network : Layer
+    input_shape : (N, C, H, W)
+    training : bool
+
+    Returns
+    -------
+    list of (name, reason)
+        With the name "" where the network as a whole is not compiled.
+
+    Examples
+    --------
+    >>> from neocog.layers import Conv2D, Sequential, Transpose
+    >>> network = Sequential(conv=Conv2D(1, 2, 3), turn=Transpose((0, 2, 3, 1)))
+    >>> uncompiled(network, (1, 1, 8, 8))
+    [('turn', 'Transpose has no compiled form')]
+    """
+    try:
+        return [(node.name, node.reason) for node in Compiler(network, input_shape, training).cuts]
+    except Uncompilable as error:
+        return [("", str(error))]

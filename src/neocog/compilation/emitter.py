@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -14,10 +16,19 @@ from neocog.kernels.fused.operations import activation
 from neocog.kernels.fused.program import NO_BORDER, Maps, Memory, Program, Slot
 from neocog.layers.base import Layer, Shape
 
-__all__ = ["Emitter", "Lowering", "lowering_of", "lowers", "place", "space"]
+__all__ = ["DESCRIPTION", "Emitter", "Lowering", "Use", "lowering_of", "lowers", "place", "space"]
 
-_DESCRIPTION = frozenset({"config", "flops", "from_config", "receptive_field"})
+DESCRIPTION = frozenset({"config", "flops", "from_config", "receptive_field"})
 """Methods that say what a layer is, not what it computes."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a network is compiled for."""
+
+    N: int
+    training: bool
+    dtype: np.dtype[Any]
 
 
 class Lowering:
@@ -50,12 +61,14 @@ class Lowering:
     takes_relu: ClassVar[bool] = False
     undoes_relu: ClassVar[bool] = False
     undoes_relu_before: ClassVar[bool] = False
-    overridable: ClassVar[frozenset[str]] = _DESCRIPTION
+    overridable: ClassVar[frozenset[str]] = DESCRIPTION
 
-    def supports(
-        self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, training: bool
-    ) -> None:
+    def supports(self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, use: Use) -> None:
         """Raise Uncompilable if the layer, as it is set and for these shapes, has no compiled form."""
+
+    def settings_of(self, layer_class: type[Layer]) -> Callable[[Any], Any] | None:
+        """Return the function that reads a layer's settings; None if there are none."""
+        return attrgetter(*self.settings) if self.settings else None
 
     def flat(self, node: LayerNode, training: bool) -> tuple[bool, bool]:
         """Say whether its inputs, and its output, must lie in memory without a border."""
@@ -116,17 +129,17 @@ class Emitter:
 
     Attributes
     ----------
-    x : Slot
-        The input.
-    gradients : list of (LayerNode, str, memory)
-        Where the gradient of each parameter lies.
+    gradients : list of (LayerNode, str, Memory)
+        Where the gradients of the parameters lie.
+    parameter_gradients : dict of (LayerNode, str) to array
+        In a run, those of the layers that run in Python.
     """
 
     def __init__(self, program: Program, N: int, training: bool) -> None:
         self.program, self.N, self.training = program, N, training
-        self.x = Slot()
-        self.draws: list[Callable[[], Any]] = []
-        self.gradients: list[tuple[LayerNode, str, Any]] = []
+        self.gradients: list[tuple[LayerNode, str, Memory]] = []
+        self.parameter_gradients: dict[tuple[LayerNode, str], Any] = {}
+        self.held: list[np.ndarray] = []
 
     def maps(self, value: TensorNode) -> Maps:
         """Reserve the memory of a value."""
@@ -158,6 +171,54 @@ class Emitter:
             part = self.program.maps(*value.shape, self.N)
             yield part
             lowering.transfer(self.program, part, value.gradient, adding=True)
+
+    def bind(self, slot: Slot, array: np.ndarray) -> None:
+        """Let a slot stand for this array, which is kept alive, until the end of the run."""
+        self.held.append(array)
+        self.program.bind(slot, array)
+
+    def hand_out(self, value: TensorNode) -> None:
+        """Let ``value.array`` be there for the calls after the next cut."""
+        if value.producer is not None and not value.producer.reason and not value.handed_out:
+            value.handed_out = True
+            self._store(value.place, value, "array")
+
+    def hand_out_gradient(self, value: TensorNode) -> None:
+        """Let ``value.gradient_array`` be there for the calls after the next cut."""
+        if value.gradient is not None:
+            self._store(value.gradient, value, "gradient_array")
+
+    def _store(self, maps: Maps, value: TensorNode, name: str) -> None:
+        slot = Slot()
+
+        def allocate() -> None:  # anew in each run: a layer may keep what it is given
+            array = np.empty(value.array_shape, self.program.dtype)
+            setattr(value, name, array)
+            self.bind(slot, array)
+
+        self.program.call(allocate)
+        lowering.store(self.program, maps, slot)
+
+    def take_in(self, value: TensorNode, maps: Maps, what: str) -> Callable[[Any], None]:
+        """Fill maps from an array; return the function that takes it, a call of the same stretch.
+
+        Raises
+        ------
+        ValueError, TypeError
+            When called, if the array is not of the value's shape, or complex. ``what`` names it.
+        """
+        slot = Slot()
+
+        def take(array: Any) -> None:
+            array = np.asarray(array)
+            if array.shape != tuple(value.array_shape):
+                raise ValueError(f"{what} must have shape {tuple(value.array_shape)}, got {array.shape}.")
+            if array.dtype.kind not in "fiub":
+                raise TypeError(f"{what} must be real numbers, got {array.dtype}.")
+            self.bind(slot, np.ascontiguousarray(array, self.program.dtype))
+
+        lowering.load(self.program, slot, maps)
+        return take
 
     def pointwise(
         self, operation: str, flops: float, x: Maps, y: Maps, z: Maps | None = None, **fields: Any

@@ -6,7 +6,6 @@ import copy
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,6 @@ from neocog.compilation.nodes import Uncompilable
 from neocog.compilation.state import State
 from neocog.errors import UnsupportedError
 from neocog.kernels import PRECISIONS, active_precision
-from neocog.kernels.fused import lowering
-from neocog.kernels.fused.program import Program, Slot
 from neocog.layers import Container
 from neocog.layers.base import Array, Field, Grads, Layer, Visit, as_dtype
 from neocog.layers.prediction import Predictor
@@ -31,17 +28,6 @@ _NOT_TRAINED = (
     "a copy made for inference cannot be trained and has no gradients; use the network it was made of, or "
     "inference.network, the copy with all its weights."
 )
-
-
-@dataclass
-class _Ready:
-    """A finished program, its input, its output, the output's shape, and the softmax after it."""
-
-    program: Program
-    x: Slot
-    y: Slot
-    shape: tuple[int, ...]
-    softmax: Layer | None
 
 
 class Forward:
@@ -65,7 +51,7 @@ class Forward:
     def __init__(self, network: Layer, frozen: bool = False, precision: str = "fast") -> None:
         self.network, self.frozen, self.precision = network, frozen, precision
         self._state = State(network)
-        self._programs: OrderedDict[Any, _Ready] = OrderedDict()
+        self._programs: OrderedDict[Any, Compiler] = OrderedDict()
         self._lock = threading.Lock()
 
     def __reduce__(self) -> Any:
@@ -76,32 +62,27 @@ class Forward:
         return self._state.current()
 
     def __call__(self, x: Array) -> Array:
-        if not isinstance(x, np.ndarray) or x.ndim not in (2, 4) or x.dtype.kind != "f" or not x.size:
+        if not isinstance(x, np.ndarray) or x.ndim < 2 or x.dtype.kind != "f" or not x.size:
             raise Uncompilable("an input that is not a NumPy array of images")
         dtype = self._state.dtype or x.dtype
         if x.dtype != dtype or not x.flags.c_contiguous:
             x = np.ascontiguousarray(as_dtype(x, dtype))
         with self._lock:  # a program has one memory
-            ready = self._programs.get((x.shape, dtype))
-            if ready is None:
-                ready = self._programs[x.shape, dtype] = self._compile(x.shape, dtype)
+            compiler = self._programs.get((x.shape, dtype))
+            if compiler is None:
+                compiler = self._programs[x.shape, dtype] = self._compile(x.shape, dtype)
                 held = sum(other.program.bytes for other in self._programs.values())
                 while len(self._programs) > 1 and (len(self._programs) > _KEPT or held > _MEMORY):
                     held -= self._programs.popitem(last=False)[1].program.bytes
-            y = np.empty(ready.shape, dtype)
-            ready.program.bind(ready.x, x)
-            ready.program.bind(ready.y, y)
-            ready.program.run()
-        return y if ready.softmax is None else ready.softmax.forward(y)[0]
+            return compiler.run(x)
 
-    def _compile(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> _Ready:
+    def _compile(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Compiler:
         exact = self.precision == "exact"
         compiler = Compiler(self.network, shape, frozen=self.frozen, exact=exact, dtype=dtype)
-        y = Slot()
-        lowering.store(compiler.program, compiler.forward(), y)
+        compiler.forward()
+        compiler.hand_out(compiler.end)
         compiler.program.finish()
-        output = tuple(self.network.output_shape(shape))
-        return _Ready(compiler.program, compiler.x, y, output, compiler.left)
+        return compiler
 
 
 def compiled_forward(network: Container, x: Array) -> Array:

@@ -24,39 +24,55 @@ def wider(a: Border, b: Border) -> Border:
     return max(a[0], b[0]), max(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])
 
 
-def features(shape: Shape) -> tuple[int, int, int]:
-    """Return (C, H, W), in which one image's part of an array lies in memory: (F, 1, 1) for features.
+def features(shape: Shape, N: int) -> tuple[int, int, int]:
+    """Return (C, H, W), in which one image's part of an array lies in memory.
+
+    (N, C, L) lies there as (C, L, 1), and features (N, F) as (F, 1, 1).
 
     Raises
     ------
     Uncompilable
-        If arrays of this rank have no place in a program.
+        If there is no place for such an array in a program for N images.
     """
-    if len(shape) not in (2, 4):
+    if not 2 <= len(shape) <= 4:
         raise Uncompilable(f"arrays of rank {len(shape)}")
+    if shape[0] != N:
+        raise Uncompilable("an array whose first axis is not the batch")
     C, H, W = (*shape[1:], 1, 1)[:3]
     return int(C), int(H), int(W)
 
 
 @dataclass(eq=False)
 class TensorNode:
-    """What flows from layer to layer, and where it lies in memory.
+    """What flows from layer to layer, and where it lies.
+
+    A value that a compiled layer writes or reads is laid out in the program's memory; one that a layer
+    without a compiled form writes or reads is an array of Python's, for the time of a run. It may be both.
 
     Attributes
     ----------
     array_shape : the shape of the array that the layers see, the batch included
-    shape : (C, H, W), or (F, 1, 1) for features
+    shape : (C, H, W)
+        One image's part in memory, see :func:`features`; all 0 if it has no place there.
+    laid_out : bool
+        Whether it has maps.
+    array, gradient_array
+        It, and its gradient, in a run, where Python reads them.
     """
 
     array_shape: Shape
-    shape: tuple[int, int, int]
+    shape: tuple[int, int, int] = (0, 0, 0)
     producer: LayerNode | None = None
     consumers: list[LayerNode] = field(default_factory=list)
+    laid_out: bool = False
     border: Border = NO_BORDER
     gradient_border: Border = NO_BORDER
     maps: Maps | None = None
     gradient: Maps | None = None
     wanted: bool = False  # whether anything before it needs its gradient
+    array: Any = None
+    gradient_array: Any = None
+    handed_out: bool = False  # whether the program writes ``array``
 
     @property
     def alone(self) -> bool:
@@ -81,6 +97,7 @@ class LayerNode:
     output: TensorNode
     relu: LayerNode | None = None  # a ReLU that is done along with this layer
     fused: bool = False  # done along with the layer before it
+    reason: str = ""  # why it has no compiled form
     memo: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -2,67 +2,93 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from neocog.compilation.emitter import lowering_of
+from neocog.compilation.cut import CUT
+from neocog.compilation.emitter import Lowering, Use, lowering_of
 from neocog.compilation.nodes import LayerNode, TensorNode, Uncompilable, features
-from neocog.layers import Container, Graph, LogSoftmax, Sequential, Softmax
-from neocog.layers.base import Layer
+from neocog.layers import Container, Graph, Sequential
+from neocog.layers.base import Layer, Shape
 
 __all__ = ["trace"]
 
 
-def _check_containers(network: Layer) -> None:
-    """Raise Uncompilable if a container computes in a way of its own."""
-    if isinstance(network, Container):
-        if type(network).forward not in (Sequential.forward, Graph.forward):
-            raise Uncompilable(f"{type(network).__name__} has a forward of its own")
-        for layer in network.children.values():
-            _check_containers(layer)
+def _is_seen_through(layer: Layer) -> bool:
+    """Whether a layer does what its children do, in its own order and no other."""
+    made = type(layer)
+    return isinstance(layer, Container) and any(
+        all(getattr(made, name) is getattr(base, name) for name in ("flow", "forward", "backward"))
+        for base in (Sequential, Graph)
+    )
+
+
+def _supported(layer: Layer, given: Sequence[Shape], shape: Shape, use: Use) -> Lowering:
+    """Return the compiled form of a layer for these shapes; raise Uncompilable if it has none."""
+    lowering = lowering_of(type(layer))
+    if lowering is None:
+        raise Uncompilable(f"{type(layer).__name__} has no compiled form")
+    for each in (*given, shape):
+        features(each, use.N)
+    lowering.supports(layer, given, shape, use)
+    return lowering
 
 
 def trace(
-    network: Layer, input_shape: tuple[int, ...], training: bool
-) -> tuple[TensorNode, list[LayerNode], TensorNode, Layer | None]:
-    """Return input, nodes, output and what is left to do; Uncompilable if a layer has no compiled form.
+    network: Layer, input_shape: tuple[int, ...], use: Use
+) -> tuple[TensorNode, list[LayerNode], TensorNode]:
+    """Return input, nodes and output.
 
-    ``input_shape`` is (N, C, H, W). Left to do is a softmax at the very end, of a few numbers.
+    ``input_shape`` is that of a batch. A layer without a compiled form becomes a cut.
+
+    Raises
+    ------
+    Uncompilable
+        If a layer that learns stands at several places.
     """
-    _check_containers(network)
-    left: list[Layer] = []
     nodes: list[LayerNode] = []
     seen: set[int] = set()
+    unsure: list[str] = []  # layers of which nobody has said what shape they return
 
     def visit(name: str, layer: Layer, value: Any) -> Any:
+        if _is_seen_through(layer):
+            prefix = f"{name}." if name else ""
+            return layer.flow(lambda child, inner, x: visit(prefix + child, inner, x), value)  # type: ignore[attr-defined]
         inputs = list(value) if isinstance(value, tuple) else [value]
-        if type(layer) in (Softmax, LogSoftmax) and not left:
-            left.append(layer)
-            return value
-        lowering = lowering_of(type(layer))
-        if lowering is None or left:
-            raise Uncompilable(f"{type(layer).__name__} has no compiled form")
         if id(layer) in seen and layer.params:
             raise Uncompilable(f"layer {name!r} stands at several places")
         seen.add(id(layer))
         given: Any = tuple(v.array_shape for v in inputs)
-        shape = layer.output_shape(given if layer.several_inputs else given[0])
-        lowering.supports(layer, given, shape, training)
-        output = TensorNode(shape, features(shape))
-        node = LayerNode(name, layer, lowering, inputs, output)
-        output.producer = node
+        try:
+            shape = layer.output_shape(given if layer.several_inputs else given[0])
+        except ValueError:
+            if unsure:
+                raise Uncompilable(f"layer {unsure[0]!r} does not state output_shape") from None
+            raise
+        reason = ""
+        try:
+            lowering = _supported(layer, given, shape, use)
+        except Uncompilable as error:
+            lowering, reason = CUT, str(error)
+            if type(layer).output_shape is Layer.output_shape:
+                unsure.append(name)
+        output = TensorNode(tuple(shape))
+        node = output.producer = LayerNode(name, layer, lowering, inputs, output, reason=reason)
         for v in inputs:
             v.consumers.append(node)
         nodes.append(node)
         return output
 
-    start = TensorNode(tuple(input_shape), features(input_shape))
-    end = network.walk(visit, start)
+    start = TensorNode(tuple(input_shape))
+    end = visit("", network, start)
     if not nodes or not isinstance(end, TensorNode):
         raise Uncompilable("an empty network")
-    if left and (end.consumers or end is start):
-        raise Uncompilable("a softmax that is not the end of all")
+    for node in nodes:
+        if not node.reason:
+            for v in (*node.inputs, node.output):
+                v.laid_out, v.shape = True, features(v.array_shape, use.N)
     _fuse(nodes)
-    return start, nodes, end, left[0] if left else None
+    return start, nodes, end
 
 
 def _fuse(nodes: list[LayerNode]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Self, overload
+from typing import Any, Self, overload
 
 from neocog.errors import UnsupportedError
 from neocog.kernels import active_kernels, whole_network
@@ -22,9 +22,6 @@ class Container(Predictor):
     names. An array that stands at several places is listed once, under its first name, and its gradients
     add.
     """
-
-    changes: ClassVar[int] = 0
-    """How often a layer has been put in the place of another, anywhere: what was compiled may be stale."""
 
     compiled: Any = None
     """The program that ``__call__`` has compiled; neither copied nor saved."""
@@ -272,7 +269,6 @@ class Sequential(Container):
         name = list(self._children)[key] if isinstance(key, int) else key
         self[name]  # KeyError if there is none
         replaced = Container(self._children | {name: layer})
-        Container.changes += 1
         self._children, self._names = replaced._children, replaced._names
 
     def __repr__(self) -> str:

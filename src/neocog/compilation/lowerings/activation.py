@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import dis
+import inspect
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
-from neocog.compilation.emitter import Emitter, Lowering, lowers
-from neocog.compilation.nodes import LayerNode, TensorNode
+import numpy as np
+
+from neocog.compilation.emitter import DESCRIPTION, Emitter, Lowering, Use, lowers
+from neocog.compilation.nodes import LayerNode, TensorNode, Uncompilable
+from neocog.errors import UnsupportedError
+from neocog.kernels.fused.declared import declared_operation
 from neocog.kernels.fused.operations import activation
 from neocog.kernels.fused.program import Maps
-from neocog.layers import GELU, LeakyReLU, ReLU, ScaledTanh, Sigmoid, Tanh
+from neocog.layers import GELU, Elementwise, LeakyReLU, ReLU, ScaledTanh, Sigmoid, Tanh
+from neocog.layers.base import Layer, Shape
 
 
 class Activation(Lowering):
@@ -104,3 +113,54 @@ class GaussianErrorLinearUnit(Activation):
 
     def fields(self, layer: GELU) -> dict[str, Any]:
         return {"kind": activation.GELU_TANH if layer.approximate == "tanh" else activation.GELU}
+
+
+@lowers(Elementwise)
+class DeclaredActivation(Lowering):
+    """``y = function(x)``, ``dx = dy derivative(x)``, by what the layer's class declares."""
+
+    overridable = DESCRIPTION | {"derivative", "function", "operations", "settings"}
+
+    def supports(self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, use: Use) -> None:
+        if layer.params:
+            raise Uncompilable("an element-wise layer that learns")
+        for value in layer.settings:
+            if not isinstance(value, float | int | str | None):
+                raise Uncompilable(f"a setting that is no number: {value!r}")
+        _operation(layer, "function", use.dtype)
+        if use.training:
+            _operation(layer, "derivative", use.dtype)
+
+    def settings_of(self, layer_class: Any) -> Callable[[Any], Any] | None:
+        if layer_class.config is not Layer.config or layer_class.settings is not Elementwise.settings:
+            return attrgetter("settings")
+        names = list(inspect.signature(layer_class).parameters)  # at less cost: it is asked in every step
+        return attrgetter(*names) if names else None
+
+    def forward(self, emit: Emitter, node: LayerNode) -> None:
+        x, y = node.input.place, emit.maps(node.output)
+        operation = _operation(node.layer, "function", emit.program.dtype)
+        emit.pointwise(operation, 40.0, x, y, settings=_floats(node.layer))
+
+    def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
+        if node.input.wanted:
+            operation = _operation(node.layer, "derivative", emit.program.dtype)
+            with emit.into(node.input) as dx:
+                emit.pointwise(operation, 40.0, node.input.place, dy, dx, settings=_floats(node.layer))
+
+
+def _operation(layer: Elementwise, name: str, dtype: np.dtype[Any]) -> str:
+    """Return the operation of a layer's function or derivative; raise Uncompilable if there is none."""
+    declared = inspect.getattr_static(layer, name)
+    if not isinstance(declared, staticmethod):
+        raise Uncompilable(f"{name} is no static method")
+    if any(each.opname == "RAISE_VARARGS" for each in dis.get_instructions(declared.__func__)):
+        raise Uncompilable(f"{name} may raise, which compiled code cannot")
+    try:
+        return declared_operation(declared.__func__, layer.settings, dtype, name == "derivative")
+    except UnsupportedError as error:
+        raise Uncompilable(str(error)) from None
+
+
+def _floats(layer: Elementwise) -> np.ndarray:
+    return np.array([value for value in layer.settings if isinstance(value, float)])

@@ -29,10 +29,9 @@ class Dropping(Reshaping):
 
         def draw() -> None:
             kept = layer.rng.random(shape) >= layer.p
-            drawn = node.memo["drawn"] = (kept / (1 - layer.p)).astype(emit.program.dtype)
-            emit.program.bind(slot, drawn)
+            emit.bind(slot, (kept / (1 - layer.p)).astype(emit.program.dtype))
 
-        emit.draws.append(draw)
+        emit.program.call(draw)
         lowering.load(emit.program, slot, mask)
         emit.pointwise("multiply", 1.0, node.input.place, mask, y)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neocog.compilation.emitter import Emitter, Lowering, lowers
+from neocog.compilation.emitter import Emitter, Lowering, Use, lowers
 from neocog.compilation.nodes import LayerNode, Uncompilable
 from neocog.kernels.fused import lowering
 from neocog.kernels.fused.operations import activation
@@ -22,9 +22,7 @@ class Sum(Lowering):
 
     takes_relu = True
 
-    def supports(
-        self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, training: bool
-    ) -> None:
+    def supports(self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, use: Use) -> None:
         if any(tuple(part) != tuple(output_shape) for part in input_shapes):
             raise Uncompilable("a sum of arrays of different shapes")
 
@@ -59,9 +57,7 @@ class Concatenation(Lowering):
 
     computes = False
 
-    def supports(
-        self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, training: bool
-    ) -> None:
+    def supports(self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, use: Use) -> None:
         if layer.axis != 1:
             raise Uncompilable("Concat along another axis than the channels")
 

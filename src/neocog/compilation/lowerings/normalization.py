@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from neocog.compilation.emitter import Emitter, Lowering, lowers, place
+from neocog.compilation.emitter import Emitter, Lowering, Use, lowers, place
 from neocog.compilation.nodes import LayerNode, Uncompilable
 from neocog.kernels.fused.program import Maps
 from neocog.layers import BatchNorm1D, BatchNorm2D
@@ -21,11 +21,9 @@ class BatchNormalization(Lowering):
     takes_relu = True
     undoes_relu = True
 
-    def supports(
-        self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, training: bool
-    ) -> None:
+    def supports(self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, use: Use) -> None:
         N, _, *sizes = input_shapes[0]
-        if training and N * math.prod(sizes) == 1:
+        if use.training and N * math.prod(sizes) == 1:
             raise Uncompilable("batch norm of one value")  # which the layer refuses
 
     def forward(self, emit: Emitter, node: LayerNode) -> None:

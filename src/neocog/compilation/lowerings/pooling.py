@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from neocog.compilation.emitter import Emitter, Lowering, lowers, place
+from neocog.compilation.emitter import Emitter, Lowering, Use, lowers, place
 from neocog.compilation.nodes import LayerNode, Uncompilable
 from neocog.kernels.fused import lowering
 from neocog.kernels.fused.program import Maps
@@ -40,9 +40,7 @@ class Pooling(Lowering):
             raise Uncompilable("dilated pooling")
         return PoolWindows(layer.kernel_size, layer.stride, layer._window_sides(x_shape))
 
-    def supports(
-        self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, training: bool
-    ) -> None:
+    def supports(self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, use: Use) -> None:
         self.windows(layer, input_shapes[0])
 
     def forward(self, emit: Emitter, node: LayerNode) -> None:
@@ -74,9 +72,7 @@ class MaxPooling(Pooling):
     kind = "max"
     undoes_relu_before = True
 
-    def supports(
-        self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, training: bool
-    ) -> None:
+    def supports(self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, use: Use) -> None:
         kernel = self.windows(layer, input_shapes[0]).kernel
         if kernel[0] * kernel[1] > _MOST_TAPS:
             raise Uncompilable(f"a pooling window of more than {_MOST_TAPS} pixels")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from neocog.compilation.emitter import Emitter, Lowering, lowers
+from neocog.compilation.emitter import Emitter, Lowering, Use, lowers
 from neocog.compilation.nodes import LayerNode, Uncompilable
 from neocog.kernels.fused import lowering
 from neocog.kernels.fused.program import Maps
@@ -19,9 +19,7 @@ class Reshaping(Lowering):
 
     computes = False
 
-    def supports(
-        self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, training: bool
-    ) -> None:
+    def supports(self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, use: Use) -> None:
         if output_shape[0] != input_shapes[0][0]:
             raise Uncompilable("a reshape of the batch")
 

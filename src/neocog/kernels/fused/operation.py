@@ -29,11 +29,11 @@ a a_row a_step  offsets rows_offsets  init init_plane init_row  weight bias zero
 mean inv_std running_mean running_var  d_weight d_bias
 F f_block row_block lane_block
 H W N kernel_h kernel_w stride_h stride_w top left
-index targets weights gate
+index targets weights gate settings
 n0 n1 n2 n3 x0 x1 x2 x3 y0 y1 y2 y3
 kind
 """
-NUMBERS = "floor slope lr momentum decay beta1 beta2 eps correction1 correction2 smoothing"
+NUMBERS = "floor slope lr momentum decay alpha beta1 beta2 eps correction1 correction2 smoothing"
 
 ROW = np.dtype([*((name, "i8") for name in INTEGERS.split()), *((name, "f8") for name in NUMBERS.split())])
 """The fields of all operations together; each uses those that its docstring names."""
@@ -110,19 +110,24 @@ class Operation:
     ----------
     name : str
     function : the function as it is written
+    on_disk : bool
+        Whether the compiled function is kept there.
     """
 
-    def __init__(self, function: Callable[[int, int, int, Any], None]) -> None:
-        self.function, self.name = function, function.__name__
+    def __init__(self, function: Callable[[int, int, int, Any], None], on_disk: bool = True) -> None:
+        self.function, self.name, self.on_disk = function, function.__name__, on_disk
         self._compiled: dict[np.dtype[Any], Any] = {}
 
     def address(self, dtype: np.dtype[Any]) -> int:
         """Address of the compiled function; it is compiled, or loaded from disk, if it has not been."""
         if dtype not in self._compiled:
             signature = types.void(*(types.int64,) * 3, types.CPointer(from_dtype(dtype)))
-            self._compiled[dtype] = compiled_on_disk(
-                dtype.name, lambda cache: cfunc(signature, cache=cache, **OPTIONS)(self.function)
-            )
+
+            def compiler(cache: bool) -> Any:
+                return cfunc(signature, cache=cache, **OPTIONS)(self.function)
+
+            on_disk = self.on_disk
+            self._compiled[dtype] = compiled_on_disk(dtype.name, compiler) if on_disk else compiler(False)
         address: int = self._compiled[dtype].address
         return address
 

@@ -70,3 +70,34 @@ def adam(row: int, unit: int, scratch: int, zero: Any) -> None:
         mean[i] += a * (gradient - mean[i])
         square[i] = b * square[i] + c * (gradient * gradient)
         w[i] -= rate * mean[i] / (math.sqrt(square[i]) * spread + eps)
+
+
+@operation
+def rmsprop(row: int, unit: int, scratch: int, zero: Any) -> None:
+    """:class:`neocog.RMSProp`: x the weights, y their gradient, z its mean square, ``init`` v (0: none).
+
+    Nothing moves unless the loss, at ``gate``, is finite.
+    """
+    p, like = record(row), zero[0]
+    if not math.isfinite(view(p.gate, 1, np.float64(0))[0]):
+        return
+    size = size_of(like)
+    first = unit * p.block
+    count = min(p.C - first, p.block)
+    w, g = view(p.x + first * size, count, like), view(p.y + first * size, count, like)
+    square = view(p.z + first * size, count, like)
+    zero = like * 0
+    lr, decay, momentum, eps = zero + p.lr, zero + p.decay, zero + p.momentum, zero + p.eps
+    a, b = zero + p.alpha, zero + (1 - p.alpha)
+    if p.init == 0:
+        for i in range(count):
+            gradient = g[i] + decay * w[i]
+            square[i] = a * square[i] + b * (gradient * gradient)
+            w[i] -= lr * (gradient / (math.sqrt(square[i]) + eps))
+        return
+    v = view(p.init + first * size, count, like)
+    for i in range(count):
+        gradient = g[i] + decay * w[i]
+        square[i] = a * square[i] + b * (gradient * gradient)
+        v[i] = momentum * v[i] + gradient / (math.sqrt(square[i]) + eps)
+        w[i] -= lr * v[i]
