@@ -229,7 +229,7 @@ class Compiler:
             "normalise",
             y.C,
             6.0 * y.C * y.H * y.lanes,
-            kind=int(self.training),
+            training=int(self.training),
             weight=layer._params["weight"],
             bias=layer._params["bias"],
             running_mean=layer._buffers["running_mean"],
@@ -394,9 +394,9 @@ class Compiler:
             2.0 * y.C * y.H * y.lanes,
             kind=activation.RELU,
             **_space(y),
-            **_place("x", y),
-            **_place("y", dy),
-            **_place("z", dx),
+            **_place("saved", y),
+            **_place("dy", dy),
+            **_place("dx", dx),
         )
 
     def _conv_back(self, node: Node, dy: Maps) -> None:
@@ -416,7 +416,7 @@ class Compiler:
                 1.0 * dy.C * dy.H * dy.lanes,
                 d_bias=self.gradient(node, "bias"),
                 **_space(dy),
-                **_place("y", dy),
+                **_place("dy", dy),
             )
 
     def _dense_back(self, node: Node, dy: Maps) -> None:
@@ -429,7 +429,7 @@ class Compiler:
     def _norm_back(self, node: Node, dy: Maps) -> None:
         x = _there(node.input.maps)
         fields = {
-            "kind": int(self.training),
+            "training": int(self.training),
             "weight": node.layer._params["weight"],
             "mean": node.memo["mean"],
             "inv_std": node.memo["inv_std"],
@@ -437,16 +437,16 @@ class Compiler:
             "d_bias": self.gradient(node, "bias"),
             **_space(dy),
             **_place("x", x),
-            **_place("y", dy),
+            **_place("dy", dy),
         }
         if node.relu and not self._opened_by_pooling(node):
-            fields |= _place("init", _there(node.output.maps))
+            fields |= _place("relu_output", _there(node.output.maps))
         work = 8.0 * dy.C * dy.H * dy.lanes
         if not node.input.wanted:
             self.program.add("normalise_back", dy.C, work, **fields)
             return
         with self._into(node.input) as dx:
-            self.program.add("normalise_back", dy.C, work, **fields, **_place("z", dx))
+            self.program.add("normalise_back", dy.C, work, **fields, **_place("dx", dx))
 
     def _activation_back(self, node: Node, dy: Maps) -> None:
         if not node.input.wanted:
@@ -461,9 +461,9 @@ class Compiler:
                 self._cost(node.layer) * dy.C * dy.H * dy.lanes,
                 **_function(node.layer),
                 **_space(dy),
-                **_place("x", _there(x)),
-                **_place("y", dy),
-                **_place("z", dx),
+                **_place("saved", _there(x)),
+                **_place("dy", dy),
+                **_place("dx", dx),
             )
 
     def _opened_by_pooling(self, node: Node) -> bool:
@@ -495,8 +495,8 @@ class Compiler:
                 rows=dx.H,
                 W=dx.W,
                 N=dx.N,
-                **_place("y", dy),
-                **_place("z", dx),
+                **_place("dy", dy),
+                **_place("dx", dx),
             )
 
     def _reshape_back(self, node: Node, dy: Maps) -> None:
@@ -558,11 +558,11 @@ def _space(maps: Maps) -> dict[str, Any]:
 def _function(layer: Layer) -> dict[str, Any]:
     """Fields of an activation."""
     if isinstance(layer, LeakyReLU):
-        return {"kind": activation.LEAKY, "slope": layer.negative_slope}
+        return {"kind": activation.LEAKY, "negative_slope": layer.negative_slope}
     if isinstance(layer, ScaledTanh):
-        return {"kind": activation.TANH, "slope": layer.amplitude, "lr": layer.slope}
+        return {"kind": activation.TANH, "amplitude": layer.amplitude, "slope": layer.slope}
     if isinstance(layer, Tanh):
-        return {"kind": activation.TANH, "slope": 1.0, "lr": 1.0}
+        return {"kind": activation.TANH, "amplitude": 1.0, "slope": 1.0}
     if isinstance(layer, GELU):
         return {"kind": activation.GELU_TANH if layer.approximate == "tanh" else activation.GELU}
     return {"kind": activation.SIGMOID if isinstance(layer, Sigmoid) else activation.RELU}

@@ -53,14 +53,14 @@ class _Batch:
             _LOSSES[type(loss)],
             1,
             40.0 * z.C * z.N,
-            x=z.origin,
-            z=dz.origin,
-            y=self.loss,
+            z=z.origin,
+            dz=dz.origin,
+            loss=self.loss,
             targets=self.targets,
-            weights=self.weights,
+            sample_weight=self.weights,
             C=z.C,
             N=z.N,
-            smoothing=getattr(loss, "label_smoothing", 0.0),
+            smoothing=getattr(loss, "label_smoothing", None),
         )
         compiler.backward()
         names = {id(array): name for name, array in network.params.items()}
@@ -78,22 +78,24 @@ class _Batch:
     ) -> int:
         decays = optimizer.decays(name, weight)
         fields: dict[str, Any] = {
-            "x": weight,
-            "y": gradient,
-            "C": weight.size,
+            "weight": weight,
+            "gradient": gradient,
+            "count": weight.size,
             "block": _BLOCK,
-            "gate": self.loss,
+            "loss": self.loss,
             "decay": float(decays),
         }
         units = -(-weight.size // _BLOCK)
         if isinstance(optimizer, SGD):
             if optimizer.momentum:
-                fields["z"] = _remembered(optimizer, "velocity", name, weight)
-            return program.add_units("sgd", units, 4.0 * weight.size, kind=int(optimizer.nesterov), **fields)
-        fields["z"] = _remembered(optimizer, "mean", name, weight)
-        fields["init"] = _remembered(optimizer, "square", name, weight)
+                fields["velocity"] = _remembered(optimizer, "velocity", name, weight)
+            return program.add_units(
+                "sgd", units, 4.0 * weight.size, nesterov=int(optimizer.nesterov), **fields
+            )
+        fields["mean"] = _remembered(optimizer, "mean", name, weight)
+        fields["square"] = _remembered(optimizer, "square", name, weight)
         return program.add_units(
-            "adam", units, 12.0 * weight.size, kind=int(isinstance(optimizer, AdamW)), **fields
+            "adam", units, 12.0 * weight.size, decoupled=int(isinstance(optimizer, AdamW)), **fields
         )
 
 
