@@ -6,7 +6,10 @@ step costs one call. What comes out is the same up to rounding; what moves are t
 """
 
 from neocog.compilation.inference import Forward, Inference, compiled_forward
-from neocog.compilation.step import CompiledStep
-from neocog.compilation.tracing import Uncompilable
+from neocog.kernels import missing_numba
+
+if not missing_numba():
+    from neocog.compilation.step import CompiledStep
+    from neocog.compilation.tracing import Uncompilable
 
 __all__ = ["CompiledStep", "Forward", "Inference", "Uncompilable", "compiled_forward"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import threading
 from collections import OrderedDict
@@ -10,16 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from neocog.compilation.compiler import Compiler
-from neocog.compilation.tracing import State, Uncompilable
-from neocog.kernels import PRECISIONS, active_precision
-from neocog.kernels.fused import lowering
-from neocog.kernels.fused.program import Program, Slot
+from neocog.kernels import PRECISIONS, active_precision, missing_numba
 from neocog.layers import Container
 from neocog.layers.activation import softmax
 from neocog.layers.base import Array, Layer, as_dtype
 from neocog.layers.containers import ends_in_softmax
 from neocog.validation import check_images, finite, integer, one_of
+
+if not missing_numba():
+    from neocog.compilation.compiler import Compiler
+    from neocog.compilation.tracing import State, Uncompilable
+    from neocog.kernels.fused import lowering
+    from neocog.kernels.fused.program import Program, Slot
 
 __all__ = ["Forward", "Inference", "compiled_forward"]
 
@@ -113,6 +116,7 @@ class Inference:
     It is a copy. Batch norm is folded into the convolution before it, ``w' = w s`` and ``b' = (b - m) s +
     beta`` with ``s = gamma / sqrt(v + eps)``; ReLU is done along with the layer before it; dropout is gone;
     weights are packed once for the compiled kernels. The answers are those of the network up to rounding.
+    Where Numba cannot be imported, and for a network that has no compiled form, the layers compute them.
 
     Parameters
     ----------
@@ -144,14 +148,14 @@ class Inference:
         one_of("precision", precision, PRECISIONS)
         self.network = copy.deepcopy(network)
         self.class_names, self.input_shape = network.class_names, network.input_shape
-        self._forward = Forward(self.network, True, precision)
+        self._forward = None if missing_numba() else Forward(self.network, True, precision)
 
     def __call__(self, x: Array) -> Array:
         """Return the network's output: (N, C, H, W) -> (N, classes), for a classifier."""
-        try:
-            return self._forward(x)
-        except Uncompilable:
-            return self.network.forward(as_dtype(x, self.network.dtype))[0]
+        if self._forward is not None:
+            with contextlib.suppress(Uncompilable):
+                return self._forward(x)
+        return self.network.forward(as_dtype(x, self.network.dtype))[0]
 
     def predict_logits(self, images: Array, batch_size: int = _BATCH) -> Array:
         """Logits of images in batches: (N, C, H, W) -> (N, classes)."""
