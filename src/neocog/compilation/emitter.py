@@ -220,19 +220,25 @@ class Emitter:
         lowering.load(self.program, slot, maps)
         return take
 
-    def pointwise(
-        self, operation: str, flops: float, x: Maps, y: Maps, z: Maps | None = None, **fields: Any
-    ) -> None:
-        """Add an operation on each number of maps of one shape; ``flops`` for one number, about."""
-        if z is not None:
-            fields |= place("z", z)
-        last = z or y
-        work = flops * last.C * last.H * last.lanes
-        self.program.add(operation, last.C, work, **space(last), **place("x", x), **place("y", y), **fields)
+    def pointwise(self, operation: str, flops: float, **operands: Any) -> None:
+        """Add an operation on each number of maps of one shape.
+
+        Parameters
+        ----------
+        operation : str
+        flops : float
+            For one number, about.
+        **operands : Maps, or the values of other fields of the operation
+        """
+        *_, last = (each for each in operands.values() if isinstance(each, Maps))
+        fields: dict[str, Any] = {}
+        for name, value in operands.items():
+            fields |= place(name, value) if isinstance(value, Maps) else {name: value}
+        self.program.add(operation, last.C, flops * last.C * last.H * last.lanes, **space(last), **fields)
 
     def sum(self, x: Maps, y: Maps, z: Maps, floor: float = -np.inf) -> None:
         """``z = max(floor, x + y)``."""
-        self.pointwise("add", 2.0, x, y, z, floor=floor)
+        self.pointwise("add", 2.0, x=x, y=y, z=z, floor=floor)
 
     def pooling_undoes_relu(self, node: LayerNode) -> bool:
         """Whether a node's ReLU is followed by max pooling alone, whose backward then does the ReLU's, too.
@@ -243,19 +249,12 @@ class Emitter:
 
     def relu_backward(self, dy: Maps, y: Maps) -> None:
         """Set dy to zero where the ReLU's output y is."""
-        self.pointwise("activate_back", 2.0, y, dy, dy, kind=activation.RELU)
+        self.pointwise("activate_back", 2.0, saved=y, dy=dy, dx=dy, kind=activation.RELU)
 
     def bias_backward(self, node: LayerNode, dy: Maps) -> None:
         """Sum dy over all but the channels, if the node has a bias."""
         if "bias" in node.layer._params:
-            self.program.add(
-                "plane_sum",
-                dy.C,
-                1.0 * dy.C * dy.H * dy.lanes,
-                d_bias=self.gradient(node, "bias"),
-                **space(dy),
-                **place("y", dy),
-            )
+            self.pointwise("plane_sum", 1.0, dy=dy, d_bias=self.gradient(node, "bias"))
 
 
 def place(name: str, maps: Maps) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class Pooling(Lowering):
         index, where = node.memo.get("index"), node.output.place if relu else None
         with emit.into(node.input) as dx:
             geometry = _geometry(node.memo["pooled"])
-            lowering.pool_back(emit.program, self.kind, dy, dx, index, *geometry, open_where=where)
+            lowering.pool_back(emit.program, self.kind, dy, dx, index, *geometry, pooled=where)
 
 
 def _geometry(windows: PoolWindows) -> tuple[Pair, Pair, Padding, bool]:
@@ -116,7 +116,7 @@ class GlobalAveragePooling(Lowering):
         if node.input.wanted:
             with emit.into(node.input) as dx:
                 emit.program.add(
-                    "plane_mean_back", dx.C, _work(dx), **_sizes(dx), **place("y", dy), **place("z", dx)
+                    "plane_mean_back", dx.C, _work(dx), **_sizes(dx), **place("dy", dy), **place("dx", dx)
                 )
 
 

@@ -9,24 +9,36 @@ from typing import Any
 import numpy as np
 
 from neocog.errors import UnsupportedError
-from neocog.kernels.fused.operation import OPERATIONS, Operation, compiled, record
+from neocog.kernels.fused.operation import OPERATIONS, PLANES, SETTINGS, Operation, compiled
 from neocog.kernels.fused.simd import size_of, view
 from neocog.kernels.fused.workers import codes
 
 __all__ = ["declared_operation"]
 
-_SOURCE = """
-def operation(row, unit, scratch, zero):
-    p, like = record(row), zero[0]
+_FORWARD = """
+def operation(p, unit, scratch, zero):
+    like = zero[0]
     size = size_of(like)
     settings = view(p.settings, {count}, np.float64(0))
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
         for i in range(p.rows):
             x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
             y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
-            z = view(p.z + (c * p.z_plane + i * p.z_row) * size, p.lanes, like)
             for n in range(p.lanes):
-                {target} function(np, x[n]{arguments})
+                y[n] = function(np, x[n]{arguments})
+"""
+_BACKWARD = """
+def operation(p, unit, scratch, zero):
+    like = zero[0]
+    size = size_of(like)
+    settings = view(p.settings, {count}, np.float64(0))
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        for i in range(p.rows):
+            x = view(p.saved + (c * p.saved_plane + i * p.saved_row) * size, p.lanes, like)
+            dy = view(p.dy + (c * p.dy_plane + i * p.dy_row) * size, p.lanes, like)
+            dx = view(p.dx + (c * p.dx_plane + i * p.dx_row) * size, p.lanes, like)
+            for n in range(p.lanes):
+                dx[n] = dy[n] * function(np, x[n]{arguments})
 """
 """Written out, as the number of arguments differs from function to function."""
 
@@ -37,7 +49,7 @@ _numbers = itertools.count()
 def declared_operation(
     function: Callable[..., Any], settings: tuple[Any, ...], dtype: np.dtype[Any], backward: bool = False
 ) -> str:
-    """Return the operation ``y = f(np, x, *settings)``; backward, ``z = y f(np, x, *settings)``.
+    """Return the operation ``y = f(np, x, *settings)``; backward, ``dx = dy f(np, x, *settings)``.
 
     It is compiled once, and kept for the process, not on disk. Settings that are floats are read from the
     row's ``settings`` in their order; the others are constants.
@@ -67,14 +79,13 @@ def _compiled_operation(
     namespace: dict[str, Any] = {
         "function": compiled(function),
         "np": np,
-        "record": record,
         "size_of": size_of,
         "view": view,
     }
-    target = "z[n] = y[n] *" if backward else "y[n] ="
-    exec(_SOURCE.format(count=next(floats), target=target, arguments=arguments), namespace)
+    source, maps = (_BACKWARD, "saved dy dx") if backward else (_FORWARD, "x y")
+    exec(source.format(count=next(floats), arguments=arguments), namespace)
     name = f"{function.__module__}.{function.__qualname__}.{next(_numbers)}"
-    OPERATIONS[name] = Operation(namespace["operation"], on_disk=False)
+    OPERATIONS[name] = Operation(namespace["operation"], maps, SETTINGS, PLANES, on_disk=False)
     try:
         codes([name], dtype)
     except Exception as error:  # of many classes; what Numba cannot compile runs in Python
