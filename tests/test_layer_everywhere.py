@@ -227,15 +227,16 @@ def test_compiled(name):
     check(everywhere.compiled, name)
 
 
+PLAIN = bool | int | float | str | tuple | None
+
+
 def other_settings(name):
     """Yield the settings of the class's other cases under which the layer keeps its shapes."""
     layer, x = case(name)
     shape = layer.output_shape(each(np.shape, x))
-    for other in named(name.rpartition("-")[0]) - {name}:
+    for other in sorted(named(name.rpartition("-")[0]) - {name}):
         twin = LAYERS[other][0]()
-        settings = {
-            k: v for k, v in vars(twin).items() if isinstance(v, bool | int | float | str | tuple | None)
-        }
+        settings = {key: value for key, value in vars(twin).items() if isinstance(value, PLAIN)}
         if isinstance(twin, layers.Container) or settings == {key: getattr(layer, key) for key in settings}:
             continue
         if [a.shape for a in twin.params.values()] != [a.shape for a in layer.params.values()]:
