@@ -59,7 +59,7 @@ def check_optimizer(make_optimizer: Callable[[], Optimizer]) -> None:
     run_all(f"{make_optimizer()!r} breaks the contract of an optimizer", CONTRACT, lambda: (make_optimizer,))
 
 
-def _params(dtype: Any = np.float64) -> Arrays:
+def _start(dtype: Any = np.float64) -> Arrays:
     rng = np.random.default_rng(0)
     return {name: rng.normal(size=shape).astype(dtype) for name, shape in SHAPES.items()}
 
@@ -72,7 +72,7 @@ def _gradients(dtype: Any = np.float64, steps: int = STEPS) -> Iterator[Arrays]:
 
 def _run(optimizer: Optimizer, params: Arrays | None = None) -> Arrays:
     """Take steps of given gradients; return the parameters."""
-    params = _params() if params is None else params
+    params = _start() if params is None else params
     for grads in _gradients():
         optimizer.step(params, grads)
     return params
@@ -85,7 +85,7 @@ def _assert_equal(got: Arrays, expected: Arrays, what: str) -> None:
 
 def _steps_in_place(make: Callable[[], Optimizer]) -> None:
     for dtype in (np.float32, np.float64):
-        optimizer, params = make(), _params(dtype)
+        optimizer, params = make(), _start(dtype)
         arrays, before = dict(params), copy.deepcopy(params)
         for k, grads in enumerate(_gradients(dtype)):
             del grads["norm.weight"]
@@ -122,7 +122,7 @@ def _is_deterministic(make: Callable[[], Optimizer]) -> None:
 
 
 def _goes_on_from_its_state(make: Callable[[], Optimizer]) -> None:
-    optimizer, params = make(), _params()
+    optimizer, params = make(), _start()
     gradients = list(_gradients())
     for grads in gradients[: STEPS // 2]:
         optimizer.step(params, grads)
@@ -172,7 +172,7 @@ def _schedule(make: Callable[[], Optimizer]) -> None:
         return 0.1 / (1 + step)
 
     scheduled, by_hand = make(), make()
-    params, twin = _params(), _params()
+    params, twin = _start(), _start()
     scheduled.lr = rate
     for k, grads in enumerate(_gradients()):
         by_hand.lr = rate(k)
@@ -191,7 +191,7 @@ def _compiled(make: Callable[[], Optimizer]) -> None:
 
 
 def _refuses_what_does_not_fit(make: Callable[[], Optimizer]) -> None:
-    optimizer, params = make(), _params()
+    optimizer, params = make(), _start()
     before = copy.deepcopy(params)
     grads = next(_gradients())
     for wrong in ({"wieght": np.ones((3, 2))}, {"weight": np.ones((2, 3))}):
@@ -204,7 +204,7 @@ def _refuses_what_does_not_fit(make: Callable[[], Optimizer]) -> None:
 
 
 def _copies(make: Callable[[], Optimizer]) -> None:
-    optimizer, params = make(), _params()
+    optimizer, params = make(), _start()
     optimizer.step(params, next(_gradients()))
     twin, twin_params = copy.deepcopy((optimizer, params))
     _assert_equal(_run(twin, twin_params), _run(optimizer, params), "a copy")
