@@ -109,7 +109,7 @@ class Trace:
         if len(rows) > 2 * SHOWN_LAYERS:
             between = ("...", f"{len(rows) - 2 * SHOWN_LAYERS} more layers", "")
             rows = [*rows[:SHOWN_LAYERS], between, *rows[-SHOWN_LAYERS:]]
-        widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+        widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
         lines = [
             f"  {name:{widths[0]}}  {layer:{widths[1]}}  {shape}".rstrip() for name, layer, shape in rows
         ]
@@ -125,8 +125,8 @@ class Trace:
 
     @property
     def output(self) -> Array:
-        """The output of the network."""
-        return list(self.records.values())[-1].y
+        """The output of the network; of one without layers, its input."""
+        return list(self.records.values())[-1].y if self.records else self.x
 
 
 def trace(
