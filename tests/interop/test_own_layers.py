@@ -476,3 +476,10 @@ def test_on_another_device(monkeypatch):
     monkeypatch.setattr(layer_modules, "_array", lambda tensor: own(tensor).copy())
     assert worst_difference(network, to_torch(network), RNG.normal(size=shape), True) < 1e-12
     assert network.buffers["0.count"] == 1
+
+
+def test_inputs_that_do_not_fit():
+    x = torch.ones(2, 3, dtype=torch.float64)
+    with pytest.raises(TypeError, match="x must be a tensor or a tuple of tensors, got"):
+        to_torch(Swish(3))((x, x))
+    assert to_torch(Product())([x, 3 * x]).tolist() == [[3] * 3] * 2
