@@ -114,7 +114,7 @@ def counterpart(layer_class: type[Layer]) -> str:
     """
     make, kind = _maker(layer_class), _container_kind(layer_class)
     if make is not None:
-        made = make.__annotations__.get("return", "nn.Module")
+        made = getattr(make, "__annotations__", {}).get("return", "nn.Module")
         if isinstance(made, type):
             made = f"{'nn' if made.__module__.startswith('torch.nn.') else 'modules'}.{made.__name__}"
         return str(made).replace(" | ", " or ")
