@@ -324,6 +324,17 @@ def test_shared_arrays():
     np.testing.assert_array_equal(from_torch(module)(np.eye(3)), network(np.eye(3)))
 
 
+def test_one_layer_twice():
+    """Two calls of one module, each with a cache of its own; the gradients add."""
+    swish = Swish(3)
+    network = Sequential(first=swish, centre=Centre(3), again=swish)
+    module = to_torch(network)
+    assert module.first is module.again
+    assert worst_difference(network, module, RNG.normal(size=(4, 3)), True) < 1e-12
+    back = from_torch(module)
+    assert back["first"] is back["again"]
+
+
 def test_nested_copies_of_one_array():
     first, second = Swish(3), Swish(3)
     second._params["slope"] = first._params["slope"]
@@ -476,3 +487,10 @@ def test_on_another_device(monkeypatch):
     monkeypatch.setattr(layer_modules, "_array", lambda tensor: own(tensor).copy())
     assert worst_difference(network, to_torch(network), RNG.normal(size=shape), True) < 1e-12
     assert network.buffers["0.count"] == 1
+
+
+def test_inputs_that_do_not_fit():
+    x = torch.ones(2, 3, dtype=torch.float64)
+    with pytest.raises(TypeError, match="x must be a tensor or a tuple of tensors, got"):
+        to_torch(Swish(3))((x, x))
+    assert to_torch(Product())([x, 3 * x]).tolist() == [[3] * 3] * 2

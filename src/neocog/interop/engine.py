@@ -11,7 +11,7 @@ __all__ = ["Engine"]
 
 
 class Engine:
-    """Takes the steps of a training run and measures the network.
+    """Takes the steps of a training run, and evaluates the network.
 
     The defaults are those of an engine of one process that computes in neocog's own arrays. Where several
     processes train together, each runs the same loop over the same batches, of which its engine computes a
@@ -29,14 +29,14 @@ class Engine:
         raise NotImplementedError
 
     def synchronize(self) -> None:
-        """Bring weights, running statistics and the optimizer's memory up to date in neocog's own arrays."""
+        """Copy weights, running statistics and the optimizer's memory into neocog's own arrays."""
 
     def begin(self, rng: np.random.Generator, alike: Callable[[], Mapping[str, Any]]) -> None:
-        """Let all processes draw as the leader does; ValueError if not all were given what it was given."""
+        """Give all processes the leader's random state; ValueError if their arguments differ from its."""
 
     def follow(self) -> None:
-        """Take over what callbacks have changed, weights and settings, in all processes."""
+        """Apply the changes that callbacks made to weights and settings, in all processes."""
 
     def agree(self, stop: str) -> str:
-        """Return why all processes stop; empty if none wishes to."""
+        """Return why all processes stop; empty if none asked to."""
         return stop

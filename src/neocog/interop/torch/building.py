@@ -1,4 +1,4 @@
-"""A network put together while a module is followed."""
+"""Build a network while a module is traced."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class UnsupportedError(errors.UnsupportedError):
 
 
 def placed(error: Exception, place: str) -> UnsupportedError:
-    """Say where something is that has no counterpart, unless the error says so already."""
+    """Return an UnsupportedError with the place in its message, unless the error has one already."""
     if isinstance(error, UnsupportedError) and error.place:
         return error
     result = UnsupportedError(f"{place}: {str(error).removesuffix('.')}.")
@@ -41,7 +41,7 @@ def placed(error: Exception, place: str) -> UnsupportedError:
 
 @dataclass(eq=False)
 class Value:
-    """A tensor on its way: the node that makes it, and its shape without the batch if that is known.
+    """A symbolic tensor: the node that computes it, and its shape without the batch if that is known.
 
     ``mixed`` says that its first axis may be another than the batch, as after ``view(-1, 4)`` of a tensor of
     unknown shape.
@@ -54,12 +54,12 @@ class Value:
 
     @property
     def root(self) -> Value:
-        """The value whose memory this one shares."""
+        """Return the value whose memory this one shares."""
         return self if self.base is None else self.base.root
 
 
 def known(value: Value, why: str) -> Shape:
-    """The shape of a value; UnsupportedError if it is unknown."""
+    """Return the shape of a value; raise UnsupportedError if it is unknown."""
     if value.shape is None:
         raise UnsupportedError(f"{why} needs the sizes of the maps: pass input_shape=(C, H, W)")
     return value.shape
@@ -72,7 +72,7 @@ def check_batch(value: Value) -> None:
 
 
 def values_in(argument: Any) -> list[Value]:
-    """The values in an argument, which may be a list or a dict of them."""
+    """List the values in an argument, which may be a list or a dict of them."""
     if isinstance(argument, Mapping):
         argument = list(argument.values())
     if isinstance(argument, tuple | list):
@@ -122,14 +122,14 @@ class Builder:
         return value
 
     def overwrite(self, value: Value, result: Value | None = None) -> None:
-        """Note that a module writes into a value, and what is there now if it has a name."""
+        """Record that a module writes into a value, and the result if it has a name."""
         self.writes = self.writes or value.root in self.inputs
         self.overwritten.append((value, result))
         if result is not None and result is not value:
             result.base = value
 
     def finish(self, output: Value, chain: bool = True) -> Layer:
-        """Make the container: a Sequential if the nodes are a chain, but for ``chain=False``.
+        """Return the container: a Sequential if the nodes are a chain, unless ``chain=False``.
 
         Where they are one function of the inputs, that layer itself.
         """
@@ -145,7 +145,7 @@ class Builder:
 
 
 def output_shape(layer: Layer, values: Sequence[Value]) -> Shape | None:
-    """Shape of what a layer makes of values, without the batch; None if theirs is not known."""
+    """Return the shape of a layer's output, without the batch; None if an input's shape is unknown."""
     shapes = [(BATCH, *value.shape) for value in values if value.shape is not None]
     if len(shapes) < len(values):
         return None
@@ -160,7 +160,7 @@ def output_shape(layer: Layer, values: Sequence[Value]) -> Shape | None:
 
 
 def keeps_batch(layer: Layer) -> bool:
-    """Whether the first axis stays where it is, and as long as it is, whatever the shape."""
+    """Whether a layer keeps the first axis at its place and at its size, whatever the shape."""
     return all(
         (not isinstance(leaf, Reshape) or leaf.shape[0] == 0)
         and (not isinstance(leaf, Transpose) or leaf.axes[0] == 0)

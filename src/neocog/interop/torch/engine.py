@@ -1,4 +1,4 @@
-"""Training by PyTorch: its autograd for the gradients, on a CPU or a GPU, in one process or several."""
+"""Train by PyTorch: its autograd computes the gradients, on a CPU or a GPU, in one process or several."""
 
 from __future__ import annotations
 
@@ -36,6 +36,9 @@ class TorchEngine(Engine):
     own optimizer, whose formulas work on tensors as they do on arrays, so that momentum under a schedule and
     the decay mean the same, and its memory can go into a checkpoint and out of it under either engine.
 
+    Batch norms of several processes take the statistics of the whole batch; a layer of the user's own that
+    has no counterpart in PyTorch sees each process's part alone.
+
     Parameters
     ----------
     network : Layer
@@ -67,14 +70,14 @@ class TorchEngine(Engine):
         self._build()
 
     def _build(self) -> None:
-        """Make the module, with the layers' settings and weights as they are now."""
+        """Build the module from the layers' present settings and weights."""
         self.module = to_torch(self.network).to(self.device)
         self.parameters = dict(self.module.named_parameters())
         self.transposed = transposed(self.network)
         self._layers = _layer_settings(self.network)
 
     def _spread(self) -> None:
-        """Let the processes share each batch."""
+        """Wrap the module so that the processes share each batch."""
         self.parallel: nn.Module = self.module
         if self.group.size > 1 and self.parameters:
             self.module = share_batch_statistics(self.module)
@@ -108,19 +111,19 @@ class TorchEngine(Engine):
                 array[...] = to_array(self.group.tensor_from_leader(self._tensor(array)))
 
     def _arrays(self, copied: bool = False) -> dict[str, np.ndarray]:
-        """The network's parameters and buffers."""
+        """Return the network's parameters and buffers by name."""
         arrays = {**self.network.params, **self.network.buffers}
         return {name: array.copy() for name, array in arrays.items()} if copied else arrays
 
     def _turned(self, name: str, array: np.ndarray) -> np.ndarray:
-        """Go from neocog's layout to PyTorch's, or back."""
+        """Convert an array between neocog's and PyTorch's order of axes, in either direction."""
         return array.T if name in self.transposed else array
 
     def _tensor(self, array: Any, dtype: Any = None) -> Tensor:
         return torch.tensor(np.ascontiguousarray(array, dtype), device=self.device)
 
     def begin(self, rng: np.random.Generator, alike: Callable[[], Mapping[str, Any]]) -> None:
-        """Let all processes draw as the leader does; ValueError if not all were given what it was given."""
+        """Give all processes the leader's random state; ValueError if their arguments differ from its."""
         if self.group.size == 1:
             return
         mine = dict(alike())
@@ -159,7 +162,7 @@ class TorchEngine(Engine):
 
     @contextlib.contextmanager
     def _random_numbers(self) -> Iterator[None]:
-        """Give the step numbers of its own, if it draws any, and leave PyTorch's generators as they were."""
+        """Seed PyTorch's generators for this step if the network has dropout, and restore them afterwards."""
         if self.seed is None:
             yield
             return
@@ -196,13 +199,13 @@ class TorchEngine(Engine):
         return loss / count, right / count
 
     def _right(self, z: Tensor, t: Any) -> Tensor:
-        """Say of each image whether the answer is right, 1 or 0; NaN in a regression."""
+        """Return 1 for each image classified correctly, else 0; NaN in a regression."""
         if isinstance(self.loss, SoftmaxCrossEntropy):
             return (z.argmax(1) == self._tensor(t, np.int64)).to(z.dtype)
         return z.new_full((len(z),), math.nan)
 
     def synchronize(self) -> None:
-        """Bring weights, running statistics and the optimizer's memory back into neocog's arrays."""
+        """Copy weights, running statistics and the optimizer's memory back into neocog's arrays."""
         load_from_torch(self.network, self.module)
         self._brought = self._arrays(copied=True)
         self.neocogs_optimizer.state = {
@@ -211,7 +214,7 @@ class TorchEngine(Engine):
         }
 
     def follow(self) -> None:
-        """Take over what callbacks have changed, weights and settings, in all processes."""
+        """Apply the changes that callbacks made to weights and settings, in all processes."""
         layer_settings = _layer_settings(self.network)
         layers = {name: new for name, new in layer_settings.items() if new != self._layers.get(name)}
         layers = self.group.from_leader(layers, self.device)
@@ -238,7 +241,7 @@ class TorchEngine(Engine):
                 tensors[name].copy_(self.group.tensor_from_leader(new))
 
     def agree(self, stop: str) -> str:
-        """Return why all processes stop; empty if none wishes to."""
+        """Return why all processes stop; empty if none asked to."""
         reasons = ["", "another process wished to stop", "interrupted"]
         mine = reasons.index(stop) if stop in reasons else 1
         agreed = self.group.largest(mine, self.device)
@@ -246,17 +249,17 @@ class TorchEngine(Engine):
 
 
 def _settings(optimizer: Optimizer) -> dict[str, Any]:
-    """What a user may change in an optimizer on the way."""
+    """Return the attributes of an optimizer that a user may change during training."""
     return {name: value for name, value in vars(optimizer).items() if name not in ("state", "zeros_like")}
 
 
 def _layer_settings(network: Layer) -> dict[str, dict[str, Any]]:
-    """What a user may change in the layers on the way, and the module is built of."""
+    """Return the settings of the layers, which a user may change during training."""
     return {name: layer.config() for name, layer in network.leaves()}
 
 
 def _device(device: str | None, group: Group) -> torch.device:
-    """Return a device that is there; "cuda" is this process's own GPU."""
+    """Return the device, "cuda" meaning this process's own GPU; raise ValueError if it does not exist."""
     if group.size > 1 and device is not None and ":" in device:
         raise ValueError(
             f"device must leave the choice of the GPU to each process, as 'cuda', got {device!r}."

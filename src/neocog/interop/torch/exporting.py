@@ -1,4 +1,4 @@
-"""From a network to an nn.Module, and its weights back."""
+"""Export a network as an nn.Module, and load the module's weights back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from neocog.interop.torch.registry import MODULES, MakeModule
 from neocog.layers import Container, Graph, Layer, Residual, Sequential
 
 NOTES = ("class_names", "input_shape")
-"""What a network knows beside its layers."""
+"""Attributes of a network that the module keeps."""
 
 CONTAINERS: dict[type[Container], str] = {
     Sequential: "nn.Sequential",
@@ -114,7 +114,7 @@ def counterpart(layer_class: type[Layer]) -> str:
     """
     make, kind = _maker(layer_class), _container_kind(layer_class)
     if make is not None:
-        made = make.__annotations__.get("return", "nn.Module")
+        made = getattr(make, "__annotations__", {}).get("return", "nn.Module")
         if isinstance(made, type):
             made = f"{'nn' if made.__module__.startswith('torch.nn.') else 'modules'}.{made.__name__}"
         return str(made).replace(" | ", " or ")
@@ -163,7 +163,7 @@ def load_from_torch(network: Layer, module: nn.Module) -> None:
 
 
 def wrapped(module: nn.Module) -> nn.Module | None:
-    """What ``torch.compile`` or a parallel training has put a module around; None if it is no such module."""
+    """Return the module that ``torch.compile`` or a parallel training has wrapped in this one, or None."""
     if isinstance(module, nn.DataParallel | DistributedDataParallel):
         return module.get_submodule("module")
     # What torch.compile makes is known by its child, as its class is slow to import.
@@ -171,26 +171,26 @@ def wrapped(module: nn.Module) -> nn.Module | None:
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
-    """The module itself within all that is put around it."""
+    """Return the innermost module within all wrappers."""
     inner = wrapped(module)
     return module if inner is None else unwrapped(inner)
 
 
 def own_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """The parameters and buffers of a module, but for a batch norm's counter, which neocog does without."""
+    """Return parameters and buffers by name, without a batch norm's counter, which neocog has not."""
     tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     tensors.pop("num_batches_tracked", None)
     return tensors
 
 
 def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Parameters and buffers by name, shared ones once, under the first."""
+    """Yield parameters and buffers by name; a shared one once, under its first name."""
     yield from module.named_parameters()
     yield from module.named_buffers()
 
 
 def to_array(tensor: Tensor) -> np.ndarray:
-    """Return a tensor's numbers; an array of its own memory, unless the tensor is on the CPU."""
+    """Return a tensor as an array, which shares its memory if the tensor is on the CPU."""
     array: np.ndarray = tensor.detach().cpu().numpy()
     return array
 
@@ -203,7 +203,7 @@ class _Conversion:
         self._tensors: dict[int, tuple[Tensor, tuple[bool, bool]]] = {}  # by the array's id, with its role
 
     def module(self, layer: Layer, name: str) -> nn.Module:
-        """Make the module of a layer, or find it if it was made before."""
+        """Return the module of a layer, made at its first occurrence."""
         if not isinstance(layer, Layer):
             raise TypeError(f"network must be a neocog Layer, got {layer!r}.")
         if id(layer) not in self._modules:

@@ -1,4 +1,4 @@
-"""From an nn.Module to a network."""
+"""Import an nn.Module as a network."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from neocog.layers import Container, Dense, Layer, Residual, Sequential
 from neocog.validation import image_shape
 
 MADE = (nn.Sequential, modules.Graph, modules.GraphOfSeveralInputs, modules.Residual, LayerModule)
-"""The classes of what :func:`to_torch` makes of a network, the only ones whose notes are read."""
+"""The classes that :func:`to_torch` makes of a network; only their notes are read."""
 
 
 def from_torch(module: nn.Module, input_shape: tuple[int, int, int] | None = None) -> Any:
@@ -32,7 +32,8 @@ def from_torch(module: nn.Module, input_shape: tuple[int, int, int] | None = Non
     dtype. ``nn.Sequential`` becomes a :class:`Sequential`; the ``forward`` of any other module is followed
     by ``torch.fx``, and becomes a :class:`Sequential` if it is a chain, else a :class:`Graph`. Modules
     within become containers within. Functions become layers named after them, such as ``relu_1``. What
-    does not lead to the output is left out; frozen parameters are no longer frozen. What ``torch.compile``,
+    does not lead to the output is left out; frozen parameters are no longer frozen. A layer of your own that
+    :func:`to_torch` has put into a module comes out again. What ``torch.compile``,
     ``nn.DataParallel`` or ``DistributedDataParallel`` puts around a module is taken off.
 
     Parameters
@@ -109,7 +110,7 @@ def from_torch(module: nn.Module, input_shape: tuple[int, int, int] | None = Non
 
 
 def _input_names(module: nn.Module) -> list[str]:
-    """The inputs that a module must be given."""
+    """Return the names of the inputs that a module requires."""
     _refuse_scripts(module)
     if isinstance(module, modules.Graph):
         return list(module._inputs)
@@ -122,7 +123,7 @@ def _input_names(module: nn.Module) -> list[str]:
 
 
 def _refuse_scripts(module: nn.Module) -> None:
-    """Raise UnsupportedError for what TorchScript has made, which runs no Python to be followed."""
+    """Raise UnsupportedError for a module of TorchScript, which runs no Python that could be traced."""
     if isinstance(module, torch.jit.ScriptModule):
         raise UnsupportedError("a module of TorchScript cannot be followed; pass the one that was scripted.")
 
@@ -132,7 +133,7 @@ def _is_sequential(module: nn.Module) -> bool:
 
 
 def _is_known(module: nn.Module) -> bool:
-    """Whether it is known what a module computes, without following its forward."""
+    """Whether a module is converted without tracing its forward."""
     containers = (modules.Graph, modules.Residual)
     return type(module) in LAYERS or isinstance(module, containers) or _is_sequential(module)
 
@@ -147,7 +148,7 @@ class _Reader:
     def layer(
         self, module: nn.Module, inputs: Sequence[Value], args: tuple[Any, ...], path: str
     ) -> tuple[Layer, bool]:
-        """Make the layer of a module; say also whether the module writes into its inputs."""
+        """Return the layer of a module, and whether the module writes into its inputs."""
         builder = Builder(inputs)
         result = self.call(builder, "layer", module, args, {}, path)
         if result.name in [value.name for value in inputs]:
@@ -239,7 +240,7 @@ class _Reader:
         return values[0]
 
     def _load(self, layer: Layer, tensors: Mapping[str, Tensor]) -> None:
-        """Give a layer the numbers of tensors, which must be all that it has, and those its only ones."""
+        """Copy tensors into a layer's arrays; raise UnsupportedError unless names and shapes are the same."""
         rest = dict(tensors)
         loaded: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # by the ids of both, which are kept
         for prefix, leaf in layer.leaves():

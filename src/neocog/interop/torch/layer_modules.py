@@ -111,7 +111,8 @@ class LayerModule(WrappedLayer):
         return torch.empty((array.T if name in self._transposed else array).shape)
 
     def forward(self, x: Any) -> Tensor:
-        inputs = tuple(x) if isinstance(x, tuple | list) else (x,)
+        several = self._layer.several_inputs and not isinstance(x, Tensor)
+        inputs = tuple(x) if several else (x,)
         if _is_exporting() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
             raise UnsupportedError(
                 f"{type(self._layer).__name__} computes on NumPy arrays, which cannot be exported; say what "
