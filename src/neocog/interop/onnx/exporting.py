@@ -13,7 +13,8 @@ import onnx
 from onnx import helper
 
 from neocog.atomic import atomic_write
-from neocog.interop.onnx.export_graph import WRITERS, Tensor, Writer
+from neocog.errors import UnsupportedError
+from neocog.interop.onnx.export_graph import Tensor, Writer, writer_of
 from neocog.layers import Container, Layer
 from neocog.validation import float_dtype, integer
 
@@ -24,7 +25,9 @@ LARGEST = 2**31 - 2**20
 """Bytes of arrays that fit one protobuf message, with room for the graph."""
 
 # Operators that ONNX Runtime computes in float32 only.
-FLOAT32_ONLY = {"AveragePool", "Conv", "Gelu", "GlobalAveragePool", "GlobalMaxPool", "LRN", "LeakyRelu"}
+FLOAT32_ONLY = {"AveragePool", "Conv", "Gelu", "GlobalAveragePool", "GlobalMaxPool", "LRN", "LeakyRelu"} | {
+    *("Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cosh", "Sinh", "Tan")
+}
 
 
 def to_onnx(
@@ -60,8 +63,9 @@ def to_onnx(
     ValueError
         If the input shape is unknown or does not fit, or the arrays need more than 2 GB, which no ONNX file
         holds.
-    TypeError
-        If a layer of your own has no writer; register one by ``neocog.interop.onnx.writes``.
+    UnsupportedError
+        If a layer has no ONNX form: one of your own, for which nothing is registered by
+        ``neocog.interop.onnx.writes`` and which is no element-wise layer whose ``function`` can be written.
     OSError
         If the file cannot be written.
 
@@ -137,14 +141,19 @@ def _walk(network: Layer, writer: Writer, inputs: tuple[Tensor, ...]) -> Tensor:
     """Write every layer along the way of the inputs; return the output."""
 
     def visit(name: str, layer: Layer, value: Any) -> Tensor:
-        if type(layer) not in WRITERS:
-            raise TypeError(
-                f"layer {name!r} is a {type(layer).__name__}, which has no ONNX form; say how to write it "
-                f"with @neocog.interop.onnx.writes({type(layer).__name__})."
-            )
-        writer.place = name or type(layer).__name__.lower()
+        write, kind = writer_of(type(layer)), type(layer).__name__
+        writer.place = name or kind.lower()
+        try:
+            if write is None:
+                raise UnsupportedError("nothing says how to write it")
+            output = write(writer, layer, value)
+        except UnsupportedError as error:
+            raise UnsupportedError(
+                f"layer {name!r} is a {kind}, which has no ONNX form ({error}): register a function that "
+                f"writes it, by @neocog.interop.onnx.writes({kind})."
+            ) from error
         shape: Any = tuple(part.shape for part in value) if layer.several_inputs else value.shape
-        return Tensor(WRITERS[type(layer)](writer, layer, value), tuple(layer.output_shape(shape)))
+        return Tensor(output, tuple(layer.output_shape(shape)))
 
     shapes: Any = tuple(part.shape for part in inputs)
     network.output_shape(shapes if network.several_inputs else shapes[0])  # ValueError where it does not fit

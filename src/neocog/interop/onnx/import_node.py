@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from neocog.interop.onnx.errors import OnnxImportError
+from neocog.interop.onnx.errors import OnnxImportError, UnsupportedOperatorError
 from neocog.interop.onnx.graph_builder import GraphBuilder
 from neocog.interop.onnx.model_file import tensor_array
 from neocog.interop.onnx.symbolic import Known, Shape, Value
@@ -68,8 +68,12 @@ class Node:
         return name or next((output for output in self.proto.output if output), self.operator.lower())
 
     def fail(self, reason: str) -> NoReturn:
-        """Refuse the model because of this node."""
+        """Raise OnnxImportError: this node is malformed."""
         raise OnnxImportError(f"{self.label}: {reason.rstrip('.')}.")
+
+    def unsupported(self, reason: str) -> NoReturn:
+        """Raise UnsupportedOperatorError: no layer computes what this node does."""
+        raise UnsupportedOperatorError(f"{self.label}: {reason.rstrip('.')}.")
 
     def get(self, name: str, default: Any = None) -> Any:
         """An attribute, text decoded, floats in their shortest form: 0.1, not 0.10000000149."""
@@ -100,28 +104,28 @@ class Node:
         """The k-th input, which must be computed from the network's input."""
         source = self.inputs[k] if self.has(k) else None
         if not isinstance(source, Value):
-            self.fail(f"its input {k} must be computed from the network's input, not be a constant")
+            self.unsupported(f"its input {k} must be computed from the network's input, not be a constant")
         return source
 
     def known(self, k: int) -> Known:
         """The k-th input, which must be a constant."""
         source = self.inputs[k] if self.has(k) else None
         if not isinstance(source, Known):
-            self.fail(f"its input {k} must be a constant")
+            self.unsupported(f"its input {k} must be a constant")
         return source
 
     def array(self, k: int) -> np.ndarray:
         """The k-th input, which must be a constant that does not depend on the batch."""
         known = self.known(k)
         if not known.is_fixed:
-            self.fail(f"its input {k} may not depend on the batch")
+            self.unsupported(f"its input {k} may not depend on the batch")
         return known.arrays[0]
 
     def weights(self, k: int) -> np.ndarray:
         """The k-th input, which must be a constant of floating point numbers; not to be written into."""
         array = self.array(k)
         if array.dtype not in (np.float32, np.float64):
-            self.fail(f"its input {k} must be float32 or float64 to be learned, got {array.dtype}")
+            self.unsupported(f"its input {k} must be float32 or float64 to be learned, got {array.dtype}")
         return array
 
     def number(self, k: int, default: float | None = None) -> float:
@@ -241,7 +245,34 @@ FOLDS: dict[str, FoldNode] = {}
 
 
 def reads(*operators: str) -> Callable[[Reading], Reading]:
-    """Register the function that reads an operator: ``(node) -> value``."""
+    """Register the function that reads an ONNX operator as layers.
+
+    Parameters
+    ----------
+    *operators : str
+        Operators of ONNX's own domain: those for which neocog has no layer, or to read one otherwise.
+
+    Returns
+    -------
+    decorator
+        For a function ``(node) -> value``. ``node.get(name, default)`` is an attribute, ``node.value(k)`` the
+        k-th input where it is computed, ``node.weights(k)`` where it is a constant.
+        ``node.apply(layer, node.value())`` appends a layer and returns its output;
+        ``node.elementwise(layer)`` does so for one that treats every number on its own.
+        ``node.unsupported(reason)`` raises an error that names the node.
+
+    See Also
+    --------
+    writes : the way there.
+
+    Examples
+    --------
+    With a layer ``Softplus`` of your own::
+
+        @reads("Softplus")
+        def read_softplus(node):
+            return node.elementwise(Softplus())
+    """
 
     def register(function: Reading) -> Reading:
         READERS.update(dict.fromkeys(operators, function))
@@ -284,7 +315,7 @@ def read(node: Node) -> Value | Known:
         if (y := pattern(node)) is not None:
             return y
     if node.operator not in READERS:
-        node.fail("there is a layer for it only where all its inputs are constants or shapes")
+        node.unsupported("there is a layer for it only where all its inputs are constants or shapes")
     return READERS[node.operator](node)
 
 

@@ -142,7 +142,7 @@ def _network(
             network = build(fixed_batch=True)
     except OnnxImportError as error:
         layout = "(H, W, C)" if as_it_stands else "(C, H, W)"
-        raise OnnxImportError(of_open_sizes(str(error), list(declared.values()), layout)) from error
+        raise type(error)(of_open_sizes(str(error), list(declared.values()), layout)) from error
     if not isinstance(network, Container):
         raise OnnxImportError("the model computes nothing from an input.")
     _describe(network, model, list(declared.values()), as_it_stands)
@@ -208,7 +208,7 @@ def _read(proto: onnx.NodeProto, builder: GraphBuilder) -> None:
     node = Node(proto, builder)
     for name in proto.input:
         if name and name not in builder.values:
-            node.fail(f"it reads {name!r}, a second output, which layers do not have")
+            node.unsupported(f"it reads {name!r}, a second output, which layers do not have")
     try:
         y = read(node)
     except OnnxImportError:

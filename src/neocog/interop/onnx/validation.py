@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import onnx
 from onnx import helper
 
-from neocog.interop.onnx.errors import OnnxImportError
+from neocog.interop.onnx.errors import OnnxImportError, UnsupportedOperatorError
 from neocog.interop.onnx.import_node import FOLDS, PATTERNS, READERS
 
 
@@ -55,7 +55,7 @@ def check(model: onnx.ModelProto) -> None:
     for node in read:
         if node.domain not in ("", "ai.onnx") or node.op_type not in known:
             operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
-            raise OnnxImportError(
+            raise UnsupportedOperatorError(
                 f"operator {operator} (node {node.name or ', '.join(node.output)!r}) has no layer; neocog "
                 f"reads {', '.join(sorted(known))}."
             )

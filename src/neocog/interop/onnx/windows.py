@@ -42,7 +42,7 @@ def read_windows(node: Node, kernel_shape: list[int] | None = None) -> Windows:
     x = node.value()
     axes = x.rank - 2
     if axes not in (1, 2):
-        node.fail(f"neocog has images (N, C, H, W) and rows (N, C, L), got an input of shape {x.sizes}")
+        node.unsupported(f"its input must be images (N, C, H, W) or rows (N, C, L), got shape {x.sizes}")
 
     def sizes(name: str, default: int, count: int = axes, minimum: int = 1) -> list[int]:
         values: list[int] = node.get(name, [default] * count)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from neocog.interop.onnx.export_graph import Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node, reads, reads_pattern
+from neocog.interop.onnx.recording import record
 from neocog.interop.onnx.symbolic import Value
-from neocog.layers import GELU, Layer, LeakyReLU, ReLU, ScaledTanh, Sigmoid, Tanh
+from neocog.layers import GELU, Elementwise, Layer, LeakyReLU, ReLU, ScaledTanh, Sigmoid, Tanh
 
 
-@writes(ReLU, Sigmoid, Tanh)
+@writes(ReLU, operators="Relu")
+@writes(Sigmoid, operators="Sigmoid")
+@writes(Tanh, operators="Tanh")
 def write_plain(w: Writer, layer: Layer, x: Tensor) -> str:
     """One operator without attributes."""
     return w.node("Relu" if isinstance(layer, ReLU) else type(layer).__name__, x)
@@ -20,7 +23,7 @@ def read_plain(node: Node) -> Value:
     return node.elementwise({"Relu": ReLU, "Sigmoid": Sigmoid, "Tanh": Tanh}[node.operator]())
 
 
-@writes(LeakyReLU)
+@writes(LeakyReLU, operators="LeakyRelu")
 def write_leaky(w: Writer, layer: LeakyReLU, x: Tensor) -> str:
     """The slope is alpha."""
     return w.node("LeakyRelu", x, alpha=layer.negative_slope)
@@ -32,7 +35,7 @@ def read_leaky(node: Node) -> Value:
     return node.elementwise(LeakyReLU(node.get("alpha", 0.01)))
 
 
-@writes(GELU)
+@writes(GELU, operators="Gelu")
 def write_gelu(w: Writer, layer: GELU, x: Tensor) -> str:
     """The same name for the approximation."""
     return w.node("Gelu", x, approximate=layer.approximate)
@@ -44,7 +47,7 @@ def read_gelu(node: Node) -> Value:
     return node.elementwise(GELU(node.get("approximate", "none")))
 
 
-@writes(ScaledTanh)
+@writes(ScaledTanh, operators="Mul, Tanh, Mul")
 def write_scaled_tanh(w: Writer, layer: ScaledTanh, x: Tensor) -> str:
     """``a tanh(s x)``, operator by operator."""
     inside = w.node("Mul", x, w.number("slope", layer.slope))
@@ -62,3 +65,9 @@ def read_scaled_tanh(node: Node) -> Value | None:
     if slope is None or amplitude is None:
         return None
     return node.take(chain, node.elementwise(ScaledTanh(amplitude, slope)))
+
+
+@writes(Elementwise, operators="by its function")
+def write_elementwise(w: Writer, layer: Elementwise, x: Tensor) -> str:
+    """Write what ``function`` computes, operator by operator."""
+    return record(w, layer.function, x.name, layer.settings)

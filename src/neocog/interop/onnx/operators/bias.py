@@ -11,7 +11,7 @@ from neocog.interop.onnx.weights import per_channel, with_arrays
 from neocog.layers import BatchNorm1D, BatchNorm2D, Bias, Conv2D, Dense
 
 
-@writes(Bias)
+@writes(Bias, operators="Add")
 def write_bias(w: Writer, layer: Bias, x: Tensor) -> str:
     """An Add of a constant."""
     return w.node("Add", x, w.array(layer.params["bias"]))
@@ -21,7 +21,7 @@ def write_bias(w: Writer, layer: Bias, x: Tensor) -> str:
 def read_difference(node: Node) -> Value:
     """Of a computed value and a constant."""
     if len(node.inputs) == 2 and isinstance(node.inputs[1], Value):
-        node.fail("there is no layer for the difference of two computed values, or of a constant and one")
+        node.unsupported("the difference of two computed values, or of a constant and one, has no layer")
     return add_constant(node, node.value(0), -node.weights(1))
 
 

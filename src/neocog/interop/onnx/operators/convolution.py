@@ -14,7 +14,7 @@ from neocog.interop.onnx.windows import Windows, pads, plain, read_windows
 from neocog.layers import Conv2D, Layer
 
 
-@writes(Conv2D)
+@writes(Conv2D, operators="Conv")
 def write_convolution(w: Writer, layer: Conv2D, x: Tensor) -> str:
     """Weights lie in memory alike: (out, in / groups, kH, kW)."""
     return w.node(

@@ -15,7 +15,7 @@ from neocog.interop.onnx.weights import dense_with
 from neocog.layers import Add, Dense, Layer, Transpose
 
 
-@writes(Dense)
+@writes(Dense, operators="Gemm")
 def write_dense(w: Writer, layer: Dense, x: Tensor) -> str:
     """Our weights are (in, out), as Gemm has them by default."""
     return w.node("Gemm", x, *(w.array(array) for array in layer.params.values()))
@@ -54,7 +54,7 @@ def read_gemm(node: Node) -> Value:
     if offset is not None:
         return add_constant(node, y, offset)
     if beta != 1:
-        node.fail(f"beta must be 1 where C is computed from the network's input, got {beta}")
+        node.unsupported(f"beta must be 1 where C is computed from the network's input, got {beta}")
     return node.apply(Add(), y, node.value(2), place=f"{node.place}_add")
 
 

@@ -152,7 +152,7 @@ def arithmetic(node: Node, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def scatter(node: Node, x: np.ndarray, places: np.ndarray, updates: np.ndarray) -> np.ndarray:
     """Entries put into a copy, as SparseConv2D's kernels into their bank."""
     if node.get("reduction", "none") != "none":
-        node.fail("reduction must be none")
+        node.unsupported("reduction must be none")
     node.builder.charge(x.nbytes)
     result = np.array(x)
     result[tuple(places.T)] = updates

@@ -10,13 +10,13 @@ from neocog.interop.onnx.symbolic import Value
 from neocog.layers import GlobalAvgPool2D, GlobalMaxPool2D, Layer, Transpose
 
 
-@writes(GlobalAvgPool2D)
+@writes(GlobalAvgPool2D, operators="GlobalAveragePool, Flatten")
 def write_global_average(w: Writer, layer: GlobalAvgPool2D, x: Tensor) -> str:
     """ONNX keeps the axes: (N, C, 1, 1)."""
     return w.node("Flatten", w.node("GlobalAveragePool", x))
 
 
-@writes(GlobalMaxPool2D)
+@writes(GlobalMaxPool2D, operators="GlobalMaxPool, Flatten")
 def write_global_max(w: Writer, layer: GlobalMaxPool2D, x: Tensor) -> str:
     """ONNX keeps the axes: (N, C, 1, 1)."""
     return w.node("Flatten", w.node("GlobalMaxPool", x))

@@ -11,7 +11,7 @@ from neocog.interop.onnx.symbolic import Known, Value
 from neocog.layers import Add, Concat
 
 
-@writes(Add)
+@writes(Add, operators="Add or Sum")
 def write_add(w: Writer, layer: Add, x: tuple[Tensor, ...]) -> str:
     """Add takes two inputs, Sum any number."""
     return w.node("Add" if len(x) == 2 else "Sum", *x)
@@ -36,7 +36,7 @@ def read_sum(node: Node) -> Value:
     return y
 
 
-@writes(Concat)
+@writes(Concat, operators="Concat")
 def write_concat(w: Writer, layer: Concat, x: tuple[Tensor, ...]) -> str:
     """The same axis."""
     return w.node("Concat", *x, axis=layer.axis)

@@ -10,7 +10,7 @@ from neocog.interop.onnx.symbolic import Value
 from neocog.layers import BatchNorm1D, BatchNorm2D, LocalResponseNorm
 
 
-@writes(BatchNorm1D, BatchNorm2D)
+@writes(BatchNorm1D, BatchNorm2D, operators="BatchNormalization")
 def write_batch_norm(w: Writer, layer: BatchNorm1D | BatchNorm2D, x: Tensor) -> str:
     """ONNX's momentum is what is kept of the old statistics, PyTorch's and ours what is taken of the new."""
     arrays = [*layer.params.values(), *layer.buffers.values()]
@@ -29,9 +29,9 @@ def read_batch_norm(node: Node) -> Value:
     x = node.value()
     is_test = node.flag("is_test") if node.opset < 7 else not node.flag("training_mode")
     if not is_test:
-        node.fail("it is in training mode; export the model for inference")
+        node.unsupported("it is in training mode; export the model for inference")
     if not node.flag("spatial", 1):
-        node.fail("spatial must be 1: one mean and variance for each channel")
+        node.unsupported("spatial must be 1: one mean and variance for each channel")
     arrays = [node.weights(k) for k in (1, 2, 3, 4)]
     if x.rank < 2 or len({array.shape for array in arrays}) > 1 or arrays[0].ndim != 1:
         node.fail(
@@ -50,7 +50,7 @@ def read_batch_norm(node: Node) -> Value:
     return node.apply(layer, x, place=node.learned_place()).reshaped(shape)
 
 
-@writes(LocalResponseNorm)
+@writes(LocalResponseNorm, operators="LRN or Mul, Reshape, AveragePool, Reshape, Mul, Add, Pow, Div")
 def write_local_response_norm(w: Writer, layer: LocalResponseNorm, x: Tensor) -> str:
     """An LRN node if the size is odd; of an even one ONNX's window begins elsewhere, so it is spelt out."""
     if layer.size % 2:
@@ -98,7 +98,7 @@ def read_local_response_norm(node: Node) -> Value:
     """The window of an odd size is the same in both."""
     size = node.get("size", 0)
     if size % 2 == 0:
-        node.fail(
+        node.unsupported(
             f"size must be odd, got {size}: of an even one ONNX's window begins one channel later than ours"
         )
     layer = LocalResponseNorm(size, node.get("alpha", 1e-4), node.get("beta", 0.75), node.get("bias", 1.0))

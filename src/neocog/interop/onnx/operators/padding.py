@@ -12,7 +12,7 @@ MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "cir
 MOST_PADDING = 2**20
 
 
-@writes(Pad2D)
+@writes(Pad2D, operators="Pad")
 def write_pad(w: Writer, layer: Pad2D, x: Tensor) -> str:
     """The first two axes are not padded."""
     (top, bottom), (left, right) = layer.padding
@@ -20,7 +20,7 @@ def write_pad(w: Writer, layer: Pad2D, x: Tensor) -> str:
     return w.node("Pad", x, pads, w.number("value", layer.value), mode=MODES[layer.mode])
 
 
-@writes(PadChannels)
+@writes(PadChannels, operators="Pad")
 def write_pad_channels(w: Writer, layer: PadChannels, x: Tensor) -> str:
     """Zeros after the last channel."""
     return w.node("Pad", x, w.integers("pads", [0, 0, 0, 0, 0, layer.channels, 0, 0]))
@@ -38,14 +38,16 @@ def read_pad(node: Node) -> Value:
     if not any(map(any, sides)):
         return x
     if max(map(max, sides)) > MOST_PADDING or min(map(min, sides)) < 0:
-        node.fail(f"pads must be from 0 to {MOST_PADDING}, got {sides}; there is no layer that crops")
+        node.unsupported(f"pads must be from 0 to {MOST_PADDING}, got {sides}; there is no layer that crops")
     value = value if mode == "constant" else 0.0
     if x.rank == 4 and [k for k in range(4) if any(sides[k])] == [1] and not sides[1][0]:
         if value or mode != "constant":
-            node.fail("further channels must be zeros")
+            node.unsupported("further channels must be zeros")
         return node.apply(PadChannels(sides[1][1]), x)
     if x.rank not in (3, 4) or any(map(any, sides[:2])):
-        node.fail(f"neocog pads images (N, C, H, W) on their sides, got pads {sides} of shape {x.sizes}")
+        node.unsupported(
+            f"only the sides of images (N, C, H, W) are padded, got pads {sides} of shape {x.sizes}"
+        )
     if x.rank == 3:
         return node.apply(Pad2D((sides[2], (0, 0)), value, names[mode]), x.lifted()).lowered()
     return node.apply(Pad2D((sides[2], sides[3]), value, names[mode]), x)

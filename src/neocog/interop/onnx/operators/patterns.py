@@ -65,6 +65,6 @@ def _applied(x: str, rank: int, chain: Sequence[Node], operands: Sequence[str | 
 @reads("Erf", "Neg", "Pow", "ReduceSumSquare")
 def read_part(node: Node) -> Value:
     """Refuse a node that no pattern has taken."""
-    node.fail(
+    node.unsupported(
         "it is read only among the nodes that a GELU, a RadialBasis or a LocalResponseNorm is written as"
     )

@@ -34,7 +34,7 @@ def _sides(layer: MaxPool2D | AvgPool2D, x: Tensor) -> tuple[Padding, bool]:
     return (first, second), False
 
 
-@writes(MaxPool2D)
+@writes(MaxPool2D, operators="MaxPool")
 def write_max_pool(w: Writer, layer: MaxPool2D, x: Tensor) -> str:
     """The padding is minus infinity in both."""
     sides, ceil_mode = _sides(layer, x)
@@ -49,7 +49,7 @@ def write_max_pool(w: Writer, layer: MaxPool2D, x: Tensor) -> str:
     )
 
 
-@writes(AvgPool2D)
+@writes(AvgPool2D, operators="AveragePool or Pad, AveragePool or AveragePool, Mul")
 def write_average_pool(w: Writer, layer: AvgPool2D, x: Tensor) -> str:
     """With a divisor of one's own: the mean over whole windows, times their size, by the divisor."""
     divisor = layer.divisor_override

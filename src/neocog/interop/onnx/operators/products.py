@@ -20,7 +20,7 @@ def read_product(node: Node) -> Value:
     swapped = node.operator == "Mul" and isinstance(node.inputs[0], Known)
     if len(node.inputs) == 2 and not any(isinstance(source, Known) for source in node.inputs):
         kind = "products" if node.operator == "Mul" else "quotients"
-        node.fail(f"{kind} of two computed values have no layer")
+        node.unsupported(f"{kind} of two computed values have no layer")
     x, factor = node.value(int(swapped)), node.weights(int(not swapped))
     if node.operator == "Div":
         if not factor.all():
@@ -43,9 +43,11 @@ def _product(node: Node, x: Value, factor: np.ndarray) -> Value:
     if C is None and x.rank and factor.size == 1:
         return _multiple(node, x, factor)
     if C is None or factor.ndim > 4 or math.prod(factor.shape) not in (1, C):
-        node.fail("there is no layer for it but where it scales the channels of images or a layer's outputs")
+        node.unsupported(
+            "there is a layer for it only where it scales channels of images or a layer's outputs"
+        )
     if factor.size > 1 and (1,) * (4 - factor.ndim) + factor.shape != (1, C, 1, 1):
-        node.fail(f"it must scale whole channels, got a factor of shape {factor.shape}")
+        node.unsupported(f"it must scale whole channels, got a factor of shape {factor.shape}")
     weight = node.builder.copied(np.broadcast_to(factor.ravel(), (C,))).reshape(C, 1, 1, 1)
     depthwise = Conv2D(C, C, 1, groups=C, bias=False, init=zeros, dtype=factor.dtype)
     depthwise.params["weight"] = weight

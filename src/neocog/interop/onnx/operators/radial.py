@@ -9,7 +9,7 @@ from neocog.interop.onnx.symbolic import Known, Value
 from neocog.layers import RadialBasis
 
 
-@writes(RadialBasis)
+@writes(RadialBasis, operators="Unsqueeze, Sub, ReduceSumSquare, Neg")
 def write_radial_basis(w: Writer, layer: RadialBasis, x: Tensor) -> str:
     """``-sum_i (x[n,1,i] - c[k,i])^2``, operator by operator."""
     lifted = w.node("Unsqueeze", x, w.integers("axis", [1]))

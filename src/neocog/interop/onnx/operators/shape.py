@@ -12,7 +12,7 @@ from neocog.interop.onnx.symbolic import Known, Shape, Value
 from neocog.layers import Flatten, Reshape, Transpose
 
 
-@writes(Flatten)
+@writes(Flatten, operators="Flatten")
 def write_flatten(w: Writer, layer: Flatten, x: Tensor) -> str:
     """From the second axis on."""
     return w.node("Flatten", x, axis=1)
@@ -26,7 +26,7 @@ def read_flatten(node: Node) -> Value:
     return node.viewed(x, lambda s: (math.prod(s[:axis]), math.prod(s[axis:])))
 
 
-@writes(Reshape)
+@writes(Reshape, operators="Reshape")
 def write_reshape(w: Writer, layer: Reshape, x: Tensor) -> str:
     """0 and -1 mean the same in both."""
     return w.node("Reshape", x, w.integers("shape", layer.shape))
@@ -109,7 +109,7 @@ def read_shape(node: Node) -> Known:
     return Known((first, second))
 
 
-@writes(Transpose)
+@writes(Transpose, operators="Transpose")
 def write_transpose(w: Writer, layer: Transpose, x: Tensor) -> str:
     """The same permutation."""
     return w.node("Transpose", x, perm=layer.axes)

@@ -10,7 +10,8 @@ from neocog.interop.onnx.symbolic import Value
 from neocog.layers import LogSoftmax, Softmax
 
 
-@writes(Softmax, LogSoftmax)
+@writes(Softmax, operators="Softmax")
+@writes(LogSoftmax, operators="LogSoftmax")
 def write_softmax(w: Writer, layer: Softmax | LogSoftmax, x: Tensor) -> str:
     """One axis in both."""
     return w.node(type(layer).__name__, x, axis=layer.axis)

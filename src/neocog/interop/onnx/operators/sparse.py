@@ -13,7 +13,7 @@ from neocog.interop.onnx.windows import LARGEST, Windows, pads, plain
 from neocog.layers import SparseConv2D
 
 
-@writes(SparseConv2D)
+@writes(SparseConv2D, operators="ScatterND, Conv")
 def write_sparse_convolution(w: Writer, layer: SparseConv2D, x: Tensor) -> str:
     """Scatter the kernels into a bank with zeros where there is no connection."""
     bank = w.numbers("bank", np.zeros(layer._bank_shape))
