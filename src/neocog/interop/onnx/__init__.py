@@ -1,4 +1,4 @@
-"""ONNX: networks written as models that any runtime computes, and models read as networks to train."""
+"""Export networks to ONNX models, and import ONNX models as networks to train."""
 
 try:
     import onnx as _onnx  # noqa: F401 - everything here needs it

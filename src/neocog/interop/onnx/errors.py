@@ -1,4 +1,4 @@
-"""The errors of reading ONNX models."""
+"""Errors of the ONNX import."""
 
 from neocog.errors import UnsupportedError
 from neocog.serialization import ModelFileError

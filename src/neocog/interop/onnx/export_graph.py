@@ -1,4 +1,4 @@
-"""The ONNX graph in the making, as the writers of the layers see it."""
+"""Collect the nodes and initializers of an ONNX graph, and register the writers of the layers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from neocog.layers import Elementwise, Layer
 
 
 class Tensor(NamedTuple):
-    """A value on its way through the graph: its name there, and its shape for one image."""
+    """A value in the ONNX graph: its name, and its shape for one image."""
 
     name: str
     shape: tuple[int, ...]
@@ -22,7 +22,7 @@ class Tensor(NamedTuple):
 
 @dataclass
 class Writer:
-    """Collects nodes and initializers.
+    """Collect nodes and initializers of the graph.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Writer:
         return output
 
     def array(self, array: Any) -> str:
-        """Enter one of the network's arrays under its dotted name."""
+        """Add one of the network's arrays as an initializer of its dotted name; return the name."""
         name = self.names[id(array)]
         if name not in self.initializers:
             content = np.ascontiguousarray(array, self.dtype)
@@ -69,15 +69,15 @@ class Writer:
         return name
 
     def number(self, suffix: str, value: float) -> str:
-        """Enter a number of the network's dtype."""
+        """Add a number of the network's dtype as an initializer; return its name."""
         return self._constant(suffix, np.array(value, self.dtype))
 
     def integers(self, suffix: str, values: Any) -> str:
-        """Enter integers: a shape, axes, pads."""
+        """Add integers (a shape, axes, pads) as an initializer; return its name."""
         return self._constant(suffix, np.array(values, np.int64))
 
     def numbers(self, suffix: str, values: Any) -> str:
-        """Enter an array of the network's dtype that is not one of its own."""
+        """Add any other array of the network's dtype as an initializer; return its name."""
         return self._constant(suffix, np.ascontiguousarray(values, self.dtype))
 
     def _constant(self, suffix: str, content: np.ndarray) -> str:

@@ -42,14 +42,14 @@ COMPOSED: dict[str, Callable[..., Any]] = {
 
 
 class Recorded(NDArrayOperatorsMixin):
-    """A value that NumPy takes for an array, and that records as nodes what NumPy computes from it."""
+    """Stand in for an array, and append a node for whatever NumPy computes from it."""
 
     def __init__(self, writer: Writer, name: str, is_boolean: bool = False) -> None:
         self.writer, self.name, self.is_boolean = writer, name, is_boolean
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of the numbers in the file."""
+        """Return the type of the numbers in the file."""
         return self.writer.dtype
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
@@ -84,12 +84,12 @@ class Recorded(NDArrayOperatorsMixin):
         return Recorded(self.writer, self.writer.node(operator, *names, **attributes), is_boolean)
 
     def _number(self, value: Any) -> Any:
-        """Return a value as a floating point number, a truth value as 0 or 1."""
+        """Convert a recorded truth value to 0 or 1; return any other value as it is."""
         is_boolean = isinstance(value, Recorded) and value.is_boolean
         return value._record("astype", (), {}) if is_boolean else value
 
     def _operand(self, value: Any) -> str:
-        """Return the name of a value, which is a constant if it was not recorded."""
+        """Return the name of a recorded value, or of a constant with the number."""
         if isinstance(value, Recorded):
             return value.name
         if np.ndim(value) or np.asarray(value).dtype.kind not in "fiub":

@@ -1,4 +1,4 @@
-"""Pad: Pad2D and PadChannels."""
+"""Write and read Pad."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_PADDING = 2**20
 
 @writes(Pad2D, operators="Pad")
 def write_pad(w: Writer, layer: Pad2D, x: Tensor) -> str:
-    """The first two axes are not padded."""
+    """Write Pad of the last two axes."""
     (top, bottom), (left, right) = layer.padding
     pads = w.integers("pads", [0, 0, top, left, 0, 0, bottom, right])
     return w.node("Pad", x, pads, w.number("value", layer.value), mode=MODES[layer.mode])
@@ -22,13 +22,13 @@ def write_pad(w: Writer, layer: Pad2D, x: Tensor) -> str:
 
 @writes(PadChannels, operators="Pad")
 def write_pad_channels(w: Writer, layer: PadChannels, x: Tensor) -> str:
-    """Zeros after the last channel."""
+    """Write Pad with zeros after the last channel."""
     return w.node("Pad", x, w.integers("pads", [0, 0, 0, 0, 0, layer.channels, 0, 0]))
 
 
 @reads("Pad")
 def read_pad(node: Node) -> Value:
-    """Around images and rows, or further channels of zeros."""
+    """Read Pad around images and rows, or with further channels of zeros."""
     x = node.value()
     mode = node.get("mode", "constant")
     names = {theirs: ours for ours, theirs in MODES.items()}
@@ -54,7 +54,7 @@ def read_pad(node: Node) -> Value:
 
 
 def _pads(node: Node, rank: int) -> tuple[list[tuple[int, int]], float]:
-    """(before, after) of each axis, and the constant: attributes before opset 11, inputs since."""
+    """Return (before, after) of each axis, and the constant; attributes before opset 11, inputs since."""
     if node.opset < 11:
         pads, value = node.get("pads", node.get("paddings")), node.get("value", 0.0)
         axes: list[int] = list(range(rank))
