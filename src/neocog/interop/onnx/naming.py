@@ -1,4 +1,4 @@
-"""Names of layers: dotted ones made from names of ONNX nodes, and groups for those named outside of any."""
+"""Name layers after ONNX nodes, and move layers named outside any group into the group around them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def dotted_name(wanted: str) -> str:
 
 
 def move_into_groups(nodes: Nodes, output: str) -> tuple[Nodes, str]:
-    """Give layers without weights that stand inside a group a name of that group.
+    """Rename layers without parameters that stand inside a group as members of that group.
 
     A ReLU between ``layer1.0.conv1`` and ``layer1.0.conv2`` is called ``relu`` by some exporters; here it
     becomes ``layer1.0.relu``, and so does a sum of two values of the group.

@@ -1,4 +1,4 @@
-"""What is refused before anything of a model is read."""
+"""Validate a model before anything of it is read."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from contextlib import contextmanager
 import onnx
 from onnx import helper
 
-from neocog.interop.onnx.errors import OnnxImportError
+from neocog.interop.onnx.errors import OnnxImportError, UnsupportedOperatorError
 from neocog.interop.onnx.import_node import FOLDS, PATTERNS, READERS
 
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """Turn whatever a malformed model brings about into an OnnxImportError."""
+    """Turn any error that a malformed model causes into an OnnxImportError."""
     try:
         yield
     except OnnxImportError:
@@ -55,7 +55,7 @@ def check(model: onnx.ModelProto) -> None:
     for node in read:
         if node.domain not in ("", "ai.onnx") or node.op_type not in known:
             operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
-            raise OnnxImportError(
+            raise UnsupportedOperatorError(
                 f"operator {operator} (node {node.name or ', '.join(node.output)!r}) has no layer; neocog "
                 f"reads {', '.join(sorted(known))}."
             )
@@ -73,7 +73,7 @@ def check(model: onnx.ModelProto) -> None:
 def leading_to(
     graph: onnx.GraphProto, outputs: Sequence[str], given: Collection[str] = ()
 ) -> list[onnx.NodeProto]:
-    """Return the nodes that lead to some outputs from what is given, in the order of the graph."""
+    """Return the nodes between the given values and these outputs, in the order of the graph."""
     makers = {name: node for node in graph.node for name in node.output if name}
     wanted, frontier = set(), list(outputs)
     while frontier:
@@ -86,7 +86,7 @@ def leading_to(
 
 
 def _without_weights(model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) -> onnx.ModelProto:
-    """These nodes alone, for the checker: arrays as inputs, and no shapes, which models may leave out."""
+    """Return a model of these nodes for ONNX's checker, with the arrays as inputs and without shapes."""
     bare = onnx.ModelProto(ir_version=model.ir_version)
     bare.opset_import.extend(model.opset_import)
     bare.graph.name = "graph"

@@ -1,4 +1,4 @@
-"""Conv: Conv2D, and SparseConv2D where the weights were scattered into a bank of zeros."""
+"""Write Conv2D; read Conv as Conv2D or SparseConv2D."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from neocog.interop.onnx.windows import Windows, pads, plain, read_windows
 from neocog.layers import Conv2D, Layer
 
 
-@writes(Conv2D)
+@writes(Conv2D, operators="Conv")
 def write_convolution(w: Writer, layer: Conv2D, x: Tensor) -> str:
-    """Weights lie in memory alike: (out, in / groups, kH, kW)."""
+    """Write Conv; its weights have the same layout, (out, in / groups, kH, kW)."""
     return w.node(
         "Conv",
         x,
@@ -31,7 +31,7 @@ def write_convolution(w: Writer, layer: Conv2D, x: Tensor) -> str:
 
 @reads("Conv")
 def read_convolution(node: Node) -> Value:
-    """Images, and rows as images of width 1."""
+    """Read Conv of images, and of rows as images of width 1."""
     weight = node.weights(1)
     bias = node.weights(2) if node.has(2) else None
     if weight.ndim < 3:
@@ -79,7 +79,7 @@ def read_convolution(node: Node) -> Value:
 
 
 def _pixels(node: Node, windows: Windows, channels: int) -> Pixels | None:
-    """The input's pixels, scaled and moved, if that and nothing else is what the node sees.
+    """Return the scaled pixels that are this node's input, if they can be folded into its weights.
 
     Around them must be no zeros: an offset would have to move these, too.
     """
@@ -95,7 +95,7 @@ def _pixels(node: Node, windows: Windows, channels: int) -> Pixels | None:
 def _of_raw_pixels(
     pixels: Pixels, groups: int, weight: np.ndarray, bias: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
-    """``W (s x + o) + b`` as ``(W s) x + (b + W o)``, for the scale and the offset of each channel."""
+    """Fold a scale and an offset of each channel: ``W (s x + o) + b = (W s) x + (b + W o)``."""
     out, per_group = weight.shape[:2]
     channels = np.arange(out)[:, None] // (out // groups) * per_group + np.arange(per_group)
     scale, offset = pixels.scale[channels], pixels.offset[channels]

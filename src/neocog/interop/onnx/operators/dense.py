@@ -1,4 +1,4 @@
-"""Gemm and MatMul by weights: Dense."""
+"""Write Dense; read Gemm and MatMul by weights."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from neocog.interop.onnx.weights import dense_with
 from neocog.layers import Add, Dense, Layer, Transpose
 
 
-@writes(Dense)
+@writes(Dense, operators="Gemm")
 def write_dense(w: Writer, layer: Dense, x: Tensor) -> str:
-    """Our weights are (in, out), as Gemm has them by default."""
+    """Write Gemm, whose weights are (in, out) by default, as those of Dense."""
     return w.node("Gemm", x, *(w.array(array) for array in layer.params.values()))
 
 
 @reads("Gemm")
 def read_gemm(node: Node) -> Value:
-    """``alpha A B + beta C``, A the input and B the weights, each transposed if so asked."""
+    """Read ``alpha A B + beta C`` with the input A and weights B, each possibly transposed."""
     (x, factor), weight = _without_factor(node), node.weights(1)
     if x.rank != 2 or weight.ndim != 2:
         node.fail(f"it needs matrices, got shapes {x.sizes} and {weight.shape}")
@@ -54,13 +54,13 @@ def read_gemm(node: Node) -> Value:
     if offset is not None:
         return add_constant(node, y, offset)
     if beta != 1:
-        node.fail(f"beta must be 1 where C is computed from the network's input, got {beta}")
+        node.unsupported(f"beta must be 1 where C is computed from the network's input, got {beta}")
     return node.apply(Add(), y, node.value(2), place=f"{node.place}_add")
 
 
 @reads("MatMul")
 def read_matmul(node: Node) -> Value:
-    """The input by a matrix of weights, along the input's last axis."""
+    """Read the product of the input's last axis and a matrix of weights."""
     (x, factor), weight = _without_factor(node), node.weights(1)
     if weight.ndim not in (1, 2) or x.rank == 0:
         node.fail(f"its weights must be one matrix, got shape {weight.shape}")
@@ -82,7 +82,7 @@ def read_matmul(node: Node) -> Value:
 
 
 def _without_factor(node: Node) -> tuple[Value, float]:
-    """The input, and a factor for the weights in its place if nobody else sees it."""
+    """Return the input without its constant factor, and the factor, if it has no other reader."""
     y = node.value(0)
     if y.shared or y.node not in node.builder.multiples or node.builder.uses[node.proto.input[1]] > 1:
         return y, 1.0

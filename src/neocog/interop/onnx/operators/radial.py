@@ -1,4 +1,4 @@
-"""RadialBasis, as several nodes."""
+"""Write and read RadialBasis, which is several nodes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from neocog.interop.onnx.symbolic import Known, Value
 from neocog.layers import RadialBasis
 
 
-@writes(RadialBasis)
+@writes(RadialBasis, operators="Unsqueeze, Sub, ReduceSumSquare, Neg")
 def write_radial_basis(w: Writer, layer: RadialBasis, x: Tensor) -> str:
-    """``-sum_i (x[n,1,i] - c[k,i])^2``, operator by operator."""
+    """Write ``-sum_i (x[n,1,i] - c[k,i])^2``, operator by operator."""
     lifted = w.node("Unsqueeze", x, w.integers("axis", [1]))
     steps = w.node("Sub", lifted, w.array(layer.buffers["centers"]))
     squares = w.node("ReduceSumSquare", steps, w.integers("over", [2]), keepdims=0)
@@ -20,7 +20,7 @@ def write_radial_basis(w: Writer, layer: RadialBasis, x: Tensor) -> str:
 
 @reads_pattern("Unsqueeze")
 def read_radial_basis(node: Node) -> Value | None:
-    """What :func:`write_radial_basis` writes, if these are the nodes."""
+    """Read the nodes that :func:`write_radial_basis` writes."""
     chain = node.follow("Sub", "ReduceSumSquare", "Neg")
     x = node.value()
     if chain is None or x.rank != 2 or node.integers("axes", 1) != [1]:

@@ -1,4 +1,4 @@
-"""SparseConv2D: its kernels are scattered into a bank of zeros, for Conv."""
+"""Write SparseConv2D as a Conv whose kernels are scattered into zeros, and recognise it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from neocog.interop.onnx.windows import LARGEST, Windows, pads, plain
 from neocog.layers import SparseConv2D
 
 
-@writes(SparseConv2D)
+@writes(SparseConv2D, operators="ScatterND, Conv")
 def write_sparse_convolution(w: Writer, layer: SparseConv2D, x: Tensor) -> str:
-    """Scatter the kernels into a bank with zeros where there is no connection."""
+    """Write ScatterND of the kernels into a bank of zeros, and Conv with that bank."""
     bank = w.numbers("bank", np.zeros(layer._bank_shape))
     places = w.integers("connections", layer._pairs)
     weight = w.node("ScatterND", bank, places, w.array(layer.params["weight"]))
@@ -24,7 +24,7 @@ def write_sparse_convolution(w: Writer, layer: SparseConv2D, x: Tensor) -> str:
 
 
 def sparse_convolution(node: Node, windows: Windows, bias: Any, groups: int) -> SparseConv2D | None:
-    """The sparse layer, if these weights are kernels scattered into zeros, in the order of a table."""
+    """Return a SparseConv2D if the weights are kernels scattered into zeros, else None."""
     origin, padding = node.known(1).origin, plain(windows.padding)
     plainly = (
         groups == 1 and windows.dilation == (1, 1) and padding[0] in range(LARGEST) and not windows.is_row
