@@ -3,11 +3,11 @@
 >>> from neocog import experiments
 >>> result = experiments.run("cnn-vs-mlp")
 >>> print(result.finding)
-TinyCNN tells 100.0 % of the validation images right with 114 parameters, TinyMLP 100.0 % with 1227, 10.8
-times as many.
+TinyCNN classifies 100.0 % of the validation images correctly with 114 parameters, TinyMLP 100.0 % with 1227,
+10.8 times as many.
 
-Every study follows the textbook's protocol unless told otherwise, and draws its figures' data along the way;
-``seeds=10`` repeats it with other seeds and shows the spread.
+Every study follows the textbook's protocol unless its settings are changed, and draws its figures' data along
+the way; ``seeds=10`` repeats it with other seeds and shows the spread.
 """
 
 from neocog.experiments import (

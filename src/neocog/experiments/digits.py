@@ -49,10 +49,10 @@ def row(one: Trained, data: Split) -> dict[str, Any]:
 
 
 def verdict(row: dict[str, Any]) -> str:
-    """Say how a network did."""
+    """Describe the accuracy of a network."""
     return (
-        f"{row['network']} ({row['parameters']} parameters) tells {percent(row['test_accuracy'])} of the "
-        f"test digits right, {row['misclassified']} wrong"
+        f"{row['network']} ({row['parameters']} parameters) classifies {percent(row['test_accuracy'])} of "
+        f"the test digits correctly, {row['misclassified']} wrongly"
     )
 
 
@@ -89,7 +89,7 @@ def digits_study(repetition: int = 0, epochs: int = 10, lr: float = 0.05, batch_
     losses = f"from {running[0]:.4f} to {running[-1]:.4f}" if running else "nowhere"
     finding = (
         f"In {epochs} epochs the loss goes {losses}, and {percent(one.history.last['val_accuracy'])} of the "
-        f"test digits are right: {len(wrong)} of {len(labels)} are misclassified."
+        f"test digits are classified correctly: {len(wrong)} of {len(labels)} are misclassified."
     )
     gallery = {"index": wrong, "true": labels[wrong], "predicted": predicted[wrong], "images": images[wrong]}
     return Outcome(rows, finding, {"history": one.history, "confusion": confusion, "misclassified": gallery})
@@ -171,7 +171,7 @@ def _versus(networks: dict[str, Sequential], data: Split, protocol: Any) -> Outc
 @study(
     "digits-feature-maps",
     question="What changes in the feature maps deeper in the network?",
-    answer="They get smaller, see more pixels, and tell the classes apart better.",
+    answer="They get smaller, see more pixels, and separate the classes better.",
     explanation="Each layer sees more of the image: 3x3 pixels after the first convolution, most of it "
     "after the second block, where the rest of the field lies in the padding. A map's class share is the "
     "part of its variance over the images that the class explains: it is larger at the end than at the "

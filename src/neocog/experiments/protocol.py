@@ -142,12 +142,12 @@ def held_out(data: Split) -> tuple[np.ndarray, np.ndarray]:
 
 
 def first_perfect(history: History) -> int | None:
-    """Return the first epoch after which all validation images were told right; None if there is none."""
+    """Return the first epoch after which all validation images are classified correctly, or None."""
     return next((int(row["epoch"]) for row in history if row["val_accuracy"] == 1.0), None)
 
 
 def accuracy_of(network: Sequential, part: tuple[Any, Any]) -> float:
-    """Return the fraction of right answers."""
+    """Return the fraction of images that are classified correctly."""
     return float(evaluate(network, *part).accuracy)
 
 

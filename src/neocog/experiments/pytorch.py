@@ -28,7 +28,7 @@ def _torch() -> Any:
     "digits-vs-pytorch",
     question="Is the network in PyTorch the same, and better?",
     answer="Neither: it has batch norm, no convolution biases and another optimizer, and after ten epochs "
-    "it reads fewer digits right.",
+    "it classifies fewer digits correctly.",
     explanation="The textbook calls both 'the same model', but they differ in layers, initialisation and "
     "training. Adam at a rate of 0.001 is simply not finished after ten epochs of 22 steps. The same "
     "design in neocog, in the third row, comes out like PyTorch's over several seeds if its weights start "

@@ -76,13 +76,13 @@ def transfer(
                 "new_classes": float(right[labels >= len(THREE)].mean()),
             }
         )
-    told = [
+    accuracies = [
         f"{row['network']} {percent(row['val_accuracy'])} ({percent(row['new_classes'])} of the new classes)"
         for row in rows
     ]
     finding = (
         f"Learning from {images_per_class} images of each class, of all five classes' validation images are "
-        f"right: {listed(told)}."
+        f"classified correctly: {listed(accuracies)}."
     )
     new = _kept(parent.network, head(), ways[0][0].network)
     data_out = {
