@@ -17,7 +17,7 @@ from neocog.models import tiny_cnn, tiny_mlp
     explanation="A convolution uses one small kernel at every position, so its parameters do not grow "
     "with the image. The often quoted factor of ten, however, compares with an MLP of 18 hidden units; "
     "one with 4 hidden units also classifies all images correctly (see mlp-capacity). What the CNN has for "
-    "sure is not a magic number but a structure: it need not learn the same detector anew for every position.",
+    "sure is not a magic number but a structure: it need not learn a detector anew for every position.",
 )
 def cnn_vs_mlp(
     repetition: int = 0, epochs: int = 80, lr: float = 0.12, batch_size: int = 18, hidden: int = 18

@@ -137,8 +137,8 @@ def dropout(
     without, with_it = rows
     finding = (
         f"Without dropout {percent(without['val_accuracy'])} of the validation images are classified "
-        f"correctly at a loss of {without['val_loss']:.4f} (training {without['train_loss']:.4f}), with dropout {p:g} "
-        f"{percent(with_it['val_accuracy'])} at {with_it['val_loss']:.4f} (training "
+        f"correctly at a loss of {without['val_loss']:.4f} (training {without['train_loss']:.4f}), with "
+        f"dropout {p:g} {percent(with_it['val_accuracy'])} at {with_it['val_loss']:.4f} (training "
         f"{with_it['train_loss']:.4f}); first 100 % after epoch {without['first_at_100']} and "
         f"{with_it['first_at_100']}."
     )
