@@ -136,7 +136,7 @@ class Sweep:
             if candidate.diverged == candidate.seeds:
                 return True, math.inf, math.inf
             partial = candidate.diverged > 0 or candidate.seeds < seeds
-            # Rounded: as many right answers are as good, in whatever order the seeds were added up.
+            # Rounded: the order in which the seeds were summed must not decide between equal accuracies.
             return partial, -round(candidate.val_accuracy, 12), candidate.val_loss
 
         return sorted(found, key=order)

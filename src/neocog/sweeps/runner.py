@@ -61,8 +61,8 @@ def sweep(
         Address of a Dask scheduler, such as "tcp://10.0.0.1:8786", whose workers train the points instead. A
         file's source must lie at the same path for them.
     out : path, optional
-        A JSONL file to which each row is added as it comes; its name ends in ``.jsonl``. One that is there
-        already goes on, if it is the same sweep's, begun by the same version of neocog.
+        A JSONL file to which each row is appended at once; its name ends in ``.jsonl``. An existing one is
+        continued, if it is the same sweep's, begun by the same version of neocog.
     progress : function (str), optional
         Called with a line for each point as it comes, as ``print`` is.
 
