@@ -328,6 +328,30 @@ def test_a_directory_in_use_is_left_alone(tmp_path):
     assert os.listdir(tmp_path) == ["precious.txt"]
 
 
+def test_images_of_another_size_are_no_bug(trained, tmp_path, rng):
+    np.savez(tmp_path / "a.npz", x=rng.random((30, 12, 12)), y=np.arange(30) % 10)
+    error = run("evaluate", trained / "model.neocog", f"npz:{tmp_path / 'a.npz'}", code=2).stderr
+    assert "bug" not in error
+
+
+def test_train_on_a_csv_file(tmp_path, rng):
+    rows = [[k % 2, *(rng.integers(0, 60, 64) + 190 * (k % 2))] for k in range(40)]
+    path = tmp_path / "data.csv"
+    path.write_text("\n".join(",".join(map(str, row)) for row in rows))
+    run("train", f"csv:{path}", "--epochs", 30, "--out", tmp_path / "run")
+    answer = json.loads(run("evaluate", tmp_path / "run", "--json").stdout)
+    assert (answer["images"], answer["accuracy"]) == (8, 1.0)
+    error = run("train", f"csv:{tmp_path / 'run' / 'history.csv'}", code=2).stderr
+    assert "history.csv, line 2, column" in error
+
+
+def test_a_damaged_run_is_no_bug(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    for name in ("history.json", "config.json"):
+        (tmp_path / "run" / name).write_bytes(b"\xff{")
+        assert name in run("report", tmp_path / "run", code=2).stderr
+
+
 def test_the_wrong_data_for_a_model(trained):
     result = run("evaluate", trained, "lines", code=2)
     assert "the model's classes are ['0'," in result.stderr

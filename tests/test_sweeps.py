@@ -900,7 +900,7 @@ def test_other_pages_are_not_replaced(tmp_path):
     other.write_text("more notes")
     result = cli("--show", path)
     assert "1 of 1 points" in result.stdout
-    assert "are other pages" in result.stderr
+    assert "exist and are not a sweep's" in result.stderr
     assert (page.read_text(), other.read_text()) == ("my notes", "more notes")
 
 

@@ -1,4 +1,4 @@
-"""Data sets in CSV files: one image a row, its label and its pixels."""
+"""Load data sets from CSV files: one image a row, its label and its pixels."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def load_csv(
 
 
 class _Table(NamedTuple):
-    """What a file holds: for each image its label as text, its pixels and its line."""
+    """Hold the content of a file: for each image its label as text, its pixels and its line."""
 
     path: Path
     pixel_names: list[str]

@@ -168,7 +168,7 @@ def open_source(
     Raises
     ------
     ValueError, OSError
-        If there is no such source, or its files are not as they should be.
+        If there is no such source, or its files are missing or malformed.
     """
     kind, path = split_source(source)
     given = {"size": size, "image_shape": image_shape, "validation_fraction": validation_fraction}
