@@ -1,8 +1,10 @@
 import copy
 import functools
+import inspect
 import io
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -1291,3 +1293,12 @@ def test_the_names_are_those_of_the_command_line():
     np.testing.assert_array_equal(by_name.predict_proba(X), default.predict_proba(X))
     with pytest.raises(ValueError, match=f"network must be one of '{NETWORKS[0]}'"):
         ConvNetClassifier("conv").fit(X, y)
+
+
+@pytest.mark.parametrize("estimator", [ConvNetClassifier, ConvNetRegressor])
+def test_the_docstring_describes_every_parameter_in_the_order_of_the_signature(estimator):
+    text = inspect.getdoc(estimator)
+    assert "%(" not in text
+    parameters = text.partition("\nParameters\n----------\n")[2].partition("\nAttributes\n----------\n")[0]
+    documented = re.findall(r"^(\w+) : ", parameters, re.MULTILINE)
+    assert documented == list(inspect.signature(estimator).parameters)

@@ -1,4 +1,4 @@
-"""What the classifier and the regressor share."""
+"""The base class of the classifier and the regressor."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _SEEDS = 2**31 - 1
 
 
 def has_partial_fit(model: ConvNet) -> bool:
-    """Whether a model can be fitted bit by bit; AttributeError if not."""
+    """Return True if a model has ``partial_fit``; raise AttributeError if not."""
     if model.early_stopping:
         raise AttributeError("early_stopping must be False for partial_fit, which holds no images out.")
     return True
 
 
 class ConvNet(BaseEstimator):  # type: ignore[misc]
-    """Base of the estimators, which describe the parameters."""
+    """Base class of the estimators; see :mod:`neocog.estimators.documentation` for the parameters."""
 
     _loss: Loss
     network_: Container
@@ -97,14 +97,14 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         self.kernels = kernels
         self.verbose = verbose
 
-    # What the two define for themselves
+    # Defined by the subclasses
 
     def _read_targets(self, y: np.ndarray, again: bool, classes: Any) -> np.ndarray:
-        """Return what the network is trained on; learn what its outputs stand for, unless ``again``."""
+        """Return the targets for training; set the attributes that describe the outputs, unless ``again``."""
         raise NotImplementedError
 
     def _weights(self, t: np.ndarray, weight: np.ndarray | None, passing: bool) -> np.ndarray | None:
-        """Return how much each image counts; None if all count alike."""
+        """Return the weight of each image; None if all are equal."""
         return weight
 
     def _new_network(self, seed: int, dtype: Any) -> Container:
@@ -114,23 +114,23 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
     def _scaled(
         self, t: np.ndarray, weight: np.ndarray | None, network: Container, again: bool
     ) -> np.ndarray:
-        """Return the targets in the units in which the network is trained."""
+        """Return the targets as the network is trained on them."""
         return t
 
     def _shown(self, network: Container) -> Container:
-        """Return the trained network with outputs in the units of y."""
+        """Return the trained network, with outputs in the units of y."""
         return network
 
     def _score_held_out(self, state: TrainingState) -> float:
-        """Return the score on what is held out, after an epoch."""
+        """Return the score on the images held out, after an epoch."""
         raise NotImplementedError
 
     # Training
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train a new network; with ``warm_start``, go on with the one at hand.
+        """Train a new network, or with ``warm_start`` train the current one further.
 
-        If it fails, the estimator stays as it was.
+        If it fails, the estimator is unchanged.
 
         Parameters
         ----------
