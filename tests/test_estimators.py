@@ -1255,6 +1255,7 @@ def test_a_loss_that_is_not_finite(threes, estimator):
 # Beside scikit-learn's own
 
 
+@pytest.mark.nightly
 def test_a_grid_search_beats_mlp_and_svc_on_digits():
     """On one split of the ten that docs/book/11-scikit-learn.md tells of."""
     X, y = load_digits(return_X_y=True)
