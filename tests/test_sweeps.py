@@ -24,6 +24,9 @@ from neocog.sweeps.grid import checked_grid, checked_seeds, points
 from neocog.sweeps.journal import Journal, read
 from neocog.sweeps.worker import Failure, Task, selection_data
 
+# Processes that start, wait for each other and are killed: one such test at a time.
+pytestmark = pytest.mark.xdist_group("processes")
+
 SLOW = ["--grid", "epochs=12", "--grid", "kernels=im2col"]  # 0.15 s a point or more
 
 

@@ -20,6 +20,9 @@ from neocog.interop.torch.distributed import share_batch_statistics
 from neocog.settings import settings_for
 from neocog.training import Callback
 
+# Processes that start, wait for each other and are killed: one such test at a time.
+pytestmark = pytest.mark.xdist_group("processes")
+
 COLUMNS = ("running_loss", "train_loss", "val_loss", "train_accuracy", "val_accuracy")
 
 

@@ -1,4 +1,4 @@
-"""The terms behind one number, as :func:`neocog.inspection.explain` finds them."""
+"""Draw the terms of one number, as computed by :func:`neocog.inspection.explain`."""
 
 from __future__ import annotations
 

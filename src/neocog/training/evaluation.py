@@ -103,10 +103,10 @@ def evaluate(
 
 
 def predict(network: Predictor, images: Array, batch_size: int = 256) -> Array:
-    """Index of the most probable class of each image: ``network.predict``."""
+    """Return the index of the most probable class of each image: ``network.predict``."""
     return network.predict(images, batch_size)
 
 
 def predict_proba(network: Predictor, images: Array, batch_size: int = 256) -> Array:
-    """Probability of each class for each image: ``network.predict_proba``."""
+    """Return the probability of each class for each image: ``network.predict_proba``."""
     return network.predict_proba(images, batch_size)
