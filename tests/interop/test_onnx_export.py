@@ -15,6 +15,8 @@ from neocog.interop.onnx import from_onnx, operator_of, to_onnx, writes
 from neocog.interop.onnx.export_graph import WRITERS
 from neocog.layers import AvgPool2D, Conv2D, Dense, Elementwise, Graph, ReLU, Sequential, Sigmoid, Softmax
 
+from ..cases import CASES  # noqa: TID252
+
 MODELS = {
     "tiny_cnn": models.tiny_cnn,
     "tiny_mlp": models.tiny_mlp,
