@@ -13,7 +13,7 @@ import numpy as np
 
 from neocog.layers.activation import softmax
 from neocog.layers.base import Array, Layer, Shape
-from neocog.layers.containers import ends_in_softmax
+from neocog.layers.prediction import ends_in_softmax
 from neocog.representation import constructor_call
 from neocog.validation import number
 

@@ -19,7 +19,7 @@ from neocog.layers.base import Array
 from neocog.representation import constructor_call
 from neocog.validation import number
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSProp"]
 
 
 class Optimizer:
@@ -327,3 +327,72 @@ class AdamW(Adam):
         if decay:
             w *= 1 - lr * decay
         self._adapt(w, g, lr, name)
+
+
+class RMSProp(Optimizer):
+    """RMSprop: each gradient divided by the root of its mean square.
+
+    With momentum ``mu``, decay ``d`` and gradient ``g``::
+
+        g <- g + d w
+        s <- a s + (1 - a) g^2
+        v <- mu v + g / (sqrt(s) + eps)
+        w <- w - lr v
+
+    Parameters
+    ----------
+    lr : float or schedule
+    alpha : float in [0, 1)
+        ``a``, how slowly the mean square forgets.
+    eps : float
+    weight_decay : float
+    momentum : float in [0, 1)
+    decay_all : bool
+        Let biases and batch norm scales decay, too.
+
+    Raises
+    ------
+    ValueError, TypeError
+        On an argument out of range.
+
+    Notes
+    -----
+    Source: T. Tieleman, G. Hinton, "Lecture 6.5: rmsprop", 2012; ``eps`` outside the root, as in PyTorch.
+
+    Examples
+    --------
+    >>> params = {"weight": np.array([[1.0]])}
+    >>> RMSProp(lr=0.1, alpha=0.75).step(params, {"weight": np.array([[2.0]])})
+    >>> params["weight"].round(6)
+    array([[0.8]])
+    """
+
+    _memories = ("square", "velocity")
+
+    def __init__(
+        self,
+        lr: float | Callable[[int], float] = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+        decay_all: bool = False,
+    ) -> None:
+        super().__init__(lr, weight_decay, decay_all)
+        self.alpha = number("alpha", alpha, 0, 1, exclusive_maximum=True)
+        self.eps = number("eps", eps, 0, exclusive_minimum=True)
+        self.momentum = number("momentum", momentum, 0, 1, exclusive_maximum=True)
+
+    def _update(self, w: Array, g: Array, lr: float, decay: float, name: str) -> None:
+        if decay:
+            g = g + decay * w
+        square = self._recall("square", name, w)
+        square *= self.alpha
+        square += (1 - self.alpha) * (g * g)
+        step = g / (square**0.5 + self.eps)
+        if self.momentum:
+            v = self._recall("velocity", name, w)
+            v *= self.momentum
+            v += step
+            step = v
+        w -= lr * step

@@ -1,4 +1,4 @@
-"""Runs: from the name of a data source to a directory that holds a trained model and how it came about.
+"""Train a network as settings say, and keep the model and its history in a run directory.
 
 A run directory holds ``config.json`` (every setting), ``model.neocog``, ``history.csv`` and ``history.json``,
 ``snapshots.npz`` (the first convolution's kernels along the way), ``log.txt``, and ``checkpoint.neocog``,
@@ -11,10 +11,8 @@ import contextlib
 import io
 import json
 import math
-import os
 import platform
-import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -23,213 +21,36 @@ import numpy as np
 
 import neocog
 from neocog.atomic import atomic_write
-from neocog.data import Split, digits, image_folder, line_patterns, load_idx, load_npz
-from neocog.kernels import BACKENDS, use_kernels
-from neocog.layers import Container, Conv2D, Sequential
-from neocog.models.by_name import NETWORKS, build_network
+from neocog.data import Split
+from neocog.data.sources import open_source, split_source
+from neocog.kernels import use_kernels
+from neocog.layers import Container, Conv2D, Layer, Sequential
+from neocog.models.by_name import build_network
 from neocog.optimizers import SGD
 from neocog.recipes import RECIPES
-from neocog.serialization import ModelFileError, load, save
+from neocog.serialization import ModelFileError, import_layers, load, save
+from neocog.settings import Settings
 from neocog.training import Callback, Checkpoint, CSVLog, History, KernelSnapshots, Progress, fit
-from neocog.training.engine import check_engine, leads, torch_engine
-from neocog.validation import integer, one_of
+from neocog.training.engine import leads, torch_engine
 
-FILE_SOURCES = ("folder", "npz", "idx")
-NAMED_SOURCES: dict[str, Callable[[], Split]] = {
-    "digits": digits,
-    "lines": lambda: line_patterns("a"),
-    "lines-b": lambda: line_patterns("b"),
-}
+__all__ = [
+    "Result",
+    "RunDirectory",
+    "draw_sample",
+    "fit_as",
+    "network_for",
+    "numbered_path",
+    "open_model",
+    "resume",
+    "train",
+]
+
 # Training images that a run picks to be shown; drawn before anything else, as the digits' protocol has it.
 SAMPLE_SIZE = 36
 
-# Photos are made no larger than this unless the user says so: these networks are for small images.
-LARGEST_IMAGE = 64
-
-
-@dataclass(frozen=True)
-class Settings:
-    """All that decides a run; ValueError or TypeError if something is out of range.
-
-    ``filters`` are the channels of the network "conv-net", one number a convolution.
-    """
-
-    source: str
-    network: str = "digits-cnn"
-    epochs: int = 10
-    lr: float = 0.05
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    batch_size: int = 64
-    seed: int = 42
-    kernels: str = "auto"
-    size: int | None = None
-    recipe: str = "plain"
-    filters: tuple[int, ...] | None = None
-    engine: str = "neocog"
-    device: str | None = None
-
-    def __post_init__(self) -> None:
-        one_of("recipe", self.recipe, RECIPES)
-        one_of("network", self.network, NETWORKS)
-        one_of("kernels", self.kernels, BACKENDS)
-        check_engine(self.engine, self.device)
-        integer("epochs", self.epochs, 0)
-        integer("batch_size", self.batch_size)
-        integer("seed", self.seed, 0)
-        SGD(self.lr, self.momentum, weight_decay=self.weight_decay)
-        if self.size is not None:
-            integer("size", self.size)
-            if not self.source.startswith("folder:"):
-                raise ValueError(f"size must be left out, but for folder:PATH, got source {self.source!r}.")
-        if self.filters is not None:
-            object.__setattr__(self, "filters", _checked_filters(self.filters))
-            if self.network != "conv-net":
-                raise ValueError(
-                    f"filters must be left out, but for the network 'conv-net', got {self.filters} for "
-                    f"{self.network!r}."
-                )
-
-
-def _checked_filters(filters: Any) -> tuple[int, ...]:
-    if not isinstance(filters, Sequence) or isinstance(filters, str):
-        raise TypeError(f"filters must be a sequence of integers, got {filters!r}.")
-    if not filters:
-        raise ValueError("filters must name the channels of at least one convolution, got none.")
-    return tuple(integer("filters", channels) for channels in filters)
-
-
-def parse_filters(text: str) -> tuple[int, ...]:
-    """Read the channels of some convolutions as the command line writes them.
-
-    Raises
-    ------
-    ValueError
-        If it is anything else.
-
-    Examples
-    --------
-    >>> parse_filters("8-16")
-    (8, 16)
-    """
-    parts = text.split("-")
-    if not all(part.isascii() and part.isdecimal() for part in parts):
-        raise ValueError(f"filters must be channels such as 8 or 8-16, got {text!r}.")
-    return _checked_filters([int(part) for part in parts])
-
-
-def default_settings(source: str, recipe: str = "plain") -> Settings:
-    """Settings that suit a source, and before that a recipe.
-
-    They are the textbook's for its line patterns, and the digits' for all images.
-    """
-    kind, path = split_source(source)
-    one_of("recipe", recipe, RECIPES)
-    suited: dict[str, Any] = {}
-    if source in ("lines", "lines-b"):
-        suited = {"network": "tiny-cnn", "epochs": 80, "lr": 0.12, "momentum": 0.0, "weight_decay": 0.0}
-        suited |= {"batch_size": 18, "seed": 42 if source == "lines" else 3}
-    suited |= RECIPES[recipe].settings
-    return Settings(f"{kind}:{path}" if path else source, recipe=recipe, **suited)
-
-
-def settings_for(source: str, **chosen: Any) -> Settings:
-    """Settings that suit a source, but for what is chosen; ``filters`` alone choose the network "conv-net".
-
-    Raises
-    ------
-    ValueError, TypeError
-        If something is out of range.
-
-    Examples
-    --------
-    >>> settings_for("lines", lr=0.5).epochs
-    80
-    >>> settings_for("digits", filters=(8, 16)).network
-    'conv-net'
-    """
-    if chosen.get("filters") is not None:
-        chosen.setdefault("network", "conv-net")
-    return replace(default_settings(source, chosen.get("recipe", "plain")), **chosen)
-
-
-def train_command(source: str, options: Mapping[str, Any]) -> str:
-    """Return the command that trains so; what is None is left out.
-
-    Examples
-    --------
-    >>> train_command("folder:my photos", {"lr": 0.1, "filters": (8, 16), "batch_size": 32, "size": None})
-    "neocog train 'folder:my photos' --lr 0.1 --filters 8-16 --batch-size 32"
-    """
-    words = ["neocog", "train", source]
-    for name, value in options.items():
-        if value is not None:
-            words += [f"--{name.replace('_', '-')}", shown(value)]
-    return shlex.join(words)
-
-
-def shown(value: Any) -> str:
-    """Write a setting as the command line reads it."""
-    return "-".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
-
-
-def open_source(
-    source: str,
-    *,
-    size: int | None = None,
-    image_shape: tuple[int, int, int] | None = None,
-    validation_fraction: float = 0.2,
-) -> Split:
-    """Load the data that a name stands for.
-
-    Parameters
-    ----------
-    source : str
-        "digits", "lines", "lines-b", "folder:PATH", "npz:PATH" or "idx:PATH".
-    size : int, optional
-        Height and width of a folder's images; default those of the first picture, at most 64 x 64.
-    image_shape : (channels, height, width), optional
-        Of a folder's images, as a trained network takes them.
-    validation_fraction : float in [0, 1)
-        The part that is held out of files that hold no such part of their own.
-
-    Raises
-    ------
-    ValueError, OSError
-        If there is no such source, or its files are not as they should be.
-    """
-    kind, path = split_source(source)
-    if kind == "folder":
-        split = image_folder(path, image_shape, validation_fraction, largest=size or LARGEST_IMAGE)
-        if size is not None and split.image_shape[1:] != (size, size):
-            split = image_folder(path, (split.image_shape[0], size, size), validation_fraction)
-        return split
-    if kind == "npz":
-        return load_npz(path, validation_fraction)
-    if kind == "idx":
-        return load_idx(path, validation_fraction)
-    return NAMED_SOURCES[source]()
-
-
-def split_source(source: str) -> tuple[str, str]:
-    """Return a source's kind and its path, absolute so that it is found from anywhere; "" if it has none.
-
-    Raises
-    ------
-    ValueError
-        If there is no such source.
-    """
-    kind, colon, path = source.partition(":")
-    if colon and kind in FILE_SOURCES:
-        if not path:
-            raise ValueError(f"source must name a path, as in {kind}:PATH, got {source!r}.")
-        return kind, os.path.abspath(path)
-    one_of("source", source, [*NAMED_SOURCES, *(f"{kind}:PATH" for kind in FILE_SOURCES)])
-    return source, ""
-
 
 def numbered_path(folder: str, source: str, suffix: str = "") -> Path:
-    """Return a path that is not there yet: ``FOLDER/SOURCE``, numbered from the second on."""
+    """Return a path that does not exist yet: ``FOLDER/SOURCE``, numbered from the second on."""
     kind, _, path = source.partition(":")
     name = Path(path).stem or kind
     found, number = Path(folder) / f"{name}{suffix}", 1
@@ -240,7 +61,7 @@ def numbered_path(folder: str, source: str, suffix: str = "") -> Path:
 
 
 class RunDirectory:
-    """The files of one run.
+    """Name the files of one run, and read and write them.
 
     Parameters
     ----------
@@ -259,21 +80,21 @@ class RunDirectory:
 
     @classmethod
     def new(cls, path: str | Path | None, source: str) -> RunDirectory:
-        """Make a fresh directory; default ``runs/SOURCE``, numbered from the second on.
+        """Make a new directory; default ``runs/SOURCE``, numbered from the second on.
 
         Raises
         ------
         FileExistsError
-            If ``path`` is already there and not empty.
+            If ``path`` already exists and is not empty.
         """
         path = numbered_path("runs", source) if path is None else Path(path)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise FileExistsError(f"{path} is already there; name another directory, or resume it.")
+            raise FileExistsError(f"{path} already exists; name another directory, or resume it.")
         path.mkdir(parents=True, exist_ok=True)
         return cls(path)
 
     def settings(self) -> Settings:
-        """Read what the run was made with.
+        """Read the settings that the run was trained with.
 
         Raises
         ------
@@ -282,31 +103,31 @@ class RunDirectory:
         """
         try:
             return Settings(**self._config()["settings"])
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{self.config} is not a run's configuration: {error}.") from error
 
     def is_trained_on(self, source: str) -> bool:
         """Whether a source is the run's own."""
         return split_source(source) == split_source(self.settings().source)
 
-    def held_out(self) -> tuple[Any, Any]:
-        """Open the images that the run held out, with their labels.
+    def open_data(self) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+        """Open the run's training images and its held-out images, both with their labels.
 
         Raises
         ------
         ValueError
-            If the data have changed since, so that images once trained on may be among them now.
+            If the data have changed since, so that images once trained on may be among the held-out ones.
         """
         settings = self.settings()
         data = open_source(settings.source, size=settings.size)
         if data.fingerprint() != self._config()["data"]:
             raise ValueError(
                 f"{settings.source} has changed since the run, so its held-out images are others; name a "
-                "source to measure on."
+                "source to evaluate on."
             )
         if data.validation is None:
             raise ValueError(f"source {settings.source!r} holds no validation images.")
-        return data.validation
+        return data.train, data.validation
 
     def _config(self) -> dict[str, Any]:
         if not self.config.exists():
@@ -315,7 +136,7 @@ class RunDirectory:
         return config
 
     def write_config(self, settings: Settings, data: Split, network: Container, sample: np.ndarray) -> None:
-        """Write the settings, with what is needed to understand the run years later."""
+        """Write the settings, and facts of data, network and versions that explain the run later."""
         config = {
             "settings": asdict(settings),
             "class_names": data.class_names,
@@ -336,7 +157,7 @@ class RunDirectory:
 
 @dataclass(frozen=True)
 class Result:
-    """A finished or interrupted run."""
+    """Hold a finished or interrupted run."""
 
     directory: RunDirectory
     network: Container
@@ -344,7 +165,7 @@ class Result:
 
 
 def train(settings: Settings, out: str | Path | None = None, stream: TextIO | None = None) -> Result | None:
-    """Train as the settings say and leave everything in a new run directory.
+    """Train a network as the settings say, and write everything into a new run directory.
 
     Of several processes started by ``torchrun``, the first one does; the others return None.
 
@@ -352,14 +173,14 @@ def train(settings: Settings, out: str | Path | None = None, stream: TextIO | No
     ----------
     settings : Settings
     out : path, optional
-        The directory; default ``runs/SOURCE``. It is made only when data and network are sound.
+        The directory; default ``runs/SOURCE``. It is made only after data and network have been checked.
     stream : text stream, optional
         Where progress goes; default standard output.
 
     Raises
     ------
     ValueError, OSError
-        If the data or the directory are not as they should be.
+        If the data or the directory cannot be used.
     NonFiniteLossError
         If the loss becomes NaN or infinite.
     """
@@ -372,13 +193,13 @@ def train(settings: Settings, out: str | Path | None = None, stream: TextIO | No
 
 
 def resume(path: str | Path, epochs: int | None = None, stream: TextIO | None = None) -> Result | None:
-    """Go on with an interrupted run, or give a finished one more epochs.
+    """Continue an interrupted run, or train a finished one for more epochs.
 
     Raises
     ------
     ValueError, OSError
-        If ``path`` is no run directory, its checkpoint is not as it should be, or its recipe needs to know
-        from the beginning how many epochs there will be.
+        If ``path`` is no run directory, its checkpoint is damaged, or its recipe needs to know from the
+        beginning how many epochs there will be.
     """
     directory = RunDirectory(path)
     settings = directory.settings()
@@ -396,13 +217,13 @@ def resume(path: str | Path, epochs: int | None = None, stream: TextIO | None = 
 
 
 def network_for(settings: Settings, data: Split) -> Sequential:
-    """Make the network that the settings name, for the data's images and classes."""
+    """Build the network that the settings name, for the data's images and classes."""
     classes = len(data.class_names)
-    return build_network(settings.network, settings.seed, data.image_shape, classes, settings.filters)
+    return build_network(settings.network, classes, data.image_shape, settings.seed, settings.filters)
 
 
 def draw_sample(settings: Settings, images: int) -> tuple[np.ndarray, np.random.Generator]:
-    """Draw the training images that a run shows; return them and the generator that draws its batches."""
+    """Draw the training images that a report shows; return them and the generator that draws the batches."""
     rng = np.random.default_rng(settings.seed)
     return rng.choice(images, min(SAMPLE_SIZE, images), replace=False), rng
 
@@ -477,17 +298,24 @@ def _train(
     return Result(directory, network, history)
 
 
-def open_model(path: str | Path) -> Container:
+def open_model(path: str | Path, layers: Iterable[str | type[Layer]] = ()) -> Container:
     """Load a model file, ``.onnx`` or neocog's own, or the model of a run directory.
+
+    Parameters
+    ----------
+    path : path
+    layers : iterable of Layer classes, or of their names as package.module:Class
+        Your own layers that the file may name; see :func:`~neocog.serialization.load`. An ONNX file needs
+        the module that registers them.
 
     Raises
     ------
     FileNotFoundError, ModelFileError
         If there is none.
     ImportError
-        If it is an ONNX file and ONNX is not installed.
+        If it is an ONNX file and ONNX is not installed, or a layer's module cannot be imported.
     """
-    path = Path(path)
+    path, layers = Path(path), import_layers(layers)
     if path.is_dir():
         directory = RunDirectory(path)
         if not directory.model.exists():
@@ -501,9 +329,7 @@ def open_model(path: str | Path) -> Container:
             with contextlib.suppress(OnnxImportError):
                 return from_onnx(path, channels_first=True)
         return model
-    network = load(path)
+    network = load(path, layers)
     if not isinstance(network, Container):
-        raise ModelFileError(
-            f"{path} holds a layer alone, {network!r}; save Sequential(layer) to use it here."
-        )
+        raise ModelFileError(f"{path} holds one layer, {network!r}; save Sequential(layer) to use it here.")
     return network

@@ -11,16 +11,9 @@ import pytest
 import neocog
 from neocog import layers, models
 from neocog.interop.onnx import from_onnx, to_onnx, writes
-from neocog.interop.onnx.writer import WRITERS
+from neocog.interop.onnx.export_graph import WRITERS
 from neocog.layers import AvgPool2D, Conv2D, Dense, Graph, ReLU, Sequential, Sigmoid, Softmax
 
-from ..test_layer_contract import CASES  # noqa: TID252
-
-LAYERS = [
-    pytest.param(make, x, id=f"{name}-{i}")
-    for name, cases in CASES.items()
-    for i, (make, x) in enumerate(cases)
-]
 MODELS = {
     "tiny_cnn": models.tiny_cnn,
     "tiny_mlp": models.tiny_mlp,
@@ -52,37 +45,12 @@ def shapes(x):
     return tuple(part.shape[1:] for part in x) if isinstance(x, tuple) else x.shape[1:]
 
 
-def as_type(x, dtype):
-    return tuple(part.astype(dtype) for part in x) if isinstance(x, tuple) else x.astype(dtype)
-
-
-def of_batch(x, size):
-    """The first images, over and over."""
-    if isinstance(x, tuple):
-        return tuple(of_batch(part, size) for part in x)
-    return x[np.arange(size) % len(x)]
-
-
-def has_a_fixed_batch(network):
-    return isinstance(network, layers.Reshape) and network.shape[0] > 0
-
-
-@pytest.mark.parametrize(("make", "x"), LAYERS)
-def test_every_layer_in_onnx_runtime(make, x):
-    network, x = make().astype("float32"), as_type(x, "float32")
-    sizes = (1, 3) if not has_a_fixed_batch(network) else ()
-    model = to_onnx(network, input_shape=shapes(x))
-    for batch in (x, *(of_batch(x, size) for size in sizes)):
-        y = runtime(model, batch)
-        expected = network(batch)
-        assert y.shape == expected.shape
-        np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
-
-
-def test_the_table_holds_every_layer():
+def test_the_table_holds_every_layer_in_a_file_of_the_same_name():
     known = {getattr(layers, name) for name in layers.__all__}
-    leaves = {cls for cls in known if not issubclass(cls, layers.Container)} - {layers.Layer}
-    assert leaves <= set(WRITERS)
+    leaves = {cls for cls in known if not issubclass(cls, layers.Container)}
+    for cls in leaves - {layers.Layer, layers.Elementwise}:
+        family = cls.__module__.removeprefix("neocog.layers.")
+        assert WRITERS[cls].__module__ == f"neocog.interop.onnx.operators.{family}"
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -217,7 +185,7 @@ def test_bad_arguments(arguments, error, message):
 
 
 def test_more_than_two_gigabytes_are_refused(monkeypatch):
-    monkeypatch.setattr("neocog.interop.onnx.to_model.LARGEST", 1000)
+    monkeypatch.setattr("neocog.interop.onnx.exporting.LARGEST", 1000)
     with pytest.raises(ValueError, match="holds at most 2 GB"):
         to_onnx(models.digits_cnn())
 

@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from neocog import models
-from neocog.interop.onnx import OnnxImportError, building, from_onnx, to_onnx
+from neocog.interop.onnx import OnnxImportError, from_onnx, graph_builder, to_onnx
 from neocog.serialization import ModelFileError
 
 from .onnx_graphs import model, node
@@ -324,7 +324,7 @@ def test_a_small_file_makes_no_large_network(kind):
             OnnxImportError, match="what is made of a model's constants must not outgrow its file"
         ):
             from_onnx(proto)
-        assert tracemalloc.get_traced_memory()[1] < 2 * building.MOST_MADE
+        assert tracemalloc.get_traced_memory()[1] < 2 * graph_builder.MOST_MADE
     finally:
         tracemalloc.stop()
 
@@ -333,7 +333,7 @@ def test_one_array_under_many_names_is_one():
     tracemalloc.start()
     try:
         network = from_onnx(copies("identical", 100, 2048))
-        assert tracemalloc.get_traced_memory()[1] < 2 * building.MOST_MADE
+        assert tracemalloc.get_traced_memory()[1] < 2 * graph_builder.MOST_MADE
     finally:
         tracemalloc.stop()
     assert len(network) == 100

@@ -1,118 +1,39 @@
-"""A forward pass as one program, and a network made ready to be used and no longer to be trained."""
+"""A network made ready to be used and no longer to be trained."""
 
 from __future__ import annotations
 
+import contextlib
 import copy
-import threading
-from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
-from neocog.compilation.compiler import Compiler
-from neocog.compilation.tracing import State, Uncompilable
-from neocog.kernels import PRECISIONS, active_precision
-from neocog.kernels.fused import lowering
-from neocog.kernels.fused.program import Program, Slot
+from neocog.errors import UnsupportedError
+from neocog.kernels import PRECISIONS, missing_numba
 from neocog.layers import Container
-from neocog.layers.activation import softmax
-from neocog.layers.base import Array, Layer, as_dtype
-from neocog.layers.containers import ends_in_softmax
-from neocog.validation import check_images, finite, integer, one_of
+from neocog.layers.base import Array, Field, Grads, Layer, Visit, as_dtype
+from neocog.layers.prediction import Predictor
+from neocog.validation import one_of
 
-__all__ = ["Forward", "Inference", "compiled_forward"]
+if not missing_numba():
+    from neocog.compilation.forward import Forward
 
-_KEPT = 6
-_MEMORY = 1 << 30
-_BATCH = 256
+__all__ = ["Inference"]
 
-
-@dataclass
-class _Ready:
-    """A finished program, its input, its output, the output's shape, and the softmax after it."""
-
-    program: Program
-    x: Slot
-    y: Slot
-    shape: tuple[int, ...]
-    softmax: Layer | None
+_NOT_TRAINED = (
+    "a copy made for inference cannot be trained and has no gradients; use the network it was made of, or "
+    "inference.network, the copy with all its weights."
+)
 
 
-class Forward:
-    """``y = forward(x)``: inference, compiled once for each shape of batch that comes.
-
-    Parameters
-    ----------
-    network : Layer
-    frozen : bool
-        Whether its arrays will never change: then batch norm is folded into the convolutions, and their
-        weights are packed once.
-    precision : {"fast", "exact"}
-        See :class:`neocog.use_kernels`.
-
-    Raises
-    ------
-    Uncompilable
-        When called, if the network or the array has no compiled form.
-    """
-
-    def __init__(self, network: Layer, frozen: bool = False, precision: str = "fast") -> None:
-        self.network, self.frozen, self.precision = network, frozen, precision
-        self._state = State(network)
-        self._programs: OrderedDict[Any, _Ready] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def __reduce__(self) -> Any:
-        return Forward, (self.network, self.frozen, self.precision)
-
-    def current(self) -> bool:
-        """Whether the network is still what was compiled."""
-        return self._state.current()
-
-    def __call__(self, x: Array) -> Array:
-        if not isinstance(x, np.ndarray) or x.ndim not in (2, 4) or x.dtype.kind != "f" or not x.size:
-            raise Uncompilable("an input that is not a NumPy array of images")
-        dtype = self._state.dtype or x.dtype
-        if x.dtype != dtype or not x.flags.c_contiguous:
-            x = np.ascontiguousarray(as_dtype(x, dtype))
-        with self._lock:  # a program has one memory
-            ready = self._programs.get((x.shape, dtype))
-            if ready is None:
-                ready = self._programs[x.shape, dtype] = self._compile(x.shape, dtype)
-                held = sum(other.program.bytes for other in self._programs.values())
-                while len(self._programs) > 1 and (len(self._programs) > _KEPT or held > _MEMORY):
-                    held -= self._programs.popitem(last=False)[1].program.bytes
-            y = np.empty(ready.shape, dtype)
-            ready.program.bind(ready.x, x)
-            ready.program.bind(ready.y, y)
-            ready.program.run()
-        return y if ready.softmax is None else ready.softmax.forward(y)[0]
-
-    def _compile(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> _Ready:
-        exact = self.precision == "exact"
-        compiler = Compiler(self.network, shape, frozen=self.frozen, exact=exact, dtype=dtype)
-        y = Slot()
-        lowering.store(compiler.program, compiler.forward(), y)
-        compiler.program.finish()
-        output = tuple(self.network.output_shape(shape))
-        return _Ready(compiler.program, compiler.x, y, output, compiler.left)
-
-
-def compiled_forward(network: Container, x: Array) -> Array:
-    """Run a network that may still change; raise Uncompilable if it has no compiled form."""
-    forward = network.compiled
-    if forward is None or not forward.current() or forward.precision != active_precision():
-        forward = network.compiled = Forward(network, precision=active_precision())
-    return forward(x)
-
-
-class Inference:
+class Inference(Predictor):
     """A network to use and no longer to train: ``y = inference(x)``.
 
     It is a copy. Batch norm is folded into the convolution before it, ``w' = w s`` and ``b' = (b - m) s +
     beta`` with ``s = gamma / sqrt(v + eps)``; ReLU is done along with the layer before it; dropout is gone;
     weights are packed once for the compiled kernels. The answers are those of the network up to rounding.
+    Where Numba cannot be imported, and for a network that has no compiled form, the layers compute them.
+    It takes a network's place wherever that is not trained: ``evaluate``, ``summary``, ``confusion``; saved
+    or traced, it is the network of which it is a copy.
 
     Parameters
     ----------
@@ -142,36 +63,66 @@ class Inference:
 
     def __init__(self, network: Any, precision: str = "fast") -> None:
         one_of("precision", precision, PRECISIONS)
-        self.network = copy.deepcopy(network)
+        self.network: Container = copy.deepcopy(network.original)
+        self.precision, self.several_inputs = precision, self.network.several_inputs
         self.class_names, self.input_shape = network.class_names, network.input_shape
-        self._forward = Forward(self.network, True, precision)
+        self._forward = None if missing_numba() else Forward(self.network, True, precision)
 
     def __call__(self, x: Array) -> Array:
-        """Return the network's output: (N, C, H, W) -> (N, classes), for a classifier."""
-        try:
-            return self._forward(x)
-        except Uncompilable:
-            return self.network.forward(as_dtype(x, self.network.dtype))[0]
+        """Return the network's output: (N, C, H, W) -> (N, classes)."""
+        if self._forward is not None:
+            with contextlib.suppress(UnsupportedError):  # layer by layer, then
+                return self._forward(x)
+        return self.network.forward(as_dtype(x, self.network.dtype))[0]
 
-    def predict_logits(self, images: Array, batch_size: int = _BATCH) -> Array:
-        """Logits of images in batches: (N, C, H, W) -> (N, classes)."""
-        images = check_images("images", images)
-        integer("batch_size", batch_size)
-        if len(images) == 0:
-            raise ValueError("images must not be empty.")
-        starts = range(0, len(images), batch_size)
-        logits = np.concatenate([self(np.asarray(images[k : k + batch_size])) for k in starts])
-        finite("the network's outputs", logits)
-        return logits
+    def forward(self, x: Array, training: bool = False) -> tuple[Array, Any]:
+        """Return the network's output, and no cache; UnsupportedError for ``training=True``."""
+        if training:
+            raise UnsupportedError(_NOT_TRAINED)
+        return self(x), None
 
-    def predict_proba(self, images: Array, batch_size: int = _BATCH) -> Array:
-        """Probability of each class, the softmax of the logits."""
-        outputs = self.predict_logits(images, batch_size)
-        return outputs if ends_in_softmax(self.network) else softmax(outputs)
+    def backward(self, dy: Array, cache: Any, input_grad: bool = True) -> tuple[Array, Grads]:
+        """Raise UnsupportedError: the copy has no gradients."""
+        raise UnsupportedError(_NOT_TRAINED)
 
-    def predict(self, images: Array, batch_size: int = _BATCH) -> Array:
-        """Index of the most probable class."""
-        return self.predict_logits(images, batch_size).argmax(axis=1)
+    @property
+    def original(self) -> Layer:
+        return self.network
+
+    @property
+    def params(self) -> dict[str, Array]:
+        return dict(self.network.params)
+
+    @property
+    def buffers(self) -> dict[str, Array]:
+        return dict(self.network.buffers)
+
+    def leaves(self, prefix: str = "") -> Iterator[tuple[str, Layer]]:
+        return self.network.leaves(prefix)
+
+    def walk(self, visit: Visit, x: Any, name: str = "") -> Any:
+        return self.network.walk(visit, x, name)
+
+    def output_shape(self, input_shape: Any) -> Any:
+        return self.network.output_shape(input_shape)
+
+    def flops(self, input_shape: Any) -> int:
+        return self.network.flops(input_shape)
+
+    def receptive_field(self, field: Any) -> Field:
+        return self.network.receptive_field(field)
+
+    def astype(self, dtype: Any) -> Inference:
+        """Return a copy that computes in another floating point type."""
+        return Inference(self.network.astype(dtype), self.precision)
+
+    def without_softmax(self) -> Inference:
+        """Return a copy of the network that makes the logits; see :meth:`Container.without_softmax`."""
+        return Inference(self.network.without_softmax(), self.precision)
+
+    def for_inference(self, precision: str = "fast") -> Inference:
+        """Return a copy of another precision."""
+        return Inference(self, precision)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.network!r})"

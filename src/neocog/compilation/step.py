@@ -9,92 +9,151 @@ from typing import Any
 
 import numpy as np
 
-from neocog.compilation.compiler import Compiler
-from neocog.compilation.tracing import State, Uncompilable
+from neocog.compilation.compiler import DTYPES, Compiler
+from neocog.compilation.lowerings.losses import LossLowering, loss_lowering_of
+from neocog.compilation.lowerings.optimizers import OptimizerLowering, optimizer_lowering_of
+from neocog.compilation.nodes import Uncompilable
+from neocog.compilation.state import State
 from neocog.kernels import active_precision
-from neocog.kernels.fused.program import Program, Slot
-from neocog.layers import BatchNorm1D, BatchNorm2D
+from neocog.kernels.fused.program import Memory, Slot
 from neocog.layers.base import Array, Layer, as_dtype
-from neocog.losses import MeanSquaredError, SoftmaxCrossEntropy, check_weights
-from neocog.optimizers import SGD, Adam, AdamW, Optimizer
+from neocog.losses import Loss, check_weights
+from neocog.optimizers import Optimizer
 
 __all__ = ["CompiledStep"]
 
 _BLOCK = 16384
-_LOSSES = {SoftmaxCrossEntropy: "softmax_cross_entropy", MeanSquaredError: "mean_squared_error"}
+"""Weights that one unit of an update moves: few enough to share a small layer's among the threads."""
 
 
 class _Batch:
     """The program for batches of one shape."""
 
-    def __init__(
-        self,
-        network: Layer,
-        loss: SoftmaxCrossEntropy | MeanSquaredError,
-        optimizer: Optimizer,
-        shape: tuple[int, ...],
-    ) -> None:
-        self.compiler = compiler = Compiler(
-            network, shape, training=True, exact=active_precision() == "exact"
-        )
-        self.program = program = compiler.program
-        self.targets, self.weights = Slot(), Slot()
-        self.equal = np.full(shape[0], 1 / shape[0])  # each image's share where no weights are given
+    def __init__(self, network: Layer, loss: Any, optimizer: Any, shape: tuple[int, ...]) -> None:
+        exact = active_precision() == "exact"
+        self.compiler = compiler = Compiler(network, shape, training=True, exact=exact)
+        self.program, self.network, self.optimizer = compiler.program, network, optimizer
+        self.names = {id(array): name for name, array in network.params.items()}
         self.loss = np.full(1, np.nan)
-        for node in compiler.nodes:
-            _, H, W = node.output.shape
-            if isinstance(node.layer, BatchNorm1D | BatchNorm2D) and shape[0] * H * W == 1:
-                raise Uncompilable("batch norm of one value")
-        z = compiler.forward()
-        if len(network.output_shape(shape)) != 2:
-            raise Uncompilable("outputs that are not (N, K)")
-        dz = compiler.gradient_maps(compiler.end)
-        program.add_units(
-            _LOSSES[type(loss)],
-            1,
-            40.0 * z.C * z.N,
-            x=z.origin,
-            z=dz.origin,
-            y=self.loss,
-            targets=self.targets,
-            weights=self.weights,
-            C=z.C,
-            N=z.N,
-            smoothing=getattr(loss, "label_smoothing", 0.0),
-        )
+        # What a loss in Python, or the operation that is the loss, reads in a run.
+        self.targets, self.weights = Slot(), Slot()
+        self.t: Any = None
+        self.weight: Any = None
+        self.equal = np.full(shape[0], 1 / shape[0])  # each image's share where no weights are given
+
+        self.lowered_loss = loss_lowering_of(type(loss)) if len(compiler.end.array_shape) == 2 else None
+        if self.lowered_loss is not None:
+            compiler.lay_out(compiler.end)
+            compiler.forward()
+            self._add_loss(self.lowered_loss, loss)
+        else:
+            compiler.forward()
+            self._call_loss(loss)
         compiler.backward()
-        names = {id(array): name for name, array in network.params.items()}
-        first = last = len(program.rows)
+        self.update = optimizer_lowering_of(type(optimizer))
+        first = len(self.program.rows)
         for node, key, gradient in compiler.gradients:
             weight = node.layer._params[key]
-            last = self._update(program, optimizer, names[id(weight)], weight, gradient)
-        program.finish()
-        self.rows = program.program[program.number[first] : program.number[last] + 1]
-        self.chosen: Any = None
+            if self.update is None:
+                gradient.kept = True  # for the step in Python
+            else:
+                self._add_update(self.update, self.names[id(weight)], weight, gradient)
+        self.program.finish()
+        self.rows = self.program.program[self.program.number[first] :]
+        self.written: dict[str, float] = {}
         self.decays = self.rows["decay"].copy()  # 1 where a parameter decays
 
-    def _update(
-        self, program: Program, optimizer: Optimizer, name: str, weight: np.ndarray, gradient: Any
-    ) -> int:
-        decays = optimizer.decays(name, weight)
-        fields: dict[str, Any] = {
-            "x": weight,
-            "y": gradient,
-            "C": weight.size,
-            "block": _BLOCK,
-            "gate": self.loss,
-            "decay": float(decays),
-        }
-        units = -(-weight.size // _BLOCK)
-        if isinstance(optimizer, SGD):
-            if optimizer.momentum:
-                fields["z"] = _remembered(optimizer, "velocity", name, weight)
-            return program.add_units("sgd", units, 4.0 * weight.size, kind=int(optimizer.nesterov), **fields)
-        fields["z"] = _remembered(optimizer, "mean", name, weight)
-        fields["init"] = _remembered(optimizer, "square", name, weight)
-        return program.add_units(
-            "adam", units, 12.0 * weight.size, kind=int(isinstance(optimizer, AdamW)), **fields
+    def _add_loss(self, lowered: LossLowering, loss: Any) -> None:
+        """Compute loss and derivative by an operation; where Python follows, stop if it is not finite."""
+        z = self.compiler.end.place
+        dz = self.compiler.gradient_maps(self.compiler.end)
+        self.program.add_units(
+            lowered.operation,
+            1,
+            40.0 * z.C * z.N,
+            z=z.origin,
+            dz=dz.origin,
+            loss=self.loss,
+            targets=self.targets,
+            sample_weight=self.weights,
+            C=z.C,
+            N=z.N,
+            **lowered.fields(loss),
         )
+        if self.compiler.cuts:
+            self.program.cut()
+            self.program.call(lambda: not math.isfinite(self.loss[0]))
+
+    def _call_loss(self, loss: Loss) -> None:
+        """Cut the program, and compute loss and derivative in Python; stop if the loss is not finite."""
+        compiler, end = self.compiler, self.compiler.end
+        compiler.hand_out(end)
+        self.program.cut()
+
+        def call() -> bool:
+            extra = () if self.weight is None else (self.weight,)
+            value, dz = loss(end.array, self.t, *extra)
+            self.loss[0] = value
+            if not math.isfinite(value):
+                return True
+            if take is None:
+                end.gradient_array = dz
+            else:
+                take(dz)
+            return False
+
+        self.program.call(call)
+        take = None
+        if end.laid_out:
+            take = compiler.take_in(end, compiler.gradient_maps(end), "the derivative of the loss")
+
+    def _add_update(self, update: OptimizerLowering, name: str, weight: np.ndarray, gradient: Memory) -> None:
+        optimizer = self.optimizer
+        memories: dict[str, Any] = {
+            memory: _remembered(optimizer, memory, name, weight) for memory in update.memories(optimizer)
+        }
+        self.program.add_units(
+            update.operation,
+            -(-weight.size // _BLOCK),
+            update.flops * weight.size,
+            weight=weight,
+            gradient=gradient,
+            count=weight.size,
+            block=_BLOCK,
+            loss=self.loss,
+            decay=float(optimizer.decays(name, weight)),
+            **update.fields(optimizer),
+            **memories,
+        )
+
+    def write_numbers(self) -> None:
+        """Write the numbers that change from step to step."""
+        if self.update is None:
+            return
+        optimizer, rows, written = self.optimizer, self.rows, self.written
+        numbers = self.update.numbers(optimizer)
+        numbers["lr"], numbers["decay"] = optimizer.current_lr, optimizer.weight_decay
+        for name, value in numbers.items():
+            if written.get(name) != value:
+                written[name] = value
+                rows[name] = self.decays * value if name == "decay" else value
+
+    def finish_step(self) -> None:
+        """Count the step, and let the optimizer move what the program has not moved."""
+        compiler = self.compiler
+        gradients = {
+            self.names.get(id(node.layer.params.get(key)), f"{node.name}.{key}"): gradient
+            for (node, key), gradient in compiler.parameter_gradients.items()
+        }
+        if self.update is None:
+            for node, key, memory in compiler.gradients:
+                weight = node.layer._params[key]
+                gradient = self.program.array(memory)[: weight.size].reshape(weight.shape)
+                gradients[self.names[id(weight)]] = gradient.copy()
+        if gradients or self.update is None:
+            self.optimizer.step(self.network.params, gradients)
+        else:
+            self.optimizer.steps += 1
 
 
 def _remembered(optimizer: Optimizer, memory: str, name: str, weight: np.ndarray) -> np.ndarray:
@@ -108,28 +167,28 @@ def _remembered(optimizer: Optimizer, memory: str, name: str, weight: np.ndarray
 class CompiledStep:
     """``value = step(x, t, weight)``: one training step.
 
-    What moves are the network's own parameters and the optimizer's own state.
+    What moves are the network's own parameters and the optimizer's own state. A layer, a loss or an
+    optimizer without a compiled form does its part in Python.
 
     Parameters
     ----------
     network : Layer
-    loss : SoftmaxCrossEntropy or MeanSquaredError
-    optimizer : SGD, Adam or AdamW
+    loss : Loss
+    optimizer : Optimizer
 
     Raises
     ------
     Uncompilable
-        If one of them, or a layer, has no compiled form.
+        If nothing of the network has a compiled form, or one of its layers that learn stands twice.
     """
 
     _KEPT = 4
 
-    def __init__(self, network: Layer, loss: Any, optimizer: Optimizer) -> None:
-        if type(loss) not in _LOSSES or type(optimizer) not in (SGD, Adam, AdamW):
-            raise Uncompilable(f"{type(loss).__name__} with {type(optimizer).__name__}")
-        if network.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+    def __init__(self, network: Layer, loss: Any, optimizer: Any) -> None:
+        if network.dtype not in DTYPES:
             raise Uncompilable(f"parameters of type {network.dtype}")
         self.network, self.loss, self.optimizer = network, loss, optimizer
+        self._lowerings = loss_lowering_of(type(loss)), optimizer_lowering_of(type(optimizer))
         self._lock = threading.Lock()
         self._forget()
 
@@ -142,15 +201,14 @@ class CompiledStep:
         self._memories: list[tuple[dict[str, Any], str, Any]] = []
 
     def _chosen(self) -> tuple[Any, ...]:
-        """What a program has taken over from the loss and the optimizer."""
-        optimizer = self.optimizer
-        return (
-            active_precision(),
-            getattr(self.loss, "label_smoothing", 0.0),
-            optimizer.decay_all,
-            getattr(optimizer, "momentum", 0),
-            getattr(optimizer, "nesterov", False),
-        )
+        """Return what a program has taken over from the loss and the optimizer."""
+        loss, optimizer = self._lowerings
+        chosen = [active_precision()]
+        if loss is not None:
+            chosen += [getattr(self.loss, name) for name in loss.settings]
+        if optimizer is not None:
+            chosen += [getattr(self.optimizer, name) for name in ("decay_all", *optimizer.settings)]
+        return tuple(chosen)
 
     def _current(self) -> bool:
         """Whether network, loss and optimizer are still what was compiled."""
@@ -165,29 +223,12 @@ class CompiledStep:
             batch = self._batches[shape] = _Batch(self.network, self.loss, self.optimizer, shape)
             if len(self._batches) > self._KEPT:
                 self._batches.popitem(last=False)
-            memories = self.optimizer.state
-            self._memories = [(memories, memory, arrays) for memory, arrays in memories.items()] + [
-                (arrays, name, array) for arrays in memories.values() for name, array in arrays.items()
-            ]
+            if batch.update is not None:
+                memories = self.optimizer.state
+                self._memories = [(memories, memory, arrays) for memory, arrays in memories.items()] + [
+                    (arrays, name, array) for arrays in memories.values() for name, array in arrays.items()
+                ]
         return batch
-
-    def _write_settings(self, batch: _Batch) -> None:
-        """Write the numbers that change from step to step."""
-        optimizer = self.optimizer
-        rows = batch.rows
-        chosen = optimizer.current_lr, optimizer.weight_decay
-        if chosen != batch.chosen:
-            batch.chosen = chosen
-            rows["lr"] = chosen[0]
-            rows["decay"] = batch.decays * chosen[1]
-            if isinstance(optimizer, SGD):
-                rows["momentum"] = optimizer.momentum
-        if isinstance(optimizer, Adam):
-            steps = optimizer.steps + 1
-            rows["beta1"], rows["beta2"] = optimizer.betas
-            rows["eps"] = optimizer.eps
-            rows["correction1"] = 1 - optimizer.betas[0] ** steps
-            rows["correction2"] = 1 - optimizer.betas[1] ** steps
 
     def __call__(self, x: Array, t: Array, weight: Array | None = None) -> float:
         """Move the weights by one step, unless the loss is not finite; return the loss before it."""
@@ -203,36 +244,34 @@ class CompiledStep:
         if x.dtype != dtype or not x.size:
             raise Uncompilable("a batch without images, or of complex numbers")
         batch = self._batch(x.shape)
-        compiler, program = batch.compiler, batch.program
-        program.bind(compiler.x, x)
-        program.bind(batch.targets, t := self._targets(batch, np.asarray(t)))
-        share = batch.equal if weight is None else check_weights(weight, len(x)) / len(x)
-        program.bind(batch.weights, share)
-        masks = []  # to be kept alive
-        for layer, shape, slot in compiler.masks:
-            masks.append(((layer.rng.random(shape) >= layer.p) / (1 - layer.p)).astype(dtype))
-            program.bind(slot, masks[-1])
-        self._write_settings(batch)
-        program.run()
+        if batch.lowered_loss is None:
+            batch.t, batch.weight = t, weight
+        else:
+            t = self._targets(batch, batch.lowered_loss, np.asarray(t))
+            batch.program.bind(batch.targets, t)
+            share = batch.equal if weight is None else check_weights(weight, len(x)) / len(x)
+            batch.program.bind(batch.weights, share)
+        batch.write_numbers()
+        try:
+            batch.compiler.run(x)
+        finally:
+            batch.t = batch.weight = None
         value: float = batch.loss.item()
         if math.isfinite(value):
-            self.optimizer.steps += 1
-        else:
-            self._explain(batch, t)
+            batch.finish_step()
+        elif batch.lowered_loss is not None:
+            self._check_targets(batch, t)
         return value
 
-    def _targets(self, batch: _Batch, t: Array) -> Array:
-        """Return the targets as the program reads them: int64 labels (N,), or numbers (N, K)."""
-        dtype: np.dtype[Any] | None
-        if isinstance(self.loss, SoftmaxCrossEntropy):
-            # The program itself finds a label that is no class: see _explain.
-            fits, dtype = t.dtype.kind in "iu" and t.shape == (batch.compiler.N,), np.dtype("int64")
-        else:
-            fits, dtype = t.shape == (batch.compiler.N, batch.compiler.end.shape[0]), self.network.dtype
-        if not fits:
-            self._explain(batch, t)
-        return t if t.dtype == dtype and t.flags.c_contiguous else np.ascontiguousarray(t, dtype)
+    def _targets(self, batch: _Batch, lowered: LossLowering, t: Array) -> Array:
+        """Return the targets as the program reads them."""
+        N, K = batch.compiler.end.array_shape
+        targets = lowered.targets(t, (N, K), batch.program.dtype)
+        if targets is None:
+            self._check_targets(batch, t)
+            raise ValueError(f"targets of shape {t.shape} do not fit outputs of shape {(N, K)}.")
+        return targets
 
-    def _explain(self, batch: _Batch, t: Array) -> None:
+    def _check_targets(self, batch: _Batch, t: Array) -> None:
         """Raise what the loss raises, if these are no targets."""
-        self.loss.targets((batch.compiler.N, batch.compiler.end.shape[0]), t)
+        self.loss.targets(tuple(batch.compiler.end.array_shape), t)

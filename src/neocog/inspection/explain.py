@@ -16,7 +16,7 @@ from neocog.inspection.explanation import Contribution, Explanation, Number, Par
 from neocog.inspection.rules import Factor, Index, Term, rule_for
 from neocog.inspection.trace import LayerRecord, Trace, trace
 from neocog.layers import Layer
-from neocog.layers.containers import ends_in_softmax
+from neocog.layers.prediction import ends_in_softmax
 from neocog.losses import Loss, LossTerm, SoftmaxLoss, gradient_terms
 from neocog.validation import integer, one_of
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from neocog.inspection.trace import Trace, trace
 from neocog.layers.base import Array
-from neocog.training.callbacks import Callback
+from neocog.training.state import Callback
 from neocog.validation import check_images, one_of
 
 if TYPE_CHECKING:
-    from neocog.training.run import Run
+    from neocog.training.state import TrainingState
 
 __all__ = ["LayerStatistics", "StatisticsLog", "layer_statistics"]
 
@@ -122,7 +122,7 @@ class StatisticsLog(Callback):
     def reset(self) -> None:
         self.statistics: dict[int, dict[str, LayerStatistics]] = {}
 
-    def on_epoch(self, run: Run) -> str | None:
+    def on_epoch(self, run: TrainingState) -> str | None:
         seen = trace(run.network, self.images, self.labels, loss=run.loss)
         self.statistics[run.epoch] = layer_statistics(seen)
         return None

@@ -10,11 +10,11 @@ import onnx
 from onnx import helper
 from onnx.backend import base
 
-from neocog.interop.onnx.checking import check, needed, refusing
 from neocog.interop.onnx.errors import OnnxImportError
-from neocog.interop.onnx.files import tensor_array
-from neocog.interop.onnx.from_model import read_graph
-from neocog.interop.onnx.values import Known
+from neocog.interop.onnx.importing import read_graph
+from neocog.interop.onnx.model_file import tensor_array
+from neocog.interop.onnx.symbolic import Known
+from neocog.interop.onnx.validation import check, leading_to, refusing
 from neocog.layers import Container, Layer, MaxPool2D
 
 # Inputs of an operator that are a layer's arrays and arguments, not what it is applied to.
@@ -109,7 +109,7 @@ class BackendRep(base.BackendRep):
 
     def _compute(self, output: str, bound: Mapping[str, Known], free: Mapping[str, np.ndarray]) -> np.ndarray:
         """Run the network that leads to one output."""
-        nodes = needed(self.model.graph, [output])
+        nodes = leading_to(self.model.graph, [output])
         if nodes and output in list(nodes[-1].output)[1:]:
             return self._second_output(nodes[-1], bound, free)
         read = {name for node in nodes for name in node.input} | {output}

@@ -9,7 +9,7 @@ from typing import Any
 import onnx
 
 from neocog.interop.onnx.errors import OnnxImportError
-from neocog.interop.onnx.values import Shapes
+from neocog.interop.onnx.symbolic import Shapes
 
 # Two sizes for each axis that the model leaves open: primes, so that no product comes out the same by chance.
 SIZES = [(1009, 2003), (1013, 2011), (1019, 2017), (1021, 2027), (1031, 2029), (1033, 2039)]

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from neocog.interop.onnx.building import MOST_VALUES
-from neocog.interop.onnx.reader import Node
-from neocog.interop.onnx.values import Value
+from neocog.interop.onnx.graph_builder import MOST_VALUES
+from neocog.interop.onnx.import_node import Node
+from neocog.interop.onnx.symbolic import Value
 from neocog.kernels.geometry import Padding
 
 LARGEST = 2**20  # a stride, a kernel or a padding beyond this is a mistake, or worse

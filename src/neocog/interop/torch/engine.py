@@ -14,8 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
+from neocog.interop.engine import Engine
+from neocog.interop.torch.building import UnsupportedError
 from neocog.interop.torch.distributed import Group, share_batch_statistics
-from neocog.interop.torch.to_module import load_from_torch, to_array, to_torch, transposed
+from neocog.interop.torch.exporting import load_from_torch, to_array, to_torch
+from neocog.interop.torch.layer_modules import transposed
 from neocog.layers import Dropout, Layer
 from neocog.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy, check_weights
 from neocog.optimizers import Optimizer
@@ -26,8 +29,8 @@ _EVALUATION_BATCH = 256
 _LOSSES = (SoftmaxCrossEntropy, MeanSquaredError)
 
 
-class TorchEngine:
-    """The engine of ``neocog.fit(..., engine="torch")``; see :class:`neocog.training.engine.Engine`.
+class TorchEngine(Engine):
+    """The engine of ``neocog.fit(..., engine="torch")``.
 
     The network, built as an ``nn.Module``, runs forward and backward in PyTorch. The update is neocog's
     own optimizer, whose formulas work on tensors as they do on arrays, so that momentum under a schedule and
@@ -43,15 +46,15 @@ class TorchEngine:
 
     Raises
     ------
-    TypeError
-        If the loss or a layer has no counterpart in PyTorch.
+    UnsupportedError
+        If the loss has no counterpart in PyTorch.
     ValueError
         If there is no such device.
     """
 
     def __init__(self, network: Layer, loss: Loss, optimizer: Optimizer, device: str | None = None) -> None:
         if not isinstance(loss, SoftmaxCrossEntropy | MeanSquaredError) or type(loss) not in _LOSSES:
-            raise TypeError(
+            raise UnsupportedError(
                 "loss must be a SoftmaxCrossEntropy or a MeanSquaredError for engine='torch', got a "
                 f"{type(loss).__name__}."
             )

@@ -15,12 +15,16 @@ from typing import Any
 import numpy as np
 
 from neocog.kernels import im2col
-from neocog.kernels.choice import active_precision
+from neocog.kernels.choice import active_precision, missing_numba
+from neocog.kernels.geometry import Array, Counts, Padding, Pair, output_sizes
+
+if reason := missing_numba():
+    raise ImportError(reason, name="numba")
+
 from neocog.kernels.fused import lowering
 from neocog.kernels.fused.operation import OPERATIONS
 from neocog.kernels.fused.program import Maps, Memory, Program, Slot
 from neocog.kernels.fused.workers import codes
-from neocog.kernels.geometry import Array, Counts, Padding, Pair, output_sizes
 
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 _KEPT = 64
@@ -150,7 +154,7 @@ def conv2d(
 def conv2d_input(
     dy: Array, w: Array, x_shape: tuple[int, ...], stride: Pair, padding: Padding, dilation: Pair, groups: int
 ) -> Array:
-    """Again a convolution, of dy with the kernel turned round."""
+    """Again a convolution, of dy with the kernel flipped."""
     if not _suits(dy, w) or 0 in x_shape:
         return im2col.conv2d_input(dy, w, x_shape, stride, padding, dilation, groups)
     N, C, H, W = x_shape

@@ -14,14 +14,16 @@ from numba import config, njit, types
 from numba.extending import intrinsic
 
 from neocog.kernels.fused import operations  # noqa: F401 - which register themselves
-from neocog.kernels.fused.operation import OPERATIONS, ROW, compiled_on_disk
+from neocog.kernels.fused.operation import OPERATIONS, compiled_on_disk, row_layout
 from neocog.kernels.fused.simd import INT, fetch_add, read, view
 
-__all__ = ["code", "run"]
+__all__ = ["ROW", "code", "run"]
 
 _PATIENCE = 20_000
+ROW = row_layout()
 _ROW_BYTES = ROW.itemsize
-_NAMES = list(OPERATIONS)
+_NAMES: list[str] = []
+"""Operations by number, where there is no compiler."""
 
 
 @intrinsic
@@ -68,14 +70,17 @@ def _run(program, count, progress, first, alone, scratch, zero):
 
 
 def _plain_call(function: int, row: int, unit: int, scratch: int, zero: int) -> None:
-    number = np.float32 if function >= len(_NAMES) else np.float64
-    OPERATIONS[_NAMES[function % len(_NAMES)]].function(row, unit, scratch, view(zero, 1, number(0)))
+    number = np.float32 if function % 2 else np.float64
+    operation = OPERATIONS[_NAMES[function // 2]]
+    operation.run_uncompiled(row, unit, scratch, view(zero, 1, number(0)))
 
 
 def code(name: str, dtype: np.dtype[Any]) -> int:
     """What stands for an operation in a program: the address of its compiled function."""
     if config.DISABLE_JIT:
-        return _NAMES.index(name) + (len(_NAMES) if dtype == np.float32 else 0)
+        if name not in _NAMES:
+            _NAMES.append(name)
+        return 2 * _NAMES.index(name) + int(dtype == np.float32)
     return OPERATIONS[name].address(dtype)
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from neocog.kernels.fused.operation import ROW
+from neocog.kernels.fused.machine import ROW
+from neocog.kernels.fused.operation import OPERATIONS
 from neocog.kernels.fused.workers import Task, codes, run_program
 
-__all__ = ["Maps", "Memory", "Program", "Slot", "address"]
+__all__ = ["Maps", "Memory", "Program", "Slot", "Stretch", "address"]
 
 ALIGNMENT = 64
 SMALL = 1 << 22
@@ -104,8 +106,31 @@ class Maps:
 
 
 @dataclass(eq=False)
+class Stretch:
+    """Rows of a program that run in one go, after some calls of Python functions.
+
+    Attributes
+    ----------
+    first : int
+        Number of the first row.
+    calls : list of functions
+        Called in order before the rows run; one that returns true ends the run of the program.
+    work : float
+        Floating point operations, about.
+    """
+
+    first: int = 0
+    calls: list[Callable[[], Any]] = field(default_factory=list)
+    work: float = 0.0
+    task: Task | None = None
+
+
+@dataclass(eq=False)
 class Program:
     """Operations in order: :meth:`add` them, :meth:`finish`, then :meth:`run` any number of times.
+
+    Between two operations Python functions may be called: :meth:`cut` ends a stretch of rows, :meth:`call`
+    adds a function to be called before the rows of the current stretch.
 
     Attributes
     ----------
@@ -125,6 +150,7 @@ class Program:
     rows: list[dict[str, Any]] = field(default_factory=list)
     prologue: list[dict[str, Any]] = field(default_factory=list)
     memories: list[Memory] = field(default_factory=list)
+    stretches: list[Stretch] = field(default_factory=lambda: [Stretch()])
     work: float = 0.0
     scratch: int = 0
     exact: bool = True
@@ -205,7 +231,22 @@ class Program:
         once: bool = False,
         **fields: Any,
     ) -> int:
-        """Add an operation cut into units of its own kind; return its number."""
+        """Add an operation cut into units of its own kind; return its number.
+
+        A field may also be :class:`Maps`, which set three fields: origin, plane and row. One that is None is
+        left out.
+
+        Raises
+        ------
+        TypeError
+            If the operation does not declare one of the fields.
+        """
+        fields = {name: value for name, value in fields.items() if value is not None}
+        for name, value in list(fields.items()):
+            if isinstance(value, Maps):
+                fields |= {name: value.origin, f"{name}_plane": value.plane, f"{name}_row": value.row}
+        if unknown := fields.keys() - OPERATIONS[code].fields:
+            raise TypeError(f"the operation {code!r} declares no field {sorted(unknown)}.")
         for name, value in fields.items():
             if isinstance(value, Memory | Slot):
                 fields[name] = value = (value, 0)
@@ -223,7 +264,17 @@ class Program:
         else:
             self.rows.append(row)
             self.work += work
+            self.stretches[-1].work += work
         return len(self.rows) - 1
+
+    def cut(self) -> None:
+        """Begin a new stretch, whose calls see what all operations so far have computed."""
+        if len(self.rows) > self.stretches[-1].first:
+            self.stretches.append(Stretch(len(self.rows)))
+
+    def call(self, function: Callable[[], Any]) -> None:
+        """Have a function called in every run, before the rows of the current stretch."""
+        self.stretches[-1].calls.append(function)
 
     def finish(self) -> None:
         """Find places for all memory, write the table, and run what runs once."""
@@ -250,8 +301,11 @@ class Program:
             if share or not row["clearing"]:
                 rows.append(row)
         self.program = self._table(rows)
-        self.task = self._task(self.program)
-        self.parallel = self.work > PARALLEL_WORK
+        self.number[len(self.rows)] = len(rows)
+        ends = [*(stretch.first for stretch in self.stretches[1:]), len(self.rows)]
+        for stretch, end in zip(self.stretches, ends, strict=True):
+            part = self.program[self.number[stretch.first] : self.number[end]]
+            stretch.task = self._task(part) if len(part) else None
         self.rows, self.prologue = [], []
 
     def _task(self, table: np.ndarray) -> Task:
@@ -285,8 +339,13 @@ class Program:
             place[...] = start + shift
 
     def run(self) -> None:
-        """Run all operations."""
-        run_program(self.task, self.parallel)
+        """Run all operations, and call all functions between them, up to one that ends the run."""
+        for stretch in self.stretches:
+            for function in stretch.calls:
+                if function():
+                    return
+            if stretch.task is not None:
+                run_program(stretch.task, parallel=stretch.work > PARALLEL_WORK)
 
 
 def _whole(size: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from onnx import helper
 
-from neocog.interop.onnx.reader import Node, folds
+from neocog.interop.onnx.import_node import Node, folds
 
 
 @folds("Constant")
@@ -34,7 +34,7 @@ def constant_of_shape(node: Node, shape: np.ndarray) -> np.ndarray:
     if min(sizes, default=0) < 0:
         node.fail(f"shape must have sizes of 0 or more, got {sizes}")
     value = np.float32(0) if node.get("value") is None else node.get("value").ravel()[0]
-    node.building.charge(math.prod(sizes) * value.itemsize)
+    node.builder.charge(math.prod(sizes) * value.itemsize)
     return np.broadcast_to(value, sizes)
 
 
@@ -56,7 +56,7 @@ def cast(node: Node, x: np.ndarray) -> np.ndarray:
     dtype = helper.tensor_dtype_to_np_dtype(node.get("to"))
     if dtype.kind not in "fiub":
         node.fail(f"to must be a type of numbers, got {dtype}")
-    node.building.charge(x.size * dtype.itemsize)
+    node.builder.charge(x.size * dtype.itemsize)
     return x.astype(dtype)
 
 
@@ -64,7 +64,7 @@ def cast(node: Node, x: np.ndarray) -> np.ndarray:
 def gather(node: Node, x: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """Entries along an axis."""
     axis = node.axis(0, x.ndim)
-    node.building.charge(x.nbytes // max(x.shape[axis], 1) * indices.size)
+    node.builder.charge(x.nbytes // max(x.shape[axis], 1) * indices.size)
     return np.take(x, indices, axis)
 
 
@@ -88,7 +88,7 @@ def slice_(node: Node, x: np.ndarray, *bounds: Any) -> np.ndarray:
 @folds("Concat")
 def concat(node: Node, *xs: np.ndarray) -> np.ndarray:
     """Side by side."""
-    node.building.charge(sum(x.size for x in xs) * np.result_type(*xs).itemsize)
+    node.builder.charge(sum(x.size for x in xs) * np.result_type(*xs).itemsize)
     return np.concatenate(xs, node.axis(1, xs[0].ndim))
 
 
@@ -124,7 +124,7 @@ def flatten(node: Node, x: np.ndarray) -> np.ndarray:
 def _reshaped(node: Node, x: np.ndarray, sizes: list[int]) -> np.ndarray:
     """Another view of the array where NumPy can have one, else a copy."""
     if not x.flags.c_contiguous:
-        node.building.charge(x.nbytes)
+        node.builder.charge(x.nbytes)
     return x.reshape(sizes)
 
 
@@ -138,7 +138,7 @@ def transpose(node: Node, x: np.ndarray) -> np.ndarray:
 def arithmetic(node: Node, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Number by number; integers are divided towards zero."""
     numbers = math.prod(np.broadcast_shapes(x.shape, y.shape))
-    node.building.charge(numbers * np.result_type(x, y).itemsize)
+    node.builder.charge(numbers * np.result_type(x, y).itemsize)
     with np.errstate(all="ignore"):
         if node.operator == "Div" and x.dtype.kind in "iu":
             whole: np.ndarray = (np.sign(x) * np.sign(y) * (abs(x) // abs(y))).astype(x.dtype)
@@ -153,7 +153,7 @@ def scatter(node: Node, x: np.ndarray, places: np.ndarray, updates: np.ndarray) 
     """Entries put into a copy, as SparseConv2D's kernels into their bank."""
     if node.get("reduction", "none") != "none":
         node.fail("reduction must be none")
-    node.building.charge(x.nbytes)
+    node.builder.charge(x.nbytes)
     result = np.array(x)
     result[tuple(places.T)] = updates
     return result

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from neocog.interop.onnx.reader import Node, reads
-from neocog.interop.onnx.values import Value
-from neocog.interop.onnx.writer import Tensor, Writer, writes
+from neocog.interop.onnx.export_graph import Tensor, Writer, writes
+from neocog.interop.onnx.import_node import Node, reads, reads_pattern
+from neocog.interop.onnx.symbolic import Value
 from neocog.layers import BatchNorm1D, BatchNorm2D, LocalResponseNorm
 
 
@@ -41,7 +41,7 @@ def read_batch_norm(node: Node) -> Value:
     make = BatchNorm1D if x.rank == 2 else BatchNorm2D
     eps, momentum = node.get("epsilon", 1e-5), round(1 - node.get("momentum", 0.9), 9)
     layer = make(len(arrays[0]), eps, momentum, dtype=arrays[0].dtype)
-    copies = [node.building.copied(array) for array in arrays]
+    copies = [node.builder.copied(array) for array in arrays]
     layer.params.update(zip(("weight", "bias"), copies[:2], strict=True))
     layer.buffers.update(zip(("running_mean", "running_var"), copies[2:], strict=True))
     shape = x.shape
@@ -66,6 +66,7 @@ def write_local_response_norm(w: Writer, layer: LocalResponseNorm, x: Tensor) ->
     return w.node("Div", x, w.node("Pow", sums, w.number("beta", layer.beta)))
 
 
+@reads_pattern("Mul")
 def read_even_response_norm(node: Node) -> Value | None:
     """What :func:`write_local_response_norm` spells out for an even size, if these are the nodes."""
     operators = ("Reshape", "AveragePool", "Reshape", "Mul", "Add", "Pow", "Div")

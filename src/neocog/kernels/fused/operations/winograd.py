@@ -19,28 +19,29 @@ from typing import Any
 
 import numpy as np
 
-from neocog.kernels.fused.operation import compiled, operation, record
+from neocog.kernels.fused.operation import compiled, operation
 from neocog.kernels.fused.operations.products import panel_rows
 from neocog.kernels.fused.simd import (
     VECTOR_BYTES,
-    deal,
+    deinterleave,
+    interleave,
+    row_tile,
     size_of,
-    strip,
     view,
-    weave,
     winograd_input,
     winograd_kernel,
     winograd_output,
 )
 
 
-@operation
-def winograd_weights(row: int, unit: int, scratch: int, zero: Any) -> None:
-    """``y[36][panel][c][r] = G g G^T``, g the weights of row f (``a_row`` apart), channel c (``stride_w``).
+@operation(arrays="weight y", integers="F C f_block weight_row weight_channel flipped")
+def winograd_weights(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute ``y[36][panel][c][r] = G g G^T``, g the 3 x 3 kernel of filter f and channel c.
 
-    Kind 1 turns the kernels round. A unit is ``f_block`` rows.
+    Kernels lie ``weight_row`` elements apart from filter to filter and ``weight_channel`` from channel to
+    channel; if ``flipped``, they are rotated by half a turn. A unit is ``f_block`` filters.
     """
-    p, like = record(row), zero[0]
+    like = zero[0]
     size = size_of(like)
     vector = VECTOR_BYTES // size
     kernels, rest = np.empty(9 * vector * size // 8), np.empty(36 * vector * size // 8)
@@ -55,9 +56,9 @@ def winograd_weights(row: int, unit: int, scratch: int, zero: Any) -> None:
             lanes = min(vector, count - start)
             for n in range(lanes):
                 c, r = (start + n) // rows, (start + n) % rows
-                w = view(p.weight + ((first + r) * p.a_row + c * p.stride_w) * size, 9, like)
+                w = view(p.weight + ((first + r) * p.weight_row + c * p.weight_channel) * size, 9, like)
                 for q in range(9):
-                    g[q * vector + n] = w[8 - q if p.kind else q]
+                    g[q * vector + n] = w[8 - q if p.flipped else q]
             y = p.y + (first * p.C + start) * size
             if lanes == vector:
                 winograd_kernel(kernels.ctypes.data, y, step, like)
@@ -71,12 +72,12 @@ def winograd_weights(row: int, unit: int, scratch: int, zero: Any) -> None:
 
 
 @compiled
-def _spread(x: int, N: int, tiles: int, d: int, d_step: int, like: Any) -> None:
+def scatter_tiles(x: int, N: int, tiles: int, d: int, d_step: int, like: Any) -> None:
     """``d[k][t N + n] = x[(4 t + k) N + n]``, k = 0..5."""
     size = size_of(like)
     if N == 1:
         for t in range(0, tiles, VECTOR_BYTES // size):
-            deal(x + 4 * t * size, d + t * size, d_step, like)
+            deinterleave(x + 4 * t * size, d + t * size, d_step, like)
         return
     for t in range(tiles):
         for k in range(6):
@@ -93,12 +94,12 @@ def _spread(x: int, N: int, tiles: int, d: int, d_step: int, like: Any) -> None:
 
 
 @compiled
-def _gather_rows(o: int, o_step: int, y: int, N: int, tiles: int, W: int, like: Any) -> None:
+def gather_tiles(o: int, o_step: int, y: int, N: int, tiles: int, W: int, like: Any) -> None:
     """``y[(4 t + k) N + n] = o[k][t N + n]``, k = 0..3, as far as the row goes."""
     size = size_of(like)
     if N == 1:
         for t in range(0, tiles, VECTOR_BYTES // size):
-            weave(o + t * size, o_step, y + 4 * t * size, W - 4 * t, like)
+            interleave(o + t * size, o_step, y + 4 * t * size, W - 4 * t, like)
         return
     for t in range(tiles):
         for k in range(min(4, W - 4 * t)):
@@ -114,23 +115,28 @@ def _gather_rows(o: int, o_step: int, y: int, N: int, tiles: int, W: int, like: 
                     b[n] = a[n]
 
 
-@operation
-def winograd(row: int, unit: int, scratch: int, zero: Any) -> None:
-    """``y = max(floor, conv(x) + bias)``, weights from :func:`winograd_weights`.
+@operation(
+    maps="x y",
+    arrays="a offsets bias zeros",
+    integers="F C N W rows strip_lanes tiles tile_rows depth f_block row_block",
+    numbers="floor",
+)
+def winograd(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute ``y = max(floor, conv(x) + bias)``, the weights from :func:`winograd_weights`.
 
-    x begins at tap (0, 0) of output pixel (0, 0) and has zeros wherever a tile reaches beyond the image. A
-    unit is ``row_block`` rows of ``n1`` tiles, and ``f_block`` filters; ``n0`` is the lanes of such a strip,
-    ``depth`` the filters taken at a time.
+    x begins at tap (0, 0) of output pixel (0, 0) and has zeros wherever a tile reaches beyond the image.
+    There are ``tile_rows`` rows of ``tiles`` tiles. A unit is ``row_block`` of these rows, a strip of at most
+    ``strip_lanes`` lanes, and ``f_block`` filters, of which ``depth`` are taken at a time.
     """
-    p, like = record(row), zero[0]
+    like = zero[0]
     size = size_of(like)
     vector = VECTOR_BYTES // size
-    T, C, N, tiles = p.n0, p.C, p.N, p.n1
+    T, C, N, tiles = p.strip_lanes, p.C, p.N, p.tiles
     blocks = (p.F + p.f_block - 1) // p.f_block
     f_first = unit % blocks * p.f_block
     f_last = min(p.F, f_first + p.f_block)
     i_first = unit // blocks * p.row_block
-    i_last = min(p.n2, i_first + p.row_block)
+    i_last = min(p.tile_rows, i_first + p.row_block)
     lanes = (i_last - i_first) * tiles * N
     d_step = T + 2 * vector
     d = scratch
@@ -140,7 +146,7 @@ def winograd(row: int, unit: int, scratch: int, zero: Any) -> None:
     for c in range(C):
         for i in range(i_first, i_last):
             for r in range(6):
-                _spread(
+                scatter_tiles(
                     p.x + (c * p.x_plane + (4 * i + r) * p.x_row) * size,
                     N,
                     tiles,
@@ -156,7 +162,7 @@ def winograd(row: int, unit: int, scratch: int, zero: Any) -> None:
             at = f
             while at < end:
                 rows = panel_rows(f_last - at)
-                strip(
+                row_tile(
                     rows,
                     p.a + (k * p.F * C + at * C) * size,
                     1,
@@ -182,7 +188,7 @@ def winograd(row: int, unit: int, scratch: int, zero: Any) -> None:
                 )
             for i in range(i_first, i_last):
                 for r in range(min(4, p.rows - 4 * i)):
-                    _gather_rows(
+                    gather_tiles(
                         o + (4 * r * d_step + (i - i_first) * tiles * N) * size,
                         d_step,
                         p.y + (at * p.y_plane + (4 * i + r) * p.y_row) * size,

@@ -1,0 +1,187 @@
+"""Commands that look inside a model, and the studies."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+
+import neocog
+from neocog import runs
+from neocog.cli.common import Json, Kernels, Layers, Model, app, escaped, report_errors, say, to_json
+from neocog.data import load_image
+from neocog.kernels import use_kernels
+from neocog.layers import Container
+from neocog.models.by_name import CLASSIC_NETWORKS, NETWORKS, build_network
+from neocog.validation import one_of
+
+
+def _model_or_name(model: str, layers: list[str] | None) -> Container:
+    """Load a model, or build a network by its name."""
+    if model in CLASSIC_NETWORKS and not Path(model).exists():
+        return CLASSIC_NETWORKS[model](rng=42)
+    if model in NETWORKS and not Path(model).exists():
+        classes = 3 if model.startswith("tiny") else 10
+        return build_network(model, classes, (1, 8, 8), seed=42)
+    if not Path(model).exists():
+        one_of("MODEL", model, ["a path", *NETWORKS])
+    return runs.open_model(model, layers or ())
+
+
+ModelOrName = Annotated[
+    str,
+    typer.Argument(help=f"A model file, a run directory, or one of {', '.join(NETWORKS)}.", metavar="MODEL"),
+]
+
+
+@app.command()
+@report_errors
+def summary(model: ModelOrName, layers: Layers = None, as_json: Json = False) -> None:
+    """Show each layer's output shape, parameters, FLOPs and receptive field.
+
+    Example: [bold]neocog summary tiny-cnn[/]
+    """
+    table = _model_or_name(model, layers).summary(show=not as_json)
+    if as_json:
+        print(to_json(table.to_dict()))
+
+
+@app.command()
+@report_errors
+def explain(
+    model: Model,
+    image: Annotated[Path, typer.Argument(help="An image file of any size and colour.")],
+    at: Annotated[
+        str, typer.Option(help="A layer, input, softmax, loss, or a parameter such as conv1.weight.")
+    ] = "softmax",
+    index: Annotated[
+        str, typer.Option(help="The entry, as 2,3,4 (channel, row, column) or 2; default the largest.")
+    ] = "",
+    of: Annotated[str, typer.Option(help="activation, or gradient of the loss.")] = "activation",
+    label: Annotated[str, typer.Option(help="True class, for gradients and the loss.")] = "",
+    top: Annotated[int, typer.Option(min=1, help="How many terms to show.")] = 12,
+    down: Annotated[int, typer.Option(min=0, help="Explain the largest term in turn, so many times.")] = 0,
+    invert: Annotated[bool, typer.Option("--invert", help="Swap dark and bright.")] = False,
+    layers: Layers = None,
+    as_json: Json = False,
+) -> None:
+    """Show the arithmetic behind one number of a network: the terms that add up to it.
+
+    Example: [bold]neocog explain runs/digits seven.png --at conv1 --index 2,3,4[/]
+
+    Example: [bold]neocog explain runs/digits seven.png --at conv1.weight --of gradient --label 7 --down 2[/]
+    """
+    from neocog import inspection
+
+    network = runs.open_model(model, layers or ())
+    if network.input_shape is None:
+        raise ValueError(f"{model} does not say the shape of its images.")
+    x = load_image(image, network.input_shape, invert=invert)[None].astype("float64")
+    network = network.astype("float64")
+    t = None
+    if label:
+        names = network.class_names or tuple(str(k) for k in range(network.output_shape(x.shape)[1]))
+        t = [list(names).index(one_of("label", label, names))]
+    if of == "gradient" and t is None:
+        raise ValueError("--label is missing: there is no gradient without the true class.")
+    inquiry = inspection.Inquiry(inspection.trace(network, x, t))
+    place: tuple[int, ...] | None = None
+    if index:
+        try:
+            place = tuple(int(part) for part in index.split(","))
+        except ValueError:
+            raise ValueError(f"--index must be integers such as 2,3,4, got {index!r}.") from None
+        if at not in network.params and at != "loss":
+            place = (0, *place)  # the one image
+    answer = inquiry.ask(at, place, of=of)
+    chain = [answer]
+    for _ in range(down):
+        if not any(part.number for term in answer.terms[:1] for part in term.parts):
+            break
+        answer = answer.explain()
+        chain.append(answer)
+    if as_json:
+        print(to_json([link.to_dict() for link in chain] if down else chain[0].to_dict()))
+        return
+    for link in chain:
+        link.print(top)
+
+
+@app.command("check-gradients")
+@report_errors
+def check_gradients(
+    model: ModelOrName,
+    method: Annotated[
+        str, typer.Option(help="complex (complex step) or central (central differences).")
+    ] = "complex",
+    max_entries: Annotated[
+        int, typer.Option(min=1, help="Check at most so many entries of each array, drawn at random.")
+    ] = 300,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the images and labels.")] = 123,
+    layers: Layers = None,
+    kernels: Kernels = "auto",
+    as_json: Json = False,
+) -> None:
+    """Check a network's gradients on four random images, in float64; exit code 1 if one is wrong.
+
+    Example: [bold]neocog check-gradients digits-cnn[/]
+    """
+    network = _model_or_name(model, layers).astype("float64")
+    if network.input_shape is None:
+        raise ValueError(f"{model} does not say the shape of its images.")
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(4, *network.input_shape))
+    classes = network.output_shape(x.shape)[1]
+    with use_kernels(kernels):
+        report = neocog.check_gradients(
+            network, x, rng.integers(classes, size=4), method=method, max_entries=max_entries
+        )
+    if as_json:
+        print(to_json(report.to_dict()))
+    else:
+        report.print()
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
+@report_errors
+def experiment(
+    name: Annotated[str, typer.Argument(help="A study; without a name all are listed.")] = "",
+    seeds: Annotated[int, typer.Option(min=1, help="Repeat with so many seeds, and show the spread.")] = 1,
+    jobs: Annotated[int, typer.Option(help="Processes at once; -1 for one a core.")] = -1,
+    out: Annotated[Path | None, typer.Option(help="Also write an HTML page with its figures.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run a study: its question, its table, its finding, and the answer with its reasons.
+
+    Example: [bold]neocog experiment cnn-vs-mlp[/]
+
+    Example: [bold]neocog experiment learning-rates --seeds 10 --out rates.html[/]
+    """
+    from neocog import experiments
+
+    if not name:
+        if as_json:
+            print(to_json([{"name": s.name, "question": s.question} for s in experiments.list_experiments()]))
+        else:
+            Console().print(experiments.experiments_table())
+        return
+    try:
+        result = experiments.run(name, seeds, jobs, progress=sys.stderr.isatty() and seeds > 1)
+    except ImportError as error:
+        raise ValueError(str(error)) from error
+    if out is not None:
+        from neocog.report import write_study
+
+        write_study(result, out)
+    if as_json:
+        print(to_json(result.to_dict()))
+    else:
+        Console().print(result)
+        if out is not None:
+            say(f"page: [bold]{escaped(out)}[/]")

@@ -1,0 +1,32 @@
+"""The compiled forms of the layers, one family a file, named as in :mod:`neocog.layers`.
+
+Each class registers itself by :func:`neocog.compilation.emitter.lowers`; importing this package is enough.
+"""
+
+from neocog.compilation.lowerings import (
+    activation,
+    convolution,
+    dense,
+    dropout,
+    losses,
+    merge,
+    normalization,
+    optimizers,
+    padding,
+    pooling,
+    shape,
+)
+
+__all__ = [
+    "activation",
+    "convolution",
+    "dense",
+    "dropout",
+    "losses",
+    "merge",
+    "normalization",
+    "optimizers",
+    "padding",
+    "pooling",
+    "shape",
+]

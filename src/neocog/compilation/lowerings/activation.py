@@ -1,0 +1,167 @@
+"""Activations."""
+
+from __future__ import annotations
+
+import dis
+import inspect
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+from neocog.compilation.emitter import DESCRIPTION, Emitter, Lowering, Use, lowers
+from neocog.compilation.nodes import LayerNode, TensorNode, Uncompilable
+from neocog.errors import UnsupportedError
+from neocog.kernels.fused.declared import declared_operation
+from neocog.kernels.fused.operations import activation
+from neocog.kernels.fused.program import Maps
+from neocog.layers import GELU, Elementwise, LeakyReLU, ReLU, ScaledTanh, Sigmoid, Tanh
+from neocog.layers.base import Layer, Shape
+
+
+class Activation(Lowering):
+    """``y = f(x)``, ``dx = dy f'``.
+
+    Attributes
+    ----------
+    flops : float
+        Of one number, about: a transcendental function costs as much as some tens of additions.
+    """
+
+    flops = 40.0
+
+    def known(self, node: LayerNode) -> TensorNode:
+        """Return what the derivative is told from."""
+        return node.output
+
+    def fields(self, layer: Any) -> dict[str, Any]:
+        """Say which function it is."""
+        raise NotImplementedError
+
+    def forward(self, emit: Emitter, node: LayerNode) -> None:
+        x, y = node.input.place, emit.maps(node.output)
+        emit.pointwise("activate", self.flops, x=x, y=y, **self.fields(node.layer))
+
+    def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
+        if node.input.wanted:
+            known, fields = self.known(node).place, self.fields(node.layer)
+            with emit.into(node.input) as dx:
+                emit.pointwise("activate_back", self.flops, saved=known, dy=dy, dx=dx, **fields)
+
+
+@lowers(ReLU)
+class Rectifier(Activation):
+    """``max(x, 0)``, done along with the layer before it where that can."""
+
+    flops = 2.0
+    is_relu = True
+
+    def fields(self, layer: ReLU) -> dict[str, Any]:
+        return {"kind": activation.RELU}
+
+
+@lowers(LeakyReLU)
+class LeakyRectifier(Activation):
+    """``x``, or ``a x`` of negative numbers."""
+
+    settings = ("negative_slope",)
+    flops = 2.0
+
+    def fields(self, layer: LeakyReLU) -> dict[str, Any]:
+        return {"kind": activation.LEAKY, "negative_slope": layer.negative_slope}
+
+    def known(self, node: LayerNode) -> TensorNode:
+        # With a negative slope the output does not tell the sign of the input.
+        return node.output if node.layer.negative_slope >= 0 else node.input
+
+
+@lowers(Sigmoid)
+class Logistic(Activation):
+    """``1 / (1 + exp(-x))``."""
+
+    def fields(self, layer: Sigmoid) -> dict[str, Any]:
+        return {"kind": activation.SIGMOID}
+
+
+@lowers(Tanh)
+class HyperbolicTangent(Activation):
+    """``tanh(x)``."""
+
+    def fields(self, layer: Tanh) -> dict[str, Any]:
+        return {"kind": activation.TANH, "amplitude": 1.0, "slope": 1.0}
+
+
+@lowers(ScaledTanh)
+class ScaledHyperbolicTangent(Activation):
+    """``a tanh(s x)``."""
+
+    settings = ("amplitude", "slope")
+
+    def fields(self, layer: ScaledTanh) -> dict[str, Any]:
+        return {"kind": activation.TANH, "amplitude": layer.amplitude, "slope": layer.slope}
+
+
+@lowers(GELU)
+class GaussianErrorLinearUnit(Activation):
+    """``x Phi(x)``, whose derivative needs x."""
+
+    settings = ("approximate",)
+
+    def known(self, node: LayerNode) -> TensorNode:
+        return node.input
+
+    def fields(self, layer: GELU) -> dict[str, Any]:
+        return {"kind": activation.GELU_TANH if layer.approximate == "tanh" else activation.GELU}
+
+
+@lowers(Elementwise)
+class DeclaredActivation(Lowering):
+    """``y = function(x)``, ``dx = dy derivative(x)``, by what the layer's class declares."""
+
+    overridable = DESCRIPTION | {"derivative", "function", "operations", "settings"}
+
+    def supports(self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, use: Use) -> None:
+        if layer.params:
+            raise Uncompilable("an element-wise layer that learns")
+        for value in layer.settings:
+            if not isinstance(value, float | int | str | None):
+                raise Uncompilable(f"a setting that is no number: {value!r}")
+        _operation(layer, "function", use.dtype)
+        if use.training:
+            _operation(layer, "derivative", use.dtype)
+
+    def settings_of(self, layer_class: Any) -> Callable[[Any], Any] | None:
+        if layer_class.config is not Layer.config or layer_class.settings is not Elementwise.settings:
+            return attrgetter("settings")
+        names = list(inspect.signature(layer_class).parameters)  # at less cost: it is asked in every step
+        return attrgetter(*names) if names else None
+
+    def forward(self, emit: Emitter, node: LayerNode) -> None:
+        x, y = node.input.place, emit.maps(node.output)
+        operation = _operation(node.layer, "function", emit.program.dtype)
+        emit.pointwise(operation, 40.0, x=x, y=y, settings=_floats(node.layer))
+
+    def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
+        if node.input.wanted:
+            operation = _operation(node.layer, "derivative", emit.program.dtype)
+            settings = _floats(node.layer)
+            with emit.into(node.input) as dx:
+                emit.pointwise(operation, 40.0, saved=node.input.place, dy=dy, dx=dx, settings=settings)
+
+
+def _operation(layer: Elementwise, name: str, dtype: np.dtype[Any]) -> str:
+    """Return the operation of a layer's function or derivative; raise Uncompilable if there is none."""
+    declared = inspect.getattr_static(layer, name)
+    if not isinstance(declared, staticmethod):
+        raise Uncompilable(f"{name} is no static method")
+    if any(each.opname == "RAISE_VARARGS" for each in dis.get_instructions(declared.__func__)):
+        raise Uncompilable(f"{name} may raise, which compiled code cannot")
+    try:
+        return declared_operation(declared.__func__, layer.settings, dtype, name == "derivative")
+    except UnsupportedError as error:
+        raise Uncompilable(str(error)) from None
+
+
+def _floats(layer: Elementwise) -> np.ndarray:
+    return np.array([value for value in layer.settings if isinstance(value, float)])

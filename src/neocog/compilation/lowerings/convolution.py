@@ -1,0 +1,90 @@
+"""Convolution, with the batch norm and the sum that it can take in."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neocog.compilation.emitter import Emitter, Lowering, lowers
+from neocog.compilation.lowerings.merge import Sum
+from neocog.compilation.lowerings.normalization import BatchNormalization
+from neocog.compilation.nodes import LayerNode, wider
+from neocog.kernels.fused import lowering
+from neocog.kernels.fused.program import Maps
+from neocog.layers import Conv2D
+
+
+@lowers(Conv2D)
+class Convolution(Lowering):
+    """In inference with the sum after it; with frozen weights also with the batch norm after it."""
+
+    settings = ("stride", "dilation", "groups")
+    takes_relu = True
+
+    def plan(self, emit: Emitter, node: LayerNode) -> None:
+        layer = node.layer
+        conv = node.memo["conv"] = lowering.Convolution(
+            emit.program,
+            (emit.N, *node.input.shape),
+            layer._params["weight"].shape,
+            layer.stride,
+            layer._sides,
+            layer.dilation,
+            layer.groups,
+        )
+        node.input.border = wider(node.input.border, conv.input_border)
+        node.output.gradient_border = conv.output_border
+
+    def forward(self, emit: Emitter, node: LayerNode) -> None:
+        layer, source, conv = node.layer, node.input.place, node.memo["conv"]
+        first, other = node, None
+        weight, bias = layer._params["weight"], layer._params.get("bias")
+        if emit.program.frozen and (norm := _norm_after(node)):
+            weight, bias = _folded(node, norm)
+            node = norm
+        if not emit.training and not conv.by_winograd and (total := _sum_after(node)):
+            (other,) = (value.maps for value in total.inputs if value is not node.output)
+            total.memo["folded"] = True
+            node = total
+        y = emit.maps(node.output)
+        first.memo["windows"] = windows = conv.windows(source, y.row)
+        conv.forward(windows, weight, bias, y, node.floor, other, emit.clean(node.output))
+
+    def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
+        conv, weight = node.memo["conv"], node.layer._params["weight"]
+        conv.weight_gradient(node.memo["windows"], dy, emit.gradient(node, "weight"))
+        emit.bias_backward(node, dy)
+        if node.input.wanted:
+            adding = node.input.gradient is not None
+            dx = node.input.gradient or emit.gradient_maps(node.input)
+            conv.input_gradient(dy, weight, dx, adding)
+
+
+def _sum_after(node: LayerNode) -> LayerNode | None:
+    """Return the sum that alone reads a node's output, where all else that it adds is there already."""
+    if node.relu or not node.output.alone:
+        return None
+    (after,) = node.output.consumers
+    if not isinstance(after.lowering, Sum) or len(after.inputs) != 2:
+        return None
+    others = [value for value in after.inputs if value is not node.output]
+    return after if len(others) == 1 and others[0].maps is not None else None
+
+
+def _norm_after(node: LayerNode) -> LayerNode | None:
+    """Return the batch norm that alone reads a node's output."""
+    if node.relu or not node.output.alone:
+        return None
+    (after,) = node.output.consumers
+    return after if isinstance(after.lowering, BatchNormalization) else None
+
+
+def _folded(node: LayerNode, norm: LayerNode) -> tuple[np.ndarray, np.ndarray]:
+    """Return weights and bias that do the work of the convolution and of the batch norm after it."""
+    layer, after = node.layer, norm.layer
+    exact = {name: array.astype(np.float64) for name, array in {**after._params, **after._buffers}.items()}
+    scale = exact["weight"] / np.sqrt(exact["running_var"] + after.eps)
+    bias = layer._params.get("bias")
+    shift = exact["bias"] + ((0 if bias is None else bias) - exact["running_mean"]) * scale
+    weight = layer._params["weight"]
+    norm.memo["folded"] = True
+    return (weight * scale[:, None, None, None]).astype(weight.dtype), shift.astype(weight.dtype)

@@ -1,0 +1,79 @@
+"""Losses. One that is not registered here is called in Python, at a cut of the program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+
+from neocog.layers.base import Array
+from neocog.losses import MeanSquaredError, SoftmaxCrossEntropy
+
+__all__ = ["LossLowering", "loss_lowering_of", "lowers_loss"]
+
+
+class LossLowering:
+    """The compiled form of a loss of outputs (N, K).
+
+    Attributes
+    ----------
+    operation : str
+    settings : tuple of str
+        Attributes of the loss that a program takes over.
+    """
+
+    operation: ClassVar[str]
+    settings: ClassVar[tuple[str, ...]] = ()
+
+    def fields(self, loss: Any) -> dict[str, Any]:
+        """Return the operation's fields that say how the loss is set."""
+        return {}
+
+    def targets(self, t: Array, shape: tuple[int, int], dtype: np.dtype[Any]) -> Array | None:
+        """Return the targets as the operation reads them; None if they do not fit outputs of this shape."""
+        raise NotImplementedError
+
+
+_LOSSES: dict[type, LossLowering] = {}
+_Class = TypeVar("_Class", bound=type[LossLowering])
+
+
+def lowers_loss(loss: type) -> Callable[[_Class], _Class]:
+    """Register a class as the compiled form of a loss."""
+
+    def register(lowering_class: _Class) -> _Class:
+        _LOSSES[loss] = lowering_class()
+        return lowering_class
+
+    return register
+
+
+def loss_lowering_of(loss_class: type) -> LossLowering | None:
+    """Return the compiled form of just this class of losses, or None."""
+    return _LOSSES.get(loss_class)
+
+
+@lowers_loss(SoftmaxCrossEntropy)
+class SoftmaxCrossEntropyLowering(LossLowering):
+    """The operation itself finds a label that is no class: then the loss is NaN."""
+
+    operation = "softmax_cross_entropy"
+    settings = ("label_smoothing",)
+
+    def fields(self, loss: SoftmaxCrossEntropy) -> dict[str, Any]:
+        return {"smoothing": loss.label_smoothing}
+
+    def targets(self, t: Array, shape: tuple[int, int], dtype: np.dtype[Any]) -> Array | None:
+        fits = t.dtype.kind in "iu" and t.shape == shape[:1]
+        return np.ascontiguousarray(t, np.int64) if fits else None
+
+
+@lowers_loss(MeanSquaredError)
+class MeanSquaredErrorLowering(LossLowering):
+    """Targets are numbers of the network's type."""
+
+    operation = "mean_squared_error"
+
+    def targets(self, t: Array, shape: tuple[int, int], dtype: np.dtype[Any]) -> Array | None:
+        return np.ascontiguousarray(t, dtype) if t.shape == shape else None

@@ -1,0 +1,55 @@
+"""What a program has taken over from a network, and whether the network is still that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from neocog.compilation.emitter import lowering_of
+from neocog.layers import Container
+from neocog.layers.base import Layer
+
+__all__ = ["State", "network_arrays"]
+
+
+def network_arrays(network: Layer) -> list[tuple[dict[str, Any], str, Any]]:
+    """List all arrays of a network as (where it is kept, its name there, the array)."""
+    leaves = {id(leaf): leaf for _, leaf in network.leaves()}.values()
+    return [
+        (owner, name, array)
+        for leaf in leaves
+        for owner in (leaf._params, leaf._buffers)
+        for name, array in owner.items()
+    ]
+
+
+def _containers(network: Layer) -> Iterator[Container]:
+    if isinstance(network, Container):
+        yield network
+        for layer in network._children.values():
+            yield from _containers(layer)
+
+
+class State:
+    """What a network was when it was compiled: its layers, arrays and settings."""
+
+    def __init__(self, network: Layer) -> None:
+        self.network, self.dtype = network, network.dtype
+        self._children = [(container, container._children) for container in _containers(network)]
+        self._arrays = network_arrays(network)
+        self._settings: list[tuple[Layer, Callable[[Any], Any], Any]] = []
+        for _, leaf in network.leaves():
+            lowering = lowering_of(type(leaf))
+            settings = None if lowering is None else lowering.settings_of(type(leaf))
+            if settings is not None:
+                self._settings.append((leaf, settings, settings(leaf)))
+
+    def current(self) -> bool:
+        """Whether the network is still that: no layer put in another's place, no array, no setting."""
+        for container, children in self._children:
+            if container._children is not children:  # a container whose layer is replaced has new ones
+                return False
+        for owner, name, array in self._arrays:
+            if owner.get(name) is not array:
+                return False
+        return all(settings(leaf) == values for leaf, settings, values in self._settings)

@@ -1,0 +1,192 @@
+"""The network in the making, while an ONNX graph is read."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import onnx
+
+from neocog.interop.nesting import Nodes, has_arrays
+from neocog.interop.onnx.naming import DEEPEST, dotted_name
+from neocog.interop.onnx.symbolic import Known, Shapes, Value, target
+from neocog.layers import Flatten, Layer, Reshape
+from neocog.validation import RandomSource, generator
+
+# A small file must not ask for the earth. Most bytes that may be made of its constants, by arithmetic on them
+# and by copying them into layers, beside four times those in the file ...
+MOST_MADE = 2**26
+# ... and most numbers that a value may have for one image: 1 GB as float32.
+MOST_VALUES = 2**28
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """``scale x + offset`` of the network's input x, with a number for each channel, as models begin."""
+
+    x: Value
+    scale: np.ndarray
+    offset: np.ndarray
+
+
+def _per_channel(array: Any, channels: int) -> bool:
+    shape = np.shape(array)
+    return (1,) * (4 - len(shape)) + shape in ((1, 1, 1, 1), (1, channels, 1, 1))
+
+
+class GraphBuilder:
+    """The network in the making.
+
+    Parameters
+    ----------
+    nodes : sequence of onnx.NodeProto
+        Those that lead to the output.
+    output : str
+    opset : int
+    values : mapping of str to Value or Known
+        The inputs and the initializers.
+    rng : Generator, int or None
+        Where the masks of dropout layers come from.
+    """
+
+    def __init__(
+        self,
+        nodes: Sequence[onnx.NodeProto],
+        output: str,
+        opset: int,
+        values: Mapping[str, Value | Known],
+        rng: RandomSource = None,
+    ) -> None:
+        self.opset, self.rng = opset, generator(rng)
+        self.values = dict(values)
+        self.layers: Nodes = {}
+        self.uses = Counter([output, *(name for node in nodes for name in node.input)])
+        self.readers = {name: node for node in nodes for name in node.input}
+        self.makers = {name: node for node in nodes for name in node.output}
+        self.done: set[str] = set()
+        self.placed: set[int] = set()
+        # Names that belong to layers with weights: no other layer may take them first.
+        self.owners = {name.rpartition(".")[0] for name, value in values.items() if isinstance(value, Known)}
+        # Scopes that hold others, in names such as PyTorch's.
+        self.scopes = {
+            "/".join(parts[:k])
+            for parts in (node.name.strip("/").split("/") for node in nodes)
+            for k in range(1, min(len(parts) - 1, DEEPEST))
+        }
+        self._names = {value.node for value in values.values() if isinstance(value, Value)}
+        self._parameters: dict[tuple[Any, ...], Layer] = {}
+        self._reshaped: dict[tuple[str, Shapes], str] = {}
+        self._inputs = frozenset(self._names)
+        self.pixels: dict[str, Pixels] = {}
+        self.multiples: dict[str, tuple[Value, float]] = {}
+        """Value and factor of each value that is nothing but the product of the two."""
+        self.own_biases: set[int] = set()
+        """Ids of the convolutions whose bias is not in the file."""
+        in_file = sum(value.arrays[0].nbytes for value in values.values() if isinstance(value, Known))
+        in_file += sum(a.ByteSize() for node in nodes if node.op_type == "Constant" for a in node.attribute)
+        self._left = MOST_MADE + 4 * in_file
+
+    def name(self, wanted: str) -> str:
+        """Return an unused name for a layer, as near to the wanted one as may be."""
+        base = dotted_name(wanted)
+        name, number = base, 1
+        while name in self._names:
+            number += 1
+            name = f"{base}_{number}"
+        self._names.add(name)
+        return name
+
+    def charge(self, size: int) -> None:
+        """Count bytes that are about to be made of constants; ValueError if they are too many."""
+        self._left -= size
+        if self._left < 0:
+            raise ValueError(
+                "its result is too large: what is made of a model's constants must not outgrow its file"
+            )
+
+    def copied(self, array: np.ndarray, dtype: Any = None) -> np.ndarray:
+        """Copy a constant, for a layer of its own to learn."""
+        self.charge(array.size * np.dtype(dtype or array.dtype).itemsize)
+        return np.array(array, dtype, order="C")
+
+    def note_pixels(self, x: Value, y: Value, scale: Any = 1.0, offset: Any = 0.0) -> None:
+        """Remember that ``y = scale x + offset``, if x is the network's input, or such pixels itself.
+
+        y may be the node of x, whose layer has taken scale and offset into itself.
+        """
+        before = self.pixels.pop(x.node, None) if x.node == y.node else self.pixels.get(x.node)
+        C = x.sizes[1] if x.rank == 4 and x.held == x.shape else None
+        if C is None or not (_per_channel(scale, C) and _per_channel(offset, C)):
+            return
+        factor, term = (np.broadcast_to(np.ravel(each), C).astype("float64") for each in (scale, offset))
+        if x.node in self._inputs:
+            self.pixels[y.node] = Pixels(x, factor, term)
+        elif before is not None and not x.shared:
+            self.pixels[y.node] = Pixels(before.x, factor * before.scale, factor * before.offset + term)
+
+    def add(self, wanted: str, layer: Layer, *sources: Value) -> Value:
+        """Append a layer that reads values in the shapes in which they are held."""
+        several = layer.several_inputs
+        inputs: list[Any] = [
+            tuple(x.held[k] for x in sources) if several else sources[0].held[k] for k in (0, 1)
+        ]
+        shapes = (tuple(layer.output_shape(inputs[0])), tuple(layer.output_shape(inputs[1])))
+        if min(math.prod(shape[1:]) for shape in shapes) > MOST_VALUES:
+            raise ValueError(f"its output has shape {shapes[0]}, more than {MOST_VALUES} numbers an image")
+        if wanted in self.owners and not has_arrays(layer):
+            wanted = f"{wanted}_{type(layer).__name__.lower()}"
+        self.placed.add(id(layer))
+        name = self.name(wanted)
+        self.layers[name] = (layer, *(x.node for x in sources))
+        return Value(name, shapes, shapes)
+
+    def is_multiple(self, name: str, x: str, factor: float, rank: int) -> bool:
+        """Whether a value is made as ``factor x`` or ``x / (1 / factor)``, of the rank that x has."""
+        maker = self.makers.get(name)
+        if maker is None or maker.op_type not in ("Mul", "Div") or x not in maker.input:
+            return False
+        place = list(maker.input).index(x)
+        other = self.values.get(maker.input[1 - place])
+        if (
+            not isinstance(other, Known)
+            or not other.is_fixed
+            or other.arrays[0].size != 1
+            or other.rank > rank
+        ):
+            return False
+        number = other.arrays[0].item()
+        return number == factor if maker.op_type == "Mul" else place == 0 and number == 1 / factor
+
+    def put(self, layer: Layer, x: Value) -> None:
+        """Let another layer compute a value, from what the one before computed it from."""
+        _, *sources = self.layers[x.node]
+        self.layers[x.node] = (layer, *sources)
+        self.multiples.pop(x.node, None)
+
+    def settled(self, value: Value) -> Value:
+        """Return the value held in its own shape: by a Flatten or Reshape layer where it is not yet."""
+        if value.held == value.shape:
+            return value
+        key = (value.node, value.shape)
+        if key not in self._reshaped:
+            flat = tuple((held[0], math.prod(held[1:])) for held in value.held if held)
+            layer: Layer
+            if value.shape == flat:
+                layer = Flatten()
+            else:
+                sizes = target(value.shape, value.held)
+                if sizes is None:
+                    raise ValueError(f"its shape {value.sizes} depends on the batch in several places")
+                layer = Reshape(sizes)
+            self._reshaped[key] = self.add(value.view or "reshape", layer, value).node
+        return replace(value, node=self._reshaped[key], held=value.shape)
+
+    def with_parameters(self, key: tuple[Any, ...], make: Callable[[], Layer]) -> Layer:
+        """Return the one layer with these arrays, so that a layer that stands twice is one layer."""
+        if key not in self._parameters:
+            self._parameters[key] = make()
+        return self._parameters[key]

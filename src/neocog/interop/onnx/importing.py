@@ -1,0 +1,238 @@
+"""From an ONNX model to a network."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from neocog.interop.nesting import assemble, needed
+from neocog.interop.onnx.errors import OnnxImportError
+from neocog.interop.onnx.graph_builder import GraphBuilder
+from neocog.interop.onnx.import_node import Node, read
+from neocog.interop.onnx.inputs import (
+    declared_sizes,
+    of_open_sizes,
+    transposes,
+    two_sizes,
+    with_channels_first,
+)
+from neocog.interop.onnx.model_file import initializers, read_model
+from neocog.interop.onnx.naming import dotted_name, move_into_groups
+from neocog.interop.onnx.symbolic import Known, Shapes, Value
+from neocog.interop.onnx.validation import check, leading_to, refusing
+from neocog.layers import Container, Layer
+from neocog.validation import RandomSource, generator, image_shape
+
+
+def from_onnx(
+    source: str | os.PathLike[str] | bytes | onnx.ModelProto,
+    *,
+    input_shape: tuple[int, int, int] | None = None,
+    channels_first: bool = False,
+    rng: RandomSource = None,
+) -> Container:
+    """Read an ONNX model as a network that can be run, explained and trained.
+
+    Weights become parameters, named after their initializers. Where a layer stands at several nodes with the
+    same weights it is one layer. The batch is free even if the model has it fixed, unless its layers mix the
+    images of a batch. A normalisation of the pixels is taken into the first convolution where that is exact,
+    as it is without padding; other constants that are added or multiplied are learned. Nothing in a file is
+    ever executed.
+
+    Parameters
+    ----------
+    source : path, bytes or onnx.ModelProto
+    input_shape : (channels, height, width), optional
+        For a model that leaves the size of its images open.
+    channels_first : bool
+        True takes images (N, C, H, W), as everything here does, for a model that takes (N, H, W, C), as those
+        of TensorFlow do, and begins by a Transpose: that is left out. By default such a model is read as it
+        stands, and the network's ``input_shape`` is unknown, as its images are of no such shape.
+    rng : Generator, int or None
+        Where the masks of dropout layers come from.
+
+    Returns
+    -------
+    Sequential or Graph
+        A Sequential where the layers form a chain.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError
+        If there is no such file.
+    OnnxImportError
+        If the model is malformed or truncated, has an operator that no layer computes, weights that are not
+        float32 or float64, several outputs, or data in a file outside its folder; or if what is made of its
+        constants would take more than 64 MB and four times what they take in the file, or a value would have
+        more than 2^28 numbers for one image.
+
+    Notes
+    -----
+    Operators: Add, AveragePool, BatchNormalization, Concat, Conv, Dropout, Flatten, Gelu, Gemm,
+    GlobalAveragePool, GlobalMaxPool, Identity, LRN, LeakyRelu, LogSoftmax, MatMul, MaxPool, Pad, ReduceMax,
+    ReduceMean, Relu, Reshape, Sigmoid, Softmax, Squeeze, Sum, Tanh, Transpose, Unsqueeze; Sub, Mul and Div by
+    constants; the nodes as which PyTorch writes GELU before opset 20; and on constants and shapes also Cast,
+    Constant, ConstantOfShape, Gather, ScatterND, Shape, Slice. Images and rows, (N, C, H, W) and (N, C, L);
+    opsets 1 to that of the installed ``onnx``.
+
+    Examples
+    --------
+    >>> import neocog
+    >>> from neocog.interop.onnx import to_onnx
+    >>> network = neocog.models.digits_cnn(seed=0)
+    >>> again = from_onnx(to_onnx(network))
+    >>> list(again.params) == list(network.params)
+    True
+    """
+    if input_shape is not None:
+        input_shape = image_shape(input_shape)
+    rng = generator(rng)
+    model, folder = read_model(source)
+    with refusing():
+        return _network(model, folder, input_shape, channels_first, rng)
+
+
+def _network(
+    model: onnx.ModelProto,
+    folder: Path | None,
+    input_shape: tuple[int, ...] | None,
+    channels_first: bool,
+    rng: np.random.Generator,
+) -> Container:
+    check(model)
+    graph = model.graph
+    arrays = initializers(graph, folder)
+    constants = {name: Known.constant(array, name) for name, array in arrays.items()}
+    if len(graph.output) != 1:
+        raise OnnxImportError(
+            f"the model has {len(graph.output)} outputs, {[output.name for output in graph.output]}; a "
+            "network has one."
+        )
+    declared = {value.name: declared_sizes(value) for value in graph.input if value.name not in constants}
+    if input_shape is not None and len(declared) != 1:
+        raise OnnxImportError(f"input_shape is for a model of one input, this one has {list(declared)}.")
+    channels_last = [name for name in declared if transposes(graph, name)]
+    if channels_first:
+        declared = with_channels_first(graph, declared)
+    if input_shape is not None:
+        declared = {name: [sizes[0] if sizes else None, *input_shape] for name, sizes in declared.items()}
+    for name, sizes in declared.items():
+        if sizes is None:
+            raise OnnxImportError(f"input {name!r} has no shape: pass input_shape=(channels, height, width).")
+
+    def build(fixed_batch: bool) -> Layer | np.ndarray:
+        return read_graph(model, constants, two_sizes(declared, fixed_batch), graph.output[0].name, rng)
+
+    batch_is_open = any(sizes and sizes[0] is None for sizes in declared.values())
+    as_it_stands = bool(channels_last) and not channels_first
+    try:
+        try:
+            network = build(fixed_batch=False)
+        except OnnxImportError:
+            if batch_is_open:
+                raise
+            network = build(fixed_batch=True)
+    except OnnxImportError as error:
+        layout = "(H, W, C)" if as_it_stands else "(C, H, W)"
+        raise OnnxImportError(of_open_sizes(str(error), list(declared.values()), layout)) from error
+    if not isinstance(network, Container):
+        raise OnnxImportError("the model computes nothing from an input.")
+    _describe(network, model, list(declared.values()), as_it_stands)
+    return network
+
+
+def read_graph(
+    model: onnx.ModelProto,
+    constants: Mapping[str, Known],
+    shapes: Mapping[str, Shapes],
+    output: str,
+    rng: RandomSource = None,
+) -> Layer | np.ndarray:
+    """Build the network that computes one output, or return the output if it is a constant.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        Checked.
+    constants : mapping of str to Known
+        What is given, as initializers are.
+    shapes : mapping of str to pair of shapes
+        Of every input that is not given.
+    output : str
+    rng : Generator, int or None
+        Where the masks of dropout layers come from.
+
+    Raises
+    ------
+    OnnxImportError
+        If a node cannot be read.
+    """
+    (opset,) = {opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")}
+    names = ["input"] if len(shapes) == 1 else [dotted_name(name).replace(".", "_") for name in shapes]
+    values: dict[str, Value | Known] = dict(constants)
+    # Constants first, wherever they stand: readers look ahead.
+    nodes = sorted(leading_to(model.graph, [output], shapes), key=lambda node: node.op_type != "Constant")
+    uses = Counter([output, *(name for node in nodes for name in node.input)])
+    for name, (onnx_name, shape) in zip(names, shapes.items(), strict=True):
+        values[onnx_name] = Value(name, shape, shape, uses[onnx_name] > 1)
+    builder = GraphBuilder(nodes, output, opset, values, rng)
+    for proto in nodes:
+        if proto.output[0] in builder.done:
+            continue
+        _read(proto, builder)
+    result = builder.values[output]
+    if isinstance(result, Known):
+        return result.arrays[0]
+    try:
+        result = builder.settled(result)
+    except ValueError as error:
+        raise OnnxImportError(f"output {output!r}: {str(error).rstrip('.')}.") from error
+    layers = needed(builder.layers, result.node)
+    unread = {*names} - {result.node, *(source for _, *sources in layers.values() for source in sources)}
+    if unread:
+        raise OnnxImportError(f"the output does not depend on the inputs {sorted(unread)}.")
+    layers, result_name = move_into_groups(layers, result.node)
+    return assemble(layers, names, result_name)
+
+
+def _read(proto: onnx.NodeProto, builder: GraphBuilder) -> None:
+    """Turn one node into layers, or carry it out if all its inputs are constants."""
+    node = Node(proto, builder)
+    for name in proto.input:
+        if name and name not in builder.values:
+            node.fail(f"it reads {name!r}, a second output, which layers do not have")
+    try:
+        y = read(node)
+    except OnnxImportError:
+        raise
+    except (ArithmeticError, LookupError, MemoryError, TypeError, ValueError) as error:
+        node.fail(str(error) if isinstance(error, TypeError | ValueError) else repr(error))
+    if isinstance(y, Value):
+        y = replace(y, shared=y.shared or builder.uses[proto.output[0]] > 1)
+    builder.values[proto.output[0]] = y
+
+
+def _describe(network: Container, model: onnx.ModelProto, shapes: Sequence[Any], channels_last: bool) -> None:
+    """Give the network its input shape and class names, as far as the model tells them."""
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    of_images = not channels_last or "neocog.input_shape" in metadata
+    if of_images and len(shapes) == 1 and len(shapes[0]) == 4 and None not in shapes[0][1:]:
+        network.input_shape = tuple(shapes[0][1:])
+    if "neocog.class_names" in metadata:
+        try:
+            names = json.loads(metadata["neocog.class_names"])
+        except ValueError as error:
+            raise OnnxImportError(f"neocog.class_names in the metadata is malformed: {error}.") from error
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise OnnxImportError(
+                f"neocog.class_names in the metadata must be a list of names, got {names!r}."
+            )
+        network.class_names = tuple(names)

@@ -1,0 +1,102 @@
+"""What is refused before anything of a model is read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+
+import onnx
+from onnx import helper
+
+from neocog.interop.onnx.errors import OnnxImportError
+from neocog.interop.onnx.import_node import FOLDS, PATTERNS, READERS
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turn whatever a malformed model brings about into an OnnxImportError."""
+    try:
+        yield
+    except OnnxImportError:
+        raise
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        MemoryError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
+        text = str(error) if isinstance(error, TypeError | ValueError) else repr(error)
+        raise OnnxImportError(f"the model is malformed: {text.rstrip('.')}.") from error
+
+
+def check(model: onnx.ModelProto) -> None:
+    """Raise OnnxImportError if a model is malformed or holds operators that no layer computes."""
+    graph = model.graph
+    versions = {opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")}
+    newest = onnx.defs.onnx_opset_version()
+    if len(versions) > 1:
+        raise OnnxImportError(f"the model must have one opset, got {sorted(versions)}.")
+    version = next(iter(versions), None)
+    if version is None or not 1 <= version <= newest:
+        raise OnnxImportError(f"the model's opset must be from 1 to {newest}, got {version}.")
+    if graph.sparse_initializer:
+        raise OnnxImportError("the model has sparse initializers, which neocog does not read.")
+    if any(function.domain in ("", "ai.onnx") for function in model.functions):
+        raise OnnxImportError("the model gives operators of ONNX meanings of its own.")
+    known = READERS.keys() | FOLDS.keys() | PATTERNS.keys()
+    for node in graph.node:
+        if not node.output or not node.output[0]:
+            raise OnnxImportError(f"node {node.name!r} ({node.op_type}) has no first output.")
+    read = leading_to(graph, [output.name for output in graph.output])
+    for node in read:
+        if node.domain not in ("", "ai.onnx") or node.op_type not in known:
+            operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+            raise OnnxImportError(
+                f"operator {operator} (node {node.name or ', '.join(node.output)!r}) has no layer; neocog "
+                f"reads {', '.join(sorted(known))}."
+            )
+    produced = Counter(name for node in graph.node for name in node.output if name)
+    produced.update(tensor.name for tensor in graph.initializer)
+    twice = sorted(name for name, count in produced.items() if count > 1)
+    if twice:
+        raise OnnxImportError(f"the graph is malformed: {twice} are computed or given more than once.")
+    try:
+        onnx.checker.check_model(_without_weights(model, read))
+    except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
+        raise OnnxImportError(f"the graph is malformed: {str(error).strip().rstrip('.')}.") from error
+
+
+def leading_to(
+    graph: onnx.GraphProto, outputs: Sequence[str], given: Collection[str] = ()
+) -> list[onnx.NodeProto]:
+    """Return the nodes that lead to some outputs from what is given, in the order of the graph."""
+    makers = {name: node for node in graph.node for name in node.output if name}
+    wanted, frontier = set(), list(outputs)
+    while frontier:
+        name = frontier.pop()
+        node = makers.get(name)
+        if node is not None and name not in given and node.output[0] not in wanted:
+            wanted.add(node.output[0])
+            frontier.extend(name for name in node.input if name)
+    return [node for node in graph.node if node.output[0] in wanted]
+
+
+def _without_weights(model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) -> onnx.ModelProto:
+    """These nodes alone, for the checker: arrays as inputs, and no shapes, which models may leave out."""
+    bare = onnx.ModelProto(ir_version=model.ir_version)
+    bare.opset_import.extend(model.opset_import)
+    bare.graph.name = "graph"
+    bare.graph.node.extend(nodes)
+    inputs = {value.name for value in model.graph.input}
+    bare.graph.input.extend(_scalar(value.name) for value in model.graph.input)
+    bare.graph.input.extend(_scalar(t.name) for t in model.graph.initializer if t.name not in inputs)
+    bare.graph.output.extend(_scalar(value.name) for value in model.graph.output)
+    return bare
+
+
+def _scalar(name: str) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [])

@@ -1,0 +1,120 @@
+"""Normalise each channel, and compute the gradients of that.
+
+A unit of work is ``block`` planes (channels). Sums over a plane are taken in rows, in the dtype of the array,
+and the rows' sums in float64: always in the same order, whatever the number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from neocog.kernels.fused.operation import PLANES, operation
+from neocog.kernels.fused.simd import size_of, view
+
+__all__ = ["normalise", "normalise_back"]
+
+
+@operation(
+    maps="x y",
+    arrays="weight bias mean inv_std running_mean running_var",
+    integers=f"{PLANES} training",
+    numbers="momentum eps floor",
+)
+def normalise(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute ``y = max(floor, weight (x - m) / sqrt(v + eps) + bias)`` of each channel.
+
+    In ``training``, m and v (biased) are those of the batch, and move the running statistics by ``momentum``;
+    else they are the running statistics. ``mean`` and ``inv_std`` receive m and 1 / sqrt(v + eps).
+    """
+    like = zero[0]
+    size = size_of(like)
+    count = p.rows * p.lanes
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        running_mean = view(p.running_mean + c * size, 1, like)
+        running_var = view(p.running_var + c * size, 1, like)
+        if p.training:
+            total = 0.0
+            for i in range(p.rows):
+                x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+                row = like * 0
+                for n in range(p.lanes):
+                    row += x[n]
+                total += row
+            view(p.mean + c * size, 1, like)[0] = total / count
+            m = view(p.mean + c * size, 1, like)[0]
+            total = 0.0
+            for i in range(p.rows):
+                x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+                row = like * 0
+                for n in range(p.lanes):
+                    row += (x[n] - m) * (x[n] - m)
+                total += row
+            variance = total / count
+            running_mean[0] += p.momentum * (m - running_mean[0])
+            running_var[0] += p.momentum * (variance * count / (count - 1) - running_var[0])
+        else:
+            m, variance = running_mean[0], float(running_var[0])
+            view(p.mean + c * size, 1, like)[0] = m
+        inv_std = view(p.inv_std + c * size, 1, like)
+        inv_std[0] = 1 / math.sqrt(variance + p.eps)
+        scale = view(p.weight + c * size, 1, like)[0] * inv_std[0]
+        shift = view(p.bias + c * size, 1, like)[0]
+        for i in range(p.rows):
+            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+            y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
+            if p.floor == 0:
+                for n in range(p.lanes):
+                    v = (x[n] - m) * scale + shift
+                    y[n] = v if not v < 0 else like
+            else:
+                for n in range(p.lanes):
+                    y[n] = (x[n] - m) * scale + shift
+
+
+@operation(
+    maps="x dy dx relu_output", arrays="weight mean inv_std d_weight d_bias", integers=f"{PLANES} training"
+)
+def normalise_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute the gradients of :func:`normalise`: ``d_weight``, ``d_bias``, and ``dx`` unless it is 0.
+
+    With ``relu_output``, the output of a ReLU that :func:`normalise` has done along: dy is first set to zero
+    where that is zero.
+    """
+    like = zero[0]
+    size = size_of(like)
+    count = p.rows * p.lanes
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        m = view(p.mean + c * size, 1, like)[0]
+        inv_std = view(p.inv_std + c * size, 1, like)[0]
+        db, dw = 0.0, 0.0
+        for i in range(p.rows):
+            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+            dy = view(p.dy + (c * p.dy_plane + i * p.dy_row) * size, p.lanes, like)
+            if p.relu_output:
+                out = view(
+                    p.relu_output + (c * p.relu_output_plane + i * p.relu_output_row) * size, p.lanes, like
+                )
+                for n in range(p.lanes):
+                    dy[n] = dy[n] if out[n] > 0 else like
+            row, product = like * 0, like * 0
+            for n in range(p.lanes):
+                row += dy[n]
+                product += dy[n] * ((x[n] - m) * inv_std)
+            db += row
+            dw += product
+        view(p.d_bias + c * size, 1, like)[0] = db
+        view(p.d_weight + c * size, 1, like)[0] = dw
+        if p.dx == 0:
+            continue
+        d_bias = view(p.d_bias + c * size, 1, like)
+        d_weight = view(p.d_weight + c * size, 1, like)
+        scale = view(p.weight + c * size, 1, like)[0] * inv_std
+        mean_dy, mean_product = d_bias[0] / count * p.training, d_weight[0] / count * p.training
+        shift, slope = like * 0 + mean_dy, like * 0 + mean_product
+        for i in range(p.rows):
+            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+            dy = view(p.dy + (c * p.dy_plane + i * p.dy_row) * size, p.lanes, like)
+            dx = view(p.dx + (c * p.dx_plane + i * p.dx_row) * size, p.lanes, like)
+            for n in range(p.lanes):
+                dx[n] = scale * (dy[n] - (shift + ((x[n] - m) * inv_std) * slope))

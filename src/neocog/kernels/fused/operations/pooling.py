@@ -1,0 +1,239 @@
+"""Pool the windows of each plane, or the whole plane, and compute the gradients of that.
+
+A unit of work is ``block`` planes (channels).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from neocog.kernels.fused.operation import PLANES, compiled, operation
+from neocog.kernels.fused.simd import size_of, view
+
+__all__ = ["average_pool", "average_pool_back", "max_pool", "max_pool_back", "plane_mean", "plane_mean_back"]
+
+WINDOWS = "H W N kernel_h kernel_w stride_h stride_w top left"
+"""Integers of an operation on windows of images H x W: of the kernel, the stride and the padding before."""
+
+
+@operation(maps="x y", integers="C rows W N block")
+def plane_mean(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute ``y[c,n] = mean_{i,j} x[c,i,j,n]``."""
+    like = zero[0]
+    size = size_of(like)
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        y = view(p.y + c * p.N * size, p.N, like)
+        y[:] = 0
+        for i in range(p.rows):
+            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.W * p.N, like)
+            if p.N == 1:
+                for j in range(p.W):
+                    y[0] += x[j]
+                continue
+            for j in range(p.W):
+                pixel = x[j * p.N : (j + 1) * p.N]
+                for n in range(p.N):
+                    y[n] += pixel[n]
+        for n in range(p.N):
+            y[n] /= p.rows * p.W
+
+
+@operation(maps="dy dx", integers="C rows W N block")
+def plane_mean_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute ``dx[c,i,j,n] = dy[c,n] / (H W)``."""
+    like = zero[0]
+    size = size_of(like)
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        dy = view(p.dy + c * p.N * size, p.N, like)
+        for i in range(p.rows):
+            for j in range(p.W):
+                dx = view(p.dx + (c * p.dx_plane + i * p.dx_row + j * p.N) * size, p.N, like)
+                for n in range(p.N):
+                    dx[n] = dy[n] / (p.rows * p.W)
+
+
+@compiled
+def _columns(q: int, left: int, stride: int, W: int, W_out: int) -> tuple[int, int]:
+    """Return the range of outputs j whose tap q lies in the image: ``0 <= j stride - left + q < W``."""
+    return max(0, (left - q + stride - 1) // stride), min(W_out, (W - 1 + left - q) // stride + 1)
+
+
+@compiled
+def _narrow_max_pool(p: Any, c: int, i: int, y: Any, like: Any) -> None:
+    """One row of the outputs for few images: first the maximum down the rows of x, then across."""
+    size = size_of(like)
+    N = p.N
+    first, last = max(0, i * p.stride_h - p.top), min(p.H, i * p.stride_h - p.top + p.kernel_h)
+    down = np.empty(p.W * N, y.dtype)
+    x = view(p.x + (c * p.x_plane + first * p.x_row) * size, p.W * N, like)
+    for n in range(p.W * N):
+        down[n] = x[n]
+    for r in range(first + 1, last):
+        x = view(p.x + (c * p.x_plane + r * p.x_row) * size, p.W * N, like)
+        for n in range(p.W * N):
+            down[n] = down[n] if down[n] > x[n] or down[n] != down[n] else x[n]
+    for b in range(p.kernel_w):
+        start, stop = _columns(b, p.left, p.stride_w, p.W, p.lanes // N)
+        for j in range(start, stop):
+            at = np.uint64((j * p.stride_w - p.left + b) * N)
+            for n in range(N):
+                v = down[at + np.uint64(n)]
+                y[j * N + n] = y[j * N + n] if y[j * N + n] > v or y[j * N + n] != y[j * N + n] else v
+
+
+@operation(maps="x y", arrays="index", integers=f"{PLANES} {WINDOWS}")
+def max_pool(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Take the maximum of each window; a tie goes to the first, NaN wins. ``index``: the winners' taps.
+
+    x is (C, H, W, N), y (C, rows, lanes); without ``index`` (0) only y is written.
+    """
+    like = zero[0]
+    size = size_of(like)
+    N = p.N
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        for i in range(p.rows):
+            y_row = p.y + (c * p.y_plane + i * p.y_row) * size
+            y = view(y_row, p.lanes, like)
+            y[:] = -np.inf
+            if N < 8 and not p.index:
+                _narrow_max_pool(p, c, i, y, like)
+                continue
+            winners = p.index + (c * p.rows + i) * p.lanes
+            if p.index:
+                view(winners, p.lanes, np.uint8(0))[:] = 255
+            for a in range(p.kernel_h):
+                r = i * p.stride_h - p.top + a
+                if not 0 <= r < p.H:
+                    continue
+                x_row = p.x + (c * p.x_plane + r * p.x_row) * size
+                for b in range(p.kernel_w):
+                    tap = np.uint8(a * p.kernel_w + b)
+                    first, last = _columns(b, p.left, p.stride_w, p.W, p.lanes // N)
+                    if N < 8:
+                        shift = (b - p.left) * N
+                        for n in range(N):
+                            x = view(x_row + (first * p.stride_w * N + shift + n) * size, p.W * N, like)
+                            z = view(y_row + (first * N + n) * size, p.lanes, like)
+                            w = view(winners + first * N + n, p.lanes, np.uint8(0))
+                            for j in range(last - first):
+                                v = x[j * p.stride_w * N]
+                                if v > z[j * N] or v != v or w[j * N] == 255:
+                                    z[j * N] = v
+                                    w[j * N] = tap
+                        continue
+                    for j in range(first, last):
+                        x = view(x_row + (j * p.stride_w - p.left + b) * N * size, N, like)
+                        z = view(y_row + j * N * size, N, like)
+                        if p.index:
+                            w = view(winners + j * N, N, np.uint8(0))
+                            for n in range(N):
+                                wins = x[n] > z[n] or x[n] != x[n] or w[n] == 255
+                                z[n] = x[n] if wins else z[n]
+                                w[n] = tap if wins else w[n]
+                        else:
+                            for n in range(N):
+                                z[n] = z[n] if z[n] > x[n] or z[n] != z[n] else x[n]
+
+
+@operation(maps="dy dx pooled", arrays="index", integers=f"{PLANES} {WINDOWS}")
+def max_pool_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Add each dy to its winner in dx (C, H, W, N); ``index`` are the winners' taps.
+
+    With ``pooled``, the outputs of :func:`max_pool`: only where they are above 0, which is the gradient of a
+    ReLU before the pooling, too. ``index`` is then changed.
+    """
+    like = zero[0]
+    size = size_of(like)
+    N = p.N
+    apart = p.stride_h >= p.kernel_h and p.stride_w >= p.kernel_w
+    whole = p.top == p.left == 0 and p.rows * p.stride_h == p.H and p.lanes * p.stride_w == p.W * N
+    clear = not (apart and whole and p.stride_h == p.kernel_h and p.stride_w == p.kernel_w)
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        if clear:
+            for r in range(p.H):
+                view(p.dx + (c * p.dx_plane + r * p.dx_row) * size, p.W * N, like)[:] = 0
+        for i in range(p.rows):
+            dy_row = p.dy + (c * p.dy_plane + i * p.dy_row) * size
+            winners = p.index + (c * p.rows + i) * p.lanes
+            if p.pooled:
+                pooled = view(p.pooled + (c * p.pooled_plane + i * p.pooled_row) * size, p.lanes, like)
+                w = view(winners, p.lanes, np.uint8(0))
+                for n in range(p.lanes):
+                    w[n] = w[n] if pooled[n] > 0 else 255
+            for a in range(p.kernel_h):
+                r = i * p.stride_h - p.top + a
+                if not 0 <= r < p.H:
+                    continue
+                dx_row = p.dx + (c * p.dx_plane + r * p.dx_row) * size
+                for b in range(p.kernel_w):
+                    tap = a * p.kernel_w + b
+                    first, last = _columns(b, p.left, p.stride_w, p.W, p.lanes // N)
+                    for j in range(first, last):
+                        dy = view(dy_row + j * N * size, N, like)
+                        dx = view(dx_row + (j * p.stride_w - p.left + b) * N * size, N, like)
+                        w = view(winners + j * N, N, np.uint8(0))
+                        if clear:
+                            for n in range(N):
+                                dx[n] += dy[n] if w[n] == tap else 0
+                        else:
+                            for n in range(N):
+                                dx[n] = dy[n] if w[n] == tap else 0
+
+
+@compiled
+def _clipped(i: int, stride: int, before: int, kernel: int, size: int) -> tuple[int, int]:
+    """Return the range of pixels of window ``i`` along one axis that lie in the image."""
+    start = i * stride - before
+    return max(start, 0), min(start + kernel, size)
+
+
+@operation(maps="x y", integers=f"{PLANES} {WINDOWS} counted")
+def average_pool(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Take the mean of each window of x (C, H, W, N); y is (C, rows, lanes).
+
+    If ``counted``, a mean counts the padding in its window, as zeros.
+    """
+    like = zero[0]
+    size = size_of(like)
+    N = p.N
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        for i in range(p.rows):
+            top, bottom = _clipped(i, p.stride_h, p.top, p.kernel_h, p.H)
+            for j in range(p.lanes // N):
+                y = view(p.y + (c * p.y_plane + i * p.y_row + j * N) * size, N, like)
+                y[:] = 0
+                left, right = _clipped(j, p.stride_w, p.left, p.kernel_w, p.W)
+                for r in range(top, bottom):
+                    for s in range(left, right):
+                        x = view(p.x + (c * p.x_plane + r * p.x_row + s * N) * size, N, like)
+                        for n in range(N):
+                            y[n] += x[n]
+                count = p.kernel_h * p.kernel_w if p.counted else (bottom - top) * (right - left)
+                share = like * 0 + 1 / count
+                for n in range(N):
+                    y[n] *= share
+
+
+@operation(maps="dy dx", integers=f"{PLANES} {WINDOWS} counted")
+def average_pool_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Add to each pixel of dx (C, H, W, N) its share of every dy whose window holds it."""
+    like = zero[0]
+    size = size_of(like)
+    N = p.N
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        for r in range(p.H):
+            view(p.dx + (c * p.dx_plane + r * p.dx_row) * size, p.W * N, like)[:] = 0
+        for i in range(p.rows):
+            top, bottom = _clipped(i, p.stride_h, p.top, p.kernel_h, p.H)
+            for j in range(p.lanes // N):
+                dy = view(p.dy + (c * p.dy_plane + i * p.dy_row + j * N) * size, N, like)
+                left, right = _clipped(j, p.stride_w, p.left, p.kernel_w, p.W)
+                count = p.kernel_h * p.kernel_w if p.counted else (bottom - top) * (right - left)
+                share = like * 0 + 1 / count
+                for r in range(top, bottom):
+                    for s in range(left, right):
+                        dx = view(p.dx + (c * p.dx_plane + r * p.dx_row + s * N) * size, N, like)
+                        for n in range(N):
+                            dx[n] += dy[n] * share
