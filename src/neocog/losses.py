@@ -186,8 +186,7 @@ class SoftmaxCrossEntropy(SoftmaxLoss):
         ]
 
     def __repr__(self) -> str:
-        smoothing = f"label_smoothing={self.label_smoothing}" if self.label_smoothing else ""
-        return f"SoftmaxCrossEntropy({smoothing})"
+        return constructor_call(self, {"label_smoothing": self.label_smoothing})
 
 
 class FocalLoss(SoftmaxLoss):
@@ -330,4 +329,4 @@ class MeanSquaredError:
         return
 
     def __repr__(self) -> str:
-        return "MeanSquaredError()"
+        return constructor_call(self, {})
