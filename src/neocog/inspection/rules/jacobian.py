@@ -36,8 +36,8 @@ class JacobianRule(Rule, of=Layer):
     numbers, its mode, its buffers.
 
     Entries of x that are 0 contribute nothing and are not checked. Of the others, the ``CHECKED_ENTRIES``
-    that contribute most are checked one by one, and if there are more, ``CHECKED_DIRECTIONS`` random
-    directions. Of a gradient, only the one column is needed.
+    that contribute most are checked one by one, and all together, those that contribute nothing among them,
+    along ``CHECKED_DIRECTIONS`` random directions. Of a gradient, only the one column is needed.
 
     Raises
     ------
@@ -111,20 +111,24 @@ def _check_row(
     again: _Pass, dy: np.ndarray, row: list[np.ndarray], index: Index
 ) -> dict[tuple[int, Index], str]:
     """Check a row of the Jacobian; return a note on each entry (input, index) that was checked."""
-    entries = [(slot, place) for slot, x in enumerate(again.inputs) for place in _indices(x)]
-    contribution = [abs(row[slot][place] * again.inputs[slot][place]) for slot, place in entries]
-    largest = np.argsort(-np.array(contribution), kind="stable")[:CHECKED_ENTRIES]
+    slots = np.repeat(np.arange(len(row)), [x.size for x in again.inputs])
+    places = np.concatenate([np.arange(x.size) for x in again.inputs])
+    x_flat = np.concatenate([x.ravel() for x in again.inputs])
+    contribution = np.abs(np.concatenate([J.ravel() for J in row]) * x_flat)
+    contributing = np.flatnonzero(contribution)
+    largest = np.argsort(-contribution[contributing], kind="stable")[:CHECKED_ENTRIES]
     floor = FLOOR * max(float(np.abs(J).max(initial=0)) for J in row)
     place_of_y = f"y[{','.join(map(str, index))}]"
     notes = {}
-    for k in largest:
-        slot, place = entries[k]
+    for k in contributing[largest]:
+        slot = int(slots[k])
+        place = tuple(int(i) for i in np.unravel_index(places[k], again.inputs[slot].shape))
         direction = np.zeros_like(again.inputs[slot])
         direction[place] = 1
         where = f"d {place_of_y} / d x[{','.join(map(str, place))}]"
         claimed = float(row[slot][place])
         _, notes[slot, place] = again.derivative({slot: direction}, dy, claimed, floor, where)
-    if len(entries) > CHECKED_ENTRIES:
+    if np.count_nonzero(x_flat) > len(largest):
         rng = np.random.default_rng(0)
         for _ in range(CHECKED_DIRECTIONS):
             way: Direction = {
