@@ -3,13 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test coverage bench bench-quick docs check format clean
+.PHONY: demo test nightly coverage bench bench-quick docs check format clean
 
 demo: .venv/core  ## train a CNN on handwritten digits
 	$(BIN)/neocog train digits
 
-test: .venv/test  ## the whole test suite
-	$(BIN)/python -m pytest -q
+test: .venv/test  ## the test suite, in two processes; a file stays in one
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+
+nightly: .venv/test  ## the tests marked nightly, which take longer
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m nightly
 
 coverage: .venv/test  ## the same, with the lines that no test reaches
 	$(BIN)/python -m pytest -q --cov --cov-report=term-missing

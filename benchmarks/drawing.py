@@ -16,7 +16,7 @@ from plotly.subplots import make_subplots
 from jobs import KERNELS
 from neocog.figures.saving import save
 from neocog.figures.style import BLUE, GREEN, MUTED, ORANGE, PURPLE, SKY, VERMILLION, new_figure
-from results import MEBIBYTE, Row, Run, duration, fastest, peers, ratios
+from rows import MEBIBYTE, Row, Run, duration, fastest, peers, ratios
 
 COLOURS = {
     **{"neocog": BLUE, "torch": ORANGE, "torch.compile": VERMILLION, "onnxruntime": PURPLE},

@@ -127,7 +127,7 @@ def main():
 
     from neocog import data, kernels
     from neocog.recipes import RECIPES
-    from neocog.runs import default_settings
+    from neocog.settings import default_settings
 
     if chosen.library == "torch":
         import torch

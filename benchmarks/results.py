@@ -1,4 +1,4 @@
-"""Runs of the benchmarks as a page of tables, and as figures.
+"""Write the runs of the benchmarks as a page of tables and figures.
 
     python benchmarks/results.py RUN.json [AGAIN.json ...]     # writes RESULTS.md and figures/ here
 
@@ -16,34 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from jobs import KERNELS, WORST
+from rows import MEBIBYTE, Row, Run, duration, fastest, peers, ratios
 
 HERE = Path(__file__).parent
-MEBIBYTE = 1 << 20
-Run = dict[str, Any]
-Row = dict[str, Any]
-
-
-# Of a row: the fastest setting of a peer, and ratios to neocog
-
-
-def fastest(row: Row | None, peer: str) -> dict[str, Any] | None:
-    """Return the figures of a peer at its fastest setting; None if it was not measured."""
-    figures = [f for f in (row or {}).get("figures", ()) if f["peer"] == peer and f["seconds"]]
-    return min(figures, key=lambda figure: statistics.median(figure["seconds"]), default=None)
-
-
-def ratios(row: Row | None, peer: str) -> list[float]:
-    """Return, round by round, the peer's time by neocog's, in order; empty if there is none."""
-    one, other = fastest(row, peer), fastest(row, "neocog")
-    if not one or not other:
-        return []
-    return sorted(a / b for a, b in zip(one["seconds"], other["seconds"], strict=False))
-
-
-def peers(rows: Sequence[Row]) -> list[str]:
-    """Return all that neocog is compared with, in order of appearance."""
-    names = dict.fromkeys(f["peer"] for row in rows for f in row["figures"])
-    return [name for name in names if name != "neocog"]
 
 
 def matched(runs: Sequence[Run], kind: str, *keys: str) -> Iterator[list[Row | None]]:
@@ -54,13 +29,6 @@ def matched(runs: Sequence[Run], kind: str, *keys: str) -> Iterator[list[Row | N
 
 
 # Words
-
-
-def duration(seconds: float) -> str:
-    """Return a time to three digits."""
-    unit, name = next((u for u in ((1, "s"), (1e-3, "ms")) if seconds >= u[0]), (1e-6, "µs"))
-    value = seconds / unit
-    return f"{value:.0f} {name}" if value >= 99.95 else f"{value:#.3g} {name}"
 
 
 def time_of(row: Row | None, peer: str) -> str:
@@ -281,7 +249,7 @@ def main() -> None:
     )
     runs = [json.loads(path.read_text()) for path in parser.parse_args().runs]
 
-    from drawing import draw
+    from drawing import draw  # Plotly, which bench.py does without
 
     names = draw(runs[0], HERE / "figures")
     (HERE / "RESULTS.md").write_text(markdown(runs, names))

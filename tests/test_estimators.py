@@ -642,7 +642,7 @@ def test_early_stopping_of_a_regression_scores_by_r2(threes):
             held_out["x"], held_out["t"] = run.data.validation
 
     model = quick(ConvNetRegressor, early_stopping=True, callbacks=[Spy()]).fit(X, 7 + 3 * y)
-    t = model._units.restore(held_out["t"])
+    t = model._target_scaler.inverse_transform(held_out["t"])
     expected = r2_score(t, model.predict(held_out["x"]))
     assert model.best_validation_score_ == pytest.approx(expected, rel=1e-9)
     assert model.best_validation_score_ == max(model.validation_scores_)
@@ -675,7 +675,7 @@ def test_early_stopping_scores_several_targets_as_r2_score_does(threes):
     targets = np.stack([y, np.arange(150.0) ** 3, np.random.default_rng(0).normal(size=150)], axis=1)
     model = quick(ConvNetRegressor, early_stopping=True, callbacks=[HeldOut()]).fit(X, targets, 1.0 + y)
     spy = model.callbacks[0]
-    t = model._units.restore(spy.t)
+    t = model._target_scaler.inverse_transform(spy.t)
     expected = r2_score(t, model.predict(spy.x), sample_weight=1 + t[:, 0].round())
     assert model.best_validation_score_ == pytest.approx(expected, rel=1e-9)
     assert expected != pytest.approx(r2_score(t, model.predict(spy.x)), rel=1e-3)

@@ -10,6 +10,7 @@ from neocog import runs
 from neocog.optimizers import SGD, AdamW
 from neocog.recipes import RECIPES
 from neocog.schedules import OneCycle
+from neocog.settings import Settings, default_settings
 
 
 class InterruptedAfter(io.StringIO):
@@ -27,7 +28,7 @@ class InterruptedAfter(io.StringIO):
 
 def short(recipe, **changes):
     """Four epochs on the line patterns."""
-    return dataclasses.replace(runs.default_settings("lines-b", recipe), epochs=4, **changes)
+    return dataclasses.replace(default_settings("lines-b", recipe), epochs=4, **changes)
 
 
 def arrays(directory):
@@ -36,10 +37,8 @@ def arrays(directory):
 
 
 def test_plain_is_what_a_run_is_without_a_recipe():
-    assert (
-        runs.default_settings("digits") == runs.Settings("digits") == runs.default_settings("digits", "plain")
-    )
-    assert runs.Settings("digits").recipe == "plain"
+    assert default_settings("digits") == Settings("digits") == default_settings("digits", "plain")
+    assert Settings("digits").recipe == "plain"
     recipe = RECIPES["plain"]
     assert repr(recipe.optimizer(0.1, 0.5, 0.01, 7)) == repr(SGD(0.1, 0.5, weight_decay=0.01))
     assert recipe.augment is None
@@ -47,7 +46,7 @@ def test_plain_is_what_a_run_is_without_a_recipe():
 
 
 def test_best():
-    settings, recipe = runs.default_settings("digits", "best"), RECIPES["best"]
+    settings, recipe = default_settings("digits", "best"), RECIPES["best"]
     assert settings.network == "small-cnn"
     optimizer = recipe.optimizer(settings.lr, settings.momentum, settings.weight_decay, 570)
     assert repr(optimizer) == repr(AdamW(OneCycle(0.02, 570), (0.9, 0.999), weight_decay=0.05))
@@ -56,13 +55,13 @@ def test_best():
 
 
 def test_a_recipe_comes_before_the_source_and_leaves_it_its_seed():
-    settings = runs.default_settings("lines-b", "best")
+    settings = default_settings("lines-b", "best")
     assert (settings.network, settings.epochs, settings.lr, settings.seed) == ("small-cnn", 30, 0.02, 3)
-    assert runs.default_settings("lines-b").network == "tiny-cnn"
+    assert default_settings("lines-b").network == "tiny-cnn"
 
 
 def test_an_unknown_recipe():
-    for make in (runs.Settings, runs.default_settings):
+    for make in (Settings, default_settings):
         with pytest.raises(ValueError, match=r"one of 'plain', 'best', got 'bets'\. Did you mean 'best'"):
             make("digits", recipe="bets")
 
@@ -109,7 +108,7 @@ def test_no_epochs_at_all(tmp_path):
 
 
 def test_best_learns_the_digits_in_four_epochs(tmp_path):
-    settings = dataclasses.replace(runs.default_settings("digits", "best"), epochs=4)
+    settings = dataclasses.replace(default_settings("digits", "best"), epochs=4)
     history = runs.train(settings, tmp_path / "run", io.StringIO()).history
     assert history.last["val_accuracy"] > 0.96
     assert history.last["lr"] == pytest.approx(0.02 / 25 / 1e4)

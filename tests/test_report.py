@@ -8,12 +8,13 @@ import pytest
 import neocog
 from neocog import runs
 from neocog.report import write_report
+from neocog.settings import Settings, default_settings
 
 
 @pytest.fixture(scope="module")
 def digits_run(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "digits"
-    runs.train(runs.default_settings("digits"), out, stream=io.StringIO())
+    runs.train(default_settings("digits"), out, stream=io.StringIO())
     return out
 
 
@@ -57,7 +58,7 @@ def test_it_says_what_was_measured(page):
 
 
 def test_a_network_without_convolutions(tmp_path):
-    settings = runs.Settings("lines-b", "tiny-mlp", 3, 0.12, 0.0, 0.0, 18, 5)
+    settings = Settings("lines-b", "tiny-mlp", 3, 0.12, 0.0, 0.0, 18, 5)
     runs.train(settings, tmp_path / "run", stream=io.StringIO())
     page = write_report(tmp_path / "run", tmp_path / "mlp.html").read_text(encoding="utf-8")
     assert "<h2>Filters</h2>" not in page
@@ -69,7 +70,7 @@ def test_names_are_text_and_not_markup(tmp_path, rng):
     x = rng.random((20, 8, 8)).astype(np.float32)
     names = np.array(["<script>alert(1)</script>", "b & c"])
     np.savez(tmp_path / "data.npz", x=x, y=np.arange(20) % 2, class_names=names)
-    settings = runs.default_settings(f"npz:{tmp_path / 'data.npz'}")
+    settings = default_settings(f"npz:{tmp_path / 'data.npz'}")
     run = runs.train(settings, tmp_path / "run", stream=io.StringIO())
     page = write_report(run.directory.path).read_text(encoding="utf-8")
     assert "<script>alert(1)" not in page
@@ -86,7 +87,7 @@ def test_what_is_no_run(tmp_path):
 def test_the_commands_name_what_they_make(tmp_path, rng):
     (tmp_path / "my data").mkdir()
     np.savez(tmp_path / "my data" / "d.npz", x=rng.random((20, 8, 8)), y=np.arange(20) % 2)
-    settings = runs.default_settings(f"npz:{tmp_path / 'my data' / 'd.npz'}")
+    settings = default_settings(f"npz:{tmp_path / 'my data' / 'd.npz'}")
     run = runs.train(settings, tmp_path / "run", stream=io.StringIO())
     page = html.unescape(write_report(run.directory.path).read_text(encoding="utf-8"))
     assert f"neocog train 'npz:{tmp_path}/my data/d.npz' " in page

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import pytest
@@ -89,3 +90,16 @@ def test_bad_arguments(make, error, message):
 def test_schedules_compare_and_print_by_value():
     assert Cosine(1.0, 5) == Cosine(1.0, 5) != Cosine(1.0, 6)
     assert repr(WarmUp(Constant(0.5), 3)) == "WarmUp(schedule=Constant(lr=0.5), steps=3)"
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [Constant(0.5), StepDecay(1.0, 2), Cosine(1.0, 5), OneCycle(1.0, 5), WarmUp(Constant(0.5), 3)],
+    ids=repr,
+)
+def test_schedules_do_not_change(schedule):
+    """So that a schedule can be a key, and one that several optimizers share stays what it was."""
+    for field in dataclasses.fields(schedule):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(schedule, field.name, 1)
+    assert hash(schedule) == hash(dataclasses.replace(schedule))

@@ -31,6 +31,7 @@ from neocog import (
     LogSoftmax,
     MaxPool2D,
     Pad2D,
+    PadChannels,
     ReLU,
     Reshape,
     Residual,
@@ -40,7 +41,7 @@ from neocog import (
     Tanh,
     Transpose,
 )
-from neocog.serialization import FORMAT_VERSION, ModelFileError
+from neocog.serialization import FORMAT_VERSION, ModelFileError, import_layers
 
 
 def everything():
@@ -175,11 +176,91 @@ class Twice(ReLU):
         return 2 * y, cache
 
 
+MODULE = """
+from neocog.layers import ReLU
+
+class Thrice(ReLU):
+    def forward(self, x, training=False):
+        y, cache = super().forward(x, training)
+        return 3 * y, cache
+
+class Holder:
+    class Inner(ReLU):
+        pass
+
+number = 3
+"""
+
+
+@pytest.fixture
+def modules(tmp_path, monkeypatch):
+    """A folder of modules, which is the current one."""
+    (tmp_path / "own_layers.py").write_text(MODULE)
+    (tmp_path / "other_layers.py").write_text(MODULE)
+    (tmp_path / "needs_another.py").write_text("import not_there_at_all")
+    monkeypatch.chdir(tmp_path)
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
 def test_layers_of_your_own(path):
     neocog.save(Sequential(Twice()), path)
-    with pytest.raises(ModelFileError, match="unknown layer 'Twice'; pass its class"):
+    with pytest.raises(ModelFileError, match="unknown layer 'Twice'") as caught:
         neocog.load(path)
+    assert 'load(path, layers=["package.module:Twice"])' in str(caught.value)
+    assert "--layers package.module:Twice" in str(caught.value)
     assert neocog.load(path, layers=[Twice])(np.array([3.0])) == [6.0]
+    assert neocog.load(path, layers=Twice)(np.array([3.0])) == [6.0]
+
+
+def test_layers_of_your_own_by_import_path(path, modules):
+    search_path = [*sys.path]
+    (cls,) = import_layers("own_layers:Thrice")
+    neocog.save(Sequential(cls()), path)
+    for layers in ("own_layers:Thrice", ["own_layers:Thrice", ReLU], iter([cls, "own_layers:Thrice"])):
+        assert neocog.load(path, layers=layers)(np.array([3.0])) == [9.0]
+    assert import_layers(["own_layers:Holder.Inner"])[0].__qualname__ == "Holder.Inner"
+    assert sys.path == search_path
+
+
+@pytest.mark.parametrize(
+    ("layers", "error", "message"),
+    [
+        ("own_layers", ValueError, "'own_layers' must have the form \"package.module:Class\""),
+        ("own_layers:", ValueError, "must have the form"),
+        ("own_layers.Thrice", ValueError, "must have the form"),
+        ("../own_layers:Thrice", ValueError, "must have the form"),
+        (["not_there:Thrice"], ValueError, "there is no module 'not_there' for 'not_there:Thrice'"),
+        (["own_layers.deeper:Thrice"], ValueError, "there is no module 'own_layers.deeper'"),
+        (["own_layers:Fourfold"], ValueError, "module 'own_layers' has no 'Fourfold'"),
+        (["own_layers:number"], TypeError, "must be a subclass of neocog.layers.Layer, got 3"),
+        (["own_layers:Holder"], TypeError, "must be a subclass of neocog.layers.Layer"),
+        ([3], TypeError, "must be a subclass of neocog.layers.Layer"),
+        (["needs_another:Thrice"], ModuleNotFoundError, "not_there_at_all"),
+        (["own_layers:Thrice", "other_layers:Thrice"], ValueError, "two classes are named Thrice, own_l"),
+    ],
+)
+def test_layers_that_cannot_be_imported(path, modules, layers, error, message):
+    neocog.save(Sequential(ReLU()), path)
+    with pytest.raises(error, match=message):
+        neocog.load(path, layers=layers)
+
+
+def test_two_classes_of_one_name_cannot_be_saved(path):
+    own = type("ReLU", (Twice,), {})
+    with pytest.raises(ValueError, match="two classes of layers are named ReLU"):
+        neocog.save(Sequential(ReLU(), own()), path)
+    neocog.save(Sequential(own(), own()), path)
+    assert neocog.load(path, layers=own)(np.array([3.0])) == [12.0]
+
+
+def test_a_file_never_has_anything_imported(path, modules):
+    neocog.save(Sequential(ReLU()), path)
+    rewrite(path, lambda h: h["network"]["layers"].update({"$layer": "own_layers:Thrice"}))
+    refuse(path, "unknown layer 'own_layers:Thrice'")
+    assert "own_layers" not in sys.modules
 
 
 def test_arrays_tied_between_two_layers_are_refused(path):
@@ -466,6 +547,16 @@ def test_a_bomb_of_repeats_is_refused_at_once(path):
 
     rewrite(path, nest, arrays=lambda a: {"x": np.zeros(1)})
     refuse(path, "Sequential is larger than the arrays in the file")
+
+
+def test_the_guards_against_bombs_let_the_limit_itself_pass(path, monkeypatch):
+    """100 layers, and a size of 100 in a file whose arrays are smaller, at a limit of 100."""
+    monkeypatch.setattr("neocog.serialization.MOST_LAYERS", 100)
+    neocog.save(Sequential(*[ReLU() for _ in range(99)], PadChannels(100)), path)
+    assert len(list(neocog.load(path).leaves())) == 100
+    for layers, name in [([ReLU() for _ in range(101)], "Sequential"), ([PadChannels(101)], "PadChannels")]:
+        neocog.save(Sequential(*layers), path)
+        refuse(path, f"{name} is larger than the arrays in the file")
 
 
 def test_a_layer_of_billions_is_refused_before_it_is_made(path):

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 import neocog
 from neocog import runs, sweeps
 from neocog.cli import app
+from neocog.settings import Settings, settings_for
 from neocog.sweeps import executors, runner, worker
 from neocog.sweeps.grid import checked_grid, checked_seeds, points
 from neocog.sweeps.journal import Journal, read
@@ -96,7 +97,7 @@ def test_a_grid_as_the_command_line_writes_it():
 
 
 def test_every_setting_but_source_and_seed_may_be_varied():
-    assert {*sweeps.GRID_KEYS, "source", "seed"} == set(runs.Settings.__dataclass_fields__)
+    assert {*sweeps.GRID_KEYS, "source", "seed"} == set(Settings.__dataclass_fields__)
 
 
 @pytest.mark.parametrize(
@@ -272,7 +273,7 @@ def test_data_that_have_changed_are_refused(tmp_path):
 
 
 def test_a_worker_with_other_data_or_another_neocog_says_so():
-    task = Task(3, runs.settings_for("lines"), 0.2, "another fingerprint")
+    task = Task(3, settings_for("lines"), 0.2, "another fingerprint")
     failure = worker.attempt(task)
     assert failure.point == 3
     assert "the data of lines on" in failure.error
@@ -290,7 +291,7 @@ def test_a_point_is_trained_as_neocog_train_would(tmp_path):
     (x, y), (x_val, y_val) = selection_data("digits", None, 0.2)
     path = tmp_path / "cut.npz"
     np.savez(path, x_train=x, y_train=y, x_test=x_val, y_test=y_val)
-    settings = runs.Settings(
+    settings = Settings(
         f"npz:{path}", "conv-net", epochs=2, lr=0.1, momentum=0.8, batch_size=50, seed=7, filters=(4, 6)
     )
     with open(os.devnull, "w") as nowhere:
@@ -756,7 +757,7 @@ def killer(deadly):
 
 
 def tasks_of(count):
-    return [Task(k, runs.settings_for("lines"), 0.2, "") for k in range(count)]
+    return [Task(k, settings_for("lines"), 0.2, "") for k in range(count)]
 
 
 @pytest.mark.parametrize("deadly", [0, 3])
@@ -990,4 +991,4 @@ def test_train_with_filters(tmp_path):
 )
 def test_filters_that_make_no_network(filters, error, message):
     with pytest.raises(error, match=message):
-        runs.Settings("digits", "conv-net", filters=filters)
+        Settings("digits", "conv-net", filters=filters)

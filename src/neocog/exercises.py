@@ -194,7 +194,8 @@ def _exercises() -> list[Exercise]:
         ),
         Exercise(
             "5.1",
-            "With average pooling and no ReLU, what fraction of the validation images is told right?",
+            "With average pooling and no ReLU, what fraction of the validation images is classified "
+            "correctly?",
             lambda: _row("average-pooling", "average pooling, no ReLU")["val_accuracy"],
             "are these images so hard?",
             "All of them: they can be separated by planes. An affine map is enough for such data.",

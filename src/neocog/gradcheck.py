@@ -190,7 +190,7 @@ def check_gradients(
     )
 
 
-class _Loss:
+class LossFunction:
     """The loss as a function of a network's arrays and its input, to be differentiated from outside.
 
     ``arrays`` are those arrays, as wide as the method needs; :meth:`derivative` moves one of their entries.
@@ -276,7 +276,7 @@ def compare(
     dx, gradients = twin.backward(dz, cache)
     gradients = {**gradients, **dict(zip(input_names(x), dx if isinstance(x, tuple) else (dx,), strict=True))}
 
-    measured = _Loss(network, x, loss, method, training)
+    measured = LossFunction(network, x, loss, method, training)
     shapes = {name: np.shape(gradient) for name, gradient in gradients.items() if gradient is not None}
     usable = [np.abs(gradient).max(initial=0) for gradient in gradients.values() if gradient is not None]
     floor = FLOOR * max(usable, default=0.0)
@@ -300,7 +300,7 @@ def compare(
         check = _verdict(name, indices, smooth, analytic, numeric, scale, tolerance, network.dtype)
         if method == "complex" and analytic.any() and not numeric.any():
             # A forward that takes np.abs or .real cuts the imaginary part off: ask the other method.
-            real = _Loss(network, x, loss, "central", training)
+            real = LossFunction(network, x, loss, "central", training)
             if real.derivative(real.arrays[name], indices[int(np.abs(analytic).argmax())], STEPS["central"]):
                 reason = "forward drops imaginary parts (np.abs, .real?): use method='central'"
                 check = dataclasses.replace(check, reason=reason)

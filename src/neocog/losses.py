@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from neocog.layers.base import Array, Layer, Shape
-from neocog.layers.containers import ends_in_softmax
+from neocog.layers.prediction import ends_in_softmax
 from neocog.validation import number
 
 __all__ = ["Loss", "MeanSquaredError", "SoftmaxCrossEntropy"]

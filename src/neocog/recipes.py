@@ -17,7 +17,7 @@ __all__ = ["RECIPES", "Recipe"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a run's :class:`~neocog.runs.Settings` do not say in numbers, and the numbers that suit it.
+    """What a run's :class:`~neocog.settings.Settings` do not say in numbers, and the numbers that suit it.
 
     Parameters
     ----------

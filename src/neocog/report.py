@@ -13,11 +13,13 @@ import numpy as np
 
 from neocog import figures
 from neocog.atomic import atomic_write
+from neocog.data.sources import open_source
 from neocog.experiments import Result
 from neocog.gradcheck import check_gradients
 from neocog.inspection import Inquiry, confusion, misclassified, trace
 from neocog.layers import Container, Conv2D
-from neocog.runs import RunDirectory, open_model, open_source, train_command
+from neocog.runs import RunDirectory, open_model
+from neocog.settings import train_command
 from neocog.training import History
 
 MOST_MISTAKES = 36

@@ -11,10 +11,8 @@ import contextlib
 import io
 import json
 import math
-import os
 import platform
-import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -23,209 +21,32 @@ import numpy as np
 
 import neocog
 from neocog.atomic import atomic_write
-from neocog.data import Split, digits, image_folder, line_patterns, load_idx, load_npz
-from neocog.kernels import BACKENDS, use_kernels
+from neocog.data import Split
+from neocog.data.sources import open_source, split_source
+from neocog.kernels import use_kernels
 from neocog.layers import Container, Conv2D, Sequential
-from neocog.models.by_name import NETWORKS, build_network
+from neocog.models.by_name import build_network
 from neocog.optimizers import SGD
 from neocog.recipes import RECIPES
 from neocog.serialization import ModelFileError, load, save
+from neocog.settings import Settings
 from neocog.training import Callback, Checkpoint, CSVLog, History, KernelSnapshots, Progress, fit
-from neocog.training.engine import check_engine, leads, torch_engine
-from neocog.validation import integer, one_of
+from neocog.training.engine import leads, torch_engine
 
-FILE_SOURCES = ("folder", "npz", "idx")
-NAMED_SOURCES: dict[str, Callable[[], Split]] = {
-    "digits": digits,
-    "lines": lambda: line_patterns("a"),
-    "lines-b": lambda: line_patterns("b"),
-}
+__all__ = [
+    "Result",
+    "RunDirectory",
+    "draw_sample",
+    "fit_as",
+    "network_for",
+    "numbered_path",
+    "open_model",
+    "resume",
+    "train",
+]
+
 # Training images that a run picks to be shown; drawn before anything else, as the digits' protocol has it.
 SAMPLE_SIZE = 36
-
-# Photos are made no larger than this unless the user says so: these networks are for small images.
-LARGEST_IMAGE = 64
-
-
-@dataclass(frozen=True)
-class Settings:
-    """All that decides a run; ValueError or TypeError if something is out of range.
-
-    ``filters`` are the channels of the network "conv-net", one number a convolution.
-    """
-
-    source: str
-    network: str = "digits-cnn"
-    epochs: int = 10
-    lr: float = 0.05
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    batch_size: int = 64
-    seed: int = 42
-    kernels: str = "auto"
-    size: int | None = None
-    recipe: str = "plain"
-    filters: tuple[int, ...] | None = None
-    engine: str = "neocog"
-    device: str | None = None
-
-    def __post_init__(self) -> None:
-        one_of("recipe", self.recipe, RECIPES)
-        one_of("network", self.network, NETWORKS)
-        one_of("kernels", self.kernels, BACKENDS)
-        check_engine(self.engine, self.device)
-        integer("epochs", self.epochs, 0)
-        integer("batch_size", self.batch_size)
-        integer("seed", self.seed, 0)
-        SGD(self.lr, self.momentum, weight_decay=self.weight_decay)
-        if self.size is not None:
-            integer("size", self.size)
-            if not self.source.startswith("folder:"):
-                raise ValueError(f"size must be left out, but for folder:PATH, got source {self.source!r}.")
-        if self.filters is not None:
-            object.__setattr__(self, "filters", _checked_filters(self.filters))
-            if self.network != "conv-net":
-                raise ValueError(
-                    f"filters must be left out, but for the network 'conv-net', got {self.filters} for "
-                    f"{self.network!r}."
-                )
-
-
-def _checked_filters(filters: Any) -> tuple[int, ...]:
-    if not isinstance(filters, Sequence) or isinstance(filters, str):
-        raise TypeError(f"filters must be a sequence of integers, got {filters!r}.")
-    if not filters:
-        raise ValueError("filters must name the channels of at least one convolution, got none.")
-    return tuple(integer("filters", channels) for channels in filters)
-
-
-def parse_filters(text: str) -> tuple[int, ...]:
-    """Read the channels of some convolutions as the command line writes them.
-
-    Raises
-    ------
-    ValueError
-        If it is anything else.
-
-    Examples
-    --------
-    >>> parse_filters("8-16")
-    (8, 16)
-    """
-    parts = text.split("-")
-    if not all(part.isascii() and part.isdecimal() for part in parts):
-        raise ValueError(f"filters must be channels such as 8 or 8-16, got {text!r}.")
-    return _checked_filters([int(part) for part in parts])
-
-
-def default_settings(source: str, recipe: str = "plain") -> Settings:
-    """Settings that suit a source, and before that a recipe.
-
-    They are the textbook's for its line patterns, and the digits' for all images.
-    """
-    kind, path = split_source(source)
-    one_of("recipe", recipe, RECIPES)
-    suited: dict[str, Any] = {}
-    if source in ("lines", "lines-b"):
-        suited = {"network": "tiny-cnn", "epochs": 80, "lr": 0.12, "momentum": 0.0, "weight_decay": 0.0}
-        suited |= {"batch_size": 18, "seed": 42 if source == "lines" else 3}
-    suited |= RECIPES[recipe].settings
-    return Settings(f"{kind}:{path}" if path else source, recipe=recipe, **suited)
-
-
-def settings_for(source: str, **chosen: Any) -> Settings:
-    """Settings that suit a source, but for what is chosen; ``filters`` alone choose the network "conv-net".
-
-    Raises
-    ------
-    ValueError, TypeError
-        If something is out of range.
-
-    Examples
-    --------
-    >>> settings_for("lines", lr=0.5).epochs
-    80
-    >>> settings_for("digits", filters=(8, 16)).network
-    'conv-net'
-    """
-    if chosen.get("filters") is not None:
-        chosen.setdefault("network", "conv-net")
-    return replace(default_settings(source, chosen.get("recipe", "plain")), **chosen)
-
-
-def train_command(source: str, options: Mapping[str, Any]) -> str:
-    """Return the command that trains so; what is None is left out.
-
-    Examples
-    --------
-    >>> train_command("folder:my photos", {"lr": 0.1, "filters": (8, 16), "batch_size": 32, "size": None})
-    "neocog train 'folder:my photos' --lr 0.1 --filters 8-16 --batch-size 32"
-    """
-    words = ["neocog", "train", source]
-    for name, value in options.items():
-        if value is not None:
-            words += [f"--{name.replace('_', '-')}", shown(value)]
-    return shlex.join(words)
-
-
-def shown(value: Any) -> str:
-    """Write a setting as the command line reads it."""
-    return "-".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
-
-
-def open_source(
-    source: str,
-    *,
-    size: int | None = None,
-    image_shape: tuple[int, int, int] | None = None,
-    validation_fraction: float = 0.2,
-) -> Split:
-    """Load the data that a name stands for.
-
-    Parameters
-    ----------
-    source : str
-        "digits", "lines", "lines-b", "folder:PATH", "npz:PATH" or "idx:PATH".
-    size : int, optional
-        Height and width of a folder's images; default those of the first picture, at most 64 x 64.
-    image_shape : (channels, height, width), optional
-        Of a folder's images, as a trained network takes them.
-    validation_fraction : float in [0, 1)
-        The part that is held out of files that hold no such part of their own.
-
-    Raises
-    ------
-    ValueError, OSError
-        If there is no such source, or its files are not as they should be.
-    """
-    kind, path = split_source(source)
-    if kind == "folder":
-        split = image_folder(path, image_shape, validation_fraction, largest=size or LARGEST_IMAGE)
-        if size is not None and split.image_shape[1:] != (size, size):
-            split = image_folder(path, (split.image_shape[0], size, size), validation_fraction)
-        return split
-    if kind == "npz":
-        return load_npz(path, validation_fraction)
-    if kind == "idx":
-        return load_idx(path, validation_fraction)
-    return NAMED_SOURCES[source]()
-
-
-def split_source(source: str) -> tuple[str, str]:
-    """Return a source's kind and its path, absolute so that it is found from anywhere; "" if it has none.
-
-    Raises
-    ------
-    ValueError
-        If there is no such source.
-    """
-    kind, colon, path = source.partition(":")
-    if colon and kind in FILE_SOURCES:
-        if not path:
-            raise ValueError(f"source must name a path, as in {kind}:PATH, got {source!r}.")
-        return kind, os.path.abspath(path)
-    one_of("source", source, [*NAMED_SOURCES, *(f"{kind}:PATH" for kind in FILE_SOURCES)])
-    return source, ""
 
 
 def numbered_path(folder: str, source: str, suffix: str = "") -> Path:
@@ -398,7 +219,7 @@ def resume(path: str | Path, epochs: int | None = None, stream: TextIO | None = 
 def network_for(settings: Settings, data: Split) -> Sequential:
     """Make the network that the settings name, for the data's images and classes."""
     classes = len(data.class_names)
-    return build_network(settings.network, settings.seed, data.image_shape, classes, settings.filters)
+    return build_network(settings.network, classes, data.image_shape, settings.seed, settings.filters)
 
 
 def draw_sample(settings: Settings, images: int) -> tuple[np.ndarray, np.random.Generator]:

@@ -7,8 +7,11 @@ only layers of :mod:`neocog.layers` (or those passed in); nothing in a file is e
 
 from __future__ import annotations
 
+import importlib
 import json
+import operator
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -21,13 +24,15 @@ from neocog.layers import Container, Elementwise, Layer
 from neocog.layers.base import generator_places, random_generators
 from neocog.validation import image_shape, one_of
 
-__all__ = ["FORMAT_VERSION", "ModelFileError", "load", "save"]
+__all__ = ["FORMAT_VERSION", "ModelFileError", "import_layers", "load", "save"]
 
 FORMAT_VERSION = 1
 MOST_LAYERS = 100_000
 BIT_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 
 PathLike: TypeAlias = str | os.PathLike[str]
+LayerSource: TypeAlias = str | type[Layer]
+"""A layer's class, or its import path ``"package.module:Class"``."""
 
 
 class ModelFileError(ValueError):
@@ -50,7 +55,8 @@ def save(network: Layer, path: PathLike) -> None:
     OSError
         If the file cannot be written.
     ValueError
-        If two different layers share one array; let the same layer stand at both places instead.
+        If two different layers share one array; let the same layer stand at both places instead. Or if two
+        classes of layers have one name, by which the file names them.
     TypeError
         If a parameter is not float32 or float64, or a layer's argument is not plain data.
 
@@ -63,17 +69,19 @@ def save(network: Layer, path: PathLike) -> None:
     >>> load(path).parameter_count
     114
     """
+    network = network.original
     write(path, {"kind": "model", "network": describe(network)}, arrays_of(network))
 
 
-def load(path: PathLike, layers: Iterable[type[Layer]] = ()) -> Any:
+def load(path: PathLike, layers: LayerSource | Iterable[LayerSource] = ()) -> Any:
     """Read a network from a file that :func:`save` wrote.
 
     Parameters
     ----------
     path : path
-    layers : iterable of Layer classes
-        Your own layers that the file may name.
+    layers : class, ``"package.module:Class"``, or iterable of these
+        Your own layers that the file may name, as :func:`import_layers` takes them. A file names a layer by
+        its class name alone; nothing is imported because a file says so.
 
     Returns
     -------
@@ -85,25 +93,100 @@ def load(path: PathLike, layers: Iterable[type[Layer]] = ()) -> Any:
     FileNotFoundError
         If there is no such file.
     ModelFileError
-        If the file is empty, truncated, malformed, of a newer version, or its parts disagree.
+        If the file is empty, truncated, malformed, of a newer version, its parts disagree, or it names a
+        layer that is neither built in nor among ``layers``.
+    ValueError, TypeError
+        If ``layers`` cannot be imported or are no layers.
     """
+    known = import_layers(layers)
     header, arrays = read(path)
     if header.get("kind") != "model":
         raise ModelFileError(f"{path} is a {header.get('kind')}, not a model.")
     with blaming(path):
-        return rebuild(header["network"], arrays, layers)
+        return rebuild(header["network"], arrays, known)
+
+
+def import_layers(names: LayerSource | Iterable[LayerSource]) -> list[type[Layer]]:
+    """Import the layer classes that import paths name.
+
+    Modules are looked up where Python looks for any, and then in the current folder.
+
+    Parameters
+    ----------
+    names : ``"package.module:Class"``, class, or iterable of these
+        A class stands for itself.
+
+    Returns
+    -------
+    list of Layer classes
+
+    Raises
+    ------
+    ValueError
+        If a path has another form, there is no such module or class, or two classes have one name, by which
+        a model file could not tell them apart.
+    TypeError
+        If something is no subclass of :class:`~neocog.layers.Layer`.
+
+    Examples
+    --------
+    >>> import_layers("neocog.layers:ReLU")
+    [<class 'neocog.layers.activation.ReLU'>]
+    """
+    classes: dict[str, type[Layer]] = {}
+    for name in [names] if isinstance(names, str | type) else names:
+        cls = _imported(name) if isinstance(name, str) else name
+        if not (isinstance(cls, type) and issubclass(cls, Layer)):
+            raise TypeError(f"layers: {name!r} must be a subclass of neocog.layers.Layer, got {cls!r}.")
+        if classes.setdefault(cls.__name__, cls) is not cls:
+            first = classes[cls.__name__]
+            raise ValueError(
+                f"layers: two classes are named {cls.__name__}, {first.__module__}:{first.__qualname__} and "
+                f"{cls.__module__}:{cls.__qualname__}; a model file cannot tell them apart: pass one of them."
+            )
+    return list(classes.values())
+
+
+def _imported(path: str) -> Any:
+    """Return the object at an import path ``package.module:Class``."""
+    module_name, _, attribute = path.partition(":")
+    if not all(part.isidentifier() for part in [*module_name.split("."), *attribute.split(".")]):
+        raise ValueError(f'layers: {path!r} must have the form "package.module:Class".')
+    folder = os.getcwd()
+    searched = folder in sys.path
+    if not searched:
+        sys.path.append(folder)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # the module is there, and imports another that is not
+        raise ValueError(f"layers: there is no module {module_name!r} for {path!r}.") from error
+    finally:
+        if not searched:
+            sys.path.remove(folder)
+    try:
+        return operator.attrgetter(attribute)(module)
+    except AttributeError:
+        raise ValueError(f"layers: module {module_name!r} has no {attribute!r}.") from None
 
 
 def describe(network: Layer) -> dict[str, Any]:
     """Return a network's architecture as JSON data."""
     seen: dict[int, int] = {}
+    classes: dict[str, type] = {}
 
     def encode(value: Any) -> Any:
         if isinstance(value, Layer):
             if id(value) in seen:
                 return {"$again": seen[id(value)]}
             seen[id(value)] = len(seen)
-            return {"$layer": type(value).__name__, "config": encode(value.config())}
+            name = type(value).__name__
+            if classes.setdefault(name, type(value)) is not type(value):
+                raise ValueError(
+                    f"two classes of layers are named {name}; rename one, or neither can be loaded."
+                )
+            return {"$layer": name, "config": encode(value.config())}
         if isinstance(value, Mapping):
             return {"$map": [[key, encode(item)] for key, item in value.items()]}
         if isinstance(value, tuple | list):
@@ -159,11 +242,15 @@ def rebuild(
             return {key: decode(item) for key, item in value["$map"]}
         name = value["$layer"]
         if name not in known:
-            raise ModelFileError(f"unknown layer {name!r}; pass its class to load(path, layers=[...])")
+            raise ModelFileError(
+                f"unknown layer {name!r}; if it is your own, pass where it is defined: "
+                f'load(path, layers=["package.module:{name}"]), or --layers package.module:{name} on the '
+                "command line"
+            )
         place = len(built)
         built.append(None)  # numbered on the way in, as describe does
         config = decode(value["config"])
-        # Before anything is allocated or walked through: a small file must not ask for the earth.
+        # Check sizes before anything is allocated: a few bytes must not make a network that fills the memory.
         count = sum(leaves[id(inner)] for inner in _layers_in(config)) or 1
         sizes = [size for size in config.values() if isinstance(size, int)]
         if count > MOST_LAYERS or max(sizes, default=0) > largest:
@@ -274,7 +361,7 @@ def write(path: PathLike, header: Mapping[str, Any], arrays: Mapping[str, np.nda
     from safetensors.numpy import save as to_bytes
 
     # safetensors stores the memory of an array that is not C-contiguous in the wrong order, silently.
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     try:
         text = json.dumps({"version": FORMAT_VERSION, **header})
     except TypeError as error:

@@ -11,6 +11,8 @@ import pytest
 
 import neocog
 from neocog.compilation import Inference, uncompiled
+from neocog.errors import UnsupportedError
+from neocog.inspection import confusion, trace
 from neocog.layers import (
     GELU,
     Add,
@@ -26,6 +28,7 @@ from neocog.layers import (
     MaxPool2D,
     ReLU,
     Sequential,
+    Softmax,
 )
 from neocog.models import alexnet, resnet18, resnet_cifar, tiny_cnn
 
@@ -296,3 +299,41 @@ def test_outputs_that_are_not_finite_are_refused():
         array[...] = np.inf
     with np.errstate(all="ignore"), pytest.raises(ValueError, match="the network's outputs must be finite"):
         network.for_inference().predict(np.ones((1, 1, 8, 8)))
+
+
+def test_the_copy_takes_a_networks_place_where_nothing_is_trained(tmp_path):
+    data, network = neocog.data.line_patterns("b"), tiny_cnn(1)
+    fast, (x, t) = network.for_inference(), data.validation
+    assert neocog.evaluate(fast, x, t) == pytest.approx(neocog.evaluate(network, x, t), rel=1e-5)
+    np.testing.assert_array_equal(fast.predict(x), network.predict(x))
+    np.testing.assert_allclose(fast.predict_proba(x), network.predict_proba(x), atol=1e-6)
+    np.testing.assert_array_equal(neocog.predict(fast, x), network.predict(x))
+    np.testing.assert_array_equal(confusion(fast, x, t).matrix, confusion(network, x, t).matrix)
+    assert fast.summary(show=False) == network.summary(show=False)
+    record = trace(fast, x[:2], t[:2])
+    np.testing.assert_array_equal(record["conv1"].dy, trace(network, x[:2], t[:2])["conv1"].dy)
+    neocog.save(fast, tmp_path / "copy.neocog")
+    neocog.save(network, tmp_path / "network.neocog")
+    assert (tmp_path / "copy.neocog").read_bytes() == (tmp_path / "network.neocog").read_bytes()
+    assert fast.astype("float64")(x).dtype == np.float64
+
+
+def test_the_copy_of_a_network_that_ends_in_softmax_gives_its_probabilities():
+    network = Sequential(Flatten(), Dense(64, 3, rng=0), Softmax(), Flatten())
+    ended = network[:3]
+    x, t = np.random.default_rng(0).normal(size=(4, 1, 8, 8)), np.array([0, 1, 2, 0])
+    np.testing.assert_allclose(ended.for_inference().predict_proba(x).sum(1), 1, rtol=1e-6)
+    expected = -np.log(ended(x.astype("f4"))[np.arange(4), t]).mean()
+    assert neocog.evaluate(ended.for_inference(), x, t).loss == pytest.approx(expected, rel=1e-5)
+
+
+def test_what_the_copy_cannot_do_it_says_in_a_sentence():
+    fast, x = tiny_cnn(1).for_inference(), np.ones((2, 1, 8, 8))
+    for attempt in (
+        lambda: fast.forward(x, training=True),
+        lambda: fast.backward(np.ones((2, 3)), None),
+        lambda: neocog.fit(fast, (x, np.array([0, 1])), epochs=1, batch_size=2),
+        lambda: neocog.check_gradients(fast, x, np.array([0, 1])),
+    ):
+        with pytest.raises(UnsupportedError, match="cannot be trained"):
+            attempt()

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from neocog.data.folder import LazyImages
+from neocog.inspection.activation_maximization import maximize_activation, most_exciting
 from neocog.inspection.attribution import (
     grad_cam,
     gradient_times_input,
@@ -18,10 +19,9 @@ from neocog.inspection.attribution import (
 )
 from neocog.inspection.embedding import embedding
 from neocog.inspection.filters import dead_units, feature_maps, filters
-from neocog.inspection.landscape import loss_landscape
-from neocog.inspection.maximisation import maximize_activation, most_exciting
+from neocog.inspection.loss_landscape import loss_landscape
+from neocog.inspection.predictions import confusion, least_certain, misclassified
 from neocog.inspection.receptive_field import unit_receptive_field
-from neocog.inspection.results import confusion, least_certain, misclassified
 from neocog.inspection.statistics import layer_statistics
 from neocog.inspection.trace import trace
 from neocog.layers import (
@@ -207,7 +207,10 @@ def test_images_may_stay_in_their_files(tmp_path):
 
 
 def test_importing_loads_numpy_and_the_standard_library_only():
-    modules = "access attribution embedding filters landscape maximisation receptive_field results statistics"
+    modules = (
+        "activation_maximization arguments attribution embedding filters loss_landscape predictions "
+        "receptive_field statistics"
+    )
     code = (
         "import sys, numpy.random; before = {m.split('.')[0] for m in sys.modules}\n"
         f"for m in {modules.split()}: __import__('neocog.inspection.' + m)\n"

@@ -17,6 +17,7 @@ import neocog
 from neocog import runs
 from neocog.interop.torch import to_torch
 from neocog.interop.torch.distributed import share_batch_statistics
+from neocog.settings import settings_for
 from neocog.training import Callback
 
 COLUMNS = ("running_loss", "train_loss", "val_loss", "train_accuracy", "val_accuracy")
@@ -107,7 +108,7 @@ def test_two_processes_train_like_one(name, tmp_path):
     assert status == 0, err
     assert out.count("epoch 1/") == 1  # the second process is silent
     assert (tmp_path / "two" / "report.html").exists()
-    settings = runs.settings_for("digits", engine="torch", **SETTINGS[name])
+    settings = settings_for("digits", engine="torch", **SETTINGS[name])
     runs.train(settings, tmp_path / "one", stream=io.StringIO())
     assert_same_course(tmp_path / "two", tmp_path / "one", rtol=1e-3)
     one, two = (neocog.load(tmp_path / run / "model.neocog") for run in ("one", "two"))
@@ -132,7 +133,7 @@ def test_a_killed_process_ends_the_run_and_the_checkpoint_goes_on(tmp_path):
     status, _, err = finish(torchrun("--resume", "run", "--no-report", folder=tmp_path))
     assert status == 0, err
     assert [row["epoch"] for row in rows(run)] == [0, 1, 2, 3, 4]
-    settings = runs.settings_for("digits", engine="torch", network="small-cnn", epochs=4)
+    settings = settings_for("digits", engine="torch", network="small-cnn", epochs=4)
     runs.train(settings, tmp_path / "whole", stream=io.StringIO())
     assert_same_course(run, tmp_path / "whole", rtol=2e-2)
 
@@ -295,12 +296,12 @@ def test_torchrun_needs_the_engine_torch(tmp_path):
 def test_a_rank_alone_makes_no_job(tmp_path, monkeypatch):
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    settings = runs.settings_for("lines", engine="torch", epochs=1)
+    settings = settings_for("lines", engine="torch", epochs=1)
     assert runs.train(settings, tmp_path / "run", stream=io.StringIO()).directory.model.exists()
 
 
 def test_a_device_that_is_not_there_leaves_no_directory(tmp_path):
-    settings = runs.settings_for("lines", engine="torch", device="cuda:99")
+    settings = settings_for("lines", engine="torch", device="cuda:99")
     with pytest.raises(ValueError, match="device must be one that PyTorch has here"):
         runs.train(settings, tmp_path / "run", stream=io.StringIO())
     assert not (tmp_path / "run").exists()

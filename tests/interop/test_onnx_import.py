@@ -25,7 +25,7 @@ from neocog.layers import (
     Transpose,
 )
 
-from ..test_layer_contract import CASES  # noqa: TID252
+from ..cases import CASES  # noqa: TID252
 from .onnx_graphs import model, node, runtime
 
 RNG = np.random.default_rng(5)

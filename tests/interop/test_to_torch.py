@@ -10,7 +10,7 @@ from torch import nn
 
 from neocog import models
 from neocog.interop.torch import from_torch, load_from_torch, register_layer, to_torch
-from neocog.interop.torch.to_leaves import MODULES
+from neocog.interop.torch.registry import MODULES
 from neocog.layers import (
     Add,
     AvgPool2D,
@@ -30,7 +30,7 @@ from neocog.layers import (
     Tanh,
 )
 
-from ..test_layer_contract import CASES  # noqa: TID252
+from ..cases import CASES  # noqa: TID252
 from .comparing import weights_of, without_dropout, worst_difference
 
 # PyTorch's flatten wants an axis to flatten; neocog's makes a column of a vector.

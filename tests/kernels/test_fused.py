@@ -20,6 +20,7 @@ from neocog.compilation import CompiledStep, Forward
 from neocog.kernels import active_precision, get_threads, kernels_for, set_threads, use_kernels
 from neocog.kernels.fused import lowering, simd
 from neocog.kernels.fused.program import Memory, Program, _place
+from neocog.kernels.fused.simd import plain
 from neocog.models import digits_cnn, resnet_cifar
 
 
@@ -230,7 +231,7 @@ def test_without_a_compiler_the_same_code_runs_as_python():
 import copy, numpy as np, neocog
 from neocog.compilation import CompiledStep
 from neocog.kernels.fused import simd
-assert simd.strip is simd._plain_strip
+assert simd.row_tile is simd.plain.row_tile
 rng = np.random.default_rng(0)
 for network, shape in (
     (neocog.models.tiny_cnn(1), (5, 1, 8, 8)),
@@ -314,8 +315,8 @@ def test_register_tiles_are_those_of_numpy(rows, count, dtype):
     offsets = rng.integers(0, 300, K)
     init, bias = rng.normal(size=(rows, count)).astype(dtype), rng.normal(size=rows).astype(dtype)
     got, expected = np.full((rows, count + 3), 7, dtype), np.full((rows, count + 3), 7, dtype)
-    for strip, y in ((simd.strip, got), (simd._plain_strip, expected)):
-        strip(
+    for tile, y in ((simd.row_tile, got), (plain.row_tile, expected)):
+        tile(
             rows, a.ctypes.data, 1, rows, offsets.ctypes.data, K, x.ctypes.data, y.ctypes.data, count + 3,
             init.ctypes.data, count, bias.ctypes.data, -0.5, count, like,
         )  # fmt: skip

@@ -367,7 +367,7 @@ def test_images_in_files_are_read_once_only_where_they_fit_in_memory(photos, mon
     reads = []
     read = neocog.data.folder.load_image
     monkeypatch.setattr(neocog.data.folder, "load_image", lambda *a: reads.append(a[0]) or read(*a))
-    monkeypatch.setattr(neocog.training.preparation, "IN_MEMORY_BYTES", limit)
+    monkeypatch.setattr(neocog.training.checks, "IN_MEMORY_BYTES", limit)
     network = neocog.models.digits_cnn(classes=2)
     history = quick(network, photos, epochs=3, batch_size=4)
     # Either once each, or in every epoch's training and in every measurement.
@@ -596,5 +596,5 @@ def test_a_loss_that_only_counts_its_right_answers_is_refused():
         def correct(self, z, t):
             return int((z.argmax(axis=1) == t).sum())
 
-    with pytest.raises(TypeError, match=r"Counting.correct must say of each of 64 answers"):
+    with pytest.raises(TypeError, match=r"Counting.correct must return one truth value for each of 64"):
         neocog.evaluate(neocog.models.tiny_cnn(1), *neocog.data.line_patterns("a").train, loss=Counting())

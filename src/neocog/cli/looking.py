@@ -16,17 +16,17 @@ from neocog.cli.app import Json, Kernels, Model, app, escaped, explained, say, t
 from neocog.data import load_image
 from neocog.kernels import use_kernels
 from neocog.layers import Container
-from neocog.models.by_name import NETWORKS, ROAD, build_network
+from neocog.models.by_name import CLASSIC_NETWORKS, NETWORKS, build_network
 from neocog.validation import one_of
 
 
 def _model_or_name(model: str) -> Container:
     """Load a model, or build a network by its name."""
-    if model in ROAD and not Path(model).exists():
-        return ROAD[model](rng=42)
+    if model in CLASSIC_NETWORKS and not Path(model).exists():
+        return CLASSIC_NETWORKS[model](rng=42)
     if model in NETWORKS and not Path(model).exists():
         classes = 3 if model.startswith("tiny") else 10
-        return build_network(model, 42, (1, 8, 8), classes)
+        return build_network(model, classes, (1, 8, 8), seed=42)
     if not Path(model).exists():
         one_of("MODEL", model, ["a path", *NETWORKS])
     return runs.open_model(model)

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from neocog import runs
 from neocog.cli.app import Json, app, escaped, explained, say, to_json
+from neocog.data.sources import source_forms, sources_help
 
 if TYPE_CHECKING:
     from neocog.sweeps import Sweep
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def sweep(
     source: Annotated[
         str,
-        typer.Argument(help="digits, lines, lines-b, folder:PATH, npz:PATH or idx:PATH.", show_default=False),
+        typer.Argument(help=f"Images to train on: {sources_help()}", show_default=False),
     ] = "",
     grid: Annotated[
         list[str] | None,
@@ -81,7 +82,7 @@ def sweep(
         found = sweeps.resume(resume, **how)
     else:
         if not source:
-            raise ValueError("SOURCE is missing: digits, lines, lines-b, folder:PATH, npz:PATH or idx:PATH.")
+            raise ValueError(f"SOURCE is missing: one of {', '.join(source_forms())}.")
         if resume is not None:
             if out is not None or not resume.exists():
                 raise ValueError(f"--resume must name a file that is there, without --out, got {resume}.")

@@ -11,8 +11,10 @@ from rich.console import Console
 
 from neocog import runs
 from neocog.cli.app import Json, app, escaped, explained, say, to_json
+from neocog.data.sources import source_forms, sources_help
 from neocog.kernels import BACKENDS
 from neocog.models.by_name import NETWORKS
+from neocog.settings import parse_filters, settings_for
 
 
 @app.command()
@@ -20,10 +22,7 @@ from neocog.models.by_name import NETWORKS
 def train(
     source: Annotated[
         str,
-        typer.Argument(
-            help="digits, lines, lines-b, folder:PATH (a sub-folder a class), npz:PATH or idx:PATH.",
-            show_default=False,
-        ),
+        typer.Argument(help=f"Images to train on: {sources_help()}", show_default=False),
     ] = "",
     recipe: Annotated[
         str | None,
@@ -83,7 +82,7 @@ def train(
     options = {
         "recipe": recipe,
         "network": network,
-        "filters": None if filters is None else runs.parse_filters(filters),
+        "filters": None if filters is None else parse_filters(filters),
         "epochs": epochs,
         "lr": lr,
         "momentum": momentum,
@@ -106,8 +105,8 @@ def train(
         result = runs.resume(resume, epochs, stream)
     else:
         if not source:
-            raise ValueError("SOURCE is missing: digits, lines, lines-b, folder:PATH, npz:PATH or idx:PATH.")
-        result = runs.train(runs.settings_for(source, **chosen), out, stream)
+            raise ValueError(f"SOURCE is missing: one of {', '.join(source_forms())}.")
+        result = runs.train(settings_for(source, **chosen), out, stream)
     if result is None:  # another process leads
         return
     page = None

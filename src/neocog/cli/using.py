@@ -13,6 +13,7 @@ from rich.table import Table
 from neocog import runs
 from neocog.cli.app import Json, Kernels, Model, app, escaped, explained, say, to_json
 from neocog.data import load_image
+from neocog.data.sources import open_source
 from neocog.kernels import use_kernels
 from neocog.training import evaluate
 from neocog.validation import one_of
@@ -41,7 +42,7 @@ def evaluate_command(
         source = ""  # else the images it was trained on would be among them
     if source:
         # Files have no part that this model has not seen but those they set apart themselves: measure on all.
-        data = runs.open_source(source, image_shape=network.input_shape, validation_fraction=0)
+        data = open_source(source, image_shape=network.input_shape, validation_fraction=0)
         images, labels = data.validation or data.train
         names, described = list(data.class_names), source
     else:

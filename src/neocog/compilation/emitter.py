@@ -12,7 +12,7 @@ import numpy as np
 
 from neocog.compilation.nodes import LayerNode, TensorNode
 from neocog.kernels.fused import lowering
-from neocog.kernels.fused.operations import planes
+from neocog.kernels.fused.operations import activation
 from neocog.kernels.fused.program import NO_BORDER, Maps, Memory, Program, Slot
 from neocog.layers.base import Layer, Shape
 
@@ -243,7 +243,7 @@ class Emitter:
 
     def relu_backward(self, dy: Maps, y: Maps) -> None:
         """Set dy to zero where the ReLU's output y is."""
-        self.pointwise("activate_back", 2.0, y, dy, dy, kind=planes.RELU)
+        self.pointwise("activate_back", 2.0, y, dy, dy, kind=activation.RELU)
 
     def bias_backward(self, node: LayerNode, dy: Maps) -> None:
         """Sum dy over all but the channels, if the node has a bias."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,18 +13,21 @@ import numpy as np
 from neocog.compilation.compiler import Compiler
 from neocog.compilation.nodes import Uncompilable
 from neocog.compilation.state import State
+from neocog.errors import UnsupportedError
 from neocog.kernels import PRECISIONS, active_precision
 from neocog.layers import Container
-from neocog.layers.activation import softmax
-from neocog.layers.base import Array, Layer, as_dtype
-from neocog.layers.containers import ends_in_softmax
-from neocog.validation import check_images, finite, integer, one_of
+from neocog.layers.base import Array, Field, Grads, Layer, Visit, as_dtype
+from neocog.layers.prediction import Predictor
+from neocog.validation import one_of
 
 __all__ = ["Forward", "Inference", "compiled_forward"]
 
 _KEPT = 6
 _MEMORY = 1 << 30
-_BATCH = 256
+_NOT_TRAINED = (
+    "a copy made for inference cannot be trained and has no gradients; use the network it was made of, or "
+    "inference.network, the copy with all its weights."
+)
 
 
 class Forward:
@@ -89,12 +93,14 @@ def compiled_forward(network: Container, x: Array) -> Array:
     return forward(x)
 
 
-class Inference:
+class Inference(Predictor):
     """A network to use and no longer to train: ``y = inference(x)``.
 
     It is a copy. Batch norm is folded into the convolution before it, ``w' = w s`` and ``b' = (b - m) s +
     beta`` with ``s = gamma / sqrt(v + eps)``; ReLU is done along with the layer before it; dropout is gone;
     weights are packed once for the compiled kernels. The answers are those of the network up to rounding.
+    It takes a network's place wherever that is not trained: ``evaluate``, ``summary``, ``confusion``; saved
+    or traced, it is the network of which it is a copy.
 
     Parameters
     ----------
@@ -124,36 +130,66 @@ class Inference:
 
     def __init__(self, network: Any, precision: str = "fast") -> None:
         one_of("precision", precision, PRECISIONS)
-        self.network = copy.deepcopy(network)
+        self.network: Container = copy.deepcopy(network.original)
+        self.precision, self.several_inputs = precision, self.network.several_inputs
         self.class_names, self.input_shape = network.class_names, network.input_shape
         self._forward = Forward(self.network, True, precision)
 
     def __call__(self, x: Array) -> Array:
-        """Return the network's output: (N, C, H, W) -> (N, classes), for a classifier."""
+        """Return the network's output: (N, C, H, W) -> (N, classes)."""
         try:
             return self._forward(x)
         except Uncompilable:
             return self.network.forward(as_dtype(x, self.network.dtype))[0]
 
-    def predict_logits(self, images: Array, batch_size: int = _BATCH) -> Array:
-        """Logits of images in batches: (N, C, H, W) -> (N, classes)."""
-        images = check_images("images", images)
-        integer("batch_size", batch_size)
-        if len(images) == 0:
-            raise ValueError("images must not be empty.")
-        starts = range(0, len(images), batch_size)
-        logits = np.concatenate([self(np.asarray(images[k : k + batch_size])) for k in starts])
-        finite("the network's outputs", logits)
-        return logits
+    def forward(self, x: Array, training: bool = False) -> tuple[Array, Any]:
+        """Return the network's output, and no cache; UnsupportedError for ``training=True``."""
+        if training:
+            raise UnsupportedError(_NOT_TRAINED)
+        return self(x), None
 
-    def predict_proba(self, images: Array, batch_size: int = _BATCH) -> Array:
-        """Probability of each class, the softmax of the logits."""
-        outputs = self.predict_logits(images, batch_size)
-        return outputs if ends_in_softmax(self.network) else softmax(outputs)
+    def backward(self, dy: Array, cache: Any, input_grad: bool = True) -> tuple[Array, Grads]:
+        """Raise UnsupportedError: the copy has no gradients."""
+        raise UnsupportedError(_NOT_TRAINED)
 
-    def predict(self, images: Array, batch_size: int = _BATCH) -> Array:
-        """Index of the most probable class."""
-        return self.predict_logits(images, batch_size).argmax(axis=1)
+    @property
+    def original(self) -> Layer:
+        return self.network
+
+    @property
+    def params(self) -> dict[str, Array]:
+        return dict(self.network.params)
+
+    @property
+    def buffers(self) -> dict[str, Array]:
+        return dict(self.network.buffers)
+
+    def leaves(self, prefix: str = "") -> Iterator[tuple[str, Layer]]:
+        return self.network.leaves(prefix)
+
+    def walk(self, visit: Visit, x: Any, name: str = "") -> Any:
+        return self.network.walk(visit, x, name)
+
+    def output_shape(self, input_shape: Any) -> Any:
+        return self.network.output_shape(input_shape)
+
+    def flops(self, input_shape: Any) -> int:
+        return self.network.flops(input_shape)
+
+    def receptive_field(self, field: Any) -> Field:
+        return self.network.receptive_field(field)
+
+    def astype(self, dtype: Any) -> Inference:
+        """Return a copy that computes in another floating point type."""
+        return Inference(self.network.astype(dtype), self.precision)
+
+    def without_softmax(self) -> Inference:
+        """Return a copy of the network that makes the logits; see :meth:`Container.without_softmax`."""
+        return Inference(self.network.without_softmax(), self.precision)
+
+    def for_inference(self, precision: str = "fast") -> Inference:
+        """Return a copy of another precision."""
+        return Inference(self, precision)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.network!r})"

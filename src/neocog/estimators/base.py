@@ -17,7 +17,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from neocog.data.batches import Augmentation, batches
 from neocog.data.split import Split
-from neocog.estimators.held_out import Scores, hold_out
+from neocog.estimators.early_stopping import Scores, hold_out
 from neocog.estimators.images import flattened, image_shape_of, read_rows, with_channels
 from neocog.estimators.networks import FILTERS, make_optimizer
 from neocog.kernels import BACKENDS, kernels_for, use_kernels, use_threads
@@ -25,11 +25,12 @@ from neocog.layers import Container
 from neocog.layers.base import as_dtype
 from neocog.losses import Loss
 from neocog.optimizers import Optimizer
-from neocog.training.callbacks import Callback, EarlyStopping, Progress
+from neocog.training.callbacks import EarlyStopping, Progress
+from neocog.training.diagnosis import NonFiniteLossError
 from neocog.training.evaluation import EVALUATION_BATCH, estimated_seconds
 from neocog.training.history import History
 from neocog.training.loop import fit, make_step
-from neocog.training.run import NonFiniteLossError, Run
+from neocog.training.state import Callback, TrainingState
 from neocog.validation import integer, number, one_of
 
 _SEEDS = 2**31 - 1
@@ -120,7 +121,7 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         """Return the trained network with outputs in the units of y."""
         return network
 
-    def _score_held_out(self, run: Run) -> float:
+    def _score_held_out(self, state: TrainingState) -> float:
         """Return the score on what is held out, after an epoch."""
         raise NotImplementedError
 

@@ -14,13 +14,12 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from neocog.data.batches import Augmentation
 from neocog.estimators.base import ConvNet, has_partial_fit
-from neocog.estimators.networks import FILTERS, build_network
+from neocog.estimators.networks import FILTERS, make_network
 from neocog.layers import Container
 from neocog.layers.activation import softmax
-from neocog.layers.containers import ends_in_softmax
+from neocog.layers.prediction import ends_in_softmax
 from neocog.losses import SoftmaxCrossEntropy
-from neocog.training.callbacks import Callback
-from neocog.training.run import Run
+from neocog.training.state import Callback, TrainingState
 
 
 class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
@@ -69,7 +68,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
     warm_start : bool, default False
         Whether a further fit goes on with the weights of the last one. The optimizer starts anew.
     callbacks : sequence of Callback, default ()
-        See :mod:`neocog.training.callbacks`. A search clones them with the estimator.
+        See :class:`neocog.training.Callback`. A search clones them with the estimator.
     random_state : int, RandomState or None, default None
         Decides the first weights, the order of the images, what is held out, and what augmentation and
         layers such as dropout draw.
@@ -276,9 +275,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
         return result if weight is None else result * weight
 
     def _new_network(self, seed: int, dtype: Any) -> Container:
-        network = build_network(
-            self.network, self.filters, self.image_shape_, len(self.classes_), seed, dtype
-        )
+        network = make_network(self.network, self.filters, self.image_shape_, len(self.classes_), seed, dtype)
         if ends_in_softmax(network):
             raise ValueError(
                 "network must end in logits, of which the estimator takes the softmax itself, got one that "
@@ -287,5 +284,5 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
         network.class_names = tuple(str(label) for label in self.classes_)
         return network
 
-    def _score_held_out(self, run: Run) -> float:
-        return run.history.last["val_accuracy"]
+    def _score_held_out(self, state: TrainingState) -> float:
+        return state.history.last["val_accuracy"]

@@ -14,8 +14,7 @@ from neocog import models
 from neocog.estimators.images import ImageShape
 from neocog.layers import Container, Layer, Sequential
 from neocog.layers.base import generator_places
-from neocog.models import by_name
-from neocog.models.by_name import NETWORKS
+from neocog.models.by_name import NETWORKS, build_network
 from neocog.optimizers import SGD, Adam, AdamW, Optimizer
 from neocog.schedules import Cosine, OneCycle
 from neocog.validation import one_of
@@ -36,7 +35,7 @@ SCHEDULES: dict[str, Callable[[float, int], Any]] = {
 }
 
 
-def build_network(
+def make_network(
     network: Any, filters: Any, image_shape: ImageShape, outputs: int, seed: int, dtype: Any
 ) -> Container:
     """Make the network that is to be trained.
@@ -74,7 +73,7 @@ def build_network(
     elif isinstance(network, str):
         one_of("network", network, NETWORKS)
         try:
-            made = by_name.build_network(network, seed, image_shape, outputs, channels, dtype=dtype)
+            made = build_network(network, outputs, image_shape, seed, channels, dtype=dtype)
         except ValueError as error:
             message = f"network {network!r} must fit images of shape {image_shape}, but {error}"
             raise ValueError(message) from None

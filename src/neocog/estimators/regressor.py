@@ -11,11 +11,17 @@ from sklearn.utils import check_array
 from sklearn.utils.metaestimators import available_if
 
 from neocog.estimators.base import ConvNet, has_partial_fit
-from neocog.estimators.networks import build_network
-from neocog.estimators.units import Units, change_units, ending_in_dense, with_units, without_units
+from neocog.estimators.networks import make_network
+from neocog.estimators.target_scaling import (
+    TargetScaler,
+    change_scaling,
+    ending_in_dense,
+    with_scaling,
+    without_scaling,
+)
 from neocog.layers import Container
 from neocog.losses import MeanSquaredError
-from neocog.training.run import Run
+from neocog.training.state import TrainingState
 
 
 class ConvNetRegressor(RegressorMixin, ConvNet):  # type: ignore[misc]
@@ -66,7 +72,7 @@ class ConvNetRegressor(RegressorMixin, ConvNet):  # type: ignore[misc]
     warm_start : bool, default False
         Whether a further fit goes on with the weights of the last one. The optimizer starts anew.
     callbacks : sequence of Callback, default ()
-        See :mod:`neocog.training.callbacks`. A search clones them with the estimator. They see the
+        See :class:`neocog.training.Callback`. A search clones them with the estimator. They see the
         network in training, whose outputs are those units.
     random_state : int, RandomState or None, default None
         Decides the first weights, the order of the images, what is held out, and what augmentation and
@@ -141,7 +147,7 @@ class ConvNetRegressor(RegressorMixin, ConvNet):  # type: ignore[misc]
     """
 
     _loss = MeanSquaredError()
-    _units: Units
+    _target_scaler: TargetScaler
 
     @available_if(has_partial_fit)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
@@ -173,7 +179,7 @@ class ConvNetRegressor(RegressorMixin, ConvNet):  # type: ignore[misc]
     def predict(self, X: Any) -> np.ndarray:
         """Return the target of each image: (N,), or (N, targets) if y had columns; float64."""
         outputs = self._forward(X)
-        y = self._units.restore(outputs)
+        y = self._target_scaler.inverse_transform(outputs)
         return y if self._columns else y[:, 0]
 
     def _read_targets(self, y: np.ndarray, again: bool, classes: Any) -> np.ndarray:
@@ -186,8 +192,8 @@ class ConvNetRegressor(RegressorMixin, ConvNet):  # type: ignore[misc]
         return targets
 
     def _new_network(self, seed: int, dtype: Any) -> Container:
-        network = build_network(self.network, self.filters, self.image_shape_, self.n_outputs_, seed, dtype)
-        network, self._first_units = without_units(network)
+        network = make_network(self.network, self.filters, self.image_shape_, self.n_outputs_, seed, dtype)
+        network, self._first_scaler = without_scaling(network)
         network.class_names = None  # of a classifier that it may have been
         return ending_in_dense(network, self.n_outputs_)
 
@@ -195,20 +201,20 @@ class ConvNetRegressor(RegressorMixin, ConvNet):  # type: ignore[misc]
         self, t: np.ndarray, weight: np.ndarray | None, network: Container, again: bool
     ) -> np.ndarray:
         if not again:
-            units = Units.of(t, weight)
-            units.check(network.dtype)
-            if self._first_units is not None:  # of a network that an estimator has trained
-                change_units(network, self._first_units, units)
-            self._units = units
-        return self._units.remove(t)
+            scaler = TargetScaler.of(t, weight)
+            scaler.check(network.dtype)
+            if self._first_scaler is not None:  # of a network that an estimator has trained
+                change_scaling(network, self._first_scaler, scaler)
+            self._target_scaler = scaler
+        return self._target_scaler.transform(t)
 
     def _shown(self, network: Container) -> Container:
-        return with_units(network, self._units)
+        return with_scaling(network, self._target_scaler)
 
-    def _score_held_out(self, run: Run) -> float:
-        network, held_out = cast("Container", run.network), cast("tuple[Any, Any]", run.data.validation)
+    def _score_held_out(self, state: TrainingState) -> float:
+        network, held_out = cast("Container", state.network), cast("tuple[Any, Any]", state.data.validation)
         x, t = held_out
-        return float(r2_score(t, network.predict_logits(x), sample_weight=run.validation_weight))
+        return float(r2_score(t, network.predict_logits(x), sample_weight=state.validation_weight))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

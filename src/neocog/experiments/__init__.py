@@ -1,13 +1,13 @@
-"""Named, repeatable studies: a question, a table, a finding, and the answer with its reasons.
+"""Named, repeatable studies: a question, a table, a finding, and the answer with an explanation.
 
 >>> from neocog import experiments
 >>> result = experiments.run("cnn-vs-mlp")
 >>> print(result.finding)
-TinyCNN tells 100.0 % of the validation images right with 114 parameters, TinyMLP 100.0 % with 1227, 10.8
-times as many.
+TinyCNN classifies 100.0 % of the validation images correctly with 114 parameters, TinyMLP 100.0 % with
+1227, 10.8 times as many.
 
-Every study follows the textbook's protocol unless told otherwise, and draws its figures' data along the way;
-``seeds=10`` repeats it with other seeds and shows the spread.
+The default parameters of every study are the textbook's protocol. A result holds the data of its figures;
+``seeds=10`` repeats the study with other seeds and shows the spread.
 """
 
 from neocog.experiments import (
@@ -15,14 +15,14 @@ from neocog.experiments import (
     classes,
     comparison,
     digits,
-    looking,
+    features,
     optimisation,
     pytorch,
     transfer,
 )
-from neocog.experiments.result import Result
-from neocog.experiments.runner import experiments_table, list_experiments, run
+from neocog.experiments.run_study import experiments_table, list_experiments, run
 from neocog.experiments.study import Outcome, Study, find_study, study
+from neocog.experiments.study_result import Result
 
 __all__ = [
     "Outcome",
@@ -33,9 +33,9 @@ __all__ = [
     "comparison",
     "digits",
     "experiments_table",
+    "features",
     "find_study",
     "list_experiments",
-    "looking",
     "optimisation",
     "pytorch",
     "run",

@@ -37,8 +37,8 @@ def _affine(rows: list[dict[str, Any]]) -> str:
     answer="Nothing bad: the network still learns everything, and it is not linear either.",
     explanation="It is often said that a network without ReLU is linear. Not this one: max pooling is not "
     "linear. Only with average pooling as well does the whole network become one affine map, and even "
-    "that tells all images right, because these patterns are linearly separable. The ReLU earns its place "
-    "in deep networks and on harder data, not here.",
+    "that classifies all images correctly, because these patterns are linearly separable. The ReLU earns "
+    "its place in deep networks and on harder data, not here.",
     exercise=True,
 )
 def no_relu(
@@ -98,7 +98,7 @@ def _compare(protocol: Lines, networks: dict[str, Sequential]) -> Outcome:
 @study(
     "two-convolutions",
     question="Do two convolutions (1->3->6) do better than one?",
-    answer="Here only in the loss: both tell everything right, the deeper one with 273 parameters more "
+    answer="Here only in the loss: both classify everything correctly, the deeper with 273 parameters more "
     "surely.",
     explanation="The second convolution sees 5 x 5 pixels through the first and can combine its answers, "
     "so it could learn corners or crossings. These patterns do not ask for that; accuracy was already at "
@@ -131,8 +131,8 @@ def two_convolutions(
     rows = [each.row() for each in trained]
     shallow, deep = rows
     finding = (
-        f"One convolution ({shallow['parameters']} parameters) tells {percent(shallow['val_accuracy'])} "
-        f"right at a validation loss of {shallow['val_loss']:.4f}, two ({deep['parameters']}) "
+        f"One convolution ({shallow['parameters']} parameters) classifies {percent(shallow['val_accuracy'])} "
+        f"correctly at a validation loss of {shallow['val_loss']:.4f}, two ({deep['parameters']}) "
         f"{percent(deep['val_accuracy'])} at {deep['val_loss']:.4f}."
     )
     return Outcome(rows, finding, {"histories": histories(trained)})
@@ -141,7 +141,7 @@ def two_convolutions(
 @study(
     "kernel-size",
     question="How large must the kernels be: 2x2, 3x3 or 5x5?",
-    answer="All three tell everything right: size hardly matters for lines two pixels wide.",
+    answer="All three classify everything correctly: size hardly matters for lines two pixels wide.",
     explanation="A larger kernel has more weights but leaves a smaller map: 5x5 kernels leave 4x4, pooled "
     "to 2x2, so the head shrinks from 27 to 12 inputs and the whole network has only 117 parameters "
     "against 114. The size of the kernel moves parameters from the head to the filters; it does not "
@@ -230,8 +230,8 @@ def stride_instead_of_pooling(
     rows = [one.row(flops=one.network.flops((1, 1, 8, 8))) for one in trained]
     one, other = rows
     finding = (
-        f"With pooling {percent(one['val_accuracy'])} are right after {epochs} epochs (first 100 % after "
-        f"epoch {one['first_at_100']}) at {one['flops']} FLOPs an image, with stride 2 "
+        f"With pooling {percent(one['val_accuracy'])} are classified correctly after {epochs} epochs (first "
+        f"100 % after epoch {one['first_at_100']}) at {one['flops']} FLOPs an image, with stride 2 "
         f"{percent(other['val_accuracy'])} (epoch {other['first_at_100']}) at {other['flops']}; parameters "
         f"{one['parameters']} and {other['parameters']}."
     )

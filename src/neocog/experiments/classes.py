@@ -9,7 +9,7 @@ from neocog.experiments.study import Outcome, listed, percent, study
 
 
 def confusion(one: Trained, images: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    """Count the answers: rows true, columns predicted."""
+    """Return the confusion matrix: rows true, columns predicted."""
     counts = np.zeros((classes, classes), dtype=np.int64)
     np.add.at(counts, (labels, one.network.predict(images)), 1)
     return counts
@@ -18,8 +18,8 @@ def confusion(one: Trained, images: np.ndarray, labels: np.ndarray, classes: int
 @study(
     "fourth-class",
     question="What does a fourth class, the dot, cost the CNN and the MLP?",
-    answer="28 parameters more in TinyCNN (142), 19 more in TinyMLP (1246); both still tell all images "
-    "right.",
+    answer="28 parameters more in TinyCNN (142), 19 more in TinyMLP (1246); both still classify "
+    "all images correctly.",
     explanation="Only the last layer grows, by one column of weights and one bias: 27 + 1 in the CNN, 18 "
     "+ 1 in the MLP. (It is sometimes printed that the CNN needs 10 more: that counts one pooled map of "
     "3 x 3 instead of three.) The filters stay three: the head combines what they answer at nine positions "
@@ -41,9 +41,9 @@ def fourth_class(repetition: int = 0, epochs: int = 80, lr: float = 0.12, batch_
     cnn3, mlp3, cnn4, mlp4 = rows
     finding = (
         f"The fourth class adds {cnn4['parameters'] - cnn3['parameters']} parameters to TinyCNN (now "
-        f"{cnn4['parameters']}, {percent(cnn4['val_accuracy'])} right) and "
+        f"{cnn4['parameters']}, {percent(cnn4['val_accuracy'])} correct) and "
         f"{mlp4['parameters'] - mlp3['parameters']} to TinyMLP (now {mlp4['parameters']}, "
-        f"{percent(mlp4['val_accuracy'])} right)."
+        f"{percent(mlp4['val_accuracy'])} correct)."
     )
     return Outcome(rows, finding, {"histories": histories(trained), "confusion": matrices})
 
@@ -74,9 +74,9 @@ def dot_class(
     three, four = rows
     finding = (
         f"With the dot TinyCNN has {four['parameters']} instead of {three['parameters']} parameters and "
-        f"tells {percent(four['val_accuracy'])} of all validation images and "
-        f"{percent(four['dots_right'])} of the dots right; its validation loss is {four['val_loss']:.4f} "
-        f"against {three['val_loss']:.4f}."
+        f"classifies {percent(four['val_accuracy'])} of all validation images and "
+        f"{percent(four['dots_right'])} of the dots correctly; its validation loss is "
+        f"{four['val_loss']:.4f} against {three['val_loss']:.4f}."
     )
     return Outcome(rows, finding, {"histories": histories(trained), "confusion": matrix})
 
@@ -87,7 +87,7 @@ def dot_class(
     answer="All five patterns there are, and two filters carry them too: filters are not classes.",
     explanation="A class is a direction in the 27 numbers that the head reads (3 filters at 9 places), "
     "not a filter; the number of filters does not bound the number of classes. With a single filter only "
-    "9 numbers are left and they come to hold too little to tell everything apart. The cross is the union "
+    "9 numbers are left and they come to hold too little to separate all classes. The cross is the union "
     "of two lines, and still a class of its own.",
     exercise=True,
 )
@@ -112,7 +112,7 @@ def fifth_class(
     )
     finding = (
         f"Three filters carry {most}; of the five classes' validation images "
-        + listed([f"{row['filters']} filters tell {percent(row['val_accuracy'])}" for row in five])
-        + " right."
-    ).replace("1 filters tell", "1 filter tells")
+        + listed([f"{row['filters']} filters classify {percent(row['val_accuracy'])}" for row in five])
+        + " correctly."
+    ).replace("1 filters classify", "1 filter classifies")
     return Outcome(rows, finding, {"histories": histories(trained), "confusion": matrix, "classes": FIVE})

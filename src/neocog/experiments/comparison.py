@@ -16,7 +16,7 @@ from neocog.models import tiny_cnn, tiny_mlp
     answer="Yes against this MLP, but the factor is a choice: it depends on how wide the MLP is made.",
     explanation="A convolution uses one small kernel at every position, so its parameters do not grow "
     "with the image. The often quoted factor of ten, however, compares with an MLP of 18 hidden units; "
-    "one with 4 hidden units also tells all images right (see mlp-capacity). What the CNN has for sure is "
+    "one with 4 hidden units also classifies all images correctly (see mlp-capacity). What the CNN has is "
     "not a magic number but a structure: it need not learn the same detector anew for every position.",
 )
 def cnn_vs_mlp(
@@ -30,7 +30,7 @@ def cnn_vs_mlp(
     rows = [cnn.row(), mlp.row()]
     small, large = rows
     finding = (
-        f"TinyCNN tells {percent(small['val_accuracy'])} of the validation images right with "
+        f"TinyCNN classifies {percent(small['val_accuracy'])} of the validation images correctly with "
         f"{small['parameters']} parameters, TinyMLP {percent(large['val_accuracy'])} with "
         f"{large['parameters']}, {large['parameters'] / small['parameters']:.1f} times as many."
     )
@@ -40,7 +40,8 @@ def cnn_vs_mlp(
 @study(
     "mlp-capacity",
     question="How few hidden units does the MLP need?",
-    answer="Four of those tried: an MLP of 275 parameters (4 hidden units) also tells all images right.",
+    answer="Four of those tried: an MLP of 275 parameters (4 hidden units) also classifies all "
+    "images correctly.",
     explanation="The line patterns are easy: they are even linearly separable, so a handful of hidden "
     "units is enough. The advantage of the CNN in parameters therefore shrinks from 10.8 to 2.4 "
     "when the rival is chosen well. With a single hidden unit the network can fail for another reason: "
@@ -65,14 +66,14 @@ def mlp_capacity(
     if perfect:
         least = min(perfect, key=lambda row: int(row["parameters"]))
         finding = (
-            f"The smallest MLP that tells all validation images right has {least['hidden']} hidden units and "
-            f"{least['parameters']} parameters; TinyCNN has {tiny_cnn().parameter_count}."
+            f"The smallest MLP that classifies all validation images correctly has {least['hidden']} hidden "
+            f"units and {least['parameters']} parameters; TinyCNN has {tiny_cnn().parameter_count}."
         )
     else:
         best = max(rows, key=lambda row: float(row["val_accuracy"]))
         finding = (
-            f"No MLP tells all validation images right; the best, with {best['hidden']} hidden units, tells "
-            f"{percent(best['val_accuracy'])}."
+            f"No MLP classifies all validation images correctly; the best, with {best['hidden']} hidden "
+            f"units, {percent(best['val_accuracy'])}."
         )
     failed = [f"{row['hidden']} ({percent(row['val_accuracy'])})" for row in rows if row not in perfect]
     if perfect and failed:

@@ -49,17 +49,17 @@ def row(one: Trained, data: Split) -> dict[str, Any]:
 
 
 def verdict(row: dict[str, Any]) -> str:
-    """Say how a network did."""
+    """Describe the accuracy of a network in a phrase."""
     return (
-        f"{row['network']} ({row['parameters']} parameters) tells {percent(row['test_accuracy'])} of the "
-        f"test digits right, {row['misclassified']} wrong"
+        f"{row['network']} ({row['parameters']} parameters) classifies {percent(row['test_accuracy'])} "
+        f"of the test digits correctly, {row['misclassified']} wrongly"
     )
 
 
 @study(
     "digits",
     question="How well does a network of 1898 parameters read handwritten digits?",
-    answer="97.1 % of 450 test digits after ten epochs, 13 wrong.",
+    answer="97.1 % of 450 test digits after ten epochs; 13 are misclassified.",
     explanation="Two blocks of convolution, ReLU and pooling shrink 8x8 pixels to 64 numbers that a dense "
     "layer reads. The loss jumps up once on the way (momentum 0.9 at this rate overshoots), which is no "
     "error. The printed loss is the mean of the batch losses while the weights move, not the loss of the "
@@ -171,7 +171,7 @@ def _versus(networks: dict[str, Sequential], data: Split, protocol: Any) -> Outc
 @study(
     "digits-feature-maps",
     question="What changes in the feature maps deeper in the network?",
-    answer="They get smaller, see more pixels, and tell the classes apart better.",
+    answer="They get smaller, see more pixels, and separate the classes better.",
     explanation="Each layer sees more of the image: 3x3 pixels after the first convolution, most of it "
     "after the second block, where the rest of the field lies in the padding. A map's class share is the "
     "part of its variance over the images that the class explains: it is larger at the end than at the "

@@ -89,12 +89,12 @@ def learning_rates(
     finding = f"Validation accuracy: {listed(parts)}; "
     dead_rows = [row for row in rows if row["dead_units"]]
     if dead_rows:
-        told = [
+        dead_filters = [
             f"at {row['lr']:g} {row['dead_units']} of 3 filters are dead and all images are called "
             f"{answered[row['lr']]}"
             for row in dead_rows
         ]
-        finding += f"{listed(told)}."
+        finding += f"{listed(dead_filters)}."
     else:
         finding += "no filter is dead at any of these rates."
     for row in rows:
@@ -136,9 +136,9 @@ def dropout(
         row["gap"] = row["val_loss"] - row["train_loss"]
     without, with_it = rows
     finding = (
-        f"Without dropout {percent(without['val_accuracy'])} of the validation images are right at a loss of "
-        f"{without['val_loss']:.4f} (training {without['train_loss']:.4f}), with dropout {p:g} "
-        f"{percent(with_it['val_accuracy'])} at {with_it['val_loss']:.4f} (training "
+        f"Without dropout {percent(without['val_accuracy'])} of the validation images are classified "
+        f"correctly at a loss of {without['val_loss']:.4f} (training {without['train_loss']:.4f}), with "
+        f"dropout {p:g} {percent(with_it['val_accuracy'])} at {with_it['val_loss']:.4f} (training "
         f"{with_it['train_loss']:.4f}); first 100 % after epoch {without['first_at_100']} and "
         f"{with_it['first_at_100']}."
     )

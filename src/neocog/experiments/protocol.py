@@ -1,4 +1,4 @@
-"""The textbook's protocols: which images, which seeds, how long."""
+"""The textbook's protocols: data, seeds, number of epochs."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Lines:
         mlp: bool = False,
         callbacks: Sequence[Callback] = (),
     ) -> Trained:
-        """Train a network, by plain gradient descent if nothing else is said."""
+        """Train a network, by default with plain gradient descent."""
         seed = MLP_SEEDS[1] + SEED_STEP * self.repetition if mlp else self.batch_seed
         optimizer = SGD(self.lr) if optimizer is None else optimizer
         history = train(network, data, optimizer, self.epochs, self.batch_size, seed, callbacks)
@@ -120,7 +120,7 @@ def train(
     rng: int | np.random.Generator,
     callbacks: Sequence[Callback] = (),
 ) -> History:
-    """Train as :func:`neocog.fit` does; an interrupted training ends the study too."""
+    """Train with :func:`neocog.fit`; raise KeyboardInterrupt if training was interrupted."""
     history = fit(
         network,
         data,
@@ -142,12 +142,12 @@ def held_out(data: Split) -> tuple[np.ndarray, np.ndarray]:
 
 
 def first_perfect(history: History) -> int | None:
-    """Return the first epoch after which all validation images were told right; None if there is none."""
+    """Return the first epoch after which all validation images were classified correctly, or None."""
     return next((int(row["epoch"]) for row in history if row["val_accuracy"] == 1.0), None)
 
 
 def accuracy_of(network: Sequential, part: tuple[Any, Any]) -> float:
-    """Return the fraction of right answers."""
+    """Return the fraction of images that are classified correctly."""
     return float(evaluate(network, *part).accuracy)
 
 
@@ -158,7 +158,7 @@ def after(network: Sequential, images: Any, layer: str) -> np.ndarray:
 
 
 def dead_units(network: Sequential, images: Any, layer: str = "relu1") -> int:
-    """Count the channels (or units) of a ReLU that answer no image at any position."""
+    """Count the channels (or units) of a ReLU that are 0 for every image at every position."""
     y = after(network, images, layer)
     return int((y.max(axis=(0, *range(2, y.ndim))) <= 0).sum())
 

@@ -28,7 +28,7 @@ def _torch() -> Any:
     "digits-vs-pytorch",
     question="Is the network in PyTorch the same, and better?",
     answer="Neither: it has batch norm, no convolution biases and another optimizer, and after ten epochs "
-    "it reads fewer digits right.",
+    "it classifies fewer digits correctly.",
     explanation="The textbook calls both 'the same model', but they differ in layers, initialisation and "
     "training. Adam at a rate of 0.001 is simply not finished after ten epochs of 22 steps. The same "
     "design in neocog, in the third row, comes out like PyTorch's over several seeds if its weights start "
@@ -66,7 +66,7 @@ def digits_vs_pytorch(repetition: int = 0, epochs: int = 10, batch_size: int = 6
 def pytorch_uniform(
     shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator, dtype: Any
 ) -> np.ndarray:
-    """Draw as PyTorch does by default: uniform within ``1 / sqrt(fan_in)``."""
+    """Draw PyTorch's default initialization: uniform within ``1 / sqrt(fan_in)``."""
     bound = fan_in**-0.5
     return rng.uniform(-bound, bound, shape).astype(dtype)
 
@@ -93,7 +93,7 @@ def normalised(seed: int) -> Sequential:
 def _train_torch(
     torch: Any, data: Split, seed: int, epochs: int, batch_size: int
 ) -> tuple[History, int, int]:
-    """Train in PyTorch; its global generator is put back as it was."""
+    """Train in PyTorch, and restore the state of its global generator."""
     nn = torch.nn
     x, t = (torch.from_numpy(np.ascontiguousarray(part)) for part in data.train)
     x_test, t_test = (torch.from_numpy(np.ascontiguousarray(part)) for part in held_out(data))

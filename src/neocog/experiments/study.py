@@ -1,4 +1,4 @@
-"""What a study is, and the list of all of them."""
+"""The class of studies, and the registry of all of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Row: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a study's function returns.
+    """Hold what a study's function returns.
 
     Attributes
     ----------
@@ -60,12 +60,12 @@ class Study:
 
     @property
     def theme(self) -> str:
-        """Which of the themes it belongs to: the name of its module."""
+        """Theme of the study: the name of its module."""
         return self.function.__module__.rpartition(".")[2]
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Its parameters and their defaults, the textbook's protocol."""
+        """Parameters and their defaults, the textbook's protocol."""
         found = inspect.signature(self.function).parameters
         return {name: p.default for name, p in found.items() if name != "repetition"}
 
@@ -106,7 +106,7 @@ def study(
     exercise: bool = False,
     random: bool = True,
 ) -> Callable[[Callable[..., Outcome]], Callable[..., Outcome]]:
-    """Enter a function in the list of studies; it stays an ordinary function."""
+    """Register a function as a study; the function itself is returned unchanged."""
 
     def enter(function: Callable[..., Outcome]) -> Callable[..., Outcome]:
         STUDIES[name] = Study(name, question, answer, explanation, function, measure, exercise, random)
@@ -116,7 +116,7 @@ def study(
 
 
 def find_study(name: str) -> Study:
-    """Look a study up; ValueError with all names if there is none."""
+    """Return a study by its name; raise ValueError with all names if there is none."""
     return STUDIES[one_of("experiment", name, STUDIES)]
 
 

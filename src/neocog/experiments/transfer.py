@@ -76,13 +76,13 @@ def transfer(
                 "new_classes": float(right[labels >= len(THREE)].mean()),
             }
         )
-    told = [
+    accuracies = [
         f"{row['network']} {percent(row['val_accuracy'])} ({percent(row['new_classes'])} of the new classes)"
         for row in rows
     ]
     finding = (
         f"Learning from {images_per_class} images of each class, of all five classes' validation images are "
-        f"right: {listed(told)}."
+        f"classified correctly: {listed(accuracies)}."
     )
     new = _kept(parent.network, head(), ways[0][0].network)
     data_out = {
@@ -116,7 +116,7 @@ def _through(trunk: Sequential, data: Split) -> Split:
 
 
 def _kept(parent: Sequential, head: Dense, learned: Sequential) -> Sequential:
-    """Put the learned head in the place of the parent's: the whole network for five classes."""
+    """Replace the parent's head by the learned one: the whole network for five classes."""
     head.load({name.partition(".")[2]: array for name, array in learned.params.items()})
     parent["dense"] = head
     return parent

@@ -9,18 +9,19 @@ The only part of the library that needs plotly. All figures share one look, the 
 ('33,280  (416×)', '80')
 """
 
+from neocog.figures.attribution import heat_overlay, responses
 from neocog.figures.bars import class_count_bars, network_table, parameter_bars
+from neocog.figures.confusion import confusion_matrix
+from neocog.figures.embedding import embedding
 from neocog.figures.explanation import explanation
+from neocog.figures.feature_maps import feature_maps, max_pooling
 from neocog.figures.images import class_examples, image_gallery
 from neocog.figures.kernels import filter_evolution, filters
-from neocog.figures.maps import feature_maps, max_pooling
-from neocog.figures.overlays import heat_overlay, responses
-from neocog.figures.passage import trace
-from neocog.figures.results import confusion_matrix
+from neocog.figures.loss_landscape import loss_landscape
 from neocog.figures.saving import save, to_html
-from neocog.figures.spaces import embedding, loss_landscape
 from neocog.figures.study import study
 from neocog.figures.sweep import sweep
+from neocog.figures.trace import trace
 from neocog.figures.training import compare_curves, learning_curves
 
 __all__ = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import plotly.graph_objects as go
 
-from neocog.figures.board import LINE_HEIGHT, WIDTH, Board
+from neocog.figures.image_grid import LINE_HEIGHT, WIDTH, ImageGrid
 from neocog.figures.style import BLUE, INK, MUTED, ORANGE, symmetric
 from neocog.figures.style import number as short
 from neocog.inspection import Explanation
@@ -38,8 +38,10 @@ def explanation(answer: Explanation, top: int = 12, title: str = "") -> go.Figur
     integer("top", top)
     if not answer.terms:
         raise ValueError(f"{answer.number} is {answer.formula}: it has no terms to draw.")
-    board = Board(title or f"{answer.number} = {short(answer.value)}", f"{answer.layer}   {answer.formula}")
-    y = _products(board, answer)
+    grid = ImageGrid(
+        title or f"{answer.number} = {short(answer.value)}", f"{answer.layer}   {answer.formula}"
+    )
+    y = _products(grid, answer)
 
     terms, rest = answer.terms[:top], answer.terms[top:]
     names = [" × ".join(part.name for part in term.parts) for term in terms]
@@ -53,11 +55,11 @@ def explanation(answer: Explanation, top: int = 12, title: str = "") -> go.Figur
     values.append(answer.total)
     colours = [ORANGE if value >= 0 else BLUE for value in values]
     colours[-1] = INK
-    board.bars(np.array(values), names, [short(value) for value in values], 0, y, WIDTH, colours, labels=46)
-    return board.finish()
+    grid.bars(np.array(values), names, [short(value) for value in values], 0, y, WIDTH, colours, labels=46)
+    return grid.finish()
 
 
-def _products(board: Board, answer: Explanation) -> float:
+def _products(grid: ImageGrid, answer: Explanation) -> float:
     """Draw patch times kernel = products, if the terms are those of a convolution; return the height used."""
     entries = {}
     for term in answer.terms:
@@ -75,16 +77,16 @@ def _products(board: Board, answer: Explanation) -> float:
     panels = (("patch", patch), ("kernel", kernel), ("products", products))
     width, gap = 22.0, 7.0
     if C > 1:
-        board.text(f"input channel {channel} of {C}, which contributes most", 0, 0, 11.5, MUTED)
+        grid.text(f"input channel {channel} of {C}, which contributes most", 0, 0, 11.5, MUTED)
     y = LINE_HEIGHT if C > 1 else 0.0
     height = 0.0
     for k, (name, array) in enumerate(panels):
         x = k * (width + gap)
-        board.text(name, x, y)
+        grid.text(name, x, y)
         scale = symmetric(np.nan_to_num(array[channel]), label=name)
         values = ".2f" if kW <= 5 else ""
-        height = board.picture(array[channel], x, y + LINE_HEIGHT, width, scale, name, values, gaps=True)
+        height = grid.picture(array[channel], x, y + LINE_HEIGHT, width, scale, name, values, gaps=True)
         if k:
             sign = "×" if k == 1 else "="
-            board.text(sign, x - gap / 2, y + LINE_HEIGHT + height / 2, 18, MUTED, "center", "middle")
+            grid.text(sign, x - gap / 2, y + LINE_HEIGHT + height / 2, 18, MUTED, "center", "middle")
     return y + LINE_HEIGHT + height + 2.5

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from neocog.data.lines import PATTERNS, base_pattern
 from neocog.figures import checks
-from neocog.figures.board import LINE_HEIGHT, Board, flat, tiles
+from neocog.figures.image_grid import LINE_HEIGHT, ImageGrid, flat, tiles
 from neocog.figures.style import (
     LINE,
     MUTED,
@@ -74,7 +74,7 @@ def image_gallery(
         longest = max(len(line) for caption in captions for line in caption.split("<br>"))
         columns = int(min(N, np.clip(100 // (1.75 * longest + 1), 2, 6)))
     lefts, width = tiles(integer("columns", columns), 2.4, 40.0)
-    board = Board(title)
+    grid = ImageGrid(title)
     lines = max(caption.count("<br>") + 1 if caption else 0 for caption in captions)
     pitch = width * pictures.shape[2] / pictures.shape[3] + lines * LINE_HEIGHT + 2.0
     scale = grey(pictures, ink)
@@ -83,10 +83,10 @@ def image_gallery(
         wrong = len(known) == 2 and known["labels"][k] != known["predicted"][k]
         name = f"image {k}" + (f": {captions[k].replace('<br>', ', ')}" if captions[k] else "")
         x, y = lefts[column], row * pitch
-        tall = board.picture(flat(picture), x, y, width, scale, name, frame=VERMILLION if wrong else LINE)
+        tall = grid.picture(flat(picture), x, y, width, scale, name, frame=VERMILLION if wrong else LINE)
         if captions[k]:
-            board.text(captions[k], x + width / 2, y + tall + 0.3, 11.5, anchor="center", valign="top")
-    return board.finish()
+            grid.text(captions[k], x + width / 2, y + tall + 0.3, 11.5, anchor="center", valign="top")
+    return grid.finish()
 
 
 def class_examples(
@@ -126,23 +126,23 @@ def class_examples(
         if base.shape[-2:] != (H, W):
             raise ValueError(f"bases[{name!r}] must be {H} x {W} like the images, got {base.shape[-2:]}.")
     images, labels = split.train
-    board = Board(title, "the clean pattern, then training images" if bases else "training images")
+    grid = ImageGrid(title, "the clean pattern, then training images" if bases else "training images")
     left = 20.0
     lefts, width = tiles(count + bool(bases), 2.0, 24.0, left)
     tall = width * H / W
     for row, name in enumerate(split.class_names):
         y = row * (tall + 2.0)
-        board.text(name, 0, y + tall / 2, 12.5, valign="middle")
+        grid.text(name, 0, y + tall / 2, 12.5, valign="middle")
         chosen = np.flatnonzero(labels == row)[:count]
         pictures = [checks.image(f"image {k}", images[[k]][0]) for k in chosen]
         shown = [f"{name}, training image {k}" for k in chosen]
         if name in bases:
-            board.picture(
+            grid.picture(
                 flat(bases[name]), lefts[0], y, width, grey(bases[name], ink), f"{name}, clean", frame=MUTED
             )
         for k, (picture, words) in enumerate(zip(pictures, shown, strict=True), bool(bases)):
-            board.picture(flat(picture), lefts[k], y, width, grey(picture, ink), words)
-    return board.finish()
+            grid.picture(flat(picture), lefts[k], y, width, grey(picture, ink), words)
+    return grid.finish()
 
 
 def _certainty(probabilities: Any, predicted: np.ndarray | None, N: int) -> np.ndarray | None:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from neocog.figures.board import LINE_HEIGHT, Board, tiles
 from neocog.figures.checks import array, mapping
+from neocog.figures.image_grid import LINE_HEIGHT, ImageGrid, tiles
 from neocog.figures.style import MUTED, Scale, symmetric
 from neocog.validation import integer
 
@@ -49,8 +49,8 @@ def filters(
     (-2.0, 2.0)
     """
     weights = array("weights", weights, 4)
-    board = _kernels(weights, names, values, columns, title, symmetric(weights, label=LABEL))
-    return board.finish()
+    grid = _kernels(weights, names, values, columns, title, symmetric(weights, label=LABEL))
+    return grid.finish()
 
 
 def filter_evolution(
@@ -157,8 +157,8 @@ def _kernels(
     columns: int | None,
     title: str,
     scale: Scale,
-) -> Board:
-    """Lay the kernels on a board, filter by filter and channel by channel."""
+) -> ImageGrid:
+    """Arrange the kernels in a grid, filter by filter and channel by channel."""
     F, C, kH, kW = weights.shape
     if names is None:
         names = [f"filter {f}" if F <= 6 else str(f) for f in range(F)]
@@ -171,17 +171,17 @@ def _kernels(
     if values is None:
         values = width / kW >= 5.5
     subtitle = f"{F} of {kH} × {kW}" + (f", over {C} channels (one a row)" if C > 1 else "")
-    board = Board(title, subtitle)
-    board.colour_bar(scale)
+    grid = ImageGrid(title, subtitle)
+    grid.colour_bar(scale)
     height, gap = width * kH / kW, 1.4
     for f in range(F):
         row, column = divmod(f, columns)
         y = row * (LINE_HEIGHT + C * (height + gap) + 2.0)
-        board.text(names[f], lefts[column], y)
+        grid.text(names[f], lefts[column], y)
         for c in range(C):
             name = names[f] + (f", channel {c}" if C > 1 else "")
             top = y + LINE_HEIGHT + c * (height + gap)
-            board.picture(
+            grid.picture(
                 weights[f, c], lefts[column], top, width, scale, name, ".2f" if values else "", gaps=True
             )
-    return board
+    return grid

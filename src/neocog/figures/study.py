@@ -7,10 +7,10 @@ import plotly.graph_objects as go
 
 from neocog.experiments import Result
 from neocog.figures.bars import parameter_bars
+from neocog.figures.confusion import confusion_matrix
+from neocog.figures.feature_maps import feature_maps
 from neocog.figures.images import image_gallery
 from neocog.figures.kernels import filter_evolution
-from neocog.figures.maps import feature_maps
-from neocog.figures.results import confusion_matrix
 from neocog.figures.training import compare_curves, learning_curves
 
 

@@ -1,5 +1,6 @@
 """What there is to see in a network, as arrays; :mod:`neocog.figures` draws it."""
 
+from neocog.inspection.activation_maximization import maximize_activation, most_exciting
 from neocog.inspection.attribution import (
     grad_cam,
     gradient_times_input,
@@ -12,18 +13,21 @@ from neocog.inspection.embedding import embedding
 from neocog.inspection.explain import Inquiry, explain
 from neocog.inspection.explanation import Explanation
 from neocog.inspection.filters import dead_units, feature_maps, filters
-from neocog.inspection.landscape import loss_landscape
-from neocog.inspection.maximisation import maximize_activation, most_exciting
+from neocog.inspection.loss_landscape import loss_landscape
+from neocog.inspection.predictions import confusion, least_certain, misclassified
 from neocog.inspection.receptive_field import unit_receptive_field
-from neocog.inspection.results import confusion, least_certain, misclassified
+from neocog.inspection.rules import Factor, Rule, Term
 from neocog.inspection.statistics import StatisticsLog, layer_statistics
-from neocog.inspection.trace import Step, Trace, trace
+from neocog.inspection.trace import LayerRecord, Trace, trace
 
 __all__ = [
     "Explanation",
+    "Factor",
     "Inquiry",
+    "LayerRecord",
+    "Rule",
     "StatisticsLog",
-    "Step",
+    "Term",
     "Trace",
     "confusion",
     "dead_units",

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from neocog.inspection.access import class_targets, find_convolution, find_layer, image_batch, prepare
+from neocog.inspection.arguments import class_targets, find_convolution, find_layer, image_batch, prepare
 from neocog.inspection.trace import trace
 from neocog.layers import Layer
 from neocog.layers.base import Array

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neocog.inspection.access import activations, check_batch
+from neocog.inspection.arguments import activations, check_batch
 from neocog.layers import Layer
 from neocog.layers.base import Array
 from neocog.validation import RandomSource, generator, integer, one_of

@@ -13,9 +13,9 @@ import numpy as np
 
 from neocog.inspection.explanation import Contribution, Explanation, Number, Part
 from neocog.inspection.rules import Factor, Index, Term, rule_for
-from neocog.inspection.trace import Step, Trace, trace
+from neocog.inspection.trace import LayerRecord, Trace, trace
 from neocog.layers import Layer
-from neocog.layers.containers import ends_in_softmax
+from neocog.layers.prediction import ends_in_softmax
 from neocog.losses import Loss, SoftmaxCrossEntropy
 from neocog.validation import integer, one_of
 
@@ -108,10 +108,10 @@ class Inquiry:
         self.output: str = seen.network.walk(visit, "input")
         # A parameter is known by the first name of its array, and belongs to every layer that uses it.
         first = {id(array): name for name, array in seen.network.params.items()}
-        self.users: dict[str, list[tuple[Step, str]]] = {name: [] for name in first.values()}
-        for step in seen:
-            for key, array in step.layer.params.items():
-                self.users[first[id(array)]].append((step, key))
+        self.users: dict[str, list[tuple[LayerRecord, str]]] = {name: [] for name in first.values()}
+        for record in seen:
+            for key, array in record.layer.params.items():
+                self.users[first[id(array)]].append((record, key))
         self._first = first
 
     def ask(
@@ -134,14 +134,14 @@ class Inquiry:
         return self.explain(Number(of, at, place))
 
     def _place(self, at: str) -> str:
-        one_of("at", at, ["input", *self.trace.steps, *self.users, "softmax", "loss"])
+        one_of("at", at, ["input", *self.trace.records, *self.users, "softmax", "loss"])
         if at == "softmax" and not self._is_layer(at) and ends_in_softmax(self.trace.network):
             return self.output
         return at
 
     def _is_layer(self, at: str) -> bool:
         """Whether a place is a layer's: one may be called "softmax" or "loss"."""
-        return at in self.trace.steps
+        return at in self.trace.records
 
     def explain(self, number: Number) -> Explanation:
         """Explain one number."""
@@ -166,7 +166,7 @@ class Inquiry:
         if at in ("softmax", "loss") and not self._is_layer(at):
             raise ValueError(f"at={at!r} has no gradient here; ask for that of {self.output!r}, the logits.")
         if at in self.users:
-            return sum(step.grads[key] for step, key in self.users[at])
+            return sum(record.grads[key] for record, key in self.users[at])
         total = seen.dz if at == self.output else 0
         for name, slot in self.readers[at]:
             dx = seen[name].dx
@@ -180,45 +180,45 @@ class Inquiry:
             if number.at == "softmax":
                 return self._softmax_terms(number.index)
             return "", "a pixel" if number.at == "input" else "a parameter", []
-        step = self.trace[number.at]
-        rule = rule_for(step.layer)
-        terms = [self._known(step, term) for term in rule.forward(step, number.index)]
-        return repr(step.layer), rule.formula, terms
+        record = self.trace[number.at]
+        rule = rule_for(record.layer)
+        terms = [self._known(record, term) for term in rule.forward(record, number.index)]
+        return repr(record.layer), rule.forward_formula(record), terms
 
     def _gradient(self, number: Number) -> tuple[str, str, list[Contribution]]:
         terms: list[Contribution] = []
-        readers: list[tuple[Step, str]] = []
+        readers: list[tuple[LayerRecord, str]] = []
         if number.at in self.users:
-            for step, key in self.users[number.at]:
-                found = rule_for(step.layer).parameter_gradient(step, key, number.index)
-                terms += [self._known(step, term) for term in found]
-                readers.append((step, key))
+            for record, key in self.users[number.at]:
+                found = rule_for(record.layer).parameter_gradient(record, key, number.index)
+                terms += [self._known(record, term) for term in found]
+                readers.append((record, key))
         else:
             if number.at == self.output:
                 terms += self._loss_gradient_terms(number.index)
             for name, slot in self.readers[number.at]:
-                step = self.trace[name]
-                found = rule_for(step.layer).input_gradient(step, number.index, slot)
-                terms += [self._known(step, term) for term in found]
-                readers.append((step, "x"))
+                record = self.trace[name]
+                found = rule_for(record.layer).input_gradient(record, number.index, slot)
+                terms += [self._known(record, term) for term in found]
+                readers.append((record, "x"))
         if not readers:
             return repr(self.loss), "dz, the derivative of the loss in the logits", terms
-        layers = ", ".join(repr(step.layer) for step, _ in readers)
-        formulas = dict.fromkeys(rule_for(step.layer).gradients[key] for step, key in readers)
+        layers = ", ".join(repr(record.layer) for record, _ in readers)
+        formulas = dict.fromkeys(rule_for(r.layer).gradient_formula(r, key) for r, key in readers)
         return layers, "; ".join(formulas), terms
 
-    def _known(self, step: Step, term: Term) -> Contribution:
+    def _known(self, record: LayerRecord, term: Term) -> Contribution:
         """Give a rule's term the names of the network."""
-        return Contribution(tuple(self._part(step, f) for f in term.factors), term.value, term.note)
+        return Contribution(tuple(self._part(record, f) for f in term.factors), term.value, term.note)
 
-    def _part(self, step: Step, factor: Factor) -> Part:
+    def _part(self, record: LayerRecord, factor: Factor) -> Part:
         number = None
         if factor.kind == "x":
-            number = Number("activation", self.sources[step.name][factor.slot], factor.index)
+            number = Number("activation", self.sources[record.name][factor.slot], factor.index)
         elif factor.kind == "dy":
-            number = Number("gradient", step.name, factor.index)
+            number = Number("gradient", record.name, factor.index)
         elif factor.kind:
-            name = self._first[id(step.layer.params[factor.kind])]
+            name = self._first[id(record.layer.params[factor.kind])]
             number = Number("activation", name, factor.index)
         return Part(factor.symbol, factor.value, number)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neocog.inspection.access import activations, check_batch, find_convolution, find_layer
+from neocog.inspection.arguments import activations, check_batch, find_convolution, find_layer
 from neocog.layers import Layer, ReLU
 from neocog.layers.base import Array
 

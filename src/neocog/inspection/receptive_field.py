@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from neocog.inspection.access import find_layer, input_size
+from neocog.inspection.arguments import find_layer, input_size
 from neocog.kernels.geometry import output_size
 from neocog.layers import (
     Add,

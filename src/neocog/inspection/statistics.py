@@ -11,11 +11,11 @@ import numpy as np
 
 from neocog.inspection.trace import Trace, trace
 from neocog.layers.base import Array
-from neocog.training.callbacks import Callback
+from neocog.training.state import Callback
 from neocog.validation import check_images, one_of
 
 if TYPE_CHECKING:
-    from neocog.training.run import Run
+    from neocog.training.state import TrainingState
 
 __all__ = ["LayerStatistics", "StatisticsLog", "layer_statistics"]
 
@@ -74,17 +74,17 @@ def layer_statistics(trace: Trace) -> dict[str, LayerStatistics]:
     1.0
     """
     return {
-        step.name: LayerStatistics(
-            step.name,
-            type(step.layer).__name__,
-            float(step.y.mean(dtype=np.float64)),
-            float(step.y.std(dtype=np.float64)),
-            float(np.count_nonzero(step.y == 0) / step.y.size),
-            _norm([] if step.dy is None else [step.dy]),
-            _norm(step.layer.params.values()),
-            _norm(step.grads.values()),
+        record.name: LayerStatistics(
+            record.name,
+            type(record.layer).__name__,
+            float(record.y.mean(dtype=np.float64)),
+            float(record.y.std(dtype=np.float64)),
+            float(np.count_nonzero(record.y == 0) / record.y.size),
+            _norm([] if record.dy is None else [record.dy]),
+            _norm(record.layer.params.values()),
+            _norm(record.grads.values()),
         )
-        for step in trace
+        for record in trace
     }
 
 
@@ -122,7 +122,7 @@ class StatisticsLog(Callback):
     def reset(self) -> None:
         self.statistics: dict[int, dict[str, LayerStatistics]] = {}
 
-    def on_epoch(self, run: Run) -> str | None:
+    def on_epoch(self, run: TrainingState) -> str | None:
         seen = trace(run.network, self.images, self.labels, loss=run.loss)
         self.statistics[run.epoch] = layer_statistics(seen)
         return None

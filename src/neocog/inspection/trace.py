@@ -12,13 +12,28 @@ import numpy as np
 from neocog.layers import Container, Graph, Layer, Sequential
 from neocog.layers.activation import softmax
 from neocog.layers.base import Array, Grads, as_dtype, random_generators
-from neocog.layers.containers import ends_in_softmax
+from neocog.layers.prediction import ends_in_softmax
 from neocog.losses import Loss, SoftmaxCrossEntropy, check_logits
 from neocog.validation import check_images
 
 
+class State:
+    """What a pass may change in a layer: its buffers and the states of its random generators."""
+
+    def __init__(self, layer: Layer) -> None:
+        self._buffers = {name: buffer.copy() for name, buffer in layer.buffers.items()}
+        self._generators = [rng.bit_generator.state for rng in random_generators(layer)]
+
+    def restore(self, layer: Layer) -> None:
+        """Put a layer of the same kind, in any dtype, into this state."""
+        for name, buffer in self._buffers.items():
+            layer.buffers[name][...] = buffer
+        for rng, state in zip(random_generators(layer), self._generators, strict=True):
+            rng.bit_generator.state = state
+
+
 @dataclass
-class Step:
+class LayerRecord:
     """What went through one layer.
 
     Attributes
@@ -29,6 +44,9 @@ class Step:
     x, y : array
         Input (a tuple of arrays for a layer of several) and output.
     cache : what forward kept for backward
+    training : bool
+    state : State
+        Of the layer before the pass, so that it can be repeated.
     dx, dy : array or None
         Gradients of the loss in x and y; None without labels.
     grads : dict of str to array
@@ -40,6 +58,8 @@ class Step:
     x: Any
     y: Array
     cache: Any
+    training: bool
+    state: State
     dx: Any = None
     dy: Array | None = None
     grads: Grads = field(default_factory=dict)
@@ -54,7 +74,7 @@ class Trace:
     network : Layer
         A copy of the network as it was.
     x : array
-    steps : dict of str to Step
+    records : dict of str to LayerRecord
         By dotted name, in the order of computation.
     loss : float or None
     probabilities : array (N, classes) or None
@@ -66,25 +86,25 @@ class Trace:
     network: Layer
     x: Any
     t: Any
-    steps: dict[str, Step]
+    records: dict[str, LayerRecord]
     loss: float | None
     probabilities: Array | None
     dz: Array | None
     training: bool
     loss_function: Loss
 
-    def __getitem__(self, name: str) -> Step:
-        if name not in self.steps:
-            raise KeyError(f"no layer {name!r}; the layers are {list(self.steps)}.")
-        return self.steps[name]
+    def __getitem__(self, name: str) -> LayerRecord:
+        if name not in self.records:
+            raise KeyError(f"no layer {name!r}; the layers are {list(self.records)}.")
+        return self.records[name]
 
-    def __iter__(self) -> Iterator[Step]:
-        return iter(self.steps.values())
+    def __iter__(self) -> Iterator[LayerRecord]:
+        return iter(self.records.values())
 
     @property
     def output(self) -> Array:
         """What the network computed."""
-        return list(self.steps.values())[-1].y
+        return list(self.records.values())[-1].y
 
 
 def trace(
@@ -114,7 +134,7 @@ def trace(
     --------
     >>> from neocog.models import tiny_cnn
     >>> seen = trace(tiny_cnn(), np.zeros((1, 1, 8, 8)), np.array([0]))
-    >>> [(step.name, step.y.shape) for step in seen][:2]
+    >>> [(record.name, record.y.shape) for record in seen][:2]
     [('conv1', (1, 3, 6, 6)), ('relu1', (1, 3, 6, 6))]
     >>> seen["conv1"].dy.shape
     (1, 3, 6, 6)
@@ -122,10 +142,10 @@ def trace(
     x = as_dtype(check_images("x", x), network.dtype)
     if len(x) == 0:
         raise ValueError("x must not be empty.")
-    network = copy.deepcopy(network)
-    states = [rng.bit_generator.state for rng in random_generators(network)]
-    steps: dict[str, Step] = {}
-    watched = _watched(network, "", steps)
+    network = copy.deepcopy(network.original)
+    state = State(network)
+    records: dict[str, LayerRecord] = {}
+    watched = _watched(network, "", records)
     z, cache = watched.forward(x, training=training)
     probabilities = None
     if z.ndim == 2:
@@ -136,33 +156,33 @@ def trace(
         check_logits(network, loss)
         value, dz = loss(z, np.asarray(t))
         watched.backward(dz, cache)
-    for rng, state in zip(random_generators(network), states, strict=True):
-        rng.bit_generator.state = state
-    return Trace(network, x, t, steps, value, probabilities, dz, training, loss)
+    state.restore(network)
+    return Trace(network, x, t, records, value, probabilities, dz, training, loss)
 
 
 class _Watch(Layer):
     """A layer that passes everything on to another and writes down what passed."""
 
-    def __init__(self, name: str, layer: Layer, steps: dict[str, Step]) -> None:
+    def __init__(self, name: str, layer: Layer, records: dict[str, LayerRecord]) -> None:
         super().__init__()
         self._params, self._buffers = layer._params, layer._buffers
         self.several_inputs = layer.several_inputs
-        self.name, self.layer, self.steps = name, layer, steps
+        self.name, self.layer, self.records = name, layer, records
 
     def forward(self, x: Any, training: bool = False) -> tuple[Array, Any]:
+        state = State(self.layer)
         y, cache = self.layer.forward(x, training)
-        self.steps[self.name] = Step(self.name, self.layer, x, y, cache)
+        self.records[self.name] = LayerRecord(self.name, self.layer, x, y, cache, training, state)
         return y, cache
 
     def backward(self, dy: Array, cache: Any, input_grad: bool = True) -> tuple[Any, Grads]:
-        step = self.steps[self.name]
-        step.dy = dy
-        step.dx, step.grads = self.layer.backward(dy, cache, True)
-        return step.dx, step.grads
+        record = self.records[self.name]
+        record.dy = dy
+        record.dx, record.grads = self.layer.backward(dy, cache, True)
+        return record.dx, record.grads
 
 
-def _watched(layer: Layer, name: str, steps: dict[str, Step]) -> Layer:
+def _watched(layer: Layer, name: str, records: dict[str, LayerRecord]) -> Layer:
     """Return the same network of watched layers; they share their arrays with the layers they watch."""
 
     def inner(child: str) -> str:
@@ -170,16 +190,16 @@ def _watched(layer: Layer, name: str, steps: dict[str, Step]) -> Layer:
 
     if isinstance(layer, Graph):
         nodes = {
-            child: (_watched(part, inner(child), steps), *layer.sources[child])
+            child: (_watched(part, inner(child), records), *layer.sources[child])
             for child, part in layer.children.items()
         }
         return Graph(nodes, layer.inputs, layer.output)
     if isinstance(layer, Sequential):
         return Sequential(
-            **{child: _watched(part, inner(child), steps) for child, part in layer.children.items()}
+            **{child: _watched(part, inner(child), records) for child, part in layer.children.items()}
         )
     if isinstance(layer, Container):
         raise TypeError(
             f"a {type(layer).__name__} cannot be watched: it is neither a Sequential nor a Graph."
         )
-    return _Watch(name, layer, steps)
+    return _Watch(name, layer, records)

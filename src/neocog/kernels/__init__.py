@@ -18,6 +18,7 @@ from __future__ import annotations
 import importlib
 import sys
 from types import ModuleType
+from typing import Any
 
 from neocog.kernels.choice import (
     BACKENDS,
@@ -48,12 +49,26 @@ __all__ = [
     "set_threads",
     "use_kernels",
     "use_threads",
+    "whole_network",
 ]
+
+WHOLE_NETWORK = "neocog.compilation"
+"""The module that runs a whole network as one program of the ``fused`` kernels, imported when first used.
+
+Like the backends it is known by its name alone, as it stands above the layers, and they above this."""
 
 
 def _backend() -> ModuleType:
     """The module in use in this thread."""
-    name = BACKENDS[active_kernels()]
+    return _module(BACKENDS[active_kernels()])
+
+
+def whole_network() -> Any:
+    """Return the module that compiles whole networks: ``compiled_forward`` and ``Inference`` are in it."""
+    return _module(WHOLE_NETWORK)
+
+
+def _module(name: str) -> ModuleType:
     return sys.modules.get(name) or importlib.import_module(name)
 
 

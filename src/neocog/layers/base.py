@@ -136,6 +136,11 @@ class Layer:
         return field
 
     @property
+    def original(self) -> Layer:
+        """The layer that can be trained, traced and saved: this one, but for a copy made for inference."""
+        return self
+
+    @property
     def dtype(self) -> np.dtype[Any] | None:
         """The dtype of the parameters, in which the layer computes; None if it has none."""
         for array in self.params.values():

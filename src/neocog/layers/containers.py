@@ -5,39 +5,26 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import Any, Self, overload
 
-import numpy as np
-
-from neocog.kernels import active_kernels
-from neocog.layers.activation import softmax
-from neocog.layers.base import Array, Field, Grads, Layer, Visit, as_dtype
+from neocog.errors import UnsupportedError
+from neocog.kernels import active_kernels, whole_network
+from neocog.layers.base import Array, Field, Grads, Layer, Visit
+from neocog.layers.prediction import Predictor
 from neocog.layers.softmax import LogSoftmax, Softmax
-from neocog.validation import check_images, finite, integer
-
-if TYPE_CHECKING:
-    from neocog.compilation import Forward, Inference
-    from neocog.layers.summary import Summary
 
 
-class Container(Layer):
+class Container(Predictor):
     """Base of all containers, and what a network is to its user.
 
     A container defines :meth:`flow`, the path of a value through its children, and ``forward`` and
     ``backward``; shapes, FLOPs, receptive fields and walks all follow from ``flow``. Parameters carry dotted
     names. An array that stands at several places is listed once, under its first name, and its gradients
     add.
-
-    Attributes
-    ----------
-    class_names : tuple of str or None
-        What the outputs mean; travels with the model file.
-    input_shape : (int, int, int) or None
-        (channels, height, width) of the images; travels with the model file.
     """
 
-    compiled: Forward | None = None
-    """What ``__call__`` has compiled; neither copied nor saved."""
+    compiled: Any = None
+    """The program that ``__call__`` has compiled; neither copied nor saved."""
 
     def __init__(self, children: Mapping[str, Layer]) -> None:
         super().__init__()
@@ -47,8 +34,8 @@ class Container(Layer):
             if not name or "." in name:
                 raise ValueError(f"a layer's name may not be empty or contain a dot, got {name!r}.")
         self._children: dict[str, Layer] = dict(children)
-        self.class_names: tuple[str, ...] | None = None
-        self.input_shape: tuple[int, int, int] | None = None
+        self.class_names = None
+        self.input_shape = None
         self._names = self._first_names()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -127,38 +114,11 @@ class Container(Layer):
         result: Field = self.flow(lambda _, layer, value: layer.receptive_field(value), field)
         return result
 
-    def summary(self, input_shape: tuple[int, ...] | None = None, *, show: bool = True) -> Summary:
-        """Print output shape, parameters, FLOPs and receptive field of every layer; return them as data.
-
-        Parameters
-        ----------
-        input_shape : (N, C, H, W), default one image of ``self.input_shape``
-        show : bool
-            False only returns.
-
-        Raises
-        ------
-        ValueError
-            If the shape is unknown or does not fit the network.
-        """
-        from neocog.layers.summary import summarize
-
-        if input_shape is None:
-            if self.input_shape is None:
-                raise ValueError("input_shape is not known to this network: pass (N, C, H, W).")
-            input_shape = (1, *self.input_shape)
-        table = summarize(self, input_shape)
-        if show:
-            table.print()
-        return table
-
     def __call__(self, x: Array) -> Array:
         """Run the network as in inference; under the ``fused`` kernels as one compiled program."""
         if active_kernels() == "fused":
-            from neocog.compilation import Uncompilable, compiled_forward
-
-            with contextlib.suppress(Uncompilable):
-                return compiled_forward(self, x)
+            with contextlib.suppress(UnsupportedError):  # layer by layer, then
+                return whole_network().compiled_forward(self, x)
         return self.forward(x)[0]
 
     def without_softmax(self) -> Container:
@@ -199,59 +159,14 @@ class Container(Layer):
         """Return the container with another layer in the last one's place, or with none."""
         raise TypeError(f"{type(self).__name__} does not say what it is without its last layer, {name!r}.")
 
-    def for_inference(self, precision: str = "fast") -> Inference:
+    def for_inference(self, precision: str = "fast") -> Predictor:
         """Return a copy made to be used and no longer to be trained, in compiled code.
 
         Batch norm is folded, ReLU fused, dropout gone; the answers are the same up to rounding. See
-        :class:`neocog.use_kernels` for ``precision``.
+        :class:`neocog.compilation.Inference`, and :class:`neocog.use_kernels` for ``precision``.
         """
-        from neocog.compilation import Inference
-
-        return Inference(self, precision)
-
-    def predict_logits(self, images: Array, batch_size: int = 256) -> Array:
-        """Run the network in inference, batch by batch.
-
-        Parameters
-        ----------
-        images : floating point array (N, C, H, W), or lazy images
-
-        Returns
-        -------
-        array (N, classes)
-
-        Raises
-        ------
-        TypeError, ValueError
-            If the images are not floating point, not finite, empty or of a wrong shape.
-        """
-        images = check_images("images", images)
-        integer("batch_size", batch_size)
-        if len(images) == 0:
-            raise ValueError("images must not be empty.")
-        batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
-        logits = np.concatenate([self(as_dtype(batch, self.dtype)) for batch in batches])
-        finite("the network's outputs", logits)
-        return logits
-
-    def predict_proba(self, images: Array, batch_size: int = 256) -> Array:
-        """Probability of each class, the softmax of the logits: (N, C, H, W) -> (N, classes).
-
-        Of a network that ends in Softmax, its outputs.
-        """
-        outputs = self.predict_logits(images, batch_size)
-        return outputs if ends_in_softmax(self) else softmax(outputs)
-
-    def predict(self, images: Array, batch_size: int = 256) -> Array:
-        """Index of the most probable class: (N, C, H, W) -> (N,)."""
-        return self.predict_logits(images, batch_size).argmax(axis=1)
-
-
-def ends_in_softmax(network: Layer) -> bool:
-    """Whether a network's outputs are probabilities."""
-    while isinstance(network, Container) and network.children:
-        network = list(network.children.values())[-1]  # in a graph, too: all lead to the last one
-    return isinstance(network, Softmax)
+        inference: Predictor = whole_network().Inference(self, precision)
+        return inference
 
 
 class Sequential(Container):

@@ -1,4 +1,4 @@
-"""The ready-made networks by the names that the command line and the estimators know."""
+"""Build the ready-made networks by name, for the command line and the estimators."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from neocog.models.vgg import vgg16
 from neocog.validation import image_shape as check_image_shape
 from neocog.validation import one_of
 
-ROAD: dict[str, Callable[..., Sequential]] = {
+CLASSIC_NETWORKS: dict[str, Callable[..., Sequential]] = {
     "lenet5": lenet5,
     "alexnet": alexnet,
     "vgg16": vgg16,
@@ -23,15 +23,15 @@ ROAD: dict[str, Callable[..., Sequential]] = {
     "resnet50": resnet50,
     "resnet20": partial(resnet_cifar, 20),
 }
-"""The road's networks, for images of their size."""
-NETWORKS = ("digits-cnn", "small-cnn", "conv-net", "tiny-cnn", "tiny-mlp", *ROAD)
+"""The networks from LeNet-5 to ResNet, for images of their size."""
+NETWORKS = ("digits-cnn", "small-cnn", "conv-net", "tiny-cnn", "tiny-mlp", *CLASSIC_NETWORKS)
 
 
 def build_network(
     name: str,
-    seed: int,
-    image_shape: tuple[int, ...],
     classes: int,
+    image_shape: tuple[int, ...],
+    seed: int,
     filters: Sequence[int] | None = None,
     **dtype: Any,
 ) -> Sequential:
@@ -41,10 +41,10 @@ def build_network(
     ----------
     name : str
         One of ``NETWORKS``.
-    seed : int
-        Of its weights.
-    image_shape : (C, H, W)
     classes : int
+    image_shape : (C, H, W)
+    seed : int
+        Draws the weights.
     filters : sequence of int, optional
         Channels of the convolutions of "conv-net", default (8, 16).
     dtype : floating point type, optional
@@ -53,11 +53,11 @@ def build_network(
     Raises
     ------
     ValueError
-        If there is no such network, or it cannot see such images.
+        If there is no such network, or it does not accept such images.
 
     Examples
     --------
-    >>> build_network("resnet20", 0, (3, 32, 32), 10).output_shape((1, 3, 32, 32))
+    >>> build_network("resnet20", 10, (3, 32, 32), seed=0).output_shape((1, 3, 32, 32))
     (1, 10)
     """
     one_of("network", name, NETWORKS)
@@ -66,8 +66,8 @@ def build_network(
         return (digits_cnn if name == "digits-cnn" else small_cnn)(seed, classes, shape, **dtype)
     if name == "conv-net":
         return conv_net(filters or (8, 16), classes, shape, seed, **dtype)
-    if name in ROAD:
-        return ROAD[name](classes, shape, rng=seed, **dtype)
+    if name in CLASSIC_NETWORKS:
+        return CLASSIC_NETWORKS[name](classes, shape, rng=seed, **dtype)
     if C != 1 or H != W:
         raise ValueError(f"network {name!r} needs square grey images, got images of shape {shape}.")
     return (tiny_cnn if name == "tiny-cnn" else tiny_mlp)(seed, classes, size=H, **dtype)

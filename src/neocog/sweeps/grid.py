@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from neocog.runs import Settings, parse_filters, settings_for, shown
+from neocog.settings import Settings, parse_filters, settings_for, shown
 from neocog.validation import integer, one_of
 
 Grid: TypeAlias = dict[str, list[Any]]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neocog.runs import shown, train_command
+from neocog.settings import shown, train_command
 from neocog.sweeps.grid import named
 from neocog.sweeps.worker import Failure, Row
 

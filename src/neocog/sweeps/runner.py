@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 
 import neocog
+from neocog.data.sources import split_source
 from neocog.recipes import RECIPES
-from neocog.runs import Settings, network_for, split_source
+from neocog.runs import network_for
+from neocog.settings import Settings
 from neocog.sweeps.executors import ClusterLostError, Outcomes, run_here, run_on_cores, run_on_dask
 from neocog.sweeps.grid import at_point, checked_grid, checked_seeds, named, points
 from neocog.sweeps.journal import FileLostError, Journal, read
@@ -42,9 +44,9 @@ def sweep(
     Parameters
     ----------
     source : str
-        "digits", "lines", "lines-b", "folder:PATH", "npz:PATH" or "idx:PATH". Only its training images are
-        used: the same stratified part of them is held out for all points, to choose by. What the source
-        itself holds out is left for the one network that is chosen.
+        See :func:`neocog.data.sources.open_source`. Only its training images are used: the same stratified
+        part of them is held out for all points, to choose by. What the source itself holds out is left for
+        the one network that is chosen.
     grid : dict of setting to values
         See ``GRID_KEYS``; what it does not name takes the value that suits the source and the recipe. An
         empty grid is one setting.

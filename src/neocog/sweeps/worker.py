@@ -18,9 +18,11 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 import neocog
 from neocog.data import Split, stratified_split
+from neocog.data.sources import open_source
 from neocog.kernels import get_threads, set_threads
-from neocog.runs import Settings, draw_sample, fit_as, network_for, open_source
-from neocog.training import Callback, NonFiniteLossError, Run
+from neocog.runs import draw_sample, fit_as, network_for
+from neocog.settings import Settings
+from neocog.training import Callback, NonFiniteLossError, TrainingState
 
 Row: TypeAlias = dict[str, Any]
 MEASURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
@@ -81,7 +83,7 @@ def _data(source: str, size: int | None, validation_fraction: float, fingerprint
 class _Watch(Callback):
     """Keep hold of the run, also if it fails."""
 
-    def on_start(self, run: Run) -> None:
+    def on_start(self, run: TrainingState) -> None:
         self.run = run
 
 

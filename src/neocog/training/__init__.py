@@ -1,17 +1,12 @@
 """Training: the loop, its history, callbacks and checkpoints."""
 
-from neocog.training.callbacks import (
-    Callback,
-    Checkpoint,
-    CSVLog,
-    EarlyStopping,
-    KernelSnapshots,
-    Progress,
-)
+from neocog.training.callbacks import CSVLog, EarlyStopping, KernelSnapshots, Progress
+from neocog.training.checkpoint import Checkpoint
+from neocog.training.diagnosis import NonFiniteLossError
 from neocog.training.evaluation import Evaluation, evaluate, predict, predict_proba
 from neocog.training.history import History
 from neocog.training.loop import fit, make_step
-from neocog.training.run import NonFiniteLossError, Run
+from neocog.training.state import Callback, TrainingState
 
 __all__ = [
     "CSVLog",
@@ -23,7 +18,7 @@ __all__ = [
     "KernelSnapshots",
     "NonFiniteLossError",
     "Progress",
-    "Run",
+    "TrainingState",
     "evaluate",
     "fit",
     "make_step",

@@ -1,9 +1,6 @@
-"""What can be done along the way.
+"""Ready-made callbacks: early stopping, snapshots of kernels, a CSV log, a progress display.
 
-A callback is told of the start, of each batch and epoch, and of the end; it returns a reason from
-``on_epoch`` if it wishes to stop. Callbacks end in the reverse of their order, so that a checkpoint, which
-runs last, is saved before early stopping puts the best weights back. What a callback must remember over a
-restart it gives out in ``state_dict``.
+The base class is :class:`neocog.training.Callback`; :class:`neocog.training.Checkpoint` saves checkpoints.
 """
 
 from __future__ import annotations
@@ -12,71 +9,43 @@ import math
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
 from neocog.layers import Conv2D
 from neocog.training.history import COLUMNS
+from neocog.training.state import Callback, TrainingState
 from neocog.validation import integer, number, one_of
 
-if TYPE_CHECKING:
-    from neocog.training.run import Run
-
-__all__ = ["CSVLog", "Callback", "Checkpoint", "EarlyStopping", "KernelSnapshots", "Progress"]
-
-
-class Callback:
-    """Base of all callbacks; every method may stay as it is."""
-
-    runs_last: ClassVar[bool] = False
-    """Whether the callback must see what all others have done."""
-
-    def reset(self) -> None:
-        """Forget an earlier run; called first of all."""
-
-    def on_start(self, run: Run) -> None:
-        """Before the first epoch, or the first one after a restart."""
-
-    def on_batch(self, run: Run) -> None:
-        """After each step; another engine than neocog's brings its weights back only after an epoch."""
-
-    def on_epoch(self, run: Run) -> str | None:
-        """After each epoch, when its row is in the history; return a reason to stop, or None."""
-
-    def on_end(self, run: Run) -> None:
-        """At the end, however it came."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what must survive a restart: numbers, strings, arrays, and dicts of these."""
-        return {}
-
-    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state_dict` returned."""
+__all__ = ["CSVLog", "EarlyStopping", "KernelSnapshots", "Progress"]
 
 
 class EarlyStopping(Callback):
-    """Stop when a measure has not improved for some epochs, and go back to the best weights.
+    """Stop when a measure has not improved for some epochs, and restore the best weights.
 
     Parameters
     ----------
     monitor : str
-        A column of the history; of an accuracy the highest is best, of a loss the lowest.
+        A column of the history: an accuracy, to be maximized, or a loss, to be minimized.
     patience : int
-        Epochs without improvement that are allowed.
+        Number of epochs without improvement to wait.
     min_delta : float
-        The least change that counts.
+        The smallest change that counts as an improvement.
     restore_best : bool
-        Put the best epoch's parameters and buffers back at the end.
+        Restore the parameters and buffers of the best epoch at the end.
 
     Attributes
     ----------
-    best, best_epoch : the best value and its epoch
+    best : float
+        The best value.
+    best_epoch : int
+        Its epoch.
 
     Raises
     ------
     ValueError
-        If there is no such column, or nothing in it (no validation data).
+        If there is no such column, or no validation data for it.
     """
 
     def __init__(
@@ -97,28 +66,28 @@ class EarlyStopping(Callback):
         self.best, self.best_epoch = math.nan, 0
         self._weights: dict[str, np.ndarray] = {}
 
-    def on_start(self, run: Run) -> None:
-        if self.monitor.startswith("val") and run.data.validation is None:
+    def on_start(self, state: TrainingState) -> None:
+        if self.monitor.startswith("val") and state.data.validation is None:
             raise ValueError(f"EarlyStopping monitors {self.monitor!r}, but there is no validation data.")
 
-    def on_epoch(self, run: Run) -> str | None:
-        value = run.history.last[self.monitor]
+    def on_epoch(self, state: TrainingState) -> str | None:
+        value = state.history.last[self.monitor]
         gain = value - self.best if self.monitor.endswith("accuracy") else self.best - value
         if math.isnan(self.best) or gain > self.min_delta:
-            self.best, self.best_epoch = value, run.epoch
-            arrays = {**run.network.params, **run.network.buffers}
+            self.best, self.best_epoch = value, state.epoch
+            arrays = {**state.network.params, **state.network.buffers}
             self._weights = {name: array.copy() for name, array in arrays.items()}
-        elif run.epoch - self.best_epoch >= self.patience:
+        elif state.epoch - self.best_epoch >= self.patience:
             return (
                 f"{self.monitor} has not improved for {self.patience} epochs; "
                 f"best {self.best:.6g} after epoch {self.best_epoch}"
             )
         return None
 
-    def on_end(self, run: Run) -> None:
-        # An interrupted run goes on from where it was, not from its best epoch.
-        if self.restore_best and self._weights and run.stop != "interrupted":
-            for name, array in {**run.network.params, **run.network.buffers}.items():
+    def on_end(self, state: TrainingState) -> None:
+        # An interrupted run is resumed from its last weights, not from the best ones.
+        if self.restore_best and self._weights and state.stop != "interrupted":
+            for name, array in {**state.network.params, **state.network.buffers}.items():
                 array[...] = self._weights[name]
 
     def state_dict(self) -> dict[str, Any]:
@@ -130,19 +99,19 @@ class EarlyStopping(Callback):
 
 
 class KernelSnapshots(Callback):
-    """Keep copies of a convolution's kernels along the way.
+    """Keep copies of a convolution's kernels during training.
 
     Parameters
     ----------
     epochs : iterable of int
-        After how many epochs; 0 is the initialisation. The last epoch is always kept.
+        After which epochs; 0 is the initialization. The last epoch is always kept.
     parameter : str, optional
-        Default: the weight of the first convolution.
+        Name of the parameter; default: the weight of the first convolution.
 
     Attributes
     ----------
     snapshots : dict of int to array
-        By the number of epochs trained.
+        Keyed by the number of epochs trained.
 
     Raises
     ------
@@ -159,27 +128,27 @@ class KernelSnapshots(Callback):
         self.snapshots: dict[int, np.ndarray] = {}
         self._name = ""
 
-    def on_start(self, run: Run) -> None:
+    def on_start(self, state: TrainingState) -> None:
         if self.parameter is not None:
-            self._name = one_of("parameter", self.parameter, run.network.params)
+            self._name = one_of("parameter", self.parameter, state.network.params)
             return
-        for name, layer in run.network.leaves():
+        for name, layer in state.network.leaves():
             if isinstance(layer, Conv2D):
                 self._name = f"{name}.weight" if name else "weight"
                 return
         raise ValueError("the network has no convolution to take snapshots of; name a parameter.")
 
-    def _take(self, run: Run) -> None:
-        self.snapshots[run.epoch] = run.network.params[self._name].copy()
+    def _take(self, state: TrainingState) -> None:
+        self.snapshots[state.epoch] = state.network.params[self._name].copy()
 
-    def on_epoch(self, run: Run) -> str | None:
-        if run.epoch in self.epochs:
-            self._take(run)
+    def on_epoch(self, state: TrainingState) -> str | None:
+        if state.epoch in self.epochs:
+            self._take(state)
         return None
 
-    def on_end(self, run: Run) -> None:
-        if not run.batch_losses:  # the kernels between two epochs belong to neither
-            self._take(run)
+    def on_end(self, state: TrainingState) -> None:
+        if not state.batch_losses:  # the kernels between two epochs belong to neither
+            self._take(state)
 
     def state_dict(self) -> dict[str, Any]:
         return {"snapshots": {str(epoch): kernels for epoch, kernels in self.snapshots.items()}}
@@ -189,49 +158,8 @@ class KernelSnapshots(Callback):
         self.snapshots = {epoch: kernels for epoch, kernels in snapshots.items() if epoch in self.epochs}
 
 
-class Checkpoint(Callback):
-    """Save all that a resumed run needs, after every few epochs and at the end.
-
-    Parameters
-    ----------
-    path : path
-        One file, replaced each time.
-    every : int
-        Epochs between two savings.
-
-    Notes
-    -----
-    It runs after all other callbacks, wherever it stands, so that it saves what they have seen.
-    """
-
-    runs_last = True
-
-    def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
-        self.path = path
-        self.every = integer("every", every)
-
-    def on_start(self, run: Run) -> None:
-        from neocog.training.checkpoint import beginning
-
-        run.began_as = run.began_as or beginning(run)
-
-    def on_epoch(self, run: Run) -> str | None:
-        if run.epoch % self.every == 0:
-            self._save(run)
-        return None
-
-    def on_end(self, run: Run) -> None:
-        if not run.failed:  # after an error the last good checkpoint stays
-            self._save(run)
-
-    def _save(self, run: Run) -> None:
-        from neocog.training.checkpoint import save_checkpoint
-
-        save_checkpoint(self.path, run)
-
-
 class CSVLog(Callback):
-    """Keep a CSV file of the history up to date.
+    """Write the history to a CSV file after every epoch.
 
     Parameters
     ----------
@@ -241,18 +169,18 @@ class CSVLog(Callback):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = path
 
-    def on_epoch(self, run: Run) -> str | None:
-        run.history.to_csv(self.path)
+    def on_epoch(self, state: TrainingState) -> str | None:
+        state.history.to_csv(self.path)
         return None
 
 
 class Progress(Callback):
-    """Show how training goes: a bar on a terminal, a plain line an epoch elsewhere.
+    """Show the progress of training: a bar on a terminal, otherwise one line per epoch.
 
     Parameters
     ----------
     stream : text stream, default standard output
-        A copy writes to the same one; a pickle takes the standard streams alone along, by name.
+        A copy writes to the same stream; a pickle keeps only the standard streams, by name.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -270,7 +198,7 @@ class Progress(Callback):
         stream = state["stream"]
         self.stream, self._bar = getattr(sys, stream) if isinstance(stream, str) else stream, None
 
-    def on_start(self, run: Run) -> None:
+    def on_start(self, state: TrainingState) -> None:
         self._out = self.stream or sys.stdout
         if self._out.isatty():
             from rich.console import Console
@@ -278,8 +206,8 @@ class Progress(Callback):
 
             columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
             self._bar = Progress(*columns, console=Console(file=self._out, highlight=False), transient=True)
-            total = run.epochs * run.batches_per_epoch
-            done = run.epoch * run.batches_per_epoch + len(run.batch_losses)
+            total = state.epochs * state.batches_per_epoch
+            done = state.epoch * state.batches_per_epoch + len(state.batch_losses)
             self._task = self._bar.add_task("training", total=total, completed=done)
             self._bar.start()
 
@@ -289,26 +217,26 @@ class Progress(Callback):
         else:
             print(text, file=self._out, flush=True)
 
-    def on_batch(self, run: Run) -> None:
+    def on_batch(self, state: TrainingState) -> None:
         if self._bar is not None:
             self._bar.advance(self._task)
 
-    def on_epoch(self, run: Run) -> str | None:
-        row = run.history.last
-        width = len(str(run.epochs))
-        text = f"epoch {run.epoch:{width}d}/{run.epochs}  loss {row['train_loss']:.4f}"
+    def on_epoch(self, state: TrainingState) -> str | None:
+        row = state.history.last
+        width = len(str(state.epochs))
+        text = f"epoch {state.epoch:{width}d}/{state.epochs}  loss {row['train_loss']:.4f}"
         if not math.isnan(row["train_accuracy"]):
             text += f"  accuracy {row['train_accuracy']:.3f}"
         if not math.isnan(row["val_loss"]):
             text += f"  | validation: loss {row['val_loss']:.4f}"
             if not math.isnan(row["val_accuracy"]):
                 text += f"  accuracy {row['val_accuracy']:.3f}"
-        self._say(text + (f"  | {row['seconds']:.2f} s" if run.epoch else "  | untrained"))
+        self._say(text + (f"  | {row['seconds']:.2f} s" if state.epoch else "  | untrained"))
         return None
 
-    def on_end(self, run: Run) -> None:
+    def on_end(self, state: TrainingState) -> None:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
-        if run.stop:
-            self._say(f"stopped: {run.stop}")
+        if state.stop:
+            self._say(f"stopped: {state.stop}")

@@ -1,119 +1,155 @@
-"""Checkpoints: all that a run needs to go on as if it had never stopped."""
+"""Save and restore checkpoints: a resumed run ends bit for bit like one that never stopped."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from neocog.layers import Layer
 from neocog.layers.base import random_generators
 from neocog.serialization import ModelFileError, arrays_of, blaming, describe, read, write
-from neocog.training.callbacks import Callback
 from neocog.training.history import History
-from neocog.training.run import described
+from neocog.training.state import Callback, TrainingState, described
+from neocog.validation import integer
 
-if TYPE_CHECKING:
-    from neocog.training.run import Run
+__all__ = ["Checkpoint", "beginning", "load_checkpoint", "save_checkpoint"]
 
 
-def save_checkpoint(path: str | os.PathLike[str], run: Run) -> None:
-    """Write all of a run's state: weights, optimizer, generators, history, callbacks, place in the epoch."""
+class Checkpoint(Callback):
+    """Save all that a resumed run needs, every few epochs and at the end.
+
+    Parameters
+    ----------
+    path : path
+        A single file, replaced each time.
+    every : int
+        Number of epochs between two checkpoints.
+
+    Notes
+    -----
+    It runs after all other callbacks, whatever its place in the list, so that their state is up to date.
+    """
+
+    runs_last = True
+
+    def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
+        self.path = path
+        self.every = integer("every", every)
+
+    def on_start(self, state: TrainingState) -> None:
+        state.began_as = state.began_as or beginning(state)
+
+    def on_epoch(self, state: TrainingState) -> str | None:
+        if state.epoch % self.every == 0:
+            self._save(state)
+        return None
+
+    def on_end(self, state: TrainingState) -> None:
+        if not state.failed:  # after an error the last good checkpoint stays
+            self._save(state)
+
+    def _save(self, state: TrainingState) -> None:
+        save_checkpoint(self.path, state)
+
+
+def save_checkpoint(path: str | os.PathLike[str], state: TrainingState) -> None:
+    """Write weights, optimizer, generators, history, callbacks and the position in the epoch to a file."""
     arrays: dict[str, np.ndarray] = {}
-    state = {
-        "arrays": arrays_of(run.network),
-        "optimizer": run.optimizer.state_dict(),
-        "rng": run.rng.bit_generator.state,
-        "layer_rngs": [rng.bit_generator.state for rng in random_generators(run.network)],
-        "history": run.history.rows,
-        "epoch": run.epoch,
-        "batch_losses": run.batch_losses,
-        "epoch_rng_state": run.epoch_rng_state,
-        "seconds": run.seconds,
-        "kernels": run.kernels,
-        "stop": "" if run.stop == "interrupted" else run.stop,
-        "began_as": run.began_as,
-        "settings": {name: layer.config() for name, layer in run.network.leaves()},
-        "data": run.fingerprint,
+    saved = {
+        "arrays": arrays_of(state.network),
+        "optimizer": state.optimizer.state_dict(),
+        "rng": state.rng.bit_generator.state,
+        "layer_rngs": [rng.bit_generator.state for rng in random_generators(state.network)],
+        "history": state.history.rows,
+        "epoch": state.epoch,
+        "batch_losses": state.batch_losses,
+        "epoch_rng_state": state.epoch_rng_state,
+        "seconds": state.seconds,
+        "kernels": state.kernels,
+        "stop": "" if state.stop == "interrupted" else state.stop,
+        "began_as": state.began_as,
+        "settings": {name: layer.config() for name, layer in state.network.leaves()},
+        "data": state.fingerprint,
         "callbacks": [
             {"type": type(callback).__name__, "state": callback.state_dict()}
-            for callback in _stateful(run.callbacks)
+            for callback in _stateful(state.callbacks)
         ],
     }
-    network = describe(run.network)
-    write(path, {"kind": "checkpoint", "network": network, "state": _pack(state, "", arrays)}, arrays)
+    network = describe(state.network)
+    write(path, {"kind": "checkpoint", "network": network, "state": _pack(saved, "", arrays)}, arrays)
 
 
-def load_checkpoint(path: str | os.PathLike[str], run: Run) -> None:
-    """Put a run into the state that a checkpoint holds.
+def load_checkpoint(path: str | os.PathLike[str], state: TrainingState) -> None:
+    """Restore the state of training from a checkpoint.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ModelFileError
-        If it is no checkpoint, or one of another network, optimizer or list of callbacks.
+        If it is not a checkpoint, or one of another network, optimizer or list of callbacks.
     """
     header, arrays = read(path)
     if header.get("kind") != "checkpoint":
         raise ModelFileError(f"{path} is a {header.get('kind')}, not a checkpoint.")
     with blaming(path):
-        _restore(run, _unpack(header["state"], arrays), path)
+        _restore(state, _unpack(header["state"], arrays), path)
 
 
-def _restore(run: Run, state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
-    saved, now = state["began_as"], _as_json(beginning(run))
-    if saved["layers"] != now["layers"]:
+def _restore(state: TrainingState, saved: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    began_as, now = saved["began_as"], _as_json(beginning(state))
+    if began_as["layers"] != now["layers"]:
         raise ModelFileError(f"{path} is a checkpoint of another network.")
-    callbacks = _stateful(run.callbacks)
+    callbacks = _stateful(state.callbacks)
     types = [type(callback).__name__ for callback in callbacks]
-    saved_types = [callback["type"] for callback in state["callbacks"]]
+    saved_types = [callback["type"] for callback in saved["callbacks"]]
     if types != saved_types:
         raise ModelFileError(f"{path} was saved with the callbacks {saved_types}, got {types}.")
     for name in ("optimizer", "loss", "augment", "batch_size"):
-        if saved[name] != now[name]:
-            raise ModelFileError(f"{path} was saved with {name} {saved[name]}, got {now[name]}.")
-    if state["data"] != run.fingerprint:
-        raise ModelFileError(f"{path} was saved with data {state['data']}, got {run.fingerprint}.")
-    if state["epoch"] > run.epochs:
+        if began_as[name] != now[name]:
+            raise ModelFileError(f"{path} was saved with {name} {began_as[name]}, got {now[name]}.")
+    if saved["data"] != state.fingerprint:
+        raise ModelFileError(f"{path} was saved with data {saved['data']}, got {state.fingerprint}.")
+    if saved["epoch"] > state.epochs:
         raise ModelFileError(
-            f"{path} has {state['epoch']} epochs behind it already, got epochs={run.epochs}."
+            f"{path} has {saved['epoch']} epochs behind it already, got epochs={state.epochs}."
         )
 
-    parameters = {name: state["arrays"][name] for name in run.network.params}
-    buffers = {name: state["arrays"][name] for name in run.network.buffers}
-    run.optimizer.load_state_dict(state["optimizer"])
-    run.network.load(parameters, buffers)
-    _restore_settings(run.network, state["settings"])
-    run.began_as = saved
-    run.rng.bit_generator.state = state["rng"]
-    for rng, rng_state in zip(random_generators(run.network), state["layer_rngs"], strict=True):
+    parameters = {name: saved["arrays"][name] for name in state.network.params}
+    buffers = {name: saved["arrays"][name] for name in state.network.buffers}
+    state.optimizer.load_state_dict(saved["optimizer"])
+    state.network.load(parameters, buffers)
+    _restore_settings(state.network, saved["settings"])
+    state.began_as = began_as
+    state.rng.bit_generator.state = saved["rng"]
+    for rng, rng_state in zip(random_generators(state.network), saved["layer_rngs"], strict=True):
         rng.bit_generator.state = rng_state
-    run.history = History(state["history"])
-    run.stop = state["stop"]
-    run.epoch, run.seconds = state["epoch"], state["seconds"]
-    run.kernels = state.get("kernels", "")
-    run.batch_losses, run.epoch_rng_state = state["batch_losses"], state["epoch_rng_state"]
-    for callback, remembered in zip(callbacks, state["callbacks"], strict=True):
+    state.history = History(saved["history"])
+    state.stop = saved["stop"]
+    state.epoch, state.seconds = saved["epoch"], saved["seconds"]
+    state.kernels = saved.get("kernels", "")
+    state.batch_losses, state.epoch_rng_state = saved["batch_losses"], saved["epoch_rng_state"]
+    for callback, remembered in zip(callbacks, saved["callbacks"], strict=True):
         callback.load_state_dict(remembered["state"])
 
 
 def _stateful(callbacks: Sequence[Callback]) -> list[Callback]:
-    """Callbacks that have something to remember; the others may differ between two parts of a run."""
+    """Return the callbacks that have a state; the others may differ when a run is resumed."""
     return [callback for callback in callbacks if type(callback).state_dict is not Callback.state_dict]
 
 
-def beginning(run: Run) -> dict[str, Any]:
-    """Describe what a run must be resumed with as it was begun with, whatever callbacks change later."""
-    settings = {"optimizer": run.optimizer, "loss": run.loss, "augment": run.augment}
+def beginning(state: TrainingState) -> dict[str, Any]:
+    """Describe the settings that a resumed run must have in common with the original one."""
+    settings = {"optimizer": state.optimizer, "loss": state.loss, "augment": state.augment}
     texts = {name: described(value) for name, value in settings.items()}
-    return texts | {"batch_size": run.batch_size, "layers": describe(run.network)["layers"]}
+    return texts | {"batch_size": state.batch_size, "layers": describe(state.network)["layers"]}
 
 
 def _restore_settings(network: Layer, saved: Mapping[str, Any]) -> None:
-    """Give the layers what callbacks had changed in them."""
+    """Restore the settings of layers that callbacks had changed."""
     for name, layer in network.leaves():
         now = _as_json(layer.config())
         for key, value in saved[name].items():
@@ -122,7 +158,7 @@ def _restore_settings(network: Layer, saved: Mapping[str, Any]) -> None:
 
 
 def _pack(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
-    """Turn nested data into JSON data, with the arrays taken out into ``arrays``."""
+    """Convert nested data to JSON data, and collect its arrays in ``arrays``."""
     if isinstance(value, np.ndarray):
         arrays[path] = value
         return {"$array": path}
@@ -134,7 +170,7 @@ def _pack(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
 
 
 def _unpack(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
-    """Put the arrays back."""
+    """Replace the references made by :func:`_pack` by the arrays."""
     if isinstance(value, dict):
         if "$array" in value:
             return arrays[value["$array"]]
@@ -145,7 +181,7 @@ def _unpack(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
 
 
 def _as_json(value: Any) -> Any:
-    """Return data as it comes back from JSON: tuples are lists."""
+    """Convert tuples to lists, as a round trip through JSON does."""
     if isinstance(value, dict):
         return {key: _as_json(item) for key, item in value.items()}
     if isinstance(value, tuple | list):

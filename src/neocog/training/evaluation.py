@@ -1,4 +1,4 @@
-"""Measure a network on data."""
+"""Evaluate a network on data."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 
 from neocog.data.batches import batches
 from neocog.kernels import kernels_for, use_kernels
-from neocog.layers import Container, Layer
+from neocog.layers import Layer
 from neocog.layers.base import Array, as_dtype
-from neocog.layers.containers import ends_in_softmax
+from neocog.layers.prediction import Predictor, ends_in_softmax
 from neocog.losses import Loss, SoftmaxCrossEntropy, check_weights
 from neocog.validation import check_images, integer
 
 
 class Evaluation(NamedTuple):
-    """Mean loss and, for a classifier, the fraction of right answers (NaN for a regression)."""
+    """Mean loss and, for a classifier, the fraction classified correctly (NaN for a regression)."""
 
     loss: float
     accuracy: float
@@ -29,10 +29,10 @@ EVALUATION_BATCH = 64
 def estimated_seconds(
     network: Layer, input_shape: tuple[int, ...], images: int, batch_size: int, training: bool = False
 ) -> float:
-    """Seconds that the ``im2col`` kernels would take for so many images, about.
+    """Estimate the seconds that the ``im2col`` kernels take for a number of images.
 
-    From the FLOPs that the layers state, and a fixed cost of each layer in each batch. A training step
-    counts as three forward passes. Only :func:`neocog.kernels.kernels_for` needs it.
+    The model: the FLOPs that the layers state at 45 GFLOP/s, and 9 microseconds per layer and batch. A
+    training step counts as three forward passes. It is used only by :func:`neocog.kernels.kernels_for`.
     """
     passes = 3 if training else 1
     leaves = sum(1 for _ in network.leaves())
@@ -49,7 +49,7 @@ def evaluate(
     batch_size: int = EVALUATION_BATCH,
     sample_weight: Any = None,
 ) -> Evaluation:
-    """Measure loss and accuracy in inference.
+    """Compute loss and accuracy in inference mode.
 
     Parameters
     ----------
@@ -57,10 +57,10 @@ def evaluate(
     x : floating point array (N, C, H, W), or lazy images
     y : labels (N,)
     loss : default SoftmaxCrossEntropy()
-        It holds the softmax itself: that of a network which ends in one is not taken twice.
+        It includes the softmax; a Softmax at the end of the network is left out then.
     batch_size : int
     sample_weight : (N,), optional
-        How much each image counts.
+        Weight of each image.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def evaluate(
     if len(y) == 0:
         raise ValueError("x and y must not be empty.")
     loss = SoftmaxCrossEntropy() if loss is None else loss
-    if isinstance(loss, SoftmaxCrossEntropy) and isinstance(network, Container) and ends_in_softmax(network):
+    if isinstance(loss, SoftmaxCrossEntropy) and isinstance(network, Predictor) and ends_in_softmax(network):
         network = network.without_softmax()  # the loss holds one itself
     weights = np.ones(len(y)) if sample_weight is None else check_weights(sample_weight, len(y))
     if not weights.any():
@@ -95,18 +95,18 @@ def evaluate(
             right = loss.correct(z, labels)
             if right is not None and np.shape(right) != (len(labels),):
                 raise TypeError(
-                    f"{type(loss).__name__}.correct must say of each of {len(labels)} answers whether it is "
-                    f"right, got shape {np.shape(right)}."
+                    f"{type(loss).__name__}.correct must return one truth value for each of {len(labels)} "
+                    f"outputs, got shape {np.shape(right)}."
                 )
             correct += math.nan if right is None else np.add.reduce(here[right]).item()
     return Evaluation(total / everything, correct / everything)
 
 
-def predict(network: Container, images: Array, batch_size: int = 256) -> Array:
+def predict(network: Predictor, images: Array, batch_size: int = 256) -> Array:
     """Index of the most probable class of each image: ``network.predict``."""
     return network.predict(images, batch_size)
 
 
-def predict_proba(network: Container, images: Array, batch_size: int = 256) -> Array:
+def predict_proba(network: Predictor, images: Array, batch_size: int = 256) -> Array:
     """Probability of each class for each image: ``network.predict_proba``."""
     return network.predict_proba(images, batch_size)

@@ -1,4 +1,4 @@
-"""What happened during training, a row an epoch."""
+"""Record of training: one row per epoch."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ COLUMNS = (
 
 
 class History:
-    """Rows of numbers; the first is the untrained network's.
+    """Table of training measures, one row per epoch; the first is the untrained network's.
 
-    Columns: ``epoch``; ``running_loss``, the mean of the batch losses while the weights moved;
-    ``train_loss``, ``train_accuracy``, ``val_loss``, ``val_accuracy``, measured after the epoch; ``lr`` of
-    its last step; ``seconds`` of its training steps. What does not exist is NaN.
+    Columns: ``epoch``; ``running_loss``, the mean of the batch losses during the epoch; ``train_loss``,
+    ``train_accuracy``, ``val_loss``, ``val_accuracy``, measured after the epoch; ``lr``, the learning rate of
+    its last step; ``seconds`` of its training steps. Missing values are NaN.
 
     Attributes
     ----------
     rows : list of dict
     stopped : str
-        Why training ended before its time; empty if it did not.
+        Why training ended early; empty if it did not.
 
     Examples
     --------
@@ -51,7 +51,7 @@ class History:
         self.stopped = stopped
 
     def append(self, **values: float) -> None:
-        """Add a row; columns not named are NaN."""
+        """Add a row; columns not given are NaN."""
         unknown = set(values) - set(COLUMNS)
         if unknown:
             raise ValueError(f"columns must be among {COLUMNS}, got {sorted(unknown)}.")
@@ -70,14 +70,14 @@ class History:
 
     @property
     def last(self) -> dict[str, float]:
-        """The newest row."""
+        """The last row."""
         return self.rows[-1]
 
     def _blank(self, value: Any) -> list[dict[str, Any]]:
         return [{k: v if math.isfinite(v) else value for k, v in row.items()} for row in self.rows]
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write a CSV file; what does not exist is left empty."""
+        """Write a CSV file; missing values are empty cells."""
         text = io.StringIO()
         writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         writer.writeheader()
@@ -85,13 +85,13 @@ class History:
         atomic_write(path, text.getvalue())
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
-        """Write a JSON file ``{"stopped": ..., "rows": [...]}``; what does not exist is null."""
+        """Write a JSON file ``{"stopped": ..., "rows": [...]}``; missing values are null."""
         data = {"stopped": self.stopped, "rows": self._blank(None)}
         atomic_write(path, json.dumps(data, indent=1) + "\n")
 
     @classmethod
     def from_json(cls, path: str | os.PathLike[str]) -> History:
-        """Read what :meth:`to_json` wrote; ValueError if the file is anything else."""
+        """Read a file written by :meth:`to_json`; raise ValueError for any other."""
         try:
             data = json.loads(Path(path).read_text(encoding="utf-8"))
             rows = [
@@ -103,7 +103,7 @@ class History:
             raise ValueError(f"{path} is not a history: {error!r}.") from error
 
     def to_dataframe(self) -> Any:
-        """Return a pandas DataFrame; ImportError if pandas is not installed."""
+        """Return a pandas DataFrame; raise ImportError if pandas is not installed."""
         try:
             import pandas as pd
         except ImportError:

@@ -18,24 +18,25 @@ from neocog.kernels import active_kernels, kernels_for, use_kernels
 from neocog.layers import Layer
 from neocog.losses import Loss, SoftmaxCrossEntropy
 from neocog.optimizers import SGD, Optimizer
-from neocog.training.callbacks import Callback
+from neocog.training.checkpoint import load_checkpoint
+from neocog.training.checks import check_arguments, check_run, prepare, prepare_weights
+from neocog.training.diagnosis import diagnosis
 from neocog.training.engine import check_engine, torch_engine
 from neocog.training.evaluation import EVALUATION_BATCH, estimated_seconds, evaluate
 from neocog.training.history import History
-from neocog.training.interruption import interruptible
-from neocog.training.preparation import check_arguments, check_run, prepare, prepare_weights
-from neocog.training.run import Run, alike, diagnosis
+from neocog.training.signals import interruptible
+from neocog.training.state import Callback, TrainingState, alike
 from neocog.validation import RandomSource, generator, integer
 
 Step: TypeAlias = Callable[..., float]
-"""``value = step(x, t, weight=None)``: the loss of a batch, and the weights moved if it is finite."""
+"""``value = step(x, t, weight=None)``: return the loss of a batch; update the parameters if it is finite."""
 
 
 def make_step(network: Layer, loss: Loss, optimizer: Optimizer) -> Step:
     """Return the training step of a network: forward, loss, backward, update.
 
-    Under the ``fused`` kernels it is one compiled program, if the network, the loss and the optimizer have
-    a compiled form; the weights that move are the network's own all the same.
+    With the ``fused`` kernels it is one compiled program, if the network, the loss and the optimizer have a
+    compiled form. It updates the network's own arrays in place.
 
     Examples
     --------
@@ -124,24 +125,24 @@ def fit(
     loss : default SoftmaxCrossEntropy()
     optimizer : default SGD(lr=0.05, momentum=0.9)
     epochs : int
-        Epochs in all, those of a resumed run included.
+        Total number of epochs, including those before a restart.
     batch_size : int
     rng : Generator, int or None
-        Draws one permutation of the training images an epoch, and what ``augment`` needs.
+        Draws the order of the training images in each epoch, and what ``augment`` needs.
     callbacks : sequence of Callback
-        See :mod:`neocog.training.callbacks`.
+        See :class:`neocog.training.Callback`.
     augment : function (images, rng) -> images, optional
         Changes each training batch; see :mod:`neocog.data.augmentation`.
     resume : path, optional
-        A checkpoint to go on from; the run ends bit for bit as if it had never stopped.
+        A checkpoint to resume; the run ends bit for bit as if it had never stopped.
     sample_weight : (N,), or a pair of such, optional
-        How much each training image counts, or each one to train on and each one to validate on. They are
-        scaled to mean 1, so that weights all alike change nothing.
+        Weight of each training image, or a pair: weights of training and of validation images. They are
+        scaled to mean 1, so that equal weights change nothing.
     engine : {"neocog", "torch"}
-        What computes: neocog's layers, or the same network in PyTorch, whose weights are brought back after
-        each epoch. Started by ``torchrun``, PyTorch's engine shares each batch among the processes.
+        Compute with neocog's layers, or with the same network in PyTorch, whose weights are copied back
+        after each epoch. Started by ``torchrun``, PyTorch's engine splits each batch among the processes.
     device : str, optional
-        Where PyTorch computes, such as "cuda"; default the CPU.
+        PyTorch device, such as "cuda"; default the CPU.
 
     Returns
     -------
@@ -161,17 +162,17 @@ def fit(
 
     Notes
     -----
-    Ctrl-C, or SIGTERM, ends training after the current batch; callbacks still end as they should, so a
-    checkpoint is saved, and ``history.stopped`` says "interrupted". A second Ctrl-C ends it at once, but
-    not under ``torchrun``, which passes it on twice, and ends what takes longer than 30 seconds.
+    SIGINT (Ctrl-C) or SIGTERM ends training after the current batch; the callbacks still end normally, so a
+    checkpoint is saved, and ``history.stopped`` is "interrupted". A second Ctrl-C ends training at once,
+    except under ``torchrun``, which sends it twice and kills processes after 30 seconds.
 
-    An optimizer remembers: to train another network, make another one.
+    An optimizer keeps state (momentum): use a new one for each network.
     """
     loss = SoftmaxCrossEntropy() if loss is None else loss
     optimizer = SGD(lr=0.05, momentum=0.9) if optimizer is None else optimizer
     check_arguments(loss, optimizer, callbacks)
     engine = check_engine(engine, device)
-    run = Run(
+    state = TrainingState(
         network,
         prepare(network, data, loss),
         loss,
@@ -182,114 +183,113 @@ def fit(
         augment,
         sorted(callbacks, key=lambda callback: callback.runs_last),
     )
-    run.sample_weight, run.validation_weight = prepare_weights(sample_weight, run.data)
-    check_run(run)
-    for callback in run.callbacks:
+    state.sample_weight, state.validation_weight = prepare_weights(sample_weight, state.data)
+    check_run(state)
+    for callback in state.callbacks:
         callback.reset()
     if resume is not None:
-        from neocog.training.checkpoint import load_checkpoint
-
-        load_checkpoint(resume, run)
-    # Overflow is not lost: the loss is checked at every step.
-    with np.errstate(over="ignore", invalid="ignore"), interruptible(run), contextlib.ExitStack() as stack:
+        load_checkpoint(resume, state)
+    # No warning for an overflow: the loss is checked at every step.
+    with np.errstate(over="ignore", invalid="ignore"), interruptible(state), contextlib.ExitStack() as stack:
         if engine == "torch":
-            run.engine = stack.enter_context(torch_engine(network, loss, optimizer, device))
-            run.engine.begin(run.rng, functools.partial(alike, run))
+            state.engine = stack.enter_context(torch_engine(network, loss, optimizer, device))
+            state.engine.begin(state.rng, functools.partial(alike, state))
         else:
-            stack.enter_context(_kernels(run))
-            run.engine = _Layers(network, loss, optimizer)
-        stack.enter_context(_callbacks(run))
-        if not run.history.rows:
-            _finish_epoch(run)  # epoch 0: the untrained network
-        while run.epoch < run.epochs and not run.stop:
-            _train_epoch(run)
-    run.history.stopped = run.stop
-    return run.history
+            stack.enter_context(_kernels(state))
+            state.engine = _Layers(network, loss, optimizer)
+        stack.enter_context(_callbacks(state))
+        if not state.history.rows:
+            _finish_epoch(state)  # epoch 0: the untrained network
+        while state.epoch < state.epochs and not state.stop:
+            _train_epoch(state)
+    state.history.stopped = state.stop
+    return state.history
 
 
-def _kernels(run: Run) -> use_kernels:
-    """Choose the kernels by the estimated work of all epochs; a resumed run keeps those that it had."""
-    shape = (1, *run.data.image_shape)
-    images = len(run.data.train[1])
-    measured = images + (0 if run.data.validation is None else len(run.data.validation[1]))
-    seconds = estimated_seconds(run.network, shape, images, run.batch_size, training=True)
-    seconds += estimated_seconds(run.network, shape, measured, EVALUATION_BATCH)
+def _kernels(state: TrainingState) -> use_kernels:
+    """Choose the kernels by the estimated work of all epochs; a resumed run keeps its own."""
+    shape = (1, *state.data.image_shape)
+    images = len(state.data.train[1])
+    measured = images + (0 if state.data.validation is None else len(state.data.validation[1]))
+    seconds = estimated_seconds(state.network, shape, images, state.batch_size, training=True)
+    seconds += estimated_seconds(state.network, shape, measured, EVALUATION_BATCH)
     if active_kernels() == "auto":
-        run.kernels = run.kernels or kernels_for(run.epochs * seconds)
+        state.kernels = state.kernels or kernels_for(state.epochs * seconds)
     else:
-        run.kernels = active_kernels()
-    return use_kernels(run.kernels)
+        state.kernels = active_kernels()
+    return use_kernels(state.kernels)
 
 
-def _train_epoch(run: Run) -> None:
-    """Take one step for each batch."""
+def _train_epoch(state: TrainingState) -> None:
+    """Train on every batch of an epoch."""
     start = time.perf_counter()
-    for x, *targets in _remaining_batches(run):
-        value = run.engine.step(x, *targets)
+    for x, *targets in _remaining_batches(state):
+        value = state.engine.step(x, *targets)
         if not math.isfinite(value):
-            raise diagnosis(run, x, training=True)
-        run.batch_losses.append(value)
-        for callback in run.callbacks:
-            callback.on_batch(run)
-        run.stop = run.engine.agree(run.stop or run.wish)
-        if run.stop:
+            raise diagnosis(state, x, training=True)
+        state.batch_losses.append(value)
+        for callback in state.callbacks:
+            callback.on_batch(state)
+        state.stop = state.engine.agree(state.stop or state.requested_stop)
+        if state.stop:
             break
-    run.seconds += time.perf_counter() - start
-    run.engine.synchronize()
-    if len(run.batch_losses) == run.batches_per_epoch:
-        run.epoch += 1
-        _finish_epoch(run)
+    state.seconds += time.perf_counter() - start
+    state.engine.synchronize()
+    if len(state.batch_losses) == state.batches_per_epoch:
+        state.epoch += 1
+        _finish_epoch(state)
 
 
-def _remaining_batches(run: Run) -> Iterator[tuple[Any, ...]]:
-    """Draw the epoch's batches, (x, t) or (x, t, weight), but those an interrupted run has already seen."""
-    if run.epoch_rng_state:
-        run.rng.bit_generator.state = run.epoch_rng_state
+def _remaining_batches(state: TrainingState) -> Iterator[tuple[Any, ...]]:
+    """Yield the epoch's batches, (x, t) or (x, t, weight), except those seen before an interruption."""
+    if state.epoch_rng_state:
+        state.rng.bit_generator.state = state.epoch_rng_state
     else:
-        run.epoch_rng_state = dict(run.rng.bit_generator.state)
-    images, labels = run.data.train
+        state.epoch_rng_state = dict(state.rng.bit_generator.state)
+    images, labels = state.data.train
     places = np.arange(len(labels))
-    for k, (x, here) in enumerate(batches(images, places, run.batch_size, rng=run.rng, augment=run.augment)):
-        if k >= len(run.batch_losses):
+    drawn = batches(images, places, state.batch_size, rng=state.rng, augment=state.augment)
+    for k, (x, here) in enumerate(drawn):
+        if k >= len(state.batch_losses):
             t = labels[here]
-            yield (x, t) if run.sample_weight is None else (x, t, run.sample_weight[here])
+            yield (x, t) if state.sample_weight is None else (x, t, state.sample_weight[here])
 
 
-def _finish_epoch(run: Run) -> None:
-    """Measure the network, add a row to the history, and ask the callbacks."""
+def _finish_epoch(state: TrainingState) -> None:
+    """Evaluate the network, add a row to the history, and call the callbacks."""
     row = {}
-    row["train_loss"], row["train_accuracy"] = run.engine.evaluate(*run.data.train, run.sample_weight)
-    if run.data.validation is not None:
-        row["val_loss"], row["val_accuracy"] = run.engine.evaluate(
-            *run.data.validation, run.validation_weight
+    row["train_loss"], row["train_accuracy"] = state.engine.evaluate(*state.data.train, state.sample_weight)
+    if state.data.validation is not None:
+        row["val_loss"], row["val_accuracy"] = state.engine.evaluate(
+            *state.data.validation, state.validation_weight
         )
-    for part, column in ((run.data.train, "train_loss"), (run.data.validation, "val_loss")):
+    for part, column in ((state.data.train, "train_loss"), (state.data.validation, "val_loss")):
         if part is not None and not math.isfinite(row[column]):
-            raise diagnosis(run, part[0], training=False)
-    if run.batch_losses:
-        row["running_loss"] = sum(run.batch_losses) / len(run.batch_losses)
-        row["lr"] = float(run.optimizer.last_lr)
-    run.history.append(epoch=run.epoch, seconds=run.seconds, **row)
-    run.batch_losses, run.epoch_rng_state, run.seconds = [], {}, 0.0
-    for callback in run.callbacks:
-        wish = callback.on_epoch(run)  # all are asked, even if the end is already decided
-        if wish and run.stop in ("", "interrupted"):  # who goes on after Ctrl-C must know that it was the end
-            run.stop = wish
-    run.engine.follow()
-    run.stop = run.engine.agree(run.stop or run.wish)
+            raise diagnosis(state, part[0], training=False)
+    if state.batch_losses:
+        row["running_loss"] = sum(state.batch_losses) / len(state.batch_losses)
+        row["lr"] = float(state.optimizer.last_lr)
+    state.history.append(epoch=state.epoch, seconds=state.seconds, **row)
+    state.batch_losses, state.epoch_rng_state, state.seconds = [], {}, 0.0
+    for callback in state.callbacks:
+        reason = callback.on_epoch(state)  # call all, even if the end is already decided
+        if reason and state.stop in ("", "interrupted"):  # a resumed run must know that it had ended
+            state.stop = reason
+    state.engine.follow()
+    state.stop = state.engine.agree(state.stop or state.requested_stop)
 
 
 @contextlib.contextmanager
-def _callbacks(run: Run) -> Iterator[None]:
+def _callbacks(state: TrainingState) -> Iterator[None]:
     """Start the callbacks in order and end them in reverse, as nested ``with`` blocks would."""
-    if not run.engine.leads:
-        run.callbacks = ()
+    if not state.engine.leads:
+        state.callbacks = ()
     with contextlib.ExitStack() as ends:
         try:
-            for callback in run.callbacks:
-                callback.on_start(run)
-                ends.callback(callback.on_end, run)
+            for callback in state.callbacks:
+                callback.on_start(state)
+                ends.callback(callback.on_end, state)
             yield
         except BaseException:
-            run.failed = True
+            state.failed = True
             raise

@@ -14,7 +14,7 @@ from neocog.compilation.emitter import DESCRIPTION, Emitter, Lowering, Use, lowe
 from neocog.compilation.nodes import LayerNode, TensorNode, Uncompilable
 from neocog.errors import UnsupportedError
 from neocog.kernels.fused.declared import declared_operation
-from neocog.kernels.fused.operations import planes
+from neocog.kernels.fused.operations import activation
 from neocog.kernels.fused.program import Maps
 from neocog.layers import GELU, Elementwise, LeakyReLU, ReLU, ScaledTanh, Sigmoid, Tanh
 from neocog.layers.base import Layer, Shape
@@ -58,7 +58,7 @@ class Rectifier(Activation):
     is_relu = True
 
     def fields(self, layer: ReLU) -> dict[str, Any]:
-        return {"kind": planes.RELU}
+        return {"kind": activation.RELU}
 
 
 @lowers(LeakyReLU)
@@ -69,7 +69,7 @@ class LeakyRectifier(Activation):
     flops = 2.0
 
     def fields(self, layer: LeakyReLU) -> dict[str, Any]:
-        return {"kind": planes.LEAKY, "slope": layer.negative_slope}
+        return {"kind": activation.LEAKY, "slope": layer.negative_slope}
 
     def known(self, node: LayerNode) -> TensorNode:
         # With a negative slope the output does not tell the sign of the input.
@@ -81,7 +81,7 @@ class Logistic(Activation):
     """``1 / (1 + exp(-x))``."""
 
     def fields(self, layer: Sigmoid) -> dict[str, Any]:
-        return {"kind": planes.SIGMOID}
+        return {"kind": activation.SIGMOID}
 
 
 @lowers(Tanh)
@@ -89,7 +89,7 @@ class HyperbolicTangent(Activation):
     """``tanh(x)``."""
 
     def fields(self, layer: Tanh) -> dict[str, Any]:
-        return {"kind": planes.TANH, "slope": 1.0, "lr": 1.0}
+        return {"kind": activation.TANH, "slope": 1.0, "lr": 1.0}
 
 
 @lowers(ScaledTanh)
@@ -99,7 +99,7 @@ class ScaledHyperbolicTangent(Activation):
     settings = ("amplitude", "slope")
 
     def fields(self, layer: ScaledTanh) -> dict[str, Any]:
-        return {"kind": planes.TANH, "slope": layer.amplitude, "lr": layer.slope}
+        return {"kind": activation.TANH, "slope": layer.amplitude, "lr": layer.slope}
 
 
 @lowers(GELU)
@@ -112,7 +112,7 @@ class GaussianErrorLinearUnit(Activation):
         return node.input
 
     def fields(self, layer: GELU) -> dict[str, Any]:
-        return {"kind": planes.GELU_TANH if layer.approximate == "tanh" else planes.GELU}
+        return {"kind": activation.GELU_TANH if layer.approximate == "tanh" else activation.GELU}
 
 
 @lowers(Elementwise)

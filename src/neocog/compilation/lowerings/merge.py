@@ -10,7 +10,7 @@ import numpy as np
 from neocog.compilation.emitter import Emitter, Lowering, Use, lowers
 from neocog.compilation.nodes import LayerNode, Uncompilable
 from neocog.kernels.fused import lowering
-from neocog.kernels.fused.operations import planes
+from neocog.kernels.fused.operations import activation
 from neocog.kernels.fused.program import Maps
 from neocog.layers import Add, Concat
 from neocog.layers.base import Shape
@@ -32,7 +32,7 @@ class Sum(Lowering):
         if len(parts) == 1:
             lowering.transfer(emit.program, parts[0], z)
             if node.relu:
-                emit.pointwise("activate", 2.0, z, z, kind=planes.RELU)
+                emit.pointwise("activate", 2.0, z, z, kind=activation.RELU)
         for k, part in enumerate(parts[1:], 1):
             last = k == len(parts) - 1
             emit.sum(parts[0] if k == 1 else z, part, z, node.floor if last else -np.inf)

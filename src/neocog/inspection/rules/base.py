@@ -1,12 +1,13 @@
-"""What a rule is, and the numbers that terms are made of."""
+"""The base class of rules, and the numbers that terms are made of."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
-from neocog.inspection.trace import Step
+from neocog.inspection.trace import LayerRecord
+from neocog.layers import Layer
 
 Index: TypeAlias = tuple[int, ...]
 
@@ -36,40 +37,105 @@ class Term:
 
 
 class Rule:
-    """Terms of one kind of layer; the defaults suit a layer without parameters."""
+    """Say which terms the numbers of one kind of layer are the sums of.
+
+    A subclass names its layers, ``class MyRule(Rule, of=MyLayer)`` or ``of=(MyLayer, MyOther)``, and is
+    registered by that. It states the formulas and three methods; one that no layer of its kind needs (the
+    gradient of a parameter where there is none) may be left out. A rule is written from the layer's formula
+    and calls none of the layer's code, so that terms that add up prove the layer right.
+
+    A rule holds for subclasses of its layers too, but not for those with another ``forward``.
+
+    Attributes
+    ----------
+    formula : str
+        Of the output.
+    gradients : mapping of str to str
+        Formulas of the gradients in "x" and in each parameter.
+    registered : dict of type to Rule
+        The rules by the class of their layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neocog import Sequential
+    >>> from neocog.inspection import explain
+    >>> class Double(Layer):
+    ...     def forward(self, x, training=False):
+    ...         return 2 * x, None
+    ...     def backward(self, dy, cache, input_grad=True):
+    ...         return 2 * dy, {}
+    >>> class DoubleRule(Rule, of=Double):
+    ...     formula = "y = 2 x"
+    ...     gradients = {"x": "dx = 2 dy"}
+    ...     def forward(self, record, index):
+    ...         return [product(Factor("2", 2.0), x_at(record, index))]
+    ...     def input_gradient(self, record, index, slot):
+    ...         return [product(Factor("2", 2.0), dy_at(record, index))]
+    >>> answer = explain(Sequential(double=Double()), np.array([[3.0]]), "double", (0, 0))
+    >>> answer.formula, [[part.name for part in term.parts] for term in answer.terms]
+    ('y = 2 x', [['2', 'input[0,0]']])
+    """
+
+    registered: ClassVar[dict[type[Layer], Rule]] = {}
 
     formula: str
     gradients: Mapping[str, str]
-    """Formulas of the gradients in "x" and in each parameter."""
 
-    def forward(self, step: Step, index: Index) -> list[Term]:
-        """Terms of ``y[index]``."""
+    def __init_subclass__(cls, of: type[Layer] | tuple[type[Layer], ...] = ()) -> None:
+        super().__init_subclass__()
+        for kind in of if isinstance(of, tuple) else (of,):
+            Rule.registered[kind] = cls()
+
+    def holds_for(self, layer: Layer, kind: type[Layer]) -> bool:
+        """Tell whether the rule, registered for ``kind``, describes a layer of a subclass."""
+        return type(layer).forward is kind.forward
+
+    def forward(self, record: LayerRecord, index: Index) -> list[Term]:
+        """Return the terms of ``y[index]``."""
         raise NotImplementedError
 
-    def input_gradient(self, step: Step, index: Index, slot: int) -> list[Term]:
-        """Terms of ``dx[index]``, dx being the gradient in input number ``slot``."""
+    def input_gradient(self, record: LayerRecord, index: Index, slot: int) -> list[Term]:
+        """Return the terms of ``dx[index]``, dx being the gradient in input number ``slot``."""
         raise NotImplementedError
 
-    def parameter_gradient(self, step: Step, key: str, index: Index) -> list[Term]:
-        """Terms of the gradient of parameter ``key`` at ``index``."""
+    def parameter_gradient(self, record: LayerRecord, key: str, index: Index) -> list[Term]:
+        """Return the terms of the gradient of parameter ``key`` at ``index``."""
         raise NotImplementedError
 
+    def forward_formula(self, record: LayerRecord) -> str:
+        """Return the formula of the output, which may depend on the layer."""
+        return self.formula
 
-def x_at(step: Step, index: Index, slot: int = 0) -> Factor:
-    """Take an entry of an input."""
-    x = step.x[slot] if step.layer.several_inputs else step.x
+    def gradient_formula(self, record: LayerRecord, key: str) -> str:
+        """Return the formula of the gradient in "x" or in a parameter."""
+        return self.gradients[key]
+
+
+def rule_for(layer: Layer) -> Rule:
+    """Return the rule that holds for a layer: of its class, or of the nearest base with the same forward."""
+    return next(
+        rule
+        for kind in type(layer).__mro__
+        if (rule := Rule.registered.get(kind)) is not None and rule.holds_for(layer, kind)
+    )
+
+
+def x_at(record: LayerRecord, index: Index, slot: int = 0) -> Factor:
+    """Return an entry of an input as a factor."""
+    x = record.x[slot] if record.layer.several_inputs else record.x
     return Factor("x", float(x[index]), "x", index, slot)
 
 
-def dy_at(step: Step, index: Index) -> Factor:
-    """Take an entry of the gradient at the output."""
-    assert step.dy is not None
-    return Factor("dy", float(step.dy[index]), "dy", index)
+def dy_at(record: LayerRecord, index: Index) -> Factor:
+    """Return an entry of the gradient at the output as a factor."""
+    assert record.dy is not None
+    return Factor("dy", float(record.dy[index]), "dy", index)
 
 
-def parameter_at(step: Step, key: str, index: Index) -> Factor:
-    """Take an entry of a parameter."""
-    return Factor(key[0], float(step.layer.params[key][index]), key, index)
+def parameter_at(record: LayerRecord, key: str, index: Index) -> Factor:
+    """Return an entry of a parameter as a factor."""
+    return Factor(key[0], float(record.layer.params[key][index]), key, index)
 
 
 def product(*factors: Factor, note: str = "") -> Term:

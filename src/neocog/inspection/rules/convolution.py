@@ -1,4 +1,4 @@
-"""Convolutions."""
+"""Convolution."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from neocog.inspection.rules.base import Index, Rule, Term, dy_at, parameter_at, product, x_at
-from neocog.inspection.trace import Step
+from neocog.inspection.trace import LayerRecord
 from neocog.layers import Conv2D
 
 
-class Conv2DRule(Rule):
+class Conv2DRule(Rule, of=Conv2D):
     """Windows and kernels."""
 
     formula = "y[n,f,i,j] = b[f] + sum over c,p,q of w[f,c,p,q] x[n,c,i s+p d-P,j s+q d-P]"
@@ -30,27 +30,27 @@ class Conv2DRule(Rule):
             j * layer.stride[1] + q * layer.dilation[1] - left,
         )
 
-    def forward(self, step: Step, index: Index) -> list[Term]:
-        layer: Any = step.layer
+    def forward(self, record: LayerRecord, index: Index) -> list[Term]:
+        layer: Any = record.layer
         n, f, i, j = index
-        H, W = step.x.shape[2:]
+        H, W = record.x.shape[2:]
         F, C, kH, kW = layer.params["weight"].shape
         first = f // (F // layer.groups) * C  # input channel that the group begins with
         terms = []
         for c, p, q in np.ndindex(C, kH, kW):
             u, v = self._seen(layer, i, j, p, q)
             if 0 <= u < H and 0 <= v < W:
-                x = x_at(step, (n, first + c, u, v))
-                terms.append(product(x, parameter_at(step, "weight", (f, c, p, q))))
+                x = x_at(record, (n, first + c, u, v))
+                terms.append(product(x, parameter_at(record, "weight", (f, c, p, q))))
         if layer.bias:
-            terms.append(product(parameter_at(step, "bias", (f,)), note="bias"))
+            terms.append(product(parameter_at(record, "bias", (f,)), note="bias"))
         return terms
 
-    def input_gradient(self, step: Step, index: Index, slot: int) -> list[Term]:
-        layer: Any = step.layer
+    def input_gradient(self, record: LayerRecord, index: Index, slot: int) -> list[Term]:
+        layer: Any = record.layer
         n, c, u, v = index
         F, C, kH, kW = layer.params["weight"].shape
-        _, _, H_out, W_out = step.y.shape
+        _, _, H_out, W_out = record.y.shape
         (top, _), (left, _) = layer._sides
         group, own = divmod(c, C)
         terms = []
@@ -60,76 +60,23 @@ class Conv2DRule(Rule):
             if i_rest or j_rest or not (0 <= i < H_out and 0 <= j < W_out):
                 continue
             for f in range(group * (F // layer.groups), (group + 1) * (F // layer.groups)):
-                terms.append(product(dy_at(step, (n, f, i, j)), parameter_at(step, "weight", (f, own, p, q))))
+                terms.append(
+                    product(dy_at(record, (n, f, i, j)), parameter_at(record, "weight", (f, own, p, q)))
+                )
         return terms
 
-    def parameter_gradient(self, step: Step, key: str, index: Index) -> list[Term]:
-        layer: Any = step.layer
-        N, F, H_out, W_out = step.y.shape
+    def parameter_gradient(self, record: LayerRecord, key: str, index: Index) -> list[Term]:
+        layer: Any = record.layer
+        N, F, H_out, W_out = record.y.shape
         positions = np.ndindex(N, H_out, W_out)
         if key == "bias":
-            return [product(dy_at(step, (n, index[0], i, j))) for n, i, j in positions]
+            return [product(dy_at(record, (n, index[0], i, j))) for n, i, j in positions]
         f, c, p, q = index
-        H, W = step.x.shape[2:]
+        H, W = record.x.shape[2:]
         channel = f // (F // layer.groups) * layer.params["weight"].shape[1] + c
         terms = []
         for n, i, j in positions:
             u, v = self._seen(layer, i, j, p, q)
             if 0 <= u < H and 0 <= v < W:
-                terms.append(product(dy_at(step, (n, f, i, j)), x_at(step, (n, channel, u, v))))
-        return terms
-
-
-class SparseConv2DRule(Rule):
-    """Windows, and kernels of the pairs in a table."""
-
-    formula = "y[n,f,i,j] = b[f] + sum over the table's c, and p,q, of w[(f,c),p,q] x[n,c,i s+p-P,j s+q-P]"
-    gradients = {
-        "x": "dx[n,c,u,v] = sum of dy[n,f,i,j] w[(f,c),p,q] over the windows that saw the pixel",
-        "weight": "dw[(f,c),p,q] = sum over n,i,j of dy[n,f,i,j] x[n,c,i s+p-P,j s+q-P]",
-        "bias": "db[f] = sum over n,i,j of dy[n,f,i,j]",
-    }
-
-    @staticmethod
-    def _seen(step: Step, i: int, j: int, p: int, q: int) -> tuple[int, int] | None:
-        """Pixel under tap (p, q) of the window at (i, j); None in the padding."""
-        layer: Any = step.layer
-        u, v = i * layer.stride[0] + p - layer.padding[0], j * layer.stride[1] + q - layer.padding[1]
-        H, W = step.x.shape[2:]
-        return (u, v) if 0 <= u < H and 0 <= v < W else None
-
-    def forward(self, step: Step, index: Index) -> list[Term]:
-        layer: Any = step.layer
-        n, f, i, j = index
-        terms = []
-        for k, (to, c) in enumerate(layer._pairs):
-            for p, q in np.ndindex(*layer.kernel_size) if to == f else ():
-                if pixel := self._seen(step, i, j, p, q):
-                    terms.append(product(x_at(step, (n, c, *pixel)), parameter_at(step, "weight", (k, p, q))))
-        return [*terms, product(parameter_at(step, "bias", (f,)), note="bias")]
-
-    def input_gradient(self, step: Step, index: Index, slot: int) -> list[Term]:
-        layer: Any = step.layer
-        n, c, *pixel = index
-        terms = []
-        for i, j, p, q in np.ndindex(*step.y.shape[2:], *layer.kernel_size):
-            if self._seen(step, i, j, p, q) == tuple(pixel):
-                for k, (f, seen) in enumerate(layer._pairs):
-                    if seen == c:
-                        weight = parameter_at(step, "weight", (k, p, q))
-                        terms.append(product(dy_at(step, (n, f, i, j)), weight))
-        return terms
-
-    def parameter_gradient(self, step: Step, key: str, index: Index) -> list[Term]:
-        layer: Any = step.layer
-        N, _, H_out, W_out = step.y.shape
-        positions = np.ndindex(N, H_out, W_out)
-        if key == "bias":
-            return [product(dy_at(step, (n, index[0], i, j))) for n, i, j in positions]
-        k, p, q = index
-        f, c = layer._pairs[k]
-        terms = []
-        for n, i, j in positions:
-            if pixel := self._seen(step, i, j, p, q):
-                terms.append(product(dy_at(step, (n, f, i, j)), x_at(step, (n, c, *pixel))))
+                terms.append(product(dy_at(record, (n, f, i, j)), x_at(record, (n, channel, u, v))))
         return terms

@@ -1,12 +1,13 @@
-"""Layers that join all features."""
+"""Fully connected layers."""
 
 from __future__ import annotations
 
-from neocog.inspection.rules.base import Factor, Index, Rule, Term, dy_at, parameter_at, product, x_at
-from neocog.inspection.trace import Step
+from neocog.inspection.rules.base import Index, Rule, Term, dy_at, parameter_at, product, x_at
+from neocog.inspection.trace import LayerRecord
+from neocog.layers import Dense
 
 
-class DenseRule(Rule):
+class DenseRule(Rule, of=Dense):
     """All inputs, weighted."""
 
     formula = "y[n,k] = b[k] + sum over i of x[n,i] w[i,k]"
@@ -16,51 +17,26 @@ class DenseRule(Rule):
         "bias": "db[k] = sum over n of dy[n,k]",
     }
 
-    def forward(self, step: Step, index: Index) -> list[Term]:
+    def forward(self, record: LayerRecord, index: Index) -> list[Term]:
         n, k = index
         terms = [
-            product(x_at(step, (n, i)), parameter_at(step, "weight", (i, k))) for i in range(step.x.shape[1])
+            product(x_at(record, (n, i)), parameter_at(record, "weight", (i, k)))
+            for i in range(record.x.shape[1])
         ]
-        if "bias" in step.layer.params:
-            terms.append(product(parameter_at(step, "bias", (k,)), note="bias"))
+        if "bias" in record.layer.params:
+            terms.append(product(parameter_at(record, "bias", (k,)), note="bias"))
         return terms
 
-    def input_gradient(self, step: Step, index: Index, slot: int) -> list[Term]:
+    def input_gradient(self, record: LayerRecord, index: Index, slot: int) -> list[Term]:
         n, i = index
         return [
-            product(dy_at(step, (n, k)), parameter_at(step, "weight", (i, k))) for k in range(step.y.shape[1])
+            product(dy_at(record, (n, k)), parameter_at(record, "weight", (i, k)))
+            for k in range(record.y.shape[1])
         ]
 
-    def parameter_gradient(self, step: Step, key: str, index: Index) -> list[Term]:
-        images = range(len(step.x))
+    def parameter_gradient(self, record: LayerRecord, key: str, index: Index) -> list[Term]:
+        images = range(len(record.x))
         if key == "bias":
-            return [product(dy_at(step, (n, index[0]))) for n in images]
+            return [product(dy_at(record, (n, index[0]))) for n in images]
         i, k = index
-        return [product(dy_at(step, (n, k)), x_at(step, (n, i))) for n in images]
-
-
-class RadialBasisRule(Rule):
-    """Squared distances."""
-
-    formula = "y[n,k] = -sum over i of (x[n,i] - c[k,i])^2"
-    gradients = {"x": "dx[n,i] = sum over k of dy[n,k] 2 (c[k,i] - x[n,i])"}
-
-    @staticmethod
-    def _past(step: Step, k: int, i: int, x: float) -> float:
-        return x - float(step.layer.buffers["centers"][k, i])
-
-    def forward(self, step: Step, index: Index) -> list[Term]:
-        n, k = index
-        terms = []
-        for i in range(step.x.shape[1]):
-            past = self._past(step, k, i, float(step.x[n, i]))
-            terms.append(product(Factor("x-c", past, "x", (n, i)), Factor("-(x-c)", -past)))
-        return terms
-
-    def input_gradient(self, step: Step, index: Index, slot: int) -> list[Term]:
-        n, i = index
-        x = float(step.x[index])
-        return [
-            product(dy_at(step, (n, k)), Factor("2(c-x)", -2 * self._past(step, k, i, x)))
-            for k in range(step.y.shape[1])
-        ]
+        return [product(dy_at(record, (n, k)), x_at(record, (n, i))) for n in images]

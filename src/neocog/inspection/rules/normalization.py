@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from neocog.inspection.rules.base import Factor, Index, Rule, Term, dy_at, parameter_at, product, x_at
-from neocog.inspection.trace import Step
+from neocog.inspection.trace import LayerRecord
+from neocog.layers import BatchNorm1D, BatchNorm2D, LocalResponseNorm
 
 
-class BatchNormRule(Rule):
+class BatchNormRule(Rule, of=(BatchNorm1D, BatchNorm2D)):
     """A channel by its mean and deviation."""
 
     formula = "y = w (x - m) / sqrt(v + eps) + b"
@@ -22,54 +23,56 @@ class BatchNormRule(Rule):
         "bias": "db = sum of dy",
     }
 
-    def _numbers(self, step: Step, c: int) -> tuple[float, float, bool]:
-        _, mean, inv_std, used_batch = step.cache
+    def _numbers(self, record: LayerRecord, c: int) -> tuple[float, float, bool]:
+        _, mean, inv_std, used_batch = record.cache
         return float(mean[c]), float(inv_std[c]), bool(used_batch)
 
-    def _members(self, step: Step, c: int) -> Iterator[Index]:
+    def _members(self, record: LayerRecord, c: int) -> Iterator[Index]:
         """Yield the indices that share a channel's statistics."""
-        N, _, *space = step.x.shape
+        N, _, *space = record.x.shape
         for n, *place in np.ndindex(N, *space):
             yield (n, c, *place)
 
-    def forward(self, step: Step, index: Index) -> list[Term]:
+    def forward(self, record: LayerRecord, index: Index) -> list[Term]:
         c = index[1]
-        mean, inv_std, used_batch = self._numbers(step, c)
-        w, scale = parameter_at(step, "weight", (c,)), Factor("1/std", inv_std)
+        mean, inv_std, used_batch = self._numbers(record, c)
+        w, scale = parameter_at(record, "weight", (c,)), Factor("1/std", inv_std)
         whose = "of the batch" if used_batch else "so far"
         return [
-            product(x_at(step, index), w, scale),
+            product(x_at(record, index), w, scale),
             product(Factor("-mean", -mean), w, scale, note=f"mean {whose}"),
-            product(parameter_at(step, "bias", (c,)), note="bias"),
+            product(parameter_at(record, "bias", (c,)), note="bias"),
         ]
 
-    def input_gradient(self, step: Step, index: Index, slot: int) -> list[Term]:
+    def input_gradient(self, record: LayerRecord, index: Index, slot: int) -> list[Term]:
         c = index[1]
-        mean, inv_std, used_batch = self._numbers(step, c)
-        w, scale = parameter_at(step, "weight", (c,)), Factor("1/std", inv_std)
+        mean, inv_std, used_batch = self._numbers(record, c)
+        w, scale = parameter_at(record, "weight", (c,)), Factor("1/std", inv_std)
         if not used_batch:
-            return [product(dy_at(step, index), w, scale)]
-        members = list(self._members(step, c))
-        own = (float(step.x[index]) - mean) * inv_std
+            return [product(dy_at(record, index), w, scale)]
+        members = list(self._members(record, c))
+        own = (float(record.x[index]) - mean) * inv_std
         terms = []
         for other in members:
-            x_hat = (float(step.x[other]) - mean) * inv_std
+            x_hat = (float(record.x[other]) - mean) * inv_std
             share = float(other == index) - (1 + own * x_hat) / len(members)
-            terms.append(product(dy_at(step, other), Factor("share", share), w, scale))
+            terms.append(product(dy_at(record, other), Factor("share", share), w, scale))
         return terms
 
-    def parameter_gradient(self, step: Step, key: str, index: Index) -> list[Term]:
+    def parameter_gradient(self, record: LayerRecord, key: str, index: Index) -> list[Term]:
         (c,) = index
         if key == "bias":
-            return [product(dy_at(step, other)) for other in self._members(step, c)]
-        mean, inv_std, _ = self._numbers(step, c)
+            return [product(dy_at(record, other)) for other in self._members(record, c)]
+        mean, inv_std, _ = self._numbers(record, c)
         return [
-            product(dy_at(step, other), Factor("x_hat", (float(step.x[other]) - mean) * inv_std, "x", other))
-            for other in self._members(step, c)
+            product(
+                dy_at(record, other), Factor("x_hat", (float(record.x[other]) - mean) * inv_std, "x", other)
+            )
+            for other in self._members(record, c)
         ]
 
 
-class LocalResponseNormRule(Rule):
+class LocalResponseNormRule(Rule, of=LocalResponseNorm):
     """A number by its neighbours in other channels."""
 
     formula = "y_c = x_c / s_c^beta, s_c = k + alpha/size sum over the channels j around c of x_j^2"
@@ -79,25 +82,27 @@ class LocalResponseNormRule(Rule):
     }
 
     @staticmethod
-    def _scale(step: Step, index: Index) -> float:
-        layer: Any = step.layer
+    def _scale(record: LayerRecord, index: Index) -> float:
+        layer: Any = record.layer
         n, c, i, j = index
-        window = step.x[n, max(c - layer.size // 2, 0) : c + (layer.size - 1) // 2 + 1, i, j]
+        window = record.x[n, max(c - layer.size // 2, 0) : c + (layer.size - 1) // 2 + 1, i, j]
         return float(layer.k + layer.alpha / layer.size * sum(float(x) ** 2 for x in window))
 
-    def forward(self, step: Step, index: Index) -> list[Term]:
-        beta = step.layer.beta  # type: ignore[attr-defined]
-        return [product(x_at(step, index), Factor("1/s^beta", self._scale(step, index) ** -beta))]
+    def forward(self, record: LayerRecord, index: Index) -> list[Term]:
+        beta = record.layer.beta  # type: ignore[attr-defined]
+        return [product(x_at(record, index), Factor("1/s^beta", self._scale(record, index) ** -beta))]
 
-    def input_gradient(self, step: Step, index: Index, slot: int) -> list[Term]:
-        layer: Any = step.layer
+    def input_gradient(self, record: LayerRecord, index: Index, slot: int) -> list[Term]:
+        layer: Any = record.layer
         n, c, i, j = index
-        first, last = max(c - (layer.size - 1) // 2, 0), min(c + layer.size // 2, step.x.shape[1] - 1)
+        first, last = max(c - (layer.size - 1) // 2, 0), min(c + layer.size // 2, record.x.shape[1] - 1)
         terms = []
         for other in range(first, last + 1):
             place = (n, other, i, j)
-            s = self._scale(step, place)
-            products = float(step.x[index]) * float(step.x[place])
+            s = self._scale(record, place)
+            products = float(record.x[index]) * float(record.x[place])
             share = -2 * layer.alpha * layer.beta / layer.size * products * s ** (-layer.beta - 1)
-            terms.append(product(dy_at(step, place), Factor("share", share + (other == c) * s**-layer.beta)))
+            terms.append(
+                product(dy_at(record, place), Factor("share", share + (other == c) * s**-layer.beta))
+            )
         return terms

@@ -1,4 +1,4 @@
-"""Pooling."""
+"""Max and average pooling."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 
 from neocog.inspection.rules.base import Factor, Index, Rule, Term, dy_at, product, x_at
-from neocog.inspection.trace import Step
+from neocog.inspection.trace import LayerRecord
+from neocog.layers import AvgPool2D, MaxPool2D
 
 
 class PoolRule(Rule):
     """The windows of max and average pooling."""
 
     @staticmethod
-    def _window(step: Step, i: int, j: int) -> Iterator[tuple[int, int, int]]:
+    def _window(record: LayerRecord, i: int, j: int) -> Iterator[tuple[int, int, int]]:
         """Yield (tap, row, column) of the window's pixels inside the image."""
-        layer: Any = step.layer
-        H, W = step.x.shape[2:]
+        layer: Any = record.layer
+        H, W = record.x.shape[2:]
         kH, kW = layer.kernel_size
         for p, q in np.ndindex(kH, kW):
             u, v = PoolRule._under(layer, i, j, p, q)
@@ -32,101 +33,62 @@ class PoolRule(Rule):
         (s, t), (d, e) = layer.stride, layer.dilation
         return i * s + p * d - top, j * t + q * e - left
 
-    def _windows_over(self, step: Step, u: int, v: int) -> Iterator[tuple[int, int, int]]:
+    def _windows_over(self, record: LayerRecord, u: int, v: int) -> Iterator[tuple[int, int, int]]:
         """Yield (i, j, tap) of the windows that hold a pixel."""
-        for i, j in np.ndindex(*step.y.shape[2:]):
-            for tap, row, column in self._window(step, i, j):
+        for i, j in np.ndindex(*record.y.shape[2:]):
+            for tap, row, column in self._window(record, i, j):
                 if (row, column) == (u, v):
                     yield i, j, tap
 
 
-class MaxPool2DRule(PoolRule):
+class MaxPool2DRule(PoolRule, of=MaxPool2D):
     """The largest of a window."""
 
     formula = "y[n,c,i,j] = the largest x[n,c,.,.] of its window, the first on a tie"
     gradients = {"x": "dx[n,c,u,v] = sum of dy over the windows that the pixel won"}
 
-    def forward(self, step: Step, index: Index) -> list[Term]:
+    def forward(self, record: LayerRecord, index: Index) -> list[Term]:
         n, c, i, j = index
-        winner = int(step.cache[0][index])
+        winner = int(record.cache[0][index])
         terms = []
-        for tap, u, v in self._window(step, i, j):
-            x = x_at(step, (n, c, u, v))
+        for tap, u, v in self._window(record, i, j):
+            x = x_at(record, (n, c, u, v))
             won = tap == winner
             terms.append(Term((x,), x.value if won else 0.0, "winner" if won else "loses"))
         return terms
 
-    def input_gradient(self, step: Step, index: Index, slot: int) -> list[Term]:
+    def input_gradient(self, record: LayerRecord, index: Index, slot: int) -> list[Term]:
         n, c, u, v = index
         return [
-            product(dy_at(step, (n, c, i, j)), note="won")
-            for i, j, tap in self._windows_over(step, u, v)
-            if int(step.cache[0][n, c, i, j]) == tap
+            product(dy_at(record, (n, c, i, j)), note="won")
+            for i, j, tap in self._windows_over(record, u, v)
+            if int(record.cache[0][n, c, i, j]) == tap
         ]
 
 
-class AvgPool2DRule(PoolRule):
+class AvgPool2DRule(PoolRule, of=AvgPool2D):
     """The mean of a window."""
 
     formula = "y[n,c,i,j] = the mean of x[n,c,.,.] in its window"
     gradients = {"x": "dx[n,c,u,v] = sum of dy / count over the windows that hold the pixel"}
 
-    def _share(self, step: Step, i: int, j: int) -> Factor:
-        layer: Any = step.layer
+    def _share(self, record: LayerRecord, i: int, j: int) -> Factor:
+        layer: Any = record.layer
         if layer.divisor_override is not None:
             return Factor("1/count", 1 / layer.divisor_override)
         (top, bottom), (left, right) = layer._sides if layer.count_include_pad else ((0, 0), (0, 0))
-        H, W = step.x.shape[2:]
+        H, W = record.x.shape[2:]
         seen = (self._under(layer, i, j, p, q) for p, q in np.ndindex(*layer.kernel_size))
         return Factor("1/count", 1 / sum(-top <= u < H + bottom and -left <= v < W + right for u, v in seen))
 
-    def forward(self, step: Step, index: Index) -> list[Term]:
+    def forward(self, record: LayerRecord, index: Index) -> list[Term]:
         n, c, i, j = index
-        share = self._share(step, i, j)
-        return [product(x_at(step, (n, c, u, v)), share) for _, u, v in self._window(step, i, j)]
+        share = self._share(record, i, j)
+        return [product(x_at(record, (n, c, u, v)), share) for _, u, v in self._window(record, i, j)]
 
-    def input_gradient(self, step: Step, index: Index, slot: int) -> list[Term]:
+    def input_gradient(self, record: LayerRecord, index: Index, slot: int) -> list[Term]:
         n, c, u, v = index
         return [
-            product(dy_at(step, (n, c, i, j)), self._share(step, i, j))
-            for i, j, _ in self._windows_over(step, u, v)
+            product(dy_at(record, (n, c, i, j)), self._share(record, i, j))
+            for i, j, _ in self._windows_over(record, u, v)
         ]
-
-
-class GlobalAvgPool2DRule(Rule):
-    """The mean of a map."""
-
-    formula = "y[n,c] = the mean of x[n,c,.,.]"
-    gradients = {"x": "dx[n,c,i,j] = dy[n,c] / (H W)"}
-
-    def forward(self, step: Step, index: Index) -> list[Term]:
-        H, W = step.x.shape[2:]
-        share = Factor("1/(H W)", 1 / (H * W))
-        return [product(x_at(step, (*index, i, j)), share) for i, j in np.ndindex(H, W)]
-
-    def input_gradient(self, step: Step, index: Index, slot: int) -> list[Term]:
-        H, W = step.x.shape[2:]
-        return [product(dy_at(step, index[:2]), Factor("1/(H W)", 1 / (H * W)))]
-
-
-class GlobalMaxPool2DRule(Rule):
-    """The largest of a map."""
-
-    formula = "y[n,c] = the largest x[n,c,.,.], the first on a tie"
-    gradients = {"x": "dx[n,c,i,j] = dy[n,c] if the pixel won"}
-
-    @staticmethod
-    def _winner(step: Step, n: int, c: int) -> Index:
-        return max(np.ndindex(*step.x.shape[2:]), key=lambda place: step.x[n, c][place])
-
-    def forward(self, step: Step, index: Index) -> list[Term]:
-        n, c = index
-        winner, terms = self._winner(step, n, c), []
-        for place in np.ndindex(*step.x.shape[2:]):
-            x, won = x_at(step, (n, c, *place)), place == winner
-            terms.append(Term((x,), x.value if won else 0.0, "winner" if won else "loses"))
-        return terms
-
-    def input_gradient(self, step: Step, index: Index, slot: int) -> list[Term]:
-        n, c, i, j = index
-        return [product(dy_at(step, (n, c)), note="won")] if self._winner(step, n, c) == (i, j) else []

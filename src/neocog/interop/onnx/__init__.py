@@ -5,6 +5,7 @@ try:
 except ImportError as error:
     raise ImportError('neocog.interop.onnx needs ONNX: pip install "neocog[onnx]"') from error
 
+from neocog.interop.onnx import operators as _operators  # noqa: F401 - registers readers and writers
 from neocog.interop.onnx.backend import Backend
 from neocog.interop.onnx.errors import OnnxImportError
 from neocog.interop.onnx.from_model import from_onnx

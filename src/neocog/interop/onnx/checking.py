@@ -9,9 +9,8 @@ from contextlib import contextmanager
 import onnx
 from onnx import helper
 
-import neocog.interop.onnx.operators  # noqa: F401 - fills the tables of readers
 from neocog.interop.onnx.errors import OnnxImportError
-from neocog.interop.onnx.reader import FOLDS, READERS
+from neocog.interop.onnx.reader import FOLDS, PATTERNS, READERS
 
 
 @contextmanager
@@ -48,7 +47,7 @@ def check(model: onnx.ModelProto) -> None:
         raise OnnxImportError("the model has sparse initializers, which neocog does not read.")
     if any(function.domain in ("", "ai.onnx") for function in model.functions):
         raise OnnxImportError("the model gives operators of ONNX meanings of its own.")
-    known = READERS.keys() | FOLDS.keys()
+    known = READERS.keys() | FOLDS.keys() | PATTERNS.keys()
     for node in graph.node:
         if not node.output or not node.output[0]:
             raise OnnxImportError(f"node {node.name!r} ({node.op_type}) has no first output.")

@@ -25,7 +25,7 @@ from neocog.interop.onnx.inputs import (
     with_channels_first,
 )
 from neocog.interop.onnx.nesting import assembled, at_home, dotted_name
-from neocog.interop.onnx.reader import FOLDS, READERS, Node, fold
+from neocog.interop.onnx.reader import Node, read
 from neocog.interop.onnx.values import Known, Shapes, Value
 from neocog.layers import Container, Layer
 from neocog.validation import RandomSource, generator, image_shape
@@ -205,16 +205,7 @@ def _read(proto: onnx.NodeProto, building: Building) -> None:
         if name and name not in building.values:
             node.fail(f"it reads {name!r}, a second output, which layers do not have")
     try:
-        y: Value | Known
-        if (
-            all(source is None or isinstance(source, Known) for source in node.inputs)
-            and proto.op_type in FOLDS
-        ):
-            y = fold(node)
-        elif proto.op_type in READERS:
-            y = READERS[proto.op_type](node)
-        else:
-            node.fail("there is a layer for it only where all its inputs are constants or shapes")
+        y = read(node)
     except OnnxImportError:
         raise
     except (ArithmeticError, LookupError, MemoryError, TypeError, ValueError) as error:

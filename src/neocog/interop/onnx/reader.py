@@ -224,12 +224,17 @@ def shortest(value: float) -> float:
 
 
 ReadNode: TypeAlias = Callable[[Node], Value | Known]
+ReadPattern: TypeAlias = Callable[[Node], Value | None]
 FoldNode: TypeAlias = Callable[..., np.ndarray]
 Reading = TypeVar("Reading", bound=ReadNode)
+Pattern = TypeVar("Pattern", bound=ReadPattern)
 Folding = TypeVar("Folding", bound=FoldNode)
 
 READERS: dict[str, ReadNode] = {}
 """How each operator becomes layers."""
+
+PATTERNS: dict[str, list[ReadPattern]] = {}
+"""Readers of several nodes as one layer, by the operator of the first node."""
 
 FOLDS: dict[str, FoldNode] = {}
 """How each operator on constants is carried out: ``(node, *arrays) -> array``."""
@@ -245,6 +250,21 @@ def reads(*operators: str) -> Callable[[Reading], Reading]:
     return register
 
 
+def reads_pattern(*operators: str) -> Callable[[Pattern], Pattern]:
+    """Register a function that reads several nodes as one layer: ``(first node) -> value``.
+
+    ``operators`` are those of the first node. The function returns None where the nodes are others; then the
+    next pattern is tried, and last the operator's own reader.
+    """
+
+    def register(function: Pattern) -> Pattern:
+        for operator in operators:
+            PATTERNS.setdefault(operator, []).append(function)
+        return function
+
+    return register
+
+
 def folds(*operators: str) -> Callable[[Folding], Folding]:
     """Register the function that carries out an operator on constants."""
 
@@ -253,6 +273,19 @@ def folds(*operators: str) -> Callable[[Folding], Folding]:
         return function
 
     return register
+
+
+def read(node: Node) -> Value | Known:
+    """Carry a node out if all its inputs are constants, else turn it into layers."""
+    constant = all(source is None or isinstance(source, Known) for source in node.inputs)
+    if constant and node.operator in FOLDS:
+        return fold(node)
+    for pattern in PATTERNS.get(node.operator, []):
+        if (y := pattern(node)) is not None:
+            return y
+    if node.operator not in READERS:
+        node.fail("there is a layer for it only where all its inputs are constants or shapes")
+    return READERS[node.operator](node)
 
 
 def fold(node: Node) -> Known:

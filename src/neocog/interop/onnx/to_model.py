@@ -12,7 +12,6 @@ import numpy as np
 import onnx
 from onnx import helper
 
-import neocog.interop.onnx.operators  # noqa: F401 - fills the table of writers
 from neocog.atomic import atomic_write
 from neocog.interop.onnx.writer import WRITERS, Tensor, Writer
 from neocog.layers import Container, Layer

@@ -15,7 +15,7 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from neocog.interop.torch.distributed import Group, share_batch_statistics
-from neocog.interop.torch.to_module import load_from_torch, to_array, to_torch, transposed
+from neocog.interop.torch.exporting import load_from_torch, to_array, to_torch, transposed
 from neocog.layers import Dropout, Layer
 from neocog.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy, check_weights
 from neocog.optimizers import Optimizer

@@ -258,11 +258,16 @@ class Bias(nn.Module):
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(shape))
 
+    @property
+    def shape(self) -> Shape:
+        """The shape of the numbers."""
+        return tuple(self.bias.shape)
+
     def forward(self, x: Tensor) -> Tensor:
         return x + self.bias
 
     def extra_repr(self) -> str:
-        return f"{tuple(self.bias.shape)}"
+        return f"{self.shape}"
 
 
 class PadChannels(nn.Module):
@@ -300,6 +305,7 @@ class RadialBasis(nn.Module):
 
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__()
+        self.in_features, self.out_features = in_features, out_features
         self.register_buffer("centers", torch.zeros(out_features, in_features))
 
     def forward(self, x: Tensor) -> Tensor:

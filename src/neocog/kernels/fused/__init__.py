@@ -150,7 +150,7 @@ def conv2d(
 def conv2d_input(
     dy: Array, w: Array, x_shape: tuple[int, ...], stride: Pair, padding: Padding, dilation: Pair, groups: int
 ) -> Array:
-    """Again a convolution, of dy with the kernel turned round."""
+    """Again a convolution, of dy with the kernel flipped."""
     if not _suits(dy, w) or 0 in x_shape:
         return im2col.conv2d_input(dy, w, x_shape, stride, padding, dilation, groups)
     N, C, H, W = x_shape

@@ -1,13 +1,11 @@
-"""The table: every operator beside its layer, each with the way there and the way back."""
+"""The operators: a file for each of :mod:`neocog.layers`, with the writer and the reader of its layers.
 
-from neocog.interop.onnx.operators import (
-    activation,
-    convolution,
-    dense,
-    folding,
-    normalization,
-    pooling,
-    shape,
-)
+Beside these, ``folding`` computes with constants, ``products`` reads multiplications by constants, and
+``patterns`` reads nodes that are a layer only together. Importing this package registers them all.
+"""
 
-__all__ = ["activation", "convolution", "dense", "folding", "normalization", "pooling", "shape"]
+from importlib import import_module
+from pkgutil import iter_modules
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")

@@ -1,18 +1,17 @@
-"""Conv: Conv2D, and SparseConv2D whose kernels are scattered into a bank of zeros."""
+"""Conv: Conv2D, and SparseConv2D where the weights were scattered into a bank of zeros."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
 from neocog.initializers import zeros
 from neocog.interop.onnx.building import Pixels
+from neocog.interop.onnx.operators.sparse import sparse_convolution
 from neocog.interop.onnx.reader import Node, reads
 from neocog.interop.onnx.values import Value
-from neocog.interop.onnx.windows import LARGEST, Windows, pads, plain, read_windows
+from neocog.interop.onnx.windows import Windows, pads, plain, read_windows
 from neocog.interop.onnx.writer import Tensor, Writer, writes
-from neocog.layers import Conv2D, Layer, SparseConv2D
+from neocog.layers import Conv2D, Layer
 
 
 @writes(Conv2D)
@@ -28,16 +27,6 @@ def write_convolution(w: Writer, layer: Conv2D, x: Tensor) -> str:
         dilations=layer.dilation,
         group=layer.groups,
     )
-
-
-@writes(SparseConv2D)
-def write_sparse_convolution(w: Writer, layer: SparseConv2D, x: Tensor) -> str:
-    """Scatter the kernels into a bank with zeros where there is no connection."""
-    bank = w.numbers("bank", np.zeros(layer._bank_shape))
-    places = w.integers("connections", layer._pairs)
-    weight = w.node("ScatterND", bank, places, w.array(layer.params["weight"]))
-    geometry = {"kernel_shape": layer.kernel_size, "strides": layer.stride, "pads": pads(layer._sides)}
-    return w.node("Conv", x, weight, w.array(layer.params["bias"]), **geometry)
 
 
 @reads("Conv")
@@ -57,7 +46,7 @@ def read_convolution(node: Node) -> Value:
     pixels = _pixels(node, windows, weight.shape[1] * groups)
 
     def make() -> Layer:
-        sparse = _sparse(node, windows, bias, groups)
+        sparse = sparse_convolution(node, windows, bias, groups)
         if sparse is not None:
             return sparse
         arrays = {"weight": node.building.copied(weight)}
@@ -115,27 +104,3 @@ def _of_raw_pixels(
     if bias is not None or moved.any():
         arrays["bias"] = (moved if bias is None else bias + moved).astype(weight.dtype)
     return arrays
-
-
-def _sparse(node: Node, windows: Windows, bias: Any, groups: int) -> SparseConv2D | None:
-    """The sparse layer, if these weights are kernels scattered into zeros, in the order of a table."""
-    origin, padding = node.known(1).origin, plain(windows.padding)
-    plainly = (
-        groups == 1 and windows.dilation == (1, 1) and padding[0] in range(LARGEST) and not windows.is_row
-    )
-    if origin is None or bias is None or not plainly:
-        return None
-    bank, places, weight = origin
-    filters, channels, *_ = bank.shape
-    if bank.any() or places.ndim != 2 or places.shape[1] != 2 or places.min() < 0:
-        return None
-    pairs = places.tolist()
-    connections = [[c for f, c in pairs if f == k] for k in range(filters)]
-    if [[f, c] for f, seen in enumerate(connections) for c in seen] != pairs or not all(connections):
-        return None
-    layer = SparseConv2D(
-        channels, connections, windows.kernel_size, windows.stride, padding, init=zeros, dtype=weight.dtype
-    )
-    layer.params["weight"] = node.building.copied(weight)
-    layer.params["bias"] = node.building.copied(bias, weight.dtype)
-    return layer

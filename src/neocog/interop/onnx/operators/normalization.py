@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from neocog.interop.onnx.reader import Node, reads
+from neocog.interop.onnx.reader import Node, reads, reads_pattern
 from neocog.interop.onnx.values import Value
 from neocog.interop.onnx.writer import Tensor, Writer, writes
 from neocog.layers import BatchNorm1D, BatchNorm2D, LocalResponseNorm
@@ -66,6 +66,7 @@ def write_local_response_norm(w: Writer, layer: LocalResponseNorm, x: Tensor) ->
     return w.node("Div", x, w.node("Pow", sums, w.number("beta", layer.beta)))
 
 
+@reads_pattern("Mul")
 def read_even_response_norm(node: Node) -> Value | None:
     """What :func:`write_local_response_norm` spells out for an even size, if these are the nodes."""
     operators = ("Reshape", "AveragePool", "Reshape", "Mul", "Add", "Pow", "Div")

@@ -1,4 +1,4 @@
-"""What moves numbers and computes nothing: Flatten, Reshape, Transpose, Pad, Concat and the like."""
+"""Flatten, Reshape, Squeeze, Unsqueeze, Identity, Shape and Transpose."""
 
 from __future__ import annotations
 
@@ -6,15 +6,10 @@ import math
 
 import numpy as np
 
-from neocog.interop.onnx.operators.dense import read_radial_basis
 from neocog.interop.onnx.reader import Node, reads
 from neocog.interop.onnx.values import Known, Shape, Value
 from neocog.interop.onnx.writer import Tensor, Writer, writes
-from neocog.layers import Concat, Flatten, Pad2D, PadChannels, Reshape, Transpose
-
-# ONNX's name of each mode of Pad2D.
-MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
-MOST_PADDING = 2**20
+from neocog.layers import Flatten, Reshape, Transpose
 
 
 @writes(Flatten)
@@ -84,10 +79,7 @@ def read_squeeze(node: Node) -> Value:
 
 @reads("Unsqueeze")
 def read_unsqueeze(node: Node) -> Value:
-    """With new axes of size 1; or the first of the nodes of a RadialBasis."""
-    whole = read_radial_basis(node)
-    if whole is not None:
-        return whole
+    """Import Unsqueeze as a new view of the value."""
     x = node.value()
     axes = node.integers("axes", 1, []) or []
     rank = x.rank + len(axes)
@@ -134,83 +126,3 @@ def read_transpose(node: Node) -> Value:
     if moving == sorted(moving):
         return node.viewed(x, lambda s: [s[axis] for axis in axes])
     return node.apply(Transpose(tuple(axes)), x)
-
-
-@writes(Pad2D)
-def write_pad(w: Writer, layer: Pad2D, x: Tensor) -> str:
-    """The first two axes are not padded."""
-    (top, bottom), (left, right) = layer.padding
-    pads = w.integers("pads", [0, 0, top, left, 0, 0, bottom, right])
-    return w.node("Pad", x, pads, w.number("value", layer.value), mode=MODES[layer.mode])
-
-
-@writes(PadChannels)
-def write_pad_channels(w: Writer, layer: PadChannels, x: Tensor) -> str:
-    """Zeros after the last channel."""
-    return w.node("Pad", x, w.integers("pads", [0, 0, 0, 0, 0, layer.channels, 0, 0]))
-
-
-@reads("Pad")
-def read_pad(node: Node) -> Value:
-    """Around images and rows, or further channels of zeros."""
-    x = node.value()
-    mode = node.get("mode", "constant")
-    names = {theirs: ours for ours, theirs in MODES.items()}
-    if mode not in names:
-        node.fail(f"mode must be one of {', '.join(names)}, got {mode!r}")
-    sides, value = _pads(node, x.rank)
-    if not any(map(any, sides)):
-        return x
-    if max(map(max, sides)) > MOST_PADDING or min(map(min, sides)) < 0:
-        node.fail(f"pads must be from 0 to {MOST_PADDING}, got {sides}; there is no layer that crops")
-    value = value if mode == "constant" else 0.0
-    if x.rank == 4 and [k for k in range(4) if any(sides[k])] == [1] and not sides[1][0]:
-        if value or mode != "constant":
-            node.fail("further channels must be zeros")
-        return node.apply(PadChannels(sides[1][1]), x)
-    if x.rank not in (3, 4) or any(map(any, sides[:2])):
-        node.fail(f"neocog pads images (N, C, H, W) on their sides, got pads {sides} of shape {x.sizes}")
-    if x.rank == 3:
-        return node.apply(Pad2D((sides[2], (0, 0)), value, names[mode]), x.lifted()).lowered()
-    return node.apply(Pad2D((sides[2], sides[3]), value, names[mode]), x)
-
-
-def _pads(node: Node, rank: int) -> tuple[list[tuple[int, int]], float]:
-    """(before, after) of each axis, and the constant: attributes before opset 11, inputs since."""
-    if node.opset < 11:
-        pads, value = node.get("pads", node.get("paddings")), node.get("value", 0.0)
-        axes: list[int] = list(range(rank))
-    else:
-        pads, value = [int(size) for size in node.array(1).ravel()], node.number(2, 0.0)
-        axes = [int(axis) for axis in node.array(3).ravel()] if node.has(3) else list(range(rank))
-    axes = [axis + rank if axis < 0 else axis for axis in axes]
-    if (
-        pads is None
-        or len(pads) != 2 * len(axes)
-        or len({*axes}) < len(axes)
-        or not {*axes} <= {*range(rank)}
-    ):
-        node.fail(f"pads must be two integers for each of the axes {axes} of {rank}, got {pads}")
-    sides = [(0, 0)] * rank
-    for k, axis in enumerate(axes):
-        sides[axis] = (pads[k], pads[k + len(axes)])
-    return sides, value
-
-
-@writes(Concat)
-def write_concat(w: Writer, layer: Concat, x: tuple[Tensor, ...]) -> str:
-    """The same axis."""
-    return w.node("Concat", *x, axis=layer.axis)
-
-
-@reads("Concat")
-def read_concat(node: Node) -> Value:
-    """Along the axis; along the first, the batch's, with an axis of size 1 put before it."""
-    values = [node.value(k) for k in range(len(node.inputs))]
-    axis = node.axis(1, values[0].rank)
-    if len(values) == 1:
-        return values[0]
-    if axis:
-        return node.apply(Concat(axis), *values)
-    y = node.apply(Concat(1), *(x.viewed(lambda s: (1, *s)) for x in values))
-    return node.viewed(y, lambda s: s[1:])

@@ -2,8 +2,8 @@
 
 A convolution needs no im2col matrix. Its input is padded once; then tap (c, p, q) of output pixel (i, j) lies
 at a fixed distance from tap (0, 0, 0), so one table of distances, as long as a kernel, describes all windows.
-With a stride s the input is first dealt out into s x s images of every s-th pixel (its phases), in each of
-which the windows again advance by one.
+With a stride s the input is first split into s x s images of every s-th pixel (its phases), in each of which
+the windows again advance by one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,14 @@ from typing import Any
 import numpy as np
 
 from neocog.kernels.fused.lowering.copies import copy, strides, transfer
-from neocog.kernels.fused.lowering.products import bias_or_zeros, correlate, packed, product, run, shifted
+from neocog.kernels.fused.lowering.products import (
+    bias_or_zeros,
+    correlate,
+    packed,
+    product,
+    rows_and_lanes,
+    shifted,
+)
 from neocog.kernels.fused.program import NO_BORDER, Border, Maps, Memory, Program
 from neocog.kernels.fused.simd import VECTOR_BYTES, VECTORS
 from neocog.kernels.geometry import Padding, Pair, output_sizes
@@ -140,7 +147,7 @@ class Convolution:
         y: Maps,
         floor: float,
     ) -> None:
-        """``weight_strides``: of a filter, of a channel, and 1 if the kernel is to be turned round."""
+        """``weight_strides``: of a filter, of a channel, and 1 if the kernel is to be flipped."""
         program = self.program
         F, C = shape
         N, size = y.N, program.size
@@ -202,13 +209,13 @@ class Convolution:
     # Forward
 
     def windows(self, x: Maps, row: int = 0) -> Windows:
-        """Prepare an input: pad it unless it is padded; with a stride, deal it out.
+        """Prepare an input: pad it unless it is padded; with a stride, split it into phases.
 
-        ``row``: elements of the output's rows; dealt rows are made as long if they are shorter
-        (:func:`~neocog.kernels.fused.lowering.products.run` says why).
+        ``row``: elements of the output's rows; the rows of the phases are made as long if they are shorter
+        (:func:`~neocog.kernels.fused.lowering.products.rows_and_lanes` says why).
         """
         if self.stride != (1, 1):
-            return self._dealt(x, row)
+            return self._split_phases(x, row)
         border = self.input_border
         if any(b < n for b, n in zip(x.border, border, strict=True)):
             padded = self.program.maps(*x.shape, border)
@@ -220,15 +227,15 @@ class Convolution:
         offsets = np.arange(x.C)[:, None, None] * x.plane + down[:, None] * x.row + across * x.N
         return Windows(start, x.row, offsets, x.plane)
 
-    def _dealt(self, x: Maps, row: int) -> Windows:
-        """Deal the input out into its phases."""
+    def _split_phases(self, x: Maps, row: int) -> Windows:
+        """Split the input into its phases."""
         C, H, W, N = x.shape
         (s, t), ((top, _), (left, _)) = self.stride, self.padding
         down, across = (np.arange(k) * d for k, d in zip(self.kernel, self.dilation, strict=True))
         rows = int((down // s).max()) + self.out[0]
         columns = int((across // t).max()) + self.out[1]
         phases = sorted({(int(a) % s, int(b) % t) for a in down for b in across})
-        dealt = self.program.maps(len(phases) * C, rows, max(columns, row // N), N)
+        split = self.program.maps(len(phases) * C, rows, max(columns, row // N), N)
         # Pixel (i, j) of phase (a, b) is pixel (i s + a - top, j t + b - left) of the image.
         places = [
             (
@@ -237,12 +244,12 @@ class Convolution:
             )
             for a, b in phases
         ]
-        if any(place != ((0, rows), (0, dealt.W)) for place in places):
-            self.program.clear(dealt)
+        if any(place != ((0, rows), (0, split.W)) for place in places):
+            self.program.clear(split)
         for k, ((a, b), ((i0, i1), (j0, j1))) in enumerate(zip(phases, places, strict=True)):
             if i1 <= i0 or j1 <= j0:
                 continue
-            source, target = x.origin, dealt.channels(k * C, C)
+            source, target = x.origin, split.channels(k * C, C)
             copy(
                 self.program,
                 shifted(source, (i0 * s + a - top) * x.row + (j0 * t + b - left) * N),
@@ -251,13 +258,13 @@ class Convolution:
                 (C, i1 - i0, j1 - j0, N),
                 strides(target),
             )
-        begin = {phase: k * C * dealt.plane for k, phase in enumerate(phases)}
+        begin = {phase: k * C * split.plane for k, phase in enumerate(phases)}
         taps = [
-            [begin[a % s, b % t] + a // s * dealt.row + b // t * N for b in across.tolist()]
+            [begin[a % s, b % t] + a // s * split.row + b // t * N for b in across.tolist()]
             for a in down.tolist()
         ]
-        offsets = np.arange(C)[:, None, None] * dealt.plane + np.array(taps)
-        return Windows(dealt.origin, dealt.row, offsets, dealt.plane)
+        offsets = np.arange(C)[:, None, None] * split.plane + np.array(taps)
+        return Windows(split.origin, split.row, offsets, split.plane)
 
     def forward(
         self,
@@ -279,7 +286,7 @@ class Convolution:
         if self.by_winograd and init is None:
             self._winograd(x, weight, (F, per_group), (K, 9, 0), bias, y, floor)
             return
-        rows, lanes = run(y, x.row if init is None or init.row == y.row else 0)
+        rows, lanes = rows_and_lanes(y, x.row if init is None or init.row == y.row else 0)
         for g in range(self.groups):
             part = y.channels(g * filters, filters)
             fields: dict[str, Any] = {}
@@ -308,15 +315,15 @@ class Convolution:
     # Backward
 
     def input_gradient(self, dy: Maps, weight: Any, dx: Maps, adding: bool = False) -> None:
-        """Again a convolution: of dy, with the kernel turned round."""
+        """Again a convolution: of dy, with the kernel flipped."""
         F, per_group = self.w_shape[:2]
         if self.back_by_winograd and not adding:
             (top, bottom), (left, right) = self.padding
             back: Padding = ((2 - top, 2 - bottom), (2 - left, 2 - right))
             shape = (dy.N, F, dy.H, dy.W), (per_group, F, 3, 3)
-            turned = Convolution(self.program, *shape, (1, 1), back, (1, 1))
+            flipped = Convolution(self.program, *shape, (1, 1), back, (1, 1))
             strided = (9, 9 * per_group, 1)
-            turned._winograd(turned.windows(dy), weight, (per_group, F), strided, None, dx, -np.inf)
+            flipped._winograd(flipped.windows(dy), weight, (per_group, F), strided, None, dx, -np.inf)
             return
         border = self.output_border
         if any(b < n for b, n in zip(dy.border, border, strict=True)):
@@ -350,7 +357,7 @@ class Convolution:
         for g in range(self.groups):
             part = dx.channels(g * per_group, per_group)
             target = part if whole else program.maps(per_group, *size, N)
-            rows, lanes = run(target, dy.row)
+            rows, lanes = rows_and_lanes(target, dy.row)
             fields: dict[str, Any] = {}
             if adding and whole:
                 fields = {"init": target.origin, "init_plane": target.plane, "init_row": target.row}
@@ -395,7 +402,7 @@ class Convolution:
                 self.program,
                 np.arange(filters) * part.plane,
                 x.offsets[g * per_group : (g + 1) * per_group],
-                *run(dy, x.row),  # the border of dy is zero
+                *rows_and_lanes(dy, x.row),  # the border of dy is zero
                 y=part.origin,
                 y_row=part.row,
                 x=x.start,

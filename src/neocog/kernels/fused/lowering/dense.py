@@ -14,7 +14,7 @@ from neocog.kernels.fused.simd import VECTOR_BYTES
 __all__ = ["dense", "dense_input", "dense_weight"]
 
 
-def _wide(inputs: int, outputs: int, N: int) -> bool:
+def _lanes_are_outputs(inputs: int, outputs: int, N: int) -> bool:
     """Whether the lanes of the product should be the outputs, because there are too few images."""
     return outputs >= 2 * VECTOR_BYTES // 4 and (N < 16 or inputs * outputs > 100_000)
 
@@ -22,7 +22,7 @@ def _wide(inputs: int, outputs: int, N: int) -> bool:
 def dense(program: Program, x: Maps, weight: Any, bias: Any, y: Maps, floor: float = -np.inf) -> None:
     """``y = max(floor, weight^T x + bias)``."""
     inputs, outputs, N = x.C, y.C, x.N
-    if not _wide(inputs, outputs, N):
+    if not _lanes_are_outputs(inputs, outputs, N):
         product(
             program,
             outputs,
@@ -40,7 +40,7 @@ def dense(program: Program, x: Maps, weight: Any, bias: Any, y: Maps, floor: flo
         )
         return
     direct = N == 1
-    turned = y if direct else program.maps(N, 1, 1, outputs)
+    transposed = y if direct else program.maps(N, 1, 1, outputs)
     fields: dict[str, Any] = {} if bias is None else {"init": bias, "init_plane": 0, "init_row": 0}
     product(
         program,
@@ -53,29 +53,29 @@ def dense(program: Program, x: Maps, weight: Any, bias: Any, y: Maps, floor: flo
         a_row=1,
         a_step=N,
         x=weight,
-        y=turned.origin,
+        y=transposed.origin,
         y_plane=outputs,
         bias=bias_or_zeros(program, None, 0, N),
         floor=floor,
         **fields,
     )
     if not direct:
-        copy(program, turned.origin, (1, outputs, 0, 0), y.origin, (outputs, N, 1, 1), (N, 1, 0, 0))
+        copy(program, transposed.origin, (1, outputs, 0, 0), y.origin, (outputs, N, 1, 1), (N, 1, 0, 0))
 
 
-def _turned(program: Program, dy: Maps) -> Maps:
+def _transposed(program: Program, dy: Maps) -> Maps:
     """(out, N) -> (N, out)."""
     if dy.N == 1:
         return dy
-    turned = program.maps(dy.N, 1, 1, dy.C)
-    copy(program, dy.origin, (1, dy.N, 0, 0), turned.origin, (dy.N, dy.C, 1, 1), (dy.C, 1, 0, 0))
-    return turned
+    transposed = program.maps(dy.N, 1, 1, dy.C)
+    copy(program, dy.origin, (1, dy.N, 0, 0), transposed.origin, (dy.N, dy.C, 1, 1), (dy.C, 1, 0, 0))
+    return transposed
 
 
 def dense_input(program: Program, dy: Maps, weight: Any, dx: Maps) -> None:
     """``dx = weight dy``."""
     inputs, outputs, N = dx.C, dy.C, dy.N
-    if _wide(inputs, outputs, N):
+    if _lanes_are_outputs(inputs, outputs, N):
         correlate(
             program,
             np.arange(inputs) * outputs,
@@ -83,7 +83,7 @@ def dense_input(program: Program, dy: Maps, weight: Any, dx: Maps) -> None:
             1,
             outputs,
             y=weight,
-            x=_turned(program, dy).origin,
+            x=_transposed(program, dy).origin,
             d_weight=dx.origin,
         )
         return
@@ -107,7 +107,7 @@ def dense_input(program: Program, dy: Maps, weight: Any, dx: Maps) -> None:
 def dense_weight(program: Program, x: Maps, dy: Maps, d_weight: Any) -> None:
     """``d_weight = x dy^T``."""
     inputs, outputs, N = x.C, dy.C, dy.N
-    if _wide(inputs, outputs, N):
+    if _lanes_are_outputs(inputs, outputs, N):
         product(
             program,
             inputs,
@@ -117,7 +117,7 @@ def dense_weight(program: Program, x: Maps, dy: Maps, d_weight: Any) -> None:
             a=x.origin,
             a_row=N,
             a_step=1,
-            x=_turned(program, dy).origin,
+            x=_transposed(program, dy).origin,
             y=d_weight,
             y_plane=outputs,
             bias=bias_or_zeros(program, None, 0, inputs),

@@ -9,7 +9,7 @@ import numpy as np
 from neocog.kernels.fused.program import Maps, Memory, Program, Slot
 from neocog.kernels.fused.simd import DOT_ROWS, DOT_TAPS, VECTOR_BYTES, VECTORS
 
-__all__ = ["NARROW", "bias_or_zeros", "correlate", "packed", "product", "run", "shifted"]
+__all__ = ["NARROW", "bias_or_zeros", "correlate", "packed", "product", "rows_and_lanes", "shifted"]
 
 DEPTH = 288
 """Terms of a sum taken at a time, 32 channels of 3 x 3: eight rows of weights fill 9 kB of the L1 cache."""
@@ -25,7 +25,7 @@ NARROW = 64
 """Lanes of a row below which a register tile would be mostly empty."""
 
 
-def run(y: Maps, row: int) -> tuple[int, int]:
+def rows_and_lanes(y: Maps, row: int) -> tuple[int, int]:
     """Rows and lanes of a product over the maps y, from an input whose rows are ``row`` apart.
 
     Narrow maps are taken as one long row, their borders included, where both arrays have rows of one length;
@@ -123,7 +123,7 @@ def bias_or_zeros(program: Program, bias: Any, first: int, count: int) -> Any:
     return np.zeros(count, program.dtype)
 
 
-def _filled(offsets: np.ndarray, multiple: int) -> np.ndarray:
+def _padded_table(offsets: np.ndarray, multiple: int) -> np.ndarray:
     """Repeat the last offset until the table is a whole number of tiles long."""
     offsets = offsets.ravel()
     return np.concatenate([offsets, np.repeat(offsets[-1:], -offsets.size % multiple)])
@@ -153,7 +153,7 @@ def correlate(
         rows=rows,
         lanes=lanes,
         row_block=max(1, min(rows, FAR // program.size // max((f_block + len(x_offsets)) * lanes, 1))),
-        rows_offsets=program.table(_filled(y_offsets, DOT_ROWS)),
-        offsets=program.table(_filled(x_offsets, DOT_TAPS)),
+        rows_offsets=program.table(_padded_table(y_offsets, DOT_ROWS)),
+        offsets=program.table(_padded_table(x_offsets, DOT_TAPS)),
         **fields,
     )

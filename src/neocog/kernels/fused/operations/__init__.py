@@ -1,5 +1,23 @@
-"""What a program can do: compiled loops over arrays."""
+"""Define the operations of a program: compiled loops over arrays, one family a file."""
 
-from neocog.kernels.fused.operations import learning, planes, products, winograd
+from neocog.kernels.fused.operations import (
+    activation,
+    elementwise,
+    losses,
+    normalization,
+    optimizers,
+    pooling,
+    products,
+    winograd,
+)
 
-__all__ = ["learning", "planes", "products", "winograd"]
+__all__ = [
+    "activation",
+    "elementwise",
+    "losses",
+    "normalization",
+    "optimizers",
+    "pooling",
+    "products",
+    "winograd",
+]

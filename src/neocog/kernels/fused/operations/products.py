@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from neocog.kernels.fused.operation import compiled, operation, record
-from neocog.kernels.fused.simd import DOT_ROWS, DOT_TAPS, ROWS, dots, size_of, strip, view
+from neocog.kernels.fused.simd import DOT_ROWS, DOT_TAPS, ROWS, dots, row_tile, size_of, view
 
 
 @compiled
@@ -80,7 +80,7 @@ def product(row: int, unit: int, scratch: int, zero: Any) -> None:
                     init_row = p.init_plane
                 else:
                     init, init_row = 0, 0
-                strip(
+                row_tile(
                     rows,
                     a,
                     a_row,

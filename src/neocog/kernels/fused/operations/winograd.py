@@ -23,11 +23,11 @@ from neocog.kernels.fused.operation import compiled, operation, record
 from neocog.kernels.fused.operations.products import panel_rows
 from neocog.kernels.fused.simd import (
     VECTOR_BYTES,
-    deal,
+    deinterleave,
+    interleave,
+    row_tile,
     size_of,
-    strip,
     view,
-    weave,
     winograd_input,
     winograd_kernel,
     winograd_output,
@@ -38,7 +38,7 @@ from neocog.kernels.fused.simd import (
 def winograd_weights(row: int, unit: int, scratch: int, zero: Any) -> None:
     """``y[36][panel][c][r] = G g G^T``, g the weights of row f (``a_row`` apart), channel c (``stride_w``).
 
-    Kind 1 turns the kernels round. A unit is ``f_block`` rows.
+    Kind 1 flips the kernels. A unit is ``f_block`` rows.
     """
     p, like = record(row), zero[0]
     size = size_of(like)
@@ -71,12 +71,12 @@ def winograd_weights(row: int, unit: int, scratch: int, zero: Any) -> None:
 
 
 @compiled
-def _spread(x: int, N: int, tiles: int, d: int, d_step: int, like: Any) -> None:
+def scatter_tiles(x: int, N: int, tiles: int, d: int, d_step: int, like: Any) -> None:
     """``d[k][t N + n] = x[(4 t + k) N + n]``, k = 0..5."""
     size = size_of(like)
     if N == 1:
         for t in range(0, tiles, VECTOR_BYTES // size):
-            deal(x + 4 * t * size, d + t * size, d_step, like)
+            deinterleave(x + 4 * t * size, d + t * size, d_step, like)
         return
     for t in range(tiles):
         for k in range(6):
@@ -93,12 +93,12 @@ def _spread(x: int, N: int, tiles: int, d: int, d_step: int, like: Any) -> None:
 
 
 @compiled
-def _gather_rows(o: int, o_step: int, y: int, N: int, tiles: int, W: int, like: Any) -> None:
+def gather_tiles(o: int, o_step: int, y: int, N: int, tiles: int, W: int, like: Any) -> None:
     """``y[(4 t + k) N + n] = o[k][t N + n]``, k = 0..3, as far as the row goes."""
     size = size_of(like)
     if N == 1:
         for t in range(0, tiles, VECTOR_BYTES // size):
-            weave(o + t * size, o_step, y + 4 * t * size, W - 4 * t, like)
+            interleave(o + t * size, o_step, y + 4 * t * size, W - 4 * t, like)
         return
     for t in range(tiles):
         for k in range(min(4, W - 4 * t)):
@@ -140,7 +140,7 @@ def winograd(row: int, unit: int, scratch: int, zero: Any) -> None:
     for c in range(C):
         for i in range(i_first, i_last):
             for r in range(6):
-                _spread(
+                scatter_tiles(
                     p.x + (c * p.x_plane + (4 * i + r) * p.x_row) * size,
                     N,
                     tiles,
@@ -156,7 +156,7 @@ def winograd(row: int, unit: int, scratch: int, zero: Any) -> None:
             at = f
             while at < end:
                 rows = panel_rows(f_last - at)
-                strip(
+                row_tile(
                     rows,
                     p.a + (k * p.F * C + at * C) * size,
                     1,
@@ -182,7 +182,7 @@ def winograd(row: int, unit: int, scratch: int, zero: Any) -> None:
                 )
             for i in range(i_first, i_last):
                 for r in range(min(4, p.rows - 4 * i)):
-                    _gather_rows(
+                    gather_tiles(
                         o + (4 * r * d_step + (i - i_first) * tiles * N) * size,
                         d_step,
                         p.y + (at * p.y_plane + (4 * i + r) * p.y_row) * size,

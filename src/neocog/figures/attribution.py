@@ -1,0 +1,119 @@
+"""Images beside what is made of them: responses of kernels, maps of what matters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import plotly.graph_objects as go
+
+from neocog.figures import checks
+from neocog.figures.image_grid import LINE_HEIGHT, ImageGrid, flat, tiles
+from neocog.figures.style import DIVERGING, HEAT, HEAT_OVERLAY, MUTED, OVERLAY, Scale, grey, symmetric
+from neocog.validation import one_of
+
+
+def responses(
+    image: Any,
+    maps: Mapping[str, Any],
+    kernels: Mapping[str, Any] | None = None,
+    title: str = "Responses",
+    ink: bool = True,
+) -> go.Figure:
+    """Draw an image beside what some kernels answer to it.
+
+    Parameters
+    ----------
+    image : array (H, W) or (C, H, W)
+    maps : dict of name to array (H', W')
+        The responses, all on one scale around zero.
+    kernels : dict of name to array (kH, kW), optional
+        The kernels themselves, under their responses, with their values.
+    title : str
+    ink : bool
+        Whether 1 is black, as in drawings, or white, as in photographs.
+
+    Raises
+    ------
+    ValueError, TypeError
+        On a wrong shape, or a kernel without a response.
+    """
+    picture = checks.image("image", image)
+    answers = {
+        str(name): checks.array(f"maps[{name!r}]", value, 2)
+        for name, value in checks.mapping("maps", maps, "of name to response (H, W)").items()
+    }
+    shown = {}
+    for name, kernel in (kernels or {}).items():
+        shown[one_of("a name of kernels", name, answers)] = checks.array(f"kernels[{name!r}]", kernel, 2)
+    grid = ImageGrid(title)
+    lefts, width = tiles(1 + len(answers), 3.0, 40.0)
+    scale = symmetric(*answers.values(), label="response")
+    grid.colour_bar(scale)
+    grid.text("image", 0, 0)
+    tall = grid.picture(flat(picture), 0, LINE_HEIGHT, width, grey(picture, ink), "image")
+    for x, (name, answer) in zip(lefts[1:], answers.items(), strict=True):
+        grid.text(name, x, 0)
+        grid.picture(answer, x, LINE_HEIGHT, width, scale, name)
+        if name in shown:
+            kernel = shown[name]
+            near = symmetric(*shown.values(), label="weight")
+            y = LINE_HEIGHT + tall + 3.0
+            grid.text("kernel", x, y, 11.5, MUTED)
+            values = ".3~g" if kernel.shape[1] <= 5 else ""
+            side = min(width, 20.0)
+            grid.picture(kernel, x, y + LINE_HEIGHT, side, near, f"kernel of {name}", values, gaps=True)
+    return grid.finish()
+
+
+def heat_overlay(
+    image: Any, heat: Any, kind: str = "auto", label: str = "attribution", title: str = "", ink: bool = True
+) -> go.Figure:
+    """Draw an image, a map of what matters in it, and the map over the image.
+
+    Parameters
+    ----------
+    image : array (H, W) or (C, H, W)
+    heat : array (h, w)
+        May be coarser than the image, as Grad-CAM's is.
+    kind : {"auto", "diverging", "sequential"}
+        A scale around zero, or one from zero up; "auto" takes the first if there are negative values.
+    label : str
+        What the map says, for its colour bar.
+    title : str
+    ink : bool
+        Whether 1 is black, as in drawings, or white, as in photographs.
+
+    Raises
+    ------
+    ValueError, TypeError
+        On a wrong shape, an unknown kind, or negative values on a scale from zero up.
+    """
+    picture = checks.image("image", image)
+    heat = checks.array("heat", heat, 2)
+    one_of("kind", kind, ("auto", "diverging", "sequential"))
+    if kind == "sequential" and heat.min() < 0:
+        raise ValueError(f"heat must not be negative on a sequential scale, got {heat.min():g}.")
+    if kind == "diverging" or (kind == "auto" and heat.min() < 0):
+        scale = symmetric(heat, label=label, colours=DIVERGING)
+        over = symmetric(heat, label=label, colours=OVERLAY)
+    else:
+        high = float(heat.max()) or 1.0
+        scale, over = Scale(0.0, high, HEAT, label), Scale(0.0, high, HEAT_OVERLAY, label)
+    grid = ImageGrid(title or f"{label[:1].upper() + label[1:]} of the pixels")
+    grid.colour_bar(scale)
+    lefts, width = tiles(3, 3.0)
+    for x, words in zip(lefts, ("image", label, "both"), strict=True):
+        grid.text(words, x, 0)
+    tall = width * picture.shape[1] / picture.shape[2]
+    grid.picture(flat(picture), lefts[0], LINE_HEIGHT, width, grey(picture, ink), "image")
+    grid.picture(heat, lefts[1], LINE_HEIGHT, width, scale, label, height=tall)
+    grid.picture(flat(picture), lefts[2], LINE_HEIGHT, width, _pale(grey(picture, ink)), "image")
+    grid.picture(heat, lefts[2], LINE_HEIGHT, width, over, label, height=tall)
+    return grid.finish()
+
+
+def _pale(scale: Scale) -> Scale:
+    """Return a scale of greys that leaves room for colours."""
+    stops = [(at, "#ffffff" if name == "#ffffff" else "#b0b0b0") for at, name in scale.colours]
+    return Scale(scale.low, scale.high, stops, scale.label)

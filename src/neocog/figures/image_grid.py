@@ -1,0 +1,244 @@
+"""Draw many small images on one pair of axes, so that every pixel is square at any width.
+
+The grid is 100 units wide; y grows downwards. Titles and bars are laid in the same units.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from neocog.figures.style import INK, LINE, MUTED, Scale, new_figure, number
+
+WIDTH = 100.0
+PIXELS = 6.7  # a unit, on a page of about 700 pixels
+LINE_HEIGHT = 4.3  # of a line of text, also on a narrow page
+BAR_WIDTH, BAR_HEIGHT = 36.0, 6.6  # of the colour bar
+BAR_PITCH = 4.0  # of horizontal bars
+MOST_HOVER = 64 * 64  # pixels that are told by row and column
+
+
+class ImageGrid:
+    """A figure under construction; :meth:`finish` returns it."""
+
+    def __init__(self, title: str, subtitle: str = "", top: float = 0) -> None:
+        self.figure = new_figure(title, subtitle)
+        self.top = 76.0 if subtitle else 54.0
+        self.height = 0.0
+        self._offset = 0.0
+        self._scale: Scale | None = None
+        self._shapes: list[dict[str, Any]] = []
+        self._notes: list[dict[str, Any]] = []
+
+    def picture(
+        self,
+        image: np.ndarray,
+        x: float,
+        y: float,
+        width: float,
+        scale: Scale,
+        name: str = "",
+        values: str = "",
+        frame: str = LINE,
+        gaps: bool = False,
+        height: float | None = None,
+        hover: bool = True,
+    ) -> float:
+        """Draw an image (H, W) or (3, H, W) and return its height in the grid.
+
+        Parameters
+        ----------
+        image : array
+        x, y, width : float
+            Place of its upper left corner and its size.
+        scale : Scale
+        name : str
+            Shown on hovering.
+        values : str
+            Number format, to write the value in each pixel.
+        frame : str
+            Colour of the line around it; a strong colour makes a strong line; "" for none.
+        gaps : bool
+            Leave a hair's breadth between pixels.
+        height : float
+            Default: pixels are square.
+        hover : bool
+            Tell each pixel's row, column and value.
+        """
+        H, W = image.shape[-2:]
+        dx = width / W
+        dy = dx if height is None else height / H
+        place = {"x0": x + dx / 2, "dx": dx, "y0": self._offset + y + dy / 2, "dy": dy}
+        if image.ndim == 3:
+            span = scale.high - scale.low
+            z = np.clip((image - scale.low) / span * 255, 0, 255).astype(np.uint8).transpose(1, 2, 0)
+            self.figure.add_trace(go.Image(z=z, name=name, hovertemplate="%{z}<extra></extra>", **place))
+        else:
+            text = f"{name}<br>" if name else ""
+            where = None
+            if hover and H * W <= MOST_HOVER:
+                where = [[f"row {i}, column {j}" for j in range(W)] for i in range(H)]
+                text += "%{hovertext}<br>"
+            self.figure.add_trace(
+                go.Heatmap(
+                    z=image,
+                    name=name,
+                    hovertext=where,
+                    hovertemplate=text + "%{z:.4g}<extra></extra>",
+                    texttemplate=f"%{{z:{values}}}" if values else None,
+                    showscale=False,
+                    xgap=1 if gaps else 0,
+                    ygap=1 if gaps else 0,
+                    **scale.settings,
+                    **place,
+                )
+            )
+        if frame:
+            self.frame(x, y, W * dx, H * dy, frame, 1 if frame == LINE else 2.5)
+        self.reach(y + H * dy)
+        return float(H * dy)
+
+    def frame(
+        self, x: float, y: float, width: float, height: float, colour: str = LINE, line: float = 1
+    ) -> None:
+        """Draw a rectangle."""
+        y += self._offset
+        corners = {"x0": x, "x1": x + width, "y0": y, "y1": y + height}
+        self._shapes.append({"type": "rect", **corners, "line": {"color": colour, "width": line}})
+
+    def text(
+        self,
+        words: str,
+        x: float,
+        y: float,
+        size: float = 12,
+        colour: str = INK,
+        anchor: str = "left",
+        valign: str = "line",
+    ) -> None:
+        """Write a text; ``anchor`` and ``valign`` say which of its points is at (x, y).
+
+        With ``valign="line"`` it stands at the foot of a line that begins at y: a heading of what is drawn at
+        ``y + LINE_HEIGHT``.
+        """
+        if valign == "line":
+            y, valign = y + LINE_HEIGHT, "bottom"
+        font = {"size": size, "color": colour}
+        place = {"x": x, "y": self._offset + y, "xanchor": anchor, "yanchor": valign}
+        align = {"left": "left", "right": "right"}.get(anchor, "center")
+        self._notes.append({"text": words, "showarrow": False, "font": font, "align": align, **place})
+        lines = 1 + words.count("<br>")
+        self.reach(y + LINE_HEIGHT * {"top": lines, "middle": lines / 2}.get(valign, 0))
+
+    def bars(
+        self,
+        values: np.ndarray,
+        names: list[str],
+        texts: list[str],
+        x: float,
+        y: float,
+        width: float,
+        colours: list[str],
+        labels: float = 18,
+        limit: float | None = None,
+        numbers: float = 13,
+    ) -> None:
+        """Draw horizontal bars with their names at the left and their values at the ends.
+
+        The values themselves are the trace's ``customdata``. Negative bars go left from zero. ``labels`` is
+        the room for the names, ``numbers`` that for a number, ``limit`` the value of the longest bar.
+        """
+        pitch = BAR_PITCH
+        low, high = min(0.0, float(values.min())), limit or max(0.0, float(values.max()))
+        sides = (low < 0) + (high > 0)  # where numbers stand
+        left = x + labels + (numbers if low < 0 else 0)
+        unit = (width - labels - numbers * max(sides, 1)) / ((high - low) or 1.0)
+        zero = left - low * unit
+        middles = [y + pitch * (k + 0.5) for k in range(len(values))]
+        self.figure.add_trace(
+            go.Bar(
+                orientation="h",
+                base=[zero] * len(values),
+                x=values * unit,
+                y=[self._offset + middle for middle in middles],
+                width=pitch * 0.72,
+                marker={"color": colours, "line": {"width": 0}},
+                customdata=values,
+                hovertext=names,
+                hovertemplate="%{hovertext}: %{customdata:.6g}<extra></extra>",
+                showlegend=False,
+            )
+        )
+        for value, name, text, middle in zip(values, names, texts, middles, strict=True):
+            end, side = zero + float(value) * unit, "right" if value < 0 else "left"
+            if labels:
+                self.text(name, x, middle, 12, anchor="left", valign="middle")
+            self.text(
+                text, end + (-0.8 if value < 0 else 0.8), middle, 11.5, MUTED, anchor=side, valign="middle"
+            )
+        bottom = y + pitch * len(values)
+        self.frame(zero, y, 0, bottom - y)
+        self.reach(bottom)
+
+    def colour_bar(self, scale: Scale) -> None:
+        """Show the scale above all that is drawn."""
+        self._scale = scale
+        self._offset = BAR_HEIGHT
+
+    def strip(self, scale: Scale, x: float, y: float, width: float) -> None:
+        """Draw the colours of a scale from its low end to its high one."""
+        steps = np.linspace(scale.low, scale.high, 65)[None]
+        self.picture(steps, x, y, width, scale, scale.label, height=1.6, hover=False)
+
+    def _draw_scale(self, scale: Scale) -> None:
+        self._offset = 0.0
+        self.strip(scale, 0, 0.3, BAR_WIDTH)
+        middle = (scale.low + scale.high) / 2
+        for at, value, anchor in (
+            (0.0, scale.low, "left"),
+            (0.5, middle, "center"),
+            (1.0, scale.high, "right"),
+        ):
+            self.text(number(value), at * BAR_WIDTH, 1.9, 11, MUTED, anchor, "top")
+        self.text(scale.label, BAR_WIDTH + 2.0, 1.1, 12, valign="middle")
+
+    def reach(self, y: float) -> None:
+        """Make the grid at least this high."""
+        self.height = max(self.height, self._offset + y)
+
+    def finish(self, bottom: float = 16) -> go.Figure:
+        """Return the figure."""
+        if self._scale is not None:
+            self._draw_scale(self._scale)
+        hidden = {"visible": False, "fixedrange": True, "constrain": "domain"}
+        self.figure.update_layout(
+            height=round(self.height * PIXELS + self.top + bottom),
+            margin={"l": 16, "r": 16, "t": self.top, "b": bottom, "autoexpand": False},
+            xaxis={**hidden, "range": [-0.4, WIDTH + 0.4], "constraintoward": "left"},
+            yaxis={
+                **hidden,
+                "range": [self.height + 0.4, -0.4],
+                "constraintoward": "top",
+                "scaleanchor": "x",
+            },
+            shapes=self._shapes,
+            annotations=self._notes,
+            meta={"height": self.height + 0.8, "edges": self.top + bottom},
+            dragmode=False,
+            barmode="overlay",
+        )
+        return self.figure
+
+
+def tiles(columns: int, gap: float, widest: float = WIDTH, left: float = 0.0) -> tuple[list[float], float]:
+    """Return the left edges and the width of ``columns`` pictures side by side."""
+    width = min((WIDTH - left - gap * (columns - 1)) / columns, widest)
+    return [left + k * (width + gap) for k in range(columns)], width
+
+
+def flat(image: np.ndarray) -> np.ndarray:
+    """Drop the channel axis where there is one channel."""
+    found: np.ndarray = image[0] if len(image) == 1 else image
+    return found

@@ -1,0 +1,161 @@
+"""The whole way of one image through a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from neocog.figures import checks
+from neocog.figures.image_grid import LINE_HEIGHT, ImageGrid, flat, tiles
+from neocog.figures.style import BLUE, LINE, MUTED, grey, number, symmetric
+from neocog.inspection.trace import Trace
+from neocog.validation import integer
+
+WEIGHTED = ("Conv2D", "Dense")  # each begins a scale of its own
+MOST_CLASSES = 20
+
+
+def trace(
+    seen: Trace,
+    index: int = 0,
+    class_names: Sequence[str] | None = None,
+    most: int = 16,
+    ink: bool = True,
+    title: str = "The way of one image",
+) -> go.Figure:
+    """Draw what one image becomes, layer by layer, down to the probabilities.
+
+    Maps from one convolution to the next share a scale around zero. Layers that change nothing in a picture
+    (flatten, dropout) are left out.
+
+    Parameters
+    ----------
+    seen : Trace
+        Of :func:`neocog.inspection.trace`.
+    index : int
+        Which image of the batch.
+    class_names : sequence of str, optional
+    most : int
+        Maps shown of a layer.
+    ink : bool
+        Whether 1 is black, as in drawings, or white, as in photographs.
+    title : str
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no trace, of a network of several inputs, or there is no such image.
+    """
+    if not isinstance(seen, Trace):
+        raise TypeError(f"seen must be a Trace of neocog.inspection.trace, got {type(seen).__name__}.")
+    if isinstance(seen.x, tuple):
+        raise TypeError("a trace of a network of several inputs cannot be drawn.")
+    steps = list(seen)
+    x = np.asarray(seen.x)
+    if integer("index", index, 0) >= len(x):
+        raise ValueError(f"index must be below {len(x)}, the number of images, got {index}.")
+    integer("most", most)
+    grid = ImageGrid(title, _verdict(seen, index, class_names))
+    blocks = _blocks(steps[:-1], index)
+    depths = [min(most, len(values)) if values.ndim == 3 else 99 for _, values, _ in blocks]
+    aside = x.ndim == 4 and x.shape[1] in (1, 3) and len(depths) > 1 and max(depths) <= 4
+    left = 30.0 if aside else 0.0  # a network of few maps has room for its input beside them
+    y = _input(grid, x[index], ink) if x.ndim == 4 and not aside else 0.0
+    for step, values, bound in blocks:
+        y = _layer(grid, step, values, bound, most, left, y)
+    if aside:
+        _input(grid, x[index], ink, 24.0)
+        tall = 24.0 * x.shape[2] / x.shape[3]
+        grid.text("→", 27, LINE_HEIGHT + tall / 2, 20, MUTED, "center", "middle")
+    output = np.asarray(steps[-1].y)[index]
+    if output.ndim == 1:
+        _answer(grid, seen, index, output, checks.class_names(class_names, len(output)), steps[-1].name, y)
+    return grid.finish()
+
+
+def _verdict(seen: Any, index: int, class_names: Sequence[str] | None) -> str:
+    """Return in words what the network called the image and what it is."""
+    if seen.probabilities is None:
+        return ""
+    chances = np.asarray(seen.probabilities)[index]
+    names, chosen = checks.class_names(class_names, len(chances)), int(chances.argmax())
+    words = f"called {names[chosen]} ({chances[chosen]:.1%})"
+    return words if seen.t is None else f"{words}, is {names[int(np.asarray(seen.t)[index])]}"
+
+
+def _answer(
+    grid: ImageGrid, seen: Any, index: int, output: np.ndarray, names: list[str], layer: str, y: float
+) -> None:
+    """Draw the logits and the probabilities, of the ten most likely classes if there are many."""
+    order = np.arange(len(output)) if len(output) <= MOST_CLASSES else output.argsort()[::-1][:10]
+    shown = [names[k] for k in order]
+    labels = min(34.0, max(6.0, 2.1 * max(map(len, shown)) + 3))
+    chosen = int(output.argmax())
+    colours = [BLUE if k == chosen else LINE for k in order]
+    width = (100 - labels - 4) / 2
+    texts = [f"{output[k]:.2f}".replace("-", "\N{MINUS SIGN}") for k in order]
+    top = y + LINE_HEIGHT + 0.4
+    grid.text(f"<b>{layer}</b>  logits", labels, y)
+    grid.bars(output[order], shown, texts, 0, top, labels + width, colours, labels, numbers=10)
+    if seen.probabilities is None:
+        return
+    chances = np.asarray(seen.probabilities)[index][order]
+    percent = [f"{p:.1%}" for p in chances]
+    grid.text("<b>softmax</b>  probability", labels + width + 4, y)
+    grid.bars(chances, shown, percent, labels + width + 4, top, width, colours, 0, limit=1.0, numbers=13)
+
+
+def _input(grid: ImageGrid, image: np.ndarray, ink: bool, width: float = 17.0) -> float:
+    C, H, W = image.shape
+    grid.text(f"<b>input</b>  {C} × {H} × {W}".replace("  1 × ", "  "), 0, 0)
+    if C not in (1, 3):
+        return LINE_HEIGHT + 1.0
+    return LINE_HEIGHT + 2.4 + grid.picture(flat(image), 0, LINE_HEIGHT, width, grey(image, ink), "input")
+
+
+def _blocks(steps: list[Any], index: int) -> list[tuple[Any, np.ndarray, float]]:
+    """Return the layers to draw, each with its values and the bound of its block's scale."""
+    found: list[tuple[Any, np.ndarray, int]] = []
+    bounds: dict[int, float] = {}
+    block = 0
+    for step in steps:
+        kind = type(step.layer).__name__
+        values = np.asarray(step.y)[index]
+        if kind in WEIGHTED:
+            block += 1
+        if kind in ("Flatten", "Dropout"):
+            continue
+        bounds[block] = max(bounds.get(block, 0.0), float(np.abs(values).max()))
+        found.append((step, values, block))
+    return [(step, values, bounds[block] or 1.0) for step, values, block in found]
+
+
+def _layer(
+    grid: ImageGrid, step: Any, values: np.ndarray, bound: float, most: int, left: float, y: float
+) -> float:
+    """Draw one layer's output and return where the next one begins."""
+    kind = type(step.layer).__name__
+    maps = values if values.ndim == 3 else values.reshape(1, 1, -1)
+    F, H, W = maps.shape
+    shape = f"{F} × {H} × {W}" if values.ndim == 3 else f"{values.size}"
+    count = f", the first {most} maps" if most < F else ""
+    scale = symmetric(np.array(bound), label="activation")
+    grid.text(f"<b>{step.name}</b>  {kind}, {shape}{count}", left, y)
+    if kind in WEIGHTED:
+        grid.strip(scale, 81.0, y + LINE_HEIGHT - 2.4, 9.0)
+        grid.text(f"±{number(bound)}", 90.7, y, 11, MUTED)
+    y += LINE_HEIGHT + 0.1
+    if values.ndim != 3:
+        grid.picture(maps[0], 0, y, 100, scale, step.name, gaps=W <= 64, height=3.2)
+        return y + 5.4
+    shown = min(F, most)
+    lefts, width = tiles(min(shown, 8), 1.6, 22.0 if left else 17.0, left)
+    for f in range(shown):
+        row, column = divmod(f, len(lefts))
+        tall = width * H / W
+        top = y + row * (tall + 1.4)
+        grid.picture(maps[f], lefts[column], top, width, scale, f"{step.name}, map {f}", gaps=max(H, W) <= 16)
+    return float(y + (row + 1) * (tall + 1.4) + 1.2)

@@ -1,0 +1,270 @@
+"""What a unit likes best: among all images, and among those there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from neocog.inspection.arguments import activations, check_batch, find_layer, input_size
+from neocog.inspection.receptive_field import ReceptiveField, unit_receptive_field
+from neocog.inspection.trace import LayerRecord, _Watch, _watched
+from neocog.layers import Layer
+from neocog.layers.base import Array, Grads, as_dtype
+from neocog.validation import RandomSource, check_images, finite, generator, integer, number
+
+__all__ = ["Exciting", "Maximization", "maximize_activation", "most_exciting"]
+
+
+@dataclass(frozen=True)
+class Maximization:
+    """An image made to excite a unit.
+
+    Attributes
+    ----------
+    image : array (C, H, W)
+    activations : array (steps + 1,)
+        The unit's value at the start and after each step.
+    """
+
+    image: Array
+    activations: Array
+
+
+def maximize_activation(
+    network: Layer,
+    unit: int | tuple[int, ...],
+    layer: str | None = None,
+    *,
+    input_shape: tuple[int, int, int] | None = None,
+    steps: int = 100,
+    lr: float = 0.5,
+    l2: float = 0.1,
+    clip: tuple[float, float] | None = None,
+    start: Any = None,
+    rng: RandomSource = 0,
+) -> Maximization:
+    """Climb from noise to an image that excites a unit.
+
+    ``x <- x + lr (da/dx - 2 l2 x)``, gradient ascent on ``a(x) - l2 ||x||^2``. For a linear unit
+    ``a = <w, x>`` the summit is ``w / (2 l2)``.
+
+    Parameters
+    ----------
+    network : Layer
+    unit : int or tuple of int
+        A class, a feature, a channel (the mean of its map), or (channel, row, column) for one unit of a map.
+    layer : str, default the network's outputs
+        Dotted name. After a ReLU a unit may be silent at the start and stay so; ask the layer before it.
+    input_shape : (C, H, W), default the network's own
+    steps : int
+    lr : float
+        The length of a step.
+    l2 : float
+        The pull towards the black image.
+    clip : (low, high), optional
+        Keep the pixels in this range, as those of real images are; default leaves them free.
+    start : array (C, H, W), optional
+        Default: normal noise of standard deviation 0.5; with less, all units may be silent and stay so.
+    rng : Generator, int or None
+
+    Returns
+    -------
+    Maximization
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no such layer or unit, the start does not fit, an argument is out of range, or the image
+        does not stay finite.
+
+    Notes
+    -----
+    Source: D. Erhan et al., "Visualizing higher-layer features of a deep network", 2009; for classes K.
+    Simonyan et al., "Deep inside convolutional networks", 2013.
+    """
+    C, H, W = input_size(network, input_shape)
+    steps = integer("steps", steps)
+    lr, l2 = number("lr", lr, 0, exclusive_minimum=True), number("l2", l2, 0)
+    low, high = _range(clip)
+    if start is None:
+        start = 0.5 * generator(rng).normal(size=(C, H, W))
+    x = check_images("start", start)[None]
+    if x.shape != (1, C, H, W):
+        raise ValueError(f"start must have shape {(C, H, W)}, got {x.shape[1:]}.")
+    x = as_dtype(x, network.dtype)
+    probe = _Probe(network, layer)
+    values = []
+    for _ in range(steps):
+        y = probe.forward(x)
+        place = _unit(unit, y.shape)
+        values.append(y[place].mean())
+        dy = np.zeros_like(y)
+        dy[place] = 1 / y[place].size
+        with np.errstate(over="ignore", invalid="ignore"):  # which is found just below
+            x = np.clip(x + lr * (probe.backward(dy) - 2 * l2 * x), low, high)
+        finite("the image, which a smaller lr would keep from growing,", x)
+    values.append(probe.forward(x)[place].mean())
+    return Maximization(x[0], np.array(values))
+
+
+def _range(clip: Any) -> tuple[float, float]:
+    """Return the pixels' bounds; ValueError if they are no pair in order."""
+    if clip is None:
+        return -np.inf, np.inf
+    if not isinstance(clip, tuple | list) or len(clip) != 2:
+        raise ValueError(f"clip must be (low, high), got {clip!r}.")
+    low = number("clip", clip[0])
+    return low, number("clip", clip[1], low)
+
+
+def _unit(unit: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """Return the index of a unit in outputs of one image; ValueError if there is none."""
+    place = unit if isinstance(unit, tuple | list) else (unit,)
+    sizes = shape[1:]
+    if len(place) not in (1, len(sizes)):
+        raise ValueError(
+            f"unit must be an index or {len(sizes)} indices in outputs of {sizes}, got {unit!r}."
+        )
+    place = tuple(integer("unit", k, 0) for k in place)
+    if any(k >= size for k, size in zip(place, sizes, strict=False)):
+        raise ValueError(f"unit must lie in the outputs, whose shape is {sizes}, got {unit!r}.")
+    return (0, *place)
+
+
+class _Probe:
+    """One layer's outputs as a function of the image, and the derivative of that function.
+
+    ``backward`` is linear in ``dy``: zeros are sent down from the outputs of the network, and ``dy`` is added
+    where they pass the layer.
+    """
+
+    def __init__(self, network: Layer, layer: str | None) -> None:
+        if layer is not None:
+            find_layer(network, layer)
+        self._records: dict[str, LayerRecord] = {}
+        self._layer = layer
+        self._network = _watched(network, "", self._records)
+        self._adding: _Adding | None = None
+        for name, watch in self._network.leaves():
+            if name == layer and isinstance(watch, _Watch):
+                watch.layer = self._adding = _Adding(watch.layer)
+
+    def forward(self, x: Array) -> Array:
+        self._z, self._cache = self._network.forward(x)
+        return self._z if self._layer is None else self._records[self._layer].y
+
+    def backward(self, dy: Array) -> Array:
+        dz = dy
+        if self._adding is not None:
+            self._adding.dy, dz = dy, np.zeros_like(self._z)
+        return self._network.backward(dz, self._cache)[0]
+
+
+class _Adding(Layer):
+    """A layer to whose ``dy`` another is added."""
+
+    dy: Array
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Any, training: bool = False) -> tuple[Array, Any]:
+        return self.layer.forward(x, training)
+
+    def backward(self, dy: Array, cache: Any, input_grad: bool = True) -> tuple[Any, Grads]:
+        return self.layer.backward(dy + self.dy, cache, input_grad)
+
+
+@dataclass(frozen=True)
+class Exciting:
+    """The images that excite a filter most, the most exciting first.
+
+    Attributes
+    ----------
+    index : int array (M,)
+        Where the image stands among those that were given.
+    position : int array (M, 2)
+        Row and column of the filter's map where it is strongest.
+    value : array (M,)
+        The activation there.
+    patches : array (M, C, h, w)
+        What the filter looks at there; zeros outside the image.
+    fields : list of ReceptiveField
+        Where the patch lies in the image.
+    """
+
+    index: Array
+    position: Array
+    value: Array
+    patches: Array
+    fields: list[ReceptiveField]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
+def most_exciting(
+    network: Layer, images: Any, layer: str, channel: int, count: int = 9, *, batch_size: int = 256
+) -> Exciting:
+    """Find the images, and the places in them, that excite a filter most.
+
+    For each image the strongest place, ``max_{i,j} y[n, channel, i, j]``, the first on a tie; then the
+    ``count`` strongest images.
+
+    Parameters
+    ----------
+    network : Layer
+    images : floating point array (N, C, H, W), or lazy images
+    layer : str
+        A layer that makes maps.
+    channel : int
+        The filter: a channel of the layer's maps.
+    count : int
+    batch_size : int
+
+    Returns
+    -------
+    Exciting
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no such layer or channel, the layer makes no maps, or the images do not fit the network.
+
+    Notes
+    -----
+    Source: R. Girshick et al., "Rich feature hierarchies for accurate object detection", 2014; M. Zeiler, R.
+    Fergus, "Visualizing and understanding convolutional networks", 2014.
+    """
+    images = check_batch(network, images, "images")
+    channel, count = integer("channel", channel, 0), integer("count", count)
+    strongest, places = [], []
+    for outputs in activations(network, images, [layer], batch_size):
+        y = outputs[layer]
+        if y.ndim != 4:
+            raise ValueError(f"layer must make maps (N, C, H, W), got {layer!r}, which makes {y.shape}.")
+        if channel >= y.shape[1]:
+            raise ValueError(f"channel must be in 0..{y.shape[1] - 1} in {layer!r}, got {channel}.")
+        maps = y[:, channel].reshape(len(y), -1)
+        strongest.append(maps.max(axis=1))
+        places.append(np.stack(np.unravel_index(maps.argmax(axis=1), y.shape[2:]), axis=1))
+    value, position = np.concatenate(strongest), np.concatenate(places)
+    best = np.argsort(-value, kind="stable")[:count]
+    shape = tuple(images.shape[1:])
+    fields = [unit_receptive_field(network, layer, tuple(position[n].tolist()), shape) for n in best]
+    size = tuple(max(field.size[axis] for field in fields) for axis in (0, 1))
+    patches = [_patch(images[n : n + 1], field, size) for n, field in zip(best, fields, strict=True)]
+    return Exciting(best, position[best], value[best], np.concatenate(patches), fields)
+
+
+def _patch(image: Any, field: ReceptiveField, size: tuple[int, ...]) -> Array:
+    """Cut a field out of an image (1, C, H, W), with zeros where it goes beyond."""
+    inside = np.asarray(image)[:, :, field.rows, field.columns]
+    patch = np.zeros((*inside.shape[:2], *size), dtype=inside.dtype)
+    top = max(field.rows.start - field.unclipped_rows[0], 0)
+    left = max(field.columns.start - field.unclipped_columns[0], 0)
+    patch[:, :, top : top + inside.shape[2], left : left + inside.shape[3]] = inside
+    return patch

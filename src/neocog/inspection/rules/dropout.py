@@ -1,0 +1,23 @@
+"""Dropout."""
+
+from __future__ import annotations
+
+from neocog.inspection.rules.base import Factor, Index, Rule, Term, dy_at, product, x_at
+from neocog.inspection.trace import LayerRecord
+from neocog.layers import Dropout
+
+
+class DropoutRule(Rule, of=Dropout):
+    """A mask."""
+
+    formula = "y = x m / (1 - p) in training, x in inference"
+    gradients = {"x": "dx = dy m / (1 - p) in training, dy in inference"}
+
+    def _mask(self, record: LayerRecord, index: Index) -> list[Factor]:
+        return [] if record.cache is None else [Factor("m/(1-p)", float(record.cache[index]))]
+
+    def forward(self, record: LayerRecord, index: Index) -> list[Term]:
+        return [product(x_at(record, index), *self._mask(record, index))]
+
+    def input_gradient(self, record: LayerRecord, index: Index, slot: int) -> list[Term]:
+        return [product(dy_at(record, index), *self._mask(record, index))]

@@ -1,0 +1,65 @@
+"""GlobalMaxPool, GlobalAveragePool, ReduceMax and ReduceMean."""
+
+from __future__ import annotations
+
+import math
+
+from neocog.interop.onnx.reader import Node, reads
+from neocog.interop.onnx.values import Value
+from neocog.interop.onnx.writer import Tensor, Writer, writes
+from neocog.layers import GlobalAvgPool2D, GlobalMaxPool2D, Layer, Transpose
+
+
+@writes(GlobalAvgPool2D)
+def write_global_average(w: Writer, layer: GlobalAvgPool2D, x: Tensor) -> str:
+    """ONNX keeps the axes: (N, C, 1, 1)."""
+    return w.node("Flatten", w.node("GlobalAveragePool", x))
+
+
+@writes(GlobalMaxPool2D)
+def write_global_max(w: Writer, layer: GlobalMaxPool2D, x: Tensor) -> str:
+    """ONNX keeps the axes: (N, C, 1, 1)."""
+    return w.node("Flatten", w.node("GlobalMaxPool", x))
+
+
+@reads("GlobalAveragePool", "GlobalMaxPool")
+def read_global_pool(node: Node) -> Value:
+    """(N, C, ...) -> (N, C, 1, ...)."""
+    x = node.value()
+    layer: Layer = GlobalAvgPool2D() if node.operator == "GlobalAveragePool" else GlobalMaxPool2D()
+    if x.rank < 3:
+        node.fail(f"it needs an input of shape (N, C, ...), got {x.sizes}")
+    # Where the pixels are does not matter: any number of axes is an image of one row.
+    image = x if x.rank == 4 else x.viewed(lambda s: (s[0], s[1], 1, math.prod(s[2:])))
+    return node.viewed(node.apply(layer, image), lambda s: (s[0], s[1], *[1] * (x.rank - 2)))
+
+
+@reads("ReduceMean", "ReduceMax")
+def read_reduction(node: Node) -> Value:
+    """Mean or maximum over any axes: over those of the pixels as it stands, else with the axes put there."""
+    x = node.value()
+    axes = node.integers("axes", 1, [])
+    if not axes and node.flag("noop_with_empty_axes"):
+        return x
+    rank = x.rank
+    over = sorted({axis + rank if axis < 0 else axis for axis in axes or range(rank)})
+    if not over or over[0] < 0 or over[-1] >= rank:
+        node.fail(f"axes must be from {-rank} to {rank - 1}, got {axes}")
+    kept = [axis for axis in range(rank) if axis not in over]
+    moved = x
+    if [*kept, *over] != list(range(rank)):
+        moved = node.apply(Transpose((*kept, *over)), x)
+    if (rank, over) != (4, [2, 3]):
+        moved = moved.viewed(lambda s: (*_two(s[: len(kept)]), 1, math.prod(s[len(kept) :])))
+    layer: Layer = GlobalAvgPool2D() if node.operator == "ReduceMean" else GlobalMaxPool2D()
+    y = node.apply(layer, moved)
+    # The sizes that are kept are those of x, for each of the two batches.
+    first, second = ([1 if k in over else size for k, size in enumerate(sizes)] for sizes in x.shape)
+    if not node.flag("keepdims", 1):
+        first, second = [first[k] for k in kept], [second[k] for k in kept]
+    return y.reshaped((first, second), node.place)
+
+
+def _two(sizes: tuple[int, ...]) -> tuple[int, int]:
+    """Sizes of two axes in which these can be laid out, the first kept as it is the batch."""
+    return (sizes[0], math.prod(sizes[1:])) if sizes else (1, 1)

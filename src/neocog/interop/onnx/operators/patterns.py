@@ -1,0 +1,70 @@
+"""Several nodes that together are one layer, as PyTorch writes GELU before opset 20."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import product
+from typing import TypeAlias
+
+from neocog.interop.onnx.reader import Node, reads, reads_pattern
+from neocog.interop.onnx.values import Value
+from neocog.layers import GELU
+
+# GELU as PyTorch writes it before opset 20, and as people do: each node's operator beside what it is applied
+# to besides the result of the node before: "x", "x / 2", a number, or nothing.
+Steps: TypeAlias = list[tuple[str, str | float | None]]
+ROOTS: list[Steps] = [[("Div", math.sqrt(2))], [("Mul", math.sqrt(0.5))]]
+CUBES: list[Steps] = [[("Mul", "x"), ("Mul", "x")], [("Pow", 3.0)]]
+ERF: Steps = [("Erf", None), ("Add", 1.0)]
+TANH: Steps = [("Mul", 0.044715), ("Add", "x"), ("Mul", math.sqrt(2 / math.pi)), ("Tanh", None), ("Add", 1.0)]
+HALVES: list[Steps] = [[("Mul", "x"), ("Mul", 0.5)], [("Mul", 0.5), ("Mul", "x")], [("Mul", "x / 2")]]
+SPELT_OUT = [
+    *(("none", first + ERF + last) for first, last in product(ROOTS, HALVES)),
+    *(("tanh", first + TANH + last) for first, last in product(CUBES, HALVES)),
+]
+
+
+@reads_pattern("Div", "Mul", "Pow")
+def read_spelt_out_gelu(node: Node) -> Value | None:
+    """``x (1 + erf(x / sqrt(2))) / 2``, or its approximation by tanh, if these are the nodes."""
+    k = next((k for k, source in enumerate(node.inputs) if isinstance(source, Value)), None)
+    if k is None:
+        return None
+    x, rank = node.proto.input[k], node.value(k).rank
+    for approximate, steps in SPELT_OUT:
+        if node.operator == steps[0][0]:
+            chain = node.follow(*(operator for operator, _ in steps[1:]))
+            if chain and _applied(x, rank, [node, *chain], [operand for _, operand in steps]):
+                return node.take(chain, node.elementwise(GELU(approximate), k, chain[-1].place))
+    return None
+
+
+def _applied(x: str, rank: int, chain: Sequence[Node], operands: Sequence[str | float | None]) -> bool:
+    """Whether nodes, each applied to the one before and the first to x, have these other operands."""
+    before = x
+    for node, wanted in zip(chain, operands, strict=True):
+        others = list(node.proto.input)
+        place = others.index(before)
+        others.remove(before)
+        if isinstance(wanted, float):
+            number = node.scalar(1 - place, rank)
+            if number is None or not math.isclose(number, wanted, rel_tol=1e-5):
+                return False
+            if place and node.operator in ("Div", "Pow"):
+                return False
+        elif wanted == "x / 2":
+            if not node.building.is_multiple(others[0], x, 0.5, rank):
+                return False
+        elif others != [x] * (wanted is not None):
+            return False
+        before = node.proto.output[0]
+    return True
+
+
+@reads("Erf", "Neg", "Pow", "ReduceSumSquare")
+def read_part(node: Node) -> Value:
+    """Refuse a node that no pattern has taken."""
+    node.fail(
+        "it is read only among the nodes that a GELU, a RadialBasis or a LocalResponseNorm is written as"
+    )

@@ -1,0 +1,338 @@
+"""Following the ``forward`` of a module by ``torch.fx``, node by node."""
+
+from __future__ import annotations
+
+import inspect
+import operator
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import reduce
+from typing import Any, Protocol, cast
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+from torch.fx.node import map_arg
+
+from neocog.interop.torch.building import (
+    BATCH,
+    Builder,
+    UnsupportedError,
+    Value,
+    apart,
+    check_batch,
+    known,
+    placed,
+    values_in,
+)
+from neocog.interop.torch.operators.activation import IN_TRAINING
+from neocog.interop.torch.registry import FUNCTIONS, Chain, Loaded
+from neocog.layers import Add, Bias, Concat
+
+ADD = (operator.add, operator.iadd, torch.add, "add", "add_")
+CONCAT = (torch.cat, torch.concat, torch.concatenate)
+
+KEYWORDS = {"axis": "dim", "keepdims": "keepdim"}
+"""NumPy's names of arguments, which PyTorch takes for its own."""
+
+
+class Reader(Protocol):
+    """Who makes the layers of the modules that a forward calls."""
+
+    def call(
+        self, builder: Builder, name: str, module: nn.Module, args: Any, kwargs: Mapping[str, Any], path: str
+    ) -> Value:
+        """Apply a module to values."""
+        ...
+
+    def apply(
+        self,
+        builder: Builder,
+        name: str,
+        chain: Chain,
+        values: Sequence[Value],
+        tensors: Mapping[str, Tensor],
+    ) -> Value:
+        """Apply layers one after another."""
+        ...
+
+
+def place_of(module: nn.Module, path: str) -> str:
+    """Name a module for a message."""
+    name = type(module).__name__
+    return f"{name} at {path!r}" if path else name
+
+
+class TracedForward:
+    """A module's forward, on its way from ``inputs`` inside, which are ``outer`` outside."""
+
+    def __init__(
+        self, reader: Reader, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], path: str
+    ) -> None:
+        self._reader, self._module, self._path = reader, module, path
+        bound = inspect.signature(module.forward).bind(*args, **kwargs)
+        bound.apply_defaults()
+        self.outer = values_in(bound.arguments)
+        self._arguments: dict[str, Any] = {}
+        inputs: list[Value] = []
+        for name, argument in bound.arguments.items():
+            self._arguments[name] = self._inside(name, argument, inputs)
+        self.builder = Builder(inputs, module._modules)
+        self._values: dict[fx.Node, Any] = {}
+
+    def _inside(self, name: str, argument: Any, inputs: list[Value]) -> Any:
+        """Put values of the module's own in the place of those that it is given."""
+        if isinstance(argument, tuple | list):
+            return [self._inside(f"{name}_{k}", part, inputs) for k, part in enumerate(argument)]
+        if not isinstance(argument, Value):
+            return argument
+        name = "input" if len(self.outer) == 1 else name
+        inputs.append(replace(argument, name=apart(name, self._module._modules), base=None))
+        return inputs[-1]
+
+    def run(self) -> Value:
+        """Go through the forward and return what it returns."""
+        graph = follow(self._module, {n: v for n, v in self._arguments.items() if not values_in(v)})
+        arguments = iter(self._arguments.values())
+        order = {node: k for k, node in enumerate(graph.nodes)}
+        for node in graph.nodes:
+            if node.op == "placeholder":
+                self._values[node] = next(arguments)
+                continue
+            args, kwargs = map_arg((node.args, dict(node.kwargs)), self._values.__getitem__)
+            if node.op == "output":
+                break
+            result = self._step(node, args, kwargs)
+            later = {n for n in self._values if any(order[user] > order[node] for user in n.users)}
+            for value, now in self.builder.overwritten:
+                self._overwrite(later, value, now)
+            self.builder.overwritten.clear()
+            self._values[node] = result
+        (output,) = args
+        if not isinstance(output, Value):
+            raise UnsupportedError("it returns no single tensor, which alone is supported")
+        return output
+
+    def _overwrite(self, later: set[fx.Node], value: Value, now: Value | None) -> None:
+        """Take what is written over a value for the value, wherever it is used later."""
+        for node in later:
+            if any(held.root is value.root for held in values_in(self._values[node])):
+                if now is None or self._values[node] is not value:
+                    raise UnsupportedError(
+                        "something in it writes into a tensor that is used again in another form; with "
+                        "inplace=False it is supported"
+                    )
+                self._values[node] = now
+
+    def _step(self, node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if node.op == "get_attr":
+            return reduce(getattr, str(node.target).split("."), self._module)
+        if node.op == "call_module":
+            name = str(node.target)
+            child, path = self._module.get_submodule(name), f"{self._path}.{name}".lstrip(".")
+            return self._reader.call(self.builder, name, child, args, kwargs, path)
+        try:
+            return self._function(node.target, args, kwargs)
+        except (TypeError, ValueError) as error:
+            place = f"{_title(node.target)} in {place_of(self._module, self._path)}"
+            raise placed(error, place) from error.__cause__
+
+    def _function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Apply a function, or a method given by its name."""
+        values = values_in((args, kwargs))
+        if not values:
+            return _constant(target, args, kwargs)
+        kwargs = {KEYWORDS.get(key, key): value for key, value in kwargs.items()}
+        first = "tensors" if target in CONCAT else "input"
+        x, *rest = args if args else (kwargs.pop(first, None),)
+        name = _title(target).split(".")[-1].strip("_")
+        if target in ADD:
+            result = self._add(x, *rest, **kwargs)
+            if target in (operator.iadd, "add_"):
+                self.builder.overwrite(x, result)
+            return result
+        if target in CONCAT:
+            return self._concat(x, *rest, **kwargs)
+        if target in (getattr, "size", "dim"):
+            return _measured(x, *rest) if target is getattr else _measured(x, target, *rest, **kwargs)
+        if target in ("clone", torch.clone):
+            return replace(x, base=None)
+        if target == "contiguous":
+            return replace(x, base=x)
+        if target not in FUNCTIONS or not isinstance(x, Value) or len(values) > 1:
+            names = {_title(each).split(".")[-1].strip("_") for each in (*FUNCTIONS, *ADD, *CONCAT)}
+            raise UnsupportedError(f"it has no counterpart; supported are {', '.join(sorted(names))}")
+        result = self._reader.apply(self.builder, name, FUNCTIONS[target](x, *rest, **kwargs), (x,), {})
+        if kwargs.get("inplace") or _title(target).endswith("_"):
+            self.builder.overwrite(x, result)
+        return result
+
+    def _add(self, x: Any, other: Any, alpha: float = 1) -> Value:
+        if alpha != 1:
+            raise UnsupportedError(f"alpha={alpha!r} has no counterpart; 1 is supported")
+        if not isinstance(x, Value):
+            x, other = other, x
+        if isinstance(other, nn.Parameter):
+            layer = Loaded(Bias(tuple(other.shape)), {"bias": other})
+            return self._reader.apply(self.builder, "bias", layer, (x,), {})
+        if not isinstance(other, Value):
+            if isinstance(other, int | float) and other == 0:  # where the built-in sum begins
+                return cast(Value, x)
+            raise UnsupportedError("adding anything but a tensor or a parameter has no counterpart")
+        return self.builder.add(self.builder.free("add"), Add(), x, other)
+
+    def _concat(self, tensors: Any, dim: int = 0) -> Value:
+        values = values_in(tensors)
+        if len(values) < len(tensors):
+            raise UnsupportedError("joining with anything but tensors of the network has no counterpart")
+        if dim < 0:
+            dim += len(known(values[0], f"dim={dim}")) + 1
+        if dim == 0:
+            raise UnsupportedError("dim=0 would join batches; dim=1 is supported")
+        if len(values) == 1:
+            return values[0]
+        return self.builder.add(self.builder.free("cat"), Concat(dim), *values)
+
+
+class _Sizes:
+    """The sizes of a tensor of unknown shape, but for the batch."""
+
+    def __init__(self, value: Value) -> None:
+        self._value = value
+
+    def __getitem__(self, axis: int) -> int:
+        if axis != 0:
+            return known(self._value, "a size")[axis]
+        check_batch(self._value)
+        return BATCH
+
+
+def _measured(x: Value, name: str, dim: int | None = None) -> Any:
+    """The shape of a value, or a size, or its rank."""
+    if name in ("shape", "size"):
+        sizes: Any = _Sizes(x) if x.shape is None else (BATCH, *x.shape)
+        return sizes if dim is None else sizes[dim]
+    if name in ("dim", "ndim"):
+        return len(known(x, "the number of axes")) + 1
+    raise UnsupportedError(f"{name!r} has no counterpart; shape, size, dim and ndim have")
+
+
+def _constant(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Compute with sizes and other numbers as the module does."""
+    if getattr(target, "__module__", None) in ("_operator", "builtins", "math") or "_assert" in _title(
+        target
+    ):
+        return target(*args, **kwargs)
+    raise UnsupportedError("its arguments are no tensors of the network")
+
+
+def _title(target: Any) -> str:
+    """Name a function or method for a message."""
+    if isinstance(target, str):
+        return f"Tensor.{target}"
+    module = getattr(target, "__module__", None) or "torch"
+    module = {"torch._C._nn": "torch.nn.functional", "_operator": "operator"}.get(module, module)
+    return f"{module}.{target.__name__}"
+
+
+class _Proxy(fx.Proxy):
+    """A proxy that tells ``x += y``, which writes into x, from ``x = x + y``."""
+
+    def __iadd__(self, other: Any) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", operator.iadd, (self, other), {})
+
+
+class _Tracer(fx.Tracer):
+    """Follows the forward of one module; the modules within are not entered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._grad, self._autocast = torch.is_grad_enabled(), _autocasts()
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return True
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return _Proxy(node, self)
+
+    def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
+        if torch.is_grad_enabled() is not self._grad:
+            raise UnsupportedError("a part without gradients (torch.no_grad) has no counterpart")
+        if _autocasts() != self._autocast:
+            raise UnsupportedError("a part under torch.autocast has no counterpart")
+        return super().create_node(*args, **kwargs)
+
+    def create_arg(self, a: Any) -> Any:
+        own = (*self.root.parameters(), *self.root.buffers())
+        if isinstance(a, Tensor) and all(a is not tensor for tensor in own):
+            raise UnsupportedError(
+                "a tensor that is neither made of the input nor a parameter has no counterpart"
+            )
+        return super().create_arg(a)
+
+
+def _autocasts() -> tuple[bool, bool]:
+    return torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")
+
+
+class _Generators:
+    """The states of the generators that everybody draws from: PyTorch's, Python's and NumPy's."""
+
+    def __init__(self) -> None:
+        self._torch, self._python = torch.get_rng_state(), random.getstate()
+        self._numpy = np.random.get_state()  # noqa: NPY002, it is another's code that draws from it
+
+    def restore(self) -> bool:
+        """Put the states back, and say whether one had moved."""
+        now = _Generators()
+        torch.set_rng_state(self._torch)
+        random.setstate(self._python)
+        np.random.set_state(self._numpy)  # noqa: NPY002
+        return not (
+            torch.equal(now._torch, self._torch)
+            and now._python == self._python
+            and all(map(np.array_equal, now._numpy, self._numpy))
+        )
+
+
+def follow(module: nn.Module, constants: Mapping[str, Any]) -> fx.Graph:
+    """Trace a module's forward, some of whose arguments are constants.
+
+    It is traced in both modes. Where the argument ``training`` of a function is the module's own mode, it
+    becomes :data:`IN_TRAINING`.
+
+    Raises
+    ------
+    UnsupportedError
+        If the way through the module depends on numbers, drawn ones included, or on its mode.
+    """
+    concrete = {n: v for n, v in constants.items() if isinstance(v, bool | int | float | str | None)}
+    mode, graphs, generators = module.training, [], _Generators()
+    try:
+        for training in (False, True):
+            module.training = training
+            graphs.append(_Tracer().trace(vars(module).get("forward", module), concrete))
+    except Exception as error:  # whatever the module's code raises when it finds no numbers
+        raise UnsupportedError(f"its forward cannot be followed: {error}") from error
+    finally:
+        module.training = mode
+        drawn = generators.restore()
+    if drawn:  # a way that was drawn looks like the only one
+        raise UnsupportedError(
+            "its forward draws random numbers, which need not be the same again; dropout is supported"
+        )
+    evaluation, graph = graphs
+    same = len(evaluation.nodes) == len(graph.nodes)
+    for before, node in zip(evaluation.nodes, graph.nodes, strict=False):
+        if (before.kwargs.get("training"), node.kwargs.get("training")) == (False, True):
+            for each in (before, node):  # each keeps the arguments that are nodes of its own graph
+                each.kwargs = {**each.kwargs, "training": IN_TRAINING}
+        same = same and _described(before) == _described(node)
+    if not same:
+        raise UnsupportedError("its forward goes another way in training than in evaluation")
+    return graph
+
+
+def _described(node: fx.Node) -> tuple[Any, ...]:
+    return node.op, node.target, str(map_arg((node.args, node.kwargs), lambda source: source.name))

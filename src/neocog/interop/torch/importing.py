@@ -1,0 +1,307 @@
+"""From an nn.Module to a network."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from neocog.interop.torch import modules
+from neocog.interop.torch.building import Builder, UnsupportedError, Value, apart, placed, values_in
+from neocog.interop.torch.exporting import NOTES, own_tensors, unwrapped, wrapped
+from neocog.interop.torch.fx_tracing import TracedForward, place_of
+from neocog.interop.torch.registry import LAYERS, Chain, Loaded
+from neocog.layers import Container, Dense, Layer, Residual, Sequential
+from neocog.validation import image_shape
+
+MADE = (nn.Sequential, modules.Graph, modules.GraphOfSeveralInputs, modules.Residual)
+"""The classes of what :func:`to_torch` makes of a network, the only ones whose notes are read."""
+
+
+def from_torch(module: nn.Module, input_shape: tuple[int, int, int] | None = None) -> Any:
+    """Build the network that computes what a PyTorch module computes.
+
+    It has the same weights (copied) under the same names, the same outputs and gradients, and the same
+    dtype. ``nn.Sequential`` becomes a :class:`Sequential`; the ``forward`` of any other module is followed
+    by ``torch.fx``, and becomes a :class:`Sequential` if it is a chain, else a :class:`Graph`. Modules
+    within become containers within. Functions become layers named after them, such as ``relu_1``. What
+    does not lead to the output is left out; frozen parameters are no longer frozen. What ``torch.compile``,
+    ``nn.DataParallel`` or ``DistributedDataParallel`` puts around a module is taken off.
+
+    Parameters
+    ----------
+    module : nn.Module
+        In either mode.
+    input_shape : (channels, height, width), optional
+        Needed where a module asks for the sizes of maps, such as ``nn.AdaptiveAvgPool2d(7)``, or for the
+        batch after a ``view(-1, ...)``, which may have mixed its images. The network keeps it. Default: what
+        :func:`to_torch` has noted in a module that it made, as it notes the names of the classes.
+
+    Returns
+    -------
+    Sequential or Graph; the layer itself if the module is but one
+
+    Raises
+    ------
+    TypeError
+        If ``module`` is no module.
+    ValueError
+        If ``input_shape`` is not one, or does not fit; or (an ``UnsupportedError``) if the module holds
+        something that neocog has not, with its name, its place and what there is instead.
+
+    See Also
+    --------
+    to_torch : The way back.
+    register_module : For modules of your own.
+
+    Notes
+    -----
+    The calls of a list's modules, as ``layers.0`` and ``layers.1`` of an ``nn.ModuleList``, come into a
+    container ``layers`` with the functions that lie between them. Where that is impossible, as several of
+    their values are used elsewhere, or other modules lie between, the names become ``layers_0`` and
+    ``layers_1``.
+
+    A parameter that a function is given, rather than a module, is named after the function: in
+    ``torch.relu(x + self.offset)`` it is ``bias.bias``, in ``F.linear(x.flatten(1), self.kernel)``
+    ``linear.weight``. So it is where a subclass of ``nn.Conv2d`` computes more than that, if only a
+    ``padding_mode``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> class Block(nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.conv = nn.Conv2d(4, 4, 3, padding=1)
+    ...     def forward(self, x):
+    ...         return torch.relu(self.conv(x) + x)
+    >>> from_torch(Block())
+    Graph({
+      'conv': (Conv2D(4, 4, 3, padding=1), 'input'),
+      'add': (Add(), 'conv', 'input'),
+      'relu': (ReLU(), 'add'),
+    })
+    """
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"module must be a torch.nn.Module, got {module!r}.")
+    inner = unwrapped(module)
+    notes = {name: vars(inner).get(name) for name in NOTES} if type(inner) in MADE else {}
+    names = _input_names(inner)
+    if input_shape is None and len(names) == 1:
+        input_shape = notes.get("input_shape")
+    shape = None if input_shape is None else image_shape(input_shape)
+    if shape is not None and len(names) > 1:
+        raise ValueError(f"input_shape must be left out for a module of several inputs, {names}.")
+    values = [Value(name, shape) for name in names]
+    several = isinstance(inner, modules.Graph) and len(values) > 1
+    network, _ = _Reader().layer(module, values, (tuple(values),) if several else tuple(values), "")
+    if isinstance(network, Container):
+        network.input_shape, network.class_names = shape, notes.get("class_names")
+    return network
+
+
+def _input_names(module: nn.Module) -> list[str]:
+    """The inputs that a module must be given."""
+    _refuse_scripts(module)
+    if isinstance(module, modules.Graph):
+        return list(module._inputs)
+    if _is_sequential(module) or type(module) in LAYERS:
+        return ["input"]
+    given = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(module.forward).parameters.values()
+    names = [each.name for each in parameters if each.default is each.empty and each.kind in given]
+    return names if len(names) > 1 else ["input"]
+
+
+def _refuse_scripts(module: nn.Module) -> None:
+    """Raise UnsupportedError for what TorchScript has made, which runs no Python to be followed."""
+    if isinstance(module, torch.jit.ScriptModule):
+        raise UnsupportedError("a module of TorchScript cannot be followed; pass the one that was scripted.")
+
+
+def _is_sequential(module: nn.Module) -> bool:
+    return type(module).forward is nn.Sequential.forward
+
+
+def _is_known(module: nn.Module) -> bool:
+    """Whether it is known what a module computes, without following its forward."""
+    containers = (modules.Graph, modules.Residual)
+    return type(module) in LAYERS or isinstance(module, containers) or _is_sequential(module)
+
+
+class _Reader:
+    """One run of :func:`from_torch`: tensors that are shared in the module are shared in the network."""
+
+    def __init__(self) -> None:
+        self._chains: dict[int, Chain] = {}  # by the module's id
+        self._arrays: dict[tuple[int, bool], np.ndarray] = {}  # by the tensor's id, and whether transposed
+
+    def layer(
+        self, module: nn.Module, inputs: Sequence[Value], args: tuple[Any, ...], path: str
+    ) -> tuple[Layer, bool]:
+        """Make the layer of a module; say also whether the module writes into its inputs."""
+        builder = Builder(inputs)
+        result = self.call(builder, "layer", module, args, {}, path)
+        if result.name in [value.name for value in inputs]:
+            return Sequential(), builder.writes
+        if len(builder.nodes) == 1:
+            ((layer, *_),) = builder.nodes.values()
+            return layer, builder.writes
+        return builder.finish(result), builder.writes
+
+    def call(
+        self, builder: Builder, name: str, module: nn.Module, args: Any, kwargs: Mapping[str, Any], path: str
+    ) -> Value:
+        """Apply a module to values, at a new node or several."""
+        try:
+            return self._call(builder, name, module, args, kwargs, path)
+        except (TypeError, ValueError) as error:
+            raise placed(error, place_of(module, path)) from error.__cause__
+
+    def _call(
+        self, builder: Builder, name: str, module: nn.Module, args: Any, kwargs: Mapping[str, Any], path: str
+    ) -> Value:
+        _refuse_scripts(module)
+        hooks = (module._forward_hooks, module._forward_pre_hooks)
+        if any(hooks) or module._backward_hooks or module._backward_pre_hooks:
+            raise UnsupportedError("its hooks cannot be followed; remove them")
+        if (within := wrapped(module)) is not None:
+            return self.call(builder, name, within, args, kwargs, path)
+        if "forward" in vars(module) and _is_known(module):
+            raise UnsupportedError("its forward was replaced, which cannot be followed; make it a class")
+        outer = [*values_in(args), *values_in(kwargs)]
+        if not outer:
+            raise UnsupportedError("it is called without a tensor made of the input")
+        if _is_known(module) and len(outer) < len(args) + len(kwargs):
+            raise UnsupportedError("it is called with more than tensors, which has no counterpart")
+        if type(module) in LAYERS:
+            tensors = own_tensors(module)
+            chain = self._chains.get(id(module)) or LAYERS[type(module)](module, outer[0])
+            if tensors:  # the same layers at each call
+                self._chains[id(module)] = chain
+            result = self.apply(builder, name, chain, outer, tensors, child=True)
+            if getattr(module, "inplace", False):
+                builder.overwrite(outer[0], result)
+            return result
+        if isinstance(module, modules.Residual):
+            return builder.add(builder.free(name, child=True), self._residual(module, outer[0], path), *outer)
+        if _is_sequential(module):
+            inner, output = self._sequential(module, outer[0], path)
+        elif isinstance(module, modules.Graph):
+            inner, output = self._graph(module, outer, path)
+        elif type(module).__module__.startswith("torch.nn."):
+            names = sorted(each.__name__ for each in LAYERS if each.__module__.startswith("torch."))
+            raise UnsupportedError(
+                f"it has no counterpart; supported are {', '.join(names)}, and your own modules by "
+                "neocog.interop.torch.register_module"
+            )
+        else:
+            forward = TracedForward(self, module, args, kwargs, path)
+            inner, outer, output = forward.builder, forward.outer, forward.run()
+        names = [value.name for value in inner.inputs]
+        if output.name in names:
+            return outer[names.index(output.name)]
+        if inner.writes:
+            for value in outer:
+                builder.overwrite(value)
+        layer = inner.finish(output, chain=not isinstance(module, modules.Graph))
+        return builder.add(builder.free(name, child=True), layer, *outer)
+
+    def apply(
+        self,
+        builder: Builder,
+        name: str,
+        chain: Chain,
+        values: Sequence[Value],
+        tensors: Mapping[str, Tensor],
+        child: bool = False,
+    ) -> Value:
+        """Apply layers one after another; the one that learns has the name, or else the first."""
+        if isinstance(chain, Loaded):
+            layers: tuple[Layer, ...] = (chain.layer,)
+            tensors = chain.tensors
+        else:
+            layers = chain if isinstance(chain, tuple) else (chain,)
+        main = next((layer for layer in layers if layer.params), next(iter(layers), Sequential()))
+        self._load(main, tensors)
+        for layer in layers:
+            kind = type(layer).__name__.lower()
+            own = builder.free(name, child) if layer is main else builder.free(f"{name}_{kind}")
+            values = [builder.add(own, layer, *values)]
+        return values[0]
+
+    def _load(self, layer: Layer, tensors: Mapping[str, Tensor]) -> None:
+        """Give a layer the numbers of tensors, which must be all that it has, and those its only ones."""
+        rest = dict(tensors)
+        for prefix, leaf in layer.leaves():
+            for arrays in (leaf._params, leaf._buffers):
+                for key, array in arrays.items():
+                    name = f"{prefix}.{key}".lstrip(".")
+                    transposed = isinstance(leaf, Dense) and key == "weight"
+                    if name not in rest:
+                        raise UnsupportedError(f"it has no tensor {name!r} for {layer!r}")
+                    arrays[key] = self._array(name, rest.pop(name), transposed)
+                    if arrays[key].shape != array.shape:
+                        raise UnsupportedError(
+                            f"its tensor {name!r} is of shape {arrays[key].shape} here, {layer!r} has one of "
+                            f"shape {array.shape}"
+                        )
+        if rest:
+            raise UnsupportedError(f"its tensors {sorted(rest)} have no place in {layer!r}")
+
+    def _array(self, name: str, tensor: Tensor, transposed: bool) -> np.ndarray:
+        key = (id(tensor), transposed)
+        if key not in self._arrays:
+            if tensor._backward_hooks or tensor._post_accumulate_grad_hooks:
+                raise UnsupportedError(
+                    f"its tensor {name!r} has hooks, which cannot be followed; remove them"
+                )
+            if tensor.is_meta or not (tensor.is_floating_point() or tensor.is_complex()):
+                raise UnsupportedError(f"its tensor {name!r} holds no floating point numbers")
+            array = tensor.detach().cpu().numpy()
+            self._arrays[key] = np.array(array.T if transposed else array, order="C")
+        return self._arrays[key]
+
+    def _sequential(self, module: nn.Module, x: Value, path: str) -> tuple[Builder, Value]:
+        value = replace(x, name=apart("input", module._modules), base=None)
+        builder = Builder([value], module._modules)
+        for name, each in module._modules.items():
+            assert each is not None
+            value = self.call(builder, name, each, (value,), {}, _within(path, name))
+        return builder, value
+
+    def _graph(self, module: modules.Graph, outer: Sequence[Value], path: str) -> tuple[Builder, Value]:
+        whole = len(outer) < len(module._inputs)  # one value stands for the tuple of all inputs
+        like = [replace(outer[0], shape=None)] * len(module._inputs) if whole else outer
+        inputs = [
+            replace(value, name=name, base=None) for name, value in zip(module._inputs, like, strict=True)
+        ]
+        builder = Builder(inputs, module._modules)
+        values = {value.name: value for value in inputs}
+        for name, sources in module._sources.items():
+            given = values[sources] if isinstance(sources, str) else tuple(values[s] for s in sources)
+            child = module.get_submodule(name)
+            values[name] = self.call(builder, name, child, (given,), {}, _within(path, name))
+            if builder.overwritten:
+                raise UnsupportedError(f"its {name!r} writes into its input; inplace=False is supported")
+        return builder, values[module._output]
+
+    def _residual(self, module: modules.Residual, x: Value, path: str) -> Residual:
+        ways: list[Layer] = []
+        for name, child in module.named_children():
+            value = replace(x, name="input", base=None)
+            layer, writes = self.layer(child, [value], (value,), _within(path, name))
+            if writes:
+                raise UnsupportedError(f"its {name} writes into its input; inplace=False is supported")
+            ways.append(layer)
+        return Residual(*ways)
+
+
+def _within(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name

@@ -1,0 +1,92 @@
+"""The layers that PyTorch has one to one, each a row that serves both directions.
+
+What needs more than a row is in :mod:`neocog.interop.torch.operators`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from neocog.interop.torch import modules
+from neocog.interop.torch.building import Value
+from neocog.interop.torch.registry import FUNCTIONS, Chain, imports_module, register_layer
+from neocog.layers import (
+    GELU,
+    Add,
+    Bias,
+    Concat,
+    Dropout,
+    GlobalAvgPool2D,
+    GlobalMaxPool2D,
+    Layer,
+    LeakyReLU,
+    LocalResponseNorm,
+    PadChannels,
+    RadialBasis,
+    ReLU,
+    Reshape,
+    ScaledTanh,
+    Sigmoid,
+    SparseConv2D,
+    Tanh,
+    Transpose,
+)
+
+
+def row(
+    layer_class: type[Layer], module_class: type[nn.Module], *arguments: str, functions: Sequence[Any] = ()
+) -> None:
+    """Register that a class of layers and a class of modules are the same.
+
+    ``arguments`` are the names of the constructors' arguments, ``"axis=dim"`` where PyTorch's name is
+    another. ``functions`` are PyTorch's functions, and methods by their names, that do the same and take
+    the arguments of the module's constructor after their input.
+    """
+    names = {ours: theirs or ours for ours, _, theirs in (name.partition("=") for name in arguments)}
+
+    def to_module(layer: Layer) -> nn.Module:
+        return module_class(**{theirs: getattr(layer, ours) for ours, theirs in names.items()})
+
+    def from_module(module: nn.Module, x: Value) -> Chain:
+        return layer_class.from_config({ours: getattr(module, theirs) for ours, theirs in names.items()})
+
+    def from_function(x: Value, *args: Any, **kwargs: Any) -> Chain:
+        return from_module(module_class(*args, **kwargs), x)
+
+    to_module.__annotations__["return"] = module_class
+    register_layer(layer_class)(to_module)
+    imports_module(module_class)(from_module)
+    FUNCTIONS.update(dict.fromkeys(functions, from_function))
+
+
+row(ReLU, nn.ReLU, functions=(F.relu, torch.relu, torch.relu_, "relu", "relu_"))
+row(LeakyReLU, nn.LeakyReLU, "negative_slope", functions=(F.leaky_relu, F.leaky_relu_))
+row(Sigmoid, nn.Sigmoid, functions=(F.sigmoid, torch.sigmoid, torch.sigmoid_, "sigmoid", "sigmoid_"))
+row(Tanh, nn.Tanh, functions=(F.tanh, torch.tanh, torch.tanh_, "tanh", "tanh_"))
+row(ScaledTanh, modules.ScaledTanh, "amplitude", "slope")
+row(GELU, nn.GELU, "approximate", functions=(F.gelu,))
+
+row(SparseConv2D, modules.SparseConv2d, "in_channels", "connections", "kernel_size", "stride", "padding")
+row(RadialBasis, modules.RadialBasis, "in_features", "out_features")
+row(Bias, modules.Bias, "shape")
+row(Dropout, nn.Dropout, "p")
+row(
+    LocalResponseNorm,
+    nn.LocalResponseNorm,
+    *("size", "alpha", "beta", "k"),
+    functions=(F.local_response_norm,),
+)
+
+row(GlobalAvgPool2D, modules.GlobalAvgPool2d)
+row(GlobalMaxPool2D, modules.GlobalMaxPool2d)
+
+row(Reshape, modules.Reshape, "shape")
+row(Transpose, modules.Permute, "axes=dims")
+row(PadChannels, modules.PadChannels, "channels")
+row(Add, modules.Add)
+row(Concat, modules.Concat, "axis=dim")

@@ -1,0 +1,37 @@
+"""Forms of arguments that PyTorch's functions share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from neocog.interop.torch.building import UnsupportedError
+from neocog.interop.torch.registry import Loaded
+from neocog.layers import Layer
+
+
+def size(value: Any) -> Any:
+    """Return 3 for ``(3,)``, which PyTorch takes for it."""
+    return value[0] if isinstance(value, tuple | list) and len(value) == 1 else value
+
+
+def listed(args: tuple[Any, ...]) -> Sequence[Any]:
+    """Return ``(2, 3)`` for ``((2, 3),)``, which PyTorch takes for it."""
+    return args[0] if len(args) == 1 and isinstance(args[0], tuple | list) else args
+
+
+def parameter(name: str, tensor: Any) -> nn.Parameter:
+    """Return a tensor; raise UnsupportedError if it is no parameter of the module."""
+    if not isinstance(tensor, nn.Parameter):
+        raise UnsupportedError(f"its {name} is computed; a parameter of the module is supported")
+    return tensor
+
+
+def loaded(layer: Layer, weight: nn.Parameter, bias: Any) -> Loaded:
+    """Pair a layer with the weight, and the bias unless it is None, that a function was given."""
+    tensors: dict[str, Tensor] = {"weight": weight}
+    if bias is not None:
+        tensors["bias"] = parameter("bias", bias)
+    return Loaded(layer, tensors)

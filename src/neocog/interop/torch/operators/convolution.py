@@ -1,0 +1,81 @@
+"""Convolution, with PyTorch's padding modes, and with a padding of its own on each side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+from torch.nn import functional as F
+
+from neocog.initializers import zeros
+from neocog.interop.torch import modules
+from neocog.interop.torch.building import Value
+from neocog.interop.torch.operators.arguments import loaded, parameter, size
+from neocog.interop.torch.registry import Chain, imports, imports_module, register_layer
+from neocog.layers import Conv2D, Pad2D
+
+
+@register_layer(Conv2D)
+def _to_conv2d(layer: Conv2D) -> nn.Conv2d:
+    arguments = (layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride)
+    rest: dict[str, Any] = {
+        "dilation": layer.dilation,
+        "groups": layer.groups,
+        "bias": layer.bias,
+        "device": "meta",
+    }
+    (top, bottom), (left, right) = layer._sides
+    if top == bottom and left == right:
+        padding = layer.padding if isinstance(layer.padding, str) else (top, left)
+        return nn.Conv2d(*arguments, padding=padding, **rest)
+    return modules.PaddedConv2d(*arguments, sides=layer._sides, **rest)
+
+
+@imports_module(nn.Conv2d)
+def _from_conv2d(module: nn.Conv2d, x: Value) -> Chain:
+    arguments = _arguments(module)
+    padding: Any = module.padding
+    conv = Conv2D(**arguments, padding=padding)
+    if module.padding_mode == "zeros":
+        return conv
+    return Pad2D(conv._sides, mode=module.padding_mode), Conv2D(**arguments)
+
+
+@imports_module(modules.PaddedConv2d)
+def _from_padded_conv2d(module: modules.PaddedConv2d, x: Value) -> Chain:
+    arguments = _arguments(module)
+    if module.stride == (1, 1):
+        same = Conv2D(**arguments, padding="same")
+        if same._sides == module.sides:
+            return same
+    return Conv2D(**arguments, padding=module.sides)
+
+
+def _arguments(module: nn.Conv2d) -> dict[str, Any]:
+    return {
+        "in_channels": module.in_channels,
+        "out_channels": module.out_channels,
+        "kernel_size": module.kernel_size,
+        "stride": module.stride,
+        "dilation": module.dilation,
+        "groups": module.groups,
+        "bias": module.bias is not None,
+        "init": zeros,
+    }
+
+
+@imports(F.conv2d)
+def conv2d(
+    x: Value,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Chain:
+    weight = parameter("weight", weight)
+    out_channels, in_channels, kH, kW = weight.shape
+    options = (size(stride), size(padding), size(dilation), groups, bias is not None)
+    layer = Conv2D(in_channels * groups, out_channels, (kH, kW), *options, init=zeros)
+    return loaded(layer, weight, bias)

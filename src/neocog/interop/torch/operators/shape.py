@@ -1,0 +1,145 @@
+"""Reshaping, the order of axes, steps over pixels, and padding."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from neocog.interop.torch.building import BATCH, MOVED_BATCH, UnsupportedError, Value, check_batch, known
+from neocog.interop.torch.operators.arguments import listed
+from neocog.interop.torch.registry import Chain, imports, imports_module, register_layer
+from neocog.layers import Flatten, MaxPool2D, Pad2D, PadChannels, Reshape, Transpose
+
+PADDINGS: dict[str, type[nn.ReflectionPad2d | nn.ReplicationPad2d | nn.CircularPad2d]] = {
+    "reflect": nn.ReflectionPad2d,
+    "replicate": nn.ReplicationPad2d,
+    "circular": nn.CircularPad2d,
+}
+"""The modules of the padding modes that have no value."""
+
+
+@imports_module(nn.Identity)
+def _from_identity(module: nn.Identity, x: Value) -> Chain:
+    return ()
+
+
+@register_layer(Flatten)
+def _to_flatten(layer: Flatten) -> nn.Flatten:
+    return nn.Flatten()
+
+
+@imports(torch.flatten, "flatten", nn.Flatten)
+def flatten(x: Value, start_dim: int = 0, end_dim: int = -1) -> Chain:
+    if (start_dim, end_dim) == (1, -1):
+        return Flatten()
+    if start_dim < 1 or end_dim != -1:
+        shape = known(x, f"start_dim={start_dim}, end_dim={end_dim}")
+        start, end = start_dim % (len(shape) + 1), end_dim % (len(shape) + 1)
+        if start == 0:
+            raise UnsupportedError("start_dim=0 would join the images of a batch; start_dim=1 is supported")
+        return _reshaped((*shape[: start - 1], prod(shape[start - 1 : end]), *shape[end:]))
+    return Reshape((0,) * start_dim + (-1,))
+
+
+@imports(torch.reshape, "reshape", "view")
+def reshape(x: Value, *args: Any, shape: Any = (), size: Any = ()) -> Chain:
+    sizes = [*(listed(args) or shape or size)]
+    if not all(isinstance(size, int) for size in sizes) or not sizes:
+        raise UnsupportedError(f"the shape {tuple(sizes)} has no counterpart; a shape of integers has")
+    batch, *rest = sizes
+    if x.shape is not None and batch == -1 and prod(rest) == prod(x.shape):
+        batch = BATCH
+    if any(size % BATCH == 0 for size in rest) or (batch != BATCH and (batch != -1 or x.shape is not None)):
+        raise UnsupportedError(
+            f"the shape {tuple('N' if size == BATCH else size for size in sizes)} does not keep the images "
+            "of a batch apart; (N, ...) does, with N = x.size(0)"
+        )
+    if batch == -1:
+        return Reshape((-1, *rest))
+    check_batch(x)
+    return _reshaped(tuple(rest))
+
+
+def _reshaped(rest: tuple[int, ...]) -> Chain:
+    """A shape without the batch; Flatten where that does the same."""
+    return Flatten() if len(rest) == 1 else Reshape((0, *rest))
+
+
+@imports(torch.squeeze, "squeeze")
+def squeeze(x: Value, dim: int | None = None) -> Chain:
+    if not isinstance(dim, int):
+        raise UnsupportedError("without a dim it would take a batch of 1 away; one dim is supported")
+    shape = known(x, "squeeze")
+    axis = dim % (len(shape) + 1) - 1
+    if axis < 0:
+        raise UnsupportedError("dim=0 is the batch; another dim is supported")
+    return _reshaped(shape[:axis] + shape[axis + 1 :]) if shape[axis] == 1 else ()
+
+
+@imports(torch.permute, "permute")
+def permute(x: Value, *args: Any, dims: Any = ()) -> Chain:
+    given = listed(args) or dims
+    axes = tuple(axis % len(given) for axis in given)
+    if axes and axes[0] != 0:  # which the shape does not say where it is unknown
+        raise UnsupportedError(MOVED_BATCH)
+    return Transpose(axes)
+
+
+@imports(torch.transpose, "transpose")
+def transpose(x: Value, dim0: int, dim1: int) -> Chain:
+    axes = list(range(len(known(x, "transpose")) + 1))
+    axes[dim0], axes[dim1] = axes[dim1], axes[dim0]
+    return Transpose(tuple(axes))
+
+
+@imports(operator.getitem)
+def getitem(x: Value, index: Any) -> Chain:
+    """``x[:, :, ::2, ::2]``, every second pixel, is a pooling of single pixels."""
+    parts = list(index) if isinstance(index, tuple) else [index]
+    if Ellipsis in parts:
+        at = parts.index(Ellipsis)
+        parts[at : at + 1] = [slice(None)] * (5 - len(parts))
+    whole = [part for part in parts if isinstance(part, slice) and not part.start and part.stop is None]
+    steps = [part.step or 1 for part in whole] + [1] * (4 - len(parts))
+    if len(whole) < len(parts) or len(steps) > 4 or steps[:2] != [1, 1]:
+        raise UnsupportedError("the index has no counterpart; x[:, :, ::a, ::b] has")
+    return MaxPool2D(1, (steps[2], steps[3])) if max(steps) > 1 else ()
+
+
+@register_layer(Pad2D)
+def _to_pad2d(
+    layer: Pad2D,
+) -> nn.ConstantPad2d | nn.ReflectionPad2d | nn.ReplicationPad2d | nn.CircularPad2d:
+    (top, bottom), (left, right) = layer.padding
+    sides = (left, right, top, bottom)
+    if layer.mode == "constant":
+        return nn.ConstantPad2d(sides, layer.value)
+    return PADDINGS[layer.mode](sides)
+
+
+@imports_module(nn.ConstantPad2d, nn.ZeroPad2d, *PADDINGS.values())
+def _from_pad2d(module: Any, x: Value) -> Chain:
+    modes = {module_class: mode for mode, module_class in PADDINGS.items()}
+    return pad(x, module.padding, modes.get(type(module), "constant"), getattr(module, "value", None))
+
+
+@imports(F.pad)
+def pad(x: Value, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Chain:
+    sides = [*pad, *[0] * (6 - len(pad))]
+    left, right, top, bottom, before, after = sides
+    if len(sides) > 6:
+        raise UnsupportedError(f"pad={tuple(pad)} pads the batch; three axes or fewer are supported")
+    if not before and not after:
+        return Pad2D(((top, bottom), (left, right)), value or 0.0, mode)
+    if mode != "constant" or value or any(sides[:4]):
+        raise UnsupportedError(f"pad={tuple(pad)}: maps of zeros cannot be joined with other padding")
+    if not before:
+        return PadChannels(after)
+    # Channels stand last for a while, where Pad2D can reach them.
+    return Transpose((0, 2, 3, 1)), Pad2D(((0, 0), (before, after))), Transpose((0, 3, 1, 2))

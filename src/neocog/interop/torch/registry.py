@@ -1,0 +1,142 @@
+"""The registries of the two conversions: layers to modules, and modules, functions and methods to layers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from torch import Tensor, nn
+
+from neocog.interop.torch.building import Value
+from neocog.layers import Layer
+
+
+@dataclass
+class Loaded:
+    """A layer, and the tensors from which its arrays are copied."""
+
+    layer: Layer
+    tensors: dict[str, Tensor]
+
+
+Chain: TypeAlias = Layer | Loaded | tuple[Layer, ...]
+"""A layer, several applied one after another, or none for what changes nothing."""
+
+MakeModule: TypeAlias = Callable[[Any], nn.Module]
+MakeLayer: TypeAlias = Callable[[Any, Value], Chain]
+
+MODULES: dict[type[Layer], MakeModule] = {}
+"""By the class of a layer: makes its module, without its weights."""
+
+LAYERS: dict[type[nn.Module], MakeLayer] = {}
+"""By the class of a module: makes its layers from the module and its input, without the weights."""
+
+FUNCTIONS: dict[Any, Callable[..., Chain]] = {}
+"""By the function, or the name of a tensor's method: makes its layers from the same arguments."""
+
+
+def register_layer(layer_class: type[Layer]) -> Callable[[MakeModule], MakeModule]:
+    """Say how :func:`to_torch` makes the module of a class of layers.
+
+    The function takes a layer and returns a module whose parameters and buffers have the names and shapes
+    of the layer's; the numbers are copied afterwards. It goes before the defaults of :func:`to_torch`.
+
+    Parameters
+    ----------
+    layer_class : subclass of Layer
+
+    Returns
+    -------
+    decorator of the function
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from neocog import Layer
+    >>> from neocog.interop.torch import to_torch
+    >>> class Softsign(Layer):
+    ...     def forward(self, x, training=False):
+    ...         return x / (1 + abs(x)), x
+    ...     def backward(self, dy, cache, input_grad=True):
+    ...         return (dy / (1 + abs(cache)) ** 2 if input_grad else None), {}
+    >>> @register_layer(Softsign)
+    ... def softsign(layer):
+    ...     return nn.Softsign()
+    >>> to_torch(Softsign())
+    Softsign()
+    """
+
+    def enter(make: MakeModule) -> MakeModule:
+        MODULES[layer_class] = make
+        return make
+
+    return enter
+
+
+def register_module(module_class: type[nn.Module]) -> Callable[[Callable[[Any], Layer]], Any]:
+    """Say how :func:`from_torch` makes the layer of a class of modules.
+
+    The function takes a module and returns a layer whose ``params`` and ``buffers`` have the names and
+    shapes of the module's; the numbers are copied afterwards.
+
+    Parameters
+    ----------
+    module_class : subclass of nn.Module
+
+    Returns
+    -------
+    decorator of the function
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from neocog import ScaledTanh
+    >>> from neocog.interop.torch import from_torch
+    >>> class LeCunTanh(nn.Module):
+    ...     pass
+    >>> @register_module(LeCunTanh)
+    ... def lecun_tanh(module):
+    ...     return ScaledTanh()
+    >>> from_torch(LeCunTanh())
+    ScaledTanh()
+    """
+
+    def enter(make: Callable[[Any], Layer]) -> Callable[[Any], Layer]:
+        LAYERS[module_class] = lambda module, x: make(module)
+        return make
+
+    return enter
+
+
+def imports_module(*module_classes: type[nn.Module]) -> Callable[[MakeLayer], MakeLayer]:
+    """Register a function of a module and its input for several classes of modules."""
+
+    def enter(make: MakeLayer) -> MakeLayer:
+        LAYERS.update(dict.fromkeys(module_classes, make))
+        return make
+
+    return enter
+
+
+def imports(*targets: Any) -> Callable[[Callable[..., Chain]], Callable[..., Chain]]:
+    """Register a function of an input and arguments for PyTorch's functions, methods and modules.
+
+    Methods are given by their names. For a module, its attributes are the arguments of the same names.
+    """
+
+    def enter(make: Callable[..., Chain]) -> Callable[..., Chain]:
+        _, *names = inspect.signature(make).parameters
+
+        def of_module(module: nn.Module, x: Value) -> Chain:
+            return make(x, **{name: getattr(module, name) for name in names if hasattr(module, name)})
+
+        for target in targets:
+            if isinstance(target, type):
+                LAYERS[target] = of_module
+            else:
+                FUNCTIONS[target] = make
+        return make
+
+    return enter

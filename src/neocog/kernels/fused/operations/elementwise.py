@@ -1,0 +1,108 @@
+"""Copy, clear, add, multiply and sum planes.
+
+A unit of work is ``block`` planes (channels).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from neocog.kernels.fused.operation import operation, record
+from neocog.kernels.fused.simd import size_of, view
+
+__all__ = ["add", "copy", "frame", "multiply", "plane_sum"]
+
+
+@operation
+def copy(row: int, unit: int, scratch: int, zero: Any) -> None:
+    """``y[i] = x[i]`` (kind 0) or ``y[i] += x[i]`` (kind 1) over four axes with any strides."""
+    p, like = record(row), zero[0]
+    size = size_of(like)
+    for a in range(unit * p.block, min(p.n0, (unit + 1) * p.block)):
+        for b in range(p.n1):
+            for c in range(p.n2):
+                x = view(p.x + (a * p.x0 + b * p.x1 + c * p.x2) * size, (p.n3 - 1) * p.x3 + 1, like)
+                y = view(p.y + (a * p.y0 + b * p.y1 + c * p.y2) * size, (p.n3 - 1) * p.y3 + 1, like)
+                if p.x3 == 1 and p.y3 == 1:
+                    if p.kind:
+                        for i in range(p.n3):
+                            y[i] += x[i]
+                    else:
+                        for i in range(p.n3):
+                            y[i] = x[i]
+                elif p.x3 == 2 and p.y3 == 1 and not p.kind:
+                    for i in range(p.n3):  # unsigned, never counted from the end: vectorised
+                        y[i] = x[np.uint64(i) + np.uint64(i)]
+                else:
+                    for i in range(p.n3):
+                        y[i * p.y3] = x[i * p.x3] + (y[i * p.y3] if p.kind else 0)
+
+
+@operation
+def frame(row: int, unit: int, scratch: int, zero: Any) -> None:
+    """Set y to zero but for the ``rows x lanes`` after ``top`` rows and ``left`` lanes of each plane."""
+    p, like = record(row), zero[0]
+    size = size_of(like)
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        y = view(p.y + c * p.y_plane * size, p.y_plane, like)
+        head = p.top * p.y_row
+        y[:head] = 0
+        y[head + p.rows * p.y_row :] = 0
+        if p.y_row > p.lanes:
+            for i in range(p.rows):
+                start = head + i * p.y_row
+                for n in range(p.left):
+                    y[start + n] = 0
+                for n in range(p.left + p.lanes, p.y_row):
+                    y[start + n] = 0
+
+
+@operation
+def add(row: int, unit: int, scratch: int, zero: Any) -> None:
+    """``z = max(floor, x + y)``."""
+    p, like = record(row), zero[0]
+    size = size_of(like)
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        for i in range(p.rows):
+            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+            y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
+            z = view(p.z + (c * p.z_plane + i * p.z_row) * size, p.lanes, like)
+            if p.floor == 0:
+                for n in range(p.lanes):
+                    v = x[n] + y[n]
+                    z[n] = v if not v < 0 else like
+            else:
+                for n in range(p.lanes):
+                    z[n] = x[n] + y[n]
+
+
+@operation
+def multiply(row: int, unit: int, scratch: int, zero: Any) -> None:
+    """``z = x y``."""
+    p, like = record(row), zero[0]
+    size = size_of(like)
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        for i in range(p.rows):
+            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+            y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
+            z = view(p.z + (c * p.z_plane + i * p.z_row) * size, p.lanes, like)
+            for n in range(p.lanes):
+                z[n] = x[n] * y[n]
+
+
+@operation
+def plane_sum(row: int, unit: int, scratch: int, zero: Any) -> None:
+    """``d_bias[c] = sum_{i,l} y[c,i,l]``."""
+    p, like = record(row), zero[0]
+    size = size_of(like)
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        total = 0.0
+        for i in range(p.rows):
+            y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
+            row = like * 0
+            for n in range(p.lanes):
+                row += y[n]
+            total += row
+        view(p.d_bias + c * size, 1, like)[0] = total

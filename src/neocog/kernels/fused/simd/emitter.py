@@ -1,0 +1,157 @@
+"""Write vector instructions and loops of LLVM, for the registers of this machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import binding, ir
+from numba import config, types
+from numba.core import cgutils
+
+__all__ = ["DOT_ROWS", "DOT_TAPS", "INT", "ROWS", "VECTORS", "VECTOR_BYTES", "Emitter", "Loop"]
+
+
+def _wide() -> bool:
+    """Return whether this machine, or the one that NUMBA_CPU_FEATURES describes, has AVX-512."""
+    if config.CPU_FEATURES is not None:
+        return "+avx512f" in config.CPU_FEATURES
+    return bool(binding.get_host_cpu_features().get("avx512f"))
+
+
+_WIDE = _wide()
+VECTOR_BYTES = 64 if _WIDE else 32
+"""Bytes of a vector register."""
+
+ROWS = 8 if _WIDE else 4
+VECTORS = 3
+"""A tile is at most ``ROWS x VECTORS`` registers large: 24 of 32 with AVX-512, 12 of 16 with AVX2."""
+
+DOT_ROWS, DOT_TAPS = (4, 6) if _WIDE else (3, 3)
+"""Rows and taps of a tile of dot products: 24 sums in 32 registers with AVX-512, 9 in 16 with AVX2."""
+
+INT = ir.IntType(64)
+
+
+class Emitter:
+    """Write vector instructions of one dtype into a function under construction."""
+
+    def __init__(self, builder: ir.IRBuilder, like: types.Type) -> None:
+        self.builder = builder
+        self.bytes = 4 if like == types.float32 else 8
+        self.scalar = ir.FloatType() if like == types.float32 else ir.DoubleType()
+        self.width = VECTOR_BYTES // self.bytes
+        self.vector = ir.VectorType(self.scalar, self.width)
+        self.suffix = f"v{self.width}f{8 * self.bytes}"
+        self.zero = ir.Constant(self.vector, [0.0] * self.width)
+
+    def intrinsic(self, name: str, result: ir.Type, arguments: list[ir.Type]) -> Any:
+        """Declare an intrinsic function of LLVM."""
+        kind = ir.FunctionType(result, arguments)
+        return cgutils.get_or_insert_function(self.builder.module, kind, name)
+
+    def number(self, n: int) -> ir.Constant:
+        """Make a constant."""
+        return ir.Constant(INT, n)
+
+    def step(self, address: Any, elements: Any) -> Any:
+        """Move an address by some elements."""
+        return self.builder.add(address, self.builder.mul(elements, self.number(self.bytes)))
+
+    def load(self, address: Any, mask: Any = None) -> Any:
+        """Load a vector; lanes that are masked out are zero and are not read."""
+        pointer = self.builder.inttoptr(address, self.vector.as_pointer())
+        if mask is None:
+            value = self.builder.load(pointer)
+            value.align = self.bytes
+            return value
+        function = self.intrinsic(
+            f"llvm.masked.load.{self.suffix}.p0",
+            self.vector,
+            [self.vector.as_pointer(), ir.IntType(32), mask.type, self.vector],
+        )
+        align = ir.Constant(ir.IntType(32), self.bytes)
+        return self.builder.call(function, [pointer, align, mask, self.zero])
+
+    def store(self, value: Any, address: Any, mask: Any = None) -> None:
+        """Store a vector; lanes that are masked out are not written."""
+        pointer = self.builder.inttoptr(address, self.vector.as_pointer())
+        if mask is None:
+            self.builder.store(value, pointer).align = self.bytes
+            return
+        function = self.intrinsic(
+            f"llvm.masked.store.{self.suffix}.p0",
+            ir.VoidType(),
+            [self.vector, self.vector.as_pointer(), ir.IntType(32), mask.type],
+        )
+        self.builder.call(function, [value, pointer, ir.Constant(ir.IntType(32), self.bytes), mask])
+
+    def mask(self, count: Any) -> Any:
+        """Make the mask of the lanes 0 .. count - 1."""
+        kind = ir.VectorType(INT, self.width)
+        index = ir.Constant(kind, list(range(self.width)))
+        return self.builder.icmp_signed("<", index, self.splat(count, kind))
+
+    def splat(self, value: Any, kind: ir.VectorType | None = None) -> Any:
+        """Copy a number into all lanes."""
+        kind = kind or self.vector
+        undefined = ir.Constant(kind, ir.Undefined)
+        first = self.builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
+        order = ir.Constant(ir.VectorType(ir.IntType(32), self.width), [0] * self.width)
+        return self.builder.shuffle_vector(first, undefined, order)
+
+    def broadcast(self, address: Any) -> Any:
+        """Load a number and copy it into all lanes."""
+        return self.splat(self.builder.load(self.builder.inttoptr(address, self.scalar.as_pointer())))
+
+    def fma(self, a: Any, b: Any, c: Any) -> Any:
+        """Compute ``a b + c`` with one rounding."""
+        function = self.intrinsic(f"llvm.fma.{self.suffix}", self.vector, [self.vector] * 3)
+        return self.builder.call(function, [a, b, c])
+
+    def total(self, value: Any) -> Any:
+        """Sum the lanes."""
+        function = self.intrinsic(
+            f"llvm.vector.reduce.fadd.{self.suffix}", self.scalar, [self.scalar, self.vector]
+        )
+        return self.builder.call(function, [ir.Constant(self.scalar, 0.0), value], fastmath=("reassoc",))
+
+    def offset(self, table: Any, k: Any) -> Any:
+        """Load entry ``k`` of a table of offsets."""
+        return self.builder.load(
+            self.builder.inttoptr(
+                self.builder.add(table, self.builder.mul(k, self.number(8))), INT.as_pointer()
+            )
+        )
+
+
+class Loop:
+    """Write ``for k in range(start, stop, step)`` with values carried from one iteration to the next."""
+
+    def __init__(self, emit: Emitter, start: Any, stop: Any, step: int, carried: list[Any]) -> None:
+        self.emit, self.step = emit, step
+        builder = emit.builder
+        before = builder.block
+        self.head = builder.append_basic_block("head")
+        self.body = builder.append_basic_block("body")
+        self.end = builder.append_basic_block("end")
+        builder.branch(self.head)
+        builder.position_at_end(self.head)
+        self.index = builder.phi(INT)
+        self.index.add_incoming(start, before)
+        self.carried = []
+        for value in carried:
+            phi = builder.phi(value.type)
+            phi.add_incoming(value, before)
+            self.carried.append(phi)
+        more = builder.icmp_signed("<=", builder.add(self.index, emit.number(step)), stop)
+        builder.cbranch(more, self.body, self.end)
+        builder.position_at_end(self.body)
+
+    def close(self, carried: list[Any]) -> None:
+        """End the body; ``carried`` are the values for the next iteration."""
+        builder = self.emit.builder
+        self.index.add_incoming(builder.add(self.index, self.emit.number(self.step)), builder.block)
+        for phi, value in zip(self.carried, carried, strict=True):
+            phi.add_incoming(value, builder.block)
+        builder.branch(self.head)
+        builder.position_at_end(self.end)

@@ -1,0 +1,125 @@
+"""Compute the same as the compiled functions with NumPy, for ``NUMBA_DISABLE_JIT=1``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from neocog.kernels.fused.simd.emitter import DOT_ROWS, DOT_TAPS, VECTOR_BYTES
+
+__all__ = [
+    "deinterleave",
+    "dots",
+    "fetch_add",
+    "interleave",
+    "read",
+    "row_tile",
+    "size_of",
+    "view",
+    "winograd_input",
+    "winograd_kernel",
+    "winograd_output",
+]
+
+
+def view(address: int, count: int, like: Any) -> Any:
+    kind = np.ctypeslib.as_ctypes_type(np.dtype(type(like)))
+    return np.frombuffer((kind * max(int(count), 1)).from_address(int(address)), dtype=type(like))[:count]
+
+
+def row_tile(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bias, floor, count, like):
+    size = like.itemsize
+    offsets = view(offset, K, np.int64(0))
+    columns = np.array([view(x + o * size, count, like) for o in offsets], type(like)).reshape(K, count)
+    for r in range(rows):
+        start = view(init + r * init_row * size, count, like) if init else 0
+        weights = view(a + r * a_row * size, (K - 1) * a_step + 1 if K else 0, like)[::a_step]
+        sums = start + view(bias + r * size, 1, like) + weights @ columns
+        view(y + r * y_row * size, count, like)[:] = np.where(sums < floor, floor, sums)
+
+
+def dots(dy, dy_offset, dy_row, x, offset, x_row, rows, count, out, like):
+    size = like.itemsize
+    result = view(out, DOT_ROWS * DOT_TAPS, like).reshape(DOT_ROWS, DOT_TAPS)
+    result[:] = 0
+    down = view(dy_offset, DOT_ROWS, np.int64(0))
+    taps = view(offset, DOT_TAPS, np.int64(0))
+    for i in range(rows):
+        a = [view(dy + (o + i * dy_row) * size, count, like) for o in down]
+        b = [view(x + (o + i * x_row) * size, count, like) for o in taps]
+        result += np.array(a) @ np.array(b).T
+
+
+_INPUT = np.array(
+    [
+        [4, 0, -5, 0, 1, 0],
+        [0, -4, -4, 1, 1, 0],
+        [0, 4, -4, -1, 1, 0],
+        [0, -2, -1, 2, 1, 0],
+        [0, 2, -1, -2, 1, 0],
+        [0, 4, 0, -5, 0, 1],
+    ]
+)
+_OUTPUT = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]])
+
+
+def _lanes(like: Any) -> int:
+    """Return how many numbers a vector register holds."""
+    return VECTOR_BYTES // np.dtype(type(like)).itemsize
+
+
+def _gather(address: int, step: int, count: int, like: Any) -> Any:
+    parts = [view(address + k * step * like.itemsize, _lanes(like), like) for k in range(count)]
+    return np.array(parts)
+
+
+def _scatter(values: Any, address: int, step: int, like: Any) -> None:
+    for k, value in enumerate(values):
+        view(address + k * step * like.itemsize, _lanes(like), like)[:] = value
+
+
+_KERNEL = np.array(
+    [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]],
+) / np.array(24)
+
+
+def winograd_kernel(g, u, u_step, like):
+    kernels = _gather(g, _lanes(like), 9, like).reshape(3, 3, -1)
+    _scatter(np.einsum("ir,jk,rkn->ijn", _KERNEL, _KERNEL, kernels).reshape(36, -1), u, u_step, like)
+
+
+def winograd_input(d, d_step, v, v_step, like):
+    tiles = _gather(d, d_step, 36, like).reshape(6, 6, -1)
+    _scatter(np.einsum("ir,jk,rkn->ijn", _INPUT, _INPUT, tiles).reshape(36, -1), v, v_step, like)
+
+
+def winograd_output(m, m_step, bias, floor, o, o_step, like):
+    tiles = _gather(m, m_step, 36, like).reshape(6, 6, -1)
+    y = np.einsum("ir,jk,rkn->ijn", _OUTPUT, _OUTPUT, tiles).reshape(16, -1) + bias
+    _scatter(np.where(y < floor, floor, y), o, o_step, like)
+
+
+def deinterleave(x, d, d_step, like):
+    row = view(x, 4 * _lanes(like) + 4, like)
+    _scatter([row[k : k + 4 * _lanes(like) - 3 : 4] for k in range(6)], d, d_step, like)
+
+
+def interleave(o, o_step, y, count, like):
+    count = min(int(count), 4 * _lanes(like))
+    view(y, count, like)[:] = _gather(o, o_step, 4, like).T.ravel()[:count]
+
+
+def fetch_add(address: int, n: int) -> int:
+    counter = view(address, 1, np.int64(0))
+    before = int(counter[0])
+    counter[0] += n
+    return before
+
+
+def size_of(like: Any) -> int:
+    return int(like.itemsize)
+
+
+def read(address: int) -> int:
+    return int(view(address, 1, np.int64(0))[0])

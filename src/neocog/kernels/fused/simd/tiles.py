@@ -1,0 +1,147 @@
+"""Compile the register tiles, of which all convolutions and dense layers are made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import njit, types
+from numba.extending import intrinsic
+
+from neocog.kernels.fused.simd.emitter import DOT_ROWS, DOT_TAPS, VECTOR_BYTES, VECTORS, Emitter, Loop
+from neocog.kernels.fused.simd.memory import size_of
+
+__all__ = ["dots", "row_tile"]
+
+
+def _tile(rows: int, vectors: int, masked: bool) -> Any:
+    """Make the register tile of ``rows x vectors``; a masked one holds ``count`` lanes of one vector."""
+
+    @intrinsic
+    def tile(_, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bias, floor, count, like):
+        def generate(context, builder, signature, arguments):
+            a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bias, floor, count, _ = arguments
+            emit = Emitter(builder, like)
+            mask = emit.mask(count) if masked else None
+            grid = [(r, v) for r in range(rows) for v in range(vectors)]
+
+            def place(base, row, r, v):
+                elements = builder.add(builder.mul(row, emit.number(r)), emit.number(v * emit.width))
+                return emit.step(base, elements)
+
+            biases = [emit.broadcast(emit.step(bias, emit.number(r))) for r in range(rows)]
+            plain = builder.block
+            with builder.if_then(builder.icmp_signed("!=", init, emit.number(0))):
+                loaded = [
+                    builder.fadd(emit.load(place(init, init_row, r, v), mask), biases[r]) for r, v in grid
+                ]
+                inside = builder.block
+            sums = []
+            for (r, _v), value in zip(grid, loaded, strict=True):
+                phi = builder.phi(emit.vector)
+                phi.add_incoming(biases[r], plain)
+                phi.add_incoming(value, inside)
+                sums.append(phi)
+
+            rows_of_a = [emit.step(a, builder.mul(a_row, emit.number(r))) for r in range(rows)]
+            loop = Loop(emit, emit.number(0), K, 1, sums)
+            at = emit.step(x, emit.offset(offset, loop.index))
+            across = [emit.load(emit.step(at, emit.number(v * emit.width)), mask) for v in range(vectors)]
+            down = builder.mul(loop.index, a_step)
+            weights = [emit.broadcast(emit.step(row, down)) for row in rows_of_a]
+            loop.close(
+                [emit.fma(weights[r], across[v], s) for (r, v), s in zip(grid, loop.carried, strict=True)]
+            )
+            least = emit.splat(floor)
+            for (r, v), value in zip(grid, loop.carried, strict=True):
+                low = builder.fcmp_ordered("<", value, least)
+                emit.store(builder.select(low, least, value), place(y, y_row, r, v), mask)
+            return context.get_dummy_value()
+
+        integers = (types.int64,) * 11
+        return types.void(*integers, like, types.int64, like), generate
+
+    return tile
+
+
+@intrinsic
+def dots(_, dy, dy_offset, dy_row, x, offset, x_row, rows, count, out, like):
+    """Write ``DOT_ROWS x DOT_TAPS`` dot products over ``rows x count`` lanes to ``out``."""
+
+    def generate(context, builder, signature, arguments):
+        dy, dy_offset, dy_row, x, offset, x_row, rows, count, out, _ = arguments
+        emit = Emitter(builder, like)
+        down = [emit.step(dy, emit.offset(dy_offset, emit.number(r))) for r in range(DOT_ROWS)]
+        taps = [emit.step(x, emit.offset(offset, emit.number(k))) for k in range(DOT_TAPS)]
+        grid = [(r, k) for r in range(DOT_ROWS) for k in range(DOT_TAPS)]
+        whole = builder.mul(builder.sdiv(count, emit.number(emit.width)), emit.number(emit.width))
+        mask = emit.mask(builder.sub(count, whole))
+
+        def multiply(sums, at_dy, at_x, mask=None):
+            a = [emit.load(emit.step(row, at_dy), mask) for row in down]
+            b = [emit.load(emit.step(tap, at_x), mask) for tap in taps]
+            return [emit.fma(a[r], b[k], s) for (r, k), s in zip(grid, sums, strict=True)]
+
+        outer = Loop(emit, emit.number(0), rows, 1, [emit.zero] * len(grid))
+        start_dy, start_x = builder.mul(outer.index, dy_row), builder.mul(outer.index, x_row)
+        inner = Loop(emit, emit.number(0), whole, emit.width, outer.carried)
+        inner.close(
+            multiply(inner.carried, builder.add(start_dy, inner.index), builder.add(start_x, inner.index))
+        )
+        before = builder.block
+        with builder.if_then(builder.icmp_signed("<", whole, count)):
+            rest = multiply(inner.carried, builder.add(start_dy, whole), builder.add(start_x, whole), mask)
+            inside = builder.block
+        sums = []
+        for value, more in zip(inner.carried, rest, strict=True):
+            phi = builder.phi(emit.vector)
+            phi.add_incoming(value, before)
+            phi.add_incoming(more, inside)
+            sums.append(phi)
+        outer.close(sums)
+        for (r, k), value in zip(grid, outer.carried, strict=True):
+            address = emit.step(out, emit.number(r * DOT_TAPS + k))
+            builder.store(emit.total(value), builder.inttoptr(address, emit.scalar.as_pointer()))
+        return context.get_dummy_value()
+
+    return types.void(*(types.int64,) * 9, like), generate
+
+
+_TILES = {
+    (rows, vectors): _tile(rows, vectors, vectors == 1) for rows in (8, 4, 2, 1) for vectors in (VECTORS, 1)
+}
+_tile8, _tile4, _tile2, _tile1 = (_TILES[rows, VECTORS] for rows in (8, 4, 2, 1))
+_rest8, _rest4, _rest2, _rest1 = (_TILES[rows, 1] for rows in (8, 4, 2, 1))
+
+
+@njit(nogil=True)
+def row_tile(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bias, floor, count, like):
+    """Write ``count`` lanes of ``rows`` (8, 4, 2 or 1) sums: whole register tiles, then masked vectors."""
+    size = size_of(like)
+    width = VECTOR_BYTES // size
+    wide = width * VECTORS
+    n = 0
+    while n < count:
+        shift = n * size
+        xs, ys, left = x + shift, y + shift, count - n
+        start = init + shift if init != 0 else init
+        if left >= wide:
+            if rows == 8:
+                _tile8(a, a_row, a_step, offset, K, xs, ys, y_row, start, init_row, bias, floor, wide, like)
+            elif rows == 4:
+                _tile4(a, a_row, a_step, offset, K, xs, ys, y_row, start, init_row, bias, floor, wide, like)
+            elif rows == 2:
+                _tile2(a, a_row, a_step, offset, K, xs, ys, y_row, start, init_row, bias, floor, wide, like)
+            else:
+                _tile1(a, a_row, a_step, offset, K, xs, ys, y_row, start, init_row, bias, floor, wide, like)
+            n += wide
+        else:
+            left = min(left, width)
+            if rows == 8:
+                _rest8(a, a_row, a_step, offset, K, xs, ys, y_row, start, init_row, bias, floor, left, like)
+            elif rows == 4:
+                _rest4(a, a_row, a_step, offset, K, xs, ys, y_row, start, init_row, bias, floor, left, like)
+            elif rows == 2:
+                _rest2(a, a_row, a_step, offset, K, xs, ys, y_row, start, init_row, bias, floor, left, like)
+            else:
+                _rest1(a, a_row, a_step, offset, K, xs, ys, y_row, start, init_row, bias, floor, left, like)
+            n += left

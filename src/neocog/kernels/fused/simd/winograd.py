@@ -1,0 +1,175 @@
+"""Compile the transforms of Winograd's method, a vector of tiles at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from neocog.kernels.fused.simd.emitter import Emitter
+
+__all__ = ["deinterleave", "interleave", "winograd_input", "winograd_kernel", "winograd_output"]
+
+
+def _transform_input(emit: Emitter, d: list[Any]) -> list[Any]:
+    """Six numbers of a row or column times B^T of F(4, 3)."""
+    b = emit.builder
+
+    def times(n: float, value: Any) -> Any:
+        return b.fmul(ir.Constant(emit.vector, [n] * emit.width), value)
+
+    odd, even = b.fsub(d[3], times(4, d[1])), b.fsub(d[4], times(4, d[2]))
+    far, near = times(2, b.fsub(d[3], d[1])), b.fsub(d[4], d[2])
+    return [
+        b.fadd(b.fsub(times(4, d[0]), times(5, d[2])), d[4]),
+        b.fadd(even, odd),
+        b.fsub(even, odd),
+        b.fadd(near, far),
+        b.fsub(near, far),
+        b.fadd(b.fsub(times(4, d[1]), times(5, d[3])), d[5]),
+    ]
+
+
+def _transform_output(emit: Emitter, m: list[Any]) -> list[Any]:
+    """Six numbers of a row or column times A^T of F(4, 3)."""
+    b = emit.builder
+
+    def times(n: float, value: Any) -> Any:
+        return b.fmul(ir.Constant(emit.vector, [n] * emit.width), value)
+
+    near, near_difference = b.fadd(m[1], m[2]), b.fsub(m[1], m[2])
+    far, far_difference = b.fadd(m[3], m[4]), b.fsub(m[3], m[4])
+    return [
+        b.fadd(m[0], b.fadd(near, far)),
+        b.fadd(near_difference, times(2, far_difference)),
+        b.fadd(near, times(4, far)),
+        b.fadd(b.fadd(near_difference, times(8, far_difference)), m[5]),
+    ]
+
+
+def _transform_kernel(emit: Emitter, g: list[Any]) -> list[Any]:
+    """Three numbers of a row or column times G of F(4, 3)."""
+    b = emit.builder
+
+    def times(n: float, value: Any) -> Any:
+        return b.fmul(ir.Constant(emit.vector, [n] * emit.width), value)
+
+    even, far = times(-1 / 6, b.fadd(g[0], g[2])), b.fadd(times(1 / 24, g[0]), times(1 / 6, g[2]))
+    near, middle = times(1 / 6, g[1]), times(1 / 12, g[1])
+    return [
+        times(1 / 4, g[0]),
+        b.fsub(even, near),
+        b.fadd(even, near),
+        b.fadd(far, middle),
+        b.fsub(far, middle),
+        g[2],
+    ]
+
+
+@intrinsic
+def winograd_kernel(_, g, u, u_step, like):
+    """``U = G g G^T`` of a vector of kernels: nine arrays into 36 arrays ``u_step`` apart."""
+
+    def generate(context, builder, signature, arguments):
+        g, u, u_step, _ = arguments
+        emit = Emitter(builder, like)
+        taps = [emit.load(emit.step(g, emit.number(q * emit.width))) for q in range(9)]
+        columns = [_transform_kernel(emit, taps[q::3]) for q in range(3)]
+        for i in range(6):
+            for j, value in enumerate(_transform_kernel(emit, [column[i] for column in columns])):
+                emit.store(value, emit.step(u, builder.mul(u_step, emit.number(6 * i + j))))
+        return context.get_dummy_value()
+
+    return types.void(*(types.int64,) * 3, like), generate
+
+
+@intrinsic
+def winograd_input(_, d, d_step, v, v_step, like):
+    """``V = B^T d B`` of a vector of tiles: 36 arrays ``d_step`` apart into 36 arrays ``v_step`` apart."""
+
+    def generate(context, builder, signature, arguments):
+        d, d_step, v, v_step, _ = arguments
+        emit = Emitter(builder, like)
+        rows = []
+        for r in range(6):
+            places = [emit.step(d, builder.mul(d_step, emit.number(6 * r + k))) for k in range(6)]
+            rows.append(_transform_input(emit, [emit.load(place) for place in places]))
+        for k in range(6):
+            for r, value in enumerate(_transform_input(emit, [row[k] for row in rows])):
+                emit.store(value, emit.step(v, builder.mul(v_step, emit.number(6 * r + k))))
+        return context.get_dummy_value()
+
+    return types.void(*(types.int64,) * 4, like), generate
+
+
+@intrinsic
+def winograd_output(_, m, m_step, bias, floor, o, o_step, like):
+    """``y = max(floor, A^T m A + bias)`` of a vector of tiles: 36 arrays into 16."""
+
+    def generate(context, builder, signature, arguments):
+        m, m_step, bias, floor, o, o_step, _ = arguments
+        emit = Emitter(builder, like)
+        rows = []
+        for r in range(6):
+            places = [emit.step(m, builder.mul(m_step, emit.number(6 * r + k))) for k in range(6)]
+            rows.append(_transform_output(emit, [emit.load(place) for place in places]))
+        shift, least = emit.splat(bias), emit.splat(floor)
+        for k in range(4):
+            for r, value in enumerate(_transform_output(emit, [row[k] for row in rows])):
+                value = builder.fadd(value, shift)
+                value = builder.select(builder.fcmp_ordered("<", value, least), least, value)
+                emit.store(value, emit.step(o, builder.mul(o_step, emit.number(4 * r + k))))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, like, like, types.int64, types.int64, like), generate
+
+
+def _shuffle(emit: Emitter, value: Any, order: list[int]) -> Any:
+    kind = ir.VectorType(ir.IntType(32), len(order))
+    return emit.builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), ir.Constant(kind, order))
+
+
+@intrinsic
+def deinterleave(_, x, d, d_step, like):
+    """``d[k][t] = x[4 t + k]``, k = 0..5, for a vector of tiles t: columns of tiles that overlap by two."""
+
+    def generate(context, builder, signature, arguments):
+        x, d, d_step, _ = arguments
+        emit = Emitter(builder, like)
+        wide = ir.VectorType(emit.scalar, 4 * emit.width)
+        for start in (0, 4):
+            value = builder.load(builder.inttoptr(emit.step(x, emit.number(start)), wide.as_pointer()))
+            value.align = emit.bytes
+            for k in range(4 if start == 0 else 2):
+                part = _shuffle(emit, value, [4 * t + k for t in range(emit.width)])
+                emit.store(part, emit.step(d, builder.mul(d_step, emit.number(start + k))))
+        return context.get_dummy_value()
+
+    return types.void(*(types.int64,) * 3, like), generate
+
+
+@intrinsic
+def interleave(_, o, o_step, y, count, like):
+    """``y[4 t + k] = o[k][t]``, k = 0..3, for a vector of tiles t, the first ``count`` numbers of y."""
+
+    def generate(context, builder, signature, arguments):
+        o, o_step, y, count, _ = arguments
+        emit = Emitter(builder, like)
+        w = emit.width
+        parts = [emit.load(emit.step(o, builder.mul(o_step, emit.number(k)))) for k in range(4)]
+        whole = list(range(2 * w))
+        order = ir.Constant(ir.VectorType(ir.IntType(32), 2 * w), whole)
+        left, right = (builder.shuffle_vector(a, b, order) for a, b in (parts[:2], parts[2:]))
+        for q in range(4):
+            # Number i of y is tile i // 4, column i % 4: columns 0, 1 lie in left, 2, 3 in right.
+            index = [q * w + i for i in range(w)]
+            take = [i // 4 + (i % 4) * w if i % 4 < 2 else 2 * w + i // 4 + (i % 4 - 2) * w for i in index]
+            mask = ir.Constant(ir.VectorType(ir.IntType(32), w), take)
+            value = builder.shuffle_vector(left, right, mask)
+            shift = emit.number(q * w)
+            emit.store(value, emit.step(y, shift), emit.mask(builder.sub(count, shift)))
+        return context.get_dummy_value()
+
+    return types.void(*(types.int64,) * 4, like), generate

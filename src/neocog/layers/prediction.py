@@ -1,0 +1,103 @@
+"""Predictions batch by batch: what a network and its copy for inference have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from neocog.layers.activation import softmax
+from neocog.layers.base import Array, Layer, as_dtype
+from neocog.layers.softmax import Softmax
+from neocog.validation import check_images, finite, integer
+
+if TYPE_CHECKING:
+    from neocog.layers.summary import Summary
+
+
+class Predictor(Layer):
+    """Base of what is called with images and answers with logits.
+
+    Attributes
+    ----------
+    class_names : tuple of str or None
+        What the outputs mean; travels with the model file.
+    input_shape : (int, int, int) or None
+        (channels, height, width) of the images; travels with the model file.
+    """
+
+    class_names: tuple[str, ...] | None
+    input_shape: tuple[int, int, int] | None
+
+    def without_softmax(self) -> Predictor:
+        """Return the network that makes the logits: without the Softmax or LogSoftmax that ends it."""
+        raise NotImplementedError
+
+    def predict_logits(self, images: Array, batch_size: int = 256) -> Array:
+        """Run the network in inference, batch by batch.
+
+        Parameters
+        ----------
+        images : floating point array (N, C, H, W), or lazy images
+        batch_size : int
+
+        Returns
+        -------
+        array (N, classes)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the images are not floating point, not finite, empty or of a wrong shape.
+        """
+        images = check_images("images", images)
+        integer("batch_size", batch_size)
+        if len(images) == 0:
+            raise ValueError("images must not be empty.")
+        batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
+        logits = np.concatenate([self(as_dtype(batch, self.dtype)) for batch in batches])
+        finite("the network's outputs", logits)
+        return logits
+
+    def predict_proba(self, images: Array, batch_size: int = 256) -> Array:
+        """Return the probability of each class, the softmax of the logits: (N, C, H, W) -> (N, classes).
+
+        Of a network that ends in Softmax, its outputs.
+        """
+        outputs = self.predict_logits(images, batch_size)
+        return outputs if ends_in_softmax(self) else softmax(outputs)
+
+    def predict(self, images: Array, batch_size: int = 256) -> Array:
+        """Return the index of the most probable class: (N, C, H, W) -> (N,)."""
+        return self.predict_logits(images, batch_size).argmax(axis=1)
+
+    def summary(self, input_shape: tuple[int, ...] | None = None, *, show: bool = True) -> Summary:
+        """Print output shape, parameters, FLOPs and receptive field of every layer; return them as data.
+
+        Parameters
+        ----------
+        input_shape : (N, C, H, W), default one image of ``self.input_shape``
+        show : bool
+            False only returns.
+
+        Raises
+        ------
+        ValueError
+            If the shape is unknown or does not fit the network.
+        """
+        from neocog.layers.summary import summarize
+
+        if input_shape is None:
+            if self.input_shape is None:
+                raise ValueError("input_shape is not known to this network: pass (N, C, H, W).")
+            input_shape = (1, *self.input_shape)
+        table = summarize(self, input_shape)
+        if show:
+            table.print()
+        return table
+
+
+def ends_in_softmax(network: Layer) -> bool:
+    """Return whether a network's outputs are probabilities: whether its last layer is a Softmax."""
+    *_, (_, last) = [("", network), *network.leaves()]  # in a graph, too, all lead to the last one
+    return isinstance(last, Softmax)

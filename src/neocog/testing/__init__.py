@@ -1,0 +1,9 @@
+"""Checks for layers, losses and optimizers: neocog's own and yours.
+
+Each takes a function that makes the object, runs every part of its contract, and raises one AssertionError
+that names all parts that are broken.
+"""
+
+from neocog.testing.layers import check_layer
+
+__all__ = ["check_layer"]

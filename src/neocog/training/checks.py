@@ -1,0 +1,97 @@
+"""Validate and convert the arguments of :func:`neocog.fit`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from neocog.data.split import Split
+from neocog.layers import BatchNorm1D, Container, Layer
+from neocog.layers.base import as_dtype, random_generators
+from neocog.losses import Loss, MeanSquaredError, check_logits, check_weights
+from neocog.optimizers import Optimizer
+from neocog.training.state import Callback, TrainingState
+from neocog.validation import check_images
+
+# Lazy images up to this size, as float32, are read once instead of at every epoch.
+IN_MEMORY_BYTES = 1 << 29
+
+
+def check_arguments(loss: Any, optimizer: Any, callbacks: Any) -> None:
+    """Raise TypeError for arguments of a wrong type, which would fail later with an unclear message."""
+    if isinstance(loss, type) or not callable(loss):
+        raise TypeError(f"loss must be a loss such as SoftmaxCrossEntropy(), got {loss!r}.")
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"optimizer must be an optimizer such as SGD(lr=0.1), got {optimizer!r}.")
+    if not isinstance(callbacks, Sequence) or not all(isinstance(c, Callback) for c in callbacks):
+        raise TypeError(f"callbacks must be a sequence of callbacks, got {callbacks!r}.")
+
+
+def prepare(network: Layer, data: Split | tuple[Any, Any], loss: Loss) -> Split:
+    """Check the data against the network and cast its images; set the network's shape and class names."""
+    if isinstance(data, Split):
+        split = data
+    else:
+        pairs = isinstance(data, tuple | list) and len(data) == 2 and isinstance(data[0], tuple | list)
+        split = Split(*data) if pairs and len(data[0]) == 2 else Split(data)
+    outputs = network.output_shape((1, *split.image_shape))
+
+    def cast(name: str, part: tuple[Any, Any]) -> tuple[Any, Any]:
+        images, labels = part
+        images = check_images(name, images)
+        if isinstance(images, np.ndarray) or 4 * math.prod(images.shape) <= IN_MEMORY_BYTES:
+            images = as_dtype(np.asarray(images), network.dtype)
+        return images, labels
+
+    train = cast("training images", split.train)
+    validation = split.validation and cast("validation images", split.validation)
+    names = split.class_names
+    check_logits(network, loss)
+    if split.is_classification and not isinstance(loss, MeanSquaredError):
+        if len(outputs) != 2 or outputs[1] < len(names):
+            raise ValueError(
+                f"the network must have an output for each of the {len(names)} classes, its output shape is "
+                f"{tuple(outputs)}."
+            )
+        names += tuple(str(k) for k in range(len(names), outputs[1]))  # outputs without a class
+    if isinstance(network, Container):
+        if len(split.image_shape) == 3:
+            network.input_shape = split.image_shape
+        if split.named or network.class_names is None or len(network.class_names) != len(names):
+            network.class_names = names or None
+    return Split(train, validation, split.class_names or None)
+
+
+def prepare_weights(sample_weight: Any, data: Split) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return the weights of training and validation images, each scaled to mean 1."""
+    pair = sample_weight if isinstance(sample_weight, tuple) else (sample_weight, None)
+    if len(pair) != 2:
+        raise ValueError(f"sample_weight must be an array, or a pair of arrays, got {len(pair)} things.")
+    if pair[1] is not None and data.validation is None:
+        raise ValueError("sample_weight must hold no validation weights, as there are no validation images.")
+    scaled: list[np.ndarray | None] = []
+    for weight, part in zip(pair, data, strict=True):
+        if weight is None or part is None:
+            scaled.append(None)
+            continue
+        weight = check_weights(weight, len(part[1]))
+        if not weight.any():
+            raise ValueError("sample_weight must not be all 0.")
+        weight = weight / weight.max()  # so that their sum is finite
+        scaled.append(weight / weight.mean())
+    return scaled[0], scaled[1]
+
+
+def check_run(state: TrainingState) -> None:
+    """Raise ValueError for settings that would fail during training."""
+    leaves = [leaf for _, leaf in state.network.leaves()]
+    if len(state.data.train[1]) % state.batch_size == 1 and any(isinstance(x, BatchNorm1D) for x in leaves):
+        raise ValueError(
+            f"batch_size must not leave a last batch of one image, which BatchNorm1D cannot normalise, got "
+            f"{state.batch_size} for {len(state.data.train[1])} images."
+        )
+    if any(rng is state.rng for rng in random_generators(state.network)):
+        raise ValueError("rng must not be the generator of a layer, or a resumed run would draw otherwise.")
