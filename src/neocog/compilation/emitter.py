@@ -16,7 +16,7 @@ from neocog.kernels.fused.operations import activation
 from neocog.kernels.fused.program import NO_BORDER, Maps, Memory, Program, Slot
 from neocog.layers.base import Layer, Shape
 
-__all__ = ["DESCRIPTION", "Emitter", "Lowering", "Use", "lowering_of", "lowers", "place", "space"]
+__all__ = ["DESCRIPTION", "Emitter", "Lowering", "Use", "lowering_of", "lowers"]
 
 DESCRIPTION = frozenset({"config", "flops", "from_config", "receptive_field"})
 """Methods that say what a layer is, not what it computes."""
@@ -220,19 +220,14 @@ class Emitter:
         lowering.load(self.program, slot, maps)
         return take
 
-    def pointwise(
-        self, operation: str, flops: float, x: Maps, y: Maps, z: Maps | None = None, **fields: Any
-    ) -> None:
-        """Add an operation on each number of maps of one shape; ``flops`` for one number, about."""
-        if z is not None:
-            fields |= place("z", z)
-        last = z or y
-        work = flops * last.C * last.H * last.lanes
-        self.program.add(operation, last.C, work, **space(last), **place("x", x), **place("y", y), **fields)
+    def pointwise(self, operation: str, flops: float, over: Maps, **fields: Any) -> None:
+        """Add an operation on each number of maps shaped like ``over``; ``flops`` for one number, about."""
+        work = flops * over.C * over.H * over.lanes
+        self.program.add(operation, over.C, work, C=over.C, rows=over.H, lanes=over.lanes, **fields)
 
     def sum(self, x: Maps, y: Maps, z: Maps, floor: float = -np.inf) -> None:
         """``z = max(floor, x + y)``."""
-        self.pointwise("add", 2.0, x, y, z, floor=floor)
+        self.pointwise("add", 2.0, z, x=x, y=y, z=z, floor=floor)
 
     def pooling_undoes_relu(self, node: LayerNode) -> bool:
         """Whether a node's ReLU is followed by max pooling alone, whose backward then does the ReLU's, too.
@@ -243,26 +238,9 @@ class Emitter:
 
     def relu_backward(self, dy: Maps, y: Maps) -> None:
         """Set dy to zero where the ReLU's output y is."""
-        self.pointwise("activate_back", 2.0, y, dy, dy, kind=activation.RELU)
+        self.pointwise("activate_back", 2.0, dy, saved=y, dy=dy, dx=dy, kind=activation.RELU)
 
     def bias_backward(self, node: LayerNode, dy: Maps) -> None:
         """Sum dy over all but the channels, if the node has a bias."""
         if "bias" in node.layer._params:
-            self.program.add(
-                "plane_sum",
-                dy.C,
-                1.0 * dy.C * dy.H * dy.lanes,
-                d_bias=self.gradient(node, "bias"),
-                **space(dy),
-                **place("y", dy),
-            )
-
-
-def place(name: str, maps: Maps) -> dict[str, Any]:
-    """Fields that say where the operand ``name`` of an operation lies."""
-    return {name: maps.origin, f"{name}_plane": maps.plane, f"{name}_row": maps.row}
-
-
-def space(maps: Maps) -> dict[str, Any]:
-    """Fields that say over how many channels, rows and lanes an operation runs."""
-    return {"C": maps.C, "rows": maps.H, "lanes": maps.lanes}
+            self.pointwise("plane_sum", 1.0, dy, dy=dy, d_bias=self.gradient(node, "bias"))

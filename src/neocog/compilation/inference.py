@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import threading
 from collections import OrderedDict
@@ -10,15 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from neocog.compilation.compiler import Compiler
-from neocog.compilation.nodes import Uncompilable
-from neocog.compilation.state import State
 from neocog.errors import UnsupportedError
-from neocog.kernels import PRECISIONS, active_precision
+from neocog.kernels import PRECISIONS, active_precision, missing_numba
 from neocog.layers import Container
 from neocog.layers.base import Array, Field, Grads, Layer, Visit, as_dtype
 from neocog.layers.prediction import Predictor
 from neocog.validation import one_of
+
+if not missing_numba():
+    from neocog.compilation.compiler import Compiler
+    from neocog.compilation.nodes import Uncompilable
+    from neocog.compilation.state import State
 
 __all__ = ["Forward", "Inference", "compiled_forward"]
 
@@ -101,6 +104,7 @@ class Inference(Predictor):
     weights are packed once for the compiled kernels. The answers are those of the network up to rounding.
     It takes a network's place wherever that is not trained: ``evaluate``, ``summary``, ``confusion``; saved
     or traced, it is the network of which it is a copy.
+    Where Numba cannot be imported, and for a network that has no compiled form, the layers compute them.
 
     Parameters
     ----------
@@ -133,14 +137,14 @@ class Inference(Predictor):
         self.network: Container = copy.deepcopy(network.original)
         self.precision, self.several_inputs = precision, self.network.several_inputs
         self.class_names, self.input_shape = network.class_names, network.input_shape
-        self._forward = Forward(self.network, True, precision)
+        self._forward = None if missing_numba() else Forward(self.network, True, precision)
 
     def __call__(self, x: Array) -> Array:
         """Return the network's output: (N, C, H, W) -> (N, classes)."""
-        try:
-            return self._forward(x)
-        except Uncompilable:
-            return self.network.forward(as_dtype(x, self.network.dtype))[0]
+        if self._forward is not None:
+            with contextlib.suppress(Uncompilable):
+                return self._forward(x)
+        return self.network.forward(as_dtype(x, self.network.dtype))[0]
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Any]:
         """Return the network's output, and no cache; UnsupportedError for ``training=True``."""

@@ -71,11 +71,11 @@ class _Batch:
             lowered.operation,
             1,
             40.0 * z.C * z.N,
-            x=z.origin,
-            z=dz.origin,
-            y=self.loss,
+            z=z.origin,
+            dz=dz.origin,
+            loss=self.loss,
             targets=self.targets,
-            weights=self.weights,
+            sample_weight=self.weights,
             C=z.C,
             N=z.N,
             **lowered.fields(loss),
@@ -109,22 +109,21 @@ class _Batch:
 
     def _add_update(self, update: OptimizerLowering, name: str, weight: np.ndarray, gradient: Memory) -> None:
         optimizer = self.optimizer
-        memories: dict[str, Any] = {
-            field: _remembered(optimizer, memory, name, weight)
-            for field, memory in update.memories(optimizer).items()
+        fields: dict[str, Any] = {
+            memory: _remembered(optimizer, memory, name, weight) for memory in update.memories(optimizer)
         }
         self.program.add_units(
             update.operation,
             -(-weight.size // _BLOCK),
             update.flops * weight.size,
-            x=weight,
-            y=gradient,
-            C=weight.size,
+            weight=weight,
+            gradient=gradient,
+            count=weight.size,
             block=_BLOCK,
-            gate=self.loss,
+            loss=self.loss,
             decay=float(optimizer.decays(name, weight)),
-            kind=update.kind(optimizer),
-            **memories,
+            **fields,
+            **update.fields(optimizer),
         )
 
     def write_numbers(self) -> None:

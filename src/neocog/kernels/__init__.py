@@ -26,6 +26,7 @@ from neocog.kernels.choice import (
     active_kernels,
     active_precision,
     kernels_for,
+    missing_numba,
     use_kernels,
 )
 from neocog.kernels.geometry import NO_PADDING, Array, Counts, Padding, Pair, output_size
@@ -45,6 +46,7 @@ __all__ = [
     "kernels_for",
     "max_pool2d",
     "max_pool2d_input",
+    "missing_numba",
     "output_size",
     "set_threads",
     "use_kernels",

@@ -1,13 +1,24 @@
-"""Which backend computes, and how exactly."""
+"""Choose the backend that computes, and its precision."""
 
 from __future__ import annotations
 
+import functools
+import platform
+import sys
 from contextvars import ContextVar, Token
 from types import TracebackType
 
 from neocog.validation import one_of
 
-__all__ = ["BACKENDS", "PRECISIONS", "active_kernels", "active_precision", "kernels_for", "use_kernels"]
+__all__ = [
+    "BACKENDS",
+    "PRECISIONS",
+    "active_kernels",
+    "active_precision",
+    "kernels_for",
+    "missing_numba",
+    "use_kernels",
+]
 
 BACKENDS: dict[str, str] = {
     "auto": "neocog.kernels.im2col",
@@ -17,6 +28,28 @@ BACKENDS: dict[str, str] = {
 }
 """The module of each backend, imported when it is first used."""
 PRECISIONS = ("fast", "exact")
+
+
+@functools.cache
+def missing_numba() -> str:
+    """Return why there are no ``fused`` kernels, which Numba compiles, and what to do; empty if there are."""
+    try:
+        import numba  # noqa: F401
+    except ModuleNotFoundError as error:
+        reason = f"importing it fails: {error}"
+        if error.name == "numba":
+            python = f"{platform.python_implementation()} {platform.python_version()} on {sys.platform}"
+            reason = f"it is not installed for this {python}"
+    except Exception as error:  # a build for another NumPy, a library that is not found
+        reason = f"importing it fails: {type(error).__name__}: {error}"
+    else:
+        return ""
+    return (
+        f"the kernels 'fused' need Numba, and {reason}. Install a working one ('pip install numba') where "
+        "there is a build for your Python, or use the kernels 'auto' or 'im2col', which compute the same."
+    )
+
+
 _choice: ContextVar[tuple[str, str]] = ContextVar("neocog_kernels", default=("auto", "fast"))
 
 
@@ -39,6 +72,8 @@ class use_kernels:  # noqa: N801 - used as a function
     ------
     ValueError
         If there is no backend, or no precision, of that name.
+    ImportError
+        If ``"fused"`` is chosen and Numba cannot be imported.
 
     Examples
     --------
@@ -51,6 +86,8 @@ class use_kernels:  # noqa: N801 - used as a function
 
     def __init__(self, name: str, precision: str | None = None) -> None:
         one_of("kernels", name, BACKENDS)
+        if name == "fused" and (reason := missing_numba()):
+            raise ImportError(reason, name="numba")
         self._chosen = name, one_of("precision", precision, PRECISIONS) if precision else active_precision()
         self._token: Token[tuple[str, str]] | None = _choice.set(self._chosen)
 
@@ -86,11 +123,11 @@ Compiling takes about four seconds, and leaves a tenth to a third of the time.""
 def kernels_for(seconds: float) -> str:
     """Name the backend for a job of which ``im2col`` would take about so many seconds.
 
-    The one that is in use, unless that is ``auto``: then ``fused`` where compiling it would pay, else
-    ``im2col``. The seconds are an estimate from the work, never a measurement, so that a job gives the same
-    result however fast the machine is today.
+    The one that is in use, unless that is ``auto``: then ``fused`` where compiling it would pay and Numba can
+    be imported, else ``im2col``. The seconds are an estimate from the work, never a measurement, so that a
+    job gives the same result however fast the machine is today.
     """
     name = active_kernels()
     if name != "auto":
         return name
-    return "fused" if seconds > COMPILE_SECONDS else "im2col"
+    return "fused" if seconds > COMPILE_SECONDS and not missing_numba() else "im2col"

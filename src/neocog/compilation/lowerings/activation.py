@@ -41,13 +41,13 @@ class Activation(Lowering):
 
     def forward(self, emit: Emitter, node: LayerNode) -> None:
         x, y = node.input.place, emit.maps(node.output)
-        emit.pointwise("activate", self.flops, x, y, **self.fields(node.layer))
+        emit.pointwise("activate", self.flops, y, x=x, y=y, **self.fields(node.layer))
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
         if node.input.wanted:
             known, fields = self.known(node).place, self.fields(node.layer)
             with emit.into(node.input) as dx:
-                emit.pointwise("activate_back", self.flops, known, dy, dx, **fields)
+                emit.pointwise("activate_back", self.flops, dy, saved=known, dy=dy, dx=dx, **fields)
 
 
 @lowers(ReLU)
@@ -69,7 +69,7 @@ class LeakyRectifier(Activation):
     flops = 2.0
 
     def fields(self, layer: LeakyReLU) -> dict[str, Any]:
-        return {"kind": activation.LEAKY, "slope": layer.negative_slope}
+        return {"kind": activation.LEAKY, "negative_slope": layer.negative_slope}
 
     def known(self, node: LayerNode) -> TensorNode:
         # With a negative slope the output does not tell the sign of the input.
@@ -89,7 +89,7 @@ class HyperbolicTangent(Activation):
     """``tanh(x)``."""
 
     def fields(self, layer: Tanh) -> dict[str, Any]:
-        return {"kind": activation.TANH, "slope": 1.0, "lr": 1.0}
+        return {"kind": activation.TANH, "amplitude": 1.0, "slope": 1.0}
 
 
 @lowers(ScaledTanh)
@@ -99,7 +99,7 @@ class ScaledHyperbolicTangent(Activation):
     settings = ("amplitude", "slope")
 
     def fields(self, layer: ScaledTanh) -> dict[str, Any]:
-        return {"kind": activation.TANH, "slope": layer.amplitude, "lr": layer.slope}
+        return {"kind": activation.TANH, "amplitude": layer.amplitude, "slope": layer.slope}
 
 
 @lowers(GELU)
@@ -140,13 +140,15 @@ class DeclaredActivation(Lowering):
     def forward(self, emit: Emitter, node: LayerNode) -> None:
         x, y = node.input.place, emit.maps(node.output)
         operation = _operation(node.layer, "function", emit.program.dtype)
-        emit.pointwise(operation, 40.0, x, y, settings=_floats(node.layer))
+        emit.pointwise(operation, 40.0, y, x=x, y=y, settings=_floats(node.layer))
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
         if node.input.wanted:
             operation = _operation(node.layer, "derivative", emit.program.dtype)
             with emit.into(node.input) as dx:
-                emit.pointwise(operation, 40.0, node.input.place, dy, dx, settings=_floats(node.layer))
+                emit.pointwise(
+                    operation, 40.0, dy, x=node.input.place, dy=dy, dx=dx, settings=_floats(node.layer)
+                )
 
 
 def _operation(layer: Elementwise, name: str, dtype: np.dtype[Any]) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from neocog.compilation.emitter import Emitter, Lowering, Use, lowers, place
+from neocog.compilation.emitter import Emitter, Lowering, Use, lowers
 from neocog.compilation.nodes import LayerNode, Uncompilable
 from neocog.kernels.fused.program import Maps
 from neocog.layers import BatchNorm1D, BatchNorm2D
@@ -33,9 +33,10 @@ class BatchNormalization(Lowering):
         emit.pointwise(
             "normalise",
             6.0,
-            x,
             y,
-            kind=int(emit.training),
+            x=x,
+            y=y,
+            training=int(emit.training),
             weight=layer._params["weight"],
             bias=layer._params["bias"],
             running_mean=layer._buffers["running_mean"],
@@ -49,7 +50,9 @@ class BatchNormalization(Lowering):
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
         fields = {
-            "kind": int(emit.training),
+            "training": int(emit.training),
+            "x": node.input.place,
+            "dy": dy,
             "weight": node.layer._params["weight"],
             "mean": node.memo["mean"],
             "inv_std": node.memo["inv_std"],
@@ -57,9 +60,9 @@ class BatchNormalization(Lowering):
             "d_bias": emit.gradient(node, "bias"),
         }
         if node.relu and not emit.pooling_undoes_relu(node):
-            fields |= place("init", node.output.place)
+            fields["relu_output"] = node.output.place
         if not node.input.wanted:
-            emit.pointwise("normalise_back", 8.0, node.input.place, dy, **fields)
+            emit.pointwise("normalise_back", 8.0, dy, **fields)
             return
         with emit.into(node.input) as dx:
-            emit.pointwise("normalise_back", 8.0, node.input.place, dy, dx, **fields)
+            emit.pointwise("normalise_back", 8.0, dy, dx=dx, **fields)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
 from neocog.optimizers import SGD, Adam, AdamW, RMSProp
@@ -16,8 +16,8 @@ class OptimizerLowering:
     Attributes
     ----------
     operation : str
-        Its fields: x the weights, y their gradient, C their number, ``block`` of them a unit, ``gate`` the
-        loss (nothing moves unless it is finite), lr, decay, and those below.
+        Its fields: ``weight``, ``gradient``, their ``count``, ``block`` of them a unit, ``loss`` (nothing
+        moves unless it is finite), lr, decay, and those below.
     flops : float
         For one weight, about.
     settings : tuple of str
@@ -28,12 +28,12 @@ class OptimizerLowering:
     flops: ClassVar[float]
     settings: ClassVar[tuple[str, ...]] = ()
 
-    def kind(self, optimizer: Any) -> int:
-        """Return the field that tells variants of the operation apart."""
-        return 0
+    def fields(self, optimizer: Any) -> dict[str, Any]:
+        """Return the fields that say how the optimizer is set."""
+        return {}
 
-    def memories(self, optimizer: Any) -> Mapping[str, str]:
-        """Return the fields that hold what the optimizer remembers, and the names of that in its state."""
+    def memories(self, optimizer: Any) -> tuple[str, ...]:
+        """Return the names of what the optimizer remembers of a parameter, in its state and as fields."""
         raise NotImplementedError
 
     def numbers(self, optimizer: Any) -> dict[str, float]:
@@ -63,16 +63,16 @@ def optimizer_lowering_of(optimizer_class: type) -> OptimizerLowering | None:
 
 @lowers_optimizer(SGD)
 class SGDLowering(OptimizerLowering):
-    """Kind 1 is Nesterov's momentum; without momentum there is no velocity."""
+    """Without momentum there is no velocity."""
 
     operation, flops = "sgd", 4.0
     settings = ("momentum", "nesterov")
 
-    def kind(self, optimizer: SGD) -> int:
-        return int(optimizer.nesterov)
+    def fields(self, optimizer: SGD) -> dict[str, Any]:
+        return {"nesterov": int(optimizer.nesterov)}
 
-    def memories(self, optimizer: SGD) -> Mapping[str, str]:
-        return {"z": "velocity"} if optimizer.momentum else {}
+    def memories(self, optimizer: SGD) -> tuple[str, ...]:
+        return ("velocity",) if optimizer.momentum else ()
 
     def numbers(self, optimizer: SGD) -> dict[str, float]:
         return {"momentum": optimizer.momentum}
@@ -80,15 +80,15 @@ class SGDLowering(OptimizerLowering):
 
 @lowers_optimizer(Adam, AdamW)
 class AdamLowering(OptimizerLowering):
-    """Kind 1 is AdamW, whose decay is apart from the gradient."""
+    """In AdamW the decay is apart from the gradient."""
 
     operation, flops = "adam", 12.0
 
-    def kind(self, optimizer: Adam) -> int:
-        return int(isinstance(optimizer, AdamW))
+    def fields(self, optimizer: Adam) -> dict[str, Any]:
+        return {"decoupled": int(isinstance(optimizer, AdamW))}
 
-    def memories(self, optimizer: Adam) -> Mapping[str, str]:
-        return {"z": "mean", "init": "square"}
+    def memories(self, optimizer: Adam) -> tuple[str, ...]:
+        return "mean", "square"
 
     def numbers(self, optimizer: Adam) -> dict[str, float]:
         (beta1, beta2), steps = optimizer.betas, optimizer.steps + 1
@@ -108,8 +108,8 @@ class RMSPropLowering(OptimizerLowering):
     operation, flops = "rmsprop", 10.0
     settings = ("momentum",)
 
-    def memories(self, optimizer: RMSProp) -> Mapping[str, str]:
-        return {"z": "square"} | ({"init": "velocity"} if optimizer.momentum else {})
+    def memories(self, optimizer: RMSProp) -> tuple[str, ...]:
+        return ("square", "velocity") if optimizer.momentum else ("square",)
 
     def numbers(self, optimizer: RMSProp) -> dict[str, float]:
         return {"alpha": optimizer.alpha, "eps": optimizer.eps, "momentum": optimizer.momentum}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from neocog.compilation.emitter import Emitter, Lowering, Use, lowers, place
+from neocog.compilation.emitter import Emitter, Lowering, Use, lowers
 from neocog.compilation.nodes import LayerNode, Uncompilable
 from neocog.kernels.fused import lowering
 from neocog.kernels.fused.program import Maps
@@ -58,7 +58,7 @@ class Pooling(Lowering):
         index, where = node.memo.get("index"), node.output.place if relu else None
         with emit.into(node.input) as dx:
             geometry = _geometry(node.memo["pooled"])
-            lowering.pool_back(emit.program, self.kind, dy, dx, index, *geometry, open_where=where)
+            lowering.pool_back(emit.program, self.kind, dy, dx, index, *geometry, pooled=where)
 
 
 def _geometry(windows: PoolWindows) -> tuple[Pair, Pair, Padding, bool]:
@@ -110,14 +110,12 @@ class GlobalAveragePooling(Lowering):
 
     def forward(self, emit: Emitter, node: LayerNode) -> None:
         x, y = node.input.place, emit.maps(node.output)
-        emit.program.add("plane_mean", x.C, _work(x), **_sizes(x), **place("x", x), **place("y", y))
+        emit.program.add("plane_mean", x.C, _work(x), **_sizes(x), x=x, y=y)
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
         if node.input.wanted:
             with emit.into(node.input) as dx:
-                emit.program.add(
-                    "plane_mean_back", dx.C, _work(dx), **_sizes(dx), **place("y", dy), **place("z", dx)
-                )
+                emit.program.add("plane_mean_back", dx.C, _work(dx), **_sizes(dx), dy=dy, dx=dx)
 
 
 def _sizes(maps: Maps) -> dict[str, Any]:

@@ -15,12 +15,16 @@ from typing import Any
 import numpy as np
 
 from neocog.kernels import im2col
-from neocog.kernels.choice import active_precision
+from neocog.kernels.choice import active_precision, missing_numba
+from neocog.kernels.geometry import Array, Counts, Padding, Pair, output_sizes
+
+if reason := missing_numba():
+    raise ImportError(reason, name="numba")
+
 from neocog.kernels.fused import lowering
 from neocog.kernels.fused.operation import OPERATIONS
 from neocog.kernels.fused.program import Maps, Memory, Program, Slot
 from neocog.kernels.fused.workers import codes
-from neocog.kernels.geometry import Array, Counts, Padding, Pair, output_sizes
 
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 _KEPT = 64

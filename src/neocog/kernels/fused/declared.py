@@ -9,24 +9,22 @@ from typing import Any
 import numpy as np
 
 from neocog.errors import UnsupportedError
-from neocog.kernels.fused.operation import OPERATIONS, Operation, compiled, record
+from neocog.kernels.fused.operation import OPERATIONS, PLANES, SETTINGS, Operation, compiled
 from neocog.kernels.fused.simd import size_of, view
 from neocog.kernels.fused.workers import codes
 
 __all__ = ["declared_operation"]
 
 _SOURCE = """
-def operation(row, unit, scratch, zero):
-    p, like = record(row), zero[0]
+def operation(p, unit, scratch, zero):
+    like = zero[0]
     size = size_of(like)
     settings = view(p.settings, {count}, np.float64(0))
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
         for i in range(p.rows):
-            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
-            y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
-            z = view(p.z + (c * p.z_plane + i * p.z_row) * size, p.lanes, like)
+            {views}
             for n in range(p.lanes):
-                {target} function(np, x[n]{arguments})
+                {target} f(np, x[n]{arguments})
 """
 """Written out, as the number of arguments differs from function to function."""
 
@@ -37,7 +35,7 @@ _numbers = itertools.count()
 def declared_operation(
     function: Callable[..., Any], settings: tuple[Any, ...], dtype: np.dtype[Any], backward: bool = False
 ) -> str:
-    """Return the operation ``y = f(np, x, *settings)``; backward, ``z = y f(np, x, *settings)``.
+    """Return the operation ``y = f(np, x, *settings)``; backward, ``dx = dy f(np, x, *settings)``.
 
     It is compiled once, and kept for the process, not on disk. Settings that are floats are read from the
     row's ``settings`` in their order; the others are constants.
@@ -65,16 +63,20 @@ def _compiled_operation(
         f", settings[{next(floats)}]" if isinstance(value, float) else f", {value!r}" for value in settings
     )
     namespace: dict[str, Any] = {
-        "function": compiled(function),
+        "f": compiled(function),
         "np": np,
-        "record": record,
         "size_of": size_of,
         "view": view,
     }
-    target = "z[n] = y[n] *" if backward else "y[n] ="
-    exec(_SOURCE.format(count=next(floats), target=target, arguments=arguments), namespace)
+    maps, target = ("x dy dx", "dx[n] = dy[n] *") if backward else ("x y", "y[n] =")
+    views = "; ".join(
+        f"{name} = view(p.{name} + (c * p.{name}_plane + i * p.{name}_row) * size, p.lanes, like)"
+        for name in maps.split()
+    )
+    source = _SOURCE.format(count=next(floats), views=views, target=target, arguments=arguments)
+    exec(source, namespace)
     name = f"{function.__module__}.{function.__qualname__}.{next(_numbers)}"
-    OPERATIONS[name] = Operation(namespace["operation"], on_disk=False)
+    OPERATIONS[name] = Operation(namespace["operation"], maps, SETTINGS, PLANES, on_disk=False)
     try:
         codes([name], dtype)
     except Exception as error:  # of many classes; what Numba cannot compile runs in Python

@@ -14,12 +14,13 @@ from numba import config, njit, types
 from numba.extending import intrinsic
 
 from neocog.kernels.fused import operations  # noqa: F401 - which register themselves
-from neocog.kernels.fused.operation import OPERATIONS, ROW, compiled_on_disk
+from neocog.kernels.fused.operation import OPERATIONS, compiled_on_disk, row_layout
 from neocog.kernels.fused.simd import INT, fetch_add, read, view
 
-__all__ = ["code", "run"]
+__all__ = ["ROW", "code", "run"]
 
 _PATIENCE = 20_000
+ROW = row_layout()
 _ROW_BYTES = ROW.itemsize
 _NAMES: list[str] = []
 """Operations by number, where there is no compiler."""
@@ -70,7 +71,8 @@ def _run(program, count, progress, first, alone, scratch, zero):
 
 def _plain_call(function: int, row: int, unit: int, scratch: int, zero: int) -> None:
     number = np.float32 if function % 2 else np.float64
-    OPERATIONS[_NAMES[function // 2]].function(row, unit, scratch, view(zero, 1, number(0)))
+    operation = OPERATIONS[_NAMES[function // 2]]
+    operation.run_uncompiled(row, unit, scratch, view(zero, 1, number(0)))
 
 
 def code(name: str, dtype: np.dtype[Any]) -> int:

@@ -1,4 +1,4 @@
-"""What an operation is: a compiled function, and the row of numbers that it is given.
+"""Define what an operation is: a compiled function, and the fields of the row of numbers that it is given.
 
 Addresses are bytes, strides and offsets are elements. Arrays lie in memory as (C, H, W, N), the batch last:
 an operation sees planes (channels), rows, and in each row a run of ``lanes`` = W N numbers.
@@ -7,66 +7,51 @@ an operation sees planes (channels), rows, and in each row a run of ``lanes`` = 
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numba import cfunc, config, from_dtype, njit, types
-from numba.extending import intrinsic
 
-__all__ = ["OPTIONS", "ROW", "Operation", "compiled", "compiled_on_disk", "operation", "record"]
+__all__ = [
+    "HEADER",
+    "OPERATIONS",
+    "OPTIONS",
+    "PLANES",
+    "SETTINGS",
+    "Operation",
+    "compiled",
+    "compiled_on_disk",
+    "operation",
+    "row_layout",
+]
 
-INTEGERS = """
-code units block
-x x_plane x_row  y y_plane y_row  z z_plane z_row
-C rows lanes K depth
-a a_row a_step  offsets rows_offsets  init init_plane init_row  weight bias zeros
-mean inv_std running_mean running_var  d_weight d_bias
-F f_block row_block lane_block
-H W N kernel_h kernel_w stride_h stride_w top left
-index targets weights gate settings
-n0 n1 n2 n3 x0 x1 x2 x3 y0 y1 y2 y3
-kind
-"""
-NUMBERS = "floor slope lr momentum decay alpha beta1 beta2 eps correction1 correction2 smoothing"
+Body: TypeAlias = Callable[[Any, int, int, Any], None]
+"""``body(p, unit, scratch, zero)``: ``p`` holds the fields of a row."""
 
-ROW = np.dtype([*((name, "i8") for name in INTEGERS.split()), *((name, "f8") for name in NUMBERS.split())])
-"""The fields of all operations together; each uses those that its docstring names."""
+HEADER = ("code", "units")
+"""The first fields of every row: the address of the compiled function, and its number of units of work."""
+
+SETTINGS = "settings"
+"""The one field of their own of operations that are made of users' functions, when all rows are laid out."""
+
+PLANES = "C rows lanes block"
+"""Integers of an operation on planes: C planes of ``rows`` x ``lanes`` numbers, ``block`` planes a unit."""
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"reassoc", "contract"}}
 """Sums may be reordered into vectors; nothing else may change."""
 
 compiled = njit(**OPTIONS)
 
-_RECORD = from_dtype(ROW)
-
-
-@intrinsic
-def _record(_, address):
-    """Turn the address of a row into the row."""
-
-    def generate(context, builder, signature, arguments):
-        return builder.inttoptr(arguments[0], context.get_value_type(_RECORD))
-
-    return _RECORD(types.int64), generate
-
-
-def _plain_record(address: int) -> Any:
-    row = (ctypes.c_char * ROW.itemsize).from_address(address)
-    values = np.frombuffer(row, ROW)[0]
-    return SimpleNamespace(**{name: values[name].item() for name in ROW.names or ()})
-
-
-record = _plain_record if config.DISABLE_JIT else _record
-
 
 def _sources() -> int:
-    """Checksum of all that is compiled here."""
+    """Return a checksum of all that is compiled here."""
     files = sorted(Path(__file__).parent.rglob("*.py"))
     return zlib.crc32(b"".join(file.read_bytes() for file in files))
 
@@ -75,9 +60,9 @@ _lock = threading.RLock()
 
 
 def _folder(name: str) -> Path | None:
-    """Where compiled code is kept on disk, a folder for just these sources and one dtype; or None.
+    """Return the folder of the compiled code of these sources and one dtype; None if none can be written.
 
-    Numba would look at the date of one file only, and keep code whose other files have changed.
+    Numba itself looks at the date of one file only, and would keep code whose other files have changed.
     """
     try:
         home = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -106,22 +91,50 @@ def compiled_on_disk(name: str, compiler: Callable[[bool], Any]) -> Any:
 class Operation:
     """A function of a row, a unit, scratch memory and a zero of the dtype; compiled when first needed.
 
+    It reads the row's fields as attributes of its first argument, and sees those that it declares, no others.
+
+    Parameters
+    ----------
+    function : the function as it is written
+    maps : str
+        Names of feature maps: ``x`` stands for the fields ``x`` (address), ``x_plane`` and ``x_row``
+        (elements from a plane or a row to the next).
+    arrays, integers, numbers : str
+        Names of fields that hold an address, an integer, or a floating point number.
+    on_disk : bool
+        Whether the compiled function is kept on disk.
+
     Attributes
     ----------
     name : str
-    function : the function as it is written
-    on_disk : bool
-        Whether the compiled function is kept there.
+    fields : dict of str
+        The type of each field.
     """
 
-    def __init__(self, function: Callable[[int, int, int, Any], None], on_disk: bool = True) -> None:
+    def __init__(
+        self,
+        function: Body,
+        maps: str = "",
+        arrays: str = "",
+        integers: str = "",
+        numbers: str = "",
+        on_disk: bool = True,
+    ) -> None:
         self.function, self.name, self.on_disk = function, function.__name__, on_disk
+        names = [f"{name}{part}" for name in maps.split() for part in ("", "_plane", "_row")]
+        names += [*arrays.split(), *integers.split()]
+        self.fields = dict.fromkeys(names, "i8") | dict.fromkeys(numbers.split(), "f8")
         self._compiled: dict[np.dtype[Any], Any] = {}
 
+    def row(self) -> np.dtype[Any]:
+        """Return the part of :func:`row_layout` that this operation sees."""
+        return row_layout()[list(self.fields)]
+
     def address(self, dtype: np.dtype[Any]) -> int:
-        """Address of the compiled function; it is compiled, or loaded from disk, if it has not been."""
+        """Return the address of the compiled function, which the first call compiles or loads from disk."""
         if dtype not in self._compiled:
-            signature = types.void(*(types.int64,) * 3, types.CPointer(from_dtype(dtype)))
+            integers = (types.int64, types.int64)
+            signature = types.void(from_dtype(self.row()), *integers, types.CPointer(from_dtype(dtype)))
 
             def compiler(cache: bool) -> Any:
                 return cfunc(signature, cache=cache, **OPTIONS)(self.function)
@@ -131,11 +144,41 @@ class Operation:
         address: int = self._compiled[dtype].address
         return address
 
+    def run_uncompiled(self, row: int, unit: int, scratch: int, zero: Any) -> None:
+        """Run one unit as Python; ``row`` is an address."""
+        row_bytes = (ctypes.c_char * row_layout().itemsize).from_address(row)
+        values = np.frombuffer(row_bytes, self.row())[0]
+        p = SimpleNamespace(**{name: values[name].item() for name in self.fields})
+        self.function(p, unit, scratch, zero)
+
 
 OPERATIONS: dict[str, Operation] = {}
 
 
-def operation(function: Callable[[int, int, int, Any], None]) -> Operation:
-    """Make an operation of a function, under its name."""
-    OPERATIONS[function.__name__] = Operation(function)
-    return OPERATIONS[function.__name__]
+def operation(
+    maps: str = "", arrays: str = "", integers: str = "", numbers: str = ""
+) -> Callable[[Body], Operation]:
+    """Make an operation of a function; the arguments declare its fields, see :class:`Operation`."""
+
+    def register(function: Body) -> Operation:
+        made = OPERATIONS[function.__name__] = Operation(function, maps, arrays, integers, numbers)
+        return made
+
+    return register
+
+
+@functools.cache
+def row_layout() -> np.dtype[Any]:
+    """Lay out the row of a program: the fields of all operations, each name at one place.
+
+    Raises
+    ------
+    TypeError
+        If two operations declare one name as different types.
+    """
+    fields = dict.fromkeys((*HEADER, SETTINGS), "i8")
+    for each in OPERATIONS.values():
+        for name, kind in each.fields.items():
+            if fields.setdefault(name, kind) != kind:
+                raise TypeError(f"the field {name!r} of the operation {each.name!r} has two types.")
+    return np.dtype(list(fields.items()))

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from neocog.kernels.fused.operation import ROW
+from neocog.kernels.fused.machine import ROW
+from neocog.kernels.fused.operation import OPERATIONS
 from neocog.kernels.fused.workers import Task, codes, run_program
 
 __all__ = ["Maps", "Memory", "Program", "Slot", "Stretch", "address"]
@@ -230,7 +231,22 @@ class Program:
         once: bool = False,
         **fields: Any,
     ) -> int:
-        """Add an operation cut into units of its own kind; return its number."""
+        """Add an operation cut into units of its own kind; return its number.
+
+        A field may also be :class:`Maps`, which set three fields: origin, plane and row. One that is None is
+        left out.
+
+        Raises
+        ------
+        TypeError
+            If the operation does not declare one of the fields.
+        """
+        fields = {name: value for name, value in fields.items() if value is not None}
+        for name, value in list(fields.items()):
+            if isinstance(value, Maps):
+                fields |= {name: value.origin, f"{name}_plane": value.plane, f"{name}_row": value.row}
+        if unknown := fields.keys() - OPERATIONS[code].fields:
+            raise TypeError(f"the operation {code!r} declares no field {sorted(unknown)}.")
         for name, value in fields.items():
             if isinstance(value, Memory | Slot):
                 fields[name] = value = (value, 0)

@@ -169,9 +169,9 @@ class Convolution:
             once=program.frozen,
             weight=weight,
             y=transformed,
-            a_row=weight_strides[0],
-            stride_w=weight_strides[1],
-            kind=weight_strides[2],
+            weight_row=weight_strides[0],
+            weight_channel=weight_strides[1],
+            flipped=weight_strides[2],
             F=F,
             C=C,
             f_block=block,
@@ -187,9 +187,7 @@ class Convolution:
             x_plane=x.plane,
             x_row=x.row,
             offsets=program.table(np.arange(C) * lanes),
-            y=y.origin,
-            y_plane=y.plane,
-            y_row=y.row,
+            y=y,
             bias=bias_or_zeros(program, bias, 0, F),
             zeros=program.zeros,
             floor=floor,
@@ -198,9 +196,9 @@ class Convolution:
             N=N,
             W=y.W,
             rows=y.H,
-            n0=lanes,
-            n1=across,
-            n2=down,
+            strip_lanes=lanes,
+            tiles=across,
+            tile_rows=down,
             row_block=rows,
             f_block=f_block,
             depth=depth,
@@ -289,10 +287,6 @@ class Convolution:
         rows, lanes = rows_and_lanes(y, x.row if init is None or init.row == y.row else 0)
         for g in range(self.groups):
             part = y.channels(g * filters, filters)
-            fields: dict[str, Any] = {}
-            if init is not None:
-                start = init.channels(g * filters, filters)
-                fields = {"init": start.origin, "init_plane": start.plane, "init_row": start.row}
             product(
                 program,
                 filters,
@@ -302,12 +296,10 @@ class Convolution:
                 a=packed(program, shifted(weight, g * filters * K), filters, K, np.arange(K)),
                 x=x.start,
                 x_row=x.row,
-                y=part.origin,
-                y_plane=part.plane,
-                y_row=part.row,
+                y=part,
                 bias=bias_or_zeros(program, bias, g * filters, filters),
                 floor=floor,
-                **fields,
+                init=None if init is None else init.channels(g * filters, filters),
             )
         if rows < y.H and clean:
             program.frame(y, always=True)
@@ -358,9 +350,6 @@ class Convolution:
             part = dx.channels(g * per_group, per_group)
             target = part if whole else program.maps(per_group, *size, N)
             rows, lanes = rows_and_lanes(target, dy.row)
-            fields: dict[str, Any] = {}
-            if adding and whole:
-                fields = {"init": target.origin, "init_plane": target.plane, "init_row": target.row}
             product(
                 program,
                 per_group,
@@ -374,14 +363,11 @@ class Convolution:
                     kh * kw,
                     f * per_group * kh * kw + a * kw + b,
                 ),
-                x=dy.origin,
-                x_row=dy.row,
-                y=target.origin,
-                y_plane=target.plane,
-                y_row=target.row,
+                x=dy,
+                y=target,
                 bias=bias_or_zeros(program, None, 0, per_group),
                 floor=-np.inf,
-                **fields,
+                init=target if adding and whole else None,
             )
             if rows < target.H:
                 program.frame(target, always=True)
@@ -403,9 +389,8 @@ class Convolution:
                 np.arange(filters) * part.plane,
                 x.offsets[g * per_group : (g + 1) * per_group],
                 *rows_and_lanes(dy, x.row),  # the border of dy is zero
-                y=part.origin,
-                y_row=part.row,
+                a=part,
                 x=x.start,
                 x_row=x.row,
-                d_weight=shifted(d_weight, g * filters * per_group * kh * kw),
+                y=shifted(d_weight, g * filters * per_group * kh * kw),
             )

@@ -39,7 +39,7 @@ def copy(
     xs: dict[str, Any] = {f"x{k}": a[1] for k, a in enumerate(merged)}
     ys: dict[str, Any] = {f"y{k}": a[2] for k, a in enumerate(merged)}
     work = float(np.prod(shape))
-    program.add("copy", merged[0][0], work=work, x=source, y=target, kind=int(adding), **sizes, **xs, **ys)
+    program.add("copy", merged[0][0], work=work, x=source, y=target, adding=int(adding), **sizes, **xs, **ys)
 
 
 def strides(maps: Maps) -> tuple[int, int, int, int]:

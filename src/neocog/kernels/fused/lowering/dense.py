@@ -82,9 +82,9 @@ def dense_input(program: Program, dy: Maps, weight: Any, dx: Maps) -> None:
             np.arange(N) * outputs,
             1,
             outputs,
-            y=weight,
+            a=weight,
             x=_transposed(program, dy).origin,
-            d_weight=dx.origin,
+            y=dx.origin,
         )
         return
     product(
@@ -130,7 +130,7 @@ def dense_weight(program: Program, x: Maps, dy: Maps, d_weight: Any) -> None:
         np.arange(outputs) * N,
         1,
         N,
-        y=x.origin,
+        a=x.origin,
         x=dy.origin,
-        d_weight=d_weight,
+        y=d_weight,
     )

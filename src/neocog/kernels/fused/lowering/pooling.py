@@ -9,6 +9,8 @@ from neocog.kernels.geometry import Counts, Padding, Pair, window_counts
 
 __all__ = ["counts_padding", "pool", "pool_back"]
 
+_NAMES = {"max": "max_pool", "avg": "average_pool"}
+
 
 def counts_padding(
     x_shape: tuple[int, ...],
@@ -26,7 +28,7 @@ def counts_padding(
     return False if counts == window_counts(x_shape, kernel, stride, padding) else None
 
 
-def _pool_fields(maps: Maps, kernel: Pair, stride: Pair, padding: Padding, counted: bool) -> dict[str, Any]:
+def _window_fields(maps: Maps, kernel: Pair, stride: Pair, padding: Padding) -> dict[str, Any]:
     return {
         "H": maps.H,
         "W": maps.W,
@@ -37,7 +39,6 @@ def _pool_fields(maps: Maps, kernel: Pair, stride: Pair, padding: Padding, count
         "stride_w": stride[1],
         "top": padding[0][0],
         "left": padding[1][0],
-        "kind": int(counted),
     }
 
 
@@ -54,22 +55,9 @@ def pool(
 ) -> None:
     """Take the maximum or the mean of each window; ``index`` receives the winners' taps."""
     work = float(y.C * y.H * y.lanes * kernel[0] * kernel[1])
-    program.add(
-        "max_pool" if kind == "max" else "average_pool",
-        x.C,
-        work,
-        x=x.origin,
-        x_plane=x.plane,
-        x_row=x.row,
-        y=y.origin,
-        y_plane=y.plane,
-        y_row=y.row,
-        C=y.C,
-        rows=y.H,
-        lanes=y.lanes,
-        index=0 if index is None else index,
-        **_pool_fields(x, kernel, stride, padding, counted),
-    )
+    own = {"index": index} if kind == "max" else {"counted": int(counted)}
+    windows = _window_fields(x, kernel, stride, padding)
+    program.add(_NAMES[kind], x.C, work, x=x, y=y, C=y.C, rows=y.H, lanes=y.lanes, **own, **windows)
 
 
 def pool_back(
@@ -82,26 +70,15 @@ def pool_back(
     stride: Pair,
     padding: Padding,
     counted: bool = True,
-    open_where: Maps | None = None,
+    pooled: Maps | None = None,
 ) -> None:
-    """Hand dy back to the winners, or share it out; only where the pooled ``open_where`` is above 0."""
-    x = open_where
-    fields: dict[str, Any] = {} if x is None else {"x": x.origin, "x_plane": x.plane, "x_row": x.row}
+    """Add each dy to its window's winner, or to all its pixels in equal shares.
+
+    With ``pooled``, the outputs of max pooling: only where they are above 0.
+    """
     work = float(dy.C * dy.H * dy.lanes * kernel[0] * kernel[1])
+    own = {"index": index, "pooled": pooled} if kind == "max" else {"counted": int(counted)}
+    windows = _window_fields(dx, kernel, stride, padding)
     program.add(
-        "max_pool_back" if kind == "max" else "average_pool_back",
-        dx.C,
-        work,
-        z=dx.origin,
-        z_plane=dx.plane,
-        z_row=dx.row,
-        y=dy.origin,
-        y_plane=dy.plane,
-        y_row=dy.row,
-        C=dy.C,
-        rows=dy.H,
-        lanes=dy.lanes,
-        index=0 if index is None else index,
-        **fields,
-        **_pool_fields(dx, kernel, stride, padding, counted),
+        f"{_NAMES[kind]}_back", dx.C, work, dx=dx, dy=dy, C=dy.C, rows=dy.H, lanes=dy.lanes, **own, **windows
     )

@@ -95,7 +95,7 @@ def packed(program: Program, weight: Any, F: int, row: int, offsets: np.ndarray)
         float(F * offsets.size),
         weight=weight,
         y=memory,
-        a_row=row,
+        weight_row=row,
         F=F,
         f_block=block,
         K=offsets.size,
@@ -130,10 +130,10 @@ def _padded_table(offsets: np.ndarray, multiple: int) -> np.ndarray:
 
 
 def correlate(
-    program: Program, y_offsets: np.ndarray, x_offsets: np.ndarray, rows: int, lanes: int, **fields: Any
+    program: Program, a_offsets: np.ndarray, x_offsets: np.ndarray, rows: int, lanes: int, **fields: Any
 ) -> None:
-    """Add sums of products over all rows and lanes: of each of the planes of y with each of the taps of x."""
-    F, K = y_offsets.size, x_offsets.size
+    """Add the sums over all rows and lanes of each plane of ``a`` times each tap of ``x``, cut into units."""
+    F, K = a_offsets.size, x_offsets.size
     work = 2.0 * F * K * rows * lanes
     units = max(1, min(32, int(work // UNIT_WORK)))
     # Filters share the x that is in the cache, so many to a unit; the terms are what is shared out first.
@@ -153,7 +153,7 @@ def correlate(
         rows=rows,
         lanes=lanes,
         row_block=max(1, min(rows, FAR // program.size // max((f_block + len(x_offsets)) * lanes, 1))),
-        rows_offsets=program.table(_padded_table(y_offsets, DOT_ROWS)),
+        a_offsets=program.table(_padded_table(a_offsets, DOT_ROWS)),
         offsets=program.table(_padded_table(x_offsets, DOT_TAPS)),
         **fields,
     )

@@ -9,16 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from neocog.kernels.fused.operation import operation, record
+from neocog.kernels.fused.operation import PLANES, operation
 from neocog.kernels.fused.simd import size_of, view
 
 __all__ = ["add", "copy", "frame", "multiply", "plane_sum"]
 
 
-@operation
-def copy(row: int, unit: int, scratch: int, zero: Any) -> None:
-    """``y[i] = x[i]`` (kind 0) or ``y[i] += x[i]`` (kind 1) over four axes with any strides."""
-    p, like = record(row), zero[0]
+@operation(arrays="x y", integers="adding block n0 n1 n2 n3 x0 x1 x2 x3 y0 y1 y2 y3")
+def copy(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Copy ``y[i] = x[i]``, or ``y[i] += x[i]`` if ``adding``, over four axes.
+
+    Axis k is ``nk`` long; its strides are ``xk`` and ``yk``.
+    """
+    like = zero[0]
     size = size_of(like)
     for a in range(unit * p.block, min(p.n0, (unit + 1) * p.block)):
         for b in range(p.n1):
@@ -26,24 +29,24 @@ def copy(row: int, unit: int, scratch: int, zero: Any) -> None:
                 x = view(p.x + (a * p.x0 + b * p.x1 + c * p.x2) * size, (p.n3 - 1) * p.x3 + 1, like)
                 y = view(p.y + (a * p.y0 + b * p.y1 + c * p.y2) * size, (p.n3 - 1) * p.y3 + 1, like)
                 if p.x3 == 1 and p.y3 == 1:
-                    if p.kind:
+                    if p.adding:
                         for i in range(p.n3):
                             y[i] += x[i]
                     else:
                         for i in range(p.n3):
                             y[i] = x[i]
-                elif p.x3 == 2 and p.y3 == 1 and not p.kind:
+                elif p.x3 == 2 and p.y3 == 1 and not p.adding:
                     for i in range(p.n3):  # unsigned, never counted from the end: vectorised
                         y[i] = x[np.uint64(i) + np.uint64(i)]
                 else:
                     for i in range(p.n3):
-                        y[i * p.y3] = x[i * p.x3] + (y[i * p.y3] if p.kind else 0)
+                        y[i * p.y3] = x[i * p.x3] + (y[i * p.y3] if p.adding else 0)
 
 
-@operation
-def frame(row: int, unit: int, scratch: int, zero: Any) -> None:
-    """Set y to zero but for the ``rows x lanes`` after ``top`` rows and ``left`` lanes of each plane."""
-    p, like = record(row), zero[0]
+@operation(maps="y", integers=f"{PLANES} top left")
+def frame(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Clear y but for the ``rows x lanes`` after ``top`` rows and ``left`` lanes of each plane."""
+    like = zero[0]
     size = size_of(like)
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
         y = view(p.y + c * p.y_plane * size, p.y_plane, like)
@@ -59,10 +62,10 @@ def frame(row: int, unit: int, scratch: int, zero: Any) -> None:
                     y[start + n] = 0
 
 
-@operation
-def add(row: int, unit: int, scratch: int, zero: Any) -> None:
+@operation(maps="x y z", integers=PLANES, numbers="floor")
+def add(p: Any, unit: int, scratch: int, zero: Any) -> None:
     """``z = max(floor, x + y)``."""
-    p, like = record(row), zero[0]
+    like = zero[0]
     size = size_of(like)
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
         for i in range(p.rows):
@@ -78,10 +81,10 @@ def add(row: int, unit: int, scratch: int, zero: Any) -> None:
                     z[n] = x[n] + y[n]
 
 
-@operation
-def multiply(row: int, unit: int, scratch: int, zero: Any) -> None:
+@operation(maps="x y z", integers=PLANES)
+def multiply(p: Any, unit: int, scratch: int, zero: Any) -> None:
     """``z = x y``."""
-    p, like = record(row), zero[0]
+    like = zero[0]
     size = size_of(like)
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
         for i in range(p.rows):
@@ -92,17 +95,17 @@ def multiply(row: int, unit: int, scratch: int, zero: Any) -> None:
                 z[n] = x[n] * y[n]
 
 
-@operation
-def plane_sum(row: int, unit: int, scratch: int, zero: Any) -> None:
-    """``d_bias[c] = sum_{i,l} y[c,i,l]``."""
-    p, like = record(row), zero[0]
+@operation(maps="dy", arrays="d_bias", integers=PLANES)
+def plane_sum(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """``d_bias[c] = sum_{i,l} dy[c,i,l]``."""
+    like = zero[0]
     size = size_of(like)
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
         total = 0.0
         for i in range(p.rows):
-            y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
+            dy = view(p.dy + (c * p.dy_plane + i * p.dy_row) * size, p.lanes, like)
             row = like * 0
             for n in range(p.lanes):
-                row += y[n]
+                row += dy[n]
             total += row
         view(p.d_bias + c * size, 1, like)[0] = total

@@ -7,68 +7,68 @@ from typing import Any
 
 import numpy as np
 
-from neocog.kernels.fused.operation import operation, record
+from neocog.kernels.fused.operation import operation
 from neocog.kernels.fused.simd import size_of, view
 
 __all__ = ["mean_squared_error", "softmax_cross_entropy"]
 
 
-@operation
-def softmax_cross_entropy(row: int, unit: int, scratch: int, zero: Any) -> None:
-    """The loss of :class:`neocog.SoftmaxCrossEntropy`, in one unit.
+@operation(arrays="z dz loss targets sample_weight", integers="C N", numbers="smoothing")
+def softmax_cross_entropy(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute the loss of :class:`neocog.SoftmaxCrossEntropy` and its gradient, in one unit.
 
-    x are the logits (C, N), z their gradient, y the loss (float64), ``targets`` int64, ``weights`` by how
-    much each image counts, 1/N as a rule (float64); the loss is NaN if a target is no class.
+    z are the logits (C, N), ``loss`` is one float64, ``targets`` are int64 (N,), ``sample_weight`` is float64
+    (N,) and 1/N each without weights. The loss is NaN if a target is no class.
     """
-    p, like = record(row), zero[0]
+    like = zero[0]
     size = size_of(like)
     N = p.N
     labels = view(p.targets, N, np.int64(0))
-    weights = view(p.weights, N, np.float64(0))
+    weights = view(p.sample_weight, N, np.float64(0))
     total = 0.0
     for n in range(N):
         if labels[n] < 0 or labels[n] >= p.C:
-            view(p.y, 1, np.float64(0))[0] = np.nan
+            view(p.loss, 1, np.float64(0))[0] = np.nan
             return
-        x = view(p.x + n * size, (p.C - 1) * N + 1, like)
         z = view(p.z + n * size, (p.C - 1) * N + 1, like)
-        highest = x[0]
+        dz = view(p.dz + n * size, (p.C - 1) * N + 1, like)
+        highest = z[0]
         for k in range(1, p.C):
-            highest = max(highest, x[k * N])
+            highest = max(highest, z[k * N])
         powers = like * 0
         shifted = like * 0
         for k in range(p.C):
-            shifted += x[k * N] - highest
-            z[k * N] = math.exp(x[k * N] - highest)
-            powers += z[k * N]
+            shifted += z[k * N] - highest
+            dz[k * N] = math.exp(z[k * N] - highest)
+            powers += dz[k * N]
         right = labels[n] * N
-        loss = math.log(powers) - (x[right] - highest) * (1 - p.smoothing)
+        loss = math.log(powers) - (z[right] - highest) * (1 - p.smoothing)
         if p.smoothing:
             loss -= shifted * (p.smoothing / p.C)
         total += loss * weights[n]
         share = weights[n] / powers
         for k in range(p.C):
-            z[k * N] = z[k * N] * share - weights[n] * p.smoothing / p.C
-        z[right] -= weights[n] * (1 - p.smoothing)
-    view(p.y, 1, np.float64(0))[0] = total
+            dz[k * N] = dz[k * N] * share - weights[n] * p.smoothing / p.C
+        dz[right] -= weights[n] * (1 - p.smoothing)
+    view(p.loss, 1, np.float64(0))[0] = total
 
 
-@operation
-def mean_squared_error(row: int, unit: int, scratch: int, zero: Any) -> None:
-    """The loss of :class:`neocog.MeanSquaredError`, in one unit.
+@operation(arrays="z dz loss targets sample_weight", integers="C N")
+def mean_squared_error(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute the loss of :class:`neocog.MeanSquaredError` and its gradient, in one unit.
 
-    x are the outputs (C, N), z their gradient, y the loss (float64), ``targets`` (N, C), ``weights`` by how
-    much each image counts, 1/N as a rule (float64).
+    z are the outputs (C, N), ``loss`` is one float64, ``targets`` are (N, C), ``sample_weight`` is float64
+    (N,) and 1/N each without weights.
     """
-    p, like = record(row), zero[0]
+    like = zero[0]
     N, C = p.N, p.C
-    x, z, t = view(p.x, C * N, like), view(p.z, C * N, like), view(p.targets, N * C, like)
-    weights = view(p.weights, N, np.float64(0))
+    z, dz, t = view(p.z, C * N, like), view(p.dz, C * N, like), view(p.targets, N * C, like)
+    weights = view(p.sample_weight, N, np.float64(0))
     total = 0.0
     for n in range(N):
         share = weights[n] / C
         for k in range(C):
-            difference = x[k * N + n] - t[n * C + k]
+            difference = z[k * N + n] - t[n * C + k]
             total += share * difference * difference
-            z[k * N + n] = 2 * share * difference
-    view(p.y, 1, np.float64(0))[0] = total
+            dz[k * N + n] = 2 * share * difference
+    view(p.loss, 1, np.float64(0))[0] = total

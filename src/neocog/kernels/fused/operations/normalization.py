@@ -9,26 +9,31 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from neocog.kernels.fused.operation import operation, record
+from neocog.kernels.fused.operation import PLANES, operation
 from neocog.kernels.fused.simd import size_of, view
 
 __all__ = ["normalise", "normalise_back"]
 
 
-@operation
-def normalise(row: int, unit: int, scratch: int, zero: Any) -> None:
-    """``y = max(floor, weight (x - m) / sqrt(v + eps) + bias)`` of each channel.
+@operation(
+    maps="x y",
+    arrays="weight bias mean inv_std running_mean running_var",
+    integers=f"{PLANES} training",
+    numbers="momentum eps floor",
+)
+def normalise(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute ``y = max(floor, weight (x - m) / sqrt(v + eps) + bias)`` of each channel.
 
-    Kind 1, training: m and v (biased) of the batch, which also move the running statistics by ``momentum``
-    and are kept in ``mean`` and ``inv_std``. Kind 0: the running ones.
+    In ``training``, m and v (biased) are those of the batch, and move the running statistics by ``momentum``;
+    else they are the running statistics. ``mean`` and ``inv_std`` receive m and 1 / sqrt(v + eps).
     """
-    p, like = record(row), zero[0]
+    like = zero[0]
     size = size_of(like)
     count = p.rows * p.lanes
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
         running_mean = view(p.running_mean + c * size, 1, like)
         running_var = view(p.running_var + c * size, 1, like)
-        if p.kind:
+        if p.training:
             total = 0.0
             for i in range(p.rows):
                 x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
@@ -67,13 +72,16 @@ def normalise(row: int, unit: int, scratch: int, zero: Any) -> None:
                     y[n] = (x[n] - m) * scale + shift
 
 
-@operation
-def normalise_back(row: int, unit: int, scratch: int, zero: Any) -> None:
-    """Gradients of :func:`normalise`: y is dy, z is dx (0: not wanted); d_weight and d_bias.
+@operation(
+    maps="x dy dx relu_output", arrays="weight mean inv_std d_weight d_bias", integers=f"{PLANES} training"
+)
+def normalise_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute the gradients of :func:`normalise`: ``d_weight``, ``d_bias``, and ``dx`` unless it is 0.
 
-    With ``init``, its output after a ReLU: dy is first set to zero where that is zero.
+    With ``relu_output``, the output of a ReLU that :func:`normalise` has done along: dy is first set to zero
+    where that is zero.
     """
-    p, like = record(row), zero[0]
+    like = zero[0]
     size = size_of(like)
     count = p.rows * p.lanes
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
@@ -82,29 +90,31 @@ def normalise_back(row: int, unit: int, scratch: int, zero: Any) -> None:
         db, dw = 0.0, 0.0
         for i in range(p.rows):
             x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
-            y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
-            if p.init:
-                out = view(p.init + (c * p.init_plane + i * p.init_row) * size, p.lanes, like)
+            dy = view(p.dy + (c * p.dy_plane + i * p.dy_row) * size, p.lanes, like)
+            if p.relu_output:
+                out = view(
+                    p.relu_output + (c * p.relu_output_plane + i * p.relu_output_row) * size, p.lanes, like
+                )
                 for n in range(p.lanes):
-                    y[n] = y[n] if out[n] > 0 else like
+                    dy[n] = dy[n] if out[n] > 0 else like
             row, product = like * 0, like * 0
             for n in range(p.lanes):
-                row += y[n]
-                product += y[n] * ((x[n] - m) * inv_std)
+                row += dy[n]
+                product += dy[n] * ((x[n] - m) * inv_std)
             db += row
             dw += product
         view(p.d_bias + c * size, 1, like)[0] = db
         view(p.d_weight + c * size, 1, like)[0] = dw
-        if p.z == 0:
+        if p.dx == 0:
             continue
         d_bias = view(p.d_bias + c * size, 1, like)
         d_weight = view(p.d_weight + c * size, 1, like)
         scale = view(p.weight + c * size, 1, like)[0] * inv_std
-        mean_dy, mean_product = d_bias[0] / count * p.kind, d_weight[0] / count * p.kind
+        mean_dy, mean_product = d_bias[0] / count * p.training, d_weight[0] / count * p.training
         shift, slope = like * 0 + mean_dy, like * 0 + mean_product
         for i in range(p.rows):
             x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
-            y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
-            z = view(p.z + (c * p.z_plane + i * p.z_row) * size, p.lanes, like)
+            dy = view(p.dy + (c * p.dy_plane + i * p.dy_row) * size, p.lanes, like)
+            dx = view(p.dx + (c * p.dx_plane + i * p.dx_row) * size, p.lanes, like)
             for n in range(p.lanes):
-                z[n] = scale * (y[n] - (shift + ((x[n] - m) * inv_std) * slope))
+                dx[n] = scale * (dy[n] - (shift + ((x[n] - m) * inv_std) * slope))

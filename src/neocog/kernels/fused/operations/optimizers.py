@@ -7,33 +7,35 @@ from typing import Any
 
 import numpy as np
 
-from neocog.kernels.fused.operation import operation, record
+from neocog.kernels.fused.operation import operation
 from neocog.kernels.fused.simd import size_of, view
 
 __all__ = ["adam", "rmsprop", "sgd"]
 
 
-@operation
-def sgd(row: int, unit: int, scratch: int, zero: Any) -> None:
-    """:class:`neocog.SGD`: x the weights, y their gradient, z the velocity (0: none); kind 1 is Nesterov's.
+@operation(
+    arrays="weight gradient velocity loss", integers="count block nesterov", numbers="lr momentum decay"
+)
+def sgd(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Update ``count`` weights as :class:`neocog.SGD` does; without ``velocity`` (0) there is no momentum.
 
-    Nothing moves unless the loss, at ``gate``, is finite.
+    Nothing is changed unless the loss is finite.
     """
-    p, like = record(row), zero[0]
-    if not math.isfinite(view(p.gate, 1, np.float64(0))[0]):
+    like = zero[0]
+    if not math.isfinite(view(p.loss, 1, np.float64(0))[0]):
         return
     size = size_of(like)
     first = unit * p.block
-    count = min(p.C - first, p.block)
-    w, g = view(p.x + first * size, count, like), view(p.y + first * size, count, like)
+    count = min(p.count - first, p.block)
+    w, g = view(p.weight + first * size, count, like), view(p.gradient + first * size, count, like)
     zero = like * 0
     lr, momentum, decay = zero + p.lr, zero + p.momentum, zero + p.decay
-    if p.z == 0:
+    if p.velocity == 0:
         for i in range(count):
             w[i] -= lr * (g[i] + decay * w[i])
         return
-    v = view(p.z + first * size, count, like)
-    if p.kind:
+    v = view(p.velocity + first * size, count, like)
+    if p.nesterov:
         for i in range(count):
             step = lr * (g[i] + decay * w[i])
             v[i] = momentum * v[i] - step
@@ -44,23 +46,27 @@ def sgd(row: int, unit: int, scratch: int, zero: Any) -> None:
             w[i] += v[i]
 
 
-@operation
-def adam(row: int, unit: int, scratch: int, zero: Any) -> None:
-    """:class:`neocog.Adam`, or AdamW (kind 1): x the weights, y their gradient, z and ``init`` its moments.
+@operation(
+    arrays="weight gradient mean square loss",
+    integers="count block decoupled",
+    numbers="lr decay beta1 beta2 eps correction1 correction2",
+)
+def adam(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Update ``count`` weights as :class:`neocog.Adam` does, or AdamW if the decay is ``decoupled``.
 
-    Nothing moves unless the loss, at ``gate``, is finite.
+    ``mean`` and ``square`` are the first and the second moment. Nothing is changed unless the loss is finite.
     """
-    p, like = record(row), zero[0]
-    if not math.isfinite(view(p.gate, 1, np.float64(0))[0]):
+    like = zero[0]
+    if not math.isfinite(view(p.loss, 1, np.float64(0))[0]):
         return
     size = size_of(like)
     first = unit * p.block
-    count = min(p.C - first, p.block)
-    w, g = view(p.x + first * size, count, like), view(p.y + first * size, count, like)
-    mean, square = view(p.z + first * size, count, like), view(p.init + first * size, count, like)
+    count = min(p.count - first, p.block)
+    w, g = view(p.weight + first * size, count, like), view(p.gradient + first * size, count, like)
+    mean, square = view(p.mean + first * size, count, like), view(p.square + first * size, count, like)
     zero = like * 0
-    shrink = zero + (1 - p.lr * p.decay if p.kind else 1.0)
-    decay = zero + (0.0 if p.kind else p.decay)
+    shrink = zero + (1 - p.lr * p.decay if p.decoupled else 1.0)
+    decay = zero + (0.0 if p.decoupled else p.decay)
     a, b = zero + (1 - p.beta1), zero + p.beta2
     rate, spread, eps = zero + p.lr / p.correction1, zero + 1 / math.sqrt(p.correction2), zero + p.eps
     c = zero + (1 - p.beta2)
@@ -72,30 +78,35 @@ def adam(row: int, unit: int, scratch: int, zero: Any) -> None:
         w[i] -= rate * mean[i] / (math.sqrt(square[i]) * spread + eps)
 
 
-@operation
-def rmsprop(row: int, unit: int, scratch: int, zero: Any) -> None:
-    """:class:`neocog.RMSProp`: x the weights, y their gradient, z its mean square, ``init`` v (0: none).
+@operation(
+    arrays="weight gradient square velocity loss",
+    integers="count block",
+    numbers="lr momentum decay alpha eps",
+)
+def rmsprop(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Update ``count`` weights as :class:`neocog.RMSProp` does.
 
-    Nothing moves unless the loss, at ``gate``, is finite.
+    ``square`` is the mean square of the gradients; without ``velocity`` (0) there is no momentum. Nothing is
+    changed unless the loss is finite.
     """
-    p, like = record(row), zero[0]
-    if not math.isfinite(view(p.gate, 1, np.float64(0))[0]):
+    like = zero[0]
+    if not math.isfinite(view(p.loss, 1, np.float64(0))[0]):
         return
     size = size_of(like)
     first = unit * p.block
-    count = min(p.C - first, p.block)
-    w, g = view(p.x + first * size, count, like), view(p.y + first * size, count, like)
-    square = view(p.z + first * size, count, like)
+    count = min(p.count - first, p.block)
+    w, g = view(p.weight + first * size, count, like), view(p.gradient + first * size, count, like)
+    square = view(p.square + first * size, count, like)
     zero = like * 0
     lr, decay, momentum, eps = zero + p.lr, zero + p.decay, zero + p.momentum, zero + p.eps
     a, b = zero + p.alpha, zero + (1 - p.alpha)
-    if p.init == 0:
+    if p.velocity == 0:
         for i in range(count):
             gradient = g[i] + decay * w[i]
             square[i] = a * square[i] + b * (gradient * gradient)
             w[i] -= lr * (gradient / (math.sqrt(square[i]) + eps))
         return
-    v = view(p.init + first * size, count, like)
+    v = view(p.velocity + first * size, count, like)
     for i in range(count):
         gradient = g[i] + decay * w[i]
         square[i] = a * square[i] + b * (gradient * gradient)

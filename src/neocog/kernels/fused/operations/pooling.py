@@ -9,16 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from neocog.kernels.fused.operation import compiled, operation, record
+from neocog.kernels.fused.operation import PLANES, compiled, operation
 from neocog.kernels.fused.simd import size_of, view
 
 __all__ = ["average_pool", "average_pool_back", "max_pool", "max_pool_back", "plane_mean", "plane_mean_back"]
 
+WINDOWS = "H W N kernel_h kernel_w stride_h stride_w top left"
+"""Integers of an operation on windows of images H x W: of the kernel, the stride and the padding before."""
 
-@operation
-def plane_mean(row: int, unit: int, scratch: int, zero: Any) -> None:
-    """``y[c,n] = mean_{i,j} x[c,i,j,n]``."""
-    p, like = record(row), zero[0]
+
+@operation(maps="x y", integers="C rows W N block")
+def plane_mean(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute ``y[c,n] = mean_{i,j} x[c,i,j,n]``."""
+    like = zero[0]
     size = size_of(like)
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
         y = view(p.y + c * p.N * size, p.N, like)
@@ -37,26 +40,24 @@ def plane_mean(row: int, unit: int, scratch: int, zero: Any) -> None:
             y[n] /= p.rows * p.W
 
 
-@operation
-def plane_mean_back(row: int, unit: int, scratch: int, zero: Any) -> None:
-    """``z[c,i,j,n] = y[c,n] / (H W)``."""
-    p, like = record(row), zero[0]
+@operation(maps="dy dx", integers="C rows W N block")
+def plane_mean_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute ``dx[c,i,j,n] = dy[c,n] / (H W)``."""
+    like = zero[0]
     size = size_of(like)
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
-        y = view(p.y + c * p.N * size, p.N, like)
+        dy = view(p.dy + c * p.N * size, p.N, like)
         for i in range(p.rows):
             for j in range(p.W):
-                z = view(p.z + (c * p.z_plane + i * p.z_row + j * p.N) * size, p.N, like)
+                dx = view(p.dx + (c * p.dx_plane + i * p.dx_row + j * p.N) * size, p.N, like)
                 for n in range(p.N):
-                    z[n] = y[n] / (p.rows * p.W)
+                    dx[n] = dy[n] / (p.rows * p.W)
 
 
 @compiled
-def _columns(q: int, p: Any) -> tuple[int, int]:
-    """Output columns j whose tap q lies in the image: ``0 <= j stride - left + q < W``."""
-    first = max(0, (p.left - q + p.stride_w - 1) // p.stride_w)
-    last = min(p.lanes // p.N, (p.W - 1 + p.left - q) // p.stride_w + 1)
-    return first, last
+def _columns(q: int, left: int, stride: int, W: int, W_out: int) -> tuple[int, int]:
+    """Return the range of outputs j whose tap q lies in the image: ``0 <= j stride - left + q < W``."""
+    return max(0, (left - q + stride - 1) // stride), min(W_out, (W - 1 + left - q) // stride + 1)
 
 
 @compiled
@@ -74,7 +75,7 @@ def _narrow_max_pool(p: Any, c: int, i: int, y: Any, like: Any) -> None:
         for n in range(p.W * N):
             down[n] = down[n] if down[n] > x[n] or down[n] != down[n] else x[n]
     for b in range(p.kernel_w):
-        start, stop = _columns(b, p)
+        start, stop = _columns(b, p.left, p.stride_w, p.W, p.lanes // N)
         for j in range(start, stop):
             at = np.uint64((j * p.stride_w - p.left + b) * N)
             for n in range(N):
@@ -82,13 +83,13 @@ def _narrow_max_pool(p: Any, c: int, i: int, y: Any, like: Any) -> None:
                 y[j * N + n] = y[j * N + n] if y[j * N + n] > v or y[j * N + n] != y[j * N + n] else v
 
 
-@operation
-def max_pool(row: int, unit: int, scratch: int, zero: Any) -> None:
+@operation(maps="x y", arrays="index", integers=f"{PLANES} {WINDOWS}")
+def max_pool(p: Any, unit: int, scratch: int, zero: Any) -> None:
     """Take the maximum of each window; a tie goes to the first, NaN wins. ``index``: the winners' taps.
 
     x is (C, H, W, N), y (C, rows, lanes); without ``index`` (0) only y is written.
     """
-    p, like = record(row), zero[0]
+    like = zero[0]
     size = size_of(like)
     N = p.N
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
@@ -109,7 +110,7 @@ def max_pool(row: int, unit: int, scratch: int, zero: Any) -> None:
                 x_row = p.x + (c * p.x_plane + r * p.x_row) * size
                 for b in range(p.kernel_w):
                     tap = np.uint8(a * p.kernel_w + b)
-                    first, last = _columns(b, p)
+                    first, last = _columns(b, p.left, p.stride_w, p.W, p.lanes // N)
                     if N < 8:
                         shift = (b - p.left) * N
                         for n in range(N):
@@ -136,14 +137,14 @@ def max_pool(row: int, unit: int, scratch: int, zero: Any) -> None:
                                 z[n] = z[n] if z[n] > x[n] or z[n] != z[n] else x[n]
 
 
-@operation
-def max_pool_back(row: int, unit: int, scratch: int, zero: Any) -> None:
-    """Give each y (dy) to its winner in z (dx, ``H x W N``); windows that overlap add.
+@operation(maps="dy dx pooled", arrays="index", integers=f"{PLANES} {WINDOWS}")
+def max_pool_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Add each dy to its winner in dx (C, H, W, N); ``index`` are the winners' taps.
 
-    With x, the pooled outputs: only where they are above 0, which is what a ReLU before the pooling lets
-    through.
+    With ``pooled``, the outputs of :func:`max_pool`: only where they are above 0, which is the gradient of a
+    ReLU before the pooling, too. ``index`` is then changed.
     """
-    p, like = record(row), zero[0]
+    like = zero[0]
     size = size_of(like)
     N = p.N
     apart = p.stride_h >= p.kernel_h and p.stride_w >= p.kernel_w
@@ -152,84 +153,87 @@ def max_pool_back(row: int, unit: int, scratch: int, zero: Any) -> None:
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
         if clear:
             for r in range(p.H):
-                view(p.z + (c * p.z_plane + r * p.z_row) * size, p.W * N, like)[:] = 0
+                view(p.dx + (c * p.dx_plane + r * p.dx_row) * size, p.W * N, like)[:] = 0
         for i in range(p.rows):
-            y_row = p.y + (c * p.y_plane + i * p.y_row) * size
+            dy_row = p.dy + (c * p.dy_plane + i * p.dy_row) * size
             winners = p.index + (c * p.rows + i) * p.lanes
-            if p.x:
-                x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+            if p.pooled:
+                pooled = view(p.pooled + (c * p.pooled_plane + i * p.pooled_row) * size, p.lanes, like)
                 w = view(winners, p.lanes, np.uint8(0))
                 for n in range(p.lanes):
-                    w[n] = w[n] if x[n] > 0 else 255
+                    w[n] = w[n] if pooled[n] > 0 else 255
             for a in range(p.kernel_h):
                 r = i * p.stride_h - p.top + a
                 if not 0 <= r < p.H:
                     continue
-                z_row = p.z + (c * p.z_plane + r * p.z_row) * size
+                dx_row = p.dx + (c * p.dx_plane + r * p.dx_row) * size
                 for b in range(p.kernel_w):
                     tap = a * p.kernel_w + b
-                    first, last = _columns(b, p)
+                    first, last = _columns(b, p.left, p.stride_w, p.W, p.lanes // N)
                     for j in range(first, last):
-                        y = view(y_row + j * N * size, N, like)
-                        z = view(z_row + (j * p.stride_w - p.left + b) * N * size, N, like)
+                        dy = view(dy_row + j * N * size, N, like)
+                        dx = view(dx_row + (j * p.stride_w - p.left + b) * N * size, N, like)
                         w = view(winners + j * N, N, np.uint8(0))
                         if clear:
                             for n in range(N):
-                                z[n] += y[n] if w[n] == tap else 0
+                                dx[n] += dy[n] if w[n] == tap else 0
                         else:
                             for n in range(N):
-                                z[n] = y[n] if w[n] == tap else 0
+                                dx[n] = dy[n] if w[n] == tap else 0
 
 
 @compiled
-def _window_share(i: int, j: int, p: Any) -> float:
-    """One over the numbers that the window's mean counts; kind 1 counts the padding."""
-    if p.kind:
-        return 1 / (p.kernel_h * p.kernel_w)
-    top, left = i * p.stride_h - p.top, j * p.stride_w - p.left
-    down = min(top + p.kernel_h, p.H) - max(top, 0)
-    across = min(left + p.kernel_w, p.W) - max(left, 0)
-    return 1 / (down * across)
+def _clipped(i: int, stride: int, before: int, kernel: int, size: int) -> tuple[int, int]:
+    """Return the range of pixels of window ``i`` along one axis that lie in the image."""
+    start = i * stride - before
+    return max(start, 0), min(start + kernel, size)
 
 
-@operation
-def average_pool(row: int, unit: int, scratch: int, zero: Any) -> None:
-    """Take the mean of each window of x (C, H, W, N); y is (C, rows, lanes)."""
-    p, like = record(row), zero[0]
+@operation(maps="x y", integers=f"{PLANES} {WINDOWS} counted")
+def average_pool(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Take the mean of each window of x (C, H, W, N); y is (C, rows, lanes).
+
+    If ``counted``, a mean counts the padding in its window, as zeros.
+    """
+    like = zero[0]
     size = size_of(like)
     N = p.N
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
         for i in range(p.rows):
+            top, bottom = _clipped(i, p.stride_h, p.top, p.kernel_h, p.H)
             for j in range(p.lanes // N):
                 y = view(p.y + (c * p.y_plane + i * p.y_row + j * N) * size, N, like)
                 y[:] = 0
-                top, left = i * p.stride_h - p.top, j * p.stride_w - p.left
-                for r in range(max(top, 0), min(top + p.kernel_h, p.H)):
-                    for s in range(max(left, 0), min(left + p.kernel_w, p.W)):
+                left, right = _clipped(j, p.stride_w, p.left, p.kernel_w, p.W)
+                for r in range(top, bottom):
+                    for s in range(left, right):
                         x = view(p.x + (c * p.x_plane + r * p.x_row + s * N) * size, N, like)
                         for n in range(N):
                             y[n] += x[n]
-                share = like * 0 + _window_share(i, j, p)
+                count = p.kernel_h * p.kernel_w if p.counted else (bottom - top) * (right - left)
+                share = like * 0 + 1 / count
                 for n in range(N):
                     y[n] *= share
 
 
-@operation
-def average_pool_back(row: int, unit: int, scratch: int, zero: Any) -> None:
-    """Share each y (dy) out among its window in z (dx)."""
-    p, like = record(row), zero[0]
+@operation(maps="dy dx", integers=f"{PLANES} {WINDOWS} counted")
+def average_pool_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Add to each pixel of dx (C, H, W, N) its share of every dy whose window holds it."""
+    like = zero[0]
     size = size_of(like)
     N = p.N
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
         for r in range(p.H):
-            view(p.z + (c * p.z_plane + r * p.z_row) * size, p.W * N, like)[:] = 0
+            view(p.dx + (c * p.dx_plane + r * p.dx_row) * size, p.W * N, like)[:] = 0
         for i in range(p.rows):
+            top, bottom = _clipped(i, p.stride_h, p.top, p.kernel_h, p.H)
             for j in range(p.lanes // N):
-                y = view(p.y + (c * p.y_plane + i * p.y_row + j * N) * size, N, like)
-                share = like * 0 + _window_share(i, j, p)
-                top, left = i * p.stride_h - p.top, j * p.stride_w - p.left
-                for r in range(max(top, 0), min(top + p.kernel_h, p.H)):
-                    for s in range(max(left, 0), min(left + p.kernel_w, p.W)):
-                        z = view(p.z + (c * p.z_plane + r * p.z_row + s * N) * size, N, like)
+                dy = view(p.dy + (c * p.dy_plane + i * p.dy_row + j * N) * size, N, like)
+                left, right = _clipped(j, p.stride_w, p.left, p.kernel_w, p.W)
+                count = p.kernel_h * p.kernel_w if p.counted else (bottom - top) * (right - left)
+                share = like * 0 + 1 / count
+                for r in range(top, bottom):
+                    for s in range(left, right):
+                        dx = view(p.dx + (c * p.dx_plane + r * p.dx_row + s * N) * size, N, like)
                         for n in range(N):
-                            z[n] += y[n] * share
+                            dx[n] += dy[n] * share

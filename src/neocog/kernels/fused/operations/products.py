@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from neocog.kernels.fused.operation import compiled, operation, record
+from neocog.kernels.fused.operation import compiled, operation
 from neocog.kernels.fused.simd import DOT_ROWS, DOT_TAPS, ROWS, dots, row_tile, size_of, view
 
 
@@ -19,14 +19,14 @@ def panel_rows(left: int) -> int:
     return rows
 
 
-@operation
-def pack(row: int, unit: int, scratch: int, zero: Any) -> None:
+@operation(arrays="weight offsets y", integers="F K f_block weight_row")
+def pack(p: Any, unit: int, scratch: int, zero: Any) -> None:
     """Lay the weights out as the register tile reads them: panels of rows, each K x rows.
 
-    ``y[panel][k][r] = weight[a_row (first + r) + offsets[k]]``, ``F`` rows in all; a unit is ``f_block``
+    ``y[panel][k][r] = weight[weight_row (first + r) + offsets[k]]``, ``F`` rows in all; a unit is ``f_block``
     rows.
     """
-    p, like = record(row), zero[0]
+    like = zero[0]
     size = size_of(like)
     table = view(p.offsets, p.K, np.int64(0))
     first, last = unit * p.f_block, min(p.F, (unit + 1) * p.f_block)
@@ -34,21 +34,28 @@ def pack(row: int, unit: int, scratch: int, zero: Any) -> None:
         rows = panel_rows(last - first)
         y = view(p.y + first * p.K * size, p.K * rows, like)
         for k in range(p.K):
-            weights = view(p.weight + (first * p.a_row + table[k]) * size, (rows - 1) * p.a_row + 1, like)
+            weights = view(
+                p.weight + (first * p.weight_row + table[k]) * size, (rows - 1) * p.weight_row + 1, like
+            )
             for r in range(rows):
-                y[k * rows + r] = weights[r * p.a_row]
+                y[k * rows + r] = weights[r * p.weight_row]
         first += rows
 
 
-@operation
-def product(row: int, unit: int, scratch: int, zero: Any) -> None:
+@operation(
+    maps="x y init",
+    arrays="a offsets bias zeros",
+    integers="F K depth rows lanes a_row a_step f_block row_block lane_block",
+    numbers="floor",
+)
+def product(p: Any, unit: int, scratch: int, zero: Any) -> None:
     """``y[f,i,l] = max(floor, init[f,i,l] + bias[f] + sum_k a[f,k] x[offsets[k] + x_row i + l])``.
 
     A convolution, a dense layer, or the gradient of one in its input: the offsets say which. The K terms
     are taken ``depth`` at a time, so that the weights in use stay in the nearest cache. ``a`` is packed if
     ``a_step`` is 0. A unit is a block of filters, rows and lanes.
     """
-    p, like = record(row), zero[0]
+    like = zero[0]
     size = size_of(like)
     lane_blocks = (p.lanes + p.lane_block - 1) // p.lane_block
     row_blocks = (p.rows + p.row_block - 1) // p.row_block
@@ -103,15 +110,15 @@ def product(row: int, unit: int, scratch: int, zero: Any) -> None:
             break
 
 
-@operation
-def correlate(row: int, unit: int, scratch: int, zero: Any) -> None:
-    """``d_weight[f,k] = sum_{i,l} y[f,i,l] x[offsets[k] + x_row i + l]``: the gradient in the weights.
+@operation(maps="a x", arrays="a_offsets offsets y", integers="F K depth rows lanes f_block row_block")
+def correlate(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute ``y[f,k] = sum_{i,l} a[a_offsets[f] + a_row i + l] x[offsets[k] + x_row i + l]``.
 
-    ``rows_offsets`` says where the planes of y begin; both tables are filled up to whole register tiles with
+    With a = dy this is the gradient in the weights. Both tables are filled up to whole register tiles with
     repetitions, whose sums are dropped. ``row_block`` rows at a time stay in the cache. A unit is ``f_block``
     filters and ``depth`` terms.
     """
-    p, like = record(row), zero[0]
+    like = zero[0]
     size = size_of(like)
     sums = np.empty(DOT_ROWS * DOT_TAPS)  # of the larger dtype, so for both
     out = sums.ctypes.data
@@ -124,9 +131,9 @@ def correlate(row: int, unit: int, scratch: int, zero: Any) -> None:
         for k in range(k_first, k_last, DOT_TAPS):
             for f in range(f_first, f_last, DOT_ROWS):
                 dots(
-                    p.y + i * p.y_row * size,
-                    p.rows_offsets + 8 * f,
-                    p.y_row,
+                    p.a + i * p.a_row * size,
+                    p.a_offsets + 8 * f,
+                    p.a_row,
                     p.x + i * p.x_row * size,
                     p.offsets + 8 * k,
                     p.x_row,
@@ -137,6 +144,6 @@ def correlate(row: int, unit: int, scratch: int, zero: Any) -> None:
                 )
                 taps = min(DOT_TAPS, k_last - k)
                 for r in range(min(DOT_ROWS, f_last - f)):
-                    d_weight = view(p.d_weight + ((f + r) * p.K + k) * size, taps, like)
+                    y = view(p.y + ((f + r) * p.K + k) * size, taps, like)
                     for q in range(taps):
-                        d_weight[q] = results[r * DOT_TAPS + q] + (d_weight[q] if i else 0)
+                        y[q] = results[r * DOT_TAPS + q] + (y[q] if i else 0)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from neocog.kernels.fused.operation import compiled, operation, record
+from neocog.kernels.fused.operation import compiled, operation
 from neocog.kernels.fused.operations.products import panel_rows
 from neocog.kernels.fused.simd import (
     VECTOR_BYTES,
@@ -34,13 +34,14 @@ from neocog.kernels.fused.simd import (
 )
 
 
-@operation
-def winograd_weights(row: int, unit: int, scratch: int, zero: Any) -> None:
-    """``y[36][panel][c][r] = G g G^T``, g the weights of row f (``a_row`` apart), channel c (``stride_w``).
+@operation(arrays="weight y", integers="F C f_block weight_row weight_channel flipped")
+def winograd_weights(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute ``y[36][panel][c][r] = G g G^T``, g the 3 x 3 kernel of filter f and channel c.
 
-    Kind 1 flips the kernels. A unit is ``f_block`` rows.
+    Kernels lie ``weight_row`` elements apart from filter to filter and ``weight_channel`` from channel to
+    channel; if ``flipped``, they are rotated by half a turn. A unit is ``f_block`` filters.
     """
-    p, like = record(row), zero[0]
+    like = zero[0]
     size = size_of(like)
     vector = VECTOR_BYTES // size
     kernels, rest = np.empty(9 * vector * size // 8), np.empty(36 * vector * size // 8)
@@ -55,9 +56,9 @@ def winograd_weights(row: int, unit: int, scratch: int, zero: Any) -> None:
             lanes = min(vector, count - start)
             for n in range(lanes):
                 c, r = (start + n) // rows, (start + n) % rows
-                w = view(p.weight + ((first + r) * p.a_row + c * p.stride_w) * size, 9, like)
+                w = view(p.weight + ((first + r) * p.weight_row + c * p.weight_channel) * size, 9, like)
                 for q in range(9):
-                    g[q * vector + n] = w[8 - q if p.kind else q]
+                    g[q * vector + n] = w[8 - q if p.flipped else q]
             y = p.y + (first * p.C + start) * size
             if lanes == vector:
                 winograd_kernel(kernels.ctypes.data, y, step, like)
@@ -114,23 +115,28 @@ def gather_tiles(o: int, o_step: int, y: int, N: int, tiles: int, W: int, like: 
                     b[n] = a[n]
 
 
-@operation
-def winograd(row: int, unit: int, scratch: int, zero: Any) -> None:
-    """``y = max(floor, conv(x) + bias)``, weights from :func:`winograd_weights`.
+@operation(
+    maps="x y",
+    arrays="a offsets bias zeros",
+    integers="F C N W rows strip_lanes tiles tile_rows depth f_block row_block",
+    numbers="floor",
+)
+def winograd(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute ``y = max(floor, conv(x) + bias)``, the weights from :func:`winograd_weights`.
 
-    x begins at tap (0, 0) of output pixel (0, 0) and has zeros wherever a tile reaches beyond the image. A
-    unit is ``row_block`` rows of ``n1`` tiles, and ``f_block`` filters; ``n0`` is the lanes of such a strip,
-    ``depth`` the filters taken at a time.
+    x begins at tap (0, 0) of output pixel (0, 0) and has zeros wherever a tile reaches beyond the image.
+    There are ``tile_rows`` rows of ``tiles`` tiles. A unit is ``row_block`` of these rows, a strip of at most
+    ``strip_lanes`` lanes, and ``f_block`` filters, of which ``depth`` are taken at a time.
     """
-    p, like = record(row), zero[0]
+    like = zero[0]
     size = size_of(like)
     vector = VECTOR_BYTES // size
-    T, C, N, tiles = p.n0, p.C, p.N, p.n1
+    T, C, N, tiles = p.strip_lanes, p.C, p.N, p.tiles
     blocks = (p.F + p.f_block - 1) // p.f_block
     f_first = unit % blocks * p.f_block
     f_last = min(p.F, f_first + p.f_block)
     i_first = unit // blocks * p.row_block
-    i_last = min(p.n2, i_first + p.row_block)
+    i_last = min(p.tile_rows, i_first + p.row_block)
     lanes = (i_last - i_first) * tiles * N
     d_step = T + 2 * vector
     d = scratch
