@@ -26,7 +26,9 @@ if not missing_numba():
 __all__ = ["Forward", "Inference", "compiled_forward"]
 
 _KEPT = 6
+"""Programs kept for batches of other shapes: whole ones, a last short one, single images ..."""
 _MEMORY = 1 << 30
+"""Bytes that all of them may hold on to."""
 _NOT_TRAINED = (
     "a copy made for inference cannot be trained and has no gradients; use the network it was made of, or "
     "inference.network, the copy with all its weights."
