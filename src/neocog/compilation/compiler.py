@@ -8,7 +8,7 @@ import numpy as np
 
 from neocog.compilation import lowerings  # noqa: F401 - which register themselves
 from neocog.compilation.emitter import Emitter, Use
-from neocog.compilation.nodes import LayerNode, TensorNode, Uncompilable, features, wider
+from neocog.compilation.nodes import TensorNode, Uncompilable, features, wider
 from neocog.compilation.state import network_arrays
 from neocog.compilation.tracing import trace
 from neocog.kernels.fused import lowering
@@ -34,10 +34,18 @@ class Compiler(Emitter):
     dtype : floating point type
         Of a network without parameters.
 
+    Attributes
+    ----------
+    start, end : TensorNode
+        Input and output.
+    nodes : list of LayerNode
+    cuts : list of LayerNode
+        Those that run in Python.
+
     Raises
     ------
     Uncompilable
-        If a layer has no compiled form.
+        If no layer that computes has a compiled form, or for the network as a whole there is none.
     """
 
     def __init__(
@@ -61,6 +69,7 @@ class Compiler(Emitter):
         super().__init__(Program(dtype, frozen, exact=exact), input_shape[0], training)
         self.start, self.nodes, self.end = trace(network, input_shape, use)
         self.x = Slot()
+        self.cuts = [node for node in self.nodes if node.reason]
         if self.cuts and not any(node.lowering.computes for node in self.nodes):
             raise Uncompilable("; ".join(f"{node.name}: {node.reason}" for node in self.cuts))
         for node in self.nodes:
@@ -69,12 +78,8 @@ class Compiler(Emitter):
                 for array in (*node.layer._params.values(), *node.layer._buffers.values())
             ):
                 raise Uncompilable("arrays that are not contiguous, or not of the network's type")
+        self._passed = {self.start, self.end}.union(*((*node.inputs, node.output) for node in self.cuts))
         self._plan()
-
-    @property
-    def cuts(self) -> list[LayerNode]:
-        """The layers that run in Python."""
-        return [node for node in self.nodes if node.reason]
 
     def _plan(self) -> None:
         """Find the borders of all values and of their gradients."""
@@ -135,11 +140,11 @@ class Compiler(Emitter):
         try:
             self.program.run()
             return self.end.array
-        finally:
+        finally:  # keep no array alive until the next run
             self.held.clear()
-            for value in (self.start, *(node.output for node in self.nodes)):
+            for value in self._passed:
                 value.array = value.gradient_array = None
-            for node in self.nodes:
+            for node in self.cuts:
                 node.memo.pop("cache", None)
 
 

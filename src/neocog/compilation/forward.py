@@ -18,7 +18,9 @@ from neocog.layers.base import Array, Layer, as_dtype
 __all__ = ["Forward", "compiled_forward"]
 
 _KEPT = 6
+"""Programs kept for batches of other shapes: whole ones, a last short one, single images ..."""
 _MEMORY = 1 << 30
+"""Bytes that all of them may hold on to."""
 
 
 class Forward:

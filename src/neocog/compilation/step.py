@@ -182,7 +182,7 @@ class CompiledStep:
         If nothing of the network has a compiled form, or one of its layers that learn stands twice.
     """
 
-    _KEPT = 4
+    _KEPT = 4  # programs for batches of other shapes, as whole ones and a last short one
 
     def __init__(self, network: Layer, loss: Any, optimizer: Any) -> None:
         if network.dtype not in DTYPES:
