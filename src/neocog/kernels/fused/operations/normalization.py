@@ -1,7 +1,7 @@
 """Normalise each channel, and compute the gradients of that.
 
-A unit of work is ``block`` planes (channels). Sums over a plane are taken in rows, in the dtype of the array,
-and the rows' sums in float64: always in the same order, whatever the number of threads.
+A unit of work is ``block`` planes (channels). Sums over a plane are taken row by row in float64, always in
+the same order, whatever the number of threads.
 """
 
 from __future__ import annotations
