@@ -16,7 +16,8 @@ from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
 
 from neocog.interop.nesting import apart
-from neocog.interop.torch.building import (
+from neocog.interop.torch.functions import FUNCTIONS, IN_TRAINING, Chain, Loaded
+from neocog.interop.torch.graph_builder import (
     BATCH,
     Builder,
     UnsupportedError,
@@ -26,7 +27,6 @@ from neocog.interop.torch.building import (
     placed,
     values_in,
 )
-from neocog.interop.torch.functions import FUNCTIONS, IN_TRAINING, Chain, Loaded
 from neocog.layers import Add, Bias, Concat
 
 ADD = (operator.add, operator.iadd, torch.add, "add", "add_")

@@ -9,8 +9,8 @@ from torch import nn
 
 from neocog.initializers import zeros
 from neocog.interop.torch import functions, modules
-from neocog.interop.torch.building import UnsupportedError, Value
 from neocog.interop.torch.functions import Chain
+from neocog.interop.torch.graph_builder import UnsupportedError, Value
 from neocog.layers import (
     Add,
     AvgPool2D,

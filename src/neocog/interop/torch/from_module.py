@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from neocog.interop.nesting import apart
 from neocog.interop.torch import modules
-from neocog.interop.torch.building import Builder, UnsupportedError, Value, placed, values_in
 from neocog.interop.torch.following import Forward, place_of
 from neocog.interop.torch.from_leaves import LAYERS
 from neocog.interop.torch.functions import Chain, Loaded
+from neocog.interop.torch.graph_builder import Builder, UnsupportedError, Value, placed, values_in
 from neocog.interop.torch.to_module import NOTES, own_tensors, unwrapped, wrapped
 from neocog.layers import Container, Dense, Layer, Residual, Sequential
 from neocog.validation import image_shape

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neocog.initializers import zeros
-from neocog.interop.torch.building import BATCH, MOVED_BATCH, UnsupportedError, Value, check_batch, known
+from neocog.interop.torch.graph_builder import BATCH, MOVED_BATCH, UnsupportedError, Value, check_batch, known
 from neocog.layers import (
     GELU,
     AvgPool2D,
