@@ -15,9 +15,9 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from neocog.interop.engine import Engine
-from neocog.interop.torch.building import UnsupportedError
 from neocog.interop.torch.distributed import Group, share_batch_statistics
 from neocog.interop.torch.exporting import load_from_torch, to_array, to_torch
+from neocog.interop.torch.graph_builder import UnsupportedError
 from neocog.interop.torch.layer_modules import transposed
 from neocog.layers import Dropout, Layer
 from neocog.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy, check_weights

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from neocog.interop.torch import modules
-from neocog.interop.torch.building import UnsupportedError
+from neocog.interop.torch.graph_builder import UnsupportedError
 from neocog.interop.torch.layer_modules import ElementwiseModule, LayerModule, states_function, transposed
 from neocog.interop.torch.registry import MODULES, MakeModule
 from neocog.layers import Container, Graph, Layer, Residual, Sequential

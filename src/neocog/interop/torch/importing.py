@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from neocog.interop.nesting import apart
 from neocog.interop.torch import modules
-from neocog.interop.torch.building import Builder, UnsupportedError, Value, placed, values_in
 from neocog.interop.torch.exporting import NOTES, own_tensors, unwrapped, wrapped
 from neocog.interop.torch.fx_tracing import TracedForward, place_of
+from neocog.interop.torch.graph_builder import Builder, UnsupportedError, Value, placed, values_in
 from neocog.interop.torch.layer_modules import LayerModule
 from neocog.interop.torch.registry import LAYERS, Chain, Loaded
 from neocog.layers import Container, Dense, Layer, Residual, Sequential

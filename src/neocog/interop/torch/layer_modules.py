@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neocog.interop.torch.building import UnsupportedError, Value
+from neocog.interop.torch.graph_builder import UnsupportedError, Value
 from neocog.interop.torch.registry import Chain, imports_module
 from neocog.layers import Dense, Elementwise, Layer
 from neocog.layers.base import random_generators

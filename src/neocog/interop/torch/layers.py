@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from neocog.interop.torch import modules
-from neocog.interop.torch.building import Value
+from neocog.interop.torch.graph_builder import Value
 from neocog.interop.torch.registry import FUNCTIONS, Chain, imports_module, register_layer
 from neocog.layers import (
     GELU,

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
-from neocog.interop.torch.building import Value
+from neocog.interop.torch.graph_builder import Value
 from neocog.layers import Layer
 
 

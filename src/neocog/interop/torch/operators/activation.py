@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from neocog.interop.torch.building import UnsupportedError, Value
+from neocog.interop.torch.graph_builder import UnsupportedError, Value
 from neocog.interop.torch.registry import Chain, imports, register_layer
 from neocog.layers import Dropout, LogSoftmax, Softmax
 

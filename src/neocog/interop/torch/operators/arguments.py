@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from neocog.interop.torch.building import UnsupportedError
+from neocog.interop.torch.graph_builder import UnsupportedError
 from neocog.interop.torch.registry import Loaded
 from neocog.layers import Layer
 

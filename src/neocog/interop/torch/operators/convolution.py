@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from neocog.initializers import zeros
 from neocog.interop.torch import modules
-from neocog.interop.torch.building import Value
+from neocog.interop.torch.graph_builder import Value
 from neocog.interop.torch.operators.arguments import loaded, parameter, size
 from neocog.interop.torch.registry import Chain, imports, imports_module, register_layer
 from neocog.layers import Conv2D, Pad2D

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from neocog.initializers import zeros
-from neocog.interop.torch.building import Value
+from neocog.interop.torch.graph_builder import Value
 from neocog.interop.torch.operators.arguments import loaded, parameter
 from neocog.interop.torch.registry import Chain, imports, imports_module, register_layer
 from neocog.layers import Dense

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from neocog.interop.torch.building import UnsupportedError, Value
+from neocog.interop.torch.graph_builder import UnsupportedError, Value
 from neocog.interop.torch.registry import Chain, imports_module, register_layer
 from neocog.layers import BatchNorm1D, BatchNorm2D
 

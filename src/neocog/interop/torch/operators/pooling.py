@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from neocog.interop.torch import modules
-from neocog.interop.torch.building import UnsupportedError, Value, known
+from neocog.interop.torch.graph_builder import UnsupportedError, Value, known
 from neocog.interop.torch.operators.arguments import size
 from neocog.interop.torch.registry import Chain, imports, imports_module, register_layer
 from neocog.layers import AvgPool2D, GlobalAvgPool2D, GlobalMaxPool2D, MaxPool2D, Reshape

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from neocog.interop.torch.building import BATCH, MOVED_BATCH, UnsupportedError, Value, check_batch, known
+from neocog.interop.torch.graph_builder import BATCH, MOVED_BATCH, UnsupportedError, Value, check_batch, known
 from neocog.interop.torch.operators.arguments import listed
 from neocog.interop.torch.registry import Chain, imports, imports_module, register_layer
 from neocog.layers import Flatten, MaxPool2D, Pad2D, PadChannels, Reshape, Transpose
