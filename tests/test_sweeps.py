@@ -959,7 +959,7 @@ def test_show_and_json(tmp_path):
         (("--show", "nowhere.jsonl"), "there is no file nowhere.jsonl"),
         (("digits", "--out", "s.html"), "out must end in .jsonl"),
         (("digits", "--jobs", 2, "--dask", "tcp://127.0.0.1:1"), "jobs must be left out with dask"),
-        (("digits", "--resume", "nowhere.jsonl"), "must name a file that is there"),
+        (("digits", "--resume", "nowhere.jsonl"), "must name an existing file"),
         (("--resume", "a.jsonl", "--out", "b.jsonl"), "there is no --out"),
         (("--show", "a.jsonl", "--resume", "b.jsonl"), "nothing else may be given"),
     ],
