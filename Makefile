@@ -11,8 +11,8 @@ demo: .venv/core  ## train a CNN on handwritten digits
 test: .venv/test  ## the test suite, in two processes; a file stays in one
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
-nightly: .venv/test  ## the tests marked nightly, which take longer
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m nightly
+nightly: .venv/test  ## the tests marked nightly, and ten times as many drawn cases
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "nightly or hypothesis" --hypothesis-profile nightly
 
 coverage: .venv/test  ## the same, with the lines that no test reaches
 	$(BIN)/python -m pytest -q --cov --cov-report=term-missing

@@ -107,6 +107,7 @@ CASES = {
         (lambda: Conv2D(2, 3, 3, bias=False, rng=0), IMAGES),
         (lambda: Conv2D(2, 2, 3, padding=((0, 2), (1, 0)), rng=0), IMAGES),
         (lambda: Conv2D(2, 2, 2, (2, 3), ((3, 1), (0, 2)), (1, 2), rng=0), IMAGES),
+        (lambda: Conv2D(2, 2, 2, 2, ((0, 1), (3, 0)), 1, 2, rng=0), IMAGES),
     ],
     "SparseConv2D": [
         (lambda: SparseConv2D(2, [(0,), (0, 1), (1,)], 3, rng=0), IMAGES),
@@ -125,6 +126,7 @@ CASES = {
         (lambda: MaxPool2D(2, 2, 1, (1, 3)), normal(2, 2, 5, 6)),
         (lambda: MaxPool2D((2, 3), 2, ceil_mode=True), IMAGES),
         (lambda: MaxPool2D(3, 2, ((2, 0), (1, 1)), (2, 1), True), IMAGES),
+        (lambda: MaxPool2D(3, 2, ((1, 0), (2, 2)), ceil_mode=True), IMAGES),
     ],
     "AvgPool2D": [
         (lambda: AvgPool2D(2), IMAGES),
@@ -139,6 +141,7 @@ CASES = {
         (lambda: AvgPool2D(2, 1, divisor_override=3), IMAGES),
         (lambda: AvgPool2D(2, 1, 1, dilation=(2, 1)), IMAGES),
         (lambda: AvgPool2D(3, 2, 2, False, True, None, 2), IMAGES),
+        (lambda: AvgPool2D(3, 2, 1, ceil_mode=True), normal(2, 2, 5, 7)),
     ],
     "GlobalAvgPool2D": [(GlobalAvgPool2D, IMAGES), (GlobalAvgPool2D, normal(2, 3, 1, 1))],
     "GlobalMaxPool2D": [(GlobalMaxPool2D, IMAGES), (GlobalMaxPool2D, normal(2, 3, 1, 1))],
@@ -197,6 +200,7 @@ CASES = {
         (lambda: Reshape((-1, 10, 4)), IMAGES),
         (lambda: Reshape((0, 0)), ROWS),
         (lambda: Reshape((-1, 3, 1, 1)), ROWS),
+        (lambda: Reshape((0, 2, -1)), IMAGES),
     ],
     "Transpose": [
         (lambda: Transpose((0, 2, 3, 1)), IMAGES),

@@ -1,15 +1,30 @@
 import json
+import os
 import signal
 from pathlib import Path
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # The processes share the cores: several threads of BLAS in each would wait for each other.
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+
 import numpy as np
 import pytest
+from hypothesis import Phase, settings
+
+# The same cases in each run. A failing one is shown as drawn: shrinking one that compiles takes minutes.
+QUICK = {"derandomize": True, "phases": (Phase.explicit, Phase.generate)}
+settings.register_profile("quick", deadline=None, **QUICK)
+# Other cases in each run, and ten times as many: `make nightly`.
+settings.register_profile("nightly", deadline=None, max_examples=1000, print_blob=True)
+settings.load_profile("quick")
 
 # Under nohup and in background jobs Ctrl-C is ignored, and children inherit that; here it is sent on purpose.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Keep the tests of a file in one process, where they share fixtures, unless they name a group."""
     for item in items:

@@ -1,10 +1,13 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -209,7 +212,7 @@ def test_a_layer_alone_is_no_model(command, tmp_path):
     neocog.save(neocog.Dense(64, 3), tmp_path / "layer.neocog")
     more = {"predict": [tmp_path / "image.png"], "evaluate": ["digits"]}.get(command, [])
     error = run(command, tmp_path / "layer.neocog", *more, code=2).stderr
-    assert "holds a layer alone, Dense(64, 3); save Sequential(layer)" in error
+    assert "holds one layer, Dense(64, 3); save Sequential(layer)" in error
 
 
 def test_a_model_of_maps_does_not_predict(tmp_path):
@@ -321,13 +324,37 @@ def test_files_that_are_no_images(trained, tmp_path):
 def test_a_directory_in_use_is_left_alone(tmp_path):
     (tmp_path / "precious.txt").write_text("data")
     result = run("train", "lines", "--epochs", 0, "--out", tmp_path, code=2)
-    assert "already there" in result.stderr
+    assert "already exists" in result.stderr
     assert os.listdir(tmp_path) == ["precious.txt"]
+
+
+def test_images_of_another_size_are_no_bug(trained, tmp_path, rng):
+    np.savez(tmp_path / "a.npz", x=rng.random((30, 12, 12)), y=np.arange(30) % 10)
+    error = run("evaluate", trained / "model.neocog", f"npz:{tmp_path / 'a.npz'}", code=2).stderr
+    assert "bug" not in error
+
+
+def test_train_on_a_csv_file(tmp_path, rng):
+    rows = [[k % 2, *(rng.integers(0, 60, 64) + 190 * (k % 2))] for k in range(40)]
+    path = tmp_path / "data.csv"
+    path.write_text("\n".join(",".join(map(str, row)) for row in rows))
+    run("train", f"csv:{path}", "--epochs", 30, "--out", tmp_path / "run")
+    answer = json.loads(run("evaluate", tmp_path / "run", "--json").stdout)
+    assert (answer["images"], answer["accuracy"]) == (8, 1.0)
+    error = run("train", f"csv:{tmp_path / 'run' / 'history.csv'}", code=2).stderr
+    assert "history.csv, line 2, column" in error
+
+
+def test_a_damaged_run_is_no_bug(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    for name in ("history.json", "config.json"):
+        (tmp_path / "run" / name).write_bytes(b"\xff{")
+        assert name in run("report", tmp_path / "run", code=2).stderr
 
 
 def test_the_wrong_data_for_a_model(trained):
     result = run("evaluate", trained, "lines", code=2)
-    assert "the model tells" in result.stderr
+    assert "the model's classes are ['0'," in result.stderr
     result = run("evaluate", trained / "model.neocog", code=2)
     assert "SOURCE is missing" in result.stderr
 
@@ -387,7 +414,7 @@ def test_large_photos_are_made_small(tmp_path):
     assert neocog.load(tmp_path / "b" / "model.neocog").input_shape == (1, 16, 16)
     run("train", "--resume", tmp_path / "b", "--epochs", 2)
     assert json.loads(run("evaluate", tmp_path / "b", "--json").stdout)["images"] == 2
-    assert "size must be left out" in run("train", "lines", "--size", 9, code=2).stderr
+    assert "size is only allowed for folder:PATH" in run("train", "lines", "--size", 9, code=2).stderr
 
 
 def test_a_run_is_found_from_anywhere(folder, tmp_path, monkeypatch):
@@ -526,3 +553,144 @@ def test_the_road_has_names():
     arguments = "train", "digits", "--network", "resnet20", "--epochs", "0", "--no-report", "--json"
     report = json.loads(run(*arguments).stdout)
     assert report["parameters"] == 269_434  # one input channel instead of three
+
+
+# Errors and bugs
+
+
+def test_the_traceback_is_shown_on_request(trained):
+    plain = run("summary", "tiny-cn", code=2)
+    assert "Traceback" not in plain.output
+    for arguments in (("--traceback", "summary", "tiny-cn"), ("summary", "--traceback", "tiny-cn")):
+        result = run(*arguments, code=2)
+        assert "Traceback (most recent call last)" in result.stderr
+        assert result.stderr.endswith(plain.stderr)
+    for value, shown in (("1", True), ("0", False)):
+        result = runner.invoke(app, ["summary", "tiny-cn"], env={"NEOCOG_DEBUG": value})
+        assert ("Traceback" in result.stderr) is shown
+    assert "Traceback" not in run("summary", "tiny-cn", code=2).output  # it was for that command only
+    assert "--traceback" not in run("summary", "tiny-cnn", "--traceback").output
+    error = run("predict", trained, "--", "--traceback", code=2).stderr  # here it is a file's name
+    assert error == "Error: there is no image file --traceback.\n"
+
+
+def boom(kind):
+    if kind == "raised":
+        raise ValueError("seeds must be at least 1, got 0.")
+    if kind == "numpy":
+        np.zeros(3).reshape(2, 2)  # ValueError
+    if kind == "index":
+        [].pop()
+    if kind == "key":
+        raise KeyError("conv1")
+    if kind == "attribute":
+        None.shape  # noqa: B018
+    if kind == "type":
+        len(3)
+    if kind == "assert":
+        raise AssertionError("unreachable")
+    if kind == "import":
+        from neocog.layers import NoSuchLayer  # noqa: F401
+    if kind == "package":
+        import no_such_package  # noqa: F401
+    if kind == "disk":
+        open("/no/such/file")  # noqa: SIM115
+
+
+@pytest.mark.parametrize("kind", ["numpy", "index", "key", "attribute", "type", "assert", "import"])
+def test_a_bug_of_ours_is_called_one(kind, monkeypatch):
+    as_ours = types.FunctionType(boom.__code__, {**globals(), "__name__": "neocog.layers"})
+    monkeypatch.setattr(neocog.runs, "open_model", lambda *a: as_ours(kind))
+    result = run("export", "a", "b.onnx", code=70)
+    assert result.stderr.startswith(f"Error: this is a bug in neocog {neocog.__version__}: ")
+    assert re.search(
+        rf"{re.escape(__file__)}, line \d+\)\. Please report it to .*, which --traceback shows", result.stderr
+    )
+    assert "Traceback" not in result.output
+    assert "in boom" in run("--traceback", "export", "a", "b.onnx", code=70).stderr
+    answer = json.loads(run("export", "a", "b.onnx", "--json", code=70).stdout)
+    assert answer["error"].startswith("this is a bug in neocog")
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("raised", "seeds must be at least 1, got 0."),
+        ("package", "No module named 'no_such_package'"),
+        ("disk", "[Errno 2] No such file or directory: '/no/such/file'"),
+    ],
+)
+def test_bad_input_is_not_called_a_bug(kind, text, monkeypatch):
+    as_ours = types.FunctionType(boom.__code__, {**globals(), "__name__": "neocog.layers"})
+    monkeypatch.setattr(neocog.runs, "open_model", lambda *a: as_ours(kind))
+    assert run("export", "a", "b.onnx", code=2).stderr == f"Error: {text}\n"
+
+
+def test_a_value_error_that_another_library_raises_is_no_message_for_the_user(monkeypatch):
+    monkeypatch.setattr(neocog.runs, "open_model", lambda *a: boom("raised"))  # not of the package neocog
+    assert "this is a bug in neocog" in run("export", "a", "b.onnx", code=70).stderr
+
+
+# Layers of one's own
+
+MY_LAYERS = """
+import numpy as np
+from neocog import Layer
+
+class Double(Layer):
+    def forward(self, x, training=False):
+        return 2 * x, None
+    def backward(self, dy, cache, input_grad=True):
+        return 2 * dy, {}
+    def output_shape(self, input_shape):
+        return input_shape
+
+class Faulty(Double):
+    def forward(self, x, training=False):
+        return np.zeros(3).reshape(2, 2), None
+"""
+
+
+@pytest.fixture
+def own(trained, tmp_path, monkeypatch):
+    """A folder with a module of layers, and the digits' model with one of them in front."""
+    (tmp_path / "my_own_layers.py").write_text(MY_LAYERS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    import my_own_layers
+
+    digits = neocog.load(trained / "model.neocog")
+    for name, kind in (("model", my_own_layers.Double), ("faulty", my_own_layers.Faulty)):
+        network = neocog.Sequential(kind(), *(layer for layer in digits))
+        network.class_names, network.input_shape = digits.class_names, digits.input_shape
+        neocog.save(network, tmp_path / f"{name}.neocog")
+    monkeypatch.delitem(sys.modules, "my_own_layers")
+    return tmp_path
+
+
+def test_a_model_with_a_layer_of_ones_own(own, trained, picture, monkeypatch):
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p != str(own)])  # as for the command neocog
+    option = ("--layers", "my_own_layers:Double")
+    path, _ = picture
+    for command in (
+        ("summary", "model.neocog"),
+        ("evaluate", "model.neocog", "digits"),
+        ("predict", "model.neocog", path),
+        ("explain", "model.neocog", path, "--at", "1"),
+        ("check-gradients", "model.neocog", "--max-entries", 5),
+    ):
+        assert "unknown layer 'Double'" in run(*command, code=2).stderr
+        run(*command, *option)
+    shutil.copytree(trained, "run")
+    shutil.copy("model.neocog", "run/model.neocog")
+    run("report", "run", *option)
+    assert "Double" in Path("run/report.html").read_text()
+    result = run("summary", "model.neocog", "--layers", "my_own_layers:Treble", code=2)
+    assert "Treble" in result.stderr
+    assert "nowhere" in run("summary", "model.neocog", "--layers", "nowhere:Double", code=2).stderr
+
+
+def test_a_fault_in_a_layer_of_ones_own_is_not_neocogs(own, picture):
+    arguments = ("predict", "faulty.neocog", picture[0], "--layers", "my_own_layers:Faulty")
+    error = run(*arguments, code=2).stderr
+    assert re.search(r"ValueError: cannot reshape .*my_own_layers\.py, line \d+\); the module", error)

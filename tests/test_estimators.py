@@ -1,8 +1,10 @@
 import copy
 import functools
+import inspect
 import io
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -1253,6 +1255,7 @@ def test_a_loss_that_is_not_finite(threes, estimator):
 # Beside scikit-learn's own
 
 
+@pytest.mark.nightly
 def test_a_grid_search_beats_mlp_and_svc_on_digits():
     """On one split of the ten that docs/book/11-scikit-learn.md tells of."""
     X, y = load_digits(return_X_y=True)
@@ -1291,3 +1294,12 @@ def test_the_names_are_those_of_the_command_line():
     np.testing.assert_array_equal(by_name.predict_proba(X), default.predict_proba(X))
     with pytest.raises(ValueError, match=f"network must be one of '{NETWORKS[0]}'"):
         ConvNetClassifier("conv").fit(X, y)
+
+
+@pytest.mark.parametrize("estimator", [ConvNetClassifier, ConvNetRegressor])
+def test_the_docstring_describes_every_parameter_in_the_order_of_the_signature(estimator):
+    text = inspect.getdoc(estimator)
+    assert "%(" not in text
+    parameters = text.partition("\nParameters\n----------\n")[2].partition("\nAttributes\n----------\n")[0]
+    documented = re.findall(r"^(\w+) : ", parameters, re.MULTILINE)
+    assert documented == list(inspect.signature(estimator).parameters)

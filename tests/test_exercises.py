@@ -2,6 +2,16 @@ import pytest
 
 from neocog import exercises
 
+from .studies import result
+
+pytestmark = pytest.mark.xdist_group("studies")
+
+
+@pytest.fixture(autouse=True)
+def studies_run_once(monkeypatch):
+    monkeypatch.setattr(exercises.experiments, "run", result)
+
+
 # Worked out by hand, or the textbook's own figures.
 ANSWERS = {
     "1.1": (16, 8, 28, 28),

@@ -254,6 +254,10 @@ def test_inference_trace(golden, kernels):
 # The notebook's digits
 
 
+# The slow kernels are shown to train alike by the chapters above.
+@pytest.mark.parametrize(
+    "kernels", [pytest.param("reference", marks=pytest.mark.nightly), "im2col"], indirect=True
+)
 def test_ten_epochs_of_digits(golden, kernels):
     expected = golden["digits"]
     rng = np.random.default_rng(42)

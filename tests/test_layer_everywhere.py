@@ -18,6 +18,8 @@ import neocog
 from neocog import layers
 from neocog.compilation import uncompiled
 from neocog.interop.torch import from_torch
+from neocog.losses import SoftmaxCrossEntropy
+from neocog.optimizers import SGD
 from neocog.testing import everywhere
 from neocog.testing.common import as_list, each
 
@@ -184,6 +186,11 @@ def test_as_a_function_of_pytorch(name):
 # The compiled form
 
 
+def has_compiled_form(network, x, training):
+    """Return whether all of a network is one compiled program, without a cut."""
+    return not uncompiled(network, x.shape, training)
+
+
 NOT_COMPILED = {
     *named("SparseConv2D", "Bias", "RadialBasis", "LocalResponseNorm", "Softmax", "LogSoftmax", "Transpose"),
     *named("Pad2D"),
@@ -193,7 +200,6 @@ NOT_COMPILED = {
     *("Add-3", "Add-4", "Add-5", "Concat-2"),  # of several shapes, along another axis
     *("Sequential-6", "Graph-1"),  # a layer at two places
 }
-"""What runs in Python between the compiled layers, or stands in a network that runs by its layers."""
 
 
 @both_modes
@@ -201,16 +207,70 @@ NOT_COMPILED = {
 def test_what_is_compiled(name, training):
     """So that nobody believes a layer to be fast that is not, or the other way round."""
     layer, x = case(name)
-    if everywhere._is_vector(x):
+    if everywhere.is_vector(x):
         assert name in NOT_COMPILED
         return
     network, rows = everywhere.between(layer, x)
-    assert (uncompiled(network, rows.shape, training) == []) == (name not in NOT_COMPILED)
+    assert has_compiled_form(network, rows, training) == (name not in NOT_COMPILED)
 
 
 @every_layer
 def test_compiled(name):
     check(everywhere.compiled, name)
+
+
+PLAIN = bool | int | float | str | tuple | None
+
+
+def other_settings(name):
+    """Yield the settings of the class's other cases under which the layer keeps its shapes."""
+    layer, x = case(name)
+    shape = layer.output_shape(each(np.shape, x))
+    for other in sorted(named(name.rpartition("-")[0]) - {name}):
+        twin = LAYERS[other][0]()
+        settings = {key: value for key, value in vars(twin).items() if isinstance(value, PLAIN)}
+        if isinstance(twin, layers.Container) or settings == {key: getattr(layer, key) for key in settings}:
+            continue
+        if [a.shape for a in twin.params.values()] != [a.shape for a in layer.params.values()]:
+            continue
+        changed = copy.deepcopy(layer)
+        vars(changed).update(settings)
+        try:
+            fits = changed.output_shape(each(np.shape, x)) == shape
+            changed.forward(x)
+        except (ValueError, IndexError):
+            continue
+        if fits:
+            yield other, settings
+
+
+CHANGES = [
+    pytest.param(name, new, id=f"{name}-{other}") for name in LAYERS for other, new in other_settings(name)
+]
+
+
+@pytest.mark.parametrize(("name", "settings"), CHANGES)
+def test_settings_that_change_are_not_compiled_in(name, settings):
+    """A setting may change after the first step and the first answer: the program takes it over."""
+    layer, x = case(name)
+    if everywhere.is_vector(x):
+        return
+    mine, rows = everywhere.between(layer, x)
+    twin = copy.deepcopy(mine)
+    t = np.arange(mine.output_shape(rows.shape)[0]) % 3
+    ours, theirs = SGD(0.1), SGD(0.1)
+    with neocog.use_kernels("fused"):
+        step = neocog.training.make_step(mine, SoftmaxCrossEntropy(), ours)
+    with neocog.use_kernels("reference"):
+        plain = neocog.training.make_step(twin, SoftmaxCrossEntropy(), theirs)
+    for change in ({}, settings):
+        for network in (mine, twin):
+            vars(network.children["layer"]).update(change)
+        with neocog.use_kernels("fused"):
+            value, y = step(rows, t), mine(rows)
+        with neocog.use_kernels("reference"):
+            assert value == pytest.approx(plain(rows, t), rel=1e-12)
+            np.testing.assert_allclose(y, twin(rows), rtol=1e-11, atol=1e-11)
 
 
 # The array API: a rehearsal for other array libraries

@@ -5,7 +5,49 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from neocog.losses import MeanSquaredError, SoftmaxCrossEntropy
+import neocog
+from neocog import losses
+from neocog.compilation.lowerings.losses import loss_lowering_of
+from neocog.losses import FocalLoss, MeanSquaredError, SoftmaxCrossEntropy, gradient_terms
+
+
+def is_a_loss(cls):
+    """Whether it can be called: not the protocol, a base class or a term."""
+    return any("__call__" in vars(kind) for kind in cls.__mro__) and not getattr(cls, "_is_protocol", False)
+
+
+FOUND = [name for name in losses.__all__ if is_a_loss(getattr(losses, name))]
+MORE = {
+    "FocalLoss": [{"gamma": 0.5, "alpha": (1, 2, 0.5)}, {"gamma": 0}],
+    "SoftmaxCrossEntropy": [{"label_smoothing": 0.1}, {"label_smoothing": 0.9}],
+}
+"""Settings to try besides the default ones."""
+CONTRACT = [(getattr(losses, name), options) for name in FOUND for options in ({}, *MORE.get(name, []))]
+
+
+def example(loss):
+    """Outputs and targets: labels for a loss that takes them, numbers for any other."""
+    rng = np.random.default_rng(0)
+    z, labels = rng.normal(size=(5, 3)), np.array([0, 2, 1, 1, 0])
+    try:
+        loss(z, labels)
+    except (TypeError, ValueError):
+        return z, rng.normal(size=z.shape)
+    return z, labels
+
+
+@pytest.mark.parametrize(("cls", "options"), CONTRACT)
+def test_contract(cls, options):
+    neocog.check_loss(lambda: cls(**options), *example(cls(**options)))
+
+
+def test_contract_of_outputs_that_are_images():
+    rng = np.random.default_rng(0)
+    neocog.check_loss(MeanSquaredError, rng.normal(size=(4, 2, 3, 2)), rng.normal(size=(4, 2, 3, 2)))
+
+
+def test_what_is_called_in_python_between_compiled_layers():
+    assert [name for name in FOUND if loss_lowering_of(getattr(losses, name)) is None] == ["FocalLoss"]
 
 
 def test_cross_entropy_by_hand():
@@ -71,19 +113,7 @@ def test_huge_logits(dtype, smoothing):
         assert dz.tolist() == [[0.0, 0.0, 0.0], [0.5, -0.5, 0.0]]
 
 
-@pytest.mark.parametrize("loss", [SoftmaxCrossEntropy(), SoftmaxCrossEntropy(0.3), MeanSquaredError()])
-def test_complex_step(loss):
-    rng = np.random.default_rng(0)
-    z = rng.normal(size=(4, 3))
-    t = rng.normal(size=(4, 3)) if isinstance(loss, MeanSquaredError) else rng.integers(0, 3, 4)
-    _, dz = loss(z, t)
-    for index in np.ndindex(z.shape):
-        shifted = z.astype(complex)
-        shifted[index] += 1e-30j
-        assert loss(shifted, t)[0].imag / 1e-30 == pytest.approx(dz[index], rel=1e-13)
-
-
-@pytest.mark.parametrize("loss", [SoftmaxCrossEntropy(), SoftmaxCrossEntropy(0.3)])
+@pytest.mark.parametrize("loss", [SoftmaxCrossEntropy(), SoftmaxCrossEntropy(0.3), FocalLoss(1.5)])
 def test_the_derivative_of_a_row_sums_to_zero_and_nothing_is_written(loss):
     z, t = np.random.default_rng(0).normal(size=(5, 4)), np.array([0, 1, 2, 3, 3])
     z.flags.writeable = t.flags.writeable = False
@@ -146,6 +176,8 @@ def test_repr():
     assert repr(SoftmaxCrossEntropy()) == "SoftmaxCrossEntropy()"
     assert repr(SoftmaxCrossEntropy(0.1)) == "SoftmaxCrossEntropy(label_smoothing=0.1)"
     assert repr(MeanSquaredError()) == "MeanSquaredError()"
+    assert repr(FocalLoss()) == "FocalLoss()"
+    assert repr(FocalLoss(1, [1, 0.25])) == "FocalLoss(gamma=1.0, alpha=(1.0, 0.25))"
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
@@ -170,16 +202,123 @@ def test_weighted_squares_by_hand():
     np.testing.assert_array_equal(dz, [[0.5, 1.0], [0.0, 6.0]])
 
 
-@pytest.mark.parametrize("loss", [SoftmaxCrossEntropy(0.1), MeanSquaredError()], ids=repr)
-def test_whole_weights_are_repetitions(loss):
-    rng = np.random.default_rng(1)
-    z, weight = rng.normal(size=(4, 3)), np.array([2, 0, 1, 3])
-    t = rng.integers(0, 3, 4) if isinstance(loss, SoftmaxCrossEntropy) else rng.normal(size=(4, 3))
-    expected, _ = loss(z.repeat(weight, 0), t.repeat(weight, 0))  # of 6 images
-    assert loss(z, t, weight)[0] * 4 == pytest.approx(expected * 6, rel=1e-14)
-
-
 @pytest.mark.parametrize("weight", [[1.0], [[1.0, 2.0]], [-1.0, 2.0], [np.nan, 1.0], [np.inf, 1]])
 def test_weights_that_are_none(weight):
     with pytest.raises(ValueError, match="weight must"):
         SoftmaxCrossEntropy()(np.zeros((2, 3)), np.array([0, 1]), weight)
+
+
+def test_focal_loss_by_hand():
+    # p = 1/4 3/4, t = 1: L = (1/4)^2 log(4/3), m = 1/16 + 2 * 3/4 * 1/4 log(4/3), dz = m p, m (p - 1)
+    value, dz = FocalLoss()(np.array([[0.0, math.log(3)]]), np.array([1]))
+    log = math.log(4 / 3)
+    m = 1 / 16 + 3 / 8 * log
+    assert value == pytest.approx(log / 16, rel=1e-14)
+    np.testing.assert_allclose(dz, [[m / 4, -m / 4]], rtol=1e-14)
+    # gamma 1, the second class counted three times: L = 3/4 log(4/3), m = 3 (1/4 + 3/4 log(4/3))
+    value, dz = FocalLoss(1, (1, 3))(np.array([[0.0, math.log(3)]]), np.array([1]))
+    m = 3 * (1 / 4 + 3 / 4 * log)
+    assert value == pytest.approx(3 / 4 * log, rel=1e-14)
+    np.testing.assert_allclose(dz, [[m / 4, -m / 4]], rtol=1e-14)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, 5.0])
+@pytest.mark.parametrize("alpha", [None, (0.25, 1.0, 3.0, 0.0)])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_focal_loss_is_that_of_autograd(gamma, alpha, weighted):
+    rng = np.random.default_rng(0)
+    z, t = 3 * rng.normal(size=(9, 4)), rng.integers(0, 4, 9)
+    weight = rng.random(9) if weighted else None
+    zt = torch.tensor(z, requires_grad=True)
+    log_p = F.log_softmax(zt, dim=1)[torch.arange(9), torch.tensor(t)]
+    losses = -((1 - log_p.exp()) ** gamma) * log_p
+    losses = losses * torch.tensor(alpha or (1.0,) * 4, dtype=torch.float64)[torch.tensor(t)]
+    expected = (losses * torch.tensor(1.0 if weight is None else weight)).mean()
+    expected.backward()
+    value, dz = FocalLoss(gamma, alpha)(z, t, weight)
+    assert value == pytest.approx(expected.item(), rel=1e-13)
+    np.testing.assert_allclose(dz, zt.grad, rtol=1e-12, atol=1e-16)
+
+
+def test_focal_loss_without_focus_is_the_cross_entropy_of_pytorch():
+    z, t = np.random.default_rng(0).normal(size=(5, 3)), np.array([0, 1, 2, 2, 1])
+    expected = F.cross_entropy(torch.tensor(z), torch.tensor(t)).item()
+    assert FocalLoss(0)(z, t)[0] == pytest.approx(expected, rel=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("gamma", [0, 0.5, 1, 2])
+def test_focal_loss_of_huge_logits(dtype, gamma):
+    z = np.array([[1e4, -1e4, 0.0], [1e4, -1e4, 0.0]], dtype)
+    value, dz = FocalLoss(gamma)(z, np.array([0, 1]))  # losses 0 and 2e4; m = 1 of the second
+    assert value == pytest.approx(1e4)
+    assert dz.tolist() == [[0.0, 0.0, 0.0], [0.5, -0.5, 0.0]]
+    assert dz.dtype == dtype
+
+
+def test_focal_loss_of_a_class_that_is_almost_certain():
+    # 1 - p = 1e-20, which 1 - p in floating point would not tell from 0: dz = -m (1 - p), m = 3 (1-p)^2
+    _, dz = FocalLoss()(np.array([[0.0, math.log(1e20)]]), np.array([1]))
+    assert dz[0, 1] == pytest.approx(-3e-60, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((-1,), ValueError, "gamma must be in"),
+        (("a",), TypeError, "gamma must be a number"),
+        ((2, (1, -1)), ValueError, "alpha must be in"),
+        ((2, (1, 1)), ValueError, "alpha must hold 3 weights, one a class, got 2"),
+    ],
+)
+def test_bad_focal_losses(arguments, error, message):
+    with pytest.raises(error, match=message):
+        FocalLoss(*arguments)(np.zeros((1, 3)), np.array([0]))
+
+
+def test_focal_loss_holds_the_softmax_itself():
+    network = neocog.Sequential(neocog.Dense(2, 3, rng=0), neocog.Softmax())
+    with pytest.raises(ValueError, match="must end in logits for FocalLoss"):
+        neocog.losses.check_logits(network, FocalLoss())
+    x, y = np.ones((2, 2), np.float32), np.array([0, 1])
+    with_softmax = neocog.evaluate(network, x, y, loss=FocalLoss())
+    assert with_softmax == neocog.evaluate(network.without_softmax(), x, y, loss=FocalLoss())
+
+
+def test_a_network_learns_by_focal_loss():
+    data = neocog.data.line_patterns("b")
+    network = neocog.models.tiny_cnn(seed=3)
+    history = neocog.fit(
+        network, data, optimizer=neocog.SGD(lr=0.12), epochs=3, batch_size=18, rng=11, loss=FocalLoss()
+    )
+    assert history["val_accuracy"][-1] > 0.9
+
+
+@pytest.mark.parametrize(
+    "loss", [SoftmaxCrossEntropy(0.1), FocalLoss(), FocalLoss(0.5, (1, 2, 3)), MeanSquaredError()], ids=repr
+)
+def test_the_terms_of_a_loss_are_its_derivative(loss):
+    rng = np.random.default_rng(1)
+    z = rng.normal(size=(4, 3))
+    t = rng.normal(size=(4, 3)) if isinstance(loss, MeanSquaredError) else rng.integers(0, 3, 4)
+    for index in np.ndindex(z.shape):
+        shifted = z.astype(complex)
+        shifted[index] += 1e-30j
+        terms = gradient_terms(loss, z, t, index)
+        total = sum(math.prod(term.factors.values()) for term in terms)
+        assert total == pytest.approx(loss(shifted, t)[0].imag / 1e-30, rel=1e-12)
+
+
+def test_a_loss_that_computes_something_else_has_not_its_bases_terms():
+    class Other(SoftmaxCrossEntropy):
+        def __call__(self, z, t, weight=None):
+            value, dz = super().__call__(z, t, weight)
+            return 2 * value, 2 * dz
+
+    class Same(SoftmaxCrossEntropy):
+        pass
+
+    z, t = np.zeros((1, 2)), np.array([0])
+    assert gradient_terms(Other(), z, t, (0, 0)) is None
+    assert gradient_terms(lambda z, t: None, z, t, (0, 0)) is None
+    assert len(gradient_terms(Same(), z, t, (0, 0))) == 2

@@ -1,3 +1,4 @@
+import dataclasses
 import html
 import io
 import re
@@ -7,6 +8,7 @@ import pytest
 
 import neocog
 from neocog import runs
+from neocog.data.sources import SOURCES
 from neocog.report import write_report
 from neocog.settings import Settings, default_settings
 
@@ -51,7 +53,7 @@ def test_every_part_is_there(page, heading):
 
 def test_it_says_what_was_measured(page):
     assert "<b>97.1%</b>" in page
-    assert "13 of 450 held-out images are told wrong" in page
+    assert "13 of 450 held-out images are misclassified" in page
     assert "1,898" in page
     assert '<span class="good">passed</span>' in page
     assert "neocog train digits --network digits-cnn --epochs 10 --lr 0.05" in page
@@ -74,6 +76,16 @@ def test_names_are_text_and_not_markup(tmp_path, rng):
     run = runs.train(settings, tmp_path / "run", stream=io.StringIO())
     page = write_report(run.directory.path).read_text(encoding="utf-8")
     assert "<script>alert(1)" not in page
+
+
+def test_the_source_is_opened_once(digits_run, tmp_path, monkeypatch):
+    opened = []
+    entry = SOURCES["digits"]
+    monkeypatch.setitem(
+        SOURCES, "digits", dataclasses.replace(entry, load=lambda: opened.append(1) or entry.load())
+    )
+    write_report(digits_run, tmp_path / "a.html")
+    assert len(opened) == 1
 
 
 def test_what_is_no_run(tmp_path):

@@ -24,6 +24,9 @@ from neocog.sweeps.grid import checked_grid, checked_seeds, points
 from neocog.sweeps.journal import Journal, read
 from neocog.sweeps.worker import Failure, Task, selection_data
 
+# Processes that start, wait for each other and are killed: one such test at a time.
+pytestmark = pytest.mark.xdist_group("processes")
+
 SLOW = ["--grid", "epochs=12", "--grid", "kernels=im2col"]  # 0.15 s a point or more
 
 
@@ -210,10 +213,10 @@ def test_a_recipe_in_the_grid_brings_its_settings_along():
         ({"epochs": [3], "batch_size": [8, 0]}, "grid point epochs=3, batch_size=0: batch_size must be"),
         (
             {"network": ["digits-cnn"], "filters": [8]},
-            "filters must be left out, but for the network 'conv-net'",
+            "filters are only allowed for the network 'conv-net'",
         ),
         ({"filters": [(8, 0)]}, "filters must be at least 1, got 0"),
-        ({"size": [16]}, "size must be left out, but for folder:PATH"),
+        ({"size": [16]}, "size is only allowed for folder:PATH"),
         (
             {"network": ["digits-cnn", "alexnet"]},
             "grid point network=alexnet: .*image",
@@ -900,7 +903,7 @@ def test_other_pages_are_not_replaced(tmp_path):
     other.write_text("more notes")
     result = cli("--show", path)
     assert "1 of 1 points" in result.stdout
-    assert "are other pages" in result.stderr
+    assert "exist and are not a sweep's" in result.stderr
     assert (page.read_text(), other.read_text()) == ("my notes", "more notes")
 
 

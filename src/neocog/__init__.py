@@ -15,10 +15,10 @@ from neocog.gradcheck import check_gradients
 from neocog.kernels import set_threads, use_kernels
 from neocog.layers import *  # noqa: F403
 from neocog.layers import __all__ as _layers
-from neocog.losses import MeanSquaredError, SoftmaxCrossEntropy
+from neocog.losses import FocalLoss, MeanSquaredError, SoftmaxCrossEntropy
 from neocog.optimizers import SGD, Adam, AdamW, RMSProp
 from neocog.serialization import load, save
-from neocog.testing import check_layer
+from neocog.testing import check_layer, check_loss, check_optimizer
 from neocog.training import evaluate, fit, predict, predict_proba
 
 if TYPE_CHECKING:
@@ -32,11 +32,14 @@ __all__ = [
     "AdamW",
     "ConvNetClassifier",
     "ConvNetRegressor",
+    "FocalLoss",
     "MeanSquaredError",
     "RMSProp",
     "SoftmaxCrossEntropy",
     "check_gradients",
     "check_layer",
+    "check_loss",
+    "check_optimizer",
     "data",
     "evaluate",
     "fit",

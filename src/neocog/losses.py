@@ -6,19 +6,37 @@ weight for each image, ``loss(z, t, weight)``, it is the mean of the images' los
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from neocog.layers.activation import softmax
 from neocog.layers.base import Array, Layer, Shape
 from neocog.layers.prediction import ends_in_softmax
+from neocog.representation import constructor_call
 from neocog.validation import number
 
-__all__ = ["Loss", "MeanSquaredError", "SoftmaxCrossEntropy"]
+__all__ = ["FocalLoss", "Loss", "LossTerm", "MeanSquaredError", "SoftmaxCrossEntropy", "SoftmaxLoss"]
+
+
+class LossTerm(NamedTuple):
+    """A product that contributes to an entry of ``dz``: its factors by symbol, and where it comes from.
+
+    A factor "p" is the softmax of the outputs at that entry and "z" the output itself; an explanation goes on
+    from there. One with a minus sign before its symbol is the target's. Others are constants.
+    """
+
+    factors: Mapping[str, float]
+    note: str
 
 
 class Loss(Protocol):
-    """What the training loop asks of a loss."""
+    """What the training loop asks of a loss.
+
+    A loss may also have ``gradient_terms(z, t, index)``, a list of :class:`LossTerm` that add up to
+    ``dz[index]``. Explanations show them; without it the derivative is one term.
+    """
 
     def __call__(self, z: Array, t: Array, weight: Array | None = None) -> tuple[Any, Array]:
         """Return the mean loss of the batch and its derivative in ``z``."""
@@ -48,14 +66,54 @@ def check_weights(weight: Any, N: int) -> Array:
 
 def check_logits(network: Layer, loss: Loss) -> None:
     """Raise ValueError if the softmax of a network's outputs would be taken twice."""
-    if isinstance(loss, SoftmaxCrossEntropy) and ends_in_softmax(network):
+    if isinstance(loss, SoftmaxLoss) and ends_in_softmax(network):
         raise ValueError(
-            "the network must end in logits for SoftmaxCrossEntropy, which holds the softmax itself, got one "
-            "that ends in Softmax; take network.without_softmax(), which shares its weights."
+            f"the network must end in logits for {type(loss).__name__}, which holds the softmax itself, got "
+            "one that ends in Softmax; take network.without_softmax(), which shares its weights."
         )
 
 
-class SoftmaxCrossEntropy:
+def gradient_terms(loss: Loss, z: Array, t: Array, index: Shape) -> list[LossTerm] | None:
+    """Return the terms of ``dz[index]`` that a loss states itself.
+
+    None if it states none, or its class computes something else than the base class that states them.
+    """
+    for kind in type(loss).__mro__:
+        if "gradient_terms" in vars(kind):
+            terms: list[LossTerm] = loss.gradient_terms(z, t, index)  # type: ignore[attr-defined]
+            return terms
+        if "__call__" in vars(kind):
+            break
+    return None
+
+
+class SoftmaxLoss:
+    """Base of the losses that compare the softmax of logits (N, K) with class indices (N,)."""
+
+    def targets(self, shape: Shape, t: Any) -> Array:
+        """Return ``t`` as class indices that fit logits of a shape; raise if it is anything else."""
+        t = np.asarray(t)
+        if len(shape) != 2:
+            raise ValueError(f"logits must have shape (N, classes), got {tuple(shape)}.")
+        N, K = shape
+        if t.dtype.kind not in "iu":
+            raise TypeError(f"labels must be integers, got {t.dtype}.")
+        if t.shape != (N,):
+            raise ValueError(f"labels must have shape ({N},), one an image, got {t.shape}.")
+        if N == 0:
+            raise ValueError("the loss of an empty batch is not defined: got 0 images.")
+        # One reduction finds both ends: a negative index is huge as an unsigned number.
+        if np.maximum.reduce(t.astype(np.uint64)) >= K:
+            wrong = t[(t < 0) | (t >= K)][0]
+            raise ValueError(f"labels must be in 0..{K - 1}, got {wrong}.")
+        return t
+
+    def correct(self, z: Array, t: Array) -> Array:
+        """Say of each image whether the largest logit is that of its class."""
+        return z.argmax(axis=1) == t
+
+
+class SoftmaxCrossEntropy(SoftmaxLoss):
     """How surprised a classifier is by the right classes.
 
     ``L = -1/N sum_{n,k} q[n,k] log p[n,k]`` with the probabilities ``p = softmax(z)`` and the targets
@@ -117,31 +175,104 @@ class SoftmaxCrossEntropy:
         p *= share[:, None]
         return (losses @ share).item(), p
 
-    def targets(self, shape: Shape, t: Any) -> Array:
-        """Return ``t`` as class indices that fit logits of a shape; raise if it is anything else."""
-        t = np.asarray(t)
-        if len(shape) != 2:
-            raise ValueError(f"logits must have shape (N, classes), got {tuple(shape)}.")
-        N, K = shape
-        if t.dtype.kind not in "iu":
-            raise TypeError(f"labels must be integers, got {t.dtype}.")
-        if t.shape != (N,):
-            raise ValueError(f"labels must have shape ({N},), one an image, got {t.shape}.")
-        if N == 0:
-            raise ValueError("the loss of an empty batch is not defined: got 0 images.")
-        # One reduction finds both ends: a negative index is huge as an unsigned number.
-        if np.maximum.reduce(t.astype(np.uint64)) >= K:
-            wrong = t[(t < 0) | (t >= K)][0]
-            raise ValueError(f"labels must be in 0..{K - 1}, got {wrong}.")
-        return t
-
-    def correct(self, z: Array, t: Array) -> Array:
-        """Say of each image whether the largest logit is that of its class."""
-        return z.argmax(axis=1) == t
+    def gradient_terms(self, z: Array, t: Array, index: Shape) -> list[LossTerm]:
+        """Return the two terms of ``dz[n,k] = p / N - q / N``."""
+        n, k = index
+        N, K = z.shape
+        q = self.label_smoothing / K + (1 - self.label_smoothing) * float(k == t[n])
+        return [
+            LossTerm({"p": float(softmax(z)[index]), "1/N": 1 / N}, "what the network says"),
+            LossTerm({"-q": -q, "1/N": 1 / N}, "what the label says"),
+        ]
 
     def __repr__(self) -> str:
-        smoothing = f"label_smoothing={self.label_smoothing}" if self.label_smoothing else ""
-        return f"SoftmaxCrossEntropy({smoothing})"
+        return constructor_call(self, {"label_smoothing": self.label_smoothing})
+
+
+class FocalLoss(SoftmaxLoss):
+    """Cross-entropy that counts an image the less, the surer the network is of its class.
+
+    ``L = -1/N sum_n a[t] (1 - p_t)^gamma log p_t`` with the probability ``p_t`` of image n's class ``t``,
+    ``p = softmax(z)``. With ``gamma = 0`` and without ``alpha`` it is the cross-entropy. With weights, image
+    n is counted ``w[n]`` times.
+
+    Derivative: ``dz[n,k] = m / N (p_k - [k=t])``, times ``w[n]``, with
+    ``m = a[t] ((1 - p_t)^gamma - gamma p_t (1 - p_t)^(gamma-1) log p_t)``.
+
+    Parameters
+    ----------
+    gamma : float at least 0, default 2.0
+    alpha : sequence of float, optional
+        A weight for each class; default 1 each.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range, ``alpha`` has not one weight a class, a target is no class index, or
+        ``z`` and ``t`` do not match.
+
+    Notes
+    -----
+    Shapes: z (N, K), t (N,), weight (N,) -> a number, dz (N, K).
+
+    Source: T.-Y. Lin et al., "Focal loss for dense object detection", 2017.
+
+    Examples
+    --------
+    >>> value, dz = FocalLoss()(np.array([[0.0, 0.0]]), np.array([1]))
+    >>> round(value, 6), dz.round(6)  # log(2) / 4; m = 1/4 + log(2) / 2
+    (0.173287, array([[ 0.298287, -0.298287]]))
+    """
+
+    def __init__(self, gamma: float = 2.0, alpha: Sequence[float] | None = None) -> None:
+        self.gamma = number("gamma", gamma, 0)
+        self.alpha = None if alpha is None else tuple(number("alpha", a, 0) for a in alpha)
+
+    def __call__(self, z: Array, t: Array, weight: Array | None = None) -> tuple[Any, Array]:
+        t = self.targets(z.shape, t)
+        N, K = z.shape
+        share = np.full(N, 1 / N) if weight is None else check_weights(weight, N) / N
+        if self.alpha is not None:
+            if len(self.alpha) != K:
+                raise ValueError(f"alpha must hold {K} weights, one a class, got {len(self.alpha)}.")
+            share *= np.array(self.alpha)[t]
+        p, rest, log_p = self._probabilities(z, t)
+        dz = p * (share * self._slope(rest, log_p)).astype(z.dtype, copy=False)[:, None]
+        return -(share @ (rest**self.gamma * log_p)).item(), dz
+
+    @staticmethod
+    def _probabilities(z: Array, t: Array) -> tuple[Array, Array, Array]:
+        """Return ``p - onehot(t)``, ``1 - p_t`` and ``log p_t``, to full precision where p_t is almost 1."""
+        rows = np.arange(len(z))
+        shifted = z - (z.real if z.dtype.kind == "c" else z).max(axis=1, keepdims=True)
+        p = np.exp(shifted)
+        total = p.sum(axis=1)
+        log_p = shifted[rows, t] - np.log(total)
+        p[rows, t] = 0
+        rest = p.sum(axis=1) / total
+        p /= total[:, None]
+        p[rows, t] = -rest
+        small = rest.real < 0.5
+        return p, rest, np.where(small, np.log1p(-np.where(small, rest, 0)), log_p)
+
+    def _slope(self, rest: Array, log_p: Array) -> Array:
+        """Return ``m`` without alpha; as ``rest`` goes to 0, ``log_p / rest`` goes to -1."""
+        ratio = np.where(rest == 0, -1, log_p / np.where(rest == 0, 1, rest))
+        return rest**self.gamma * (1 - self.gamma * (1 - rest) * ratio)
+
+    def gradient_terms(self, z: Array, t: Array, index: Shape) -> list[LossTerm]:
+        """Return the two terms of ``dz[n,k] = p m / N - [k=t] m / N``."""
+        n, k = index
+        _, rest, log_p = self._probabilities(z[n : n + 1], t[n : n + 1])
+        alpha = 1.0 if self.alpha is None else self.alpha[t[n]]
+        m = alpha * float(self._slope(rest, log_p)[0])
+        return [
+            LossTerm({"p": float(softmax(z)[index]), "m": m, "1/N": 1 / len(z)}, "what the network says"),
+            LossTerm({"-q": -float(k == t[n]), "m": m, "1/N": 1 / len(z)}, "what the label says"),
+        ]
+
+    def __repr__(self) -> str:
+        return constructor_call(self, {"gamma": self.gamma, "alpha": self.alpha})
 
 
 class MeanSquaredError:
@@ -186,9 +317,16 @@ class MeanSquaredError:
             raise ValueError("the loss of an empty batch is not defined: got 0 outputs.")
         return t
 
+    def gradient_terms(self, z: Array, t: Array, index: Shape) -> list[LossTerm]:
+        """Return the two terms of ``dz = 2/M z - 2/M t``."""
+        return [
+            LossTerm({"z": float(z[index]), "2/M": 2 / z.size}, "what the network says"),
+            LossTerm({"-t": -float(t[index]), "2/M": 2 / z.size}, "what the target says"),
+        ]
+
     def correct(self, z: Array, t: Array) -> None:
         """Return None: a regression has no right or wrong answers."""
         return
 
     def __repr__(self) -> str:
-        return "MeanSquaredError()"
+        return constructor_call(self, {})

@@ -1,4 +1,4 @@
-"""Recipes: ways to train, by name."""
+"""Name ways to train: recipes."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Self-contained HTML pages of a run or a study: opened by a double click, offline, and fit to print."""
+"""Write self-contained HTML pages of a run or a study, which open offline and can be printed."""
 
 from __future__ import annotations
 
 import html
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,10 @@ import numpy as np
 
 from neocog import figures
 from neocog.atomic import atomic_write
-from neocog.data.sources import open_source
 from neocog.experiments import Result
 from neocog.gradcheck import check_gradients
 from neocog.inspection import Inquiry, confusion, misclassified, trace
-from neocog.layers import Container, Conv2D
+from neocog.layers import Container, Conv2D, Layer
 from neocog.runs import RunDirectory, open_model
 from neocog.settings import train_command
 from neocog.training import History
@@ -53,7 +52,9 @@ pre { background: #f5f7f8; border-radius: .5rem; padding: .8rem 1rem; overflow-x
 """
 
 
-def write_report(run: str | Path, path: str | Path | None = None) -> Path:
+def write_report(
+    run: str | Path, path: str | Path | None = None, layers: Iterable[str | type[Layer]] = ()
+) -> Path:
     """Write the report of a run directory.
 
     Parameters
@@ -61,6 +62,8 @@ def write_report(run: str | Path, path: str | Path | None = None) -> Path:
     run : path of a run directory
     path : path, optional
         The HTML file; default ``report.html`` in the run directory.
+    layers : iterable of Layer classes, or of their names as package.module:Class
+        Your own layers that the model holds; see :func:`neocog.load`.
 
     Returns
     -------
@@ -72,11 +75,10 @@ def write_report(run: str | Path, path: str | Path | None = None) -> Path:
         If the run is not complete, or its data have changed since.
     """
     directory = RunDirectory(run)
-    network = open_model(directory.path)
+    network = open_model(directory.path, layers)
     settings = directory.settings()
     history = History.from_json(directory.history_json)
-    images, labels = directory.held_out()
-    data = open_source(settings.source, size=settings.size)
+    train, (images, labels) = directory.open_data()
     names = list(network.class_names or ())
 
     sections = [
@@ -84,7 +86,7 @@ def write_report(run: str | Path, path: str | Path | None = None) -> Path:
         _curves(history, len(names)),
         _settings(directory),
         _summary(network),
-        _sample(directory, data.train, names),
+        _sample(directory, train, names),
         _filters(directory, network),
         _results(network, images, labels, names),
         _trace(network, images, labels, names),
@@ -93,7 +95,7 @@ def write_report(run: str | Path, path: str | Path | None = None) -> Path:
         _reproduce(directory),
     ]
     title = f"{settings.network} on {settings.source}"
-    lead = "A training run, as neocog kept it. Every figure is computed from the files in its directory."
+    lead = "A training run of neocog. Every figure is computed from the files in its directory."
     target = directory.path / "report.html" if path is None else Path(path)
     atomic_write(target, _page(title, lead, sections))
     return target
@@ -133,7 +135,7 @@ def write_study(result: Result, path: str | Path) -> Path:
 
 
 def _page(title: str, lead: str, sections: list[str]) -> str:
-    """Put a page together; Plotly's script stands in it once."""
+    """Assemble a page, with Plotly's script embedded once."""
     from plotly.offline import get_plotlyjs
 
     return (
@@ -174,7 +176,7 @@ def _table(header: list[str], rows: list[list[Any]], numeric: Callable[[int], bo
 def _facts(network: Container, history: History) -> str:
     last = history.last
     facts = [
-        (f"{last['val_accuracy']:.1%}", "of the held-out images right"),
+        (f"{last['val_accuracy']:.1%}", "of the held-out images classified correctly"),
         (f"{network.parameter_count:,}", "parameters"),
         (f"{last['epoch']:.0f}", "epochs"),
         (f"{sum(history['seconds']):.1f} s", "of training steps"),
@@ -247,9 +249,9 @@ def _results(network: Container, images: Any, labels: np.ndarray, names: list[st
     text = f"<h2>Right and wrong</h2>{_figure(figures.confusion_matrix(found.matrix, names))}"
     wrong = misclassified(network, images, labels)
     if not len(wrong):
-        return text + f"<p>All {len(labels)} held-out images are told right.</p>"
-    shown = "" if len(wrong) <= MOST_MISTAKES else f" The {MOST_MISTAKES} it was surest of:"
-    text += f"<p>{len(wrong)} of {len(labels)} held-out images are told wrong.{shown}</p>"
+        return text + f"<p>All {len(labels)} held-out images are classified correctly.</p>"
+    shown = "" if len(wrong) <= MOST_MISTAKES else f" The {MOST_MISTAKES} with the highest probability:"
+    text += f"<p>{len(wrong)} of {len(labels)} held-out images are misclassified.{shown}</p>"
     few = slice(MOST_MISTAKES)
     gallery = figures.image_gallery(
         images[wrong.index[few]], wrong.true[few], names, wrong.predicted[few], wrong.probability[few]
@@ -258,31 +260,31 @@ def _results(network: Container, images: Any, labels: np.ndarray, names: list[st
 
 
 def _trace(network: Container, images: Any, labels: np.ndarray, names: list[str]) -> str:
-    """Show the surest right answer and the surest wrong one on their way through the network."""
+    """Trace the correct and the wrong prediction of the highest probability through the network."""
     probabilities = network.predict_proba(images)
     sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     text = "<h2>The way of one image</h2>"
-    for told, chosen in (("right", right), ("wrong", ~right)):
+    for verdict, chosen in (("correctly", right), ("wrongly", ~right)):
         if chosen.any():
             index = int(np.flatnonzero(chosen)[sure[chosen].argmax()])
             seen = trace(network, images[index : index + 1])
-            text += f"<p>Image {index}, {_text(names[int(labels[index])])}: told {told}.</p>"
+            text += f"<p>Image {index}, {_text(names[int(labels[index])])}: classified {verdict}.</p>"
             text += _figure(figures.trace(seen, class_names=names))
     return text
 
 
 def _explained(network: Container, images: Any) -> str:
-    """Explain the logit behind the answer for an image, and the strongest number of the first convolution."""
+    """Explain the logit of the predicted class of image 0, and the first convolution's largest number."""
     inquiry = Inquiry(trace(network.astype("float64"), np.asarray(images[:1], float)))
     answer = inquiry.ask("softmax")
     text = (
-        "<h2>One number explained</h2><p>Every number of the network can be asked where it came from. "
-        "This is what the answer for image 0 is made of.</p>"
+        "<h2>One number explained</h2><p>Every number of the network can be explained. This is the sum "
+        "behind the predicted class of image 0.</p>"
     )
     text += _figure(figures.explanation(answer.explain()))
     first = next((name for name, layer in network.leaves() if isinstance(layer, Conv2D)), None)
     if first is not None:
-        text += f"<p>And the strongest answer of {_text(first)}, down at the pixels:</p>"
+        text += f"<p>And the largest number of {_text(first)}, as a sum over pixels:</p>"
         text += _figure(figures.explanation(inquiry.ask(first)))
     return text
 

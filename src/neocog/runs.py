@@ -1,4 +1,4 @@
-"""Runs: from the name of a data source to a directory that holds a trained model and how it came about.
+"""Train a network as settings say, and keep the model and its history in a run directory.
 
 A run directory holds ``config.json`` (every setting), ``model.neocog``, ``history.csv`` and ``history.json``,
 ``snapshots.npz`` (the first convolution's kernels along the way), ``log.txt``, and ``checkpoint.neocog``,
@@ -12,7 +12,7 @@ import io
 import json
 import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -24,11 +24,11 @@ from neocog.atomic import atomic_write
 from neocog.data import Split
 from neocog.data.sources import open_source, split_source
 from neocog.kernels import use_kernels
-from neocog.layers import Container, Conv2D, Sequential
+from neocog.layers import Container, Conv2D, Layer, Sequential
 from neocog.models.by_name import build_network
 from neocog.optimizers import SGD
 from neocog.recipes import RECIPES
-from neocog.serialization import ModelFileError, load, save
+from neocog.serialization import ModelFileError, import_layers, load, save
 from neocog.settings import Settings
 from neocog.training import Callback, Checkpoint, CSVLog, History, KernelSnapshots, Progress, fit
 from neocog.training.engine import leads, torch_engine
@@ -50,7 +50,7 @@ SAMPLE_SIZE = 36
 
 
 def numbered_path(folder: str, source: str, suffix: str = "") -> Path:
-    """Return a path that is not there yet: ``FOLDER/SOURCE``, numbered from the second on."""
+    """Return a path that does not exist yet: ``FOLDER/SOURCE``, numbered from the second on."""
     kind, _, path = source.partition(":")
     name = Path(path).stem or kind
     found, number = Path(folder) / f"{name}{suffix}", 1
@@ -61,7 +61,7 @@ def numbered_path(folder: str, source: str, suffix: str = "") -> Path:
 
 
 class RunDirectory:
-    """The files of one run.
+    """Name the files of one run, and read and write them.
 
     Parameters
     ----------
@@ -80,21 +80,21 @@ class RunDirectory:
 
     @classmethod
     def new(cls, path: str | Path | None, source: str) -> RunDirectory:
-        """Make a fresh directory; default ``runs/SOURCE``, numbered from the second on.
+        """Make a new directory; default ``runs/SOURCE``, numbered from the second on.
 
         Raises
         ------
         FileExistsError
-            If ``path`` is already there and not empty.
+            If ``path`` already exists and is not empty.
         """
         path = numbered_path("runs", source) if path is None else Path(path)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise FileExistsError(f"{path} is already there; name another directory, or resume it.")
+            raise FileExistsError(f"{path} already exists; name another directory, or resume it.")
         path.mkdir(parents=True, exist_ok=True)
         return cls(path)
 
     def settings(self) -> Settings:
-        """Read what the run was made with.
+        """Read the settings that the run was trained with.
 
         Raises
         ------
@@ -103,31 +103,31 @@ class RunDirectory:
         """
         try:
             return Settings(**self._config()["settings"])
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{self.config} is not a run's configuration: {error}.") from error
 
     def is_trained_on(self, source: str) -> bool:
         """Whether a source is the run's own."""
         return split_source(source) == split_source(self.settings().source)
 
-    def held_out(self) -> tuple[Any, Any]:
-        """Open the images that the run held out, with their labels.
+    def open_data(self) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+        """Open the run's training images and its held-out images, both with their labels.
 
         Raises
         ------
         ValueError
-            If the data have changed since, so that images once trained on may be among them now.
+            If the data have changed since, so that images once trained on may be among the held-out ones.
         """
         settings = self.settings()
         data = open_source(settings.source, size=settings.size)
         if data.fingerprint() != self._config()["data"]:
             raise ValueError(
                 f"{settings.source} has changed since the run, so its held-out images are others; name a "
-                "source to measure on."
+                "source to evaluate on."
             )
         if data.validation is None:
             raise ValueError(f"source {settings.source!r} holds no validation images.")
-        return data.validation
+        return data.train, data.validation
 
     def _config(self) -> dict[str, Any]:
         if not self.config.exists():
@@ -136,7 +136,7 @@ class RunDirectory:
         return config
 
     def write_config(self, settings: Settings, data: Split, network: Container, sample: np.ndarray) -> None:
-        """Write the settings, with what is needed to understand the run years later."""
+        """Write the settings, and facts of data, network and versions that explain the run later."""
         config = {
             "settings": asdict(settings),
             "class_names": data.class_names,
@@ -157,7 +157,7 @@ class RunDirectory:
 
 @dataclass(frozen=True)
 class Result:
-    """A finished or interrupted run."""
+    """Hold a finished or interrupted run."""
 
     directory: RunDirectory
     network: Container
@@ -165,7 +165,7 @@ class Result:
 
 
 def train(settings: Settings, out: str | Path | None = None, stream: TextIO | None = None) -> Result | None:
-    """Train as the settings say and leave everything in a new run directory.
+    """Train a network as the settings say, and write everything into a new run directory.
 
     Of several processes started by ``torchrun``, the first one does; the others return None.
 
@@ -173,14 +173,14 @@ def train(settings: Settings, out: str | Path | None = None, stream: TextIO | No
     ----------
     settings : Settings
     out : path, optional
-        The directory; default ``runs/SOURCE``. It is made only when data and network are sound.
+        The directory; default ``runs/SOURCE``. It is made only after data and network have been checked.
     stream : text stream, optional
         Where progress goes; default standard output.
 
     Raises
     ------
     ValueError, OSError
-        If the data or the directory are not as they should be.
+        If the data or the directory cannot be used.
     NonFiniteLossError
         If the loss becomes NaN or infinite.
     """
@@ -193,13 +193,13 @@ def train(settings: Settings, out: str | Path | None = None, stream: TextIO | No
 
 
 def resume(path: str | Path, epochs: int | None = None, stream: TextIO | None = None) -> Result | None:
-    """Go on with an interrupted run, or give a finished one more epochs.
+    """Continue an interrupted run, or train a finished one for more epochs.
 
     Raises
     ------
     ValueError, OSError
-        If ``path`` is no run directory, its checkpoint is not as it should be, or its recipe needs to know
-        from the beginning how many epochs there will be.
+        If ``path`` is no run directory, its checkpoint is damaged, or its recipe needs to know from the
+        beginning how many epochs there will be.
     """
     directory = RunDirectory(path)
     settings = directory.settings()
@@ -217,13 +217,13 @@ def resume(path: str | Path, epochs: int | None = None, stream: TextIO | None = 
 
 
 def network_for(settings: Settings, data: Split) -> Sequential:
-    """Make the network that the settings name, for the data's images and classes."""
+    """Build the network that the settings name, for the data's images and classes."""
     classes = len(data.class_names)
     return build_network(settings.network, classes, data.image_shape, settings.seed, settings.filters)
 
 
 def draw_sample(settings: Settings, images: int) -> tuple[np.ndarray, np.random.Generator]:
-    """Draw the training images that a run shows; return them and the generator that draws its batches."""
+    """Draw the training images that a report shows; return them and the generator that draws the batches."""
     rng = np.random.default_rng(settings.seed)
     return rng.choice(images, min(SAMPLE_SIZE, images), replace=False), rng
 
@@ -298,17 +298,24 @@ def _train(
     return Result(directory, network, history)
 
 
-def open_model(path: str | Path) -> Container:
+def open_model(path: str | Path, layers: Iterable[str | type[Layer]] = ()) -> Container:
     """Load a model file, ``.onnx`` or neocog's own, or the model of a run directory.
+
+    Parameters
+    ----------
+    path : path
+    layers : iterable of Layer classes, or of their names as package.module:Class
+        Your own layers that the file may name; see :func:`~neocog.serialization.load`. An ONNX file needs
+        the module that registers them.
 
     Raises
     ------
     FileNotFoundError, ModelFileError
         If there is none.
     ImportError
-        If it is an ONNX file and ONNX is not installed.
+        If it is an ONNX file and ONNX is not installed, or a layer's module cannot be imported.
     """
-    path = Path(path)
+    path, layers = Path(path), import_layers(layers)
     if path.is_dir():
         directory = RunDirectory(path)
         if not directory.model.exists():
@@ -322,9 +329,7 @@ def open_model(path: str | Path) -> Container:
             with contextlib.suppress(OnnxImportError):
                 return from_onnx(path, channels_first=True)
         return model
-    network = load(path)
+    network = load(path, layers)
     if not isinstance(network, Container):
-        raise ModelFileError(
-            f"{path} holds a layer alone, {network!r}; save Sequential(layer) to use it here."
-        )
+        raise ModelFileError(f"{path} holds one layer, {network!r}; save Sequential(layer) to use it here.")
     return network

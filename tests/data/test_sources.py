@@ -13,7 +13,7 @@ from neocog.data import Split, digits, line_patterns, load_idx, load_npz
 from neocog.data.sources import SOURCES, Source, open_source, source_forms, sources_help, split_source
 from neocog.settings import Settings, settings_for
 
-FORMS = ["digits", "lines", "lines-b", "folder:PATH", "npz:PATH", "idx:PATH"]
+FORMS = ["digits", "lines", "lines-b", "folder:PATH", "npz:PATH", "idx:PATH", "csv:PATH"]
 
 
 def run(*arguments, code=0):

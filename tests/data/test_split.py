@@ -20,6 +20,9 @@ def test_names_and_shapes():
     assert len(train[1]) == 4
     assert len(validation[1]) == 2
     assert "4 training, 2 validation" in repr(split)
+    many = Split((images(200), np.arange(200)))
+    assert str(many) == repr(many)
+    assert repr(many).endswith("200 classes: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ...)")
 
 
 def test_class_names_default_to_numbers():

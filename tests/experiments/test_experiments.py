@@ -10,14 +10,9 @@ from rich.console import Console
 from neocog import experiments
 from neocog.experiments.study import STUDIES, Outcome
 
-CACHE = {}
+from ..studies import result  # noqa: TID252
 
-
-def result(name):
-    """Run a study once for all tests."""
-    if name not in CACHE:
-        CACHE[name] = experiments.run(name)
-    return CACHE[name]
+pytestmark = pytest.mark.xdist_group("studies")
 
 
 def rows(name):

@@ -52,3 +52,10 @@ def test_what_has_no_terms(network):
         figures.explanation(explain(network, X, "input", (0, 0, 0, 0)))
     with pytest.raises(TypeError, match="answer must be an Explanation"):
         figures.explanation(3)
+
+
+def test_an_explanation_that_does_not_add_up_says_so(network):
+    answer = explain(network, X, "c", (0, 0, 0, 0))
+    assert "add up" not in figures.explanation(answer).to_json()
+    answer.terms.pop(0)
+    assert "the terms add up to 11, the number is 21" in figures.explanation(answer).to_json()

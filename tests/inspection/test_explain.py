@@ -1,4 +1,4 @@
-"""The terms of every number add up to it, for every layer kind, stride, padding and group."""
+"""The terms of every number add up to it, down to the pixels and up to the loss."""
 
 import json
 
@@ -12,42 +12,25 @@ from neocog import (
     AvgPool2D,
     BatchNorm1D,
     BatchNorm2D,
-    Bias,
     Concat,
     Conv2D,
     Dense,
-    Dropout,
     Flatten,
-    GlobalAvgPool2D,
-    GlobalMaxPool2D,
     Graph,
     LeakyReLU,
-    LocalResponseNorm,
-    LogSoftmax,
-    MaxPool2D,
-    Pad2D,
-    PadChannels,
-    RadialBasis,
     ReLU,
-    Reshape,
     Residual,
     ScaledTanh,
     Sequential,
     Sigmoid,
-    Softmax,
-    SparseConv2D,
     Tanh,
-    Transpose,
 )
 from neocog.inspection import explain, trace
 from neocog.inspection.explain import Inquiry
 from neocog.inspection.explanation import Number
-from neocog.inspection.rules import Rule
+from neocog.inspection.rules import Factor, Rule, dy_at, product, x_at
 
 shared = {"dtype": "float64"}
-
-
-TABLE = [(2, 0), (1,)]
 
 
 def tail(features):
@@ -83,55 +66,11 @@ def repeated():
     return Graph(nodes)
 
 
-def awake(bias):
-    bias.params["bias"][...] = np.random.default_rng(4).normal(size=bias.shape)
-    return bias
-
-
+# Networks with structure; tests/test_layer_everywhere.py explains every layer by itself.
 NETWORKS = {
-    "plain": (lambda: Sequential(c=conv(2, 3, 3), **tail(27)), (2, 2, 5, 5)),
-    "stride": (lambda: Sequential(c=conv(2, 3, (3, 2), stride=(2, 3)), **tail(27)), (2, 2, 7, 8)),
-    "padding": (lambda: Sequential(c=conv(2, 3, 3, stride=2, padding=(2, 1)), **tail(36)), (2, 2, 6, 6)),
-    "same": (lambda: Sequential(c=conv(2, 2, (4, 3), padding="same", bias=False), **tail(50)), (2, 2, 5, 5)),
-    "dilation": (lambda: Sequential(c=conv(2, 2, 3, padding=1, dilation=2), **tail(32)), (2, 2, 6, 6)),
-    "groups": (lambda: Sequential(c=conv(4, 6, 3, groups=2, padding=1), **tail(96)), (2, 4, 4, 4)),
-    "depthwise": (lambda: Sequential(c=conv(4, 8, 2, groups=4, stride=2), **tail(32)), (2, 4, 4, 4)),
-    "sparse": (
-        lambda: Sequential(c=SparseConv2D(3, TABLE, (3, 2), (1, 2), (1, 0), rng=1, **shared), **tail(16)),
-        (2, 3, 4, 4),
-    ),
-    "max pool": (lambda: Sequential(p=MaxPool2D(3, 2, 1), **tail(18)), (2, 2, 5, 6)),
-    "tiling": (lambda: Sequential(p=MaxPool2D(2), **tail(8)), (2, 2, 5, 5)),
-    "avg pool": (lambda: Sequential(p=AvgPool2D((3, 2), 2, 1), **tail(24)), (2, 2, 5, 6)),
-    "no pad": (lambda: Sequential(p=AvgPool2D(3, 1, 1, count_include_pad=False), **tail(40)), (2, 2, 4, 5)),
-    "global": (lambda: Sequential(g=GlobalAvgPool2D(), dense=Dense(4, 3, rng=0, **shared)), (2, 4, 3, 3)),
-    "asymmetric": (lambda: Sequential(c=conv(2, 2, 3, 2, ((0, 2), (1, 0))), **tail(18)), (2, 2, 5, 6)),
-    "deep pad": (lambda: Sequential(p=MaxPool2D(3, 2, ((2, 0), (1, 2))), **tail(24)), (2, 2, 5, 6)),
-    "dilated pool": (lambda: Sequential(p=MaxPool2D(2, 1, 1, (1, 3)), **tail(60)), (2, 2, 5, 6)),
-    "rounded up": (lambda: Sequential(p=MaxPool2D(3, 2, 1, 1, True), **tail(24)), (2, 2, 5, 6)),
-    "mean rounded up": (lambda: Sequential(p=AvgPool2D(3, 2, 1, True, True), **tail(24)), (2, 2, 5, 6)),
-    "inside": (lambda: Sequential(p=AvgPool2D(3, 2, 1, False, True, None, 2), **tail(12)), (2, 2, 5, 6)),
-    "sum pool": (lambda: Sequential(p=AvgPool2D(2, divisor_override=1), **tail(12)), (2, 2, 5, 6)),
-    "global max": (lambda: Sequential(g=GlobalMaxPool2D(), dense=Dense(4, 3, rng=0, **shared)), (2, 4, 3, 3)),
-    "reflect": (lambda: Sequential(p=Pad2D(((2, 0), (1, 2)), mode="reflect"), **tail(60)), (2, 2, 3, 3)),
-    "replicate": (lambda: Sequential(p=Pad2D(((4, 0), (1, 2)), mode="replicate"), **tail(84)), (2, 2, 3, 3)),
-    "circular": (lambda: Sequential(p=Pad2D(((3, 0), (1, 2)), mode="circular"), **tail(72)), (2, 2, 3, 3)),
-    "bias": (
-        lambda: Sequential(
-            b=awake(Bias((2, 1, 3), **shared)), t=Tanh(), c=awake(Bias(3, **shared)), **tail(18)
-        ),
-        (2, 2, 3, 3),
-    ),
-    "moved": (
-        lambda: Sequential(Transpose((0, 3, 1, 2)), Reshape((0, 3, -1, 2)), Tanh(), **tail(24)),
-        (2, 2, 3, 4),
-    ),
-    "shares": (lambda: Sequential(Softmax(), Tanh(), LogSoftmax(-1), **tail(24)), (2, 2, 3, 4)),
     "repeated": (repeated, (2, 2, 3, 4)),
     "activations": (
-        lambda: Sequential(
-            ReLU(), LeakyReLU(0.2), Sigmoid(), Tanh(), ScaledTanh(), GELU(), GELU("tanh"), **tail(12)
-        ),
+        lambda: Sequential(ReLU(), LeakyReLU(0.2), Sigmoid(), ScaledTanh(), GELU("tanh"), **tail(12)),
         (2, 1, 3, 4),
     ),
     "batch norm": (
@@ -144,16 +83,6 @@ NETWORKS = {
         ),
         (4, 1, 4, 4),
     ),
-    "dropout and padding": (
-        lambda: Sequential(Pad2D(((1, 0), (0, 2)), 0.5), Dropout(0.4, rng=5), **tail(40)),
-        (2, 2, 3, 3),
-    ),
-    "local response": (lambda: Sequential(n=LocalResponseNorm(4, 3.0, 1.5), **tail(20)), (2, 5, 2, 2)),
-    "radial": (
-        lambda: Sequential(c=conv(2, 3, 3), f=Flatten(), r=RadialBasis(12, 3, rng=4, **shared)),
-        (2, 2, 4, 4),
-    ),
-    "more channels": (lambda: Sequential(p=PadChannels(2), **tail(24)), (2, 1, 2, 4)),
     "residual": (
         lambda: Sequential(Residual(Sequential(conv(2, 4, 3, padding=1), ReLU()), conv(2, 4, 1)), **tail(36)),
         (2, 2, 3, 3),
@@ -167,6 +96,7 @@ def indices(shape, rng, count=6):
 
 
 def close(explanation):
+    assert explanation.adds_up, explanation
     scale = sum(abs(term.value) for term in explanation.terms) or 1.0
     assert abs(explanation.total - explanation.value) <= 1e-12 * max(scale, 1e-3), explanation
 
@@ -361,3 +291,119 @@ def test_of_a_network_that_ends_in_softmax_it_is_taken_once(name):
 def test_no_images_are_refused():
     with pytest.raises(ValueError, match="x must not be empty"):
         explain(by_hand()[0], np.zeros((0, 1, 2, 2)), "softmax")
+
+
+class Focused(neocog.SoftmaxCrossEntropy):
+    """Another loss than its base: counted by how unsure the network is, which changes the derivative."""
+
+    def __call__(self, z, t, weight=None):
+        return neocog.FocalLoss()(z, t, weight)
+
+
+def summed(z, t, weight=None):
+    """A loss that is a function, and the sum over the images, not their mean."""
+    value, dz = neocog.SoftmaxCrossEntropy()(z, t)
+    return value * len(z), dz * len(z)
+
+
+def coupled(z, t, weight=None):
+    """A loss that is not a mean over images, nor of any image alone: the square of the sum of all outputs."""
+    return float(z.sum() ** 2), np.full_like(z, 2 * z.sum())
+
+
+@pytest.mark.parametrize(
+    ("loss", "terms"),
+    [
+        (neocog.SoftmaxCrossEntropy(), 2),
+        (neocog.FocalLoss(), 2),
+        (neocog.FocalLoss(0.5, (1, 2, 3)), 2),
+        (Focused(), 1),
+        (summed, 1),
+        (coupled, 1),
+    ],
+)
+def test_any_loss_is_explained(loss, terms):
+    network, x = by_hand()
+    network = Sequential(**dict(network.children), wide=Dense(2, 3, rng=0, **shared))
+    x, t = np.concatenate([x, 0.1 * x]), np.array([1, 0])
+    inquiry = Inquiry(trace(network, x, t, loss=loss))
+    for index in np.ndindex(2, 3):
+        answer = inquiry.ask("wide", index, of="gradient")
+        assert len(answer.terms) == terms
+        close(answer)
+    answer = inquiry.ask("loss")
+    close(answer)
+    if loss in (summed, coupled):
+        assert [term.note for term in answer.terms] == ["of the batch"]
+    else:
+        assert len(answer.terms) == 2
+        assert answer.explain().number.at == "softmax"
+
+
+def test_squares_are_explained_down_to_the_output():
+    network, x = by_hand()  # the outputs are 48 and -16
+    t = np.array([[50.0, -16.0]])
+    answer = explain(network, x, "d", (0, 0), of="gradient", t=t, loss=neocog.MeanSquaredError())
+    assert answer.value == -2  # 2/2 (48 - 50)
+    assert [[part.value for part in term.parts] for term in answer.terms] == [[-50, 1], [48, 1]]
+    assert answer.explain(1).number == Number("activation", "d", (0, 0))
+    assert answer.explain(0).number.at == "loss"
+    close(answer.explain(0))
+
+
+def test_terms_that_do_not_add_up_are_said_not_to(capsys):
+    class Halved(neocog.Layer):
+        def forward(self, x, training=False):
+            return x / 2, None
+
+        def backward(self, dy, cache, input_grad=True):
+            return dy / 2, {}
+
+    class WrongRule(Rule, of=Halved):
+        formula = "y = 0.501 x"
+        gradients = {"x": "dx = 0.501 dy"}  # noqa: RUF012
+
+        def forward(self, record, index):
+            return [product(x_at(record, index), Factor("h", 0.501))]
+
+        def input_gradient(self, record, index, slot):
+            return [product(dy_at(record, index), Factor("h", 0.501))]
+
+    network, x = by_hand()
+    network = Sequential(halved=Halved(), **dict(network.children))
+    for dtype in ("float32", "float64"):
+        inquiry = Inquiry(trace(network.astype(dtype), x, [1]))
+        assert not inquiry.ask("input", (0, 0, 1, 1), of="gradient").adds_up
+        answer = inquiry.ask("halved", (0, 0, 1, 1))
+        assert not answer.adds_up
+    message = "the terms add up to 2.004, the number is 2: the rule for Halved() contradicts what it computes"
+    assert answer.to_dict()["adds_up"] is False
+    assert message in repr(answer)
+    answer.print()
+    assert message in " ".join(capsys.readouterr().out.split())
+    answer = inquiry.ask("c")
+    assert answer.adds_up
+    assert answer.to_dict()["adds_up"] is True
+    answer.print()
+    assert "add up" not in repr(answer) + capsys.readouterr().out
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0])  # the second saturates every function that can be
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_single_precision_adds_up(name, training, scale):
+    make, shape = NETWORKS[name]
+    network, rng = make().astype("float32"), np.random.default_rng(3)
+    x, t = scale * rng.normal(size=shape), rng.integers(3, size=shape[0])
+    inquiry = Inquiry(trace(network, x.astype("float32"), t, training=training))
+    for record in inquiry.trace:
+        for index in indices(record.y.shape, rng):
+            for of in ("activation", "gradient"):
+                answer = inquiry.explain(Number(of, record.name, index))
+                assert answer.adds_up, answer
+    for parameter in inquiry.users:
+        for index in indices(inquiry.trace.network.params[parameter].shape, rng):
+            answer = inquiry.explain(Number("gradient", parameter, index))
+            assert answer.adds_up, answer
+    assert inquiry.ask("softmax").adds_up
+    assert inquiry.ask("loss").adds_up

@@ -160,6 +160,7 @@ T = np.array([0, 2])
 
 
 def close(answer):
+    assert answer.adds_up, answer
     scale = sum(abs(term.value) for term in answer.terms) or 1.0
     assert abs(answer.total - answer.value) <= 1e-7 * scale, answer
 
@@ -277,6 +278,32 @@ def test_of_a_large_input_what_contributes_most_and_random_directions_are_checke
     for wrong in (0, x.size - 1):  # dropped, though it contributes least and most
         with pytest.raises(ValueError, match=r"contradicts its forward: the derivative of .* direction"):
             explain(Sequential(own=Sum(wrong)), x, "own", (0, 0))
+
+
+def test_an_entry_that_backward_forgets_is_found():
+    class Neighbours(Layer):
+        """Each number and the one before it, which backward forgets."""
+
+        def forward(self, x, training=False):
+            return x + np.roll(x, 1, axis=1), None
+
+        def backward(self, dy, cache, input_grad=True):
+            return dy, {}
+
+    with pytest.raises(ValueError, match=r"contradicts its forward: the derivative of y\[0,2\] in a random"):
+        explain(Sequential(own=Neighbours()), np.array([[1.0, 2.0, 3.0]]), "own", (0, 2))
+
+
+def test_the_largest_of_equal_numbers_may_be_any():
+    class Largest(Layer):
+        def forward(self, x, training=False):
+            return x.max(axis=1, keepdims=True), x
+
+        def backward(self, dy, cache, input_grad=True):
+            return dy * (np.arange(cache.shape[1]) == cache.argmax(axis=1)[:, None]), {}
+
+    answer = explain(Sequential(own=Largest()), np.ones((1, 5)), "own", (0, 0))
+    assert [term.value for term in answer.terms] == [1, 0]
 
 
 def test_the_work_on_a_large_input_is_bounded():

@@ -20,6 +20,9 @@ from neocog.interop.torch.distributed import share_batch_statistics
 from neocog.settings import settings_for
 from neocog.training import Callback
 
+# Processes that start, wait for each other and are killed: one such test at a time.
+pytestmark = pytest.mark.xdist_group("processes")
+
 COLUMNS = ("running_loss", "train_loss", "val_loss", "train_accuracy", "val_accuracy")
 
 
@@ -209,11 +212,19 @@ reshaping = Sequential(Conv2D(1, 10, 3, rng=0), GlobalAvgPool2D(), Reshape((0, -
 train("reshape", reshaping, rng=0, batch_size=39)
 train("no-weights", Sequential(Conv2D(1, 10, 8, rng=0), Flatten())[1:], (few[0][:, :, :2, :5], few[1]), rng=0)
 
-class Own(neocog.Layer):
-    def forward(self, x, training=False):
-        return x, x
+class Scale(neocog.Layer):
+    def __init__(self):
+        super().__init__()
+        self._params["scale"] = np.full(64, 0.5, np.float32)
 
-train("bad-layer", Sequential(Flatten(), Own()))
+    def forward(self, x, training=False):
+        return x * self._params["scale"], x
+
+    def backward(self, dy, cache, input_grad=True):
+        return dy * self._params["scale"], {"scale": (dy * cache).sum(axis=0)}
+
+train("own", Sequential(Flatten(), Scale(), Dense(64, 10, rng=0)), rng=0, epochs=3)
+train("bad-layer", Sequential(train=Flatten()))
 train("diverge", linear(), rng=0, optimizer=SGD(1e38), epochs=3)
 
 class Fade(Callback):
@@ -231,6 +242,20 @@ else:
 """
 
 
+class Scale(neocog.Layer):
+    """As in the script."""
+
+    def __init__(self):
+        super().__init__()
+        self._params["scale"] = np.full(64, 0.5, np.float32)
+
+    def forward(self, x, training=False):
+        return x * self._params["scale"], x
+
+    def backward(self, dy, cache, input_grad=True):
+        return dy * self._params["scale"], {"scale": (dy * cache).sum(axis=0)}
+
+
 def test_what_is_given_and_changed_in_several_processes(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     status, _, err = finish(torchrun(folder=tmp_path, program=["script.py"]))
@@ -242,7 +267,7 @@ def test_what_is_given_and_changed_in_several_processes(tmp_path):
     found = [dict(line.split(maxsplit=1) for line in texts) for texts in lines]
     told = {name: (found[0][name], found[1][name]) for name in found[1]}
     # The same weights, epochs and loss in both, whatever callbacks of the first have done.
-    for name in ("stop", "unseeded", "halve", "clip", "reshape", "no-weights"):
+    for name in ("stop", "unseeded", "halve", "clip", "reshape", "no-weights", "own"):
         assert told[name][0].split()[:3] == told[name][1].split()[:3], (name, told[name])
     assert told["stop"][0].split()[1] != "51"
     assert "val_accuracy has not improved" in told["stop"][0]
@@ -255,11 +280,14 @@ def test_what_is_given_and_changed_in_several_processes(tmp_path):
             network, few, rng=0, epochs=4, optimizer=neocog.SGD(0.5), callbacks=[callback], engine="torch"
         )
         assert float(told[name][0].split()[2]) == pytest.approx(history.last["train_loss"], rel=1e-4)
+    network = neocog.Sequential(neocog.Flatten(), Scale(), neocog.Dense(64, 10, rng=0))
+    history = neocog.fit(network, few, rng=0, epochs=3)
+    assert float(told["own"][0].split()[2]) == pytest.approx(history.last["train_loss"], rel=1e-4)
     # Errors in all processes.
     messages = {
         "other-data": "ValueError all processes must be given the same as the first; ",
         "one-value": "ValueError batch norm needs more than one value per channel",
-        "bad-layer": "TypeError layer '1' (Own) is of a class without a counterpart in PyTorch",
+        "bad-layer": "ValueError Sequential: attribute 'train' already exists; give the layer another name",
         "diverge": "NonFiniteLossError the loss is not finite",
     }
     for name, message in messages.items():

@@ -156,11 +156,6 @@ def test_a_loss_that_overflows_says_where():
         )  # fmt: skip
 
 
-class Square(neocog.Layer):
-    def forward(self, x, training=False):
-        return x * x, x
-
-
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
@@ -266,9 +261,3 @@ def test_a_network_without_weights_stays_as_it_is():
     x, t = np.random.default_rng(0).normal(size=(6, 2, 1, 1)), np.arange(6) % 2
     rows = [neocog.fit(Sequential(Flatten()), (x, t), epochs=1, engine=e).last for e in ("neocog", "torch")]
     assert rows[0]["running_loss"] == pytest.approx(rows[1]["running_loss"])
-
-
-def test_a_layer_without_a_counterpart_is_named():
-    network = Sequential(Flatten(), square=Square(), dense=Dense(64, 3))
-    with pytest.raises(TypeError, match=r"layer 'square' \(Square\)"):
-        neocog.fit(network, neocog.data.line_patterns("a"), engine="torch")

@@ -10,17 +10,13 @@ import pytest
 
 import neocog
 from neocog import layers, models
-from neocog.interop.onnx import from_onnx, to_onnx, writes
-from neocog.interop.onnx.writer import WRITERS
-from neocog.layers import AvgPool2D, Conv2D, Dense, Graph, ReLU, Sequential, Sigmoid, Softmax
+from neocog.errors import UnsupportedError
+from neocog.interop.onnx import from_onnx, operator_of, to_onnx, writes
+from neocog.interop.onnx.export_graph import WRITERS
+from neocog.layers import AvgPool2D, Conv2D, Dense, Elementwise, Graph, ReLU, Sequential, Sigmoid, Softmax
 
 from ..cases import CASES  # noqa: TID252
 
-LAYERS = [
-    pytest.param(make, x, id=f"{name}-{i}")
-    for name, cases in CASES.items()
-    for i, (make, x) in enumerate(cases)
-]
 MODELS = {
     "tiny_cnn": models.tiny_cnn,
     "tiny_mlp": models.tiny_mlp,
@@ -50,33 +46,6 @@ def runtime(model, x):
 
 def shapes(x):
     return tuple(part.shape[1:] for part in x) if isinstance(x, tuple) else x.shape[1:]
-
-
-def as_type(x, dtype):
-    return tuple(part.astype(dtype) for part in x) if isinstance(x, tuple) else x.astype(dtype)
-
-
-def of_batch(x, size):
-    """The first images, over and over."""
-    if isinstance(x, tuple):
-        return tuple(of_batch(part, size) for part in x)
-    return x[np.arange(size) % len(x)]
-
-
-def has_a_fixed_batch(network):
-    return isinstance(network, layers.Reshape) and network.shape[0] > 0
-
-
-@pytest.mark.parametrize(("make", "x"), LAYERS)
-def test_every_layer_in_onnx_runtime(make, x):
-    network, x = make().astype("float32"), as_type(x, "float32")
-    sizes = (1, 3) if not has_a_fixed_batch(network) else ()
-    model = to_onnx(network, input_shape=shapes(x))
-    for batch in (x, *(of_batch(x, size) for size in sizes)):
-        y = runtime(model, batch)
-        expected = network(batch)
-        assert y.shape == expected.shape
-        np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_the_table_holds_every_layer_in_a_file_of_the_same_name():
@@ -183,12 +152,39 @@ def test_dropout_stays_for_training():
     assert dropout.name == "1"
 
 
+def test_the_operators_of_every_layer_are_those_of_its_nodes():
+    written = {name: set() for name in CASES}
+    for name, cases in CASES.items():
+        for make, x in cases:
+            network = make().astype("float32")
+            if not isinstance(network, layers.Container):
+                model = to_onnx(network, input_shape=shapes(x))
+                written[name].add(", ".join(node.op_type for node in model.graph.node))
+    for name, forms in written.items():
+        if forms:
+            assert forms <= set(operator_of(getattr(layers, name)).split(" or ")), name
+
+
+def test_operators_of_layers_of_your_own():
+    class Square(ReLU):
+        pass
+
+    class Softsign(Elementwise):
+        @staticmethod
+        def function(xp, x):
+            return x / (1 + abs(x))
+
+    assert operator_of(Square) is None
+    assert operator_of(Softsign) == "by its function"
+
+
 def test_an_unknown_layer_says_how_to_register_it():
     class Square(ReLU):
         def forward(self, x, training=False):
             return x * x, x
 
-    with pytest.raises(TypeError, match=r"layer '0' is a Square.*@neocog.interop.onnx.writes\(Square\)"):
+    message = r"layer '0' is a Square, which has no ONNX form .*: .*@neocog.interop.onnx.writes\(Square\)"
+    with pytest.raises(UnsupportedError, match=message):
         to_onnx(Sequential(Square()), input_shape=(3,))
 
     @writes(Square)
@@ -198,8 +194,96 @@ def test_an_unknown_layer_says_how_to_register_it():
     try:
         x = np.array([[1.0, -2.0, 3.0]], np.float32)
         assert runtime(to_onnx(Sequential(Square()), input_shape=(3,)), x).tolist() == [[1, 4, 9]]
+        assert operator_of(Square) is None
     finally:
         del WRITERS[Square]
+
+
+def elementwise(function, *settings):
+    """A layer of one's own that computes this function."""
+
+    class Own(Elementwise):
+        def __init__(self, a=0.0, b=0.0):
+            super().__init__()
+            self.a, self.b = a, b
+
+    Own.function = staticmethod(function)
+    return Own(*settings)
+
+
+FUNCTIONS = {
+    "softsign": lambda xp, x, a, b: x / (1 + xp.abs(x)),
+    "ELU": lambda xp, x, a, b: xp.where(x > 0, x, a * xp.expm1(x)),
+    "SELU": lambda xp, x, a, b: b * (xp.maximum(x, xp.zeros_like(x)) + xp.minimum(a * (xp.exp(x) - 1), 0)),
+    "softplus": lambda xp, x, a, b: xp.logaddexp(x, xp.zeros_like(x)),
+    "softplus by log": lambda xp, x, a, b: xp.log1p(xp.exp(x)),
+    "mish": lambda xp, x, a, b: x * xp.tanh(xp.log(1 + xp.exp(x))),
+    "swish": lambda xp, x, a, b: x / (1.0 + xp.exp(-a * x)),
+    "hard sigmoid": lambda xp, x, a, b: xp.clip(x / 6 + 0.5, 0, 1),
+    "hard shrink": lambda xp, x, a, b: (abs(x) > 0.5) * x,
+    "soft shrink": lambda xp, x, a, b: xp.sign(x) * xp.maximum(abs(x) - 0.5, 0.0),
+    "between": lambda xp, x, a, b: xp.where(((x >= -a) & (x < b)) | ~(x <= 1) | (x != x), x**2, 2.0**x),
+    "mask": lambda xp, x, a, b: xp.astype(x > a, x.dtype),
+    "truth": lambda xp, x, a, b: x > a,
+    "roots": lambda xp, x, a, b: xp.sqrt(xp.square(x) + 1) - np.float64(1),
+    "waves": lambda xp, x, a, b: xp.sin(x) + 0.5 * xp.cos(b - x) - xp.floor(x) * xp.ones_like(x),
+    "identity": lambda xp, x, a, b: x,
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_elementwise_layer_of_your_own_is_written_from_its_function(name, dtype, rng):
+    layer = elementwise(FUNCTIONS[name], 1.5, 0.25)
+    network = Sequential(Dense(4, 6, rng=0), layer, Dense(6, 3, rng=1)).astype(dtype)
+    x = rng.normal(size=(5, 4)).astype(dtype)
+    y = runtime(to_onnx(network, input_shape=(4,)), x)
+    hidden = network[0](x)
+    expected = network[2](FUNCTIONS[name](np, hidden, 1.5, 0.25).astype(dtype))
+    assert y.dtype == dtype
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_arctan_of_float64_is_written_as_float32():
+    layer = elementwise(lambda xp, x, a, b: xp.arctan(x))
+    network = Sequential(Dense(2, 2, rng=0), layer).astype("float64")
+    with pytest.warns(UserWarning, match="ONNX Runtime computes Atan in no other type"):
+        model = to_onnx(network, input_shape=(2,))
+    x = np.array([[0.5, -2.0]], np.float32)
+    np.testing.assert_allclose(runtime(model, x), np.arctan(network[0](x)), rtol=1e-5)
+
+
+def test_a_layer_with_a_forward_of_its_own_is_not_written_from_its_function():
+    class Own(Elementwise):
+        @staticmethod
+        def function(xp, x):
+            return x + 1
+
+        def forward(self, x, training=False):
+            return x + 2, x
+
+    with pytest.raises(UnsupportedError, match="nothing says how to write it"):
+        to_onnx(Own(), input_shape=(3,))
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (lambda xp, x, a, b: x if x > 0 else 0 * x, r"it branches on the numbers; where\(condition"),
+        (lambda xp, x, a, b: xp.cumulative_sum(x), "it calls cumulative_sum, which has no operator"),
+        (lambda xp, x, a, b: xp.cbrt(x), "it calls cbrt, which has no operator"),
+        (lambda xp, x, a, b: xp.add.reduce(x), r"it calls add\.reduce"),
+        (lambda xp, x, a, b: xp.exp(x, where=x > 0), "it calls exp with where"),
+        (lambda xp, x, a, b: x // 2, "it calls floor_divide"),
+        (lambda xp, x, a, b: x * np.arange(3.0), "which is no number"),
+        (lambda xp, x, a, b: x.sum(), "no attribute 'sum'"),
+        (lambda xp, x, a, b: xp.ones_like(x), "it returns 1.0, which does not depend on x"),
+        (lambda xp, x, a, b: Elementwise.function(xp, x), "must state function"),
+    ],
+)
+def test_what_cannot_be_written_from_a_function_is_named(function, reason):
+    with pytest.raises(UnsupportedError, match=rf"layer '1' is a Own, .*{reason}.*onnx.writes\(Own\)"):
+        to_onnx(Sequential(Dense(3, 3, rng=0), elementwise(function)), input_shape=(3,))
 
 
 @pytest.mark.parametrize(
@@ -219,7 +303,7 @@ def test_bad_arguments(arguments, error, message):
 
 
 def test_more_than_two_gigabytes_are_refused(monkeypatch):
-    monkeypatch.setattr("neocog.interop.onnx.to_model.LARGEST", 1000)
+    monkeypatch.setattr("neocog.interop.onnx.exporting.LARGEST", 1000)
     with pytest.raises(ValueError, match="holds at most 2 GB"):
         to_onnx(models.digits_cnn())
 

@@ -25,7 +25,6 @@ from neocog.layers import (
     Transpose,
 )
 
-from ..cases import CASES  # noqa: TID252
 from .onnx_graphs import model, node, runtime
 
 RNG = np.random.default_rng(5)
@@ -287,31 +286,6 @@ def test_the_same_as_onnx_runtime(name):
     if shape[0] == "N":
         again = to_onnx(network, input_shape=shape[1:])
         np.testing.assert_allclose(runtime(again, x), expected, rtol=1e-5, atol=1e-5)
-
-
-ROUND = [
-    pytest.param(make, x, id=f"{name}-{i}")
-    for name, cases in CASES.items()
-    for i, (make, x) in enumerate(cases)
-]
-
-
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float64", 1e-14)])
-@pytest.mark.parametrize(("make", "x"), ROUND)
-def test_there_and_back(make, x, dtype, tolerance):
-    """The same outputs, names, arrays; what does nothing is gone."""
-    network = make().astype(dtype)
-    several = isinstance(x, tuple)
-    x = tuple(part.astype(dtype) for part in x) if several else x.astype(dtype)
-    sizes = tuple(part.shape[1:] for part in x) if several else x.shape[1:]
-    again = from_onnx(to_onnx(network, input_shape=sizes, dtype=dtype))
-    y = again(x if again.several_inputs else x[0] if several else x)
-    np.testing.assert_allclose(y, network(x), rtol=tolerance, atol=tolerance)
-    if isinstance(network, Sequential | Graph):
-        arrays = {**network.params, **network.buffers}
-        read = {**again.params, **again.buffers}
-        assert set(arrays) == set(read)
-        assert all(np.array_equal(arrays[name], read[name]) for name in arrays)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from neocog.interop.onnx import Backend, OnnxImportError, from_onnx, to_onnx
-from neocog.layers import Add, AvgPool2D, Conv2D, Dense, Graph, ReLU, Sequential, Tanh
+from neocog.interop.onnx import (
+    Backend,
+    OnnxImportError,
+    UnsupportedOperatorError,
+    from_onnx,
+    reads,
+    to_onnx,
+)
+from neocog.interop.onnx.import_node import READERS
+from neocog.layers import Add, AvgPool2D, Conv2D, Dense, Elementwise, Graph, ReLU, Sequential, Tanh
 
 from .onnx_graphs import model, node, runtime
 
@@ -301,3 +309,24 @@ def test_a_branch_that_nothing_reads(domain):
     assert [type(layer) for layer in network] == [ReLU, Tanh]
     (y,) = Backend.run_model(proto, [x := normal(2, 3, 3)])
     np.testing.assert_allclose(y, np.tanh(np.maximum(x, 0)), rtol=1e-6)
+
+
+def test_an_operator_for_a_layer_of_your_own(rng):
+    class Softplus(Elementwise):
+        @staticmethod
+        def function(xp, x):
+            return xp.logaddexp(x, xp.zeros_like(x))
+
+    proto = model([node("Softplus", "x", "y")], {}, (2, 3))
+    with pytest.raises(UnsupportedOperatorError, match=r"operator Softplus \(node 'y'\) has no layer"):
+        from_onnx(proto)
+
+    @reads("Softplus")
+    def read_softplus(node):
+        return node.elementwise(Softplus())
+
+    try:
+        x = rng.normal(size=(2, 3)).astype("float32")
+        np.testing.assert_allclose(from_onnx(proto)(x), runtime(proto, x), rtol=1e-6)
+    finally:
+        del READERS["Softplus"]

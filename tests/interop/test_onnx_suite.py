@@ -16,7 +16,7 @@ from onnx import numpy_helper
 from onnx.backend.test import BackendTest
 from onnx.backend.test.loader import load_model_tests
 
-from neocog.interop.onnx import Backend, OnnxImportError, building, from_onnx
+from neocog.interop.onnx import Backend, OnnxImportError, from_onnx, graph_builder
 
 OPERATORS = {
     *("Add", "AveragePool", "BatchNormalization", "Concat", "Constant", "ConstantOfShape", "Conv", "Dropout"),
@@ -116,7 +116,7 @@ def test_the_numbers():
 @pytest.fixture
 def light(monkeypatch):
     """These files have no weights in them, but make them, AlexNet's 240 MB: more than a file may."""
-    monkeypatch.setattr(building, "MOST_MADE", 2**29)
+    monkeypatch.setattr(graph_builder, "MOST_MADE", 2**29)
 
 
 def test_famous_networks_are_too_large_for_their_files():

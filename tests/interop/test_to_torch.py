@@ -10,6 +10,7 @@ from torch import nn
 
 from neocog import models
 from neocog.interop.torch import from_torch, load_from_torch, register_layer, to_torch
+from neocog.interop.torch.layer_modules import LayerModule
 from neocog.interop.torch.registry import MODULES
 from neocog.layers import (
     Add,
@@ -30,18 +31,7 @@ from neocog.layers import (
     Tanh,
 )
 
-from ..cases import CASES  # noqa: TID252
 from .comparing import weights_of, without_dropout, worst_difference
-
-# PyTorch's flatten wants an axis to flatten; neocog's makes a column of a vector.
-FLATTENED_VECTOR = ("Flatten", 2)
-
-LAYERS = [
-    pytest.param(make, x, id=f"{name}-{i}")
-    for name, cases in CASES.items()
-    for i, (make, x) in enumerate(cases)
-    if (name, i) != FLATTENED_VECTOR
-]
 
 MODELS = {
     "tiny_cnn": (models.tiny_cnn, {}),
@@ -56,27 +46,6 @@ MODELS = {
     "resnet50": (models.resnet50, {"classes": 3, "image_shape": (3, 48, 48)}),
     "resnet_cifar": (models.resnet_cifar, {"depth": 8}),
 }
-
-
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize(("make", "x"), LAYERS)
-def test_every_layer(make, x, training):
-    """Outputs, gradients and running statistics, in the same order and under the same names."""
-    network = without_dropout(make().astype("float64"))
-    module = to_torch(network)
-    assert not module.training
-    assert [name for name, _ in module.named_parameters()] == list(network.params)
-    assert worst_difference(network, module, x, training) < 1e-10
-
-
-@pytest.mark.parametrize(("make", "x"), LAYERS)
-def test_every_layer_there_and_back(make, x):
-    """What comes back is written as it was."""
-    layer = make()
-    back = from_torch(to_torch(layer))
-    assert repr(back) == repr(layer)
-    for name, array in {**layer.params, **layer.buffers}.items():
-        np.testing.assert_array_equal({**back.params, **back.buffers}[name], array)
 
 
 @pytest.mark.parametrize(
@@ -293,8 +262,6 @@ def registered(monkeypatch):
 
 def test_a_layer_of_ones_own(registered):
     network = Sequential(Dense(3, 4, rng=0, dtype="float64"), Swish(4))
-    with pytest.raises(TypeError, match=r"layer '1' \(Swish\) is of a class .*register_layer\(Swish\)"):
-        to_torch(network)
     register_layer(Swish)(lambda layer: SwishModule(layer.features))
     x = np.random.default_rng(0).normal(size=(5, 3))
     module = to_torch(network)
@@ -319,7 +286,7 @@ def test_a_registered_module_must_fit(registered):
 
 
 def test_subclasses():
-    """A class that computes as its base is carried as its base; one that does not is refused."""
+    """A class that computes as its base is carried as its base; one that does not calls its own code."""
 
     class Named(ReLU):
         pass
@@ -342,9 +309,10 @@ def test_subclasses():
     module = to_torch(Net(Named(), Block(Named())))
     assert isinstance(module, nn.Sequential)
     assert isinstance(module[0], nn.ReLU)
-    for wrong in (Doubled(), Strange(ReLU())):
-        with pytest.raises(TypeError, match=f"{type(wrong).__name__} is of a class without a counterpart"):
-            to_torch(wrong)
+    x = torch.tensor([-1.0, 2.0])
+    for own, wanted in ((Doubled(), [0, 4]), (Strange(ReLU()), [1, 0])):
+        assert isinstance(to_torch(own), LayerModule)
+        assert to_torch(own)(x).tolist() == wanted
 
 
 @pytest.mark.parametrize(

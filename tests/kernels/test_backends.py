@@ -6,7 +6,7 @@ import array_api_strict as strict
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
@@ -14,7 +14,6 @@ from neocog import AvgPool2D, Conv2D, MaxPool2D, kernels
 from neocog.kernels import BACKENDS, im2col, output_size, use_kernels
 from neocog.kernels.geometry import ceil_padding, window_count, window_counts
 
-SETTINGS = settings(derandomize=True, deadline=None, max_examples=100)
 every_backend = pytest.mark.parametrize("backend", BACKENDS)
 
 
@@ -82,7 +81,6 @@ def tensor(a):
 
 
 @every_backend
-@SETTINGS
 @given(case=convolutions(), data=st.data())
 def test_convolution_is_that_of_pytorch(backend, case, data):
     x, w, b, (stride, padding, dilation, groups) = case
@@ -98,7 +96,6 @@ def test_convolution_is_that_of_pytorch(backend, case, data):
 
 
 @every_backend
-@SETTINGS
 @given(case=convolutions(asymmetric=True), data=st.data())
 def test_asymmetric_padding_is_that_of_an_image_padded_before(backend, case, data):
     x, w, b, (stride, padding, dilation, groups) = case
@@ -119,7 +116,6 @@ def test_asymmetric_padding_is_that_of_an_image_padded_before(backend, case, dat
 
 
 @every_backend
-@SETTINGS
 @given(case=convolutions(asymmetric=True), data=st.data())
 def test_convolution_has_two_adjoints(backend, case, data):
     x, w, _, geometry = case
@@ -134,7 +130,6 @@ def test_convolution_has_two_adjoints(backend, case, data):
 
 
 @every_backend
-@SETTINGS
 @given(case=poolings(), data=st.data())
 def test_max_pooling_is_that_of_pytorch(backend, case, data):
     x, kernel, stride, padding, dilation = case
@@ -155,7 +150,6 @@ def test_max_pooling_is_that_of_pytorch(backend, case, data):
 
 @every_backend
 @pytest.mark.parametrize("count_include_pad", [True, False])
-@SETTINGS
 @given(case=poolings(dilated=False), data=st.data())
 def test_average_pooling_is_that_of_pytorch(backend, count_include_pad, case, data):
     x, kernel, stride, padding, dilation = case
@@ -174,7 +168,6 @@ def test_average_pooling_is_that_of_pytorch(backend, count_include_pad, case, da
 
 
 @every_backend
-@SETTINGS
 @given(case=poolings(), data=st.data())
 def test_the_windows_of_average_pooling_are_those_of_pytorch(backend, case, data):
     """Dilated, with divisors of any kind: the sums of unfolded windows."""
@@ -196,7 +189,6 @@ def test_the_windows_of_average_pooling_are_those_of_pytorch(backend, case, data
 
 
 @every_backend
-@SETTINGS
 @given(case=poolings(), data=st.data())
 def test_pooling_over_any_padding_is_that_of_an_image_padded_before(backend, case, data):
     x, kernel, stride, _, dilation = case
@@ -225,7 +217,6 @@ def test_pooling_over_any_padding_is_that_of_an_image_padded_before(backend, cas
         assert_close(dx, zeros.grad[inside])
 
 
-@SETTINGS
 @given(st.integers(1, 12), st.integers(1, 5), st.integers(1, 6), st.integers(1, 3), st.data())
 def test_rounding_sizes_up_is_that_of_pytorch(size, kernel, stride, dilation, data):
     padding = data.draw(st.integers(0, kernel // 2))
@@ -241,7 +232,6 @@ def test_rounding_sizes_up_is_that_of_pytorch(size, kernel, stride, dilation, da
 
 
 @every_backend
-@SETTINGS
 @given(case=poolings())
 def test_the_first_of_equal_maxima_wins(backend, case):
     x, kernel, stride, padding, dilation = case

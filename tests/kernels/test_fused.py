@@ -11,7 +11,7 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import neocog
@@ -173,7 +173,6 @@ def test_auto_compiles_for_long_jobs_only():
 # Memory
 
 
-@settings(derandomize=True, deadline=None, max_examples=100)
 @given(
     st.lists(
         st.tuples(st.integers(1, 5000), st.integers(0, 30), st.integers(0, 10), st.booleans()),

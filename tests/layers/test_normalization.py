@@ -27,6 +27,20 @@ def test_training_by_hand():
     assert dx.tolist() == [[-0.75], [0.75]]
 
 
+def test_images_by_hand():
+    # Channel 0 as above; channel 1 is 5 everywhere: v = 0, x_hat = 0, y = 1
+    norm = by_hand(BatchNorm2D(2, eps=3.0, momentum=0.5, dtype="float64"))
+    y, cache = norm.forward(np.array([[[[1.0, 3.0]], [[5.0, 5.0]]]]), training=True)
+    assert y.tolist() == [[[[0.0, 2.0]], [[1.0, 1.0]]]]
+    assert norm.buffers["running_mean"].tolist() == [1.0, 2.5]
+    assert norm.buffers["running_var"].tolist() == [1.5, 0.5]
+    # dy = 1, 1 in channel 1: dx = 2 / sqrt(3) (dy - 1) = 0
+    dx, grads = norm.backward(np.array([[[[1.0, 3.0]], [[1.0, 1.0]]]]), cache)
+    assert grads["weight"].tolist() == [1.0, 0.0]
+    assert grads["bias"].tolist() == [4.0, 2.0]
+    assert dx.tolist() == [[[[-0.75, 0.75]], [[0.0, 0.0]]]]
+
+
 def test_inference_by_hand():
     # running m = 1, v = 1: x_hat = (x - 1) / 2 = 0, 1, y = 1, 3
     norm = by_hand(BatchNorm1D(1, eps=3.0, dtype="float64"))

@@ -1,8 +1,10 @@
+import array_api_strict as strict
 import numpy as np
 import pytest
 from torch.nn import functional as F
 
 from neocog.layers import LogSoftmax, Softmax
+from neocog.layers.activation import softmax
 from neocog.layers.base import Field
 
 X = np.log([[1.0, 3.0, 4.0]])
@@ -62,3 +64,9 @@ def test_bad_inputs(make):
             make(axis).forward(np.zeros(shape))
     with pytest.raises(TypeError, match="axis must be an integer, got 1"):
         make(1.0)
+
+
+def test_softmax_on_strict_arrays():
+    """On arrays that allow nothing beyond the array API."""
+    z = np.random.default_rng(0).normal(size=(3, 4))
+    np.testing.assert_allclose(np.from_dlpack(softmax(strict.asarray(z))), softmax(z), rtol=1e-15)

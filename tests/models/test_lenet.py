@@ -142,7 +142,7 @@ def test_tools(make, survives):
     network = make(rng=0)
     survives(network)
     seen = trace(network, np.zeros((2, *network.input_shape)), np.array([3, 5]))
-    assert list(seen.steps) == [name for name, _ in network.leaves()]
+    assert list(seen.records) == [name for name, _ in network.leaves()]
 
 
 def test_what_units_of_1998_see():

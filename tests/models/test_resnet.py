@@ -103,7 +103,7 @@ def test_tools(survives):
         survives(network)
     network = resnet_cifar(8, rng=0)
     seen = trace(network, np.zeros((1, 3, 32, 32)), np.array([3]))
-    assert set(seen.steps) == {name for name, _ in network.leaves()}
+    assert set(seen.records) == {name for name, _ in network.leaves()}
     assert seen["layer2.0.downsample.1"].y.shape == (1, 32, 16, 16)
     assert unit_receptive_field(network, "layer2.0.downsample.1", (1, 1)).rows == slice(0, 6)
 

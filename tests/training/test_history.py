@@ -23,6 +23,10 @@ def test_columns(history):
     assert history.last["seconds"] == 2.0
     assert "train_loss=1" in repr(history)
     assert repr(History()) == "History(empty)"
+    for epoch in range(1000):
+        history.append(epoch=epoch, train_loss=1.0)
+    assert str(history) == repr(history)
+    assert len(repr(history).splitlines()) == 1
 
 
 def test_unknown_columns(history):

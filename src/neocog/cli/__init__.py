@@ -1,13 +1,13 @@
 """The command ``neocog``.
 
 Exit codes: 0 done; 1 a gradient check failed, the loss became NaN, or another process of the job was lost;
-2 bad input; 130 interrupted.
+2 bad input; 70 a bug in neocog; 130 interrupted.
 """
 
-from neocog.cli import training, sweeping, using, looking  # isort: skip - the order of the commands in --help
-from neocog.cli.app import app
+from neocog.cli import train, sweep, model, inspect  # isort: skip - the order of the commands in --help
+from neocog.cli.common import app
 
-__all__ = ["app", "looking", "main", "sweeping", "training", "using"]
+__all__ = ["app", "inspect", "main", "model", "sweep", "train"]
 
 
 def main() -> None:

@@ -28,12 +28,13 @@ The life of a training step
    layers in cuts, is served by ``optimizer.step`` after the program has run.
 """
 
-from neocog.compilation.inference import Forward, Inference, compiled_forward
+from neocog.compilation.inference import Inference
 from neocog.kernels import missing_numba
 
 if not missing_numba():
     from neocog.compilation.compiler import uncompiled
     from neocog.compilation.emitter import Lowering, lowering_of
+    from neocog.compilation.forward import Forward, compiled_forward
     from neocog.compilation.nodes import Uncompilable
     from neocog.compilation.step import CompiledStep
 

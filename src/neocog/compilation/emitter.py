@@ -16,7 +16,7 @@ from neocog.kernels.fused.operations import activation
 from neocog.kernels.fused.program import NO_BORDER, Maps, Memory, Program, Slot
 from neocog.layers.base import Layer, Shape
 
-__all__ = ["DESCRIPTION", "Emitter", "Lowering", "Use", "lowering_of", "lowers"]
+__all__ = ["DESCRIPTION", "Emitter", "Lowering", "Use", "lowering_of", "lowers", "place", "space"]
 
 DESCRIPTION = frozenset({"config", "flops", "from_config", "receptive_field"})
 """Methods that say what a layer is, not what it computes."""
@@ -220,14 +220,25 @@ class Emitter:
         lowering.load(self.program, slot, maps)
         return take
 
-    def pointwise(self, operation: str, flops: float, over: Maps, **fields: Any) -> None:
-        """Add an operation on each number of maps shaped like ``over``; ``flops`` for one number, about."""
-        work = flops * over.C * over.H * over.lanes
-        self.program.add(operation, over.C, work, C=over.C, rows=over.H, lanes=over.lanes, **fields)
+    def pointwise(self, operation: str, flops: float, **operands: Any) -> None:
+        """Add an operation on each number of maps of one shape.
+
+        Parameters
+        ----------
+        operation : str
+        flops : float
+            For one number, about.
+        **operands : Maps, or the values of other fields of the operation
+        """
+        *_, last = (each for each in operands.values() if isinstance(each, Maps))
+        fields: dict[str, Any] = {}
+        for name, value in operands.items():
+            fields |= place(name, value) if isinstance(value, Maps) else {name: value}
+        self.program.add(operation, last.C, flops * last.C * last.H * last.lanes, **space(last), **fields)
 
     def sum(self, x: Maps, y: Maps, z: Maps, floor: float = -np.inf) -> None:
         """``z = max(floor, x + y)``."""
-        self.pointwise("add", 2.0, z, x=x, y=y, z=z, floor=floor)
+        self.pointwise("add", 2.0, x=x, y=y, z=z, floor=floor)
 
     def pooling_undoes_relu(self, node: LayerNode) -> bool:
         """Whether a node's ReLU is followed by max pooling alone, whose backward then does the ReLU's, too.
@@ -238,9 +249,19 @@ class Emitter:
 
     def relu_backward(self, dy: Maps, y: Maps) -> None:
         """Set dy to zero where the ReLU's output y is."""
-        self.pointwise("activate_back", 2.0, dy, saved=y, dy=dy, dx=dy, kind=activation.RELU)
+        self.pointwise("activate_back", 2.0, saved=y, dy=dy, dx=dy, kind=activation.RELU)
 
     def bias_backward(self, node: LayerNode, dy: Maps) -> None:
         """Sum dy over all but the channels, if the node has a bias."""
         if "bias" in node.layer._params:
-            self.pointwise("plane_sum", 1.0, dy, dy=dy, d_bias=self.gradient(node, "bias"))
+            self.pointwise("plane_sum", 1.0, dy=dy, d_bias=self.gradient(node, "bias"))
+
+
+def place(name: str, maps: Maps) -> dict[str, Any]:
+    """Fields that say where the operand ``name`` of an operation lies."""
+    return {name: maps.origin, f"{name}_plane": maps.plane, f"{name}_row": maps.row}
+
+
+def space(maps: Maps) -> dict[str, Any]:
+    """Fields that say over how many channels, rows and lanes an operation runs."""
+    return {"C": maps.C, "rows": maps.H, "lanes": maps.lanes}

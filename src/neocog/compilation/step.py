@@ -109,7 +109,7 @@ class _Batch:
 
     def _add_update(self, update: OptimizerLowering, name: str, weight: np.ndarray, gradient: Memory) -> None:
         optimizer = self.optimizer
-        fields: dict[str, Any] = {
+        memories: dict[str, Any] = {
             memory: _remembered(optimizer, memory, name, weight) for memory in update.memories(optimizer)
         }
         self.program.add_units(
@@ -122,8 +122,8 @@ class _Batch:
             block=_BLOCK,
             loss=self.loss,
             decay=float(optimizer.decays(name, weight)),
-            **fields,
             **update.fields(optimizer),
+            **memories,
         )
 
     def write_numbers(self) -> None:

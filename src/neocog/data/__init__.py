@@ -3,6 +3,7 @@
 from neocog.data.archives import load_idx, load_npz
 from neocog.data.augmentation import Affine, Compose, Crop, Flip, Noise, Shift
 from neocog.data.batches import batches
+from neocog.data.csv_file import load_csv
 from neocog.data.digits import digits
 from neocog.data.folder import LazyImages, image_folder, load_image
 from neocog.data.lines import PATTERNS, base_pattern, line_patterns
@@ -23,6 +24,7 @@ __all__ = [
     "digits",
     "image_folder",
     "line_patterns",
+    "load_csv",
     "load_idx",
     "load_image",
     "load_npz",

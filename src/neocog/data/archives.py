@@ -1,6 +1,6 @@
-"""Data sets in archives: NumPy's npz, and MNIST's IDX format.
+"""Load data sets from archives: NumPy's npz, and MNIST's IDX format.
 
-Files come from strangers: whatever is wrong with one is a ValueError that names it, and nothing is unpickled.
+Files are not trusted: a malformed one raises a ValueError that names it, and nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ def _read_idx(file: Path, rank: int) -> np.ndarray:
     """Read an array of bytes of that rank: a magic number, ``rank`` sizes of four bytes, the bytes."""
     try:
         with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
-            content = stream.read()  # what is there, before the header's word for it
+            content = stream.read()  # before any size in the header is trusted
     except Exception as problem:  # gzip's damage comes as OSError, EOFError or zlib.error
         raise ValueError(f"{file} cannot be read: {problem}") from problem
     magic, header = content[:4], 4 + 4 * rank

@@ -203,7 +203,7 @@ def _picture_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
 
 @contextmanager
 def _opened(path: AnyPath) -> Iterator[Image.Image]:
-    """Open a picture, its header only; whatever goes wrong with it until it is closed names the file."""
+    """Open a picture and read its header; errors until it is closed name the file."""
     from PIL import Image, UnidentifiedImageError
 
     try:

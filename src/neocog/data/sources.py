@@ -1,7 +1,6 @@
 """Sources of images by name: one table, from which the command line's help and its messages are made.
 
-A source is one entry of ``SOURCES``, and nothing else names it. Its loader may stand here, or in a file of
-its own.
+A source is one entry of ``SOURCES``, and nothing else names it. Its loader may stand here or elsewhere.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from neocog.data.archives import load_idx, load_npz
+from neocog.data.csv_file import load_csv
 from neocog.data.digits import digits
 from neocog.data.folder import image_folder
 from neocog.data.lines import line_patterns
@@ -87,6 +87,12 @@ SOURCES: dict[str, Source] = {
         load_npz, "a NumPy archive of images x and labels y", has_path=True, options=("validation_fraction",)
     ),
     "idx": Source(load_idx, "a folder of MNIST's files", has_path=True, options=("validation_fraction",)),
+    "csv": Source(
+        load_csv,
+        "a table, in each row a label and the pixels of an image",
+        has_path=True,
+        options=("image_shape", "validation_fraction"),
+    ),
 }
 
 
@@ -162,7 +168,7 @@ def open_source(
     Raises
     ------
     ValueError, OSError
-        If there is no such source, or its files are not as they should be.
+        If there is no such source, or its files are missing or malformed.
     """
     kind, path = split_source(source)
     given = {"size": size, "image_shape": image_shape, "validation_fraction": validation_fraction}

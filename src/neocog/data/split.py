@@ -212,7 +212,7 @@ def split_of_file(
     validation_fraction: float,
     seed: int,
 ) -> Split:
-    """Pair the two parts, or draw the second one; what does not fit together names the file."""
+    """Make a split of two parts, or draw the second one; errors name the file."""
     integer("seed", seed, 0)
     try:
         if held_out is None and validation_fraction == 0:

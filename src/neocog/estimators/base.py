@@ -1,4 +1,4 @@
-"""What the classifier and the regressor share."""
+"""The base class of the classifier and the regressor."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _SEEDS = 2**31 - 1
 
 
 def has_partial_fit(model: ConvNet) -> bool:
-    """Whether a model can be fitted bit by bit; AttributeError if not."""
+    """Return True if a model has ``partial_fit``; raise AttributeError if not."""
     if model.early_stopping:
         raise AttributeError("early_stopping must be False for partial_fit, which holds no images out.")
     return True
 
 
 class ConvNet(BaseEstimator):  # type: ignore[misc]
-    """Base of the estimators, which describe the parameters."""
+    """Base class of the estimators; see :mod:`neocog.estimators.documentation` for the parameters."""
 
     _loss: Loss
     network_: Container
@@ -97,14 +97,14 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         self.kernels = kernels
         self.verbose = verbose
 
-    # What the two define for themselves
+    # Defined by the subclasses
 
     def _read_targets(self, y: np.ndarray, again: bool, classes: Any) -> np.ndarray:
-        """Return what the network is trained on; learn what its outputs stand for, unless ``again``."""
+        """Return the targets for training; set the attributes that describe the outputs, unless ``again``."""
         raise NotImplementedError
 
     def _weights(self, t: np.ndarray, weight: np.ndarray | None, passing: bool) -> np.ndarray | None:
-        """Return how much each image counts; None if all count alike."""
+        """Return the weight of each image; None if all are equal."""
         return weight
 
     def _new_network(self, seed: int, dtype: Any) -> Container:
@@ -114,23 +114,23 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
     def _scaled(
         self, t: np.ndarray, weight: np.ndarray | None, network: Container, again: bool
     ) -> np.ndarray:
-        """Return the targets in the units in which the network is trained."""
+        """Return the targets as the network is trained on them."""
         return t
 
     def _shown(self, network: Container) -> Container:
-        """Return the trained network with outputs in the units of y."""
+        """Return the trained network, with outputs in the units of y."""
         return network
 
     def _score_held_out(self, state: TrainingState) -> float:
-        """Return the score on what is held out, after an epoch."""
+        """Return the score on the images held out, after an epoch."""
         raise NotImplementedError
 
     # Training
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train a new network; with ``warm_start``, go on with the one at hand.
+        """Train a new network, or with ``warm_start`` train the current one further.
 
-        If it fails, the estimator stays as it was.
+        If it fails, the estimator is unchanged.
 
         Parameters
         ----------
@@ -197,7 +197,7 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         self.best_validation_score_ = scores.values[stopping.best_epoch] if stops else None
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any = None) -> Self:
-        """Take one step for each batch of X; if that fails, the estimator stays as it was."""
+        """Take one step for each batch of X; if that fails, the estimator is unchanged."""
         work = copy.copy(self)
         work._pass(X, y, sample_weight, classes)
         self.__dict__ = work.__dict__
@@ -233,7 +233,7 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
     def _start(
         self, X: Any, y: Any, sample_weight: Any, again: bool, classes: Any = None, passing: bool = False
     ) -> tuple[Container, np.ndarray, np.ndarray, np.ndarray | None]:
-        """Check everything; return the network, images, targets and weights."""
+        """Check parameters and data; return the network, images, targets and weights."""
         self._check_parameters()
         X, found = flattened(X)
         tags = self.__sklearn_tags__().target_tags
@@ -262,7 +262,7 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         return network, x, t, weight
 
     def _finish(self, network: Container, rows: list[dict[str, float]], again: bool) -> None:
-        """Keep what has been trained, and how it went."""
+        """Set the attributes that describe the trained network."""
         self._network, self.network_ = network, self._shown(network)
         self.history_ = History(list(self.history_.rows) if again else [])
         for row in rows:
@@ -270,7 +270,7 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
             self.history_.append(**row | {"epoch": epoch})
 
     def _split(self, t: np.ndarray, class_names: Sequence[str] | None) -> tuple[Any, Any]:
-        """Choose the images to train on, and those to hold out."""
+        """Return the indices of the images to train on, and of those to hold out."""
         if not self.early_stopping:
             return slice(None), None
         return hold_out(t, self.validation_fraction, class_names, self._split_seed)
@@ -279,7 +279,7 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         return make_optimizer(self.optimizer, self.lr, self.weight_decay, schedule, steps)
 
     def _check_parameters(self) -> None:
-        """Raise ValueError or TypeError for what nothing else checks before it is used."""
+        """Raise ValueError or TypeError for parameters that nothing else checks before use."""
         integer("epochs", self.epochs)
         integer("batch_size", self.batch_size)
         integer("patience", self.patience)
@@ -301,10 +301,10 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
 
     @contextlib.contextmanager
     def _computing(self, seconds: float | None = None) -> Iterator[None]:
-        """Use the threads and the kernels that the parameters say.
+        """Use the threads and the kernels that the parameters name.
 
-        Kernels "auto" are those that the caller has chosen, ``auto`` still where he has not; for a job of
-        so many ``seconds`` the choice is made here.
+        Kernels "auto" are those in use where the estimator is called. If these are ``auto``, too, they are
+        chosen here for a job of so many ``seconds``, or else by whoever computes.
         """
         with contextlib.ExitStack() as chosen:
             chosen.enter_context(use_threads(effective_n_jobs(self.n_jobs)))  # joblib's meaning of None
@@ -329,7 +329,7 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         return outputs
 
     def _check_shape(self, found: tuple[int, ...] | None) -> None:
-        """Raise ValueError if images are not of the shape that the network was made for."""
+        """Raise ValueError if the images do not have the shape of those in fit."""
         if found is not None and with_channels(found) != self.image_shape_:
             raise ValueError(
                 f"X must hold images of shape {self.image_shape_}, as they were in fit, got {found}."
@@ -337,12 +337,12 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
 
     @property
     def n_iter_(self) -> int:
-        """Epochs trained."""
+        """Number of epochs trained."""
         return int(self.history_.last["epoch"])
 
     @property
     def loss_curve_(self) -> list[float]:
-        """Mean loss of the batches of each epoch, as the weights moved."""
+        """Mean loss of the batches of each epoch during training."""
         return [row["running_loss"] for row in self.history_.rows if row["epoch"] > 0]
 
     def __sklearn_tags__(self) -> Any:

@@ -1,4 +1,4 @@
-"""The classifier."""
+"""The classifier for scikit-learn."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from neocog.data.batches import Augmentation
 from neocog.estimators.base import ConvNet, has_partial_fit
+from neocog.estimators.documentation import share_documentation
 from neocog.estimators.networks import FILTERS, make_network
 from neocog.layers import Container
 from neocog.layers.activation import softmax
@@ -22,87 +23,27 @@ from neocog.losses import SoftmaxCrossEntropy
 from neocog.training.state import Callback, TrainingState
 
 
+@share_documentation
 class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
     """Convolutional network that classifies images, for scikit-learn.
 
-    It minimises the cross-entropy of the softmax of the network's outputs, by minibatch gradient descent.
+    It minimizes the cross-entropy of the softmax of the network's outputs by minibatch gradient descent.
 
     Parameters
     ----------
-    network : None, str, function or Layer, default None
-        What is trained. None: blocks of 3 x 3 convolution, ReLU and 2 x 2 max pooling, one for each of
-        ``filters``, then a dense layer. A name: one of ``neocog train --network``, such as "small-cnn" or
-        "resnet20". A function that returns a network: it is called with those of the arguments
-        ``image_shape``, ``classes`` or ``outputs`` (how many), ``seed`` or ``rng``, and ``dtype`` that it
-        has, or all if it has ``**kwargs``, so that the functions of :mod:`neocog.models` fit. A network:
-        each fit trains a copy of it, from the weights that it has.
-    filters : int or sequence of int, default (16, 32)
-        Channels of the convolutions that the network None has; with another network it must be left alone.
-    image_shape : (C, H, W) or (H, W), optional
-        What the rows of a table X are; see the notes.
-    epochs : int, default 20
-        Passes over the images in a call of fit.
-    batch_size : int, default 32
-    lr : float, default 0.005
-        Learning rate; of a schedule the highest.
-    schedule : {"constant", "cosine", "one-cycle"}, default "constant"
-        How the learning rate changes over the epochs of fit; see :mod:`neocog.schedules`.
-    optimizer : {"adamw", "adam", "sgd"} or function, default "adamw"
-        "sgd" has Nesterov's momentum of 0.9. A function is called with ``lr=`` (a number, or a schedule) and
-        ``weight_decay=``; the classes in :mod:`neocog.optimizers` are such functions.
-    weight_decay : float, default 0.01
-        What it does depends on the optimizer: 0.01 suits "adamw", 0.0001 the others.
-        From one ``partial_fit`` to the next ``lr`` may be changed, optimizer and weight decay go on.
+    %(network)s
+    %(training)s
     class_weight : dict, "balanced" or None, default None
-        How much the images of each label count, or that all labels count alike.
-    augment : function (images, rng) -> images, optional
-        Changes each batch for training; see :mod:`neocog.data.augmentation`.
-    early_stopping : bool, default False
-        Whether to hold out a part of the images, stop when the loss there has not improved for some epochs,
-        and put the best epoch's weights back. There is no ``partial_fit`` then.
-    validation_fraction : float in (0, 1), default 0.1
-        The part held out, at least one image for each class, and of every class the same share, where that
-        is possible. Weights count in it as in training.
-    patience : int, default 10
-        Epochs without improvement that are allowed.
-    warm_start : bool, default False
-        Whether a further fit goes on with the weights of the last one. The optimizer starts anew.
-    callbacks : sequence of Callback, default ()
-        See :class:`neocog.training.Callback`. A search clones them with the estimator.
-    random_state : int, RandomState or None, default None
-        Decides the first weights, the order of the images, what is held out, and what augmentation and
-        layers such as dropout draw.
-    n_jobs : int or None, default None
-        Threads of the compiled kernels, which long jobs take: one, or what
-        :func:`joblib.parallel_config` says; -1 for all cores. Results do not depend on it.
-    kernels : {"auto", "im2col", "fused", "reference"}, default "auto"
-        What computes; see :class:`neocog.use_kernels`. "auto": what is in use where the estimator is called,
-        and by default the compiled ``fused`` for long jobs alone. Set here, it holds in the processes of a
-        search, too.
-    verbose : bool, default False
-        Whether to show a line an epoch.
+        Weights of the labels; None: all labels have the same weight.
+    %(fitting)s
 
     Attributes
     ----------
     classes_ : (K,)
         The labels, in the order of the network's outputs.
-    network_ : Container
-        The trained network, to be inspected, drawn, and saved: ``neocog.save(model.network_, path)``.
-    history_ : History
-        A row an epoch since the network was new.
-    loss_curve_ : list of float
-        Mean loss of the batches of each epoch, as the weights moved.
-    n_iter_ : int
-        Epochs trained.
+    %(fitted)s
     validation_scores_ : list of float, or None
         Accuracy on the part held out, weighted, after each epoch of the last fit, if it held out any.
-    best_validation_score_ : float or None
-        That of the epoch whose weights were put back.
-    image_shape_ : (C, H, W)
-    n_features_in_ : int
-        Numbers in an image.
-    feature_names_in_ : (features,)
-        Names of the columns, if X was a DataFrame with such.
 
     Raises
     ------
@@ -115,15 +56,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
 
     Notes
     -----
-    X may be images (N, C, H, W); grey images (N, H, W); or a table (N, features), in which a row holds the
-    numbers of an image in the order of ``image_shape``, that is row-major. Without ``image_shape`` a row of
-    the table is a signal, an image of one line (1, 1, features): nothing is guessed. A table in which the
-    channels seem to come last, as in (28, 28, 3), is refused.
-
-    uint8 is the type of pixels 0..255, which are divided by 255 and computed with in float32, whatever their
-    values. Other numbers are taken as they are; float32 is computed with in float32, all else in float64, as
-    scikit-learn does. What was pixels in fit must be so, or 0..1, ever after, and what was not must not.
-    Numbers between -1 and 1 or so train best: divide pixels by the highest, or put a scaler before.
+    %(notes)s
 
     Examples
     --------

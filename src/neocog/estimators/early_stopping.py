@@ -1,4 +1,4 @@
-"""What early stopping holds out, and how the network does on it."""
+"""Split off the images that early stopping evaluates, and record the scores on them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from neocog.training.state import Callback, TrainingState
 
 
 class Scores(Callback):
-    """Keep a score of each epoch, the untrained network's first."""
+    """Record a score after each epoch; the first is the untrained network's."""
 
     def __init__(self, score: Callable[[TrainingState], float]) -> None:
         self.score = score
@@ -25,15 +25,15 @@ class Scores(Callback):
 def hold_out(
     t: np.ndarray, fraction: float, class_names: Sequence[str] | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Choose the images to train on, and those to hold out, by their index.
+    """Split the indices of the images into those to train on and those to hold out.
 
     Parameters
     ----------
     t : (N,) class indices, or targets (N, outputs)
     fraction : float
-        To hold out; where that is fewer images than classes, or than two, so many are held out.
+        Fraction to hold out; at least as many images as there are classes, and at least two.
     class_names : sequence of str, or None for a regression
-        With classes, each gives the same share.
+        With classes, the split is stratified.
     seed : int
 
     Raises

@@ -1,4 +1,4 @@
-"""What scikit-learn hands over as X, read as images."""
+"""Convert scikit-learn's X to images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CHANNELS_LAST = (1, 3, 4)
 
 
 def flattened(X: Any) -> tuple[Any, Shape | None]:
-    """Return ``X`` as rows of numbers, and the shape of an image if ``X`` tells; ValueError if not finite."""
+    """Return ``X`` as rows of numbers, and the shape of an image, or None if ``X`` is a table."""
     if getattr(X, "shape", None) is None:  # lists, and what says what it is by __array__ alone
         X = np.asarray(X)
     if len(X.shape) <= 2:  # scikit-learn must see data frames themselves, to know the columns' names
@@ -121,7 +121,7 @@ def image_shape_of(given: Any, found: Shape | None, features: int) -> ImageShape
 
 
 def _channels_seem_last(shape: Shape) -> bool:
-    """Whether an image looks like (H, W, C): wide, high and with few channels."""
+    """Return whether a shape looks like (H, W, C): wide, high and with few channels."""
     return len(shape) == 3 and shape[2] in _CHANNELS_LAST and min(shape[:2]) > 4
 
 

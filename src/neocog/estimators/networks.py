@@ -1,4 +1,4 @@
-"""Networks and optimizers by the estimators' parameters."""
+"""Build networks and optimizers from the estimators' parameters."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SCHEDULES: dict[str, Callable[[float, int], Any]] = {
 def make_network(
     network: Any, filters: Any, image_shape: ImageShape, outputs: int, seed: int, dtype: Any
 ) -> Container:
-    """Make the network that is to be trained.
+    """Build the network to train.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def _call(build: Callable[..., Any], known: Mapping[str, Any]) -> Any:
 
 
 def _reseed(network: Layer, seed: int) -> None:
-    """Let what the layers draw depend on the seed alone; those that share a generator go on to do so."""
+    """Give the layers new generators from the seed; layers that share one still share one."""
     new: dict[int, np.random.Generator] = {}
     for layer, name, rng in generator_places(network):
         new.setdefault(id(rng), np.random.default_rng([seed, len(new)]))
@@ -115,7 +115,7 @@ def _reseed(network: Layer, seed: int) -> None:
 
 
 def _check_fit(network: Container, image_shape: ImageShape, outputs: int) -> None:
-    """Raise ValueError if a network cannot see such images, or has another number of outputs."""
+    """Raise ValueError if a network does not accept such images, or has another number of outputs."""
     try:
         shape = tuple(network.output_shape((1, *image_shape)))
     except ValueError as error:
@@ -128,7 +128,7 @@ def _check_fit(network: Container, image_shape: ImageShape, outputs: int) -> Non
 
 
 def make_optimizer(optimizer: Any, lr: float, weight_decay: float, schedule: str, steps: int) -> Optimizer:
-    """Make the optimizer of a run of so many steps.
+    """Build the optimizer for a number of steps.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The units of a regression's targets: the network is trained on targets of mean 0 and variance 1."""
+"""Standardize the targets of a regression: the network is trained on mean 0 and variance 1."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ SCALING_LAYER = "units_of_y"
 
 
 class TargetScaler(NamedTuple):
-    """Where zero is, and how long one is, of each target: ``y = scale z + mean``; float64."""
+    """Mean and scale of each target, in float64: ``y = scale z + mean`` for a standardized z."""
 
     mean: np.ndarray
     scale: np.ndarray
 
     @classmethod
     def of(cls, y: np.ndarray, weight: np.ndarray | None) -> TargetScaler:
-        """Return the units in which ``y`` (N, outputs) has mean 0 and, unless constant, variance 1."""
-        with np.errstate(over="ignore", invalid="ignore"):  # check refuses what overflows
+        """Fit a scaler to ``y`` (N, outputs); the scale of a constant target is its size."""
+        with np.errstate(over="ignore", invalid="ignore"):  # check() refuses an overflow
             mean = np.average(y, axis=0, weights=weight)
             deviation = np.sqrt(np.average((y - mean) ** 2, axis=0, weights=weight))
         size = np.abs(mean)
-        scale = np.where(deviation > 1e-14 * size, deviation, size)  # the mean is not exact
+        scale = np.where(deviation > 1e-14 * size, deviation, size)  # up to the rounding of the mean
         return cls(mean, np.where(scale > 0, scale, 1.0))
 
     def transform(self, y: np.ndarray) -> np.ndarray:
-        """Return ``y`` in standard units."""
+        """Standardize ``y``."""
         z: np.ndarray = (y - self.mean) / self.scale
         return z
 
     def inverse_transform(self, z: np.ndarray) -> np.ndarray:
-        """Return numbers in standard units in those of y, in float64."""
+        """Convert standardized numbers to the units of y, in float64."""
         y: np.ndarray = z.astype(np.float64) * self.scale + self.mean
         return y
 
     def check(self, dtype: Any) -> None:
-        """Raise ValueError if a network of this type cannot tell y, warn if it can but roughly."""
+        """Raise ValueError if y is out of the range of a floating point type, warn if it is too coarse."""
         limits = np.finfo(dtype)
         largest = (np.abs(self.mean) + self.scale).max()
         if largest > limits.max / 1e3:
@@ -61,7 +61,7 @@ class TargetScaler(NamedTuple):
 
 
 def with_scaling(network: Container, scaler: TargetScaler) -> Sequential:
-    """Return the network with a last layer that restores the units; its other layers are the same ones."""
+    """Append a layer that restores the units of y; the other layers are shared with the network."""
     outputs = len(scaler.mean)
     last = Dense(outputs, outputs, dtype=network.dtype or np.float64)
     last.params["weight"][...] = np.diag(scaler.scale)
@@ -73,7 +73,7 @@ def with_scaling(network: Container, scaler: TargetScaler) -> Sequential:
 
 
 def without_scaling(network: Container) -> tuple[Container, TargetScaler | None]:
-    """Return the network as :func:`with_scaling` got it, and the units; those are None if it has none."""
+    """Undo :func:`with_scaling`: return the network and the scaler, or None if it has none."""
     if not isinstance(network, Sequential) or list(network.children)[-1:] != [SCALING_LAYER]:
         return network, None
     last = network[SCALING_LAYER].params
@@ -82,7 +82,7 @@ def without_scaling(network: Container) -> tuple[Container, TargetScaler | None]
 
 
 def change_scaling(network: Container, old: TargetScaler, new: TargetScaler) -> None:
-    """Let a network that ends in a dense layer say in new units what it says in the old ones."""
+    """Change the last dense layer so that the network predicts the same y with another scaler."""
     *_, (_, last) = network.leaves()
     w, b = last.params["weight"], last.params["bias"]
     w *= old.scale / new.scale
@@ -90,9 +90,9 @@ def change_scaling(network: Container, old: TargetScaler, new: TargetScaler) -> 
 
 
 def ending_in_dense(network: Container, outputs: int) -> Container:
-    """Return the network with a dense layer at its end, which does nothing yet, unless it has one.
+    """Append a dense layer, initialized as the identity, unless the network ends in one.
 
-    A layer that stands at several places does not count, nor does one without a bias.
+    A layer that is used several times does not count, nor does one without a bias.
     """
     leaves = [leaf for _, leaf in network.leaves()]
     last = leaves[-1]

@@ -1,4 +1,4 @@
-"""Draw what there is to see: arrays in, a Plotly figure out.
+"""Draw figures: arrays in, a Plotly figure out.
 
 The only part of the library that needs plotly. All figures share one look, the Plotly template ``neocog``;
 :func:`save` writes one to a file.

@@ -1,4 +1,4 @@
-"""Images beside what is made of them: responses of kernels, maps of what matters."""
+"""Draw images beside attribution maps and beside the responses of kernels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def responses(
     title: str = "Responses",
     ink: bool = True,
 ) -> go.Figure:
-    """Draw an image beside what some kernels answer to it.
+    """Draw an image beside the responses of some kernels to it.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def responses(
 def heat_overlay(
     image: Any, heat: Any, kind: str = "auto", label: str = "attribution", title: str = "", ink: bool = True
 ) -> go.Figure:
-    """Draw an image, a map of what matters in it, and the map over the image.
+    """Draw an image, an attribution map of it, and the map over the image.
 
     Parameters
     ----------
@@ -114,6 +114,6 @@ def heat_overlay(
 
 
 def _pale(scale: Scale) -> Scale:
-    """Return a scale of greys that leaves room for colours."""
+    """Return a pale scale of greys, over which colours are drawn."""
     stops = [(at, "#ffffff" if name == "#ffffff" else "#b0b0b0") for at, name in scale.colours]
     return Scale(scale.low, scale.high, stops, scale.label)

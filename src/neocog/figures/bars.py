@@ -1,4 +1,4 @@
-"""Numbers side by side: parameters, accuracies, the table of known networks."""
+"""Draw bars of parameters and accuracies, and the table of known networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of what a figure is given; each message names the argument, what came and what is allowed."""
+"""Argument checks of the figures; each message names the argument, the value and what is allowed."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def class_names(names: Sequence[str] | None, classes: int) -> list[str]:
 
 
 def mapping(name: str, value: Any, of: str) -> dict[Any, Any]:
-    """Return a mapping that is not empty as a dict."""
+    """Return a mapping as a dict; raise ValueError if it is empty."""
     if not isinstance(value, Mapping):
         raise TypeError(f"{name} must be a dict {of}, got {type(value).__name__}.")
     if not value:

@@ -1,4 +1,4 @@
-"""What came out: which classes were taken for which."""
+"""Draw confusion matrices."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from neocog.figures.style import DIVERGING, FAINT, INK, new_figure
 def confusion_matrix(
     matrix: Any, class_names: Sequence[str] | None = None, title: str = "Confusion matrix"
 ) -> go.Figure:
-    """Draw which classes were taken for which, with the accuracy of each class.
+    """Draw a confusion matrix, with the accuracy of each class.
 
     Right answers are blue, wrong ones orange; the colour is the share of the row.
 

@@ -22,7 +22,7 @@ def embedding(
     axes: tuple[str, str] = ("first component", "second component"),
     title: str = "Embedding",
 ) -> go.Figure:
-    """Draw images as points in a plane, coloured by class; wrong answers have a ring.
+    """Draw images as points in a plane, coloured by class; misclassified ones have a ring.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The terms behind one number, as :func:`neocog.inspection.explain` finds them."""
+"""Draw the terms of one number, as computed by :func:`neocog.inspection.explain`."""
 
 from __future__ import annotations
 
@@ -38,9 +38,8 @@ def explanation(answer: Explanation, top: int = 12, title: str = "") -> go.Figur
     integer("top", top)
     if not answer.terms:
         raise ValueError(f"{answer.number} is {answer.formula}: it has no terms to draw.")
-    grid = ImageGrid(
-        title or f"{answer.number} = {short(answer.value)}", f"{answer.layer}   {answer.formula}"
-    )
+    subtitle = answer.contradiction or f"{answer.layer}   {answer.formula}"
+    grid = ImageGrid(title or f"{answer.number} = {short(answer.value)}", subtitle)
     y = _products(grid, answer)
 
     terms, rest = answer.terms[:top], answer.terms[top:]

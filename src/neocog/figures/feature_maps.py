@@ -1,4 +1,4 @@
-"""What a layer makes of its maps: activation and pooling."""
+"""Draw feature maps before and after activation and pooling."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Draw many small images on one pair of axes, so that every pixel is square at any width.
 
-The grid is 100 units wide; y grows downwards. Titles and bars are laid in the same units.
+The grid is 100 units wide; y grows downwards. Titles and bars have the same units.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ PIXELS = 6.7  # a unit, on a page of about 700 pixels
 LINE_HEIGHT = 4.3  # of a line of text, also on a narrow page
 BAR_WIDTH, BAR_HEIGHT = 36.0, 6.6  # of the colour bar
 BAR_PITCH = 4.0  # of horizontal bars
-MOST_HOVER = 64 * 64  # pixels that are told by row and column
+MOST_HOVER = 64 * 64  # pixels whose row and column are shown on hovering
 
 
 class ImageGrid:
-    """A figure under construction; :meth:`finish` returns it."""
+    """Build a figure of many images; :meth:`finish` returns it."""
 
     def __init__(self, title: str, subtitle: str = "", top: float = 0) -> None:
         self.figure = new_figure(title, subtitle)
@@ -183,7 +183,7 @@ class ImageGrid:
         self.reach(bottom)
 
     def colour_bar(self, scale: Scale) -> None:
-        """Show the scale above all that is drawn."""
+        """Show a colour bar above everything else."""
         self._scale = scale
         self._offset = BAR_HEIGHT
 

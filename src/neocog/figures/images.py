@@ -1,4 +1,4 @@
-"""Images: what the network is shown, and what it made of it."""
+"""Draw galleries of images with their labels and predictions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def image_gallery(
     title: str = "",
     ink: bool = True,
 ) -> go.Figure:
-    """Draw images in a grid, with what they are and what the network called them.
+    """Draw images in a grid, with their labels and predictions.
 
     A wrong answer has a red frame.
 
@@ -162,7 +162,7 @@ def _certainty(probabilities: Any, predicted: np.ndarray | None, N: int) -> np.n
 
 
 def _caption(k: int, known: dict[str, np.ndarray], names: list[str], certain: np.ndarray | None) -> str:
-    """Return what stands under an image."""
+    """Return the caption of an image."""
     lines = []
     if "predicted" in known:
         if "labels" in known:

@@ -1,4 +1,4 @@
-"""What a convolution has learned."""
+"""Draw the kernels of a convolution."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def filters(
     columns: int | None = None,
     title: str = "Learned filters",
 ) -> go.Figure:
-    """Draw the kernels of a convolution: a column a filter, a row an input channel, one scale around zero.
+    """Draw the kernels of a convolution: one column per filter, one row per input channel, one scale.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Figures as files."""
+"""Save figures as HTML, PNG, SVG or PDF files."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _PAGE = """<!doctype html>
 
 
 def to_html(figure: go.Figure, script: bool = True) -> str:
-    """Return a figure as a piece of a page.
+    """Return a figure as an HTML fragment.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def to_html(figure: go.Figure, script: bool = True) -> str:
 
 
 def save(figure: go.Figure, path: str | os.PathLike[str], width: int = 760, scale: float = 2) -> Path:
-    """Write a figure to a file; the name's ending says in which form.
+    """Write a figure to a file; the suffix of its name selects the format.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The figures of a study, from the data it brought home."""
+"""Draw the figures of a study from its data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from neocog.figures.training import compare_curves, learning_curves
 
 
 def study(result: Result) -> list[go.Figure]:
-    """Draw whatever a study's data hold: curves, parameters, filters, maps, confusions, mistakes.
+    """Draw everything in the data of a study: curves, parameters, filters, maps, confusions, mistakes.
 
     Parameters
     ----------

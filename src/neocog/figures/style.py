@@ -1,4 +1,4 @@
-"""One look for all figures: fonts, colours, colour scales, and the template ``neocog``."""
+"""The common style of all figures: fonts, colours, colour scales, and the template ``neocog``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import plotly.io as pio
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 PALETTE = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION, BLACK, YELLOW)
-"""Colours told apart by every kind of colour vision (M. Okabe, K. Ito, 2008)."""
+"""Colours distinguishable with every kind of colour vision (M. Okabe, K. Ito, 2008)."""
 
 INK, MUTED, LINE, FAINT = "#1f2933", "#5c6773", "#b8c0c8", "#e8ebee"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
@@ -51,7 +51,7 @@ LIGHT: Stops = [(0.0, "#000000"), (1.0, "#ffffff")]
 
 @dataclass(frozen=True)
 class Scale:
-    """Which colours stand for which numbers."""
+    """Map a range of numbers to colours."""
 
     low: float
     high: float
@@ -60,7 +60,7 @@ class Scale:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Return what a heat map takes."""
+        """Return the arguments of a Plotly heat map."""
         found = {"zmin": self.low, "zmax": self.high, "colorscale": self.colours}
         return found | {"zmid": 0.0} if self.low == -self.high else found
 
@@ -78,7 +78,7 @@ def grey(image: Any, ink: bool = True) -> Scale:
 
 
 def colour(index: int) -> str:
-    """Return a colour of the palette, round and round."""
+    """Return a colour of the palette, which repeats."""
     return PALETTE[index % len(PALETTE)]
 
 
@@ -134,7 +134,7 @@ pio.templates["neocog"] = _template()
 
 
 def new_figure(title: str, subtitle: str = "", height: float = 420, **layout: Any) -> go.Figure:
-    """Return an empty figure in our look; as wide as the page lets it be."""
+    """Return an empty figure in the common style, as wide as the page."""
     figure = go.Figure()
     words: dict[str, Any] = {"text": title}
     if subtitle:
@@ -144,5 +144,5 @@ def new_figure(title: str, subtitle: str = "", height: float = 420, **layout: An
 
 
 def number(value: float, digits: int = 3) -> str:
-    """Return a number as it is read: a real minus sign, no needless digits."""
+    """Format a number: a real minus sign, no needless digits."""
     return f"{value:.{digits}g}".replace("-", "\N{MINUS SIGN}")

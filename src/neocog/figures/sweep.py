@@ -1,4 +1,4 @@
-"""The points of a sweep: which settings lead where, and how much is chance."""
+"""Draw the points of a sweep: the effect of the settings, and the spread over the seeds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from neocog.validation import integer
 
 SHADES: Stops = [(0.0, "#93a7b5"), (0.5, "#3a93cc"), (1.0, "#08304d")]
 MARK = "neocog sweep"
-"""Stands in the figure, so that a page that shows one is known."""
+"""Name in the figure, by which a page with such a figure is recognized."""
 PARALLEL, ROW = 330, 27  # pixels
 FAN = 0.34  # of the distance between two values: lines through the same value lie beside each other
 
@@ -113,7 +113,7 @@ def _groups(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[tupl
 
 
 def _values(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> dict[str, list[str]]:
-    """Return the values of each axis, of points that diverged too."""
+    """Return the values of each axis, including those of points that diverged."""
     return {key: _ordered([row[key] for row in rows]) for key in keys}
 
 
@@ -148,7 +148,7 @@ def _parallel(rows: list[Mapping[str, Any]], axes: Mapping[str, list[str]], bott
 
 
 def _ordered(values: Sequence[Any]) -> list[str]:
-    """Return the different values, numbers by size, others as they come."""
+    """Return the distinct values, numbers by size, others in order of appearance."""
     found = {_text(value): value for value in values}
     try:
         return sorted(found, key=lambda text: found[text])
@@ -157,7 +157,7 @@ def _ordered(values: Sequence[Any]) -> list[str]:
 
 
 def _strips(figure: go.Figure, groups: list[tuple[str, list[Any]]]) -> None:
-    """Draw a row a setting: its seeds, their mean and standard deviation."""
+    """Draw one row per setting: its seeds, their mean and standard deviation."""
     dots, crosses, means = [], [], []
     for place, (label, rows) in enumerate(groups):
         found = [row for row in rows if _accuracy(row) is not None]

@@ -1,4 +1,4 @@
-"""The whole way of one image through a network."""
+"""Draw the activations of one image, layer by layer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def trace(
     ink: bool = True,
     title: str = "The way of one image",
 ) -> go.Figure:
-    """Draw what one image becomes, layer by layer, down to the probabilities.
+    """Draw the activations of one image, layer by layer, down to the probabilities.
 
     Maps from one convolution to the next share a scale around zero. Layers that change nothing in a picture
     (flatten, dropout) are left out.
@@ -77,7 +77,7 @@ def trace(
 
 
 def _verdict(seen: Any, index: int, class_names: Sequence[str] | None) -> str:
-    """Return in words what the network called the image and what it is."""
+    """Return the prediction and the label in words."""
     if seen.probabilities is None:
         return ""
     chances = np.asarray(seen.probabilities)[index]

@@ -1,4 +1,4 @@
-"""How training went: curves."""
+"""Draw the curves of training."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def compare_curves(
 
 
 def chance_line(figure: go.Figure, classes: int, axis: str) -> None:
-    """Draw the accuracy of guessing."""
+    """Draw the accuracy of random guessing."""
     chance = 1 / classes
     line = {"color": MUTED, "width": 1.5, "dash": "dash"}
     figure.add_shape(type="line", xref="paper", x0=0, x1=1, yref=axis, y0=chance, y1=chance, line=line)

@@ -1,4 +1,4 @@
-"""What there is to see in a network, as arrays; :mod:`neocog.figures` draws it."""
+"""Compute what can be seen in a network, as arrays; :mod:`neocog.figures` draws them."""
 
 from neocog.inspection.activation_maximization import maximize_activation, most_exciting
 from neocog.inspection.attribution import (

@@ -1,4 +1,4 @@
-"""What a unit likes best: among all images, and among those there are."""
+"""Activation maximization, and the images of a data set that activate a unit most."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Exciting", "Maximization", "maximize_activation", "most_exciting"]
 
 @dataclass(frozen=True)
 class Maximization:
-    """An image made to excite a unit.
+    """The result of :func:`maximize_activation`: an image that activates a unit strongly.
 
     Attributes
     ----------
@@ -45,10 +45,10 @@ def maximize_activation(
     start: Any = None,
     rng: RandomSource = 0,
 ) -> Maximization:
-    """Climb from noise to an image that excites a unit.
+    """Optimize an image, from noise, by gradient ascent on the activation of a unit.
 
     ``x <- x + lr (da/dx - 2 l2 x)``, gradient ascent on ``a(x) - l2 ||x||^2``. For a linear unit
-    ``a = <w, x>`` the summit is ``w / (2 l2)``.
+    ``a = <w, x>`` the maximum is at ``w / (2 l2)``.
 
     Parameters
     ----------
@@ -56,17 +56,17 @@ def maximize_activation(
     unit : int or tuple of int
         A class, a feature, a channel (the mean of its map), or (channel, row, column) for one unit of a map.
     layer : str, default the network's outputs
-        Dotted name. After a ReLU a unit may be silent at the start and stay so; ask the layer before it.
+        Dotted name. After a ReLU a unit may be inactive at the start and stay so; take the layer before it.
     input_shape : (C, H, W), default the network's own
     steps : int
     lr : float
-        The length of a step.
+        The step size.
     l2 : float
-        The pull towards the black image.
+        The strength of the penalty on the norm of the image.
     clip : (low, high), optional
         Keep the pixels in this range, as those of real images are; default leaves them free.
     start : array (C, H, W), optional
-        Default: normal noise of standard deviation 0.5; with less, all units may be silent and stay so.
+        Default: normal noise of standard deviation 0.5; with less, all units may be inactive and stay so.
     rng : Generator, int or None
 
     Returns
@@ -102,7 +102,7 @@ def maximize_activation(
         values.append(y[place].mean())
         dy = np.zeros_like(y)
         dy[place] = 1 / y[place].size
-        with np.errstate(over="ignore", invalid="ignore"):  # which is found just below
+        with np.errstate(over="ignore", invalid="ignore"):  # checked just below
             x = np.clip(x + lr * (probe.backward(dy) - 2 * l2 * x), low, high)
         finite("the image, which a smaller lr would keep from growing,", x)
     values.append(probe.forward(x)[place].mean())
@@ -110,7 +110,7 @@ def maximize_activation(
 
 
 def _range(clip: Any) -> tuple[float, float]:
-    """Return the pixels' bounds; ValueError if they are no pair in order."""
+    """Return the bounds of the pixels; ValueError if they are not an ordered pair."""
     if clip is None:
         return -np.inf, np.inf
     if not isinstance(clip, tuple | list) or len(clip) != 2:
@@ -120,7 +120,7 @@ def _range(clip: Any) -> tuple[float, float]:
 
 
 def _unit(unit: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
-    """Return the index of a unit in outputs of one image; ValueError if there is none."""
+    """Return the index of a unit in the outputs for one image; ValueError if it does not exist."""
     place = unit if isinstance(unit, tuple | list) else (unit,)
     sizes = shape[1:]
     if len(place) not in (1, len(sizes)):
@@ -134,10 +134,10 @@ def _unit(unit: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
 
 
 class _Probe:
-    """One layer's outputs as a function of the image, and the derivative of that function.
+    """The outputs of one layer as a function of the image, with the derivative of that function.
 
-    ``backward`` is linear in ``dy``: zeros are sent down from the outputs of the network, and ``dy`` is added
-    where they pass the layer.
+    ``backward`` is linear in ``dy``: a gradient of zeros enters at the outputs of the network, and ``dy`` is
+    added to it at the layer.
     """
 
     def __init__(self, network: Layer, layer: str | None) -> None:
@@ -163,7 +163,7 @@ class _Probe:
 
 
 class _Adding(Layer):
-    """A layer to whose ``dy`` another is added."""
+    """A wrapper around a layer that adds another gradient to its ``dy``."""
 
     dy: Array
 
@@ -180,7 +180,7 @@ class _Adding(Layer):
 
 @dataclass(frozen=True)
 class Exciting:
-    """The images that excite a filter most, the most exciting first.
+    """The images that activate a filter most, the strongest first.
 
     Attributes
     ----------
@@ -209,7 +209,7 @@ class Exciting:
 def most_exciting(
     network: Layer, images: Any, layer: str, channel: int, count: int = 9, *, batch_size: int = 256
 ) -> Exciting:
-    """Find the images, and the places in them, that excite a filter most.
+    """Find the images, and the positions in them, that activate a filter most.
 
     For each image the strongest place, ``max_{i,j} y[n, channel, i, j]``, the first on a tie; then the
     ``count`` strongest images.
@@ -261,7 +261,7 @@ def most_exciting(
 
 
 def _patch(image: Any, field: ReceptiveField, size: tuple[int, ...]) -> Array:
-    """Cut a field out of an image (1, C, H, W), with zeros where it goes beyond."""
+    """Cut a receptive field out of an image (1, C, H, W), with zeros outside the image."""
     inside = np.asarray(image)[:, :, field.rows, field.columns]
     patch = np.zeros((*inside.shape[:2], *size), dtype=inside.dtype)
     top = max(field.rows.start - field.unclipped_rows[0], 0)

@@ -1,4 +1,4 @@
-"""What every function of this package asks first: which layer, which images, which class."""
+"""Argument checks shared by this package."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from neocog.validation import check_images, integer, one_of
 
 
 def find_layer(network: Layer, name: str) -> Layer:
-    """Return the layer of that dotted name; ValueError, with the names there are, if there is none."""
+    """Return the layer with a dotted name; ValueError that lists the names if there is none."""
     layers = dict(network.leaves())
     layer: Layer = layers[one_of("layer", name, layers)]
     return layer
 
 
 def find_convolution(network: Layer, name: str | None = None, *, last: bool = False) -> tuple[str, Conv2D]:
-    """Return a convolution and its name: the one named, else the first, or the last.
+    """Return a convolution and its name: the named one, or by default the first or the last.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def check_batch(network: Layer, x: Any, name: str = "x") -> Any:
 
 
 def image_batch(network: Layer, x: Any, name: str = "x") -> Array:
-    """Return :func:`prepare`'s batch; ValueError if it is not of shape (N, C, H, W)."""
+    """Return a batch checked by :func:`prepare`; ValueError if its shape is not (N, C, H, W)."""
     x = prepare(network, x, name)
     if x.ndim != 4:
         raise ValueError(f"{name} must be images of shape (N, C, H, W), got shape {x.shape}.")
@@ -73,7 +73,7 @@ def image_batch(network: Layer, x: Any, name: str = "x") -> Array:
 
 
 def input_size(network: Layer, input_shape: Any = None) -> tuple[int, int, int]:
-    """Return (C, H, W) as given, or as the network knows it; ValueError if it does not fit."""
+    """Return (C, H, W), by default the network's input shape; ValueError if it does not fit the network."""
     if input_shape is None:
         input_shape = network.input_shape if isinstance(network, Container) else None
         if input_shape is None:
@@ -86,12 +86,12 @@ def input_size(network: Layer, input_shape: Any = None) -> tuple[int, int, int]:
 
 
 def class_indices(name: str, labels: Any, count: int, classes: int) -> Array:
-    """Return ``count`` class indices; a single one stands for all.
+    """Return an array of ``count`` class indices; a single index is repeated.
 
     Raises
     ------
     TypeError, ValueError
-        If they are no integers in ``0..classes-1``, or not one an image.
+        If they are not integers in ``0..classes-1``, or not one for each image.
     """
     labels = np.asarray(labels)
     if labels.dtype.kind not in "iu":
@@ -105,7 +105,7 @@ def class_indices(name: str, labels: Any, count: int, classes: int) -> Array:
 
 
 def class_targets(network: Layer, x: Array, target: Any) -> Array:
-    """Return the class to ask about for each image: as given, else the one the network predicts."""
+    """Return a class index for each image, by default the class that the network predicts."""
     shape = tuple(network.output_shape(x.shape))
     if len(shape) != 2:
         raise ValueError(f"the network's outputs must be logits (N, classes), got shape {shape}.")

@@ -1,7 +1,7 @@
-"""Which pixels made the network say so.
+"""Attribution: how much each pixel contributes to a logit.
 
 All functions take images ``x`` (N, C, H, W) and a ``target``: one class for all images, or one for each, or
-None for the class the network predicts. They run the network in inference and leave it as it is.
+None for the class the network predicts. They run the network in inference and do not change it.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def saliency(network: Layer, x: Any, target: Any = None) -> Array:
 
 
 def gradient_times_input(network: Layer, x: Any, target: Any = None) -> Array:
-    """Compute each pixel's share to first order: ``x * d z[n, t] / d x``.
+    """Multiply the image by the gradient of a class's logit: ``x * d z[n, t] / d x``.
 
     For a network that is linear and has no biases the shares add up to the logit.
 
@@ -103,7 +103,7 @@ def smooth_grad(
     noise: float = 0.1,
     rng: RandomSource = 0,
 ) -> Array:
-    """Average the gradient over noisy copies of the image.
+    """Average the gradient of a class's logit over noisy copies of the image.
 
     ``1/S sum_s d z[n, t] / d x  at  x + e_s``, ``e_s`` normal with standard deviation
     ``noise (max x[n] - min x[n])``.
@@ -147,11 +147,11 @@ def smooth_grad(
 def integrated_gradients(
     network: Layer, x: Any, target: Any = None, *, baseline: Any = 0.0, steps: int = 50
 ) -> Array:
-    """Add up the gradient on the straight way from a baseline to the image.
+    """Integrate the gradient of a class's logit along the straight line from a baseline to the image.
 
     ``a = (x - x0) integral_0^1 g(x0 + s (x - x0)) ds`` with ``g = d z[n, t] / d x``, the integral by
     Gauss-Legendre quadrature. Complete: ``sum a[n] = z[n, t](x) - z[n, t](x0)``, up to the error of the
-    quadrature, which is nil for a linear network.
+    quadrature, which is 0 for a linear network.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ def integrated_gradients(
 def grad_cam(
     network: Layer, x: Any, target: Any = None, layer: str | None = None, *, resize: bool = True
 ) -> Array:
-    """Weigh a layer's feature maps by how much the class gains from each, and keep what speaks for it.
+    """Weight a layer's feature maps by the mean gradient of a class's logit in each, and keep positive sums.
 
     ``alpha[n,f] = mean_{i,j} d z[n, t] / d A[n,f,i,j]``, ``L[n] = max(0, sum_f alpha[n,f] A[n,f])``,
     enlarged to the image by bilinear interpolation.
@@ -207,7 +207,7 @@ def grad_cam(
     target : int, integer array (N,) or None
         None for the predicted class.
     layer : str, default the last convolution
-        Any layer that makes maps.
+        Any layer whose outputs are maps.
     resize : bool
         False leaves the map at the layer's size.
 
@@ -229,11 +229,11 @@ def grad_cam(
     if layer is None:
         layer = find_convolution(network, last=True)[0]
     find_layer(network, layer)
-    step = trace(network, x, class_targets(network, x, target), loss=_Logits())[layer]
-    if step.y.ndim != 4 or step.dy is None:
-        raise ValueError(f"layer must make maps (N, C, H, W), got {layer!r}, which makes {step.y.shape}.")
-    alpha = step.dy.mean(axis=(2, 3), keepdims=True)
-    heat = np.maximum((alpha * step.y).sum(axis=1), 0)
+    record = trace(network, x, class_targets(network, x, target), loss=_Logits())[layer]
+    if record.y.ndim != 4 or record.dy is None:
+        raise ValueError(f"layer must make maps (N, C, H, W), got {layer!r}, which makes {record.y.shape}.")
+    alpha = record.dy.mean(axis=(2, 3), keepdims=True)
+    heat = np.maximum((alpha * record.y).sum(axis=1), 0)
     return resize_bilinear(heat, x.shape[2:]) if resize else heat
 
 
@@ -246,7 +246,7 @@ def occlusion(
     stride: int | tuple[int, int] = 1,
     value: float = 0.0,
 ) -> Array:
-    """Cover the image with a patch, place by place, and see by how much the logit falls.
+    """Cover each region of the image with a patch, and measure by how much a class's logit falls.
 
     ``L[n,i,j] = mean over the patches that cover (i, j) of z[n, t](x) - z[n, t](x covered)``.
 
@@ -299,9 +299,9 @@ def occlusion(
 
 
 def resize_bilinear(maps: Array, size: tuple[int, int]) -> Array:
-    """Resize maps by bilinear interpolation between the centres of their pixels.
+    """Resize maps by bilinear interpolation between pixel centres.
 
-    Pixel i of n lies at ``(i + 1/2) / n``; beyond the outermost centres the value stays what it is there
+    Pixel i of n lies at ``(i + 1/2) / n``; beyond the outermost centres the value is constant
     (PyTorch's ``align_corners=False``). No smoothing when a map shrinks.
 
     Parameters
@@ -344,7 +344,7 @@ def _logit_gradient(network: Layer, x: Array, target: Array) -> Array:
 
 
 def _starts(size: int, patch: int, stride: int) -> list[int]:
-    """Where patches begin, so that they cover the whole axis."""
+    """Return where patches start, so that they cover the whole axis."""
     return sorted({*range(0, size - patch + 1, stride), size - patch})
 
 

@@ -1,4 +1,4 @@
-"""How a network sees a set of images: its last features, in the plane."""
+"""Project the features of a set of images onto a few dimensions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Embedding", "embedding"]
 
 @dataclass(frozen=True)
 class Embedding:
-    """Images as points.
+    """The result of :func:`embedding`: one point for each image.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ def embedding(
     rng: RandomSource = 0,
     batch_size: int = 256,
 ) -> Embedding:
-    """Place images so that those the network sees as alike lie close together, by scikit-learn.
+    """Project the features of images by PCA or t-SNE (scikit-learn); similar images lie close together.
 
     PCA is a linear map, the directions of largest variance; t-SNE keeps neighbours together and says nothing
     of large distances.

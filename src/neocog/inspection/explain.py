@@ -1,11 +1,12 @@
-"""Ask any number where it came from.
+"""Explain any number of a network: list the terms that add up to it.
 
-Every activation, and every entry of every gradient, is a sum of terms; each term is made of numbers that can
-be explained in turn: down to the pixels on one side, and to the loss on the other.
+Every activation and every entry of a gradient is a sum of terms. Each term is a product of numbers that can
+be explained in turn, down to the pixels of the input and up to the loss.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from neocog.inspection.rules import Factor, Index, Term, rule_for
 from neocog.inspection.trace import LayerRecord, Trace, trace
 from neocog.layers import Layer
 from neocog.layers.prediction import ends_in_softmax
-from neocog.losses import Loss, SoftmaxCrossEntropy
+from neocog.losses import Loss, LossTerm, SoftmaxLoss, gradient_terms
 from neocog.validation import integer, one_of
 
 KINDS = ("activation", "gradient")
@@ -33,7 +34,7 @@ def explain(
     loss: Loss | None = None,
     training: bool = False,
 ) -> Explanation:
-    """Explain one number of a network.
+    """Explain one number of a network by the terms that add up to it.
 
     Parameters
     ----------
@@ -50,17 +51,18 @@ def explain(
         Needed for gradients and the loss.
     loss : default SoftmaxCrossEntropy()
     training : bool
-        As in training: dropout drops, batch norm uses the batch.
+        Run the network in training mode: dropout drops, batch norm uses the statistics of the batch.
 
     Returns
     -------
     Explanation
-        Its terms add up to the number; ``.explain(k)`` goes on down.
+        Its terms add up to the number; ``.explain(k)`` explains a number of term k in turn.
 
     Raises
     ------
     ValueError, IndexError
-        If there is no such place, the index does not fit, or labels are needed.
+        If there is no such layer or parameter, the index does not fit, labels are needed, or the backward of
+        a layer without a rule contradicts its forward.
 
     Examples
     --------
@@ -78,7 +80,7 @@ def explain(
 
 
 class Inquiry:
-    """One pass through a network, of which any number can be asked.
+    """A trace of a network, any number of which can be explained.
 
     Parameters
     ----------
@@ -94,7 +96,7 @@ class Inquiry:
 
     def __init__(self, seen: Trace) -> None:
         self.trace, self.loss = seen, seen.loss_function
-        # The wiring: where each layer's inputs come from, and who reads each value.
+        # The graph: the sources of each layer's inputs, and the layers that read each value.
         self.sources: dict[str, tuple[str, ...]] = {}
         self.readers: dict[str, list[tuple[str, int]]] = {"input": []}
 
@@ -106,7 +108,7 @@ class Inquiry:
             return name
 
         self.output: str = seen.network.walk(visit, "input")
-        # A parameter is known by the first name of its array, and belongs to every layer that uses it.
+        # A shared parameter goes by the first name of its array; each of its layers adds to the gradient.
         first = {id(array): name for name, array in seen.network.params.items()}
         self.users: dict[str, list[tuple[LayerRecord, str]]] = {name: [] for name in first.values()}
         for record in seen:
@@ -117,9 +119,9 @@ class Inquiry:
     def ask(
         self, at: str, index: Sequence[int] | int | None = None, *, of: str = "activation"
     ) -> Explanation:
-        """Explain the number at a place; without an index, the one of the largest magnitude there.
+        """Explain an entry of an array; without an index, the entry of the largest magnitude.
 
-        See :func:`explain` for the places and the errors.
+        See :func:`explain` for the values of ``at`` and the errors.
         """
         one_of("of", of, KINDS)
         if self.trace.t is None and (of == "gradient" or at == "loss"):
@@ -140,21 +142,22 @@ class Inquiry:
         return at
 
     def _is_layer(self, at: str) -> bool:
-        """Whether a place is a layer's: one may be called "softmax" or "loss"."""
+        """Tell whether a name is a layer's, which may be called "softmax" or "loss"."""
         return at in self.trace.records
 
     def explain(self, number: Number) -> Explanation:
-        """Explain one number."""
+        """Explain the number at an index."""
         number = Number(number.of, self._place(number.at), number.index)
         array = self._array(number)
         number = Number(number.of, number.at, _checked(number, np.shape(array)))
         value = float(np.asarray(array)[number.index])
         explainer = self._gradient if number.of == "gradient" else self._activation
         layer, formula, terms = explainer(number)
-        return Explanation(self, number, value, layer, formula, terms)
+        dtype = self.trace.output.dtype
+        return Explanation(self.explain, number, value, layer, formula, terms, dtype)
 
     def _array(self, number: Number) -> Any:
-        """Return the array that a number stands in."""
+        """Return the array that holds a number."""
         seen, at = self.trace, number.at
         if number.of == "activation":
             if self._is_layer(at):
@@ -208,7 +211,7 @@ class Inquiry:
         return layers, "; ".join(formulas), terms
 
     def _known(self, record: LayerRecord, term: Term) -> Contribution:
-        """Give a rule's term the names of the network."""
+        """Replace a layer's own names in a term of its rule by those of the network."""
         return Contribution(tuple(self._part(record, f) for f in term.factors), term.value, term.note)
 
     def _part(self, record: LayerRecord, factor: Factor) -> Part:
@@ -223,7 +226,7 @@ class Inquiry:
         return Part(factor.symbol, factor.value, number)
 
     def _softmax_terms(self, index: Index) -> tuple[str, str, list[Contribution]]:
-        """Each class's share of the whole; only the asked one's is the answer."""
+        """Return the share of each class in the sum of exponentials; only the asked class has a value."""
         n, k = index
         z, p = self.trace.output, self.trace.probabilities
         assert p is not None
@@ -239,41 +242,43 @@ class Inquiry:
         )
 
     def _loss_terms(self) -> tuple[str, str, list[Contribution]]:
-        """Each image's share of the mean loss."""
+        """Return the loss of each image over N; a single term if the loss is not the mean over the images."""
+        seen, t = self.trace, np.asarray(self.trace.t)
+        images = len(seen.output)
+        values = [float(self.loss(seen.output[n : n + 1], t[n : n + 1])[0]) for n in range(images)]
         terms = []
-        images = len(self.trace.output)
-        for n in range(images):
-            value, _ = self.loss(self.trace.output[n : n + 1], np.asarray(self.trace.t)[n : n + 1])
+        for n, value in enumerate(values):
             number = None
-            if self._is_cross_entropy():
-                number = Number("activation", "softmax", (n, int(np.asarray(self.trace.t)[n])))
+            if isinstance(self.loss, SoftmaxLoss):
+                number = Number("activation", "softmax", (n, int(t[n])))
             parts = (Part("loss", value, number), Part("1/N", 1 / images, None))
             terms.append(Contribution(parts, value / images, f"image {n}"))
+        assert seen.loss is not None
+        if not math.isclose(sum(values) / images, seen.loss, rel_tol=1e-4):
+            whole = Contribution((Part("loss", seen.loss, None),), seen.loss, "of the batch")
+            return repr(self.loss), "one number of the whole batch, not the mean of its images'", [whole]
         return repr(self.loss), "the mean of the images' losses", terms
 
-    def _is_cross_entropy(self) -> bool:
-        return isinstance(self.loss, SoftmaxCrossEntropy) and self.trace.probabilities is not None
-
     def _loss_gradient_terms(self, index: Index) -> list[Contribution]:
-        """``dz = (p - q) / N`` for cross-entropy; the loss's own answer for any other."""
+        """Return the terms of ``dz[index]`` that the loss states; a single term if it states none."""
         assert self.trace.dz is not None
-        if not self._is_cross_entropy():
-            value = float(self.trace.dz[index])
-            return [Contribution((Part("dz", value, None),), value, "derivative of the loss")]
-        n, k = index
-        p = self.trace.probabilities
-        assert p is not None
-        N, K = p.shape
-        smoothing = self.loss.label_smoothing  # type: ignore[attr-defined]
-        target = smoothing / K + (1 - smoothing) * float(int(np.asarray(self.trace.t)[n]) == k)
-        share = Part("1/N", 1 / N, None)
-        probability = Part("p", float(p[n, k]), Number("activation", "softmax", (n, k)))
-        # The label's side leads to the loss itself: there the derivative begins.
-        label = Part("-q", -target, Number("activation", "loss", ()))
-        return [
-            Contribution((probability, share), float(p[n, k]) / N, "what the network says"),
-            Contribution((label, share), -target / N, "what the label says"),
-        ]
+        found = gradient_terms(self.loss, self.trace.output, np.asarray(self.trace.t), index)
+        if found is None:
+            found = [LossTerm({"dz": float(self.trace.dz[index])}, "derivative of the loss")]
+        terms = []
+        for term in found:
+            parts = tuple(
+                Part(name, value, self._loss_part(name, index)) for name, value in term.factors.items()
+            )
+            terms.append(Contribution(parts, math.prod(term.factors.values()), term.note))
+        return terms
+
+    def _loss_part(self, symbol: str, index: Index) -> Number | None:
+        """Return which number a factor is, by its symbol; see :class:`neocog.losses.LossTerm`."""
+        if symbol.startswith("-"):
+            return Number("activation", "loss", ())  # where the derivative starts
+        at = {"p": "softmax", "z": self.output}.get(symbol)
+        return None if at is None else Number("activation", at, index)
 
 
 def _checked(number: Number, shape: tuple[int, ...]) -> Index:

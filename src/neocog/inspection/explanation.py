@@ -1,9 +1,13 @@
-"""One number and the terms behind it: as data, as a table, and as a question to go on from."""
+"""One number and the terms that add up to it, as data and as a table; each term can be explained in turn."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from neocog.inspection.rules import Index
 from neocog.validation import one_of
@@ -11,12 +15,16 @@ from neocog.validation import one_of
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from neocog.inspection.explain import Inquiry
+# How many roundings of its terms a sum may be away from what the layer computed, in another order or by a
+# fast algorithm; a wrong rule is further away. Where digits cancel inside a factor (``1 - p`` of a softmax),
+# some roundings of the numbers that it is made from come on top.
+TERM_ROUNDINGS = 1000
+FACTOR_ROUNDINGS = 10
 
 
 @dataclass(frozen=True)
 class Number:
-    """The place of one number: an entry of an activation, of a parameter, or of a gradient.
+    """The position of a number: an entry of an activation, of a parameter, or of a gradient.
 
     ``at`` is "input", a layer's dotted name (its output), a parameter's dotted name, "softmax" (the
     probabilities) or "loss".
@@ -33,7 +41,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Part:
-    """A factor of a term as the network knows it: its value, and the number it is, if it is one."""
+    """A factor of a term: its value and, unless it is a constant, its position in the network."""
 
     symbol: str
     value: float
@@ -41,15 +49,15 @@ class Part:
 
     @property
     def name(self) -> str:
-        """The place of the number; with the symbol, where the part is made from it."""
-        if self.number is None or self.symbol == "-q":
+        """The position of the number; with the symbol, if the factor is computed from it."""
+        if self.number is None or self.symbol.startswith("-"):
             return self.symbol
         return f"{self.symbol}({self.number})" if self.symbol in ("loss", "x_hat") else str(self.number)
 
 
 @dataclass(frozen=True)
 class Contribution:
-    """One term of an :class:`Explanation`: the product of its parts, or what became of it."""
+    """One term of an :class:`Explanation`: its factors and its value, mostly their product."""
 
     parts: tuple[Part, ...]
     value: float
@@ -57,7 +65,7 @@ class Contribution:
 
 
 class Explanation:
-    """The arithmetic behind one number.
+    """The terms that add up to one number of a network.
 
     Attributes
     ----------
@@ -69,18 +77,21 @@ class Explanation:
     formula : str
     terms : list of Contribution
         The largest first; their values add up to ``value``.
+    total : float
+    adds_up : bool
     """
 
     def __init__(
         self,
-        inquiry: Inquiry,
+        explain: Callable[[Number], Explanation],
         number: Number,
         value: float,
         layer: str,
         formula: str,
         terms: list[Contribution],
+        dtype: np.dtype[Any],
     ) -> None:
-        self._inquiry = inquiry
+        self._explain, self._dtype = explain, dtype
         self.number, self.value, self.layer, self.formula = number, value, layer, formula
         self.terms = sorted(terms, key=lambda term: -abs(term.value))
 
@@ -89,30 +100,59 @@ class Explanation:
         """The sum of the terms."""
         return float(sum(term.value for term in self.terms))
 
+    @property
+    def adds_up(self) -> bool:
+        """Whether the terms add up to the number, but for rounding.
+
+        The difference may be 1000 roundings of the sum of the terms' magnitudes, and 10 of the largest
+        product of the numbers in a term; a rounding is the machine epsilon of the network's dtype. An input
+        or a parameter has no terms to add.
+        """
+        if not self.layer or self.value == self.total or (math.isnan(self.value) and math.isnan(self.total)):
+            return True
+        terms = sum(abs(term.value) for term in self.terms)
+        products = (
+            math.prod(abs(p.value) if p.number else max(abs(p.value), 1) for p in term.parts)
+            for term in self.terms
+        )
+        roundings = TERM_ROUNDINGS * terms + FACTOR_ROUNDINGS * max(products, default=0.0)
+        limits = np.finfo(self._dtype)  # below tiny, numbers have fewer digits
+        return bool(abs(self.total - self.value) <= limits.eps * roundings + limits.tiny)
+
+    @property
+    def contradiction(self) -> str:
+        """A message if the terms do not add up; empty if they do."""
+        if self.adds_up:
+            return ""
+        return (
+            f"the terms add up to {self.total:.9g}, the number is {self.value:.9g}: the rule for "
+            f"{self.layer} contradicts what it computes"
+        )
+
     def explain(self, k: int = 0, part: str | None = None) -> Explanation:
-        """Explain a number of the k-th term in turn.
+        """Explain a factor of the k-th term.
 
         Parameters
         ----------
         k : int
             0 is the largest term.
         part : str, optional
-            The symbol of the part to follow, such as "x", "w" or "dy"; default the first that leads on.
+            Symbol of the factor to explain, such as "x", "w" or "dy"; default the first that is no constant.
 
         Raises
         ------
         IndexError
             If there is no such term.
         ValueError
-            If the term has no such part, or none that leads on.
+            If the term has no such factor, or only constants.
         """
         if not -len(self.terms) <= k < len(self.terms):
             raise IndexError(f"k must be in 0..{len(self.terms) - 1}, got {k}.")
         leads = {p.symbol: p.number for p in self.terms[k].parts if p.number is not None}
         if not leads:
-            raise ValueError(f"term {k} of {self.number} is a constant: it leads nowhere.")
+            raise ValueError(f"term {k} of {self.number} is a constant, which has no explanation.")
         symbol = next(iter(leads)) if part is None else one_of("part", part, leads)
-        return self._inquiry.explain(leads[symbol])
+        return self._explain(leads[symbol])
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, ready for JSON."""
@@ -135,6 +175,7 @@ class Explanation:
             "index": list(self.number.index),
             "value": self.value,
             "total": self.total,
+            "adds_up": self.adds_up,
             "layer": self.layer,
             "formula": self.formula,
             "terms": terms,
@@ -148,7 +189,9 @@ class Explanation:
         title = f"{escape(str(self.number))} = {self.value:.6g}"
         if self.layer:
             title += f"   {escape(self.layer)}\n{escape(self.formula)}"
-        table = Table(title=title, title_justify="left", show_footer=True)
+        table = Table(title=title, title_justify="left", show_footer=True, caption_justify="left")
+        if not self.adds_up:
+            table.caption = f"[red]{escape(self.contradiction)}[/]"
         table.add_column("#", justify="right")
         table.add_column("term", "sum", overflow="fold")
         table.add_column("numbers", overflow="fold")
@@ -173,4 +216,5 @@ class Explanation:
         return self.table()
 
     def __repr__(self) -> str:
-        return f"Explanation({self.number} = {self.value:.6g}, {len(self.terms)} terms)"
+        contradiction = f"; {self.contradiction}" if not self.adds_up else ""
+        return f"Explanation({self.number} = {self.value:.6g}, {len(self.terms)} terms{contradiction})"

@@ -1,4 +1,4 @@
-"""Kernels, the maps they make, and the units that never fire."""
+"""Kernels of convolutions, feature maps, and units that are never active."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def filters(network: Layer, layer: str | None = None) -> Array:
 
 
 def feature_maps(network: Layer, x: Any, layer: str, *, batch_size: int = 256) -> Array:
-    """Compute what a layer makes of images, in inference.
+    """Compute the outputs of a layer for images, in inference.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def feature_maps(network: Layer, x: Any, layer: str, *, batch_size: int = 256) -
 
     Returns
     -------
-    array (N, channels, height, width), or (N, features) of a layer that has no maps
+    array (N, channels, height, width), or (N, features) for a layer without maps
 
     Raises
     ------
@@ -73,15 +73,15 @@ def feature_maps(network: Layer, x: Any, layer: str, *, batch_size: int = 256) -
 
 @dataclass(frozen=True)
 class DeadUnits:
-    """Units of a ReLU that gave 0 for every image.
+    """Units of a ReLU whose output is 0 for every image.
 
     Attributes
     ----------
     layer : str
     mask : bool array (C, H, W), or (features,)
-        True where a unit never fired.
+        True where a unit was never active.
     channels : bool array (C,), or (features,)
-        True where no unit of a channel ever fired.
+        True where no unit of a channel was ever active.
     count : int
         Dead units.
     fraction : float
@@ -98,14 +98,14 @@ class DeadUnits:
 
     @property
     def fraction(self) -> float:
-        """Dead units over all units."""
+        """Fraction of the units that are dead."""
         return self.count / int(self.mask.size)
 
 
 def dead_units(
     network: Layer, x: Any, layer: str | None = None, *, batch_size: int = 256
 ) -> dict[str, DeadUnits]:
-    """Find the units that never fire: ``max_n y[n, ...] <= 0`` after a ReLU.
+    """Find the units of a ReLU that are never active: ``max_n y[n, ...] <= 0``.
 
     No gradient passes through them, so on these images they cannot learn.
 

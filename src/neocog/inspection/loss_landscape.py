@@ -1,4 +1,4 @@
-"""The loss around the weights."""
+"""The loss in the neighbourhood of the weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Landscape", "loss_landscape"]
 
 @dataclass(frozen=True)
 class Landscape:
-    """The loss on a line, or a plane, through the weights.
+    """The result of :func:`loss_landscape`: the loss on a line or a plane through the weights.
 
     Attributes
     ----------
@@ -114,7 +114,7 @@ def loss_landscape(
 
 
 def _direction(network: Layer, rng: np.random.Generator) -> dict[str, Array]:
-    """Draw a direction whose filters are as long as the network's; zero for biases and batch norms."""
+    """Draw a direction whose filters have the norms of the network's; zero for biases and batch norms."""
     dense = {f"{name}.weight".lstrip(".") for name, leaf in network.leaves() if isinstance(leaf, Dense)}
     direction = {}
     for name, w in network.params.items():

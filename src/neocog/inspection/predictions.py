@@ -1,4 +1,4 @@
-"""Where a classifier is right, wrong and unsure."""
+"""Correct, wrong and uncertain predictions of a classifier."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Confusion", "Predictions", "confusion", "least_certain", "misclassif
 
 @dataclass(frozen=True)
 class Confusion:
-    """How often each class was taken for each.
+    """A confusion matrix: how often each class was predicted for each true class.
 
     Attributes
     ----------
@@ -25,7 +25,7 @@ class Confusion:
         ``matrix[t, p]`` images of class t were predicted to be p.
     class_names : tuple of str
     per_class : array (K,)
-        Fraction of each class's images that were right; NaN for a class without images.
+        Fraction of each class's images that were classified correctly; NaN for a class without images.
     accuracy : float
     """
 
@@ -34,24 +34,24 @@ class Confusion:
 
     @property
     def per_class(self) -> Array:
-        """Diagonal over the sum of each row."""
+        """Diagonal entries divided by the row sums."""
         totals = self.matrix.sum(axis=1)
         return np.where(totals > 0, np.diag(self.matrix) / np.maximum(totals, 1), np.nan)
 
     @property
     def accuracy(self) -> float:
-        """Trace over total."""
+        """Sum of the diagonal divided by the sum of all entries."""
         return float(np.trace(self.matrix) / self.matrix.sum())
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a network said about some images, one entry an image.
+    """The predictions for some images, one entry for each image.
 
     Attributes
     ----------
     index : int array (M,)
-        Where the image stands among those that were given.
+        Index of the image in the given images.
     true, predicted : int array (M,)
     probability : array (M,)
         Of the predicted class.
@@ -67,7 +67,7 @@ class Predictions:
 
 
 def confusion(network: Container, images: Any, labels: Any) -> Confusion:
-    """Count true against predicted classes, by scikit-learn's ``confusion_matrix``.
+    """Count the pairs of true and predicted classes (scikit-learn's ``confusion_matrix``).
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def confusion(network: Container, images: Any, labels: Any) -> Confusion:
 
 
 def misclassified(network: Container, images: Any, labels: Any, count: int | None = None) -> Predictions:
-    """List the images that the network gets wrong, those it is surest of first.
+    """List the images that are classified wrongly, those of the highest probability first.
 
     Parameters
     ----------

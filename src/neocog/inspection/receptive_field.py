@@ -1,4 +1,4 @@
-"""Which pixels one unit can see."""
+"""Receptive fields: the pixels that a unit depends on."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ NOTHING = slice(0, 0)
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """The rectangle of the input that one unit sees.
+    """The rectangle of the input that one unit depends on.
 
     Attributes
     ----------
     rows, columns : slice
         Inside the image, to cut it out: ``x[:, :, field.rows, field.columns]``.
     unclipped_rows, unclipped_columns : (int, int)
-        First and one past the last, as if the image went on for ever; may be negative, so they are no slices.
+        First and one past the last, as if the image had no borders; may be negative, so they are no slices.
     """
 
     rows: slice
@@ -58,14 +58,14 @@ class ReceptiveField:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width as if the image went on for ever."""
+        """Height and width, as if the image had no borders."""
         (top, bottom), (left, right) = self.unclipped_rows, self.unclipped_columns
         return bottom - top, right - left
 
 
 @dataclass(frozen=True)
 class _Axis:
-    """What each position along one axis of a map sees along that axis of the image.
+    """The pixels along one axis of the image that each position along that axis of a map depends on.
 
     ``seen`` is a bool array (positions, pixels), ``start`` and ``stop`` are its unclipped ends (positions,),
     ``jump`` the step between neighbours, by which they go on outside the map.
@@ -77,7 +77,7 @@ class _Axis:
     jump: int
 
     def window(self, kernel: int, stride: int, padding: tuple[int, int], dilation: int = 1) -> _Axis:
-        """Position i of the output sees what positions ``i s + p d - P`` see, p = 0..kernel-1."""
+        """Apply a window: position i depends on ``i s + p d - P`` of the input, p = 0..kernel-1."""
         size = len(self.start)
         first = np.arange(output_size(size, kernel, stride, padding, dilation)) * stride - padding[0]
         seen = np.zeros((len(first), self.seen.shape[1]), dtype=bool)
@@ -94,18 +94,18 @@ class _Axis:
         return ends[nearest] + (place - nearest) * self.jump
 
     def take(self, place: Array) -> _Axis:
-        """Return the positions listed."""
+        """Select positions by index."""
         return _Axis(self.seen[place], self.start[place], self.stop[place], self.jump)
 
     def together(self, count: int) -> _Axis:
-        """Return ``count`` positions, each of which sees what all of these see."""
+        """Return ``count`` positions, each of which depends on all that these depend on."""
         seen = np.broadcast_to(self.seen.any(axis=0), (count, self.seen.shape[1]))
         start, stop = np.full(count, self.start.min()), np.full(count, self.stop.max())
         return _Axis(seen, start, stop, self.jump)
 
 
 def _either(axes: Sequence[_Axis]) -> _Axis:
-    """See what any of several sees, position by position; one that is alone is repeated."""
+    """Unite several axes position by position; an axis of one position is repeated."""
     size = max(len(axis.start) for axis in axes)
     axes = [axis if len(axis.start) == size else axis.take(np.zeros(size, int)) for axis in axes]
     return _Axis(
@@ -117,7 +117,7 @@ def _either(axes: Sequence[_Axis]) -> _Axis:
 
 
 def _joined(axes: Sequence[_Axis]) -> _Axis:
-    """Lay the positions of several one after another."""
+    """Concatenate the positions of several axes."""
     return _Axis(
         np.concatenate([axis.seen for axis in axes]),
         np.concatenate([axis.start for axis in axes]),
@@ -128,7 +128,7 @@ def _joined(axes: Sequence[_Axis]) -> _Axis:
 
 @dataclass(frozen=True)
 class _View:
-    """What the units of a map see, (shape is (1, C, H, W)) or those of a row of features (shape (1, F))."""
+    """The pixels that the units of maps (shape (1, C, H, W)) or features (shape (1, F)) depend on."""
 
     rows: _Axis
     columns: _Axis
@@ -141,7 +141,7 @@ def unit_receptive_field(
     position: int | tuple[int, int],
     input_shape: tuple[int, int, int] | None = None,
 ) -> ReceptiveField:
-    """Find the pixels that one unit sees, from kernels, strides, paddings and dilations.
+    """Compute the receptive field of a unit from kernels, strides, paddings and dilations.
 
     Position i of a window sees positions ``i s - P .. i s - P + d (k - 1)`` of the map before it, and so on
     down to the image.
@@ -189,7 +189,7 @@ def unit_receptive_field(
 
 
 def _views(network: Layer, layer: str, input_shape: tuple[int, int, int]) -> _View:
-    """Carry the view of the pixels through the network, as far as a layer."""
+    """Propagate the view of the pixels through the network up to a layer."""
     find_layer(network, layer)
     found: list[_View] = []
 
@@ -262,7 +262,7 @@ def _merged(layer: Add | Concat, views: Sequence[_View]) -> _View:
 
 
 def _units(view: _View, layer: str, position: Any) -> tuple[int, int]:
-    """Return where a position stands in the rows and the columns of a view."""
+    """Return the indices of a unit in the rows and the columns of a view."""
     sizes = view.shape[2:] if len(view.shape) == 4 else view.shape[1:]
     place = position if isinstance(position, tuple | list) else (position,)
     if len(place) != len(sizes):
@@ -275,6 +275,6 @@ def _units(view: _View, layer: str, position: Any) -> tuple[int, int]:
 
 
 def _hull(seen: Array) -> slice:
-    """Return the smallest slice around what is seen."""
+    """Return the smallest slice that holds all pixels."""
     where = np.flatnonzero(seen)
     return slice(int(where[0]), int(where[-1]) + 1) if len(where) else NOTHING

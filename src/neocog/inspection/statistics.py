@@ -1,4 +1,4 @@
-"""Numbers that sum up what passes through each layer, once or epoch by epoch."""
+"""Statistics of the activations and gradients of each layer, once or after every epoch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["LayerStatistics", "StatisticsLog", "layer_statistics"]
 
 @dataclass(frozen=True)
 class LayerStatistics:
-    """One layer in a few numbers.
+    """Statistics of one layer.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class LayerStatistics:
 
 
 def layer_statistics(trace: Trace) -> dict[str, LayerStatistics]:
-    """Sum up the activations and gradients of each layer.
+    """Compute statistics of the activations and gradients of each layer.
 
     Parameters
     ----------
@@ -89,13 +89,13 @@ def layer_statistics(trace: Trace) -> dict[str, LayerStatistics]:
 
 
 def _norm(arrays: Iterable[Array]) -> float:
-    """Norm of arrays taken as one vector; NaN if there are none."""
+    """Return the norm of several arrays as one vector; NaN if there are none."""
     squares = [np.square(array, dtype=np.float64).sum() for array in arrays]
     return math.sqrt(sum(squares)) if squares else math.nan
 
 
 class StatisticsLog(Callback):
-    """Keep :func:`layer_statistics` of one fixed batch after every epoch, in inference.
+    """Record :func:`layer_statistics` of one fixed batch after every epoch, in inference.
 
     Parameters
     ----------

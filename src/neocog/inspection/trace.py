@@ -1,4 +1,4 @@
-"""Watch one forward pass, and one backward pass, layer by layer."""
+"""Record a forward and a backward pass, layer by layer."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from neocog.layers.prediction import ends_in_softmax
 from neocog.losses import Loss, SoftmaxCrossEntropy, check_logits
 from neocog.validation import check_images
 
+# Layers that the repr of a trace shows at either end.
+SHOWN_LAYERS = 6
+
 
 class State:
     """What a pass may change in a layer: its buffers and the states of its random generators."""
@@ -32,9 +35,9 @@ class State:
             rng.bit_generator.state = state
 
 
-@dataclass
+@dataclass(repr=False)
 class LayerRecord:
-    """What went through one layer.
+    """The inputs, outputs and gradients of one layer in a pass.
 
     Attributes
     ----------
@@ -43,7 +46,8 @@ class LayerRecord:
     layer : Layer
     x, y : array
         Input (a tuple of arrays for a layer of several) and output.
-    cache : what forward kept for backward
+    cache : opaque
+        Returned by forward for backward.
     training : bool
     state : State
         Of the layer before the pass, so that it can be repeated.
@@ -64,10 +68,15 @@ class LayerRecord:
     dy: Array | None = None
     grads: Grads = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        x = ", ".join(str(part.shape) for part in (self.x if self.layer.several_inputs else (self.x,)))
+        gradients = "" if self.dy is None else ", with gradients"
+        return f"LayerRecord({self.name}: {self.layer!r}, x {x}, y {self.y.shape}{gradients})"
 
-@dataclass
+
+@dataclass(repr=False)
 class Trace:
-    """One pass through a network.
+    """The record of one pass through a network.
 
     Attributes
     ----------
@@ -93,6 +102,19 @@ class Trace:
     training: bool
     loss_function: Loss
 
+    def __repr__(self) -> str:
+        loss = "" if self.loss is None else f", loss {self.loss:.6g}"
+        mode = "training" if self.training else "inference"
+        rows = [(record.name, repr(record.layer), str(record.y.shape)) for record in self]
+        if len(rows) > 2 * SHOWN_LAYERS:
+            between = ("...", f"{len(rows) - 2 * SHOWN_LAYERS} more layers", "")
+            rows = [*rows[:SHOWN_LAYERS], between, *rows[-SHOWN_LAYERS:]]
+        widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
+        lines = [
+            f"  {name:{widths[0]}}  {layer:{widths[1]}}  {shape}".rstrip() for name, layer, shape in rows
+        ]
+        return "\n".join([f"Trace(x {self.x.shape}, {mode}{loss})", *lines])
+
     def __getitem__(self, name: str) -> LayerRecord:
         if name not in self.records:
             raise KeyError(f"no layer {name!r}; the layers are {list(self.records)}.")
@@ -103,8 +125,8 @@ class Trace:
 
     @property
     def output(self) -> Array:
-        """What the network computed."""
-        return list(self.records.values())[-1].y
+        """The output of the network; of one without layers, its input."""
+        return list(self.records.values())[-1].y if self.records else self.x
 
 
 def trace(
@@ -112,7 +134,7 @@ def trace(
 ) -> Trace:
     """Record every activation of a forward pass and, with labels, every gradient of the backward pass.
 
-    The network is left as it is.
+    The network is not changed.
 
     Parameters
     ----------
@@ -122,13 +144,13 @@ def trace(
         Without them there is no loss and no gradient.
     loss : default SoftmaxCrossEntropy()
     training : bool
-        As in training: dropout drops, batch norm uses the batch.
+        Run the network in training mode: dropout drops, batch norm uses the statistics of the batch.
 
     Raises
     ------
     TypeError, ValueError
         If images or labels do not fit the network, or there are labels and it ends in Softmax, which
-        SoftmaxCrossEntropy holds itself.
+        the loss holds itself.
 
     Examples
     --------
@@ -161,7 +183,7 @@ def trace(
 
 
 class _Watch(Layer):
-    """A layer that passes everything on to another and writes down what passed."""
+    """A wrapper around a layer that records its inputs, outputs and gradients."""
 
     def __init__(self, name: str, layer: Layer, records: dict[str, LayerRecord]) -> None:
         super().__init__()
@@ -183,7 +205,7 @@ class _Watch(Layer):
 
 
 def _watched(layer: Layer, name: str, records: dict[str, LayerRecord]) -> Layer:
-    """Return the same network of watched layers; they share their arrays with the layers they watch."""
+    """Return the network with its layers wrapped to record; they share their arrays with the originals."""
 
     def inner(child: str) -> str:
         return f"{name}.{child}" if name else child
@@ -200,6 +222,7 @@ def _watched(layer: Layer, name: str, records: dict[str, LayerRecord]) -> Layer:
         )
     if isinstance(layer, Container):
         raise TypeError(
-            f"a {type(layer).__name__} cannot be watched: it is neither a Sequential nor a Graph."
+            f"a {type(layer).__name__} cannot be traced: only the layers of a Sequential or a Graph can be "
+            "recorded. Derive it from one of these, or from Layer to have it recorded as a single layer."
         )
     return _Watch(name, layer, records)

@@ -1,11 +1,12 @@
-"""The only door to the compute kernels: arrays in, arrays out, no state.
+"""Compute the kernels, by the backend in use: arrays in, arrays out, no state.
 
 Every operation has one signature here and one implementation per backend:
 
 =============  ====================================================================
-``reference``  plain loops, the definition; slow, read it beside the formula
+``reference``  plain loops, the definition; slow, to be read beside the formula
 ``im2col``     window slices and one matrix product; any array-API array
-``fused``      compiled by Numba, vectorised and threaded; compiles for some seconds, once
+``fused``      compiled by Numba, vectorised and threaded; compiles for some seconds, once;
+               missing where Numba is (:func:`missing_numba` says why)
 ``auto``       the default: ``fused`` for long jobs, ``im2col`` for short ones
 =============  ====================================================================
 
@@ -61,7 +62,7 @@ Like the backends it is known by its name alone, as it stands above the layers, 
 
 
 def _backend() -> ModuleType:
-    """The module in use in this thread."""
+    """Return the module in use in this thread."""
     return _module(BACKENDS[active_kernels()])
 
 
@@ -114,7 +115,7 @@ def conv2d_input(
     dilation: Pair = (1, 1),
     groups: int = 1,
 ) -> Array:
-    """Gradient of :func:`conv2d` in ``x``: every ``dy[n,f,i,j]`` lays down its kernel ``w[f]``, scaled.
+    """Compute the gradient of :func:`conv2d` in ``x``: each ``dy[n,f,i,j]`` adds its kernel ``w[f]``, scaled.
 
     Parameters
     ----------
@@ -140,7 +141,7 @@ def conv2d_weight(
     dilation: Pair = (1, 1),
     groups: int = 1,
 ) -> Array:
-    """Gradient of :func:`conv2d` in ``w``: the patches of ``x``, each weighted by its ``dy``, summed.
+    """Compute the gradient of :func:`conv2d` in ``w``: the windows of ``x``, weighted by ``dy``, summed.
 
     Parameters
     ----------
@@ -183,7 +184,7 @@ def max_pool2d_input(
     padding: Padding = NO_PADDING,
     dilation: Pair = (1, 1),
 ) -> Array:
-    """Gradient of :func:`max_pool2d` in ``x``: each ``dy`` goes to its window's winner, and they add up."""
+    """Compute the gradient of :func:`max_pool2d` in ``x``: each ``dy`` is added to its window's maximum."""
     return _backend().max_pool2d_input(dy, argmax, x_shape, kernel_size, stride, padding, dilation)
 
 
@@ -216,5 +217,5 @@ def avg_pool2d_input(
     dilation: Pair = (1, 1),
     counts: Counts | None = None,
 ) -> Array:
-    """Gradient of :func:`avg_pool2d` in ``x``: each ``dy`` is shared equally by its window."""
+    """Compute the gradient of :func:`avg_pool2d` in ``x``: each ``dy`` is shared equally by its window."""
     return _backend().avg_pool2d_input(dy, x_shape, kernel_size, stride, padding, dilation, counts)

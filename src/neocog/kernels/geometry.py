@@ -1,4 +1,4 @@
-"""Where windows lie: sizes, padding, and the number of real pixels under each window."""
+"""Compute where windows lie: output sizes, padding, and the pixels of the image under each window."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Padding: TypeAlias = tuple[Pair, Pair]
 NO_PADDING: Padding = ((0, 0), (0, 0))
 
 Counts: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
-"""What the means of a window divide by: ``rows[i] columns[j]`` for the window at (i, j)."""
+"""Divisors of the means: ``rows[i] columns[j]`` for the window at (i, j)."""
 
 
 def one_a_direction(padding: Padding) -> Pair | Padding:
-    """Write a padding as (vertical, horizontal) where that says it all."""
+    """Write a padding as (vertical, horizontal) where both sides of each axis are equal."""
     (top, bottom), (left, right) = padding
     return (top, left) if top == bottom and left == right else padding
 
 
 def is_complex(x: Array) -> bool:
-    """Whether an array is of a complex dtype; a look at NumPy's ``kind`` is ten times faster than asking."""
+    """Return whether an array is complex; ``kind`` is ten times faster than the array API's ``isdtype``."""
     kind = getattr(x.dtype, "kind", None)
     if kind is not None:
         return bool(kind == "c")
@@ -55,7 +55,7 @@ def output_sizes(
     padding: Padding = NO_PADDING,
     dilation: Pair = (1, 1),
 ) -> Pair:
-    """Height and width of a windowed operation's output (:func:`output_size` on both axes)."""
+    """Return height and width of a windowed operation's output (:func:`output_size` on both axes)."""
     return (
         output_size(x_shape[2], kernel_size[0], stride[0], padding[0], dilation[0]),
         output_size(x_shape[3], kernel_size[1], stride[1], padding[1], dilation[1]),
@@ -63,7 +63,7 @@ def output_sizes(
 
 
 def pad(x: Array, padding: Padding, value: float = 0.0) -> Array:
-    """Surround the two last axes of ``x`` with ``value``; no copy where there is nothing to add."""
+    """Surround the two last axes of ``x`` with ``value``; without padding return ``x`` itself."""
     if padding == NO_PADDING:
         return x
     (top, bottom), (left, right) = padding
@@ -76,21 +76,21 @@ def pad(x: Array, padding: Padding, value: float = 0.0) -> Array:
 
 
 def crop(x: Array, padding: Padding) -> Array:
-    """Take off what :func:`pad` put on."""
+    """Remove the padding that :func:`pad` has added."""
     (top, bottom), (left, right) = padding
     return x[:, :, top : x.shape[2] - bottom, left : x.shape[3] - right]
 
 
 def padded_shape(x_shape: tuple[int, ...], padding: Padding) -> tuple[int, ...]:
-    """Shape of ``pad(x, padding)``."""
+    """Return the shape of ``pad(x, padding)``."""
     N, C, H, W = x_shape
     return N, C, H + sum(padding[0]), W + sum(padding[1])
 
 
 def ceil_padding(size: int, kernel: int, stride: int, padding: Pair, dilation: int = 1) -> Pair:
-    """Padding with which a last window fits that runs over the end, as where sizes are rounded up.
+    """Enlarge the padding so that a last window fits that reaches over the end: output sizes are rounded up.
 
-    Such a window must begin in the image or in the padding before it; this is PyTorch's ``ceil_mode``.
+    Such a window must begin in the image or in the padding before it, as in PyTorch's ``ceil_mode``.
 
     Examples
     --------
@@ -142,7 +142,7 @@ def window_counts(
     dilation: Pair = (1, 1),
     counted: Padding = NO_PADDING,
 ) -> Counts:
-    """:func:`window_count` on both axes."""
+    """Apply :func:`window_count` to both axes."""
     (kH, kW), (s, t), (d, e) = kernel_size, stride, dilation
     return (
         window_count(x_shape[2], kH, s, padding[0], d, counted[0]),

@@ -1,11 +1,11 @@
-"""Convolution as one matrix product: lay the windows out as columns, multiply, fold back.
+"""Convolve by one matrix product: copy the windows into columns (im2col), multiply, add back (col2im).
 
-Written in the array-API subset, so that any array of that standard goes through: window slices,
-``matmul``, ``where``, no index arrays. NumPy's own arrays take one shortcut, a strided view of all windows.
+Only functions of the array API are used, so that any array of that standard is accepted: slices, ``matmul``,
+``where``, no index arrays. NumPy's own arrays take one shortcut, a strided view of all windows.
 
-In here memory runs batch-last, (C, H, W, N): then every slice of a window reads runs of W_out N numbers in a
-row, where batch-first would read W_out, and the product comes out in the layout that the next kernel wants.
-Results are handed out as (N, C, H, W) views, so between two kernels nothing is copied.
+Inside, the batch is the last axis, (C, H, W, N): then every slice of a window reads W_out N numbers in a row,
+where batch-first would read W_out, and the product has the layout that the next kernel reads. Results are
+returned as (N, C, H, W) views, so between two kernels nothing is copied.
 
 Source: K. Chellapilla, S. Puri, P. Simard, "High performance convolutional neural networks for document
 processing", 2006; batch-last: A. Krizhevsky, cuda-convnet, 2012.
@@ -21,7 +21,7 @@ from neocog.kernels.geometry import NO_PADDING, Array, Counts, Padding, Pair, is
 
 
 def _batch_last(x: Array, padding: Padding = NO_PADDING, value: float = 0.0) -> Array:
-    """(N, C, H, W) -> (C, top + H + bottom, left + W + right, N), contiguous; a view if it already is."""
+    """Pad and transpose (N, C, H, W) -> (C, top + H + bottom, left + W + right, N), contiguous."""
     xp = x.__array_namespace__()
     N, C, H, W = x.shape
     x = xp.permute_dims(x, (1, 2, 3, 0))
@@ -35,7 +35,7 @@ def _batch_last(x: Array, padding: Padding = NO_PADDING, value: float = 0.0) -> 
 
 
 def _batch_first(x: Array, padding: Padding = NO_PADDING) -> Array:
-    """(C, H, W, N) -> (N, C, H, W), the padding cut off; always a view."""
+    """Transpose (C, H, W, N) -> (N, C, H, W) without the padding; always a view."""
     (top, bottom), (left, right) = padding
     if padding != NO_PADDING:
         x = x[:, top : x.shape[1] - bottom, left : x.shape[2] - right, :]
@@ -43,7 +43,7 @@ def _batch_first(x: Array, padding: Padding = NO_PADDING) -> Array:
 
 
 def _zeros(like: Array, x_shape: tuple[int, ...], padding: Padding) -> Array:
-    """Make an empty padded image batch (C, H, W, N) to add gradients into."""
+    """Make a padded batch (C, H, W, N) of zeros, to add gradients into."""
     N, C, H, W = x_shape
     shape = (C, H + sum(padding[0]), W + sum(padding[1]), N)
     return like.__array_namespace__().zeros(shape, dtype=like.dtype)
@@ -63,7 +63,7 @@ def _taps(kernel_size: Pair, stride: Pair, dilation: Pair, out: Pair) -> list[tu
 
 
 def _columns(x: Array, kernel_size: Pair, stride: Pair, dilation: Pair, groups: int, out: Pair) -> Array:
-    """Lay the windows of a contiguous ``x`` (C, H, W, N) out as (groups, C/groups kH kW, H_out W_out N)."""
+    """Copy the windows of a contiguous ``x`` (C, H, W, N) into (groups, C/groups kH kW, H_out W_out N)."""
     xp = x.__array_namespace__()
     C, _, _, N = x.shape
     taps = kernel_size[0] * kernel_size[1]
@@ -79,7 +79,7 @@ def _columns(x: Array, kernel_size: Pair, stride: Pair, dilation: Pair, groups: 
 
 
 def _rows(dy: Array, groups: int) -> Array:
-    """(N, F, H_out, W_out) -> (groups, F/groups, H_out W_out N)."""
+    """Reshape (N, F, H_out, W_out) -> (groups, F/groups, H_out W_out N)."""
     N, F, H, W = dy.shape
     xp = dy.__array_namespace__()
     return xp.reshape(xp.permute_dims(dy, (1, 2, 3, 0)), (groups, F // groups, H * W * N))
@@ -88,7 +88,7 @@ def _rows(dy: Array, groups: int) -> Array:
 def conv2d(
     x: Array, w: Array, b: Array | None, stride: Pair, padding: Padding, dilation: Pair, groups: int
 ) -> Array:
-    """``y = w columns(x) + b``."""
+    """Compute ``y = w columns(x) + b``."""
     xp = x.__array_namespace__()
     F, kernel_size = w.shape[0], w.shape[2:]
     out = output_sizes(x.shape, kernel_size, stride, padding, dilation)
@@ -108,7 +108,7 @@ def conv2d_input(
     dilation: Pair,
     groups: int,
 ) -> Array:
-    """``dx = fold(w^T dy)``, where fold, the adjoint of columns, adds each number back where it was read."""
+    """Compute ``dx = fold(w^T dy)``; fold, the adjoint of columns, adds each number where it was read."""
     xp = dy.__array_namespace__()
     N, F, *out = dy.shape
     kernel_size = w.shape[2:]
@@ -131,7 +131,7 @@ def conv2d_weight(
     dilation: Pair,
     groups: int,
 ) -> Array:
-    """``dw = dy columns(x)^T``."""
+    """Compute ``dw = dy columns(x)^T``."""
     xp = x.__array_namespace__()
     out = (dy.shape[2], dy.shape[3])
     kernel_size = (w_shape[2], w_shape[3])
@@ -142,7 +142,7 @@ def conv2d_weight(
 def max_pool2d(
     x: Array, kernel_size: Pair, stride: Pair, padding: Padding, dilation: Pair
 ) -> tuple[Array, Array]:
-    """Running maximum over the taps; only a strictly larger value takes over, so the first maximum wins."""
+    """Take the running maximum over the taps; only a larger value replaces it, so the first maximum wins."""
     xp = x.__array_namespace__()
     out = output_sizes(x.shape, kernel_size, stride, padding, dilation)
     padded = _batch_last(x, padding, -float("inf"))
@@ -157,7 +157,7 @@ def max_pool2d(
         else:
             better = candidate > y
         argmax = xp.maximum(argmax, xp.astype(better, argmax.dtype) * k)
-        # maximum, unlike where, hands a NaN on
+        # maximum, unlike where, propagates NaN
         y = xp.where(better, candidate, y) if compares_real_parts else xp.maximum(y, candidate)
     return _batch_first(y), _batch_first(argmax)
 
@@ -171,7 +171,7 @@ def max_pool2d_input(
     padding: Padding,
     dilation: Pair,
 ) -> Array:
-    """Each tap receives the ``dy`` of the windows it won."""
+    """Add to each tap the ``dy`` of the windows whose maximum it is."""
     xp = dy.__array_namespace__()
     dx = _zeros(dy, x_shape, padding)
     out = (dy.shape[2], dy.shape[3])
@@ -190,7 +190,7 @@ def max_pool2d_input(
 def avg_pool2d(
     x: Array, kernel_size: Pair, stride: Pair, padding: Padding, dilation: Pair, counts: Counts | None
 ) -> Array:
-    """Sum over the taps, divided by the count."""
+    """Sum over the taps, then divide by the count."""
     out = output_sizes(x.shape, kernel_size, stride, padding, dilation)
     padded = _batch_last(x, padding)
     y = _zeros(x, (*x.shape[:2], *out), NO_PADDING)
@@ -208,7 +208,7 @@ def avg_pool2d_input(
     dilation: Pair,
     counts: Counts | None,
 ) -> Array:
-    """Each tap receives its share of every window."""
+    """Add to each tap its share of every window."""
     dx = _zeros(dy, x_shape, padding)
     out = (dy.shape[2], dy.shape[3])
     share = _batch_last(dy) / _divisor(dy, kernel_size, counts)
@@ -218,7 +218,7 @@ def avg_pool2d_input(
 
 
 def _divisor(like: Array, kernel_size: Pair, counts: Counts | None) -> Array:
-    """Divisor of each window's mean: a number, or an array (H_out, W_out, 1)."""
+    """Return the divisor of each window's mean: a number, or an array (H_out, W_out, 1)."""
     if counts is None:
         return kernel_size[0] * kernel_size[1]
     xp = like.__array_namespace__()

@@ -1,7 +1,7 @@
-"""The definition of every kernel as plain loops: read it beside the formula, check the others with it.
+"""Define every kernel by plain loops, to be read beside the formula; other backends are tested against it.
 
-The loops walk over output channels and positions; the sum over the window is spelt out by NumPy for all
-images at once. Nothing here is meant to be fast.
+The loops run over output channels and positions; the sum over a window is taken by NumPy for all images at
+once. Nothing here is meant to be fast.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from neocog.kernels.geometry import (
 def _windows(
     x_shape: tuple[int, ...], kernel_size: Pair, stride: Pair, padding: Padding, dilation: Pair = (1, 1)
 ) -> Iterator[tuple[int, int, slice, slice]]:
-    """Yield each output position (i, j) with the rows and columns of the padded image it looks at."""
+    """Yield each output position (i, j) with the rows and columns of the padded image that it reads."""
     H_out, W_out = output_sizes(x_shape, kernel_size, stride, padding, dilation)
     for i in range(H_out):
         for j in range(W_out):
@@ -36,7 +36,7 @@ def _windows(
 
 
 def _channels(f: int, w_shape: tuple[int, ...], groups: int) -> slice:
-    """Input channels that output channel ``f`` sees."""
+    """Return the input channels that output channel ``f`` reads."""
     group = f // (w_shape[0] // groups)
     return slice(group * w_shape[1], (group + 1) * w_shape[1])
 
@@ -44,7 +44,7 @@ def _channels(f: int, w_shape: tuple[int, ...], groups: int) -> slice:
 def conv2d(
     x: Array, w: Array, b: Array | None, stride: Pair, padding: Padding, dilation: Pair, groups: int
 ) -> Array:
-    """``y[n,f,i,j] = b[f] + sum_{c,p,q} w[f,c,p,q] x[n,c, i s + p d, j s + q d]``."""
+    """Compute ``y[n,f,i,j] = b[f] + sum_{c,p,q} w[f,c,p,q] x[n,c, i s + p d, j s + q d]``."""
     H_out, W_out = output_sizes(x.shape, w.shape[2:], stride, padding, dilation)
     y = np.zeros((x.shape[0], w.shape[0], H_out, W_out), dtype=np.result_type(x, w))
     padded = pad(x, padding)
@@ -66,7 +66,7 @@ def conv2d_input(
     dilation: Pair,
     groups: int,
 ) -> Array:
-    """``dx[n,c, i s + p d, j s + q d] += dy[n,f,i,j] w[f,c,p,q]``."""
+    """Add ``dx[n,c, i s + p d, j s + q d] += dy[n,f,i,j] w[f,c,p,q]``."""
     dx = np.zeros(padded_shape(x_shape, padding), dtype=np.result_type(dy, w))
     for f in range(w.shape[0]):
         channels = _channels(f, w.shape, groups)
@@ -84,7 +84,7 @@ def conv2d_weight(
     dilation: Pair,
     groups: int,
 ) -> Array:
-    """``dw[f,c,p,q] = sum_{n,i,j} dy[n,f,i,j] x[n,c, i s + p d, j s + q d]``."""
+    """Compute ``dw[f,c,p,q] = sum_{n,i,j} dy[n,f,i,j] x[n,c, i s + p d, j s + q d]``."""
     dw = np.zeros(w_shape, dtype=np.result_type(x, dy))
     padded = pad(x, padding)
     for f in range(w_shape[0]):
@@ -97,7 +97,7 @@ def conv2d_weight(
 def max_pool2d(
     x: Array, kernel_size: Pair, stride: Pair, padding: Padding, dilation: Pair
 ) -> tuple[Array, Array]:
-    """``y[n,c,i,j] = max_{p,q} x[n,c, i s + p d, j s + q d]`` and the (p, q) of the first maximum."""
+    """Compute ``y[n,c,i,j] = max_{p,q} x[n,c, i s + p d, j s + q d]`` and the (p, q) of the first maximum."""
     H_out, W_out = output_sizes(x.shape, kernel_size, stride, padding, dilation)
     y = np.zeros((*x.shape[:2], H_out, W_out), dtype=x.dtype)
     argmax = np.zeros(y.shape, dtype=np.int32)
@@ -119,7 +119,7 @@ def max_pool2d_input(
     padding: Padding,
     dilation: Pair,
 ) -> Array:
-    """``dx[n,c, i s + p d, j s + q d] += dy[n,c,i,j]`` for the winning (p, q)."""
+    """Add ``dx[n,c, i s + p d, j s + q d] += dy[n,c,i,j]`` for the winning (p, q)."""
     dx = np.zeros(padded_shape(x_shape, padding), dtype=dy.dtype)
     positions = np.arange(kernel_size[0] * kernel_size[1]).reshape(kernel_size)
     for i, j, rows, columns in _windows(x_shape, kernel_size, stride, padding, dilation):
@@ -131,7 +131,7 @@ def max_pool2d_input(
 def avg_pool2d(
     x: Array, kernel_size: Pair, stride: Pair, padding: Padding, dilation: Pair, counts: Counts | None
 ) -> Array:
-    """``y[n,c,i,j] = sum_{p,q} x[n,c, i s + p d, j s + q d] / count[i,j]``."""
+    """Compute ``y[n,c,i,j] = sum_{p,q} x[n,c, i s + p d, j s + q d] / count[i,j]``."""
     out = output_sizes(x.shape, kernel_size, stride, padding, dilation)
     y = np.zeros((*x.shape[:2], *out), dtype=x.dtype)
     padded = pad(x, padding)
@@ -149,7 +149,7 @@ def avg_pool2d_input(
     dilation: Pair,
     counts: Counts | None,
 ) -> Array:
-    """``dx[n,c, i s + p d, j s + q d] += dy[n,c,i,j] / count[i,j]``."""
+    """Add ``dx[n,c, i s + p d, j s + q d] += dy[n,c,i,j] / count[i,j]``."""
     dx = np.zeros(padded_shape(x_shape, padding), dtype=dy.dtype)
     for i, j, rows, columns in _windows(x_shape, kernel_size, stride, padding, dilation):
         dx[:, :, rows, columns] += dy[:, :, i, j, None, None] / _count(i, j, kernel_size, counts)
@@ -157,5 +157,5 @@ def avg_pool2d_input(
 
 
 def _count(i: int, j: int, kernel_size: Pair, counts: Counts | None) -> int:
-    """Divisor of one window's mean."""
+    """Return the divisor of one window's mean."""
     return kernel_size[0] * kernel_size[1] if counts is None else counts[0][i] * counts[1][j]

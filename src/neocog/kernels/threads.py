@@ -1,4 +1,4 @@
-"""How many threads the compiled kernels use."""
+"""Choose how many threads the compiled kernels use."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def set_threads(n: int) -> None:
 
 
 def get_threads() -> int:
-    """Threads that the compiled kernels use."""
+    """Return how many threads the compiled kernels use."""
     global _threads
     if here := _here.get():
         return here

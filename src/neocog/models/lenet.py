@@ -109,7 +109,7 @@ def lenet5(
 def fan_in_uniform(
     shape: tuple[int, ...], fan_in: int, fan_out: int, rng: np.random.Generator, dtype: Any
 ) -> np.ndarray:
-    """Uniform within ``+- 2.4 / fan_in``, the paper's initial weights."""
+    """Draw the paper's initial weights: uniform within ``+- 2.4 / fan_in``."""
     return rng.uniform(-2.4 / fan_in, 2.4 / fan_in, shape).astype(dtype, copy=False)
 
 

@@ -1,4 +1,4 @@
-"""Weights that others have trained."""
+"""Load pretrained weights."""
 
 from __future__ import annotations
 

@@ -212,7 +212,7 @@ def _network(
     image_shape: tuple[int, int, int],
     new: dict[str, Any],
 ) -> Sequential:
-    """Put a stem, stages (width: number of blocks) and a head together; ``new`` is for each new layer."""
+    """Join a stem, stages (width: number of blocks) and a head; ``new`` are arguments of every layer."""
     channels = next(iter(stages))  # what the stem makes
     layers = dict(stem)
     for k, (width, count) in enumerate(stages.items(), start=1):

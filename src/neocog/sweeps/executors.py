@@ -1,4 +1,4 @@
-"""Where the points are trained: in this process, on all cores, on a cluster."""
+"""Train points in this process, on all cores, or on a cluster."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CONNECT_SECONDS = 10
 
 
 class ClusterLostError(ConnectionError):
-    """The scheduler of the cluster does not answer any more."""
+    """The scheduler of the cluster no longer responds."""
 
 
 def run_here(tasks: Sequence[Task]) -> Outcomes:
@@ -38,13 +38,13 @@ def run_here(tasks: Sequence[Task]) -> Outcomes:
 
 
 def run_on_cores(tasks: Sequence[Task], jobs: int, work: Work = attempt_in_worker) -> Outcomes:
-    """Train so many points at once, each in a process of joblib's; yield the outcomes as they come.
+    """Train ``jobs`` points at once, each in a process of joblib's; yield the outcomes in order of arrival.
 
-    If a process dies, joblib gives up: what is missing is begun again. If nothing came back at all, the
-    points that were under way are tried one by one, so that the one that kills its process is found.
+    If a process dies, joblib stops: the missing points are started again. If none came back, those that were
+    running are tried one by one, to find the one that kills its process.
 
-    The processes end with the sweep: they have one thread and ignore Ctrl-C, which nobody else who uses
-    joblib would expect of them.
+    The processes are ended with the sweep: they have one thread and ignore Ctrl-C, which other users of
+    joblib would not expect.
     """
     from joblib.externals.loky import get_reusable_executor
 
@@ -77,7 +77,7 @@ def _parallel(tasks: Sequence[Task], jobs: int, work: Work) -> Outcomes:
     with parallel_config(backend="loky", inner_max_num_threads=1):
         parallel = Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")
     with warnings.catch_warnings():
-        # A worker that has loaded a large package is replaced: no harm. After Ctrl-C tasks are cancelled.
+        # A worker that has loaded a large package is replaced, harmlessly. After Ctrl-C tasks are cancelled.
         warnings.filterwarnings("ignore", "A worker stopped|.* tasks which were", UserWarning)
         with _sigint_ignored():  # this starts the processes
             outcomes = parallel(delayed(attempt_in_child)(task, os.getpid(), work) for task in tasks)
@@ -86,7 +86,7 @@ def _parallel(tasks: Sequence[Task], jobs: int, work: Work) -> Outcomes:
 
 @contextlib.contextmanager
 def _sigint_ignored() -> Iterator[None]:
-    """Let processes that are started here ignore Ctrl-C from their first moment, as it is for the parent."""
+    """Make processes that are started here ignore Ctrl-C from the start; the parent handles it."""
     if threading.current_thread() is not threading.main_thread():  # only that one may set signals
         yield
         return
@@ -111,7 +111,7 @@ def run_on_dask(
     say: Callable[[str], object],
     work: Work = attempt_in_worker,
 ) -> Outcomes:
-    """Train the points on a Dask cluster; yield the outcomes as they come.
+    """Train the points on a Dask cluster; yield the outcomes in order of arrival.
 
     Dask gives the points of a dead worker to others. joblib's own Dask backend does so too, but waits for
     ever if Dask itself gives a point up, as it does when four workers have died of it (joblib 1.6): hence
@@ -122,7 +122,7 @@ def run_on_dask(
     OSError
         If there is no scheduler at the address.
     ClusterLostError
-        If the scheduler is lost on the way.
+        If the connection to the scheduler is lost while points are trained.
     """
     from distributed import Client, KilledWorker, as_completed
 

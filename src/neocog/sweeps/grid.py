@@ -1,4 +1,4 @@
-"""The points of a sweep: every combination of the grid's values, with every seed."""
+"""Parse a grid, and list the points of a sweep: every combination of its values, with every seed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MOST_POINTS = 100_000
 
 
 def parse_grid(texts: Iterable[str]) -> Grid:
-    """Read a grid as the command line writes it.
+    """Parse a grid as the command line writes it.
 
     Parameters
     ----------
@@ -161,16 +161,15 @@ def points(source: str, grid: Grid, seeds: Sequence[int]) -> list[Settings]:
 
 @contextlib.contextmanager
 def at_point(chosen: Mapping[str, Any]) -> Iterator[None]:
-    """Let a ValueError or TypeError say at which point of the grid it is."""
+    """Name the point of the grid in the message of a ValueError or TypeError."""
     try:
         yield
     except (ValueError, TypeError) as error:
-        if not chosen:
-            raise
-        kind = ValueError if isinstance(error, ValueError) else TypeError
-        raise kind(f"grid point {named(chosen)}: {error}") from None
+        if chosen:  # the same exception, so that its traceback still says who raised it
+            error.args = (f"grid point {named(chosen)}: {error}",)
+        raise
 
 
 def named(values: Mapping[str, Any]) -> str:
-    """Write settings as ``lr=0.1, filters=8-16``."""
+    """Format settings as ``lr=0.1, filters=8-16``."""
     return ", ".join(f"{key}={shown(value)}" for key, value in values.items())

@@ -1,4 +1,4 @@
-"""The file of a sweep: a line of JSON for the sweep, then one for each point as it comes."""
+"""Read and write the file of a sweep: a line of JSON for the sweep, then one for each point."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _IDENTITY = ("source", "grid", "seeds", "validation_fraction", "data")
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[Row]]:
-    """Read a sweep's file; half a last line, as a killed process leaves it, is left out.
+    """Read a sweep's file; an incomplete last line, as a killed process leaves it, is ignored.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def _parse(path: Path, content: bytes) -> tuple[dict[str, Any] | None, list[Row]
 
 
 class _NoSweepError(ValueError):
-    """What was read is something else."""
+    """The content is not the file of a sweep."""
 
 
 def _check_header(header: dict[str, Any]) -> None:

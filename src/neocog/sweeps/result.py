@@ -1,4 +1,4 @@
-"""What a sweep brings home: its rows, and each setting's mean and spread over the seeds, the best first."""
+"""Rank the settings of a sweep by their mean over the seeds, and show them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One setting of the grid, over its seeds; measured after the last epoch.
+    """Summarise one setting of the grid over its seeds, measured after the last epoch.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Candidate:
 
     @classmethod
     def of(cls, rows: Sequence[Row], keys: Sequence[str]) -> Candidate:
-        """Put the rows of one setting together."""
+        """Average the rows of one setting."""
         trained = [row for row in rows if not row["error"]]
 
         def mean(name: str) -> float:
@@ -74,7 +74,7 @@ class Candidate:
 
 @dataclass(frozen=True, repr=False)
 class Sweep:
-    """The outcome of a sweep, or of as much of it as was done.
+    """Hold the results of a sweep, finished or not.
 
     Attributes
     ----------
@@ -136,7 +136,7 @@ class Sweep:
             if candidate.diverged == candidate.seeds:
                 return True, math.inf, math.inf
             partial = candidate.diverged > 0 or candidate.seeds < seeds
-            # Rounded: as many right answers are as good, in whatever order the seeds were added up.
+            # Rounded: the order in which the seeds were summed must not decide between equal accuracies.
             return partial, -round(candidate.val_accuracy, 12), candidate.val_loss
 
         return sorted(found, key=order)

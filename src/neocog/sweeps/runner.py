@@ -1,4 +1,4 @@
-"""Run a sweep, or go on with one."""
+"""Run a sweep, or continue one."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def sweep(
         Address of a Dask scheduler, such as "tcp://10.0.0.1:8786", whose workers train the points instead. A
         file's source must lie at the same path for them.
     out : path, optional
-        A JSONL file to which each row is added as it comes; its name ends in ``.jsonl``. One that is there
-        already goes on, if it is the same sweep's, begun by the same version of neocog.
+        A JSONL file to which each row is appended at once; its name ends in ``.jsonl``. An existing one is
+        continued, if it is the same sweep's, begun by the same version of neocog.
     progress : function (str), optional
         Called with a line for each point as it comes, as ``print`` is.
 
@@ -141,7 +141,7 @@ def sweep(
             stopped = "interrupted"
         except (ClusterLostError, FileLostError) as error:
             stopped = str(error)
-    # What counts is what is in the file: Ctrl-C may have come when a row was there, but not yet told of.
+    # The file decides: Ctrl-C may have come after a row was written and before it was appended here.
     rows = journal.rows if path is None else read(path)[1]
     rows = sorted(rows, key=lambda row: int(row["point"]))
     return Sweep(journal.header, rows, sorted(failures, key=lambda f: f.point), stopped, path)
@@ -154,7 +154,7 @@ def resume(
     dask: str | None = None,
     progress: Callable[[str], object] | None = None,
 ) -> Sweep:
-    """Go on with the sweep of a file: train the points that are missing.
+    """Continue the sweep of a file: train the missing points.
 
     Raises
     ------
@@ -190,9 +190,9 @@ def open_sweep(path: str | os.PathLike[str]) -> Sweep:
 def _prepare(
     settings: list[Settings], keys: Iterable[str], validation_fraction: float, engines: bool
 ) -> tuple[list[Task], dict[str, int]]:
-    """Build every network once, so that one which cannot see the images is found before any is trained.
+    """Build every network once, so that one that does not fit the images is found before any is trained.
 
-    And, if they are to be here, open every engine once.
+    With ``engines``, also open every engine once.
     """
     data: dict[int | None, Any] = {}
     seen = set()
@@ -242,7 +242,7 @@ def _check_rows(rows: list[Row], tasks: list[Task], path: Path | None) -> None:
 
 
 def _line(outcome: Row | Failure, settings: list[Settings], grid: Mapping[str, Any], done: int) -> str:
-    """Describe a point that has come."""
+    """Format a line of progress for a finished point."""
     point = outcome.point if isinstance(outcome, Failure) else outcome["point"]
     chosen = {key: getattr(settings[point], key) for key in (*grid, "seed")}
     text = f"{done:{len(str(len(settings)))}d}/{len(settings)}  {named(chosen)}  "

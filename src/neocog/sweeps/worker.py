@@ -1,4 +1,4 @@
-"""One point of a sweep, trained in whatever process it is sent to."""
+"""Train one point of a sweep, in any process that it is sent to."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ MEASURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
 @dataclass(frozen=True)
 class Task:
-    """All that a worker needs to know of a point: little, so that it can be sent anywhere, and again.
+    """Describe a point in few bytes, so that it can be sent to any worker, and sent again.
 
-    ``fingerprint`` is that of the data, which the worker's must have; ``version`` its neocog's.
+    The worker's data must have this ``fingerprint``, and its neocog this ``version``.
     """
 
     point: int
@@ -44,7 +44,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Failure:
-    """A point that could not be trained, which says nothing about its settings; it will be tried again."""
+    """Describe an error that says nothing about the point's settings; the point will be tried again."""
 
     point: int
     error: str
@@ -55,15 +55,15 @@ Work: TypeAlias = Callable[[Task], "Row | Failure"]
 
 
 def selection_data(source: str, size: int | None, validation_fraction: float) -> Split:
-    """Open a source, and cut its *training* images in two: to train on, and to choose by.
+    """Open a source and split its *training* images: into some to train on, and some to compare by.
 
-    What the source itself holds out is not looked at: it is for the one network that is chosen. The cut is
+    The source's own held-out images are not used: they are for the one network that is chosen. The split is
     stratified, and the same for all points.
 
     Raises
     ------
     ValueError, OSError
-        If there is no such source, or it cannot be cut so.
+        If there is no such source, or it cannot be split so.
     """
     data = open_source(source, size=size)
     return stratified_split(*data.train, validation_fraction, rng=0, class_names=data.class_names)
@@ -71,7 +71,7 @@ def selection_data(source: str, size: int | None, validation_fraction: float) ->
 
 @functools.lru_cache(maxsize=1)
 def _data(source: str, size: int | None, validation_fraction: float, fingerprint: str) -> Split:
-    """Open the data once a process."""
+    """Open the data, once in each process."""
     data = selection_data(source, size, validation_fraction)
     if data.fingerprint() != fingerprint:
         raise ValueError(
@@ -81,7 +81,7 @@ def _data(source: str, size: int | None, validation_fraction: float, fingerprint
 
 
 class _Watch(Callback):
-    """Keep hold of the run, also if it fails."""
+    """Keep a reference to the run, also if it fails."""
 
     def on_start(self, run: TrainingState) -> None:
         self.run = run
@@ -119,7 +119,7 @@ def train_point(task: Task) -> Row:
 
 
 def attempt(task: Task) -> Row | Failure:
-    """Train one point; whatever goes wrong is told, not raised."""
+    """Train one point; errors are returned as a Failure, not raised."""
     try:
         return train_point(task)
     except Exception as error:
@@ -127,15 +127,15 @@ def attempt(task: Task) -> Row | Failure:
 
 
 def attempt_in_worker(task: Task) -> Row | Failure:
-    """Train one point in a process that is there for such work, of a cluster's."""
-    # For good, not for the point alone: another thread of the process may be at another point.
+    """Train one point in a worker process, and limit that process to one thread."""
+    # Not only during this point: another thread of the process may be training another one.
     set_threads(1)
     threadpool_limits(1)
     return attempt(task)
 
 
 def attempt_in_child(task: Task, parent: int, work: Work = attempt_in_worker) -> Row | Failure:
-    """Train one point in a child of the process that began the sweep, and end with it."""
+    """Train one point in a child of the process that began the sweep; exit when that process exits."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its children
     _end_with(parent)
     return work(task)
@@ -143,7 +143,7 @@ def attempt_in_child(task: Task, parent: int, work: Work = attempt_in_worker) ->
 
 @functools.cache
 def _end_with(parent: int) -> None:
-    """Watch for the parent's death: killed, it cannot end its children, and joblib's wait for minutes."""
+    """Exit when the parent is gone: killed, it cannot end its children, and joblib's wait for minutes."""
 
     def watch() -> None:
         while os.getppid() == parent:

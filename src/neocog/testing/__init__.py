@@ -5,5 +5,7 @@ that names all parts that are broken.
 """
 
 from neocog.testing.layers import check_layer
+from neocog.testing.losses import check_loss
+from neocog.testing.optimizers import check_optimizer
 
-__all__ = ["check_layer"]
+__all__ = ["check_layer", "check_loss", "check_optimizer"]

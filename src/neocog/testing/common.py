@@ -42,6 +42,17 @@ def run_all(
         raise AssertionError(f"{title}:\n  " + "\n  ".join(failures))
 
 
+def refusal(
+    what: str, errors: tuple[type[Exception], ...], function: Callable[..., Any], *arguments: Any
+) -> str:
+    """Return the message with which a call is refused; AssertionError if it is not."""
+    try:
+        function(*arguments)
+    except errors as error:
+        return str(error)
+    raise AssertionError(f"{what} must be refused with a {' or '.join(e.__name__ for e in errors)}")
+
+
 def as_list(x: Any) -> list[np.ndarray]:
     """List the inputs of a layer, of one or of several."""
     return list(x) if isinstance(x, tuple) else [x]

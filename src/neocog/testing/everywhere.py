@@ -200,7 +200,8 @@ class _Explained:
             )
 
 
-def _is_vector(x: Any) -> bool:
+def is_vector(x: Any) -> bool:
+    """Whether an input is one number an image."""
     return not isinstance(x, tuple) and x.ndim == 1
 
 
@@ -214,7 +215,7 @@ def between(layer: Layer, x: Any) -> tuple[Container, np.ndarray]:
     """
     shape = each(np.shape, x)
     head = {"flatten": Flatten(), "head": Dense(int(np.prod(layer.output_shape(shape)[1:])), 3, rng=5)}
-    if _is_vector(x):
+    if is_vector(x):
         raise ValueError("no layer that learns can stand before one that takes vectors.")
     network: Container
     if isinstance(x, tuple) or x.ndim == 3:
@@ -237,7 +238,7 @@ def compiled(layer: Layer, x: Any, rng: np.random.Generator) -> None:
 
     The steps are of a few images and of many, as the fused kernels take many images in another way.
     """
-    if _is_vector(x):
+    if is_vector(x):
         return
     network, rows = between(layer, x)
     batches = [rows[np.arange(n) % len(rows)] for n in (len(rows), 17, len(rows))]

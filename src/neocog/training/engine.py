@@ -1,14 +1,12 @@
-"""What a training loop is driven by: neocog's own layers, or another library."""
+"""The choice of the engine that drives a training loop: neocog's own layers, or another library."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
-
-import numpy as np
+from typing import Any
 
 from neocog.interop import processes
+from neocog.interop.engine import Engine
 from neocog.layers import Layer
 from neocog.losses import Loss
 from neocog.optimizers import Optimizer
@@ -17,40 +15,6 @@ from neocog.validation import one_of
 __all__ = ["ENGINES", "Engine", "check_engine", "leads", "torch_engine"]
 
 ENGINES = ("neocog", "torch")
-
-
-class Engine(Protocol):
-    """Takes the steps and measures the network.
-
-    Where several processes train together, each runs the same loop over the same batches, of which its
-    engine computes a part; one of them leads: it alone has callbacks.
-    """
-
-    leads: bool
-
-    def step(self, x: Any, t: Any, weight: Any = None) -> float:
-        """Return the loss of a batch; move the weights if it is finite."""
-        ...
-
-    def evaluate(self, x: Any, t: Any, weight: Any = None) -> tuple[float, float]:
-        """Return mean loss and accuracy in inference."""
-        ...
-
-    def synchronize(self) -> None:
-        """Bring weights, running statistics and the optimizer's memory up to date in neocog's own arrays."""
-        ...
-
-    def begin(self, rng: np.random.Generator, alike: Callable[[], Mapping[str, Any]]) -> None:
-        """Let all processes draw as the leader does; ValueError if not all were given what it was given."""
-        ...
-
-    def follow(self) -> None:
-        """Take over what callbacks have changed, weights and settings, in all processes."""
-        ...
-
-    def agree(self, stop: str) -> str:
-        """Return why all processes stop; empty if none wishes to."""
-        ...
 
 
 def torch_engine(

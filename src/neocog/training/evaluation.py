@@ -12,7 +12,7 @@ from neocog.kernels import kernels_for, use_kernels
 from neocog.layers import Layer
 from neocog.layers.base import Array, as_dtype
 from neocog.layers.prediction import Predictor, ends_in_softmax
-from neocog.losses import Loss, SoftmaxCrossEntropy, check_weights
+from neocog.losses import Loss, SoftmaxCrossEntropy, SoftmaxLoss, check_weights
 from neocog.validation import check_images, integer
 
 
@@ -79,7 +79,7 @@ def evaluate(
     if len(y) == 0:
         raise ValueError("x and y must not be empty.")
     loss = SoftmaxCrossEntropy() if loss is None else loss
-    if isinstance(loss, SoftmaxCrossEntropy) and isinstance(network, Predictor) and ends_in_softmax(network):
+    if isinstance(loss, SoftmaxLoss) and isinstance(network, Predictor) and ends_in_softmax(network):
         network = network.without_softmax()  # the loss holds one itself
     weights = np.ones(len(y)) if sample_weight is None else check_weights(sample_weight, len(y))
     if not weights.any():
@@ -103,10 +103,10 @@ def evaluate(
 
 
 def predict(network: Predictor, images: Array, batch_size: int = 256) -> Array:
-    """Index of the most probable class of each image: ``network.predict``."""
+    """Return the index of the most probable class of each image: ``network.predict``."""
     return network.predict(images, batch_size)
 
 
 def predict_proba(network: Predictor, images: Array, batch_size: int = 256) -> Array:
-    """Probability of each class for each image: ``network.predict_proba``."""
+    """Return the probability of each class for each image: ``network.predict_proba``."""
     return network.predict_proba(images, batch_size)

@@ -99,7 +99,7 @@ class History:
                 for row in data["rows"]
             ]
             return cls(rows, data["stopped"])
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is not a history: {error!r}.") from error
 
     def to_dataframe(self) -> Any:

@@ -7,7 +7,7 @@ import functools
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,7 +21,7 @@ from neocog.optimizers import SGD, Optimizer
 from neocog.training.checkpoint import load_checkpoint
 from neocog.training.checks import check_arguments, check_run, prepare, prepare_weights
 from neocog.training.diagnosis import diagnosis
-from neocog.training.engine import check_engine, torch_engine
+from neocog.training.engine import Engine, check_engine, torch_engine
 from neocog.training.evaluation import EVALUATION_BATCH, estimated_seconds, evaluate
 from neocog.training.history import History
 from neocog.training.signals import interruptible
@@ -75,29 +75,18 @@ def make_step(network: Layer, loss: Loss, optimizer: Optimizer) -> Step:
     return compiled_step
 
 
-class _Layers:
+class _Layers(Engine):
     """neocog's own engine."""
-
-    leads = True
 
     def __init__(self, network: Layer, loss: Loss, optimizer: Optimizer) -> None:
         self.network, self.loss = network, loss
-        self.step = make_step(network, loss, optimizer)
+        self._step = make_step(network, loss, optimizer)
+
+    def step(self, x: Any, t: Any, weight: Any = None) -> float:
+        return self._step(x, t, weight)
 
     def evaluate(self, x: Any, t: Any, weight: Any = None) -> tuple[float, float]:
         return evaluate(self.network, x, t, loss=self.loss, sample_weight=weight)
-
-    def synchronize(self) -> None:
-        """Do nothing: the arrays are neocog's own."""
-
-    def begin(self, rng: np.random.Generator, alike: Callable[[], Mapping[str, Any]]) -> None:
-        """Do nothing: there is one process."""
-
-    def follow(self) -> None:
-        """Do nothing: the arrays are the ones that callbacks change."""
-
-    def agree(self, stop: str) -> str:
-        return stop
 
 
 def fit(

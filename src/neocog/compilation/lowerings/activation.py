@@ -41,13 +41,13 @@ class Activation(Lowering):
 
     def forward(self, emit: Emitter, node: LayerNode) -> None:
         x, y = node.input.place, emit.maps(node.output)
-        emit.pointwise("activate", self.flops, y, x=x, y=y, **self.fields(node.layer))
+        emit.pointwise("activate", self.flops, x=x, y=y, **self.fields(node.layer))
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
         if node.input.wanted:
             known, fields = self.known(node).place, self.fields(node.layer)
             with emit.into(node.input) as dx:
-                emit.pointwise("activate_back", self.flops, dy, saved=known, dy=dy, dx=dx, **fields)
+                emit.pointwise("activate_back", self.flops, saved=known, dy=dy, dx=dx, **fields)
 
 
 @lowers(ReLU)
@@ -140,15 +140,14 @@ class DeclaredActivation(Lowering):
     def forward(self, emit: Emitter, node: LayerNode) -> None:
         x, y = node.input.place, emit.maps(node.output)
         operation = _operation(node.layer, "function", emit.program.dtype)
-        emit.pointwise(operation, 40.0, y, x=x, y=y, settings=_floats(node.layer))
+        emit.pointwise(operation, 40.0, x=x, y=y, settings=_floats(node.layer))
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
         if node.input.wanted:
             operation = _operation(node.layer, "derivative", emit.program.dtype)
+            settings = _floats(node.layer)
             with emit.into(node.input) as dx:
-                emit.pointwise(
-                    operation, 40.0, dy, x=node.input.place, dy=dy, dx=dx, settings=_floats(node.layer)
-                )
+                emit.pointwise(operation, 40.0, saved=node.input.place, dy=dy, dx=dx, settings=settings)
 
 
 def _operation(layer: Elementwise, name: str, dtype: np.dtype[Any]) -> str:

@@ -33,14 +33,14 @@ class Dropping(Reshaping):
 
         emit.program.call(draw)
         lowering.load(emit.program, slot, mask)
-        emit.pointwise("multiply", 1.0, y, x=node.input.place, y=mask, z=y)
+        emit.pointwise("multiply", 1.0, x=node.input.place, y=mask, z=y)
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
         if not _drops(node, emit.training):
             super().backward(emit, node, dy)
         elif node.input.wanted:
             with emit.into(node.input) as dx:
-                emit.pointwise("multiply", 1.0, dy, x=dy, y=node.memo["mask"], z=dx)
+                emit.pointwise("multiply", 1.0, x=dy, y=node.memo["mask"], z=dx)
 
 
 def _drops(node: LayerNode, training: bool) -> bool:

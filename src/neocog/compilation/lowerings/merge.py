@@ -32,7 +32,7 @@ class Sum(Lowering):
         if len(parts) == 1:
             lowering.transfer(emit.program, parts[0], z)
             if node.relu:
-                emit.pointwise("activate", 2.0, z, x=z, y=z, kind=activation.RELU)
+                emit.pointwise("activate", 2.0, x=z, y=z, kind=activation.RELU)
         for k, part in enumerate(parts[1:], 1):
             last = k == len(parts) - 1
             emit.sum(parts[0] if k == 1 else z, part, z, node.floor if last else -np.inf)

@@ -33,7 +33,6 @@ class BatchNormalization(Lowering):
         emit.pointwise(
             "normalise",
             6.0,
-            y,
             x=x,
             y=y,
             training=int(emit.training),
@@ -50,9 +49,9 @@ class BatchNormalization(Lowering):
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
         fields = {
-            "training": int(emit.training),
             "x": node.input.place,
             "dy": dy,
+            "training": int(emit.training),
             "weight": node.layer._params["weight"],
             "mean": node.memo["mean"],
             "inv_std": node.memo["inv_std"],
@@ -60,9 +59,9 @@ class BatchNormalization(Lowering):
             "d_bias": emit.gradient(node, "bias"),
         }
         if node.relu and not emit.pooling_undoes_relu(node):
-            fields["relu_output"] = node.output.place
+            fields |= {"relu_output": node.output.place}
         if not node.input.wanted:
-            emit.pointwise("normalise_back", 8.0, dy, **fields)
+            emit.pointwise("normalise_back", 8.0, **fields)
             return
         with emit.into(node.input) as dx:
-            emit.pointwise("normalise_back", 8.0, dy, dx=dx, **fields)
+            emit.pointwise("normalise_back", 8.0, **fields, dx=dx)

@@ -16,8 +16,8 @@ class OptimizerLowering:
     Attributes
     ----------
     operation : str
-        Its fields: ``weight``, ``gradient``, their ``count``, ``block`` of them a unit, ``loss`` (nothing
-        moves unless it is finite), lr, decay, and those below.
+        Its fields: ``weight``, ``gradient``, ``count`` (of them), ``block`` (weights a unit), ``loss``
+        (nothing moves unless it is finite), ``lr``, ``decay``, and those below.
     flops : float
         For one weight, about.
     settings : tuple of str
@@ -29,11 +29,11 @@ class OptimizerLowering:
     settings: ClassVar[tuple[str, ...]] = ()
 
     def fields(self, optimizer: Any) -> dict[str, Any]:
-        """Return the fields that say how the optimizer is set."""
+        """Return the fields that say which variant of the operation it is."""
         return {}
 
     def memories(self, optimizer: Any) -> tuple[str, ...]:
-        """Return the names of what the optimizer remembers of a parameter, in its state and as fields."""
+        """Name what the optimizer remembers of a parameter: the operation's fields have the same names."""
         raise NotImplementedError
 
     def numbers(self, optimizer: Any) -> dict[str, float]:
@@ -80,7 +80,7 @@ class SGDLowering(OptimizerLowering):
 
 @lowers_optimizer(Adam, AdamW)
 class AdamLowering(OptimizerLowering):
-    """In AdamW the decay is apart from the gradient."""
+    """The decay of AdamW is decoupled from the gradient."""
 
     operation, flops = "adam", 12.0
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from neocog.compilation.emitter import Emitter, Lowering, Use, lowers
+from neocog.compilation.emitter import Emitter, Lowering, Use, lowers, place
 from neocog.compilation.nodes import LayerNode, Uncompilable
 from neocog.kernels.fused import lowering
 from neocog.kernels.fused.program import Maps
@@ -110,12 +110,14 @@ class GlobalAveragePooling(Lowering):
 
     def forward(self, emit: Emitter, node: LayerNode) -> None:
         x, y = node.input.place, emit.maps(node.output)
-        emit.program.add("plane_mean", x.C, _work(x), **_sizes(x), x=x, y=y)
+        emit.program.add("plane_mean", x.C, _work(x), **_sizes(x), **place("x", x), **place("y", y))
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
         if node.input.wanted:
             with emit.into(node.input) as dx:
-                emit.program.add("plane_mean_back", dx.C, _work(dx), **_sizes(dx), dy=dy, dx=dx)
+                emit.program.add(
+                    "plane_mean_back", dx.C, _work(dx), **_sizes(dx), **place("dy", dy), **place("dx", dx)
+                )
 
 
 def _sizes(maps: Maps) -> dict[str, Any]:

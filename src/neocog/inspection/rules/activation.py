@@ -13,12 +13,12 @@ from neocog.layers import Elementwise, Layer, LeakyReLU, ReLU
 
 
 class ActivationRule(Rule, of=Elementwise):
-    """A function of one number: its value, and its slope there."""
+    """Value and slope of a function of one number."""
 
     gradients = {"x": "dx = dy f'(x)"}
 
     def holds_for(self, layer: Layer, kind: type[Layer]) -> bool:
-        """Tell whether one number of x is all that an output depends on; parameters may differ by place."""
+        """Tell whether the function is the same for every number; parameters may differ between channels."""
         return not layer.params
 
     def forward_formula(self, record: LayerRecord) -> str:

@@ -14,10 +14,10 @@ Index: TypeAlias = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Factor:
-    """A number in a term, and where it stands.
+    """A number in a term, and its position.
 
     ``kind`` is "x" (an entry of the layer's input, number ``slot``), "dy" (of the gradient at its output), a
-    parameter's name, or "" for a constant of the formula, which leads nowhere.
+    parameter's name, or "" for a constant of the formula.
     """
 
     symbol: str
@@ -29,7 +29,7 @@ class Factor:
 
 @dataclass(frozen=True)
 class Term:
-    """A product of factors, and what it contributes to the sum."""
+    """A product of factors, and its contribution to the sum."""
 
     factors: tuple[Factor, ...]
     value: float
@@ -37,7 +37,7 @@ class Term:
 
 
 class Rule:
-    """Say which terms the numbers of one kind of layer are the sums of.
+    """List the terms that the outputs and gradients of a layer are sums of.
 
     A subclass names its layers, ``class MyRule(Rule, of=MyLayer)`` or ``of=(MyLayer, MyOther)``, and is
     registered by that. It states the formulas and three methods; one that no layer of its kind needs (the

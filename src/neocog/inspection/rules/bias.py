@@ -1,4 +1,4 @@
-"""The bias."""
+"""Learned biases."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from neocog.layers import Bias
 
 
 class BiasRule(Rule, of=Bias):
-    """Learned numbers added."""
+    """Terms of the addition of a learned array."""
 
     formula = "y = x + b"
     gradients = {"x": "dx = dy", "bias": "db = sum of dy over the places where b was added"}

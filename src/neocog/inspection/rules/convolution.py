@@ -12,7 +12,7 @@ from neocog.layers import Conv2D
 
 
 class Conv2DRule(Rule, of=Conv2D):
-    """Windows and kernels."""
+    """Terms of a convolution: pixels of a window times weights."""
 
     formula = "y[n,f,i,j] = b[f] + sum over c,p,q of w[f,c,p,q] x[n,c,i s+p d-P,j s+q d-P]"
     gradients = {
@@ -23,7 +23,7 @@ class Conv2DRule(Rule, of=Conv2D):
 
     @staticmethod
     def _seen(layer: Conv2D, i: int, j: int, p: int, q: int) -> tuple[int, int]:
-        """Pixel under tap (p, q) of the window at (i, j); may lie in the padding."""
+        """Return the pixel under tap (p, q) of the window at (i, j); it may lie in the padding."""
         (top, _), (left, _) = layer._sides
         return (
             i * layer.stride[0] + p * layer.dilation[0] - top,

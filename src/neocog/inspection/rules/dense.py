@@ -8,7 +8,7 @@ from neocog.layers import Dense
 
 
 class DenseRule(Rule, of=Dense):
-    """All inputs, weighted."""
+    """Terms of a fully connected layer: inputs times weights."""
 
     formula = "y[n,k] = b[k] + sum over i of x[n,i] w[i,k]"
     gradients = {

@@ -8,7 +8,7 @@ from neocog.layers import Dropout
 
 
 class DropoutRule(Rule, of=Dropout):
-    """A mask."""
+    """The term of dropout: the input times the mask."""
 
     formula = "y = x m / (1 - p) in training, x in inference"
     gradients = {"x": "dx = dy m / (1 - p) in training, dy in inference"}

@@ -10,7 +10,7 @@ from neocog.layers import GlobalAvgPool2D, GlobalMaxPool2D
 
 
 class GlobalAvgPool2DRule(Rule, of=GlobalAvgPool2D):
-    """The mean of a map."""
+    """Terms of the mean over a map."""
 
     formula = "y[n,c] = the mean of x[n,c,.,.]"
     gradients = {"x": "dx[n,c,i,j] = dy[n,c] / (H W)"}
@@ -26,7 +26,7 @@ class GlobalAvgPool2DRule(Rule, of=GlobalAvgPool2D):
 
 
 class GlobalMaxPool2DRule(Rule, of=GlobalMaxPool2D):
-    """The largest of a map."""
+    """Terms of the maximum over a map."""
 
     formula = "y[n,c] = the largest x[n,c,.,.], the first on a tie"
     gradients = {"x": "dx[n,c,i,j] = dy[n,c] if the pixel won"}

@@ -13,14 +13,14 @@ from neocog.inspection.rules.base import Factor, Index, Rule, Term, dy_at, produ
 from neocog.inspection.trace import LayerRecord
 from neocog.layers import Layer
 
-# Bounds the work on a large input: so many entries are checked one by one, those that contribute most; the
-# rest, zeros among them, along so many random directions of the whole input.
+# Limits of the work for a large input: the entries that contribute most are checked one by one, all others
+# together along random directions.
 CHECKED_ENTRIES = 64
 CHECKED_DIRECTIONS = 4
 
 COMPLEX_STEP = 1e-30
 COMPLEX_TOLERANCE = 1e-9  # relative; rounding alone leaves about 1e-15, more where the layer cancels digits
-# An entry that is zero but for rounding is judged against this part of the largest one.
+# Errors of entries that are zero but for rounding are compared with this fraction of the largest entry.
 FLOOR = 0.1
 
 Direction: TypeAlias = dict[Any, np.ndarray]
@@ -28,7 +28,7 @@ Direction: TypeAlias = dict[Any, np.ndarray]
 
 
 class JacobianRule(Rule, of=Layer):
-    """A layer without a rule of its own.
+    """Terms of a layer without a rule of its own, from its Jacobian.
 
     ``J`` is computed twice, with nothing in common: its row of an output by ``backward``, its columns by
     ``forward``, at inputs moved by a complex step, or by central differences if forward fails on complex
@@ -36,8 +36,8 @@ class JacobianRule(Rule, of=Layer):
     numbers, its mode, its buffers.
 
     Entries of x that are 0 contribute nothing and are not checked. Of the others, the ``CHECKED_ENTRIES``
-    that contribute most are checked one by one, and if there are more, ``CHECKED_DIRECTIONS`` random
-    directions. Of a gradient, only the one column is needed.
+    that contribute most are checked one by one, and all together, those that contribute nothing among them,
+    along ``CHECKED_DIRECTIONS`` random directions. Of a gradient, only the one column is needed.
 
     Raises
     ------
@@ -89,11 +89,16 @@ class JacobianRule(Rule, of=Layer):
         floor = FLOOR * float(np.abs(gradient).max())
         what = f"d{of}" if isinstance(of, str) else "dx"
         where = f"{what}[{','.join(map(str, index))}]"
-        column, note = again.derivative({of: direction}, again.dy, float(gradient[index]), floor, where)
-        return [
+        claimed = float(gradient[index])
+        column, note = again.derivative({of: direction}, again.dy, claimed, floor, where)
+        terms = [
             product(dy_at(again.record, place), Factor("J", float(column[place])), note=note)
             for place in _indices(again.dy * column)
         ]
+        if note or again.method == "central differences":  # not exact to the last digits
+            rest = claimed - sum(term.value for term in terms)
+            terms.append(product(Factor("rest: backward - dy J", rest)))
+        return terms
 
 
 def _indices(array: np.ndarray) -> Iterator[Index]:
@@ -106,20 +111,24 @@ def _check_row(
     again: _Pass, dy: np.ndarray, row: list[np.ndarray], index: Index
 ) -> dict[tuple[int, Index], str]:
     """Check a row of the Jacobian; return a note on each entry (input, index) that was checked."""
-    entries = [(slot, place) for slot, x in enumerate(again.inputs) for place in _indices(x)]
-    contribution = [abs(row[slot][place] * again.inputs[slot][place]) for slot, place in entries]
-    largest = np.argsort(-np.array(contribution), kind="stable")[:CHECKED_ENTRIES]
+    slots = np.repeat(np.arange(len(row)), [x.size for x in again.inputs])
+    places = np.concatenate([np.arange(x.size) for x in again.inputs])
+    x_flat = np.concatenate([x.ravel() for x in again.inputs])
+    contribution = np.abs(np.concatenate([J.ravel() for J in row]) * x_flat)
+    contributing = np.flatnonzero(contribution)
+    largest = np.argsort(-contribution[contributing], kind="stable")[:CHECKED_ENTRIES]
     floor = FLOOR * max(float(np.abs(J).max(initial=0)) for J in row)
     place_of_y = f"y[{','.join(map(str, index))}]"
     notes = {}
-    for k in largest:
-        slot, place = entries[k]
+    for k in contributing[largest]:
+        slot = int(slots[k])
+        place = tuple(int(i) for i in np.unravel_index(places[k], again.inputs[slot].shape))
         direction = np.zeros_like(again.inputs[slot])
         direction[place] = 1
         where = f"d {place_of_y} / d x[{','.join(map(str, place))}]"
         claimed = float(row[slot][place])
         _, notes[slot, place] = again.derivative({slot: direction}, dy, claimed, floor, where)
-    if len(entries) > CHECKED_ENTRIES:
+    if np.count_nonzero(x_flat) > len(largest):
         rng = np.random.default_rng(0)
         for _ in range(CHECKED_DIRECTIONS):
             way: Direction = {
@@ -203,12 +212,12 @@ class _Pass:
             warnings.simplefilter("error", np.exceptions.ComplexWarning)
             try:
                 y = self._at(self._complex, direction, 1j * COMPLEX_STEP)
-            except Exception:  # whatever a layer does with numbers it was not written for
+            except Exception:  # a layer may raise anything here
                 return None
         return y.imag / COMPLEX_STEP if y.dtype.kind == "c" else None
 
     def _one_sided(self, direction: Direction, step: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return the differences of y before and after a point."""
+        """Return the difference quotients of y before and after the point."""
         after, before = (self._at(self._real, direction, sign * step) for sign in (1, -1))
         return (self.y - before) / step, (after - self.y) / step
 
@@ -246,7 +255,7 @@ class _Pass:
             scale = max(float(np.abs(dy * slope).sum()), floor)
             if abs(measured - claimed) <= COMPLEX_TOLERANCE * scale:
                 return slope, ""
-        # Real numbers have the last word: a forward may drop imaginary parts, or sort by them at a kink.
+        # Repeat with real numbers: forward may drop imaginary parts, or compare by them at a kink.
         largest = max(float(np.abs(x[direction[k] != 0]).max(initial=1)) for k, x in self._arrays(direction))
         precision = float(np.finfo(self.y.dtype).eps)
         step = precision ** (1 / 3) * largest
@@ -259,7 +268,7 @@ class _Pass:
         note = "" if self.method == "central differences" else "by central differences"
         if abs(float((dy * slope).sum()) - claimed) <= tolerance:
             return slope, note
-        # At a kink backward may choose any slope between those of the two sides.
+        # At a kink any slope between those of the two sides is a valid derivative.
         step = 10 * precision**0.5 * largest
         before, after = self._one_sided(direction, step)
         low, high = float((dy * before).sum()), float((dy * after).sum())

@@ -12,7 +12,7 @@ from neocog.layers import Add, Concat
 
 
 def repeated_from(index: Index, shape: Index) -> Index:
-    """Entry of an array of ``shape`` that is added to the output at ``index``."""
+    """Return which entry of an array of ``shape`` is added to the output at ``index``."""
     own = index[len(index) - len(shape) :]
     return tuple(0 if size == 1 else k for k, size in zip(own, shape, strict=True))
 
@@ -25,7 +25,7 @@ def places_of(record: LayerRecord, index: Index, shape: Index) -> Iterator[Index
 
 
 class AddRule(Rule, of=Add):
-    """A sum of inputs."""
+    """Terms of a sum of inputs."""
 
     formula = "y = x_1 + x_2 + ..."
     gradients = {"x": "dx_k = dy, summed where x_k is repeated"}
@@ -44,7 +44,7 @@ class AddRule(Rule, of=Add):
 
 
 class ConcatRule(Rule, of=Concat):
-    """Inputs side by side."""
+    """The term of a concatenation: the entry copied."""
 
     formula = "y = [x_1, x_2, ...]"
     gradients = {"x": "dx_k = its part of dy"}

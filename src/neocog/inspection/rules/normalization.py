@@ -13,7 +13,7 @@ from neocog.layers import BatchNorm1D, BatchNorm2D, LocalResponseNorm
 
 
 class BatchNormRule(Rule, of=(BatchNorm1D, BatchNorm2D)):
-    """A channel by its mean and deviation."""
+    """Terms of the normalization of a channel by its mean and standard deviation."""
 
     formula = "y = w (x - m) / sqrt(v + eps) + b"
     gradients = {
@@ -73,7 +73,7 @@ class BatchNormRule(Rule, of=(BatchNorm1D, BatchNorm2D)):
 
 
 class LocalResponseNormRule(Rule, of=LocalResponseNorm):
-    """A number by its neighbours in other channels."""
+    """The term of a number divided by a power of its neighbourhood across channels."""
 
     formula = "y_c = x_c / s_c^beta, s_c = k + alpha/size sum over the channels j around c of x_j^2"
     gradients = {

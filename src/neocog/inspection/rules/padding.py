@@ -12,14 +12,14 @@ from neocog.layers import Pad2D, PadChannels
 
 
 class Pad2DRule(Rule, of=Pad2D):
-    """A border of constants or of copies."""
+    """The term of padding: a constant or the pixel copied."""
 
     formula = "y[n,c,i+top,j+left] = x[n,c,i,j], a constant or copies of pixels around it"
     gradients = {"x": "dx[n,c,u,v] = sum of dy over the places that the pixel was copied to"}
 
     @staticmethod
     def _source(record: LayerRecord, i: int, j: int) -> tuple[int, int] | None:
-        """Pixel that the place (i, j) was copied from; None for a constant."""
+        """Return the pixel that was copied to (i, j); None for a constant."""
         layer: Any = record.layer
         (top, _), (left, _) = layer.padding
         pixel = []
@@ -50,7 +50,7 @@ class Pad2DRule(Rule, of=Pad2D):
 
 
 class PadChannelsRule(Rule, of=PadChannels):
-    """Zeros after the channels."""
+    """The term of padding by channels of zeros."""
 
     formula = "y[n,c,i,j] = x[n,c,i,j], zeros in the channels after"
     gradients = {"x": "dx[n,c,i,j] = dy[n,c,i,j]"}

@@ -13,7 +13,7 @@ from neocog.layers import AvgPool2D, MaxPool2D
 
 
 class PoolRule(Rule):
-    """The windows of max and average pooling."""
+    """Windows, common to max and average pooling."""
 
     @staticmethod
     def _window(record: LayerRecord, i: int, j: int) -> Iterator[tuple[int, int, int]]:
@@ -28,13 +28,13 @@ class PoolRule(Rule):
 
     @staticmethod
     def _under(layer: Any, i: int, j: int, p: int, q: int) -> tuple[int, int]:
-        """Pixel under tap (p, q) of the window at (i, j); may lie in the padding, or past it."""
+        """Return the pixel under tap (p, q) of the window at (i, j); it may lie outside the image."""
         (top, _), (left, _) = layer._sides
         (s, t), (d, e) = layer.stride, layer.dilation
         return i * s + p * d - top, j * t + q * e - left
 
     def _windows_over(self, record: LayerRecord, u: int, v: int) -> Iterator[tuple[int, int, int]]:
-        """Yield (i, j, tap) of the windows that hold a pixel."""
+        """Yield (i, j, tap) of the windows that contain a pixel."""
         for i, j in np.ndindex(*record.y.shape[2:]):
             for tap, row, column in self._window(record, i, j):
                 if (row, column) == (u, v):
@@ -42,7 +42,7 @@ class PoolRule(Rule):
 
 
 class MaxPool2DRule(PoolRule, of=MaxPool2D):
-    """The largest of a window."""
+    """Terms of the maximum over a window."""
 
     formula = "y[n,c,i,j] = the largest x[n,c,.,.] of its window, the first on a tie"
     gradients = {"x": "dx[n,c,u,v] = sum of dy over the windows that the pixel won"}
@@ -67,7 +67,7 @@ class MaxPool2DRule(PoolRule, of=MaxPool2D):
 
 
 class AvgPool2DRule(PoolRule, of=AvgPool2D):
-    """The mean of a window."""
+    """Terms of the mean over a window."""
 
     formula = "y[n,c,i,j] = the mean of x[n,c,.,.] in its window"
     gradients = {"x": "dx[n,c,u,v] = sum of dy / count over the windows that hold the pixel"}

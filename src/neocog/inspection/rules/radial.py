@@ -8,7 +8,7 @@ from neocog.layers import RadialBasis
 
 
 class RadialBasisRule(Rule, of=RadialBasis):
-    """Squared distances."""
+    """Terms of a negative squared distance."""
 
     formula = "y[n,k] = -sum over i of (x[n,i] - c[k,i])^2"
     gradients = {"x": "dx[n,i] = sum over k of dy[n,k] 2 (c[k,i] - x[n,i])"}

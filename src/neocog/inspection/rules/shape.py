@@ -10,7 +10,7 @@ from neocog.layers import Flatten, Reshape, Transpose
 
 
 class ReshapeRule(Rule, of=Reshape):
-    """A layer that keeps the order of its numbers."""
+    """The term of a reshape: the entry at the same position in C order."""
 
     formula = "y[k] = x[k], counted row by row"
     gradients = {"x": "dx[k] = dy[k], counted row by row"}
@@ -23,7 +23,7 @@ class ReshapeRule(Rule, of=Reshape):
 
 
 class FlattenRule(ReshapeRule, of=Flatten):
-    """Maps laid out as one row an image."""
+    """The term of flattening, with the formula for maps."""
 
     formula = "y[n, (c H + i) W + j] = x[n,c,i,j]"
     gradients = {"x": "dx[n,c,i,j] = dy[n, (c H + i) W + j]"}
@@ -35,7 +35,7 @@ def _same_place(index: Index, shape: Index, other: Index) -> Index:
 
 
 class TransposeRule(Rule, of=Transpose):
-    """Axes in another order."""
+    """The term of a transposition."""
 
     formula = "y = x, axis k of y being axis axes[k] of x"
     gradients = {"x": "dx = dy, the axes back in their order"}

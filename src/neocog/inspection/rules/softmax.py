@@ -10,7 +10,7 @@ from neocog.layers import LogSoftmax, Softmax
 
 
 def _along(record: LayerRecord, index: Index) -> tuple[list[Index], list[float]]:
-    """List the entries that share a softmax, and the share of each."""
+    """List the entries along the axis of the softmax, and the share of each."""
     axis = record.layer.axis % len(index)  # type: ignore[attr-defined]
     places = [(*index[:axis], k, *index[axis + 1 :]) for k in range(record.x.shape[axis])]
     largest = max(float(record.x[place]) for place in places)
@@ -19,13 +19,13 @@ def _along(record: LayerRecord, index: Index) -> tuple[list[Index], list[float]]
 
 
 class SoftmaxRule(Rule, of=Softmax):
-    """Shares of a whole."""
+    """Terms of a softmax: the shares of its exponentials in their sum."""
 
     formula = "y_k = exp(x_k) / sum over j of exp(x_j): the share of each in that sum"
     gradients = {"x": "dx_k = sum over j of dy_j y_j ([j=k] - y_k)"}
 
     def forward(self, record: LayerRecord, index: Index) -> list[Term]:
-        """Only the asked one's share is the answer; the others say what it shares with."""
+        """Return the share of each entry; only that of the asked one has a value."""
         return [
             Term((x_at(record, place),), share if place == index else 0.0, f"share {share:.4g}")
             for place, share in zip(*_along(record, index), strict=True)
@@ -41,13 +41,13 @@ class SoftmaxRule(Rule, of=Softmax):
 
 
 class LogSoftmaxRule(Rule, of=LogSoftmax):
-    """The logarithm of shares."""
+    """Terms of the logarithm of a softmax."""
 
     formula = "y_k = x_k - log of sum over j of exp(x_j)"
     gradients = {"x": "dx_k = sum over j of dy_j ([j=k] - exp(y_k))"}
 
     def forward(self, record: LayerRecord, index: Index) -> list[Term]:
-        """Take x_k, and the sum, whose members follow with their shares in it."""
+        """Return x_k, the logarithm of the sum, and the shares of its members, which have no value."""
         places, _ = _along(record, index)
         largest = max(float(record.x[place]) for place in places)
         total = sum(math.exp(float(record.x[place]) - largest) for place in places)

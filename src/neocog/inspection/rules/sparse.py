@@ -12,7 +12,7 @@ from neocog.layers import SparseConv2D
 
 
 class SparseConv2DRule(Rule, of=SparseConv2D):
-    """Windows, and kernels of the pairs in a table."""
+    """Terms of a convolution over the channel pairs of a table."""
 
     formula = "y[n,f,i,j] = b[f] + sum over the table's c, and p,q, of w[(f,c),p,q] x[n,c,i s+p-P,j s+q-P]"
     gradients = {
@@ -23,7 +23,7 @@ class SparseConv2DRule(Rule, of=SparseConv2D):
 
     @staticmethod
     def _seen(record: LayerRecord, i: int, j: int, p: int, q: int) -> tuple[int, int] | None:
-        """Pixel under tap (p, q) of the window at (i, j); None in the padding."""
+        """Return the pixel under tap (p, q) of the window at (i, j); None in the padding."""
         layer: Any = record.layer
         u, v = i * layer.stride[0] + p - layer.padding[0], j * layer.stride[1] + q - layer.padding[1]
         H, W = record.x.shape[2:]

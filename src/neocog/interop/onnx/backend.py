@@ -1,4 +1,4 @@
-"""neocog as a backend of ONNX: for who runs models through that interface, and for ONNX's own test suite."""
+"""Implement ONNX's backend interface, which runs models and ONNX's own test suite."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import onnx
 from onnx import helper
 from onnx.backend import base
 
-from neocog.interop.onnx.checking import check, needed, refusing
 from neocog.interop.onnx.errors import OnnxImportError
-from neocog.interop.onnx.files import tensor_array
-from neocog.interop.onnx.from_model import read_graph
-from neocog.interop.onnx.values import Known
+from neocog.interop.onnx.importing import read_graph
+from neocog.interop.onnx.model_file import tensor_array
+from neocog.interop.onnx.symbolic import Known
+from neocog.interop.onnx.validation import check, leading_to, refusing
 from neocog.layers import Container, Layer, MaxPool2D
 
-# Inputs of an operator that are a layer's arrays and arguments, not what it is applied to.
+# Inputs of an operator that become a layer's arrays and arguments, not its input.
 PARAMETERS = {
     "BatchNormalization": (1, 2, 3, 4),
     "Conv": (1, 2),
@@ -37,7 +37,7 @@ PARAMETERS = {
 
 
 class BackendRep(base.BackendRep):
-    """A model ready to run.
+    """Run one model; made by :meth:`Backend.prepare`.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ class BackendRep(base.BackendRep):
         return results(*(self._compute(output, bound, free) for output in self.outputs))
 
     def _named(self, inputs: Any) -> dict[str, np.ndarray]:
-        """Inputs by name; those that are initializers too may be left out."""
+        """Return the inputs by name; those that are also initializers may be left out."""
         wanted = [name for name in self.inputs if name not in self.constants]
         if isinstance(inputs, Mapping):
             given = {name: np.asarray(x) for name, x in inputs.items()}
@@ -109,7 +109,7 @@ class BackendRep(base.BackendRep):
 
     def _compute(self, output: str, bound: Mapping[str, Known], free: Mapping[str, np.ndarray]) -> np.ndarray:
         """Run the network that leads to one output."""
-        nodes = needed(self.model.graph, [output])
+        nodes = leading_to(self.model.graph, [output])
         if nodes and output in list(nodes[-1].output)[1:]:
             return self._second_output(nodes[-1], bound, free)
         read = {name for node in nodes for name in node.input} | {output}
@@ -124,13 +124,13 @@ class BackendRep(base.BackendRep):
             except TypeError:
                 if any(array.dtype.kind not in "iu" for array in arrays):
                     raise
-        # No layer computes with whole numbers or truth values, but the largest is the same among floats.
+        # No layer computes with integers or booleans, but a maximum of them is the same among floats.
         return _run(network, tuple(array.astype("float64") for array in arrays)).astype(arrays[0].dtype)
 
     def _network(
         self, output: str, bound: Mapping[str, Known], x: Mapping[str, np.ndarray]
     ) -> Layer | np.ndarray:
-        """Read the network for inputs of these shapes, again only if its weights are new."""
+        """Import the network for inputs of these shapes; cache it unless weights are among the inputs."""
         shapes = {name: (array.shape, array.shape) for name, array in x.items()}
         if bound:
             return read_graph(self.model, {**self.constants, **bound}, shapes, output)
@@ -142,7 +142,7 @@ class BackendRep(base.BackendRep):
     def _second_output(
         self, node: onnx.NodeProto, bound: Mapping[str, Known], free: Mapping[str, np.ndarray]
     ) -> np.ndarray:
-        """What was kept by a dropout that drops nothing; where the maxima of a pooling are."""
+        """Compute the mask of Dropout in inference, or the indices of MaxPool."""
         if node.op_type == "Dropout":
             return np.ones(self._compute(node.output[0], bound, free).shape, bool)
         network = self._network(node.output[0], bound, free)
@@ -157,7 +157,7 @@ class BackendRep(base.BackendRep):
 
 
 def _of_one_node(names: Sequence[str], inputs: Any) -> dict[str, np.ndarray]:
-    """A node's inputs by name, from as many arrays as it has inputs, or names of inputs."""
+    """Return a node's inputs by name, from a mapping, or from one array for each input or each name."""
     single = list(dict.fromkeys(names))
     if isinstance(inputs, Mapping):
         if set(inputs) != set(single):
@@ -178,7 +178,7 @@ def _run(network: Layer, x: tuple[np.ndarray, ...]) -> np.ndarray:
 
 
 def _places_of_maxima(layer: MaxPool2D, x: np.ndarray, column_major: bool) -> np.ndarray:
-    """Place of each window's maximum in the whole of ``x``, as MaxPool's second output counts them."""
+    """Return the index of each window's maximum in the flattened ``x``, MaxPool's second output."""
     N, C, H, W = x.shape
     _, (taps, _) = layer.forward(x)
     (top, _), (left, _) = layer._window_sides(x.shape)
@@ -191,7 +191,7 @@ def _places_of_maxima(layer: MaxPool2D, x: np.ndarray, column_major: bool) -> np
 
 
 class Backend(base.Backend):
-    """neocog behind ONNX's interface of backends: ``prepare``, ``run_model``, ``run_node``.
+    """Run ONNX models by neocog through ONNX's interface: ``prepare``, ``run_model``, ``run_node``.
 
     Examples
     --------
@@ -204,7 +204,7 @@ class Backend(base.Backend):
 
     @classmethod
     def is_compatible(cls, model: onnx.ModelProto, device: str = "CPU", **kwargs: Any) -> bool:
-        """Whether there are layers for all of a model's operators."""
+        """Return whether there are layers for all of a model's operators."""
         try:
             with refusing():
                 check(model)
@@ -214,7 +214,7 @@ class Backend(base.Backend):
 
     @classmethod
     def prepare(cls, model: onnx.ModelProto, device: str = "CPU", **kwargs: Any) -> BackendRep:
-        """Check a model and make it ready."""
+        """Validate a model and return it ready to run."""
         if not cls.supports_device(device):
             raise ValueError(f"device must be 'CPU', got {device!r}.")
         return BackendRep(model)
@@ -228,7 +228,7 @@ class Backend(base.Backend):
         outputs_info: Any = None,
         **kwargs: Any,
     ) -> tuple[Any, ...]:
-        """Compute one node on its own; ``opset_version`` says how it is meant, default the newest."""
+        """Compute a single node; ``opset_version`` is that of its operator, by default the newest."""
         arrays = _of_one_node([name for name in node.input if name], inputs)
         given = [
             helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)
@@ -244,5 +244,5 @@ class Backend(base.Backend):
 
     @classmethod
     def supports_device(cls, device: str) -> bool:
-        """Whether it is the CPU."""
+        """Return whether the device is the CPU."""
         return device.split(":")[0] == "CPU"

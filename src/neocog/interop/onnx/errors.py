@@ -1,7 +1,12 @@
-"""What is raised when an ONNX model cannot become a network."""
+"""Errors of the ONNX import."""
 
+from neocog.errors import UnsupportedError
 from neocog.serialization import ModelFileError
 
 
 class OnnxImportError(ModelFileError):
     """An ONNX model is malformed, unsafe, or holds something that no layer computes."""
+
+
+class UnsupportedOperatorError(OnnxImportError, UnsupportedError):
+    """An ONNX model holds an operator, or a use of one, that no layer computes."""

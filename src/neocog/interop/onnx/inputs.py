@@ -1,4 +1,4 @@
-"""The inputs of an ONNX model: which sizes they have, and which are open."""
+"""Determine the shapes of a model's inputs, and handle sizes that it leaves open."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 import onnx
 
 from neocog.interop.onnx.errors import OnnxImportError
-from neocog.interop.onnx.values import Shapes
+from neocog.interop.onnx.symbolic import Shapes
 
-# Two sizes for each axis that the model leaves open: primes, so that no product comes out the same by chance.
+# Two sizes to try for each open axis: primes, so that no two products are equal by chance.
 SIZES = [(1009, 2003), (1013, 2011), (1019, 2017), (1021, 2027), (1031, 2029), (1033, 2039)]
 MOST_PIXELS = 2**20  # along one axis of the input
 
 
 def declared_sizes(value: onnx.ValueInfoProto) -> list[int | None] | None:
-    """Sizes of an input, None where they are open; None if there is no shape at all."""
+    """Return the sizes of an input, None where they are open; None if it has no shape at all."""
     tensor = value.type.tensor_type
     if not value.type.HasField("tensor_type") or tensor.elem_type not in (
         onnx.TensorProto.FLOAT,
@@ -32,7 +32,7 @@ def declared_sizes(value: onnx.ValueInfoProto) -> list[int | None] | None:
 
 
 def two_sizes(declared: Mapping[str, Any], fixed_batch: bool) -> dict[str, Shapes]:
-    """Two shapes of each input: those of two batches, and of two sizes for all that the model leaves open."""
+    """Return two shapes of each input, which differ in the batch and in all sizes that are open."""
     shapes: dict[str, Shapes] = {}
     for name, sizes in declared.items():
         if len(sizes) > len(SIZES) or max((size or 0 for size in sizes), default=0) > MOST_PIXELS:
@@ -49,7 +49,7 @@ def two_sizes(declared: Mapping[str, Any], fixed_batch: bool) -> dict[str, Shape
 
 
 def transposes(graph: onnx.GraphProto, name: str) -> list[onnx.NodeProto]:
-    """The nodes that make (N, C, H, W) of an input (N, H, W, C)."""
+    """Return the nodes that transpose an input (N, H, W, C) to (N, C, H, W)."""
     return [
         node
         for node in graph.node
@@ -60,7 +60,7 @@ def transposes(graph: onnx.GraphProto, name: str) -> list[onnx.NodeProto]:
 
 
 def with_channels_first(graph: onnx.GraphProto, declared: Mapping[str, Any]) -> dict[str, Any]:
-    """What the only input's Transpose makes of it, as the input in its place."""
+    """Return the output of the only input's Transpose, as the input instead."""
     readers = [node for node in graph.node if any(name in declared for name in node.input)]
     turning = [node for name in declared for node in transposes(graph, name)]
     if len(declared) != 1 or len(readers) != 1 or readers != turning:
@@ -76,7 +76,7 @@ def with_channels_first(graph: onnx.GraphProto, declared: Mapping[str, Any]) -> 
 
 
 def of_open_sizes(message: str, declared: Sequence[Any], layout: str) -> str:
-    """The message, with N for a batch that is open, and with the images that were assumed if they are."""
+    """Write N for an open batch in a message, and add the image size that was assumed, if any."""
     if all(sizes[:1] == [None] for sizes in declared):
         message = re.sub(rf"(?<=[(\[]){SIZES[0][0]}\b", "N", message)
     images_are_open = len(declared) == 1 and len(declared[0]) == 4 and None in declared[0][1:]

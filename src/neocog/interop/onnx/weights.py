@@ -1,4 +1,4 @@
-"""Layers that learn given arrays, and constants as one number for each of their outputs."""
+"""Make layers with given arrays, and express constants as one number for each output channel."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import math
 import numpy as np
 
 from neocog.initializers import zeros
-from neocog.interop.onnx.values import Value
+from neocog.interop.onnx.symbolic import Value
 from neocog.layers import Conv2D, Dense, Layer
 
 
 def dense_with(weight: np.ndarray, bias: np.ndarray | None) -> Dense:
-    """A layer that learns these very arrays."""
+    """Make a Dense layer with these arrays, not copies."""
     ins, outs = weight.shape
     layer = Dense(ins, outs, bias is not None, init=zeros, dtype=weight.dtype)
     layer.params["weight"] = weight
@@ -22,11 +22,11 @@ def dense_with(weight: np.ndarray, bias: np.ndarray | None) -> Dense:
 
 
 def per_channel(layer: Layer | None, x: Value, constant: np.ndarray) -> np.ndarray | None:
-    """The constant as one number for each feature or channel of a layer's output, None if it is not that."""
+    """Return a constant as one number for each feature or channel of a layer's output, None if it is not."""
     axis = x.rank - 1 if isinstance(layer, Dense) else 1
     if layer is None or min(x.rank, len(x.held[0])) < 2 or constant.ndim > x.rank:
         return None
-    # Reshaped or not, what the axis counts must be the layer's outputs.
+    # The axis must count the layer's outputs, even if the value was reshaped.
     for held, shape in zip(x.held, x.shape, strict=True):
         if held[1] != shape[axis] or (axis == 1 and held[0] != shape[0]):
             return None
@@ -38,7 +38,7 @@ def per_channel(layer: Layer | None, x: Value, constant: np.ndarray) -> np.ndarr
 
 
 def with_arrays(layer: Dense | Conv2D, weight: np.ndarray, bias: np.ndarray | None) -> Layer:
-    """The same layer with other arrays, these very ones."""
+    """Make a layer of the same arguments with these arrays, not copies."""
     if isinstance(layer, Dense):
         return dense_with(weight, bias)
     config = layer.config() | {"bias": bias is not None}

@@ -1,4 +1,4 @@
-"""The geometry of windows, as ONNX has it: kernel_shape, strides, pads, dilations, auto_pad, ceil_mode."""
+"""Read and write the geometry of windows: kernel_shape, strides, pads, dilations, auto_pad."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from neocog.interop.onnx.building import MOST_VALUES
-from neocog.interop.onnx.reader import Node
-from neocog.interop.onnx.values import Value
+from neocog.interop.onnx.graph_builder import MOST_VALUES
+from neocog.interop.onnx.import_node import Node
+from neocog.interop.onnx.symbolic import Value
 from neocog.kernels.geometry import Padding
 
-LARGEST = 2**20  # a stride, a kernel or a padding beyond this is a mistake, or worse
+LARGEST = 2**20  # no honest stride, kernel or padding is larger
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows over an image, whatever the operator does with them."""
+    """Windows over an image, of a convolution or a pooling."""
 
     x: Value
     kernel_size: tuple[int, int]
@@ -27,7 +27,7 @@ class Windows:
     """Whether the image is a row of numbers, (N, C, L), read as (N, C, L, 1)."""
 
     def result(self, y: Value) -> Value:
-        """Give the result the rank that the operator's input had."""
+        """Return a result with the rank of the operator's input."""
         return y.lowered() if self.is_row else y
 
 
@@ -42,7 +42,7 @@ def read_windows(node: Node, kernel_shape: list[int] | None = None) -> Windows:
     x = node.value()
     axes = x.rank - 2
     if axes not in (1, 2):
-        node.fail(f"neocog has images (N, C, H, W) and rows (N, C, L), got an input of shape {x.sizes}")
+        node.unsupported(f"its input must be images (N, C, H, W) or rows (N, C, L), got shape {x.sizes}")
 
     def sizes(name: str, default: int, count: int = axes, minimum: int = 1) -> list[int]:
         values: list[int] = node.get(name, [default] * count)
@@ -87,7 +87,7 @@ def read_windows(node: Node, kernel_shape: list[int] | None = None) -> Windows:
 def _same(
     node: Node, size: int | None, kernel: int, stride: int, dilation: int, upper: bool
 ) -> tuple[int, int]:
-    """Padding that makes ``ceil(size / stride)`` windows; the odd pixel goes to the end for SAME_UPPER."""
+    """Return padding for ``ceil(size / stride)`` windows; an odd pixel is at the end for SAME_UPPER."""
     reach = dilation * (kernel - 1) + 1
     if size is None:
         if stride > 1:
@@ -100,12 +100,12 @@ def _same(
 
 
 def plain(padding: Padding) -> Any:
-    """The padding in its simplest form: one number for each direction where both sides are the same."""
+    """Return the padding as one number for each direction where both sides are the same."""
     (top, bottom), (left, right) = padding
     return (top, left) if (top, left) == (bottom, right) else padding
 
 
 def pads(padding: Padding) -> list[int]:
-    """The padding as ONNX has it: all beginnings, then all ends."""
+    """Return the padding in ONNX's order: all beginnings, then all ends."""
     (top, bottom), (left, right) = padding
     return [top, left, bottom, right]

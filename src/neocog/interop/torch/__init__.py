@@ -7,12 +7,13 @@ except ImportError:
 
 from neocog.interop.torch import layers, operators  # noqa: F401, they fill the registries
 from neocog.interop.torch.building import UnsupportedError
-from neocog.interop.torch.exporting import load_from_torch, to_torch
+from neocog.interop.torch.exporting import counterpart, load_from_torch, to_torch
 from neocog.interop.torch.importing import from_torch
 from neocog.interop.torch.registry import register_layer, register_module
 
 __all__ = [
     "UnsupportedError",
+    "counterpart",
     "from_torch",
     "load_from_torch",
     "register_layer",

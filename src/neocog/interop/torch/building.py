@@ -1,13 +1,15 @@
-"""A network put together while a module is followed."""
+"""Build a network while a module is traced."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
-from neocog.layers import Container, Dropout, Flatten, Graph, Layer, MaxPool2D, Reshape, Sequential, Transpose
+from neocog import errors
+from neocog.interop.nesting import Nodes, assemble, needed
+from neocog.layers import Dropout, Flatten, Layer, MaxPool2D, Reshape, Transpose
 from neocog.layers.base import Shape
 
 BATCH = 7919
@@ -15,18 +17,21 @@ BATCH = 7919
 
 MOVED_BATCH = "it moves the batch away from the first axis"
 
-Nodes: TypeAlias = dict[str, tuple[Any, ...]]
-"""Each node's layer and the names of its sources, as :class:`Graph` takes them."""
 
+class UnsupportedError(errors.UnsupportedError):
+    """Something in a PyTorch module has no counterpart in neocog, or a layer has none in PyTorch.
 
-class UnsupportedError(ValueError):
-    """Something in a PyTorch module has no counterpart in neocog."""
+    Attributes
+    ----------
+    place : str or None
+        The function or module, and the path to it.
+    """
 
     place: str | None = None
 
 
 def placed(error: Exception, place: str) -> UnsupportedError:
-    """Say where something is that has no counterpart, unless the error says so already."""
+    """Return an UnsupportedError with the place in its message, unless the error has one already."""
     if isinstance(error, UnsupportedError) and error.place:
         return error
     result = UnsupportedError(f"{place}: {str(error).removesuffix('.')}.")
@@ -36,7 +41,7 @@ def placed(error: Exception, place: str) -> UnsupportedError:
 
 @dataclass(eq=False)
 class Value:
-    """A tensor on its way: the node that makes it, and its shape without the batch if that is known.
+    """A symbolic tensor: the node that computes it, and its shape without the batch if that is known.
 
     ``mixed`` says that its first axis may be another than the batch, as after ``view(-1, 4)`` of a tensor of
     unknown shape.
@@ -49,12 +54,12 @@ class Value:
 
     @property
     def root(self) -> Value:
-        """The value whose memory this one shares."""
+        """Return the value whose memory this one shares."""
         return self if self.base is None else self.base.root
 
 
 def known(value: Value, why: str) -> Shape:
-    """The shape of a value; UnsupportedError if it is unknown."""
+    """Return the shape of a value; raise UnsupportedError if it is unknown."""
     if value.shape is None:
         raise UnsupportedError(f"{why} needs the sizes of the maps: pass input_shape=(C, H, W)")
     return value.shape
@@ -67,19 +72,12 @@ def check_batch(value: Value) -> None:
 
 
 def values_in(argument: Any) -> list[Value]:
-    """The values in an argument, which may be a list or a dict of them."""
+    """List the values in an argument, which may be a list or a dict of them."""
     if isinstance(argument, Mapping):
         argument = list(argument.values())
     if isinstance(argument, tuple | list):
         return [value for part in argument for value in values_in(part)]
     return [argument] if isinstance(argument, Value) else []
-
-
-def apart(name: str, names: Collection[str]) -> str:
-    """Return a name that is not among others."""
-    while name in names:
-        name += "_"
-    return name
 
 
 class Builder:
@@ -124,14 +122,14 @@ class Builder:
         return value
 
     def overwrite(self, value: Value, result: Value | None = None) -> None:
-        """Note that a module writes into a value, and what is there now if it has a name."""
+        """Record that a module writes into a value, and the result if it has a name."""
         self.writes = self.writes or value.root in self.inputs
         self.overwritten.append((value, result))
         if result is not None and result is not value:
             result.base = value
 
     def finish(self, output: Value, chain: bool = True) -> Layer:
-        """Make the container: a Sequential if the nodes are a chain, but for ``chain=False``.
+        """Return the container: a Sequential if the nodes are a chain, unless ``chain=False``.
 
         Where they are one function of the inputs, that layer itself.
         """
@@ -147,7 +145,7 @@ class Builder:
 
 
 def output_shape(layer: Layer, values: Sequence[Value]) -> Shape | None:
-    """Shape of what a layer makes of values, without the batch; None if theirs is not known."""
+    """Return the shape of a layer's output, without the batch; None if an input's shape is unknown."""
     shapes = [(BATCH, *value.shape) for value in values if value.shape is not None]
     if len(shapes) < len(values):
         return None
@@ -162,7 +160,7 @@ def output_shape(layer: Layer, values: Sequence[Value]) -> Shape | None:
 
 
 def keeps_batch(layer: Layer) -> bool:
-    """Whether the first axis stays where it is, and as long as it is, whatever the shape."""
+    """Whether a layer keeps the first axis at its place and at its size, whatever the shape."""
     return all(
         (not isinstance(leaf, Reshape) or leaf.shape[0] == 0)
         and (not isinstance(leaf, Transpose) or leaf.axes[0] == 0)
@@ -177,75 +175,3 @@ def shares_memory(layer: Layer) -> bool:
         or (isinstance(leaf, MaxPool2D) and leaf.kernel_size == (1, 1))
         for _, leaf in layer.leaves()
     )
-
-
-def assemble(nodes: Nodes, inputs: list[str], output: str, chain: bool = True) -> Container:
-    """Join nodes in a container, those with dots in their names in containers of their own."""
-    for prefix in dict.fromkeys(name.split(".")[0] for name in nodes if "." in name):
-        nodes, output = nested(nodes, output, prefix)
-    before = inputs[0]
-    for name, (_, *sources) in nodes.items():
-        chain = chain and len(inputs) == 1 and sources == [before]
-        before = name
-    if chain:
-        return Sequential(**{name: layer for name, (layer, *_) in nodes.items()})
-    return Graph(nodes, inputs, output)
-
-
-def needed(nodes: Nodes, output: str) -> Nodes:
-    """Leave out what does not lead to the output."""
-    found = {output}
-    for name in reversed(nodes):
-        if name in found:
-            found.update(nodes[name][1:])
-    return {name: node for name, node in nodes.items() if name in found}
-
-
-def nested(nodes: Nodes, output: str, prefix: str) -> tuple[Nodes, str]:
-    """Put nodes named ``a.b`` and ``a.c``, and what lies between them, into a container ``a``.
-
-    A child's name may have no dot. Where the nodes do not make one container, as several of their values
-    are used elsewhere, or other modules lie between them, the dots become underscores.
-    """
-    members = [name for name in nodes if name.startswith(f"{prefix}.")]
-    region = between(nodes, members)
-    outside = {name: node for name, node in nodes.items() if name not in region}
-    read = {output, *(source for _, *sources in outside.values() for source in sources)}
-    results = [name for name in region if name in read]
-    sources = list(dict.fromkeys(s for name in region for s in nodes[name][1:] if s not in region))
-    inner = {name: name.removeprefix(f"{prefix}.") for name in region}
-    inputs = {s: "input" if len(sources) == 1 else f"input_{k}" for k, s in enumerate(sources)}
-    distinct = len({*inner.values(), *inputs.values()}) == len(inner) + len(inputs)
-    others = any(nodes[name][0].params or nodes[name][0].buffers for name in region if name not in members)
-    if len(results) > 1 or others or prefix in nodes or not distinct:
-        flat = {name: apart(name.replace(".", "_"), nodes) for name in members}
-        return renamed(nodes, flat), flat.get(output, output)
-    (result,) = results
-    inside = renamed({name: nodes[name] for name in region}, inner | inputs)
-    container = assemble(inside, [*inputs.values()], inner[result])
-    nodes = {
-        name: (container, *sources) if name == result else node
-        for name, node in nodes.items()
-        if name == result or name in outside
-    }
-    return renamed(nodes, {result: prefix}), prefix if output == result else output
-
-
-def between(nodes: Nodes, members: list[str]) -> list[str]:
-    """The members, and the nodes on the ways from one to another."""
-    after, before = {*members}, {*members}
-    for name, (_, *sources) in nodes.items():
-        if not after.isdisjoint(sources):
-            after.add(name)
-    for name in reversed(nodes):
-        if name in before:
-            before.update(nodes[name][1:])
-    return [name for name in nodes if name in after and name in before]
-
-
-def renamed(nodes: Nodes, names: Mapping[str, str]) -> Nodes:
-    """Call nodes and sources by other names."""
-    return {
-        names.get(name, name): (layer, *(names.get(source, source) for source in sources))
-        for name, (layer, *sources) in nodes.items()
-    }

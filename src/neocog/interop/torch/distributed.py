@@ -1,4 +1,4 @@
-"""Several processes that train one network together, as ``torchrun`` starts them."""
+"""Coordinate several processes that train one network together, as ``torchrun`` starts them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Group", "WorkerLostError", "share_batch_statistics"]
 
 
 class WorkerLostError(ConnectionError):
-    """Another process of the job has gone; the last checkpoint stays."""
+    """Another process of the job has ended; the last checkpoint remains."""
 
 
 _SIGNS = re.compile(r"gloo|Connection (closed|reset|refused)|Broken pipe|remote process|[Tt]imed out")
@@ -42,9 +42,9 @@ class Group:
         self.local_rank = int(os.environ.get("LOCAL_RANK", 0)) if self.size > 1 else 0
 
     def join(self, device: torch.device) -> None:
-        """Be one of the group, until the process ends; ``gloo`` joins CPUs, ``nccl`` GPUs.
+        """Join the process group until the process ends, by ``gloo`` for CPUs and ``nccl`` for GPUs.
 
-        A group that was left cannot be joined again: the addresses of the first time would still be about.
+        A process cannot leave and join again: the addresses of the first time would still be in use.
         """
         if self.size == 1 or distributed.is_initialized():
             return
@@ -67,7 +67,7 @@ class Group:
             raise
 
     def total(self, values: Tensor) -> Tensor:
-        """Sum over the processes, entry by entry."""
+        """Sum a tensor over the processes, in place, entry by entry."""
         if self.size > 1:
             with self.watched():
                 distributed.all_reduce(values)
@@ -83,7 +83,7 @@ class Group:
         return int(number)
 
     def from_leader(self, thing: Any, device: torch.device) -> Any:
-        """Return what the leader has in place of this."""
+        """Return the leader's object in place of this process's own."""
         if self.size == 1:
             return thing
         things = [thing]
@@ -92,7 +92,7 @@ class Group:
         return things[0]
 
     def tensor_from_leader(self, tensor: Tensor) -> Tensor:
-        """Replace a tensor by that of the leader."""
+        """Overwrite a tensor with the leader's, and return it."""
         if self.size > 1:
             with self.watched():
                 distributed.broadcast(tensor, 0)
@@ -128,7 +128,7 @@ def _total(x: Tensor) -> Tensor:
 
 
 class _GroupBatchNorm(nn.Module):
-    """Batch norm whose statistics are those of the whole batch, of which each process has a part.
+    """Normalize by the statistics of the whole batch, of which each process has a part.
 
     ``torch.nn.SyncBatchNorm`` does this on GPUs alone.
     """
@@ -162,12 +162,12 @@ class _GroupBatchNorm(nn.Module):
 
 
 def share_batch_statistics(module: nn.Module) -> nn.Module:
-    """Replace the batch norms of a module by those that normalise over all processes."""
+    """Replace the batch norms of a module by ones that normalize over all processes."""
     return _shared(module, {})
 
 
 def _shared(module: nn.Module, made: dict[nn.Module, nn.Module]) -> nn.Module:
-    """Replace each module once, wherever it stands."""
+    """Replace each module once, at every place where it stands."""
     if module not in made:
         made[module] = module
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):

@@ -1,4 +1,4 @@
-"""Training by PyTorch: its autograd for the gradients, on a CPU or a GPU, in one process or several."""
+"""Train by PyTorch: its autograd computes the gradients, on a CPU or a GPU, in one process or several."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
+from neocog.interop.engine import Engine
+from neocog.interop.torch.building import UnsupportedError
 from neocog.interop.torch.distributed import Group, share_batch_statistics
-from neocog.interop.torch.exporting import load_from_torch, to_array, to_torch, transposed
+from neocog.interop.torch.exporting import load_from_torch, to_array, to_torch
+from neocog.interop.torch.layer_modules import transposed
 from neocog.layers import Dropout, Layer
 from neocog.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy, check_weights
 from neocog.optimizers import Optimizer
@@ -26,12 +29,15 @@ _EVALUATION_BATCH = 256
 _LOSSES = (SoftmaxCrossEntropy, MeanSquaredError)
 
 
-class TorchEngine:
-    """The engine of ``neocog.fit(..., engine="torch")``; see :class:`neocog.training.engine.Engine`.
+class TorchEngine(Engine):
+    """The engine of ``neocog.fit(..., engine="torch")``.
 
     The network, built as an ``nn.Module``, runs forward and backward in PyTorch. The update is neocog's
     own optimizer, whose formulas work on tensors as they do on arrays, so that momentum under a schedule and
     the decay mean the same, and its memory can go into a checkpoint and out of it under either engine.
+
+    Batch norms of several processes take the statistics of the whole batch; a layer of the user's own that
+    has no counterpart in PyTorch sees each process's part alone.
 
     Parameters
     ----------
@@ -43,15 +49,15 @@ class TorchEngine:
 
     Raises
     ------
-    TypeError
-        If the loss or a layer has no counterpart in PyTorch.
+    UnsupportedError
+        If the loss has no counterpart in PyTorch.
     ValueError
         If there is no such device.
     """
 
     def __init__(self, network: Layer, loss: Loss, optimizer: Optimizer, device: str | None = None) -> None:
         if not isinstance(loss, SoftmaxCrossEntropy | MeanSquaredError) or type(loss) not in _LOSSES:
-            raise TypeError(
+            raise UnsupportedError(
                 "loss must be a SoftmaxCrossEntropy or a MeanSquaredError for engine='torch', got a "
                 f"{type(loss).__name__}."
             )
@@ -64,14 +70,14 @@ class TorchEngine:
         self._build()
 
     def _build(self) -> None:
-        """Make the module, with the layers' settings and weights as they are now."""
+        """Build the module from the layers' present settings and weights."""
         self.module = to_torch(self.network).to(self.device)
         self.parameters = dict(self.module.named_parameters())
         self.transposed = transposed(self.network)
         self._layers = _layer_settings(self.network)
 
     def _spread(self) -> None:
-        """Let the processes share each batch."""
+        """Wrap the module so that the processes share each batch."""
         self.parallel: nn.Module = self.module
         if self.group.size > 1 and self.parameters:
             self.module = share_batch_statistics(self.module)
@@ -105,19 +111,19 @@ class TorchEngine:
                 array[...] = to_array(self.group.tensor_from_leader(self._tensor(array)))
 
     def _arrays(self, copied: bool = False) -> dict[str, np.ndarray]:
-        """The network's parameters and buffers."""
+        """Return the network's parameters and buffers by name."""
         arrays = {**self.network.params, **self.network.buffers}
         return {name: array.copy() for name, array in arrays.items()} if copied else arrays
 
     def _turned(self, name: str, array: np.ndarray) -> np.ndarray:
-        """Go from neocog's layout to PyTorch's, or back."""
+        """Convert an array between neocog's and PyTorch's order of axes, in either direction."""
         return array.T if name in self.transposed else array
 
     def _tensor(self, array: Any, dtype: Any = None) -> Tensor:
         return torch.tensor(np.ascontiguousarray(array, dtype), device=self.device)
 
     def begin(self, rng: np.random.Generator, alike: Callable[[], Mapping[str, Any]]) -> None:
-        """Let all processes draw as the leader does; ValueError if not all were given what it was given."""
+        """Give all processes the leader's random state; ValueError if their arguments differ from its."""
         if self.group.size == 1:
             return
         mine = dict(alike())
@@ -156,7 +162,7 @@ class TorchEngine:
 
     @contextlib.contextmanager
     def _random_numbers(self) -> Iterator[None]:
-        """Give the step numbers of its own, if it draws any, and leave PyTorch's generators as they were."""
+        """Seed PyTorch's generators for this step if the network has dropout, and restore them afterwards."""
         if self.seed is None:
             yield
             return
@@ -193,13 +199,13 @@ class TorchEngine:
         return loss / count, right / count
 
     def _right(self, z: Tensor, t: Any) -> Tensor:
-        """Say of each image whether the answer is right, 1 or 0; NaN in a regression."""
+        """Return 1 for each image classified correctly, else 0; NaN in a regression."""
         if isinstance(self.loss, SoftmaxCrossEntropy):
             return (z.argmax(1) == self._tensor(t, np.int64)).to(z.dtype)
         return z.new_full((len(z),), math.nan)
 
     def synchronize(self) -> None:
-        """Bring weights, running statistics and the optimizer's memory back into neocog's arrays."""
+        """Copy weights, running statistics and the optimizer's memory back into neocog's arrays."""
         load_from_torch(self.network, self.module)
         self._brought = self._arrays(copied=True)
         self.neocogs_optimizer.state = {
@@ -208,7 +214,7 @@ class TorchEngine:
         }
 
     def follow(self) -> None:
-        """Take over what callbacks have changed, weights and settings, in all processes."""
+        """Apply the changes that callbacks made to weights and settings, in all processes."""
         layer_settings = _layer_settings(self.network)
         layers = {name: new for name, new in layer_settings.items() if new != self._layers.get(name)}
         layers = self.group.from_leader(layers, self.device)
@@ -235,7 +241,7 @@ class TorchEngine:
                 tensors[name].copy_(self.group.tensor_from_leader(new))
 
     def agree(self, stop: str) -> str:
-        """Return why all processes stop; empty if none wishes to."""
+        """Return why all processes stop; empty if none asked to."""
         reasons = ["", "another process wished to stop", "interrupted"]
         mine = reasons.index(stop) if stop in reasons else 1
         agreed = self.group.largest(mine, self.device)
@@ -243,17 +249,17 @@ class TorchEngine:
 
 
 def _settings(optimizer: Optimizer) -> dict[str, Any]:
-    """What a user may change in an optimizer on the way."""
+    """Return the attributes of an optimizer that a user may change during training."""
     return {name: value for name, value in vars(optimizer).items() if name not in ("state", "zeros_like")}
 
 
 def _layer_settings(network: Layer) -> dict[str, dict[str, Any]]:
-    """What a user may change in the layers on the way, and the module is built of."""
+    """Return the settings of the layers, which a user may change during training."""
     return {name: layer.config() for name, layer in network.leaves()}
 
 
 def _device(device: str | None, group: Group) -> torch.device:
-    """Return a device that is there; "cuda" is this process's own GPU."""
+    """Return the device, "cuda" meaning this process's own GPU; raise ValueError if it does not exist."""
     if group.size > 1 and device is not None and ":" in device:
         raise ValueError(
             f"device must leave the choice of the GPU to each process, as 'cuda', got {device!r}."

@@ -1,4 +1,4 @@
-"""From a network to an nn.Module, and its weights back."""
+"""Export a network as an nn.Module, and load the module's weights back."""
 
 from __future__ import annotations
 
@@ -11,11 +11,20 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from neocog.interop.torch import modules
+from neocog.interop.torch.building import UnsupportedError
+from neocog.interop.torch.layer_modules import ElementwiseModule, LayerModule, states_function, transposed
 from neocog.interop.torch.registry import MODULES, MakeModule
-from neocog.layers import Container, Dense, Graph, Layer, Residual, Sequential
+from neocog.layers import Container, Graph, Layer, Residual, Sequential
 
 NOTES = ("class_names", "input_shape")
-"""What a network knows beside its layers."""
+"""Attributes of a network that the module keeps."""
+
+CONTAINERS: dict[type[Container], str] = {
+    Sequential: "nn.Sequential",
+    Residual: "modules.Residual",
+    Graph: "modules.Graph",
+}
+"""The containers whose forward PyTorch runs, a class before its bases, and what they become."""
 
 
 def to_torch(network: Layer) -> nn.Module:
@@ -30,6 +39,13 @@ def to_torch(network: Layer) -> nn.Module:
     layer of several inputs takes a tuple, a graph of several inputs also those themselves. A network's
     ``class_names`` and ``input_shape`` become attributes of the module, for :func:`from_torch` to read.
 
+    A layer of your own needs no entry. An :class:`Elementwise` layer that states its ``function`` calls it
+    with tensors, on any device, and PyTorch differentiates it. Any other layer, and a container with a
+    ``forward`` of its own, becomes a module whose autograd Function calls the layer's ``forward`` and
+    ``backward`` on NumPy arrays. This computes on the CPU, with copies there and back from another device;
+    it can be differentiated once, and not be exported. It draws from the layer's own random generators.
+    What :func:`register_layer` was told goes before both.
+
     Parameters
     ----------
     network : Layer
@@ -42,13 +58,16 @@ def to_torch(network: Layer) -> nn.Module:
     Raises
     ------
     TypeError
-        If a layer's class is not known: see :func:`register_layer`; or a dtype is unknown to PyTorch.
+        If ``network`` is no layer.
     ValueError
         If a layer's name is one that ``nn.Module`` needs itself, such as ``train``.
+    UnsupportedError
+        If a dtype is unknown to PyTorch, or an array is shared by layers that PyTorch stores differently.
 
     See Also
     --------
     load_from_torch : Bring the weights back.
+    counterpart : What a class of layers becomes.
 
     Examples
     --------
@@ -68,6 +87,40 @@ def to_torch(network: Layer) -> nn.Module:
             if getattr(network, name) is not None and name not in module._modules:
                 setattr(module, name, getattr(network, name))
     return module
+
+
+def counterpart(layer_class: type[Layer]) -> str:
+    """Name what :func:`to_torch` makes of the layers of a class.
+
+    Parameters
+    ----------
+    layer_class : subclass of Layer
+
+    Returns
+    -------
+    str
+        A class of ``torch.nn`` or ``neocog.interop.torch.modules``, several joined by "or"; for the two
+        defaults "function(torch, x)" and "autograd Function".
+
+    Examples
+    --------
+    >>> from neocog.layers import AvgPool2D, Layer, LeakyReLU
+    >>> counterpart(LeakyReLU)
+    'nn.LeakyReLU'
+    >>> counterpart(AvgPool2D)
+    'nn.AvgPool2d or modules.PaddedAvgPool2d'
+    >>> counterpart(Layer)
+    'autograd Function'
+    """
+    make, kind = _maker(layer_class), _container_kind(layer_class)
+    if make is not None:
+        made = getattr(make, "__annotations__", {}).get("return", "nn.Module")
+        if isinstance(made, type):
+            made = f"{'nn' if made.__module__.startswith('torch.nn.') else 'modules'}.{made.__name__}"
+        return str(made).replace(" | ", " or ")
+    if kind is not None:
+        return CONTAINERS[kind]
+    return "function(torch, x)" if states_function(layer_class) else "autograd Function"
 
 
 def load_from_torch(network: Layer, module: nn.Module) -> None:
@@ -110,7 +163,7 @@ def load_from_torch(network: Layer, module: nn.Module) -> None:
 
 
 def wrapped(module: nn.Module) -> nn.Module | None:
-    """What ``torch.compile`` or a parallel training has put a module around; None if it is no such module."""
+    """Return the module that ``torch.compile`` or a parallel training has wrapped in this one, or None."""
     if isinstance(module, nn.DataParallel | DistributedDataParallel):
         return module.get_submodule("module")
     # What torch.compile makes is known by its child, as its class is slow to import.
@@ -118,33 +171,26 @@ def wrapped(module: nn.Module) -> nn.Module | None:
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
-    """The module itself within all that is put around it."""
+    """Return the innermost module within all wrappers."""
     inner = wrapped(module)
     return module if inner is None else unwrapped(inner)
 
 
-def transposed(network: Layer) -> set[str]:
-    """Names of the weights that PyTorch lays out the other way round."""
-    return {
-        f"{name}.weight" if name else "weight" for name, layer in network.leaves() if isinstance(layer, Dense)
-    }
-
-
 def own_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """The parameters and buffers of a module, but for a batch norm's counter, which neocog does without."""
+    """Return parameters and buffers by name, without a batch norm's counter, which neocog has not."""
     tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     tensors.pop("num_batches_tracked", None)
     return tensors
 
 
 def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Parameters and buffers by name, shared ones once, under the first."""
+    """Yield parameters and buffers by name; a shared one once, under its first name."""
     yield from module.named_parameters()
     yield from module.named_buffers()
 
 
 def to_array(tensor: Tensor) -> np.ndarray:
-    """Return a tensor's numbers; an array of its own memory, unless the tensor is on the CPU."""
+    """Return a tensor as an array, which shares its memory if the tensor is on the CPU."""
     array: np.ndarray = tensor.detach().cpu().numpy()
     return array
 
@@ -157,7 +203,7 @@ class _Conversion:
         self._tensors: dict[int, tuple[Tensor, tuple[bool, bool]]] = {}  # by the array's id, with its role
 
     def module(self, layer: Layer, name: str) -> nn.Module:
-        """Make the module of a layer, or find it if it was made before."""
+        """Return the module of a layer, made at its first occurrence."""
         if not isinstance(layer, Layer):
             raise TypeError(f"network must be a neocog Layer, got {layer!r}.")
         if id(layer) not in self._modules:
@@ -165,44 +211,49 @@ class _Conversion:
         return self._modules[id(layer)]
 
     def _make(self, layer: Layer, name: str) -> nn.Module:
-        if (make := _maker(type(layer))) is not None:
+        make = _maker(type(layer))
+        if make is None:
+            try:
+                if (container := self._container(layer, name)) is not None:
+                    return container
+                arrays = layer.params or layer.buffers
+                default = ElementwiseModule if states_function(type(layer)) and not arrays else LayerModule
+                module: nn.Module = default(layer)
+            except KeyError as error:
+                raise ValueError(
+                    f"{_place(layer, name)}: {error.args[0]}; give the layer another name."
+                ) from None
+        else:
             module = make(layer)
-            self._copy(layer, module, name)
-            return module
+        self._copy(layer, module, name)
+        return module
+
+    def _container(self, layer: Layer, name: str) -> nn.Module | None:
+        """Make the module of a container that computes as one of neocog's own; None for any other layer."""
+        kind = _container_kind(type(layer))
+        if kind is None or not isinstance(layer, Container):
+            return None
         prefix = f"{name}." if name else ""
-        children = {
-            child: self.module(each, prefix + child)
-            for child, each in (layer.children if isinstance(layer, Container) else {}).items()
+        children = {child: self.module(each, prefix + child) for child, each in layer.children.items()}
+        if kind is Sequential:
+            return nn.Sequential(OrderedDict(children))
+        if kind is Residual:
+            return modules.Residual(children["body"], children.get("shortcut"))
+        assert isinstance(layer, Graph)
+        sources = {
+            child: layer.sources[child] if each.several_inputs else layer.sources[child][0]
+            for child, each in layer.children.items()
         }
-        try:
-            if isinstance(layer, Sequential) and type(layer).forward is Sequential.forward:
-                return nn.Sequential(OrderedDict(children))
-            if isinstance(layer, Residual) and type(layer).forward is Graph.forward:
-                return modules.Residual(children["body"], children.get("shortcut"))
-            if isinstance(layer, Graph) and type(layer).forward is Graph.forward:
-                sources = {
-                    child: layer.sources[child] if each.several_inputs else layer.sources[child][0]
-                    for child, each in layer.children.items()
-                }
-                make_graph = modules.GraphOfSeveralInputs if layer.several_inputs else modules.Graph
-                return make_graph(children, sources, layer.inputs, layer.output)
-        except KeyError as error:
-            raise ValueError(
-                f"{_place(layer, name)}: {error.args[0]}; give the layer another name."
-            ) from None
-        raise TypeError(
-            f"{_place(layer, name)} is of a class without a counterpart in PyTorch; say how to make one: "
-            f"@neocog.interop.torch.register_layer({type(layer).__name__})."
-        )
+        make_graph = modules.GraphOfSeveralInputs if layer.several_inputs else modules.Graph
+        return make_graph(children, sources, layer.inputs, layer.output)
 
     def _copy(self, layer: Layer, module: nn.Module, name: str) -> None:
         """Copy the arrays of a layer into its module, name by name."""
         shapes = {key: tuple(tensor.shape) for key, tensor in own_tensors(module).items()}
-        tensors = {}
+        tensors, turned = {}, transposed(layer)
         for learned, arrays in ((True, layer.params), (False, layer.buffers)):
             for key, array in arrays.items():
-                transposed = isinstance(layer, Dense) and key == "weight"
-                tensors[key] = self._tensor(array, learned, transposed, _place(layer, name))
+                tensors[key] = self._tensor(array, learned, key in turned, _place(layer, name))
         wanted = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
         if shapes != wanted:
             raise ValueError(
@@ -210,16 +261,20 @@ class _Conversion:
                 f"got {shapes}."
             )
         for key, tensor in tensors.items():
-            setattr(module, key, tensor)
+            owner, _, last = key.rpartition(".")
+            setattr(module.get_submodule(owner), last, tensor)
 
     def _tensor(self, array: np.ndarray, learned: bool, transposed: bool, place: str) -> Tensor:
         role = (learned, transposed)
         if id(array) not in self._tensors:
-            tensor = torch.tensor(np.array(array.T if transposed else array, order="C"))
+            try:
+                tensor = torch.tensor(np.array(array.T if transposed else array, order="C"))
+            except TypeError as error:
+                raise UnsupportedError(f"{place}: {error}") from None
             self._tensors[id(array)] = (nn.Parameter(tensor) if learned else tensor, role)
         tensor, earlier = self._tensors[id(array)]
         if earlier != role:
-            raise ValueError(
+            raise UnsupportedError(
                 f"{place} shares an array with a layer whose array PyTorch lays out in another way, or does "
                 "not learn: it cannot be shared there."
             )
@@ -227,10 +282,22 @@ class _Conversion:
 
 
 def _maker(layer_class: type[Layer]) -> MakeModule | None:
-    """Find a class in the table, or its nearest base if it computes as that does."""
+    """Find what makes the module of a class: its own entry, or its nearest base's if it computes alike."""
     for base in layer_class.__mro__:
         if base in MODULES:
-            return MODULES[base] if layer_class.forward is base.forward else None
+            same = all(
+                getattr(layer_class, name, None) is getattr(base, name, None)
+                for name in ("forward", "function")
+            )
+            return MODULES[base] if same else None
+    return None
+
+
+def _container_kind(layer_class: type[Layer]) -> type[Container] | None:
+    """Return which of neocog's containers a class computes as; None if it has a forward of its own."""
+    for kind in CONTAINERS:
+        if issubclass(layer_class, kind) and layer_class.forward is kind.forward:
+            return kind
     return None
 
 

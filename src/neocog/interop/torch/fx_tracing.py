@@ -1,4 +1,4 @@
-"""Following the ``forward`` of a module by ``torch.fx``, node by node."""
+"""Trace the ``forward`` of a module by ``torch.fx`` and convert it node by node."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
 
+from neocog.interop.nesting import apart
 from neocog.interop.torch.building import (
     BATCH,
     Builder,
     UnsupportedError,
     Value,
-    apart,
     check_batch,
     known,
     placed,
@@ -34,11 +34,11 @@ ADD = (operator.add, operator.iadd, torch.add, "add", "add_")
 CONCAT = (torch.cat, torch.concat, torch.concatenate)
 
 KEYWORDS = {"axis": "dim", "keepdims": "keepdim"}
-"""NumPy's names of arguments, which PyTorch takes for its own."""
+"""NumPy's names of arguments, which PyTorch accepts as aliases of its own."""
 
 
 class Reader(Protocol):
-    """Who makes the layers of the modules that a forward calls."""
+    """Converts the modules that a traced forward calls."""
 
     def call(
         self, builder: Builder, name: str, module: nn.Module, args: Any, kwargs: Mapping[str, Any], path: str
@@ -59,13 +59,13 @@ class Reader(Protocol):
 
 
 def place_of(module: nn.Module, path: str) -> str:
-    """Name a module for a message."""
+    """Describe a module and its path for a message."""
     name = type(module).__name__
     return f"{name} at {path!r}" if path else name
 
 
 class TracedForward:
-    """A module's forward, on its way from ``inputs`` inside, which are ``outer`` outside."""
+    """Converts one module's traced ``forward``; ``outer`` are the caller's values for the module's inputs."""
 
     def __init__(
         self, reader: Reader, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], path: str
@@ -82,7 +82,7 @@ class TracedForward:
         self._values: dict[fx.Node, Any] = {}
 
     def _inside(self, name: str, argument: Any, inputs: list[Value]) -> Any:
-        """Put values of the module's own in the place of those that it is given."""
+        """Replace the caller's values in an argument by the module's own inputs."""
         if isinstance(argument, tuple | list):
             return [self._inside(f"{name}_{k}", part, inputs) for k, part in enumerate(argument)]
         if not isinstance(argument, Value):
@@ -92,7 +92,7 @@ class TracedForward:
         return inputs[-1]
 
     def run(self) -> Value:
-        """Go through the forward and return what it returns."""
+        """Convert every node of the forward, and return the value of its output."""
         graph = follow(self._module, {n: v for n, v in self._arguments.items() if not values_in(v)})
         arguments = iter(self._arguments.values())
         order = {node: k for k, node in enumerate(graph.nodes)}
@@ -115,7 +115,7 @@ class TracedForward:
         return output
 
     def _overwrite(self, later: set[fx.Node], value: Value, now: Value | None) -> None:
-        """Take what is written over a value for the value, wherever it is used later."""
+        """Replace an overwritten value in all nodes that are used later."""
         for node in later:
             if any(held.root is value.root for held in values_in(self._values[node])):
                 if now is None or self._values[node] is not value:
@@ -139,7 +139,7 @@ class TracedForward:
             raise placed(error, place) from error.__cause__
 
     def _function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Apply a function, or a method given by its name."""
+        """Convert a call of a function, or of a method given by its name."""
         values = values_in((args, kwargs))
         if not values:
             return _constant(target, args, kwargs)
@@ -196,7 +196,7 @@ class TracedForward:
 
 
 class _Sizes:
-    """The sizes of a tensor of unknown shape, but for the batch."""
+    """The shape of a tensor of which only the batch size is known."""
 
     def __init__(self, value: Value) -> None:
         self._value = value
@@ -209,7 +209,7 @@ class _Sizes:
 
 
 def _measured(x: Value, name: str, dim: int | None = None) -> Any:
-    """The shape of a value, or a size, or its rank."""
+    """Return the shape of a value, one of its sizes, or its number of axes."""
     if name in ("shape", "size"):
         sizes: Any = _Sizes(x) if x.shape is None else (BATCH, *x.shape)
         return sizes if dim is None else sizes[dim]
@@ -219,7 +219,7 @@ def _measured(x: Value, name: str, dim: int | None = None) -> Any:
 
 
 def _constant(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Compute with sizes and other numbers as the module does."""
+    """Evaluate a call on sizes and other numbers that are known while tracing."""
     if getattr(target, "__module__", None) in ("_operator", "builtins", "math") or "_assert" in _title(
         target
     ):
@@ -228,7 +228,7 @@ def _constant(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
 
 
 def _title(target: Any) -> str:
-    """Name a function or method for a message."""
+    """Return the qualified name of a function or method for a message."""
     if isinstance(target, str):
         return f"Tensor.{target}"
     module = getattr(target, "__module__", None) or "torch"
@@ -237,14 +237,14 @@ def _title(target: Any) -> str:
 
 
 class _Proxy(fx.Proxy):
-    """A proxy that tells ``x += y``, which writes into x, from ``x = x + y``."""
+    """A proxy that distinguishes ``x += y``, which writes into x, from ``x = x + y``."""
 
     def __iadd__(self, other: Any) -> fx.Proxy:
         return self.tracer.create_proxy("call_function", operator.iadd, (self, other), {})
 
 
 class _Tracer(fx.Tracer):
-    """Follows the forward of one module; the modules within are not entered."""
+    """Traces the forward of one module without entering its submodules."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -277,14 +277,14 @@ def _autocasts() -> tuple[bool, bool]:
 
 
 class _Generators:
-    """The states of the generators that everybody draws from: PyTorch's, Python's and NumPy's."""
+    """The states of the global random generators of PyTorch, Python and NumPy."""
 
     def __init__(self) -> None:
         self._torch, self._python = torch.get_rng_state(), random.getstate()
         self._numpy = np.random.get_state()  # noqa: NPY002, it is another's code that draws from it
 
     def restore(self) -> bool:
-        """Put the states back, and say whether one had moved."""
+        """Restore the states, and return whether one had changed."""
         now = _Generators()
         torch.set_rng_state(self._torch)
         random.setstate(self._python)

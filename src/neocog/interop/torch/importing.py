@@ -1,4 +1,4 @@
-"""From an nn.Module to a network."""
+"""Import an nn.Module as a network."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from neocog.interop.nesting import apart
 from neocog.interop.torch import modules
-from neocog.interop.torch.building import Builder, UnsupportedError, Value, apart, placed, values_in
+from neocog.interop.torch.building import Builder, UnsupportedError, Value, placed, values_in
 from neocog.interop.torch.exporting import NOTES, own_tensors, unwrapped, wrapped
 from neocog.interop.torch.fx_tracing import TracedForward, place_of
+from neocog.interop.torch.layer_modules import LayerModule
 from neocog.interop.torch.registry import LAYERS, Chain, Loaded
 from neocog.layers import Container, Dense, Layer, Residual, Sequential
 from neocog.validation import image_shape
 
-MADE = (nn.Sequential, modules.Graph, modules.GraphOfSeveralInputs, modules.Residual)
-"""The classes of what :func:`to_torch` makes of a network, the only ones whose notes are read."""
+MADE = (nn.Sequential, modules.Graph, modules.GraphOfSeveralInputs, modules.Residual, LayerModule)
+"""The classes that :func:`to_torch` makes of a network; only their notes are read."""
 
 
 def from_torch(module: nn.Module, input_shape: tuple[int, int, int] | None = None) -> Any:
@@ -30,7 +32,8 @@ def from_torch(module: nn.Module, input_shape: tuple[int, int, int] | None = Non
     dtype. ``nn.Sequential`` becomes a :class:`Sequential`; the ``forward`` of any other module is followed
     by ``torch.fx``, and becomes a :class:`Sequential` if it is a chain, else a :class:`Graph`. Modules
     within become containers within. Functions become layers named after them, such as ``relu_1``. What
-    does not lead to the output is left out; frozen parameters are no longer frozen. What ``torch.compile``,
+    does not lead to the output is left out; frozen parameters are no longer frozen. A layer of your own that
+    :func:`to_torch` has put into a module comes out again. What ``torch.compile``,
     ``nn.DataParallel`` or ``DistributedDataParallel`` puts around a module is taken off.
 
     Parameters
@@ -107,7 +110,7 @@ def from_torch(module: nn.Module, input_shape: tuple[int, int, int] | None = Non
 
 
 def _input_names(module: nn.Module) -> list[str]:
-    """The inputs that a module must be given."""
+    """Return the names of the inputs that a module requires."""
     _refuse_scripts(module)
     if isinstance(module, modules.Graph):
         return list(module._inputs)
@@ -120,7 +123,7 @@ def _input_names(module: nn.Module) -> list[str]:
 
 
 def _refuse_scripts(module: nn.Module) -> None:
-    """Raise UnsupportedError for what TorchScript has made, which runs no Python to be followed."""
+    """Raise UnsupportedError for a module of TorchScript, which runs no Python that could be traced."""
     if isinstance(module, torch.jit.ScriptModule):
         raise UnsupportedError("a module of TorchScript cannot be followed; pass the one that was scripted.")
 
@@ -130,7 +133,7 @@ def _is_sequential(module: nn.Module) -> bool:
 
 
 def _is_known(module: nn.Module) -> bool:
-    """Whether it is known what a module computes, without following its forward."""
+    """Whether a module is converted without tracing its forward."""
     containers = (modules.Graph, modules.Residual)
     return type(module) in LAYERS or isinstance(module, containers) or _is_sequential(module)
 
@@ -145,7 +148,7 @@ class _Reader:
     def layer(
         self, module: nn.Module, inputs: Sequence[Value], args: tuple[Any, ...], path: str
     ) -> tuple[Layer, bool]:
-        """Make the layer of a module; say also whether the module writes into its inputs."""
+        """Return the layer of a module, and whether the module writes into its inputs."""
         builder = Builder(inputs)
         result = self.call(builder, "layer", module, args, {}, path)
         if result.name in [value.name for value in inputs]:
@@ -237,11 +240,15 @@ class _Reader:
         return values[0]
 
     def _load(self, layer: Layer, tensors: Mapping[str, Tensor]) -> None:
-        """Give a layer the numbers of tensors, which must be all that it has, and those its only ones."""
+        """Copy tensors into a layer's arrays; raise UnsupportedError unless names and shapes are the same."""
         rest = dict(tensors)
+        loaded: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # by the ids of both, which are kept
         for prefix, leaf in layer.leaves():
             for arrays in (leaf._params, leaf._buffers):
                 for key, array in arrays.items():
+                    if id(array) in loaded:  # shared, it has one name
+                        arrays[key] = loaded[id(array)][1]
+                        continue
                     name = f"{prefix}.{key}".lstrip(".")
                     transposed = isinstance(leaf, Dense) and key == "weight"
                     if name not in rest:
@@ -252,6 +259,7 @@ class _Reader:
                             f"its tensor {name!r} is of shape {arrays[key].shape} here, {layer!r} has one of "
                             f"shape {array.shape}"
                         )
+                    loaded[id(array)] = loaded[id(arrays[key])] = (array, arrays[key])
         if rest:
             raise UnsupportedError(f"its tensors {sorted(rest)} have no place in {layer!r}")
 

@@ -15,13 +15,13 @@ Shape: TypeAlias = tuple[int, ...]
 
 
 def pad(x: Tensor, sides: Padding, value: float = 0.0) -> Tensor:
-    """Surround the last two axes with a number."""
+    """Pad the last two axes with a number."""
     (top, bottom), (left, right) = sides
     return F.pad(x, (left, right, top, bottom), value=value)
 
 
 def one_map(x: Tensor) -> Shape:
-    """The shape of one map of one image; how many there are may be a symbol, as in ``torch.export``."""
+    """Return the shape of one map of one image; the number of them may be a symbol in ``torch.export``."""
     return (1, 1, *x.shape[2:])
 
 
@@ -89,7 +89,7 @@ class Add(nn.Module):
 
 
 class Concat(nn.Module):
-    """Lay a tuple of tensors side by side."""
+    """Concatenate a tuple of tensors."""
 
     def __init__(self, dim: int = 1) -> None:
         super().__init__()
@@ -149,7 +149,7 @@ class SparseConv2d(nn.Module):
 
 
 class WindowPool2d(nn.Module):
-    """What ``nn.MaxPool2d`` and ``nn.AvgPool2d`` cannot do: another padding on each side, or a wide one."""
+    """Base of pooling with a padding that ``nn.MaxPool2d`` and ``nn.AvgPool2d`` refuse: uneven, or wide."""
 
     def __init__(
         self, kernel_size: Pair, stride: Pair, sides: Padding, dilation: Pair, ceil_mode: bool
@@ -159,7 +159,7 @@ class WindowPool2d(nn.Module):
         self.dilation, self.ceil_mode = dilation, ceil_mode
 
     def window_sides(self, shape: Shape) -> Padding:
-        """The padding, and what ``ceil_mode`` adds to it."""
+        """Return the padding, with what ``ceil_mode`` adds to it."""
         if not self.ceil_mode:
             return self.sides
         return ceil_paddings(shape, self.kernel_size, self.stride, self.sides, self.dilation)
@@ -206,21 +206,21 @@ class PaddedAvgPool2d(WindowPool2d):
 
 
 class GlobalAvgPool2d(nn.Module):
-    """The mean of each map: (N, C, H, W) -> (N, C)."""
+    """Average each map: (N, C, H, W) -> (N, C)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.mean((2, 3))
 
 
 class GlobalMaxPool2d(nn.Module):
-    """The maximum of each map: (N, C, H, W) -> (N, C)."""
+    """Take the maximum of each map: (N, C, H, W) -> (N, C)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.adaptive_max_pool2d(x, 1).flatten(1)
 
 
 class Reshape(nn.Module):
-    """Another shape, the batch included; 0 copies a size, -1 is inferred."""
+    """Reshape, the batch included; 0 copies a size, -1 is inferred."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -238,7 +238,7 @@ class Reshape(nn.Module):
 
 
 class Permute(nn.Module):
-    """The axes in another order."""
+    """Permute the axes."""
 
     def __init__(self, dims: Shape) -> None:
         super().__init__()
@@ -252,7 +252,7 @@ class Permute(nn.Module):
 
 
 class Bias(nn.Module):
-    """Learned numbers, added."""
+    """Add a learned array."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -260,7 +260,7 @@ class Bias(nn.Module):
 
     @property
     def shape(self) -> Shape:
-        """The shape of the numbers."""
+        """Return the shape of the learned array."""
         return tuple(self.bias.shape)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -271,7 +271,7 @@ class Bias(nn.Module):
 
 
 class PadChannels(nn.Module):
-    """Append maps of zeros."""
+    """Append channels of zeros."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

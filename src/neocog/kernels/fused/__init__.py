@@ -1,4 +1,4 @@
-"""Convolution and pooling in compiled code: Numba, vector instructions written out, all cores.
+"""Convolve and pool in code that Numba compiles: vector instructions written out, all cores.
 
 For NumPy arrays of float32 and float64; other dtypes, and arrays of other libraries, go through ``im2col``.
 Memory runs batch-last inside, as there, and results are handed out as views of it.
@@ -28,8 +28,9 @@ from neocog.kernels.fused.workers import codes
 
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 _KEPT = 64
+"""Geometries whose programs are kept for the next call."""
 _LARGEST = 1 << 24
-"""Programs kept for the next call, and the most bytes that each may hold on to."""
+"""Bytes of a program that is kept, at most."""
 _lock = threading.Lock()
 
 
@@ -41,7 +42,7 @@ def warm_up(dtype: Any) -> float:
 
 
 class _Call:
-    """An operation of the contract as a program: arrays go in through slots, one or two come out."""
+    """Run one function of this module as a program: arrays go in through slots, one or two come out."""
 
     def __init__(self, dtype: np.dtype[Any], exact: bool) -> None:
         self.program = Program(dtype, exact=exact)
@@ -109,7 +110,7 @@ def _call(key: Any, build: Callable[[_Call], None], arrays: Sequence[np.ndarray]
 
 
 def _suits(*arrays: Any) -> bool:
-    """Whether these arrays can go in, and there is something to compute."""
+    """Return whether the arrays are of a dtype that is compiled, and none is empty."""
     return (
         all(
             array is None or (isinstance(array, np.ndarray) and array.dtype in _DTYPES and array.size > 0)
@@ -120,7 +121,7 @@ def _suits(*arrays: Any) -> bool:
 
 
 def _strided(x: np.ndarray) -> tuple[np.ndarray, tuple[int, ...]]:
-    """Return x and its strides in elements; a copy where they are of no use."""
+    """Return x and its strides in elements; a copy where these are negative or not whole elements."""
     if any(s < 0 or s % x.itemsize for s in x.strides) or not x.flags.aligned:
         x = np.ascontiguousarray(x)
     return x, tuple(s // x.itemsize for s in x.strides)
@@ -133,7 +134,7 @@ def _batch_first(y: np.ndarray) -> np.ndarray:
 def conv2d(
     x: Array, w: Array, b: Array | None, stride: Pair, padding: Padding, dilation: Pair, groups: int
 ) -> Array:
-    """One table of offsets describes all windows; see :mod:`neocog.kernels.fused.lowering.convolution`."""
+    """Add products over one table of offsets; see :mod:`neocog.kernels.fused.lowering.convolution`."""
     if not _suits(x, w, b):
         return im2col.conv2d(x, w, b, stride, padding, dilation, groups)
     x, strides = _strided(x)
@@ -154,7 +155,7 @@ def conv2d(
 def conv2d_input(
     dy: Array, w: Array, x_shape: tuple[int, ...], stride: Pair, padding: Padding, dilation: Pair, groups: int
 ) -> Array:
-    """Again a convolution, of dy with the kernel flipped."""
+    """Convolve dy with the flipped kernel."""
     if not _suits(dy, w) or 0 in x_shape:
         return im2col.conv2d_input(dy, w, x_shape, stride, padding, dilation, groups)
     N, C, H, W = x_shape
@@ -174,7 +175,7 @@ def conv2d_input(
 def conv2d_weight(
     x: Array, dy: Array, w_shape: tuple[int, ...], stride: Pair, padding: Padding, dilation: Pair, groups: int
 ) -> Array:
-    """The windows of x, each weighted by its dy."""
+    """Sum the windows of x, each weighted by its dy."""
     if not _suits(x, dy):
         return im2col.conv2d_weight(x, dy, w_shape, stride, padding, dilation, groups)
     x, strides = _strided(x)
@@ -232,8 +233,8 @@ def _pool_call(
 def max_pool2d(
     x: Array, kernel_size: Pair, stride: Pair, padding: Padding, dilation: Pair
 ) -> tuple[Array, Array]:
-    """Tap by tap along rows of the batch; the winner's tap in one byte."""
-    if not _suits(x) or kernel_size[0] * kernel_size[1] > 255 or dilation != (1, 1):
+    """Compare tap by tap along the batch; the winner's tap is one byte."""
+    if not _suits(x) or kernel_size[0] * kernel_size[1] > lowering.LARGEST_WINDOW or dilation != (1, 1):
         return im2col.max_pool2d(x, kernel_size, stride, padding, dilation)
     y, index = _pool_call("max", x, x.shape, kernel_size, stride, padding, True, [x])
     return _batch_first(y), _batch_first(index)
@@ -248,8 +249,8 @@ def max_pool2d_input(
     padding: Padding,
     dilation: Pair,
 ) -> Array:
-    """Tap by tap: what the winner was takes dy."""
-    plain = kernel_size[0] * kernel_size[1] <= 255 and dilation == (1, 1)
+    """Add dy tap by tap where the tap is the winner."""
+    plain = kernel_size[0] * kernel_size[1] <= lowering.LARGEST_WINDOW and dilation == (1, 1)
     if not plain or not _suits(dy) or 0 in x_shape:
         return im2col.max_pool2d_input(dy, argmax, x_shape, kernel_size, stride, padding, dilation)
     winners = np.ascontiguousarray(argmax.transpose(1, 2, 3, 0), np.uint8)
@@ -261,7 +262,7 @@ def max_pool2d_input(
 def avg_pool2d(
     x: Array, kernel_size: Pair, stride: Pair, padding: Padding, dilation: Pair, counts: Counts | None
 ) -> Array:
-    """Window by window along the batch."""
+    """Average window by window along the batch."""
     counted = lowering.counts_padding(x.shape, kernel_size, stride, padding, dilation, counts)
     if counted is None or not _suits(x):
         return im2col.avg_pool2d(x, kernel_size, stride, padding, dilation, counts)
@@ -277,7 +278,7 @@ def avg_pool2d_input(
     dilation: Pair,
     counts: Counts | None,
 ) -> Array:
-    """Each window's share goes to all of it."""
+    """Add each window's share to all its pixels."""
     counted = lowering.counts_padding(x_shape, kernel_size, stride, padding, dilation, counts)
     if counted is None or not _suits(dy) or 0 in x_shape:
         return im2col.avg_pool2d_input(dy, x_shape, kernel_size, stride, padding, dilation, counts)

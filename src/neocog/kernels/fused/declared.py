@@ -15,16 +15,30 @@ from neocog.kernels.fused.workers import codes
 
 __all__ = ["declared_operation"]
 
-_SOURCE = """
+_FORWARD = """
 def operation(p, unit, scratch, zero):
     like = zero[0]
     size = size_of(like)
     settings = view(p.settings, {count}, np.float64(0))
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
         for i in range(p.rows):
-            {views}
+            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+            y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
             for n in range(p.lanes):
-                {target} f(np, x[n]{arguments})
+                y[n] = function(np, x[n]{arguments})
+"""
+_BACKWARD = """
+def operation(p, unit, scratch, zero):
+    like = zero[0]
+    size = size_of(like)
+    settings = view(p.settings, {count}, np.float64(0))
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        for i in range(p.rows):
+            x = view(p.saved + (c * p.saved_plane + i * p.saved_row) * size, p.lanes, like)
+            dy = view(p.dy + (c * p.dy_plane + i * p.dy_row) * size, p.lanes, like)
+            dx = view(p.dx + (c * p.dx_plane + i * p.dx_row) * size, p.lanes, like)
+            for n in range(p.lanes):
+                dx[n] = dy[n] * function(np, x[n]{arguments})
 """
 """Written out, as the number of arguments differs from function to function."""
 
@@ -63,18 +77,13 @@ def _compiled_operation(
         f", settings[{next(floats)}]" if isinstance(value, float) else f", {value!r}" for value in settings
     )
     namespace: dict[str, Any] = {
-        "f": compiled(function),
+        "function": compiled(function),
         "np": np,
         "size_of": size_of,
         "view": view,
     }
-    maps, target = ("x dy dx", "dx[n] = dy[n] *") if backward else ("x y", "y[n] =")
-    views = "; ".join(
-        f"{name} = view(p.{name} + (c * p.{name}_plane + i * p.{name}_row) * size, p.lanes, like)"
-        for name in maps.split()
-    )
-    source = _SOURCE.format(count=next(floats), views=views, target=target, arguments=arguments)
-    exec(source, namespace)
+    source, maps = (_BACKWARD, "saved dy dx") if backward else (_FORWARD, "x y")
+    exec(source.format(count=next(floats), arguments=arguments), namespace)
     name = f"{function.__module__}.{function.__qualname__}.{next(_numbers)}"
     OPERATIONS[name] = Operation(namespace["operation"], maps, SETTINGS, PLANES, on_disk=False)
     try:

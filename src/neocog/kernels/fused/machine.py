@@ -1,4 +1,4 @@
-"""The machine that runs a program: a table whose rows are operations, each cut into units of work.
+"""Run a program: a table whose rows are operations, each cut into units of work.
 
 Any number of threads may run one program together. They take units from a shared counter, and none begins an
 operation before all units of the one before are done. What a unit computes does not depend on who computes
@@ -20,6 +20,7 @@ from neocog.kernels.fused.simd import INT, fetch_add, read, view
 __all__ = ["ROW", "code", "run"]
 
 _PATIENCE = 20_000
+"""Looks at the counter of an operation that others still compute, before the thread gives up its turn."""
 ROW = row_layout()
 _ROW_BYTES = ROW.itemsize
 _NAMES: list[str] = []
@@ -76,7 +77,7 @@ def _plain_call(function: int, row: int, unit: int, scratch: int, zero: int) -> 
 
 
 def code(name: str, dtype: np.dtype[Any]) -> int:
-    """What stands for an operation in a program: the address of its compiled function."""
+    """Return what stands for an operation in a program: the address of its compiled function."""
     if config.DISABLE_JIT:
         if name not in _NAMES:
             _NAMES.append(name)

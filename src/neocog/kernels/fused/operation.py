@@ -39,7 +39,7 @@ HEADER = ("code", "units")
 """The first fields of every row: the address of the compiled function, and its number of units of work."""
 
 SETTINGS = "settings"
-"""The one field of their own of operations that are made of users' functions, when all rows are laid out."""
+"""The address of the settings of a user's function, whose operation is made after the row is laid out."""
 
 PLANES = "C rows lanes block"
 """Integers of an operation on planes: C planes of ``rows`` x ``lanes`` numbers, ``block`` planes a unit."""

@@ -1,4 +1,4 @@
-"""Programs: rows of operations, and the memory that they work in."""
+"""Build programs: rows of operations, and the memory that they work in."""
 
 from __future__ import annotations
 
@@ -10,31 +10,36 @@ import numpy as np
 
 from neocog.kernels.fused.machine import ROW
 from neocog.kernels.fused.operation import OPERATIONS
-from neocog.kernels.fused.workers import Task, codes, run_program
+from neocog.kernels.fused.workers import ALIGNMENT, Task, codes, run_program
 
 __all__ = ["Maps", "Memory", "Program", "Slot", "Stretch", "address"]
 
-ALIGNMENT = 64
 SMALL = 1 << 22
-"""Memory up to this many bytes is not shared between buffers, and is cleared once instead of in every run."""
+"""Up to this many bytes, buffers do not share memory, and are cleared once instead of in every run."""
+LARGEST_TILE = 8
+"""Rows of the largest register tile, each of which reads a bias."""
 SLACK = 1024
 """Bytes after the last buffer, which vectors that reach over its end may read."""
+PLANE_UNITS = 64
+"""Units of work of an operation on planes, at most."""
+PLANE_UNIT_WORK = 50_000
+"""Floating point operations of such a unit, at least: some microseconds, more than taking a unit costs."""
 PARALLEL_WORK = 20_000_000
-"""Operations (floating point) below which a program is not worth a second thread's waking up."""
+"""Floating point operations of a program below which waking a second thread costs more than it saves."""
 
 Border = tuple[int, int, int, int]
 NO_BORDER: Border = (0, 0, 0, 0)
 
 
 def address(array: np.ndarray) -> int:
-    """Where an array begins; quicker than its ``ctypes.data``."""
+    """Return the address of an array; quicker than its ``ctypes.data``."""
     start: int = array.__array_interface__["data"][0]
     return start
 
 
 @dataclass(eq=False)
 class Memory:
-    """A stretch of memory, its place found when the program is finished."""
+    """A block of memory; its place is found when the program is finished."""
 
     bytes: int
     first: int = -1
@@ -46,10 +51,10 @@ class Memory:
 
 @dataclass(eq=False)
 class Slot:
-    """The address of an array that changes from run to run."""
+    """Stand for the address of an array that changes from run to run."""
 
     places: list[tuple[np.ndarray, int]] = field(default_factory=list)
-    """Where in the table it stands (an array of one number), and how many bytes further on."""
+    """Where the table holds it (each an array of one number), and the bytes to add."""
 
 
 @dataclass(eq=False)
@@ -81,7 +86,7 @@ class Maps:
 
     @property
     def origin(self) -> tuple[Any, int]:
-        """Where pixel (0, 0) of channel 0 lies."""
+        """Pixel (0, 0) of channel 0, as (memory, element)."""
         return self.memory, self.begin + self.border[0] * self.row + self.border[2] * self.N
 
     @property
@@ -95,11 +100,11 @@ class Maps:
         return self.border == NO_BORDER
 
     def channels(self, first: int, count: int) -> Maps:
-        """Some of the channels."""
+        """Return some of the channels."""
         return Maps(self.memory, count, self.H, self.W, self.N, self.border, self.begin + first * self.plane)
 
     def reshaped(self, C: int, H: int, W: int) -> Maps:
-        """The same numbers in other axes."""
+        """Return the same numbers with other axes."""
         assert self.flat
         assert C * H * W == self.C * self.H * self.W
         return Maps(self.memory, C, H, W, self.N, NO_BORDER, self.begin)
@@ -157,7 +162,7 @@ class Program:
 
     def __post_init__(self) -> None:
         self.size = self.dtype.itemsize
-        self.zeros = np.zeros(8, self.dtype)
+        self.zeros = np.zeros(LARGEST_TILE, self.dtype)
         self._held: list[Any] = [self.zeros]
         self._tables: dict[bytes, np.ndarray] = {}
 
@@ -210,7 +215,7 @@ class Program:
         )
 
     def table(self, offsets: Any) -> np.ndarray:
-        """Hold a table of offsets."""
+        """Keep a table of offsets, equal tables once."""
         array = np.ascontiguousarray(offsets, np.int64)
         return self._tables.setdefault(array.tobytes(), array)
 
@@ -218,7 +223,7 @@ class Program:
 
     def add(self, code: str, planes: int, work: float = 0.0, clearing: bool = False, **fields: Any) -> int:
         """Add an operation on ``planes`` planes. A field is a number, an array, or (memory, element)."""
-        units = min(planes, 64, max(1, int(work // 50_000)))
+        units = min(planes, PLANE_UNITS, max(1, int(work // PLANE_UNIT_WORK)))
         block = -(-planes // units) if planes else 1
         return self.add_units(code, -(-planes // block), work, clearing, block=block, **fields)
 
@@ -277,7 +282,7 @@ class Program:
         self.stretches[-1].calls.append(function)
 
     def finish(self) -> None:
-        """Find places for all memory, write the table, and run what runs once."""
+        """Allocate all memory, write the table, and run what runs once."""
         total = sum(_whole(memory.bytes) for memory in self.memories)
         share = total > SMALL
         self.bytes = _place(self.memories, share)
@@ -327,7 +332,7 @@ class Program:
         return table
 
     def array(self, memory: Memory | Slot, dtype: Any = None) -> np.ndarray:
-        """The contents of some memory, flat."""
+        """Return the contents of some memory, flat."""
         assert isinstance(memory, Memory)
         assert memory.array is not None
         return memory.array.view(dtype or self.dtype)
@@ -353,7 +358,7 @@ def _whole(size: int) -> int:
 
 
 def _place(memories: list[Memory], share: bool) -> int:
-    """Give each memory its start; those whose lives do not overlap may share. Return the bytes in all."""
+    """Give each memory its start and return the bytes in all; those not in use at one time may ``share``."""
     end = 0
     if not share:
         for memory in memories:

@@ -1,6 +1,6 @@
-"""The one pool of threads, and the compiling of what they run.
+"""Run programs on one pool of threads, and compile what they run.
 
-Between two programs the threads sleep; none spins.
+Between two programs the threads sleep instead of spinning.
 """
 
 from __future__ import annotations
@@ -19,23 +19,26 @@ import numpy as np
 from neocog.kernels.fused.machine import code, run
 from neocog.kernels.threads import get_threads
 
-__all__ = ["Task", "codes", "run_program"]
+__all__ = ["ALIGNMENT", "Task", "codes", "run_program"]
 
 _lock = threading.Lock()
 _ready: set[Any] = set()
 _PATIENCE = 1.0
+"""Seconds of compiling after which a message says so."""
+ALIGNMENT = 64
+"""Bytes: buffers begin at a multiple of a cache line, which is also the widest vector register."""
 
 
 class _Pool:
-    """Threads that wait for programs; the caller is one more."""
+    """Threads that wait for tasks; the caller is one more."""
 
     def __init__(self) -> None:
         self.size = 0
         self.process = os.getpid()
         self.tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
-    def ask(self, helpers: int, task: Any) -> None:
-        """Have up to ``helpers`` threads join in."""
+    def start(self, helpers: int, task: Any) -> None:
+        """Let up to ``helpers`` threads work on a task."""
         if self.size < helpers or self.process != os.getpid():
             with _lock:
                 if self.process != os.getpid():  # threads do not survive a fork
@@ -60,14 +63,14 @@ _local = threading.local()
 
 
 def _scratch(bytes_needed: int) -> int:
-    """Address of memory that only this thread uses, and keeps."""
+    """Return the address of memory that only this thread uses, and keeps."""
     if not bytes_needed:
         return 0
     if getattr(_local, "scratch", None) is None or _local.scratch.nbytes < bytes_needed:
         _local.scratch = None
-        _local.scratch = np.empty(bytes_needed + 64, np.uint8)
+        _local.scratch = np.empty(bytes_needed + ALIGNMENT, np.uint8)
     address: int = _local.scratch.ctypes.data
-    return address + -address % 64
+    return address + -address % ALIGNMENT
 
 
 class Task(NamedTuple):
@@ -97,7 +100,7 @@ def run_program(task: Task, parallel: bool) -> None:
     # New counters for every run: a thread that comes too late finds its own used up.
     progress = np.zeros(2 * task.length, np.int64)
     _scratch(task.scratch)
-    _pool.ask(helpers, (task, progress))
+    _pool.start(helpers, (task, progress))
     try:
         _join(task, progress)
     except BaseException:  # Ctrl-C: the others still work on these arrays
@@ -106,7 +109,7 @@ def run_program(task: Task, parallel: bool) -> None:
 
 
 class _Compiling:
-    """Says on the error stream that kernels are being compiled, if one has to wait, and how long it took."""
+    """Print to stderr that kernels are being compiled, and for how long, if it takes more than a moment."""
 
     def __enter__(self) -> None:
         self.began = time.perf_counter()
@@ -125,7 +128,7 @@ class _Compiling:
 
 
 def codes(names: Iterable[str], dtype: np.dtype[Any]) -> dict[str, int]:
-    """Compile these operations or load them from disk, unless they are ready; return what stands for each."""
+    """Compile these operations or load them from disk; return the number of each in a program."""
     with _Compiling() if (dtype, *names) not in _ready else contextlib.nullcontext():
         found = {name: code(name, dtype) for name in names}
     _ready.add((dtype, *names))

@@ -1,59 +1,62 @@
-"""Activations."""
+"""Write and read activations."""
 
 from __future__ import annotations
 
-from neocog.interop.onnx.reader import Node, reads, reads_pattern
-from neocog.interop.onnx.values import Value
-from neocog.interop.onnx.writer import Tensor, Writer, writes
-from neocog.layers import GELU, Layer, LeakyReLU, ReLU, ScaledTanh, Sigmoid, Tanh
+from neocog.interop.onnx.export_graph import Tensor, Writer, writes
+from neocog.interop.onnx.import_node import Node, reads, reads_pattern
+from neocog.interop.onnx.recording import record
+from neocog.interop.onnx.symbolic import Value
+from neocog.layers import GELU, Elementwise, Layer, LeakyReLU, ReLU, ScaledTanh, Sigmoid, Tanh
 
 
-@writes(ReLU, Sigmoid, Tanh)
+@writes(ReLU, operators="Relu")
+@writes(Sigmoid, operators="Sigmoid")
+@writes(Tanh, operators="Tanh")
 def write_plain(w: Writer, layer: Layer, x: Tensor) -> str:
-    """One operator without attributes."""
+    """Write an activation that is one operator without attributes."""
     return w.node("Relu" if isinstance(layer, ReLU) else type(layer).__name__, x)
 
 
 @reads("Relu", "Sigmoid", "Tanh")
 def read_plain(node: Node) -> Value:
-    """One layer without arguments."""
+    """Read an operator without attributes as an activation without arguments."""
     return node.elementwise({"Relu": ReLU, "Sigmoid": Sigmoid, "Tanh": Tanh}[node.operator]())
 
 
-@writes(LeakyReLU)
+@writes(LeakyReLU, operators="LeakyRelu")
 def write_leaky(w: Writer, layer: LeakyReLU, x: Tensor) -> str:
-    """The slope is alpha."""
+    """Write LeakyRelu, whose alpha is the slope."""
     return w.node("LeakyRelu", x, alpha=layer.negative_slope)
 
 
 @reads("LeakyRelu")
 def read_leaky(node: Node) -> Value:
-    """The slope is alpha."""
+    """Read LeakyRelu, whose alpha is the slope."""
     return node.elementwise(LeakyReLU(node.get("alpha", 0.01)))
 
 
-@writes(GELU)
+@writes(GELU, operators="Gelu")
 def write_gelu(w: Writer, layer: GELU, x: Tensor) -> str:
-    """The same name for the approximation."""
+    """Write Gelu; the approximation has the same name in ONNX."""
     return w.node("Gelu", x, approximate=layer.approximate)
 
 
 @reads("Gelu")
 def read_gelu(node: Node) -> Value:
-    """The same name for the approximation."""
+    """Read Gelu; the approximation has the same name in ONNX."""
     return node.elementwise(GELU(node.get("approximate", "none")))
 
 
-@writes(ScaledTanh)
+@writes(ScaledTanh, operators="Mul, Tanh, Mul")
 def write_scaled_tanh(w: Writer, layer: ScaledTanh, x: Tensor) -> str:
-    """``a tanh(s x)``, operator by operator."""
+    """Write ``a tanh(s x)`` as Mul, Tanh, Mul."""
     inside = w.node("Mul", x, w.number("slope", layer.slope))
     return w.node("Mul", w.node("Tanh", inside), w.number("amplitude", layer.amplitude))
 
 
 @reads_pattern("Mul")
 def read_scaled_tanh(node: Node) -> Value | None:
-    """``Mul(Tanh(Mul(x, s)), a)`` with two numbers, if these are the nodes."""
+    """Read ``Mul(Tanh(Mul(x, s)), a)`` with two numbers s and a as a ScaledTanh."""
     chain = node.follow("Tanh", "Mul")
     if chain is None or not isinstance(node.inputs[0], Value):
         return None
@@ -62,3 +65,9 @@ def read_scaled_tanh(node: Node) -> Value | None:
     if slope is None or amplitude is None:
         return None
     return node.take(chain, node.elementwise(ScaledTanh(amplitude, slope)))
+
+
+@writes(Elementwise, operators="by its function")
+def write_elementwise(w: Writer, layer: Elementwise, x: Tensor) -> str:
+    """Write the nodes that compute the layer's ``function``."""
+    return record(w, layer.function, x.name, layer.settings)

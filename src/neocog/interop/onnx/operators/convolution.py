@@ -1,22 +1,22 @@
-"""Conv: Conv2D, and SparseConv2D where the weights were scattered into a bank of zeros."""
+"""Write Conv2D; read Conv as Conv2D or SparseConv2D."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from neocog.initializers import zeros
-from neocog.interop.onnx.building import Pixels
+from neocog.interop.onnx.export_graph import Tensor, Writer, writes
+from neocog.interop.onnx.graph_builder import Pixels
+from neocog.interop.onnx.import_node import Node, reads
 from neocog.interop.onnx.operators.sparse import sparse_convolution
-from neocog.interop.onnx.reader import Node, reads
-from neocog.interop.onnx.values import Value
+from neocog.interop.onnx.symbolic import Value
 from neocog.interop.onnx.windows import Windows, pads, plain, read_windows
-from neocog.interop.onnx.writer import Tensor, Writer, writes
 from neocog.layers import Conv2D, Layer
 
 
-@writes(Conv2D)
+@writes(Conv2D, operators="Conv")
 def write_convolution(w: Writer, layer: Conv2D, x: Tensor) -> str:
-    """Weights lie in memory alike: (out, in / groups, kH, kW)."""
+    """Write Conv; its weights have the same layout, (out, in / groups, kH, kW)."""
     return w.node(
         "Conv",
         x,
@@ -31,7 +31,7 @@ def write_convolution(w: Writer, layer: Conv2D, x: Tensor) -> str:
 
 @reads("Conv")
 def read_convolution(node: Node) -> Value:
-    """Images, and rows as images of width 1."""
+    """Read Conv of images, and of rows as images of width 1."""
     weight = node.weights(1)
     bias = node.weights(2) if node.has(2) else None
     if weight.ndim < 3:
@@ -49,9 +49,9 @@ def read_convolution(node: Node) -> Value:
         sparse = sparse_convolution(node, windows, bias, groups)
         if sparse is not None:
             return sparse
-        arrays = {"weight": node.building.copied(weight)}
+        arrays = {"weight": node.builder.copied(weight)}
         if bias is not None:
-            arrays["bias"] = node.building.copied(bias, weight.dtype)
+            arrays["bias"] = node.builder.copied(bias, weight.dtype)
         if pixels is not None:
             arrays = _of_raw_pixels(pixels, groups, **arrays)
         layer = Conv2D(
@@ -68,34 +68,34 @@ def read_convolution(node: Node) -> Value:
         )
         layer.params.update(arrays)
         if bias is None and "bias" in arrays:
-            node.building.own_biases.add(id(layer))
+            node.builder.own_biases.add(id(layer))
         return layer
 
     x = windows.x if pixels is None else pixels.x
     geometry = (windows.stride, windows.padding, windows.dilation, groups, windows.is_row)
     key = ("Conv", *node.identities(1, 2), geometry, pixels and windows.x.node)
-    layer = node.building.with_parameters(key, make)
+    layer = node.builder.with_parameters(key, make)
     return windows.result(node.apply(layer, x, place=node.learned_place()))
 
 
 def _pixels(node: Node, windows: Windows, channels: int) -> Pixels | None:
-    """The input's pixels, scaled and moved, if that and nothing else is what the node sees.
+    """Return the scaled pixels that are this node's input, if they can be folded into its weights.
 
     Around them must be no zeros: an offset would have to move these, too.
     """
     x = windows.x
-    pixels = node.building.pixels.get(x.node)
+    pixels = node.builder.pixels.get(x.node)
     if pixels is None or x.shared or x.held != x.shape or windows.is_row or len(pixels.scale) != channels:
         return None
     if pixels.offset.any() and any(map(any, windows.padding)):
         return None
-    return pixels if node.building.uses[node.proto.input[1]] == 1 else None
+    return pixels if node.builder.uses[node.proto.input[1]] == 1 else None
 
 
 def _of_raw_pixels(
     pixels: Pixels, groups: int, weight: np.ndarray, bias: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
-    """``W (s x + o) + b`` as ``(W s) x + (b + W o)``, for the scale and the offset of each channel."""
+    """Fold a scale and an offset of each channel: ``W (s x + o) + b = (W s) x + (b + W o)``."""
     out, per_group = weight.shape[:2]
     channels = np.arange(out)[:, None] // (out // groups) * per_group + np.arange(per_group)
     scale, offset = pixels.scale[channels], pixels.offset[channels]

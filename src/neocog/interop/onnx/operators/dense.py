@@ -1,4 +1,4 @@
-"""Gemm and MatMul by weights: Dense."""
+"""Write Dense; read Gemm and MatMul by weights."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from dataclasses import replace
 
 import numpy as np
 
+from neocog.interop.onnx.export_graph import Tensor, Writer, writes
+from neocog.interop.onnx.import_node import Node, reads
 from neocog.interop.onnx.operators.bias import add_constant
-from neocog.interop.onnx.reader import Node, reads
-from neocog.interop.onnx.values import Known, Value
+from neocog.interop.onnx.symbolic import Known, Value
 from neocog.interop.onnx.weights import dense_with
-from neocog.interop.onnx.writer import Tensor, Writer, writes
 from neocog.layers import Add, Dense, Layer, Transpose
 
 
-@writes(Dense)
+@writes(Dense, operators="Gemm")
 def write_dense(w: Writer, layer: Dense, x: Tensor) -> str:
-    """Our weights are (in, out), as Gemm has them by default."""
+    """Write Gemm, whose weights are (in, out) by default, as those of Dense."""
     return w.node("Gemm", x, *(w.array(array) for array in layer.params.values()))
 
 
 @reads("Gemm")
 def read_gemm(node: Node) -> Value:
-    """``alpha A B + beta C``, A the input and B the weights, each transposed if so asked."""
+    """Read ``alpha A B + beta C`` with the input A and weights B, each possibly transposed."""
     (x, factor), weight = _without_factor(node), node.weights(1)
     if x.rank != 2 or weight.ndim != 2:
         node.fail(f"it needs matrices, got shapes {x.sizes} and {weight.shape}")
@@ -40,27 +40,27 @@ def read_gemm(node: Node) -> Value:
     bias = np.broadcast_to(offset.ravel(), out) if offset is not None and per_feature else None
 
     def make() -> Layer:
-        offsets = None if bias is None else node.building.copied(bias, weight.dtype)
-        copies = (node.building.copied(weight), offsets)
+        offsets = None if bias is None else node.builder.copied(bias, weight.dtype)
+        copies = (node.builder.copied(weight), offsets)
         if alpha != 1:
             copies[0][:] *= alpha
         return dense_with(*copies)
 
     key = ("Gemm", *node.identities(1, 2), node.flag("transB"), alpha, beta, per_feature)
-    layer = node.building.with_parameters(key, make)
+    layer = node.builder.with_parameters(key, make)
     y = node.apply(layer, x, place=node.learned_place())
     if not node.has(2) or per_feature:
         return y
     if offset is not None:
         return add_constant(node, y, offset)
     if beta != 1:
-        node.fail(f"beta must be 1 where C is computed from the network's input, got {beta}")
+        node.unsupported(f"beta must be 1 where C is computed from the network's input, got {beta}")
     return node.apply(Add(), y, node.value(2), place=f"{node.place}_add")
 
 
 @reads("MatMul")
 def read_matmul(node: Node) -> Value:
-    """The input by a matrix of weights, along the input's last axis."""
+    """Read the product of the input's last axis and a matrix of weights."""
     (x, factor), weight = _without_factor(node), node.weights(1)
     if weight.ndim not in (1, 2) or x.rank == 0:
         node.fail(f"its weights must be one matrix, got shape {weight.shape}")
@@ -69,12 +69,12 @@ def read_matmul(node: Node) -> Value:
     matrix = weight if weight.ndim == 2 else weight[:, None]
 
     def make() -> Layer:
-        copy = node.building.copied(matrix)
+        copy = node.builder.copied(matrix)
         if factor != 1:
             copy *= factor
         return dense_with(copy, None)
 
-    layer = node.building.with_parameters(("MatMul", *node.identities(1), factor), make)
+    layer = node.builder.with_parameters(("MatMul", *node.identities(1), factor), make)
     rows = x if x.rank == 2 else x.viewed(lambda s: (math.prod(s[:-1]), s[-1]))
     y = node.apply(layer, rows, place=node.learned_place())
     first, second = ((*sizes[:-1], *weight.shape[1:]) for sizes in x.shape)
@@ -82,9 +82,9 @@ def read_matmul(node: Node) -> Value:
 
 
 def _without_factor(node: Node) -> tuple[Value, float]:
-    """The input, and a factor for the weights in its place if nobody else sees it."""
+    """Return the input without its constant factor, and the factor, if it has no other reader."""
     y = node.value(0)
-    if y.shared or y.node not in node.building.multiples or node.building.uses[node.proto.input[1]] > 1:
+    if y.shared or y.node not in node.builder.multiples or node.builder.uses[node.proto.input[1]] > 1:
         return y, 1.0
-    x, factor = node.building.multiples[y.node]
+    x, factor = node.builder.multiples[y.node]
     return replace(x, shape=y.shape, view=y.view), factor

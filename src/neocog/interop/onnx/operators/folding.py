@@ -1,4 +1,4 @@
-"""The arithmetic of constants and shapes that exporters leave in a graph; no layer comes of it."""
+"""Fold the arithmetic on constants and shapes that exporters leave in a graph."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from onnx import helper
 
-from neocog.interop.onnx.reader import Node, folds
+from neocog.interop.onnx.import_node import Node, folds
 
 
 @folds("Constant")
 def constant(node: Node) -> np.ndarray:
-    """A tensor, a number, or a list of numbers."""
+    """Fold Constant: return its tensor, number or list of numbers."""
     for name, dtype in (
         ("value", None),
         ("value_float", np.float32),
@@ -29,48 +29,48 @@ def constant(node: Node) -> np.ndarray:
 
 @folds("ConstantOfShape")
 def constant_of_shape(node: Node, shape: np.ndarray) -> np.ndarray:
-    """A tensor of one value."""
+    """Fold ConstantOfShape: return an array of one repeated value."""
     sizes = [int(size) for size in shape.ravel()]
     if min(sizes, default=0) < 0:
         node.fail(f"shape must have sizes of 0 or more, got {sizes}")
     value = np.float32(0) if node.get("value") is None else node.get("value").ravel()[0]
-    node.building.charge(math.prod(sizes) * value.itemsize)
+    node.builder.charge(math.prod(sizes) * value.itemsize)
     return np.broadcast_to(value, sizes)
 
 
 @folds("Identity")
 def identity(node: Node, x: np.ndarray) -> np.ndarray:
-    """The same."""
+    """Fold Identity: return the constant."""
     return x
 
 
 @folds("Shape")
 def shape(node: Node, x: np.ndarray) -> np.ndarray:
-    """The sizes."""
+    """Fold Shape: return the sizes, from ``start`` to ``end``."""
     return np.array(x.shape[slice(node.get("start", 0), node.get("end"))], np.int64)
 
 
 @folds("Cast")
 def cast(node: Node, x: np.ndarray) -> np.ndarray:
-    """In another type."""
+    """Fold Cast: convert the constant to another type."""
     dtype = helper.tensor_dtype_to_np_dtype(node.get("to"))
     if dtype.kind not in "fiub":
         node.fail(f"to must be a type of numbers, got {dtype}")
-    node.building.charge(x.size * dtype.itemsize)
+    node.builder.charge(x.size * dtype.itemsize)
     return x.astype(dtype)
 
 
 @folds("Gather")
 def gather(node: Node, x: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    """Entries along an axis."""
+    """Fold Gather: take entries along an axis."""
     axis = node.axis(0, x.ndim)
-    node.building.charge(x.nbytes // max(x.shape[axis], 1) * indices.size)
+    node.builder.charge(x.nbytes // max(x.shape[axis], 1) * indices.size)
     return np.take(x, indices, axis)
 
 
 @folds("Slice")
 def slice_(node: Node, x: np.ndarray, *bounds: Any) -> np.ndarray:
-    """A part; the bounds are attributes before opset 10."""
+    """Fold Slice; its bounds are attributes before opset 10."""
     if bounds:
         starts, ends, axes, steps = (*bounds, None, None)[:4]
     else:
@@ -79,7 +79,7 @@ def slice_(node: Node, x: np.ndarray, *bounds: Any) -> np.ndarray:
     steps = [1] * len(starts) if steps is None else steps
     parts = [slice(None)] * x.ndim
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        # -size - 1 and beyond means "to the very beginning", which Python says by None.
+        # -size - 1 and below means up to and including the first entry, None in Python.
         stop = None if step < 0 and end < -x.shape[int(axis)] else int(end)
         parts[int(axis)] = slice(int(start), stop, int(step))
     return x[tuple(parts)]
@@ -87,27 +87,27 @@ def slice_(node: Node, x: np.ndarray, *bounds: Any) -> np.ndarray:
 
 @folds("Concat")
 def concat(node: Node, *xs: np.ndarray) -> np.ndarray:
-    """Side by side."""
-    node.building.charge(sum(x.size for x in xs) * np.result_type(*xs).itemsize)
+    """Fold Concat: join constants along an axis."""
+    node.builder.charge(sum(x.size for x in xs) * np.result_type(*xs).itemsize)
     return np.concatenate(xs, node.axis(1, xs[0].ndim))
 
 
 @folds("Squeeze")
 def squeeze(node: Node, x: np.ndarray, *_: np.ndarray) -> np.ndarray:
-    """Without axes of size 1."""
+    """Fold Squeeze: remove axes of size 1."""
     axes = node.integers("axes", 1)
     return np.squeeze(x, None if axes is None else tuple(axes))
 
 
 @folds("Unsqueeze")
 def unsqueeze(node: Node, x: np.ndarray, *_: np.ndarray) -> np.ndarray:
-    """With axes of size 1."""
+    """Fold Unsqueeze: insert axes of size 1."""
     return np.expand_dims(x, tuple(node.integers("axes", 1) or ()))
 
 
 @folds("Reshape")
 def reshape(node: Node, x: np.ndarray, *sizes: np.ndarray) -> np.ndarray:
-    """In another shape."""
+    """Fold Reshape; 0 copies a size unless ``allowzero`` is set."""
     wanted = [int(size) for size in sizes[0].ravel()] if sizes else node.get("shape")
     if not node.flag("allowzero"):
         wanted = [x.shape[axis] if size == 0 else size for axis, size in enumerate(wanted)]
@@ -116,29 +116,29 @@ def reshape(node: Node, x: np.ndarray, *sizes: np.ndarray) -> np.ndarray:
 
 @folds("Flatten")
 def flatten(node: Node, x: np.ndarray) -> np.ndarray:
-    """As a matrix."""
+    """Fold Flatten: reshape the constant to two dimensions."""
     axis = node.axis(1, x.ndim, last=True)
     return _reshaped(node, x, [math.prod(x.shape[:axis]), math.prod(x.shape[axis:])])
 
 
 def _reshaped(node: Node, x: np.ndarray, sizes: list[int]) -> np.ndarray:
-    """Another view of the array where NumPy can have one, else a copy."""
+    """Reshape an array; count the bytes if NumPy must copy it."""
     if not x.flags.c_contiguous:
-        node.building.charge(x.nbytes)
+        node.builder.charge(x.nbytes)
     return x.reshape(sizes)
 
 
 @folds("Transpose")
 def transpose(node: Node, x: np.ndarray) -> np.ndarray:
-    """With its axes in another order."""
+    """Fold Transpose: permute the axes."""
     return np.transpose(x, node.get("perm"))
 
 
 @folds("Add", "Sub", "Mul", "Div")
 def arithmetic(node: Node, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Number by number; integers are divided towards zero."""
+    """Fold Add, Sub, Mul or Div; integers are divided towards zero."""
     numbers = math.prod(np.broadcast_shapes(x.shape, y.shape))
-    node.building.charge(numbers * np.result_type(x, y).itemsize)
+    node.builder.charge(numbers * np.result_type(x, y).itemsize)
     with np.errstate(all="ignore"):
         if node.operator == "Div" and x.dtype.kind in "iu":
             whole: np.ndarray = (np.sign(x) * np.sign(y) * (abs(x) // abs(y))).astype(x.dtype)
@@ -150,10 +150,10 @@ def arithmetic(node: Node, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 @folds("ScatterND")
 def scatter(node: Node, x: np.ndarray, places: np.ndarray, updates: np.ndarray) -> np.ndarray:
-    """Entries put into a copy, as SparseConv2D's kernels into their bank."""
+    """Fold ScatterND: write entries into a copy, as those of a SparseConv2D into its bank."""
     if node.get("reduction", "none") != "none":
-        node.fail("reduction must be none")
-    node.building.charge(x.nbytes)
+        node.unsupported("reduction must be none")
+    node.builder.charge(x.nbytes)
     result = np.array(x)
     result[tuple(places.T)] = updates
     return result

@@ -1,42 +1,42 @@
-"""GlobalMaxPool, GlobalAveragePool, ReduceMax and ReduceMean."""
+"""Write global pooling; read it, and ReduceMax and ReduceMean."""
 
 from __future__ import annotations
 
 import math
 
-from neocog.interop.onnx.reader import Node, reads
-from neocog.interop.onnx.values import Value
-from neocog.interop.onnx.writer import Tensor, Writer, writes
+from neocog.interop.onnx.export_graph import Tensor, Writer, writes
+from neocog.interop.onnx.import_node import Node, reads
+from neocog.interop.onnx.symbolic import Value
 from neocog.layers import GlobalAvgPool2D, GlobalMaxPool2D, Layer, Transpose
 
 
-@writes(GlobalAvgPool2D)
+@writes(GlobalAvgPool2D, operators="GlobalAveragePool, Flatten")
 def write_global_average(w: Writer, layer: GlobalAvgPool2D, x: Tensor) -> str:
-    """ONNX keeps the axes: (N, C, 1, 1)."""
+    """Write GlobalAveragePool, whose result (N, C, 1, 1) is flattened."""
     return w.node("Flatten", w.node("GlobalAveragePool", x))
 
 
-@writes(GlobalMaxPool2D)
+@writes(GlobalMaxPool2D, operators="GlobalMaxPool, Flatten")
 def write_global_max(w: Writer, layer: GlobalMaxPool2D, x: Tensor) -> str:
-    """ONNX keeps the axes: (N, C, 1, 1)."""
+    """Write GlobalMaxPool, whose result (N, C, 1, 1) is flattened."""
     return w.node("Flatten", w.node("GlobalMaxPool", x))
 
 
 @reads("GlobalAveragePool", "GlobalMaxPool")
 def read_global_pool(node: Node) -> Value:
-    """(N, C, ...) -> (N, C, 1, ...)."""
+    """Read global pooling, (N, C, ...) -> (N, C, 1, ...)."""
     x = node.value()
     layer: Layer = GlobalAvgPool2D() if node.operator == "GlobalAveragePool" else GlobalMaxPool2D()
     if x.rank < 3:
         node.fail(f"it needs an input of shape (N, C, ...), got {x.sizes}")
-    # Where the pixels are does not matter: any number of axes is an image of one row.
+    # The positions of the pixels do not matter: any number of axes can be one row of an image.
     image = x if x.rank == 4 else x.viewed(lambda s: (s[0], s[1], 1, math.prod(s[2:])))
     return node.viewed(node.apply(layer, image), lambda s: (s[0], s[1], *[1] * (x.rank - 2)))
 
 
 @reads("ReduceMean", "ReduceMax")
 def read_reduction(node: Node) -> Value:
-    """Mean or maximum over any axes: over those of the pixels as it stands, else with the axes put there."""
+    """Read a mean or maximum over any axes as global pooling, transposed and reshaped as needed."""
     x = node.value()
     axes = node.integers("axes", 1, [])
     if not axes and node.flag("noop_with_empty_axes"):
@@ -53,7 +53,7 @@ def read_reduction(node: Node) -> Value:
         moved = moved.viewed(lambda s: (*_two(s[: len(kept)]), 1, math.prod(s[len(kept) :])))
     layer: Layer = GlobalAvgPool2D() if node.operator == "ReduceMean" else GlobalMaxPool2D()
     y = node.apply(layer, moved)
-    # The sizes that are kept are those of x, for each of the two batches.
+    # The kept sizes are those of x, for each of the two batch sizes.
     first, second = ([1 if k in over else size for k, size in enumerate(sizes)] for sizes in x.shape)
     if not node.flag("keepdims", 1):
         first, second = [first[k] for k in kept], [second[k] for k in kept]
@@ -61,5 +61,5 @@ def read_reduction(node: Node) -> Value:
 
 
 def _two(sizes: tuple[int, ...]) -> tuple[int, int]:
-    """Sizes of two axes in which these can be laid out, the first kept as it is the batch."""
+    """Join sizes into two axes, of which the first, the batch, is kept."""
     return (sizes[0], math.prod(sizes[1:])) if sizes else (1, 1)

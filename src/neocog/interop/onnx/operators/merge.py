@@ -1,25 +1,25 @@
-"""Add, Sum and Concat."""
+"""Write and read Add and Concat."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from neocog.interop.onnx.export_graph import Tensor, Writer, writes
+from neocog.interop.onnx.import_node import Node, reads
 from neocog.interop.onnx.operators.bias import add_constant
-from neocog.interop.onnx.reader import Node, reads
-from neocog.interop.onnx.values import Known, Value
-from neocog.interop.onnx.writer import Tensor, Writer, writes
+from neocog.interop.onnx.symbolic import Known, Value
 from neocog.layers import Add, Concat
 
 
-@writes(Add)
+@writes(Add, operators="Add or Sum")
 def write_add(w: Writer, layer: Add, x: tuple[Tensor, ...]) -> str:
-    """Add takes two inputs, Sum any number."""
+    """Write Add for two inputs, Sum for any other number."""
     return w.node("Add" if len(x) == 2 else "Sum", *x)
 
 
 @reads("Add", "Sum")
 def read_sum(node: Node) -> Value:
-    """Of computed values by Add; a constant becomes a bias, the layer's before it where it has none yet."""
+    """Read Add or Sum: computed values by an Add layer, constants as biases."""
     for source in node.inputs:
         if source is None:
             node.fail("an input is missing")
@@ -28,7 +28,7 @@ def read_sum(node: Node) -> Value:
     y = values[0]
     if len(values) > 1:
         if len({(value.held, value.shape) for value in values}) == 1:
-            y = replace(node.building.add(node.place, Add(), *values), shape=y.shape, view=y.view)
+            y = replace(node.builder.add(node.place, Add(), *values), shape=y.shape, view=y.view)
         else:
             y = node.apply(Add(), *values)
     for constant in constants:
@@ -36,15 +36,15 @@ def read_sum(node: Node) -> Value:
     return y
 
 
-@writes(Concat)
+@writes(Concat, operators="Concat")
 def write_concat(w: Writer, layer: Concat, x: tuple[Tensor, ...]) -> str:
-    """The same axis."""
+    """Write Concat along the same axis."""
     return w.node("Concat", *x, axis=layer.axis)
 
 
 @reads("Concat")
 def read_concat(node: Node) -> Value:
-    """Along the axis; along the first, the batch's, with an axis of size 1 put before it."""
+    """Read Concat; for axis 0, the batch, a leading axis of size 1 is added first."""
     values = [node.value(k) for k in range(len(node.inputs))]
     axis = node.axis(1, values[0].rank)
     if len(values) == 1:

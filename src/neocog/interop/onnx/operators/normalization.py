@@ -1,18 +1,18 @@
-"""BatchNormalization and LRN."""
+"""Write and read batch normalisation and local response normalisation."""
 
 from __future__ import annotations
 
 import math
 
-from neocog.interop.onnx.reader import Node, reads, reads_pattern
-from neocog.interop.onnx.values import Value
-from neocog.interop.onnx.writer import Tensor, Writer, writes
+from neocog.interop.onnx.export_graph import Tensor, Writer, writes
+from neocog.interop.onnx.import_node import Node, reads, reads_pattern
+from neocog.interop.onnx.symbolic import Value
 from neocog.layers import BatchNorm1D, BatchNorm2D, LocalResponseNorm
 
 
-@writes(BatchNorm1D, BatchNorm2D)
+@writes(BatchNorm1D, BatchNorm2D, operators="BatchNormalization")
 def write_batch_norm(w: Writer, layer: BatchNorm1D | BatchNorm2D, x: Tensor) -> str:
-    """ONNX's momentum is what is kept of the old statistics, PyTorch's and ours what is taken of the new."""
+    """Write BatchNormalization; its momentum weighs the old statistics, a layer's the new ones."""
     arrays = [*layer.params.values(), *layer.buffers.values()]
     return w.node(
         "BatchNormalization",
@@ -25,13 +25,13 @@ def write_batch_norm(w: Writer, layer: BatchNorm1D | BatchNorm2D, x: Tensor) -> 
 
 @reads("BatchNormalization")
 def read_batch_norm(node: Node) -> Value:
-    """(N, C), (N, C, H, W), and whatever else can be laid out as the latter; inference only."""
+    """Read BatchNormalization in inference; inputs of other ranks are reshaped to (N, C, 1, ...)."""
     x = node.value()
     is_test = node.flag("is_test") if node.opset < 7 else not node.flag("training_mode")
     if not is_test:
-        node.fail("it is in training mode; export the model for inference")
+        node.unsupported("it is in training mode; export the model for inference")
     if not node.flag("spatial", 1):
-        node.fail("spatial must be 1: one mean and variance for each channel")
+        node.unsupported("spatial must be 1: one mean and variance for each channel")
     arrays = [node.weights(k) for k in (1, 2, 3, 4)]
     if x.rank < 2 or len({array.shape for array in arrays}) > 1 or arrays[0].ndim != 1:
         node.fail(
@@ -41,7 +41,7 @@ def read_batch_norm(node: Node) -> Value:
     make = BatchNorm1D if x.rank == 2 else BatchNorm2D
     eps, momentum = node.get("epsilon", 1e-5), round(1 - node.get("momentum", 0.9), 9)
     layer = make(len(arrays[0]), eps, momentum, dtype=arrays[0].dtype)
-    copies = [node.building.copied(array) for array in arrays]
+    copies = [node.builder.copied(array) for array in arrays]
     layer.params.update(zip(("weight", "bias"), copies[:2], strict=True))
     layer.buffers.update(zip(("running_mean", "running_var"), copies[2:], strict=True))
     shape = x.shape
@@ -50,14 +50,14 @@ def read_batch_norm(node: Node) -> Value:
     return node.apply(layer, x, place=node.learned_place()).reshaped(shape)
 
 
-@writes(LocalResponseNorm)
+@writes(LocalResponseNorm, operators="LRN or Mul, Reshape, AveragePool, Reshape, Mul, Add, Pow, Div")
 def write_local_response_norm(w: Writer, layer: LocalResponseNorm, x: Tensor) -> str:
-    """An LRN node if the size is odd; of an even one ONNX's window begins elsewhere, so it is spelt out."""
+    """Write LRN for an odd size; for an even one, where ONNX's window begins elsewhere, several nodes."""
     if layer.size % 2:
         return w.node("LRN", x, size=layer.size, alpha=layer.alpha, beta=layer.beta, bias=layer.k)
     _, C, H, W = x.shape
     squares = w.node("Mul", x, x)
-    # The channels as the rows of an image, so that their mean over a window is a pooling.
+    # Channels become rows of an image, so that the mean over a window of channels is a pooling.
     rows = w.node("Reshape", squares, w.integers("rows", (0, 1, C, H * W)))
     kernel = {"kernel_shape": [layer.size, 1], "pads": [layer.size // 2, 0, (layer.size - 1) // 2, 0]}
     means = w.node("AveragePool", rows, count_include_pad=1, **kernel)
@@ -68,7 +68,7 @@ def write_local_response_norm(w: Writer, layer: LocalResponseNorm, x: Tensor) ->
 
 @reads_pattern("Mul")
 def read_even_response_norm(node: Node) -> Value | None:
-    """What :func:`write_local_response_norm` spells out for an even size, if these are the nodes."""
+    """Read the nodes that :func:`write_local_response_norm` writes for an even size."""
     operators = ("Reshape", "AveragePool", "Reshape", "Mul", "Add", "Pow", "Div")
     if len(set(node.proto.input)) != 1:
         return None
@@ -95,10 +95,10 @@ def read_even_response_norm(node: Node) -> Value | None:
 
 @reads("LRN")
 def read_local_response_norm(node: Node) -> Value:
-    """The window of an odd size is the same in both."""
+    """Read LRN of an odd size, whose window is the same in ONNX and here."""
     size = node.get("size", 0)
     if size % 2 == 0:
-        node.fail(
+        node.unsupported(
             f"size must be odd, got {size}: of an even one ONNX's window begins one channel later than ours"
         )
     layer = LocalResponseNorm(size, node.get("alpha", 1e-4), node.get("beta", 0.75), node.get("bias", 1.0))

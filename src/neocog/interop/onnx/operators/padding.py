@@ -1,10 +1,10 @@
-"""Pad: Pad2D and PadChannels."""
+"""Write and read Pad."""
 
 from __future__ import annotations
 
-from neocog.interop.onnx.reader import Node, reads
-from neocog.interop.onnx.values import Value
-from neocog.interop.onnx.writer import Tensor, Writer, writes
+from neocog.interop.onnx.export_graph import Tensor, Writer, writes
+from neocog.interop.onnx.import_node import Node, reads
+from neocog.interop.onnx.symbolic import Value
 from neocog.layers import Pad2D, PadChannels
 
 # ONNX's name of each mode of Pad2D.
@@ -12,23 +12,23 @@ MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "cir
 MOST_PADDING = 2**20
 
 
-@writes(Pad2D)
+@writes(Pad2D, operators="Pad")
 def write_pad(w: Writer, layer: Pad2D, x: Tensor) -> str:
-    """The first two axes are not padded."""
+    """Write Pad of the last two axes."""
     (top, bottom), (left, right) = layer.padding
     pads = w.integers("pads", [0, 0, top, left, 0, 0, bottom, right])
     return w.node("Pad", x, pads, w.number("value", layer.value), mode=MODES[layer.mode])
 
 
-@writes(PadChannels)
+@writes(PadChannels, operators="Pad")
 def write_pad_channels(w: Writer, layer: PadChannels, x: Tensor) -> str:
-    """Zeros after the last channel."""
+    """Write Pad with zeros after the last channel."""
     return w.node("Pad", x, w.integers("pads", [0, 0, 0, 0, 0, layer.channels, 0, 0]))
 
 
 @reads("Pad")
 def read_pad(node: Node) -> Value:
-    """Around images and rows, or further channels of zeros."""
+    """Read Pad around images and rows, or with further channels of zeros."""
     x = node.value()
     mode = node.get("mode", "constant")
     names = {theirs: ours for ours, theirs in MODES.items()}
@@ -38,21 +38,23 @@ def read_pad(node: Node) -> Value:
     if not any(map(any, sides)):
         return x
     if max(map(max, sides)) > MOST_PADDING or min(map(min, sides)) < 0:
-        node.fail(f"pads must be from 0 to {MOST_PADDING}, got {sides}; there is no layer that crops")
+        node.unsupported(f"pads must be from 0 to {MOST_PADDING}, got {sides}; there is no layer that crops")
     value = value if mode == "constant" else 0.0
     if x.rank == 4 and [k for k in range(4) if any(sides[k])] == [1] and not sides[1][0]:
         if value or mode != "constant":
-            node.fail("further channels must be zeros")
+            node.unsupported("further channels must be zeros")
         return node.apply(PadChannels(sides[1][1]), x)
     if x.rank not in (3, 4) or any(map(any, sides[:2])):
-        node.fail(f"neocog pads images (N, C, H, W) on their sides, got pads {sides} of shape {x.sizes}")
+        node.unsupported(
+            f"only the sides of images (N, C, H, W) are padded, got pads {sides} of shape {x.sizes}"
+        )
     if x.rank == 3:
         return node.apply(Pad2D((sides[2], (0, 0)), value, names[mode]), x.lifted()).lowered()
     return node.apply(Pad2D((sides[2], sides[3]), value, names[mode]), x)
 
 
 def _pads(node: Node, rank: int) -> tuple[list[tuple[int, int]], float]:
-    """(before, after) of each axis, and the constant: attributes before opset 11, inputs since."""
+    """Return (before, after) of each axis, and the constant; attributes before opset 11, inputs since."""
     if node.opset < 11:
         pads, value = node.get("pads", node.get("paddings")), node.get("value", 0.0)
         axes: list[int] = list(range(rank))

@@ -1,4 +1,4 @@
-"""Several nodes that together are one layer, as PyTorch writes GELU before opset 20."""
+"""Read several nodes as one layer: GELU as PyTorch writes it before opset 20."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from itertools import product
 from typing import TypeAlias
 
-from neocog.interop.onnx.reader import Node, reads, reads_pattern
-from neocog.interop.onnx.values import Value
+from neocog.interop.onnx.import_node import Node, reads, reads_pattern
+from neocog.interop.onnx.symbolic import Value
 from neocog.layers import GELU
 
-# GELU as PyTorch writes it before opset 20, and as people do: each node's operator beside what it is applied
-# to besides the result of the node before: "x", "x / 2", a number, or nothing.
+# The nodes of a GELU, as PyTorch before opset 20 and others write it: each node's operator, and its operand
+# other than the result of the node before: "x", "x / 2", a number, or None.
 Steps: TypeAlias = list[tuple[str, str | float | None]]
 ROOTS: list[Steps] = [[("Div", math.sqrt(2))], [("Mul", math.sqrt(0.5))]]
 CUBES: list[Steps] = [[("Mul", "x"), ("Mul", "x")], [("Pow", 3.0)]]
@@ -27,7 +27,7 @@ SPELT_OUT = [
 
 @reads_pattern("Div", "Mul", "Pow")
 def read_spelt_out_gelu(node: Node) -> Value | None:
-    """``x (1 + erf(x / sqrt(2))) / 2``, or its approximation by tanh, if these are the nodes."""
+    """Read ``x (1 + erf(x / sqrt(2))) / 2``, or its approximation by tanh, as a GELU."""
     k = next((k for k, source in enumerate(node.inputs) if isinstance(source, Value)), None)
     if k is None:
         return None
@@ -41,7 +41,7 @@ def read_spelt_out_gelu(node: Node) -> Value | None:
 
 
 def _applied(x: str, rank: int, chain: Sequence[Node], operands: Sequence[str | float | None]) -> bool:
-    """Whether nodes, each applied to the one before and the first to x, have these other operands."""
+    """Return whether nodes, each applied to the one before and the first to x, have these other operands."""
     before = x
     for node, wanted in zip(chain, operands, strict=True):
         others = list(node.proto.input)
@@ -54,7 +54,7 @@ def _applied(x: str, rank: int, chain: Sequence[Node], operands: Sequence[str | 
             if place and node.operator in ("Div", "Pow"):
                 return False
         elif wanted == "x / 2":
-            if not node.building.is_multiple(others[0], x, 0.5, rank):
+            if not node.builder.is_multiple(others[0], x, 0.5, rank):
                 return False
         elif others != [x] * (wanted is not None):
             return False
@@ -64,7 +64,7 @@ def _applied(x: str, rank: int, chain: Sequence[Node], operands: Sequence[str | 
 
 @reads("Erf", "Neg", "Pow", "ReduceSumSquare")
 def read_part(node: Node) -> Value:
-    """Refuse a node that no pattern has taken."""
-    node.fail(
+    """Refuse a node that is not part of a known pattern."""
+    node.unsupported(
         "it is read only among the nodes that a GELU, a RadialBasis or a LocalResponseNorm is written as"
     )

@@ -1,22 +1,22 @@
-"""MaxPool and AveragePool."""
+"""Write and read MaxPool and AveragePool."""
 
 from __future__ import annotations
 
 import math
 
-from neocog.interop.onnx.reader import Node, reads
-from neocog.interop.onnx.values import Value
+from neocog.interop.onnx.export_graph import Tensor, Writer, writes
+from neocog.interop.onnx.import_node import Node, reads
+from neocog.interop.onnx.symbolic import Value
 from neocog.interop.onnx.windows import pads, plain, read_windows
-from neocog.interop.onnx.writer import Tensor, Writer, writes
 from neocog.kernels.geometry import Padding
 from neocog.layers import AvgPool2D, MaxPool2D
 
 
 def _sides(layer: MaxPool2D | AvgPool2D, x: Tensor) -> tuple[Padding, bool]:
-    """The padding for these images, and whether ONNX's ``ceil_mode`` adds to it what the layer's does.
+    """Return the padding for these images, and whether ONNX's ``ceil_mode`` is to be set.
 
-    A last window that would begin in the padding at the end is none, but ONNX's shape inference knows that
-    from opset 22 only: where there would be one, the padding is as wide as the windows reach.
+    A last window that would begin in the end padding is dropped, but ONNX's shape inference does so only from
+    opset 22 on: in that case the padding is widened to the reach of the windows, without ``ceil_mode``.
     """
     if not layer.ceil_mode:
         return layer._sides, False
@@ -34,9 +34,9 @@ def _sides(layer: MaxPool2D | AvgPool2D, x: Tensor) -> tuple[Padding, bool]:
     return (first, second), False
 
 
-@writes(MaxPool2D)
+@writes(MaxPool2D, operators="MaxPool")
 def write_max_pool(w: Writer, layer: MaxPool2D, x: Tensor) -> str:
-    """The padding is minus infinity in both."""
+    """Write MaxPool, which pads with minus infinity, as the layer does."""
     sides, ceil_mode = _sides(layer, x)
     return w.node(
         "MaxPool",
@@ -49,15 +49,15 @@ def write_max_pool(w: Writer, layer: MaxPool2D, x: Tensor) -> str:
     )
 
 
-@writes(AvgPool2D)
+@writes(AvgPool2D, operators="AveragePool or Pad, AveragePool or AveragePool, Mul")
 def write_average_pool(w: Writer, layer: AvgPool2D, x: Tensor) -> str:
-    """With a divisor of one's own: the mean over whole windows, times their size, by the divisor."""
+    """Write AveragePool; with ``divisor_override`` scale the full-window mean by window size / divisor."""
     divisor = layer.divisor_override
     sides, ceil_mode = _sides(layer, x) if divisor is None else (layer._window_sides(x.shape), False)
     counted = layer.count_include_pad or divisor is not None
     over = [max(end - b, 0) for (_, end), (_, b) in zip(sides, layer._sides, strict=True)]
     if divisor is None and counted and any(over):
-        # What runs over the end is padding that is not counted: the padding that is comes first.
+        # Only the part beyond the layer's own padding is not counted, so the latter becomes a Pad before.
         (top, bottom), (left, right) = sides
         ends = [bottom - over[0], right - over[1]]
         x = Tensor(w.node("Pad", x, w.integers("pads", [0, 0, top, left, 0, 0, *ends])), ())
@@ -79,7 +79,7 @@ def write_average_pool(w: Writer, layer: AvgPool2D, x: Tensor) -> str:
 
 @reads("MaxPool")
 def read_max_pool(node: Node) -> Value:
-    """Where the maxima were, the second output, is not computed; storage_order is about it alone."""
+    """Read MaxPool; its second output, to which alone ``storage_order`` applies, is not computed."""
     windows = read_windows(node)
     layer = MaxPool2D(
         windows.kernel_size,
@@ -93,7 +93,7 @@ def read_max_pool(node: Node) -> Value:
 
 @reads("AveragePool")
 def read_average_pool(node: Node) -> Value:
-    """ONNX does not count the padding unless told to."""
+    """Read AveragePool, which does not count the padding by default."""
     windows = read_windows(node)
     layer = AvgPool2D(
         windows.kernel_size,

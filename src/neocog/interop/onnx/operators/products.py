@@ -1,4 +1,4 @@
-"""Mul and Div by a constant: scaled weights of the layer before, or a convolution."""
+"""Read Mul and Div by a constant: scale the layer before, or append a convolution."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import math
 import numpy as np
 
 from neocog.initializers import zeros
-from neocog.interop.onnx.building import Building
-from neocog.interop.onnx.reader import Node, reads
-from neocog.interop.onnx.values import Known, Value
+from neocog.interop.onnx.graph_builder import GraphBuilder
+from neocog.interop.onnx.import_node import Node, reads
+from neocog.interop.onnx.symbolic import Known, Value
 from neocog.interop.onnx.weights import per_channel, with_arrays
 from neocog.layers import AvgPool2D, BatchNorm1D, BatchNorm2D, Conv2D, Dense, Layer
 
 
 @reads("Mul", "Div")
 def read_product(node: Node) -> Value:
-    """Import Mul or Div by a constant, folded into the layer before if that can take it."""
+    """Read Mul or Div by a constant, folded into the layer before if possible."""
     swapped = node.operator == "Mul" and isinstance(node.inputs[0], Known)
     if len(node.inputs) == 2 and not any(isinstance(source, Known) for source in node.inputs):
         kind = "products" if node.operator == "Mul" else "quotients"
-        node.fail(f"{kind} of two computed values have no layer")
+        node.unsupported(f"{kind} of two computed values have no layer")
     x, factor = node.value(int(swapped)), node.weights(int(not swapped))
     if node.operator == "Div":
         if not factor.all():
@@ -32,40 +32,42 @@ def read_product(node: Node) -> Value:
 
 
 def _product(node: Node, x: Value, factor: np.ndarray) -> Value:
-    """Multiply by a constant: in the weights of the layer before, or by a layer."""
-    before = node.building.layers.get(x.node, (None,))[0]
-    scaled = None if x.shared else _scaled(node.building, before, x, factor)
+    """Multiply by a constant: scale the weights of the layer before, or append a layer."""
+    before = node.builder.layers.get(x.node, (None,))[0]
+    scaled = None if x.shared else _scaled(node.builder, before, x, factor)
     if scaled is not None:
-        node.building.put(scaled, x)
-        node.building.note_pixels(x, x, scale=factor)
+        node.builder.put(scaled, x)
+        node.builder.note_pixels(x, x, scale=factor)
         return x
     C = x.sizes[1] if x.rank == 4 else None
     if C is None and x.rank and factor.size == 1:
         return _multiple(node, x, factor)
     if C is None or factor.ndim > 4 or math.prod(factor.shape) not in (1, C):
-        node.fail("there is no layer for it but where it scales the channels of images or a layer's outputs")
+        node.unsupported(
+            "there is a layer for it only where it scales channels of images or a layer's outputs"
+        )
     if factor.size > 1 and (1,) * (4 - factor.ndim) + factor.shape != (1, C, 1, 1):
-        node.fail(f"it must scale whole channels, got a factor of shape {factor.shape}")
-    weight = node.building.copied(np.broadcast_to(factor.ravel(), (C,))).reshape(C, 1, 1, 1)
+        node.unsupported(f"it must scale whole channels, got a factor of shape {factor.shape}")
+    weight = node.builder.copied(np.broadcast_to(factor.ravel(), (C,))).reshape(C, 1, 1, 1)
     depthwise = Conv2D(C, C, 1, groups=C, bias=False, init=zeros, dtype=factor.dtype)
     depthwise.params["weight"] = weight
     y = node.apply(depthwise, x)
-    node.building.note_pixels(x, y, scale=factor)
+    node.builder.note_pixels(x, y, scale=factor)
     return y
 
 
 def _multiple(node: Node, x: Value, factor: np.ndarray) -> Value:
-    """Numbers of any shape times one that is learned: by a convolution of them as an image of one channel."""
+    """Multiply a value of any shape by one learned number: a 1 x 1 convolution of one channel."""
     image = x.viewed(lambda s: (s[0], 1, 1, math.prod(s[1:])))
     product = Conv2D(1, 1, 1, bias=False, init=zeros, dtype=factor.dtype)
-    product.params["weight"] = node.building.copied(factor).reshape(1, 1, 1, 1)
+    product.params["weight"] = node.builder.copied(factor).reshape(1, 1, 1, 1)
     y = node.apply(product, image)
-    node.building.multiples[y.node] = x, factor.item()
+    node.builder.multiples[y.node] = x, factor.item()
     return y.reshaped(x.shape, node.place)
 
 
-def _scaled(building: Building, layer: Layer | None, x: Value, factor: np.ndarray) -> Layer | None:
-    """The layer with its outputs ``x`` scaled, if it can take that."""
+def _scaled(builder: GraphBuilder, layer: Layer | None, x: Value, factor: np.ndarray) -> Layer | None:
+    """Return a layer whose outputs ``x`` are scaled, None if that is not possible."""
     if isinstance(layer, AvgPool2D) and factor.size == 1 and layer.count_include_pad and not layer.ceil_mode:
         divided = layer.divisor_override or math.prod(layer.kernel_size)
         size = divided / factor.item() if factor.item() > 0 else 0
@@ -75,7 +77,7 @@ def _scaled(building: Building, layer: Layer | None, x: Value, factor: np.ndarra
     scale = per_channel(layer, x, factor)
     if layer is None or scale is None:
         return None
-    building.charge(sum(array.nbytes for array in layer.params.values()))
+    builder.charge(sum(array.nbytes for array in layer.params.values()))
     if isinstance(layer, Dense | Conv2D):
         weight = layer.params["weight"]
         across = scale if isinstance(layer, Dense) else scale[:, None, None, None]

@@ -1,17 +1,17 @@
-"""RadialBasis, as several nodes."""
+"""Write and read RadialBasis, which is several nodes."""
 
 from __future__ import annotations
 
 from neocog.initializers import zeros
-from neocog.interop.onnx.reader import Node, reads_pattern
-from neocog.interop.onnx.values import Known, Value
-from neocog.interop.onnx.writer import Tensor, Writer, writes
+from neocog.interop.onnx.export_graph import Tensor, Writer, writes
+from neocog.interop.onnx.import_node import Node, reads_pattern
+from neocog.interop.onnx.symbolic import Known, Value
 from neocog.layers import RadialBasis
 
 
-@writes(RadialBasis)
+@writes(RadialBasis, operators="Unsqueeze, Sub, ReduceSumSquare, Neg")
 def write_radial_basis(w: Writer, layer: RadialBasis, x: Tensor) -> str:
-    """``-sum_i (x[n,1,i] - c[k,i])^2``, operator by operator."""
+    """Write ``-sum_i (x[n,1,i] - c[k,i])^2``, operator by operator."""
     lifted = w.node("Unsqueeze", x, w.integers("axis", [1]))
     steps = w.node("Sub", lifted, w.array(layer.buffers["centers"]))
     squares = w.node("ReduceSumSquare", steps, w.integers("over", [2]), keepdims=0)
@@ -20,7 +20,7 @@ def write_radial_basis(w: Writer, layer: RadialBasis, x: Tensor) -> str:
 
 @reads_pattern("Unsqueeze")
 def read_radial_basis(node: Node) -> Value | None:
-    """What :func:`write_radial_basis` writes, if these are the nodes."""
+    """Read the nodes that :func:`write_radial_basis` writes."""
     chain = node.follow("Sub", "ReduceSumSquare", "Neg")
     x = node.value()
     if chain is None or x.rank != 2 or node.integers("axes", 1) != [1]:
@@ -32,5 +32,5 @@ def read_radial_basis(node: Node) -> Value | None:
     if centers.ndim != 2 or total.integers("axes", 1) not in ([2], [-1]) or total.get("keepdims", 1):
         return None
     layer = RadialBasis(centers.shape[1], centers.shape[0], init=zeros, dtype=centers.dtype)
-    layer.buffers["centers"] = node.building.copied(centers)
+    layer.buffers["centers"] = node.builder.copied(centers)
     return node.take(chain, node.apply(layer, x, place=node.place))

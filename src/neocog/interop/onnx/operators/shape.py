@@ -1,4 +1,4 @@
-"""Flatten, Reshape, Squeeze, Unsqueeze, Identity, Shape and Transpose."""
+"""Write and read Flatten, Reshape and Transpose; read Squeeze, Unsqueeze, Identity and Shape."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ import math
 
 import numpy as np
 
-from neocog.interop.onnx.reader import Node, reads
-from neocog.interop.onnx.values import Known, Shape, Value
-from neocog.interop.onnx.writer import Tensor, Writer, writes
+from neocog.interop.onnx.export_graph import Tensor, Writer, writes
+from neocog.interop.onnx.import_node import Node, reads
+from neocog.interop.onnx.symbolic import Known, Shape, Value
 from neocog.layers import Flatten, Reshape, Transpose
 
 
-@writes(Flatten)
+@writes(Flatten, operators="Flatten")
 def write_flatten(w: Writer, layer: Flatten, x: Tensor) -> str:
-    """From the second axis on."""
+    """Write Flatten of all axes but the first."""
     return w.node("Flatten", x, axis=1)
 
 
 @reads("Flatten")
 def read_flatten(node: Node) -> Value:
-    """Into a matrix, the axes before ``axis`` its rows."""
+    """Read Flatten: join the axes before ``axis``, and those from it on."""
     x = node.value()
     axis = node.axis(1, x.rank, last=True)
     return node.viewed(x, lambda s: (math.prod(s[:axis]), math.prod(s[axis:])))
 
 
-@writes(Reshape)
+@writes(Reshape, operators="Reshape")
 def write_reshape(w: Writer, layer: Reshape, x: Tensor) -> str:
-    """0 and -1 mean the same in both."""
+    """Write Reshape; 0 and -1 mean the same in ONNX."""
     return w.node("Reshape", x, w.integers("shape", layer.shape))
 
 
 @reads("Reshape")
 def read_reshape(node: Node) -> Value:
-    """To sizes that may depend on the batch."""
+    """Read Reshape; target sizes may depend on the batch size."""
     x = node.value()
     known = Known.constant(np.array(node.get("shape"))) if node.opset < 5 else node.known(1)
     targets = [[int(size) for size in array.ravel()] for array in known.arrays]
@@ -49,7 +49,7 @@ def read_reshape(node: Node) -> Value:
 
 
 def _resolved(node: Node, sizes: list[int], shape: Shape, keep_zeros: bool) -> Shape:
-    """Replace 0 by the input's size at that place, and -1 by what is left."""
+    """Replace 0 by the input's size on that axis, and -1 by the size that is left."""
     resolved = list(sizes)
     for axis, size in enumerate(sizes):
         if size == 0 and not keep_zeros:
@@ -66,7 +66,7 @@ def _resolved(node: Node, sizes: list[int], shape: Shape, keep_zeros: bool) -> S
 
 @reads("Squeeze")
 def read_squeeze(node: Node) -> Value:
-    """Without axes of size 1."""
+    """Read Squeeze as a view without axes of size 1."""
     x = node.value()
     axes = node.integers("axes", 1)
     if axes is None:
@@ -79,7 +79,7 @@ def read_squeeze(node: Node) -> Value:
 
 @reads("Unsqueeze")
 def read_unsqueeze(node: Node) -> Value:
-    """Import Unsqueeze as a new view of the value."""
+    """Read Unsqueeze as a view with further axes of size 1."""
     x = node.value()
     axes = node.integers("axes", 1, []) or []
     rank = x.rank + len(axes)
@@ -96,28 +96,28 @@ def read_unsqueeze(node: Node) -> Value:
 
 @reads("Identity")
 def read_identity(node: Node) -> Value:
-    """Nothing."""
+    """Read Identity: return the input."""
     return node.value()
 
 
 @reads("Shape")
 def read_shape(node: Node) -> Known:
-    """The sizes, which are known; from ``start`` to ``end`` if asked."""
+    """Read Shape: return the sizes, from ``start`` to ``end``, as a constant."""
     x = node.value()
     part = slice(node.get("start", 0), node.get("end"))
     first, second = (np.array(sizes[part], np.int64) for sizes in x.shape)
     return Known((first, second))
 
 
-@writes(Transpose)
+@writes(Transpose, operators="Transpose")
 def write_transpose(w: Writer, layer: Transpose, x: Tensor) -> str:
-    """The same permutation."""
+    """Write Transpose; the permutation is the same."""
     return w.node("Transpose", x, perm=layer.axes)
 
 
 @reads("Transpose")
 def read_transpose(node: Node) -> Value:
-    """A layer, but where only axes of size 1 move."""
+    """Read Transpose as a layer, or as a view where only axes of size 1 move."""
     x = node.value()
     axes = node.get("perm", list(range(x.rank))[::-1])
     if sorted(axes) != list(range(x.rank)):

@@ -1,4 +1,4 @@
-"""SparseConv2D: its kernels are scattered into a bank of zeros, for Conv."""
+"""Write SparseConv2D as a Conv whose kernels are scattered into zeros, and recognise it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 
 from neocog.initializers import zeros
-from neocog.interop.onnx.reader import Node
+from neocog.interop.onnx.export_graph import Tensor, Writer, writes
+from neocog.interop.onnx.import_node import Node
 from neocog.interop.onnx.windows import LARGEST, Windows, pads, plain
-from neocog.interop.onnx.writer import Tensor, Writer, writes
 from neocog.layers import SparseConv2D
 
 
-@writes(SparseConv2D)
+@writes(SparseConv2D, operators="ScatterND, Conv")
 def write_sparse_convolution(w: Writer, layer: SparseConv2D, x: Tensor) -> str:
-    """Scatter the kernels into a bank with zeros where there is no connection."""
+    """Write ScatterND of the kernels into a bank of zeros, and Conv with that bank."""
     bank = w.numbers("bank", np.zeros(layer._bank_shape))
     places = w.integers("connections", layer._pairs)
     weight = w.node("ScatterND", bank, places, w.array(layer.params["weight"]))
@@ -24,7 +24,7 @@ def write_sparse_convolution(w: Writer, layer: SparseConv2D, x: Tensor) -> str:
 
 
 def sparse_convolution(node: Node, windows: Windows, bias: Any, groups: int) -> SparseConv2D | None:
-    """The sparse layer, if these weights are kernels scattered into zeros, in the order of a table."""
+    """Return a SparseConv2D if the weights are kernels scattered into zeros, else None."""
     origin, padding = node.known(1).origin, plain(windows.padding)
     plainly = (
         groups == 1 and windows.dilation == (1, 1) and padding[0] in range(LARGEST) and not windows.is_row
@@ -42,6 +42,6 @@ def sparse_convolution(node: Node, windows: Windows, bias: Any, groups: int) -> 
     layer = SparseConv2D(
         channels, connections, windows.kernel_size, windows.stride, padding, init=zeros, dtype=weight.dtype
     )
-    layer.params["weight"] = node.building.copied(weight)
-    layer.params["bias"] = node.building.copied(bias, weight.dtype)
+    layer.params["weight"] = node.builder.copied(weight)
+    layer.params["bias"] = node.builder.copied(bias, weight.dtype)
     return layer

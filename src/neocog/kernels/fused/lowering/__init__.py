@@ -1,12 +1,13 @@
-"""What layers compute, written as operations of a program."""
+"""Lower what layers compute into operations of a program."""
 
 from neocog.kernels.fused.lowering.convolution import Convolution, Windows
 from neocog.kernels.fused.lowering.copies import copy, load, store, transfer
 from neocog.kernels.fused.lowering.dense import dense, dense_input, dense_weight
-from neocog.kernels.fused.lowering.pooling import counts_padding, pool, pool_back
+from neocog.kernels.fused.lowering.pooling import LARGEST_WINDOW, counts_padding, pool, pool_back
 from neocog.kernels.fused.lowering.products import NARROW
 
 __all__ = [
+    "LARGEST_WINDOW",
     "NARROW",
     "Convolution",
     "Windows",

@@ -1,4 +1,4 @@
-"""Convolution and its gradients.
+"""Lower convolutions and their gradients.
 
 A convolution needs no im2col matrix. Its input is padded once; then tap (c, p, q) of output pixel (i, j) lies
 at a fixed distance from tap (0, 0, 0), so one table of distances, as long as a kernel, describes all windows.
@@ -15,9 +15,11 @@ import numpy as np
 
 from neocog.kernels.fused.lowering.copies import copy, strides, transfer
 from neocog.kernels.fused.lowering.products import (
+    PANEL,
     bias_or_zeros,
     correlate,
     packed,
+    panel_block,
     product,
     rows_and_lanes,
     shifted,
@@ -28,12 +30,30 @@ from neocog.kernels.geometry import Padding, Pair, output_sizes
 
 __all__ = ["Convolution", "Windows"]
 
-_TILE = 4  # of outputs, by Winograd's method
+_TILE = 4
+"""Outputs of a tile of Winograd's method, in each direction."""
+_KERNEL = 3
+"""Height and width of the kernels that it takes."""
+_CHANNELS = 32
+"""Fewest channels, and filters: the savings grow with their product, the transforms with their sum."""
+_LANES = 24
+"""Fewest tiles, half a register tile: with fewer, the vectors are mostly empty."""
+_ROW_LANES = 2048
+"""Most tiles in a row: a strip is a row at least, whose transformed channels should stay in the cache."""
+_WASTE = 2.4
+"""Most outputs computed for each one wanted, where tiles reach over the edge. A tile saves 3 of 4
+multiplications; beyond this the rest would not pay for the transforms."""
+_STRIPS = 4
+"""With fewer strips than this, the filters are cut, too, so that several threads have work."""
+_UNIT_FILTERS = 32
+"""Fewest filters of such a unit: each unit transforms its inputs again."""
+_DEPTH = 64
+"""Filters whose products are held at a time, so that they stay in the cache."""
 
 
 @dataclass(eq=False)
 class Windows:
-    """The windows of an input: where tap (0, 0, 0) of the first lies, and how far the others are from it."""
+    """Say where the windows of an input lie: tap (0, 0, 0) of the first, and the distances of the others."""
 
     start: tuple[Memory, int]
     row: int  # elements from a row of windows to the next
@@ -43,7 +63,7 @@ class Windows:
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution of N images (C, H, W), to be lowered into a program.
+    """Lower a convolution of N images (C, H, W), and its gradients, into a program.
 
     Parameters
     ----------
@@ -101,7 +121,7 @@ class Convolution:
         return sides[0], sides[1], sides[2], sides[3]
 
     def _phases(self, axis: int) -> list[tuple[int, int, list[int]]]:
-        """For each phase of x's rows (or columns): its first q, its length, its taps.
+        """List for each phase of x's rows (or columns) its first q, its length and its taps.
 
         Row ``q s + phase - start`` sees output ``q - (tap d) // s`` by that tap.
         """
@@ -118,24 +138,25 @@ class Convolution:
 
     @property
     def by_winograd(self) -> bool:
-        """Whether Winograd's way is quicker: many channels, and tiles enough to be worth the weights."""
+        """Return whether to use Winograd's method: float32, 3 x 3 kernels, many channels and enough tiles."""
         return self._suits_winograd(self.out)
 
     @property
     def back_by_winograd(self) -> bool:
-        """The same for the gradient in the input."""
-        return self._suits_winograd(self.x_shape[2:]) and max(*self.padding[0], *self.padding[1]) <= 2
+        """Return whether to use it for the gradient in the input."""
+        return self._suits_winograd(self.x_shape[2:]) and max(*self.padding[0], *self.padding[1]) < _KERNEL
 
     def _suits_winograd(self, out: tuple[int, ...]) -> bool:
-        if self.program.exact or self.program.dtype != np.float32 or min(self.w_shape[:2]) < 32:
+        if self.program.exact or self.program.dtype != np.float32 or min(self.w_shape[:2]) < _CHANNELS:
             return False
         plain = self.stride == (1, 1) and self.dilation == (1, 1) and self.groups == 1
-        if not plain or self.kernel != (3, 3):
+        if not plain or self.kernel != (_KERNEL, _KERNEL):
             return False
         N = self.x_shape[0]
         across = -(-out[1] // _TILE) * N
         lanes = -(-out[0] // _TILE) * across
-        return lanes >= 24 and across <= 2048 and _TILE**2 * lanes <= 2.4 * out[0] * out[1] * N
+        computed, wanted = _TILE**2 * lanes, out[0] * out[1] * N
+        return lanes >= _LANES and across <= _ROW_LANES and computed <= _WASTE * wanted
 
     def _winograd(
         self,
@@ -147,7 +168,10 @@ class Convolution:
         y: Maps,
         floor: float,
     ) -> None:
-        """``weight_strides``: of a filter, of a channel, and 1 if the kernel is to be flipped."""
+        """Add a convolution by Winograd's method.
+
+        ``weight_strides``: of a filter, of a channel, and 1 if the kernel is to be flipped.
+        """
         program = self.program
         F, C = shape
         N, size = y.N, program.size
@@ -156,16 +180,16 @@ class Convolution:
         # Rows of tiles in a strip: about a register tile's lanes, or two.
         rows = max(1, min(down, round(VECTORS * vector / (across * N))))
         strips = -(-down // rows)
-        f_units = 1 if strips >= 4 else min(-(-F // 32), -(-4 // strips))
-        f_block = -(-F // f_units // 8) * 8
+        f_units = 1 if strips >= _STRIPS else min(-(-F // _UNIT_FILTERS), -(-_STRIPS // strips))
+        f_block = -(-F // f_units // PANEL) * PANEL
         lanes = -(-rows * across * N // vector) * vector
-        depth = min(64, f_block)
+        depth = min(_DEPTH, f_block)
         transformed = program.memory(36 * F * C)
-        block = max(8, -(-F // 32 // 8) * 8)
+        block = panel_block(F)
         program.add_units(
             "winograd_weights",
             -(-F // block),
-            100.0 * F * C,
+            100.0 * F * C,  # operations: 36 sums of about 3 terms
             once=program.frozen,
             weight=weight,
             y=transformed,
@@ -274,7 +298,7 @@ class Convolution:
         init: Maps | None = None,
         clean: bool = True,
     ) -> None:
-        """``y = max(floor, conv(x, weight) + bias + init)``; ``weight`` and ``bias`` are addresses.
+        """Add ``y = max(floor, conv(x, weight) + bias + init)``; ``weight`` and ``bias`` are addresses.
 
         ``clean``: whether the border of y must be zero.
         """
@@ -307,12 +331,13 @@ class Convolution:
     # Backward
 
     def input_gradient(self, dy: Maps, weight: Any, dx: Maps, adding: bool = False) -> None:
-        """Again a convolution: of dy, with the kernel flipped."""
+        """Add the gradient in the input, a convolution of dy with the flipped kernel."""
         F, per_group = self.w_shape[:2]
         if self.back_by_winograd and not adding:
             (top, bottom), (left, right) = self.padding
-            back: Padding = ((2 - top, 2 - bottom), (2 - left, 2 - right))
-            shape = (dy.N, F, dy.H, dy.W), (per_group, F, 3, 3)
+            reach = _KERNEL - 1
+            back: Padding = ((reach - top, reach - bottom), (reach - left, reach - right))
+            shape = (dy.N, F, dy.H, dy.W), (per_group, F, _KERNEL, _KERNEL)
             flipped = Convolution(self.program, *shape, (1, 1), back, (1, 1))
             strided = (9, 9 * per_group, 1)
             flipped._winograd(flipped.windows(dy), weight, (per_group, F), strided, None, dx, -np.inf)
@@ -340,7 +365,7 @@ class Convolution:
         size: Pair,
         taps: tuple[list[int], list[int]],
     ) -> None:
-        """The gradient in the pixels of one phase; with a stride of 1 there is only one."""
+        """Add the gradient in the pixels of one phase; with a stride of 1 there is only one."""
         program, (s, t), N = self.program, self.stride, dx.N
         F, per_group, kh, kw = self.w_shape
         filters, whole = F // self.groups, self.stride == (1, 1)
@@ -379,7 +404,7 @@ class Convolution:
                 copy(program, target.origin, strides(target), place, target.shape, spread, adding)
 
     def weight_gradient(self, x: Windows, dy: Maps, d_weight: Any) -> None:
-        """The windows of x, each weighted by its dy."""
+        """Add the gradient in the weights: the windows of x, each weighted by its dy, summed."""
         F, per_group, kh, kw = self.w_shape
         filters = F // self.groups
         for g in range(self.groups):

@@ -1,4 +1,4 @@
-"""Copies between arrays of any layout."""
+"""Lower copies between arrays of any layout."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def copy(
     target_strides: tuple[int, ...],
     adding: bool = False,
 ) -> None:
-    """Copy four axes with any strides; ``source`` and ``target`` are addresses or (memory, element)."""
+    """Add a copy of four axes with any strides, between addresses or places (memory, element)."""
     axes = sorted(zip(shape, source_strides, target_strides, strict=True), key=lambda a: (-a[2], -a[0]))
     axes = [a for a in axes if a[0] != 1] or [(1, 1, 1)]
     merged = [axes[0]]
@@ -43,20 +43,20 @@ def copy(
 
 
 def strides(maps: Maps) -> tuple[int, int, int, int]:
-    """Elements from a channel, a row, a pixel and an image to the next."""
+    """Return the elements from a channel, a row, a pixel and an image to the next."""
     return maps.plane, maps.row, maps.N, 1
 
 
 def transfer(program: Program, x: Maps, y: Maps, adding: bool = False) -> None:
-    """Copy maps into maps of the same shape, or add them."""
+    """Add a copy of maps into maps of the same shape, or of their sum."""
     copy(program, x.origin, strides(x), y.origin, x.shape, strides(y), adding)
 
 
 def load(program: Program, source: Any, y: Maps) -> None:
-    """Copy a contiguous (N, C, H, W) array, given by its address, into maps."""
+    """Add a copy of a contiguous (N, C, H, W) array, given by its address, into maps."""
     copy(program, source, (y.H * y.W, y.W, 1, y.C * y.H * y.W), y.origin, y.shape, strides(y))
 
 
 def store(program: Program, x: Maps, target: Any) -> None:
-    """Copy maps into a contiguous (N, C, H, W) array."""
+    """Add a copy of maps into a contiguous (N, C, H, W) array."""
     copy(program, x.origin, strides(x), target, x.shape, (x.H * x.W, x.W, 1, x.C * x.H * x.W))

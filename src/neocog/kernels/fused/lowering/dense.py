@@ -1,4 +1,4 @@
-"""Dense layers: x (in, N), y (out, N), weights (in, out)."""
+"""Lower dense layers and their gradients: x (in, N), y (out, N), weights (in, out)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,21 @@ from neocog.kernels.fused.simd import VECTOR_BYTES
 __all__ = ["dense", "dense_input", "dense_weight"]
 
 
+FEW_IMAGES = 16
+"""Images below which a vector register of float32 would not be full."""
+MANY_WEIGHTS = 100_000
+"""Weights that leave the nearer caches: they are best read as they lie in memory, along the outputs."""
+FEWEST_OUTPUTS = 2 * VECTOR_BYTES // 4
+"""Outputs that fill two vector registers of float32."""
+
+
 def _lanes_are_outputs(inputs: int, outputs: int, N: int) -> bool:
-    """Whether the lanes of the product should be the outputs, because there are too few images."""
-    return outputs >= 2 * VECTOR_BYTES // 4 and (N < 16 or inputs * outputs > 100_000)
+    """Return whether the lanes of the product should be the outputs instead of the images."""
+    return outputs >= FEWEST_OUTPUTS and (N < FEW_IMAGES or inputs * outputs > MANY_WEIGHTS)
 
 
 def dense(program: Program, x: Maps, weight: Any, bias: Any, y: Maps, floor: float = -np.inf) -> None:
-    """``y = max(floor, weight^T x + bias)``."""
+    """Add ``y = max(floor, weight^T x + bias)``."""
     inputs, outputs, N = x.C, y.C, x.N
     if not _lanes_are_outputs(inputs, outputs, N):
         product(
@@ -64,7 +72,7 @@ def dense(program: Program, x: Maps, weight: Any, bias: Any, y: Maps, floor: flo
 
 
 def _transposed(program: Program, dy: Maps) -> Maps:
-    """(out, N) -> (N, out)."""
+    """Transpose (out, N) -> (N, out)."""
     if dy.N == 1:
         return dy
     transposed = program.maps(dy.N, 1, 1, dy.C)
@@ -73,7 +81,7 @@ def _transposed(program: Program, dy: Maps) -> Maps:
 
 
 def dense_input(program: Program, dy: Maps, weight: Any, dx: Maps) -> None:
-    """``dx = weight dy``."""
+    """Add ``dx = weight dy``."""
     inputs, outputs, N = dx.C, dy.C, dy.N
     if _lanes_are_outputs(inputs, outputs, N):
         correlate(
@@ -105,7 +113,7 @@ def dense_input(program: Program, dy: Maps, weight: Any, dx: Maps) -> None:
 
 
 def dense_weight(program: Program, x: Maps, dy: Maps, d_weight: Any) -> None:
-    """``d_weight = x dy^T``."""
+    """Add ``d_weight = x dy^T``."""
     inputs, outputs, N = x.C, dy.C, dy.N
     if _lanes_are_outputs(inputs, outputs, N):
         product(

@@ -1,13 +1,17 @@
-"""Pooling and its gradients."""
+"""Lower pooling and its gradients."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from neocog.kernels.fused.operations.pooling import NO_WINNER
 from neocog.kernels.fused.program import Maps, Program
 from neocog.kernels.geometry import Counts, Padding, Pair, window_counts
 
-__all__ = ["counts_padding", "pool", "pool_back"]
+__all__ = ["LARGEST_WINDOW", "counts_padding", "pool", "pool_back"]
+
+LARGEST_WINDOW = NO_WINNER
+"""Pixels of a window of max pooling, at most: the winner's tap is a byte, and one value of it means none."""
 
 _NAMES = {"max": "max_pool", "avg": "average_pool"}
 
@@ -20,7 +24,7 @@ def counts_padding(
     dilation: Pair,
     counts: Counts | None,
 ) -> bool | None:
-    """Whether the means count the whole window, or its part in the image; None has no compiled form."""
+    """Return whether means count whole windows, or their parts in the image; None, uncompiled, if neither."""
     if dilation != (1, 1):
         return None
     if counts is None:
@@ -53,7 +57,7 @@ def pool(
     padding: Padding,
     counted: bool = True,
 ) -> None:
-    """Take the maximum or the mean of each window; ``index`` receives the winners' taps."""
+    """Add the maximum or the mean of each window; ``index`` receives the winners' taps."""
     work = float(y.C * y.H * y.lanes * kernel[0] * kernel[1])
     own = {"index": index} if kind == "max" else {"counted": int(counted)}
     windows = _window_fields(x, kernel, stride, padding)
@@ -72,7 +76,7 @@ def pool_back(
     counted: bool = True,
     pooled: Maps | None = None,
 ) -> None:
-    """Add each dy to its window's winner, or to all its pixels in equal shares.
+    """Add the gradient of :func:`pool`: each dy to its window's winner, or in equal shares to all pixels.
 
     With ``pooled``, the outputs of max pooling: only where they are above 0.
     """

@@ -1,4 +1,4 @@
-"""Matrix products of any operands, cut into units of work."""
+"""Lower matrix products, and cut them into units of work."""
 
 from __future__ import annotations
 
@@ -9,10 +9,22 @@ import numpy as np
 from neocog.kernels.fused.program import Maps, Memory, Program, Slot
 from neocog.kernels.fused.simd import DOT_ROWS, DOT_TAPS, VECTOR_BYTES, VECTORS
 
-__all__ = ["NARROW", "bias_or_zeros", "correlate", "packed", "product", "rows_and_lanes", "shifted"]
+__all__ = [
+    "NARROW",
+    "PANEL",
+    "bias_or_zeros",
+    "correlate",
+    "packed",
+    "panel_block",
+    "product",
+    "rows_and_lanes",
+    "shifted",
+]
 
 DEPTH = 288
 """Terms of a sum taken at a time, 32 channels of 3 x 3: eight rows of weights fill 9 kB of the L1 cache."""
+UNITS = 32
+"""Units of work of a product, at most."""
 UNIT_WORK = 2_000_000
 """Floating point operations of a unit of work, at least: some 10 microseconds."""
 LANES = 768
@@ -21,12 +33,26 @@ FAR = 1 << 20
 """Bytes of maps that a weight gradient has in use at a time, which should stay in the L2 cache."""
 CACHE = 1 << 19
 """Bytes of weights that a core keeps in its L2 cache."""
+PANEL = 8
+"""Filters of a unit of work are a multiple of this, the rows of the largest register tile."""
+PACK_UNITS = 32
+"""Units of work of packing weights, at most."""
+STREAM_LANES = 2048
+"""Lanes of a unit of a streamed product, at least: long runs of memory, which the processor fetches ahead."""
+STREAM_DEPTH = 32
+"""Terms of a streamed sum taken at a time: as many rows of x are read side by side."""
+STREAM_DEPTH_OF_FEW = 16
+"""The same for few filters (``STREAM_FEW``), which use each row less often."""
+STREAM_FEW = 4
+"""Filters below which they are few."""
+CORRELATED = 64
+"""Filters of a unit of a weight gradient, at most; they share the x that is in the cache."""
 NARROW = 64
 """Lanes of a row below which a register tile would be mostly empty."""
 
 
 def rows_and_lanes(y: Maps, row: int) -> tuple[int, int]:
-    """Rows and lanes of a product over the maps y, from an input whose rows are ``row`` apart.
+    """Return the rows and lanes of a product over the maps y, from an input whose rows are ``row`` apart.
 
     Narrow maps are taken as one long row, their borders included, where both arrays have rows of one length;
     what is then written into the border of y is cleared afterwards.
@@ -52,11 +78,12 @@ def product(
     K = offsets.size
     table = program.table(offsets.ravel())
     work = 2.0 * F * K * rows * lanes
-    units = max(1, min(32, int(work // UNIT_WORK)))
+    units = max(1, min(UNITS, int(work // UNIT_WORK)))
     tile = VECTOR_BYTES // program.size * VECTORS
     depth = DEPTH if K > DEPTH * 4 // 3 else max(K, 1)
     if streaming:
-        depth, row_block, lane_block = (16 if F < 4 else 32), 1, max(2048, -(-lanes // units // tile) * tile)
+        depth, row_block = (STREAM_DEPTH_OF_FEW if F < STREAM_FEW else STREAM_DEPTH), 1
+        lane_block = max(STREAM_LANES, -(-lanes // units // tile) * tile)
     else:
         row_block = max(1, min(rows, LANES // max(lanes, 1)))
         lane_block = lanes if rows > 1 else min(lanes, LANES // tile * tile)
@@ -65,8 +92,8 @@ def product(
             if rows == 1:
                 lane_block = min(lane_block, max(tile, -(-lanes // units // tile) * tile))
     blocks = -(-rows // row_block) * -(-lanes // max(lane_block, 1))
-    f_units = max(1, min(-(-F // 8), -(-units // max(blocks, 1)))) if units > blocks else 1
-    f_block = -(-F // f_units // 8) * 8
+    f_units = max(1, min(-(-F // PANEL), -(-units // max(blocks, 1)))) if units > blocks else 1
+    f_block = -(-F // f_units // PANEL) * PANEL
     program.add_units(
         "product",
         -(-F // f_block) * blocks,
@@ -85,10 +112,15 @@ def product(
     )
 
 
+def panel_block(F: int) -> int:
+    """Return how many of F filters a unit of packing takes."""
+    return max(PANEL, -(-F // PACK_UNITS // PANEL) * PANEL)
+
+
 def packed(program: Program, weight: Any, F: int, row: int, offsets: np.ndarray) -> Memory:
-    """Pack F rows of weights, ``row`` elements apart, their terms at ``offsets``."""
+    """Add the packing of F rows of weights, ``row`` elements apart, their terms at ``offsets``."""
     memory = program.memory(F * offsets.size)
-    block = max(8, -(-F // 32 // 8) * 8)
+    block = panel_block(F)
     program.add_units(
         "pack",
         -(-F // block),
@@ -106,7 +138,7 @@ def packed(program: Program, weight: Any, F: int, row: int, offsets: np.ndarray)
 
 
 def shifted(address: Any, elements: int) -> Any:
-    """An address some elements further on; None stays None."""
+    """Move an address by some elements; None stays None."""
     if isinstance(address, tuple):
         return address[0], address[1] + elements
     if isinstance(address, np.ndarray):
@@ -117,7 +149,7 @@ def shifted(address: Any, elements: int) -> Any:
 
 
 def bias_or_zeros(program: Program, bias: Any, first: int, count: int) -> Any:
-    """Part of a bias; zeros if there is none."""
+    """Return part of a bias; zeros if there is none."""
     if bias is not None:
         return shifted(bias, first)
     return np.zeros(count, program.dtype)
@@ -135,9 +167,9 @@ def correlate(
     """Add the sums over all rows and lanes of each plane of ``a`` times each tap of ``x``, cut into units."""
     F, K = a_offsets.size, x_offsets.size
     work = 2.0 * F * K * rows * lanes
-    units = max(1, min(32, int(work // UNIT_WORK)))
+    units = max(1, min(UNITS, int(work // UNIT_WORK)))
     # Filters share the x that is in the cache, so many to a unit; the terms are what is shared out first.
-    f_block = -(-min(F, 64) // DOT_ROWS) * DOT_ROWS
+    f_block = -(-min(F, CORRELATED) // DOT_ROWS) * DOT_ROWS
     depth = max(1, -(-K * -(-F // f_block) // units // DOT_TAPS)) * DOT_TAPS
     depth = min(depth, -(-K // DOT_TAPS) * DOT_TAPS)
     while f_block > 2 * DOT_ROWS and -(-F // f_block) * -(-K // depth) < units // 2:

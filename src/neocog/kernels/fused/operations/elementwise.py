@@ -64,7 +64,7 @@ def frame(p: Any, unit: int, scratch: int, zero: Any) -> None:
 
 @operation(maps="x y z", integers=PLANES, numbers="floor")
 def add(p: Any, unit: int, scratch: int, zero: Any) -> None:
-    """``z = max(floor, x + y)``."""
+    """Compute ``z = max(floor, x + y)``; the floor is 0 or -inf."""
     like = zero[0]
     size = size_of(like)
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
@@ -83,7 +83,7 @@ def add(p: Any, unit: int, scratch: int, zero: Any) -> None:
 
 @operation(maps="x y z", integers=PLANES)
 def multiply(p: Any, unit: int, scratch: int, zero: Any) -> None:
-    """``z = x y``."""
+    """Compute ``z = x y``."""
     like = zero[0]
     size = size_of(like)
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
@@ -97,7 +97,7 @@ def multiply(p: Any, unit: int, scratch: int, zero: Any) -> None:
 
 @operation(maps="dy", arrays="d_bias", integers=PLANES)
 def plane_sum(p: Any, unit: int, scratch: int, zero: Any) -> None:
-    """``d_bias[c] = sum_{i,l} dy[c,i,l]``."""
+    """Compute ``d_bias[c] = sum_{i,l} dy[c,i,l]``."""
     like = zero[0]
     size = size_of(like)
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):

@@ -14,6 +14,10 @@ from neocog.kernels.fused.simd import size_of, view
 
 __all__ = ["average_pool", "average_pool_back", "max_pool", "max_pool_back", "plane_mean", "plane_mean_back"]
 
+FEW_IMAGES = 8
+"""Images below which loops over the batch are too short for vectors, and run along the row instead."""
+NO_WINNER = 255
+"""In ``index``: no pixel of the window has been seen yet, or none takes the gradient."""
 WINDOWS = "H W N kernel_h kernel_w stride_h stride_w top left"
 """Integers of an operation on windows of images H x W: of the kernel, the stride and the padding before."""
 
@@ -62,7 +66,7 @@ def _columns(q: int, left: int, stride: int, W: int, W_out: int) -> tuple[int, i
 
 @compiled
 def _narrow_max_pool(p: Any, c: int, i: int, y: Any, like: Any) -> None:
-    """One row of the outputs for few images: first the maximum down the rows of x, then across."""
+    """Compute one row of the outputs for few images: first the maximum down the rows of x, then across."""
     size = size_of(like)
     N = p.N
     first, last = max(0, i * p.stride_h - p.top), min(p.H, i * p.stride_h - p.top + p.kernel_h)
@@ -97,12 +101,12 @@ def max_pool(p: Any, unit: int, scratch: int, zero: Any) -> None:
             y_row = p.y + (c * p.y_plane + i * p.y_row) * size
             y = view(y_row, p.lanes, like)
             y[:] = -np.inf
-            if N < 8 and not p.index:
+            if N < FEW_IMAGES and not p.index:
                 _narrow_max_pool(p, c, i, y, like)
                 continue
             winners = p.index + (c * p.rows + i) * p.lanes
             if p.index:
-                view(winners, p.lanes, np.uint8(0))[:] = 255
+                view(winners, p.lanes, np.uint8(0))[:] = NO_WINNER
             for a in range(p.kernel_h):
                 r = i * p.stride_h - p.top + a
                 if not 0 <= r < p.H:
@@ -111,7 +115,7 @@ def max_pool(p: Any, unit: int, scratch: int, zero: Any) -> None:
                 for b in range(p.kernel_w):
                     tap = np.uint8(a * p.kernel_w + b)
                     first, last = _columns(b, p.left, p.stride_w, p.W, p.lanes // N)
-                    if N < 8:
+                    if N < FEW_IMAGES:
                         shift = (b - p.left) * N
                         for n in range(N):
                             x = view(x_row + (first * p.stride_w * N + shift + n) * size, p.W * N, like)
@@ -119,7 +123,7 @@ def max_pool(p: Any, unit: int, scratch: int, zero: Any) -> None:
                             w = view(winners + first * N + n, p.lanes, np.uint8(0))
                             for j in range(last - first):
                                 v = x[j * p.stride_w * N]
-                                if v > z[j * N] or v != v or w[j * N] == 255:
+                                if v > z[j * N] or v != v or w[j * N] == NO_WINNER:
                                     z[j * N] = v
                                     w[j * N] = tap
                         continue
@@ -129,7 +133,7 @@ def max_pool(p: Any, unit: int, scratch: int, zero: Any) -> None:
                         if p.index:
                             w = view(winners + j * N, N, np.uint8(0))
                             for n in range(N):
-                                wins = x[n] > z[n] or x[n] != x[n] or w[n] == 255
+                                wins = x[n] > z[n] or x[n] != x[n] or w[n] == NO_WINNER
                                 z[n] = x[n] if wins else z[n]
                                 w[n] = tap if wins else w[n]
                         else:
@@ -161,7 +165,7 @@ def max_pool_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
                 pooled = view(p.pooled + (c * p.pooled_plane + i * p.pooled_row) * size, p.lanes, like)
                 w = view(winners, p.lanes, np.uint8(0))
                 for n in range(p.lanes):
-                    w[n] = w[n] if pooled[n] > 0 else 255
+                    w[n] = w[n] if pooled[n] > 0 else NO_WINNER
             for a in range(p.kernel_h):
                 r = i * p.stride_h - p.top + a
                 if not 0 <= r < p.H:

@@ -1,4 +1,4 @@
-"""Matrix products: convolution, dense layers, and their gradients."""
+"""Multiply matrices: convolution, dense layers, and their gradients."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from neocog.kernels.fused.simd import DOT_ROWS, DOT_TAPS, ROWS, dots, row_tile, 
 
 @compiled
 def panel_rows(left: int) -> int:
-    """Rows of the next register tile when ``left`` are left: a power of two."""
+    """Return the rows of the next register tile when ``left`` are left: a power of two."""
     rows = ROWS
     while rows > left:
         rows //= 2
@@ -21,7 +21,7 @@ def panel_rows(left: int) -> int:
 
 @operation(arrays="weight offsets y", integers="F K f_block weight_row")
 def pack(p: Any, unit: int, scratch: int, zero: Any) -> None:
-    """Lay the weights out as the register tile reads them: panels of rows, each K x rows.
+    """Copy the weights into the order in which the register tile reads them: panels of rows, each K x rows.
 
     ``y[panel][k][r] = weight[weight_row (first + r) + offsets[k]]``, ``F`` rows in all; a unit is ``f_block``
     rows.
@@ -49,7 +49,7 @@ def pack(p: Any, unit: int, scratch: int, zero: Any) -> None:
     numbers="floor",
 )
 def product(p: Any, unit: int, scratch: int, zero: Any) -> None:
-    """``y[f,i,l] = max(floor, init[f,i,l] + bias[f] + sum_k a[f,k] x[offsets[k] + x_row i + l])``.
+    """Compute ``y[f,i,l] = max(floor, init[f,i,l] + bias[f] + sum_k a[f,k] x[offsets[k] + x_row i + l])``.
 
     A convolution, a dense layer, or the gradient of one in its input: the offsets say which. The K terms
     are taken ``depth`` at a time, so that the weights in use stay in the nearest cache. ``a`` is packed if

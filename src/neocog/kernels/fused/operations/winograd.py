@@ -1,4 +1,4 @@
-"""Convolution with 3 x 3 kernels by Winograd's minimal filtering, F(4 x 4, 3 x 3).
+"""Convolve with 3 x 3 kernels by Winograd's minimal filtering, F(4 x 4, 3 x 3).
 
 Sixteen outputs from a tile of 6 x 6 inputs take 36 multiplications instead of 144::
 
@@ -32,6 +32,9 @@ from neocog.kernels.fused.simd import (
     winograd_kernel,
     winograd_output,
 )
+
+RUN = 8
+"""Numbers of a copy whose length the compiler knows: two or four vector instructions instead of a loop."""
 
 
 @operation(arrays="weight y", integers="F C f_block weight_row weight_channel flipped")
@@ -73,7 +76,7 @@ def winograd_weights(p: Any, unit: int, scratch: int, zero: Any) -> None:
 
 @compiled
 def scatter_tiles(x: int, N: int, tiles: int, d: int, d_step: int, like: Any) -> None:
-    """``d[k][t N + n] = x[(4 t + k) N + n]``, k = 0..5."""
+    """Copy the columns of tiles apart: ``d[k][t N + n] = x[(4 t + k) N + n]``, k = 0..5."""
     size = size_of(like)
     if N == 1:
         for t in range(0, tiles, VECTOR_BYTES // size):
@@ -82,10 +85,10 @@ def scatter_tiles(x: int, N: int, tiles: int, d: int, d_step: int, like: Any) ->
     for t in range(tiles):
         for k in range(6):
             source, target = x + (4 * t + k) * N * size, d + (k * d_step + t * N) * size
-            if N % 8 == 0:
-                for start in range(0, N, 8):
-                    a, b = view(source + start * size, 8, like), view(target + start * size, 8, like)
-                    for n in range(8):
+            if N % RUN == 0:
+                for start in range(0, N, RUN):
+                    a, b = view(source + start * size, RUN, like), view(target + start * size, RUN, like)
+                    for n in range(RUN):
                         b[n] = a[n]
             else:
                 a, b = view(source, N, like), view(target, N, like)
@@ -95,7 +98,7 @@ def scatter_tiles(x: int, N: int, tiles: int, d: int, d_step: int, like: Any) ->
 
 @compiled
 def gather_tiles(o: int, o_step: int, y: int, N: int, tiles: int, W: int, like: Any) -> None:
-    """``y[(4 t + k) N + n] = o[k][t N + n]``, k = 0..3, as far as the row goes."""
+    """Copy them back together: ``y[(4 t + k) N + n] = o[k][t N + n]``, k = 0..3, as far as the row goes."""
     size = size_of(like)
     if N == 1:
         for t in range(0, tiles, VECTOR_BYTES // size):
@@ -104,10 +107,10 @@ def gather_tiles(o: int, o_step: int, y: int, N: int, tiles: int, W: int, like: 
     for t in range(tiles):
         for k in range(min(4, W - 4 * t)):
             source, target = o + (k * o_step + t * N) * size, y + (4 * t + k) * N * size
-            if N % 8 == 0:
-                for start in range(0, N, 8):
-                    a, b = view(source + start * size, 8, like), view(target + start * size, 8, like)
-                    for n in range(8):
+            if N % RUN == 0:
+                for start in range(0, N, RUN):
+                    a, b = view(source + start * size, RUN, like), view(target + start * size, RUN, like)
+                    for n in range(RUN):
                         b[n] = a[n]
             else:
                 a, b = view(source, N, like), view(target, N, like)

@@ -1,4 +1,4 @@
-"""Use a trained model."""
+"""Commands that use a trained model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from neocog import runs
-from neocog.cli.app import Json, Kernels, Model, app, escaped, explained, say, to_json
+from neocog.cli.common import Json, Kernels, Layers, Model, app, escaped, report_errors, say, to_json
 from neocog.data import load_image
 from neocog.data.sources import open_source
 from neocog.kernels import use_kernels
@@ -20,16 +20,18 @@ from neocog.validation import one_of
 
 
 @app.command("evaluate")
-@explained
+@report_errors
 def evaluate_command(
     model: Model,
     source: Annotated[str, typer.Argument(help="Data; default: what the run was trained on.")] = "",
+    layers: Layers = None,
     kernels: Kernels = "auto",
     as_json: Json = False,
 ) -> None:
-    """Measure a model: on what its run held out, or on a source.
+    """Measure a model on the images that its run held out, or on a source.
 
-    Of a source that sets images apart (digits, lines, npz or idx with a test part) these are taken, else all.
+    A source with a held-out part of its own (as digits, or MNIST's files) is measured on that part, any other
+    on all images.
 
     Example: [bold]neocog evaluate runs/digits[/]
 
@@ -37,30 +39,32 @@ def evaluate_command(
     """
     from neocog.inspection import confusion
 
-    network = runs.open_model(model)
+    network = runs.open_model(model, layers or ())
     if model.is_dir() and source and runs.RunDirectory(model).is_trained_on(source):
-        source = ""  # else the images it was trained on would be among them
+        source = ""  # else its training images would be among them
     if source:
-        # Files have no part that this model has not seen but those they set apart themselves: measure on all.
+        # Of a file without a held-out part, nothing says which images the model has seen: measure on all.
         data = open_source(source, image_shape=network.input_shape, validation_fraction=0)
         images, labels = data.validation or data.train
         names, described = list(data.class_names), source
     else:
         if not model.is_dir():
             raise ValueError("SOURCE is missing: a model file does not say what it was trained on.")
-        images, labels = runs.RunDirectory(model).held_out()
+        _, (images, labels) = runs.RunDirectory(model).open_data()
         names = list(network.class_names or ())
         described = runs.RunDirectory(model).settings().source
     if list(network.class_names or names) != names:
-        raise ValueError(f"the model tells {list(network.class_names or ())} apart, the data hold {names}.")
+        raise ValueError(
+            f"the model's classes are {list(network.class_names or ())}, the data's are {names}."
+        )
     with use_kernels(kernels):
         result = evaluate(network, images, labels)
         matrix = confusion(network, images, labels).matrix[: len(names), : len(names)]
-    right, counts = matrix.diagonal(), matrix.sum(axis=1)
+    correct, counts = matrix.diagonal(), matrix.sum(axis=1)
     if as_json:
         per_class = {
             name: {"images": int(n), "accuracy": float(r / n) if n else None}
-            for name, n, r in zip(names, counts, right, strict=True)
+            for name, n, r in zip(names, counts, correct, strict=True)
         }
         print(
             to_json(
@@ -76,16 +80,16 @@ def evaluate_command(
         )
         return
     table = Table("class", title=f"{len(labels)} images of {described}", title_justify="left")
-    for column in ("images", "right", "accuracy"):
+    for column in ("images", "correct", "accuracy"):
         table.add_column(column, justify="right")
-    for name, n, r in zip(names, counts, right, strict=True):
+    for name, n, r in zip(names, counts, correct, strict=True):
         table.add_row(escaped(name), str(n), str(r), f"{r / n:.3f}" if n else "")
     Console().print(table)
     say(f"loss {result.loss:.4f}, accuracy [bold]{result.accuracy:.3f}[/]")
 
 
 @app.command()
-@explained
+@report_errors
 def predict(
     model: Model,
     images: Annotated[list[Path], typer.Argument(help="Image files of any size and colour.")],
@@ -96,16 +100,17 @@ def predict(
             "--invert", help="Swap dark and bright, as for ink on paper and a model of light on dark."
         ),
     ] = False,
+    layers: Layers = None,
     as_json: Json = False,
 ) -> None:
     """Classify images; each is turned grey or coloured and resized as the model needs.
 
     Example: [bold]neocog predict runs/digits seven.png --invert[/]
     """
-    network = runs.open_model(model)
+    network = runs.open_model(model, layers or ())
     if network.input_shape is None:
         raise ValueError(
-            f"{model} does not say what images it sees; train it with neocog.fit, or set input_shape."
+            f"{model} does not say the shape of its images; train it with neocog.fit, or set input_shape."
         )
     outputs = network.output_shape((1, *network.input_shape))[1:]
     if len(outputs) != 1:
@@ -128,20 +133,21 @@ def predict(
 
 
 @app.command()
-@explained
+@report_errors
 def export(
     model: Model,
     out: Annotated[Path, typer.Argument(help="The file to write; its suffix says the format: .onnx.")],
+    layers: Layers = None,
     as_json: Json = False,
 ) -> None:
-    """Write a model for other runtimes: ONNX Runtime and all that read its format.
+    """Export a model to ONNX, for ONNX Runtime and others.
 
     Example: [bold]neocog export runs/digits digits.onnx[/]
     """
     one_of("format", out.suffix, [".onnx"])
     from neocog.interop.onnx import to_onnx
 
-    network = runs.open_model(model)
+    network = runs.open_model(model, layers or ())
     written = to_onnx(network.astype("float32"), out)
     operators = sorted({node.op_type for node in written.graph.node})
     if as_json:
@@ -149,3 +155,24 @@ def export(
         return
     say(f"{len(written.graph.node)} nodes: {', '.join(operators)}")
     say(f"model: [bold]{escaped(out)}[/], {out.stat().st_size / 1e3:.0f} kB, float32")
+
+
+@app.command()
+@report_errors
+def report(
+    run: Annotated[Path, typer.Argument(help="A run directory.", metavar="RUN")],
+    out: Annotated[Path | None, typer.Option(help="The HTML file; default report.html in the run.")] = None,
+    layers: Layers = None,
+    as_json: Json = False,
+) -> None:
+    """Write a run's report: an HTML page with curves, filters, mistakes, a traced image, a gradient check.
+
+    Example: [bold]neocog report runs/digits[/]
+    """
+    from neocog.report import write_report
+
+    path = write_report(run, out, layers or ())
+    if as_json:
+        print(to_json({"report": str(path)}))
+    else:
+        say(f"report: [bold]{escaped(path)}[/]")

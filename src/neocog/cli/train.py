@@ -1,4 +1,4 @@
-"""Train, and what belongs to a run."""
+"""Commands that train a network and compile its kernels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from neocog import runs
-from neocog.cli.app import Json, app, escaped, explained, say, to_json
+from neocog.cli.common import Json, app, escaped, report_errors, say, to_json
 from neocog.data.sources import source_forms, sources_help
 from neocog.kernels import BACKENDS
 from neocog.models.by_name import NETWORKS
@@ -18,7 +18,7 @@ from neocog.settings import parse_filters, settings_for
 
 
 @app.command()
-@explained
+@report_errors
 def train(
     source: Annotated[
         str,
@@ -28,15 +28,13 @@ def train(
         str | None,
         typer.Option(
             help="How to train: plain (SGD), or best (the network small-cnn, AdamW with one cycle of "
-            "learning rates, label smoothing, images turned, moved, stretched and slanted a little)."
+            "learning rates, label smoothing, and small random rotations, shifts, scalings and shears)."
         ),
     ] = None,
     network: Annotated[str | None, typer.Option(help=f"One of {', '.join(NETWORKS)}.")] = None,
     filters: Annotated[
         str | None,
-        typer.Option(
-            help="Channels of the convolutions of conv-net, as 8-16; without --network it is meant."
-        ),
+        typer.Option(help="Channels of the convolutions of conv-net, as 8-16; implies --network conv-net."),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs in all.")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
@@ -59,17 +57,17 @@ def train(
         str | None, typer.Option(help="Where the engine torch computes: cpu, cuda, cuda:1 ...")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run directory; default runs/SOURCE.")] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this directory.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Continue the run in this directory.")] = None,
     write_report: Annotated[
         bool, typer.Option("--report/--no-report", help="Write report.html at the end.")
     ] = True,
     as_json: Json = False,
 ) -> None:
-    """Train a network and leave model, history, settings and log in a run directory.
+    """Train a network and write model, history, settings and log into a run directory.
 
     Options left out take the values that suit the recipe and the source.
 
-    Ctrl-C ends training after the current batch and saves; --resume goes on.
+    Ctrl-C ends training after the current batch and saves; --resume continues.
 
     Example: [bold]neocog train digits[/]
 
@@ -107,7 +105,7 @@ def train(
         if not source:
             raise ValueError(f"SOURCE is missing: one of {', '.join(source_forms())}.")
         result = runs.train(settings_for(source, **chosen), out, stream)
-    if result is None:  # another process leads
+    if result is None:  # another process of the job reports
         return
     page = None
     if write_report and result.history.stopped != "interrupted":
@@ -144,29 +142,9 @@ def _report_training(result: runs.Result, page: Path | None, as_json: bool) -> N
 
 
 @app.command()
-@explained
-def report(
-    run: Annotated[Path, typer.Argument(help="A run directory.", metavar="RUN")],
-    out: Annotated[Path | None, typer.Option(help="The HTML file; default report.html in the run.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Write a run's report: one HTML page with its curves, filters, mistakes, one image's way, a proof.
-
-    Example: [bold]neocog report runs/digits[/]
-    """
-    from neocog.report import write_report
-
-    path = write_report(run, out)
-    if as_json:
-        print(to_json({"report": str(path)}))
-    else:
-        say(f"report: [bold]{escaped(path)}[/]")
-
-
-@app.command()
-@explained
+@report_errors
 def warmup(as_json: Json = False) -> None:
-    """Compile the fused kernels for this machine and keep them on disk, so that no job has to wait for it.
+    """Compile the fused kernels for this machine and cache them on disk, so that no run has to wait.
 
     Example: [bold]neocog warmup[/]
     """

@@ -1,4 +1,4 @@
-"""From a network to an ONNX model."""
+"""Export a network as an ONNX model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import onnx
 from onnx import helper
 
 from neocog.atomic import atomic_write
-from neocog.interop.onnx.writer import WRITERS, Tensor, Writer
+from neocog.errors import UnsupportedError
+from neocog.interop.onnx.export_graph import Tensor, Writer, writer_of
 from neocog.layers import Container, Layer
 from neocog.validation import float_dtype, integer
 
@@ -24,7 +25,9 @@ LARGEST = 2**31 - 2**20
 """Bytes of arrays that fit one protobuf message, with room for the graph."""
 
 # Operators that ONNX Runtime computes in float32 only.
-FLOAT32_ONLY = {"AveragePool", "Conv", "Gelu", "GlobalAveragePool", "GlobalMaxPool", "LRN", "LeakyRelu"}
+FLOAT32_ONLY = {"AveragePool", "Conv", "Gelu", "GlobalAveragePool", "GlobalMaxPool", "LRN", "LeakyRelu"} | {
+    *("Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cosh", "Sinh", "Tan")
+}
 
 
 def to_onnx(
@@ -34,16 +37,16 @@ def to_onnx(
     input_shape: Any = None,
     dtype: Any = None,
 ) -> onnx.ModelProto:
-    """Write a network as an ONNX model, for inference in ONNX Runtime or any other runtime.
+    """Export a network as an ONNX model, for inference in ONNX Runtime or any other runtime.
 
-    Initializers have the network's dotted names, nodes those of the layers, the batch is free. Dropout stays
-    in the graph, where it does nothing in inference. Class names and input shape travel in the metadata.
+    Initializers have the network's dotted names, nodes those of the layers; the batch size is free. Dropout
+    stays in the graph, where it does nothing in inference. Class names and input shape become metadata.
 
     Parameters
     ----------
     network : Layer
     path : path, optional
-        File to write, whole or not at all; ``.onnx`` is customary.
+        File to write atomically; ``.onnx`` is customary.
     input_shape : (channels, height, width), default the network's
         Shape of one input without the batch; a tuple of such shapes for a network of several inputs.
     dtype : {"float32", "float64"}, optional
@@ -58,10 +61,11 @@ def to_onnx(
     Raises
     ------
     ValueError
-        If the input shape is unknown or does not fit, or the arrays need more than 2 GB, which no ONNX file
-        holds.
-    TypeError
-        If a layer of your own has no writer; register one by ``neocog.interop.onnx.writes``.
+        If the input shape is unknown or does not fit, or the arrays need more than 2 GB, the limit of an ONNX
+        file.
+    UnsupportedError
+        If a layer has no ONNX form: one of your own, for which nothing is registered by
+        ``neocog.interop.onnx.writes`` and which is no element-wise layer whose ``function`` can be written.
     OSError
         If the file cannot be written.
 
@@ -114,7 +118,7 @@ def _dtype(network: Layer, dtype: Any) -> np.dtype[Any]:
 
 
 def _inputs(network: Layer, input_shape: Any) -> tuple[Tensor, ...]:
-    """Name and shape of each input, for one image."""
+    """Return the name of each input, and its shape for one image."""
     if input_shape is None:
         input_shape = getattr(network, "input_shape", None)
     if input_shape is None:
@@ -134,29 +138,34 @@ def _inputs(network: Layer, input_shape: Any) -> tuple[Tensor, ...]:
 
 
 def _walk(network: Layer, writer: Writer, inputs: tuple[Tensor, ...]) -> Tensor:
-    """Write every layer along the way of the inputs; return the output."""
+    """Write every layer in the order of computation; return the output."""
 
     def visit(name: str, layer: Layer, value: Any) -> Tensor:
-        if type(layer) not in WRITERS:
-            raise TypeError(
-                f"layer {name!r} is a {type(layer).__name__}, which has no ONNX form; say how to write it "
-                f"with @neocog.interop.onnx.writes({type(layer).__name__})."
-            )
-        writer.place = name or type(layer).__name__.lower()
+        write, kind = writer_of(type(layer)), type(layer).__name__
+        writer.place = name or kind.lower()
+        try:
+            if write is None:
+                raise UnsupportedError("nothing says how to write it")
+            output = write(writer, layer, value)
+        except UnsupportedError as error:
+            raise UnsupportedError(
+                f"layer {name!r} is a {kind}, which has no ONNX form ({error}): register a function that "
+                f"writes it, by @neocog.interop.onnx.writes({kind})."
+            ) from error
         shape: Any = tuple(part.shape for part in value) if layer.several_inputs else value.shape
-        return Tensor(WRITERS[type(layer)](writer, layer, value), tuple(layer.output_shape(shape)))
+        return Tensor(output, tuple(layer.output_shape(shape)))
 
     shapes: Any = tuple(part.shape for part in inputs)
     network.output_shape(shapes if network.several_inputs else shapes[0])  # ValueError where it does not fit
     output: Tensor = network.walk(visit, inputs if network.several_inputs else inputs[0])
-    if output in inputs:  # a network that does nothing
+    if output in inputs:  # an empty network
         writer.place = "identity"
         output = Tensor(writer.node("Identity", output), output.shape)
     return output
 
 
 def _model(network: Layer, writer: Writer, inputs: tuple[Tensor, ...], output: Tensor) -> onnx.ModelProto:
-    """Put the model together and have it checked."""
+    """Build the model, infer the shapes of its values and validate it."""
     element = helper.np_dtype_to_tensor_dtype(writer.dtype)
     renamed = {output.name: "output"}
     for node in writer.nodes:

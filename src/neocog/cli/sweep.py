@@ -1,4 +1,4 @@
-"""Train many."""
+"""The command that trains every setting of a grid."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from neocog import runs
-from neocog.cli.app import Json, app, escaped, explained, say, to_json
+from neocog.cli.common import Json, app, escaped, report_errors, say, to_json
 from neocog.data.sources import source_forms, sources_help
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @app.command()
-@explained
+@report_errors
 def sweep(
     source: Annotated[
         str,
@@ -38,7 +38,7 @@ def sweep(
         int | None, typer.Option(help="Train each with so many seeds, from 0; default 1.")
     ] = None,
     validation: Annotated[
-        float | None, typer.Option(help="The part of the training images to choose by; default 0.2.")
+        float | None, typer.Option(help="Fraction of the training images to compare by; default 0.2.")
     ] = None,
     jobs: Annotated[int, typer.Option(help="Processes at once; -1 for one a core.")] = -1,
     dask: Annotated[
@@ -47,17 +47,17 @@ def sweep(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="JSONL file of the results; default sweeps/SOURCE.jsonl. If it is there, go on."),
+        typer.Option(help="JSONL file of the results; default sweeps/SOURCE.jsonl; an existing one goes on."),
     ] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with the sweep of this file.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Continue the sweep of this file.")] = None,
     show: Annotated[Path | None, typer.Option(help="Show the sweep of this file, and train nothing.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Train every setting of a grid with several seeds, and say which is the best.
+    """Train every setting of a grid with several seeds, and rank them.
 
-    They are compared on a part of the training images; what the source holds out is not looked at.
+    They are compared on a part of the training images; the source's held-out images are not used.
 
-    Each result is written as it comes. Ctrl-C ends; --resume goes on, also after a crash.
+    Each result is written at once. Ctrl-C ends; --resume continues, also after a crash.
 
     Example: [bold]neocog sweep digits --grid lr=0.01,0.05,0.1 --grid filters=4,8,16 --seeds 3[/]
 
@@ -85,7 +85,7 @@ def sweep(
             raise ValueError(f"SOURCE is missing: one of {', '.join(source_forms())}.")
         if resume is not None:
             if out is not None or not resume.exists():
-                raise ValueError(f"--resume must name a file that is there, without --out, got {resume}.")
+                raise ValueError(f"--resume must name an existing file, without --out, got {resume}.")
             out = resume
         found = sweeps.sweep(
             source,
@@ -127,7 +127,7 @@ def _report_sweep(found: Sweep, as_json: bool) -> None:
 
 
 def _save_page(found: Sweep) -> Path | None:
-    """Draw the figure beside the results; what hinders it is told, as they are there without it."""
+    """Save the figure next to the results; warn instead of failing if it cannot be drawn."""
     if found.best is None or found.path is None:
         return None
     from neocog import figures
@@ -141,7 +141,7 @@ def _save_page(found: Sweep) -> Path | None:
     except OSError as error:
         _warn(f"Warning: the figure is not drawn: {error}")
     else:
-        _warn(f"Warning: the figure is not drawn: {pages[0]} and {pages[1]} are other pages.")
+        _warn(f"Warning: the figure is not drawn: {pages[0]} and {pages[1]} exist and are not a sweep's.")
     return None
 
 

@@ -1,8 +1,8 @@
-"""What flows through an ONNX graph while it is read: arrays known already, and values yet to be computed.
+"""Represent the values of an ONNX graph while it is read: constants, and values yet to be computed.
 
-A graph is read with two sizes of the batch at once. A size that comes out the same for both is fixed; one
-that differs depends on the batch. So shapes follow from the layers' own ``output_shape``, and the arithmetic
-that exporters put around a reshape (Shape, Gather, Concat) is simply carried out, twice.
+A graph is read for two batch sizes at once. A size that is the same for both is fixed; one that differs
+depends on the batch. So shapes follow from the layers' own ``output_shape``, and the arithmetic that
+exporters put around a reshape (Shape, Gather, Concat) is computed twice.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ class Known:
 
     arrays: tuple[np.ndarray, np.ndarray]
     label: str = ""
-    """Name of the initializer that it is or was made of."""
+    """Name of the initializer from which it was computed."""
     origin: Any = None
-    """Where it came from, for a reader that wants to know."""
+    """The inputs of the ScatterND that made it, by which SparseConv2D is recognised."""
 
     @classmethod
     def constant(cls, array: np.ndarray, label: str = "") -> Known:
-        """Return what is the same for both."""
+        """Make a constant that is the same for both batch sizes."""
         return cls((array, array), label)
 
     @property
     def rank(self) -> int:
-        """Number of axes."""
+        """Return the number of axes."""
         return self.arrays[0].ndim
 
     @property
     def is_fixed(self) -> bool:
-        """Whether it does not depend on the batch."""
+        """Return whether the array is the same for both batch sizes."""
         first, second = self.arrays
         return first is second or np.array_equal(first, second)
 
@@ -50,8 +50,8 @@ class Known:
 class Value:
     """A value yet to be computed.
 
-    ``held`` is its shape in the network, ``shape`` what ONNX has made of it since by Flatten, Reshape,
-    Squeeze and the like; a layer for that is made only where one is needed.
+    ``held`` is its shape in the network, ``shape`` its shape in ONNX after Flatten, Reshape, Squeeze and the
+    like, for which a layer is made only where one is needed.
     """
 
     node: str
@@ -64,16 +64,16 @@ class Value:
 
     @property
     def rank(self) -> int:
-        """Number of axes."""
+        """Return the number of axes."""
         return len(self.shape[0])
 
     @property
     def sizes(self) -> tuple[int | None, ...]:
-        """The shape, None where it depends on the batch."""
+        """Return the shape, None where it depends on the batch."""
         return tuple(a if a == b else None for a, b in zip(*self.shape, strict=True))
 
     def reshaped(self, shapes: tuple[Any, Any], view: str = "") -> Value:
-        """The same numbers in another shape; ValueError if their count differs."""
+        """Return the value with another shape; raise ValueError if the count of numbers differs."""
         first, second = tuple(map(int, shapes[0])), tuple(map(int, shapes[1]))
         for before, after in zip(self.shape, (first, second), strict=True):
             if math.prod(before) != math.prod(after):
@@ -81,19 +81,19 @@ class Value:
         return replace(self, shape=(first, second), view=view or self.view)
 
     def viewed(self, shape: Callable[[Shape], Sequence[int]], view: str = "") -> Value:
-        """The same numbers in the shape that a function makes of theirs."""
+        """Return the value with the shape that a function makes of its own."""
         return self.reshaped((tuple(shape(self.shape[0])), tuple(shape(self.shape[1]))), view)
 
     @property
     def is_squeezed(self) -> bool:
-        """Whether only axes of size 1 came or went since it was held."""
+        """Return whether the ONNX shape and the held shape differ only in axes of size 1."""
         return all(
             [size for size in held if size != 1] == [size for size in shape if size != 1]
             for held, shape in zip(self.held, self.shape, strict=True)
         )
 
     def lifted(self) -> Value:
-        """A row of numbers as an image of width 1: (N, C, L) -> (N, C, L, 1)."""
+        """Return a row of numbers as an image of width 1: (N, C, L) -> (N, C, L, 1)."""
         return self.viewed(lambda s: (*s, 1))
 
     def lowered(self) -> Value:
@@ -102,7 +102,7 @@ class Value:
 
 
 def target(shapes: Shapes, held: Shapes) -> tuple[int, ...] | None:
-    """Sizes for a Reshape layer: 0 copies the size there, -1 is inferred; None if that is not enough."""
+    """Return sizes for a Reshape layer, with 0 to copy a size and -1 to infer one; None if impossible."""
     sizes: list[int] = []
     for axis, (a, b) in enumerate(zip(*shapes, strict=True)):
         if a == b:

@@ -1,4 +1,4 @@
-"""Model files and the tensors in them: read with care, for anybody may have written them."""
+"""Read model files and the tensors in them, all of which may be malicious."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from onnx import helper, numpy_helper
 
 from neocog.interop.onnx.errors import OnnxImportError
 
-# Tensors may share their numbers in a file beside the model, but a small file must not fill the memory.
+# How many times over tensors may read the same external file: a small one must not fill the memory.
 MOST_READ = 4
 
 
 def read_model(
     source: str | os.PathLike[str] | bytes | onnx.ModelProto,
 ) -> tuple[onnx.ModelProto, Path | None]:
-    """Return a model, and the folder in which its external data may lie.
+    """Return a model, and the folder that may hold its external data.
 
     Raises
     ------
@@ -61,14 +61,14 @@ def _named(source: object) -> str:
 def tensor_array(
     tensor: onnx.TensorProto, folder: Path | None = None, read: Counter[str] | None = None
 ) -> np.ndarray:
-    """Return a tensor's numbers, after checking that there are as many as its shape says.
+    """Return a tensor's numbers, after checking that their count fits its shape.
 
     ``read`` counts the bytes that were read from each file.
 
     Raises
     ------
     OnnxImportError
-        If they are not, or are of a type that NumPy has not, or lie in a file outside the model's folder.
+        If they do not fit, have a type that NumPy lacks, or lie in a file outside the model's folder.
     """
     label = f"tensor {tensor.name!r}"
     dims = tuple(tensor.dims)
@@ -104,8 +104,7 @@ def initializers(graph: onnx.GraphProto, folder: Path | None) -> dict[str, np.nd
     Raises
     ------
     OnnxImportError
-        As :func:`tensor_array`; or if so many tensors lie at the same place of another file that a small one
-        would fill the memory.
+        As :func:`tensor_array`; or if tensors read an external file more than ``MOST_READ`` times over.
     """
     read: Counter[str] = Counter()
     return {tensor.name: tensor_array(tensor, folder, read) for tensor in graph.initializer}
@@ -114,13 +113,13 @@ def initializers(graph: onnx.GraphProto, folder: Path | None) -> dict[str, np.nd
 def _external(
     tensor: onnx.TensorProto, label: str, dtype: np.dtype, folder: Path | None, read: Counter[str]
 ) -> np.ndarray:
-    """Read numbers that lie in another file of the model's folder."""
+    """Read numbers from another file in the model's folder."""
     if folder is None:
         raise OnnxImportError(f"{label} lies in another file: pass the model's path, not its content.")
     entries = {entry.key: entry.value for entry in tensor.external_data}
     location = entries.get("location", "")
     root = os.path.realpath(folder)
-    # A link is resolved before it is judged, so that none leads out of the folder.
+    # Links are resolved first, so that none leads out of the folder.
     path = os.path.realpath(os.path.join(root, location))
     parts = location.replace("\\", "/").split("/")
     if not location or os.path.isabs(location) or ".." in parts or os.path.commonpath([root, path]) != root:

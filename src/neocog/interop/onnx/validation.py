@@ -1,4 +1,4 @@
-"""What is refused before anything of a model is read."""
+"""Validate a model before anything of it is read."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from contextlib import contextmanager
 import onnx
 from onnx import helper
 
-from neocog.interop.onnx.errors import OnnxImportError
-from neocog.interop.onnx.reader import FOLDS, PATTERNS, READERS
+from neocog.interop.onnx.errors import OnnxImportError, UnsupportedOperatorError
+from neocog.interop.onnx.import_node import FOLDS, PATTERNS, READERS
 
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """Turn whatever a malformed model brings about into an OnnxImportError."""
+    """Turn any error that a malformed model causes into an OnnxImportError."""
     try:
         yield
     except OnnxImportError:
@@ -51,11 +51,11 @@ def check(model: onnx.ModelProto) -> None:
     for node in graph.node:
         if not node.output or not node.output[0]:
             raise OnnxImportError(f"node {node.name!r} ({node.op_type}) has no first output.")
-    read = needed(graph, [output.name for output in graph.output])
+    read = leading_to(graph, [output.name for output in graph.output])
     for node in read:
         if node.domain not in ("", "ai.onnx") or node.op_type not in known:
             operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
-            raise OnnxImportError(
+            raise UnsupportedOperatorError(
                 f"operator {operator} (node {node.name or ', '.join(node.output)!r}) has no layer; neocog "
                 f"reads {', '.join(sorted(known))}."
             )
@@ -70,10 +70,10 @@ def check(model: onnx.ModelProto) -> None:
         raise OnnxImportError(f"the graph is malformed: {str(error).strip().rstrip('.')}.") from error
 
 
-def needed(
+def leading_to(
     graph: onnx.GraphProto, outputs: Sequence[str], given: Collection[str] = ()
 ) -> list[onnx.NodeProto]:
-    """Return the nodes that lead to some outputs from what is given, in the order of the graph."""
+    """Return the nodes between the given values and these outputs, in the order of the graph."""
     makers = {name: node for node in graph.node for name in node.output if name}
     wanted, frontier = set(), list(outputs)
     while frontier:
@@ -86,7 +86,7 @@ def needed(
 
 
 def _without_weights(model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) -> onnx.ModelProto:
-    """These nodes alone, for the checker: arrays as inputs, and no shapes, which models may leave out."""
+    """Return a model of these nodes for ONNX's checker, with the arrays as inputs and without shapes."""
     bare = onnx.ModelProto(ir_version=model.ir_version)
     bare.opset_import.extend(model.opset_import)
     bare.graph.name = "graph"

@@ -1,4 +1,4 @@
-"""Look inside."""
+"""Commands that look inside a model, and the studies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.console import Console
 
 import neocog
 from neocog import runs
-from neocog.cli.app import Json, Kernels, Model, app, escaped, explained, say, to_json
+from neocog.cli.common import Json, Kernels, Layers, Model, app, escaped, report_errors, say, to_json
 from neocog.data import load_image
 from neocog.kernels import use_kernels
 from neocog.layers import Container
@@ -20,7 +20,7 @@ from neocog.models.by_name import CLASSIC_NETWORKS, NETWORKS, build_network
 from neocog.validation import one_of
 
 
-def _model_or_name(model: str) -> Container:
+def _model_or_name(model: str, layers: list[str] | None) -> Container:
     """Load a model, or build a network by its name."""
     if model in CLASSIC_NETWORKS and not Path(model).exists():
         return CLASSIC_NETWORKS[model](rng=42)
@@ -29,7 +29,7 @@ def _model_or_name(model: str) -> Container:
         return build_network(model, classes, (1, 8, 8), seed=42)
     if not Path(model).exists():
         one_of("MODEL", model, ["a path", *NETWORKS])
-    return runs.open_model(model)
+    return runs.open_model(model, layers or ())
 
 
 ModelOrName = Annotated[
@@ -39,19 +39,19 @@ ModelOrName = Annotated[
 
 
 @app.command()
-@explained
-def summary(model: ModelOrName, as_json: Json = False) -> None:
+@report_errors
+def summary(model: ModelOrName, layers: Layers = None, as_json: Json = False) -> None:
     """Show each layer's output shape, parameters, FLOPs and receptive field.
 
     Example: [bold]neocog summary tiny-cnn[/]
     """
-    table = _model_or_name(model).summary(show=not as_json)
+    table = _model_or_name(model, layers).summary(show=not as_json)
     if as_json:
         print(to_json(table.to_dict()))
 
 
 @app.command()
-@explained
+@report_errors
 def explain(
     model: Model,
     image: Annotated[Path, typer.Argument(help="An image file of any size and colour.")],
@@ -64,8 +64,9 @@ def explain(
     of: Annotated[str, typer.Option(help="activation, or gradient of the loss.")] = "activation",
     label: Annotated[str, typer.Option(help="True class, for gradients and the loss.")] = "",
     top: Annotated[int, typer.Option(min=1, help="How many terms to show.")] = 12,
-    down: Annotated[int, typer.Option(min=0, help="Go on to the largest term so many times.")] = 0,
+    down: Annotated[int, typer.Option(min=0, help="Explain the largest term in turn, so many times.")] = 0,
     invert: Annotated[bool, typer.Option("--invert", help="Swap dark and bright.")] = False,
+    layers: Layers = None,
     as_json: Json = False,
 ) -> None:
     """Show the arithmetic behind one number of a network: the terms that add up to it.
@@ -76,9 +77,9 @@ def explain(
     """
     from neocog import inspection
 
-    network = runs.open_model(model)
+    network = runs.open_model(model, layers or ())
     if network.input_shape is None:
-        raise ValueError(f"{model} does not say what images it sees.")
+        raise ValueError(f"{model} does not say the shape of its images.")
     x = load_image(image, network.input_shape, invert=invert)[None].astype("float64")
     network = network.astype("float64")
     t = None
@@ -111,7 +112,7 @@ def explain(
 
 
 @app.command("check-gradients")
-@explained
+@report_errors
 def check_gradients(
     model: ModelOrName,
     method: Annotated[
@@ -121,16 +122,17 @@ def check_gradients(
         int, typer.Option(min=1, help="Check at most so many entries of each array, drawn at random.")
     ] = 300,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the images and labels.")] = 123,
+    layers: Layers = None,
     kernels: Kernels = "auto",
     as_json: Json = False,
 ) -> None:
-    """Prove a network's gradients on four random images, in float64; exit code 1 if one is wrong.
+    """Check a network's gradients on four random images, in float64; exit code 1 if one is wrong.
 
     Example: [bold]neocog check-gradients digits-cnn[/]
     """
-    network = _model_or_name(model).astype("float64")
+    network = _model_or_name(model, layers).astype("float64")
     if network.input_shape is None:
-        raise ValueError(f"{model} does not say what images it sees.")
+        raise ValueError(f"{model} does not say the shape of its images.")
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(4, *network.input_shape))
     classes = network.output_shape(x.shape)[1]
@@ -147,7 +149,7 @@ def check_gradients(
 
 
 @app.command()
-@explained
+@report_errors
 def experiment(
     name: Annotated[str, typer.Argument(help="A study; without a name all are listed.")] = "",
     seeds: Annotated[int, typer.Option(min=1, help="Repeat with so many seeds, and show the spread.")] = 1,

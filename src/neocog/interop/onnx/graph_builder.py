@@ -1,4 +1,4 @@
-"""The network in the making, while an ONNX graph is read."""
+"""Build a network while an ONNX graph is read."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from typing import Any
 import numpy as np
 import onnx
 
-from neocog.interop.onnx.nesting import DEEPEST, dotted_name, has_arrays
-from neocog.interop.onnx.values import Known, Shapes, Value, target
+from neocog.interop.nesting import Nodes, has_arrays
+from neocog.interop.onnx.naming import DEEPEST, dotted_name
+from neocog.interop.onnx.symbolic import Known, Shapes, Value, target
 from neocog.layers import Flatten, Layer, Reshape
 from neocog.validation import RandomSource, generator
 
-# A small file must not ask for the earth. Most bytes that may be made of its constants, by arithmetic on them
-# and by copying them into layers, beside four times those in the file ...
+# Limits against decompression bombs, small files that would fill the memory. Bytes that may be made of a
+# file's constants, by folding and by copying them into layers, in addition to four times those in the file:
 MOST_MADE = 2**26
-# ... and most numbers that a value may have for one image: 1 GB as float32.
+# Numbers that a value may have for one image: 1 GB as float32.
 MOST_VALUES = 2**28
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """``scale x + offset`` of the network's input x, with a number for each channel, as models begin."""
+    """Represent ``scale x + offset`` of the network's input x, with one number for each channel."""
 
     x: Value
     scale: np.ndarray
@@ -37,19 +38,19 @@ def _per_channel(array: Any, channels: int) -> bool:
     return (1,) * (4 - len(shape)) + shape in ((1, 1, 1, 1), (1, channels, 1, 1))
 
 
-class Building:
-    """The network in the making.
+class GraphBuilder:
+    """Collect the layers of a network, and what is known about the values between them.
 
     Parameters
     ----------
     nodes : sequence of onnx.NodeProto
-        Those that lead to the output.
+        The nodes between the inputs and the output.
     output : str
     opset : int
     values : mapping of str to Value or Known
         The inputs and the initializers.
     rng : Generator, int or None
-        Where the masks of dropout layers come from.
+        Draws the masks of dropout layers.
     """
 
     def __init__(
@@ -62,15 +63,15 @@ class Building:
     ) -> None:
         self.opset, self.rng = opset, generator(rng)
         self.values = dict(values)
-        self.layers: dict[str, tuple[Any, ...]] = {}
+        self.layers: Nodes = {}
         self.uses = Counter([output, *(name for node in nodes for name in node.input)])
         self.readers = {name: node for node in nodes for name in node.input}
         self.makers = {name: node for node in nodes for name in node.output}
         self.done: set[str] = set()
         self.placed: set[int] = set()
-        # Names that belong to layers with weights: no other layer may take them first.
+        # Names of layers with weights, which no other layer may take.
         self.owners = {name.rpartition(".")[0] for name, value in values.items() if isinstance(value, Known)}
-        # Scopes that hold others, in names such as PyTorch's.
+        # Scopes of node names, as PyTorch writes them, that contain further scopes.
         self.scopes = {
             "/".join(parts[:k])
             for parts in (node.name.strip("/").split("/") for node in nodes)
@@ -90,7 +91,7 @@ class Building:
         self._left = MOST_MADE + 4 * in_file
 
     def name(self, wanted: str) -> str:
-        """Return an unused name for a layer, as near to the wanted one as may be."""
+        """Return an unused name for a layer, as close as possible to the wanted one."""
         base = dotted_name(wanted)
         name, number = base, 1
         while name in self._names:
@@ -100,7 +101,7 @@ class Building:
         return name
 
     def charge(self, size: int) -> None:
-        """Count bytes that are about to be made of constants; ValueError if they are too many."""
+        """Count bytes about to be allocated for constants; raise ValueError beyond the limit."""
         self._left -= size
         if self._left < 0:
             raise ValueError(
@@ -108,12 +109,12 @@ class Building:
             )
 
     def copied(self, array: np.ndarray, dtype: Any = None) -> np.ndarray:
-        """Copy a constant, for a layer of its own to learn."""
+        """Copy a constant, as a parameter that a layer can train."""
         self.charge(array.size * np.dtype(dtype or array.dtype).itemsize)
         return np.array(array, dtype, order="C")
 
     def note_pixels(self, x: Value, y: Value, scale: Any = 1.0, offset: Any = 0.0) -> None:
-        """Remember that ``y = scale x + offset``, if x is the network's input, or such pixels itself.
+        """Record that ``y = scale x + offset``, if x is the network's input or a scaled form of it.
 
         y may be the node of x, whose layer has taken scale and offset into itself.
         """
@@ -128,7 +129,7 @@ class Building:
             self.pixels[y.node] = Pixels(before.x, factor * before.scale, factor * before.offset + term)
 
     def add(self, wanted: str, layer: Layer, *sources: Value) -> Value:
-        """Append a layer that reads values in the shapes in which they are held."""
+        """Append a layer that reads values in the shapes in which the network holds them."""
         several = layer.several_inputs
         inputs: list[Any] = [
             tuple(x.held[k] for x in sources) if several else sources[0].held[k] for k in (0, 1)
@@ -144,7 +145,7 @@ class Building:
         return Value(name, shapes, shapes)
 
     def is_multiple(self, name: str, x: str, factor: float, rank: int) -> bool:
-        """Whether a value is made as ``factor x`` or ``x / (1 / factor)``, of the rank that x has."""
+        """Return whether a value is computed as ``factor x`` or ``x / (1 / factor)``, with the rank of x."""
         maker = self.makers.get(name)
         if maker is None or maker.op_type not in ("Mul", "Div") or x not in maker.input:
             return False
@@ -161,13 +162,13 @@ class Building:
         return number == factor if maker.op_type == "Mul" else place == 0 and number == 1 / factor
 
     def put(self, layer: Layer, x: Value) -> None:
-        """Let another layer compute a value, from what the one before computed it from."""
+        """Replace the layer that computes a value, and keep its sources."""
         _, *sources = self.layers[x.node]
         self.layers[x.node] = (layer, *sources)
         self.multiples.pop(x.node, None)
 
     def settled(self, value: Value) -> Value:
-        """Return the value held in its own shape: by a Flatten or Reshape layer where it is not yet."""
+        """Return a value that the network holds in its ONNX shape; append a Flatten or Reshape if needed."""
         if value.held == value.shape:
             return value
         key = (value.node, value.shape)
@@ -185,7 +186,7 @@ class Building:
         return replace(value, node=self._reshaped[key], held=value.shape)
 
     def with_parameters(self, key: tuple[Any, ...], make: Callable[[], Layer]) -> Layer:
-        """Return the one layer with these arrays, so that a layer that stands twice is one layer."""
+        """Return the one layer with these arrays, made at the first call, so that weights stay shared."""
         if key not in self._parameters:
             self._parameters[key] = make()
         return self._parameters[key]

@@ -1,4 +1,4 @@
-"""From an ONNX model to a network."""
+"""Import an ONNX model as a network."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import onnx
 
-from neocog.interop.onnx.building import Building
-from neocog.interop.onnx.checking import check, needed, refusing
+from neocog.interop.nesting import assemble, needed
 from neocog.interop.onnx.errors import OnnxImportError
-from neocog.interop.onnx.files import initializers, read_model
+from neocog.interop.onnx.graph_builder import GraphBuilder
+from neocog.interop.onnx.import_node import Node, read
 from neocog.interop.onnx.inputs import (
     declared_sizes,
     of_open_sizes,
@@ -24,9 +24,10 @@ from neocog.interop.onnx.inputs import (
     two_sizes,
     with_channels_first,
 )
-from neocog.interop.onnx.nesting import assembled, at_home, dotted_name
-from neocog.interop.onnx.reader import Node, read
-from neocog.interop.onnx.values import Known, Shapes, Value
+from neocog.interop.onnx.model_file import initializers, read_model
+from neocog.interop.onnx.naming import dotted_name, move_into_groups
+from neocog.interop.onnx.symbolic import Known, Shapes, Value
+from neocog.interop.onnx.validation import check, leading_to, refusing
 from neocog.layers import Container, Layer
 from neocog.validation import RandomSource, generator, image_shape
 
@@ -38,25 +39,24 @@ def from_onnx(
     channels_first: bool = False,
     rng: RandomSource = None,
 ) -> Container:
-    """Read an ONNX model as a network that can be run, explained and trained.
+    """Import an ONNX model as a network that can be run, explained and trained.
 
-    Weights become parameters, named after their initializers. Where a layer stands at several nodes with the
-    same weights it is one layer. The batch is free even if the model has it fixed, unless its layers mix the
-    images of a batch. A normalisation of the pixels is taken into the first convolution where that is exact,
-    as it is without padding; other constants that are added or multiplied are learned. Nothing in a file is
-    ever executed.
+    Weights become parameters, named after their initializers. Nodes with the same weights share one layer.
+    The batch size is free even if the model fixes it, unless its layers mix the images of a batch. A
+    normalisation of the pixels is folded into the first convolution where that is exact, which it is without
+    padding; other constants that are added or multiplied become parameters. Nothing in a file is executed.
 
     Parameters
     ----------
     source : path, bytes or onnx.ModelProto
     input_shape : (channels, height, width), optional
-        For a model that leaves the size of its images open.
+        For a model whose image size is open.
     channels_first : bool
-        True takes images (N, C, H, W), as everything here does, for a model that takes (N, H, W, C), as those
-        of TensorFlow do, and begins by a Transpose: that is left out. By default such a model is read as it
-        stands, and the network's ``input_shape`` is unknown, as its images are of no such shape.
+        For a model that takes images (N, H, W, C), as those of TensorFlow do, and begins with a Transpose:
+        True omits the Transpose, so that the network takes (N, C, H, W). By default it is imported as it is,
+        and the network's ``input_shape`` is None.
     rng : Generator, int or None
-        Where the masks of dropout layers come from.
+        Draws the masks of dropout layers.
 
     Returns
     -------
@@ -68,10 +68,12 @@ def from_onnx(
     FileNotFoundError, IsADirectoryError
         If there is no such file.
     OnnxImportError
-        If the model is malformed or truncated, has an operator that no layer computes, weights that are not
-        float32 or float64, several outputs, or data in a file outside its folder; or if what is made of its
-        constants would take more than 64 MB and four times what they take in the file, or a value would have
-        more than 2^28 numbers for one image.
+        If the model is malformed or truncated, has several outputs or data in a file outside its folder; or
+        if arrays computed from its constants would take more than 64 MB and four times their size in the
+        file, or a value would have more than 2^28 numbers for one image.
+    UnsupportedOperatorError
+        An OnnxImportError and a :class:`~neocog.errors.UnsupportedError`: if the model has an operator that
+        no layer computes, or weights that are not float32 or float64.
 
     Notes
     -----
@@ -141,7 +143,7 @@ def _network(
             network = build(fixed_batch=True)
     except OnnxImportError as error:
         layout = "(H, W, C)" if as_it_stands else "(C, H, W)"
-        raise OnnxImportError(of_open_sizes(str(error), list(declared.values()), layout)) from error
+        raise type(error)(of_open_sizes(str(error), list(declared.values()), layout)) from error
     if not isinstance(network, Container):
         raise OnnxImportError("the model computes nothing from an input.")
     _describe(network, model, list(declared.values()), as_it_stands)
@@ -162,12 +164,12 @@ def read_graph(
     model : onnx.ModelProto
         Checked.
     constants : mapping of str to Known
-        What is given, as initializers are.
+        Values that are given, as initializers are.
     shapes : mapping of str to pair of shapes
         Of every input that is not given.
     output : str
     rng : Generator, int or None
-        Where the masks of dropout layers come from.
+        Draws the masks of dropout layers.
 
     Raises
     ------
@@ -177,33 +179,37 @@ def read_graph(
     (opset,) = {opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")}
     names = ["input"] if len(shapes) == 1 else [dotted_name(name).replace(".", "_") for name in shapes]
     values: dict[str, Value | Known] = dict(constants)
-    # Constants first, wherever they stand: readers look ahead.
-    nodes = sorted(needed(model.graph, [output], shapes), key=lambda node: node.op_type != "Constant")
+    # Constants first, because readers look ahead.
+    nodes = sorted(leading_to(model.graph, [output], shapes), key=lambda node: node.op_type != "Constant")
     uses = Counter([output, *(name for node in nodes for name in node.input)])
     for name, (onnx_name, shape) in zip(names, shapes.items(), strict=True):
         values[onnx_name] = Value(name, shape, shape, uses[onnx_name] > 1)
-    building = Building(nodes, output, opset, values, rng)
+    builder = GraphBuilder(nodes, output, opset, values, rng)
     for proto in nodes:
-        if proto.output[0] in building.done:
+        if proto.output[0] in builder.done:
             continue
-        _read(proto, building)
-    result = building.values[output]
+        _read(proto, builder)
+    result = builder.values[output]
     if isinstance(result, Known):
         return result.arrays[0]
     try:
-        result = building.settled(result)
+        result = builder.settled(result)
     except ValueError as error:
         raise OnnxImportError(f"output {output!r}: {str(error).rstrip('.')}.") from error
-    layers = _leading_to(building.layers, tuple(names), result.node)
-    return assembled(*at_home(layers, result.node), tuple(names))
+    layers = needed(builder.layers, result.node)
+    unread = {*names} - {result.node, *(source for _, *sources in layers.values() for source in sources)}
+    if unread:
+        raise OnnxImportError(f"the output does not depend on the inputs {sorted(unread)}.")
+    layers, result_name = move_into_groups(layers, result.node)
+    return assemble(layers, names, result_name)
 
 
-def _read(proto: onnx.NodeProto, building: Building) -> None:
+def _read(proto: onnx.NodeProto, builder: GraphBuilder) -> None:
     """Turn one node into layers, or carry it out if all its inputs are constants."""
-    node = Node(proto, building)
+    node = Node(proto, builder)
     for name in proto.input:
-        if name and name not in building.values:
-            node.fail(f"it reads {name!r}, a second output, which layers do not have")
+        if name and name not in builder.values:
+            node.unsupported(f"it reads {name!r}, a second output, which no layer has")
     try:
         y = read(node)
     except OnnxImportError:
@@ -211,28 +217,12 @@ def _read(proto: onnx.NodeProto, building: Building) -> None:
     except (ArithmeticError, LookupError, MemoryError, TypeError, ValueError) as error:
         node.fail(str(error) if isinstance(error, TypeError | ValueError) else repr(error))
     if isinstance(y, Value):
-        y = replace(y, shared=y.shared or building.uses[proto.output[0]] > 1)
-    building.values[proto.output[0]] = y
-
-
-def _leading_to(
-    layers: Mapping[str, tuple[Any, ...]], inputs: tuple[str, ...], output: str
-) -> dict[str, tuple[Any, ...]]:
-    """Return the layers that lead to the output; all inputs must."""
-    wanted, frontier = set(), [output]
-    while frontier:
-        name = frontier.pop()
-        if name not in wanted:
-            wanted.add(name)
-            frontier.extend(layers[name][1:] if name in layers else ())
-    unread = [name for name in inputs if name not in wanted]
-    if unread:
-        raise OnnxImportError(f"the output does not depend on the inputs {unread}.")
-    return {name: node for name, node in layers.items() if name in wanted}
+        y = replace(y, shared=y.shared or builder.uses[proto.output[0]] > 1)
+    builder.values[proto.output[0]] = y
 
 
 def _describe(network: Container, model: onnx.ModelProto, shapes: Sequence[Any], channels_last: bool) -> None:
-    """Give the network its input shape and class names, as far as the model tells them."""
+    """Set the network's input shape and class names, where the model states them."""
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     of_images = not channels_last or "neocog.input_shape" in metadata
     if of_images and len(shapes) == 1 and len(shapes[0]) == 4 and None not in shapes[0][1:]:

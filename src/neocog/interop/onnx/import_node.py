@@ -1,4 +1,4 @@
-"""An ONNX node as the readers of the operators see it, and the tables of these readers."""
+"""Look up a node's inputs and attributes, and register how operators become layers."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from neocog.interop.onnx.building import Building
-from neocog.interop.onnx.errors import OnnxImportError
-from neocog.interop.onnx.files import tensor_array
-from neocog.interop.onnx.values import Known, Shape, Value
+from neocog.interop.onnx.errors import OnnxImportError, UnsupportedOperatorError
+from neocog.interop.onnx.graph_builder import GraphBuilder
+from neocog.interop.onnx.model_file import tensor_array
+from neocog.interop.onnx.symbolic import Known, Shape, Value
 from neocog.layers import Layer
 
-# Operators of two operands, which before opset 7 say by ``axis`` where the second lies along the first.
+# Operators whose attribute ``axis``, before opset 7, aligns the second operand with the first.
 ARITHMETIC = {"Add", "Sub", "Mul", "Div"}
 
 
 class Node:
-    """One ONNX node, its inputs looked up."""
+    """One ONNX node, with its inputs looked up."""
 
-    def __init__(self, proto: onnx.NodeProto, building: Building) -> None:
-        self.proto, self.building = proto, building
-        self.operator, self.opset = proto.op_type, building.opset
-        # None: left out, or not read yet when it is looked at from an earlier node.
-        self.inputs = [building.values.get(name) if name else None for name in proto.input]
+    def __init__(self, proto: onnx.NodeProto, builder: GraphBuilder) -> None:
+        self.proto, self.builder = proto, builder
+        self.operator, self.opset = proto.op_type, builder.opset
+        # None: left out, or not read yet because an earlier node looks ahead.
+        self.inputs = [builder.values.get(name) if name else None for name in proto.input]
         while self.inputs and self.inputs[-1] is None:
             self.inputs.pop()
         self._attributes = {attribute.name: attribute for attribute in proto.attribute}
@@ -36,7 +36,7 @@ class Node:
             self.inputs[1:] = [self._along(*self.inputs)] if len(self.inputs) == 2 else self.inputs[1:]
 
     def _along(self, x: Value | Known | None, y: Value | Known | None) -> Value | Known | None:
-        """The second operand with its axes below those of the first from ``axis`` on, as before opset 7."""
+        """Align the second operand's axes with those of the first from ``axis`` on, as before opset 7."""
         if x is None or y is None or not self.flag("broadcast"):
             return y
         axis, free = self.axis(0, x.rank), x.rank - y.rank
@@ -50,29 +50,33 @@ class Node:
 
     @property
     def label(self) -> str:
-        """How error messages call it."""
+        """Return the node's name and operator, for error messages."""
         name = self.proto.name or (self.proto.output[0] if self.proto.output else "")
         return f"node {name!r} ({self.operator})"
 
     @property
     def place(self) -> str:
-        """The name that a layer made of it should have."""
+        """Return the wanted name of a layer made of this node."""
         name = self.proto.name.strip("/")
-        if "/" in name:  # PyTorch: /layer1/layer1.0/conv1/Conv, and /layer1/layer1.0/Relu of the block itself
+        if "/" in name:  # PyTorch: /layer1/layer1.0/conv1/Conv; /layer1/layer1.0/Relu for the block's own
             scopes = name.split("/")
-            if "/".join(scopes[:-1]) not in self.building.scopes:
+            if "/".join(scopes[:-1]) not in self.builder.scopes:
                 scopes.pop()
             following = [*scopes[1:], ""]
-            # layer1/layer1.0 is one place: the first repeats itself in the second.
+            # In layer1/layer1.0 the second scope repeats the first.
             name = ".".join(a for a, b in zip(scopes, following, strict=True) if not b.startswith(f"{a}."))
         return name or next((output for output in self.proto.output if output), self.operator.lower())
 
     def fail(self, reason: str) -> NoReturn:
-        """Refuse the model because of this node."""
+        """Raise OnnxImportError: this node is malformed."""
         raise OnnxImportError(f"{self.label}: {reason.rstrip('.')}.")
 
+    def unsupported(self, reason: str) -> NoReturn:
+        """Raise UnsupportedOperatorError: no layer computes what this node does."""
+        raise UnsupportedOperatorError(f"{self.label}: {reason.rstrip('.')}.")
+
     def get(self, name: str, default: Any = None) -> Any:
-        """An attribute, text decoded, floats in their shortest form: 0.1, not 0.10000000149."""
+        """Return an attribute; decode text, and shorten floats to what was meant: 0.1, not 0.10000000149."""
         if name not in self._attributes:
             return default
         attribute = self._attributes[name]
@@ -86,46 +90,46 @@ class Node:
         return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
 
     def flag(self, name: str, default: int = 0) -> bool:
-        """An attribute that is 0 or 1."""
+        """Return an attribute that must be 0 or 1."""
         value = self.get(name, default)
         if value not in (0, 1):
             self.fail(f"{name} must be 0 or 1, got {value}")
         return bool(value)
 
     def has(self, k: int) -> bool:
-        """Whether there is a k-th input."""
+        """Return whether there is a k-th input."""
         return k < len(self.inputs) and self.inputs[k] is not None
 
     def value(self, k: int = 0) -> Value:
-        """The k-th input, which must be computed from the network's input."""
+        """Return the k-th input, which must be computed from the network's input."""
         source = self.inputs[k] if self.has(k) else None
         if not isinstance(source, Value):
-            self.fail(f"its input {k} must be computed from the network's input, not be a constant")
+            self.unsupported(f"its input {k} must be computed from the network's input, not be a constant")
         return source
 
     def known(self, k: int) -> Known:
-        """The k-th input, which must be a constant."""
+        """Return the k-th input, which must be a constant."""
         source = self.inputs[k] if self.has(k) else None
         if not isinstance(source, Known):
-            self.fail(f"its input {k} must be a constant")
+            self.unsupported(f"its input {k} must be a constant")
         return source
 
     def array(self, k: int) -> np.ndarray:
-        """The k-th input, which must be a constant that does not depend on the batch."""
+        """Return the k-th input, which must be a constant that does not depend on the batch."""
         known = self.known(k)
         if not known.is_fixed:
-            self.fail(f"its input {k} may not depend on the batch")
+            self.unsupported(f"its input {k} may not depend on the batch")
         return known.arrays[0]
 
     def weights(self, k: int) -> np.ndarray:
-        """The k-th input, which must be a constant of floating point numbers; not to be written into."""
+        """Return the k-th input, which must be a constant of floating point numbers; never write into it."""
         array = self.array(k)
         if array.dtype not in (np.float32, np.float64):
-            self.fail(f"its input {k} must be float32 or float64 to be learned, got {array.dtype}")
+            self.unsupported(f"its input {k} must be float32 or float64 to be learned, got {array.dtype}")
         return array
 
     def number(self, k: int, default: float | None = None) -> float:
-        """The k-th input, a single number."""
+        """Return the k-th input, which must be a single number."""
         if not self.has(k) and default is not None:
             return default
         array = self.array(k)
@@ -135,21 +139,21 @@ class Node:
         return shortest(number) if array.dtype == np.float32 else number
 
     def integers(self, name: str, k: int, default: list[int] | None = None) -> list[int] | None:
-        """Integers that are an attribute in older opsets, the k-th input in newer ones."""
+        """Return integers that are an attribute in older opsets and the k-th input in newer ones."""
         if name in self._attributes:
             value: list[int] = self.get(name)
             return value
         return [int(size) for size in self.array(k).ravel()] if self.has(k) else default
 
     def axis(self, default: int, rank: int, last: bool = False) -> int:
-        """The attribute ``axis`` as 0, 1, ...; up to ``rank`` itself if ``last``."""
+        """Return the attribute ``axis``, counted from 0; ``rank`` itself is allowed if ``last``."""
         axis: int = self.get("axis", default)
         if not -rank <= axis < rank + last:
             self.fail(f"axis must be from {-rank} to {rank + last - 1}, got {axis}")
         return axis + rank if axis < 0 else axis
 
     def scalar(self, k: int, rank: int) -> float | None:
-        """The k-th input if it is a constant of one number, of no more axes than ``rank``, else None."""
+        """Return the k-th input if it is a constant of one number with at most ``rank`` axes, else None."""
         source = self.inputs[k] if self.has(k) else None
         if not isinstance(source, Known) or not source.is_fixed or source.arrays[0].size != 1:
             return None
@@ -158,12 +162,12 @@ class Node:
         return self.number(k)
 
     def identities(self, *places: int) -> list[int | None]:
-        """What tells these inputs from others, whatever their names: the arrays; None where there is none."""
+        """Return ids of the arrays of these inputs, None where there is none, to recognise shared weights."""
         sources = [self.inputs[k] if self.has(k) else None for k in places]
         return [id(source.arrays[0]) if isinstance(source, Known) else None for source in sources]
 
     def learned_place(self, k: int = 1) -> str:
-        """The name for a layer whose weights are the k-th input: ``conv1`` for ``conv1.weight``."""
+        """Return the name for a layer whose weights are the k-th input: ``conv1`` for ``conv1.weight``."""
         name = self.known(k).label
         stem, dot, kind = name.rpartition(".")
         if dot and stem and kind in ("weight", "bias"):
@@ -172,48 +176,48 @@ class Node:
 
     def apply(self, layer: Layer, *sources: Value, place: str = "") -> Value:
         """Append a layer that reads values in the shape that ONNX gives them."""
-        settled = [self.building.settled(source) for source in sources]
-        if not place or id(layer) in self.building.placed:  # a shared layer has the name of its weights once
+        settled = [self.builder.settled(source) for source in sources]
+        if not place or id(layer) in self.builder.placed:  # only its first node is named after its weights
             place = self.place
-        return self.building.add(place, layer, *settled)
+        return self.builder.add(place, layer, *settled)
 
     def viewed(self, x: Value, shape: Callable[[Shape], Sequence[int]]) -> Value:
-        """The same numbers in the shape that a function makes of theirs, which is this node's doing."""
+        """Reshape a value by a function of its shape, without a layer, and name this node for it."""
         return x.viewed(shape, self.place)
 
     def elementwise(self, layer: Layer, k: int = 0, place: str = "") -> Value:
-        """Append a layer that treats every number on its own, whether axes of size 1 are there or not."""
+        """Append an element-wise layer, which needs no Reshape where only axes of size 1 came or went."""
         x = self.value(k)
         if not x.is_squeezed:
             return self.apply(layer, x, place=place)
-        y = self.building.add(place or self.place, layer, x)
+        y = self.builder.add(place or self.place, layer, x)
         return replace(y, shape=x.shape, view=x.view)
 
     def follow(self, *operators: str) -> list[Node] | None:
-        """The nodes after this one if they are these operators, each the only reader of the one before."""
+        """Return the next nodes if they have these operators, each the only reader of the one before."""
         chain: list[Node] = []
         proto = self.proto
         for operator in operators:
             output = proto.output[0]
-            if self.building.uses[output] != 1 or output not in self.building.readers:
+            if self.builder.uses[output] != 1 or output not in self.builder.readers:
                 return None
-            proto = self.building.readers[output]
+            proto = self.builder.readers[output]
             if proto.op_type != operator:
                 return None
-            chain.append(Node(proto, self.building))
+            chain.append(Node(proto, self.builder))
         return chain
 
     def take(self, chain: list[Node], y: Value) -> Value:
-        """Let ``y`` be what this node and those after it compute."""
+        """Replace this node and those of the chain by the value ``y``."""
         for node in chain:
-            self.building.done.add(node.proto.output[0])
+            self.builder.done.add(node.proto.output[0])
         last = chain[-1].proto.output[0]
-        self.building.values[last] = replace(y, shared=self.building.uses[last] > 1)
+        self.builder.values[last] = replace(y, shared=self.builder.uses[last] > 1)
         return y
 
 
 def shortest(value: float) -> float:
-    """Return the number that was meant by a float32: 0.1 for 0.10000000149.
+    """Return the shortest decimal number that a float32 stands for: 0.1 for 0.10000000149.
 
     Examples
     --------
@@ -241,7 +245,34 @@ FOLDS: dict[str, FoldNode] = {}
 
 
 def reads(*operators: str) -> Callable[[Reading], Reading]:
-    """Register the function that reads an operator: ``(node) -> value``."""
+    """Register the function that reads an ONNX operator as layers.
+
+    Parameters
+    ----------
+    *operators : str
+        Operators of ONNX's own domain: those for which neocog has no layer, or to read one otherwise.
+
+    Returns
+    -------
+    decorator
+        For a function ``(node) -> value``. ``node.get(name, default)`` is an attribute, ``node.value(k)`` the
+        k-th input where it is computed, ``node.weights(k)`` where it is a constant.
+        ``node.apply(layer, node.value())`` appends a layer and returns its output;
+        ``node.elementwise(layer)`` does so for one that treats every number on its own.
+        ``node.unsupported(reason)`` raises an error that names the node.
+
+    See Also
+    --------
+    writes : the way there.
+
+    Examples
+    --------
+    With a layer ``Softplus`` of your own::
+
+        @reads("Softplus")
+        def read_softplus(node):
+            return node.elementwise(Softplus())
+    """
 
     def register(function: Reading) -> Reading:
         READERS.update(dict.fromkeys(operators, function))
@@ -266,7 +297,7 @@ def reads_pattern(*operators: str) -> Callable[[Pattern], Pattern]:
 
 
 def folds(*operators: str) -> Callable[[Folding], Folding]:
-    """Register the function that carries out an operator on constants."""
+    """Register the function that computes an operator on constants: ``(node, *arrays) -> array``."""
 
     def register(function: Folding) -> Folding:
         FOLDS.update(dict.fromkeys(operators, function))
@@ -276,7 +307,7 @@ def folds(*operators: str) -> Callable[[Folding], Folding]:
 
 
 def read(node: Node) -> Value | Known:
-    """Carry a node out if all its inputs are constants, else turn it into layers."""
+    """Fold a node whose inputs are all constants; turn any other into layers."""
     constant = all(source is None or isinstance(source, Known) for source in node.inputs)
     if constant and node.operator in FOLDS:
         return fold(node)
@@ -284,12 +315,12 @@ def read(node: Node) -> Value | Known:
         if (y := pattern(node)) is not None:
             return y
     if node.operator not in READERS:
-        node.fail("there is a layer for it only where all its inputs are constants or shapes")
+        node.unsupported("there is a layer for it only where all its inputs are constants or shapes")
     return READERS[node.operator](node)
 
 
 def fold(node: Node) -> Known:
-    """Carry a node out on constants, once for each batch size."""
+    """Compute a node on constants, once for each batch size."""
     sources = [source for source in node.inputs if isinstance(source, Known)]
     label = sources[0].label if sources else ""
 

@@ -1,0 +1,182 @@
+"""Share options, error reports and printing among the commands."""
+
+from __future__ import annotations
+
+import dis
+import functools
+import json
+import math
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+import neocog
+from neocog.kernels import BACKENDS
+from neocog.training import NonFiniteLossError
+
+ISSUES = "neocog's issue tracker"
+BUG = 70  # EX_SOFTWARE of sysexits.h
+
+# Errors that a raise statement of neocog's own raises because of what the user asked for ...
+DELIBERATE = (ValueError, TypeError, IndexError, NonFiniteLossError)
+# ... and errors of the machine, its files and its packages, whoever raises them.
+OUTSIDE = (OSError, MemoryError, ImportError, SyntaxError)
+
+_show_traceback = False
+
+
+class _Group(TyperGroup):
+    """Take ``--traceback`` after the command, too."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        before = [arg for arg in args[:end] if arg != "--traceback"]
+        return super().parse_args(ctx, ["--traceback"] * (len(before) < end) + before + args[end:])
+
+
+app = typer.Typer(
+    name="neocog",
+    help="Convolutional networks you can see through: train on your images, look inside, carry the model on.",
+    cls=_Group,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+def _make_importable(names: list[str] | None) -> list[str] | None:
+    """Let layers be imported from the current folder, as ``python -m`` does."""
+    if names and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    return names
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
+Model = Annotated[Path, typer.Argument(help="A model file or a run directory.", metavar="MODEL")]
+Kernels = Annotated[str, typer.Option(help=f"Kernel backend: {', '.join(BACKENDS)}.")]
+Layers = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A layer of your own that the model holds, from an installed module or one in the current "
+        "folder; once for each.",
+        metavar="MODULE:CLASS",
+        callback=_make_importable,
+    ),
+]
+
+Command = TypeVar("Command", bound=Callable[..., None])
+
+
+def report_errors(command: Command) -> Command:
+    """Turn an exception into a line and an exit code, and tell bad input from a bug."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except (typer.Exit, typer.Abort):
+            raise
+        except Exception as error:
+            text, code = _describe(error, kwargs.get("layers") or ())
+            if kwargs.get("as_json"):
+                print(to_json({"error": text}))
+            if _show_traceback:
+                traceback.print_exception(error)
+            Console(stderr=True, highlight=False).print(f"[red]Error:[/] {escaped(text)}", soft_wrap=True)
+            raise typer.Exit(code) from None
+
+    return run  # type: ignore[return-value]
+
+
+def _describe(error: Exception, layers: Sequence[str]) -> tuple[str, int]:
+    """Return the message for an exception, and the exit code.
+
+    An exception is the user's to mend if it comes from outside, or if neocog raised it by a ``raise``
+    statement. One that NumPy, Numba or the interpreter raised in neocog's code is a bug of neocog's; one in
+    the code of a layer that the user passed is the user's.
+    """
+    if _is_expected(error):
+        lost = isinstance(error, NonFiniteLossError | ConnectionError)
+        return str(error) or "out of memory.", 1 if lost else 2
+    users = {name.partition(":")[0].partition(".")[0] for name in layers}
+    place, owner = "", "neocog"
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        package = str(frame.f_globals.get("__name__")).partition(".")[0]
+        if package == "neocog" or package in users:
+            place, owner = f"{frame.f_code.co_filename}, line {line}", package
+    found = f"{type(error).__name__}: {error} ({place})"
+    if owner != "neocog":
+        return f"{found}; the module {owner} is yours.", 2
+    return (
+        f"this is a bug in neocog {neocog.__version__}: {found}. Please report it to {ISSUES}, with the "
+        "command and its traceback, which --traceback shows.",
+        BUG,
+    )
+
+
+def _is_expected(error: Exception) -> bool:
+    if isinstance(error, ImportError) and (error.name or "").partition(".")[0] == "neocog":
+        return False
+    if isinstance(error, OUTSIDE) or type(error).__name__ == "OutOfMemoryError":  # as PyTorch's of a GPU
+        return True
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if last is None or not isinstance(error, DELIBERATE):
+        return False
+    code, package = last.tb_frame.f_code, str(last.tb_frame.f_globals.get("__name__")).partition(".")[0]
+    return package == "neocog" and code.co_code[last.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+
+
+def escaped(text: object) -> str:
+    """Return text that Rich prints as it is."""
+    from rich.markup import escape
+
+    return escape(str(text))
+
+
+def to_json(data: Any) -> str:
+    """Write JSON that every parser reads: NaN and infinity become null."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, float) and not math.isfinite(value):
+            return None
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+    return json.dumps(plain(data), allow_nan=False)
+
+
+def say(text: str) -> None:
+    """Print a line of Rich markup, however long."""
+    Console(highlight=False).print(text, soft_wrap=True)
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    context: typer.Context,
+    show_traceback: Annotated[
+        bool,
+        typer.Option(
+            "--traceback",
+            envvar="NEOCOG_DEBUG",
+            help="Show the traceback of an error; also after the command.",
+        ),
+    ] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    global _show_traceback
+    _show_traceback = show_traceback
+    if version:
+        print(neocog.__version__)
+    elif context.invoked_subcommand is None:
+        print(context.get_help())

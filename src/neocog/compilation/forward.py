@@ -1,0 +1,86 @@
+"""A forward pass as one program."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+
+from neocog.compilation.compiler import Compiler
+from neocog.compilation.nodes import Uncompilable
+from neocog.compilation.state import State
+from neocog.kernels import active_precision
+from neocog.layers import Container
+from neocog.layers.base import Array, Layer, as_dtype
+
+__all__ = ["Forward", "compiled_forward"]
+
+_KEPT = 6
+"""Programs kept for batches of other shapes: whole ones, a last short one, single images ..."""
+_MEMORY = 1 << 30
+"""Bytes that all of them may hold on to."""
+
+
+class Forward:
+    """``y = forward(x)``: inference, compiled once for each shape of batch that comes.
+
+    Parameters
+    ----------
+    network : Layer
+    frozen : bool
+        Whether its arrays will never change: then batch norm is folded into the convolutions, and their
+        weights are packed once.
+    precision : {"fast", "exact"}
+        See :class:`neocog.use_kernels`.
+
+    Raises
+    ------
+    Uncompilable
+        When called, if the network or the array has no compiled form.
+    """
+
+    def __init__(self, network: Layer, frozen: bool = False, precision: str = "fast") -> None:
+        self.network, self.frozen, self.precision = network, frozen, precision
+        self._state = State(network)
+        self._programs: OrderedDict[Any, Compiler] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> Any:
+        return Forward, (self.network, self.frozen, self.precision)
+
+    def current(self) -> bool:
+        """Whether the network is still what was compiled."""
+        return self._state.current()
+
+    def __call__(self, x: Array) -> Array:
+        if not isinstance(x, np.ndarray) or x.ndim < 2 or x.dtype.kind != "f" or not x.size:
+            raise Uncompilable("an input that is not a NumPy array of images")
+        dtype = self._state.dtype or x.dtype
+        if x.dtype != dtype or not x.flags.c_contiguous:
+            x = np.ascontiguousarray(as_dtype(x, dtype))
+        with self._lock:  # a program has one memory
+            compiler = self._programs.get((x.shape, dtype))
+            if compiler is None:
+                compiler = self._programs[x.shape, dtype] = self._compile(x.shape, dtype)
+                held = sum(other.program.bytes for other in self._programs.values())
+                while len(self._programs) > 1 and (len(self._programs) > _KEPT or held > _MEMORY):
+                    held -= self._programs.popitem(last=False)[1].program.bytes
+            return compiler.run(x)
+
+    def _compile(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Compiler:
+        exact = self.precision == "exact"
+        compiler = Compiler(self.network, shape, frozen=self.frozen, exact=exact, dtype=dtype)
+        compiler.forward()
+        compiler.hand_out(compiler.end)
+        compiler.program.finish()
+        return compiler
+
+
+def compiled_forward(network: Container, x: Array) -> Array:
+    """Run a network that may still change; raise Uncompilable if it has no compiled form."""
+    forward = network.compiled
+    if forward is None or not forward.current() or forward.precision != active_precision():
+        forward = network.compiled = Forward(network, precision=active_precision())
+    return forward(x)

@@ -1,0 +1,235 @@
+"""CSV files: which column is what, how pixels are scaled, and every cell that is wrong."""
+
+import numpy as np
+import pytest
+
+from neocog.data import digits, load_csv
+from neocog.data.sources import open_source
+
+# Four images of 2 x 2 pixels, two of each class; divided by 255 they are fifths.
+PIXELS = [[0, 51, 102, 255], [51, 0, 0, 153], [204, 204, 0, 0], [0, 255, 255, 0]]
+LABELS = [1, 0, 1, 0]
+FIFTHS = np.array([[0, 1, 2, 5], [1, 0, 0, 3], [4, 4, 0, 0], [0, 5, 5, 0]]) / 5
+
+
+def write(path, rows, header=None, delimiter=",", end="\n", start=""):
+    lines = [delimiter.join(map(str, row)) for row in ([header] if header else []) + list(rows)]
+    path.write_bytes((start + end.join(lines) + end).encode())
+    return path
+
+
+def first(labels=LABELS, pixels=PIXELS):
+    return [[label, *row] for label, row in zip(labels, pixels, strict=True)]
+
+
+def last(labels=LABELS, pixels=PIXELS):
+    return [[*row, label] for label, row in zip(labels, pixels, strict=True)]
+
+
+def load(path, **options):
+    """Everything in the order of the file."""
+    split = load_csv(path, validation_fraction=0, **options)
+    assert split.validation is None
+    return split
+
+
+HEADER = ["label", "pixel0", "pixel1", "pixel2", "pixel3"]  # as Kaggle gives out MNIST
+
+
+@pytest.mark.parametrize(
+    ("rows", "options"),
+    [
+        (first(), {"header": HEADER}),
+        (first(), {}),
+        (last(), {"header": ["a", "b", "c", "d", "Label"]}),
+        ([[*row[:2], label, *row[2:]] for label, *row in first()], {"header": [*"ab", " LABEL ", *"cd"]}),
+        (first(), {"header": ["kind", *"abcd"]}),
+        (first(), {"header": ["label", 0, 1, 2, 3]}),  # as pandas names columns without a name
+        (first(), {"delimiter": ";"}),
+        (first(), {"delimiter": "\t", "header": HEADER}),
+        (first(), {"end": "\r\n", "header": HEADER}),
+        (first(), {"start": "\ufeff", "header": HEADER}),
+        (first(), {"start": "\ufeff"}),
+        (first(), {"start": "\n  \n", "end": "\n\n", "header": HEADER}),
+        ([*first(), [""] * 5], {"header": HEADER}),
+        ([[f'"{cell}"' for cell in row] for row in first()], {"header": [f'"{name}"' for name in HEADER]}),
+        ([[f" {cell} " for cell in row] for row in first()], {"header": HEADER}),
+        ([[f"{cell}.0" for cell in row] for row in first()], {"header": HEADER}),
+    ],
+)
+def test_all_forms_hold_the_same_images(tmp_path, rows, options):
+    split = load(write(tmp_path / "a.csv", rows, **options))
+    x, y = split.train
+    assert x.dtype == np.float32
+    assert x.shape == (4, 1, 2, 2)
+    np.testing.assert_allclose(x.reshape(4, 4), FIFTHS, atol=1e-7)
+    assert y.dtype == np.int64
+    assert y.tolist() == LABELS
+    assert split.class_names == ("0", "1")
+
+
+def test_without_a_header_the_last_column_is_the_label_where_the_first_cannot_be(tmp_path):
+    corner = [[0, 51], [0, 0], [0, 204], [0, 255]]  # the same in all images
+    pairs = [[*row, 102, 0, label] for row, label in zip(corner, LABELS, strict=True)]
+    assert load(write(tmp_path / "a.csv", pairs)).train[1].tolist() == LABELS
+    fractions = [[x / 255 for x in row] for row in PIXELS[1:]] + [[0.5, 0, 0, 1]]
+    assert load(write(tmp_path / "b.csv", last(pixels=fractions))).train[1].tolist() == LABELS
+    assert load(write(tmp_path / "c.csv", first(pixels=fractions))).train[1].tolist() == LABELS
+
+
+@pytest.mark.parametrize("header", [HEADER, None])
+def test_text_is_the_label_wherever_it_stands(tmp_path, header):
+    names = ["dog", "cat", "dog", "cat"]
+    for rows, head in ((first(names), header), (last(names), header and [*HEADER[1:], "label"])):
+        split = load(write(tmp_path / "a.csv", rows, head))
+        assert split.class_names == ("cat", "dog")
+        assert split.train[1].tolist() == [1, 0, 1, 0]
+
+
+def test_names_may_hold_the_delimiter_and_numbers(tmp_path):
+    rows = first(['"a, b"', 3, '"a, b"', "1_0"])
+    split = load(write(tmp_path / "a.csv", rows))
+    assert split.class_names == ("1_0", "3", "a, b")
+
+
+def test_class_indices_are_kept_as_they_are(tmp_path):
+    split = load(write(tmp_path / "a.csv", first([2, "04", 2, "4.0"]), HEADER))
+    assert split.train[1].tolist() == [2, 4, 2, 4]
+    assert len(split.class_names) == 5
+
+
+@pytest.mark.parametrize("values", [[0, 1, 1, 0], [0.25, 1, 0, 0.5], ["2.5e-1", ".5", "+0", "1."]])
+def test_pixels_in_0_to_1_are_kept(tmp_path, values):
+    rows = first(pixels=[values] * 4)
+    np.testing.assert_array_equal(
+        load(write(tmp_path / "a.csv", rows)).train[0].reshape(4, 4), [[float(v) for v in values]] * 4
+    )
+
+
+def test_a_shape_that_is_not_square(tmp_path):
+    wide = [[row[0], *row[1:], *row[1:3]] for row in first()]  # six pixels
+    with pytest.raises(ValueError, match=r"a\.csv must have a square number .* got 6"):
+        load(write(tmp_path / "a.csv", wide))
+    names = [f"{i}x{j}" for i in (1, 2) for j in (1, 2, 3)]
+    x, _ = load(write(tmp_path / "a.csv", wide, ["label", *names])).train
+    np.testing.assert_allclose(x[0, 0] * 5, [[0, 1, 2], [5, 0, 1]], atol=1e-6)
+    with pytest.raises(ValueError, match="square number"):
+        load(write(tmp_path / "a.csv", wide, ["label", *names[::-1]]))
+    with pytest.raises(ValueError, match="square number"):
+        load(write(tmp_path / "a.csv", wide, ["label", *names[:-1], "99999999x99999999"]))
+    path = write(tmp_path / "a.csv", wide)
+    assert load(path, image_shape=(1, 3, 2)).image_shape == (1, 3, 2)
+    np.testing.assert_allclose(
+        load(path, image_shape=(3, 1, 2)).train[0][0, :, 0] * 5, [[0, 1], [2, 5], [0, 1]], atol=1e-6
+    )
+    with pytest.raises(ValueError, match=r"a\.csv must have 64 columns of pixels, got 6"):
+        load(path, image_shape=(1, 8, 8))
+    with pytest.raises(ValueError, match="image_shape must be"):
+        load(path, image_shape=(8, 8))
+
+
+def test_a_part_is_held_out(tmp_path):
+    path = write(tmp_path / "a.csv", [[n % 2, n, 0, 0, 100] for n in range(20)])
+    split = load_csv(path)
+    assert repr(split) == "Split(16 training, 4 validation images of shape (1, 2, 2), 2 classes: 0, 1)"
+    assert np.bincount(split.validation[1]).tolist() == [2, 2]
+    for x, y in split:
+        assert (np.rint(x[:, 0, 0, 0] * 255) % 2 == y).all()
+    assert load_csv(path).fingerprint() == split.fingerprint()
+    assert load_csv(path, seed=1).fingerprint() != split.fingerprint()
+
+
+def test_a_folder_of_two_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"must be a CSV file, or a folder that holds train\.csv"):
+        load_csv(tmp_path)
+    write(tmp_path / "train.csv", first(["b", "a", "b", "a"]), HEADER)
+    assert len(load_csv(tmp_path, validation_fraction=0.5).validation[1]) == 2
+    write(tmp_path / "test.csv", [["a", 0, 1, 1, 0]])  # one class, nothing above 1: scaled as the others
+    split = load_csv(tmp_path)
+    assert len(split.train[1]) == 4
+    assert split.test[1].tolist() == [0]
+    np.testing.assert_allclose(split.test[0].ravel() * 255, [0, 1, 1, 0], atol=1e-6)
+    write(tmp_path / "valid.csv", [[0, 1, 1, 0, "b"]], ["1", "2", "3", "4", "label"])  # validation is first
+    assert load_csv(tmp_path).validation[1].tolist() == [1]
+    write(tmp_path / "valid.csv", [["c", 0, 1, 1, 0]])
+    with pytest.raises(ValueError, match=r"valid\.csv, line 1, column 1: the label must be .* got 'c'"):
+        load_csv(tmp_path)
+    write(tmp_path / "valid.csv", [["a", 0, 0.5, 1, 0]])
+    with pytest.raises(ValueError, match=r"valid\.csv, line 1, column 3: pixels must be whole .* got 0\.5"):
+        load_csv(tmp_path)
+    write(tmp_path / "valid.csv", [["a", 0, 1, 1]])
+    with pytest.raises(ValueError, match=r"valid\.csv must have 4 columns of pixels, got 3"):
+        load_csv(tmp_path)
+
+
+def test_a_held_out_file_that_is_too_narrow_or_of_another_scale(tmp_path):
+    write(tmp_path / "train.csv", last(pixels=np.array(PIXELS) / 255), ["a", "b", "c", "d", "label"])
+    write(tmp_path / "test.csv", [[1, 0]])
+    with pytest.raises(ValueError, match=r"test\.csv"):
+        load_csv(tmp_path)
+    write(tmp_path / "test.csv", last())
+    with pytest.raises(
+        ValueError, match=r"test\.csv, line 1, column 2: pixels must be numbers 0\.\.1 .* got 51"
+    ):
+        load_csv(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r", line 1: must have a label and pixels in columns, got 0"),
+        ("hello\n", ", line 1: must have a label and pixels in columns, got 1"),
+        ("label,a,b,c,d\n", " must hold at least one image, got none"),
+        ("kind,a,b,c,d\n", " must hold at least one image, got none"),
+        ("1,0,0,0,0\n0,0,0,0\n", ", line 2: every row must have 5 columns as the first one, got 4"),
+        ("label,a\n\n1,0\n0,0,0\n", ", line 4: every row must have 2 columns as the first one, got 3"),
+        ("label,a,b,c,d\n1,0,x,0,0\n", r", line 2, column 3: must be a pixel, got 'x'"),
+        ("1,0,,0,0\n0,1,1,1,1\n", r", line 1, column 3: must be a pixel, got ''"),
+        ("0,1,1,1,1\n1,0,0,1_0,0\n", r", line 2, column 4: must be a pixel, got '1_0'"),
+        ("a,b,label,c,d\n0,0,1,0,\n", r", line 2, column 5: must be a pixel, got ''"),
+        ("a,b,label,c,d\n0,0,1,0,0\n0,0,,0,0\n", r", line 3, column 3: the label must be .* got ''"),
+        ("label,a\n0,1\n1.5,1\n", r", line 3, column 1: the label must be a class index .* got '1\.5'"),
+        ("label,a\n0,1\n1e300,1\n", r", line 3, column 1: the label must be a class index .* got '1e300'"),
+        ("1,0,300,0,0\n0,0,0,0,0\n", r", line 1, column 3: pixels must be whole numbers 0\.\.255 .* got 300"),
+        ("1,0,2,0,0\n0,0,0,-1,0\n", r", line 2, column 4: pixels must be whole numbers 0\.\.255 .* got -1"),
+        ("1,0,2,0,0\n0,0,0,0.5,0\n", r", line 2, column 4: pixels must be whole .* above 1, got 0\.5"),
+        ("1,0,1,0,-.5\n0,0,0,0,0\n", r", line 1, column 5: pixels must be numbers 0\.\.1 .* got -0\.5"),
+        ("1,0,nan,0,0\n0,0,0,0,0\n", r", line 1, column 3: pixels must be numbers .* got nan"),
+        ("1,0,1e99,0,0\n0,0,0,0,0\n", r", line 1, column 3: pixels must be whole numbers .* got inf"),
+        ("0,.5,.5,.5,0\n0,.25,.5,.5,0\n", r" must have a column named label, or class indices"),
+        ('1,"0,0,0\n1,0,0,0', r", line 1: must be CSV"),
+        ('1,"0"x,0,0,0\n', r", line 1: must be CSV"),
+        ("1,0,0,0,0\n-1,1,1,1,1\n", "labels must be at least 0, got -1"),
+        ("label,a\n1,0\n1,1\n", "at least two classes"),
+    ],
+)
+def test_a_file_that_is_wrong(tmp_path, text, message):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(ValueError, match=rf"a\.csv.*{message}"):
+        load(tmp_path / "a.csv")
+
+
+def test_text_in_another_encoding(tmp_path):
+    (tmp_path / "a.csv").write_bytes("label,a\ncafé,1\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"a\.csv, after line 0: must be UTF-8 text, got 0xe9"):
+        load(tmp_path / "a.csv")
+    (tmp_path / "a.csv").write_bytes("label,a\nb,1\n".encode("utf-16"))
+    with pytest.raises(ValueError, match=r"must be UTF-8 text, got 0xff"):
+        load(tmp_path / "a.csv")
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no file .*none\.csv"):
+        load_csv(tmp_path / "none.csv")
+
+
+def test_the_digits_survive_the_way_through_a_file(tmp_path):
+    """Real digits as whole numbers 0..240 with the label first, as Kaggle gives out MNIST."""
+    x, y = digits().train
+    rows = [[label, *np.rint(image.ravel() * 240).astype(int)] for image, label in zip(x, y, strict=True)]
+    path = write(tmp_path / "digits.csv", rows, ["label", *(f"pixel{k}" for k in range(64))])
+    split = open_source(f"csv:{path}", validation_fraction=0)
+    np.testing.assert_allclose(split.train[0], x * (240 / 255), atol=1e-7)
+    np.testing.assert_array_equal(split.train[1], y)
+    assert split.class_names == tuple(map(str, range(10)))
+    assert open_source(f"csv:{path}", image_shape=(1, 4, 16)).image_shape == (1, 4, 16)
