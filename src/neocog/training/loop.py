@@ -35,8 +35,8 @@ Step: TypeAlias = Callable[..., float]
 def make_step(network: Layer, loss: Loss, optimizer: Optimizer) -> Step:
     """Return the training step of a network: forward, loss, backward, update.
 
-    With the ``fused`` kernels it is one compiled program, if the network, the loss and the optimizer have a
-    compiled form. It updates the network's own arrays in place.
+    With the ``fused`` kernels it is one compiled program, in which a layer, a loss or an optimizer without a
+    compiled form does its part in Python. It updates the network's own arrays in place.
 
     Examples
     --------
