@@ -16,7 +16,6 @@ from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
 
 from neocog.interop.nesting import apart
-from neocog.interop.torch.functions import FUNCTIONS, IN_TRAINING, Chain, Loaded
 from neocog.interop.torch.graph_builder import (
     BATCH,
     Builder,
