@@ -38,6 +38,7 @@ FLOORS = [
     {"recipes"},
     {"settings"},
     {"runs"},
+    {"support"},
     {"sweeps"},
     {"report"},
     {"cli"},
