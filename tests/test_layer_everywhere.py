@@ -85,7 +85,7 @@ def padding(sides):
 
 def equal_sides(layer):
     """PyTorch's functions pad both sides alike."""
-    (top, bottom), (left, right) = layer._sides
+    (top, bottom), (left, right) = layer.sides
     return (top, left) if (top, left) == (bottom, right) else None
 
 
@@ -281,7 +281,7 @@ NOT_ON_STRICT_ARRAYS = {"GELU-0", "GELU-2"}  # the array API has no erf
 
 def on_strict_arrays(layer):
     for _, leaf in layer.leaves():
-        for arrays in (leaf._params, leaf._buffers):
+        for arrays in (leaf.params, leaf.buffers):
             arrays.update({name: strict.asarray(array) for name, array in arrays.items()})
     return layer
 

@@ -422,21 +422,21 @@ class MovesEverything(SGD):
 
 
 class WritesIntoGradients(SGD):
-    def _update(self, w, g, lr, decay, name):
+    def update(self, w, g, lr, decay, name):
         g *= lr
         w -= g
 
 
 class Climbs(SGD):
-    def _update(self, w, g, lr, decay, name):
-        super()._update(w, -g, lr, -decay, name)
+    def update(self, w, g, lr, decay, name):
+        super().update(w, -g, lr, -decay, name)
 
 
 class Draws(SGD):
     rng = np.random.default_rng(0)
 
-    def _update(self, w, g, lr, decay, name):
-        super()._update(w, g * self.rng.uniform(0.9, 1.1), lr, decay, name)
+    def update(self, w, g, lr, decay, name):
+        super().update(w, g * self.rng.uniform(0.9, 1.1), lr, decay, name)
 
 
 class ForgetsItsState(Adam):

@@ -139,7 +139,7 @@ def _exercises() -> list[Exercise]:
         Exercise(
             "1.3",
             "Which padding keeps the size of an image under a 7 x 7 kernel with dilation 2 and stride 1?",
-            lambda: Conv2D(1, 1, 7, padding="same", dilation=2)._sides[0][0],
+            lambda: Conv2D(1, 1, 7, padding="same", dilation=2).sides[0][0],
             "the kernel reaches over 2 (7 - 1) + 1 = 13 pixels.",
             "It reaches d (k - 1) / 2 = 6 pixels to each side.",
         ),

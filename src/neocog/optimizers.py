@@ -32,13 +32,15 @@ class Optimizer:
 
     Attributes
     ----------
+    memories : tuple of str
+        Names of what is remembered of each parameter; a subclass states them, and :meth:`update`.
     steps : int
         Steps taken.
     state : dict of str to dict of str to array
         ``state["velocity"]["conv1.weight"]``, for instance.
     """
 
-    _memories: ClassVar[tuple[str, ...]] = ()
+    memories: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self, lr: float | Callable[[int], float], weight_decay: float = 0.0, decay_all: bool = False
@@ -49,7 +51,7 @@ class Optimizer:
         self.steps = 0
         # The formulas are operators alone, so that they hold for any library's arrays.
         self.zeros_like: Callable[[Array], Array] = np.zeros_like
-        self.state: dict[str, dict[str, Array]] = {memory: {} for memory in self._memories}
+        self.state: dict[str, dict[str, Array]] = {memory: {} for memory in self.memories}
 
     @property
     def current_lr(self) -> float:
@@ -84,7 +86,7 @@ class Optimizer:
         for name, gradient in grads.items():
             w = params[name]
             decay = self.weight_decay if self.decays(name, w) else 0.0
-            self._update(w, gradient, lr, decay, name)
+            self.update(w, gradient, lr, decay, name)
 
     def decays(self, name: str, w: Array) -> bool:
         """Whether weight decay acts on a parameter: on all but biases and vectors, unless ``decay_all``.
@@ -98,10 +100,22 @@ class Optimizer:
         is_bias = name.rpartition(".")[2] == "bias"
         return self.decay_all or (w.ndim > 1 and not is_bias)
 
-    def _update(self, w: Array, g: Array, lr: float, decay: float, name: str) -> None:
+    def update(self, w: Array, g: Array, lr: float, decay: float, name: str) -> None:
+        """Move one parameter in place: the formula of the optimizer.
+
+        Parameters
+        ----------
+        w, g : array
+            The parameter and its gradient, which is not to be written into.
+        lr : float
+        decay : float
+            The weight decay, 0 for a parameter that does not decay.
+        name : str
+            Of the parameter, for :meth:`recall`.
+        """
         raise NotImplementedError
 
-    def _recall(self, memory: str, name: str, w: Array) -> Array:
+    def recall(self, memory: str, name: str, w: Array) -> Array:
         """Return what is remembered of a parameter; zeros at first."""
         arrays = self.state[memory]
         if name not in arrays:
@@ -128,7 +142,7 @@ class Optimizer:
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Take over what :meth:`state_dict` returned; ValueError if it is another optimizer's."""
-        if saved["type"] != type(self).__name__ or set(saved["state"]) != set(self._memories):
+        if saved["type"] != type(self).__name__ or set(saved["state"]) != set(self.memories):
             raise ValueError(f"the saved state is that of {saved['type']}, not of {type(self).__name__}.")
         unknown = set(saved["settings"]) - (set(vars(self)) - {"state", "steps", "zeros_like"})
         if unknown:
@@ -184,7 +198,7 @@ class SGD(Optimizer):
     array([[0.8]])
     """
 
-    _memories = ("velocity",)
+    memories = ("velocity",)
 
     def __init__(
         self,
@@ -200,13 +214,13 @@ class SGD(Optimizer):
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs a momentum above 0, got momentum=0.")
 
-    def _update(self, w: Array, g: Array, lr: float, decay: float, name: str) -> None:
+    def update(self, w: Array, g: Array, lr: float, decay: float, name: str) -> None:
         if decay:
             g = g + decay * w
         if not self.momentum:
             w -= lr * g
             return
-        v = self._recall("velocity", name, w)
+        v = self.recall("velocity", name, w)
         v *= self.momentum
         v -= lr * g
         if self.nesterov:
@@ -250,7 +264,7 @@ class Adam(Optimizer):
     array([[0.9]])
     """
 
-    _memories = ("mean", "square")
+    memories = ("mean", "square")
 
     def __init__(
         self,
@@ -269,13 +283,13 @@ class Adam(Optimizer):
         )
         self.eps = number("eps", eps, 0, exclusive_minimum=True)
 
-    def _update(self, w: Array, g: Array, lr: float, decay: float, name: str) -> None:
+    def update(self, w: Array, g: Array, lr: float, decay: float, name: str) -> None:
         if decay:
             g = g + decay * w
         self._adapt(w, g, lr, name)
 
     def _adapt(self, w: Array, g: Array, lr: float, name: str) -> None:
-        mean, square = self._recall("mean", name, w), self._recall("square", name, w)
+        mean, square = self.recall("mean", name, w), self.recall("square", name, w)
         b1, b2 = self.betas
         mean += (1 - b1) * (g - mean)
         square *= b2
@@ -323,7 +337,7 @@ class AdamW(Adam):
     ) -> None:
         super().__init__(lr, betas, eps, weight_decay, decay_all)
 
-    def _update(self, w: Array, g: Array, lr: float, decay: float, name: str) -> None:
+    def update(self, w: Array, g: Array, lr: float, decay: float, name: str) -> None:
         if decay:
             w *= 1 - lr * decay
         self._adapt(w, g, lr, name)
@@ -367,7 +381,7 @@ class RMSProp(Optimizer):
     array([[0.8]])
     """
 
-    _memories = ("square", "velocity")
+    memories = ("square", "velocity")
 
     def __init__(
         self,
@@ -383,15 +397,15 @@ class RMSProp(Optimizer):
         self.eps = number("eps", eps, 0, exclusive_minimum=True)
         self.momentum = number("momentum", momentum, 0, 1, exclusive_maximum=True)
 
-    def _update(self, w: Array, g: Array, lr: float, decay: float, name: str) -> None:
+    def update(self, w: Array, g: Array, lr: float, decay: float, name: str) -> None:
         if decay:
             g = g + decay * w
-        square = self._recall("square", name, w)
+        square = self.recall("square", name, w)
         square *= self.alpha
         square += (1 - self.alpha) * (g * g)
         step = g / (square**0.5 + self.eps)
         if self.momentum:
-            v = self._recall("velocity", name, w)
+            v = self.recall("velocity", name, w)
             v *= self.momentum
             v += step
             step = v

@@ -322,7 +322,7 @@ def _fill(network: Layer, arrays: Mapping[str, np.ndarray]) -> None:
         if arrays[name].dtype.kind != "f":
             raise ModelFileError(f"{name} must be floating point, is {arrays[name].dtype}")
     for prefix, leaf in network.leaves():
-        for own in (leaf._params, leaf._buffers):
+        for own in (leaf.params, leaf.buffers):
             for key in own:
                 name = f"{prefix}.{key}" if prefix else key
                 if name in arrays:  # absent where the layer has stood before

@@ -112,7 +112,7 @@ def test_a_replaced_array_is_noticed():
     with neocog.use_kernels("fused"):
         network(x)
         dense = next(leaf for _, leaf in network.leaves() if isinstance(leaf, Dense))
-        dense._params["bias"] = dense._params["bias"] + 1.0
+        dense.params["bias"] = dense.params["bias"] + 1.0
         np.testing.assert_allclose(network(x), network.forward(x)[0], atol=1e-12)
 
 

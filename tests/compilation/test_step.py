@@ -104,7 +104,7 @@ def test_arrays_put_in_the_place_of_others_are_noticed():
     step(x, t), plain_step(twin, loss, theirs, x, t)
     for each, optimizer in ((network, ours), (twin, theirs)):
         layer = next(leaf for _, leaf in each.leaves() if isinstance(leaf, Dense))
-        layer._params["weight"] = layer._params["weight"] * 0.5  # a new array
+        layer.params["weight"] = layer.params["weight"] * 0.5  # a new array
         optimizer.load_state_dict(optimizer.state_dict())  # a new state
     step(x, t), plain_step(twin, loss, theirs, x, t)
     assert largest_difference(network.params, twin.params) < 1e-12
@@ -281,7 +281,7 @@ def test_an_optimizer_that_knows_another_type_is_not_read_as_this_one():
 
 def test_shared_and_read_only_parameters_go_by_the_layers():
     a, b = Dense(8, 8, rng=0), Dense(8, 8, rng=1)
-    b._params["weight"] = a._params["weight"]
+    b.params["weight"] = a.params["weight"]
     tied = Sequential(Flatten(), Dense(64, 8, rng=2), a, ReLU(), b)
     twin = copy.deepcopy(tied)
     x, t = np.random.default_rng(0).normal(size=(6, 1, 8, 8)).astype("f4"), np.zeros(6, int)

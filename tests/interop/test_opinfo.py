@@ -170,7 +170,7 @@ def winners(layer, cache):
     taps, (_, _, _, W) = cache
     row, column = np.divmod(taps.astype(int), layer.kernel_size[1])
     i, j = np.indices(taps.shape[2:])
-    (top, _), (left, _) = layer._sides
+    (top, _), (left, _) = layer.sides
     row = i * layer.stride[0] + row * layer.dilation[0] - top
     return row * W + j * layer.stride[1] + column * layer.dilation[1] - left
 

@@ -315,7 +315,7 @@ def test_shared_arrays():
     dense = Dense(3, 3, bias=False, rng=0, dtype="float64")
     inside = Doubled(Sequential(a=dense, b=Swish(3), c=dense))
     other = Dense(3, 3, bias=False, dtype="float64")
-    other._params["weight"] = dense.params["weight"]
+    other.params["weight"] = dense.params["weight"]
     network = Sequential(inside=inside, other=other)
     module = to_torch(network)
     assert [key for key, _ in module.named_parameters()] == list(network.params)
@@ -337,7 +337,7 @@ def test_one_layer_twice():
 
 def test_nested_copies_of_one_array():
     first, second = Swish(3), Swish(3)
-    second._params["slope"] = first._params["slope"]
+    second.params["slope"] = first.params["slope"]
     network = Doubled(Sequential(first, second))
     module = to_torch(network)
     assert worst_difference(network, module, RNG.normal(size=(4, 3)), True) < 1e-12
@@ -452,7 +452,7 @@ def test_arrays_elsewhere_are_refused():
         params = property(lambda self: {"w": np.ones(2)})
 
     named_half = Swish(2)
-    named_half._params["half"] = named_half._params.pop("slope")
+    named_half.params["half"] = named_half.params.pop("slope")
     with pytest.raises(UnsupportedError, match=r"Hidden holds the arrays \['w'\] elsewhere"):
         to_torch(Hidden())
     with pytest.raises(ValueError, match="attribute 'half' already exists; give the layer another name"):

@@ -116,7 +116,7 @@ def test_dtype(dtype):
 def test_shared_layers_and_arrays():
     conv = Conv2D(2, 2, 3, padding=1, rng=0)
     other = Conv2D(2, 2, 3, padding=1, rng=1)
-    other._params["weight"] = conv.params["weight"]
+    other.params["weight"] = conv.params["weight"]
     module = to_torch(Sequential(first=conv, relu=ReLU(), again=conv, other=other))
     assert module.first is module.again
     assert module.other.weight is module.first.weight
@@ -126,10 +126,10 @@ def test_shared_layers_and_arrays():
 def test_arrays_that_cannot_be_shared():
     """A dense weight is transposed there, a buffer not learned."""
     dense, other, centers = Dense(2, 2), Dense(2, 2), RadialBasis(2, 2)
-    other._params["bias"] = dense.params["weight"]
+    other.params["bias"] = dense.params["weight"]
     with pytest.raises(ValueError, match=r"layer '1' \(Dense\) shares an array with a layer whose array"):
         to_torch(Sequential(dense, other))
-    centers._buffers["centers"] = dense.params["weight"]
+    centers.buffers["centers"] = dense.params["weight"]
     with pytest.raises(ValueError, match=r"layer '1' \(RadialBasis\) shares an array"):
         to_torch(Sequential(dense, centers))
 

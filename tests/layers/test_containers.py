@@ -92,7 +92,7 @@ def test_shared_layer_by_hand():
 
 def test_tied_arrays_are_one_parameter():
     first, second = Dense(2, 2, rng=0), Dense(2, 2, rng=1)
-    second._params["weight"] = first.params["weight"]
+    second.params["weight"] = first.params["weight"]
     net = Sequential(first, second)
     assert list(net.params) == ["0.weight", "0.bias", "1.bias"]
 

@@ -75,7 +75,7 @@ class Compiler(Emitter):
         for node in self.nodes:
             if not node.reason and any(
                 array.dtype != dtype or not array.flags.c_contiguous
-                for array in (*node.layer._params.values(), *node.layer._buffers.values())
+                for array in (*node.layer.params.values(), *node.layer.buffers.values())
             ):
                 raise Uncompilable("arrays that are not contiguous, or not of the network's type")
         self._passed = {self.start, self.end}.union(*((*node.inputs, node.output) for node in self.cuts))

@@ -153,7 +153,7 @@ class Emitter:
 
     def gradient(self, node: LayerNode, name: str) -> Memory:
         """Reserve memory for a parameter's gradient."""
-        memory = self.program.memory(node.layer._params[name].size)
+        memory = self.program.memory(node.layer.params[name].size)
         self.gradients.append((node, name, memory))
         return memory
 
@@ -253,7 +253,7 @@ class Emitter:
 
     def bias_backward(self, node: LayerNode, dy: Maps) -> None:
         """Sum dy over all but the channels, if the node has a bias."""
-        if "bias" in node.layer._params:
+        if "bias" in node.layer.params:
             self.pointwise("plane_sum", 1.0, dy=dy, d_bias=self.gradient(node, "bias"))
 
 

@@ -18,7 +18,7 @@ def network_arrays(network: Layer) -> list[tuple[dict[str, Any], str, Any]]:
     return [
         (owner, name, array)
         for leaf in leaves
-        for owner in (leaf._params, leaf._buffers)
+        for owner in (leaf.params, leaf.buffers)
         for name, array in owner.items()
     ]
 

@@ -53,7 +53,7 @@ class _Batch:
         self.update = optimizer_lowering_of(type(optimizer))
         first = len(self.program.rows)
         for node, key, gradient in compiler.gradients:
-            weight = node.layer._params[key]
+            weight = node.layer.params[key]
             if self.update is None:
                 gradient.kept = True  # for the step in Python
             else:
@@ -147,7 +147,7 @@ class _Batch:
         }
         if self.update is None:
             for node, key, memory in compiler.gradients:
-                weight = node.layer._params[key]
+                weight = node.layer.params[key]
                 gradient = self.program.array(memory)[: weight.size].reshape(weight.shape)
                 gradients[self.names[id(weight)]] = gradient.copy()
         if gradients or self.update is None:
@@ -158,7 +158,7 @@ class _Batch:
 
 def _remembered(optimizer: Optimizer, memory: str, name: str, weight: np.ndarray) -> np.ndarray:
     """Return what the optimizer remembers of a parameter, an array that can be written into as it lies."""
-    array: np.ndarray = optimizer._recall(memory, name, weight)
+    array: np.ndarray = optimizer.recall(memory, name, weight)
     if array.dtype != weight.dtype or not (array.flags.c_contiguous and array.flags.writeable):
         raise Uncompilable("an optimizer that has trained a network of another type")
     return array

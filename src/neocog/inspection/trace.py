@@ -187,7 +187,7 @@ class _Watch(Layer):
 
     def __init__(self, name: str, layer: Layer, records: dict[str, LayerRecord]) -> None:
         super().__init__()
-        self._params, self._buffers = layer._params, layer._buffers
+        self._params, self._buffers = layer.params, layer.buffers
         self.several_inputs = layer.several_inputs
         self.name, self.layer, self.records = name, layer, records
 

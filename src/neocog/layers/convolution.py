@@ -101,10 +101,10 @@ class Conv2D(Layer):
         self.padding: Any
         if isinstance(padding, str):
             self.padding = one_of("padding", padding, ("same", "valid"))
-            self._sides = self._named_padding()
+            self.sides = self._named_padding()
         else:
-            self._sides = sides("padding", padding)
-            self.padding = one_a_direction(self._sides)
+            self.sides = sides("padding", padding)
+            self.padding = one_a_direction(self.sides)
 
         kH, kW = self.kernel_size
         shape = (self.out_channels, self.in_channels // self.groups, kH, kW)
@@ -129,12 +129,12 @@ class Conv2D(Layer):
         weight = self._params["weight"]
         x = as_dtype(x, weight.dtype)
         bias = self._params.get("bias")
-        y = kernels.conv2d(x, weight, bias, self.stride, self._sides, self.dilation, self.groups)
+        y = kernels.conv2d(x, weight, bias, self.stride, self.sides, self.dilation, self.groups)
         return y, x
 
     def backward(self, dy: Array, cache: Array, input_grad: bool = True) -> tuple[Array | None, Grads]:
         x, w = cache, self._params["weight"]
-        geometry = (self.stride, self._sides, self.dilation, self.groups)
+        geometry = (self.stride, self.sides, self.dilation, self.groups)
         grads = {"weight": kernels.conv2d_weight(x, dy, w.shape, *geometry)}
         if self.bias:
             grads["bias"] = dy.__array_namespace__().sum(dy, axis=(0, 2, 3))
@@ -143,7 +143,7 @@ class Conv2D(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         N, _, H, W = images("Conv2D", input_shape, self.in_channels)
-        out = output_sizes(input_shape, self.kernel_size, self.stride, self._sides, self.dilation)
+        out = output_sizes(input_shape, self.kernel_size, self.stride, self.sides, self.dilation)
         if min(out) < 1:
             raise ValueError(
                 f"Conv2D's kernel {self.kernel_size} with dilation {self.dilation} is larger than the "

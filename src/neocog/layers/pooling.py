@@ -32,8 +32,8 @@ class _Pool2D(Layer):
         super().__init__()
         self.kernel_size = pair("kernel_size", kernel_size)
         self.stride = self.kernel_size if stride is None else pair("stride", stride)
-        self._sides = (top, _), (left, _) = sides("padding", padding)
-        self.padding = one_a_direction(self._sides)
+        self.sides = (top, _), (left, _) = sides("padding", padding)
+        self.padding = one_a_direction(self.sides)
         self.dilation = pair("dilation", dilation)
         self.ceil_mode = bool(ceil_mode)
         reach = tuple(d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel_size, strict=True))
@@ -49,25 +49,25 @@ class _Pool2D(Layer):
             config["stride"] = None
         return config
 
-    def _window_sides(self, x_shape: Shape) -> Padding:
+    def window_sides(self, x_shape: Shape) -> Padding:
         """The padding around images of a shape, with what ``ceil_mode`` adds to it."""
         if not self.ceil_mode:
-            return self._sides
-        return ceil_paddings(tuple(x_shape), self.kernel_size, self.stride, self._sides, self.dilation)
+            return self.sides
+        return ceil_paddings(tuple(x_shape), self.kernel_size, self.stride, self.sides, self.dilation)
 
     def _geometry(self, x_shape: Shape) -> dict[str, Any]:
         """Keywords of the kernels."""
         return {
             "kernel_size": self.kernel_size,
             "stride": self.stride,
-            "padding": self._window_sides(x_shape),
+            "padding": self.window_sides(x_shape),
             "dilation": self.dilation,
         }
 
     def output_shape(self, input_shape: Shape) -> Shape:
         name = type(self).__name__
         N, C, H, W = images(name, input_shape)
-        padding = self._window_sides(input_shape)
+        padding = self.window_sides(input_shape)
         out = output_sizes(input_shape, self.kernel_size, self.stride, padding, self.dilation)
         dilated = "" if self.dilation == (1, 1) else f" with dilation {self.dilation}"
         if min(out) < 1:
@@ -234,24 +234,24 @@ class AvgPool2D(_Pool2D):
             if self.divisor_override == 0:
                 raise ValueError("divisor_override must not be 0.")
 
-    def _counts(self, x_shape: Shape) -> Counts | None:
+    def counts(self, x_shape: Shape) -> Counts | None:
         """What the windows over images of a shape divide by; None if all count wholly."""
         if self.divisor_override is not None:
             _, _, H, W = self.output_shape(x_shape)
             return (self.divisor_override,) * H, (1,) * W
         if self.count_include_pad and not self.ceil_mode:
             return None
-        counted = self._sides if self.count_include_pad else NO_PADDING
+        counted = self.sides if self.count_include_pad else NO_PADDING
         rows, columns = window_counts(tuple(x_shape), **self._geometry(x_shape), counted=counted)
         whole = set(rows) == {self.kernel_size[0]} and set(columns) == {self.kernel_size[1]}
         return None if whole else (rows, columns)
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Any]:
         self._check(x)
-        return kernels.avg_pool2d(x, **self._geometry(x.shape), counts=self._counts(x.shape)), x.shape
+        return kernels.avg_pool2d(x, **self._geometry(x.shape), counts=self.counts(x.shape)), x.shape
 
     def backward(self, dy: Array, cache: Any, input_grad: bool = True) -> tuple[Array | None, Grads]:
         if not input_grad:
             return None, {}
         geometry = self._geometry(cache)
-        return kernels.avg_pool2d_input(dy, cache, **geometry, counts=self._counts(cache)), {}
+        return kernels.avg_pool2d_input(dy, cache, **geometry, counts=self.counts(cache)), {}

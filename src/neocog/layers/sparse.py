@@ -85,12 +85,12 @@ class SparseConv2D(Layer):
         self.kernel_size = pair("kernel_size", kernel_size)
         self.stride = pair("stride", stride)
         self.padding = v, h = pair("padding", padding, minimum=0)
-        self._sides: Padding = ((v, v), (h, h))
-        self._pairs = [(f, c) for f, seen in enumerate(self.connections) for c in seen]
+        self.sides: Padding = ((v, v), (h, h))
+        self.pairs = [(f, c) for f, seen in enumerate(self.connections) for c in seen]
         self._bank_shape = (len(self.connections), self.in_channels, *self.kernel_size)
 
         taps = self.kernel_size[0] * self.kernel_size[1]
-        fan_out = len(self._pairs) * taps // self.in_channels
+        fan_out = len(self.pairs) * taps // self.in_channels
         dtype, rng = float_dtype(dtype), generator(rng)
         banks = [
             init((len(seen), *self.kernel_size), len(seen) * taps, fan_out, rng, dtype)
@@ -103,7 +103,7 @@ class SparseConv2D(Layer):
         """Lay the kernels out as :class:`Conv2D` has them, with zeros where there is no connection."""
         weight = self._params["weight"]
         bank = weight.__array_namespace__().zeros(self._bank_shape, dtype=weight.dtype)
-        for k, (f, c) in enumerate(self._pairs):
+        for k, (f, c) in enumerate(self.pairs):
             bank[f, c, ...] = weight[k, ...]
         return bank
 
@@ -111,13 +111,13 @@ class SparseConv2D(Layer):
         self.output_shape(x.shape)
         bias = self._params["bias"]
         x = as_dtype(x, bias.dtype)
-        return kernels.conv2d(x, self._bank(), bias, self.stride, self._sides, (1, 1), 1), x
+        return kernels.conv2d(x, self._bank(), bias, self.stride, self.sides, (1, 1), 1), x
 
     def backward(self, dy: Array, cache: Array, input_grad: bool = True) -> tuple[Array | None, Grads]:
-        xp, geometry = dy.__array_namespace__(), (self.stride, self._sides, (1, 1), 1)
+        xp, geometry = dy.__array_namespace__(), (self.stride, self.sides, (1, 1), 1)
         bank = kernels.conv2d_weight(cache, dy, self._bank_shape, *geometry)
         grads = {
-            "weight": xp.stack([bank[f, c, ...] for f, c in self._pairs]),
+            "weight": xp.stack([bank[f, c, ...] for f, c in self.pairs]),
             "bias": xp.sum(dy, axis=(0, 2, 3)),
         }
         dx = kernels.conv2d_input(dy, self._bank(), cache.shape, *geometry) if input_grad else None
@@ -125,7 +125,7 @@ class SparseConv2D(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         N, _, H, W = images("SparseConv2D", input_shape, self.in_channels)
-        out = output_sizes(input_shape, self.kernel_size, self.stride, self._sides)
+        out = output_sizes(input_shape, self.kernel_size, self.stride, self.sides)
         if min(out) < 1:
             raise ValueError(
                 f"SparseConv2D's kernel {self.kernel_size} is larger than the {H}x{W} image with padding "

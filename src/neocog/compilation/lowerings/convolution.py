@@ -25,9 +25,9 @@ class Convolution(Lowering):
         conv = node.memo["conv"] = lowering.Convolution(
             emit.program,
             (emit.N, *node.input.shape),
-            layer._params["weight"].shape,
+            layer.params["weight"].shape,
             layer.stride,
-            layer._sides,
+            layer.sides,
             layer.dilation,
             layer.groups,
         )
@@ -37,7 +37,7 @@ class Convolution(Lowering):
     def forward(self, emit: Emitter, node: LayerNode) -> None:
         layer, source, conv = node.layer, node.input.place, node.memo["conv"]
         first, other = node, None
-        weight, bias = layer._params["weight"], layer._params.get("bias")
+        weight, bias = layer.params["weight"], layer.params.get("bias")
         if emit.program.frozen and (norm := _norm_after(node)):
             weight, bias = _folded(node, norm)
             node = norm
@@ -50,7 +50,7 @@ class Convolution(Lowering):
         conv.forward(windows, weight, bias, y, node.floor, other, emit.clean(node.output))
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
-        conv, weight = node.memo["conv"], node.layer._params["weight"]
+        conv, weight = node.memo["conv"], node.layer.params["weight"]
         conv.weight_gradient(node.memo["windows"], dy, emit.gradient(node, "weight"))
         emit.bias_backward(node, dy)
         if node.input.wanted:
@@ -81,10 +81,10 @@ def _norm_after(node: LayerNode) -> LayerNode | None:
 def _folded(node: LayerNode, norm: LayerNode) -> tuple[np.ndarray, np.ndarray]:
     """Return weights and bias that do the work of the convolution and of the batch norm after it."""
     layer, after = node.layer, norm.layer
-    exact = {name: array.astype(np.float64) for name, array in {**after._params, **after._buffers}.items()}
+    exact = {name: array.astype(np.float64) for name, array in {**after.params, **after.buffers}.items()}
     scale = exact["weight"] / np.sqrt(exact["running_var"] + after.eps)
-    bias = layer._params.get("bias")
+    bias = layer.params.get("bias")
     shift = exact["bias"] + ((0 if bias is None else bias) - exact["running_mean"]) * scale
-    weight = layer._params["weight"]
+    weight = layer.params["weight"]
     norm.memo["folded"] = True
     return (weight * scale[:, None, None, None]).astype(weight.dtype), shift.astype(weight.dtype)

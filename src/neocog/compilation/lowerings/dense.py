@@ -19,7 +19,7 @@ class MatrixProduct(Lowering):
         return True, False
 
     def forward(self, emit: Emitter, node: LayerNode) -> None:
-        x, y, params = node.input.place, emit.maps(node.output), node.layer._params
+        x, y, params = node.input.place, emit.maps(node.output), node.layer.params
         lowering.dense(emit.program, x, params["weight"], params.get("bias"), y, node.floor)
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
@@ -27,4 +27,4 @@ class MatrixProduct(Lowering):
         emit.bias_backward(node, dy)
         if node.input.wanted:
             with emit.into(node.input) as dx:
-                lowering.dense_input(emit.program, dy, node.layer._params["weight"], dx)
+                lowering.dense_input(emit.program, dy, node.layer.params["weight"], dx)

@@ -38,7 +38,7 @@ class Pooling(Lowering):
         """Return the windows of a layer; raise Uncompilable if pooling them has no compiled form."""
         if layer.dilation != (1, 1):
             raise Uncompilable("dilated pooling")
-        return PoolWindows(layer.kernel_size, layer.stride, layer._window_sides(x_shape))
+        return PoolWindows(layer.kernel_size, layer.stride, layer.window_sides(x_shape))
 
     def supports(self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, use: Use) -> None:
         self.windows(layer, input_shapes[0])
@@ -98,7 +98,7 @@ class AveragePooling(Pooling):
     def windows(self, layer: Any, x_shape: Shape) -> PoolWindows:
         windows = super().windows(layer, x_shape)
         geometry = (windows.kernel, windows.stride, windows.padding, layer.dilation)
-        counted = lowering.counts_padding(x_shape, *geometry, layer._counts(x_shape))
+        counted = lowering.counts_padding(x_shape, *geometry, layer.counts(x_shape))
         if counted is None:
             raise Uncompilable("means over a divisor of their own")
         return PoolWindows(windows.kernel, windows.stride, windows.padding, counted)

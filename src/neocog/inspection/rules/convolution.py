@@ -24,7 +24,7 @@ class Conv2DRule(Rule, of=Conv2D):
     @staticmethod
     def _seen(layer: Conv2D, i: int, j: int, p: int, q: int) -> tuple[int, int]:
         """Return the pixel under tap (p, q) of the window at (i, j); it may lie in the padding."""
-        (top, _), (left, _) = layer._sides
+        (top, _), (left, _) = layer.sides
         return (
             i * layer.stride[0] + p * layer.dilation[0] - top,
             j * layer.stride[1] + q * layer.dilation[1] - left,
@@ -51,7 +51,7 @@ class Conv2DRule(Rule, of=Conv2D):
         n, c, u, v = index
         F, C, kH, kW = layer.params["weight"].shape
         _, _, H_out, W_out = record.y.shape
-        (top, _), (left, _) = layer._sides
+        (top, _), (left, _) = layer.sides
         group, own = divmod(c, C)
         terms = []
         for p, q in np.ndindex(kH, kW):

@@ -29,7 +29,7 @@ class PoolRule(Rule):
     @staticmethod
     def _under(layer: Any, i: int, j: int, p: int, q: int) -> tuple[int, int]:
         """Return the pixel under tap (p, q) of the window at (i, j); it may lie outside the image."""
-        (top, _), (left, _) = layer._sides
+        (top, _), (left, _) = layer.sides
         (s, t), (d, e) = layer.stride, layer.dilation
         return i * s + p * d - top, j * t + q * e - left
 
@@ -76,7 +76,7 @@ class AvgPool2DRule(PoolRule, of=AvgPool2D):
         layer: Any = record.layer
         if layer.divisor_override is not None:
             return Factor("1/count", 1 / layer.divisor_override)
-        (top, bottom), (left, right) = layer._sides if layer.count_include_pad else ((0, 0), (0, 0))
+        (top, bottom), (left, right) = layer.sides if layer.count_include_pad else ((0, 0), (0, 0))
         H, W = record.x.shape[2:]
         seen = (self._under(layer, i, j, p, q) for p, q in np.ndindex(*layer.kernel_size))
         return Factor("1/count", 1 / sum(-top <= u < H + bottom and -left <= v < W + right for u, v in seen))

@@ -33,7 +33,7 @@ class SparseConv2DRule(Rule, of=SparseConv2D):
         layer: Any = record.layer
         n, f, i, j = index
         terms = []
-        for k, (to, c) in enumerate(layer._pairs):
+        for k, (to, c) in enumerate(layer.pairs):
             for p, q in np.ndindex(*layer.kernel_size) if to == f else ():
                 if pixel := self._seen(record, i, j, p, q):
                     terms.append(
@@ -47,7 +47,7 @@ class SparseConv2DRule(Rule, of=SparseConv2D):
         terms = []
         for i, j, p, q in np.ndindex(*record.y.shape[2:], *layer.kernel_size):
             if self._seen(record, i, j, p, q) == tuple(pixel):
-                for k, (f, seen) in enumerate(layer._pairs):
+                for k, (f, seen) in enumerate(layer.pairs):
                     if seen == c:
                         weight = parameter_at(record, "weight", (k, p, q))
                         terms.append(product(dy_at(record, (n, f, i, j)), weight))
@@ -60,7 +60,7 @@ class SparseConv2DRule(Rule, of=SparseConv2D):
         if key == "bias":
             return [product(dy_at(record, (n, index[0], i, j))) for n, i, j in positions]
         k, p, q = index
-        f, c = layer._pairs[k]
+        f, c = layer.pairs[k]
         terms = []
         for n, i, j in positions:
             if pixel := self._seen(record, i, j, p, q):

@@ -181,7 +181,7 @@ def _places_of_maxima(layer: MaxPool2D, x: np.ndarray, column_major: bool) -> np
     """Return the index of each window's maximum in the flattened ``x``, MaxPool's second output."""
     N, C, H, W = x.shape
     _, (taps, _) = layer.forward(x)
-    (top, _), (left, _) = layer._window_sides(x.shape)
+    (top, _), (left, _) = layer.window_sides(x.shape)
     rows, columns = np.divmod(taps.astype(np.int64), layer.kernel_size[1])
     i = np.arange(taps.shape[2])[:, None] * layer.stride[0] + rows * layer.dilation[0] - top
     j = np.arange(taps.shape[3]) * layer.stride[1] + columns * layer.dilation[1] - left

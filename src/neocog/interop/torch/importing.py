@@ -244,7 +244,7 @@ class _Reader:
         rest = dict(tensors)
         loaded: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # by the ids of both, which are kept
         for prefix, leaf in layer.leaves():
-            for arrays in (leaf._params, leaf._buffers):
+            for arrays in (leaf.params, leaf.buffers):
                 for key, array in arrays.items():
                     if id(array) in loaded:  # shared, it has one name
                         arrays[key] = loaded[id(array)][1]

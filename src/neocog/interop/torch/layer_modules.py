@@ -79,7 +79,7 @@ class LayerModule(WrappedLayer):
         self._places = [
             (arrays, key, names[id(array)])
             for _, leaf in self._layer.leaves()
-            for arrays in (leaf._params, leaf._buffers)
+            for arrays in (leaf.params, leaf.buffers)
             for key, array in arrays.items()
             if id(array) in names
         ]

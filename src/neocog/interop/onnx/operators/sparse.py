@@ -17,9 +17,9 @@ from neocog.layers import SparseConv2D
 def write_sparse_convolution(w: Writer, layer: SparseConv2D, x: Tensor) -> str:
     """Write ScatterND of the kernels into a bank of zeros, and Conv with that bank."""
     bank = w.numbers("bank", np.zeros(layer._bank_shape))
-    places = w.integers("connections", layer._pairs)
+    places = w.integers("connections", layer.pairs)
     weight = w.node("ScatterND", bank, places, w.array(layer.params["weight"]))
-    geometry = {"kernel_shape": layer.kernel_size, "strides": layer.stride, "pads": pads(layer._sides)}
+    geometry = {"kernel_shape": layer.kernel_size, "strides": layer.stride, "pads": pads(layer.sides)}
     return w.node("Conv", x, weight, w.array(layer.params["bias"]), **geometry)
 
 

@@ -24,11 +24,11 @@ def _to_conv2d(layer: Conv2D) -> nn.Conv2d:
         "bias": layer.bias,
         "device": "meta",
     }
-    (top, bottom), (left, right) = layer._sides
+    (top, bottom), (left, right) = layer.sides
     if top == bottom and left == right:
         padding = layer.padding if isinstance(layer.padding, str) else (top, left)
         return nn.Conv2d(*arguments, padding=padding, **rest)
-    return modules.PaddedConv2d(*arguments, sides=layer._sides, **rest)
+    return modules.PaddedConv2d(*arguments, sides=layer.sides, **rest)
 
 
 @imports_module(nn.Conv2d)
@@ -38,7 +38,7 @@ def _from_conv2d(module: nn.Conv2d, x: Value) -> Chain:
     conv = Conv2D(**arguments, padding=padding)
     if module.padding_mode == "zeros":
         return conv
-    return Pad2D(conv._sides, mode=module.padding_mode), Conv2D(**arguments)
+    return Pad2D(conv.sides, mode=module.padding_mode), Conv2D(**arguments)
 
 
 @imports_module(modules.PaddedConv2d)
@@ -46,7 +46,7 @@ def _from_padded_conv2d(module: modules.PaddedConv2d, x: Value) -> Chain:
     arguments = _arguments(module)
     if module.stride == (1, 1):
         same = Conv2D(**arguments, padding="same")
-        if same._sides == module.sides:
+        if same.sides == module.sides:
             return same
     return Conv2D(**arguments, padding=module.sides)
 

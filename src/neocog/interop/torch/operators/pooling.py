@@ -20,7 +20,7 @@ def _fits_pytorch(layer: MaxPool2D | AvgPool2D) -> bool:
     """Whether PyTorch's pooling allows the padding: at most half the kernel, undilated, on all sides."""
     return all(
         before == after and 2 * before <= k
-        for (before, after), k in zip(layer._sides, layer.kernel_size, strict=True)
+        for (before, after), k in zip(layer.sides, layer.kernel_size, strict=True)
     )
 
 
@@ -28,8 +28,8 @@ def _fits_pytorch(layer: MaxPool2D | AvgPool2D) -> bool:
 def _to_max_pool2d(layer: MaxPool2D) -> nn.MaxPool2d | modules.PaddedMaxPool2d:
     window = (layer.kernel_size, layer.stride)
     if not _fits_pytorch(layer):
-        return modules.PaddedMaxPool2d(*window, layer._sides, layer.dilation, layer.ceil_mode)
-    (top, _), (left, _) = layer._sides
+        return modules.PaddedMaxPool2d(*window, layer.sides, layer.dilation, layer.ceil_mode)
+    (top, _), (left, _) = layer.sides
     return nn.MaxPool2d(*window, (top, left), layer.dilation, ceil_mode=layer.ceil_mode)
 
 
@@ -60,8 +60,8 @@ def _to_avg_pool2d(layer: AvgPool2D) -> nn.AvgPool2d | modules.PaddedAvgPool2d:
         "divisor_override": layer.divisor_override,
     }
     if layer.dilation != (1, 1) or not _fits_pytorch(layer):
-        return modules.PaddedAvgPool2d(*window, layer._sides, layer.dilation, layer.ceil_mode, **count)
-    (top, _), (left, _) = layer._sides
+        return modules.PaddedAvgPool2d(*window, layer.sides, layer.dilation, layer.ceil_mode, **count)
+    (top, _), (left, _) = layer.sides
     return nn.AvgPool2d(*window, (top, left), layer.ceil_mode, **count)
 
 
