@@ -1,7 +1,7 @@
 """Losses: a number to make small, and its derivative.
 
 A loss is called as ``value, dz = loss(z, t)`` with the network's outputs ``z`` and the targets ``t``; with a
-weight for each image, ``loss(z, t, weight)``, it is the mean of the images' losses, each times its weight.
+weight for each image, ``loss(z, t, sample_weight)``, it is the mean of the images' losses, each times its weight.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from neocog.deprecation import accepts_old_names
 from neocog.layers.activation import softmax
 from neocog.layers.base import Array, Layer, Shape
 from neocog.layers.prediction import ends_in_softmax
@@ -38,7 +39,7 @@ class Loss(Protocol):
     ``dz[index]``. Explanations show them; without it the derivative is one term.
     """
 
-    def __call__(self, z: Array, t: Array, weight: Array | None = None) -> tuple[Any, Array]:
+    def __call__(self, z: Array, t: Array, sample_weight: Array | None = None, /) -> tuple[Any, Array]:
         """Return the mean loss of the batch and its derivative in ``z``."""
         ...
 
@@ -57,10 +58,10 @@ def check_weights(weight: Any, N: int) -> Array:
     """
     weight = np.asarray(weight, np.float64)
     if weight.shape != (N,):
-        raise ValueError(f"weight must have shape ({N},), one an image, got {weight.shape}.")
+        raise ValueError(f"sample_weight must have shape ({N},), one an image, got {weight.shape}.")
     wrong = weight[~((weight >= 0) & np.isfinite(weight))]
     if wrong.size:
-        raise ValueError(f"weight must be finite and at least 0, got {wrong[0]}.")
+        raise ValueError(f"sample_weight must be finite and at least 0, got {wrong[0]}.")
     return weight
 
 
@@ -133,7 +134,7 @@ class SoftmaxCrossEntropy(SoftmaxLoss):
 
     Notes
     -----
-    Shapes: z (N, K), t (N,), weight (N,) -> a number, dz (N, K).
+    Shapes: z (N, K), t (N,), sample_weight (N,) -> a number, dz (N, K).
 
     Source: J. Bridle, "Probabilistic interpretation of feedforward classification network outputs", 1990;
     label smoothing: C. Szegedy et al., "Rethinking the Inception architecture", 2016.
@@ -148,7 +149,8 @@ class SoftmaxCrossEntropy(SoftmaxLoss):
     def __init__(self, label_smoothing: float = 0.0) -> None:
         self.label_smoothing = number("label_smoothing", label_smoothing, 0, 1, exclusive_maximum=True)
 
-    def __call__(self, z: Array, t: Array, weight: Array | None = None) -> tuple[Any, Array]:
+    @accepts_old_names
+    def __call__(self, z: Array, t: Array, sample_weight: Array | None = None) -> tuple[Any, Array]:
         t = self.targets(z.shape, t)
         N, K = z.shape
         smoothing = self.label_smoothing
@@ -168,10 +170,10 @@ class SoftmaxCrossEntropy(SoftmaxLoss):
         if smoothing:
             p -= smoothing / K
         p[rows, t] -= 1 - smoothing
-        if weight is None:
+        if sample_weight is None:
             p /= N
             return np.add.reduce(losses).item() / N, p
-        share = check_weights(weight, N) / N
+        share = check_weights(sample_weight, N) / N
         p *= share[:, None]
         return (losses @ share).item(), p
 
@@ -213,7 +215,7 @@ class FocalLoss(SoftmaxLoss):
 
     Notes
     -----
-    Shapes: z (N, K), t (N,), weight (N,) -> a number, dz (N, K).
+    Shapes: z (N, K), t (N,), sample_weight (N,) -> a number, dz (N, K).
 
     Source: T.-Y. Lin et al., "Focal loss for dense object detection", 2017.
 
@@ -228,10 +230,11 @@ class FocalLoss(SoftmaxLoss):
         self.gamma = number("gamma", gamma, 0)
         self.alpha = None if alpha is None else tuple(number("alpha", a, 0) for a in alpha)
 
-    def __call__(self, z: Array, t: Array, weight: Array | None = None) -> tuple[Any, Array]:
+    @accepts_old_names
+    def __call__(self, z: Array, t: Array, sample_weight: Array | None = None) -> tuple[Any, Array]:
         t = self.targets(z.shape, t)
         N, K = z.shape
-        share = np.full(N, 1 / N) if weight is None else check_weights(weight, N) / N
+        share = np.full(N, 1 / N) if sample_weight is None else check_weights(sample_weight, N) / N
         if self.alpha is not None:
             if len(self.alpha) != K:
                 raise ValueError(f"alpha must hold {K} weights, one a class, got {len(self.alpha)}.")
@@ -289,7 +292,7 @@ class MeanSquaredError:
 
     Notes
     -----
-    Shapes: z and t of any equal shape, weight (N,) -> a number, dz of that shape.
+    Shapes: z and t of any equal shape, sample_weight (N,) -> a number, dz of that shape.
 
     Source: A.-M. Legendre, 1805; C. F. Gauss, 1809.
 
@@ -299,12 +302,13 @@ class MeanSquaredError:
     (2.0, array([[0., 2.]]))
     """
 
-    def __call__(self, z: Array, t: Array, weight: Array | None = None) -> tuple[Any, Array]:
+    @accepts_old_names
+    def __call__(self, z: Array, t: Array, sample_weight: Array | None = None) -> tuple[Any, Array]:
         t = self.targets(z.shape, t)
         difference = z - t.astype(z.dtype, copy=False)
-        if weight is None:
+        if sample_weight is None:
             return (difference * difference).sum().item() / z.size, difference * (2 / z.size)
-        share = check_weights(weight, len(z)) / z.size
+        share = check_weights(sample_weight, len(z)) / z.size
         weighted = difference * share.astype(z.dtype).reshape(-1, *(1,) * (z.ndim - 1))
         return (weighted * difference).sum().item(), 2 * weighted
 

@@ -41,7 +41,7 @@ def test_a_convolution_shows_patch_kernel_and_products(network):
 
 
 def test_other_numbers_are_bars_alone(network):
-    answer = explain(network, X, "d.weight", (0, 0), of="gradient", t=[0])
+    answer = explain(network, X, "d.weight", (0, 0), of="gradient", y=[0])
     figure = figures.explanation(answer)
     assert not [t for t in figure.data if t.type == "heatmap"]
     assert bars(figure)[-1] == answer.total

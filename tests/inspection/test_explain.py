@@ -161,9 +161,9 @@ def test_a_convolution_by_hand():
 def test_a_gradient_by_hand():
     """Two classes, label 1, logits 48 and -16: p = (1, 0) to 1e-27, so dz = (1, -1) and dy = 3 + 1 = 4."""
     network, x = by_hand()
-    answer = explain(network, x, at="c", index=(0, 0, 0, 0), of="gradient", t=[1])
+    answer = explain(network, x, at="c", index=(0, 0, 0, 0), of="gradient", y=[1])
     assert answer.value == pytest.approx(4, rel=1e-15)
-    answer = explain(network, x, at="c.weight", index=(0, 0, 1, 0), of="gradient", t=[1])
+    answer = explain(network, x, at="c.weight", index=(0, 0, 1, 0), of="gradient", y=[1])
     assert answer.value == pytest.approx(12, rel=1e-15)  # dy x = 4 * 3
     assert [part.value for part in answer.terms[0].parts] == pytest.approx([4, 3], rel=1e-15)
 
@@ -180,7 +180,7 @@ def test_down_to_the_pixels_and_up_to_the_loss():
     assert answer.value == x[answer.number.index]
     assert answer.terms == []
 
-    answer = explain(network, x, "conv1.weight", (2, 0, 1, 1), of="gradient", t=t)
+    answer = explain(network, x, "conv1.weight", (2, 0, 1, 1), of="gradient", y=t)
     seen = []
     for _ in range(20):
         answer = answer.explain(0, "dy") if "dy" in {p.symbol for p in answer.terms[0].parts} else answer
@@ -225,7 +225,7 @@ def test_the_network_is_left_as_it_was():
     network = NETWORKS["batch norm"][0]()
     before = {name: array.copy() for name, array in {**network.params, **network.buffers}.items()}
     x = np.random.default_rng(0).normal(size=(4, 1, 4, 4))
-    explain(network, x, "n", (0, 0, 0, 0), t=[0, 1, 2, 0], training=True)
+    explain(network, x, "n", (0, 0, 0, 0), y=[0, 1, 2, 0], training=True)
     for name, array in {**network.params, **network.buffers}.items():
         np.testing.assert_array_equal(array, before[name])
 
@@ -257,11 +257,11 @@ def test_without_an_index_the_largest_number_is_explained():
 
 def test_the_label_leads_to_the_loss():
     network, x = by_hand()
-    answer = explain(network, x, "d", (0, 1), of="gradient", t=[0])
+    answer = explain(network, x, "d", (0, 1), of="gradient", y=[0])
     assert answer.value == pytest.approx(0, abs=1e-12)  # p = 0 for class 1
-    answer = explain(network, x, "d", (0, 0), of="gradient", t=[1]).explain()
+    answer = explain(network, x, "d", (0, 0), of="gradient", y=[1]).explain()
     assert answer.number.at == "softmax"
-    answer = explain(network, x, "d", (0, 1), of="gradient", t=[1])
+    answer = explain(network, x, "d", (0, 1), of="gradient", y=[1])
     assert [part.name for part in answer.terms[0].parts] == ["-q", "1/N"]
     assert answer.explain().number.at == "loss"
     assert answer.explain().explain().number.at == "softmax"
@@ -343,7 +343,7 @@ def test_any_loss_is_explained(loss, terms):
 def test_squares_are_explained_down_to_the_output():
     network, x = by_hand()  # the outputs are 48 and -16
     t = np.array([[50.0, -16.0]])
-    answer = explain(network, x, "d", (0, 0), of="gradient", t=t, loss=neocog.MeanSquaredError())
+    answer = explain(network, x, "d", (0, 0), of="gradient", y=t, loss=neocog.MeanSquaredError())
     assert answer.value == -2  # 2/2 (48 - 50)
     assert [[part.value for part in term.parts] for term in answer.terms] == [[-50, 1], [48, 1]]
     assert answer.explain(1).number == Number("activation", "d", (0, 0))

@@ -245,11 +245,11 @@ def test_a_wrong_backward_is_reported():
     with pytest.raises(ValueError, match=message):
         explain(network, X, "own", (0, 0, 0, 0))
     with pytest.raises(ValueError, match=r"contradicts its forward: dx\[0,1,1,1\] is"):
-        explain(network, X, "conv", (0, 1, 1, 1), of="gradient", t=T)
+        explain(network, X, "conv", (0, 1, 1, 1), of="gradient", y=T)
     network = around(Planted(2, "slope"))
     with pytest.raises(ValueError, match=r"contradicts its forward: dslope\[1\] is"):
-        explain(network, X, "own.slope", (1,), of="gradient", t=T)
-    numbers = explain(around(PReLU(2)), X, "own.slope", (1,), of="gradient", t=T)
+        explain(network, X, "own.slope", (1,), of="gradient", y=T)
+    numbers = explain(around(PReLU(2)), X, "own.slope", (1,), of="gradient", y=T)
     assert numbers.value == pytest.approx(numbers.total, rel=1e-12)
 
 
@@ -451,4 +451,4 @@ def test_a_rule_of_ones_own():
         answer = explain(around(kind()), X, "own", (0, 0, 0, 0))
         close(answer)
         assert (answer.formula, len(answer.terms)) == ("y = x + 1", 2)
-        close(explain(around(kind()), X, "conv", (0, 0, 0, 0), of="gradient", t=T))
+        close(explain(around(kind()), X, "conv", (0, 0, 0, 0), of="gradient", y=T))

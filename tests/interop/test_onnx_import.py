@@ -680,7 +680,7 @@ def test_what_is_read_can_be_explained():
     place = (0, 1, 3, 4)
     answer = explain(network, x, at="block", index=place)
     assert answer.value == pytest.approx(sum(term.value for term in answer.terms))
-    trained = explain(network, x, at="stem.weight", index=(0, 0, 1, 1), of="gradient", t=[3])
+    trained = explain(network, x, at="stem.weight", index=(0, 0, 1, 1), of="gradient", y=[3])
     assert trained.value == pytest.approx(sum(term.value for term in trained.terms))
 
 

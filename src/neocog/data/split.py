@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from neocog.deprecation import accepts_old_names
 from neocog.validation import RandomSource, finite, generator, integer, number
 
 AnyPath: TypeAlias = str | PathLike[str]
@@ -164,9 +165,10 @@ def _checked_part(name: str, part: Any) -> tuple[Images, Labels]:
     return images, labels
 
 
+@accepts_old_names
 def stratified_split(
-    images: Images,
-    labels: Any,
+    x: Images,
+    y: Any,
     validation_fraction: float = 0.2,
     rng: RandomSource = 0,
     class_names: Sequence[str] | None = None,
@@ -181,27 +183,25 @@ def stratified_split(
     from sklearn.model_selection import train_test_split
 
     number("validation_fraction", validation_fraction, 0, 1, True, True)
-    images, labels = _checked_part("data", (images, labels))
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"labels must be integers, got {labels.dtype}.")
-    found, counts = np.unique(labels, return_counts=True)
+    x, y = _checked_part("data", (x, y))
+    if y.dtype.kind not in "iu":
+        raise TypeError(f"y must be integers, got {y.dtype}.")
+    found, counts = np.unique(y, return_counts=True)
     if counts.min() < 2:
         lonely = int(found[counts.argmin()])
         named = class_names is not None and 0 <= lonely < len(class_names)
         name = class_names[lonely] if named and class_names is not None else lonely
         raise ValueError(f"every class needs at least two images to hold one out, class {name!r} has one.")
-    held_out = max(round(validation_fraction * len(labels)), len(found))
-    if len(labels) - held_out < len(found):
+    held_out = max(round(validation_fraction * len(y)), len(found))
+    if len(y) - held_out < len(found):
         raise ValueError(
             f"validation_fraction must leave an image of each of the {len(found)} classes to train on, got "
-            f"{validation_fraction} of {len(labels)} images."
+            f"{validation_fraction} of {len(y)} images."
         )
     seed = int(generator(rng).integers(2**31))
-    train, validation = train_test_split(
-        np.arange(len(labels)), test_size=held_out, stratify=labels, random_state=seed
-    )
-    pick = getattr(images, "subset", images.__getitem__)  # lazy images stay in their files
-    return Split((pick(train), labels[train]), (pick(validation), labels[validation]), class_names)
+    train, validation = train_test_split(np.arange(len(y)), test_size=held_out, stratify=y, random_state=seed)
+    pick = getattr(x, "subset", x.__getitem__)  # lazy images stay in their files
+    return Split((pick(train), y[train]), (pick(validation), y[validation]), class_names)
 
 
 def split_of_file(

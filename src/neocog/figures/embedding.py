@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from neocog.deprecation import accepts_old_names
 from neocog.figures import checks
 from neocog.figures.style import MUTED, VERMILLION, YELLOW, colour, new_figure
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "triangle-down")
 
 
+@accepts_old_names
 def embedding(
     points: Any,
-    labels: Any,
+    y: Any,
     class_names: Sequence[str] | None = None,
     predicted: Any = None,
     axes: tuple[str, str] = ("first component", "second component"),
@@ -27,7 +29,7 @@ def embedding(
     Parameters
     ----------
     points : array (N, 2)
-    labels : int array (N,)
+    y : int array (N,)
     class_names : sequence of str, optional
     predicted : int array (N,), optional
     axes : (str, str)
@@ -42,13 +44,13 @@ def embedding(
     points = checks.array("points", points, 2)
     if points.shape[1] != 2:
         raise ValueError(f"points must be (N, 2), got shape {points.shape}.")
-    labels = checks.labels("labels", labels, len(points))
+    y = checks.labels("y", y, len(points))
     answers = None if predicted is None else checks.labels("predicted", predicted, len(points))
-    highest = labels if answers is None else np.concatenate([labels, answers])
+    highest = y if answers is None else np.concatenate([y, answers])
     names = checks.class_names(class_names, int(highest.max()) + 1)
     figure = new_figure(title, height=560)
-    for k in np.unique(labels):
-        mine = np.flatnonzero(labels == k)
+    for k in np.unique(y):
+        mine = np.flatnonzero(y == k)
         figure.add_trace(
             go.Scatter(
                 x=points[mine, 0],
@@ -66,8 +68,8 @@ def embedding(
                 hovertemplate=f"image %{{customdata}}: {names[k]}<extra></extra>",
             )
         )
-    if answers is not None and (answers != labels).any():
-        wrong = np.flatnonzero(answers != labels)
+    if answers is not None and (answers != y).any():
+        wrong = np.flatnonzero(answers != y)
         figure.add_trace(
             go.Scatter(
                 x=points[wrong, 0],
@@ -75,11 +77,11 @@ def embedding(
                 mode="markers",
                 name="wrong",
                 marker={"symbol": "circle-open", "size": 15, "color": VERMILLION, "line": {"width": 2}},
-                hovertext=[f"image {i}: {names[labels[i]]}, called {names[answers[i]]}" for i in wrong],
+                hovertext=[f"image {i}: {names[y[i]]}, called {names[answers[i]]}" for i in wrong],
                 hovertemplate="%{hovertext}<extra></extra>",
             )
         )
-    longest = max(len(names[k]) for k in np.unique(labels))
+    longest = max(len(names[k]) for k in np.unique(y))
     entry = 14 + 8 * max(longest, 5 if answers is not None else 1)
     figure.update_layout(
         margin={"t": 56, "b": 44, "l": 56},

@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from neocog.data.lines import PATTERNS, base_pattern
+from neocog.deprecation import accepts_old_names
 from neocog.figures import checks
 from neocog.figures.image_grid import LINE_HEIGHT, ImageGrid, flat, tiles
 from neocog.figures.style import (
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
     from neocog.data.split import Split
 
 
+@accepts_old_names
 def image_gallery(
-    images: Any,
-    labels: Any = None,
+    x: Any,
+    y: Any = None,
     class_names: Sequence[str] | None = None,
     predicted: Any = None,
     probabilities: Any = None,
@@ -39,9 +41,9 @@ def image_gallery(
 
     Parameters
     ----------
-    images : array (N, C, H, W) or (N, H, W)
+    x : array (N, C, H, W) or (N, H, W)
         Of 1 or 3 channels.
-    labels : int array (N,), optional
+    y : int array (N,), optional
         True classes.
     class_names : sequence of str, optional
     predicted : int array (N,), optional
@@ -59,15 +61,15 @@ def image_gallery(
     ValueError, TypeError
         If labels, predictions or probabilities do not fit the images.
     """
-    pictures = checks.images("images", images)
+    pictures = checks.images("x", x)
     N = len(pictures)
-    given = {"labels": labels, "predicted": predicted}
+    given = {"y": y, "predicted": predicted}
     known = {name: checks.labels(name, found, N) for name, found in given.items() if found is not None}
     names = checks.class_names(class_names, max((int(k.max()) + 1 for k in known.values()), default=0))
     certain = _certainty(probabilities, known.get("predicted"), N)
     if not title:
         title = "Misclassified images" if len(known) == 2 else "Sample images"
-        if len(known) == 2 and (known["labels"] == known["predicted"]).any():
+        if len(known) == 2 and (known["y"] == known["predicted"]).any():
             title = "Images and answers"
     captions = [_caption(k, known, names, certain) for k in range(N)]
     if columns is None:  # as many as their captions leave room for
@@ -80,7 +82,7 @@ def image_gallery(
     scale = grey(pictures, ink)
     for k, picture in enumerate(pictures):
         row, column = divmod(k, columns)
-        wrong = len(known) == 2 and known["labels"][k] != known["predicted"][k]
+        wrong = len(known) == 2 and known["y"][k] != known["predicted"][k]
         name = f"image {k}" + (f": {captions[k].replace('<br>', ', ')}" if captions[k] else "")
         x, y = lefts[column], row * pitch
         tall = grid.picture(flat(picture), x, y, width, scale, name, frame=VERMILLION if wrong else LINE)
@@ -171,5 +173,5 @@ def _caption(k: int, known: dict[str, np.ndarray], names: list[str], certain: np
         if certain is not None:
             lines.append(f"{certain[k]:.0%}")
     elif "labels" in known:
-        lines.append(names[known["labels"][k]])
+        lines.append(names[known["y"][k]])
     return "<br>".join(lines)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from neocog.deprecation import accepts_old_names
 from neocog.inspection.arguments import activations, check_batch, find_layer, input_size
 from neocog.inspection.receptive_field import ReceptiveField, unit_receptive_field
 from neocog.inspection.trace import LayerRecord, _Watch, _watched
@@ -206,8 +207,9 @@ class Exciting:
         return len(self.index)
 
 
+@accepts_old_names
 def most_exciting(
-    network: Layer, images: Any, layer: str, channel: int, count: int = 9, *, batch_size: int = 256
+    network: Layer, x: Any, layer: str, channel: int, count: int = 9, *, batch_size: int = 256
 ) -> Exciting:
     """Find the images, and the positions in them, that activate a filter most.
 
@@ -217,7 +219,7 @@ def most_exciting(
     Parameters
     ----------
     network : Layer
-    images : floating point array (N, C, H, W), or lazy images
+    x : floating point array (N, C, H, W), or lazy images
     layer : str
         A layer that makes maps.
     channel : int
@@ -239,10 +241,10 @@ def most_exciting(
     Source: R. Girshick et al., "Rich feature hierarchies for accurate object detection", 2014; M. Zeiler, R.
     Fergus, "Visualizing and understanding convolutional networks", 2014.
     """
-    images = check_batch(network, images, "images")
+    x = check_batch(network, x, "x")
     channel, count = integer("channel", channel, 0), integer("count", count)
     strongest, places = [], []
-    for outputs in activations(network, images, [layer], batch_size):
+    for outputs in activations(network, x, [layer], batch_size):
         y = outputs[layer]
         if y.ndim != 4:
             raise ValueError(f"layer must make maps (N, C, H, W), got {layer!r}, which makes {y.shape}.")
@@ -253,10 +255,10 @@ def most_exciting(
         places.append(np.stack(np.unravel_index(maps.argmax(axis=1), y.shape[2:]), axis=1))
     value, position = np.concatenate(strongest), np.concatenate(places)
     best = np.argsort(-value, kind="stable")[:count]
-    shape = tuple(images.shape[1:])
+    shape = tuple(x.shape[1:])
     fields = [unit_receptive_field(network, layer, tuple(position[n].tolist()), shape) for n in best]
     size = tuple(max(field.size[axis] for field in fields) for axis in (0, 1))
-    patches = [_patch(images[n : n + 1], field, size) for n, field in zip(best, fields, strict=True)]
+    patches = [_patch(x[n : n + 1], field, size) for n, field in zip(best, fields, strict=True)]
     return Exciting(best, position[best], value[best], np.concatenate(patches), fields)
 
 

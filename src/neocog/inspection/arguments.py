@@ -111,7 +111,7 @@ def class_targets(network: Layer, x: Array, target: Any) -> Array:
         raise ValueError(f"the network's outputs must be logits (N, classes), got shape {shape}.")
     if target is None:
         return network(x).argmax(axis=1)
-    return class_indices("target", target, *shape)
+    return class_indices("y", target, *shape)
 
 
 def activations(

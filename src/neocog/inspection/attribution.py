@@ -1,6 +1,6 @@
 """Attribution: how much each pixel contributes to a logit.
 
-All functions take images ``x`` (N, C, H, W) and a ``target``: one class for all images, or one for each, or
+All functions take images ``x`` (N, C, H, W) and classes ``y``: one class for all images, or one for each, or
 None for the class the network predicts. They run the network in inference and do not change it.
 """
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from neocog.deprecation import accepts_old_names
 from neocog.inspection.arguments import class_targets, find_convolution, find_layer, image_batch, prepare
 from neocog.inspection.trace import trace
 from neocog.layers import Layer
@@ -27,14 +28,15 @@ __all__ = [
 ]
 
 
-def saliency(network: Layer, x: Any, target: Any = None) -> Array:
+@accepts_old_names
+def saliency(network: Layer, x: Any, y: Any = None) -> Array:
     """Compute the gradient of a class's logit in the image: ``d z[n, t] / d x[n]``.
 
     Parameters
     ----------
     network : Layer
     x : floating point array (N, C, H, W)
-    target : int, integer array (N,) or None
+    y : int, integer array (N,) or None
         None for the predicted class.
 
     Returns
@@ -56,15 +58,16 @@ def saliency(network: Layer, x: Any, target: Any = None) -> Array:
     >>> from neocog.layers import Dense, Flatten, Sequential
     >>> network = Sequential(Flatten(), Dense(4, 2, dtype="float64"))
     >>> network.params["1.weight"][:, 1] = [1, 2, 3, 4]
-    >>> saliency(network, np.zeros((1, 1, 2, 2)), target=1)
+    >>> saliency(network, np.zeros((1, 1, 2, 2)), y=1)
     array([[[[1., 2.],
              [3., 4.]]]])
     """
     x = prepare(network, x)
-    return _logit_gradient(network, x, class_targets(network, x, target))
+    return _logit_gradient(network, x, class_targets(network, x, y))
 
 
-def gradient_times_input(network: Layer, x: Any, target: Any = None) -> Array:
+@accepts_old_names
+def gradient_times_input(network: Layer, x: Any, y: Any = None) -> Array:
     """Multiply the image by the gradient of a class's logit: ``x * d z[n, t] / d x``.
 
     For a network that is linear and has no biases the shares add up to the logit.
@@ -73,7 +76,7 @@ def gradient_times_input(network: Layer, x: Any, target: Any = None) -> Array:
     ----------
     network : Layer
     x : floating point array (N, C, H, W)
-    target : int, integer array (N,) or None
+    y : int, integer array (N,) or None
         None for the predicted class.
 
     Returns
@@ -91,13 +94,14 @@ def gradient_times_input(network: Layer, x: Any, target: Any = None) -> Array:
     activation differences", 2016.
     """
     x = prepare(network, x)
-    return x * saliency(network, x, target)
+    return x * saliency(network, x, y)
 
 
+@accepts_old_names
 def smooth_grad(
     network: Layer,
     x: Any,
-    target: Any = None,
+    y: Any = None,
     *,
     samples: int = 25,
     noise: float = 0.1,
@@ -112,7 +116,7 @@ def smooth_grad(
     ----------
     network : Layer
     x : floating point array (N, C, H, W)
-    target : int, integer array (N,) or None
+    y : int, integer array (N,) or None
         None for the class predicted without noise.
     samples : int
     noise : float
@@ -133,19 +137,20 @@ def smooth_grad(
     Source: D. Smilkov et al., "SmoothGrad: removing noise by adding noise", 2017.
     """
     x = prepare(network, x)
-    target = class_targets(network, x, target)
+    y = class_targets(network, x, y)
     samples, rng = integer("samples", samples), generator(rng)
     axes = tuple(range(1, x.ndim))
     scale = number("noise", noise, 0) * np.ptp(x, axis=axes, keepdims=True)
     total = np.zeros_like(x)
     for _ in range(samples):
         noisy = x + (scale * rng.normal(size=x.shape)).astype(x.dtype)
-        total += _logit_gradient(network, noisy, target)
+        total += _logit_gradient(network, noisy, y)
     return total / samples
 
 
+@accepts_old_names
 def integrated_gradients(
-    network: Layer, x: Any, target: Any = None, *, baseline: Any = 0.0, steps: int = 50
+    network: Layer, x: Any, y: Any = None, *, baseline: Any = 0.0, steps: int = 50
 ) -> Array:
     """Integrate the gradient of a class's logit along the straight line from a baseline to the image.
 
@@ -157,7 +162,7 @@ def integrated_gradients(
     ----------
     network : Layer
     x : floating point array (N, C, H, W)
-    target : int, integer array (N,) or None
+    y : int, integer array (N,) or None
         None for the class predicted at ``x``.
     baseline : number or array
         An image without information; anything that broadcasts to ``x``.
@@ -178,7 +183,7 @@ def integrated_gradients(
     Source: M. Sundararajan, A. Taly, Q. Yan, "Axiomatic attribution for deep networks", 2017.
     """
     x = prepare(network, x)
-    target = class_targets(network, x, target)
+    y = class_targets(network, x, y)
     baseline = np.asarray(baseline, dtype=x.dtype)
     try:
         baseline = np.broadcast_to(baseline, x.shape)
@@ -188,12 +193,13 @@ def integrated_gradients(
     total = np.zeros_like(x)
     for s, weight in zip((points + 1) / 2, weights / 2, strict=True):
         between = baseline + x.dtype.type(s) * (x - baseline)
-        total += x.dtype.type(weight) * _logit_gradient(network, between, target)
+        total += x.dtype.type(weight) * _logit_gradient(network, between, y)
     return (x - baseline) * total
 
 
+@accepts_old_names
 def grad_cam(
-    network: Layer, x: Any, target: Any = None, layer: str | None = None, *, resize: bool = True
+    network: Layer, x: Any, y: Any = None, layer: str | None = None, *, resize: bool = True
 ) -> Array:
     """Weight a layer's feature maps by the mean gradient of a class's logit in each, and keep positive sums.
 
@@ -204,7 +210,7 @@ def grad_cam(
     ----------
     network : Layer
     x : floating point array (N, C, H, W)
-    target : int, integer array (N,) or None
+    y : int, integer array (N,) or None
         None for the predicted class.
     layer : str, default the last convolution
         Any layer whose outputs are maps.
@@ -229,7 +235,7 @@ def grad_cam(
     if layer is None:
         layer = find_convolution(network, last=True)[0]
     find_layer(network, layer)
-    record = trace(network, x, class_targets(network, x, target), loss=_Logits())[layer]
+    record = trace(network, x, class_targets(network, x, y), loss=_Logits())[layer]
     if record.y.ndim != 4 or record.dy is None:
         raise ValueError(f"layer must make maps (N, C, H, W), got {layer!r}, which makes {record.y.shape}.")
     alpha = record.dy.mean(axis=(2, 3), keepdims=True)
@@ -237,10 +243,11 @@ def grad_cam(
     return resize_bilinear(heat, x.shape[2:]) if resize else heat
 
 
+@accepts_old_names
 def occlusion(
     network: Layer,
     x: Any,
-    target: Any = None,
+    y: Any = None,
     *,
     patch: int | tuple[int, int] = 3,
     stride: int | tuple[int, int] = 1,
@@ -254,7 +261,7 @@ def occlusion(
     ----------
     network : Layer
     x : floating point array (N, C, H, W)
-    target : int, integer array (N,) or None
+    y : int, integer array (N,) or None
         None for the class predicted without a patch.
     patch : int or (int, int)
         At most the image.
@@ -278,7 +285,7 @@ def occlusion(
     Source: M. Zeiler, R. Fergus, "Visualizing and understanding convolutional networks", 2014.
     """
     x = image_batch(network, x)
-    target = class_targets(network, x, target)
+    y = class_targets(network, x, y)
     (H, W), patch, stride = x.shape[2:], pair("patch", patch), pair("stride", stride)
     value = number("value", value)
     if patch[0] > H or patch[1] > W:
@@ -286,14 +293,14 @@ def occlusion(
     if stride[0] > patch[0] or stride[1] > patch[1]:
         raise ValueError(f"stride must be at most the patch {patch}, or pixels are left out, got {stride}.")
     rows = np.arange(len(x))
-    logit = network(x)[rows, target]
+    logit = network(x)[rows, y]
     total, times = np.zeros((len(x), H, W), dtype=logit.dtype), np.zeros((H, W), dtype=logit.dtype)
     for i in _starts(H, patch[0], stride[0]):
         for j in _starts(W, patch[1], stride[1]):
             place = (..., slice(i, i + patch[0]), slice(j, j + patch[1]))
             covered = x.copy()
             covered[place] = value
-            total[place] += (logit - network(covered)[rows, target])[:, None, None]
+            total[place] += (logit - network(covered)[rows, y])[:, None, None]
             times[place] += 1
     return total / times
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from neocog.deprecation import accepts_old_names
 from neocog.inspection.arguments import activations, check_batch
 from neocog.layers import Layer
 from neocog.layers.base import Array
@@ -35,9 +36,10 @@ class Embedding:
     method: str
 
 
+@accepts_old_names
 def embedding(
     network: Layer,
-    images: Any,
+    x: Any,
     layer: str | None = None,
     *,
     method: str = "pca",
@@ -53,7 +55,7 @@ def embedding(
     Parameters
     ----------
     network : Layer
-    images : floating point array (N, C, H, W), or lazy images
+    x : floating point array (N, C, H, W), or lazy images
     layer : str, optional
         Whose outputs to embed; default the features that enter the last layer with parameters.
     method : {"pca", "tsne"}
@@ -77,16 +79,16 @@ def embedding(
     -----
     Source: K. Pearson, 1901; L. van der Maaten, G. Hinton, "Visualizing data using t-SNE", 2008.
     """
-    images = check_batch(network, images, "images")
+    x = check_batch(network, x, "x")
     one_of("method", method, ("pca", "tsne"))
     dimensions = integer("dimensions", dimensions)
     if layer is None:
         last = [name for name, leaf in network.leaves() if leaf.params][-1:]
         if not last:
             raise ValueError("layer must be named, as no layer of the network has parameters.")
-        outputs = activations(network, images, last, batch_size, inputs=True)
+        outputs = activations(network, x, last, batch_size, inputs=True)
     else:
-        outputs = activations(network, images, [layer], batch_size)
+        outputs = activations(network, x, [layer], batch_size)
     features = np.concatenate([y.reshape(len(y), -1) for kept in outputs for y in kept.values()])
     if method == "pca":
         return _pca(features, dimensions)

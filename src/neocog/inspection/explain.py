@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from neocog.deprecation import accepts_old_names
 from neocog.inspection.explanation import Contribution, Explanation, Number, Part
 from neocog.inspection.rules import Factor, Index, Term, rule_for
 from neocog.inspection.trace import LayerRecord, Trace, trace
@@ -23,6 +24,7 @@ from neocog.validation import integer, one_of
 KINDS = ("activation", "gradient")
 
 
+@accepts_old_names
 def explain(
     network: Layer,
     x: Any,
@@ -30,7 +32,7 @@ def explain(
     index: Sequence[int] | int = (),
     *,
     of: str = "activation",
-    t: Any = None,
+    y: Any = None,
     loss: Loss | None = None,
     training: bool = False,
 ) -> Explanation:
@@ -47,7 +49,7 @@ def explain(
         The entry, the image first: ``(0, 2, 3, 4)`` is filter 2 at row 3, column 4 for image 0.
     of : {"activation", "gradient"}
         The number itself, or the derivative of the loss in it.
-    t : labels (N,), optional
+    y : labels (N,), optional
         Needed for gradients and the loss.
     loss : default SoftmaxCrossEntropy()
     training : bool
@@ -73,10 +75,10 @@ def explain(
     10
     >>> bool(abs(answer.total - answer.value) < 1e-12)
     True
-    >>> explain(tiny_cnn(), x, at="conv1.weight", index=(2, 0, 1, 1), of="gradient", t=[0, 1]).explain()
+    >>> explain(tiny_cnn(), x, at="conv1.weight", index=(2, 0, 1, 1), of="gradient", y=[0, 1]).explain()
     Explanation(d loss / d conv1[...] = ..., 1 terms)
     """
-    return Inquiry(trace(network, x, t, loss=loss, training=training)).ask(at, index, of=of)
+    return Inquiry(trace(network, x, y, loss=loss, training=training)).ask(at, index, of=of)
 
 
 class Inquiry:
@@ -125,7 +127,7 @@ class Inquiry:
         """
         one_of("of", of, KINDS)
         if self.trace.t is None and (of == "gradient" or at == "loss"):
-            raise ValueError("t must be given: there is no loss, and no gradient, without labels.")
+            raise ValueError("y must be given: there is no loss, and no gradient, without labels.")
         if isinstance(index, int):
             index = (index,)
         if index is None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from neocog.deprecation import accepts_old_names
 from neocog.inspection.arguments import prepare
 from neocog.layers import Dense, Layer
 from neocog.layers.base import Array
@@ -43,10 +44,11 @@ class Landscape:
         return float(self.losses[(len(self.offsets) // 2,) * self.losses.ndim])
 
 
+@accepts_old_names
 def loss_landscape(
     network: Layer,
     x: Any,
-    t: Any,
+    y: Any,
     *,
     directions: int = 2,
     steps: int = 11,
@@ -64,7 +66,7 @@ def loss_landscape(
     ----------
     network : Layer
     x : floating point array (N, C, H, W)
-    t : labels (N,)
+    y : labels (N,)
     directions : {1, 2}
     steps : int
         Points along each direction; odd, so that one is the centre.
@@ -109,7 +111,7 @@ def loss_landscape(
             moves = [offsets[k] * way[name] for k, way in zip(index, ways, strict=True)]
             twin.params[name][...] = w + sum(moves)
         with np.errstate(over="ignore", invalid="ignore"):  # far away the loss may be infinite
-            losses[index] = evaluate(twin, x, t, loss=loss).loss
+            losses[index] = evaluate(twin, x, y, loss=loss).loss
     return Landscape(offsets, losses, ways)
 
 

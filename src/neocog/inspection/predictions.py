@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from neocog.deprecation import accepts_old_names
 from neocog.inspection.arguments import check_batch, class_indices
 from neocog.layers import Container
 from neocog.layers.base import Array
@@ -66,14 +67,15 @@ class Predictions:
         return len(self.index)
 
 
-def confusion(network: Container, images: Any, labels: Any) -> Confusion:
+@accepts_old_names
+def confusion(network: Container, x: Any, y: Any) -> Confusion:
     """Count the pairs of true and predicted classes (scikit-learn's ``confusion_matrix``).
 
     Parameters
     ----------
     network : Container
-    images : floating point array (N, C, H, W), or lazy images
-    labels : integer array (N,)
+    x : floating point array (N, C, H, W), or lazy images
+    y : integer array (N,)
 
     Returns
     -------
@@ -94,23 +96,24 @@ def confusion(network: Container, images: Any, labels: Any) -> Confusion:
     """
     from sklearn.metrics import confusion_matrix
 
-    probabilities, labels = _predict(network, images, labels)
+    probabilities, y = _predict(network, x, y)
     K = probabilities.shape[1]
-    matrix = confusion_matrix(labels, probabilities.argmax(axis=1), labels=np.arange(K))
+    matrix = confusion_matrix(y, probabilities.argmax(axis=1), labels=np.arange(K))
     names = network.class_names
     if names is None or len(names) != K:
         names = tuple(str(k) for k in range(K))
     return Confusion(matrix, names)
 
 
-def misclassified(network: Container, images: Any, labels: Any, count: int | None = None) -> Predictions:
+@accepts_old_names
+def misclassified(network: Container, x: Any, y: Any, count: int | None = None) -> Predictions:
     """List the images that are classified wrongly, those of the highest probability first.
 
     Parameters
     ----------
     network : Container
-    images : floating point array (N, C, H, W), or lazy images
-    labels : integer array (N,)
+    x : floating point array (N, C, H, W), or lazy images
+    y : integer array (N,)
     count : int, default all
 
     Raises
@@ -118,20 +121,21 @@ def misclassified(network: Container, images: Any, labels: Any, count: int | Non
     TypeError, ValueError
         If images or labels are empty or do not fit each other or the network.
     """
-    probabilities, labels = _predict(network, images, labels)
+    probabilities, y = _predict(network, x, y)
     predicted, highest = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    wrong = np.flatnonzero(predicted != labels)
-    return _chosen(wrong[np.argsort(-highest[wrong], kind="stable")], labels, predicted, highest, count)
+    wrong = np.flatnonzero(predicted != y)
+    return _chosen(wrong[np.argsort(-highest[wrong], kind="stable")], y, predicted, highest, count)
 
 
-def least_certain(network: Container, images: Any, labels: Any, count: int | None = 10) -> Predictions:
+@accepts_old_names
+def least_certain(network: Container, x: Any, y: Any, count: int | None = 10) -> Predictions:
     """List the images whose predicted class has the lowest probability, the lowest first.
 
     Parameters
     ----------
     network : Container
-    images : floating point array (N, C, H, W), or lazy images
-    labels : integer array (N,)
+    x : floating point array (N, C, H, W), or lazy images
+    y : integer array (N,)
     count : int or None
         None for all.
 
@@ -144,18 +148,18 @@ def least_certain(network: Container, images: Any, labels: Any, count: int | Non
     -----
     Source: D. Lewis, W. Gale, "A sequential algorithm for training text classifiers", 1994.
     """
-    probabilities, labels = _predict(network, images, labels)
+    probabilities, y = _predict(network, x, y)
     predicted, highest = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    return _chosen(np.argsort(highest, kind="stable"), labels, predicted, highest, count)
+    return _chosen(np.argsort(highest, kind="stable"), y, predicted, highest, count)
 
 
-def _predict(network: Container, images: Any, labels: Any) -> tuple[Array, Array]:
-    images = check_batch(network, images, "images")
-    probabilities = network.predict_proba(images)
-    labels = np.asarray(labels)
-    if labels.ndim == 0:
-        raise ValueError(f"labels must have shape ({len(images)},), one an image, got ().")
-    return probabilities, class_indices("labels", labels, *probabilities.shape)
+def _predict(network: Container, x: Any, y: Any) -> tuple[Array, Array]:
+    x = check_batch(network, x, "x")
+    probabilities = network.predict_proba(x)
+    y = np.asarray(y)
+    if y.ndim == 0:
+        raise ValueError(f"y must have shape ({len(x)},), one an image, got ().")
+    return probabilities, class_indices("y", y, *probabilities.shape)
 
 
 def _chosen(order: Array, true: Array, predicted: Array, highest: Array, count: int | None) -> Predictions:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from neocog.deprecation import accepts_old_names
 from neocog.layers import Container, Graph, Layer, Sequential
 from neocog.layers.activation import softmax
 from neocog.layers.base import Array, Grads, as_dtype, random_generators
@@ -129,8 +130,9 @@ class Trace:
         return list(self.records.values())[-1].y if self.records else self.x
 
 
+@accepts_old_names
 def trace(
-    network: Layer, x: Any, t: Any = None, *, loss: Loss | None = None, training: bool = False
+    network: Layer, x: Any, y: Any = None, *, loss: Loss | None = None, training: bool = False
 ) -> Trace:
     """Record every activation of a forward pass and, with labels, every gradient of the backward pass.
 
@@ -140,7 +142,7 @@ def trace(
     ----------
     network : Layer
     x : floating point array (N, C, H, W)
-    t : labels (N,), optional
+    y : labels (N,), optional
         Without them there is no loss and no gradient.
     loss : default SoftmaxCrossEntropy()
     training : bool
@@ -174,12 +176,12 @@ def trace(
         probabilities = z if ends_in_softmax(network) else softmax(z)
     value, dz = None, None
     loss = SoftmaxCrossEntropy() if loss is None else loss
-    if t is not None:
+    if y is not None:
         check_logits(network, loss)
-        value, dz = loss(z, np.asarray(t))
+        value, dz = loss(z, np.asarray(y))
         watched.backward(dz, cache)
     state.restore(network)
-    return Trace(network, x, t, records, value, probabilities, dz, training, loss)
+    return Trace(network, x, y, records, value, probabilities, dz, training, loss)
 
 
 class _Watch(Layer):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from neocog.deprecation import accepts_old_names
 from neocog.layers.activation import softmax
 from neocog.layers.base import Array, Layer, as_dtype
 from neocog.layers.softmax import Softmax
@@ -33,12 +34,13 @@ class Predictor(Layer):
         """Return the network that makes the logits: without the Softmax or LogSoftmax that ends it."""
         raise NotImplementedError
 
-    def predict_logits(self, images: Array, batch_size: int = 256) -> Array:
+    @accepts_old_names
+    def predict_logits(self, x: Array, batch_size: int = 256) -> Array:
         """Run the network in inference, batch by batch.
 
         Parameters
         ----------
-        images : floating point array (N, C, H, W), or lazy images
+        x : floating point array (N, C, H, W), or lazy images
         batch_size : int
 
         Returns
@@ -50,26 +52,28 @@ class Predictor(Layer):
         TypeError, ValueError
             If the images are not floating point, not finite, empty or of a wrong shape.
         """
-        images = check_images("images", images)
+        x = check_images("x", x)
         integer("batch_size", batch_size)
-        if len(images) == 0:
-            raise ValueError("images must not be empty.")
-        batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
+        if len(x) == 0:
+            raise ValueError("x must not be empty.")
+        batches = (x[start : start + batch_size] for start in range(0, len(x), batch_size))
         logits = np.concatenate([self(as_dtype(batch, self.dtype)) for batch in batches])
         finite("the network's outputs", logits)
         return logits
 
-    def predict_proba(self, images: Array, batch_size: int = 256) -> Array:
+    @accepts_old_names
+    def predict_proba(self, x: Array, batch_size: int = 256) -> Array:
         """Return the probability of each class, the softmax of the logits: (N, C, H, W) -> (N, classes).
 
         Of a network that ends in Softmax, its outputs.
         """
-        outputs = self.predict_logits(images, batch_size)
+        outputs = self.predict_logits(x, batch_size)
         return outputs if ends_in_softmax(self) else softmax(outputs)
 
-    def predict(self, images: Array, batch_size: int = 256) -> Array:
+    @accepts_old_names
+    def predict(self, x: Array, batch_size: int = 256) -> Array:
         """Return the index of the most probable class: (N, C, H, W) -> (N,)."""
-        return self.predict_logits(images, batch_size).argmax(axis=1)
+        return self.predict_logits(x, batch_size).argmax(axis=1)
 
     def summary(self, input_shape: tuple[int, ...] | None = None, *, show: bool = True) -> Summary:
         """Print output shape, parameters, FLOPs and receptive field of every layer; return them as data.

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neocog.data.batches import batches
+from neocog.deprecation import accepts_old_names
 from neocog.kernels import kernels_for, use_kernels
 from neocog.layers import Layer
 from neocog.layers.base import Array, as_dtype
@@ -102,11 +103,13 @@ def evaluate(
     return Evaluation(total / everything, correct / everything)
 
 
-def predict(network: Predictor, images: Array, batch_size: int = 256) -> Array:
+@accepts_old_names
+def predict(network: Predictor, x: Array, batch_size: int = 256) -> Array:
     """Return the index of the most probable class of each image: ``network.predict``."""
-    return network.predict(images, batch_size)
+    return network.predict(x, batch_size)
 
 
-def predict_proba(network: Predictor, images: Array, batch_size: int = 256) -> Array:
+@accepts_old_names
+def predict_proba(network: Predictor, x: Array, batch_size: int = 256) -> Array:
     """Return the probability of each class for each image: ``network.predict_proba``."""
-    return network.predict_proba(images, batch_size)
+    return network.predict_proba(x, batch_size)
