@@ -496,7 +496,7 @@ def test_explain_a_gradient(trained, picture):
         (["--at", "conv1", "--index", "a,b"], "--index must be integers"),
         (["--at", "conv1", "--index", "9,0,0"], "must fit the shape"),
         (["--label", "eleven"], "label must be one of"),
-        (["--at", "loss"], "t must be given"),
+        (["--at", "loss"], "y must be given"),
     ],
 )
 def test_explain_refuses(trained, picture, arguments, message):

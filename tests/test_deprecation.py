@@ -1,8 +1,13 @@
 """Old names of arguments still work, and say so."""
 
+import numpy as np
 import pytest
 
+import neocog
+from neocog import figures
+
 from neocog.deprecation import accepts_old_names
+from neocog.inspection import confusion, explain, saliency, trace
 
 
 @accepts_old_names
@@ -30,3 +35,37 @@ def test_a_name_that_is_still_in_use_is_left_alone():
         return x, target, y
 
     assert draw(1, target=2) == (1, 2, None)
+
+
+X, Y = neocog.data.line_patterns("a").validation
+
+
+@pytest.mark.parametrize(
+    ("call", "old", "new"),
+    [
+        (lambda **y: trace(neocog.models.tiny_cnn(1), X[:2], **y).loss, "t", "y"),
+        (lambda **y: explain(neocog.models.tiny_cnn(1), X[:2], "loss", **y).value, "t", "y"),
+        (lambda **y: saliency(neocog.models.tiny_cnn(1), X[:2], **y), "target", "y"),
+        (lambda **y: confusion(neocog.models.tiny_cnn(1), X[:2], **y).matrix, "labels", "y"),
+        (lambda **y: len(figures.image_gallery(X[:2], **y).to_json()), "labels", "y"),
+    ],
+)
+def test_scripts_with_the_old_names_still_run(call, old, new):
+    expected = call(**{new: Y[:2]})
+    with pytest.warns(DeprecationWarning, match=f"the argument '{old}' is now called '{new}'"):
+        np.testing.assert_array_equal(call(**{old: Y[:2]}), expected)
+
+
+def test_weights_by_their_old_name():
+    z, t = np.array([[0.0, 1.0], [2.0, 0.0]]), np.array([0, 1])
+    for loss in (neocog.SoftmaxCrossEntropy(), neocog.FocalLoss()):
+        with pytest.warns(DeprecationWarning, match="'weight' is now called 'sample_weight'"):
+            value, _ = loss(z, t, weight=[1, 3])
+        assert value == loss(z, t, [1, 3])[0]
+
+
+def test_images_by_their_old_name():
+    network = neocog.models.tiny_cnn(1)
+    with pytest.warns(DeprecationWarning, match="'images' is now called 'x'"):
+        predicted = network.predict(images=X)
+    np.testing.assert_array_equal(predicted, network.predict(X))

@@ -1,7 +1,8 @@
 """Losses: a number to make small, and its derivative.
 
 A loss is called as ``value, dz = loss(z, t)`` with the network's outputs ``z`` and the targets ``t``; with a
-weight for each image, ``loss(z, t, sample_weight)``, it is the mean of the images' losses, each times its weight.
+weight for each image, ``loss(z, t, sample_weight)``, it is the mean of the images' losses, each times its
+weight.
 """
 
 from __future__ import annotations

@@ -181,7 +181,7 @@ def test_errors_are_those_of_the_network():
         fast(np.ones((1, 1, 8, 8), np.uint8))
     with pytest.raises(ValueError, match="precision must be one of 'fast', 'exact', got 'exakt'"):
         tiny_cnn(1).for_inference("exakt")
-    with pytest.raises(ValueError, match="images must not be empty"):
+    with pytest.raises(ValueError, match="x must not be empty"):
         fast.predict(np.ones((0, 1, 8, 8)))
     with pytest.raises(ValueError, match="finite"):
         fast.predict(np.full((1, 1, 8, 8), np.nan))

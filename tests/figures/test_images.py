@@ -46,11 +46,11 @@ def test_ink_or_light(rng, heat_maps):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"labels": [0]}, ValueError, "labels must be 2"),
-        ({"labels": [0.5, 1.0]}, TypeError, "labels must be integers"),
-        ({"labels": [0, -1]}, ValueError, "labels must be at least 0"),
-        ({"labels": [0, 2], "class_names": ["a", "b"]}, ValueError, "class_names must name all 3 classes"),
-        ({"labels": [0, 1], "class_names": "ab"}, TypeError, "got the string 'ab'"),
+        ({"y": [0]}, ValueError, "y must be 2"),
+        ({"y": [0.5, 1.0]}, TypeError, "y must be integers"),
+        ({"y": [0, -1]}, ValueError, "y must be at least 0"),
+        ({"y": [0, 2], "class_names": ["a", "b"]}, ValueError, "class_names must name all 3 classes"),
+        ({"y": [0, 1], "class_names": "ab"}, TypeError, "got the string 'ab'"),
         ({"probabilities": [0.5, 0.5]}, ValueError, "pass predicted too"),
         ({"predicted": [0, 1], "probabilities": [0.5]}, ValueError, "probabilities must be 2"),
         ({"predicted": [0, 1], "probabilities": [[1.0], [1.0]]}, ValueError, "must be of 2 classes"),
@@ -63,7 +63,7 @@ def test_what_does_not_fit_the_images_is_refused(arguments, error, message):
 
 
 def test_two_channels_cannot_be_drawn():
-    with pytest.raises(ValueError, match="images must have 1 or 3 channels to be drawn"):
+    with pytest.raises(ValueError, match="x must have 1 or 3 channels to be drawn"):
         figures.image_gallery(np.zeros((2, 2, 4, 4)))
 
 

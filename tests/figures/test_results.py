@@ -69,7 +69,7 @@ def test_embedding_of_many_classes_tells_them_apart(rng):
 def test_embedding_refuses_what_is_not_in_a_plane(rng):
     with pytest.raises(ValueError, match=r"points must be \(N, 2\), got shape \(4, 3\)"):
         figures.embedding(rng.normal(size=(4, 3)), np.zeros(4, int))
-    with pytest.raises(ValueError, match="labels must be 4"):
+    with pytest.raises(ValueError, match="y must be 4"):
         figures.embedding(rng.normal(size=(4, 2)), np.zeros(3, int))
 
 

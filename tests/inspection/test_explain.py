@@ -236,10 +236,10 @@ def test_the_network_is_left_as_it_was():
         ({"at": "conv"}, ValueError, "at must be one of"),
         ({"at": "c", "index": (0, 0, 0)}, IndexError, r"must fit the shape \(1, 1, 1, 1\), got \(0, 0, 0\)"),
         ({"at": "c", "index": (0, 0, 0, 1)}, IndexError, "must fit the shape"),
-        ({"at": "c", "index": (0, 0, 0, 0), "of": "gradient"}, ValueError, "t must be given"),
-        ({"at": "loss"}, ValueError, "t must be given"),
+        ({"at": "c", "index": (0, 0, 0, 0), "of": "gradient"}, ValueError, "y must be given"),
+        ({"at": "loss"}, ValueError, "y must be given"),
         ({"at": "c", "of": "derivative"}, ValueError, "of must be one of"),
-        ({"at": "softmax", "of": "gradient", "t": [0], "index": (0, 0)}, ValueError, "ask for that of 'd'"),
+        ({"at": "softmax", "of": "gradient", "y": [0], "index": (0, 0)}, ValueError, "ask for that of 'd'"),
         ({"at": "c", "index": (0, 0.5, 0, 0)}, TypeError, "index must be an integer"),
     ],
 )

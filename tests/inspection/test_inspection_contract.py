@@ -132,10 +132,10 @@ def test_each_image_on_its_own_and_the_predicted_class_by_default(name):
 @pytest.mark.parametrize(
     ("x", "target", "error", "message"),
     [
-        (np.zeros((1, 2, 7, 7)), 3, ValueError, r"target must be in 0\.\.2, got 3"),
-        (np.zeros((1, 2, 7, 7)), -1, ValueError, r"target must be in 0\.\.2, got -1"),
-        (np.zeros((1, 2, 7, 7)), 0.5, TypeError, "target must be integers, got float64"),
-        (np.zeros((3, 2, 7, 7)), [0, 1], ValueError, r"target must have shape \(3,\), .* got \(2,\)"),
+        (np.zeros((1, 2, 7, 7)), 3, ValueError, r"y must be in 0\.\.2, got 3"),
+        (np.zeros((1, 2, 7, 7)), -1, ValueError, r"y must be in 0\.\.2, got -1"),
+        (np.zeros((1, 2, 7, 7)), 0.5, TypeError, "y must be integers, got float64"),
+        (np.zeros((3, 2, 7, 7)), [0, 1], ValueError, r"y must have shape \(3,\), .* got \(2,\)"),
         (np.zeros((2, 7, 7)), 0, ValueError, r"layer 'stem': .*\(N, C, H, W\), got shape \(2, 7, 7\)"),
         (np.zeros((1, 1, 7, 7)), 0, ValueError, "layer 'stem': Conv2D needs 2 input channels, got 1"),
         (np.zeros((0, 2, 7, 7)), 0, ValueError, "x must not be empty"),

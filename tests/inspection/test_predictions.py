@@ -51,11 +51,11 @@ def test_least_certain_the_least_first(network):
 @pytest.mark.parametrize(
     ("x", "labels", "error", "message"),
     [
-        (X, [0, 0, 1, 1, 3], ValueError, r"labels must be in 0\.\.2, got 3"),
-        (X, [0, 0], ValueError, r"labels must have shape \(5,\), .* got \(2,\)"),
-        (X, 0, ValueError, r"labels must have shape \(5,\), .* got \(\)"),
-        (X, np.zeros(5), TypeError, "labels must be integers"),
-        (X[:0], T[:0], ValueError, "images must not be empty"),
+        (X, [0, 0, 1, 1, 3], ValueError, r"y must be in 0\.\.2, got 3"),
+        (X, [0, 0], ValueError, r"y must have shape \(5,\), .* got \(2,\)"),
+        (X, 0, ValueError, r"y must have shape \(5,\), .* got \(\)"),
+        (X, np.zeros(5), TypeError, "y must be integers"),
+        (X[:0], T[:0], ValueError, "x must not be empty"),
     ],
 )
 def test_bad_labels(network, function, x, labels, error, message):

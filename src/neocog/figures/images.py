@@ -167,11 +167,11 @@ def _caption(k: int, known: dict[str, np.ndarray], names: list[str], certain: np
     """Return the caption of an image."""
     lines = []
     if "predicted" in known:
-        if "labels" in known:
-            lines.append(f"is {names[known['labels'][k]]}")
+        if "y" in known:
+            lines.append(f"is {names[known['y'][k]]}")
         lines.append(f"called {names[known['predicted'][k]]}")
         if certain is not None:
             lines.append(f"{certain[k]:.0%}")
-    elif "labels" in known:
+    elif "y" in known:
         lines.append(names[known["y"][k]])
     return "<br>".join(lines)
