@@ -5,7 +5,6 @@ import pytest
 
 import neocog
 from neocog import figures
-
 from neocog.deprecation import accepts_old_names
 from neocog.inspection import confusion, explain, saliency, trace
 
