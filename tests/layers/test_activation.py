@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from torch.nn import functional as F
 
-from neocog.layers import GELU, LeakyReLU, ReLU, ScaledTanh, Sigmoid, Tanh
+import neocog
+from neocog.layers import GELU, Elementwise, LeakyReLU, ReLU, ScaledTanh, Sigmoid, Tanh
 from neocog.layers.activation import softmax
 
 # Phi(1), phi(1) from tables of the normal distribution; tanh form from u = sqrt(2/pi) 1.044715
@@ -133,3 +134,24 @@ def test_softmax():
     np.testing.assert_allclose(p, [[0.125, 0.25, 0.625], [0.375, 0.375, 0.25]], rtol=1e-14)
     assert softmax(np.array([[1e4, -1e4]])).tolist() == [[1.0, 0.0]]
     assert softmax(np.zeros((0, 3))).shape == (0, 3)
+
+
+class Folded(Elementwise):
+    """Forward: ``y = |x| + sign(x) x^2``, with functions that are not analytic by themselves."""
+
+    @staticmethod
+    def function(xp, x):
+        return xp.abs(x) + xp.sign(x) * x * x
+
+    @staticmethod
+    def derivative(xp, x):
+        return xp.sign(x) + 2 * xp.abs(x)
+
+
+def test_declared_functions_go_through_a_complex_step():
+    x = np.array([[-2.0, 0.5], [3.0, -0.25]])
+    expected = [[-1 - 2 * -2.0, 1 + 2 * 0.5], [1 + 2 * 3.0, -1 - 2 * -0.25]]  # sign(x) + 2 sign(x) x
+    step = Folded().forward(x + 1e-30j)[0].imag / 1e-30
+    np.testing.assert_allclose(step, expected, rtol=1e-15)
+    np.testing.assert_allclose(Folded().backward(np.ones((2, 2)), x)[0], expected, rtol=1e-15)
+    neocog.check_layer(Folded, x)

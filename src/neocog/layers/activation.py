@@ -96,15 +96,40 @@ class Elementwise(Layer):
         return tuple(self.config().values())
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Any]:
-        return self.function(x.__array_namespace__(), x, *self.settings), x
+        return self.function(_library(x), x, *self.settings), x
 
     def backward(self, dy: Array, cache: Any, input_grad: bool = True) -> tuple[Array | None, Grads]:
         if not input_grad:
             return None, {}
-        return dy * self.derivative(cache.__array_namespace__(), cache, *self.settings), {}
+        return dy * self.derivative(_library(cache), cache, *self.settings), {}
 
     def flops(self, input_shape: Shape) -> int:
         return self.operations * int(np.prod(input_shape))
+
+
+def _library(x: Array) -> Any:
+    """Return the functions for an array: its library's, made analytic for complex numbers."""
+    xp = x.__array_namespace__()
+    return _Analytic(xp) if is_complex(x) else xp
+
+
+class _Analytic:
+    """An array library whose ``abs`` and ``sign`` go by the real part, so that a complex step passes through.
+
+    The others are analytic themselves, or order complex numbers by their real part, as ``maximum`` does.
+    """
+
+    def __init__(self, xp: Any) -> None:
+        self._xp = xp
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._xp, name)
+
+    def abs(self, x: Array) -> Array:
+        return self._xp.where(self._xp.real(x) < 0, -x, x)
+
+    def sign(self, x: Array) -> Array:
+        return self._xp.sign(self._xp.real(x))
 
 
 class ReLU(Elementwise):
