@@ -69,6 +69,7 @@ class Compiler(Emitter):
         super().__init__(Program(dtype, frozen, exact=exact), input_shape[0], training)
         self.start, self.nodes, self.end = trace(network, input_shape, use)
         self.x = Slot()
+        self.y: Slot | None = None
         self.cuts = [node for node in self.nodes if node.reason]
         if self.cuts and not any(node.lowering.computes for node in self.nodes):
             raise Uncompilable("; ".join(f"{node.name}: {node.reason}" for node in self.cuts))
@@ -132,11 +133,26 @@ class Compiler(Emitter):
                 self.relu_backward(dy, node.output.place)
             node.lowering.backward(self, node, dy)
 
+    def return_output(self) -> None:
+        """Let :meth:`run` return the output of the forward pass."""
+        if self.cuts:
+            self.hand_out(self.end)
+        else:
+            self.y = Slot()
+            lowering.store(self.program, self.end.place, self.y)
+
     def run(self, x: Array) -> Array | None:
         """Run the program; return the output if it is handed out."""
+        self.program.bind(self.x, x)
+        if not self.program.calls_python:  # no Python in between: nothing else to hand over
+            y = None
+            if self.y is not None:
+                y = np.empty(self.end.array_shape, self.program.dtype)
+                self.program.bind(self.y, y)
+            self.program.run()
+            return y
         self.parameter_gradients.clear()
         self.start.array = x
-        self.program.bind(self.x, x)
         try:
             self.program.run()
             return self.end.array

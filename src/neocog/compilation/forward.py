@@ -73,7 +73,7 @@ class Forward:
         exact = self.precision == "exact"
         compiler = Compiler(self.network, shape, frozen=self.frozen, exact=exact, dtype=dtype)
         compiler.forward()
-        compiler.hand_out(compiler.end)
+        compiler.return_output()
         compiler.program.finish()
         return compiler
 

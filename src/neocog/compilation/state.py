@@ -52,4 +52,7 @@ class State:
         for owner, name, array in self._arrays:
             if owner.get(name) is not array:
                 return False
-        return all(settings(leaf) == values for leaf, settings, values in self._settings)
+        for leaf, settings, values in self._settings:  # noqa: SIM110 - a loop is quicker
+            if settings(leaf) != values:
+                return False
+        return True

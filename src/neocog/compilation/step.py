@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -141,6 +143,9 @@ class _Batch:
     def finish_step(self) -> None:
         """Count the step, and let the optimizer move what the program has not moved."""
         compiler = self.compiler
+        if self.update is not None and not compiler.parameter_gradients:
+            self.optimizer.steps += 1
+            return
         gradients = {
             self.names.get(id(node.layer.params.get(key)), f"{node.name}.{key}"): gradient
             for (node, key), gradient in compiler.parameter_gradients.items()
@@ -150,10 +155,12 @@ class _Batch:
                 weight = node.layer.params[key]
                 gradient = self.program.array(memory)[: weight.size].reshape(weight.shape)
                 gradients[self.names[id(weight)]] = gradient.copy()
-        if gradients or self.update is None:
-            self.optimizer.step(self.network.params, gradients)
-        else:
-            self.optimizer.steps += 1
+        self.optimizer.step(self.network.params, gradients)
+
+
+def _reader(names: tuple[str, ...]) -> Callable[[Any], Any]:
+    """Return a function that reads attributes of an object, in little time: it is called in every step."""
+    return attrgetter(*names) if names else lambda _: None
 
 
 def _remembered(optimizer: Optimizer, memory: str, name: str, weight: np.ndarray) -> np.ndarray:
@@ -188,7 +195,9 @@ class CompiledStep:
         if network.dtype not in DTYPES:
             raise Uncompilable(f"parameters of type {network.dtype}")
         self.network, self.loss, self.optimizer = network, loss, optimizer
-        self._lowerings = loss_lowering_of(type(loss)), optimizer_lowering_of(type(optimizer))
+        lowered_loss, update = loss_lowering_of(type(loss)), optimizer_lowering_of(type(optimizer))
+        self._loss_settings = _reader(lowered_loss.settings if lowered_loss else ())
+        self._optimizer_settings = _reader(("decay_all", *update.settings) if update else ())
         self._lock = threading.Lock()
         self._forget()
 
@@ -202,13 +211,7 @@ class CompiledStep:
 
     def _chosen(self) -> tuple[Any, ...]:
         """Return what a program has taken over from the loss and the optimizer."""
-        loss, optimizer = self._lowerings
-        chosen = [active_precision()]
-        if loss is not None:
-            chosen += [getattr(self.loss, name) for name in loss.settings]
-        if optimizer is not None:
-            chosen += [getattr(self.optimizer, name) for name in ("decay_all", *optimizer.settings)]
-        return tuple(chosen)
+        return active_precision(), self._loss_settings(self.loss), self._optimizer_settings(self.optimizer)
 
     def _current(self) -> bool:
         """Whether network, loss and optimizer are still what was compiled."""

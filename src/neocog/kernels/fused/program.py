@@ -311,6 +311,8 @@ class Program:
         for stretch, end in zip(self.stretches, ends, strict=True):
             part = self.program[self.number[stretch.first] : self.number[end]]
             stretch.task = self._task(part) if len(part) else None
+        self.calls_python = any(stretch.calls for stretch in self.stretches)
+        self.task, self.parallel = self._task(self.program), self.work > PARALLEL_WORK
         self.rows, self.prologue = [], []
 
     def _task(self, table: np.ndarray) -> Task:
@@ -345,6 +347,9 @@ class Program:
 
     def run(self) -> None:
         """Run all operations, and call all functions between them, up to one that ends the run."""
+        if not self.calls_python:
+            run_program(self.task, self.parallel)
+            return
         for stretch in self.stretches:
             for function in stretch.calls:
                 if function():
