@@ -24,7 +24,7 @@ def trace(
     class_names: Sequence[str] | None = None,
     most: int = 16,
     ink: bool = True,
-    title: str = "The way of one image",
+    title: str = "One image, layer by layer",
 ) -> go.Figure:
     """Draw the activations of one image, layer by layer, down to the probabilities.
 
