@@ -1,4 +1,4 @@
-"""The book's exercises, with an automatic check.
+"""Check answers to the book's exercises.
 
 >>> from neocog import exercises
 >>> exercises.check("1.2", 600)
@@ -6,7 +6,7 @@ Not yet: think of the bias. (1.2)
 >>> exercises.check("1.2", 608)
 Right. Each of the 8 filters has 3 x 5 x 5 weights and a bias: 8 (75 + 1) = 608. (1.2)
 
-No answer is written down here: each is computed when it is asked for, from the layers or by running a study.
+No answer is stored here: each is computed when needed, from the layers or by running a study.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from neocog.validation import one_of
 __all__ = ["Exercise", "Verdict", "check", "list_exercises", "solution"]
 
 TOLERANCE = 0.005
-"""How far an answer that is not a whole number may be off."""
+"""The largest error of an answer that is not a whole number."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Exercise:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether an answer is right, and what to say to it."""
+    """The result of a check: whether the answer is right, and a message."""
 
     name: str
     right: bool
@@ -100,13 +100,13 @@ def _same(answer: Any, expected: Any) -> bool:
 
 
 def _row(study: str, network: str) -> dict[str, Any]:
-    """Run a study with the textbook's seeds and return one network's row."""
+    """Run a study with the textbook's seeds; return the row of one network."""
     rows = experiments.run(study).rows
     return next(row for row in rows if row["network"] == network)
 
 
 def _affine(network: Sequential) -> str:
-    """Whether ``f(x + y) - f(0) = (f(x) - f(0)) + (f(y) - f(0))`` for random images."""
+    """Return whether ``f(x + y) - f(0) = (f(x) - f(0)) + (f(y) - f(0))`` for random images."""
     x, y = np.random.default_rng(0).normal(size=(2, 1, 1, 8, 8))
     zero = network(np.zeros_like(x))
     difference = network(x + y) - network(x) - network(y) + zero
@@ -114,7 +114,7 @@ def _affine(network: Sequential) -> str:
 
 
 def _tiny(pool: Any) -> Sequential:
-    """TinyCNN without its ReLU."""
+    """Build TinyCNN without its ReLU, with another pooling."""
     network = tiny_cnn()
     return Sequential(network["conv1"], pool, Flatten(), network["dense"])
 

@@ -1,4 +1,4 @@
-"""Which layer can do what: one table made from the registries of rules, compiled forms, PyTorch and ONNX."""
+"""Tabulate what each layer supports, from the registries of rules, compiled forms, PyTorch and ONNX."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["LayerSupport", "layer_table", "markdown_table"]
 
 @dataclass(frozen=True)
 class LayerSupport:
-    """A row of the table: what there is for one layer class.
+    """A row of the table: what one layer class supports.
 
     Attributes
     ----------
@@ -28,11 +28,11 @@ class LayerSupport:
     explained : str
         "rule", a rule of its own; "function", by its value and its slope; "Jacobian", the default.
     compiled : str
-        "yes", or "no": then a compiled program is cut there, and the layer's own methods are called.
+        "yes"; or "no": a compiled program is cut there, and the layer's own methods are called.
     torch, onnx : str
         The counterpart; "" where there is none, or where the library is not installed.
     page : str
-        Whether a page in the browser computes it by itself, without Python.
+        Whether a page in the browser computes it without Python.
     """
 
     layer: str

@@ -1,4 +1,4 @@
-"""The base class of rules, and the numbers that terms are made of."""
+"""Define the base class of rules, and the numbers that terms are made of."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Rule:
             Rule.registered[kind] = cls()
 
     def holds_for(self, layer: Layer, kind: type[Layer]) -> bool:
-        """Tell whether the rule, registered for ``kind``, describes a layer of a subclass."""
+        """Return whether the rule, registered for ``kind``, describes a layer of a subclass."""
         return type(layer).forward is kind.forward
 
     def forward(self, record: LayerRecord, index: Index) -> list[Term]:

@@ -15,7 +15,7 @@ from onnx import helper, numpy_helper
 
 from neocog.interop.onnx.errors import OnnxImportError
 
-# How many times over tensors may read the same external file: a small one must not fill the memory.
+# How often tensors may read the same external file in all: a small file must not fill the memory.
 MOST_READ = 4
 
 

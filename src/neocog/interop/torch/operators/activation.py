@@ -1,4 +1,4 @@
-"""Softmax, whose dim PyTorch leaves open, and the function of dropout, which has a mode."""
+"""Convert softmax, whose dim may be None in PyTorch, and the function of dropout, which has a mode."""
 
 from __future__ import annotations
 
