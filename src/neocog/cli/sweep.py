@@ -47,7 +47,9 @@ def sweep(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="JSONL file of the results; default sweeps/SOURCE.jsonl; an existing one goes on."),
+        typer.Option(
+            help="JSONL file of the results; default sweeps/SOURCE.jsonl; an existing one is continued."
+        ),
     ] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue the sweep of this file.")] = None,
     show: Annotated[Path | None, typer.Option(help="Show the sweep of this file, and train nothing.")] = None,
