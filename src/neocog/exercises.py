@@ -124,14 +124,14 @@ def _exercises() -> list[Exercise]:
     return [
         Exercise(
             "1.1",
-            "What shape has the output of Conv2D(3, 8, 5) for 16 colour images of 32 x 32?",
+            "What is the shape of the output of Conv2D(3, 8, 5) for 16 colour images of 32 x 32?",
             lambda: wide.output_shape((16, 3, 32, 32)),
             "a kernel of 5 can start at 32 - 5 + 1 rows; the images stay 16.",
             "16 images, 8 filters, and 32 - 5 + 1 = 28 positions each way.",
         ),
         Exercise(
             "1.2",
-            "How many parameters has it?",
+            "How many parameters does it have?",
             lambda: wide.parameter_count,
             "think of the bias.",
             "Each of the 8 filters has 3 x 5 x 5 weights and a bias: 8 (75 + 1) = 608.",
@@ -145,7 +145,7 @@ def _exercises() -> list[Exercise]:
         ),
         Exercise(
             "2.1",
-            "How many parameters has an MLP 64 - 27 - 3?",
+            "How many parameters does an MLP 64 - 27 - 3 have?",
             lambda: tiny_mlp(hidden=27).parameter_count,
             "both layers have biases.",
             "64 x 27 + 27 + 27 x 3 + 3: sixteen times those of TinyCNN, whose 27 pooled numbers it imitates.",
@@ -180,7 +180,8 @@ def _exercises() -> list[Exercise]:
         ),
         Exercise(
             "4.1",
-            "With momentum 0.9, after how many epochs are all validation images right for the first time?",
+            "With momentum 0.9, after how many epochs are all validation images classified correctly for the "
+            "first time?",
             lambda: _row("momentum", "momentum 0.9")["first_at_100"],
             "run it: neocog experiment momentum.",
             "Momentum adds up the steps that agree: here three times fewer epochs than without.",
@@ -190,7 +191,7 @@ def _exercises() -> list[Exercise]:
             "How many of the three filters are dead at a learning rate of 1.0?",
             lambda: _row("learning-rates", "lr 1")["dead_units"],
             "run it: neocog experiment learning-rates.",
-            "All: one step too large, and no image makes them answer again.",
+            "All: one step was too large, and no image makes them answer again.",
         ),
         Exercise(
             "5.1",
@@ -202,7 +203,7 @@ def _exercises() -> list[Exercise]:
         ),
         Exercise(
             "5.2",
-            "How many parameters has TinyCNN with 5 x 5 kernels?",
+            "How many parameters does TinyCNN have with 5 x 5 kernels?",
             lambda: tiny_cnn(kernel_size=5).parameter_count,
             "the maps get smaller, and so does the dense layer.",
             "78 in the convolution, but only 3 x 2 x 2 numbers after pooling: 39 in the dense layer.",
@@ -216,7 +217,7 @@ def _exercises() -> list[Exercise]:
         ),
         Exercise(
             "6.2",
-            "How many more parameters has a dense layer 64 -> 512 than the first convolution?",
+            "How many more parameters does a dense layer 64 -> 512 have than the first convolution?",
             lambda: Dense(64, 512).parameter_count - digits_cnn()["conv1"].parameter_count,
             "33 280 for the one; count the other.",
             "33 280 - 80: the convolution uses its nine weights and a bias at every place.",

@@ -74,7 +74,7 @@ def markdown_table(rows: Iterable[LayerSupport]) -> str:
     titles = {"torch": "PyTorch", "onnx": "ONNX"}
     lines = [[titles.get(name, name) for name in names], ["---"] * len(names)]
     for row in rows:
-        layer, formula, *others = astuple(row)
+        layer, formula, *others = (cell.replace("|", r"\|") for cell in astuple(row))
         lines.append([f"`{layer}`", f"`{formula}`", *others])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

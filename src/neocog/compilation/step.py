@@ -266,6 +266,13 @@ class CompiledStep:
             self._check_targets(batch, t)
         return value
 
+    def operations(self, shape: tuple[int, ...]) -> list[str]:
+        """Return the names of the operations of a step on a batch of this shape, in order."""
+        with self._lock:
+            if not self._current():
+                self._forget()
+            return list(self._batch(tuple(shape)).program.operations)
+
     def _targets(self, batch: _Batch, lowered: LossLowering, t: Array) -> Array:
         """Return the targets as the program reads them."""
         N, K = batch.compiler.end.array_shape

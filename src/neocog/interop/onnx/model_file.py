@@ -131,7 +131,7 @@ def _external(
     except (OSError, ValueError):
         raise OnnxImportError(f"{label} lies in {location!r}, which is missing beside the model.") from None
     if not stat.S_ISREG(found.st_mode):
-        raise OnnxImportError(f"{label} lies in {location!r}, which is no file.")
+        raise OnnxImportError(f"{label} lies in {location!r}, which is not a file.")
     wanted = math.prod(tensor.dims) * dtype.itemsize
     try:
         offset, length = int(entries.get("offset", 0)), int(entries.get("length", wanted))

@@ -148,6 +148,8 @@ class Program:
         Bytes that each thread needs for itself.
     exact : bool
         Whether every sum is to be taken as it is written: no Winograd.
+    operations : list of str
+        Names of the operations of a run, in order; set by :meth:`finish`.
     """
 
     dtype: np.dtype[Any]
@@ -305,6 +307,7 @@ class Program:
             self.number[k] = len(rows)
             if share or not row["clearing"]:
                 rows.append(row)
+        self.operations = [row["code"] for row in rows]
         self.program = self._table(rows)
         self.number[len(self.rows)] = len(rows)
         ends = [*(stretch.first for stretch in self.stretches[1:]), len(self.rows)]
