@@ -17,19 +17,6 @@ from neocog.layers import Dense, Elementwise, Layer
 from neocog.layers.base import random_generators
 
 
-def states_function(layer_class: type[Layer]) -> bool:
-    """Whether a class is :class:`Elementwise` and states its ``function``, and no other forward since."""
-
-    def stated_by(name: str) -> type:
-        return next(base for base in layer_class.__mro__ if name in vars(base))
-
-    return (
-        issubclass(layer_class, Elementwise)
-        and layer_class.function is not Elementwise.function
-        and issubclass(stated_by("function"), stated_by("forward"))
-    )
-
-
 def transposed(network: Layer) -> set[str]:
     """Names of the weights whose axes PyTorch has in the other order."""
     return {
