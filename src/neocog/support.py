@@ -12,6 +12,7 @@ from neocog import layers
 from neocog.inspection.rules import Rule
 from neocog.kernels import missing_numba
 from neocog.layers import Container, Elementwise, Layer
+from neocog.layers.base import computes_as
 
 __all__ = ["LayerSupport", "layer_table", "markdown_table"]
 
@@ -88,10 +89,10 @@ def _formula(cls: type[Layer]) -> str:
 
 def _explained(cls: type[Layer]) -> str:
     for kind in cls.__mro__:
-        if kind in Rule.registered and cls.forward is kind.forward:
-            return {Elementwise: "function", Layer: "Jacobian"}.get(kind, "rule")
         if kind is Elementwise:
             return "function"
+        if kind is not Layer and kind in Rule.registered and computes_as(cls, kind, {"backward"}):
+            return "rule"
     return "Jacobian"
 
 

@@ -25,6 +25,7 @@ from neocog.layers import (
     Graph,
     MaxPool2D,
     ReLU,
+    Residual,
     Sequential,
     Softmax,
 )
@@ -171,6 +172,16 @@ def test_nothing_is_left_of_dropout_and_batch_norm():
     ((ready),) = fast._forward._programs.values()
     # load, convolution with batch norm and ReLU in it, mean, dense, store
     assert len(ready.program.program) == 5
+
+
+def test_the_sum_of_a_residual_block_is_done_along_with_its_convolution():
+    network = Sequential(Conv2D(1, 4, 3, rng=0), Residual(Conv2D(4, 4, 3, padding=1, rng=1)))
+    fast = network.for_inference()
+    x = np.random.default_rng(0).normal(size=(1, 1, 8, 8)).astype("f4")
+    np.testing.assert_allclose(fast(x), network.forward(x)[0], rtol=0, atol=1e-5)
+    (ready,) = fast._forward._programs.values()
+    # load, convolution, convolution with the sum in it, store
+    assert len(ready.program.program) == 4
 
 
 def test_errors_are_those_of_the_network():

@@ -1,35 +1,11 @@
-"""Which layer classes have a compiled form, and whose a subclass takes."""
+"""Whose compiled form a subclass takes; which layers have one is held by tests/test_layer_everywhere.py."""
 
 import numpy as np
 import pytest
 
-import neocog.layers
 from neocog.compilation import Uncompilable, lowering_of
 from neocog.errors import UnsupportedError
 from neocog.layers import Conv2D, Dense, Layer, LeakyReLU, MaxPool2D, ReLU
-
-WITHOUT = {
-    "Bias",
-    "LocalResponseNorm",
-    "LogSoftmax",
-    "Pad2D",
-    "RadialBasis",
-    "Softmax",
-    "SparseConv2D",
-    "Transpose",
-}
-"""Layers that run in Python between the compiled ones."""
-
-
-def test_which_layers_have_no_compiled_form():
-    """So that a new layer is either compiled or named here."""
-    found = {
-        name
-        for name in neocog.layers.__all__
-        if not issubclass(getattr(neocog.layers, name), neocog.layers.Container)
-        and lowering_of(getattr(neocog.layers, name)) is None
-    }
-    assert found == WITHOUT | {"Layer"}
 
 
 class Named(Conv2D):

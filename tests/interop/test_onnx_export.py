@@ -13,7 +13,18 @@ from neocog import layers, models
 from neocog.errors import UnsupportedError
 from neocog.interop.onnx import from_onnx, operator_of, to_onnx, writes
 from neocog.interop.onnx.export_graph import WRITERS
-from neocog.layers import AvgPool2D, Conv2D, Dense, Elementwise, Graph, ReLU, Sequential, Sigmoid, Softmax
+from neocog.layers import (
+    AvgPool2D,
+    Conv2D,
+    Dense,
+    Elementwise,
+    Graph,
+    MaxPool2D,
+    ReLU,
+    Sequential,
+    Sigmoid,
+    Softmax,
+)
 
 from ..cases import CASES  # noqa: TID252
 
@@ -83,6 +94,27 @@ def test_what_a_file_says_of_itself(tmp_path):
     dims = [dim.dim_param or dim.dim_value for dim in model.graph.output[0].type.tensor_type.shape.dim]
     assert dims == ["N", 10]
     assert {value.name for value in model.graph.value_info} >= {"conv1", "pool2"}, "shapes are inferred"
+
+
+def test_a_subclass_that_computes_as_its_base_is_written_as_that(rng):
+    class Narrow(Conv2D):
+        def __init__(self, channels):
+            super().__init__(channels, 1, 3, rng=0)
+
+        def config(self):
+            return {"channels": self.in_channels}
+
+    class Moved(MaxPool2D):
+        def window_sides(self, x_shape):  # its base's forward asks for them
+            return ((0, 1), (0, 1))
+
+    x = rng.normal(size=(2, 2, 5, 5)).astype("float32")
+    model = to_onnx(Sequential(Narrow(2)), input_shape=(2, 5, 5))
+    np.testing.assert_allclose(runtime(model, x), Narrow(2)(x), rtol=1e-5, atol=1e-5)
+    assert operator_of(Narrow) == "Conv"
+    assert operator_of(Moved) is None
+    with pytest.raises(UnsupportedError, match="is a Moved, which has no ONNX form"):
+        to_onnx(Sequential(Moved(2)), input_shape=(2, 5, 5))
 
 
 def test_names_are_those_of_the_network():
@@ -167,7 +199,8 @@ def test_the_operators_of_every_layer_are_those_of_its_nodes():
 
 def test_operators_of_layers_of_your_own():
     class Square(ReLU):
-        pass
+        def forward(self, x, training=False):
+            return x * x, x
 
     class Softsign(Elementwise):
         @staticmethod

@@ -407,7 +407,7 @@ def test_a_base_with_another_function_is_not_taken_for_it():
         for layer, kind, y in (
             (Sharper(), ElementwiseModule, 0.75),
             (Own(), LayerModule, 7.0),
-            (Both(), ElementwiseModule, 3.0),
+            (Both(), LayerModule, 3.0),  # its forward may be anything
         ):
             assert type(to_torch(layer)) is kind
             assert to_torch(layer)(x).item() == y

@@ -306,6 +306,19 @@ def test_subclasses():
     class Block(Residual):
         pass
 
+    class Moved(MaxPool2D):
+        def window_sides(self, x_shape):  # its base's forward asks for them
+            return ((0, 1), (0, 1))
+
+    class Declared(ReLU):
+        @staticmethod
+        def function(xp, x):  # its base's forward asks nobody for it
+            return 3 * x
+
+    class Reversed(Tanh):
+        def backward(self, dy, cache, input_grad=True):
+            return -super().backward(dy, cache)[0], {}
+
     module = to_torch(Net(Named(), Block(Named())))
     assert isinstance(module, nn.Sequential)
     assert isinstance(module[0], nn.ReLU)
@@ -313,6 +326,9 @@ def test_subclasses():
     for own, wanted in ((Doubled(), [0, 4]), (Strange(ReLU()), [1, 0])):
         assert isinstance(to_torch(own), LayerModule)
         assert to_torch(own)(x).tolist() == wanted
+    x = np.random.default_rng(0).normal(size=(2, 3, 4, 4))
+    for own in (Moved(3, 1), Declared(), Reversed()):
+        assert worst_difference(own, to_torch(own), x, training=True) < 1e-12
 
 
 @pytest.mark.parametrize(

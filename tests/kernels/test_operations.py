@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from neocog.kernels.fused.machine import ROW
-from neocog.kernels.fused.operation import HEADER, OPERATIONS, Operation, operation, row_layout
+from neocog.kernels.fused.operation import HEADER, OPERATIONS, SETTINGS, Operation, operation, row_layout
 from neocog.kernels.fused.program import Program
 
 
@@ -37,7 +37,7 @@ def test_an_operation_reads_the_fields_that_it_declares_and_no_others(name):
 
 
 def test_a_row_holds_the_fields_of_all_operations_once():
-    names = [*HEADER, *(field for each in OPERATIONS.values() for field in each.fields)]
+    names = [*HEADER, SETTINGS, *(field for each in OPERATIONS.values() for field in each.fields)]
     assert set(ROW.names) == set(names)
     assert len(ROW.names) == len(set(names))
     assert ROW.names[:2] == HEADER  # the machine reads the first two numbers

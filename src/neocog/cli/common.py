@@ -18,6 +18,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 import neocog
+from neocog.data.sources import sources_help
 from neocog.kernels import BACKENDS
 from neocog.training import NonFiniteLossError
 
@@ -60,6 +61,7 @@ def _make_importable(names: list[str] | None) -> list[str] | None:
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
+Source = Annotated[str, typer.Argument(help=f"Images to train on: {sources_help()}", show_default=False)]
 Model = Annotated[Path, typer.Argument(help="A model file or a run directory.", metavar="MODEL")]
 Kernels = Annotated[str, typer.Option(help=f"Kernel backend: {', '.join(BACKENDS)}.")]
 Layers = Annotated[

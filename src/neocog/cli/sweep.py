@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 
 from neocog import runs
-from neocog.cli.common import Json, app, escaped, report_errors, say, to_json
-from neocog.data.sources import source_forms, sources_help
+from neocog.cli.common import Json, Source, app, escaped, report_errors, say, to_json
+from neocog.data.sources import source_forms
 
 if TYPE_CHECKING:
     from neocog.sweeps import Sweep
@@ -22,10 +22,7 @@ if TYPE_CHECKING:
 @app.command()
 @report_errors
 def sweep(
-    source: Annotated[
-        str,
-        typer.Argument(help=f"Images to train on: {sources_help()}", show_default=False),
-    ] = "",
+    source: Source = "",
     grid: Annotated[
         list[str] | None,
         typer.Option(

@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 
 from neocog import runs
-from neocog.cli.common import Json, app, escaped, report_errors, say, to_json
-from neocog.data.sources import source_forms, sources_help
+from neocog.cli.common import Json, Source, app, escaped, report_errors, say, to_json
+from neocog.data.sources import source_forms
 from neocog.kernels import BACKENDS
 from neocog.models.by_name import NETWORKS
 from neocog.settings import parse_filters, settings_for
@@ -20,10 +20,7 @@ from neocog.settings import parse_filters, settings_for
 @app.command()
 @report_errors
 def train(
-    source: Annotated[
-        str,
-        typer.Argument(help=f"Images to train on: {sources_help()}", show_default=False),
-    ] = "",
+    source: Source = "",
     recipe: Annotated[
         str | None,
         typer.Option(

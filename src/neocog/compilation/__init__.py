@@ -4,8 +4,8 @@ The layers define what a network computes, and can be called one at a time. Here
 as one program for one batch size, with all memory allocated beforehand, so that a step costs one call. The
 results are the same up to rounding; what changes are the network's own parameters.
 
-The life of a training step
----------------------------
+The life of a training step:
+
 1. ``training.make_step`` makes a :class:`CompiledStep` if the ``fused`` kernels are in use. In each step
    :class:`~neocog.compilation.state.State` checks that layers, arrays and settings are still those
    that were compiled; if not, all programs are discarded.

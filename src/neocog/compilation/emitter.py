@@ -14,12 +14,9 @@ from neocog.compilation.nodes import LayerNode, TensorNode
 from neocog.kernels.fused import lowering
 from neocog.kernels.fused.operations import activation
 from neocog.kernels.fused.program import NO_BORDER, Maps, Memory, Program, Slot
-from neocog.layers.base import Layer, Shape
+from neocog.layers.base import Layer, Shape, computes_as
 
-__all__ = ["DESCRIPTION", "Emitter", "Lowering", "Use", "lowering_of", "lowers", "place", "space"]
-
-DESCRIPTION = frozenset({"config", "flops", "from_config", "receptive_field"})
-"""Methods that describe a layer and do not change what it computes."""
+__all__ = ["Emitter", "Lowering", "Use", "lowering_of", "lowers", "place", "space"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,8 @@ class Lowering:
     undoes_relu_before : bool
         Whether its backward includes the backward of a ReLU just before it.
     overridable : frozenset of str
-        Attributes that a subclass of the layer may override and still be lowered like the layer.
+        Attributes that a subclass of the layer may override and still be lowered like the layer, besides
+        those that :func:`~neocog.layers.base.computes_as` allows.
     """
 
     settings: ClassVar[tuple[str, ...]] = ()
@@ -61,7 +59,7 @@ class Lowering:
     takes_relu: ClassVar[bool] = False
     undoes_relu: ClassVar[bool] = False
     undoes_relu_before: ClassVar[bool] = False
-    overridable: ClassVar[frozenset[str]] = DESCRIPTION
+    overridable: ClassVar[frozenset[str]] = frozenset()
 
     def supports(self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, use: Use) -> None:
         """Raise Uncompilable if the layer, with its settings and for these shapes, has no compiled form."""
@@ -104,16 +102,12 @@ def lowers(*layers: type[Layer]) -> Callable[[_Class], _Class]:
 def lowering_of(layer_class: type[Layer]) -> Lowering | None:
     """Return the compiled form of a layer class, or None if its layers run in Python.
 
-    A subclass has the compiled form of its base if it overrides none of the base's attributes but those that
-    describe the layer, such as ``__init__`` and ``config``: else it might compute something else.
+    A subclass has the compiled form of its nearest base that has one, if it computes as that.
     """
-    own: set[str] = set()
     for base in layer_class.__mro__:
         if base in _LOWERINGS:
-            overridden = {name for name in own if not name.startswith("__") and hasattr(base, name)}
             found = _LOWERINGS[base]
-            return found if overridden <= found.overridable else None
-        own.update(vars(base))
+            return found if computes_as(layer_class, base, found.overridable) else None
     return None
 
 

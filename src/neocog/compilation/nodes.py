@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from neocog.errors import UnsupportedError
 from neocog.kernels.fused.program import NO_BORDER, Border, Maps
 from neocog.layers.base import Shape
-
-if TYPE_CHECKING:
-    from neocog.compilation.emitter import Lowering
 
 __all__ = ["LayerNode", "TensorNode", "Uncompilable", "features", "wider"]
 
@@ -88,11 +85,17 @@ class TensorNode:
 
 @dataclass(eq=False)
 class LayerNode:
-    """A layer at one place in the network, and its lowering."""
+    """A layer at one place in the network, and its lowering.
+
+    Attributes
+    ----------
+    lowering : Lowering
+        Of :mod:`~neocog.compilation.emitter`, which stands above and knows nodes.
+    """
 
     name: str
     layer: Any
-    lowering: Lowering
+    lowering: Any
     inputs: list[TensorNode]
     output: TensorNode
     relu: LayerNode | None = None  # a ReLU that is fused into this layer

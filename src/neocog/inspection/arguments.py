@@ -64,11 +64,11 @@ def check_batch(network: Layer, x: Any, name: str = "x") -> Any:
     return x
 
 
-def image_batch(network: Layer, x: Any, name: str = "x") -> Array:
+def image_batch(network: Layer, x: Any) -> Array:
     """Return a batch checked by :func:`prepare`; ValueError if its shape is not (N, C, H, W)."""
-    x = prepare(network, x, name)
+    x = prepare(network, x)
     if x.ndim != 4:
-        raise ValueError(f"{name} must be images of shape (N, C, H, W), got shape {x.shape}.")
+        raise ValueError(f"x must be images of shape (N, C, H, W), got shape {x.shape}.")
     return x
 
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from neocog.kernels.geometry import is_complex
-from neocog.layers.base import Array, Grads, Layer, Shape
+from neocog.layers.base import Array, Grads, Layer, Shape, computes_as
 from neocog.validation import number, one_of
 
 
@@ -105,6 +105,19 @@ class Elementwise(Layer):
 
     def flops(self, input_shape: Shape) -> int:
         return self.operations * int(np.prod(input_shape))
+
+
+DECLARED = frozenset({"derivative", "function", "settings"})
+"""What a subclass of :class:`Elementwise` states instead of ``forward`` and ``backward``."""
+
+
+def states_function(layer_class: type[Layer]) -> bool:
+    """Tell whether an :class:`Elementwise` class states its ``function``, and computes by nothing else."""
+    return (
+        issubclass(layer_class, Elementwise)
+        and layer_class.function is not Elementwise.function
+        and computes_as(layer_class, Elementwise, DECLARED)
+    )
 
 
 def _library(x: Array) -> Any:

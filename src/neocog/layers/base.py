@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeAlias
 
@@ -229,6 +229,21 @@ class Layer:
 
     def __repr__(self) -> str:
         return constructor_call(self, self.config())
+
+
+DESCRIPTION = frozenset({"_undescribed", "config", "flops", "from_config", "operations", "receptive_field"})
+"""Attributes of a layer's class that describe the layer, and take no part in what it computes."""
+
+
+def computes_as(layer_class: type[Layer], base: type[Layer], overridable: Collection[str] = ()) -> bool:
+    """Tell whether a class computes what one of its bases does, so that what holds for the base holds for it.
+
+    It does if it overrides no attribute of the base but those in :data:`DESCRIPTION`, such as ``config``,
+    special methods, such as ``__init__``, and those named ``overridable``. Else it might compute anything.
+    """
+    above = layer_class.__mro__[: layer_class.__mro__.index(base)]
+    overridden = {name for each in above for name in vars(each) if hasattr(base, name)}
+    return all(name.startswith("__") or name in DESCRIPTION or name in overridable for name in overridden)
 
 
 def generator_places(network: Layer) -> list[tuple[Layer, str, np.random.Generator]]:

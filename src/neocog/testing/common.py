@@ -79,11 +79,7 @@ def assert_same(got: list[Any], expected: list[Any], tolerance: float, what: str
 
 
 def same_training(
-    network: Layer,
-    loss: Any,
-    optimizer: Optimizer,
-    batches: Iterable[tuple[Any, ...]],
-    tolerance: float = 1e-11,
+    network: Layer, loss: Any, optimizer: Optimizer, batches: Iterable[tuple[Any, ...]]
 ) -> None:
     """Train copies of a network by the fused kernels and by the layers themselves; compare every step.
 

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from neocog.compilation.emitter import DESCRIPTION, Emitter, Lowering, Use, lowers
+from neocog.compilation.emitter import Emitter, Lowering, Use, lowers
 from neocog.compilation.nodes import LayerNode, TensorNode, Uncompilable
 from neocog.errors import UnsupportedError
 from neocog.kernels.fused.declared import declared_operation
 from neocog.kernels.fused.operations import activation
 from neocog.kernels.fused.program import Maps
 from neocog.layers import GELU, Elementwise, LeakyReLU, ReLU, ScaledTanh, Sigmoid, Tanh
+from neocog.layers.activation import DECLARED
 from neocog.layers.base import Layer, Shape
 
 
@@ -119,7 +120,7 @@ class GaussianErrorLinearUnit(Activation):
 class DeclaredActivation(Lowering):
     """``y = function(x)``, ``dx = dy derivative(x)``, with the functions that the layer's class declares."""
 
-    overridable = DESCRIPTION | {"derivative", "function", "operations", "settings"}
+    overridable = DECLARED
 
     def supports(self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, use: Use) -> None:
         if layer.params:

@@ -8,6 +8,7 @@ from typing import ClassVar, TypeAlias
 
 from neocog.inspection.trace import LayerRecord
 from neocog.layers import Layer
+from neocog.layers.base import computes_as
 
 Index: TypeAlias = tuple[int, ...]
 
@@ -44,7 +45,7 @@ class Rule:
     gradient of a parameter where there is none) may be left out. A rule is written from the layer's formula
     and calls none of the layer's code, so that terms that add up prove the layer right.
 
-    A rule holds for subclasses of its layers too, but not for those with another ``forward``.
+    A rule holds for those subclasses of its layers, too, whose ``forward`` computes the same.
 
     Attributes
     ----------
@@ -89,7 +90,7 @@ class Rule:
 
     def holds_for(self, layer: Layer, kind: type[Layer]) -> bool:
         """Return whether the rule, registered for ``kind``, describes a layer of a subclass."""
-        return type(layer).forward is kind.forward
+        return computes_as(type(layer), kind, {"backward"})
 
     def forward(self, record: LayerRecord, index: Index) -> list[Term]:
         """Return the terms of ``y[index]``."""
@@ -113,7 +114,7 @@ class Rule:
 
 
 def rule_for(layer: Layer) -> Rule:
-    """Return the rule that holds for a layer: of its class, or of the nearest base with the same forward."""
+    """Return the rule that holds for a layer: of its class, or of the nearest base that it computes as."""
     return next(
         rule
         for kind in type(layer).__mro__

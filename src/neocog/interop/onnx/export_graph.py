@@ -11,6 +11,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 from neocog.layers import Elementwise, Layer
+from neocog.layers.activation import DECLARED
+from neocog.layers.base import computes_as
 
 
 class Tensor(NamedTuple):
@@ -102,7 +104,7 @@ def writes(*layers: type[Layer], operators: str | None = None) -> Callable[[Func
     Parameters
     ----------
     *layers : Layer classes
-        Each exactly: a subclass has a function of its own.
+        And their subclasses that compute as they do.
     operators : str, optional
         Names of the nodes' operators, as :func:`operator_of` returns them.
 
@@ -154,13 +156,18 @@ def writes(*layers: type[Layer], operators: str | None = None) -> Callable[[Func
 
 
 def writer_of(layer: type[Layer]) -> WriteLayer | None:
-    """Return the function that writes a layer, None if there is none.
+    """Return the function that writes a layer, None if there is none."""
+    base = _written_as(layer)
+    return None if base is None else WRITERS[base]
 
-    An element-wise layer without one is written from its ``function``, unless it has a forward of its own.
-    """
-    if layer not in WRITERS and issubclass(layer, Elementwise) and layer.forward is Elementwise.forward:
-        return WRITERS[Elementwise]
-    return WRITERS.get(layer)
+
+def _written_as(layer: type[Layer]) -> type[Layer] | None:
+    """Return the nearest base that can be written, if the layer's forward computes as that one's."""
+    for base in layer.__mro__:
+        if base in WRITERS:
+            stated = DECLARED if base is Elementwise else frozenset()
+            return base if computes_as(layer, base, stated | {"backward"}) else None
+    return None
 
 
 def operator_of(layer: type[Layer]) -> str | None:
@@ -185,4 +192,5 @@ def operator_of(layer: type[Layer]) -> str | None:
     >>> operator_of(layers.ScaledTanh)
     'Mul, Tanh, Mul'
     """
-    return OPERATORS.get(layer if layer in WRITERS or writer_of(layer) is None else Elementwise)
+    base = _written_as(layer)
+    return None if base is None else OPERATORS.get(base)

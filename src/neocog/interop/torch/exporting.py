@@ -12,9 +12,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from neocog.interop.torch import modules
 from neocog.interop.torch.graph_builder import UnsupportedError
-from neocog.interop.torch.layer_modules import ElementwiseModule, LayerModule, states_function, transposed
+from neocog.interop.torch.layer_modules import ElementwiseModule, LayerModule, transposed
 from neocog.interop.torch.registry import MODULES, MakeModule
 from neocog.layers import Container, Graph, Layer, Residual, Sequential
+from neocog.layers.activation import states_function
+from neocog.layers.base import computes_as
 
 NOTES = ("class_names", "input_shape")
 """Attributes of a network that the module keeps."""
@@ -285,11 +287,7 @@ def _maker(layer_class: type[Layer]) -> MakeModule | None:
     """Find the function that makes a class's module: its own entry, or its base's if it computes the same."""
     for base in layer_class.__mro__:
         if base in MODULES:
-            same = all(
-                getattr(layer_class, name, None) is getattr(base, name, None)
-                for name in ("forward", "function")
-            )
-            return MODULES[base] if same else None
+            return MODULES[base] if computes_as(layer_class, base) else None
     return None
 
 

@@ -17,19 +17,6 @@ from neocog.layers import Dense, Elementwise, Layer
 from neocog.layers.base import random_generators
 
 
-def states_function(layer_class: type[Layer]) -> bool:
-    """Return whether a class is :class:`Elementwise` with ``function``, and no ``forward`` overrides it."""
-
-    def stated_by(name: str) -> type:
-        return next(base for base in layer_class.__mro__ if name in vars(base))
-
-    return (
-        issubclass(layer_class, Elementwise)
-        and layer_class.function is not Elementwise.function
-        and issubclass(stated_by("function"), stated_by("forward"))
-    )
-
-
 def transposed(network: Layer) -> set[str]:
     """Return the names of the weights whose axes have the other order in PyTorch."""
     return {

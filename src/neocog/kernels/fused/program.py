@@ -170,9 +170,9 @@ class Program:
 
     # Memory
 
-    def memory(self, elements: int, kept: bool = False, size: int | None = None) -> Memory:
-        """Reserve memory for some numbers; what is ``kept`` outlives a run."""
-        memory = Memory(max(elements, 1) * (size or self.size), kept=kept)
+    def memory(self, elements: int, size: int | None = None) -> Memory:
+        """Reserve memory for some numbers, of the program's type unless their ``size`` in bytes is given."""
+        memory = Memory(max(elements, 1) * (size or self.size))
         self.memories.append(memory)
         return memory
 
