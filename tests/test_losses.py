@@ -322,3 +322,8 @@ def test_a_loss_that_computes_something_else_has_not_its_bases_terms():
     assert gradient_terms(Other(), z, t, (0, 0)) is None
     assert gradient_terms(lambda z, t: None, z, t, (0, 0)) is None
     assert len(gradient_terms(Same(), z, t, (0, 0))) == 2
+
+
+def test_focal_losses_gamma_is_finite():
+    with pytest.raises(ValueError, match=r"gamma must be in \[0, inf\), got inf"):
+        FocalLoss(np.inf)

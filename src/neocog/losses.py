@@ -228,7 +228,7 @@ class FocalLoss(SoftmaxLoss):
     """
 
     def __init__(self, gamma: float = 2.0, alpha: Sequence[float] | None = None) -> None:
-        self.gamma = number("gamma", gamma, 0)
+        self.gamma = number("gamma", gamma, 0, exclusive_maximum=True)
         self.alpha = None if alpha is None else tuple(number("alpha", a, 0) for a in alpha)
 
     @accepts_old_names

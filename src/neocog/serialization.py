@@ -178,15 +178,16 @@ def describe(network: Layer) -> dict[str, Any]:
 
     def encode(value: Any) -> Any:
         if isinstance(value, Layer):
-            if id(value) in seen:
-                return {"$again": seen[id(value)]}
-            seen[id(value)] = len(seen)
-            name = type(value).__name__
-            if classes.setdefault(name, type(value)) is not type(value):
+            layer: Layer = value.original
+            if id(layer) in seen:
+                return {"$again": seen[id(layer)]}
+            seen[id(layer)] = len(seen)
+            name = type(layer).__name__
+            if classes.setdefault(name, type(layer)) is not type(layer):
                 raise ValueError(
                     f"two classes of layers are named {name}; rename one, or neither can be loaded."
                 )
-            return {"$layer": name, "config": encode(value.config())}
+            return {"$layer": name, "config": encode(layer.config())}
         if isinstance(value, Mapping):
             return {"$map": [[key, encode(item)] for key, item in value.items()]}
         if isinstance(value, tuple | list):

@@ -548,3 +548,99 @@ def test_an_optimizer_of_ones_own(make, new_optimizer):
     for _ in range(3):
         assert step(x, t) == pytest.approx(plain_step(twin, loss, theirs, x, t), abs=1e-12)
     assert_same_arrays(mine, twin)
+
+
+# What changes, and what only the layers can do
+
+
+@pytest.mark.parametrize("gradient", [{"scale": np.ones(2)}, {"gain": np.ones(4)}])
+def test_a_wrong_gradient_moves_nothing(gradient):
+    network, (x, t) = neighbours().astype("float64"), batch()
+    before, optimizer = copy.deepcopy(network), SGD(0.1, momentum=0.9)
+    network[1].backward = lambda dy, cache, input_grad=True: (dy, gradient)
+    with pytest.raises((ValueError, KeyError), match="gradient"):
+        CompiledStep(network, SoftmaxCrossEntropy(), optimizer)(x, t)
+    for name, array in before.params.items():
+        np.testing.assert_array_equal(network.params[name], array)
+    assert optimizer.steps == 0
+
+
+class Crop(Layer):
+    def __init__(self, rows=1):
+        super().__init__()
+        self.rows = rows
+
+    def forward(self, x, training=False):
+        return x[:, :, self.rows :], x.shape
+
+    def backward(self, dy, cache, input_grad=True):
+        dx = np.zeros(cache, dy.dtype)
+        dx[:, :, self.rows :] = dy
+        return dx, {}
+
+    def output_shape(self, input_shape):
+        N, C, H, W = input_shape
+        return N, C, H - self.rows, W
+
+
+def test_a_setting_that_changes_the_shape_counts():
+    def make():
+        return Sequential(Conv2D(2, 3, 3, rng=0), Crop(), GlobalAvgPool2D(), Dense(3, 3, rng=1)).astype("f8")
+
+    mine, twin, (x, t) = make(), make(), batch()
+    step, forward, optimizer = CompiledStep(mine, SoftmaxCrossEntropy(), SGD(0.1)), Forward(mine), SGD(0.1)
+    for rows in (1, 3, 2):
+        mine[1].rows = twin[1].rows = rows
+        step(x, t), plain_step(twin, SoftmaxCrossEntropy(), optimizer, x, t)
+        np.testing.assert_allclose(forward(x), twin.forward(x)[0], rtol=0, atol=1e-12)
+    assert_same_arrays(mine, twin)
+
+
+@pytest.mark.parametrize("new_optimizer", [lambda: SGD(0.1, momentum=0.9), lambda: Adam(0.1, eps=0.1)])
+def test_an_optimizer_set_back_between_steps_counts(new_optimizer):
+    mine, twin, (x, t) = one().astype("float64"), one().astype("float64"), batch()
+    ours, theirs, loss = new_optimizer(), new_optimizer(), SoftmaxCrossEntropy()
+    step = CompiledStep(mine, loss, ours)
+    step(x, t), plain_step(twin, loss, theirs, x, t)
+    saved = ours.state_dict(), theirs.state_dict()
+    step(x, t), plain_step(twin, loss, theirs, x, t)
+    ours.load_state_dict(saved[0]), theirs.load_state_dict(saved[1])
+    for _ in range(2):
+        step(x, t), plain_step(twin, loss, theirs, x, t)
+    assert_same_arrays(mine, twin)
+    for memory, arrays in theirs.state.items():
+        for name, array in arrays.items():
+            np.testing.assert_allclose(ours.state[memory][name], array, rtol=0, atol=1e-12)
+
+
+class Pixels(Layer):
+    """Takes integers."""
+
+    def forward(self, x, training=False):
+        return (x / 255).astype("float32"), None
+
+    def backward(self, dy, cache, input_grad=True):
+        return dy, {}
+
+
+def test_integers_go_to_the_layers():
+    x, t = batch()
+    images = (x * 50 + 100).astype(np.uint8)
+    network = Sequential(Pixels(), Flatten(), Dense(128, 3, rng=0))
+    with neocog.use_kernels("fused"):
+        value = make_step(network, SoftmaxCrossEntropy(), SGD(0.1))(images, t)
+    twin = Sequential(Flatten(), Dense(128, 3, rng=0))
+    expected, _ = SoftmaxCrossEntropy()(twin.forward((images / 255).astype("float32"))[0], t)
+    assert value == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_network_of_two_inputs_takes_its_steps_by_the_layers():
+    def make():
+        nodes = {"sum": (Add(), "a", "b"), "flat": (Flatten(), "sum"), "out": (Dense(128, 3, rng=0), "flat")}
+        return Graph(nodes, inputs=("a", "b")).astype("float64")
+
+    mine, twin, (x, t) = make(), make(), batch()
+    with neocog.use_kernels("fused"):
+        make_step(mine, SoftmaxCrossEntropy(), SGD(0.1))((x, 2 * x), t)
+    plain_step(twin, SoftmaxCrossEntropy(), SGD(0.1), (x, 2 * x), t)
+    assert_same_arrays(mine, twin)

@@ -1,6 +1,8 @@
 """Activations that state ``function`` and ``derivative`` only, compiled."""
 
 import copy
+import enum
+import re
 
 import numpy as np
 import pytest
@@ -212,3 +214,145 @@ def test_float32_stays_float32():
 def test_what_states_no_function_says_so():
     with pytest.raises(NotImplementedError, match="must state function"):
         Forward(network(Elementwise()))(batch()[0])
+
+
+# What is not what it seems
+
+
+GAIN = 1.0
+
+
+class Gain(Elementwise):
+    @staticmethod
+    def function(xp, x):
+        return GAIN * x
+
+    @staticmethod
+    def derivative(xp, x):
+        return GAIN * xp.ones_like(x)
+
+
+def enclosed():
+    gain = 1.0
+
+    class Enclosed(Elementwise):
+        @staticmethod
+        def function(xp, x):
+            return gain * x
+
+        derivative = Gain.derivative
+
+    def set_gain(value):
+        nonlocal gain
+        gain = value
+
+    return Enclosed(), set_gain
+
+
+def test_a_global_or_enclosed_variable_that_changes_counts(monkeypatch):
+    layer, set_gain = enclosed()
+    globally, enclosing, (x, _) = Sequential(Gain()), Sequential(layer), batch()
+    with neocog.use_kernels("fused"):
+        for value in (1.0, 2.0, 3):
+            monkeypatch.setattr(f"{__name__}.GAIN", value)
+            set_gain(value)
+            for made in (globally, enclosing, Sequential(Gain())):
+                np.testing.assert_allclose(made(x), value * x, rtol=1e-15)
+
+
+def test_training_follows_a_global_variable(monkeypatch):
+    mine, twin, optimizer, (x, t) = network(Gain()), network(Gain()), SGD(0.1), batch()
+    step = CompiledStep(mine, SoftmaxCrossEntropy(), SGD(0.1))
+    for value in (1.0, 3.0):
+        monkeypatch.setattr(f"{__name__}.GAIN", value)
+        z, cache = twin.forward(x, training=True)
+        expected, dz = SoftmaxCrossEntropy()(z, t)
+        optimizer.step(twin.params, twin.backward(dz, cache)[1])
+        assert step(x, t) == pytest.approx(expected, abs=1e-12)
+    np.testing.assert_allclose(mine.params["0.weight"], twin.params["0.weight"], rtol=0, atol=1e-12)
+
+
+def test_a_function_put_in_the_place_of_another_counts():
+    class Times(Softsign):
+        @staticmethod
+        def function(xp, x):
+            return 2 * x
+
+    made, (x, _) = Sequential(Times()), batch()
+    with neocog.use_kernels("fused"):
+        np.testing.assert_allclose(made(x), 2 * x)
+        Times.function = staticmethod(lambda xp, x: 5 * x)
+        np.testing.assert_allclose(made(x), 5 * x)
+
+
+TABLE = [2.0]
+
+
+class Tabulated(Softsign):
+    @staticmethod
+    def function(xp, x):
+        return TABLE[0] * x
+
+
+class Centred(Softsign):
+    """Not element by element: of one number alone, it is 0."""
+
+    @staticmethod
+    def function(xp, x):
+        return x - xp.mean(x)
+
+
+class Reciprocal(Softsign):
+    """``0**-1`` is an error in compiled code."""
+
+    @staticmethod
+    def function(xp, x):
+        return x**-1
+
+
+class Drawing(Softsign):
+    @staticmethod
+    def function(xp, x):
+        return x + 0 * xp.random.normal() + xp.size(x)
+
+
+@pytest.mark.parametrize(
+    ("layer", "reason"),
+    [
+        (Tabulated(), r"reads \[2.0\], which is no number"),
+        (Centred(), "other numbers for one number at a time"),
+        (Reciprocal(), "other numbers for one number at a time"),
+        (Drawing(), "other numbers for one number at a time"),
+    ],
+    ids=["table", "mean", "reciprocal", "size"],
+)
+@pytest.mark.filterwarnings("ignore:divide by zero")
+def test_what_would_be_compiled_to_something_else_runs_in_a_cut(layer, reason):
+    ((_, found),) = uncompiled(network(layer), SHAPE)
+    assert re.search(reason, found)
+    made, (x, _) = network(layer), batch()
+    np.testing.assert_allclose(Forward(made)(x), made.forward(x)[0], rtol=1e-12)
+
+
+class Way(enum.IntEnum):
+    UP = 1
+
+
+class Word(enum.StrEnum):
+    SWISH = "swish"
+
+
+@pytest.mark.parametrize("settings", [{"power": Way.UP}, {"kind": Word.SWISH}])
+def test_enumerations_run_in_a_cut(settings):
+    assert_trained_alike(network(Swish(**settings)), network(Swish(**settings)))
+
+
+class Typed(Softsign):
+    """Arguments that do not describe the layer are no settings."""
+
+    def __init__(self, rng=None, dtype="float32"):
+        super().__init__()
+
+
+def test_arguments_that_are_no_settings():
+    assert_trained_alike(network(Typed()), network(Softsign()))

@@ -344,3 +344,45 @@ def test_what_the_copy_cannot_do_it_says_in_a_sentence():
     ):
         with pytest.raises(UnsupportedError, match="cannot be trained"):
             attempt()
+
+
+def test_the_copy_serves_where_weights_are_moved_or_written_elsewhere(tmp_path):
+    """A loss landscape moves weights, and they are not those of the compiled code."""
+    from neocog.inspection import loss_landscape, maximize_activation, unit_receptive_field
+    from neocog.interop.onnx import to_onnx
+    from neocog.interop.torch import to_torch
+
+    network = lived_in(with_norm())
+    network.input_shape = (2, 8, 8)
+    inference, rng = network.for_inference(), np.random.default_rng(0)
+    x, y = rng.normal(size=(4, 2, 8, 8)), rng.integers(0, 3, 4)
+    ours, theirs = (loss_landscape(each, x, y, directions=1, steps=5) for each in (inference, network))
+    np.testing.assert_allclose(ours.losses, theirs.losses, rtol=1e-12)
+    assert str(to_torch(inference)) == str(to_torch(network))
+    models = [to_onnx(each, dtype="float64").SerializeToString() for each in (inference, network)]
+    assert models[0] == models[1]
+    assert unit_receptive_field(inference, "0", (0, 0)) == unit_receptive_field(network, "0", (0, 0))
+    with pytest.raises(UnsupportedError, match="cannot be trained"):
+        maximize_activation(inference, 0, steps=1)
+    neocog.save(Sequential(inference, ReLU()), tmp_path / "nested.neocog")
+    loaded = neocog.load(tmp_path / "nested.neocog")
+    np.testing.assert_allclose(loaded(x), np.maximum(network(x), 0), rtol=0, atol=1e-12)
+
+
+def test_the_weights_of_the_copy_stay():
+    network = lived_in(with_norm())
+    inference, x = network.for_inference(), np.random.default_rng(0).normal(size=(4, 2, 8, 8))
+    before = inference(x)
+    with pytest.raises(UnsupportedError, match="keeps its weights"):
+        inference.load(network.params)
+    with pytest.raises(ValueError, match="read-only"):
+        inference.params["0.weight"][...] = 0
+    for array in inference.network.params.values():  # a network of its own, which may be trained
+        array[...] = 0
+    np.testing.assert_array_equal(inference(x), before)
+
+
+def with_norm():
+    return Sequential(Conv2D(2, 4, 3, rng=0), BatchNorm2D(4), ReLU(), Flatten(), Dense(144, 3, rng=1)).astype(
+        "float64"
+    )

@@ -452,3 +452,30 @@ def test_a_rule_of_ones_own():
         close(answer)
         assert (answer.formula, len(answer.terms)) == ("y = x + 1", 2)
         close(explain(around(kind()), X, "conv", (0, 0, 0, 0), of="gradient", y=T))
+
+
+class Wrong(Layer):
+    """Returns no dx, or one of another shape."""
+
+    def __init__(self, shape=None, slope=1):
+        super().__init__()
+        self.shape, self.slope = shape, slope
+
+    def forward(self, x, training=False):
+        return self.slope * x, None
+
+    def backward(self, dy, cache, input_grad=True):
+        return None if self.shape is None else np.zeros(self.shape), {}
+
+
+def test_a_dx_of_another_shape_is_named():
+    with pytest.raises(
+        ValueError, match=r"Wrong.*must return gradients of the inputs' shapes .* got \[\(3,\)\]"
+    ):
+        explain(Sequential(own=Wrong((3,))), X, "own", (0, 0, 0, 0))
+
+
+def test_no_dx_says_that_y_does_not_move():
+    close(explain(Sequential(own=Wrong(slope=0)), X, "own", (0, 0, 0, 0)))
+    with pytest.raises(ValueError, match=r"is 0 by backward, 0\.125.* by the complex step"):
+        explain(Sequential(own=Wrong()), X, "own", (0, 0, 0, 0))

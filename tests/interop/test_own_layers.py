@@ -496,3 +496,18 @@ def test_inputs_that_do_not_fit():
     with pytest.raises(TypeError, match="x must be a tensor or a tuple of tensors, got"):
         to_torch(Swish(3))((x, x))
     assert to_torch(Product())([x, 3 * x]).tolist() == [[3] * 3] * 2
+
+
+def test_bfloat16():
+    """NumPy has no such numbers: the layer computes in float32."""
+    layer, x = Product(), torch.rand(2, 3, generator=torch.Generator().manual_seed(0)).bfloat16()
+    a, b = x.clone().requires_grad_(), (x + 1).requires_grad_()
+    y = to_torch(layer)((a, b))
+    assert y.dtype == torch.bfloat16
+    torch.testing.assert_close(y, a * b)
+    y.sum().backward()
+    assert a.grad.dtype == torch.bfloat16
+    torch.testing.assert_close(a.grad, b.detach())
+    module = to_torch(Sequential(Dense(3, 3, rng=0), Centre(3)))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.isfinite(module.train()(x.float())).all()

@@ -141,6 +141,10 @@ class Compiler(Emitter):
             self.y = Slot()
             lowering.store(self.program, self.end.place, self.y)
 
+    def shapes_hold(self) -> bool:
+        """Whether the layers in cuts still state the shapes that were planned: a setting may have changed."""
+        return all(node.stated_shape() == node.output.array_shape for node in self.cuts)
+
     def run(self, x: Array) -> Array | None:
         """Run the program; return the output if :meth:`return_output` was called."""
         self.program.bind(self.x, x)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 from neocog.compilation.emitter import Emitter, Lowering
 from neocog.compilation.nodes import LayerNode, Uncompilable
@@ -55,6 +58,7 @@ class Cut(Lowering):
         def call() -> None:
             cache = node.memo.pop("cache")
             dx, grads = layer.backward(output.gradient_array, cache, bool(wanted))
+            _check_gradients(node, grads)
             for name, gradient in grads.items():
                 emit.parameter_gradients[node, name] = gradient
             for k, value in enumerate(node.inputs):
@@ -72,6 +76,20 @@ class Cut(Lowering):
             if value.wanted and value.laid_out:
                 with emit.into(value) as maps:
                     takers[k] = emit.take_in(value, maps, f"the gradient that {_named(node)} returns")
+
+
+def _check_gradients(node: LayerNode, grads: Mapping[str, Any]) -> None:
+    """Raise what an optimizer would, before the program has moved the other parameters."""
+    params = node.layer.params
+    for name, gradient in grads.items():
+        if name not in params:
+            full = f"{node.name}.{name}".lstrip(".")
+            raise KeyError(f"gradient {full!r} belongs to no parameter; {_named(node)} has {sorted(params)}.")
+        if np.shape(gradient) != params[name].shape:
+            raise ValueError(
+                f"the gradient {name!r} that {_named(node)} returns must have its parameter's shape "
+                f"{params[name].shape}, got {np.shape(gradient)}."
+            )
 
 
 def _named(node: LayerNode) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from neocog.errors import UnsupportedError
@@ -64,10 +64,12 @@ class Inference(Predictor):
 
     def __init__(self, network: Any, precision: str = "fast") -> None:
         one_of("precision", precision, PRECISIONS)
-        self.network: Container = copy.deepcopy(network.original)
-        self.precision, self.several_inputs = precision, self.network.several_inputs
+        self._network: Container = copy.deepcopy(network.original)
+        for array in self._network.params.values():  # what is written there would not reach the compiled code
+            array.flags.writeable = False
+        self.precision, self.several_inputs = precision, self._network.several_inputs
         self.class_names, self.input_shape = network.class_names, network.input_shape
-        self._forward = None if missing_numba() else Forward(self.network, True, precision)
+        self._forward = None if missing_numba() else Forward(self._network, True, precision)
 
     def __call__(self, x: Array) -> Array:
         """Return the network's output: (N, C, H, W) -> (N, classes)."""
@@ -76,7 +78,7 @@ class Inference(Predictor):
                 return self._forward(x)
             except UnsupportedError:
                 pass  # run layer by layer instead; contextlib.suppress costs 5 % of a small network
-        return self.network.forward(as_dtype(x, self.network.dtype))[0]
+        return self._network.forward(as_dtype(x, self._network.dtype))[0]
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Any]:
         """Return the network's output, and no cache; UnsupportedError for ``training=True``."""
@@ -89,43 +91,54 @@ class Inference(Predictor):
         raise UnsupportedError(_NOT_TRAINED)
 
     @property
+    def network(self) -> Container:
+        """A network with its weights, a new one each time, which may be trained."""
+        return copy.deepcopy(self._network)
+
+    @property
     def original(self) -> Layer:
-        return self.network
+        return self._network
 
     @property
     def params(self) -> dict[str, Array]:
-        return dict(self.network.params)
+        return dict(self._network.params)
 
     @property
     def buffers(self) -> dict[str, Array]:
-        return dict(self.network.buffers)
+        return dict(self._network.buffers)
+
+    def load(self, params: Mapping[str, Any], buffers: Mapping[str, Any] | None = None) -> None:
+        """Raise UnsupportedError: the weights are part of the compiled code."""
+        raise UnsupportedError(
+            "a copy made for inference keeps its weights; load them into a network, and make a copy of that."
+        )
 
     def leaves(self, prefix: str = "") -> Iterator[tuple[str, Layer]]:
-        return self.network.leaves(prefix)
+        return self._network.leaves(prefix)
 
     def walk(self, visit: Visit, x: Any, name: str = "") -> Any:
-        return self.network.walk(visit, x, name)
+        return self._network.walk(visit, x, name)
 
     def output_shape(self, input_shape: Any) -> Any:
-        return self.network.output_shape(input_shape)
+        return self._network.output_shape(input_shape)
 
     def flops(self, input_shape: Any) -> int:
-        return self.network.flops(input_shape)
+        return self._network.flops(input_shape)
 
     def receptive_field(self, field: Any) -> Field:
-        return self.network.receptive_field(field)
+        return self._network.receptive_field(field)
 
     def astype(self, dtype: Any) -> Inference:
         """Return a copy that computes in another floating point type."""
-        return Inference(self.network.astype(dtype), self.precision)
+        return Inference(self._network.astype(dtype), self.precision)
 
     def without_softmax(self) -> Inference:
         """Return a copy of the network that outputs the logits; see :meth:`Container.without_softmax`."""
-        return Inference(self.network.without_softmax(), self.precision)
+        return Inference(self._network.without_softmax(), self.precision)
 
     def for_inference(self, precision: str = "fast") -> Inference:
         """Return a copy of another precision."""
         return Inference(self, precision)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.network!r})"
+        return f"{type(self).__name__}({self._network!r})"

@@ -108,6 +108,11 @@ class LayerNode:
         """Its only input."""
         return self.inputs[0]
 
+    def stated_shape(self) -> Shape:
+        """Return the shape of the output that the layer states."""
+        given: Any = tuple(value.array_shape for value in self.inputs)
+        return tuple(self.layer.output_shape(given if self.layer.several_inputs else given[0]))
+
     @property
     def floor(self) -> float:
         """The least output: 0 if a ReLU is fused into the layer."""

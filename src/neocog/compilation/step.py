@@ -18,7 +18,7 @@ from neocog.compilation.nodes import Uncompilable
 from neocog.compilation.state import State
 from neocog.kernels import active_precision
 from neocog.kernels.fused.program import Memory, Slot
-from neocog.layers.base import Array, Layer, as_dtype
+from neocog.layers.base import Array, Layer
 from neocog.losses import Loss, check_weights
 from neocog.optimizers import Optimizer
 
@@ -228,8 +228,14 @@ class CompiledStep:
                 self._batches.popitem(last=False)
             if batch.update is not None:
                 memories = self.optimizer.state
-                self._memories = [(memories, memory, arrays) for memory, arrays in memories.items()] + [
-                    (arrays, name, array) for arrays in memories.values() for name, array in arrays.items()
+                self._memories = [
+                    (vars(self.optimizer), "state", memories),
+                    *((memories, memory, arrays) for memory, arrays in memories.items()),
+                    *(
+                        (arrays, name, array)
+                        for arrays in memories.values()
+                        for name, array in arrays.items()
+                    ),
                 ]
         return batch
 
@@ -242,11 +248,14 @@ class CompiledStep:
         if not self._current():
             self._forget()
         dtype = self._state.dtype
+        if not isinstance(x, np.ndarray) or x.dtype.kind != "f" or not x.size:
+            raise Uncompilable("a batch that is not one NumPy array of floating point images")
         if x.dtype != dtype or not x.flags.c_contiguous:
-            x = np.ascontiguousarray(as_dtype(x, dtype))
-        if x.dtype != dtype or not x.size:
-            raise Uncompilable("a batch without images, or of complex numbers")
+            x = np.ascontiguousarray(x, dtype)
         batch = self._batch(x.shape)
+        if not batch.compiler.shapes_hold():
+            self._forget()
+            batch = self._batch(x.shape)
         if batch.lowered_loss is None:
             batch.t, batch.weight = t, weight
         else:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from neocog.layers import Container, Conv2D, Layer
+from neocog.layers import Conv2D, Layer
 from neocog.layers.base import Array, as_dtype
+from neocog.layers.prediction import Predictor
 from neocog.validation import check_images, integer, one_of
 
 
@@ -75,7 +76,7 @@ def image_batch(network: Layer, x: Any) -> Array:
 def input_size(network: Layer, input_shape: Any = None) -> tuple[int, int, int]:
     """Return (C, H, W), by default the network's input shape; ValueError if it does not fit the network."""
     if input_shape is None:
-        input_shape = network.input_shape if isinstance(network, Container) else None
+        input_shape = network.input_shape if isinstance(network, Predictor) else None
         if input_shape is None:
             raise ValueError("input_shape is not known to this network: pass (channels, height, width).")
     if not isinstance(input_shape, tuple | list) or len(input_shape) != 3:

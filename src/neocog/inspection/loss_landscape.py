@@ -95,6 +95,7 @@ def loss_landscape(
     >>> slice.losses.round(6)  # of a black image every logit is a bias, and biases are not moved
     array([1.098612, 1.098612, 1.098612])
     """
+    network = network.original  # whose weights may be moved
     x = prepare(network, x)
     if integer("directions", directions) > 2:
         raise ValueError(f"directions must be 1 or 2, got {directions}.")

@@ -13,7 +13,7 @@ import numpy as np
 from neocog.compilation.emitter import Emitter, Lowering, Use, lowers
 from neocog.compilation.nodes import LayerNode, TensorNode, Uncompilable
 from neocog.errors import UnsupportedError
-from neocog.kernels.fused.declared import declared_operation
+from neocog.kernels.fused.declared import declared_operation, read_outside
 from neocog.kernels.fused.operations import activation
 from neocog.kernels.fused.program import Maps
 from neocog.layers import GELU, Elementwise, LeakyReLU, ReLU, ScaledTanh, Sigmoid, Tanh
@@ -126,18 +126,24 @@ class DeclaredActivation(Lowering):
         if layer.params:
             raise Uncompilable("an element-wise layer with parameters")
         for value in layer.settings:
-            if not isinstance(value, float | int | str | None):
+            if not (isinstance(value, float) or type(value) in (bool, int, str, type(None))):
                 raise Uncompilable(f"a setting that is no number: {value!r}")
         _operation(layer, "function", use.dtype)
         if use.training:
             _operation(layer, "derivative", use.dtype)
 
     def settings_of(self, layer_class: Any) -> Callable[[Any], Any] | None:
-        if layer_class.config is not Layer.config or layer_class.settings is not Elementwise.settings:
-            return attrgetter("settings")
-        # called in every step: cheaper than the property ``settings``
-        names = list(inspect.signature(layer_class).parameters)
-        return attrgetter(*names) if names else None
+        names = ["settings"]
+        if layer_class.config is Layer.config and layer_class.settings is Elementwise.settings:
+            # called in every step: cheaper than the property ``settings``
+            arguments = inspect.signature(layer_class).parameters
+            names = [name for name in arguments if name not in layer_class._undescribed]
+        own = attrgetter("function", "derivative", *names)
+        try:
+            outside = [read_outside(each) for each in (layer_class.function, layer_class.derivative)]
+        except UnsupportedError:  # the layer becomes a cut
+            return own
+        return lambda layer: (own(layer), *(read() for read in outside))
 
     def forward(self, emit: Emitter, node: LayerNode) -> None:
         x, y = node.input.place, emit.maps(node.output)

@@ -190,7 +190,16 @@ class _Pass:
             raise ValueError(
                 f"{self.name} cannot be explained: it has neither a rule nor a backward to check."
             ) from None
-        return list(dx) if self._real.several_inputs else [dx], gradients
+        if dx is None:  # of a layer that takes integers, for example: y does not move with x
+            return [np.zeros_like(x) for x in self.inputs], gradients
+        dxs = [np.asarray(each) for each in (dx if self._real.several_inputs else [dx])]
+        expected, shapes = [x.shape for x in self.inputs], [each.shape for each in dxs]
+        if shapes != expected:
+            raise ValueError(
+                f"{self.name} cannot be explained: its backward must return gradients of the inputs' shapes "
+                f"{expected}, got {shapes}."
+            )
+        return dxs, gradients
 
     def _at(self, layer: Layer, direction: Direction, step: complex) -> np.ndarray:
         """Compute y after a step in a direction."""

@@ -81,6 +81,7 @@ def to_onnx(
     >>> [node.op_type for node in model.graph.node][:3]
     ['Conv', 'Relu', 'MaxPool']
     """
+    network = network.original
     arrays = {**network.params, **network.buffers}
     kept = _dtype(network, dtype)
     size = sum(array.size for array in arrays.values()) * kept.itemsize

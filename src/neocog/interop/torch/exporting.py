@@ -83,6 +83,7 @@ def to_torch(network: Layer) -> nn.Module:
     >>> np.allclose(module(torch.from_numpy(x)).detach(), network(x))
     True
     """
+    network = getattr(network, "original", network)  # of a copy made for inference
     module = _Conversion().module(network, "").eval()
     if isinstance(network, Container):
         for name in NOTES:

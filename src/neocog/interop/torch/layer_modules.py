@@ -155,7 +155,8 @@ class _LayerFunction(torch.autograd.Function):
             module._read_buffers(buffers)
         ctx.module, ctx.buffers, ctx.count = module, buffers, count
         ctx.save_for_backward(*tensors)  # raises in backward if one was written into since
-        return _tensor(y, x[0].device)
+        output = _tensor(y, x[0].device)
+        return output.bfloat16() if x[0].dtype == torch.bfloat16 else output
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Any, ...]:
@@ -189,7 +190,10 @@ _is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compil
 
 
 def _array(tensor: Tensor) -> np.ndarray:
-    array: np.ndarray = tensor.detach().cpu().numpy()
+    tensor = tensor.detach().cpu()
+    if tensor.dtype == torch.bfloat16:  # which NumPy has not
+        tensor = tensor.float()
+    array: np.ndarray = tensor.numpy()
     return array
 
 
