@@ -681,7 +681,10 @@ def test_ctrl_c_while_the_processes_start_shows_nothing_of_theirs(tmp_path):
     time.sleep(0.1)  # they are still importing
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (130, f"interrupted; continue with: neocog sweep --resume {path}\n")
+    assert (process.returncode, errors) == (
+        130,
+        f"interrupted; continue with: neocog sweep --resume {path}\n",
+    )
 
 
 def sigint_is_ignored():
