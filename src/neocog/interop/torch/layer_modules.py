@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neocog.interop.torch.graph_builder import UnsupportedError, Value
+from neocog.interop.torch.graph_builder import TracedValue, UnsupportedError
 from neocog.interop.torch.registry import Chain, imports_module
 from neocog.layers import Dense, Elementwise, Layer
 from neocog.layers.base import random_generators
@@ -150,7 +150,7 @@ class LayerModule(WrappedLayer):
 
 
 @imports_module(ElementwiseModule, LayerModule)
-def _from_wrapped_layer(module: WrappedLayer, x: Value) -> Chain:
+def _from_wrapped_layer(module: WrappedLayer, x: TracedValue) -> Chain:
     return copy.deepcopy(module._layer)
 
 
