@@ -198,7 +198,7 @@ class _LayerFunction(torch.autograd.Function):
 
 
 _is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
-"""Since PyTorch 2.7; before, what is exported cannot be told from what is compiled."""
+"""Since PyTorch 2.7; older versions cannot distinguish exporting from compiling."""
 
 
 def _array(tensor: Tensor) -> np.ndarray:
