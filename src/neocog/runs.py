@@ -34,8 +34,8 @@ from neocog.training import Callback, Checkpoint, CSVLog, History, KernelSnapsho
 from neocog.training.engine import leads, torch_engine
 
 __all__ = [
-    "Result",
     "RunDirectory",
+    "RunResult",
     "draw_sample",
     "fit_as",
     "network_for",
@@ -156,7 +156,7 @@ class RunDirectory:
 
 
 @dataclass(frozen=True)
-class Result:
+class RunResult:
     """Hold a finished or interrupted run."""
 
     directory: RunDirectory
@@ -164,7 +164,9 @@ class Result:
     history: History
 
 
-def train(settings: Settings, out: str | Path | None = None, stream: TextIO | None = None) -> Result | None:
+def train(
+    settings: Settings, out: str | Path | None = None, stream: TextIO | None = None
+) -> RunResult | None:
     """Train a network by the settings, and write everything into a new run directory.
 
     Of several processes started by ``torchrun`` only the first writes; the others return None.
@@ -192,7 +194,7 @@ def train(settings: Settings, out: str | Path | None = None, stream: TextIO | No
     return _train(settings, data, network, directory, stream, None)
 
 
-def resume(path: str | Path, epochs: int | None = None, stream: TextIO | None = None) -> Result | None:
+def resume(path: str | Path, epochs: int | None = None, stream: TextIO | None = None) -> RunResult | None:
     """Continue an interrupted run, or train a finished one for more epochs.
 
     Raises
@@ -269,7 +271,7 @@ def _train(
     directory: RunDirectory | None,
     stream: TextIO | None,
     checkpoint: Path | None,
-) -> Result | None:
+) -> RunResult | None:
     has_kernels = any(isinstance(layer, Conv2D) for _, layer in network.leaves())
     snapshots = KernelSnapshots()
     sample, rng = draw_sample(settings, len(data.train[1]))
@@ -295,7 +297,7 @@ def _train(
         arrays: dict[str, Any] = {str(epoch): kernels for epoch, kernels in snapshots.snapshots.items()}
         np.savez(content, **arrays)
         atomic_write(directory.snapshots, content.getvalue())
-    return Result(directory, network, history)
+    return RunResult(directory, network, history)
 
 
 def open_model(path: str | Path, layers: Iterable[str | type[Layer]] = ()) -> Container:

@@ -117,7 +117,7 @@ def train(
         raise typer.Exit(130)
 
 
-def _report_training(result: runs.Result, page: Path | None, as_json: bool) -> None:
+def _report_training(result: runs.RunResult, page: Path | None, as_json: bool) -> None:
     last = {name: None if value != value else value for name, value in result.history.last.items()}
     if as_json:
         report = {

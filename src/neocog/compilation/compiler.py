@@ -10,7 +10,7 @@ from neocog.compilation import lowerings  # noqa: F401 - which register themselv
 from neocog.compilation.emitter import Emitter, Use
 from neocog.compilation.nodes import TensorNode, Uncompilable, features, wider
 from neocog.compilation.state import network_arrays
-from neocog.compilation.tracing import trace
+from neocog.compilation.tracing import list_nodes
 from neocog.kernels.fused import lowering
 from neocog.kernels.fused.program import NO_BORDER, Program, Slot
 from neocog.layers.base import Array, Layer
@@ -67,7 +67,7 @@ class Compiler(Emitter):
             raise Uncompilable("parameters that several layers share, or that are read-only")
         use = Use(input_shape[0], training, dtype)
         super().__init__(Program(dtype, frozen, exact=exact), input_shape[0], training)
-        self.start, self.nodes, self.end = trace(network, input_shape, use)
+        self.start, self.nodes, self.end = list_nodes(network, input_shape, use)
         self.x = Slot()
         self.y: Slot | None = None
         self.cuts = [node for node in self.nodes if node.reason]

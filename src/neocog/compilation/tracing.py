@@ -11,7 +11,7 @@ from neocog.compilation.nodes import LayerNode, TensorNode, Uncompilable, featur
 from neocog.layers import Container, Graph, Sequential
 from neocog.layers.base import Layer, Shape
 
-__all__ = ["trace"]
+__all__ = ["list_nodes"]
 
 
 def _is_seen_through(layer: Layer) -> bool:
@@ -34,7 +34,7 @@ def _supported(layer: Layer, given: Sequence[Shape], shape: Shape, use: Use) -> 
     return lowering
 
 
-def trace(
+def list_nodes(
     network: Layer, input_shape: tuple[int, ...], use: Use
 ) -> tuple[TensorNode, list[LayerNode], TensorNode]:
     """Return the input value, the nodes in order, and the output value.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from neocog.experiments.protocol import THREE, Lines, accuracy_of, after, held_out
-from neocog.experiments.study import Outcome, Row, listed, percent, study
+from neocog.experiments.study import Outcome, TableRow, listed, percent, study
 from neocog.layers import Layer
 from neocog.layers.activation import softmax
 from neocog.training import KernelSnapshots
@@ -47,7 +47,7 @@ def inference_trace(
 
     network.walk(visit, arrays["input"])
     arrays["softmax"] = softmax(arrays["dense"])
-    rows: list[Row] = [
+    rows: list[TableRow] = [
         {
             "layer": name,
             "shape": " x ".join(map(str, array.shape)),
@@ -86,7 +86,7 @@ def inference_trace(
 )
 def filters(repetition: int = 0, epochs: int = 80, lr: float = 0.12, batch_size: int = 18) -> Outcome:
     """Measure the filters' mean pooled answers to each class, for both protocols."""
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     data_out: dict[str, Any] = {"class_names": THREE}
     biases = {}
     for patterns in ("a", "b"):
@@ -146,7 +146,7 @@ def shift_invariance(
     pooled, predicted = after(network, images, "pool1"), network.predict(images)
     padded = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)))
     size = images.shape[2]
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     for direction, (down, right) in SHIFTS.items():
         shifted = padded[:, :, 1 - down : 1 - down + size, 1 - right : 1 - right + size]
         after_shift, answers = after(network, shifted, "pool1"), network.predict(shifted)

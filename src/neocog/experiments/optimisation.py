@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from neocog.experiments.protocol import Lines, chain, dead_units, histories
-from neocog.experiments.study import Outcome, Row, listed, percent, study
+from neocog.experiments.study import Outcome, TableRow, listed, percent, study
 from neocog.layers import Dropout
 from neocog.optimizers import SGD
 from neocog.training import NonFiniteLossError
@@ -64,7 +64,7 @@ def learning_rates(
     batch_size: int = 18,
 ) -> Outcome:
     """Train TinyCNN at several rates and count its dead filters."""
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     trained, answered = [], {}
     for lr in lrs:
         protocol = Lines(patterns, repetition, epochs, lr, batch_size)

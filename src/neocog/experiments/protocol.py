@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from neocog.data import Split, line_patterns
-from neocog.experiments.study import Row
+from neocog.experiments.study import TableRow
 from neocog.layers import Layer, Sequential
 from neocog.models import tiny_cnn, tiny_mlp
 from neocog.optimizers import SGD, Optimizer
@@ -37,7 +37,7 @@ class Trained:
     network: Sequential
     history: History
 
-    def row(self, **more: Any) -> Row:
+    def row(self, **more: Any) -> TableRow:
         """Return its row of a table: size, last measures, first epoch at 100 % validation accuracy."""
         last = self.history.last
         return {

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from neocog.validation import one_of
 
-Row: TypeAlias = dict[str, Any]
+TableRow: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Outcome:
         Histories and arrays for figures.
     """
 
-    rows: list[Row]
+    rows: list[TableRow]
     finding: str
     data: dict[str, Any] = field(default_factory=dict)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neocog.experiments.study import Outcome, Row, Study, listed
+from neocog.experiments.study import Outcome, Study, TableRow, listed
 from neocog.training import History
 
 if TYPE_CHECKING:
@@ -38,10 +38,10 @@ class Result:
 
     study: Study
     parameters: dict[str, Any]
-    rows: list[Row]
+    rows: list[TableRow]
     finding: str
     data: dict[str, Any]
-    repetitions: list[list[Row]]
+    repetitions: list[list[TableRow]]
     findings: list[str]
 
     @classmethod
@@ -148,7 +148,7 @@ class Result:
         values = {c: {repr((row.get(c), cells.get(c))) for row, cells in self._rows()} for c in self.columns}
         return [c for c in self.columns if c == self.columns[0] or len(values[c]) > 1]
 
-    def _rows(self) -> list[tuple[Row, Any]]:
+    def _rows(self) -> list[tuple[TableRow, Any]]:
         return list(zip(self.rows, self.spread, strict=True))
 
     def __repr__(self) -> str:

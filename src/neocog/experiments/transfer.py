@@ -6,7 +6,7 @@ import numpy as np
 
 from neocog.data import Split
 from neocog.experiments.protocol import FIVE, THREE, Lines, Trained, held_out, train
-from neocog.experiments.study import Outcome, Row, listed, percent, study
+from neocog.experiments.study import Outcome, TableRow, listed, percent, study
 from neocog.layers import Dense, Sequential
 from neocog.optimizers import SGD
 
@@ -62,7 +62,7 @@ def transfer(
         (learn("trained filters, not frozen", tuned, few), few),
         (learn("from nothing", nothing, few), few),
     ]
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     for one, data in ways:
         images, labels = held_out(data)
         right = one.network.predict(images) == labels

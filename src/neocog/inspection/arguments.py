@@ -42,7 +42,7 @@ def find_convolution(network: Layer, name: str | None = None, *, last: bool = Fa
     return name, layer
 
 
-def prepare(network: Layer, x: Any, name: str = "x") -> Array:
+def prepare_batch(network: Layer, x: Any, name: str = "x") -> Array:
     """Return a batch in the network's dtype.
 
     Raises
@@ -66,8 +66,8 @@ def check_batch(network: Layer, x: Any, name: str = "x") -> Any:
 
 
 def image_batch(network: Layer, x: Any) -> Array:
-    """Return a batch checked by :func:`prepare`; ValueError if its shape is not (N, C, H, W)."""
-    x = prepare(network, x)
+    """Return a batch checked by :func:`prepare_batch`; ValueError if its shape is not (N, C, H, W)."""
+    x = prepare_batch(network, x)
     if x.ndim != 4:
         raise ValueError(f"x must be images of shape (N, C, H, W), got shape {x.shape}.")
     return x

@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 
 from neocog.deprecation import accepts_old_names
-from neocog.inspection.arguments import class_targets, find_convolution, find_layer, image_batch, prepare
+from neocog.inspection.arguments import (
+    class_targets,
+    find_convolution,
+    find_layer,
+    image_batch,
+    prepare_batch,
+)
 from neocog.inspection.trace import trace
 from neocog.layers import Layer
 from neocog.layers.base import Array
@@ -62,7 +68,7 @@ def saliency(network: Layer, x: Any, y: Any = None) -> Array:
     array([[[[1., 2.],
              [3., 4.]]]])
     """
-    x = prepare(network, x)
+    x = prepare_batch(network, x)
     return _logit_gradient(network, x, class_targets(network, x, y))
 
 
@@ -93,7 +99,7 @@ def gradient_times_input(network: Layer, x: Any, y: Any = None) -> Array:
     Source: A. Shrikumar et al., "Not just a black box: learning important features through propagating
     activation differences", 2016.
     """
-    x = prepare(network, x)
+    x = prepare_batch(network, x)
     return x * saliency(network, x, y)
 
 
@@ -136,7 +142,7 @@ def smooth_grad(
     -----
     Source: D. Smilkov et al., "SmoothGrad: removing noise by adding noise", 2017.
     """
-    x = prepare(network, x)
+    x = prepare_batch(network, x)
     y = class_targets(network, x, y)
     samples, rng = integer("samples", samples), generator(rng)
     axes = tuple(range(1, x.ndim))
@@ -182,7 +188,7 @@ def integrated_gradients(
     -----
     Source: M. Sundararajan, A. Taly, Q. Yan, "Axiomatic attribution for deep networks", 2017.
     """
-    x = prepare(network, x)
+    x = prepare_batch(network, x)
     y = class_targets(network, x, y)
     baseline = np.asarray(baseline, dtype=x.dtype)
     try:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from neocog.deprecation import accepts_old_names
-from neocog.inspection.arguments import prepare
+from neocog.inspection.arguments import prepare_batch
 from neocog.layers import Dense, Layer
 from neocog.layers.base import Array
 from neocog.losses import Loss
@@ -96,7 +96,7 @@ def loss_landscape(
     array([1.098612, 1.098612, 1.098612])
     """
     network = network.original  # whose weights may be moved
-    x = prepare(network, x)
+    x = prepare_batch(network, x)
     if integer("directions", directions) > 2:
         raise ValueError(f"directions must be 1 or 2, got {directions}.")
     if integer("steps", steps) % 2 == 0:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from neocog.sweeps.worker import (
     Failure,
-    Row,
+    PointRow,
     Task,
     Work,
     attempt,
@@ -22,7 +22,7 @@ from neocog.sweeps.worker import (
     one_thread,
 )
 
-Outcomes: TypeAlias = "Generator[Row | Failure, None, None]"
+Outcomes: TypeAlias = "Generator[PointRow | Failure, None, None]"
 CONNECT_SECONDS = 10
 
 
@@ -97,7 +97,7 @@ def _sigint_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _alone(task: Task, work: Work, death: type[Exception]) -> Row | Failure:
+def _alone(task: Task, work: Work, death: type[Exception]) -> PointRow | Failure:
     try:
         (outcome,) = _parallel([task], 2, work)  # with one job joblib would run it in this process
     except death:
@@ -154,9 +154,9 @@ def run_on_dask(
             client.cancel(list(waiting), force=True)
 
 
-def _outcome(future: Any, point: int) -> Row | Failure:
+def _outcome(future: Any, point: int) -> PointRow | Failure:
     if future.status == "finished":
-        outcome: Row | Failure = future.result()
+        outcome: PointRow | Failure = future.result()
         return outcome
     if future.status == "error":
         error = future.exception()
@@ -164,5 +164,5 @@ def _outcome(future: Any, point: int) -> Row | Failure:
     raise ClusterLostError("the Dask scheduler is lost")
 
 
-def _point(outcome: Row | Failure) -> int:
+def _point(outcome: PointRow | Failure) -> int:
     return outcome.point if isinstance(outcome, Failure) else int(outcome["point"])

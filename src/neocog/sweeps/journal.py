@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from neocog.sweeps.grid import checked_grid, checked_seeds
-from neocog.sweeps.worker import MEASURES, Row
+from neocog.sweeps.worker import MEASURES, PointRow
 from neocog.validation import integer, number
 
 FORMAT = 1
@@ -19,7 +19,7 @@ _NUMBERS = (*MEASURES, "seconds", "parameters")
 _IDENTITY = ("source", "grid", "seeds", "validation_fraction", "data")
 
 
-def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[Row]]:
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[PointRow]]:
     """Read a sweep's file; an incomplete last line, as a killed process leaves it, is ignored.
 
     Raises
@@ -35,11 +35,11 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[Row]]:
     return header, rows
 
 
-def _parse(path: Path, content: bytes) -> tuple[dict[str, Any] | None, list[Row], int]:
+def _parse(path: Path, content: bytes) -> tuple[dict[str, Any] | None, list[PointRow], int]:
     """Return the header, the rows, each point's first, and the number of bytes they take."""
     whole = content.rfind(b"\n") + 1
     header: dict[str, Any] | None = None
-    rows: dict[int, Row] = {}
+    rows: dict[int, PointRow] = {}
     for place, line in enumerate(content[:whole].splitlines(), start=1):
         try:
             found = json.loads(line)
@@ -128,7 +128,7 @@ class Journal:
 
     def __init__(self, path: Path | None, header: dict[str, Any]) -> None:
         self.header: dict[str, Any] = json.loads(json.dumps({"neocog_sweep": FORMAT} | header))
-        self.rows: list[Row] = []
+        self.rows: list[PointRow] = []
         self.path = path
         self._file: int | None = None
         if path is None:
@@ -192,7 +192,7 @@ class Journal:
             except OSError as error:
                 raise FileLostError(f"{self.path} cannot be written: {error.strerror}") from None
 
-    def append(self, row: Row) -> None:
+    def append(self, row: PointRow) -> None:
         """Append a point's row and flush it to the disk."""
         self._write(row)
         self.rows.append(json.loads(self._line(row)))

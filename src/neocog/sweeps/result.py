@@ -13,7 +13,7 @@ import numpy as np
 
 from neocog.settings import shown, train_command
 from neocog.sweeps.grid import named
-from neocog.sweeps.worker import Failure, Row
+from neocog.sweeps.worker import Failure, PointRow
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -47,7 +47,7 @@ class Candidate:
     parameters: int
 
     @classmethod
-    def of(cls, rows: Sequence[Row], keys: Sequence[str]) -> Candidate:
+    def of(cls, rows: Sequence[PointRow], keys: Sequence[str]) -> Candidate:
         """Average the rows of one setting."""
         trained = [row for row in rows if not row["error"]]
 
@@ -95,7 +95,7 @@ class Sweep:
     """
 
     header: dict[str, Any]
-    rows: list[Row]
+    rows: list[PointRow]
     failures: list[Failure]
     stopped: str = ""
     path: Path | None = None
@@ -124,14 +124,14 @@ class Sweep:
         """
         return [candidate for candidate, _ in self._ranked()]
 
-    def _ranked(self) -> list[tuple[Candidate, list[Row]]]:
+    def _ranked(self) -> list[tuple[Candidate, list[PointRow]]]:
         seeds = len(self.header["seeds"])
-        groups: dict[int, list[Row]] = {}
+        groups: dict[int, list[PointRow]] = {}
         for row in self.rows:
             groups.setdefault(row["point"] // seeds, []).append(row)
         found = [(Candidate.of(rows, self.keys), rows) for _, rows in sorted(groups.items())]
 
-        def order(group: tuple[Candidate, list[Row]]) -> tuple[bool, float, float]:
+        def order(group: tuple[Candidate, list[PointRow]]) -> tuple[bool, float, float]:
             candidate, _ = group
             if candidate.diverged == candidate.seeds:
                 return True, math.inf, math.inf

@@ -23,7 +23,7 @@ from neocog.sweeps.executors import ClusterLostError, Outcomes, run_here, run_on
 from neocog.sweeps.grid import at_point, checked_grid, checked_seeds, named, points
 from neocog.sweeps.journal import FileLostError, Journal, read
 from neocog.sweeps.result import Sweep
-from neocog.sweeps.worker import Failure, Row, Task, selection_data
+from neocog.sweeps.worker import Failure, PointRow, Task, selection_data
 from neocog.training.engine import torch_engine
 from neocog.validation import integer
 
@@ -229,7 +229,7 @@ def _executor(tasks: list[Task], jobs: int, dask: str | None, say: Callable[[str
     return run_here(tasks) if jobs <= 1 else run_on_cores(tasks, jobs)
 
 
-def _check_rows(rows: list[Row], tasks: list[Task], path: Path | None) -> None:
+def _check_rows(rows: list[PointRow], tasks: list[Task], path: Path | None) -> None:
     """Raise ValueError if a row of the file was trained otherwise than its point would be now."""
     for row in rows:
         for name, value in asdict(tasks[row["point"]].settings).items():
@@ -241,7 +241,7 @@ def _check_rows(rows: list[Row], tasks: list[Task], path: Path | None) -> None:
                 )
 
 
-def _line(outcome: Row | Failure, settings: list[Settings], grid: Mapping[str, Any], done: int) -> str:
+def _line(outcome: PointRow | Failure, settings: list[Settings], grid: Mapping[str, Any], done: int) -> str:
     """Format a line of progress for a finished point."""
     point = outcome.point if isinstance(outcome, Failure) else outcome["point"]
     chosen = {key: getattr(settings[point], key) for key in (*grid, "seed")}

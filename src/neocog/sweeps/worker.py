@@ -24,7 +24,7 @@ from neocog.runs import draw_sample, fit_as, network_for
 from neocog.settings import Settings
 from neocog.training import Callback, NonFiniteLossError, TrainingState
 
-Row: TypeAlias = dict[str, Any]
+PointRow: TypeAlias = dict[str, Any]
 MEASURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
 
@@ -51,7 +51,7 @@ class Failure:
     traceback: str = ""
 
 
-Work: TypeAlias = Callable[[Task], "Row | Failure"]
+Work: TypeAlias = Callable[[Task], "PointRow | Failure"]
 
 
 def selection_data(source: str, size: int | None, validation_fraction: float) -> Split:
@@ -87,7 +87,7 @@ class _Watch(Callback):
         self.run = run
 
 
-def train_point(task: Task) -> Row:
+def train_point(task: Task) -> PointRow:
     """Train one point, as ``neocog train`` would, and return its row.
 
     A loss that is not finite is a result: ``stopped`` is "diverged" and ``error`` says where.
@@ -108,7 +108,7 @@ def train_point(task: Task) -> Row:
     run = watch.run
     if run.stop == "interrupted":
         raise KeyboardInterrupt
-    row: Row = {"point": task.point, **asdict(settings)}
+    row: PointRow = {"point": task.point, **asdict(settings)}
     row |= {"epoch": run.epoch, "parameters": network.parameter_count}
     last, accuracies = run.history.last, run.history["val_accuracy"]
     row |= {name: None if error else last[name] for name in MEASURES}
@@ -118,7 +118,7 @@ def train_point(task: Task) -> Row:
     return row | {"stopped": "diverged" if error else "", "error": error}
 
 
-def attempt(task: Task) -> Row | Failure:
+def attempt(task: Task) -> PointRow | Failure:
     """Train one point; errors are returned as a Failure, not raised."""
     try:
         return train_point(task)
@@ -126,7 +126,7 @@ def attempt(task: Task) -> Row | Failure:
         return Failure(task.point, f"{type(error).__name__}: {error}", traceback.format_exc())
 
 
-def attempt_in_worker(task: Task) -> Row | Failure:
+def attempt_in_worker(task: Task) -> PointRow | Failure:
     """Train one point in a worker process, and limit that process to one thread."""
     # Not only during this point: another thread of the process may be training another one.
     set_threads(1)
@@ -134,7 +134,7 @@ def attempt_in_worker(task: Task) -> Row | Failure:
     return attempt(task)
 
 
-def attempt_in_child(task: Task, parent: int, work: Work = attempt_in_worker) -> Row | Failure:
+def attempt_in_child(task: Task, parent: int, work: Work = attempt_in_worker) -> PointRow | Failure:
     """Train one point in a child of the process that began the sweep; exit when that process exits."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its children
     _end_with(parent)

@@ -30,7 +30,7 @@ def check_arguments(loss: Any, optimizer: Any, callbacks: Any) -> None:
         raise TypeError(f"callbacks must be a sequence of callbacks, got {callbacks!r}.")
 
 
-def prepare(network: Layer, data: Split | tuple[Any, Any], loss: Loss) -> Split:
+def prepare_data(network: Layer, data: Split | tuple[Any, Any], loss: Loss) -> Split:
     """Check the data against the network and cast its images; set the network's shape and class names."""
     if isinstance(data, Split):
         split = data

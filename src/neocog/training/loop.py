@@ -19,7 +19,7 @@ from neocog.layers import Layer
 from neocog.losses import Loss, SoftmaxCrossEntropy
 from neocog.optimizers import SGD, Optimizer
 from neocog.training.checkpoint import load_checkpoint
-from neocog.training.checks import check_arguments, check_run, prepare, prepare_weights
+from neocog.training.checks import check_arguments, check_run, prepare_data, prepare_weights
 from neocog.training.diagnosis import diagnosis
 from neocog.training.engine import Engine, check_engine, torch_engine
 from neocog.training.evaluation import EVALUATION_BATCH, estimated_seconds, evaluate
@@ -28,11 +28,11 @@ from neocog.training.signals import interruptible
 from neocog.training.state import Callback, TrainingState, alike
 from neocog.validation import RandomSource, generator, integer
 
-Step: TypeAlias = Callable[..., float]
+StepFunction: TypeAlias = Callable[..., float]
 """``value = step(x, t, weight=None)``: return the loss of a batch; update the parameters if it is finite."""
 
 
-def make_step(network: Layer, loss: Loss, optimizer: Optimizer) -> Step:
+def make_step(network: Layer, loss: Loss, optimizer: Optimizer) -> StepFunction:
     """Return the training step of a network: forward, loss, backward, update.
 
     With the ``fused`` kernels it is one compiled program, in which a layer, a loss or an optimizer without a
@@ -163,7 +163,7 @@ def fit(
     engine = check_engine(engine, device)
     state = TrainingState(
         network,
-        prepare(network, data, loss),
+        prepare_data(network, data, loss),
         loss,
         optimizer,
         integer("epochs", epochs, 0),

@@ -13,7 +13,7 @@ import onnx
 
 from neocog.interop.nesting import Nodes, has_arrays
 from neocog.interop.onnx.naming import DEEPEST, dotted_name
-from neocog.interop.onnx.symbolic import Known, Shapes, Value, target
+from neocog.interop.onnx.symbolic import Known, Shapes, SymbolicValue, target
 from neocog.layers import Flatten, Layer, Reshape
 from neocog.validation import RandomSource, generator
 
@@ -28,7 +28,7 @@ MOST_VALUES = 2**28
 class Pixels:
     """Represent ``scale x + offset`` of the network's input x, with one number for each channel."""
 
-    x: Value
+    x: SymbolicValue
     scale: np.ndarray
     offset: np.ndarray
 
@@ -47,7 +47,7 @@ class GraphBuilder:
         The nodes between the inputs and the output.
     output : str
     opset : int
-    values : mapping of str to Value or Known
+    values : mapping of str to SymbolicValue or Known
         The inputs and the initializers.
     rng : Generator, int or None
         Draws the masks of dropout layers.
@@ -58,7 +58,7 @@ class GraphBuilder:
         nodes: Sequence[onnx.NodeProto],
         output: str,
         opset: int,
-        values: Mapping[str, Value | Known],
+        values: Mapping[str, SymbolicValue | Known],
         rng: RandomSource = None,
     ) -> None:
         self.opset, self.rng = opset, generator(rng)
@@ -77,12 +77,12 @@ class GraphBuilder:
             for parts in (node.name.strip("/").split("/") for node in nodes)
             for k in range(1, min(len(parts) - 1, DEEPEST))
         }
-        self._names = {value.node for value in values.values() if isinstance(value, Value)}
+        self._names = {value.node for value in values.values() if isinstance(value, SymbolicValue)}
         self._parameters: dict[tuple[Any, ...], Layer] = {}
         self._reshaped: dict[tuple[str, Shapes], str] = {}
         self._inputs = frozenset(self._names)
         self.pixels: dict[str, Pixels] = {}
-        self.multiples: dict[str, tuple[Value, float]] = {}
+        self.multiples: dict[str, tuple[SymbolicValue, float]] = {}
         """Value and factor of each value that is the product of the two."""
         self.own_biases: set[int] = set()
         """Ids of the convolutions whose bias is not in the file."""
@@ -113,7 +113,7 @@ class GraphBuilder:
         self.charge(array.size * np.dtype(dtype or array.dtype).itemsize)
         return np.array(array, dtype, order="C")
 
-    def note_pixels(self, x: Value, y: Value, scale: Any = 1.0, offset: Any = 0.0) -> None:
+    def note_pixels(self, x: SymbolicValue, y: SymbolicValue, scale: Any = 1.0, offset: Any = 0.0) -> None:
         """Record that ``y = scale x + offset``, if x is the network's input or a scaled form of it.
 
         y may be the node of x, whose layer has taken scale and offset into itself.
@@ -128,7 +128,7 @@ class GraphBuilder:
         elif before is not None and not x.shared:
             self.pixels[y.node] = Pixels(before.x, factor * before.scale, factor * before.offset + term)
 
-    def add(self, wanted: str, layer: Layer, *sources: Value) -> Value:
+    def add(self, wanted: str, layer: Layer, *sources: SymbolicValue) -> SymbolicValue:
         """Append a layer that reads values in the shapes in which the network holds them."""
         several = layer.several_inputs
         inputs: list[Any] = [
@@ -142,7 +142,7 @@ class GraphBuilder:
         self.placed.add(id(layer))
         name = self.name(wanted)
         self.layers[name] = (layer, *(x.node for x in sources))
-        return Value(name, shapes, shapes)
+        return SymbolicValue(name, shapes, shapes)
 
     def is_multiple(self, name: str, x: str, factor: float, rank: int) -> bool:
         """Return whether a value is computed as ``factor x`` or ``x / (1 / factor)``, with the rank of x."""
@@ -161,13 +161,13 @@ class GraphBuilder:
         number = other.arrays[0].item()
         return number == factor if maker.op_type == "Mul" else place == 0 and number == 1 / factor
 
-    def put(self, layer: Layer, x: Value) -> None:
+    def put(self, layer: Layer, x: SymbolicValue) -> None:
         """Replace the layer that computes a value, and keep its sources."""
         _, *sources = self.layers[x.node]
         self.layers[x.node] = (layer, *sources)
         self.multiples.pop(x.node, None)
 
-    def settled(self, value: Value) -> Value:
+    def settled(self, value: SymbolicValue) -> SymbolicValue:
         """Return a value that the network holds in its ONNX shape; append a Flatten or Reshape if needed."""
         if value.held == value.shape:
             return value

@@ -14,7 +14,7 @@ from onnx import helper
 from neocog.interop.onnx.errors import OnnxImportError, UnsupportedOperatorError
 from neocog.interop.onnx.graph_builder import GraphBuilder
 from neocog.interop.onnx.model_file import tensor_array
-from neocog.interop.onnx.symbolic import Known, Shape, Value
+from neocog.interop.onnx.symbolic import Known, Shape, SymbolicValue
 from neocog.layers import Layer
 
 # Operators whose attribute ``axis``, before opset 7, aligns the second operand with the first.
@@ -35,7 +35,9 @@ class Node:
         if self.opset < 7 and self.operator in ARITHMETIC and self.get("axis") is not None:
             self.inputs[1:] = [self._along(*self.inputs)] if len(self.inputs) == 2 else self.inputs[1:]
 
-    def _along(self, x: Value | Known | None, y: Value | Known | None) -> Value | Known | None:
+    def _along(
+        self, x: SymbolicValue | Known | None, y: SymbolicValue | Known | None
+    ) -> SymbolicValue | Known | None:
         """Align the second operand's axes with those of the first from ``axis`` on, as before opset 7."""
         if x is None or y is None or not self.flag("broadcast"):
             return y
@@ -43,7 +45,7 @@ class Node:
         if axis > free:
             self.fail(f"axis must be from 0 to {free} for operands of {x.rank} and {y.rank} axes, got {axis}")
         ones = (1,) * (free - axis)
-        if isinstance(y, Value):
+        if isinstance(y, SymbolicValue):
             return y.viewed(lambda s: (*s, *ones))
         first, second = (array.reshape((*array.shape, *ones)) for array in y.arrays)
         return replace(y, arrays=(first, first if y.arrays[0] is y.arrays[1] else second))
@@ -100,10 +102,10 @@ class Node:
         """Return whether there is a k-th input."""
         return k < len(self.inputs) and self.inputs[k] is not None
 
-    def value(self, k: int = 0) -> Value:
+    def value(self, k: int = 0) -> SymbolicValue:
         """Return the k-th input, which must be computed from the network's input."""
         source = self.inputs[k] if self.has(k) else None
-        if not isinstance(source, Value):
+        if not isinstance(source, SymbolicValue):
             self.unsupported(f"its input {k} must be computed from the network's input, not be a constant")
         return source
 
@@ -174,18 +176,18 @@ class Node:
             return stem
         return (self.proto.name and self.place) or re.sub(r"[._]?(weight|kernel|w)$", "", name) or self.place
 
-    def apply(self, layer: Layer, *sources: Value, place: str = "") -> Value:
+    def apply(self, layer: Layer, *sources: SymbolicValue, place: str = "") -> SymbolicValue:
         """Append a layer that reads values in the shape that ONNX gives them."""
         settled = [self.builder.settled(source) for source in sources]
         if not place or id(layer) in self.builder.placed:  # only its first node is named after its weights
             place = self.place
         return self.builder.add(place, layer, *settled)
 
-    def viewed(self, x: Value, shape: Callable[[Shape], Sequence[int]]) -> Value:
+    def viewed(self, x: SymbolicValue, shape: Callable[[Shape], Sequence[int]]) -> SymbolicValue:
         """Reshape a value by a function of its shape, without a layer, and name this node for it."""
         return x.viewed(shape, self.place)
 
-    def elementwise(self, layer: Layer, k: int = 0, place: str = "") -> Value:
+    def elementwise(self, layer: Layer, k: int = 0, place: str = "") -> SymbolicValue:
         """Append an element-wise layer, which needs no Reshape where only axes of size 1 came or went."""
         x = self.value(k)
         if not x.is_squeezed:
@@ -207,7 +209,7 @@ class Node:
             chain.append(Node(proto, self.builder))
         return chain
 
-    def take(self, chain: list[Node], y: Value) -> Value:
+    def take(self, chain: list[Node], y: SymbolicValue) -> SymbolicValue:
         """Replace this node and those of the chain by the value ``y``."""
         for node in chain:
             self.builder.done.add(node.proto.output[0])
@@ -227,8 +229,8 @@ def shortest(value: float) -> float:
     return float(str(np.float32(value)))
 
 
-ReadNode: TypeAlias = Callable[[Node], Value | Known]
-ReadPattern: TypeAlias = Callable[[Node], Value | None]
+ReadNode: TypeAlias = Callable[[Node], SymbolicValue | Known]
+ReadPattern: TypeAlias = Callable[[Node], SymbolicValue | None]
 FoldNode: TypeAlias = Callable[..., np.ndarray]
 Reading = TypeVar("Reading", bound=ReadNode)
 Pattern = TypeVar("Pattern", bound=ReadPattern)
@@ -306,7 +308,7 @@ def folds(*operators: str) -> Callable[[Folding], Folding]:
     return register
 
 
-def read(node: Node) -> Value | Known:
+def read(node: Node) -> SymbolicValue | Known:
     """Fold a node whose inputs are all constants; turn any other into layers."""
     constant = all(source is None or isinstance(source, Known) for source in node.inputs)
     if constant and node.operator in FOLDS:

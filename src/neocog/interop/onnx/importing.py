@@ -26,7 +26,7 @@ from neocog.interop.onnx.inputs import (
 )
 from neocog.interop.onnx.model_file import initializers, read_model
 from neocog.interop.onnx.naming import dotted_name, move_into_groups
-from neocog.interop.onnx.symbolic import Known, Shapes, Value
+from neocog.interop.onnx.symbolic import Known, Shapes, SymbolicValue
 from neocog.interop.onnx.validation import check, leading_to, refusing
 from neocog.layers import Container, Layer
 from neocog.validation import RandomSource, generator, image_shape
@@ -178,12 +178,12 @@ def read_graph(
     """
     (opset,) = {opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")}
     names = ["input"] if len(shapes) == 1 else [dotted_name(name).replace(".", "_") for name in shapes]
-    values: dict[str, Value | Known] = dict(constants)
+    values: dict[str, SymbolicValue | Known] = dict(constants)
     # Constants first, because readers look ahead.
     nodes = sorted(leading_to(model.graph, [output], shapes), key=lambda node: node.op_type != "Constant")
     uses = Counter([output, *(name for node in nodes for name in node.input)])
     for name, (onnx_name, shape) in zip(names, shapes.items(), strict=True):
-        values[onnx_name] = Value(name, shape, shape, uses[onnx_name] > 1)
+        values[onnx_name] = SymbolicValue(name, shape, shape, uses[onnx_name] > 1)
     builder = GraphBuilder(nodes, output, opset, values, rng)
     for proto in nodes:
         if proto.output[0] in builder.done:
@@ -216,7 +216,7 @@ def _read(proto: onnx.NodeProto, builder: GraphBuilder) -> None:
         raise
     except (ArithmeticError, LookupError, MemoryError, TypeError, ValueError) as error:
         node.fail(str(error) if isinstance(error, TypeError | ValueError) else repr(error))
-    if isinstance(y, Value):
+    if isinstance(y, SymbolicValue):
         y = replace(y, shared=y.shared or builder.uses[proto.output[0]] > 1)
     builder.values[proto.output[0]] = y
 

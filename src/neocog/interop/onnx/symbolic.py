@@ -47,7 +47,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Value:
+class SymbolicValue:
     """A value yet to be computed.
 
     ``held`` is its shape in the network, ``shape`` its shape in ONNX after Flatten, Reshape, Squeeze and the
@@ -72,7 +72,7 @@ class Value:
         """Return the shape, None where it depends on the batch."""
         return tuple(a if a == b else None for a, b in zip(*self.shape, strict=True))
 
-    def reshaped(self, shapes: tuple[Any, Any], view: str = "") -> Value:
+    def reshaped(self, shapes: tuple[Any, Any], view: str = "") -> SymbolicValue:
         """Return the value with another shape; raise ValueError if the count of numbers differs."""
         first, second = tuple(map(int, shapes[0])), tuple(map(int, shapes[1]))
         for before, after in zip(self.shape, (first, second), strict=True):
@@ -80,7 +80,7 @@ class Value:
                 raise ValueError(f"{before} cannot be reshaped into {after}")
         return replace(self, shape=(first, second), view=view or self.view)
 
-    def viewed(self, shape: Callable[[Shape], Sequence[int]], view: str = "") -> Value:
+    def viewed(self, shape: Callable[[Shape], Sequence[int]], view: str = "") -> SymbolicValue:
         """Return the value with the shape that a function makes of its own."""
         return self.reshaped((tuple(shape(self.shape[0])), tuple(shape(self.shape[1]))), view)
 
@@ -92,11 +92,11 @@ class Value:
             for held, shape in zip(self.held, self.shape, strict=True)
         )
 
-    def lifted(self) -> Value:
+    def lifted(self) -> SymbolicValue:
         """Return a row of numbers as an image of width 1: (N, C, L) -> (N, C, L, 1)."""
         return self.viewed(lambda s: (*s, 1))
 
-    def lowered(self) -> Value:
+    def lowered(self) -> SymbolicValue:
         """Undo :meth:`lifted`."""
         return self.viewed(lambda s: s[:-1])
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from neocog.initializers import zeros
-from neocog.interop.onnx.symbolic import Value
+from neocog.interop.onnx.symbolic import SymbolicValue
 from neocog.layers import Conv2D, Dense, Layer
 
 
@@ -21,7 +21,7 @@ def dense_with(weight: np.ndarray, bias: np.ndarray | None) -> Dense:
     return layer
 
 
-def per_channel(layer: Layer | None, x: Value, constant: np.ndarray) -> np.ndarray | None:
+def per_channel(layer: Layer | None, x: SymbolicValue, constant: np.ndarray) -> np.ndarray | None:
     """Return a constant as one number for each feature or channel of a layer's output, None if it is not."""
     axis = x.rank - 1 if isinstance(layer, Dense) else 1
     if layer is None or min(x.rank, len(x.held[0])) < 2 or constant.ndim > x.rank:

@@ -8,17 +8,17 @@ from typing import Any
 
 from neocog.interop.onnx.graph_builder import MOST_VALUES
 from neocog.interop.onnx.import_node import Node
-from neocog.interop.onnx.symbolic import Value
+from neocog.interop.onnx.symbolic import SymbolicValue
 from neocog.kernels.geometry import Padding
 
 LARGEST = 2**20  # larger strides, kernels and paddings are taken for malicious
 
 
 @dataclass(frozen=True)
-class Windows:
+class WindowGeometry:
     """Windows over an image, of a convolution or a pooling."""
 
-    x: Value
+    x: SymbolicValue
     kernel_size: tuple[int, int]
     stride: tuple[int, int]
     padding: Padding
@@ -26,12 +26,12 @@ class Windows:
     is_row: bool
     """Whether the image is a row of numbers, (N, C, L), read as (N, C, L, 1)."""
 
-    def result(self, y: Value) -> Value:
+    def result(self, y: SymbolicValue) -> SymbolicValue:
         """Return a result with the rank of the operator's input."""
         return y.lowered() if self.is_row else y
 
 
-def read_windows(node: Node, kernel_shape: list[int] | None = None) -> Windows:
+def read_windows(node: Node, kernel_shape: list[int] | None = None) -> WindowGeometry:
     """Read the attributes of a convolution or a pooling.
 
     Raises
@@ -74,7 +74,7 @@ def read_windows(node: Node, kernel_shape: list[int] | None = None) -> Windows:
         x = x.lifted()
         kernel, strides, dilations = [*kernel, 1], [*strides, 1], [*dilations, 1]
         padding = [*padding, (0, 0)]
-    return Windows(
+    return WindowGeometry(
         x,
         (kernel[0], kernel[1]),
         (strides[0], strides[1]),

@@ -19,12 +19,12 @@ from neocog.interop.nesting import apart
 from neocog.interop.torch.graph_builder import (
     BATCH,
     Builder,
+    TracedValue,
     UnsupportedError,
-    Value,
-    check_batch,
+    check_batch_axis,
     known,
-    placed,
     values_in,
+    with_location,
 )
 from neocog.interop.torch.operators.activation import IN_TRAINING
 from neocog.interop.torch.registry import FUNCTIONS, Chain, Loaded
@@ -42,7 +42,7 @@ class Reader(Protocol):
 
     def call(
         self, builder: Builder, name: str, module: nn.Module, args: Any, kwargs: Mapping[str, Any], path: str
-    ) -> Value:
+    ) -> TracedValue:
         """Apply a module to values."""
         ...
 
@@ -51,9 +51,9 @@ class Reader(Protocol):
         builder: Builder,
         name: str,
         chain: Chain,
-        values: Sequence[Value],
+        values: Sequence[TracedValue],
         tensors: Mapping[str, Tensor],
-    ) -> Value:
+    ) -> TracedValue:
         """Apply layers one after another."""
         ...
 
@@ -75,23 +75,23 @@ class TracedForward:
         bound.apply_defaults()
         self.outer = values_in(bound.arguments)
         self._arguments: dict[str, Any] = {}
-        inputs: list[Value] = []
+        inputs: list[TracedValue] = []
         for name, argument in bound.arguments.items():
             self._arguments[name] = self._inside(name, argument, inputs)
         self.builder = Builder(inputs, module._modules)
         self._values: dict[fx.Node, Any] = {}
 
-    def _inside(self, name: str, argument: Any, inputs: list[Value]) -> Any:
+    def _inside(self, name: str, argument: Any, inputs: list[TracedValue]) -> Any:
         """Replace the caller's values in an argument by the module's own inputs."""
         if isinstance(argument, tuple | list):
             return [self._inside(f"{name}_{k}", part, inputs) for k, part in enumerate(argument)]
-        if not isinstance(argument, Value):
+        if not isinstance(argument, TracedValue):
             return argument
         name = "input" if len(self.outer) == 1 else name
         inputs.append(replace(argument, name=apart(name, self._module._modules), base=None))
         return inputs[-1]
 
-    def run(self) -> Value:
+    def run(self) -> TracedValue:
         """Convert every node of the forward, and return the value of its output."""
         graph = follow(self._module, {n: v for n, v in self._arguments.items() if not values_in(v)})
         arguments = iter(self._arguments.values())
@@ -110,11 +110,11 @@ class TracedForward:
             self.builder.overwritten.clear()
             self._values[node] = result
         (output,) = args
-        if not isinstance(output, Value):
+        if not isinstance(output, TracedValue):
             raise UnsupportedError("it returns no single tensor, which alone is supported")
         return output
 
-    def _overwrite(self, later: set[fx.Node], value: Value, now: Value | None) -> None:
+    def _overwrite(self, later: set[fx.Node], value: TracedValue, now: TracedValue | None) -> None:
         """Replace an overwritten value in all nodes that are used later."""
         for node in later:
             if any(held.root is value.root for held in values_in(self._values[node])):
@@ -136,7 +136,7 @@ class TracedForward:
             return self._function(node.target, args, kwargs)
         except (TypeError, ValueError) as error:
             place = f"{_title(node.target)} in {place_of(self._module, self._path)}"
-            raise placed(error, place) from error.__cause__
+            raise with_location(error, place) from error.__cause__
 
     def _function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Convert a call of a function, or of a method given by its name."""
@@ -160,7 +160,7 @@ class TracedForward:
             return replace(x, base=None)
         if target == "contiguous":
             return replace(x, base=x)
-        if target not in FUNCTIONS or not isinstance(x, Value) or len(values) > 1:
+        if target not in FUNCTIONS or not isinstance(x, TracedValue) or len(values) > 1:
             names = {_title(each).split(".")[-1].strip("_") for each in (*FUNCTIONS, *ADD, *CONCAT)}
             raise UnsupportedError(f"it has no counterpart; supported are {', '.join(sorted(names))}")
         result = self._reader.apply(self.builder, name, FUNCTIONS[target](x, *rest, **kwargs), (x,), {})
@@ -168,21 +168,21 @@ class TracedForward:
             self.builder.overwrite(x, result)
         return result
 
-    def _add(self, x: Any, other: Any, alpha: float = 1) -> Value:
+    def _add(self, x: Any, other: Any, alpha: float = 1) -> TracedValue:
         if alpha != 1:
             raise UnsupportedError(f"alpha={alpha!r} has no counterpart; 1 is supported")
-        if not isinstance(x, Value):
+        if not isinstance(x, TracedValue):
             x, other = other, x
         if isinstance(other, nn.Parameter):
             layer = Loaded(Bias(tuple(other.shape)), {"bias": other})
             return self._reader.apply(self.builder, "bias", layer, (x,), {})
-        if not isinstance(other, Value):
+        if not isinstance(other, TracedValue):
             if isinstance(other, int | float) and other == 0:  # the start value of the built-in sum
-                return cast(Value, x)
+                return cast(TracedValue, x)
             raise UnsupportedError("adding anything but a tensor or a parameter has no counterpart")
         return self.builder.add(self.builder.free("add"), Add(), x, other)
 
-    def _concat(self, tensors: Any, dim: int = 0) -> Value:
+    def _concat(self, tensors: Any, dim: int = 0) -> TracedValue:
         values = values_in(tensors)
         if len(values) < len(tensors):
             raise UnsupportedError("joining with anything but tensors of the network has no counterpart")
@@ -198,17 +198,17 @@ class TracedForward:
 class _Sizes:
     """The shape of a tensor of which only the batch size is known."""
 
-    def __init__(self, value: Value) -> None:
+    def __init__(self, value: TracedValue) -> None:
         self._value = value
 
     def __getitem__(self, axis: int) -> int:
         if axis != 0:
             return known(self._value, "a size")[axis]
-        check_batch(self._value)
+        check_batch_axis(self._value)
         return BATCH
 
 
-def _measured(x: Value, name: str, dim: int | None = None) -> Any:
+def _measured(x: TracedValue, name: str, dim: int | None = None) -> Any:
     """Return the shape of a value, one of its sizes, or its number of axes."""
     if name in ("shape", "size"):
         sizes: Any = _Sizes(x) if x.shape is None else (BATCH, *x.shape)

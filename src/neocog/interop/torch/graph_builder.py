@@ -30,7 +30,7 @@ class UnsupportedError(errors.UnsupportedError):
     place: str | None = None
 
 
-def placed(error: Exception, place: str) -> UnsupportedError:
+def with_location(error: Exception, place: str) -> UnsupportedError:
     """Return an UnsupportedError with the place in its message, unless the error has one already."""
     if isinstance(error, UnsupportedError) and error.place:
         return error
@@ -40,7 +40,7 @@ def placed(error: Exception, place: str) -> UnsupportedError:
 
 
 @dataclass(eq=False)
-class Value:
+class TracedValue:
     """A symbolic tensor: the node that computes it, and its shape without the batch if that is known.
 
     ``mixed`` says that its first axis may be another than the batch, as after ``view(-1, 4)`` of a tensor of
@@ -49,35 +49,35 @@ class Value:
 
     name: str
     shape: Shape | None
-    base: Value | None = None
+    base: TracedValue | None = None
     mixed: bool = False
 
     @property
-    def root(self) -> Value:
+    def root(self) -> TracedValue:
         """Return the value whose memory this one shares."""
         return self if self.base is None else self.base.root
 
 
-def known(value: Value, why: str) -> Shape:
+def known(value: TracedValue, why: str) -> Shape:
     """Return the shape of a value; raise UnsupportedError if it is unknown."""
     if value.shape is None:
         raise UnsupportedError(f"{why} needs the sizes of the maps: pass input_shape=(C, H, W)")
     return value.shape
 
 
-def check_batch(value: Value) -> None:
+def check_batch_axis(value: TracedValue) -> None:
     """Raise UnsupportedError if the first axis of a value may be another than the batch."""
     if value.mixed:
         known(value, "the batch, which may have been joined with other axes or moved,")
 
 
-def values_in(argument: Any) -> list[Value]:
+def values_in(argument: Any) -> list[TracedValue]:
     """List the values in an argument, which may be a list or a dict of them."""
     if isinstance(argument, Mapping):
         argument = list(argument.values())
     if isinstance(argument, tuple | list):
         return [value for part in argument for value in values_in(part)]
-    return [argument] if isinstance(argument, Value) else []
+    return [argument] if isinstance(argument, TracedValue) else []
 
 
 class Builder:
@@ -86,12 +86,12 @@ class Builder:
     ``reserved`` are the names of the module's children; other nodes get other names.
     """
 
-    def __init__(self, inputs: Sequence[Value], reserved: Iterable[str] = ()) -> None:
+    def __init__(self, inputs: Sequence[TracedValue], reserved: Iterable[str] = ()) -> None:
         self.inputs = list(inputs)
         self.nodes: Nodes = {}
         self.writes = False
         """Whether the module writes into an input."""
-        self.overwritten: list[tuple[Value, Value | None]] = []
+        self.overwritten: list[tuple[TracedValue, TracedValue | None]] = []
         """Values written into since this was last cleared, each with its new value if that has a name."""
         self._children = {*reserved}
         self._reserved = self._children | {value.name for value in inputs}
@@ -103,7 +103,7 @@ class Builder:
         names = (f"{name}_{k}" if k else name for k in count())
         return next(n for n in names if n not in self.nodes and n not in self._reserved)
 
-    def add(self, name: str, layer: Layer, *values: Value) -> Value:
+    def add(self, name: str, layer: Layer, *values: TracedValue) -> TracedValue:
         """Apply a layer, at a new node."""
         if isinstance(layer, Flatten):  # the result is the same for the value before the reshape
             values = tuple(map(self._before_reshapes, values))
@@ -111,9 +111,9 @@ class Builder:
         shared = values[0] if shares_memory(layer) else None
         shape = output_shape(layer, values)
         mixed = shape is None and (not keeps_batch(layer) or any(value.mixed for value in values))
-        return Value(name, shape, shared, mixed)
+        return TracedValue(name, shape, shared, mixed)
 
-    def _before_reshapes(self, value: Value) -> Value:
+    def _before_reshapes(self, value: TracedValue) -> TracedValue:
         while value.base is not None:
             layer, *_ = self.nodes.get(value.name, (None,))  # an input has no node
             if not isinstance(layer, Reshape) or not keeps_batch(layer):
@@ -121,14 +121,14 @@ class Builder:
             value = value.base
         return value
 
-    def overwrite(self, value: Value, result: Value | None = None) -> None:
+    def overwrite(self, value: TracedValue, result: TracedValue | None = None) -> None:
         """Record that a module writes into a value, and the result if it has a name."""
         self.writes = self.writes or value.root in self.inputs
         self.overwritten.append((value, result))
         if result is not None and result is not value:
             result.base = value
 
-    def finish(self, output: Value, chain: bool = True) -> Layer:
+    def finish(self, output: TracedValue, chain: bool = True) -> Layer:
         """Return the container: a Sequential if the nodes are a chain, unless ``chain=False``.
 
         Where they are one function of the inputs, that layer itself.
@@ -144,7 +144,7 @@ class Builder:
         return assemble(nodes, inputs, output.name, chain)
 
 
-def output_shape(layer: Layer, values: Sequence[Value]) -> Shape | None:
+def output_shape(layer: Layer, values: Sequence[TracedValue]) -> Shape | None:
     """Return the shape of a layer's output, without the batch; None if an input's shape is unknown."""
     shapes = [(BATCH, *value.shape) for value in values if value.shape is not None]
     if len(shapes) < len(values):

@@ -15,7 +15,13 @@ from neocog.interop.nesting import apart
 from neocog.interop.torch import modules
 from neocog.interop.torch.exporting import NOTES, own_tensors, unwrapped, wrapped
 from neocog.interop.torch.fx_tracing import TracedForward, place_of
-from neocog.interop.torch.graph_builder import Builder, UnsupportedError, Value, placed, values_in
+from neocog.interop.torch.graph_builder import (
+    Builder,
+    TracedValue,
+    UnsupportedError,
+    values_in,
+    with_location,
+)
 from neocog.interop.torch.layer_modules import LayerModule
 from neocog.interop.torch.registry import LAYERS, Chain, Loaded
 from neocog.layers import Container, Dense, Layer, Residual, Sequential
@@ -100,7 +106,7 @@ def from_torch(module: nn.Module, input_shape: tuple[int, int, int] | None = Non
     shape = None if input_shape is None else image_shape(input_shape)
     if shape is not None and len(names) > 1:
         raise ValueError(f"input_shape must be left out for a module of several inputs, {names}.")
-    values = [Value(name, shape) for name in names]
+    values = [TracedValue(name, shape) for name in names]
     several = isinstance(inner, modules.Graph) and len(values) > 1
     network, _ = _Reader().layer(module, values, (tuple(values),) if several else tuple(values), "")
     if isinstance(network, Container):
@@ -145,7 +151,7 @@ class _Reader:
         self._arrays: dict[tuple[int, bool], np.ndarray] = {}  # by the tensor's id, and whether transposed
 
     def layer(
-        self, module: nn.Module, inputs: Sequence[Value], args: tuple[Any, ...], path: str
+        self, module: nn.Module, inputs: Sequence[TracedValue], args: tuple[Any, ...], path: str
     ) -> tuple[Layer, bool]:
         """Return the layer of a module, and whether the module writes into its inputs."""
         builder = Builder(inputs)
@@ -159,16 +165,16 @@ class _Reader:
 
     def call(
         self, builder: Builder, name: str, module: nn.Module, args: Any, kwargs: Mapping[str, Any], path: str
-    ) -> Value:
+    ) -> TracedValue:
         """Apply a module to values, at a new node or several."""
         try:
             return self._call(builder, name, module, args, kwargs, path)
         except (TypeError, ValueError) as error:
-            raise placed(error, place_of(module, path)) from error.__cause__
+            raise with_location(error, place_of(module, path)) from error.__cause__
 
     def _call(
         self, builder: Builder, name: str, module: nn.Module, args: Any, kwargs: Mapping[str, Any], path: str
-    ) -> Value:
+    ) -> TracedValue:
         _refuse_scripts(module)
         hooks = (module._forward_hooks, module._forward_pre_hooks)
         if any(hooks) or module._backward_hooks or module._backward_pre_hooks:
@@ -220,10 +226,10 @@ class _Reader:
         builder: Builder,
         name: str,
         chain: Chain,
-        values: Sequence[Value],
+        values: Sequence[TracedValue],
         tensors: Mapping[str, Tensor],
         child: bool = False,
-    ) -> Value:
+    ) -> TracedValue:
         """Apply layers one after another; the one with parameters gets the name, or else the first."""
         if isinstance(chain, Loaded):
             layers: tuple[Layer, ...] = (chain.layer,)
@@ -273,7 +279,7 @@ class _Reader:
             self._arrays[key] = np.array(array.T if transposed else array, order="C")
         return self._arrays[key]
 
-    def _sequential(self, module: nn.Module, x: Value, path: str) -> tuple[Builder, Value]:
+    def _sequential(self, module: nn.Module, x: TracedValue, path: str) -> tuple[Builder, TracedValue]:
         value = replace(x, name=apart("input", module._modules), base=None)
         builder = Builder([value], module._modules)
         for name, each in module._modules.items():
@@ -281,7 +287,9 @@ class _Reader:
             value = self.call(builder, name, each, (value,), {}, _within(path, name))
         return builder, value
 
-    def _graph(self, module: modules.Graph, outer: Sequence[Value], path: str) -> tuple[Builder, Value]:
+    def _graph(
+        self, module: modules.Graph, outer: Sequence[TracedValue], path: str
+    ) -> tuple[Builder, TracedValue]:
         whole = len(outer) < len(module._inputs)  # one value stands for the tuple of all inputs
         like = [replace(outer[0], shape=None)] * len(module._inputs) if whole else outer
         inputs = [
@@ -297,7 +305,7 @@ class _Reader:
                 raise UnsupportedError(f"its {name!r} writes into its input; inplace=False is supported")
         return builder, values[module._output]
 
-    def _residual(self, module: modules.Residual, x: Value, path: str) -> Residual:
+    def _residual(self, module: modules.Residual, x: TracedValue, path: str) -> Residual:
         ways: list[Layer] = []
         for name, child in module.named_children():
             value = replace(x, name="input", base=None)

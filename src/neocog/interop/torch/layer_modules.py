@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neocog.interop.torch.graph_builder import UnsupportedError, Value
+from neocog.interop.torch.graph_builder import TracedValue, UnsupportedError
 from neocog.interop.torch.registry import Chain, imports_module
 from neocog.layers import Dense, Elementwise, Layer
 from neocog.layers.base import random_generators
@@ -137,7 +137,7 @@ class LayerModule(WrappedLayer):
 
 
 @imports_module(ElementwiseModule, LayerModule)
-def _from_wrapped_layer(module: WrappedLayer, x: Value) -> Chain:
+def _from_wrapped_layer(module: WrappedLayer, x: TracedValue) -> Chain:
     return copy.deepcopy(module._layer)
 
 
@@ -186,7 +186,7 @@ class _LayerFunction(torch.autograd.Function):
 
 
 _is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
-"""Since PyTorch 2.7; before, what is exported cannot be told from what is compiled."""
+"""Since PyTorch 2.7; older versions cannot distinguish exporting from compiling."""
 
 
 def _array(tensor: Tensor) -> np.ndarray:

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from neocog.interop.torch import modules
-from neocog.interop.torch.graph_builder import Value
+from neocog.interop.torch.graph_builder import TracedValue
 from neocog.interop.torch.registry import FUNCTIONS, Chain, imports_module, register_layer
 from neocog.layers import (
     GELU,
@@ -52,10 +52,10 @@ def row(
     def to_module(layer: Layer) -> nn.Module:
         return module_class(**{theirs: getattr(layer, ours) for ours, theirs in names.items()})
 
-    def from_module(module: nn.Module, x: Value) -> Chain:
+    def from_module(module: nn.Module, x: TracedValue) -> Chain:
         return layer_class.from_config({ours: getattr(module, theirs) for ours, theirs in names.items()})
 
-    def from_function(x: Value, *args: Any, **kwargs: Any) -> Chain:
+    def from_function(x: TracedValue, *args: Any, **kwargs: Any) -> Chain:
         return from_module(module_class(*args, **kwargs), x)
 
     to_module.__annotations__["return"] = module_class

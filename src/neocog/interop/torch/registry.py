@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
-from neocog.interop.torch.graph_builder import Value
+from neocog.interop.torch.graph_builder import TracedValue
 from neocog.layers import Layer
 
 
@@ -25,7 +25,7 @@ Chain: TypeAlias = Layer | Loaded | tuple[Layer, ...]
 """A layer, several applied one after another, or none for an identity."""
 
 MakeModule: TypeAlias = Callable[[Any], nn.Module]
-MakeLayer: TypeAlias = Callable[[Any, Value], Chain]
+MakeLayer: TypeAlias = Callable[[Any, TracedValue], Chain]
 
 MODULES: dict[type[Layer], MakeModule] = {}
 """By the class of a layer, the function that makes its module, without its weights."""
@@ -129,7 +129,7 @@ def imports(*targets: Any) -> Callable[[Callable[..., Chain]], Callable[..., Cha
     def enter(make: Callable[..., Chain]) -> Callable[..., Chain]:
         _, *names = inspect.signature(make).parameters
 
-        def of_module(module: nn.Module, x: Value) -> Chain:
+        def of_module(module: nn.Module, x: TracedValue) -> Chain:
             return make(x, **{name: getattr(module, name) for name in names if hasattr(module, name)})
 
         for target in targets:

@@ -1,7 +1,7 @@
 """Convolve and pool in code that Numba compiles: vector instructions written out, all cores.
 
 For NumPy arrays of float32 and float64; other dtypes, and arrays of other libraries, go through ``im2col``.
-Memory runs batch-last inside, as there, and results are handed out as views of it.
+Memory runs batch-last inside, as there, and results are returned as views of it.
 """
 
 from __future__ import annotations

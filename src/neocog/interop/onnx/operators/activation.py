@@ -5,7 +5,7 @@ from __future__ import annotations
 from neocog.interop.onnx.export_graph import Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node, reads, reads_pattern
 from neocog.interop.onnx.recording import record
-from neocog.interop.onnx.symbolic import Value
+from neocog.interop.onnx.symbolic import SymbolicValue
 from neocog.layers import GELU, Elementwise, Layer, LeakyReLU, ReLU, ScaledTanh, Sigmoid, Tanh
 
 
@@ -18,7 +18,7 @@ def write_plain(w: Writer, layer: Layer, x: Tensor) -> str:
 
 
 @reads("Relu", "Sigmoid", "Tanh")
-def read_plain(node: Node) -> Value:
+def read_plain(node: Node) -> SymbolicValue:
     """Read an operator without attributes as an activation without arguments."""
     return node.elementwise({"Relu": ReLU, "Sigmoid": Sigmoid, "Tanh": Tanh}[node.operator]())
 
@@ -30,7 +30,7 @@ def write_leaky(w: Writer, layer: LeakyReLU, x: Tensor) -> str:
 
 
 @reads("LeakyRelu")
-def read_leaky(node: Node) -> Value:
+def read_leaky(node: Node) -> SymbolicValue:
     """Read LeakyRelu, whose alpha is the slope."""
     return node.elementwise(LeakyReLU(node.get("alpha", 0.01)))
 
@@ -42,7 +42,7 @@ def write_gelu(w: Writer, layer: GELU, x: Tensor) -> str:
 
 
 @reads("Gelu")
-def read_gelu(node: Node) -> Value:
+def read_gelu(node: Node) -> SymbolicValue:
     """Read Gelu; the approximation has the same name in ONNX."""
     return node.elementwise(GELU(node.get("approximate", "none")))
 
@@ -55,10 +55,10 @@ def write_scaled_tanh(w: Writer, layer: ScaledTanh, x: Tensor) -> str:
 
 
 @reads_pattern("Mul")
-def read_scaled_tanh(node: Node) -> Value | None:
+def read_scaled_tanh(node: Node) -> SymbolicValue | None:
     """Read ``Mul(Tanh(Mul(x, s)), a)`` with two numbers s and a as a ScaledTanh."""
     chain = node.follow("Tanh", "Mul")
-    if chain is None or not isinstance(node.inputs[0], Value):
+    if chain is None or not isinstance(node.inputs[0], SymbolicValue):
         return None
     rank = node.value().rank
     slope, amplitude = node.scalar(1, rank), chain[1].scalar(1, rank)

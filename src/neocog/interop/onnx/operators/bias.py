@@ -6,7 +6,7 @@ import numpy as np
 
 from neocog.interop.onnx.export_graph import Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node, reads
-from neocog.interop.onnx.symbolic import Value
+from neocog.interop.onnx.symbolic import SymbolicValue
 from neocog.interop.onnx.weights import per_channel, with_arrays
 from neocog.layers import BatchNorm1D, BatchNorm2D, Bias, Conv2D, Dense
 
@@ -18,14 +18,14 @@ def write_bias(w: Writer, layer: Bias, x: Tensor) -> str:
 
 
 @reads("Sub")
-def read_difference(node: Node) -> Value:
+def read_difference(node: Node) -> SymbolicValue:
     """Read Sub of a constant as the sum with its negative."""
-    if len(node.inputs) == 2 and isinstance(node.inputs[1], Value):
+    if len(node.inputs) == 2 and isinstance(node.inputs[1], SymbolicValue):
         node.unsupported("the difference of two computed values, or of a constant and one, has no layer")
     return add_constant(node, node.value(0), -node.weights(1))
 
 
-def add_constant(node: Node, x: Value, constant: np.ndarray) -> Value:
+def add_constant(node: Node, x: SymbolicValue, constant: np.ndarray) -> SymbolicValue:
     """Add a constant to the bias of the layer before, or by a Bias layer if that is not possible."""
     biases = (k for k, source in enumerate(node.inputs) if getattr(source, "label", "").endswith(".bias"))
     place = next((node.learned_place(k) for k in biases), "")

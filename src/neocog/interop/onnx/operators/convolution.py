@@ -9,8 +9,8 @@ from neocog.interop.onnx.export_graph import Tensor, Writer, writes
 from neocog.interop.onnx.graph_builder import Pixels
 from neocog.interop.onnx.import_node import Node, reads
 from neocog.interop.onnx.operators.sparse import sparse_convolution
-from neocog.interop.onnx.symbolic import Value
-from neocog.interop.onnx.windows import Windows, pads, plain, read_windows
+from neocog.interop.onnx.symbolic import SymbolicValue
+from neocog.interop.onnx.windows import WindowGeometry, pads, plain, read_windows
 from neocog.layers import Conv2D, Layer
 
 
@@ -30,7 +30,7 @@ def write_convolution(w: Writer, layer: Conv2D, x: Tensor) -> str:
 
 
 @reads("Conv")
-def read_convolution(node: Node) -> Value:
+def read_convolution(node: Node) -> SymbolicValue:
     """Read Conv of images, and of rows as images of width 1."""
     weight = node.weights(1)
     bias = node.weights(2) if node.has(2) else None
@@ -78,7 +78,7 @@ def read_convolution(node: Node) -> Value:
     return windows.result(node.apply(layer, x, place=node.learned_place()))
 
 
-def _pixels(node: Node, windows: Windows, channels: int) -> Pixels | None:
+def _pixels(node: Node, windows: WindowGeometry, channels: int) -> Pixels | None:
     """Return the scaled pixels that are this node's input, if they can be folded into its weights.
 
     The padding must be 0: an offset would have to be added to zeros around the image, too.

@@ -10,7 +10,7 @@ import numpy as np
 from neocog.interop.onnx.export_graph import Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node, reads
 from neocog.interop.onnx.operators.bias import add_constant
-from neocog.interop.onnx.symbolic import Known, Value
+from neocog.interop.onnx.symbolic import Known, SymbolicValue
 from neocog.interop.onnx.weights import dense_with
 from neocog.layers import Add, Dense, Layer, Transpose
 
@@ -22,7 +22,7 @@ def write_dense(w: Writer, layer: Dense, x: Tensor) -> str:
 
 
 @reads("Gemm")
-def read_gemm(node: Node) -> Value:
+def read_gemm(node: Node) -> SymbolicValue:
     """Read ``alpha A B + beta C`` with the input A and weights B, each possibly transposed."""
     (x, factor), weight = _without_factor(node), node.weights(1)
     if x.rank != 2 or weight.ndim != 2:
@@ -59,7 +59,7 @@ def read_gemm(node: Node) -> Value:
 
 
 @reads("MatMul")
-def read_matmul(node: Node) -> Value:
+def read_matmul(node: Node) -> SymbolicValue:
     """Read the product of the input's last axis and a matrix of weights."""
     (x, factor), weight = _without_factor(node), node.weights(1)
     if weight.ndim not in (1, 2) or x.rank == 0:
@@ -81,7 +81,7 @@ def read_matmul(node: Node) -> Value:
     return y.reshaped((first, second), node.place)
 
 
-def _without_factor(node: Node) -> tuple[Value, float]:
+def _without_factor(node: Node) -> tuple[SymbolicValue, float]:
     """Return the input without its constant factor, and the factor, if it has no other reader."""
     y = node.value(0)
     if y.shared or y.node not in node.builder.multiples or node.builder.uses[node.proto.input[1]] > 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from neocog.interop.onnx.export_graph import Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node, reads
-from neocog.interop.onnx.symbolic import Value
+from neocog.interop.onnx.symbolic import SymbolicValue
 from neocog.layers import Dropout
 
 
@@ -15,7 +15,7 @@ def write_dropout(w: Writer, layer: Dropout, x: Tensor) -> str:
 
 
 @reads("Dropout")
-def read_dropout(node: Node) -> Value:
+def read_dropout(node: Node) -> SymbolicValue:
     """Read Dropout for training; the ratio is an attribute before opset 12."""
     if node.has(2) and bool(node.number(2)) and node.number(1, 0.5) > 0:
         node.unsupported("training_mode must be false; export the model for inference")

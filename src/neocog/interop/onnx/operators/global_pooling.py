@@ -6,7 +6,7 @@ import math
 
 from neocog.interop.onnx.export_graph import Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node, reads
-from neocog.interop.onnx.symbolic import Value
+from neocog.interop.onnx.symbolic import SymbolicValue
 from neocog.layers import GlobalAvgPool2D, GlobalMaxPool2D, Layer, Transpose
 
 
@@ -23,7 +23,7 @@ def write_global_max(w: Writer, layer: GlobalMaxPool2D, x: Tensor) -> str:
 
 
 @reads("GlobalAveragePool", "GlobalMaxPool")
-def read_global_pool(node: Node) -> Value:
+def read_global_pool(node: Node) -> SymbolicValue:
     """Read global pooling, (N, C, ...) -> (N, C, 1, ...)."""
     x = node.value()
     layer: Layer = GlobalAvgPool2D() if node.operator == "GlobalAveragePool" else GlobalMaxPool2D()
@@ -35,7 +35,7 @@ def read_global_pool(node: Node) -> Value:
 
 
 @reads("ReduceMean", "ReduceMax")
-def read_reduction(node: Node) -> Value:
+def read_reduction(node: Node) -> SymbolicValue:
     """Read a mean or maximum over any axes as global pooling, transposed and reshaped as needed."""
     x = node.value()
     axes = node.integers("axes", 1, [])

@@ -7,7 +7,7 @@ from dataclasses import replace
 from neocog.interop.onnx.export_graph import Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node, reads
 from neocog.interop.onnx.operators.bias import add_constant
-from neocog.interop.onnx.symbolic import Known, Value
+from neocog.interop.onnx.symbolic import Known, SymbolicValue
 from neocog.layers import Add, Concat
 
 
@@ -18,12 +18,12 @@ def write_add(w: Writer, layer: Add, x: tuple[Tensor, ...]) -> str:
 
 
 @reads("Add", "Sum")
-def read_sum(node: Node) -> Value:
+def read_sum(node: Node) -> SymbolicValue:
     """Read Add or Sum: computed values become an Add layer, constants biases."""
     for source in node.inputs:
         if source is None:
             node.fail("an input is missing")
-    values = [source for source in node.inputs if isinstance(source, Value)]
+    values = [source for source in node.inputs if isinstance(source, SymbolicValue)]
     constants = [node.weights(k) for k, source in enumerate(node.inputs) if isinstance(source, Known)]
     y = values[0]
     if len(values) > 1:
@@ -43,7 +43,7 @@ def write_concat(w: Writer, layer: Concat, x: tuple[Tensor, ...]) -> str:
 
 
 @reads("Concat")
-def read_concat(node: Node) -> Value:
+def read_concat(node: Node) -> SymbolicValue:
     """Read Concat; for axis 0, the batch, a leading axis of size 1 is added first."""
     values = [node.value(k) for k in range(len(node.inputs))]
     axis = node.axis(1, values[0].rank)

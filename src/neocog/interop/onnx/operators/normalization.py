@@ -6,7 +6,7 @@ import math
 
 from neocog.interop.onnx.export_graph import Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node, reads, reads_pattern
-from neocog.interop.onnx.symbolic import Value
+from neocog.interop.onnx.symbolic import SymbolicValue
 from neocog.layers import BatchNorm1D, BatchNorm2D, LocalResponseNorm
 
 
@@ -24,7 +24,7 @@ def write_batch_norm(w: Writer, layer: BatchNorm1D | BatchNorm2D, x: Tensor) -> 
 
 
 @reads("BatchNormalization")
-def read_batch_norm(node: Node) -> Value:
+def read_batch_norm(node: Node) -> SymbolicValue:
     """Read BatchNormalization in inference; inputs of other ranks are reshaped to (N, C, 1, ...)."""
     x = node.value()
     is_test = node.flag("is_test") if node.opset < 7 else not node.flag("training_mode")
@@ -67,7 +67,7 @@ def write_local_response_norm(w: Writer, layer: LocalResponseNorm, x: Tensor) ->
 
 
 @reads_pattern("Mul")
-def read_even_response_norm(node: Node) -> Value | None:
+def read_even_response_norm(node: Node) -> SymbolicValue | None:
     """Read the nodes that :func:`write_local_response_norm` writes for an even size."""
     operators = ("Reshape", "AveragePool", "Reshape", "Mul", "Add", "Pow", "Div")
     if len(set(node.proto.input)) != 1:
@@ -94,7 +94,7 @@ def read_even_response_norm(node: Node) -> Value | None:
 
 
 @reads("LRN")
-def read_local_response_norm(node: Node) -> Value:
+def read_local_response_norm(node: Node) -> SymbolicValue:
     """Read LRN of an odd size, whose window is the same in ONNX and here."""
     size = node.get("size", 0)
     if size % 2 == 0:

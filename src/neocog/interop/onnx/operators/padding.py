@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from neocog.interop.onnx.export_graph import Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node, reads
-from neocog.interop.onnx.symbolic import Value
+from neocog.interop.onnx.symbolic import SymbolicValue
 from neocog.layers import Pad2D, PadChannels
 
 # ONNX's name of each mode of Pad2D.
@@ -27,7 +27,7 @@ def write_pad_channels(w: Writer, layer: PadChannels, x: Tensor) -> str:
 
 
 @reads("Pad")
-def read_pad(node: Node) -> Value:
+def read_pad(node: Node) -> SymbolicValue:
     """Read Pad around images and rows, or with further channels of zeros."""
     x = node.value()
     mode = node.get("mode", "constant")

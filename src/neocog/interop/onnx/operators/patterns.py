@@ -8,7 +8,7 @@ from itertools import product
 from typing import TypeAlias
 
 from neocog.interop.onnx.import_node import Node, reads, reads_pattern
-from neocog.interop.onnx.symbolic import Value
+from neocog.interop.onnx.symbolic import SymbolicValue
 from neocog.layers import GELU
 
 # The nodes of a GELU, as PyTorch before opset 20 and others write it: each node's operator, and its operand
@@ -26,9 +26,9 @@ SPELT_OUT = [
 
 
 @reads_pattern("Div", "Mul", "Pow")
-def read_spelt_out_gelu(node: Node) -> Value | None:
+def read_spelt_out_gelu(node: Node) -> SymbolicValue | None:
     """Read ``x (1 + erf(x / sqrt(2))) / 2``, or its approximation by tanh, as a GELU."""
-    k = next((k for k, source in enumerate(node.inputs) if isinstance(source, Value)), None)
+    k = next((k for k, source in enumerate(node.inputs) if isinstance(source, SymbolicValue)), None)
     if k is None:
         return None
     x, rank = node.proto.input[k], node.value(k).rank
@@ -63,7 +63,7 @@ def _applied(x: str, rank: int, chain: Sequence[Node], operands: Sequence[str | 
 
 
 @reads("Erf", "Neg", "Pow", "ReduceSumSquare")
-def read_part(node: Node) -> Value:
+def read_part(node: Node) -> SymbolicValue:
     """Refuse a node that is not part of a known pattern."""
     node.unsupported(
         "it is read only among the nodes that a GELU, a RadialBasis or a LocalResponseNorm is written as"

@@ -6,7 +6,7 @@ import math
 
 from neocog.interop.onnx.export_graph import Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node, reads
-from neocog.interop.onnx.symbolic import Value
+from neocog.interop.onnx.symbolic import SymbolicValue
 from neocog.interop.onnx.windows import pads, plain, read_windows
 from neocog.kernels.geometry import Padding
 from neocog.layers import AvgPool2D, MaxPool2D
@@ -78,7 +78,7 @@ def write_average_pool(w: Writer, layer: AvgPool2D, x: Tensor) -> str:
 
 
 @reads("MaxPool")
-def read_max_pool(node: Node) -> Value:
+def read_max_pool(node: Node) -> SymbolicValue:
     """Read MaxPool; its second output, to which alone ``storage_order`` applies, is not computed."""
     windows = read_windows(node)
     layer = MaxPool2D(
@@ -92,7 +92,7 @@ def read_max_pool(node: Node) -> Value:
 
 
 @reads("AveragePool")
-def read_average_pool(node: Node) -> Value:
+def read_average_pool(node: Node) -> SymbolicValue:
     """Read AveragePool, which does not count the padding by default."""
     windows = read_windows(node)
     layer = AvgPool2D(

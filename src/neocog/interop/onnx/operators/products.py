@@ -9,13 +9,13 @@ import numpy as np
 from neocog.initializers import zeros
 from neocog.interop.onnx.graph_builder import GraphBuilder
 from neocog.interop.onnx.import_node import Node, reads
-from neocog.interop.onnx.symbolic import Known, Value
+from neocog.interop.onnx.symbolic import Known, SymbolicValue
 from neocog.interop.onnx.weights import per_channel, with_arrays
 from neocog.layers import AvgPool2D, BatchNorm1D, BatchNorm2D, Conv2D, Dense, Layer
 
 
 @reads("Mul", "Div")
-def read_product(node: Node) -> Value:
+def read_product(node: Node) -> SymbolicValue:
     """Read Mul or Div by a constant, folded into the layer before if possible."""
     swapped = node.operator == "Mul" and isinstance(node.inputs[0], Known)
     if len(node.inputs) == 2 and not any(isinstance(source, Known) for source in node.inputs):
@@ -31,7 +31,7 @@ def read_product(node: Node) -> Value:
     return y if rank <= x.rank else node.viewed(y, lambda s: (*[1] * (rank - x.rank), *s))
 
 
-def _product(node: Node, x: Value, factor: np.ndarray) -> Value:
+def _product(node: Node, x: SymbolicValue, factor: np.ndarray) -> SymbolicValue:
     """Multiply by a constant: scale the weights of the layer before, or append a layer."""
     before = node.builder.layers.get(x.node, (None,))[0]
     scaled = None if x.shared else _scaled(node.builder, before, x, factor)
@@ -56,7 +56,7 @@ def _product(node: Node, x: Value, factor: np.ndarray) -> Value:
     return y
 
 
-def _multiple(node: Node, x: Value, factor: np.ndarray) -> Value:
+def _multiple(node: Node, x: SymbolicValue, factor: np.ndarray) -> SymbolicValue:
     """Multiply a value of any shape by one learned number: a 1 x 1 convolution of one channel."""
     image = x.viewed(lambda s: (s[0], 1, 1, math.prod(s[1:])))
     product = Conv2D(1, 1, 1, bias=False, init=zeros, dtype=factor.dtype)
@@ -66,7 +66,7 @@ def _multiple(node: Node, x: Value, factor: np.ndarray) -> Value:
     return y.reshaped(x.shape, node.place)
 
 
-def _scaled(builder: GraphBuilder, layer: Layer | None, x: Value, factor: np.ndarray) -> Layer | None:
+def _scaled(builder: GraphBuilder, layer: Layer | None, x: SymbolicValue, factor: np.ndarray) -> Layer | None:
     """Return a layer whose outputs ``x`` are scaled, None if that is not possible."""
     if isinstance(layer, AvgPool2D) and factor.size == 1 and layer.count_include_pad and not layer.ceil_mode:
         divided = layer.divisor_override or math.prod(layer.kernel_size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from neocog.initializers import zeros
 from neocog.interop.onnx.export_graph import Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node, reads_pattern
-from neocog.interop.onnx.symbolic import Known, Value
+from neocog.interop.onnx.symbolic import Known, SymbolicValue
 from neocog.layers import RadialBasis
 
 
@@ -19,7 +19,7 @@ def write_radial_basis(w: Writer, layer: RadialBasis, x: Tensor) -> str:
 
 
 @reads_pattern("Unsqueeze")
-def read_radial_basis(node: Node) -> Value | None:
+def read_radial_basis(node: Node) -> SymbolicValue | None:
     """Read the nodes that :func:`write_radial_basis` writes."""
     chain = node.follow("Sub", "ReduceSumSquare", "Neg")
     x = node.value()

@@ -8,7 +8,7 @@ import numpy as np
 
 from neocog.interop.onnx.export_graph import Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node, reads
-from neocog.interop.onnx.symbolic import Known, Shape, Value
+from neocog.interop.onnx.symbolic import Known, Shape, SymbolicValue
 from neocog.layers import Flatten, Reshape, Transpose
 
 
@@ -19,7 +19,7 @@ def write_flatten(w: Writer, layer: Flatten, x: Tensor) -> str:
 
 
 @reads("Flatten")
-def read_flatten(node: Node) -> Value:
+def read_flatten(node: Node) -> SymbolicValue:
     """Read Flatten: join the axes before ``axis``, and those from it on."""
     x = node.value()
     axis = node.axis(1, x.rank, last=True)
@@ -33,7 +33,7 @@ def write_reshape(w: Writer, layer: Reshape, x: Tensor) -> str:
 
 
 @reads("Reshape")
-def read_reshape(node: Node) -> Value:
+def read_reshape(node: Node) -> SymbolicValue:
     """Read Reshape; target sizes may depend on the batch size."""
     x = node.value()
     known = Known.constant(np.array(node.get("shape"))) if node.opset < 5 else node.known(1)
@@ -65,7 +65,7 @@ def _resolved(node: Node, sizes: list[int], shape: Shape, keep_zeros: bool) -> S
 
 
 @reads("Squeeze")
-def read_squeeze(node: Node) -> Value:
+def read_squeeze(node: Node) -> SymbolicValue:
     """Read Squeeze as a view without axes of size 1."""
     x = node.value()
     axes = node.integers("axes", 1)
@@ -78,7 +78,7 @@ def read_squeeze(node: Node) -> Value:
 
 
 @reads("Unsqueeze")
-def read_unsqueeze(node: Node) -> Value:
+def read_unsqueeze(node: Node) -> SymbolicValue:
     """Read Unsqueeze as a view with further axes of size 1."""
     x = node.value()
     axes = node.integers("axes", 1, []) or []
@@ -95,7 +95,7 @@ def read_unsqueeze(node: Node) -> Value:
 
 
 @reads("Identity")
-def read_identity(node: Node) -> Value:
+def read_identity(node: Node) -> SymbolicValue:
     """Read Identity: return the input."""
     return node.value()
 
@@ -116,7 +116,7 @@ def write_transpose(w: Writer, layer: Transpose, x: Tensor) -> str:
 
 
 @reads("Transpose")
-def read_transpose(node: Node) -> Value:
+def read_transpose(node: Node) -> SymbolicValue:
     """Read Transpose as a layer, or as a view where only axes of size 1 move."""
     x = node.value()
     axes = node.get("perm", list(range(x.rank))[::-1])

@@ -6,7 +6,7 @@ import math
 
 from neocog.interop.onnx.export_graph import Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node, reads
-from neocog.interop.onnx.symbolic import Value
+from neocog.interop.onnx.symbolic import SymbolicValue
 from neocog.layers import LogSoftmax, Softmax
 
 
@@ -18,7 +18,7 @@ def write_softmax(w: Writer, layer: Softmax | LogSoftmax, x: Tensor) -> str:
 
 
 @reads("Softmax", "LogSoftmax")
-def read_softmax(node: Node) -> Value:
+def read_softmax(node: Node) -> SymbolicValue:
     """Read Softmax or LogSoftmax along one axis; before opset 13 over all axes from ``axis`` on."""
     x = node.value()
     axis = node.axis(1 if node.opset < 13 else -1, x.rank)

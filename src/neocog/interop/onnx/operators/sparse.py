@@ -9,7 +9,7 @@ import numpy as np
 from neocog.initializers import zeros
 from neocog.interop.onnx.export_graph import Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node
-from neocog.interop.onnx.windows import LARGEST, Windows, pads, plain
+from neocog.interop.onnx.windows import LARGEST, WindowGeometry, pads, plain
 from neocog.layers import SparseConv2D
 
 
@@ -23,7 +23,7 @@ def write_sparse_convolution(w: Writer, layer: SparseConv2D, x: Tensor) -> str:
     return w.node("Conv", x, weight, w.array(layer.params["bias"]), **geometry)
 
 
-def sparse_convolution(node: Node, windows: Windows, bias: Any, groups: int) -> SparseConv2D | None:
+def sparse_convolution(node: Node, windows: WindowGeometry, bias: Any, groups: int) -> SparseConv2D | None:
     """Return a SparseConv2D if the weights are kernels scattered into zeros, else None."""
     origin, padding = node.known(1).origin, plain(windows.padding)
     plainly = (

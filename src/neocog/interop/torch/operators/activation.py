@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from neocog.interop.torch.graph_builder import UnsupportedError, Value
+from neocog.interop.torch.graph_builder import TracedValue, UnsupportedError
 from neocog.interop.torch.registry import Chain, imports, register_layer
 from neocog.layers import Dropout, LogSoftmax, Softmax
 
@@ -22,7 +22,7 @@ def _to_softmax(layer: Softmax) -> nn.Softmax:
 
 
 @imports(nn.Softmax, F.softmax, torch.softmax, "softmax")
-def softmax(x: Value, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Chain:
+def softmax(x: TracedValue, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Chain:
     return Softmax(_axis(dim, dtype))
 
 
@@ -32,7 +32,7 @@ def _to_log_softmax(layer: LogSoftmax) -> nn.LogSoftmax:
 
 
 @imports(nn.LogSoftmax, F.log_softmax, torch.log_softmax, "log_softmax")
-def log_softmax(x: Value, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Chain:
+def log_softmax(x: TracedValue, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Chain:
     return LogSoftmax(_axis(dim, dtype))
 
 
@@ -43,7 +43,7 @@ def _axis(dim: int | None, dtype: Any) -> int:
 
 
 @imports(F.dropout)
-def dropout(x: Value, p: float = 0.5, training: Any = True, inplace: bool = False) -> Chain:
+def dropout(x: TracedValue, p: float = 0.5, training: Any = True, inplace: bool = False) -> Chain:
     if training is True:
         raise UnsupportedError("it drops in evaluation too; with training=self.training it is supported")
     return Dropout(p) if training == IN_TRAINING else ()

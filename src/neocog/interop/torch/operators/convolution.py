@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from neocog.initializers import zeros
 from neocog.interop.torch import modules
-from neocog.interop.torch.graph_builder import Value
+from neocog.interop.torch.graph_builder import TracedValue
 from neocog.interop.torch.operators.arguments import loaded, parameter, size
 from neocog.interop.torch.registry import Chain, imports, imports_module, register_layer
 from neocog.layers import Conv2D, Pad2D
@@ -32,7 +32,7 @@ def _to_conv2d(layer: Conv2D) -> nn.Conv2d:
 
 
 @imports_module(nn.Conv2d)
-def _from_conv2d(module: nn.Conv2d, x: Value) -> Chain:
+def _from_conv2d(module: nn.Conv2d, x: TracedValue) -> Chain:
     arguments = _arguments(module)
     padding: Any = module.padding
     conv = Conv2D(**arguments, padding=padding)
@@ -42,7 +42,7 @@ def _from_conv2d(module: nn.Conv2d, x: Value) -> Chain:
 
 
 @imports_module(modules.PaddedConv2d)
-def _from_padded_conv2d(module: modules.PaddedConv2d, x: Value) -> Chain:
+def _from_padded_conv2d(module: modules.PaddedConv2d, x: TracedValue) -> Chain:
     arguments = _arguments(module)
     if module.stride == (1, 1):
         same = Conv2D(**arguments, padding="same")
@@ -66,7 +66,7 @@ def _arguments(module: nn.Conv2d) -> dict[str, Any]:
 
 @imports(F.conv2d)
 def conv2d(
-    x: Value,
+    x: TracedValue,
     weight: Any,
     bias: Any = None,
     stride: Any = 1,

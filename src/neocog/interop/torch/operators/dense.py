@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from neocog.initializers import zeros
-from neocog.interop.torch.graph_builder import Value
+from neocog.interop.torch.graph_builder import TracedValue
 from neocog.interop.torch.operators.arguments import loaded, parameter
 from neocog.interop.torch.registry import Chain, imports, imports_module, register_layer
 from neocog.layers import Dense
@@ -20,12 +20,12 @@ def _to_linear(layer: Dense) -> nn.Linear:
 
 
 @imports_module(nn.Linear)
-def _from_linear(module: nn.Linear, x: Value) -> Chain:
+def _from_linear(module: nn.Linear, x: TracedValue) -> Chain:
     return Dense(module.in_features, module.out_features, module.bias is not None, init=zeros)
 
 
 @imports(F.linear)
-def linear(x: Value, weight: Any, bias: Any = None) -> Chain:
+def linear(x: TracedValue, weight: Any, bias: Any = None) -> Chain:
     weight = parameter("weight", weight)
     out_features, in_features = weight.shape
     return loaded(Dense(in_features, out_features, bias is not None, init=zeros), weight, bias)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from neocog.interop.torch.graph_builder import UnsupportedError, Value
+from neocog.interop.torch.graph_builder import TracedValue, UnsupportedError
 from neocog.interop.torch.registry import Chain, imports_module, register_layer
 from neocog.layers import BatchNorm1D, BatchNorm2D
 
@@ -20,7 +20,7 @@ def _to_batch_norm2d(layer: BatchNorm2D) -> nn.BatchNorm2d:
 
 
 @imports_module(nn.BatchNorm1d, nn.BatchNorm2d)
-def _from_batch_norm(module: nn.BatchNorm1d | nn.BatchNorm2d, x: Value) -> Chain:
+def _from_batch_norm(module: nn.BatchNorm1d | nn.BatchNorm2d, x: TracedValue) -> Chain:
     if not module.affine:
         raise UnsupportedError("affine=False has no counterpart; affine=True is supported")
     if not module.track_running_stats or module.running_mean is None:

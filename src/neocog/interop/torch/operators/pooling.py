@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from neocog.interop.torch import modules
-from neocog.interop.torch.graph_builder import UnsupportedError, Value, known
+from neocog.interop.torch.graph_builder import TracedValue, UnsupportedError, known
 from neocog.interop.torch.operators.arguments import size
 from neocog.interop.torch.registry import Chain, imports, imports_module, register_layer
 from neocog.layers import AvgPool2D, GlobalAvgPool2D, GlobalMaxPool2D, MaxPool2D, Reshape
@@ -35,7 +35,7 @@ def _to_max_pool2d(layer: MaxPool2D) -> nn.MaxPool2d | modules.PaddedMaxPool2d:
 
 @imports(F.max_pool2d, torch.max_pool2d, nn.MaxPool2d)
 def max_pool2d(
-    x: Value,
+    x: TracedValue,
     kernel_size: Any,
     stride: Any = None,
     padding: Any = 0,
@@ -48,7 +48,7 @@ def max_pool2d(
 
 
 @imports_module(modules.PaddedMaxPool2d)
-def _from_padded_max_pool2d(module: modules.PaddedMaxPool2d, x: Value) -> Chain:
+def _from_padded_max_pool2d(module: modules.PaddedMaxPool2d, x: TracedValue) -> Chain:
     return MaxPool2D(module.kernel_size, module.stride, module.sides, module.dilation, module.ceil_mode)
 
 
@@ -67,7 +67,7 @@ def _to_avg_pool2d(layer: AvgPool2D) -> nn.AvgPool2d | modules.PaddedAvgPool2d:
 
 @imports(F.avg_pool2d, nn.AvgPool2d)
 def avg_pool2d(
-    x: Value,
+    x: TracedValue,
     kernel_size: Any,
     stride: Any = None,
     padding: Any = 0,
@@ -80,18 +80,18 @@ def avg_pool2d(
 
 
 @imports_module(modules.PaddedAvgPool2d)
-def _from_padded_avg_pool2d(module: modules.PaddedAvgPool2d, x: Value) -> Chain:
+def _from_padded_avg_pool2d(module: modules.PaddedAvgPool2d, x: TracedValue) -> Chain:
     count = (module.count_include_pad, module.ceil_mode, module.divisor_override)
     return AvgPool2D(module.kernel_size, module.stride, module.sides, *count, module.dilation)
 
 
 @imports(F.adaptive_avg_pool2d, nn.AdaptiveAvgPool2d)
-def adaptive_avg_pool2d(x: Value, output_size: Any) -> Chain:
+def adaptive_avg_pool2d(x: TracedValue, output_size: Any) -> Chain:
     return _adaptive(x, output_size, GlobalAvgPool2D, AvgPool2D)
 
 
 @imports(F.adaptive_max_pool2d, nn.AdaptiveMaxPool2d)
-def adaptive_max_pool2d(x: Value, output_size: Any, return_indices: bool = False) -> Chain:
+def adaptive_max_pool2d(x: TracedValue, output_size: Any, return_indices: bool = False) -> Chain:
     _without_indices(return_indices)
     return _adaptive(x, output_size, GlobalMaxPool2D, MaxPool2D)
 
@@ -102,7 +102,7 @@ def _without_indices(return_indices: bool) -> None:
 
 
 def _adaptive(
-    x: Value,
+    x: TracedValue,
     output_size: Any,
     whole: type[GlobalAvgPool2D | GlobalMaxPool2D],
     pool: type[AvgPool2D | MaxPool2D],
@@ -129,7 +129,7 @@ def _adaptive(
 
 
 @imports(torch.mean, "mean")
-def mean(x: Value, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Chain:
+def mean(x: TracedValue, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Chain:
     if dtype is not None or not isinstance(dim, tuple | list) or {d % 4 for d in dim} != {2, 3}:
         raise UnsupportedError(f"dim={dim!r} has no counterpart; the mean of whole maps, dim=(2, 3), has")
     return (GlobalAvgPool2D(), Reshape((0, -1, 1, 1))) if keepdim else GlobalAvgPool2D()

@@ -11,7 +11,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from neocog.interop.torch.graph_builder import BATCH, MOVED_BATCH, UnsupportedError, Value, check_batch, known
+from neocog.interop.torch.graph_builder import (
+    BATCH,
+    MOVED_BATCH,
+    TracedValue,
+    UnsupportedError,
+    check_batch_axis,
+    known,
+)
 from neocog.interop.torch.operators.arguments import listed
 from neocog.interop.torch.registry import Chain, imports, imports_module, register_layer
 from neocog.layers import Flatten, MaxPool2D, Pad2D, PadChannels, Reshape, Transpose
@@ -25,7 +32,7 @@ PADDINGS: dict[str, type[nn.ReflectionPad2d | nn.ReplicationPad2d | nn.CircularP
 
 
 @imports_module(nn.Identity)
-def _from_identity(module: nn.Identity, x: Value) -> Chain:
+def _from_identity(module: nn.Identity, x: TracedValue) -> Chain:
     return ()
 
 
@@ -35,7 +42,7 @@ def _to_flatten(layer: Flatten) -> nn.Flatten:
 
 
 @imports(torch.flatten, "flatten", nn.Flatten)
-def flatten(x: Value, start_dim: int = 0, end_dim: int = -1) -> Chain:
+def flatten(x: TracedValue, start_dim: int = 0, end_dim: int = -1) -> Chain:
     if (start_dim, end_dim) == (1, -1):
         return Flatten()
     if start_dim < 1 or end_dim != -1:
@@ -48,7 +55,7 @@ def flatten(x: Value, start_dim: int = 0, end_dim: int = -1) -> Chain:
 
 
 @imports(torch.reshape, "reshape", "view")
-def reshape(x: Value, *args: Any, shape: Any = (), size: Any = ()) -> Chain:
+def reshape(x: TracedValue, *args: Any, shape: Any = (), size: Any = ()) -> Chain:
     sizes = [*(listed(args) or shape or size)]
     if not all(isinstance(size, int) for size in sizes) or not sizes:
         raise UnsupportedError(f"the shape {tuple(sizes)} has no counterpart; a shape of integers has")
@@ -62,7 +69,7 @@ def reshape(x: Value, *args: Any, shape: Any = (), size: Any = ()) -> Chain:
         )
     if batch == -1:
         return Reshape((-1, *rest))
-    check_batch(x)
+    check_batch_axis(x)
     return _reshaped(tuple(rest))
 
 
@@ -72,7 +79,7 @@ def _reshaped(rest: tuple[int, ...]) -> Chain:
 
 
 @imports(torch.squeeze, "squeeze")
-def squeeze(x: Value, dim: int | None = None) -> Chain:
+def squeeze(x: TracedValue, dim: int | None = None) -> Chain:
     if not isinstance(dim, int):
         raise UnsupportedError("without a dim it would remove a batch axis of size 1; one dim is supported")
     shape = known(x, "squeeze")
@@ -83,7 +90,7 @@ def squeeze(x: Value, dim: int | None = None) -> Chain:
 
 
 @imports(torch.permute, "permute")
-def permute(x: Value, *args: Any, dims: Any = ()) -> Chain:
+def permute(x: TracedValue, *args: Any, dims: Any = ()) -> Chain:
     given = listed(args) or dims
     axes = tuple(axis % len(given) for axis in given)
     if axes and axes[0] != 0:  # unless the shape, which may be unknown, shows it
@@ -92,14 +99,14 @@ def permute(x: Value, *args: Any, dims: Any = ()) -> Chain:
 
 
 @imports(torch.transpose, "transpose")
-def transpose(x: Value, dim0: int, dim1: int) -> Chain:
+def transpose(x: TracedValue, dim0: int, dim1: int) -> Chain:
     axes = list(range(len(known(x, "transpose")) + 1))
     axes[dim0], axes[dim1] = axes[dim1], axes[dim0]
     return Transpose(tuple(axes))
 
 
 @imports(operator.getitem)
-def getitem(x: Value, index: Any) -> Chain:
+def getitem(x: TracedValue, index: Any) -> Chain:
     """``x[:, :, ::2, ::2]``, every second pixel, is a pooling of single pixels."""
     parts = list(index) if isinstance(index, tuple) else [index]
     if Ellipsis in parts:
@@ -124,13 +131,13 @@ def _to_pad2d(
 
 
 @imports_module(nn.ConstantPad2d, nn.ZeroPad2d, *PADDINGS.values())
-def _from_pad2d(module: Any, x: Value) -> Chain:
+def _from_pad2d(module: Any, x: TracedValue) -> Chain:
     modes = {module_class: mode for mode, module_class in PADDINGS.items()}
     return pad(x, module.padding, modes.get(type(module), "constant"), getattr(module, "value", None))
 
 
 @imports(F.pad)
-def pad(x: Value, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Chain:
+def pad(x: TracedValue, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Chain:
     sides = [*pad, *[0] * (6 - len(pad))]
     left, right, top, bottom, before, after = sides
     if len(sides) > 6:

@@ -1,6 +1,6 @@
 """Lower what layers compute into operations of a program."""
 
-from neocog.kernels.fused.lowering.convolution import Convolution, Windows
+from neocog.kernels.fused.lowering.convolution import Convolution, ConvolutionWindows
 from neocog.kernels.fused.lowering.copies import copy, load, store, transfer
 from neocog.kernels.fused.lowering.dense import dense, dense_input, dense_weight
 from neocog.kernels.fused.lowering.pooling import LARGEST_WINDOW, counts_padding, pool, pool_back
@@ -10,7 +10,7 @@ __all__ = [
     "LARGEST_WINDOW",
     "NARROW",
     "Convolution",
-    "Windows",
+    "ConvolutionWindows",
     "copy",
     "counts_padding",
     "dense",

@@ -16,11 +16,11 @@ import numpy as np
 from neocog.kernels.fused.lowering.copies import copy, strides, transfer
 from neocog.kernels.fused.lowering.products import (
     PANEL,
+    add_correlation,
+    add_product,
     bias_or_zeros,
-    correlate,
     packed,
     panel_block,
-    product,
     rows_and_lanes,
     shifted,
 )
@@ -28,7 +28,7 @@ from neocog.kernels.fused.program import NO_BORDER, Border, Maps, Memory, Progra
 from neocog.kernels.fused.simd import VECTOR_BYTES, VECTORS
 from neocog.kernels.geometry import Padding, Pair, output_sizes
 
-__all__ = ["Convolution", "Windows"]
+__all__ = ["Convolution", "ConvolutionWindows"]
 
 _TILE = 4
 """Outputs of a tile of Winograd's method, in each direction."""
@@ -52,7 +52,7 @@ _DEPTH = 64
 
 
 @dataclass(eq=False)
-class Windows:
+class ConvolutionWindows:
     """Places of an input's windows in memory: tap (0, 0, 0) of the first, and the distances of the others."""
 
     start: tuple[Memory, int]
@@ -160,7 +160,7 @@ class Convolution:
 
     def _winograd(
         self,
-        x: Windows,
+        x: ConvolutionWindows,
         weight: Any,
         shape: Pair,
         weight_strides: tuple[int, int, int],
@@ -230,7 +230,7 @@ class Convolution:
 
     # Forward
 
-    def windows(self, x: Maps, row: int = 0) -> Windows:
+    def windows(self, x: Maps, row: int = 0) -> ConvolutionWindows:
         """Prepare an input: pad it unless it is padded; with a stride, split it into phases.
 
         ``row``: elements of the output's rows; the rows of the phases are made as long if they are shorter
@@ -247,9 +247,9 @@ class Convolution:
         memory, origin = x.origin
         start = memory, origin - self.padding[0][0] * x.row - self.padding[1][0] * x.N
         offsets = np.arange(x.C)[:, None, None] * x.plane + down[:, None] * x.row + across * x.N
-        return Windows(start, x.row, offsets, x.plane)
+        return ConvolutionWindows(start, x.row, offsets, x.plane)
 
-    def _split_phases(self, x: Maps, row: int) -> Windows:
+    def _split_phases(self, x: Maps, row: int) -> ConvolutionWindows:
         """Split the input into its phases."""
         C, H, W, N = x.shape
         (s, t), ((top, _), (left, _)) = self.stride, self.padding
@@ -286,11 +286,11 @@ class Convolution:
             for a in down.tolist()
         ]
         offsets = np.arange(C)[:, None, None] * split.plane + np.array(taps)
-        return Windows(split.origin, split.row, offsets, split.plane)
+        return ConvolutionWindows(split.origin, split.row, offsets, split.plane)
 
     def forward(
         self,
-        x: Windows,
+        x: ConvolutionWindows,
         weight: Any,
         bias: Any,
         y: Maps,
@@ -311,7 +311,7 @@ class Convolution:
         rows, lanes = rows_and_lanes(y, x.row if init is None or init.row == y.row else 0)
         for g in range(self.groups):
             part = y.channels(g * filters, filters)
-            product(
+            add_product(
                 program,
                 filters,
                 x.offsets[g * per_group : (g + 1) * per_group],
@@ -375,7 +375,7 @@ class Convolution:
             part = dx.channels(g * per_group, per_group)
             target = part if whole else program.maps(per_group, *size, N)
             rows, lanes = rows_and_lanes(target, dy.row)
-            product(
+            add_product(
                 program,
                 per_group,
                 (g * filters + f) * dy.plane + i * dy.row + j * N,
@@ -403,13 +403,13 @@ class Convolution:
                 spread = (part.plane, s * part.row, t * N, 1)
                 copy(program, target.origin, strides(target), place, target.shape, spread, adding)
 
-    def weight_gradient(self, x: Windows, dy: Maps, d_weight: Any) -> None:
+    def weight_gradient(self, x: ConvolutionWindows, dy: Maps, d_weight: Any) -> None:
         """Add the gradient in the weights: the windows of x, each weighted by its dy, summed."""
         F, per_group, kh, kw = self.w_shape
         filters = F // self.groups
         for g in range(self.groups):
             part = dy.channels(g * filters, filters)
-            correlate(
+            add_correlation(
                 self.program,
                 np.arange(filters) * part.plane,
                 x.offsets[g * per_group : (g + 1) * per_group],

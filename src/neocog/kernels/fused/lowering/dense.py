@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from neocog.kernels.fused.lowering.copies import copy
-from neocog.kernels.fused.lowering.products import bias_or_zeros, correlate, product
+from neocog.kernels.fused.lowering.products import add_correlation, add_product, bias_or_zeros
 from neocog.kernels.fused.program import Maps, Program
 from neocog.kernels.fused.simd import VECTOR_BYTES
 
@@ -31,7 +31,7 @@ def dense(program: Program, x: Maps, weight: Any, bias: Any, y: Maps, floor: flo
     """Add ``y = max(floor, weight^T x + bias)``."""
     inputs, outputs, N = x.C, y.C, x.N
     if not _lanes_are_outputs(inputs, outputs, N):
-        product(
+        add_product(
             program,
             outputs,
             np.arange(inputs) * N,
@@ -50,7 +50,7 @@ def dense(program: Program, x: Maps, weight: Any, bias: Any, y: Maps, floor: flo
     direct = N == 1
     transposed = y if direct else program.maps(N, 1, 1, outputs)
     fields: dict[str, Any] = {} if bias is None else {"init": bias, "init_plane": 0, "init_row": 0}
-    product(
+    add_product(
         program,
         N,
         np.arange(inputs) * outputs,
@@ -84,7 +84,7 @@ def dense_input(program: Program, dy: Maps, weight: Any, dx: Maps) -> None:
     """Add ``dx = weight dy``."""
     inputs, outputs, N = dx.C, dy.C, dy.N
     if _lanes_are_outputs(inputs, outputs, N):
-        correlate(
+        add_correlation(
             program,
             np.arange(inputs) * outputs,
             np.arange(N) * outputs,
@@ -95,7 +95,7 @@ def dense_input(program: Program, dy: Maps, weight: Any, dx: Maps) -> None:
             y=dx.origin,
         )
         return
-    product(
+    add_product(
         program,
         inputs,
         np.arange(outputs) * N,
@@ -116,7 +116,7 @@ def dense_weight(program: Program, x: Maps, dy: Maps, d_weight: Any) -> None:
     """Add ``d_weight = x dy^T``."""
     inputs, outputs, N = x.C, dy.C, dy.N
     if _lanes_are_outputs(inputs, outputs, N):
-        product(
+        add_product(
             program,
             inputs,
             np.arange(N) * outputs,
@@ -132,7 +132,7 @@ def dense_weight(program: Program, x: Maps, dy: Maps, d_weight: Any) -> None:
             floor=-np.inf,
         )
         return
-    correlate(
+    add_correlation(
         program,
         np.arange(inputs) * N,
         np.arange(outputs) * N,

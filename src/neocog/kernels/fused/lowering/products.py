@@ -12,11 +12,11 @@ from neocog.kernels.fused.simd import DOT_ROWS, DOT_TAPS, VECTOR_BYTES, VECTORS
 __all__ = [
     "NARROW",
     "PANEL",
+    "add_correlation",
+    "add_product",
     "bias_or_zeros",
-    "correlate",
     "packed",
     "panel_block",
-    "product",
     "rows_and_lanes",
     "shifted",
 ]
@@ -62,7 +62,7 @@ def rows_and_lanes(y: Maps, row: int) -> tuple[int, int]:
     return y.H, y.lanes
 
 
-def product(
+def add_product(
     program: Program,
     F: int,
     offsets: np.ndarray,
@@ -161,7 +161,7 @@ def _padded_table(offsets: np.ndarray, multiple: int) -> np.ndarray:
     return np.concatenate([offsets, np.repeat(offsets[-1:], -offsets.size % multiple)])
 
 
-def correlate(
+def add_correlation(
     program: Program, a_offsets: np.ndarray, x_offsets: np.ndarray, rows: int, lanes: int, **fields: Any
 ) -> None:
     """Add the sums over all rows and lanes of each plane of ``a`` times each tap of ``x``, cut into units."""
