@@ -4,12 +4,14 @@ A function that bears the name of one of PyTorch's takes its arguments.
 """
 
 from neocog.interop.torch.operators import (
-    activation,
     convolution,
     dense,
+    dropout,
     normalization,
+    padding,
     pooling,
     shape,
+    softmax,
 )
 
-__all__ = ["activation", "convolution", "dense", "normalization", "pooling", "shape"]
+__all__ = ["convolution", "dense", "dropout", "normalization", "padding", "pooling", "shape", "softmax"]
