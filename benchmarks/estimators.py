@@ -1,4 +1,4 @@
-"""ConvNetClassifier beside SVC and MLPClassifier: a grid search each, on several splits of the digits.
+"""Compare ConvNetClassifier with SVC and MLPClassifier: a grid search each, on several splits of the digits.
 
     python benchmarks/estimators.py [--first 10] [--splits 10]
 

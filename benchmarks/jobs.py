@@ -1,4 +1,4 @@
-"""Whole small jobs, from the start of a process to its end, under each choice of kernels.
+"""Time whole small jobs, from the start of a process to its end, under each choice of kernels.
 
 Compiled kernels must be compiled: an empty cache makes a short job slow. "cold" is a run with an empty cache,
 "warm" the same run once more.
@@ -16,7 +16,7 @@ from typing import Any
 from timing import WorkerError, in_own_process
 
 KERNELS = ("im2col", "fused", "auto")
-WORST = 1.2  # times the better of im2col and fused, which a job under auto may take
+WORST = 1.2  # the most that a job under auto may take, as a multiple of the better of im2col and fused
 
 # Networks and epochs; the first job of TinyCNN and of the digits is the book's own.
 JOBS = (
@@ -27,7 +27,7 @@ JOBS = (
 
 
 def run(name: str, epochs: int, kernels: str) -> None:
-    """Do a job in this process."""
+    """Run a job in this process."""
     import numpy as np
 
     import neocog

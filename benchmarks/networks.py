@@ -1,4 +1,4 @@
-"""The networks of the benchmarks, said once: all competitors build them from here, with the same weights."""
+"""Define the networks of the benchmarks: all competitors build them from here, with the same weights."""
 
 from __future__ import annotations
 
@@ -81,11 +81,11 @@ class Network:
 
     @property
     def draws(self) -> bool:
-        """Whether training draws random numbers, so that no two competitors find the same losses."""
+        """Return whether training draws random numbers, so that no two competitors get the same losses."""
         return Drop() in self.layers
 
     def with_side(self, side: int) -> Network:
-        """The same layers on images of another height and width."""
+        """Return the same layers for images of another height and width."""
         return replace(self, image=(self.image[0], side, side))
 
     def weights(self) -> Iterator[np.ndarray]:
@@ -138,12 +138,12 @@ def _weights(
 
 
 def _stage(*filters: int) -> tuple:
-    """VGG's: convolutions that keep the size, and a pooling."""
+    """Make a stage of VGG: convolutions that keep the size, and a pooling."""
     return *(layer for f in filters for layer in (Conv(f, 3, padding=1), ReLU())), Pool()
 
 
 def _bottlenecks(width: int, count: int, stride: int) -> tuple:
-    """ResNet's: residual blocks of three convolutions, the first of them with a projection."""
+    """Make a stage of ResNet: residual blocks of three convolutions, the first with a projection."""
 
     def block(stride: int, shortcut: tuple) -> tuple:
         body = (

@@ -1,4 +1,4 @@
-"""The recipe "best" on the digits, in neocog or in PyTorch: accuracy on the 450 test images, and seconds.
+"""Train the recipe "best" on the digits, in neocog or in PyTorch: test accuracy, and seconds.
 
     python benchmarks/recipe_best.py --library neocog
     python benchmarks/recipe_best.py --library torch

@@ -2,7 +2,7 @@
 
     python benchmarks/results.py RUN.json [AGAIN.json ...]     # writes RESULTS.md and figures/ here
 
-Several runs stand side by side: what is measured twice is believed.
+Several runs are shown side by side, so that their spread is visible.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def times(runs: Sequence[Run]) -> str:
 
 
 def met(row: Row, peer: str) -> str:
-    """Say whether a target is met, by the median."""
+    """Return whether a target is met, by the median."""
     found = ratios(row, peer)
     return "–" if not found else "yes" if statistics.median(found) >= row["targets"][peer] else "**no**"
 
@@ -170,7 +170,7 @@ def failures(runs: Sequence[Run]) -> str:
 
 
 def machine(run: Run) -> str:
-    """Return on what, with what and when a run was made."""
+    """Return the machine, the versions and the date of a run."""
     on, how = run["machine"], run["options"]
     versions = ", ".join(f"{name} {number}" for name, number in on["versions"].items())
     settings = ", ".join(f"`{name}={value}`" for name, value in on["settings"].items())

@@ -1,4 +1,4 @@
-"""The rows that a run of the benchmarks consists of: fastest settings, ratios, durations."""
+"""Read the rows that a run of the benchmarks consists of: fastest settings, ratios, durations."""
 
 from __future__ import annotations
 

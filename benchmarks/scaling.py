@@ -1,4 +1,4 @@
-"""How time grows with the batch, the image and the threads, and memory with the data set."""
+"""Measure how time grows with the batch, the image and the threads, and memory with the data set."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def write_images(file: Path, count: int) -> None:
 
 
 class Watch:
-    """The peak of a process's own memory, looked at every few milliseconds.
+    """The peak of a process's own memory, sampled every few milliseconds.
 
     Pages of a mapped file are not its own: the system takes them back when it needs room, but ``ru_maxrss``
     counts them.

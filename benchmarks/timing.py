@@ -1,4 +1,4 @@
-"""Time and memory of a work: every competitor in a process of its own, in turns.
+"""Measure time and memory of a work: every competitor in a process of its own, in turns.
 
 Taking turns (A B C A B C ...), a machine that slows down slows down for all. A process builds its network,
 does the work until it is warm, then times chunks of calls; its figure is the median. Every process also
@@ -57,7 +57,7 @@ def forget_peak() -> None:
 def perform(
     library: str, name: str, task: str, batch: int, side: int | None, options: dict[str, bool], seconds: float
 ) -> dict[str, Any]:
-    """Do one competitor's work in this process; return seconds a call, memory, and what came out."""
+    """Run one competitor's work in this process; return seconds a call, memory, and results."""
     network = Work(name, task, batch, side).network
     module = importlib.import_module(f"competitors.{library}_")
     imported = memory("VmRSS")
@@ -168,7 +168,7 @@ def in_competitor(competitor: Competitor, row: Work, seconds: float) -> dict[str
 
 
 def check(figures: list[dict[str, Any]]) -> None:
-    """Strike out whoever did other work: whose outputs, or first losses, are not the median of all."""
+    """Discard competitors whose outputs, or first losses, differ from the median of all."""
     answers = [figure.pop("answer", None) or [] for figure in figures]
     longest = max(map(len, answers))  # an epoch only tells its first loss
     table = np.array([answer + [np.nan] * (longest - len(answer)) for answer in answers])

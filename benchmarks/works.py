@@ -1,4 +1,4 @@
-"""What is measured, against whom, and what is wanted: every row of the table."""
+"""List every row of the table: the work measured, its competitors, and its targets."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ WORKS = (
 
 
 def competitors(work: Work, quick: bool = False, threads: int | None = None) -> list[Competitor]:
-    """Return who can do a work, neocog first; with ``quick``, each at one setting."""
+    """Return the competitors that can run a work, neocog first; with ``quick``, each at one setting."""
     return [c for c in _competitors(work, quick, threads) if c.installed]
 
 

@@ -26,6 +26,7 @@ nb_execution_mode = "cache"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # the default, CommonMark, has no tables
 
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_typehints = "none"

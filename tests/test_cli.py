@@ -189,7 +189,7 @@ def test_ctrl_c_saves_and_exits_130(tmp_path):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
-    assert f"go on with: neocog train --resume {out}" in errors
+    assert f"continue with: neocog train --resume {out}" in errors
     assert neocog.load(out / "model.neocog").parameter_count == 1898
     assert json.loads((out / "history.json").read_text())["stopped"] == "interrupted"
 

@@ -1114,7 +1114,7 @@ def test_ctrl_c_ends_a_search_and_keeps_what_was_learned(threes):
                 signal.raise_signal(signal.SIGINT)
 
     model = quick(callbacks=[CtrlC()])
-    with pytest.raises(KeyboardInterrupt, match="what was learned till then is in network_"):
+    with pytest.raises(KeyboardInterrupt, match="the network trained so far is in network_"):
         model.fit(X, y)
     assert model.n_iter_ == 2
     assert model.predict(X).shape == y.shape

@@ -40,11 +40,11 @@ def test_the_page_needs_nothing_else(page):
         "The network",
         "What it was trained on",
         "Filters",
-        "Right and wrong",
-        "The way of one image",
+        "Correct and wrong",
+        "One image, layer by layer",
         "One number explained",
         "Gradients",
-        "Once more",
+        "Reproduce",
     ],
 )
 def test_every_part_is_there(page, heading):

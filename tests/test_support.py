@@ -1,5 +1,7 @@
 """The table of layers says what the registries say."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -71,3 +73,17 @@ def test_it_can_be_written_as_markdown():
     lines = markdown_table(layer_table([neocog.ReLU])).splitlines()
     assert lines[0] == "| layer | formula | explained | compiled | PyTorch | ONNX | page |"
     assert lines[2] == "| `ReLU` | `y = max(x, 0)` | function | yes | nn.ReLU | Relu | no |"
+
+
+def test_a_bar_in_a_formula_ends_no_cell():
+    class Magnitude(Layer):
+        """Forward: ``y = |x|``."""
+
+    row = markdown_table(layer_table([Magnitude])).splitlines()[2]
+    assert row.startswith(r"| `Magnitude` | `y = \|x\|` |")
+
+
+def test_the_reference_renders_tables():
+    conf = Path(__file__).parent.parent / "docs" / "conf.py"
+    # myst-nb's default, CommonMark, prints the table's source
+    assert 'nb_render_markdown_format = "myst"' in conf.read_text(encoding="utf-8")

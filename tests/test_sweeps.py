@@ -362,10 +362,10 @@ def test_a_point_that_fails_is_told_left_out_and_tried_again(tmp_path, monkeypat
         result = cli(*arguments, code=1)
     assert "lr=0.03, epochs=1, seed=0  FAILED: MemoryError: no room" in result.stdout
     assert "The first failure:\nTraceback" in result.stdout
-    assert f"1 point failed; go on with: neocog sweep --resume {path}" in result.stderr
+    assert f"1 point failed; continue with: neocog sweep --resume {path}" in result.stderr
     assert [row["lr"] for row in lines_of(path)[1:]] == [0.12]
     result = cli(*arguments)
-    assert "1 of 2 points are there already" in result.stdout
+    assert "1 of 2 points are done already" in result.stdout
     assert [row["lr"] for row in lines_of(path)[1:]] == [0.12, 0.03]
 
 
@@ -646,7 +646,7 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
     assert 3 <= done < 9
     workers = {process_of(row) for row in read(path)[1]}
     result = cli(*command, "--resume", path)
-    assert f"{done} of 9 points are there already" in result.stdout
+    assert f"{done} of 9 points are done already" in result.stdout
     assert path.read_bytes().startswith(before[: before.rfind(b"\n") + 1])
     assert sorted(row["point"] for row in lines_of(path)[1:]) == list(range(9))
     grid = {"lr": [0.01, 0.05, 0.1], "epochs": [12], "kernels": ["im2col"]}
@@ -681,7 +681,10 @@ def test_ctrl_c_while_the_processes_start_shows_nothing_of_theirs(tmp_path):
     time.sleep(0.1)  # they are still importing
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (130, f"interrupted; go on with: neocog sweep --resume {path}\n")
+    assert (process.returncode, errors) == (
+        130,
+        f"interrupted; continue with: neocog sweep --resume {path}\n",
+    )
 
 
 def sigint_is_ignored():
@@ -716,7 +719,7 @@ def test_ctrl_c_ends_and_says_how_to_go_on(tmp_path, jobs):
     os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to all its processes
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
-    assert errors == f"interrupted; go on with: neocog sweep --resume {path}\n"
+    assert errors == f"interrupted; continue with: neocog sweep --resume {path}\n"
     rows = lines_of(path)[1:]
     assert 2 <= len(rows) < 100
     assert f"{len(rows)} of 100 points of digits" in output
@@ -847,7 +850,7 @@ def test_a_full_disk_ends_the_sweep_and_says_how_to_go_on(tmp_path):
     command = ["sweep", "lines", "--grid", "epochs=1", "--seeds", "9", "--jobs", "1", "--out", str(path)]
     process = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True)
     assert process.returncode == 1
-    message = f"{path} cannot be written: File too large; go on with: neocog sweep --resume {path}"
+    message = f"{path} cannot be written: File too large; continue with: neocog sweep --resume {path}"
     assert process.stderr.splitlines()[-1] == message
     done = len(sweeps.open_sweep(path).rows)
     assert 1 <= done < 9
@@ -943,7 +946,7 @@ def test_show_and_json(tmp_path):
     assert shown == data
     assert (tmp_path / "s.html").exists()
     assert "2 of 2 points" in cli("--show", path).stdout
-    assert "2 of 2 points are there already" in cli("--resume", path).stdout
+    assert "2 of 2 points are done already" in cli("--resume", path).stdout
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_a_value_that_is_not_the_layers(monkeypatch):
         return answer
 
     monkeypatch.setattr(Inquiry, "ask", wrong)
-    fails("is explained as .*, the layer says", everywhere.explained, Dense(3, 2, rng=0), ROWS)
+    fails("is explained as .*, the layer gives", everywhere.explained, Dense(3, 2, rng=0), ROWS)
 
 
 # Wrong compiled forms: a change of the layer alone leaves its compiled form another function

@@ -1,4 +1,4 @@
-"""One file a competitor, each with the works it can do.
+"""Run the works of each competitor, one file a competitor.
 
 ``inference(network, x, **setting)`` and ``step(network, x, t, **setting)`` (JAX has ``epoch``, too) return a
 function that does the work once, on these arrays, and returns its result on the host: the outputs, the loss

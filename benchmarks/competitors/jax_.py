@@ -39,7 +39,7 @@ def forward(network: Network, params, x):
 
 
 def begin(network: Network):
-    """Return the parameters and their velocities, and the step that moves them."""
+    """Return the parameters and their velocities, and the step that updates them."""
     lr, momentum = network.sgd["lr"], network.sgd.get("momentum", 0.0)
     decay = network.sgd.get("weight_decay", 0.0)
 

@@ -12,7 +12,7 @@ from networks import Average, Conv, Dense, Drop, Flatten, Network, Norm, Pool, R
 
 
 class Sum(nn.Module):
-    """The sum of two paths."""
+    """Sum of two paths."""
 
     def __init__(self, shortcut: nn.Module, body: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Files that are either wholly written or not at all."""
+"""Write files either completely or not at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 def atomic_write(
     path: str | os.PathLike[str], content: bytes | str, check: Callable[[Path], None] | None = None
 ) -> None:
-    """Write a file beside its place, then move it there; on any error the old file stays as it was.
+    """Write a temporary file and move it to ``path``; on any error the old file stays as it was.
 
     Parameters
     ----------
@@ -20,7 +20,7 @@ def atomic_write(
         Its folder must exist. A link is followed, not replaced.
     content : bytes or str
     check : function (path), optional
-        Reads the new file and raises if it is not right, before it takes the old one's place.
+        Reads the new file and raises if it is wrong, before it replaces the old one.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def atomic_write(
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} into.")
     data = content.encode() if isinstance(content, str) else content
-    beside = path.parent / f".{uuid.uuid4().hex}.part"  # its own for each writer, also for two threads
+    beside = path.parent / f".{uuid.uuid4().hex}.part"  # unique for each writer, also for two threads
     try:
         with open(beside, "xb") as file:
             file.write(data)

@@ -1,4 +1,4 @@
-"""Old names of arguments, which older scripts may still use."""
+"""Accept the old names of arguments, which older scripts may still use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 OLD_NAMES = {"images": "x", "labels": "y", "t": "y", "target": "y", "weight": "sample_weight"}
-"""The present name of each argument that had another name once."""
+"""The current name of each argument that has been renamed."""
 
 
 def accepts_old_names(function: Callable[P, R]) -> Callable[P, R]:

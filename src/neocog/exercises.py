@@ -1,4 +1,4 @@
-"""The book's exercises, with an automatic check.
+"""Check answers to the book's exercises.
 
 >>> from neocog import exercises
 >>> exercises.check("1.2", 600)
@@ -6,7 +6,7 @@ Not yet: think of the bias. (1.2)
 >>> exercises.check("1.2", 608)
 Right. Each of the 8 filters has 3 x 5 x 5 weights and a bias: 8 (75 + 1) = 608. (1.2)
 
-No answer is written down here: each is computed when it is asked for, from the layers or by running a study.
+No answer is stored here: each is computed when needed, from the layers or by running a study.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from neocog.validation import one_of
 __all__ = ["Exercise", "Verdict", "check", "list_exercises", "solution"]
 
 TOLERANCE = 0.005
-"""How far an answer that is not a whole number may be off."""
+"""The largest error of an answer that is not a whole number."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Exercise:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether an answer is right, and what to say to it."""
+    """The result of a check: whether the answer is right, and a message."""
 
     name: str
     right: bool
@@ -100,13 +100,13 @@ def _same(answer: Any, expected: Any) -> bool:
 
 
 def _row(study: str, network: str) -> dict[str, Any]:
-    """Run a study with the textbook's seeds and return one network's row."""
+    """Run a study with the textbook's seeds; return the row of one network."""
     rows = experiments.run(study).rows
     return next(row for row in rows if row["network"] == network)
 
 
 def _affine(network: Sequential) -> str:
-    """Whether ``f(x + y) - f(0) = (f(x) - f(0)) + (f(y) - f(0))`` for random images."""
+    """Return whether ``f(x + y) - f(0) = (f(x) - f(0)) + (f(y) - f(0))`` for random images."""
     x, y = np.random.default_rng(0).normal(size=(2, 1, 1, 8, 8))
     zero = network(np.zeros_like(x))
     difference = network(x + y) - network(x) - network(y) + zero
@@ -114,7 +114,7 @@ def _affine(network: Sequential) -> str:
 
 
 def _tiny(pool: Any) -> Sequential:
-    """TinyCNN without its ReLU."""
+    """Build TinyCNN without its ReLU, with another pooling."""
     network = tiny_cnn()
     return Sequential(network["conv1"], pool, Flatten(), network["dense"])
 
@@ -124,14 +124,14 @@ def _exercises() -> list[Exercise]:
     return [
         Exercise(
             "1.1",
-            "What shape has the output of Conv2D(3, 8, 5) for 16 colour images of 32 x 32?",
+            "What is the shape of the output of Conv2D(3, 8, 5) for 16 colour images of 32 x 32?",
             lambda: wide.output_shape((16, 3, 32, 32)),
             "a kernel of 5 can start at 32 - 5 + 1 rows; the images stay 16.",
             "16 images, 8 filters, and 32 - 5 + 1 = 28 positions each way.",
         ),
         Exercise(
             "1.2",
-            "How many parameters has it?",
+            "How many parameters does it have?",
             lambda: wide.parameter_count,
             "think of the bias.",
             "Each of the 8 filters has 3 x 5 x 5 weights and a bias: 8 (75 + 1) = 608.",
@@ -145,7 +145,7 @@ def _exercises() -> list[Exercise]:
         ),
         Exercise(
             "2.1",
-            "How many parameters has an MLP 64 - 27 - 3?",
+            "How many parameters does an MLP 64 - 27 - 3 have?",
             lambda: tiny_mlp(hidden=27).parameter_count,
             "both layers have biases.",
             "64 x 27 + 27 + 27 x 3 + 3: sixteen times those of TinyCNN, whose 27 pooled numbers it imitates.",
@@ -180,7 +180,8 @@ def _exercises() -> list[Exercise]:
         ),
         Exercise(
             "4.1",
-            "With momentum 0.9, after how many epochs are all validation images right for the first time?",
+            "With momentum 0.9, after how many epochs are all validation images classified correctly for the "
+            "first time?",
             lambda: _row("momentum", "momentum 0.9")["first_at_100"],
             "run it: neocog experiment momentum.",
             "Momentum adds up the steps that agree: here three times fewer epochs than without.",
@@ -190,7 +191,7 @@ def _exercises() -> list[Exercise]:
             "How many of the three filters are dead at a learning rate of 1.0?",
             lambda: _row("learning-rates", "lr 1")["dead_units"],
             "run it: neocog experiment learning-rates.",
-            "All: one step too large, and no image makes them answer again.",
+            "All: one step was too large, and no image makes them answer again.",
         ),
         Exercise(
             "5.1",
@@ -202,7 +203,7 @@ def _exercises() -> list[Exercise]:
         ),
         Exercise(
             "5.2",
-            "How many parameters has TinyCNN with 5 x 5 kernels?",
+            "How many parameters does TinyCNN have with 5 x 5 kernels?",
             lambda: tiny_cnn(kernel_size=5).parameter_count,
             "the maps get smaller, and so does the dense layer.",
             "78 in the convolution, but only 3 x 2 x 2 numbers after pooling: 39 in the dense layer.",
@@ -216,7 +217,7 @@ def _exercises() -> list[Exercise]:
         ),
         Exercise(
             "6.2",
-            "How many more parameters has a dense layer 64 -> 512 than the first convolution?",
+            "How many more parameters does a dense layer 64 -> 512 have than the first convolution?",
             lambda: Dense(64, 512).parameter_count - digits_cnn()["conv1"].parameter_count,
             "33 280 for the one; count the other.",
             "33 280 - 80: the convolution uses its nine weights and a bias at every place.",

@@ -1,13 +1,14 @@
-"""Proof of gradients: compare what ``backward`` says with what ``forward`` does.
+"""Check gradients: compare ``backward`` with derivatives measured on ``forward``.
 
 Two independent measurements of a derivative, with no formula in common with ``backward``:
 
 central differences
-    ``(f(w + e) - f(w - e)) / 2 e``: works on any function, right to about 1e-9; near a kink (a ReLU at 0, two
+    ``(f(w + e) - f(w - e)) / 2 e``: works on any function, accurate to about 1e-9; near a kink (a ReLU at 0,
+    two
     equal numbers in a pooling window) both sides differ, and the entry is skipped and counted.
 complex step
     ``Im f(w + i h) / h`` with ``h = 1e-30``: nothing is subtracted, so nothing cancels, and the derivative
-    comes out to the last digit. Every layer runs on complex numbers for this.
+    is exact to the last digit. Every layer runs on complex numbers for this.
 
 Source: W. Squire, G. Trapp, "Using complex variables to estimate derivatives of real functions", 1998.
 """
@@ -36,14 +37,14 @@ Index: TypeAlias = tuple[int, ...]
 
 STEPS = {"complex": 1e-30, "central": 1e-5}
 TOLERANCES = {"complex": 1e-13, "central": 1e-7}
-# A gradient that is zero by nature (a bias before a batch norm) is judged against this part of the largest
-# gradient around, or its rounding errors would be compared with nothing.
+# The error of a gradient that is zero by construction (a bias before a batch norm) is taken relative to this
+# fraction of the largest gradient of all arrays: its own size is rounding error only.
 FLOOR = 1e-1
 
 
 @dataclass(frozen=True)
 class ArrayCheck:
-    """The verdict on one array: its worst entry, and the likely reason if it is wrong.
+    """The result for one array: its worst entry, and the likely reason if it is wrong.
 
     ``relative_error`` is ``|analytic - numeric|`` of that entry over the array's largest gradient.
     """
@@ -61,7 +62,7 @@ class ArrayCheck:
 
 @dataclass(frozen=True)
 class GradientReport:
-    """What :func:`check_gradients` found, array by array.
+    """The result of :func:`check_gradients`, array by array.
 
     Attributes
     ----------
@@ -79,7 +80,7 @@ class GradientReport:
 
     @property
     def passed(self) -> bool:
-        """Whether every array passed."""
+        """True if every array passed."""
         return all(array.passed for array in self.arrays)
 
     @property
@@ -140,7 +141,7 @@ def check_gradients(
     Parameters
     ----------
     network : Layer
-        In float64, or the check fails for float32's rounding (and says so).
+        In float64; in float32 the check fails because of rounding, and says so.
     x, y : batch and targets
     loss : default SoftmaxCrossEntropy()
     method : {"complex", "central"}
@@ -149,9 +150,9 @@ def check_gradients(
     tolerance : float, optional
         Largest relative error that passes; default 1e-13 (complex) or 1e-7 (central).
     training : bool
-        Check the network as it trains, or as it infers.
+        Whether to check the network in training mode or in inference.
     max_entries : int, optional
-        Check only so many entries of each array, drawn with ``rng``; default all.
+        Most entries to check of each array, drawn with ``rng``; default all.
 
     Returns
     -------
@@ -191,9 +192,9 @@ def check_gradients(
 
 
 class LossFunction:
-    """The loss as a function of a network's arrays and its input, to be differentiated from outside.
+    """The loss as a function of a network's arrays and its input, to be differentiated numerically.
 
-    ``arrays`` are those arrays, as wide as the method needs; :meth:`derivative` moves one of their entries.
+    ``arrays`` are those arrays, in the dtype that the method needs; :meth:`derivative` moves one entry.
     """
 
     def __init__(
@@ -233,7 +234,7 @@ class LossFunction:
         return float((self.shifted(array, index, step) - self.shifted(array, index, -step)) / (2 * step))
 
     def is_near_kink(self, array: Array, index: Index, step: float, analytic: float, error: float) -> bool:
-        """Tell whether a kink within ``step`` explains that ``analytic`` is off by ``error``."""
+        """Return whether a kink within ``step`` explains that ``analytic`` is off by ``error``."""
         if self._is_complex:
             return False
         here = self()
@@ -241,7 +242,7 @@ class LossFunction:
         behind = (here - self.shifted(array, index, -step)) / step
         if abs(ahead - behind) < error:
             return False  # too smooth
-        # Closer by, the truth is on both sides; or, on the kink itself, on one of them.
+        # With a smaller step both one-sided differences are right; on the kink itself, one of them.
         close = step / 100
         sides = (
             (self.shifted(array, index, close) - here) / close,
@@ -299,7 +300,7 @@ def compare(
         smooth = np.delete(np.arange(len(indices)), kinks)
         check = _verdict(name, indices, smooth, analytic, numeric, scale, tolerance, network.dtype)
         if method == "complex" and analytic.any() and not numeric.any():
-            # A forward that takes np.abs or .real cuts the imaginary part off: ask the other method.
+            # A forward that takes np.abs or .real drops the imaginary part: try the other method.
             real = LossFunction(network, x, loss, "central", training)
             if real.derivative(real.arrays[name], indices[int(np.abs(analytic).argmax())], STEPS["central"]):
                 reason = "forward drops imaginary parts (np.abs, .real?): use method='central'"
@@ -334,7 +335,7 @@ def _verdict(
     tolerance: float,
     dtype: np.dtype[Any] | None,
 ) -> ArrayCheck:
-    """Find the worst of the entries that lie on no kink, and say what is probably the matter with it."""
+    """Find the worst of the entries that lie on no kink, and the likely reason of its error."""
     a, n = analytic[smooth], numeric[smooth]
     errors = np.nan_to_num(np.abs(a - n) / scale, nan=np.inf)
     error = float(errors.max(initial=0))
@@ -366,7 +367,7 @@ def _failure(name: str, reason: str) -> ArrayCheck:
 
 
 def _reason(a: np.ndarray, n: np.ndarray) -> str:
-    """Guess what is wrong with a formula from what it gave and what it should have given."""
+    """Guess what is wrong with a formula from the analytic and the numeric gradients."""
     if not (np.isfinite(a).all() and np.isfinite(n).all()):
         return "a number is not finite"
     if not a.any():

@@ -1,4 +1,4 @@
-"""Initial weights.
+"""Draw initial weights.
 
 An initialiser is a function ``(shape, fan_in, fan_out, rng, dtype) -> array``. Numbers are drawn in float64
 and then converted, so that a float32 network starts from the same weights as its float64 twin, rounded.
@@ -35,7 +35,7 @@ def _uniform(limit: float, shape: Shape, rng: np.random.Generator, dtype: Any) -
 
 
 def he_normal(shape: Shape, fan_in: int, fan_out: int, rng: np.random.Generator, dtype: Any) -> np.ndarray:
-    """Normal with ``std = sqrt(2 / fan_in)``, which keeps the variance through ReLUs.
+    """Draw normal weights with ``std = sqrt(2 / fan_in)``, which keeps the variance through ReLUs.
 
     Source: K. He et al., "Delving deep into rectifiers", 2015.
     """
@@ -43,14 +43,14 @@ def he_normal(shape: Shape, fan_in: int, fan_out: int, rng: np.random.Generator,
 
 
 def he_uniform(shape: Shape, fan_in: int, fan_out: int, rng: np.random.Generator, dtype: Any) -> np.ndarray:
-    """Uniform within ``+- sqrt(6 / fan_in)``: the variance of :func:`he_normal`."""
+    """Draw uniform weights within ``+- sqrt(6 / fan_in)``: the variance of :func:`he_normal`."""
     return _uniform(np.sqrt(6.0 / fan_in), shape, rng, dtype)
 
 
 def glorot_normal(
     shape: Shape, fan_in: int, fan_out: int, rng: np.random.Generator, dtype: Any
 ) -> np.ndarray:
-    """Normal with ``std = sqrt(2 / (fan_in + fan_out))``, for tanh and sigmoid.
+    """Draw normal weights with ``std = sqrt(2 / (fan_in + fan_out))``, for tanh and sigmoid.
 
     Source: X. Glorot, Y. Bengio, "Understanding the difficulty of training deep feedforward neural
     networks", 2010.
@@ -61,12 +61,12 @@ def glorot_normal(
 def glorot_uniform(
     shape: Shape, fan_in: int, fan_out: int, rng: np.random.Generator, dtype: Any
 ) -> np.ndarray:
-    """Uniform within ``+- sqrt(6 / (fan_in + fan_out))``: the variance of :func:`glorot_normal`."""
+    """Draw uniform weights within ``+- sqrt(6 / (fan_in + fan_out))``: :func:`glorot_normal`'s variance."""
     return _uniform(np.sqrt(6.0 / (fan_in + fan_out)), shape, rng, dtype)
 
 
 def lecun_normal(shape: Shape, fan_in: int, fan_out: int, rng: np.random.Generator, dtype: Any) -> np.ndarray:
-    """Normal with ``std = sqrt(1 / fan_in)``.
+    """Draw normal weights with ``std = sqrt(1 / fan_in)``.
 
     Source: Y. LeCun et al., "Efficient BackProp", 1998.
     """
@@ -74,10 +74,10 @@ def lecun_normal(shape: Shape, fan_in: int, fan_out: int, rng: np.random.Generat
 
 
 def zeros(shape: Shape, fan_in: int, fan_out: int, rng: np.random.Generator, dtype: Any) -> np.ndarray:
-    """All zeros; draws nothing."""
+    """Return zeros; nothing is drawn."""
     return np.zeros(shape, dtype)
 
 
 def ones(shape: Shape, fan_in: int, fan_out: int, rng: np.random.Generator, dtype: Any) -> np.ndarray:
-    """All ones; draws nothing."""
+    """Return ones; nothing is drawn."""
     return np.ones(shape, dtype)

@@ -1,4 +1,4 @@
-"""Losses: a number to make small, and its derivative.
+"""Define losses: a number to minimize, and its derivative.
 
 A loss is called as ``value, dz = loss(z, t)`` with the network's outputs ``z`` and the targets ``t``; with a
 weight for each image, ``loss(z, t, sample_weight)``, it is the mean of the images' losses, each times its
@@ -25,8 +25,8 @@ __all__ = ["FocalLoss", "Loss", "LossTerm", "MeanSquaredError", "SoftmaxCrossEnt
 class LossTerm(NamedTuple):
     """A product that contributes to an entry of ``dz``: its factors by symbol, and where it comes from.
 
-    A factor "p" is the softmax of the outputs at that entry and "z" the output itself; an explanation goes on
-    from there. One with a minus sign before its symbol is the target's. Others are constants.
+    A factor "p" is the softmax of the outputs at that entry and "z" the output itself; an explanation
+    continues from there. A symbol with a minus sign before it is the target's. Others are constants.
     """
 
     factors: Mapping[str, float]
@@ -34,7 +34,7 @@ class LossTerm(NamedTuple):
 
 
 class Loss(Protocol):
-    """What the training loop asks of a loss.
+    """Protocol of a loss, as the training loop calls it.
 
     A loss may also have ``gradient_terms(z, t, index)``, a list of :class:`LossTerm` that add up to
     ``dz[index]``. Explanations show them; without it the derivative is one term.
@@ -45,7 +45,7 @@ class Loss(Protocol):
         ...
 
     def correct(self, z: Array, t: Array) -> Array | None:
-        """Say which answers are right, (N,) booleans; None where that has no meaning."""
+        """Return which outputs are correct, (N,) booleans; None where that has no meaning."""
         ...
 
 
@@ -111,12 +111,12 @@ class SoftmaxLoss:
         return t
 
     def correct(self, z: Array, t: Array) -> Array:
-        """Say of each image whether the largest logit is that of its class."""
+        """Return for each image whether the largest logit is that of its class."""
         return z.argmax(axis=1) == t
 
 
 class SoftmaxCrossEntropy(SoftmaxLoss):
-    """How surprised a classifier is by the right classes.
+    """Cross-entropy of the true classes under the softmax of the logits.
 
     ``L = -1/N sum_{n,k} q[n,k] log p[n,k]`` with the probabilities ``p = softmax(z)`` and the targets
     ``q = onehot(t)``, or ``q = (1 - s) onehot(t) + s / K`` with label smoothing ``s``; computed by
@@ -184,8 +184,8 @@ class SoftmaxCrossEntropy(SoftmaxLoss):
         N, K = z.shape
         q = self.label_smoothing / K + (1 - self.label_smoothing) * float(k == t[n])
         return [
-            LossTerm({"p": float(softmax(z)[index]), "1/N": 1 / N}, "what the network says"),
-            LossTerm({"-q": -q, "1/N": 1 / N}, "what the label says"),
+            LossTerm({"p": float(softmax(z)[index]), "1/N": 1 / N}, "the network's output"),
+            LossTerm({"-q": -q, "1/N": 1 / N}, "the label"),
         ]
 
     def __repr__(self) -> str:
@@ -193,7 +193,7 @@ class SoftmaxCrossEntropy(SoftmaxLoss):
 
 
 class FocalLoss(SoftmaxLoss):
-    """Cross-entropy that counts an image the less, the surer the network is of its class.
+    """Cross-entropy that weighs an image less, the higher the probability of its class.
 
     ``L = -1/N sum_n a[t] (1 - p_t)^gamma log p_t`` with the probability ``p_t`` of image n's class ``t``,
     ``p = softmax(z)``. With ``gamma = 0`` and without ``alpha`` it is the cross-entropy. With weights, image
@@ -271,8 +271,8 @@ class FocalLoss(SoftmaxLoss):
         alpha = 1.0 if self.alpha is None else self.alpha[t[n]]
         m = alpha * float(self._slope(rest, log_p)[0])
         return [
-            LossTerm({"p": float(softmax(z)[index]), "m": m, "1/N": 1 / len(z)}, "what the network says"),
-            LossTerm({"-q": -float(k == t[n]), "m": m, "1/N": 1 / len(z)}, "what the label says"),
+            LossTerm({"p": float(softmax(z)[index]), "m": m, "1/N": 1 / len(z)}, "the network's output"),
+            LossTerm({"-q": -float(k == t[n]), "m": m, "1/N": 1 / len(z)}, "the label"),
         ]
 
     def __repr__(self) -> str:
@@ -325,12 +325,12 @@ class MeanSquaredError:
     def gradient_terms(self, z: Array, t: Array, index: Shape) -> list[LossTerm]:
         """Return the two terms of ``dz = 2/M z - 2/M t``."""
         return [
-            LossTerm({"z": float(z[index]), "2/M": 2 / z.size}, "what the network says"),
-            LossTerm({"-t": -float(t[index]), "2/M": 2 / z.size}, "what the target says"),
+            LossTerm({"z": float(z[index]), "2/M": 2 / z.size}, "the network's output"),
+            LossTerm({"-t": -float(t[index]), "2/M": 2 / z.size}, "the target"),
         ]
 
     def correct(self, z: Array, t: Array) -> None:
-        """Return None: a regression has no right or wrong answers."""
+        """Return None: outputs of a regression are not correct or wrong."""
         return
 
     def __repr__(self) -> str:

@@ -1,7 +1,7 @@
-"""Optimizers: how a gradient moves a weight.
+"""Define optimizers: how a gradient changes a weight.
 
-``optimizer.step(params, grads)`` changes the arrays of ``params`` in place. What an optimizer remembers of
-each parameter lies in ``state``, by name, and is saved in checkpoints.
+``optimizer.step(params, grads)`` changes the arrays of ``params`` in place. An optimizer's memory of
+each parameter is kept in ``state``, by name, and is saved in checkpoints.
 
 Weight decay acts on weights only, that is on parameters of two or more axes: biases, of whatever shape, and
 the scales of a batch norm do not decay, unless ``decay_all``.
@@ -33,7 +33,7 @@ class Optimizer:
     Attributes
     ----------
     memories : tuple of str
-        Names of what is remembered of each parameter; a subclass states them, and :meth:`update`.
+        Names of the arrays kept for each parameter; a subclass defines them, and :meth:`update`.
     steps : int
         Steps taken.
     state : dict of str to dict of str to array
@@ -49,7 +49,7 @@ class Optimizer:
         self.weight_decay = number("weight_decay", weight_decay, 0)
         self.decay_all = bool(decay_all)
         self.steps = 0
-        # The formulas are operators alone, so that they hold for any library's arrays.
+        # The formulas use operators only, so that they hold for any library's arrays.
         self.zeros_like: Callable[[Array], Array] = np.zeros_like
         self.state: dict[str, dict[str, Array]] = {memory: {} for memory in self.memories}
 
@@ -60,18 +60,18 @@ class Optimizer:
 
     @property
     def last_lr(self) -> float:
-        """Learning rate of the last step; that of the next one if there was none."""
+        """Learning rate of the last step; before the first one, that of the next."""
         return self.lr(max(self.steps - 1, 0)) if callable(self.lr) else self.lr
 
     def step(self, params: Mapping[str, Array], grads: Mapping[str, Array]) -> None:
-        """Move every parameter that has a gradient, in place.
+        """Update every parameter that has a gradient, in place.
 
         Raises
         ------
         KeyError
             If a gradient belongs to no parameter.
         ValueError
-            If shapes differ; then, too, nothing has moved.
+            If shapes differ. In either case nothing has been updated.
         """
         for name, gradient in grads.items():
             if name not in params:
@@ -89,24 +89,24 @@ class Optimizer:
             self.update(w, gradient, lr, decay, name)
 
     def decays(self, name: str, w: Array) -> bool:
-        """Whether weight decay acts on a parameter: on all but biases and vectors, unless ``decay_all``.
+        """Return whether a parameter decays: all but biases and vectors do, with ``decay_all`` these, too.
 
         Parameters
         ----------
         name : str
-            Dotted: ``bias`` and ``conv1.bias`` are biases, as many axes as they may have.
+            Dotted: ``bias`` and ``conv1.bias`` are biases, however many axes they have.
         w : array
         """
         is_bias = name.rpartition(".")[2] == "bias"
         return self.decay_all or (w.ndim > 1 and not is_bias)
 
     def update(self, w: Array, g: Array, lr: float, decay: float, name: str) -> None:
-        """Move one parameter in place: the formula of the optimizer.
+        """Update one parameter in place: the formula of the optimizer.
 
         Parameters
         ----------
         w, g : array
-            The parameter and its gradient, which is not to be written into.
+            The parameter and its gradient, which must not be written into.
         lr : float
         decay : float
             The weight decay, 0 for a parameter that does not decay.
@@ -116,7 +116,7 @@ class Optimizer:
         raise NotImplementedError
 
     def recall(self, memory: str, name: str, w: Array) -> Array:
-        """Return what is remembered of a parameter; zeros at first."""
+        """Return an array kept for a parameter; zeros at first."""
         arrays = self.state[memory]
         if name not in arrays:
             arrays[name] = self.zeros_like(w)
@@ -141,7 +141,7 @@ class Optimizer:
         return {"type": type(self).__name__, "steps": self.steps, "state": state, "settings": settings}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state_dict` returned; ValueError if it is another optimizer's."""
+        """Restore what :meth:`state_dict` returned; ValueError if it is another optimizer's."""
         if saved["type"] != type(self).__name__ or set(saved["state"]) != set(self.memories):
             raise ValueError(f"the saved state is that of {saved['type']}, not of {type(self).__name__}.")
         unknown = set(saved["settings"]) - (set(vars(self)) - {"state", "steps", "zeros_like"})
@@ -176,7 +176,7 @@ class SGD(Optimizer):
     nesterov : bool
     weight_decay : float
     decay_all : bool
-        Let biases and batch norm scales decay, too.
+        Whether biases and batch norm scales decay, too.
 
     Raises
     ------
@@ -230,7 +230,7 @@ class SGD(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adam: each weight at its own pace; the decay is part of the gradient.
+    """Adam: each weight has its own step size; the decay is part of the gradient.
 
     ::
 
@@ -245,7 +245,7 @@ class Adam(Optimizer):
     eps : float
     weight_decay : float
     decay_all : bool
-        Let biases and batch norm scales decay, too.
+        Whether biases and batch norm scales decay, too.
 
     Raises
     ------
@@ -299,7 +299,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with the decay apart from the gradient: ``w <- w - lr d w`` before Adam's step.
+    """Adam with the decay decoupled from the gradient: ``w <- w - lr d w`` before Adam's step.
 
     Parameters
     ----------
@@ -308,7 +308,7 @@ class AdamW(Adam):
     eps : float
     weight_decay : float, default 0.01
     decay_all : bool
-        Let biases and batch norm scales decay, too.
+        Whether biases and batch norm scales decay, too.
 
     Raises
     ------
@@ -357,12 +357,12 @@ class RMSProp(Optimizer):
     ----------
     lr : float or schedule
     alpha : float in [0, 1)
-        ``a``, how slowly the mean square forgets.
+        ``a``, the decay rate of the mean square.
     eps : float
     weight_decay : float
     momentum : float in [0, 1)
     decay_all : bool
-        Let biases and batch norm scales decay, too.
+        Whether biases and batch norm scales decay, too.
 
     Raises
     ------

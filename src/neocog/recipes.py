@@ -1,4 +1,4 @@
-"""Name ways to train: recipes."""
+"""Define recipes: ways to train, by name."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ __all__ = ["RECIPES", "Recipe"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a run's :class:`~neocog.settings.Settings` do not say in numbers, and the numbers that suit it.
+    """The part of a way to train that :class:`~neocog.settings.Settings` does not hold, and fitting settings.
 
     Parameters
     ----------
     optimizer : function (lr, momentum, weight_decay, steps) -> Optimizer
-        A new optimizer for a run of so many steps.
+        Makes the optimizer for a run of ``steps`` steps.
     loss : Loss
     augment : function (images, rng) -> images, optional
     settings : dict
         Settings that suit the recipe; each may be chosen otherwise.
     needs_steps : bool
-        Whether the number of steps decides how it trains, so that a run cannot be given more.
+        Whether training depends on the total number of steps, so that a run cannot be extended.
     """
 
     optimizer: Callable[[float, float, float, int], Optimizer]
@@ -47,7 +47,7 @@ def _one_cycle_adamw(lr: float, momentum: float, weight_decay: float, steps: int
 
 
 # "best" was chosen by cross-validation on the digits' 1347 training images alone; the 450 test images were
-# measured when it stood fixed. Mean accuracy on the part held out, five folds, twelve seeds (each mean has a
+# measured once it was fixed. Mean accuracy on the part held out, five folds, twelve seeds (each mean has a
 # standard error of 0.02 to 0.05 %), for the recipe and with one thing changed:
 #
 #   this recipe                99.80 %        channels 24, 32, 48            99.72 %
@@ -57,7 +57,7 @@ def _one_cycle_adamw(lr: float, momentum: float, weight_decay: float, steps: int
 #   shifts up to 0.75 pixels   99.67 %        label smoothing 0.2            99.80 %
 #   batches of 54              99.73 %        dropout of 0.2 in addition     99.66 %
 #
-# A last batch of a few images spoils the batch norms' step: 72 leaves none, 64 would leave 3 of the 1347.
+# A last batch of a few images gives batch norm poor statistics: 72 leaves 51, 64 would leave 3 of the 1347.
 RECIPES = {
     "plain": Recipe(_sgd),
     "best": Recipe(

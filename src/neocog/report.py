@@ -72,7 +72,7 @@ def write_report(
     Raises
     ------
     FileNotFoundError, ValueError
-        If the run is not complete, or its data have changed since.
+        If the run is not complete, or its data have changed.
     """
     directory = RunDirectory(run)
     network = open_model(directory.path, layers)
@@ -127,7 +127,7 @@ def write_study(result: Result, path: str | Path) -> Path:
         f"<p>{_text(result.over_seeds)}</p>" if result.seeds > 1 else "",
         *(_figure(figure) for figure in figures.study(result)),
         f"<h2>Why</h2><p>{_text(result.answer)} {_text(result.explanation)}</p>",
-        f"<h2>Once more</h2><pre>neocog experiment {_text(result.name)} --seeds {result.seeds}</pre>",
+        f"<h2>Reproduce</h2><pre>neocog experiment {_text(result.name)} --seeds {result.seeds}</pre>",
     ]
     target = Path(path)
     atomic_write(target, _page(result.question, f"The study {result.name}.", sections))
@@ -239,14 +239,14 @@ def _filters(directory: RunDirectory, network: Container) -> str:
         with np.load(directory.snapshots, allow_pickle=False) as archive:
             snapshots = {int(epoch): archive[epoch] for epoch in archive.files}
         if len(snapshots) > 1:
-            text += "<p>How they came about: move the slider.</p>"
+            text += "<p>How they changed in training: move the slider.</p>"
             text += _figure(figures.filter_evolution(dict(sorted(snapshots.items()))))
     return text
 
 
 def _results(network: Container, images: Any, labels: np.ndarray, names: list[str]) -> str:
     found = confusion(network, images, labels)
-    text = f"<h2>Right and wrong</h2>{_figure(figures.confusion_matrix(found.matrix, names))}"
+    text = f"<h2>Correct and wrong</h2>{_figure(figures.confusion_matrix(found.matrix, names))}"
     wrong = misclassified(network, images, labels)
     if not len(wrong):
         return text + f"<p>All {len(labels)} held-out images are classified correctly.</p>"
@@ -263,7 +263,7 @@ def _trace(network: Container, images: Any, labels: np.ndarray, names: list[str]
     """Trace the correct and the wrong prediction of the highest probability through the network."""
     probabilities = network.predict_proba(images)
     sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    text = "<h2>The way of one image</h2>"
+    text = "<h2>One image, layer by layer</h2>"
     for verdict, chosen in (("correctly", right), ("wrongly", ~right)):
         if chosen.any():
             index = int(np.flatnonzero(chosen)[sure[chosen].argmax()])
@@ -292,7 +292,7 @@ def _explained(network: Container, images: Any) -> str:
 def _gradients(network: Container, images: Any, labels: np.ndarray) -> str:
     x = np.asarray(images[:4], float)
     classes = network.output_shape(x.shape)[1]
-    # A trained network leaves next to no gradient at the right labels, and none to check.
+    # At the true labels the gradients of a trained network are almost zero; wrong labels give some to check.
     t = (labels[:4] + 1) % classes
     report = check_gradients(network.astype("float64"), x, t, max_entries=CHECKED_ENTRIES)
     rows = [[a.name, a.checked, f"{a.relative_error:.1e}"] for a in report.arrays]
@@ -311,6 +311,6 @@ def _reproduce(directory: RunDirectory) -> str:
     source = settings.pop("source")
     commands = f"{train_command(source, settings | {'out': out})}\nneocog evaluate {shlex.quote(out)}"
     return (
-        "<h2>Once more</h2><p>The same seed gives the same weights on the same machine, and the same figures "
+        "<h2>Reproduce</h2><p>The same seed gives the same weights on the same machine, and the same figures "
         f"to many digits on any other.</p><pre>{_text(commands)}</pre>"
     )

@@ -1,4 +1,4 @@
-"""One repr for everything that is described by its constructor's arguments."""
+"""Write the repr of objects that are described by their constructor's arguments."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 def constructor_call(instance: object, arguments: Mapping[str, Any]) -> str:
     """Write an object as the call that makes it.
 
-    Required arguments come in order, others where they are not the default; a pair of equal integers is
-    written as one, as it may be given, but for a ``tuple[int, ...]``, whose length is its own.
+    Required arguments come in order, others if they differ from the default; a pair of equal integers is
+    written as one integer, except for a ``tuple[int, ...]``, whose length may vary.
     """
     required, optional = [], []
     for name, parameter in inspect.signature(type(instance)).parameters.items():

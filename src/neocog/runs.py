@@ -1,8 +1,8 @@
-"""Train a network as settings say, and keep the model and its history in a run directory.
+"""Train a network by its settings, and keep the model and its history in a run directory.
 
 A run directory holds ``config.json`` (every setting), ``model.neocog``, ``history.csv`` and ``history.json``,
-``snapshots.npz`` (the first convolution's kernels along the way), ``log.txt``, and ``checkpoint.neocog``,
-from which the run can go on.
+``snapshots.npz`` (the first convolution's kernels during training), ``log.txt``, and
+``checkpoint.neocog``, from which the run can be resumed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ __all__ = [
     "train",
 ]
 
-# Training images that a run picks to be shown; drawn before anything else, as the digits' protocol has it.
+# Training images that a report shows; drawn before anything else, as in the digits' protocol.
 SAMPLE_SIZE = 36
 
 
@@ -107,7 +107,7 @@ class RunDirectory:
             raise ValueError(f"{self.config} is not a run's configuration: {error}.") from error
 
     def is_trained_on(self, source: str) -> bool:
-        """Whether a source is the run's own."""
+        """Return whether a source is the run's own."""
         return split_source(source) == split_source(self.settings().source)
 
     def open_data(self) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
@@ -116,7 +116,7 @@ class RunDirectory:
         Raises
         ------
         ValueError
-            If the data have changed since, so that images once trained on may be among the held-out ones.
+            If the data have changed since the run: images it trained on may be among the held-out ones.
         """
         settings = self.settings()
         data = open_source(settings.source, size=settings.size)
@@ -136,7 +136,7 @@ class RunDirectory:
         return config
 
     def write_config(self, settings: Settings, data: Split, network: Container, sample: np.ndarray) -> None:
-        """Write the settings, and facts of data, network and versions that explain the run later."""
+        """Write the settings, and a description of data, network and versions."""
         config = {
             "settings": asdict(settings),
             "class_names": data.class_names,
@@ -165,9 +165,9 @@ class Result:
 
 
 def train(settings: Settings, out: str | Path | None = None, stream: TextIO | None = None) -> Result | None:
-    """Train a network as the settings say, and write everything into a new run directory.
+    """Train a network by the settings, and write everything into a new run directory.
 
-    Of several processes started by ``torchrun``, the first one does; the others return None.
+    Of several processes started by ``torchrun`` only the first writes; the others return None.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def train(settings: Settings, out: str | Path | None = None, stream: TextIO | No
     out : path, optional
         The directory; default ``runs/SOURCE``. It is made only after data and network have been checked.
     stream : text stream, optional
-        Where progress goes; default standard output.
+        Stream for progress; default standard output.
 
     Raises
     ------
@@ -186,7 +186,7 @@ def train(settings: Settings, out: str | Path | None = None, stream: TextIO | No
     """
     data = open_source(settings.source, size=settings.size)
     network = network_for(settings, data)
-    if settings.engine == "torch":  # ImportError, ValueError or TypeError before there is a directory
+    if settings.engine == "torch":  # raises ImportError, ValueError or TypeError before a directory is made
         torch_engine(network, RECIPES[settings.recipe].loss, SGD(settings.lr), settings.device)
     directory = RunDirectory.new(out, settings.source) if leads(settings.engine) else None
     return _train(settings, data, network, directory, stream, None)
@@ -198,8 +198,8 @@ def resume(path: str | Path, epochs: int | None = None, stream: TextIO | None = 
     Raises
     ------
     ValueError, OSError
-        If ``path`` is no run directory, its checkpoint is damaged, or its recipe needs to know from the
-        beginning how many epochs there will be.
+        If ``path`` is no run directory, its checkpoint is damaged, or its recipe depends on the total number
+        of epochs.
     """
     directory = RunDirectory(path)
     settings = directory.settings()
@@ -236,7 +236,7 @@ def fit_as(
     callbacks: Sequence[Callback] = (),
     checkpoint: Path | None = None,
 ) -> History:
-    """Train a network in place as the settings say.
+    """Train a network in place by the settings.
 
     Raises
     ------
@@ -325,7 +325,7 @@ def open_model(path: str | Path, layers: Iterable[str | type[Layer]] = ()) -> Co
         from neocog.interop.onnx import OnnxImportError, from_onnx
 
         model = from_onnx(path)
-        if model.input_shape is None:  # as of images with the channels last, which nothing here loads
+        if model.input_shape is None:  # such as channels-last images, which nothing here loads
             with contextlib.suppress(OnnxImportError):
                 return from_onnx(path, channels_first=True)
         return model

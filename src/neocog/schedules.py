@@ -1,4 +1,4 @@
-"""Learning rates that change: functions of the number of steps already taken."""
+"""Define schedules: learning rates as functions of the number of steps already taken."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Cosine:
 
 @dataclass(frozen=True)
 class OneCycle:
-    """Half a cosine up to ``lr``, and half a cosine down to next to nothing.
+    """Half a cosine up to ``lr``, and half a cosine down to almost zero.
 
     With ``low = lr / div_factor`` and the peak at ``p = pct_start steps - 1``::
 
@@ -88,7 +88,7 @@ class OneCycle:
         lr(t) = final + (lr - final) (1 + cos(pi (t - p) / (steps - 1 - p))) / 2            from p on
 
     and then ``final = low / final_div_factor``. Names and numbers are those of PyTorch's ``OneCycleLR``,
-    which lets the momentum cycle, too, unless told not to; here it stays.
+    which by default cycles the momentum, too; here it is constant.
 
     Source: L. Smith, N. Topin, "Super-convergence: very fast training of neural networks using large learning
     rates", 2018.
@@ -144,7 +144,7 @@ class WarmUp:
 
 
 def _anneal(start: float, end: float, progress: float) -> float:
-    """Half a cosine from ``start`` to ``end``, as ``progress`` goes from 0 to 1."""
+    """Interpolate by half a cosine from ``start`` to ``end``, as ``progress`` goes from 0 to 1."""
     return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
 
 

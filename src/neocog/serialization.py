@@ -1,4 +1,4 @@
-"""Model files: safetensors, with the architecture as JSON in the header; never pickle.
+"""Save and load models: safetensors, with the architecture as JSON in the header; never pickle.
 
 A file holds the arrays under their dotted names, as any safetensors reader shows them, and one header entry
 ``neocog``: the format's version, the layers with their arguments, class names and input shape. Reading builds
@@ -42,7 +42,7 @@ class ModelFileError(ValueError):
 def save(network: Layer, path: PathLike) -> None:
     """Write a network to a file: architecture, parameters, buffers, class names, input shape.
 
-    The file appears whole or not at all; an older file of that name stays if anything goes wrong.
+    The file is written completely or not at all; on an error an older file of that name stays.
 
     Parameters
     ----------
@@ -55,8 +55,8 @@ def save(network: Layer, path: PathLike) -> None:
     OSError
         If the file cannot be written.
     ValueError
-        If two different layers share one array; let the same layer stand at both places instead. Or if two
-        classes of layers have one name, by which the file names them.
+        If two different layers share one array (use the same layer at both places instead), or two classes
+        of layers have the same name, by which the file names them.
     TypeError
         If a parameter is not float32 or float64, or a layer's argument is not plain data.
 
@@ -81,7 +81,7 @@ def load(path: PathLike, layers: LayerSource | Iterable[LayerSource] = ()) -> An
     path : path
     layers : class, ``"package.module:Class"``, or iterable of these
         Your own layers that the file may name, as :func:`import_layers` takes them. A file names a layer by
-        its class name alone; nothing is imported because a file says so.
+        its class name alone and cannot cause an import.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def load(path: PathLike, layers: LayerSource | Iterable[LayerSource] = ()) -> An
     FileNotFoundError
         If there is no such file.
     ModelFileError
-        If the file is empty, truncated, malformed, of a newer version, its parts disagree, or it names a
+        If the file is empty, truncated, malformed, inconsistent, of a newer version, or names a
         layer that is neither built in nor among ``layers``.
     ValueError, TypeError
         If ``layers`` cannot be imported or are no layers.
@@ -109,12 +109,12 @@ def load(path: PathLike, layers: LayerSource | Iterable[LayerSource] = ()) -> An
 def import_layers(names: LayerSource | Iterable[LayerSource]) -> list[type[Layer]]:
     """Import the layer classes that import paths name.
 
-    Modules are looked up where Python looks for any, and then in the current folder.
+    Modules are searched on Python's path, then in the current folder.
 
     Parameters
     ----------
     names : ``"package.module:Class"``, class, or iterable of these
-        A class stands for itself.
+        A class is returned as it is.
 
     Returns
     -------
@@ -160,7 +160,7 @@ def _imported(path: str) -> Any:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # the module is there, and imports another that is not
+            raise  # the module exists, and imports another that does not
         raise ValueError(f"layers: there is no module {module_name!r} for {path!r}.") from error
     finally:
         if not searched:
@@ -197,7 +197,7 @@ def describe(network: Layer) -> dict[str, Any]:
     described: dict[str, Any] = {
         "layers": encode(network),
         "rngs": [_as_lists(rng.bit_generator.state) for rng in rngs],
-        # Which generator each layer draws from: several may share one.
+        # The generator that each layer draws from: several layers may share one.
         "rng_of": [[id(rng) for rng in rngs].index(id(rng)) for _, _, rng in generator_places(network)],
     }
     if isinstance(network, Container):
@@ -209,7 +209,7 @@ def describe(network: Layer) -> dict[str, Any]:
 
 
 def arrays_of(network: Layer) -> dict[str, np.ndarray]:
-    """Parameters and buffers by dotted name."""
+    """Return parameters and buffers by dotted name."""
     arrays = {**network.params, **network.buffers}
     for name, array in arrays.items():
         if array.dtype not in (np.float32, np.float64):
@@ -228,7 +228,7 @@ def rebuild(
     known = {name: cls for name, cls in known.items() if cls not in (Layer, Container, Elementwise)}
     known |= {cls.__name__: cls for cls in layers}
     built: list[Layer | None] = []
-    leaves: dict[int, int] = {}  # how many layers each one comes to, repeats included
+    leaves: dict[int, int] = {}  # number of layers in each one, repeats included
     largest = max([MOST_LAYERS, *(array.size for array in arrays.values())])
 
     def decode(value: Any) -> Any:
@@ -248,9 +248,10 @@ def rebuild(
                 "command line"
             )
         place = len(built)
-        built.append(None)  # numbered on the way in, as describe does
+        built.append(None)  # numbered before its children, as describe does
         config = decode(value["config"])
-        # Check sizes before anything is allocated: a few bytes must not make a network that fills the memory.
+        # Check sizes before anything is allocated: a file of a few bytes must not build a network that fills
+        # memory.
         count = sum(leaves[id(inner)] for inner in _layers_in(config)) or 1
         sizes = [size for size in config.values() if isinstance(size, int)]
         if count > MOST_LAYERS or max(sizes, default=0) > largest:
@@ -279,14 +280,14 @@ def rebuild(
 
 
 def _as_lists(state: Any) -> Any:
-    """Return a generator's state without arrays, in which some kinds keep it."""
+    """Return a generator's state with lists in place of the arrays that some kinds of generators use."""
     if isinstance(state, Mapping):
         return {key: _as_lists(value) for key, value in state.items()}
     return state.tolist() if isinstance(state, np.ndarray) else state
 
 
 def _generator_in(state: Mapping[str, Any]) -> np.random.Generator:
-    """Make a generator of one of NumPy's kinds, in a state that a file gives."""
+    """Make one of NumPy's generators in a state read from a file."""
     kind = one_of("bit_generator", state["bit_generator"], BIT_GENERATORS)
     generator = np.random.Generator(getattr(np.random, kind)())
     generator.bit_generator.state = state
@@ -294,7 +295,7 @@ def _generator_in(state: Mapping[str, Any]) -> np.random.Generator:
 
 
 def _check_input_shape(network: Container) -> None:
-    """Raise ValueError if the layers do not fit each other for the images the network says it sees."""
+    """Raise ValueError if the layers do not fit each other for images of the network's ``input_shape``."""
     if network.input_shape is not None:
         network.output_shape((1, *network.input_shape))
 
@@ -325,7 +326,7 @@ def _fill(network: Layer, arrays: Mapping[str, np.ndarray]) -> None:
         for own in (leaf.params, leaf.buffers):
             for key in own:
                 name = f"{prefix}.{key}" if prefix else key
-                if name in arrays:  # absent where the layer has stood before
+                if name in arrays:  # absent for a layer that occurred before
                     own[key] = np.array(arrays[name])
 
 
@@ -333,7 +334,7 @@ def _fill(network: Layer, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 class blaming:  # noqa: N801 - used as a function
-    """Turn whatever a malformed file brings about into a ModelFileError that names the file."""
+    """Convert any exception that a malformed file causes into a ModelFileError that names the file."""
 
     def __init__(self, path: PathLike) -> None:
         self.path = str(path)
@@ -357,7 +358,7 @@ class blaming:  # noqa: N801 - used as a function
 
 
 def write(path: PathLike, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays and a JSON header to a safetensors file, atomically, and read it back before it counts."""
+    """Write arrays and a JSON header to a safetensors file, atomically, and read it back to verify it."""
     from safetensors.numpy import save as to_bytes
 
     # safetensors stores the memory of an array that is not C-contiguous in the wrong order, silently.
@@ -366,18 +367,18 @@ def write(path: PathLike, header: Mapping[str, Any], arrays: Mapping[str, np.nda
         text = json.dumps({"version": FORMAT_VERSION, **header})
     except TypeError as error:
         raise TypeError(f"layers and states must be described by plain data to be saved: {error}.") from error
-    metadata = {"neocog": text}  # no second entry: safetensors writes several in a random order
+    metadata = {"neocog": text}  # one entry only: safetensors writes several in a random order
 
     def check(written: Path) -> None:
         for name, array in read(written)[1].items():
             if array.tobytes() != contiguous[name].tobytes() or array.shape != contiguous[name].shape:
-                raise OSError(f"{path}: array {name!r} did not survive being written")
+                raise OSError(f"{path}: array {name!r} differs after writing")
 
     atomic_write(path, to_bytes(contiguous, metadata), check)
 
 
 def read(path: PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Read what :func:`write` wrote; ModelFileError if it is not that."""
+    """Read a file written by :func:`write`; ModelFileError for any other."""
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)

@@ -1,4 +1,4 @@
-"""Settings of a run: all that decides it, their values for a source, and how the command line writes them."""
+"""Define the settings of a run, their defaults for a source, and their form on the command line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Settings", "default_settings", "parse_filters", "settings_for", "sho
 
 @dataclass(frozen=True)
 class Settings:
-    """Hold all that decides a run; raise ValueError or TypeError if a value is out of range.
+    """Hold all settings of a run; raise ValueError or TypeError if a value is out of range.
 
     ``filters`` are the channels of the network "conv-net", one number a convolution.
     """

@@ -1,4 +1,4 @@
-"""Which layer can do what: one table made from the registries of rules, compiled forms, PyTorch and ONNX."""
+"""Tabulate what each layer supports, from the registries of rules, compiled forms, PyTorch and ONNX."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["LayerSupport", "layer_table", "markdown_table"]
 
 @dataclass(frozen=True)
 class LayerSupport:
-    """A row of the table: what there is for one layer class.
+    """A row of the table: what one layer class supports.
 
     Attributes
     ----------
@@ -29,11 +29,11 @@ class LayerSupport:
     explained : str
         "rule", a rule of its own; "function", by its value and its slope; "Jacobian", the default.
     compiled : str
-        "yes", or "no": then a compiled program is cut there, and the layer's own methods are called.
+        "yes"; or "no": a compiled program is cut there, and the layer's own methods are called.
     torch, onnx : str
         The counterpart; "" where there is none, or where the library is not installed.
     page : str
-        Whether a page in the browser computes it by itself, without Python.
+        Whether a page in the browser computes it without Python.
     """
 
     layer: str
@@ -75,7 +75,7 @@ def markdown_table(rows: Iterable[LayerSupport]) -> str:
     titles = {"torch": "PyTorch", "onnx": "ONNX"}
     lines = [[titles.get(name, name) for name in names], ["---"] * len(names)]
     for row in rows:
-        layer, formula, *others = astuple(row)
+        layer, formula, *others = (cell.replace("|", r"\|") for cell in astuple(row))
         lines.append([f"`{layer}`", f"`{formula}`", *others])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

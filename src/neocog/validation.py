@@ -1,4 +1,4 @@
-"""Checks of arguments, each with a message that names the argument, the value got and what is allowed."""
+"""Check arguments; each message names the argument, the value passed and what is allowed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def one_of(name: str, value: Any, allowed: Iterable[str]) -> Any:
 
 
 def integer(name: str, value: Any, minimum: int = 1) -> int:
-    """Return ``value`` as an int; raise TypeError if it is none, ValueError below ``minimum``."""
+    """Return ``value`` as an int; raise TypeError if it is no integer, ValueError below ``minimum``."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an integer, got {value!r}.")
     if value < minimum:
@@ -40,7 +40,7 @@ def number(
     exclusive_minimum: bool = False,
     exclusive_maximum: bool = False,
 ) -> float:
-    """Return ``value`` as a float; raise TypeError if it is none, ValueError if it is out of range."""
+    """Return ``value`` as a float; raise TypeError if it is no number, ValueError if it is out of range."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r}.")
     result = float(value)
@@ -123,9 +123,9 @@ def image_shape(shape: Any) -> tuple[int, int, int]:
 
 
 def finite(name: str, x: Any) -> None:
-    """Raise ValueError if the array holds a NaN or an infinity, and say where the first one is."""
+    """Raise ValueError with the index of the first NaN or infinity, if the array holds one."""
     x = np.atleast_1d(x)
-    step = max(1, (len(x) << 24) // max(x.nbytes, 1))  # 16 MB at a time, of an array that may lie in a file
+    step = max(1, (len(x) << 24) // max(x.nbytes, 1))  # 16 MB at a time: x may be mapped from a file
     for first in range(0, len(x), step):
         good = np.isfinite(x[first : first + step])
         if not good.all():
@@ -137,8 +137,8 @@ def finite(name: str, x: Any) -> None:
 def check_images(name: str, x: Any) -> Any:
     """Return images, or rows of features, checked to be floating point and finite.
 
-    Anything that is not yet an array becomes one, but for lazy images, which stay in their files: their
-    pixels are in 0..1 by construction.
+    Other objects are converted to arrays, except lazy images, which stay in their files: their pixels are
+    in 0..1 by construction.
     """
     if not hasattr(x, "subset"):
         x = np.asarray(x)

@@ -41,6 +41,17 @@ OPTIMIZERS = {
 }
 
 
+def test_operations_are_named_in_the_order_in_which_they_run():
+    step = CompiledStep(tiny_cnn(seed=42, dtype="float32"), SoftmaxCrossEntropy(), SGD(0.1))
+    names = step.operations((18, 1, 8, 8))
+    assert names[0] == "copy"  # the images
+    loss = names.index("softmax_cross_entropy")
+    assert names.index("max_pool") < loss < names.index("max_pool_back")
+    assert names[-4:] == ["sgd"] * 4
+    assert "activate" not in names
+    assert "activate_back" not in names  # the ReLU is done along with the layers around it
+
+
 def plain_step(network, loss, optimizer, x, t):
     z, cache = network.forward(x, training=True)
     value, dz = loss(z, t)

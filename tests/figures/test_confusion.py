@@ -22,7 +22,7 @@ def test_confusion_matrix_shows_counts_and_accuracies():
         "horizontal  <b>92%</b>",
         "diagonal  <b>100%</b>",
     ]
-    assert "87 of 90 right (96.7%)" in figure.layout.title.subtitle.text
+    assert "87 of 90 correct (96.7%)" in figure.layout.title.subtitle.text
     assert (figure.layout.xaxis.title.text, figure.layout.yaxis.title.text) == (
         "predicted class",
         "true class",
@@ -57,7 +57,7 @@ def test_embedding_draws_a_class_a_colour_and_rings_wrong_answers(rng):
     assert len({drawn.marker.color for drawn in classes}) == 3
     assert len({drawn.marker.symbol for drawn in classes}) == 3
     np.testing.assert_array_equal([wrong.x, wrong.y], points[5:].T)
-    assert wrong.hovertext == ("image 5: c, called a",)
+    assert wrong.hovertext == ("image 5: c, classified as a",)
     assert len(figures.embedding(points, labels, predicted=labels).data) == 3
 
 

@@ -87,7 +87,7 @@ def test_trace_draws_every_step(seen, heat_maps, words):
     assert lengths[0] > 0
     assert set(names) <= set(words(figure))
     called, truth = names[seen.probabilities[2].argmax()], names[seen.t[2]]
-    assert figure.layout.title.subtitle.text.startswith(f"called {called} (")
+    assert figure.layout.title.subtitle.text.startswith(f"classified as {called} (")
     assert figure.layout.title.subtitle.text.endswith(f"is {truth}")
 
 

@@ -21,11 +21,11 @@ def test_misclassified_images_say_both_classes_and_the_probability(rng, words):
     images, names = rng.random((2, 8, 8)), ["cat", "dog"]
     probabilities = np.array([[0.2, 0.8], [0.4, 0.6]])
     figure = figures.image_gallery(images, [0, 1], names, [1, 1], probabilities)
-    assert words(figure) == ["is cat<br>called dog<br>80%", "is dog<br>called dog<br>60%"]
+    assert words(figure) == ["is cat<br>classified as dog<br>80%", "is dog<br>classified as dog<br>60%"]
     wrong, right = figure.layout.shapes
     assert wrong.line.color != right.line.color
     assert wrong.line.width > right.line.width
-    assert figure.layout.title.text == "Images and answers"
+    assert figure.layout.title.text == "Images and predictions"
     assert figures.image_gallery(images, [0, 1], names, [1, 0]).layout.title.text == "Misclassified images"
     assert words(figures.image_gallery(images, [0, 1], names, [1, 1], [0.8, 0.6]))[0].endswith("80%")
 

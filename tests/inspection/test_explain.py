@@ -188,7 +188,7 @@ def test_down_to_the_pixels_and_up_to_the_loss():
         if answer.number.at == "dense":
             break
     assert seen == ["conv1", "relu1", "pool1", "conv2", "relu2", "pool2", "flatten", "dense"]
-    assert {term.note for term in answer.terms} <= {"what the network says", "what the label says"}
+    assert {term.note for term in answer.terms} <= {"the network's output", "the label"}
 
 
 def test_the_other_side_can_be_followed():

@@ -148,7 +148,7 @@ def test_ctrl_c_saves_in_all_processes(tmp_path):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     status, _, err = finish(process)
     assert status != 0
-    assert "go on with: neocog train --resume run" in err
+    assert "continue with: neocog train --resume run" in err
     assert (tmp_path / "run" / "checkpoint.neocog").exists()
     done = len(rows(tmp_path / "run")) - 1
     assert 1 <= done < 500
@@ -271,7 +271,7 @@ def test_what_is_given_and_changed_in_several_processes(tmp_path):
         assert told[name][0].split()[:3] == told[name][1].split()[:3], (name, told[name])
     assert told["stop"][0].split()[1] != "51"
     assert "val_accuracy has not improved" in told["stop"][0]
-    assert "another process wished to stop" in told["stop"][1]
+    assert "another process requested a stop" in told["stop"][1]
     data = neocog.data.digits()
     few = data.train[0][:40], data.train[1][:40]
     for name, callback in (("halve", Halve()), ("clip", Clip())):  # as one process does it

@@ -412,7 +412,7 @@ def test_what_is_wrapped_around_a_module(wrap):
     hooked = wrap(module)
     hooked.register_forward_hook(lambda *args: None)
     for around in (hooked, nn.DataParallel(hooked)):
-        with pytest.raises(UnsupportedError, match="its hooks cannot be followed"):
+        with pytest.raises(UnsupportedError, match="its hooks cannot be traced"):
             from_torch(around)
 
 
@@ -643,10 +643,10 @@ REFUSED = [
     (nn.ZeroPad2d((-1, 0, 0, 0)), "ZeroPad2d: padding must be at least 0, got -1"),
     (nn.AdaptiveAvgPool2d(3), r"AdaptiveAvgPool2d: .* pass input_shape=\(C, H, W\)"),
     (nn.Flatten(0), r"Flatten: start_dim=0, end_dim=-1 needs .* pass input_shape"),
-    (hooked(), "Linear at '0': its hooks cannot be followed; remove them"),
+    (hooked(), "Linear at '0': its hooks cannot be traced; remove them"),
     (replaced(), "Linear at '0': its forward was replaced"),
-    (Function(without_gradients), "Function: its forward cannot be followed: a part without gradients"),
-    (Function(in_lower_precision), "Function: its forward cannot be followed: a part under torch.autocast"),
+    (Function(without_gradients), "Function: its forward cannot be traced: a part without gradients"),
+    (Function(in_lower_precision), "Function: its forward cannot be traced: a part under torch.autocast"),
     (
         hooked_parameter("register_hook"),
         "Linear at '0': its tensor 'weight' has hooks, which .*; remove them",
@@ -655,13 +655,13 @@ REFUSED = [
         hooked_parameter("register_post_accumulate_grad_hook"),
         "Linear at '0': its tensor 'weight' has hooks, which .*; remove them",
     ),
-    (Called(lambda module, x: module(torch.ones(1))), "Called: its forward cannot be followed"),
+    (Called(lambda module, x: module(torch.ones(1))), "Called: its forward cannot be traced"),
     (Called(lambda module, x: module(x.size(0)) + x), "ReLU at 'module': it is called without a tensor made"),
     (Called(lambda module, x: module(x, 2)), "ReLU at 'module': it is called with more than tensors"),
     (Called(lambda module, x: module(x, scale=2)), "ReLU at 'module': it is called with more than tensors"),
     (weight_normed(), "ParametrizedLinear at '0': .*"),
-    (Dependent(), "Dependent: its forward cannot be followed: symbolically traced variables"),
-    (ModeDependent(), "ModeDependent: its forward goes another way in training than in evaluation"),
+    (Dependent(), "Dependent: its forward cannot be traced: symbolically traced variables"),
+    (ModeDependent(), "ModeDependent: its forward takes another path in training than in evaluation"),
     (nn.ModuleList([nn.ReLU()]), "ModuleList: .*"),
     (
         Nested(Function(lambda x: F.interpolate(x, scale_factor=2))),
@@ -676,12 +676,12 @@ REFUSED = [
     (Function(lambda x: torch.add(x, x, alpha=2)), "torch.add in Function: alpha=2 has no counterpart"),
     (
         Function(lambda x: x + torch.ones(1)),
-        "Function: its forward cannot be followed: a tensor that is neither",
+        "Function: its forward cannot be traced: a tensor that is neither",
     ),
     (Function(lambda x: torch.cat([x, x])), "torch.cat in Function: dim=0 would join batches"),
     (
         Function(lambda x: torch.cat([x, torch.ones(1)], 1)),
-        "Function: its forward cannot be followed: a tensor that is neither",
+        "Function: its forward cannot be traced: a tensor that is neither",
     ),
     (Function(lambda x: x.mean()), r"Tensor.mean in Function: dim=None has no counterpart; .* dim=\(2, 3\)"),
     (Function(lambda x: x.mean(1)), "Tensor.mean in Function: dim=1 has no counterpart"),
@@ -701,14 +701,14 @@ REFUSED = [
     (Function(lambda x: x.T), "getattr in Function: 'T' has no counterpart"),
     (Function(lambda x: x.detach()), "Tensor.detach in Function: it has no counterpart"),
     (Function(lambda x: F.max_pool2d(x, 2, return_indices=True)), "in Function: .*no counterpart"),
-    (Function(lambda x: F.relu(x, out=x)), "Function: its forward cannot be followed"),
+    (Function(lambda x: F.relu(x, out=x)), "Function: its forward cannot be traced"),
     (
         Function(lambda x: F.conv2d(x, torch.ones(1, 3, 1, 1))),
-        "Function: its forward cannot be followed: a tensor that is neither",
+        "Function: its forward cannot be traced: a tensor that is neither",
     ),
     (Function(lambda x: (x, x)), "Function: it returns no single tensor"),
     (Function(lambda x: {"out": x}), "Function: it returns no single tensor"),
-    (Function(lambda x: torch.ones(3)), "Function: its forward cannot be followed: a tensor that is neither"),
+    (Function(lambda x: torch.ones(3)), "Function: its forward cannot be traced: a tensor that is neither"),
     (FunctionalNorm(), "functional.batch_norm in FunctionalNorm: it has no counterpart"),
     (Nested(FunctionalNorm()), "functional.batch_norm in FunctionalNorm at 'block.1': it has no counterpart"),
     (nn.Sequential(nn.Linear(2, 2).to(torch.bfloat16)), "Linear at '0': .*BFloat16"),
@@ -766,7 +766,7 @@ def test_scripts_are_refused():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         scripted = torch.jit.script(nn.Sequential(nn.Conv2d(1, 1, 1)))
-    message = "a module of TorchScript cannot be followed; pass the one that was scripted."
+    message = "a module of TorchScript cannot be traced; pass the module before scripting."
     for module, place in ((scripted, ""), (nn.Sequential(scripted), "RecursiveScriptModule at '0': ")):
         with pytest.raises(UnsupportedError) as caught:
             from_torch(module)

@@ -294,7 +294,7 @@ def test_a_layer_with_a_forward_of_its_own_is_not_written_from_its_function():
 @pytest.mark.parametrize(
     ("function", "reason"),
     [
-        (lambda xp, x, a, b: x if x > 0 else 0 * x, r"it branches on the numbers; where\(condition"),
+        (lambda xp, x, a, b: x if x > 0 else 0 * x, r"it branches on the numbers; use where\(condition"),
         (lambda xp, x, a, b: xp.cumulative_sum(x), "it calls cumulative_sum, which has no operator"),
         (lambda xp, x, a, b: xp.cbrt(x), "it calls cbrt, which has no operator"),
         (lambda xp, x, a, b: xp.add.reduce(x), r"it calls add\.reduce"),

@@ -235,7 +235,7 @@ REFUSED = {
     ),
     "giant input": (
         lambda: model([node("Relu", "x", "y")], {}, (1, 1, 2**40, 2**40)),
-        "beyond what a network",
+        "larger than a network",
     ),
     "no shape": (without_shape, "has no shape: pass input_shape"),
     "class names that are none": (lambda: metadata("{}"), "must be a list of names"),
@@ -333,7 +333,7 @@ def test_a_small_file_makes_no_large_network(kind):
     tracemalloc.start()
     try:
         with pytest.raises(
-            OnnxImportError, match="what is made of a model's constants must not outgrow its file"
+            OnnxImportError, match="arrays made of a model's constants must not outgrow its file"
         ):
             from_onnx(proto)
         assert tracemalloc.get_traced_memory()[1] < 2 * graph_builder.MOST_MADE

@@ -421,7 +421,9 @@ def test_no_export():
     program = torch.export.export(to_torch(Softsign()), (x,))
     assert program.module()(x).tolist() == [[0.5] * 3] * 2
     module = to_torch(Swish(3))
-    message = "Swish computes on NumPy arrays, which cannot be exported; say what it is in PyTorch: @neocog"
+    message = (
+        "Swish computes on NumPy arrays, which cannot be exported; define its module in PyTorch: @neocog"
+    )
     with pytest.raises(UnsupportedError, match=message):
         torch.export.export(module, (x,))
     with pytest.raises(Exception, match=message):

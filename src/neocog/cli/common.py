@@ -25,9 +25,9 @@ from neocog.training import NonFiniteLossError
 ISSUES = "neocog's issue tracker"
 BUG = 70  # EX_SOFTWARE of sysexits.h
 
-# Errors that a raise statement of neocog's own raises because of what the user asked for ...
+# Errors that neocog itself raises, by a raise statement, for bad input ...
 DELIBERATE = (ValueError, TypeError, IndexError, NonFiniteLossError)
-# ... and errors of the machine, its files and its packages, whoever raises them.
+# ... and errors of the machine, its files and its packages, from any code.
 OUTSIDE = (OSError, MemoryError, ImportError, SyntaxError)
 
 _show_traceback = False
@@ -44,7 +44,7 @@ class _Group(TyperGroup):
 
 app = typer.Typer(
     name="neocog",
-    help="Convolutional networks you can see through: train on your images, look inside, carry the model on.",
+    help="Convolutional networks you can see through: train on your images, inspect the model, export it.",
     cls=_Group,
     no_args_is_help=True,
     add_completion=False,
@@ -54,7 +54,7 @@ app = typer.Typer(
 
 
 def _make_importable(names: list[str] | None) -> list[str] | None:
-    """Let layers be imported from the current folder, as ``python -m`` does."""
+    """Make modules in the current folder importable, as ``python -m`` does."""
     if names and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     return names
@@ -78,7 +78,7 @@ Command = TypeVar("Command", bound=Callable[..., None])
 
 
 def report_errors(command: Command) -> Command:
-    """Turn an exception into a line and an exit code, and tell bad input from a bug."""
+    """Report an exception as a line and an exit code, which distinguish bad input from a bug."""
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
@@ -101,7 +101,7 @@ def report_errors(command: Command) -> Command:
 def _describe(error: Exception, layers: Sequence[str]) -> tuple[str, int]:
     """Return the message for an exception, and the exit code.
 
-    An exception is the user's to mend if it comes from outside, or if neocog raised it by a ``raise``
+    An exception is bad input if it comes from outside neocog, or if neocog raised it by a ``raise``
     statement. One that NumPy, Numba or the interpreter raised in neocog's code is a bug of neocog's; one in
     the code of a layer that the user passed is the user's.
     """
@@ -127,7 +127,7 @@ def _describe(error: Exception, layers: Sequence[str]) -> tuple[str, int]:
 def _is_expected(error: Exception) -> bool:
     if isinstance(error, ImportError) and (error.name or "").partition(".")[0] == "neocog":
         return False
-    if isinstance(error, OUTSIDE) or type(error).__name__ == "OutOfMemoryError":  # as PyTorch's of a GPU
+    if isinstance(error, OUTSIDE) or type(error).__name__ == "OutOfMemoryError":  # a GPU's, in PyTorch
         return True
     last = error.__traceback__
     while last is not None and last.tb_next is not None:

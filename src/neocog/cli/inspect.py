@@ -1,4 +1,4 @@
-"""Commands that look inside a model, and the studies."""
+"""Define the commands that inspect a model, and those of the studies."""
 
 from __future__ import annotations
 

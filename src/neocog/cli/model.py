@@ -1,4 +1,4 @@
-"""Commands that use a trained model."""
+"""Define the commands that use a trained model."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def evaluate_command(
 
     network = runs.open_model(model, layers or ())
     if model.is_dir() and source and runs.RunDirectory(model).is_trained_on(source):
-        source = ""  # else its training images would be among them
+        source = ""  # with another split, training images would be among them
     if source:
-        # Of a file without a held-out part, nothing says which images the model has seen: measure on all.
+        # Which images of a file without a held-out part the model has seen is unknown: measure on all.
         data = open_source(source, image_shape=network.input_shape, validation_fraction=0)
         images, labels = data.validation or data.train
         names, described = list(data.class_names), source

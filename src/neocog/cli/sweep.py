@@ -1,4 +1,4 @@
-"""The command that trains every setting of a grid."""
+"""Define the command that trains every setting of a grid."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def sweep(
         ),
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(help="Train each with so many seeds, from 0; default 1.")
+        int | None, typer.Option(help="Number of seeds, from 0, to train each with; default 1.")
     ] = None,
     validation: Annotated[
         float | None, typer.Option(help="Fraction of the training images to compare by; default 0.2.")
@@ -44,7 +44,9 @@ def sweep(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="JSONL file of the results; default sweeps/SOURCE.jsonl; an existing one goes on."),
+        typer.Option(
+            help="JSONL file of the results; default sweeps/SOURCE.jsonl; a file that exists is continued."
+        ),
     ] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue the sweep of this file.")] = None,
     show: Annotated[Path | None, typer.Option(help="Show the sweep of this file, and train nothing.")] = None,
@@ -97,7 +99,7 @@ def sweep(
         failed = len(found.failures)
         reason = found.stopped or f"{failed} {'point' if failed == 1 else 'points'} failed"
         command = shlex.join(["neocog", "sweep", "--resume", str(found.path)])
-        _warn(f"{reason}; go on with: {command}")
+        _warn(f"{reason}; continue with: {command}")
         raise typer.Exit(130 if found.stopped == "interrupted" else 1)
     if found.rows and found.best is None:
         _warn("All points diverged: try a smaller lr.")

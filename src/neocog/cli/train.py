@@ -1,4 +1,4 @@
-"""Commands that train a network and compile its kernels."""
+"""Define the commands that train a network and compile its kernels."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def train(
     _report_training(result, page, as_json)
     if result.history.stopped == "interrupted":
         Console(stderr=True, highlight=False).print(
-            f"go on with: neocog train --resume {escaped(result.directory.path)}", soft_wrap=True
+            f"continue with: neocog train --resume {escaped(result.directory.path)}", soft_wrap=True
         )
         raise typer.Exit(130)
 

@@ -26,13 +26,13 @@ class Compiler(Emitter):
     network : Layer
     input_shape : (N, C, H, W)
     training : bool
-        Batch norm by the batch, dropout dropping; then :meth:`backward` may follow.
+        Compile batch norm with the statistics of the batch, and dropout; :meth:`backward` may then follow.
     frozen : bool
         The weights will never change: batch norm is folded and the weights are packed once.
     exact : bool
         Take every sum as it is written: no Winograd.
     dtype : floating point type
-        Of a network without parameters.
+        The dtype of a network without parameters.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Compiler(Emitter):
         Input and output.
     nodes : list of LayerNode
     cuts : list of LayerNode
-        Those that run in Python.
+        Nodes that run in Python.
 
     Raises
     ------
@@ -83,7 +83,7 @@ class Compiler(Emitter):
         self._plan()
 
     def _plan(self) -> None:
-        """Find the borders of all values and of their gradients."""
+        """Set the borders of all values and of their gradients."""
         for node in self.nodes:
             node.lowering.plan(self, node)
         self._align()
@@ -97,7 +97,7 @@ class Compiler(Emitter):
         sizes: dict[tuple[int, int], list[TensorNode]] = {}
         for node in self.nodes:
             for value in (*node.inputs, node.output):
-                _, H, W = value.shape  # 0 of what is not laid out
+                _, H, W = value.shape  # zeros for a value that is not laid out
                 if H > 1 and W * self.N < lowering.NARROW:
                     sizes.setdefault((H, W), []).append(value)
         for values in sizes.values():
@@ -108,7 +108,7 @@ class Compiler(Emitter):
                 value.border = value.gradient_border = widest
 
     def lay_out(self, value: TensorNode) -> None:
-        """Give a value a place in memory; Uncompilable if there is none for it."""
+        """Mark a value as laid out in memory; raise Uncompilable if its shape does not allow it."""
         value.laid_out, value.shape = True, features(value.array_shape, self.N)
 
     def forward(self) -> None:
@@ -134,7 +134,7 @@ class Compiler(Emitter):
             node.lowering.backward(self, node, dy)
 
     def return_output(self) -> None:
-        """Let :meth:`run` return the output of the forward pass."""
+        """Add the operations that make :meth:`run` return the output."""
         if self.cuts:
             self.hand_out(self.end)
         else:
@@ -142,9 +142,9 @@ class Compiler(Emitter):
             lowering.store(self.program, self.end.place, self.y)
 
     def run(self, x: Array) -> Array | None:
-        """Run the program; return the output if it is handed out."""
+        """Run the program; return the output if :meth:`return_output` was called."""
         self.program.bind(self.x, x)
-        if not self.program.calls_python:  # no Python in between: nothing else to hand over
+        if not self.program.calls_python:  # no Python in between: only the input and the output are bound
             y = None
             if self.y is not None:
                 y = np.empty(self.end.array_shape, self.program.dtype)
@@ -176,7 +176,7 @@ def uncompiled(network: Layer, input_shape: tuple[int, ...], training: bool = Fa
     Returns
     -------
     list of (name, reason)
-        With the name "" where the network as a whole is not compiled.
+        The name is "" where the network as a whole is not compiled.
 
     Examples
     --------

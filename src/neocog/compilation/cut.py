@@ -1,4 +1,4 @@
-"""The cut: a layer without a compiled form at its place in a program."""
+"""Call a layer without a compiled form at its place in a program: the cut."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["CUT", "Cut"]
 
 
 class Cut(Lowering):
-    """End a stretch of the program, call the layer's own ``forward`` or ``backward``, and go on behind it.
+    """End a stretch of the program, call the layer's own ``forward`` or ``backward``, and begin the next.
 
-    What it reads is stored to arrays of Python's before, and what it returns is loaded into the program's
-    memory behind it, if a compiled layer reads it; between two such layers arrays pass as they are, of any
-    shape and dtype.
+    What the layer reads is stored to NumPy arrays before the call, and what it returns is loaded into the
+    program's memory after it, if a compiled layer reads it; between two such layers arrays are passed
+    unchanged, of any shape and dtype.
     """
 
     computes = False

@@ -1,4 +1,4 @@
-"""What lowerings are, where they register themselves, and what they write a program with."""
+"""Define the base class of lowerings, their registry, and the emitter that they write a program with."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Emitter", "Lowering", "Use", "lowering_of", "lowers", "place", "spac
 
 @dataclass(frozen=True)
 class Use:
-    """What a network is compiled for."""
+    """The purpose that a network is compiled for."""
 
     N: int
     training: bool
@@ -31,26 +31,26 @@ class Use:
 class Lowering:
     """The compiled form of some layer classes: :meth:`forward` and :meth:`backward` write operations.
 
-    A lowering registers itself by :func:`lowers`; it has no state. What its forward has to tell its backward
-    goes into ``node.memo``.
+    A lowering registers itself by :func:`lowers`; it has no state. What its forward passes to its backward
+    is stored in ``node.memo``.
 
     Attributes
     ----------
     settings : tuple of str
-        Attributes of the layer that a program takes over: it is compiled anew when one of them changes.
+        Attributes of the layer that a program is compiled with: it is compiled anew when one of them changes.
     computes : bool
         Whether it does floating point work; reshaping alone is not worth a program.
     is_relu : bool
-        Whether it may be done along with the layer before it.
+        Whether it is a ReLU that may be fused into the layer before it.
     takes_relu : bool
-        Whether it does the ReLU that follows along with its own work.
+        Whether the ReLU that follows can be fused into its operation.
     undoes_relu : bool
-        Whether its backward does that ReLU's backward, too.
+        Whether its backward includes the backward of that ReLU.
     undoes_relu_before : bool
-        Whether its backward does the backward of a ReLU just before it, too.
+        Whether its backward includes the backward of a ReLU just before it.
     overridable : frozenset of str
-        What a subclass of the layer may override and be lowered like the layer all the same, beside what
-        :func:`~neocog.layers.base.computes_as` allows.
+        Attributes that a subclass of the layer may override and still be lowered like the layer, besides
+        those that :func:`~neocog.layers.base.computes_as` allows.
     """
 
     settings: ClassVar[tuple[str, ...]] = ()
@@ -62,25 +62,25 @@ class Lowering:
     overridable: ClassVar[frozenset[str]] = frozenset()
 
     def supports(self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, use: Use) -> None:
-        """Raise Uncompilable if the layer, as it is set and for these shapes, has no compiled form."""
+        """Raise Uncompilable if the layer, with its settings and for these shapes, has no compiled form."""
 
     def settings_of(self, layer_class: type[Layer]) -> Callable[[Any], Any] | None:
         """Return the function that reads a layer's settings; None if there are none."""
         return attrgetter(*self.settings) if self.settings else None
 
     def flat(self, node: LayerNode, training: bool) -> tuple[bool, bool]:
-        """Say whether its inputs, and its output, must lie in memory without a border."""
+        """Return whether the inputs, and whether the output, must lie in memory without a border."""
         return False, False
 
     def plan(self, emit: Emitter, node: LayerNode) -> None:
-        """Widen the borders of the node's input and of its output's gradient as the operations want them."""
+        """Widen the borders of the node's input and of its output's gradient as its operations require."""
 
     def forward(self, emit: Emitter, node: LayerNode) -> None:
         """Write the operations that compute the node's output."""
         raise NotImplementedError
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
-        """Write the operations that compute the gradients of its parameters and of the inputs wanted."""
+        """Write the operations for the gradients of the parameters, and of the inputs that need one."""
         raise NotImplementedError
 
 
@@ -124,9 +124,9 @@ class Emitter:
     Attributes
     ----------
     gradients : list of (LayerNode, str, Memory)
-        Where the gradients of the parameters lie.
+        The memory of each parameter's gradient.
     parameter_gradients : dict of (LayerNode, str) to array
-        In a run, those of the layers that run in Python.
+        During a run, the gradients of the layers that run in Python.
     """
 
     def __init__(self, program: Program, N: int, training: bool) -> None:
@@ -141,7 +141,7 @@ class Emitter:
         return value.maps
 
     def clean(self, value: TensorNode) -> bool:
-        """Whether the border of a value is read, by a convolution or its gradient, and must then be zero."""
+        """Return whether a convolution or its gradient reads a value's border, which must then be zero."""
         borders = (node.memo["conv"].input_border for node in value.consumers if "conv" in node.memo)
         return self.training or any(border != NO_BORDER for border in borders)
 
@@ -158,7 +158,7 @@ class Emitter:
 
     @contextmanager
     def into(self, value: TensorNode) -> Iterator[Maps]:
-        """Give the maps to write a gradient into; if there is one already, what was written is added."""
+        """Yield the maps to write a gradient into; if there is a gradient already, they are added to it."""
         if value.gradient is None:
             yield self.gradient_maps(value)
         else:
@@ -167,25 +167,25 @@ class Emitter:
             lowering.transfer(self.program, part, value.gradient, adding=True)
 
     def bind(self, slot: Slot, array: np.ndarray) -> None:
-        """Let a slot stand for this array, which is kept alive, until the end of the run."""
+        """Bind an array to a slot and keep it alive until the end of the run."""
         self.held.append(array)
         self.program.bind(slot, array)
 
     def hand_out(self, value: TensorNode) -> None:
-        """Let ``value.array`` be there for the calls after the next cut."""
+        """Store the value as ``value.array`` for the functions called after the next cut."""
         if value.producer is not None and not value.producer.reason and not value.handed_out:
             value.handed_out = True
             self._store(value.place, value, "array")
 
     def hand_out_gradient(self, value: TensorNode) -> None:
-        """Let ``value.gradient_array`` be there for the calls after the next cut."""
+        """Store the gradient as ``value.gradient_array`` for the functions called after the next cut."""
         if value.gradient is not None:
             self._store(value.gradient, value, "gradient_array")
 
     def _store(self, maps: Maps, value: TensorNode, name: str) -> None:
         slot = Slot()
 
-        def allocate() -> None:  # anew in each run: a layer may keep what it is given
+        def allocate() -> None:  # a new array in each run: a layer may keep its input
             array = np.empty(value.array_shape, self.program.dtype)
             setattr(value, name, array)
             self.bind(slot, array)
@@ -194,7 +194,7 @@ class Emitter:
         lowering.store(self.program, maps, slot)
 
     def take_in(self, value: TensorNode, maps: Maps, what: str) -> Callable[[Any], None]:
-        """Fill maps from an array; return the function that takes it, a call of the same stretch.
+        """Load an array into maps; return the function to call with the array, before the same stretch.
 
         Raises
         ------
@@ -215,7 +215,7 @@ class Emitter:
         return take
 
     def pointwise(self, operation: str, flops: float, **operands: Any) -> None:
-        """Add an operation on each number of maps of one shape.
+        """Add an operation on each number of maps that have one shape.
 
         Parameters
         ----------
@@ -231,18 +231,18 @@ class Emitter:
         self.program.add(operation, last.C, flops * last.C * last.H * last.lanes, **space(last), **fields)
 
     def sum(self, x: Maps, y: Maps, z: Maps, floor: float = -np.inf) -> None:
-        """``z = max(floor, x + y)``."""
+        """Add the operation ``z = max(floor, x + y)``."""
         self.pointwise("add", 2.0, x=x, y=y, z=z, floor=floor)
 
     def pooling_undoes_relu(self, node: LayerNode) -> bool:
-        """Whether a node's ReLU is followed by max pooling alone, whose backward then does the ReLU's, too.
+        """Return whether only max pooling reads a node's ReLU: its backward then includes the ReLU's.
 
-        A winner is above 0 just where the pooled output is, and that is the smaller array.
+        A window's maximum is above 0 exactly where the pooled output is, which is the smaller array.
         """
         return node.output.alone and node.output.consumers[0].lowering.undoes_relu_before
 
     def relu_backward(self, dy: Maps, y: Maps) -> None:
-        """Set dy to zero where the ReLU's output y is."""
+        """Set dy to zero where the ReLU's output y is zero."""
         self.pointwise("activate_back", 2.0, saved=y, dy=dy, dx=dy, kind=activation.RELU)
 
     def bias_backward(self, node: LayerNode, dy: Maps) -> None:
@@ -252,10 +252,10 @@ class Emitter:
 
 
 def place(name: str, maps: Maps) -> dict[str, Any]:
-    """Fields that say where the operand ``name`` of an operation lies."""
+    """Return the fields that give the address and strides of the operand ``name`` of an operation."""
     return {name: maps.origin, f"{name}_plane": maps.plane, f"{name}_row": maps.row}
 
 
 def space(maps: Maps) -> dict[str, Any]:
-    """Fields that say over how many channels, rows and lanes an operation runs."""
+    """Return the fields that give the channels, rows and lanes that an operation runs over."""
     return {"C": maps.C, "rows": maps.H, "lanes": maps.lanes}

@@ -1,4 +1,4 @@
-"""A forward pass as one program."""
+"""Run a forward pass as one program."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from neocog.layers.base import Array, Layer, as_dtype
 __all__ = ["Forward", "compiled_forward"]
 
 _KEPT = 6
-"""Programs kept for batches of other shapes: whole ones, a last short one, single images ..."""
+"""Programs kept, one for each shape of batch: whole ones, a last short one, single images ..."""
 _MEMORY = 1 << 30
-"""Bytes that all of them may hold on to."""
+"""Bytes that all of them may keep allocated."""
 
 
 class Forward:
-    """``y = forward(x)``: inference, compiled once for each shape of batch that comes.
+    """Inference ``y = forward(x)``, compiled once for each shape of batch.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Forward:
         return Forward, (self.network, self.frozen, self.precision)
 
     def current(self) -> bool:
-        """Whether the network is still what was compiled."""
+        """Return whether the network is still what was compiled."""
         return self._state.current()
 
     def __call__(self, x: Array) -> Array:

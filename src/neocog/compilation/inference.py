@@ -1,4 +1,4 @@
-"""A network made ready to be used and no longer to be trained."""
+"""Prepare a network for inference only."""
 
 from __future__ import annotations
 
@@ -25,20 +25,21 @@ _NOT_TRAINED = (
 
 
 class Inference(Predictor):
-    """A network to use and no longer to train: ``y = inference(x)``.
+    """A network for inference only: ``y = inference(x)``.
 
     It is a copy. Batch norm is folded into the convolution before it, ``w' = w s`` and ``b' = (b - m) s +
-    beta`` with ``s = gamma / sqrt(v + eps)``; ReLU is done along with the layer before it; dropout is gone;
-    weights are packed once for the compiled kernels. The answers are those of the network up to rounding.
+    beta`` with ``s = gamma / sqrt(v + eps)``; ReLU is fused into the layer before it; dropout is removed;
+    weights are packed once for the compiled kernels. The outputs are those of the network up to rounding.
     Where Numba cannot be imported, and for a network that has no compiled form, the layers compute them.
-    It takes a network's place wherever that is not trained: ``evaluate``, ``summary``, ``confusion``; saved
+    It can be used in place of the network wherever that is not trained: ``evaluate``, ``summary``,
+    ``confusion``; saved
     or traced, it is the network of which it is a copy.
 
     Parameters
     ----------
     network : Container
     precision : {"fast", "exact"}
-        ``"exact"`` keeps to the direct sums; see :class:`neocog.use_kernels`.
+        ``"exact"`` uses the direct sums only; see :class:`neocog.use_kernels`.
 
     Raises
     ------
@@ -47,8 +48,9 @@ class Inference(Predictor):
 
     Notes
     -----
-    Shapes: (N, C, H, W) -> what the network makes of it. The first call for batches of one shape plans their
-    memory; much data is best cut into batches of one size.
+    Shapes: (N, C, H, W) -> what the network makes of it. The first call for batches of one shape allocates
+    their
+    memory; large data is best cut into batches of one size.
 
     Examples
     --------
@@ -73,7 +75,7 @@ class Inference(Predictor):
             try:
                 return self._forward(x)
             except UnsupportedError:
-                pass  # layer by layer, then; contextlib.suppress would cost a twentieth of a small network
+                pass  # run layer by layer instead; contextlib.suppress costs 5 % of a small network
         return self.network.forward(as_dtype(x, self.network.dtype))[0]
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Any]:
@@ -118,7 +120,7 @@ class Inference(Predictor):
         return Inference(self.network.astype(dtype), self.precision)
 
     def without_softmax(self) -> Inference:
-        """Return a copy of the network that makes the logits; see :meth:`Container.without_softmax`."""
+        """Return a copy of the network that outputs the logits; see :meth:`Container.without_softmax`."""
         return Inference(self.network.without_softmax(), self.precision)
 
     def for_inference(self, precision: str = "fast") -> Inference:

@@ -1,4 +1,4 @@
-"""The nodes of a network that is compiled: what flows between layers, and the layers at their places."""
+"""Define the nodes of a network that is compiled: the values between layers, and the layers."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ __all__ = ["LayerNode", "TensorNode", "Uncompilable", "features", "wider"]
 
 
 class Uncompilable(UnsupportedError):  # noqa: N818 - says what the network is, and is always caught
-    """The network holds something that has no compiled form."""
+    """Raised where a network holds something that has no compiled form."""
 
 
 def wider(a: Border, b: Border) -> Border:
-    """Return the border that holds both."""
+    """Return the smallest border that covers both."""
     return max(a[0], b[0]), max(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])
 
 
 def features(shape: Shape, N: int) -> tuple[int, int, int]:
-    """Return (C, H, W), in which one image's part of an array lies in memory.
+    """Return (C, H, W), the layout in memory of one image's part of an array.
 
-    (N, C, L) lies there as (C, L, 1), and features (N, F) as (F, 1, 1).
+    (N, C, L) is stored as (C, L, 1), and features (N, F) as (F, 1, 1).
 
     Raises
     ------
     Uncompilable
-        If there is no place for such an array in a program for N images.
+        If a program for N images cannot store such an array.
     """
     if not 2 <= len(shape) <= 4:
         raise Uncompilable(f"arrays of rank {len(shape)}")
@@ -41,20 +41,20 @@ def features(shape: Shape, N: int) -> tuple[int, int, int]:
 
 @dataclass(eq=False)
 class TensorNode:
-    """What flows from layer to layer, and where it lies.
+    """A value that is passed from layer to layer, and its place in memory.
 
     A value that a compiled layer writes or reads is laid out in the program's memory; one that a layer
-    without a compiled form writes or reads is an array of Python's, for the time of a run. It may be both.
+    without a compiled form writes or reads is a NumPy array during a run. It may be both.
 
     Attributes
     ----------
-    array_shape : the shape of the array that the layers see, the batch included
+    array_shape : the shape of the array that the layers take or return, the batch included
     shape : (C, H, W)
-        One image's part in memory, see :func:`features`; all 0 if it has no place there.
+        One image's part in memory, see :func:`features`; all 0 if it is not laid out.
     laid_out : bool
         Whether it has maps.
     array, gradient_array
-        It, and its gradient, in a run, where Python reads them.
+        The value and its gradient as arrays during a run, where Python reads them.
     """
 
     array_shape: Shape
@@ -73,19 +73,19 @@ class TensorNode:
 
     @property
     def alone(self) -> bool:
-        """Whether one layer only reads it."""
+        """Whether exactly one layer reads it."""
         return len(self.consumers) == 1
 
     @property
     def place(self) -> Maps:
-        """Its maps, which have been reserved."""
+        """Its maps, once their memory is reserved."""
         assert self.maps is not None
         return self.maps
 
 
 @dataclass(eq=False)
 class LayerNode:
-    """A layer at its place, and how it is lowered.
+    """A layer at one place in the network, and its lowering.
 
     Attributes
     ----------
@@ -98,8 +98,8 @@ class LayerNode:
     lowering: Any
     inputs: list[TensorNode]
     output: TensorNode
-    relu: LayerNode | None = None  # a ReLU that is done along with this layer
-    fused: bool = False  # done along with the layer before it
+    relu: LayerNode | None = None  # a ReLU that is fused into this layer
+    fused: bool = False  # into the layer before it
     reason: str = ""  # why it has no compiled form
     memo: dict[str, Any] = field(default_factory=dict)
 
@@ -110,5 +110,5 @@ class LayerNode:
 
     @property
     def floor(self) -> float:
-        """The least output: 0 if a ReLU is done along with the layer."""
+        """The least output: 0 if a ReLU is fused into the layer."""
         return -float("inf") if self.relu is None else 0.0

@@ -1,4 +1,4 @@
-"""What a program has taken over from a network, and whether the network is still that."""
+"""Record what a program was compiled from, to detect that a network has changed since."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["State", "network_arrays"]
 
 
 def network_arrays(network: Layer) -> list[tuple[dict[str, Any], str, Any]]:
-    """List all arrays of a network as (where it is kept, its name there, the array)."""
+    """List all arrays of a network as (the dict that holds it, its key, the array)."""
     leaves = {id(leaf): leaf for _, leaf in network.leaves()}.values()
     return [
         (owner, name, array)
@@ -31,7 +31,7 @@ def _containers(network: Layer) -> Iterator[Container]:
 
 
 class State:
-    """What a network was when it was compiled: its layers, arrays and settings."""
+    """The layers, arrays and settings of a network when it was compiled."""
 
     def __init__(self, network: Layer) -> None:
         self.network, self.dtype = network, network.dtype
@@ -45,7 +45,7 @@ class State:
                 self._settings.append((leaf, settings, settings(leaf)))
 
     def current(self) -> bool:
-        """Whether the network is still that: no layer put in another's place, no array, no setting."""
+        """Return whether no layer, array or setting of the network has been replaced since."""
         for container, children in self._children:
             if container._children is not children:  # a container whose layer is replaced has new ones
                 return False

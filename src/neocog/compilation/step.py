@@ -1,4 +1,4 @@
-"""The training step, compiled: forward, loss, backward and update in one program."""
+"""Compile the training step: forward, loss, backward and update in one program."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from neocog.optimizers import Optimizer
 __all__ = ["CompiledStep"]
 
 _BLOCK = 16384
-"""Weights that one unit of an update moves: few enough to share a small layer's among the threads."""
+"""Weights that one unit updates: few enough to share those of a small layer among the threads."""
 
 
 class _Batch:
@@ -37,11 +37,11 @@ class _Batch:
         self.program, self.network, self.optimizer = compiler.program, network, optimizer
         self.names = {id(array): name for name, array in network.params.items()}
         self.loss = np.full(1, np.nan)
-        # What a loss in Python, or the operation that is the loss, reads in a run.
+        # What the loss reads during a run, in Python or as an operation.
         self.targets, self.weights = Slot(), Slot()
         self.t: Any = None
         self.weight: Any = None
-        self.equal = np.full(shape[0], 1 / shape[0])  # each image's share where no weights are given
+        self.equal = np.full(shape[0], 1 / shape[0])  # each image's weight where none are given
 
         self.lowered_loss = loss_lowering_of(type(loss)) if len(compiler.end.array_shape) == 2 else None
         if self.lowered_loss is not None:
@@ -63,10 +63,10 @@ class _Batch:
         self.program.finish()
         self.rows = self.program.program[self.program.number[first] :]
         self.written: dict[str, float] = {}
-        self.decays = self.rows["decay"].copy()  # 1 where a parameter decays
+        self.decays = self.rows["decay"].copy()  # 1 for a parameter with weight decay, else 0
 
     def _add_loss(self, lowered: LossLowering, loss: Any) -> None:
-        """Compute loss and derivative by an operation; where Python follows, stop if it is not finite."""
+        """Compute loss and derivative by an operation; stop before Python code if the loss is not finite."""
         z = self.compiler.end.place
         dz = self.compiler.gradient_maps(self.compiler.end)
         self.program.add_units(
@@ -129,7 +129,7 @@ class _Batch:
         )
 
     def write_numbers(self) -> None:
-        """Write the numbers that change from step to step."""
+        """Write the numbers that change from step to step into the rows."""
         if self.update is None:
             return
         optimizer, rows, written = self.optimizer, self.rows, self.written
@@ -141,7 +141,7 @@ class _Batch:
                 rows[name] = self.decays * value if name == "decay" else value
 
     def finish_step(self) -> None:
-        """Count the step, and let the optimizer move what the program has not moved."""
+        """Count the step, and let the optimizer update what the program has not updated."""
         compiler = self.compiler
         if self.update is not None and not compiler.parameter_gradients:
             self.optimizer.steps += 1
@@ -159,12 +159,12 @@ class _Batch:
 
 
 def _reader(names: tuple[str, ...]) -> Callable[[Any], Any]:
-    """Return a function that reads attributes of an object, in little time: it is called in every step."""
+    """Return a fast function that reads attributes of an object; it is called in every step."""
     return attrgetter(*names) if names else lambda _: None
 
 
 def _remembered(optimizer: Optimizer, memory: str, name: str, weight: np.ndarray) -> np.ndarray:
-    """Return what the optimizer remembers of a parameter, an array that can be written into as it lies."""
+    """Return an array of the optimizer's state for a parameter, which the program can write into."""
     array: np.ndarray = optimizer.recall(memory, name, weight)
     if array.dtype != weight.dtype or not (array.flags.c_contiguous and array.flags.writeable):
         raise Uncompilable("an optimizer that has trained a network of another type")
@@ -172,10 +172,10 @@ def _remembered(optimizer: Optimizer, memory: str, name: str, weight: np.ndarray
 
 
 class CompiledStep:
-    """``value = step(x, t, weight)``: one training step.
+    """One training step, ``value = step(x, t, weight)``.
 
-    What moves are the network's own parameters and the optimizer's own state. A layer, a loss or an
-    optimizer without a compiled form does its part in Python.
+    It updates the network's own parameters and the optimizer's own state. A layer, a loss or an
+    optimizer without a compiled form runs in Python.
 
     Parameters
     ----------
@@ -186,10 +186,10 @@ class CompiledStep:
     Raises
     ------
     Uncompilable
-        If nothing of the network has a compiled form, or one of its layers that learn stands twice.
+        If no layer of the network has a compiled form, or a layer with parameters occurs twice.
     """
 
-    _KEPT = 4  # programs for batches of other shapes, as whole ones and a last short one
+    _KEPT = 4  # shapes of batches whose programs are kept, as whole ones and a last short one
 
     def __init__(self, network: Layer, loss: Any, optimizer: Any) -> None:
         if network.dtype not in DTYPES:
@@ -210,11 +210,11 @@ class CompiledStep:
         self._memories: list[tuple[dict[str, Any], str, Any]] = []
 
     def _chosen(self) -> tuple[Any, ...]:
-        """Return what a program has taken over from the loss and the optimizer."""
+        """Return the settings of the loss and the optimizer that a program is compiled with."""
         return active_precision(), self._loss_settings(self.loss), self._optimizer_settings(self.optimizer)
 
     def _current(self) -> bool:
-        """Whether network, loss and optimizer are still what was compiled."""
+        """Return whether network, loss and optimizer are still what was compiled."""
         for owner, name, array in self._memories:
             if owner.get(name) is not array:
                 return False
@@ -234,7 +234,7 @@ class CompiledStep:
         return batch
 
     def __call__(self, x: Array, t: Array, weight: Array | None = None) -> float:
-        """Move the weights by one step, unless the loss is not finite; return the loss before it."""
+        """Update the weights, unless the loss is not finite; return the loss before the update."""
         with self._lock:  # a program has one memory
             return self._step(x, t, weight)
 
@@ -266,6 +266,13 @@ class CompiledStep:
             self._check_targets(batch, t)
         return value
 
+    def operations(self, shape: tuple[int, ...]) -> list[str]:
+        """Return the names of the operations of a step on a batch of this shape, in order."""
+        with self._lock:
+            if not self._current():
+                self._forget()
+            return list(self._batch(tuple(shape)).program.operations)
+
     def _targets(self, batch: _Batch, lowered: LossLowering, t: Array) -> Array:
         """Return the targets as the program reads them."""
         N, K = batch.compiler.end.array_shape
@@ -276,5 +283,5 @@ class CompiledStep:
         return targets
 
     def _check_targets(self, batch: _Batch, t: Array) -> None:
-        """Raise what the loss raises, if these are no targets."""
+        """Raise the loss's own error for invalid targets."""
         self.loss.targets(tuple(batch.compiler.end.array_shape), t)

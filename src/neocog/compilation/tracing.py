@@ -1,4 +1,4 @@
-"""A network as a list of nodes in the order of computation, ready to be lowered."""
+"""List the layers of a network as nodes in the order of computation, ready to be lowered."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["trace"]
 
 
 def _is_seen_through(layer: Layer) -> bool:
-    """Whether a layer does what its children do, in its own order and no other."""
+    """Return whether a layer only runs its children, as a Sequential or a Graph does."""
     made = type(layer)
     return isinstance(layer, Container) and any(
         all(getattr(made, name) is getattr(base, name) for name in ("flow", "forward", "backward"))
@@ -37,18 +37,18 @@ def _supported(layer: Layer, given: Sequence[Shape], shape: Shape, use: Use) -> 
 def trace(
     network: Layer, input_shape: tuple[int, ...], use: Use
 ) -> tuple[TensorNode, list[LayerNode], TensorNode]:
-    """Return input, nodes and output.
+    """Return the input value, the nodes in order, and the output value.
 
     ``input_shape`` is that of a batch. A layer without a compiled form becomes a cut.
 
     Raises
     ------
     Uncompilable
-        If a layer that learns stands at several places.
+        If a layer with parameters occurs at several places.
     """
     nodes: list[LayerNode] = []
     seen: set[int] = set()
-    unsure: list[str] = []  # layers of which nobody has said what shape they return
+    unsure: list[str] = []  # layers that inherit ``output_shape``, which may be wrong for them
 
     def visit(name: str, layer: Layer, value: Any) -> Any:
         if _is_seen_through(layer):
@@ -92,7 +92,7 @@ def trace(
 
 
 def _fuse(nodes: list[LayerNode]) -> None:
-    """Let a ReLU be done by the layer before it, where nothing else reads what lies between."""
+    """Fuse each ReLU into the layer before it, where nothing else reads the value between them."""
     for node in nodes:
         before = node.input.producer
         if (

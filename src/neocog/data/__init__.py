@@ -1,4 +1,4 @@
-"""Data sets, minibatches and augmentation."""
+"""Load data sets, draw minibatches, and augment images."""
 
 from neocog.data.archives import load_idx, load_npz
 from neocog.data.augmentation import Affine, Compose, Crop, Flip, Noise, Shift

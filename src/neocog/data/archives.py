@@ -50,9 +50,9 @@ def load_npz(path: AnyPath, validation_fraction: float = 0.2, seed: int = 0) -> 
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path} is not an npz archive, or was cut short.")
     try:
-        with np.load(path, allow_pickle=False) as archive:  # a pickle could run anything
+        with np.load(path, allow_pickle=False) as archive:  # unpickling could run any code
             arrays = {name: x for name in archive.files if isinstance(x := archive[name], np.ndarray)}
-    except Exception as problem:  # damage comes as BadZipFile, zlib.error, EOFError, MemoryError ...
+    except Exception as problem:  # damage raises BadZipFile, zlib.error, EOFError, MemoryError ...
         raise ValueError(f"{path} cannot be read as an npz archive of arrays: {problem}") from problem
     train = _npz_part(path, arrays, NPZ_TRAINING_KEYS)
     if train is None:
@@ -69,11 +69,11 @@ def load_npz(path: AnyPath, validation_fraction: float = 0.2, seed: int = 0) -> 
 
 
 def load_idx(path: AnyPath, validation_fraction: float = 0.2, seed: int = 0) -> Split:
-    """Load a folder of files in the IDX format, as MNIST and Fashion-MNIST are given out.
+    """Load a folder of files in the IDX format, as MNIST and Fashion-MNIST are distributed.
 
     They are ``train-images-idx3-ubyte`` and ``train-labels-idx1-ubyte``, and ``t10k-...`` for the held-out
     part, which is drawn from the training part (the same fraction of every class) where the pair is missing.
-    A dot for the second hyphen and a final ``.gz`` are understood.
+    A dot instead of the second hyphen and a final ``.gz`` are accepted.
 
     Source: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits", 1998.
 
@@ -173,7 +173,7 @@ def _read_idx(file: Path, rank: int) -> np.ndarray:
     try:
         with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
             content = stream.read()  # before any size in the header is trusted
-    except Exception as problem:  # gzip's damage comes as OSError, EOFError or zlib.error
+    except Exception as problem:  # damage in a gzip file raises OSError, EOFError or zlib.error
         raise ValueError(f"{file} cannot be read: {problem}") from problem
     magic, header = content[:4], 4 + 4 * rank
     if magic != bytes((0, 0, 8, rank)):  # 8: unsigned bytes

@@ -1,8 +1,8 @@
-"""Augmentation: small random changes that leave the class of an image what it is.
+"""Augment images: small random changes that keep the class of an image.
 
 Every step is a function ``(images, rng) -> images`` on a floating point batch (N, C, H, W); another rank is a
 ValueError, another dtype a TypeError. It changes each image by its own draw from ``rng``, returns a new array
-of the same shape and dtype, and never writes into the one it got.
+of the same shape and dtype, and never writes into its input.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from neocog.validation import RandomSource, generator, integer, number, one_of
 
 
 class _Step:
-    """What all steps share: the check of their arguments, and a repr that reads like their construction."""
+    """Base of all steps: it checks the images, and its repr is the call of its constructor."""
 
     def __call__(self, images: Any, rng: RandomSource) -> np.ndarray:
         """Return the batch, changed; see the class."""
@@ -45,7 +45,7 @@ class Shift(_Step):
     pixels : int
         Both moves are uniform in ``-pixels..pixels``.
     fill : float
-        The brightness that comes in at the border.
+        The brightness of the pixels that enter at the border.
 
     Raises
     ------
@@ -74,7 +74,7 @@ class Shift(_Step):
 
 
 class Crop(_Step):
-    """Pad each image on all sides and cut a window of its old size out at random.
+    """Pad each image on all sides and crop a window of its old size at random.
 
     This is :class:`Shift` by up to ``padding`` pixels, under the name and argument it has in the papers.
 
@@ -143,7 +143,7 @@ class Flip(_Step):
 
 
 class Affine(_Step):
-    """Turn, stretch, slant and move each image a little, with bilinear interpolation.
+    """Rotate, scale, shear and shift each image a little, with bilinear interpolation.
 
     Each image has its own angle a, zoom z, slant k and move (v, h). The pixel in row y and column x of the
     result, counted from the middle, shows what lay at::
@@ -162,7 +162,7 @@ class Affine(_Step):
     shear : float, at least 0
         The slant, in columns a row, is uniform in ``-shear..shear``.
     fill : float
-        The brightness that comes in at the border.
+        The brightness of the pixels that enter at the border.
 
     Raises
     ------
@@ -243,7 +243,7 @@ class Noise(_Step):
 
 
 class Compose(_Step):
-    """Take several steps, one after another.
+    """Apply several steps, one after another.
 
     Parameters
     ----------
@@ -292,7 +292,8 @@ def _random_windows(images: np.ndarray, padding: int, fill: float, rng: np.rando
 def _sample(images: np.ndarray, row: np.ndarray, column: np.ndarray, fill: float) -> np.ndarray:
     """Read each image between its pixels, at H W places, by bilinear interpolation: (N, C, H, W)."""
     N, C, H, W = images.shape
-    # The images get a border one pixel wide. All that lies further out is moved onto it: it is as bright.
+    # The images get a border one pixel wide. Places further out are moved onto it: it has the same
+    # brightness.
     bordered = np.full((N * C, H + 2, W + 2), fill, images.dtype)
     bordered[:, 1:-1, 1:-1] = images.reshape(N * C, H, W)
     row, column = np.clip(row + 1, 0, H + 1), np.clip(column + 1, 0, W + 1)

@@ -1,4 +1,4 @@
-"""Minibatches."""
+"""Draw minibatches."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def batches(
     rng: RandomSource = None,
     augment: Augmentation | None = None,
 ) -> Iterator[tuple[Any, Any]]:
-    """Walk once through a data set in minibatches; the last one may be short.
+    """Iterate once over a data set in minibatches; the last one may be short.
 
     Parameters
     ----------
     x, y : images and labels of equal length
     size : int
     rng : Generator, int or None
-        With a generator one ``permutation(n)`` is drawn at the start; without, the order stays.
+        With a generator one ``permutation(n)`` is drawn at the start; without, the order is unchanged.
     augment : function (images, rng) -> images, optional
         Changes each batch; see :mod:`neocog.data.augmentation`.
 

@@ -37,14 +37,14 @@ def load_csv(
     which are sorted.
 
     Pixels are whole numbers 0..255, which are divided by 255, or numbers 0..1, which are kept; a file that
-    holds nothing but 0 and 1 is kept. They stand row by row, a channel after the other.
+    holds nothing but 0 and 1 is kept. They are listed row by row, one channel after the other.
 
     If ``path`` is a folder, it holds ``train.csv``, and the held-out part is ``validation.csv``,
     ``valid.csv``, ``val.csv`` or ``test.csv`` (the first of them counts). Otherwise the same fraction of
     every class is held out.
 
     The file is UTF-8 text with commas, semicolons or tabs, with a header or without. Quotes, blank lines and
-    a byte order mark are understood.
+    a byte order mark are accepted.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def load_csv(
     validation_fraction : float in [0, 1)
         With 0 nothing is held out.
     seed : int
-        Of the draw of the held-out images.
+        Draws the held-out images.
     image_shape : (channels, height, width), optional
         Default: that of the header, if it names the pixels 1x1, 1x2 ... (row x column); else one channel, as
         high as wide.
@@ -138,7 +138,7 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _read(path: Path, label_column: int | None = None) -> _Table:
-    """Read a file; where no header names the label, it is in ``label_column``, if that is given."""
+    """Read a file; without a header, the label is in ``label_column`` if given."""
     rows = _rows(path)
     line, first = next(rows, (1, []))
     if len(first) < 2:
@@ -173,7 +173,7 @@ def _read(path: Path, label_column: int | None = None) -> _Table:
 
 
 def _is_header(row: list[str]) -> bool:
-    """Whether the first row names the columns: one of them label, or all in the middle are no numbers."""
+    """Return whether the first row names the columns: one is "label", or none in the middle is a number."""
     middle = row[1:-1]
     return LABEL in (cell.strip().lower() for cell in row) or (
         bool(middle) and not any(map(_is_number, middle))
@@ -185,7 +185,7 @@ def _is_number(text: str) -> bool:
 
 
 def _find_label(path: Path, has_header: bool) -> int:
-    """Return the first column or the last, as :func:`load_csv` says."""
+    """Return the column of the label, the first or the last, as :func:`load_csv` describes."""
     ends = [(row[0], row[-1], len(row) - 1) for _, row in itertools.islice(_rows(path), has_header, None)]
     if not ends:
         raise ValueError(f"{path} must hold at least one image, got none.")
@@ -209,7 +209,7 @@ def _class_names(table: _Table) -> list[str] | None:
 
 
 def _class_indices(table: _Table, names: list[str] | None) -> Labels:
-    """Return the labels as integers: their places among the names, or as they are."""
+    """Return the labels as integers: their indices among the names, or as they are."""
     indices = {} if names is None else {name: k for k, name in enumerate(names)}
     found = np.empty(len(table.labels), np.int64)
     for n, text in enumerate(table.labels):
@@ -224,7 +224,7 @@ def _class_indices(table: _Table, names: list[str] | None) -> Labels:
 
 
 def _images(table: _Table, shape: tuple[int, int, int], in_bytes: bool) -> np.ndarray:
-    """Check the pixels and return them as images in 0..1; ``in_bytes`` says that they go up to 255."""
+    """Check the pixels and return them as images in 0..1; with ``in_bytes`` they are divided by 255."""
     x = table.pixels
     if x.shape[1] != math.prod(shape):
         raise ValueError(f"{table.path} must have {math.prod(shape)} columns of pixels, got {x.shape[1]}.")

@@ -1,4 +1,4 @@
-"""Real handwritten digits, 8 x 8 pixels."""
+"""Load real handwritten digits, 8 x 8 pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders of pictures, read lazily."""
+"""Load folders of pictures, lazily."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ HELD_OUT_FOLDERS = ("validation", "valid", "val", "test")
 def load_image(path: AnyPath, image_shape: Sequence[int], invert: bool = False) -> np.ndarray:
     """Read a picture as an array, at the size a network takes.
 
-    The picture is turned upright as its EXIF data says, laid on white where it is transparent, made grey or
-    RGB, and stretched to the size. Of an animation the first frame is taken.
+    The picture is turned upright as its EXIF data says, composed on white where it is transparent, made grey
+    or
+    RGB, and stretched to the size. Of an animation the first frame is read.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ def load_image(path: AnyPath, image_shape: Sequence[int], invert: bool = False) 
     image_shape : (channels, height, width)
         Channels are 1 (grey) or 3 (red, green, blue).
     invert : bool
-        Turn black into white, as black ink on paper needs for a network that learned white digits on black.
+        Swap black and white, as for black ink on paper and a network trained on white digits on black.
 
     Returns
     -------
@@ -55,7 +56,7 @@ def load_image(path: AnyPath, image_shape: Sequence[int], invert: bool = False) 
     with _opened(path) as file:
         picture = ImageOps.exif_transpose(file)
         white = {"I": 65535, "F": 1}.get(picture.mode[0], 255)
-        if white != 255:  # 16 bits or floats; Pillow would cut them off at 255 on the way to "L" or "RGB"
+        if white != 255:  # 16 bits or floats; Pillow would clip them at 255 when converting to "L" or "RGB"
             picture = picture.convert("F")
             values = np.asarray(picture)
             if not (values.min() >= 0 and values.max() <= white):
@@ -74,11 +75,11 @@ def load_image(path: AnyPath, image_shape: Sequence[int], invert: bool = False) 
 
 
 class LazyImages:
-    """Pictures that stay in their files until they are asked for: a stand-in for an array (N, C, H, W).
+    """Pictures that are read from their files when indexed: a stand-in for an array (N, C, H, W).
 
     ``images[3]`` is one picture (C, H, W); ``images[2:8]``, ``images[integers]`` and ``images[mask]`` are
-    arrays of pictures. Every look at a picture reads its file again, so memory holds what was asked for and
-    no more. ``np.asarray(images)`` reads all, which trains faster where they fit in memory.
+    arrays of pictures. Each access reads the file again, so memory holds no more than the pictures
+    that are in use. ``np.asarray(images)`` reads all, which trains faster where they fit in memory.
 
     Parameters
     ----------
@@ -147,7 +148,7 @@ def image_folder(
     ``validation``, ``val`` or ``test`` (the first of them counts), each with the same class folders, these
     are the two parts; otherwise the same fraction of every class is held out.
 
-    Pictures are read when needed (:class:`LazyImages`); here each file is opened only as far as to see that
+    Pictures are read when needed (:class:`LazyImages`); here each file is opened only to check that
     it is a picture. Hidden files are skipped, and so is a file beside the class folders unless it is a
     picture.
 
@@ -159,7 +160,7 @@ def image_folder(
     validation_fraction : float in [0, 1)
         With 0 nothing is held out.
     seed : int
-        Of the draw of the held-out pictures.
+        Draws the held-out pictures.
     largest : int, optional
         Without an ``image_shape``: where the first picture is higher or wider, images are made
         ``largest`` x ``largest``.
@@ -213,12 +214,12 @@ def _opened(path: AnyPath) -> Iterator[Image.Image]:
         raise FileNotFoundError(f"there is no image file {path}.") from None
     except UnidentifiedImageError:
         raise ValueError(f"{path} is not an image in {', '.join(IMAGE_FORMATS)} format.") from None
-    except Exception as problem:  # decoders meet damage with SyntaxError, struct.error, IndexError ...
+    except Exception as problem:  # damage raises SyntaxError, struct.error, IndexError ... in decoders
         raise ValueError(f"{path} cannot be read as an image: {problem}") from problem
 
 
 def _first_shape(path: Path) -> tuple[int, int, int]:
-    """Shape of a picture once upright, grey if it is stored so."""
+    """Return the shape of a picture once it is upright, with one channel if it is stored as grey."""
     from PIL import ImageOps
 
     with _opened(path) as file:
@@ -228,7 +229,7 @@ def _first_shape(path: Path) -> tuple[int, int, int]:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """List a folder by name, without what the system hides in it."""
+    """List a folder by name, without hidden files."""
     entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
     clutter = ("thumbs.db", "desktop.ini")
     return [e for e in entries if not e.name.startswith(".") and e.name.lower() not in clutter]
@@ -239,7 +240,7 @@ def _has_folders(folder: Path) -> bool:
 
 
 def _pictures_by_class(folder: Path) -> dict[str, list[Path]]:
-    """Return the files of each class, after a look at every one of them."""
+    """Return the files of each class, after checking every one of them."""
     classes: dict[str, list[Path]] = {}
     for entry in _entries(folder):
         if entry.is_dir():

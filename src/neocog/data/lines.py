@@ -1,4 +1,4 @@
-"""Synthetic line patterns: small noisy images of a line, a diagonal, a dot or a cross.
+"""Draw synthetic line patterns: small noisy images of a line, a diagonal, a dot or a cross.
 
 Two protocols, each a fixed order of random draws, so that every run anywhere sees the same images.
 """
@@ -58,9 +58,10 @@ def line_patterns(
 ) -> Split:
     """Make a data set of line patterns: 60 training and 30 validation images a class, float64 in 0..1.
 
-    Protocol "a" shifts by up to 2 pixels with wrap-around, adds noise of standard deviation 0.15, mixes all
-    images and cuts: the classes come out uneven. Protocol "b" shifts by up to 1 pixel with zeros coming in,
-    scales the brightness by 0.85..1.15, adds noise of 0.12, and cuts each class on its own.
+    Protocol "a" shifts by up to 2 pixels with wrap-around, adds noise of standard deviation 0.15, shuffles
+    all
+    images and splits them: the classes are unbalanced. Protocol "b" shifts by up to 1 pixel and fills with
+    zeros, scales the brightness by 0.85..1.15, adds noise of 0.12, and splits each class separately.
 
     Parameters
     ----------
@@ -132,7 +133,7 @@ def _protocol_b(patterns: list[np.ndarray], seed: int) -> tuple[tuple[np.ndarray
 
 
 def _shift(image: np.ndarray, down: int, right: int) -> np.ndarray:
-    """Move an image by at most one pixel each way, zeros coming in."""
+    """Shift an image by at most one pixel in each direction, filling with zeros."""
     H, W = image.shape
     padded = np.pad(image, 1)
     return padded[1 - down : 1 - down + H, 1 - right : 1 - right + W]

@@ -1,6 +1,6 @@
-"""Sources of images by name: one table, from which the command line's help and its messages are made.
+"""Open sources of images by name, from one table that also makes the command line's help and messages.
 
-A source is one entry of ``SOURCES``, and nothing else names it. Its loader may stand here or elsewhere.
+A source is one entry of ``SOURCES``, and nothing else names it. Its loader may be defined here or elsewhere.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from neocog.data.split import Split
 
 __all__ = ["SOURCES", "Source", "open_source", "source_forms", "sources_help", "split_source"]
 
-# Photos are made no larger than this unless the user says so: these networks are for small images.
+# Photos are scaled down to this size by default: these networks are for small images.
 LARGEST_IMAGE = 64
 
 
@@ -31,15 +31,15 @@ class Source:
     Parameters
     ----------
     load : function -> Split
-        Called with the path, if the source has one, and with the options that it takes, by keyword.
+        Called with the path, if the source has one, and the options that it takes, by keyword.
     help : str
-        What it is, in a few words.
+        A description in a few words.
     has_path : bool
         Whether it is written ``KIND:PATH``.
     options : tuple of str
-        Those that ``load`` takes, of the options of :func:`open_source`.
+        The options of :func:`open_source` that ``load`` takes.
     settings : dict
-        Settings of a run that suit it; what is left out takes the default of
+        Settings of a run that suit it; the others take the defaults of
         :class:`~neocog.settings.Settings`.
     """
 
@@ -157,9 +157,9 @@ def open_source(
     size : int, optional
         Height and width of a folder's images; default those of the first picture, at most 64 x 64.
     image_shape : (channels, height, width), optional
-        Of the images, as a trained network takes them.
+        Shape of the images, as a trained network takes them.
     validation_fraction : float in [0, 1)
-        The part that is held out of files that hold no such part of their own.
+        The fraction held out of files that have no held-out part of their own.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""A data set cut into training and validation images."""
+"""Split a data set into training and validation images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Images: TypeAlias = Any
 """An array (N, C, H, W), or a lazy stand-in with ``shape``, ``dtype``, ``len`` and ``[indices]``."""
 
 
-# Above this, labels are more likely identifiers than class indices.
+# With more classes, unnamed labels are more likely identifiers than class indices.
 MOST_UNNAMED_CLASSES = 100_000
 
 
@@ -83,7 +83,7 @@ class Split:
 
     @property
     def test(self) -> tuple[Images, Labels] | None:
-        """The held-out part, as it is called where it decides nothing (the digits' protocol)."""
+        """The held-out part, under the name used where it decides nothing (the digits' protocol)."""
         return self.validation
 
     def _name_classes(self, class_names: Sequence[str] | None) -> None:
@@ -110,7 +110,7 @@ class Split:
         self.class_names = tuple(names)
 
     def fingerprint(self) -> str:
-        """Return a hash that tells this data from other data.
+        """Return a hash that identifies the data.
 
         It is that of the arrays' bytes; of images in files, that of the files' names and sizes.
         """

@@ -1,4 +1,4 @@
-"""Estimators for scikit-learn: a convolutional network with ``fit``, ``predict`` and ``score``.
+"""Provide estimators for scikit-learn: a convolutional network with ``fit``, ``predict`` and ``score``.
 
 >>> from sklearn.datasets import load_digits
 >>> X, y = load_digits(return_X_y=True)

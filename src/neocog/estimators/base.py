@@ -1,4 +1,4 @@
-"""The base class of the classifier and the regressor."""
+"""Define the base class of the classifier and the regressor."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
     network_: Container
     history_: History
     image_shape_: tuple[int, int, int]
-    _network: Container  # that which is trained
+    _network: Container  # the network in training
     _optimizer: Optimizer
     _rng: np.random.Generator
 
@@ -137,7 +137,7 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         X : (N, C, H, W), (N, H, W) or (N, features)
         y : (N,), or (N, targets) for a regressor
         sample_weight : (N,), optional
-            How much each image counts, beside the others; one of weight 0 is left out.
+            Relative weight of each image; one of weight 0 is left out.
 
         Returns
         -------
@@ -150,13 +150,13 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         NonFiniteLossError
             If the loss becomes NaN or infinite.
         KeyboardInterrupt
-            On Ctrl-C, after the batch under way; what was learned till then is kept.
+            On Ctrl-C, after the current batch; the network trained so far is kept.
         """
         work = copy.copy(self)
         work._fit(X, y, sample_weight)
         self.__dict__ = work.__dict__
         if self.history_.stopped == "interrupted":
-            raise KeyboardInterrupt("training was interrupted; what was learned till then is in network_.")
+            raise KeyboardInterrupt("training was interrupted; the network trained so far is in network_.")
         return self
 
     def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
@@ -197,7 +197,7 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         self.best_validation_score_ = scores.values[stopping.best_epoch] if stops else None
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any = None) -> Self:
-        """Take one step for each batch of X; if that fails, the estimator is unchanged."""
+        """Take one step for each batch of X; on an error the estimator is unchanged."""
         work = copy.copy(self)
         work._pass(X, y, sample_weight, classes)
         self.__dict__ = work.__dict__
@@ -209,14 +209,14 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         again = hasattr(self, "network_")
         network, x, t, weight = self._start(X, y, sample_weight, again, classes, passing=True)
         t = self._scaled(t, weight, network, again)
-        # Of fit the optimizer that it ended with; its schedule has come to its end.
+        # After fit, the optimizer that it ended with; its schedule has ended.
         optimizer = copy.deepcopy(self._optimizer) if again else self._make_optimizer("constant", 1)
         optimizer.lr = self.lr
         shape = (1, *self.image_shape_)
-        before = getattr(self, "_work", 0.0) if again else 0.0  # many short calls are a long job
+        before = getattr(self, "_work", 0.0) if again else 0.0  # many short calls add up to a long job
         self._work = before + estimated_seconds(network, shape, len(t), self.batch_size, training=True)
         start, losses = time.perf_counter(), []
-        quietly = np.errstate(over="ignore", invalid="ignore")  # overflow is not lost: the loss is checked
+        quietly = np.errstate(over="ignore", invalid="ignore")  # an overflow is noticed: the loss is checked
         with self._computing(self._work), quietly:
             step = make_step(network, self._loss, optimizer)
             order = np.arange(len(t))
@@ -304,7 +304,7 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         """Use the threads and the kernels that the parameters name.
 
         Kernels "auto" are those in use where the estimator is called. If these are ``auto``, too, they are
-        chosen here for a job of so many ``seconds``, or else by whoever computes.
+        chosen here for a job of ``seconds``, or left to the called function if that is None.
         """
         with contextlib.ExitStack() as chosen:
             chosen.enter_context(use_threads(effective_n_jobs(self.n_jobs)))  # joblib's meaning of None

@@ -1,4 +1,4 @@
-"""The classifier for scikit-learn."""
+"""Define the classifier for scikit-learn."""
 
 from __future__ import annotations
 
@@ -121,18 +121,18 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
 
     @available_if(has_partial_fit)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
-        """Take one step for each batch of X, at the learning rate ``lr``; weights and optimizer go on.
+        """Take one step for each batch of X, at the learning rate ``lr``, with the current optimizer.
 
-        Nothing is measured and no callback is asked: it is for data that come bit by bit.
+        Nothing is evaluated and no callback is called: it is for data that arrive in parts.
 
         Parameters
         ----------
         X : (N, C, H, W), (N, H, W) or (N, features)
         y : (N,)
         classes : (K,)
-            All classes that will ever come; needed in the first call.
+            All classes that may occur in any call; needed in the first one.
         sample_weight : (N,), optional
-            How much each image counts, as a factor of its loss; nothing is scaled to a mean of 1, as in fit.
+            Factor of each image's loss; unlike in fit, weights are not scaled to mean 1.
 
         Returns
         -------
@@ -142,7 +142,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
         ------
         ValueError, TypeError
             If a parameter is out of range, X, y and the network do not fit each other, the first call has no
-            ``classes``, or the class weight "balanced" is asked for.
+            ``classes``, or the class weight is "balanced".
         NonFiniteLossError
             If the loss becomes NaN or infinite.
         """
@@ -194,11 +194,11 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
                 "class_weight must not be 'balanced' for partial_fit, which does not see all labels; pass "
                 "compute_class_weight('balanced', classes=classes, y=y) as a dict."
             )
-        if balanced:  # by what the images count, so that leaving out and a weight of 0 are the same
+        if balanced:  # by the weights of the images, so that omitting one and a weight of 0 are the same
             counts = np.bincount(t, weight, minlength=len(self.classes_)).astype(np.float64)
             present = np.count_nonzero(counts)
             of_class = np.divide(counts.sum(), present * counts, out=np.zeros_like(counts), where=counts > 0)
-        else:  # not by y, which may lack a class
+        else:  # not by y, in which a class may be missing
             of_class = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
             if not (np.isfinite(of_class).all() and of_class.min() >= 0):
                 raise ValueError(
@@ -211,7 +211,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
         network = make_network(self.network, self.filters, self.image_shape_, len(self.classes_), seed, dtype)
         if ends_in_softmax(network):
             raise ValueError(
-                "network must end in logits, of which the estimator takes the softmax itself, got one that "
+                "network must end in logits, as the estimator computes the softmax itself, got one that "
                 "ends in Softmax; pass network.without_softmax()."
             )
         network.class_names = tuple(str(label) for label in self.classes_)

@@ -1,4 +1,4 @@
-"""The parts that the docstrings of the classifier and the regressor share."""
+"""Share parts of the docstrings of the classifier and the regressor."""
 
 import inspect
 from typing import TypeVar

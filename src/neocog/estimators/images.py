@@ -21,9 +21,9 @@ _CHANNELS_LAST = (1, 3, 4)
 
 def flattened(X: Any) -> tuple[Any, Shape | None]:
     """Return ``X`` as rows of numbers, and the shape of an image, or None if ``X`` is a table."""
-    if getattr(X, "shape", None) is None:  # lists, and what says what it is by __array__ alone
+    if getattr(X, "shape", None) is None:  # lists, and objects that have only __array__
         X = np.asarray(X)
-    if len(X.shape) <= 2:  # scikit-learn must see data frames themselves, to know the columns' names
+    if len(X.shape) <= 2:  # scikit-learn must see data frames themselves, to read the columns' names
         return X, None
     X = check_array(X, allow_nd=True, ensure_all_finite=False, input_name="X")
     if X.ndim > 4:

@@ -45,13 +45,13 @@ def make_network(
     network : None, str, Layer or function
         See :class:`~neocog.ConvNetClassifier`.
     filters : int or sequence of int
-        Of the network that None stands for; another must be given the default.
+        Channels of the default network; with another one, leave out.
     image_shape : (C, H, W)
     outputs : int
     seed : int
-        Decides the weights of a new network, and what layers such as dropout draw in any.
+        Seeds the weights of a new network, and the draws of layers such as dropout in any.
     dtype : floating point type
-        Of the parameters, where the network lets us choose.
+        Type of the parameters, if the network has that argument.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def make_network(
             message = f"network {network!r} must fit images of shape {image_shape}, but {error}"
             raise ValueError(message) from None
     elif callable(network):
-        made = copy.deepcopy(_call(network, known))  # it might give the same one at every call
+        made = copy.deepcopy(_call(network, known))  # it might return the same network at every call
         if not isinstance(made, Layer):
             raise TypeError(f"network must return a neocog Layer, got {made!r}.")
     else:

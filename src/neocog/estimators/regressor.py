@@ -1,4 +1,4 @@
-"""The regressor for scikit-learn."""
+"""Define the regressor for scikit-learn."""
 
 from __future__ import annotations
 
@@ -85,17 +85,18 @@ class ConvNetRegressor(RegressorMixin, ConvNet):  # type: ignore[misc]
 
     @available_if(has_partial_fit)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Take one step for each batch of X, at the learning rate ``lr``; weights and optimizer go on.
+        """Take one step for each batch of X, at the learning rate ``lr``, with the current optimizer.
 
-        Nothing is measured and no callback is asked: it is for data that come bit by bit. The targets of the
-        first call say where zero is and how long one is, so it should hold enough of them.
+        Nothing is evaluated and no callback is called: it is for data that arrive in parts. The targets of
+        the
+        first call set the mean and the scale of the standardization, so it should hold enough of them.
 
         Parameters
         ----------
         X : (N, C, H, W), (N, H, W) or (N, features)
         y : (N,) or (N, targets)
         sample_weight : (N,), optional
-            How much each image counts, as a factor of its loss; nothing is scaled to a mean of 1, as in fit.
+            Factor of each image's loss; unlike in fit, weights are not scaled to mean 1.
 
         Returns
         -------
@@ -128,7 +129,7 @@ class ConvNetRegressor(RegressorMixin, ConvNet):  # type: ignore[misc]
     def _new_network(self, seed: int, dtype: Any) -> Container:
         network = make_network(self.network, self.filters, self.image_shape_, self.n_outputs_, seed, dtype)
         network, self._first_scaler = without_scaling(network)
-        network.class_names = None  # of a classifier that it may have been
+        network.class_names = None  # from a classifier that the network may have been in
         return ending_in_dense(network, self.n_outputs_)
 
     def _scaled(
@@ -137,7 +138,7 @@ class ConvNetRegressor(RegressorMixin, ConvNet):  # type: ignore[misc]
         if not again:
             scaler = TargetScaler.of(t, weight)
             scaler.check(network.dtype)
-            if self._first_scaler is not None:  # of a network that an estimator has trained
+            if self._first_scaler is not None:  # a network trained by an estimator
                 change_scaling(network, self._first_scaler, scaler)
             self._target_scaler = scaler
         return self._target_scaler.transform(t)

@@ -1,4 +1,4 @@
-"""Named, repeatable studies: a question, a table, a finding, and the answer with an explanation.
+"""Run named, repeatable studies: a question, a table, a finding, and the answer with an explanation.
 
 >>> from neocog import experiments
 >>> result = experiments.run("cnn-vs-mlp")

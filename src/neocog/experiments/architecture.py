@@ -1,4 +1,4 @@
-"""Changes to TinyCNN's layers, one at a time."""
+"""Study changes to TinyCNN's layers, one at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""More classes for the same three filters."""
+"""Study more classes for the same three filters."""
 
 from __future__ import annotations
 

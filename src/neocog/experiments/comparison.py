@@ -1,4 +1,4 @@
-"""The convolutional network against the fully connected one, and how to count both."""
+"""Compare the convolutional network with the fully connected one, and count both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real handwritten digits: the network of the notebook, changed, and what its maps hold."""
+"""Study real handwritten digits: changes to the notebook's network, and its feature maps."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def digits_study(repetition: int = 0, epochs: int = 10, lr: float = 0.05, batch_
     losses = f"from {running[0]:.4f} to {running[-1]:.4f}" if running else "nowhere"
     finding = (
         f"In {epochs} epochs the loss goes {losses}, and {percent(one.history.last['val_accuracy'])} of the "
-        f"test digits are right: {len(wrong)} of {len(labels)} are misclassified."
+        f"test digits are classified correctly: {len(wrong)} of {len(labels)} are misclassified."
     )
     gallery = {"index": wrong, "true": labels[wrong], "predicted": predicted[wrong], "images": images[wrong]}
     return Outcome(rows, finding, {"history": one.history, "confusion": confusion, "misclassified": gallery})

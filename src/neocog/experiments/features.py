@@ -1,4 +1,4 @@
-"""Studies of features: the activations of one image, what filters detect, what a shift changes."""
+"""Study features: the activations of one image, what filters detect, what a shift changes."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ SHIFTS = {"right": (0, 1), "left": (0, -1), "down": (1, 0), "up": (-1, 0)}
 def shift_invariance(
     repetition: int = 0, patterns: str = "b", epochs: int = 80, lr: float = 0.12, batch_size: int = 18
 ) -> Outcome:
-    """Shift the validation images by a pixel, zeros coming in, and compare with what they gave before."""
+    """Shift the validation images by a pixel, filling with zeros, and compare the outputs."""
     protocol = Lines(patterns, repetition, epochs, lr, batch_size)
     data = protocol.data()
     images, labels = held_out(data)

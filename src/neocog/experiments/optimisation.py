@@ -1,4 +1,4 @@
-"""How TinyCNN is trained: momentum, learning rate, dropout."""
+"""Study how TinyCNN is trained: momentum, learning rate, dropout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The textbook's protocols: data, seeds, number of epochs."""
+"""Define the textbook's protocols: data, seeds, number of epochs."""
 
 from __future__ import annotations
 

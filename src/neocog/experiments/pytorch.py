@@ -1,4 +1,4 @@
-"""The digits in NumPy and in PyTorch."""
+"""Study the digits in NumPy and in PyTorch."""
 
 from __future__ import annotations
 

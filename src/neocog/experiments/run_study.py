@@ -110,7 +110,7 @@ def _outcomes(study: Study, settings: dict[str, Any], count: int, jobs: int) -> 
         return
     from joblib import Parallel, delayed
 
-    with warnings.catch_warnings():  # a worker that has loaded a large package is replaced: no harm
+    with warnings.catch_warnings():  # harmless: joblib replaces a worker that has loaded a large package
         warnings.filterwarnings("ignore", "A worker stopped", UserWarning)
         yield from Parallel(n_jobs=jobs, return_as="generator")(delayed(_repeat)(*task) for task in tasks)
 

@@ -1,4 +1,4 @@
-"""The class of studies, and the registry of all of them."""
+"""Define the class of studies, and the registry of all of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The result of a study: a table, a sentence, the data behind them, and their spread over seeds."""
+"""Hold the result of a study: a table, a sentence, the data behind them, and their spread over seeds."""
 
 from __future__ import annotations
 
@@ -233,7 +233,7 @@ def _range(cell: Mapping[str, float], seeds: int) -> str:
 def _plain(value: Any) -> Any:
     """Convert arrays, histories, tuples and NumPy's numbers to JSON data."""
     if isinstance(value, History):
-        # Without the time it took: a study's result is the same on every machine.
+        # Without the seconds: a study's result is the same on every machine.
         rows = [{name: cell for name, cell in row.items() if name != "seconds"} for row in value]
         return {"stopped": value.stopped, "rows": _plain(rows)}
     if isinstance(value, Mapping):

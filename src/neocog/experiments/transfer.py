@@ -1,4 +1,4 @@
-"""Filters learned on three classes, used for five."""
+"""Study transfer: filters learned on three classes, used for five."""
 
 from __future__ import annotations
 

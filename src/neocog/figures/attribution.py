@@ -79,7 +79,7 @@ def heat_overlay(
     kind : {"auto", "diverging", "sequential"}
         A scale around zero, or one from zero up; "auto" takes the first if there are negative values.
     label : str
-        What the map says, for its colour bar.
+        The quantity that the map shows, for its colour bar.
     title : str
     ink : bool
         Whether 1 is black, as in drawings, or white, as in photographs.

@@ -22,7 +22,7 @@ def parameter_bars(
     counts : dict of name to int
     title, subtitle : str
     log : bool
-        Draw on a logarithmic scale. The lengths then stand for no ratio; the numbers still do.
+        Draw on a logarithmic scale. Then the lengths are not proportional to the numbers.
 
     Raises
     ------
@@ -137,7 +137,7 @@ def class_count_bars(
 
 
 def network_table(
-    rows: Sequence[Mapping[str, Any] | tuple[str, int, int, int]], title: str = "Networks of the road"
+    rows: Sequence[Mapping[str, Any] | tuple[str, int, int, int]], title: str = "Classic networks"
 ) -> go.Figure:
     """Draw the table of known networks.
 

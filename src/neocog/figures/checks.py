@@ -1,4 +1,4 @@
-"""Argument checks of the figures; each message names the argument, the value and what is allowed."""
+"""Check the arguments of figures; each message names the argument, the value and what is allowed."""
 
 from __future__ import annotations
 

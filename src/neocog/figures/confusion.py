@@ -17,7 +17,7 @@ def confusion_matrix(
 ) -> go.Figure:
     """Draw a confusion matrix, with the accuracy of each class.
 
-    Right answers are blue, wrong ones orange; the colour is the share of the row.
+    Correct predictions are blue, wrong ones orange; the shade is the fraction of the row.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def confusion_matrix(
         f"{n}  <b>{s:.0%}</b>" if t else n
         for n, s, t in zip(names, share.diagonal(), totals[:, 0], strict=True)
     ]
-    words = f"{right:,} of {total:,} right ({right / total:.1%}); beside a class, its accuracy"
+    words = f"{right:,} of {total:,} correct ({right / total:.1%}); beside a class, its accuracy"
     figure = new_figure(title, words, height=150 + min(520, max(270, 46 * classes)))
     where = list(range(classes))
     figure.add_trace(
@@ -60,7 +60,7 @@ def confusion_matrix(
             texttemplate="%{text}",
             textfont={"size": 15 if classes <= 5 else 13},
             hovertext=[
-                [f"{t} called {p}: {s:.1%}" for p, s in zip(names, row, strict=True)]
+                [f"{t} classified as {p}: {s:.1%}" for p, s in zip(names, row, strict=True)]
                 for t, row in zip(names, share, strict=True)
             ],
             hovertemplate="%{hovertext} (%{customdata})<extra></extra>",

@@ -33,7 +33,7 @@ def embedding(
     class_names : sequence of str, optional
     predicted : int array (N,), optional
     axes : (str, str)
-        What the two axes are.
+        Labels of the two axes.
     title : str
 
     Raises
@@ -77,7 +77,7 @@ def embedding(
                 mode="markers",
                 name="wrong",
                 marker={"symbol": "circle-open", "size": 15, "color": VERMILLION, "line": {"width": 2}},
-                hovertext=[f"image {i}: {names[y[i]]}, called {names[answers[i]]}" for i in wrong],
+                hovertext=[f"image {i}: {names[y[i]]}, classified as {names[answers[i]]}" for i in wrong],
                 hovertemplate="%{hovertext}<extra></extra>",
             )
         )

@@ -15,14 +15,14 @@ from neocog.validation import integer
 def explanation(answer: Explanation, top: int = 12, title: str = "") -> go.Figure:
     """Draw the terms of a number: its largest contributions, the rest, and the sum.
 
-    For a convolution's answer the patch, the kernel and their products stand above, for the input channel
-    that contributes most.
+    For an output of a convolution, the patch, the kernel and their products are drawn above, for the input
+    channel that contributes most.
 
     Parameters
     ----------
     answer : Explanation
     top : int
-        How many terms are drawn by themselves.
+        How many terms are drawn individually.
     title : str
         Default: the number and its value.
 

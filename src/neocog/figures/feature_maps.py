@@ -27,7 +27,7 @@ def feature_maps(
     before, after : array (F, H, W)
         ``after`` may be left out.
     names : (str, str)
-        What the two rows are.
+        Labels of the two rows.
     columns : int, optional
         Maps side by side, by default 8 at most.
     title : str
@@ -79,7 +79,7 @@ def max_pooling(
     y : array (h, w)
         The pooled map.
     argmax : int array (h, w)
-        The winner's place in its window, row by row: what ``MaxPool2D`` keeps for its backward pass.
+        The winner's row-major position in its window, which ``MaxPool2D`` keeps for its backward pass.
     kernel_size : int or (int, int), optional
         Default: ``(H // h, W // w)``.
     stride : int or (int, int), optional

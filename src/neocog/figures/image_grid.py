@@ -1,4 +1,4 @@
-"""Draw many small images on one pair of axes, so that every pixel is square at any width.
+"""Arrange many small images on one pair of axes, so that every pixel is square at any width.
 
 The grid is 100 units wide; y grows downwards. Titles and bars have the same units.
 """
@@ -61,11 +61,11 @@ class ImageGrid:
         frame : str
             Colour of the line around it; a strong colour makes a strong line; "" for none.
         gaps : bool
-            Leave a hair's breadth between pixels.
+            Leave a thin gap between pixels.
         height : float
             Default: pixels are square.
         hover : bool
-            Tell each pixel's row, column and value.
+            Show each pixel's row, column and value on hovering.
         """
         H, W = image.shape[-2:]
         dx = width / W
@@ -118,9 +118,9 @@ class ImageGrid:
         anchor: str = "left",
         valign: str = "line",
     ) -> None:
-        """Write a text; ``anchor`` and ``valign`` say which of its points is at (x, y).
+        """Write a text; ``anchor`` and ``valign`` select which of its points is at (x, y).
 
-        With ``valign="line"`` it stands at the foot of a line that begins at y: a heading of what is drawn at
+        With ``valign="line"`` it is at the bottom of a line that begins at y: a heading of the part drawn at
         ``y + LINE_HEIGHT``.
         """
         if valign == "line":
@@ -147,12 +147,13 @@ class ImageGrid:
     ) -> None:
         """Draw horizontal bars with their names at the left and their values at the ends.
 
-        The values themselves are the trace's ``customdata``. Negative bars go left from zero. ``labels`` is
-        the room for the names, ``numbers`` that for a number, ``limit`` the value of the longest bar.
+        The values themselves are the trace's ``customdata``. Negative bars extend left from zero. ``labels``
+        is
+        the width of the names, ``numbers`` that of a number, ``limit`` the value of the longest bar.
         """
         pitch = BAR_PITCH
         low, high = min(0.0, float(values.min())), limit or max(0.0, float(values.max()))
-        sides = (low < 0) + (high > 0)  # where numbers stand
+        sides = (low < 0) + (high > 0)  # where numbers are written
         left = x + labels + (numbers if low < 0 else 0)
         unit = (width - labels - numbers * max(sides, 1)) / ((high - low) or 1.0)
         zero = left - low * unit

@@ -37,7 +37,7 @@ def image_gallery(
 ) -> go.Figure:
     """Draw images in a grid, with their labels and predictions.
 
-    A wrong answer has a red frame.
+    A wrong prediction has a red frame.
 
     Parameters
     ----------
@@ -70,9 +70,9 @@ def image_gallery(
     if not title:
         title = "Misclassified images" if len(known) == 2 else "Sample images"
         if len(known) == 2 and (known["y"] == known["predicted"]).any():
-            title = "Images and answers"
+            title = "Images and predictions"
     captions = [_caption(k, known, names, certain) for k in range(N)]
-    if columns is None:  # as many as their captions leave room for
+    if columns is None:  # as many as the captions have room for
         longest = max(len(line) for caption in captions for line in caption.split("<br>"))
         columns = int(min(N, np.clip(100 // (1.75 * longest + 1), 2, 6)))
     lefts, width = tiles(integer("columns", columns), 2.4, 40.0)
@@ -169,7 +169,7 @@ def _caption(k: int, known: dict[str, np.ndarray], names: list[str], certain: np
     if "predicted" in known:
         if "y" in known:
             lines.append(f"is {names[known['y'][k]]}")
-        lines.append(f"called {names[known['predicted'][k]]}")
+        lines.append(f"classified as {names[known['predicted'][k]]}")
         if certain is not None:
             lines.append(f"{certain[k]:.0%}")
     elif "y" in known:

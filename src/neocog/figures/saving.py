@@ -49,7 +49,7 @@ def to_html(figure: go.Figure, script: bool = True) -> str:
     ----------
     figure : plotly Figure
     script : bool
-        Bring Plotly's script along (about 4 MB): once a page, before all figures.
+        Whether to include Plotly's script (about 4 MB): once a page, before all figures.
     """
     if not isinstance(figure, go.Figure):
         raise TypeError(f"figure must be a plotly Figure, got {type(figure).__name__}.")
@@ -69,7 +69,7 @@ def save(figure: go.Figure, path: str | os.PathLike[str], width: int = 760, scal
         ``.html``: one self-contained, interactive page that needs no network. ``.png``, ``.svg``, ``.pdf``,
         ``.jpg``, ``.webp``: a still picture, drawn by kaleido with a Chrome or Chromium.
     width : int
-        In pixels; of a page, the most it takes.
+        In pixels; for a page, the maximum.
     scale : float
         Pixels of a still picture per pixel of the page.
 
@@ -80,7 +80,7 @@ def save(figure: go.Figure, path: str | os.PathLike[str], width: int = 760, scal
     Raises
     ------
     ValueError
-        If the ending is none of these.
+        If the suffix is none of these.
     ImportError, RuntimeError
         If still pictures cannot be made here; the message says what to install.
     OSError

@@ -1,4 +1,4 @@
-"""The common style of all figures: fonts, colours, colour scales, and the template ``neocog``."""
+"""Define the common style of all figures: fonts, colours, colour scales, and the template ``neocog``."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def symmetric(*arrays: Any, label: str = "value", colours: Stops = DIVERGING) ->
 
 
 def grey(image: Any, ink: bool = True) -> Scale:
-    """Return the scale of images: 0..1, or wider if the pixels are."""
+    """Return the scale of images: 0..1, or wider if the pixels exceed it."""
     low, high = min(0.0, float(np.min(image))), max(1.0, float(np.max(image)))
     return Scale(low, high, PAPER if ink else LIGHT, "brightness")
 

@@ -25,7 +25,7 @@ def sweep(
 ) -> go.Figure:
     """Draw a sweep: each point as a line through its settings, and each setting's spread over the seeds.
 
-    Above, parallel coordinates: a line for each point that did not diverge, coloured by its validation
+    At the top, parallel coordinates: a line for each point that did not diverge, coloured by its validation
     accuracy; the axes show the values of all. Drag along an axis to keep the lines that pass there. Below, a
     row a setting, in the order of their first rows: a dot a seed, a bar for mean and standard deviation, a
     cross for a seed that diverged.
@@ -34,12 +34,12 @@ def sweep(
     ----------
     rows : sequence of dict
         A point each: the settings, ``seed`` and ``val_accuracy``, None if it diverged. The best setting's
-        come first: how settings are ranked is for the caller to say.
+        come first: the caller ranks the settings.
     keys : sequence of str
         The settings that the grid names. Those with one value are not drawn.
     title : str
     most : int
-        How many settings have a row, the first of them.
+        Most settings that get a row; the first ones do.
 
     Raises
     ------

@@ -14,7 +14,7 @@ from neocog.figures.style import BLUE, LINE, MUTED, grey, number, symmetric
 from neocog.inspection.trace import Trace
 from neocog.validation import integer
 
-WEIGHTED = ("Conv2D", "Dense")  # each begins a scale of its own
+WEIGHTED = ("Conv2D", "Dense")  # each begins a new scale
 MOST_CLASSES = 20
 
 
@@ -24,7 +24,7 @@ def trace(
     class_names: Sequence[str] | None = None,
     most: int = 16,
     ink: bool = True,
-    title: str = "The way of one image",
+    title: str = "One image, layer by layer",
 ) -> go.Figure:
     """Draw the activations of one image, layer by layer, down to the probabilities.
 
@@ -82,7 +82,7 @@ def _verdict(seen: Any, index: int, class_names: Sequence[str] | None) -> str:
         return ""
     chances = np.asarray(seen.probabilities)[index]
     names, chosen = checks.class_names(class_names, len(chances)), int(chances.argmax())
-    words = f"called {names[chosen]} ({chances[chosen]:.1%})"
+    words = f"classified as {names[chosen]} ({chances[chosen]:.1%})"
     return words if seen.t is None else f"{words}, is {names[int(np.asarray(seen.t)[index])]}"
 
 

@@ -186,13 +186,13 @@ class Exciting:
     Attributes
     ----------
     index : int array (M,)
-        Where the image stands among those that were given.
+        Index of the image among those passed.
     position : int array (M, 2)
         Row and column of the filter's map where it is strongest.
     value : array (M,)
         The activation there.
     patches : array (M, C, h, w)
-        What the filter looks at there; zeros outside the image.
+        The pixels that the filter sees there; zeros outside the image.
     fields : list of ReceptiveField
         Where the patch lies in the image.
     """

@@ -1,4 +1,4 @@
-"""Argument checks shared by this package."""
+"""Check the arguments that the functions of this package share."""
 
 from __future__ import annotations
 

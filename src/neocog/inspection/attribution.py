@@ -1,4 +1,4 @@
-"""Attribution: how much each pixel contributes to a logit.
+"""Attribute a logit to pixels: compute how much each contributes.
 
 All functions take images ``x`` (N, C, H, W) and classes ``y``: one class for all images, or one for each, or
 None for the class the network predicts. They run the network in inference and do not change it.
@@ -215,7 +215,7 @@ def grad_cam(
     layer : str, default the last convolution
         Any layer whose outputs are maps.
     resize : bool
-        False leaves the map at the layer's size.
+        Whether to enlarge the map to the image's size.
 
     Returns
     -------
@@ -273,7 +273,7 @@ def occlusion(
     Returns
     -------
     array (N, H, W)
-        Positive where the class needs what stands there.
+        Positive where covering a pixel lowers the logit.
 
     Raises
     ------
@@ -332,7 +332,7 @@ def resize_bilinear(maps: Array, size: tuple[int, int]) -> Array:
 
 
 class _Logits:
-    """As a loss, the logits of the targets themselves: ``L = sum_n z[n, t[n]]``, ``dz = onehot(t)``."""
+    """Sum the logits of the targets, as a loss: ``L = sum_n z[n, t[n]]``, ``dz = onehot(t)``."""
 
     def __call__(self, z: Array, t: Array, weight: Array | None = None) -> tuple[Any, Array]:
         rows = np.arange(len(z))

@@ -57,7 +57,7 @@ def embedding(
     network : Layer
     x : floating point array (N, C, H, W), or lazy images
     layer : str, optional
-        Whose outputs to embed; default the features that enter the last layer with parameters.
+        Layer whose outputs are embedded; default: the inputs of the last layer with parameters.
     method : {"pca", "tsne"}
     dimensions : int
         1 to 3 for t-SNE.
@@ -118,7 +118,7 @@ def _tsne(features: Array, dimensions: int, rng: np.random.Generator) -> Embeddi
     if N < 4:
         raise ValueError(f"images must be at least 4 for method='tsne', got {N}.")
     perplexity = min(30.0, (N - 1) / 3)
-    # From the principal components where there are enough, as they keep the large distances.
+    # Start from the principal components where there are enough: they keep the large distances.
     init = "pca" if dimensions <= min(features.shape) and np.ptp(features, axis=0).any() else "random"
     tsne = TSNE(dimensions, perplexity=perplexity, init=init, random_state=int(rng.integers(2**31)))
     return Embedding(tsne.fit_transform(features), features, None, "tsne")

@@ -110,7 +110,7 @@ class Inquiry:
             return name
 
         self.output: str = seen.network.walk(visit, "input")
-        # A shared parameter goes by the first name of its array; each of its layers adds to the gradient.
+        # A shared parameter has the first name of its array; each of its layers adds to the gradient.
         first = {id(array): name for name, array in seen.network.params.items()}
         self.users: dict[str, list[tuple[LayerRecord, str]]] = {name: [] for name in first.values()}
         for record in seen:
@@ -144,7 +144,7 @@ class Inquiry:
         return at
 
     def _is_layer(self, at: str) -> bool:
-        """Tell whether a name is a layer's, which may be called "softmax" or "loss"."""
+        """Return whether a name is a layer's, which may be called "softmax" or "loss"."""
         return at in self.trace.records
 
     def explain(self, number: Number) -> Explanation:
@@ -228,7 +228,7 @@ class Inquiry:
         return Part(factor.symbol, factor.value, number)
 
     def _softmax_terms(self, index: Index) -> tuple[str, str, list[Contribution]]:
-        """Return the share of each class in the sum of exponentials; only the asked class has a value."""
+        """Return the share of each class in the sum of exponentials; only that at ``index`` has a value."""
         n, k = index
         z, p = self.trace.output, self.trace.probabilities
         assert p is not None

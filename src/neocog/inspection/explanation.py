@@ -1,4 +1,4 @@
-"""One number and the terms that add up to it, as data and as a table; each term can be explained in turn."""
+"""Present one number and the terms that add up to it, as data and as a table."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from neocog.validation import one_of
 if TYPE_CHECKING:
     from rich.table import Table
 
-# How many roundings of its terms a sum may be away from what the layer computed, in another order or by a
-# fast algorithm; a wrong rule is further away. Where digits cancel inside a factor (``1 - p`` of a softmax),
-# some roundings of the numbers that it is made from come on top.
+# How many roundings of its terms a sum may differ from the layer's result, computed in another order or by a
+# fast algorithm; a wrong rule differs by more. Where digits cancel inside a factor (``1 - p`` of a softmax),
+# some roundings of the numbers that it is computed from are added.
 TERM_ROUNDINGS = 1000
 FACTOR_ROUNDINGS = 10
 
@@ -102,7 +102,7 @@ class Explanation:
 
     @property
     def adds_up(self) -> bool:
-        """Whether the terms add up to the number, but for rounding.
+        """Whether the terms add up to the number, up to rounding.
 
         The difference may be 1000 roundings of the sum of the terms' magnitudes, and 10 of the largest
         product of the numbers in a term; a rounding is the machine epsilon of the network's dtype. An input

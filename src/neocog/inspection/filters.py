@@ -1,4 +1,4 @@
-"""Kernels of convolutions, feature maps, and units that are never active."""
+"""Read the kernels of convolutions, compute feature maps, and find units that are never active."""
 
 from __future__ import annotations
 

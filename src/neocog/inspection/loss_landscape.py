@@ -1,4 +1,4 @@
-"""The loss in the neighbourhood of the weights."""
+"""Measure the loss in the neighbourhood of the weights."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Landscape:
     Attributes
     ----------
     offsets : array (steps,)
-        Where it was measured along each direction; the middle is 0, the weights themselves. A step of 1 moves
+        The points along each direction; the middle is 0, the weights themselves. A step of 1 moves
         each filter by as much as its own length.
     losses : array (steps,) or (steps, steps)
         ``losses[i, j]`` at ``offsets[i]`` along the first direction and ``offsets[j]`` along the second.

@@ -1,4 +1,4 @@
-"""Correct, wrong and uncertain predictions of a classifier."""
+"""Find correct, wrong and uncertain predictions of a classifier."""
 
 from __future__ import annotations
 

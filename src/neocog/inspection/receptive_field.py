@@ -1,4 +1,4 @@
-"""Receptive fields: the pixels that a unit depends on."""
+"""Compute receptive fields: the pixels that a unit depends on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Statistics of the activations and gradients of each layer, once or after every epoch."""
+"""Compute statistics of the activations and gradients of each layer, once or after every epoch."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def layer_statistics(trace: Trace) -> dict[str, LayerStatistics]:
 
     Notes
     -----
-    A standard deviation or a gradient norm that grows or shrinks from layer to layer by a factor is what
-    initialization is there to prevent: X. Glorot, Y. Bengio, "Understanding the difficulty of training deep
+    Initialization should keep standard deviations and gradient norms from growing or shrinking by a factor
+    from layer to layer: X. Glorot, Y. Bengio, "Understanding the difficulty of training deep
     feedforward neural networks", 2010.
 
     Examples

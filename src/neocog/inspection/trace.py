@@ -17,19 +17,19 @@ from neocog.layers.prediction import ends_in_softmax
 from neocog.losses import Loss, SoftmaxCrossEntropy, check_logits
 from neocog.validation import check_images
 
-# Layers that the repr of a trace shows at either end.
+# The number of layers that the repr of a trace shows at the beginning and at the end.
 SHOWN_LAYERS = 6
 
 
 class State:
-    """What a pass may change in a layer: its buffers and the states of its random generators."""
+    """The state of a layer that a pass may change: its buffers and random generators."""
 
     def __init__(self, layer: Layer) -> None:
         self._buffers = {name: buffer.copy() for name, buffer in layer.buffers.items()}
         self._generators = [rng.bit_generator.state for rng in random_generators(layer)]
 
     def restore(self, layer: Layer) -> None:
-        """Put a layer of the same kind, in any dtype, into this state."""
+        """Restore this state in a layer of the same kind, in any dtype."""
         for name, buffer in self._buffers.items():
             layer.buffers[name][...] = buffer
         for rng, state in zip(random_generators(layer), self._generators, strict=True):
@@ -151,8 +151,8 @@ def trace(
     Raises
     ------
     TypeError, ValueError
-        If images or labels do not fit the network, or there are labels and it ends in Softmax, which
-        the loss holds itself.
+        If images or labels do not fit the network, or labels are passed and it ends in Softmax, which
+        the loss includes itself.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The ways to other libraries, and back."""
+"""Convert networks to other libraries, and back."""
 
 import importlib
 import os
@@ -8,14 +8,14 @@ __all__ = ["onnx", "processes", "torch"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import ``neocog.interop.torch`` or ``neocog.interop.onnx`` when it is asked for."""
+    """Import ``neocog.interop.torch`` or ``neocog.interop.onnx`` on first access."""
     if name in ("torch", "onnx"):
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}.")
 
 
 def processes() -> tuple[int, int]:
-    """Return this process's rank and how many there are, as ``torchrun`` and its like say; else (0, 1)."""
+    """Return this process's rank and the number of processes that a launcher such as ``torchrun`` has set."""
     if not {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys():
         return 0, 1
     return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])

@@ -1,4 +1,4 @@
-"""The base class of what computes the steps of a training run: neocog's layers, or another library."""
+"""Define the base class of engines, which compute the steps of a training run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Engine"]
 
 
 class Engine:
-    """Takes the steps of a training run, and evaluates the network.
+    """Base of engines: compute the steps of a training run, and evaluate the network.
 
     The defaults are those of an engine of one process that computes in neocog's own arrays. Where several
     processes train together, each runs the same loop over the same batches, of which its engine computes a
@@ -21,7 +21,7 @@ class Engine:
     leads: bool = True
 
     def step(self, x: Any, t: Any, weight: Any = None) -> float:
-        """Return the loss of a batch; move the weights if it is finite."""
+        """Return the loss of a batch; update the weights if it is finite."""
         raise NotImplementedError
 
     def evaluate(self, x: Any, t: Any, weight: Any = None) -> tuple[float, float]:
@@ -32,7 +32,7 @@ class Engine:
         """Copy weights, running statistics and the optimizer's memory into neocog's own arrays."""
 
     def begin(self, rng: np.random.Generator, alike: Callable[[], Mapping[str, Any]]) -> None:
-        """Give all processes the leader's random state; ValueError if their arguments differ from its."""
+        """Copy the leader's random state to all processes; ValueError if their arguments differ from its."""
 
     def follow(self) -> None:
         """Apply the changes that callbacks made to weights and settings, in all processes."""

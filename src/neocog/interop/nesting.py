@@ -2,7 +2,8 @@
 
 ``layer1.0.conv1`` and ``layer1.0.relu`` become a container ``layer1`` with a container ``0`` in it, so that
 parameters keep their names. Layers of a group that cannot be one container, because the values of several of
-them are used elsewhere or other layers with parameters stand between them, stay beside the others, named
+them are used elsewhere or other layers with parameters stand between them, are placed beside the others,
+named
 ``layer1_0``.
 """
 
@@ -20,7 +21,7 @@ Nodes: TypeAlias = dict[str, tuple[Any, ...]]
 def assemble(nodes: Nodes, inputs: Sequence[str], output: str, chain: bool = True) -> Container:
     """Join nodes, all of which lead to the output, in a container.
 
-    A Sequential for a chain, but for ``chain=False``; a Residual for ``add = body(x) + shortcut(x)``; a Graph
+    A Sequential for a chain, unless ``chain=False``; a Residual for ``add = body(x) + shortcut(x)``; a Graph
     for anything else. Nodes with dots in their names get containers of their own.
     """
     while group := next((name.partition(".")[0] for name in nodes if "." in name), ""):
@@ -38,12 +39,12 @@ def assemble(nodes: Nodes, inputs: Sequence[str], output: str, chain: bool = Tru
 
 
 def has_arrays(layer: Layer) -> bool:
-    """Whether a layer has parameters or buffers, which are known by its name."""
+    """Return whether a layer has parameters or buffers, which are named after it."""
     return bool(layer.params or layer.buffers)
 
 
 def apart(name: str, names: Collection[str]) -> str:
-    """Append underscores to a name until it is not among others."""
+    """Append underscores to a name until it differs from all others."""
     while name in names:
         name += "_"
     return name
@@ -69,7 +70,7 @@ def renamed(nodes: Nodes, names: Mapping[str, str]) -> Nodes:
 def _nest(nodes: Nodes, inputs: Sequence[str], output: str, group: str) -> tuple[Nodes, str]:
     """Put the nodes of a group, and those between them, into a container; return all nodes and the output.
 
-    Where they do not make one container, their names lose the first dot instead.
+    Where they cannot be one container, the first dot in their names is replaced instead.
     """
     members = [name for name in nodes if name.startswith(f"{group}.")]
     region = _between(nodes, members)
@@ -90,7 +91,7 @@ def _nest(nodes: Nodes, inputs: Sequence[str], output: str, group: str) -> tuple
         own_inputs[source] = apart(wanted, {*taken, *own_inputs.values()})
     inside = renamed({name: nodes[name] for name in region}, inner | own_inputs)
     container = assemble(inside, list(own_inputs.values()), inner[result])
-    # It stands where its result stood: behind all that it reads, before all that read it.
+    # In the place of its result: after all nodes that it reads, before all that read it.
     joined = {
         name: (container, *sources) if name == result else node
         for name, node in nodes.items()
@@ -100,7 +101,7 @@ def _nest(nodes: Nodes, inputs: Sequence[str], output: str, group: str) -> tuple
 
 
 def _between(nodes: Nodes, members: Collection[str]) -> list[str]:
-    """Return the members, and the nodes on the ways from one to another."""
+    """Return the members, and the nodes on the paths between them."""
     after, before = {*members}, {*members}
     for name, (_, *sources) in nodes.items():
         if not after.isdisjoint(sources):
@@ -112,7 +113,7 @@ def _between(nodes: Nodes, members: Collection[str]) -> list[str]:
 
 
 def _is_residual(nodes: Nodes, inputs: Sequence[str]) -> bool:
-    """Whether nodes have the names and the sources that those of a Residual have."""
+    """Return whether nodes have the names and the sources of a Residual."""
     if len(inputs) != 1 or not {"body", "add"} <= nodes.keys() <= {"body", "add", "shortcut"}:
         return False
     branches = ["body", "shortcut" if "shortcut" in nodes else inputs[0]]

@@ -58,7 +58,7 @@ __all__ = [
 WHOLE_NETWORK = "neocog.compilation"
 """The module that runs a whole network as one program of the ``fused`` kernels, imported when first used.
 
-Like the backends it is known by its name alone, as it stands above the layers, and they above this."""
+It is known by its name alone, like the backends: it imports the layers, which import this package."""
 
 
 def _backend() -> ModuleType:
@@ -67,7 +67,7 @@ def _backend() -> ModuleType:
 
 
 def whole_network() -> Any:
-    """Return the module that compiles whole networks: ``compiled_forward`` and ``Inference`` are in it."""
+    """Return the module that compiles whole networks; it holds ``compiled_forward`` and ``Inference``."""
     return _module(WHOLE_NETWORK)
 
 

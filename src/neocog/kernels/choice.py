@@ -66,7 +66,7 @@ class use_kernels:  # noqa: N801 - used as a function
     precision : {"fast", "exact"}, optional
         Whether ``fused`` may convolve float32 maps of 32 channels and more by Winograd's method: fewer
         multiplications, and an error of some 1e-5 of the largest output where the direct sum has 1e-6.
-        By default as before, at first ``"fast"``. float64 is always exact.
+        Default: unchanged; initially ``"fast"``. float64 is always exact.
 
     Raises
     ------
@@ -115,13 +115,13 @@ def active_precision() -> str:
 
 
 COMPILE_SECONDS = 5.5
-"""Seconds by ``im2col`` from which a job is worth compiling for.
+"""Estimated seconds of a job by ``im2col`` from which compiling kernels for it pays.
 
-Compiling takes about four seconds, and leaves a tenth to a third of the time."""
+Compiling takes about four seconds; the job then takes a tenth to a third of the time."""
 
 
 def kernels_for(seconds: float) -> str:
-    """Name the backend for a job of which ``im2col`` would take about so many seconds.
+    """Name the backend for a job that ``im2col`` would compute in about this many seconds.
 
     The one that is in use, unless that is ``auto``: then ``fused`` where compiling it would pay and Numba can
     be imported, else ``im2col``. The seconds are an estimate from the work, never a measurement, so that a

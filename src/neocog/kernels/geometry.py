@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 Array: TypeAlias = Any
-"""An array of NumPy or of another library that speaks the array API."""
+"""An array of NumPy or of another library that implements the array API."""
 
 Pair: TypeAlias = tuple[int, int]
 Padding: TypeAlias = tuple[Pair, Pair]
@@ -47,7 +47,7 @@ def output_size(size: int, kernel: int, stride: int = 1, padding: Pair = (0, 0),
     return (size + padding[0] + padding[1] - dilation * (kernel - 1) - 1) // stride + 1
 
 
-@lru_cache(maxsize=4096)  # asked by every layer at every step
+@lru_cache(maxsize=4096)  # called by every layer in every step
 def output_sizes(
     x_shape: tuple[int, ...],
     kernel_size: Pair,
@@ -88,7 +88,7 @@ def padded_shape(x_shape: tuple[int, ...], padding: Padding) -> tuple[int, ...]:
 
 
 def ceil_padding(size: int, kernel: int, stride: int, padding: Pair, dilation: int = 1) -> Pair:
-    """Enlarge the padding so that a last window fits that reaches over the end: output sizes are rounded up.
+    """Enlarge the padding for a last window that reaches over the end, so that output sizes are rounded up.
 
     Such a window must begin in the image or in the padding before it, as in PyTorch's ``ceil_mode``.
 
@@ -109,7 +109,7 @@ def ceil_padding(size: int, kernel: int, stride: int, padding: Pair, dilation: i
 def ceil_paddings(
     x_shape: tuple[int, ...], kernel_size: Pair, stride: Pair, padding: Padding, dilation: Pair = (1, 1)
 ) -> Padding:
-    """:func:`ceil_padding` on both axes."""
+    """Apply :func:`ceil_padding` to both axes."""
     return (
         ceil_padding(x_shape[2], kernel_size[0], stride[0], padding[0], dilation[0]),
         ceil_padding(x_shape[3], kernel_size[1], stride[1], padding[1], dilation[1]),

@@ -179,7 +179,7 @@ def max_pool2d_input(
     reaches = (d * (k - 1) + 1 for d, k in zip(dilation, kernel_size, strict=True))
     overlapping = any(reach > s for reach, s in zip(reaches, stride, strict=True))
     for k, (rows, across) in enumerate(_taps(kernel_size, stride, dilation, out)):
-        share = dy * xp.astype(argmax == k, dy.dtype)  # where would do the same in twice the time
+        share = dy * xp.astype(argmax == k, dy.dtype)  # ``where`` would give the same in twice the time
         if overlapping:
             dx[:, rows, across, :] += share
         else:

@@ -1,4 +1,4 @@
-"""The maths: every layer with its forward and its backward side by side."""
+"""Define the layers: the maths of each, its forward and its backward side by side."""
 
 from neocog.layers.activation import GELU, Elementwise, LeakyReLU, ReLU, ScaledTanh, Sigmoid, Tanh
 from neocog.layers.base import Layer

@@ -1,4 +1,4 @@
-"""Activations: one function applied to every number on its own.
+"""Define activations: one function applied to every number on its own.
 
 Complex numbers are ordered by their real part, so that every function is differentiable by a complex step
 wherever its real form is differentiable.
@@ -127,7 +127,7 @@ def _library(x: Array) -> Any:
 
 
 class _Analytic:
-    """An array library whose ``abs`` and ``sign`` go by the real part, so that a complex step passes through.
+    """An array library whose ``abs`` and ``sign`` depend on the real part, as a complex step requires.
 
     The others are analytic themselves, or order complex numbers by their real part, as ``maximum`` does.
     """
@@ -176,7 +176,7 @@ class ReLU(Elementwise):
 
     def backward(self, dy: Array, cache: Array, input_grad: bool = True) -> tuple[Array | None, Grads]:
         xp = dy.__array_namespace__()
-        # where would do the same at an eighth of the speed; they differ only for a dy that is not finite.
+        # ``where`` would be eight times slower; the two differ only for a dy that is not finite.
         return dy * xp.astype(cache, dy.dtype) if input_grad else None, {}
 
 

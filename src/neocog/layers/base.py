@@ -1,10 +1,10 @@
-"""The contract every layer keeps.
+"""Define the contract of every layer.
 
     y, cache  = layer.forward(x, training=False)
     dx, grads = layer.backward(dy, cache, input_grad=True)
     y         = layer(x)
 
-The cache and the gradients are returned, never stored, so one layer may stand twice in a network or run in
+The cache and the gradients are returned, never stored, so one layer may occur twice in a network or run in
 several threads. ``params`` and ``grads`` are dicts with the same keys.
 """
 
@@ -54,16 +54,16 @@ WHOLE_IMAGE = Field((float("inf"), float("inf")))
 class Layer:
     """Base of all layers.
 
-    A subclass stores its constructor's arguments under their own names (that is what ``repr`` and the file
-    format read back), fills ``params`` and ``buffers``, and defines ``forward`` and ``backward``;
+    A subclass stores its constructor's arguments under their own names (``repr`` and the file format read
+    them back), fills ``params`` and ``buffers``, and defines ``forward`` and ``backward``;
     ``output_shape``, ``flops`` and ``receptive_field`` where the defaults do not fit.
 
     Attributes
     ----------
     params : dict of str to array
-        What is learned.
+        The learned arrays.
     buffers : dict of str to array
-        What is remembered but not learned, such as running statistics.
+        Arrays that are kept but not learned, such as running statistics.
     """
 
     # Arguments that build a layer but do not describe it.
@@ -110,7 +110,7 @@ class Layer:
         dy : array, shaped like y
         cache : what forward returned
         input_grad : bool
-            False spares ``dx``, which is then None.
+            Whether to compute ``dx``; if False, it is None.
 
         Returns
         -------
@@ -124,7 +124,7 @@ class Layer:
         return self.forward(x)[0]
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        """Shape of ``y`` for an ``x`` of that shape, the batch included; ValueError if ``x`` does not fit."""
+        """Return the shape of ``y`` for that of ``x``, both with the batch; ValueError if it does not fit."""
         return input_shape
 
     def flops(self, input_shape: Shape) -> int:
@@ -132,12 +132,12 @@ class Layer:
         return 0
 
     def receptive_field(self, field: Field) -> Field:
-        """Receptive field of the outputs, given that of the inputs."""
+        """Return the receptive field of the outputs, given that of the inputs."""
         return field
 
     @property
     def original(self) -> Layer:
-        """The layer that can be trained, traced and saved: this one, but for a copy made for inference."""
+        """The layer to train, trace and save: this one, unless it is a copy made for inference."""
         return self
 
     @property
@@ -165,13 +165,13 @@ class Layer:
         return visit(name, self, x)
 
     def config(self) -> dict[str, Any]:
-        """Arguments that build this layer again, without its weights."""
+        """Return the arguments that build this layer again, without its weights."""
         names = list(inspect.signature(type(self)).parameters)
         return {name: getattr(self, name) for name in names if name not in self._undescribed}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Build a layer from its :meth:`config`; its weights are zeros where the class lets us choose.
+        """Build a layer from its :meth:`config`; its weights are zeros if the class takes ``init``.
 
         Raises
         ------
@@ -196,7 +196,7 @@ class Layer:
                 for name, array in arrays.items():
                     if id(array) not in converted:
                         new = array.astype(dtype)
-                        # Both are kept alive, so that no id is given out again; a leaf may come twice.
+                        # Both are kept alive, so that no id is used again; a leaf may come twice.
                         converted[id(array)] = converted[id(new)] = (new, array)
                     arrays[name] = converted[id(array)][0]
         return twin

@@ -1,4 +1,4 @@
-"""A learned number added wherever it is due."""
+"""Define the layer that adds learned numbers."""
 
 from __future__ import annotations
 

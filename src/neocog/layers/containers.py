@@ -1,4 +1,4 @@
-"""Layers made of layers: what all containers share, and the chain."""
+"""Define layers made of layers: the base of all containers, and the chain."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from neocog.layers.softmax import LogSoftmax, Softmax
 
 
 class Container(Predictor):
-    """Base of all containers, and what a network is to its user.
+    """Base of all containers; every network is one.
 
     A container defines :meth:`flow`, the path of a value through its children, and ``forward`` and
-    ``backward``; shapes, FLOPs, receptive fields and walks all follow from ``flow``. Parameters carry dotted
-    names. An array that stands at several places is listed once, under its first name, and its gradients
-    add.
+    ``backward``; shapes, FLOPs, receptive fields and walks all follow from ``flow``. Parameters have dotted
+    names. An array that occurs at several places is listed once, under its first name, and its gradients
+    are added up.
     """
 
     compiled: Any = None
@@ -47,7 +47,7 @@ class Container(Predictor):
         return MappingProxyType(self._children)
 
     def _first_names(self) -> dict[tuple[str, str], str]:
-        """Map (child, its array's name) to the dotted name under which that array was first met."""
+        """Map (child, its array's name) to the dotted name of that array's first occurrence."""
         names: dict[tuple[str, str], str] = {}
         first: dict[int, str] = {}
         for child, layer in self._children.items():
@@ -73,7 +73,7 @@ class Container(Predictor):
         return MappingProxyType(arrays)  # setting an item of a copy would be lost
 
     def _add_grads(self, grads: Grads, child: str, more: Grads) -> None:
-        """Enter a child's gradients under their dotted names; those of a shared array add."""
+        """Add a child's gradients to ``grads`` by dotted name; those of a shared array are summed."""
         for name, gradient in more.items():
             name = self._names.get((child, name), f"{child}.{name}")
             grads[name] = grads[name] + gradient if name in grads else gradient
@@ -117,20 +117,20 @@ class Container(Predictor):
     def __call__(self, x: Array) -> Array:
         """Run the network as in inference; under the ``fused`` kernels as one compiled program."""
         if active_kernels() == "fused":
-            with contextlib.suppress(UnsupportedError):  # layer by layer, then
+            with contextlib.suppress(UnsupportedError):  # run layer by layer instead
                 return whole_network().compiled_forward(self, x)
         return self.forward(x)[0]
 
     def without_softmax(self) -> Container:
-        """Return the network that makes the logits: this one without the Softmax or LogSoftmax that ends it.
+        """Return the network that outputs the logits: this one without the Softmax or LogSoftmax at its end.
 
-        The layers are the same, so whoever trains the one trains the other. A Softmax at the end of a
-        container at the end is taken off, too; a network that ends in none is returned itself.
+        The layers are shared: training the one trains the other. A Softmax at the end of a container at the
+        end is removed, too; a network that ends in none is returned itself.
 
         Raises
         ------
         TypeError
-            If a container on the way is of a class of your own that is neither a Sequential nor a Graph.
+            If the last container is of a class of your own that is neither a Sequential nor a Graph.
 
         Examples
         --------
@@ -143,7 +143,7 @@ class Container(Predictor):
         """
         if not self._children:
             return self
-        name, last = list(self._children.items())[-1]  # in a graph, too: all lead to the last one
+        name, last = list(self._children.items())[-1]  # of a graph, too: all nodes lead to the last one
         rest: Layer | None = None
         if isinstance(last, Container):
             rest = last.without_softmax()
@@ -160,9 +160,9 @@ class Container(Predictor):
         raise TypeError(f"{type(self).__name__} does not say what it is without its last layer, {name!r}.")
 
     def for_inference(self, precision: str = "fast") -> Predictor:
-        """Return a copy made to be used and no longer to be trained, in compiled code.
+        """Return a copy for inference only, in compiled code.
 
-        Batch norm is folded, ReLU fused, dropout gone; the answers are the same up to rounding. See
+        Batch norm is folded, ReLU fused, dropout removed; the outputs are the same up to rounding. See
         :class:`neocog.compilation.Inference`, and :class:`neocog.use_kernels` for ``precision``.
         """
         inference: Predictor = whole_network().Inference(self, precision)
@@ -265,7 +265,7 @@ class Sequential(Container):
         return list(self._children.values())[key]
 
     def __setitem__(self, key: int | str, layer: Layer) -> None:
-        """Put another layer in the place of one, as for a new head on trained convolutions."""
+        """Replace a layer, as for a new head on trained convolutions."""
         name = list(self._children)[key] if isinstance(key, int) else key
         self[name]  # KeyError if there is none
         replaced = Container(self._children | {name: layer})

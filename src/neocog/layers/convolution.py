@@ -1,4 +1,4 @@
-"""The convolution layer."""
+"""Define the convolution layer."""
 
 from __future__ import annotations
 

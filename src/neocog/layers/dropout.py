@@ -1,4 +1,4 @@
-"""Dropout."""
+"""Define dropout."""
 
 from __future__ import annotations
 
@@ -61,4 +61,4 @@ class Dropout(Layer):
         return dy if cache is None else dy * cache, {}
 
     def flops(self, input_shape: Shape) -> int:
-        return 0  # nothing is left of it in inference
+        return 0  # it computes nothing in inference

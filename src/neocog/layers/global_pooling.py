@@ -1,4 +1,4 @@
-"""Global pooling: summarise each whole map by its mean or its maximum."""
+"""Define global pooling: summarise each whole map by its mean or its maximum."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers joined into a graph, and the residual block, the most common one."""
+"""Define graphs of layers, and the residual block, the most common one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Graph(Container):
     Parameters
     ----------
     nodes : mapping of str to (Layer, str, ...)
-        Each node's layer and the names of its sources, in any order. A layer may stand at several nodes.
+        Each node's layer and the names of its sources, in any order. A layer may occur at several nodes.
     inputs : sequence of str
         Names of the inputs; with more than one, ``x`` is a tuple.
     output : str, default the last node
@@ -80,7 +80,7 @@ class Graph(Container):
                 )
 
     def _needed(self) -> set[str]:
-        """Nodes from which the output can be reached."""
+        """Return the nodes from which the output can be reached."""
         needed: set[str] = set()
         frontier = [self.output]
         while frontier:
@@ -139,7 +139,7 @@ class Graph(Container):
         return dxs if self.several_inputs else dxs[0], grads
 
     def _wanted(self, input_grad: bool) -> set[str]:
-        """Values whose derivative something needs: a parameter at or before it, or the caller."""
+        """Return the values whose derivative a parameter at or before them, or the caller, needs."""
         wanted = set(self.inputs) if input_grad else set()
         for name, layer in self._children.items():
             if layer.params or any(source in wanted for source in self.sources[name]):
@@ -168,7 +168,7 @@ class Graph(Container):
 
 
 class Residual(Graph):
-    """A block and a way around it.
+    """A block and a shortcut around it.
 
     Forward: ``y = body(x) + shortcut(x)``. Backward: ``dx = dbody(dy) + dshortcut(dy)``.
 

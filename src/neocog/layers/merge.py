@@ -1,4 +1,4 @@
-"""Layers with several inputs: ``x`` is a tuple of arrays, ``input_shape`` a tuple of shapes."""
+"""Define layers with several inputs: ``x`` is a tuple of arrays, ``input_shape`` a tuple of shapes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from neocog.validation import integer
 
 
 def _widest(fields: Any) -> Field:
-    """Receptive field of a unit that sees through several paths."""
+    """Return the receptive field of a unit that sees through several paths."""
     sizes, jumps = zip(*((field.size, field.jump) for field in fields), strict=True)
     return Field(
         (max(s[0] for s in sizes), max(s[1] for s in sizes)),
@@ -22,7 +22,7 @@ def _widest(fields: Any) -> Field:
 
 
 def broadcast_shape(layer: str, shapes: Any) -> Shape:
-    """Shape to which arrays of these shapes are repeated; ValueError if there is none."""
+    """Return the shape to which arrays of these shapes are repeated; ValueError if there is none."""
     shapes = [tuple(shape) for shape in shapes]
     try:
         if not shapes:
@@ -93,7 +93,7 @@ class Add(Layer):
 
 
 class Concat(Layer):
-    """Lay arrays side by side along one axis.
+    """Join arrays along one axis.
 
     Forward: ``y = [x_1, x_2, ...]`` along ``axis``.
 

@@ -1,4 +1,4 @@
-"""Normalization: over the batch, and over neighbouring channels."""
+"""Define normalization: over the batch, and over neighbouring channels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from neocog.validation import float_dtype, generator, integer, number
 
 
 class _BatchNorm(Layer):
-    """Normalise each channel over the batch; subclasses say which axes that is."""
+    """Normalise each channel over the batch; subclasses define the axes."""
 
     _rank: int
     _layout: str
@@ -57,7 +57,7 @@ class _BatchNorm(Layer):
         return y, (x, mean, inv_std, use_batch)
 
     def _remember(self, name: str, statistic: Array) -> None:
-        """``running = (1 - momentum) running + momentum batch``."""
+        """Update a running statistic: ``running = (1 - momentum) running + momentum batch``."""
         running = self._buffers[name]
         if is_complex(statistic) and not is_complex(running):
             statistic = statistic.__array_namespace__().real(statistic)

@@ -1,4 +1,4 @@
-"""Padding: images with a border, maps with further channels."""
+"""Define padding: images with a border, maps with further channels."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Pad2D(Layer):
             raise ValueError(f"value must be 0 in mode {self.mode!r}, which copies pixels, got {value!r}.")
 
     def _copied(self) -> tuple[int, ...]:
-        """The axes along which pixels are copied."""
+        """Return the axes along which pixels are copied."""
         return tuple(axis for axis in (2, 3) if self.mode != "constant" and any(self.padding[axis - 2]))
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Shape]:
@@ -140,7 +140,7 @@ class PadChannels(Layer):
     -----
     Shapes: (N, C, H, W) -> (N, C + channels, H, W).
 
-    Source: the way around without parameters of K. He et al., "Deep residual learning for image
+    Source: the shortcut without parameters of K. He et al., "Deep residual learning for image
     recognition", 2016, option A.
 
     Examples

@@ -1,4 +1,4 @@
-"""Pooling: summarise each window of a map by its maximum or its mean."""
+"""Define pooling: summarise each window of a map by its maximum or its mean."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from neocog.validation import integer, pair, sides
 
 
 class _Pool2D(Layer):
-    """What max and average pooling share: the geometry of their windows."""
+    """Base of max and average pooling: the geometry of their windows."""
 
     def __init__(
         self,
@@ -50,13 +50,13 @@ class _Pool2D(Layer):
         return config
 
     def window_sides(self, x_shape: Shape) -> Padding:
-        """The padding around images of a shape, with what ``ceil_mode`` adds to it."""
+        """Return the padding around images of a shape, with what ``ceil_mode`` adds to it."""
         if not self.ceil_mode:
             return self.sides
         return ceil_paddings(tuple(x_shape), self.kernel_size, self.stride, self.sides, self.dilation)
 
     def _geometry(self, x_shape: Shape) -> dict[str, Any]:
-        """Keywords of the kernels."""
+        """Return the keyword arguments of the kernels."""
         return {
             "kernel_size": self.kernel_size,
             "stride": self.stride,
@@ -235,7 +235,7 @@ class AvgPool2D(_Pool2D):
                 raise ValueError("divisor_override must not be 0.")
 
     def counts(self, x_shape: Shape) -> Counts | None:
-        """What the windows over images of a shape divide by; None if all count wholly."""
+        """Return the divisors of the windows over images of a shape; None if all windows count whole."""
         if self.divisor_override is not None:
             _, _, H, W = self.output_shape(x_shape)
             return (self.divisor_override,) * H, (1,) * W

@@ -1,4 +1,4 @@
-"""Predictions batch by batch: what a network and its copy for inference have in common."""
+"""Predict batch by batch: the methods that a network and its copy for inference share."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 
 
 class Predictor(Layer):
-    """Base of what is called with images and answers with logits.
+    """Base of callables that map images to logits.
 
     Attributes
     ----------
     class_names : tuple of str or None
-        What the outputs mean; travels with the model file.
+        Names of the outputs; saved in the model file.
     input_shape : (int, int, int) or None
-        (channels, height, width) of the images; travels with the model file.
+        (channels, height, width) of the images; saved in the model file.
     """
 
     class_names: tuple[str, ...] | None
     input_shape: tuple[int, int, int] | None
 
     def without_softmax(self) -> Predictor:
-        """Return the network that makes the logits: without the Softmax or LogSoftmax that ends it."""
+        """Return the network that outputs the logits: without the Softmax or LogSoftmax at its end."""
         raise NotImplementedError
 
     @accepts_old_names
@@ -82,7 +82,7 @@ class Predictor(Layer):
         ----------
         input_shape : (N, C, H, W), default one image of ``self.input_shape``
         show : bool
-            False only returns.
+            Whether to print the table.
 
         Raises
         ------
@@ -103,5 +103,5 @@ class Predictor(Layer):
 
 def ends_in_softmax(network: Layer) -> bool:
     """Return whether a network's outputs are probabilities: whether its last layer is a Softmax."""
-    *_, (_, last) = [("", network), *network.leaves()]  # in a graph, too, all lead to the last one
+    *_, (_, last) = [("", network), *network.leaves()]  # of a graph, too: all nodes lead to the last one
     return isinstance(last, Softmax)

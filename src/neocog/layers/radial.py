@@ -1,4 +1,4 @@
-"""Radial basis units."""
+"""Define radial basis units."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from neocog.validation import RandomSource, float_dtype, generator, integer
 
 
 def random_signs(shape: Shape, fan_in: int, fan_out: int, rng: np.random.Generator, dtype: Any) -> np.ndarray:
-    """-1 or +1 with equal probability: far from each other, as codes should be."""
+    """Draw -1 or +1 with equal probability: codes that are far from each other."""
     return rng.choice((-1.0, 1.0), shape).astype(dtype)
 
 
@@ -71,7 +71,7 @@ class RadialBasis(Layer):
         self._buffers["centers"] = init(shape, *shape[::-1], generator(rng), float_dtype(dtype))
 
     def _steps(self, x: Array) -> Array:
-        """From each input to each center: (N, out_features, in_features)."""
+        """Return the differences from each input to each center: (N, out_features, in_features)."""
         return self._buffers["centers"][None, :, :] - x[:, None, :]
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""Layers that give an array another shape and compute nothing."""
+"""Define layers that give an array another shape and compute nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from neocog.validation import integer
 
 
 class Flatten(Layer):
-    """Lay each image out as one row, in C order: channel by channel, row by row.
+    """Reshape each image to one row, in C order: channel by channel, row by row.
 
     Forward: ``y[n, (c H + i) W + j] = x[n,c,i,j]``.
 

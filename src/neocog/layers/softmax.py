@@ -1,4 +1,4 @@
-"""Softmax as a layer, and its logarithm."""
+"""Define softmax as a layer, and its logarithm."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from neocog.validation import integer
 
 
 class _Softmax(Layer):
-    """The axis along which both normalise."""
+    """Base of both: the axis along which they normalise."""
 
     def __init__(self, axis: int = 1) -> None:
         super().__init__()
-        self.axis = integer("axis", axis, minimum=-64)  # NumPy's most axes
+        self.axis = integer("axis", axis, minimum=-64)  # the most axes that NumPy allows
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if not -len(input_shape) <= self.axis < len(input_shape) or not input_shape[self.axis]:
@@ -43,9 +43,9 @@ class Softmax(_Softmax):
 
     Backward: ``dx_k = y_k (dy_k - sum_j dy_j y_j)``.
 
-    A network that ends in it is not one to train with SoftmaxCrossEntropy, which takes logits and does the
-    softmax itself: twice would train, but slowly and to the wrong probabilities. For the same reason
-    ``predict_proba`` wants logits.
+    Do not train a network that ends in it with SoftmaxCrossEntropy, which takes logits and computes the
+    softmax itself: two in a row would train, but slowly and to the wrong probabilities. For the same reason
+    ``predict_proba`` takes logits.
 
     Parameters
     ----------

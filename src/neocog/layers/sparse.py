@@ -1,4 +1,4 @@
-"""The convolution with a table of connections."""
+"""Define the convolution with a table of connections."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class SparseConv2D(Layer):
         self._params["bias"] = zeros((len(banks),), 0, 0, rng, dtype)
 
     def _bank(self) -> Array:
-        """Lay the kernels out as :class:`Conv2D` has them, with zeros where there is no connection."""
+        """Return the kernels in the layout of :class:`Conv2D`, with zeros where there is no connection."""
         weight = self._params["weight"]
         bank = weight.__array_namespace__().zeros(self._bank_shape, dtype=weight.dtype)
         for k, (f, c) in enumerate(self.pairs):

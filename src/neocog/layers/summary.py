@@ -1,4 +1,4 @@
-"""The table of a network: shape, parameters, FLOPs and receptive field, layer by layer."""
+"""Tabulate a network: shape, parameters, FLOPs and receptive field, layer by layer."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def _shape(shape: Any) -> str:
 
 
 def summarize(network: Layer, input_shape: Any) -> Summary:
-    """Work out the table of a network for an input shape (N, C, H, W)."""
-    network.output_shape(input_shape)  # a misfit is reported with the layer's name
+    """Return the summary of a network for an input shape (N, C, H, W)."""
+    network.output_shape(input_shape)  # raises an error with the layer's name if the shape does not fit
     inputs = input_shape if network.several_inputs else (input_shape,)
     is_image = len(inputs[0]) == 4
     counted: set[int] = set()
@@ -113,4 +113,4 @@ def summarize(network: Layer, input_shape: Any) -> Summary:
 
 
 class _At(tuple):  # type: ignore[type-arg]
-    """(shape, field) of one value, told apart from a tuple of values."""
+    """Hold (shape, field) of one value, as distinct from a tuple of values."""

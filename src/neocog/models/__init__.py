@@ -1,4 +1,4 @@
-"""Networks, ready made: the textbook's small ones, and the road from LeNet-5 to ResNet."""
+"""Build ready-made networks: the textbook's small ones, and the classics from LeNet-5 to ResNet."""
 
 from neocog.models.alexnet import alexnet, alexnet_one_tower
 from neocog.models.lenet import lenet5, lenet5_1998

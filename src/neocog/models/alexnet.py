@@ -1,4 +1,4 @@
-"""AlexNet, on two graphics cards and on one."""
+"""Build AlexNet, in its forms for two graphics cards and for one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def alexnet(
 ) -> Sequential:
     """Build the AlexNet of 2012, its channels in two groups, one a card; 60 965 224 parameters.
 
-    The paper says 224 x 224, but its sizes only come out with 227 x 227.
+    The paper says 224 x 224, but its layer sizes require 227 x 227.
 
     Shapes: (N, C, H, W) -> (N, classes).
 

@@ -1,4 +1,4 @@
-"""LeNet-5, as it is built today and as it was in 1998."""
+"""Build LeNet-5, in its usual form today and in that of 1998."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def lenet5(
     rng: RandomSource = None,
     dtype: Any = "float32",
 ) -> Sequential:
-    """Build LeNet-5 as it is usual today: full connections, ReLU, max pooling; 61 706 parameters.
+    """Build LeNet-5 in its usual form today: full connections, ReLU, max pooling; 61 706 parameters.
 
     Images below 32 x 32 are padded by 2 pixels, as MNIST's 28 x 28 were in 1998.
 
@@ -116,7 +116,7 @@ def fan_in_uniform(
 def lenet5_1998(
     *, init: Initializer = fan_in_uniform, rng: RandomSource = None, dtype: Any = "float32"
 ) -> Sequential:
-    """Build LeNet-5 as it read cheques: 60 000 parameters, to the number.
+    """Build LeNet-5 as it read cheques: exactly 60 000 parameters.
 
     The layers have the paper's names. A subsampling layer takes the mean of four pixels times one learned
     coefficient plus one learned bias a map: average pooling, then a 1 x 1 convolution in as many groups as

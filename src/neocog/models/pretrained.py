@@ -14,15 +14,15 @@ def load_torchvision(network: Container, state_dict: Mapping[str, Any]) -> None:
     """Copy weights from PyTorch into a network whose arrays have the same names, such as torchvision's.
 
     That is so for :func:`alexnet_one_tower`, :func:`vgg11` to :func:`vgg19` with or without batch norm and
-    :func:`resnet18` to :func:`resnet101`. PyTorch's dense weights are transposed on the way, and its
-    counters ``num_batches_tracked`` left out. Build the network with ``init=neocog.initializers.zeros`` to
-    save the time of drawing weights. torchvision's networks want pixels in 0..1, in RGB, less the mean
+    :func:`resnet18` to :func:`resnet101`. PyTorch's dense weights are transposed, and its
+    counters ``num_batches_tracked`` omitted. Build the network with ``init=neocog.initializers.zeros`` to
+    save the time of drawing weights. torchvision's networks take pixels in 0..1, in RGB, less the mean
     (0.485, 0.456, 0.406), divided by (0.229, 0.224, 0.225).
 
     Parameters
     ----------
     network : Container
-        Left as it is if anything does not fit.
+        Unchanged if anything does not fit.
     state_dict : mapping of str to array or tensor
         ``torch.load(path)``, or ``safetensors.numpy.load_file(path)``, for which no PyTorch is needed.
 

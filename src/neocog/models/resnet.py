@@ -1,4 +1,4 @@
-"""The residual networks: for large images, and for small ones."""
+"""Build residual networks: for large images, and for small ones."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Kind: TypeAlias = Callable[[int, int, int], Convolutions]
 """``kind(in_channels, width, stride)``: the convolutions of one kind of block."""
 
 WayAround: TypeAlias = Callable[[int, int, int], Layer]
-"""``around(in_channels, out_channels, stride)``: what leads around a block that changes the shape."""
+"""``around(in_channels, out_channels, stride)``: the shortcut around a block that changes the shape."""
 
 
 def resnet18(
@@ -133,7 +133,7 @@ def resnet_cifar(
 ) -> Sequential:
     """Build the residual network for small images; ResNet-20 has 269 722 parameters.
 
-    Three stages of 16, 32 and 64 maps. The ways around have no parameters: where the maps get smaller and
+    Three stages of 16, 32 and 64 maps. The shortcuts have no parameters: where the maps get smaller and
     more, every second pixel is taken and maps of zeros are appended.
 
     Shapes: (N, C, H, W) -> (N, classes), whatever H and W.
@@ -250,7 +250,7 @@ def _chain(convolutions: Convolutions, new: dict[str, Any]) -> dict[str, Layer]:
 
 
 def _block(convolutions: Convolutions, around: WayAround, new: dict[str, Any]) -> Graph:
-    """Build ``y = relu(chain(x) + x)``, or with a way around where the chain changes the shape."""
+    """Build ``y = relu(chain(x) + x)``, or with a shortcut where the chain changes the shape."""
     in_channels, out_channels = convolutions[0][0], convolutions[-1][1]
     stride = max(stride for *_, stride in convolutions)
     nodes: dict[str, tuple[Any, ...]] = {}

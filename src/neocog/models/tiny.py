@@ -1,4 +1,4 @@
-"""The small networks of the textbook and the digits."""
+"""Build the small networks of the textbook and the digits."""
 
 from __future__ import annotations
 

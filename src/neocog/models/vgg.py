@@ -1,4 +1,4 @@
-"""The VGG networks: 3 x 3 convolutions, as many as it takes."""
+"""Build the VGG networks: stacks of 3 x 3 convolutions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sweeps: every setting of a grid, each with several seeds, on all cores or on a cluster.
+"""Run sweeps: train every setting of a grid with several seeds, on all cores or on a cluster.
 
 >>> found = sweep("lines-b", {"lr": [0.03, 0.12], "epochs": [5]}, seeds=2, jobs=1)
 >>> found

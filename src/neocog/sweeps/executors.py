@@ -77,7 +77,7 @@ def _parallel(tasks: Sequence[Task], jobs: int, work: Work) -> Outcomes:
     with parallel_config(backend="loky", inner_max_num_threads=1):
         parallel = Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")
     with warnings.catch_warnings():
-        # A worker that has loaded a large package is replaced, harmlessly. After Ctrl-C tasks are cancelled.
+        # Harmless: joblib replaces a worker that has loaded a large package, and cancels tasks after Ctrl-C.
         warnings.filterwarnings("ignore", "A worker stopped|.* tasks which were", UserWarning)
         with _sigint_ignored():  # this starts the processes
             outcomes = parallel(delayed(attempt_in_child)(task, os.getpid(), work) for task in tasks)
@@ -87,7 +87,7 @@ def _parallel(tasks: Sequence[Task], jobs: int, work: Work) -> Outcomes:
 @contextlib.contextmanager
 def _sigint_ignored() -> Iterator[None]:
     """Make processes that are started here ignore Ctrl-C from the start; the parent handles it."""
-    if threading.current_thread() is not threading.main_thread():  # only that one may set signals
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set signals
         yield
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -99,7 +99,7 @@ def _sigint_ignored() -> Iterator[None]:
 
 def _alone(task: Task, work: Work, death: type[Exception]) -> Row | Failure:
     try:
-        (outcome,) = _parallel([task], 2, work)  # one job would run in this process
+        (outcome,) = _parallel([task], 2, work)  # with one job joblib would run it in this process
     except death:
         return Failure(task.point, "the process died; was there enough memory?")
     return outcome
@@ -113,8 +113,8 @@ def run_on_dask(
 ) -> Outcomes:
     """Train the points on a Dask cluster; yield the outcomes in order of arrival.
 
-    Dask gives the points of a dead worker to others. joblib's own Dask backend does so too, but waits for
-    ever if Dask itself gives a point up, as it does when four workers have died of it (joblib 1.6): hence
+    Dask moves the points of a dead worker to others. joblib's own Dask backend does so too, but waits
+    forever if Dask gives a point up, as it does when four workers have died of it (joblib 1.6): hence
     Dask's futures.
 
     Raises
@@ -137,11 +137,12 @@ def run_on_dask(
                 waiting[client.submit(work, t, key=f"point-{t.point}-{attempt}-{sweep}")] = t.point
             for future in as_completed(list(waiting), loop=client.loop):  # type: ignore[no-untyped-call]
                 outcome = _outcome(future, waiting.pop(future))
-                future.release()  # or Dask would train the point again if the worker that holds its row dies
+                # otherwise Dask would train a point again if the worker that holds its row dies
+                future.release()
                 yield outcome
 
         try:
-            suspects = []  # Dask gives up also what only waited for a worker that died
+            suspects = []  # Dask also gives up points that only waited for a worker that died
             for outcome in outcomes(tasks, 1):
                 if isinstance(outcome, Failure) and outcome.error.startswith(KilledWorker.__name__):
                     suspects += [task for task in tasks if task.point == outcome.point]

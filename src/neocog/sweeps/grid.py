@@ -165,7 +165,7 @@ def at_point(chosen: Mapping[str, Any]) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError) as error:
-        if chosen:  # the same exception, so that its traceback still says who raised it
+        if chosen:  # the same exception, which keeps its traceback
             error.args = (f"grid point {named(chosen)}: {error}",)
         raise
 

@@ -109,9 +109,9 @@ class Journal:
     Parameters
     ----------
     path : path or None
-        A new file, or one of the same sweep, which goes on.
+        A new file, or one of the same sweep, which is continued.
     header : dict
-        What the sweep is; its source, grid, seeds, validation fraction and data tell it from others.
+        Description of the sweep; its source, grid, seeds, validation fraction and data identify it.
 
     Attributes
     ----------
@@ -171,9 +171,9 @@ class Journal:
                     f"{self.header[key]!r}."
                 )
         then, now = header["versions"]["neocog"], self.header["versions"]["neocog"]
-        if then != now:  # the same settings and seed may lead elsewhere
+        if then != now:  # the same settings and seed may give other results
             raise ValueError(
-                f"{path} was begun by neocog {then}, this is {now}; go on with that, or begin anew."
+                f"{path} was begun by neocog {then}, this is {now}; use that version, or begin anew."
             )
         self.header = header
         os.truncate(self._file, whole)
@@ -193,7 +193,7 @@ class Journal:
                 raise FileLostError(f"{self.path} cannot be written: {error.strerror}") from None
 
     def append(self, row: Row) -> None:
-        """Add a point's row; when this returns it is on the disk."""
+        """Append a point's row and flush it to the disk."""
         self._write(row)
         self.rows.append(json.loads(self._line(row)))
 

@@ -26,7 +26,7 @@ class Candidate:
     Attributes
     ----------
     values : dict
-        What the grid says.
+        The values of the grid.
     seeds : int
         How many were trained.
     diverged : int
@@ -89,7 +89,7 @@ class Sweep:
     failures : list of Failure
         Points that could not be trained; they are not in the file and will be tried again.
     stopped : str
-        "interrupted", or what else ended it before its time; else empty.
+        "interrupted", or another reason why it ended early; else empty.
     path : Path or None
         The file.
     """
@@ -102,7 +102,7 @@ class Sweep:
 
     @property
     def source(self) -> str:
-        """What was trained on."""
+        """The source of the images."""
         return str(self.header["source"])
 
     @property
@@ -119,7 +119,7 @@ class Sweep:
     def candidates(self) -> list[Candidate]:
         """The settings of the grid, the best first.
 
-        By the mean validation accuracy over the seeds; of equal ones by the lower mean validation loss.
+        Ranked by the mean validation accuracy over the seeds, ties by the lower mean validation loss.
         Settings of which seeds diverged, or are missing, come after the others.
         """
         return [candidate for candidate, _ in self._ranked()]
@@ -163,9 +163,7 @@ class Sweep:
         caption = f"{images['training']} images to train on, {images['validation']} to choose by"
         table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
         varied = [key for key in self.keys if key not in same]
-        for (
-            key
-        ) in varied:  # on a narrow terminal their names are folded, and nothing that was measured is cut
+        for key in varied:  # on a narrow terminal the names are folded, so that no measured number is cut
             width = max(len(shown(value)) for value in self.header["grid"][key])
             table.add_column(key, justify="right", overflow="fold", min_width=width)
         for column in ("val accuracy", "val loss", "seconds", "seeds"):

@@ -45,15 +45,15 @@ def sweep(
     ----------
     source : str
         See :func:`neocog.data.sources.open_source`. Only its training images are used: the same stratified
-        part of them is held out for all points, to choose by. What the source itself holds out is left for
-        the one network that is chosen.
+        part of them is held out for all points, to choose by. The source's own held-out part is reserved
+        for the network that is chosen.
     grid : dict of setting to values
-        See ``GRID_KEYS``; what it does not name takes the value that suits the source and the recipe. An
+        See ``GRID_KEYS``; other settings take the values that suit the source and the recipe. An
         empty grid is one setting.
     seeds : int, or sequence of int
-        So many, from 0; or these. A seed is that of the weights and of the batches.
+        Their number, from 0, or the seeds themselves. A seed draws the weights and the batches.
     validation_fraction : float in (0, 1)
-        The part of the training images to choose by.
+        The fraction of the training images to compare by.
     jobs : int
         Points at once, each in a process of its own with one thread; -1 for as many as there are cores; 1 for
         no other process. The results do not depend on it.
@@ -69,8 +69,8 @@ def sweep(
     Returns
     -------
     Sweep
-        If Ctrl-C, a full disk or the loss of the cluster ended it, of what was done; its ``stopped`` says
-        so.
+        With the points done so far if Ctrl-C, a full disk or the loss of the cluster ended it; ``stopped``
+        holds the reason.
 
     Raises
     ------
@@ -128,7 +128,7 @@ def sweep(
         done = {row["point"] for row in journal.rows}
         missing = [task for task in tasks if task.point not in done]
         if done:
-            say(f"{len(done)} of {len(tasks)} points are there already")
+            say(f"{len(done)} of {len(tasks)} points are done already")
         try:
             with contextlib.closing(_executor(missing, jobs, dask, say)) as outcomes:
                 for outcome in outcomes:

@@ -44,7 +44,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Failure:
-    """Describe an error that says nothing about the point's settings; the point will be tried again."""
+    """Describe an error that does not depend on the point's settings; the point will be tried again."""
 
     point: int
     error: str

@@ -1,4 +1,4 @@
-"""Checks for layers, losses and optimizers: neocog's own and yours.
+"""Check layers, losses and optimizers: neocog's own and yours.
 
 Each takes a function that makes the object, runs every part of its contract, and raises one AssertionError
 that names all parts that are broken.

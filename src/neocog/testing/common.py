@@ -1,4 +1,4 @@
-"""What all checks share: inputs of one array or several, comparisons, and the list of what failed."""
+"""Share helpers among the checks: inputs of one array or several, comparisons, reports of failures."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def run_all(
 def refusal(
     what: str, errors: tuple[type[Exception], ...], function: Callable[..., Any], *arguments: Any
 ) -> str:
-    """Return the message with which a call is refused; AssertionError if it is not."""
+    """Return the message of the error that a call raises; AssertionError if it raises none."""
     try:
         function(*arguments)
     except errors as error:

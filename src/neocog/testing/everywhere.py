@@ -1,4 +1,4 @@
-"""A layer in all its places: explained, compiled, saved and loaded, in PyTorch, in ONNX.
+"""Check a layer in all its uses: explained, compiled, saved and loaded, in PyTorch, in ONNX.
 
 Each check takes a float64 layer, its input, and a generator. It raises UnsupportedError where there is no
 counterpart, and AssertionError where the counterpart is wrong.
@@ -29,7 +29,7 @@ __all__ = ["EVERYWHERE", "between", "compiled", "explained", "in_onnx", "in_pyto
 
 
 class _Weighted:
-    """A loss with any derivative that is asked for: ``L = sum of z t``, ``dz = t``."""
+    """A loss with any derivative that is wanted: ``L = sum of z t``, ``dz = t``."""
 
     def __call__(self, z: Any, t: Any, weight: Any = None) -> tuple[Any, Any]:
         return (z * t).sum(), t
@@ -77,7 +77,7 @@ def explained(layer: Layer, x: Any, rng: np.random.Generator) -> None:
 
 
 class _Explained:
-    """The explanations of one pass through one layer, against what the layer computes."""
+    """Compare the explanations of one pass through one layer with the layer's own numbers."""
 
     def __init__(self, layer: Layer, x: Any, rng: np.random.Generator, training: bool) -> None:
         from neocog.inspection import Inquiry, trace
@@ -136,7 +136,7 @@ class _Explained:
         )
         if expected is not None:
             assert abs(answer.value - expected) <= allowed, (
-                f"{place} is explained as {answer.value}, the layer says {expected}"
+                f"{place} is explained as {answer.value}, the layer gives {expected}"
             )
         return answer.terms
 
@@ -151,7 +151,7 @@ class _Explained:
                     continue
                 true = float(arrays[number.at][number.index])
                 assert part.symbol not in ("x", "dy") or part.value == true, (
-                    f"{number} is {true}, a term takes it for {part.value}"
+                    f"{number} is {true}, a term has {part.value}"
                 )
                 key = number.at, number.index
                 sums[key] = sums.get(key, 0.0) + term.value
@@ -196,12 +196,12 @@ class _Explained:
             mine, true = got.get(key, 0.0), expected.get(key, 0.0)
             assert abs(mine - true) <= TOLERANCE * scale, (
                 f"training={self.training}: to {what}, {key[0]}{list(key[1])} contributes {true}, "
-                f"the rule says {mine}"
+                f"the rule gives {mine}"
             )
 
 
 def is_vector(x: Any) -> bool:
-    """Whether an input is one number an image."""
+    """Return whether an input has shape (N,), one number an image."""
     return not isinstance(x, tuple) and x.ndim == 1
 
 
@@ -211,12 +211,12 @@ def between(layer: Layer, x: Any) -> tuple[Container, np.ndarray]:
     Raises
     ------
     ValueError
-        If the layer takes vectors: nothing that learns can stand before it.
+        If the layer takes vectors (N,): no layer with parameters can precede it.
     """
     shape = each(np.shape, x)
     head = {"flatten": Flatten(), "head": Dense(int(np.prod(layer.output_shape(shape)[1:])), 3, rng=5)}
     if is_vector(x):
-        raise ValueError("no layer that learns can stand before one that takes vectors.")
+        raise ValueError("no layer with parameters can precede one that takes vectors.")
     network: Container
     if isinstance(x, tuple) or x.ndim == 3:
         nodes, rows, _ = _wire(layer, x, learn=True)
@@ -295,7 +295,7 @@ def in_pytorch(layer: Layer, x: Any, rng: np.random.Generator) -> None:
 
 
 def _drops_only(layer: Layer) -> bool:
-    """Whether no layer but dropout draws random numbers."""
+    """Return whether no layer except dropout draws random numbers."""
     return all(isinstance(leaf, Dropout) or not random_generators(leaf) for _, leaf in layer.leaves())
 
 

@@ -1,4 +1,4 @@
-"""The layer contract as one test, for every layer of neocog and for your own."""
+"""Test the layer contract, for every layer of neocog and for your own."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def check_layer(make_layer: Callable[[], Layer], x: Any, *, seed: int = 0, every
     x : float64 array, or a tuple of arrays for a layer of several inputs
         Small, two images or more, and not within 1e-4 of a kink.
     seed : int
-        Of the derivatives and directions that are drawn.
+        Draws the derivatives and directions.
     everywhere : bool
         Also check the layer's explanations, its compiled form between two layers that learn, inference by
-        ``for_inference``, its model file, its PyTorch module and its ONNX model. What the layer has no
-        counterpart for, or what is not installed, is left out.
+        ``for_inference``, its model file, its PyTorch module and its ONNX model. Checks without a
+        counterpart of the layer, or whose library is not installed, are skipped.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def _backward_is_linear(layer: Layer, x: Any, rng: np.random.Generator) -> None:
 
 
 def _adjoint(layer: Layer, x: Any, rng: np.random.Generator) -> None:
-    """``<A x, dy> = <x, A* dy>`` if ``y = A x + c`` is affine, which forward itself tells."""
+    """``<A x, dy> = <x, A* dy>`` if ``y = A x + c`` is affine, as forward itself shows."""
     if not all(part.size for part in as_list(x)):
         return
     for training in (True, False):

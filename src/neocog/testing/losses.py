@@ -1,4 +1,4 @@
-"""The contract of a loss as one test, for every loss of neocog and for your own."""
+"""Test the contract of a loss, for every loss of neocog and for your own."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def _correct(loss: Any, z: Any, t: Any) -> None:
     assert answers.dtype == bool, f"correct holds {answers.dtype}, not booleans"
     for n in range(len(z)):
         alone = loss.correct(z[n : n + 1], t[n : n + 1])
-        assert alone.tolist() == [answers[n]], f"image {n} is judged otherwise when it stands alone"
+        assert alone.tolist() == [answers[n]], f"image {n} is judged differently in a batch of its own"
 
 
 def _bad_targets_are_refused(loss: Any, z: Any, t: Any) -> None:
@@ -184,7 +184,7 @@ def _copies(loss: Any, z: Any, t: Any) -> None:
     value, dz = loss(z, t)
     for twin in (copy.deepcopy(loss), pickle.loads(pickle.dumps(loss))):
         again, same = twin(z, t)
-        assert again == value, f"a copy says {again}, not {value}"
+        assert again == value, f"a copy gives {again}, not {value}"
         assert np.array_equal(same, dz), "a copy has another dz"
         assert repr(twin) == repr(loss), f"{loss!r} is copied as {twin!r}"
     text = repr(loss)

@@ -1,4 +1,4 @@
-"""The contract of an optimizer as one test, for every optimizer of neocog and for your own."""
+"""Test the contract of an optimizer, for every optimizer of neocog and for your own."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STEPS = 6
 def check_optimizer(make_optimizer: Callable[[], Optimizer]) -> None:
     """Run the whole contract over one optimizer.
 
-    A step moves parameters in place, and only those that have a gradient; it leaves the gradients alone and
+    A step updates parameters in place, and only those that have a gradient; it leaves the gradients alone and
     keeps the dtype; steps down a bowl lead down; the same steps give the same bits, also when the run is
     interrupted and goes on from ``state_dict``; weight decay spares biases and vectors unless ``decay_all``;
     a schedule is a learning rate a step; compiled training is that of the layers, step by step; a gradient
@@ -141,7 +141,7 @@ def _goes_on_from_its_state(make: Callable[[], Optimizer]) -> None:
 
 
 def _settings_are_state(make: Callable[[], Optimizer]) -> None:
-    """A callback may have changed a setting; a checkpoint keeps it."""
+    """Check that the state keeps settings, which a callback may have changed."""
     optimizer = make()
     optimizer.lr, optimizer.weight_decay = 0.0123, 0.25
     twin = make()

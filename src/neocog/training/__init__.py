@@ -1,4 +1,4 @@
-"""Training: the loop, its history, callbacks and checkpoints."""
+"""Train networks: the loop, its history, callbacks and checkpoints."""
 
 from neocog.training.callbacks import CSVLog, EarlyStopping, KernelSnapshots, Progress
 from neocog.training.checkpoint import Checkpoint

@@ -1,4 +1,4 @@
-"""Ready-made callbacks: early stopping, snapshots of kernels, a CSV log, a progress display.
+"""Define ready-made callbacks: early stopping, snapshots of kernels, a CSV log, a progress display.
 
 The base class is :class:`neocog.training.Callback`; :class:`neocog.training.Checkpoint` saves checkpoints.
 """

@@ -1,4 +1,4 @@
-"""The choice of the engine that drives a training loop: neocog's own layers, or another library."""
+"""Choose the engine that computes the steps of training: neocog's own layers, or another library."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def check_engine(engine: Any, device: Any) -> str:
 
 
 def leads(engine: str) -> bool:
-    """Whether this process is the one that writes and speaks; ValueError if several cannot train together."""
+    """Return whether this process writes files and prints; ValueError if several cannot train together."""
     rank, size = processes()
     if engine != "torch" and size > 1:
         raise ValueError(f"engine must be 'torch' for {size} processes to train together, got {engine!r}.")

@@ -81,7 +81,7 @@ def evaluate(
         raise ValueError("x and y must not be empty.")
     loss = SoftmaxCrossEntropy() if loss is None else loss
     if isinstance(loss, SoftmaxLoss) and isinstance(network, Predictor) and ends_in_softmax(network):
-        network = network.without_softmax()  # the loss holds one itself
+        network = network.without_softmax()  # the loss includes one itself
     weights = np.ones(len(y)) if sample_weight is None else check_weights(sample_weight, len(y))
     if not weights.any():
         raise ValueError("sample_weight must not be all 0.")

@@ -1,4 +1,4 @@
-"""Record of training: one row per epoch."""
+"""Record training: one row per epoch."""
 
 from __future__ import annotations
 

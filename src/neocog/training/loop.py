@@ -1,4 +1,4 @@
-"""The training loop."""
+"""Train a network: the training loop."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def make_step(network: Layer, loss: Loss, optimizer: Optimizer) -> Step:
     """Return the training step of a network: forward, loss, backward, update.
 
     With the ``fused`` kernels it is one compiled program, in which a layer, a loss or an optimizer without a
-    compiled form does its part in Python. It updates the network's own arrays in place.
+    compiled form runs in Python. It updates the network's own arrays in place.
 
     Examples
     --------
@@ -76,7 +76,7 @@ def make_step(network: Layer, loss: Loss, optimizer: Optimizer) -> Step:
 
 
 class _Layers(Engine):
-    """neocog's own engine."""
+    """Engine that computes with neocog's own layers."""
 
     def __init__(self, network: Layer, loss: Loss, optimizer: Optimizer) -> None:
         self.network, self.loss = network, loss

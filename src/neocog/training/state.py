@@ -1,4 +1,4 @@
-"""The state of training, and the base class of what acts on it.
+"""Define the state of training, and the base class of callbacks.
 
 :func:`neocog.fit` passes one :class:`TrainingState` to every callback. A callback returns a reason from
 ``on_epoch`` to request a stop. Callbacks end in the reverse of their order, so that a checkpoint, which runs
@@ -77,7 +77,7 @@ class TrainingState:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Digest of the data and of the sample weights."""
+        """Return a digest of the data and of the sample weights."""
         weights = [w.tobytes() for w in (self.sample_weight, self.validation_weight) if w is not None]
         return self.data.fingerprint() + (hashlib.sha256(b"".join(weights)).hexdigest() if weights else "")
 
@@ -109,7 +109,7 @@ class Callback:
         """Handle the end of training, also after an exception."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint must keep: numbers, strings, arrays, and dicts of these."""
+        """Return the state that a checkpoint must keep: numbers, strings, arrays, and dicts of these."""
         return {}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
@@ -122,7 +122,7 @@ def described(thing: Any) -> str:
 
 
 def alike(state: TrainingState) -> dict[str, Any]:
-    """Return what must be equal in all processes that train together."""
+    """Return the settings that must be equal in all processes that train together."""
     return {
         "data": state.fingerprint,
         "network": described(state.network),

@@ -1,4 +1,4 @@
-"""The compiled forms of the layers, one family a file, named as in :mod:`neocog.layers`.
+"""Lower the layers to compiled operations, one family a file, named as in :mod:`neocog.layers`.
 
 Each class registers itself by :func:`neocog.compilation.emitter.lowers`; importing this package is enough.
 """

@@ -1,4 +1,4 @@
-"""Activations."""
+"""Lower activations."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class Activation(Lowering):
     Attributes
     ----------
     flops : float
-        Of one number, about: a transcendental function costs as much as some tens of additions.
+        Work for one number, about: a transcendental function costs as much as some tens of additions.
     """
 
     flops = 40.0
 
     def known(self, node: LayerNode) -> TensorNode:
-        """Return what the derivative is told from."""
+        """Return the value that the derivative is computed from: the output, unless overridden."""
         return node.output
 
     def fields(self, layer: Any) -> dict[str, Any]:
-        """Say which function it is."""
+        """Return the fields of the operation that select the function."""
         raise NotImplementedError
 
     def forward(self, emit: Emitter, node: LayerNode) -> None:
@@ -53,7 +53,7 @@ class Activation(Lowering):
 
 @lowers(ReLU)
 class Rectifier(Activation):
-    """``max(x, 0)``, done along with the layer before it where that can."""
+    """``max(x, 0)``, fused into the layer before it where possible."""
 
     flops = 2.0
     is_relu = True
@@ -73,7 +73,7 @@ class LeakyRectifier(Activation):
         return {"kind": activation.LEAKY, "negative_slope": layer.negative_slope}
 
     def known(self, node: LayerNode) -> TensorNode:
-        # With a negative slope the output does not tell the sign of the input.
+        # With a negative slope the sign of the input does not follow from the output.
         return node.output if node.layer.negative_slope >= 0 else node.input
 
 
@@ -118,13 +118,13 @@ class GaussianErrorLinearUnit(Activation):
 
 @lowers(Elementwise)
 class DeclaredActivation(Lowering):
-    """``y = function(x)``, ``dx = dy derivative(x)``, by what the layer's class declares."""
+    """``y = function(x)``, ``dx = dy derivative(x)``, with the functions that the layer's class declares."""
 
     overridable = DECLARED
 
     def supports(self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, use: Use) -> None:
         if layer.params:
-            raise Uncompilable("an element-wise layer that learns")
+            raise Uncompilable("an element-wise layer with parameters")
         for value in layer.settings:
             if not isinstance(value, float | int | str | None):
                 raise Uncompilable(f"a setting that is no number: {value!r}")
@@ -135,7 +135,8 @@ class DeclaredActivation(Lowering):
     def settings_of(self, layer_class: Any) -> Callable[[Any], Any] | None:
         if layer_class.config is not Layer.config or layer_class.settings is not Elementwise.settings:
             return attrgetter("settings")
-        names = list(inspect.signature(layer_class).parameters)  # at less cost: it is asked in every step
+        # called in every step: cheaper than the property ``settings``
+        names = list(inspect.signature(layer_class).parameters)
         return attrgetter(*names) if names else None
 
     def forward(self, emit: Emitter, node: LayerNode) -> None:

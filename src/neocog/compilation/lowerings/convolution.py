@@ -1,4 +1,4 @@
-"""Convolution, with the batch norm and the sum that it can take in."""
+"""Lower convolutions, with the batch norm and the sum that can be fused into them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from neocog.layers import Conv2D
 
 @lowers(Conv2D)
 class Convolution(Lowering):
-    """In inference with the sum after it; with frozen weights also with the batch norm after it."""
+    """Convolution, fused with the sum after it in inference, with frozen weights also with batch norm."""
 
     settings = ("stride", "dilation", "groups")
     takes_relu = True
@@ -60,7 +60,7 @@ class Convolution(Lowering):
 
 
 def _sum_after(node: LayerNode) -> LayerNode | None:
-    """Return the sum that alone reads a node's output, where all else that it adds is there already."""
+    """Return the sum that alone reads a node's output, if its other inputs are computed before it."""
     if node.relu or not node.output.alone:
         return None
     (after,) = node.output.consumers
@@ -71,7 +71,7 @@ def _sum_after(node: LayerNode) -> LayerNode | None:
 
 
 def _norm_after(node: LayerNode) -> LayerNode | None:
-    """Return the batch norm that alone reads a node's output."""
+    """Return the batch norm that is the only reader of a node's output."""
     if node.relu or not node.output.alone:
         return None
     (after,) = node.output.consumers
@@ -79,7 +79,7 @@ def _norm_after(node: LayerNode) -> LayerNode | None:
 
 
 def _folded(node: LayerNode, norm: LayerNode) -> tuple[np.ndarray, np.ndarray]:
-    """Return weights and bias that do the work of the convolution and of the batch norm after it."""
+    """Return the weights and bias of the convolution with the batch norm after it folded in."""
     layer, after = node.layer, norm.layer
     exact = {name: array.astype(np.float64) for name, array in {**after.params, **after.buffers}.items()}
     scale = exact["weight"] / np.sqrt(exact["running_var"] + after.eps)

@@ -1,4 +1,4 @@
-"""Dense layers."""
+"""Lower dense layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dropout."""
+"""Lower dropout."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from neocog.layers import Dropout
 
 @lowers(Dropout)
 class Dropping(Reshaping):
-    """Multiply by a mask that the layer's own generator draws before each run; in inference do nothing."""
+    """Multiplication by a mask that the layer's own generator draws before each run; nothing in inference."""
 
     settings = ("p",)
 

@@ -1,4 +1,4 @@
-"""Pooling over whole maps."""
+"""Lower pooling over whole maps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from neocog.layers.base import Shape
 
 @lowers(GlobalMaxPool2D)
 class GlobalMaxPooling(MaxPooling):
-    """One window, as large as the map."""
+    """Global max pooling: one window, as large as the map."""
 
     settings = ()
 

@@ -1,4 +1,4 @@
-"""Losses. One that is not registered here is called in Python, at a cut of the program."""
+"""Lower losses. A loss that is not registered here is called in Python, at a cut of the program."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class LossLowering:
     ----------
     operation : str
     settings : tuple of str
-        Attributes of the loss that a program takes over.
+        Attributes of the loss that a program is compiled with.
     """
 
     operation: ClassVar[str]
     settings: ClassVar[tuple[str, ...]] = ()
 
     def fields(self, loss: Any) -> dict[str, Any]:
-        """Return the operation's fields that say how the loss is set."""
+        """Return the operation's fields that hold the settings of the loss."""
         return {}
 
     def targets(self, t: Array, shape: tuple[int, int], dtype: np.dtype[Any]) -> Array | None:
@@ -39,7 +39,7 @@ _INT64 = np.dtype(np.int64)
 
 
 def as_read(t: Array, dtype: np.dtype[Any]) -> Array:
-    """Return an array as an operation reads it: as it is where it is so already, which is quickly seen."""
+    """Return an array in a dtype, contiguous; the array itself where it is so already, at little cost."""
     return t if t.dtype == dtype and t.flags.c_contiguous else np.ascontiguousarray(t, dtype)
 
 
@@ -58,13 +58,13 @@ def lowers_loss(loss: type) -> Callable[[_Class], _Class]:
 
 
 def loss_lowering_of(loss_class: type) -> LossLowering | None:
-    """Return the compiled form of just this class of losses, or None."""
+    """Return the compiled form of exactly this class of losses, or None."""
     return _LOSSES.get(loss_class)
 
 
 @lowers_loss(SoftmaxCrossEntropy)
 class SoftmaxCrossEntropyLowering(LossLowering):
-    """The operation itself finds a label that is no class: then the loss is NaN."""
+    """Softmax cross-entropy; a label that is no class makes the loss NaN, inside the operation."""
 
     operation = "softmax_cross_entropy"
     settings = ("label_smoothing",)
@@ -79,7 +79,7 @@ class SoftmaxCrossEntropyLowering(LossLowering):
 
 @lowers_loss(MeanSquaredError)
 class MeanSquaredErrorLowering(LossLowering):
-    """Targets are numbers of the network's type."""
+    """Mean squared error; the targets are numbers of the network's dtype."""
 
     operation = "mean_squared_error"
 

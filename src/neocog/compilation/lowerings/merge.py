@@ -1,4 +1,4 @@
-"""Layers of several inputs: sums, and channels side by side."""
+"""Lower layers of several inputs: sums, and concatenation of channels."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Sum(Lowering):
             emit.sum(parts[0] if k == 1 else z, part, z, node.floor if last else -np.inf)
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
-        # One of the inputs may keep dy itself as its gradient, the last to be served; the others need copies.
+        # The last input may take dy itself as its gradient; the others need copies.
         wanted = [value for value in node.inputs if value.wanted]
         keeper = next(
             (v for v in wanted if v.gradient is None and v.alone and v.gradient_border == dy.border), None
@@ -53,7 +53,7 @@ class Sum(Lowering):
 
 @lowers(Concat)
 class Concatenation(Lowering):
-    """Copy the inputs to their channels of the output."""
+    """Concatenation: each input is copied to its channels of the output."""
 
     computes = False
 

@@ -1,4 +1,4 @@
-"""Batch normalization."""
+"""Lower batch normalization."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from neocog.layers.base import Shape
 
 @lowers(BatchNorm1D, BatchNorm2D)
 class BatchNormalization(Lowering):
-    """In training by the statistics of the batch, else by the running ones."""
+    """Batch normalization, in training by the statistics of the batch, else by the running ones."""
 
     settings = ("eps", "momentum")
     takes_relu = True

@@ -1,4 +1,4 @@
-"""Optimizers. One that is not registered here takes its step in Python, on the gradients of the program."""
+"""Lower optimizers. One that is not registered here updates in Python, from the program's gradients."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class OptimizerLowering:
         Its fields: ``weight``, ``gradient``, ``count`` (of them), ``block`` (weights a unit), ``loss``
         (nothing moves unless it is finite), ``lr``, ``decay``, and those below.
     flops : float
-        For one weight, about.
+        Work for one weight, about.
     settings : tuple of str
-        Attributes of the optimizer that a program takes over.
+        Attributes of the optimizer that a program is compiled with.
     """
 
     operation: ClassVar[str]
@@ -29,15 +29,15 @@ class OptimizerLowering:
     settings: ClassVar[tuple[str, ...]] = ()
 
     def fields(self, optimizer: Any) -> dict[str, Any]:
-        """Return the fields that say which variant of the operation it is."""
+        """Return the fields that select the variant of the operation."""
         return {}
 
     def memories(self, optimizer: Any) -> tuple[str, ...]:
-        """Name what the optimizer remembers of a parameter: the operation's fields have the same names."""
+        """Name the arrays of the optimizer's state for a parameter, as the operation's fields do."""
         raise NotImplementedError
 
     def numbers(self, optimizer: Any) -> dict[str, float]:
-        """Return the fields that may change from step to step, for the step to come; lr and decay apart."""
+        """Return the fields that may change from step to step, for the next step; without lr and decay."""
         return {}
 
 
@@ -57,13 +57,13 @@ def lowers_optimizer(*optimizers: type) -> Callable[[_Class], _Class]:
 
 
 def optimizer_lowering_of(optimizer_class: type) -> OptimizerLowering | None:
-    """Return the compiled form of just this class of optimizers, or None."""
+    """Return the compiled form of exactly this class of optimizers, or None."""
     return _OPTIMIZERS.get(optimizer_class)
 
 
 @lowers_optimizer(SGD)
 class SGDLowering(OptimizerLowering):
-    """Without momentum there is no velocity."""
+    """SGD; without momentum it has no velocity."""
 
     operation, flops = "sgd", 4.0
     settings = ("momentum", "nesterov")
@@ -80,7 +80,7 @@ class SGDLowering(OptimizerLowering):
 
 @lowers_optimizer(Adam, AdamW)
 class AdamLowering(OptimizerLowering):
-    """The decay of AdamW is decoupled from the gradient."""
+    """Adam and AdamW, whose decay is decoupled from the gradient."""
 
     operation, flops = "adam", 12.0
 
@@ -103,7 +103,7 @@ class AdamLowering(OptimizerLowering):
 
 @lowers_optimizer(RMSProp)
 class RMSPropLowering(OptimizerLowering):
-    """Without momentum there is no velocity."""
+    """RMSProp; without momentum it has no velocity."""
 
     operation, flops = "rmsprop", 10.0
     settings = ("momentum",)

@@ -1,4 +1,4 @@
-"""Padding with channels of zeros."""
+"""Lower padding with channels of zeros."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from neocog.layers import PadChannels
 
 @lowers(PadChannels)
 class ChannelPadding(Lowering):
-    """Copy the channels, and clear those that come after them."""
+    """Appended channels: copy the channels, and clear those after them."""
 
     computes = False
 

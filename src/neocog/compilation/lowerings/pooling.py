@@ -1,4 +1,4 @@
-"""Pooling by windows."""
+"""Lower pooling by windows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from neocog.layers import AvgPool2D, MaxPool2D
 from neocog.layers.base import Shape
 
 _MOST_TAPS = 255
-"""Pixels of a window of max pooling: the winner's number is kept in a byte, where 255 stands for none."""
+"""Most pixels of a window of max pooling: the winner's number is kept in a byte, in which 255 means none."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Pooling(Lowering):
     settings: ClassVar[tuple[str, ...]] = ("kernel_size", "stride", "dilation", "ceil_mode")
 
     def windows(self, layer: Any, x_shape: Shape) -> PoolWindows:
-        """Return the windows of a layer; raise Uncompilable if pooling them has no compiled form."""
+        """Return the windows of a layer; raise Uncompilable if pooling them is not supported."""
         if layer.dilation != (1, 1):
             raise Uncompilable("dilated pooling")
         return PoolWindows(layer.kernel_size, layer.stride, layer.window_sides(x_shape))
@@ -67,7 +67,7 @@ def _geometry(windows: PoolWindows) -> tuple[Pair, Pair, Padding, bool]:
 
 @lowers(MaxPool2D)
 class MaxPooling(Pooling):
-    """The winners' numbers are kept for the backward, which does that of a ReLU just before, too."""
+    """Max pooling; the backward uses the winners' numbers and includes that of a ReLU just before."""
 
     kind = "max"
     undoes_relu_before = True
@@ -80,7 +80,7 @@ class MaxPooling(Pooling):
 
 @lowers(AvgPool2D)
 class AveragePooling(Pooling):
-    """Means over whole windows, or over their part in the image."""
+    """Average pooling over whole windows, or over their part in the image."""
 
     kind = "avg"
     settings = (*Pooling.settings, "count_include_pad", "divisor_override")

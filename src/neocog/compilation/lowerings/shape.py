@@ -1,4 +1,4 @@
-"""Layers that move no number: Flatten and Reshape."""
+"""Lower layers that move no number: Flatten and Reshape."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from neocog.layers.base import Shape
 
 @lowers(Flatten, Reshape)
 class Reshaping(Lowering):
-    """Hand the input on as it lies in memory; the gradient, too, if nothing else reads the input."""
+    """A view: the output shares the input's memory; the gradients share theirs if nothing else reads it."""
 
     computes = False
 

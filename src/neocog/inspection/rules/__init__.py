@@ -1,4 +1,4 @@
-"""The arithmetic of each layer, one number at a time: the terms that add up to it.
+"""State the arithmetic of each layer, one number at a time: the terms that add up to it.
 
 A rule names the terms behind one output (``forward``), behind one entry of dx (``input_gradient``) and
 behind one entry of a parameter's gradient (``parameter_gradient``). It is written from the formula in the

@@ -1,4 +1,4 @@
-"""Activations."""
+"""Explain activations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ActivationRule(Rule, of=Elementwise):
     gradients = {"x": "dx = dy f'(x)"}
 
     def holds_for(self, layer: Layer, kind: type[Layer]) -> bool:
-        """Tell whether the function is the same for every number; parameters may differ between channels."""
+        """Return whether the function is the same for every number (parameters may differ by channel)."""
         return not layer.params
 
     def forward_formula(self, record: LayerRecord) -> str:

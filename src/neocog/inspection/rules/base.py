@@ -1,4 +1,4 @@
-"""The base class of rules, and the numbers that terms are made of."""
+"""Define the base class of rules, and the numbers that terms are made of."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Rule:
             Rule.registered[kind] = cls()
 
     def holds_for(self, layer: Layer, kind: type[Layer]) -> bool:
-        """Tell whether the rule, registered for ``kind``, describes a layer of a subclass."""
+        """Return whether the rule, registered for ``kind``, describes a layer of a subclass."""
         return computes_as(type(layer), kind, {"backward"})
 
     def forward(self, record: LayerRecord, index: Index) -> list[Term]:

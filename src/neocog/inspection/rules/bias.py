@@ -1,4 +1,4 @@
-"""Learned biases."""
+"""Explain learned biases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Convolution."""
+"""Explain convolution."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fully connected layers."""
+"""Explain fully connected layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dropout."""
+"""Explain dropout."""
 
 from __future__ import annotations
 

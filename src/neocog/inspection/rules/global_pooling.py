@@ -1,4 +1,4 @@
-"""Pooling of whole maps."""
+"""Explain pooling of whole maps."""
 
 from __future__ import annotations
 

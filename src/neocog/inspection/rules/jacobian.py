@@ -1,4 +1,4 @@
-"""The default rule: a layer is explained by its Jacobian, on which backward and forward must agree."""
+"""Explain any layer by its Jacobian, on which backward and forward must agree: the default rule."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ class _Pass:
         return layer.forward(inputs if layer.several_inputs else inputs[0], self.record.training)
 
     def backward(self, dy: np.ndarray) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
-        """Return what backward says: the gradients of all inputs and of the parameters."""
+        """Run backward; return the gradients of all inputs and of the parameters."""
         try:
             dx, gradients = self._real.backward(dy, self._cache, True)
         except NotImplementedError:
@@ -212,7 +212,7 @@ class _Pass:
             warnings.simplefilter("error", np.exceptions.ComplexWarning)
             try:
                 y = self._at(self._complex, direction, 1j * COMPLEX_STEP)
-            except Exception:  # a layer may raise anything here
+            except Exception:  # a layer of the user's may raise any exception here
                 return None
         return y.imag / COMPLEX_STEP if y.dtype.kind == "c" else None
 
@@ -231,7 +231,7 @@ class _Pass:
         direction : dict
         dy : array
         claimed : float
-            What backward says that the sum of dy times the derivative is.
+            The sum of dy times the derivative, by backward.
         floor : float
             The least magnitude that an error is compared with.
         where : str

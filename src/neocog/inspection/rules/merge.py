@@ -1,4 +1,4 @@
-"""Layers of several inputs: sums and concatenation."""
+"""Explain layers of several inputs: sums and concatenation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from neocog.layers import Add, Concat
 
 
 def repeated_from(index: Index, shape: Index) -> Index:
-    """Return which entry of an array of ``shape`` is added to the output at ``index``."""
+    """Return the index of the entry of an array of ``shape`` that is added to the output at ``index``."""
     own = index[len(index) - len(shape) :]
     return tuple(0 if size == 1 else k for k, size in zip(own, shape, strict=True))
 

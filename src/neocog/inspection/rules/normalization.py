@@ -1,4 +1,4 @@
-"""Normalization."""
+"""Explain normalization."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Padding."""
+"""Explain padding."""
 
 from __future__ import annotations
 

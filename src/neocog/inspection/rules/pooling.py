@@ -1,4 +1,4 @@
-"""Max and average pooling."""
+"""Explain max and average pooling."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from neocog.layers import AvgPool2D, MaxPool2D
 
 
 class PoolRule(Rule):
-    """Windows, common to max and average pooling."""
+    """Base of the rules of max and average pooling: their windows."""
 
     @staticmethod
     def _window(record: LayerRecord, i: int, j: int) -> Iterator[tuple[int, int, int]]:

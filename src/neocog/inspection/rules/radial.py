@@ -1,4 +1,4 @@
-"""Radial basis functions."""
+"""Explain radial basis functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers that reshape or transpose and compute nothing."""
+"""Explain layers that reshape or transpose and compute nothing."""
 
 from __future__ import annotations
 

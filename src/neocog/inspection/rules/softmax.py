@@ -1,4 +1,4 @@
-"""Softmax and its logarithm."""
+"""Explain softmax and its logarithm."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SoftmaxRule(Rule, of=Softmax):
     gradients = {"x": "dx_k = sum over j of dy_j y_j ([j=k] - y_k)"}
 
     def forward(self, record: LayerRecord, index: Index) -> list[Term]:
-        """Return the share of each entry; only that of the asked one has a value."""
+        """Return the share of each entry; only that of the entry at ``index`` has a value."""
         return [
             Term((x_at(record, place),), share if place == index else 0.0, f"share {share:.4g}")
             for place, share in zip(*_along(record, index), strict=True)

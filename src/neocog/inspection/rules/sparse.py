@@ -1,4 +1,4 @@
-"""Convolution by a table of channel pairs."""
+"""Explain convolution by a table of channel pairs."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Writer:
         """Append a node; return the name of its output.
 
         The first node of a layer has the layer's name, others ``layer/operator``. Attributes that are None
-        are left out.
+        are omitted.
         """
         name, number = self.place, 1
         while name in self._taken:
@@ -92,10 +92,10 @@ WriteLayer: TypeAlias = Callable[[Writer, Any, Any], str]
 Function = TypeVar("Function", bound=WriteLayer)
 
 WRITERS: dict[type[Layer], WriteLayer] = {}
-"""How each layer becomes nodes."""
+"""The function that writes each class of layers."""
 
 OPERATORS: dict[type[Layer], str] = {}
-"""The operators of these nodes, as text."""
+"""The operators of the nodes of each class, as text."""
 
 
 def writes(*layers: type[Layer], operators: str | None = None) -> Callable[[Function], Function]:
@@ -120,7 +120,7 @@ def writes(*layers: type[Layer], operators: str | None = None) -> Callable[[Func
 
     See Also
     --------
-    reads : the way back.
+    reads : The opposite direction.
 
     Notes
     -----

@@ -69,7 +69,7 @@ class GraphBuilder:
         self.makers = {name: node for node in nodes for name in node.output}
         self.done: set[str] = set()
         self.placed: set[int] = set()
-        # Names of layers with weights, which no other layer may take.
+        # Reserved names: those of layers with weights.
         self.owners = {name.rpartition(".")[0] for name, value in values.items() if isinstance(value, Known)}
         # Scopes of node names, as PyTorch writes them, that contain further scopes.
         self.scopes = {
@@ -83,7 +83,7 @@ class GraphBuilder:
         self._inputs = frozenset(self._names)
         self.pixels: dict[str, Pixels] = {}
         self.multiples: dict[str, tuple[Value, float]] = {}
-        """Value and factor of each value that is nothing but the product of the two."""
+        """Value and factor of each value that is the product of the two."""
         self.own_biases: set[int] = set()
         """Ids of the convolutions whose bias is not in the file."""
         in_file = sum(value.arrays[0].nbytes for value in values.values() if isinstance(value, Known))
@@ -105,7 +105,7 @@ class GraphBuilder:
         self._left -= size
         if self._left < 0:
             raise ValueError(
-                "its result is too large: what is made of a model's constants must not outgrow its file"
+                "its result is too large: arrays made of a model's constants must not outgrow its file"
             )
 
     def copied(self, array: np.ndarray, dtype: Any = None) -> np.ndarray:
@@ -186,7 +186,7 @@ class GraphBuilder:
         return replace(value, node=self._reshaped[key], held=value.shape)
 
     def with_parameters(self, key: tuple[Any, ...], make: Callable[[], Layer]) -> Layer:
-        """Return the one layer with these arrays, made at the first call, so that weights stay shared."""
+        """Return the layer with these arrays, made at the first call, so that weights stay shared."""
         if key not in self._parameters:
             self._parameters[key] = make()
         return self._parameters[key]

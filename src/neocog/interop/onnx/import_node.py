@@ -27,7 +27,7 @@ class Node:
     def __init__(self, proto: onnx.NodeProto, builder: GraphBuilder) -> None:
         self.proto, self.builder = proto, builder
         self.operator, self.opset = proto.op_type, builder.opset
-        # None: left out, or not read yet because an earlier node looks ahead.
+        # None: omitted, or not read yet because an earlier node looks ahead.
         self.inputs = [builder.values.get(name) if name else None for name in proto.input]
         while self.inputs and self.inputs[-1] is None:
             self.inputs.pop()
@@ -76,7 +76,7 @@ class Node:
         raise UnsupportedOperatorError(f"{self.label}: {reason.rstrip('.')}.")
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return an attribute; decode text, and shorten floats to what was meant: 0.1, not 0.10000000149."""
+        """Return an attribute, text decoded, and floats in their shortest form: 0.1, not 0.10000000149."""
         if name not in self._attributes:
             return default
         attribute = self._attributes[name]
@@ -235,13 +235,13 @@ Pattern = TypeVar("Pattern", bound=ReadPattern)
 Folding = TypeVar("Folding", bound=FoldNode)
 
 READERS: dict[str, ReadNode] = {}
-"""How each operator becomes layers."""
+"""The function that reads each operator."""
 
 PATTERNS: dict[str, list[ReadPattern]] = {}
 """Readers of several nodes as one layer, by the operator of the first node."""
 
 FOLDS: dict[str, FoldNode] = {}
-"""How each operator on constants is carried out: ``(node, *arrays) -> array``."""
+"""The function that computes each operator on constants: ``(node, *arrays) -> array``."""
 
 
 def reads(*operators: str) -> Callable[[Reading], Reading]:
@@ -263,7 +263,7 @@ def reads(*operators: str) -> Callable[[Reading], Reading]:
 
     See Also
     --------
-    writes : the way there.
+    writes : The opposite direction.
 
     Examples
     --------

@@ -205,7 +205,7 @@ def read_graph(
 
 
 def _read(proto: onnx.NodeProto, builder: GraphBuilder) -> None:
-    """Turn one node into layers, or carry it out if all its inputs are constants."""
+    """Convert one node to layers, or compute it if all its inputs are constants."""
     node = Node(proto, builder)
     for name in proto.input:
         if name and name not in builder.values:

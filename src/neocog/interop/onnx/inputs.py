@@ -36,7 +36,7 @@ def two_sizes(declared: Mapping[str, Any], fixed_batch: bool) -> dict[str, Shape
     shapes: dict[str, Shapes] = {}
     for name, sizes in declared.items():
         if len(sizes) > len(SIZES) or max((size or 0 for size in sizes), default=0) > MOST_PIXELS:
-            raise OnnxImportError(f"input {name!r} has shape {sizes}, beyond what a network is for.")
+            raise OnnxImportError(f"input {name!r} has shape {sizes}, larger than a network accepts.")
         first, second = [], []
         for axis, size in enumerate(sizes):
             a, b = (size, size) if size is not None else SIZES[axis]

@@ -15,7 +15,7 @@ from onnx import helper, numpy_helper
 
 from neocog.interop.onnx.errors import OnnxImportError
 
-# How many times over tensors may read the same external file: a small one must not fill the memory.
+# How often tensors may read the same external file in all: a small file must not fill the memory.
 MOST_READ = 4
 
 
@@ -131,7 +131,7 @@ def _external(
     except (OSError, ValueError):
         raise OnnxImportError(f"{label} lies in {location!r}, which is missing beside the model.") from None
     if not stat.S_ISREG(found.st_mode):
-        raise OnnxImportError(f"{label} lies in {location!r}, which is no file.")
+        raise OnnxImportError(f"{label} lies in {location!r}, which is not a file.")
     wanted = math.prod(tensor.dims) * dtype.itemsize
     try:
         offset, length = int(entries.get("offset", 0)), int(entries.get("length", wanted))

@@ -12,7 +12,7 @@ from onnx import helper
 from neocog.errors import UnsupportedError
 from neocog.interop.onnx.export_graph import Writer
 
-# ONNX operators by the names of NumPy's ufuncs, which Python's operators call, too.
+# ONNX operators by the names of NumPy's ufuncs, to which Python's operators map, too.
 ARITHMETIC = {
     **{f: f.capitalize() for f in ("ceil", "cos", "cosh", "exp", "floor", "log", "sign", "sin", "sinh")},
     **{f: f.capitalize() for f in ("reciprocal", "sqrt", "tan", "tanh")},
@@ -61,7 +61,7 @@ class Recorded(NDArrayOperatorsMixin):
         return self._record(function.__name__, inputs, options)
 
     def __bool__(self) -> NoReturn:
-        raise UnsupportedError("it branches on the numbers; where(condition, a, b) can be written")
+        raise UnsupportedError("it branches on the numbers; use where(condition, a, b) instead")
 
     def _record(self, function: str, inputs: tuple[Any, ...], options: Any) -> Any:
         if options:
@@ -103,7 +103,7 @@ def record(writer: Writer, function: Any, x: str, settings: tuple[Any, ...]) -> 
     Raises
     ------
     UnsupportedError
-        If the function does what no nodes are known for.
+        If the function uses an operation without a known ONNX node.
     """
     try:
         y = function(np, Recorded(writer, x), *settings)

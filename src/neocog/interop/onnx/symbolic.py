@@ -21,13 +21,13 @@ Shapes: TypeAlias = tuple[Shape, Shape]
 
 @dataclass(frozen=True)
 class Known:
-    """An array that is known before anything is computed, for each of the two batch sizes."""
+    """A constant: an array for each of the two batch sizes."""
 
     arrays: tuple[np.ndarray, np.ndarray]
     label: str = ""
-    """Name of the initializer from which it was computed."""
+    """Name of the initializer that it was computed from."""
     origin: Any = None
-    """The inputs of the ScatterND that made it, by which SparseConv2D is recognised."""
+    """The inputs of the ScatterND that computed it, to recognise SparseConv2D."""
 
     @classmethod
     def constant(cls, array: np.ndarray, label: str = "") -> Known:

@@ -11,7 +11,7 @@ from neocog.interop.onnx.import_node import Node
 from neocog.interop.onnx.symbolic import Value
 from neocog.kernels.geometry import Padding
 
-LARGEST = 2**20  # no honest stride, kernel or padding is larger
+LARGEST = 2**20  # larger strides, kernels and paddings are taken for malicious
 
 
 @dataclass(frozen=True)

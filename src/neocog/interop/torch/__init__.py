@@ -1,4 +1,4 @@
-"""Networks carried to PyTorch and back."""
+"""Convert networks to PyTorch and back."""
 
 try:
     import torch as _torch  # noqa: F401

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-import torch.distributed.nn  # a group would stay in its default arguments, were it imported after joining
+import torch.distributed.nn  # imported before joining, as its default arguments would keep the group alive
 from torch import Tensor, distributed, nn
 
 from neocog.interop import processes
@@ -27,14 +27,14 @@ _SIGNS = re.compile(r"gloo|Connection (closed|reset|refused)|Broken pipe|remote 
 
 
 class Group:
-    """The processes of the job; one alone unless ``torchrun`` or its like has started it.
+    """The processes of the job: one, unless ``torchrun`` or a similar launcher has started several.
 
     Attributes
     ----------
     rank, size : int
-        Which one this is, of how many.
+        The number of this process, and the count of all.
     local_rank : int
-        Which one it is on this machine: the number of its GPU.
+        The number of this process on its machine, which is that of its GPU.
     """
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class Group:
         return int(number)
 
     def from_leader(self, thing: Any, device: torch.device) -> Any:
-        """Return the leader's object in place of this process's own."""
+        """Return the leader's object in every process."""
         if self.size == 1:
             return thing
         things = [thing]
@@ -107,7 +107,7 @@ def _leave() -> None:
 
 
 class _Total(torch.autograd.Function):
-    """``y = sum over processes of x``; its derivative is the same sum of the ``dy``."""
+    """Compute ``y = sum over processes of x``; its derivative is the same sum of the ``dy``."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -130,7 +130,7 @@ def _total(x: Tensor) -> Tensor:
 class _GroupBatchNorm(nn.Module):
     """Normalize by the statistics of the whole batch, of which each process has a part.
 
-    ``torch.nn.SyncBatchNorm`` does this on GPUs alone.
+    ``torch.nn.SyncBatchNorm`` supports GPUs only.
     """
 
     running_mean: Tensor
@@ -167,12 +167,12 @@ def share_batch_statistics(module: nn.Module) -> nn.Module:
 
 
 def _shared(module: nn.Module, made: dict[nn.Module, nn.Module]) -> nn.Module:
-    """Replace each module once, at every place where it stands."""
+    """Replace each module once, at every place where it occurs."""
     if module not in made:
         made[module] = module
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             made[module] = _GroupBatchNorm(module)
-        for name, child in module._modules.items():  # named_children tells of a module's first place alone
+        for name, child in module._modules.items():  # named_children yields a module at its first place only
             if child is not None:
                 module._modules[name] = _shared(child, made)
     return made[module]

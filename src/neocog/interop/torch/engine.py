@@ -37,7 +37,7 @@ class TorchEngine(Engine):
     the decay mean the same, and its memory can go into a checkpoint and out of it under either engine.
 
     Batch norms of several processes take the statistics of the whole batch; a layer of the user's own that
-    has no counterpart in PyTorch sees each process's part alone.
+    has no counterpart in PyTorch sees only the part of its process.
 
     Parameters
     ----------
@@ -105,8 +105,8 @@ class TorchEngine(Engine):
         if kind is not None:
             return
         if self._drops is not None:
-            self._drops.integers(2**62)  # another run drops otherwise
-        if self.group.size > 1:  # all have what the leader's callbacks have made of it
+            self._drops.integers(2**62)  # another run draws other masks
+        if self.group.size > 1:  # all processes have the weights as the leader's callbacks left them
             for array in self._arrays().values():
                 array[...] = to_array(self.group.tensor_from_leader(self._tensor(array)))
 
@@ -136,7 +136,7 @@ class TorchEngine(Engine):
         rng.bit_generator.state = state
 
     def step(self, x: Any, t: Any, weight: Any = None) -> float:
-        """Return the loss of a batch, of which this process computes its part; move the weights."""
+        """Return the loss of a batch, of which this process computes its part; update the weights."""
         N = len(x)
         share = np.full(N, 1 / N) if weight is None else check_weights(weight, N) / N
         mine = slice(self.group.rank, None, self.group.size)
@@ -242,7 +242,7 @@ class TorchEngine(Engine):
 
     def agree(self, stop: str) -> str:
         """Return why all processes stop; empty if none asked to."""
-        reasons = ["", "another process wished to stop", "interrupted"]
+        reasons = ["", "another process requested a stop", "interrupted"]
         mine = reasons.index(stop) if stop in reasons else 1
         agreed = self.group.largest(mine, self.device)
         return stop if mine == agreed else reasons[agreed]

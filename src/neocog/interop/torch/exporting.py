@@ -37,7 +37,7 @@ def to_torch(network: Layer) -> nn.Module:
     often, but other numbers, as PyTorch draws them.
 
     PyTorch's own classes are taken where they fit. A dense layer's weight is transposed, as ``nn.Linear``
-    has it. A layer that stands at several places is one module there, a shared array one parameter. A
+    has it. A layer that occurs at several places is one module there, a shared array one parameter. A
     layer of several inputs takes a tuple, a graph of several inputs also those themselves. A network's
     ``class_names`` and ``input_shape`` become attributes of the module, for :func:`from_torch` to read.
 
@@ -46,7 +46,7 @@ def to_torch(network: Layer) -> nn.Module:
     ``forward`` of its own, becomes a module whose autograd Function calls the layer's ``forward`` and
     ``backward`` on NumPy arrays. This computes on the CPU, with copies there and back from another device;
     it can be differentiated once, and not be exported. It draws from the layer's own random generators.
-    What :func:`register_layer` was told goes before both.
+    A function registered by :func:`register_layer` has priority over both.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def to_torch(network: Layer) -> nn.Module:
     See Also
     --------
     load_from_torch : Bring the weights back.
-    counterpart : What a class of layers becomes.
+    counterpart : Name the module of a class of layers.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def to_torch(network: Layer) -> nn.Module:
 
 
 def counterpart(layer_class: type[Layer]) -> str:
-    """Name what :func:`to_torch` makes of the layers of a class.
+    """Name the module that :func:`to_torch` makes of the layers of a class.
 
     Parameters
     ----------
@@ -131,9 +131,9 @@ def load_from_torch(network: Layer, module: nn.Module) -> None:
     Parameters
     ----------
     network : Layer
-        Left as it is if anything does not fit.
+        Unchanged if anything does not fit.
     module : nn.Module
-        What :func:`to_torch` made of it, trained since, on any device, compiled or in parallel or not.
+        The module made by :func:`to_torch`, on any device, compiled or wrapped for parallel training or not.
 
     Raises
     ------
@@ -168,7 +168,7 @@ def wrapped(module: nn.Module) -> nn.Module | None:
     """Return the module that ``torch.compile`` or a parallel training has wrapped in this one, or None."""
     if isinstance(module, nn.DataParallel | DistributedDataParallel):
         return module.get_submodule("module")
-    # What torch.compile makes is known by its child, as its class is slow to import.
+    # A compiled module is recognised by its child, as its class is slow to import.
     return next((child for name, child in module.named_children() if name == "_orig_mod"), None)
 
 
@@ -179,7 +179,7 @@ def unwrapped(module: nn.Module) -> nn.Module:
 
 
 def own_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """Return parameters and buffers by name, without a batch norm's counter, which neocog has not."""
+    """Return parameters and buffers by name, without batch norm's counter, which neocog lacks."""
     tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     tensors.pop("num_batches_tracked", None)
     return tensors
@@ -198,7 +198,7 @@ def to_array(tensor: Tensor) -> np.ndarray:
 
 
 class _Conversion:
-    """One run of :func:`to_torch`: what is shared in the network is shared in the module."""
+    """One run of :func:`to_torch`: layers and arrays shared in the network are shared in the module."""
 
     def __init__(self) -> None:
         self._modules: dict[int, nn.Module] = {}  # by the layer's id
@@ -277,14 +277,14 @@ class _Conversion:
         tensor, earlier = self._tensors[id(array)]
         if earlier != role:
             raise UnsupportedError(
-                f"{place} shares an array with a layer whose array PyTorch lays out in another way, or does "
+                f"{place} shares an array with a layer whose array PyTorch stores in another layout, or does "
                 "not learn: it cannot be shared there."
             )
         return tensor
 
 
 def _maker(layer_class: type[Layer]) -> MakeModule | None:
-    """Find what makes the module of a class: its own entry, or its nearest base's if it computes alike."""
+    """Find the function that makes a class's module: its own entry, or its base's if it computes the same."""
     for base in layer_class.__mro__:
         if base in MODULES:
             return MODULES[base] if computes_as(layer_class, base) else None

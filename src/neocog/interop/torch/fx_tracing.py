@@ -177,7 +177,7 @@ class TracedForward:
             layer = Loaded(Bias(tuple(other.shape)), {"bias": other})
             return self._reader.apply(self.builder, "bias", layer, (x,), {})
         if not isinstance(other, Value):
-            if isinstance(other, int | float) and other == 0:  # where the built-in sum begins
+            if isinstance(other, int | float) and other == 0:  # the start value of the built-in sum
                 return cast(Value, x)
             raise UnsupportedError("adding anything but a tensor or a parameter has no counterpart")
         return self.builder.add(self.builder.free("add"), Add(), x, other)
@@ -305,7 +305,7 @@ def follow(module: nn.Module, constants: Mapping[str, Any]) -> fx.Graph:
     Raises
     ------
     UnsupportedError
-        If the way through the module depends on numbers, drawn ones included, or on its mode.
+        If the path through the module depends on numbers, random ones included, or on its mode.
     """
     concrete = {n: v for n, v in constants.items() if isinstance(v, bool | int | float | str | None)}
     mode, graphs, generators = module.training, [], _Generators()
@@ -313,12 +313,12 @@ def follow(module: nn.Module, constants: Mapping[str, Any]) -> fx.Graph:
         for training in (False, True):
             module.training = training
             graphs.append(_Tracer().trace(vars(module).get("forward", module), concrete))
-    except Exception as error:  # whatever the module's code raises when it finds no numbers
-        raise UnsupportedError(f"its forward cannot be followed: {error}") from error
+    except Exception as error:  # any exception that the module's code raises on symbolic values
+        raise UnsupportedError(f"its forward cannot be traced: {error}") from error
     finally:
         module.training = mode
         drawn = generators.restore()
-    if drawn:  # a way that was drawn looks like the only one
+    if drawn:  # a path chosen at random looks like the only one
         raise UnsupportedError(
             "its forward draws random numbers, which need not be the same again; dropout is supported"
         )
@@ -330,7 +330,7 @@ def follow(module: nn.Module, constants: Mapping[str, Any]) -> fx.Graph:
                 each.kwargs = {**each.kwargs, "training": IN_TRAINING}
         same = same and _described(before) == _described(node)
     if not same:
-        raise UnsupportedError("its forward goes another way in training than in evaluation")
+        raise UnsupportedError("its forward takes another path in training than in evaluation")
     return graph
 
 

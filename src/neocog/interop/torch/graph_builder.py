@@ -13,7 +13,7 @@ from neocog.layers import Dropout, Flatten, Layer, MaxPool2D, Reshape, Transpose
 from neocog.layers.base import Shape
 
 BATCH = 7919
-"""Stands for the size of the batch wherever a module asks for it: a prime that is no size of a map."""
+"""Stands for the batch size where a module reads it: a prime that is no size of a map."""
 
 MOVED_BATCH = "it moves the batch away from the first axis"
 
@@ -83,7 +83,7 @@ def values_in(argument: Any) -> list[Value]:
 class Builder:
     """Collects the nodes of one container.
 
-    ``reserved`` are the names that the module's children bear; other nodes get names apart from those.
+    ``reserved`` are the names of the module's children; other nodes get other names.
     """
 
     def __init__(self, inputs: Sequence[Value], reserved: Iterable[str] = ()) -> None:
@@ -92,7 +92,7 @@ class Builder:
         self.writes = False
         """Whether the module writes into an input."""
         self.overwritten: list[tuple[Value, Value | None]] = []
-        """Values written into since this was last cleared, each with what is there now if it has a name."""
+        """Values written into since this was last cleared, each with its new value if that has a name."""
         self._children = {*reserved}
         self._reserved = self._children | {value.name for value in inputs}
 
@@ -105,7 +105,7 @@ class Builder:
 
     def add(self, name: str, layer: Layer, *values: Value) -> Value:
         """Apply a layer, at a new node."""
-        if isinstance(layer, Flatten):  # what it makes of a reshaped value, it makes of the value
+        if isinstance(layer, Flatten):  # the result is the same for the value before the reshape
             values = tuple(map(self._before_reshapes, values))
         self.nodes[name] = (layer, *(value.name for value in values))
         shared = values[0] if shares_memory(layer) else None
@@ -160,7 +160,7 @@ def output_shape(layer: Layer, values: Sequence[Value]) -> Shape | None:
 
 
 def keeps_batch(layer: Layer) -> bool:
-    """Whether a layer keeps the first axis at its place and at its size, whatever the shape."""
+    """Return whether a layer keeps the position and the size of the first axis, for any shape."""
     return all(
         (not isinstance(leaf, Reshape) or leaf.shape[0] == 0)
         and (not isinstance(leaf, Transpose) or leaf.axes[0] == 0)
@@ -169,7 +169,7 @@ def keeps_batch(layer: Layer) -> bool:
 
 
 def shares_memory(layer: Layer) -> bool:
-    """Whether PyTorch's counterpart may return its input's own memory, in another shape."""
+    """Return whether PyTorch's counterpart may return a view of its input."""
     return all(
         isinstance(leaf, Flatten | Reshape | Transpose | Dropout)
         or (isinstance(leaf, MaxPool2D) and leaf.kernel_size == (1, 1))

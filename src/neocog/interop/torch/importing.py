@@ -29,19 +29,19 @@ def from_torch(module: nn.Module, input_shape: tuple[int, int, int] | None = Non
     """Build the network that computes what a PyTorch module computes.
 
     It has the same weights (copied) under the same names, the same outputs and gradients, and the same
-    dtype. ``nn.Sequential`` becomes a :class:`Sequential`; the ``forward`` of any other module is followed
-    by ``torch.fx``, and becomes a :class:`Sequential` if it is a chain, else a :class:`Graph`. Modules
-    within become containers within. Functions become layers named after them, such as ``relu_1``. What
-    does not lead to the output is left out; frozen parameters are no longer frozen. A layer of your own that
-    :func:`to_torch` has put into a module comes out again. What ``torch.compile``,
-    ``nn.DataParallel`` or ``DistributedDataParallel`` puts around a module is taken off.
+    dtype. ``nn.Sequential`` becomes a :class:`Sequential`; the ``forward`` of any other module is traced
+    by ``torch.fx``, and becomes a :class:`Sequential` if it is a chain, else a :class:`Graph`. Nested
+    modules become nested containers. Functions become layers named after them, such as ``relu_1``. Parts
+    that do not lead to the output are omitted; frozen parameters are no longer frozen. A layer of your own
+    that :func:`to_torch` has wrapped in a module is unwrapped, and so are modules wrapped by
+    ``torch.compile``, ``nn.DataParallel`` or ``DistributedDataParallel``.
 
     Parameters
     ----------
     module : nn.Module
         In either mode.
     input_shape : (channels, height, width), optional
-        Needed where a module asks for the sizes of maps, such as ``nn.AdaptiveAvgPool2d(7)``, or for the
+        Needed where a module reads the sizes of maps, such as ``nn.AdaptiveAvgPool2d(7)``, or for the
         batch after a ``view(-1, ...)``, which may have mixed its images. The network keeps it. Default: what
         :func:`to_torch` has noted in a module that it made, as it notes the names of the classes.
 
@@ -55,24 +55,23 @@ def from_torch(module: nn.Module, input_shape: tuple[int, int, int] | None = Non
         If ``module`` is no module.
     ValueError
         If ``input_shape`` is not one, or does not fit; or (an ``UnsupportedError``) if the module holds
-        something that neocog has not, with its name, its place and what there is instead.
+        something without a counterpart; the message has its name, its place and what is supported.
 
     See Also
     --------
-    to_torch : The way back.
+    to_torch : The opposite direction.
     register_module : For modules of your own.
 
     Notes
     -----
-    The calls of a list's modules, as ``layers.0`` and ``layers.1`` of an ``nn.ModuleList``, come into a
-    container ``layers`` with the functions that lie between them. Where that is impossible, as several of
-    their values are used elsewhere, or other modules lie between, the names become ``layers_0`` and
-    ``layers_1``.
+    The calls of a list's modules, as ``layers.0`` and ``layers.1`` of an ``nn.ModuleList``, become a
+    container ``layers`` with the functions between them. Where that is impossible, as several of their
+    values are used elsewhere, or other modules lie between, the names become ``layers_0`` and ``layers_1``.
 
     A parameter that a function is given, rather than a module, is named after the function: in
     ``torch.relu(x + self.offset)`` it is ``bias.bias``, in ``F.linear(x.flatten(1), self.kernel)``
-    ``linear.weight``. So it is where a subclass of ``nn.Conv2d`` computes more than that, if only a
-    ``padding_mode``.
+    ``linear.weight``. The same holds for a subclass of ``nn.Conv2d`` that computes more than its base, even
+    just a ``padding_mode``.
 
     Examples
     --------
@@ -123,9 +122,9 @@ def _input_names(module: nn.Module) -> list[str]:
 
 
 def _refuse_scripts(module: nn.Module) -> None:
-    """Raise UnsupportedError for a module of TorchScript, which runs no Python that could be traced."""
+    """Raise UnsupportedError for a module of TorchScript, which cannot be traced: it runs no Python."""
     if isinstance(module, torch.jit.ScriptModule):
-        raise UnsupportedError("a module of TorchScript cannot be followed; pass the one that was scripted.")
+        raise UnsupportedError("a module of TorchScript cannot be traced; pass the module before scripting.")
 
 
 def _is_sequential(module: nn.Module) -> bool:
@@ -133,7 +132,7 @@ def _is_sequential(module: nn.Module) -> bool:
 
 
 def _is_known(module: nn.Module) -> bool:
-    """Whether a module is converted without tracing its forward."""
+    """Return whether a module is converted without tracing its forward."""
     containers = (modules.Graph, modules.Residual)
     return type(module) in LAYERS or isinstance(module, containers) or _is_sequential(module)
 
@@ -173,11 +172,11 @@ class _Reader:
         _refuse_scripts(module)
         hooks = (module._forward_hooks, module._forward_pre_hooks)
         if any(hooks) or module._backward_hooks or module._backward_pre_hooks:
-            raise UnsupportedError("its hooks cannot be followed; remove them")
+            raise UnsupportedError("its hooks cannot be traced; remove them")
         if (within := wrapped(module)) is not None:
             return self.call(builder, name, within, args, kwargs, path)
         if "forward" in vars(module) and _is_known(module):
-            raise UnsupportedError("its forward was replaced, which cannot be followed; make it a class")
+            raise UnsupportedError("its forward was replaced, which cannot be traced; define it in a class")
         outer = [*values_in(args), *values_in(kwargs)]
         if not outer:
             raise UnsupportedError("it is called without a tensor made of the input")
@@ -225,7 +224,7 @@ class _Reader:
         tensors: Mapping[str, Tensor],
         child: bool = False,
     ) -> Value:
-        """Apply layers one after another; the one that learns has the name, or else the first."""
+        """Apply layers one after another; the one with parameters gets the name, or else the first."""
         if isinstance(chain, Loaded):
             layers: tuple[Layer, ...] = (chain.layer,)
             tensors = chain.tensors
@@ -267,9 +266,7 @@ class _Reader:
         key = (id(tensor), transposed)
         if key not in self._arrays:
             if tensor._backward_hooks or tensor._post_accumulate_grad_hooks:
-                raise UnsupportedError(
-                    f"its tensor {name!r} has hooks, which cannot be followed; remove them"
-                )
+                raise UnsupportedError(f"its tensor {name!r} has hooks, which cannot be traced; remove them")
             if tensor.is_meta or not (tensor.is_floating_point() or tensor.is_complex()):
                 raise UnsupportedError(f"its tensor {name!r} holds no floating point numbers")
             array = tensor.detach().cpu().numpy()

@@ -1,4 +1,4 @@
-"""Modules around the layers that have no counterpart in PyTorch: what :func:`to_torch` does by default."""
+"""Wrap layers without a counterpart in PyTorch as modules, the default of :func:`to_torch`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from neocog.layers.base import random_generators
 
 
 def transposed(network: Layer) -> set[str]:
-    """Names of the weights whose axes PyTorch has in the other order."""
+    """Return the names of the weights whose axes have the other order in PyTorch."""
     return {
         f"{name}.weight" if name else "weight" for name, layer in network.leaves() if isinstance(layer, Dense)
     }
@@ -54,7 +54,7 @@ class LayerModule(WrappedLayer):
 
     The layer's parameters and buffers are the module's, under the same names; a dense layer's weight is
     transposed. The layer computes on the CPU: tensors on another device are copied there and back at each
-    call. It can be differentiated once, and is closed to ``torch.export``.
+    call. It can be differentiated once, and does not support ``torch.export``.
     """
 
     def __init__(self, layer: Layer) -> None:
@@ -102,8 +102,8 @@ class LayerModule(WrappedLayer):
         inputs = tuple(x) if several else (x,)
         if _is_exporting() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
             raise UnsupportedError(
-                f"{type(self._layer).__name__} computes on NumPy arrays, which cannot be exported; say what "
-                "it is in PyTorch: @neocog.interop.torch.register_layer."
+                f"{type(self._layer).__name__} computes on NumPy arrays, which cannot be exported; define "
+                "its module in PyTorch: @neocog.interop.torch.register_layer."
             )
         if not all(isinstance(each, Tensor) for each in inputs):
             raise TypeError(f"x must be a tensor or a tuple of tensors, got {x!r}.")
@@ -122,14 +122,14 @@ class LayerModule(WrappedLayer):
         return [cast(Tensor, reduce(getattr, name.split("."), cast(Any, self))) for name in names]
 
     def _bind(self, parameters: Sequence[Tensor], buffers: Sequence[Tensor]) -> None:
-        """Let the layer compute with the numbers of these tensors, in their own memory on a CPU."""
+        """Make the layer's arrays views of these tensors on a CPU, copies from another device."""
         tensors = zip((*self._parameter_names, *self._buffer_names), (*parameters, *buffers), strict=True)
         arrays = {name: _array(tensor) for name, tensor in tensors}
         for place, key, name in self._places:
             place[key] = arrays[name].T if name in self._transposed else arrays[name]
 
     def _read_buffers(self, buffers: Sequence[Tensor]) -> None:
-        """Copy the layer's buffers into tensors, but for those that have been written in place."""
+        """Copy the layer's buffers into tensors, except those written in place."""
         for name, tensor in zip(self._buffer_names, buffers, strict=True):
             array = self._layer.buffers[name]
             if not np.shares_memory(array, _array(tensor)):
@@ -142,7 +142,7 @@ def _from_wrapped_layer(module: WrappedLayer, x: Value) -> Chain:
 
 
 class _LayerFunction(torch.autograd.Function):
-    """A layer's forward and backward; the cache stands in the context alone."""
+    """Call a layer's forward and backward; the cache is kept in the context only."""
 
     @staticmethod
     def forward(ctx: Any, module: LayerModule, buffers: list[Tensor], count: int, *tensors: Tensor) -> Tensor:
@@ -160,10 +160,10 @@ class _LayerFunction(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Any, ...]:
         tensors, module = ctx.saved_tensors, ctx.module
-        if torch.is_grad_enabled():  # by create_graph=True; a second derivative would be wrong without a word
+        if torch.is_grad_enabled():  # with create_graph=True; a second derivative would be silently wrong
             raise UnsupportedError(
                 f"{type(module._layer).__name__} computes its own gradients, which cannot be differentiated "
-                "again; say what it is in PyTorch: @neocog.interop.torch.register_layer."
+                "again; define its module in PyTorch: @neocog.interop.torch.register_layer."
             )
         module._bind(tensors[ctx.count :], ctx.buffers)
         layer, needed = module._layer, ctx.needs_input_grad[3:]

@@ -1,6 +1,6 @@
-"""The layers that PyTorch has one to one, each a row that serves both directions.
+"""Register the layers that map one to one to PyTorch, each a row that serves both directions.
 
-What needs more than a row is in :mod:`neocog.interop.torch.operators`.
+Layers that need more than a row are in :mod:`neocog.interop.torch.operators`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Modules for the layers that PyTorch lacks, in PyTorch's own terms."""
+"""Define modules for the layers that PyTorch lacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The registries of the two conversions: layers to modules, and modules, functions and methods to layers."""
+"""Register conversions: of layers to modules, and of modules, functions and methods to layers."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ class Loaded:
 
 
 Chain: TypeAlias = Layer | Loaded | tuple[Layer, ...]
-"""A layer, several applied one after another, or none for what changes nothing."""
+"""A layer, several applied one after another, or none for an identity."""
 
 MakeModule: TypeAlias = Callable[[Any], nn.Module]
 MakeLayer: TypeAlias = Callable[[Any, Value], Chain]
 
 MODULES: dict[type[Layer], MakeModule] = {}
-"""By the class of a layer: makes its module, without its weights."""
+"""By the class of a layer, the function that makes its module, without its weights."""
 
 LAYERS: dict[type[nn.Module], MakeLayer] = {}
-"""By the class of a module: makes its layers from the module and its input, without the weights."""
+"""By the class of a module, the function that makes its layers from it and its input, without weights."""
 
 FUNCTIONS: dict[Any, Callable[..., Chain]] = {}
-"""By the function, or the name of a tensor's method: makes its layers from the same arguments."""
+"""By the function, or the name of a tensor's method, the function that makes its layers."""
 
 
 def register_layer(layer_class: type[Layer]) -> Callable[[MakeModule], MakeModule]:
-    """Say how :func:`to_torch` makes the module of a class of layers.
+    """Register how :func:`to_torch` makes the module of a class of layers.
 
     The function takes a layer and returns a module whose parameters and buffers have the names and shapes
-    of the layer's; the numbers are copied afterwards. It goes before the defaults of :func:`to_torch`.
+    of the layer's; the numbers are copied afterwards. It has priority over the defaults of :func:`to_torch`.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def register_layer(layer_class: type[Layer]) -> Callable[[MakeModule], MakeModul
 
 
 def register_module(module_class: type[nn.Module]) -> Callable[[Callable[[Any], Layer]], Any]:
-    """Say how :func:`from_torch` makes the layer of a class of modules.
+    """Register how :func:`from_torch` makes the layer of a class of modules.
 
     The function takes a module and returns a layer whose ``params`` and ``buffers`` have the names and
     shapes of the module's; the numbers are copied afterwards.

@@ -42,7 +42,7 @@ def warm_up(dtype: Any) -> float:
 
 
 class _Call:
-    """Run one function of this module as a program: arrays go in through slots, one or two come out."""
+    """Run one function of this module as a program: arrays are bound to slots, one or two are returned."""
 
     def __init__(self, dtype: np.dtype[Any], exact: bool) -> None:
         self.program = Program(dtype, exact=exact)
@@ -50,12 +50,12 @@ class _Call:
         self.results: list[tuple[Memory, tuple[int, ...], Any]] = []
 
     def array(self) -> Slot:
-        """Take an array as it lies in memory."""
+        """Add a slot for an array that is read as it lies in memory."""
         self.slots.append(Slot())
         return self.slots[-1]
 
     def images(self, shape: tuple[int, ...], strides: tuple[int, ...], border: Any = (0, 0, 0, 0)) -> Maps:
-        """Take images (N, C, H, W) with any strides (in elements)."""
+        """Add a slot for images (N, C, H, W) with any strides (in elements), copied to maps."""
         N, C, H, W = shape
         maps = self.program.maps(C, H, W, N, border)
         n, c, h, w = strides
@@ -69,8 +69,8 @@ class _Call:
         )
         return maps
 
-    def give(self, memory: Memory | Slot, shape: tuple[int, ...], dtype: Any = None) -> None:
-        """Return what lies in some memory."""
+    def add_result(self, memory: Memory | Slot, shape: tuple[int, ...], dtype: Any = None) -> None:
+        """Add the contents of some memory to the results."""
         assert isinstance(memory, Memory)
         memory.kept = True
         self.results.append((memory, shape, dtype))
@@ -145,7 +145,7 @@ def conv2d(
         y = call.program.maps(w.shape[0], *conv.out, x.shape[0])
         windows = conv.windows(maps)
         conv.forward(windows, call.array(), None if b is None else call.array(), y)
-        call.give(y.memory, y.shape)
+        call.add_result(y.memory, y.shape)
 
     key = ("conv2d", x.dtype, x.shape, strides, w.shape, b is None, stride, padding, dilation, groups)
     arrays = [x, np.ascontiguousarray(w), *([] if b is None else [np.ascontiguousarray(b)])]
@@ -166,7 +166,7 @@ def conv2d_input(
         maps = call.images(dy.shape, strides, conv.output_border)
         dx = call.program.maps(C, H, W, N)
         conv.input_gradient(maps, call.array(), dx)
-        call.give(dx.memory, dx.shape)
+        call.add_result(dx.memory, dx.shape)
 
     key = ("conv2d_input", dy.dtype, x_shape, dy.shape, strides, w.shape, stride, padding, dilation, groups)
     return _batch_first(_call(key, build, [dy, np.ascontiguousarray(w)])[0])
@@ -187,7 +187,7 @@ def conv2d_weight(
         dy_maps = call.images(dy.shape, dy_strides)
         dw = call.program.memory(int(np.prod(w_shape)))
         conv.weight_gradient(conv.windows(maps), dy_maps, dw)
-        call.give(dw, w_shape)
+        call.add_result(dw, w_shape)
 
     geometry = (w_shape, stride, padding, dilation, groups)
     key = ("conv2d_weight", x.dtype, x.shape, strides, dy.shape, dy_strides, *geometry)
@@ -217,14 +217,14 @@ def _pool_call(
             result = program.maps(C, H, W, N)
             winners = call.array() if kind.startswith("max") else None
             lowering.pool_back(program, kind[:3], first, result, winners, kernel, stride, padding, counted)
-            call.give(result.memory, result.shape)
+            call.add_result(result.memory, result.shape)
             return
         result = program.maps(C, *out, N)
         index = program.memory(C * out[0] * out[1] * N, size=1) if kind == "max" else None
         lowering.pool(program, kind, first, result, index, kernel, stride, padding, counted)
-        call.give(result.memory, result.shape)
+        call.add_result(result.memory, result.shape)
         if index is not None:
-            call.give(index, result.shape, np.uint8)
+            call.add_result(index, result.shape, np.uint8)
 
     key = (kind, like.dtype, x_shape, tuple(strides), kernel, stride, padding, counted)
     return _call(key, build, arrays)

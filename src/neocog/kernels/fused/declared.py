@@ -1,4 +1,4 @@
-"""Operations made of a user's functions of one number."""
+"""Make operations of a user's functions of one number."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _compiled_operation(
     OPERATIONS[name] = Operation(namespace["operation"], maps, SETTINGS, PLANES, on_disk=False)
     try:
         codes([name], dtype)
-    except Exception as error:  # of many classes; what Numba cannot compile runs in Python
+    except Exception as error:  # Numba raises errors of many classes; what it cannot compile runs in Python
         del OPERATIONS[name]
         reason = str(error).strip().splitlines() or [type(error).__name__]
         return UnsupportedError(f"Numba cannot compile {function.__qualname__}: {reason[-1]}")

@@ -20,7 +20,7 @@ from neocog.kernels.fused.simd import INT, fetch_add, read, view
 __all__ = ["ROW", "code", "run"]
 
 _PATIENCE = 20_000
-"""Looks at the counter of an operation that others still compute, before the thread gives up its turn."""
+"""How often a thread reads the counter of an operation that others still compute before it yields."""
 ROW = row_layout()
 _ROW_BYTES = ROW.itemsize
 _NAMES: list[str] = []
@@ -42,7 +42,7 @@ def _call(_, function, row, unit, scratch, zero):
 
 
 def _run(program, count, progress, first, alone, scratch, zero):
-    """Run the operations from ``first`` on; return where it stopped: the end, or one that others hold up.
+    """Run the operations from ``first`` on; return where it stopped: the end, or one that other threads run.
 
     ``program`` is the table's address, ``progress`` that of two counters an operation, units taken and units
     done, zero at the start.
@@ -77,7 +77,7 @@ def _plain_call(function: int, row: int, unit: int, scratch: int, zero: int) -> 
 
 
 def code(name: str, dtype: np.dtype[Any]) -> int:
-    """Return what stands for an operation in a program: the address of its compiled function."""
+    """Return the number of an operation in a program: the address of its compiled function."""
     if config.DISABLE_JIT:
         if name not in _NAMES:
             _NAMES.append(name)

@@ -1,4 +1,4 @@
-"""Define what an operation is: a compiled function, and the fields of the row of numbers that it is given.
+"""Define what an operation is: a compiled function, and the fields of its row of numbers.
 
 Addresses are bytes, strides and offsets are elements. Arrays lie in memory as (C, H, W, N), the batch last:
 an operation sees planes (channels), rows, and in each row a run of ``lanes`` = W N numbers.
@@ -68,7 +68,7 @@ def _folder(name: str) -> Path | None:
         home = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         folder = Path(home) / "neocog" / f"{_sources():08x}" / name
         folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # no home
+    except (OSError, RuntimeError):  # no home directory
         return None
     return folder if os.access(folder, os.W_OK) else None
 
@@ -81,7 +81,7 @@ def compiled_on_disk(name: str, compiler: Callable[[bool], Any]) -> Any:
             config.CACHE_DIR = str(folder)
             try:
                 return compiler(True)
-            except OSError:  # a full disk
+            except OSError:  # such as a full disk
                 pass
             finally:
                 config.CACHE_DIR = before

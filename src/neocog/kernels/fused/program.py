@@ -39,7 +39,7 @@ def address(array: np.ndarray) -> int:
 
 @dataclass(eq=False)
 class Memory:
-    """A block of memory; its place is found when the program is finished."""
+    """A block of memory, which :meth:`Program.finish` allocates."""
 
     bytes: int
     first: int = -1
@@ -54,7 +54,7 @@ class Slot:
     """Stand for the address of an array that changes from run to run."""
 
     places: list[tuple[np.ndarray, int]] = field(default_factory=list)
-    """Where the table holds it (each an array of one number), and the bytes to add."""
+    """The entries of the table that hold it (each an array of one number), and the bytes to add."""
 
 
 @dataclass(eq=False)
@@ -148,6 +148,8 @@ class Program:
         Bytes that each thread needs for itself.
     exact : bool
         Whether every sum is to be taken as it is written: no Winograd.
+    operations : list of str
+        Names of the operations of a run, in order; set by :meth:`finish`.
     """
 
     dtype: np.dtype[Any]
@@ -278,7 +280,7 @@ class Program:
             self.stretches.append(Stretch(len(self.rows)))
 
     def call(self, function: Callable[[], Any]) -> None:
-        """Have a function called in every run, before the rows of the current stretch."""
+        """Add a function to be called in every run, before the rows of the current stretch."""
         self.stretches[-1].calls.append(function)
 
     def finish(self) -> None:
@@ -305,6 +307,7 @@ class Program:
             self.number[k] = len(rows)
             if share or not row["clearing"]:
                 rows.append(row)
+        self.operations = [row["code"] for row in rows]
         self.program = self._table(rows)
         self.number[len(self.rows)] = len(rows)
         ends = [*(stretch.first for stretch in self.stretches[1:]), len(self.rows)]
@@ -340,7 +343,7 @@ class Program:
         return memory.array.view(dtype or self.dtype)
 
     def bind(self, slot: Slot, array: np.ndarray) -> None:
-        """Let a slot stand for this array in the next run."""
+        """Write the address of an array into a slot, for the next run."""
         start = address(array)
         for place, shift in slot.places:
             place[...] = start + shift
@@ -371,7 +374,7 @@ def _place(memories: list[Memory], share: bool) -> int:
             end += _whole(memory.bytes)
         return end
     placed: list[Memory] = []
-    # The largest first: each goes to the lowest gap among those alive at the same time.
+    # The largest first: each takes the lowest gap among those alive at the same time.
     for memory in sorted(memories, key=lambda m: -m.bytes):
         size = _whole(memory.bytes)
         if memory.first < 0:

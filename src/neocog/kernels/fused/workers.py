@@ -43,7 +43,7 @@ class _Pool:
             with _lock:
                 if self.process != os.getpid():  # threads do not survive a fork
                     self.__init__()
-                with contextlib.suppress(RuntimeError):  # no more threads: then fewer
+                with contextlib.suppress(RuntimeError):  # the system allows no more threads: go on with fewer
                     while self.size < helpers:
                         name = f"neocog-{self.size + 1}"
                         threading.Thread(target=self._work, name=name, daemon=True).start()
@@ -88,7 +88,7 @@ def _join(task: Task, progress: np.ndarray) -> None:
     at, counters = 0, progress.ctypes.data
     scratch = _scratch(task.scratch)
     while (at := run(task.table, task.length, counters, at, False, scratch, task.zero)) < task.length:
-        time.sleep(0)  # others hold an operation up: let them run
+        time.sleep(0)  # other threads still compute an operation: let them run
 
 
 def run_program(task: Task, parallel: bool) -> None:
@@ -97,13 +97,13 @@ def run_program(task: Task, parallel: bool) -> None:
     if not helpers:
         run(task.table, task.length, 0, 0, True, _scratch(task.scratch), task.zero)
         return
-    # New counters for every run: a thread that comes too late finds its own used up.
+    # New counters for every run: a thread that arrives late finds all units of its run taken.
     progress = np.zeros(2 * task.length, np.int64)
     _scratch(task.scratch)
     _pool.start(helpers, (task, progress))
     try:
         _join(task, progress)
-    except BaseException:  # Ctrl-C: the others still work on these arrays
+    except BaseException:  # KeyboardInterrupt: the others still work on these arrays
         _join(task, progress)
         raise
 

@@ -1,4 +1,4 @@
-"""The operators: a file for each of :mod:`neocog.layers`, with the writer and the reader of its layers.
+"""Write and read operators: a file for each of :mod:`neocog.layers`, with its layers' two directions.
 
 Beside these, ``folding`` computes with constants, ``products`` reads multiplications by constants, and
 ``patterns`` reads nodes that are a layer only together. Importing this package registers them all.

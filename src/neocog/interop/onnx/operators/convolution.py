@@ -81,7 +81,7 @@ def read_convolution(node: Node) -> Value:
 def _pixels(node: Node, windows: Windows, channels: int) -> Pixels | None:
     """Return the scaled pixels that are this node's input, if they can be folded into its weights.
 
-    Around them must be no zeros: an offset would have to move these, too.
+    The padding must be 0: an offset would have to be added to zeros around the image, too.
     """
     x = windows.x
     pixels = node.builder.pixels.get(x.node)

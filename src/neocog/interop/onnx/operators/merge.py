@@ -19,7 +19,7 @@ def write_add(w: Writer, layer: Add, x: tuple[Tensor, ...]) -> str:
 
 @reads("Add", "Sum")
 def read_sum(node: Node) -> Value:
-    """Read Add or Sum: computed values by an Add layer, constants as biases."""
+    """Read Add or Sum: computed values become an Add layer, constants biases."""
     for source in node.inputs:
         if source is None:
             node.fail("an input is missing")

@@ -1,6 +1,6 @@
-"""What PyTorch and neocog do not have one to one, by family, the two directions beside each other.
+"""Convert the layers that do not map one to one, by family, in both directions.
 
-A function that bears the name of one of PyTorch's takes its arguments.
+A function named like one of PyTorch's takes the same arguments.
 """
 
 from neocog.interop.torch.operators import (

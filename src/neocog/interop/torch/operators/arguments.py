@@ -1,4 +1,4 @@
-"""Forms of arguments that PyTorch's functions share."""
+"""Normalise forms of arguments that PyTorch's functions share."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from neocog.layers import Layer
 
 
 def size(value: Any) -> Any:
-    """Return 3 for ``(3,)``, which PyTorch takes for it."""
+    """Return 3 for ``(3,)``, which PyTorch accepts instead."""
     return value[0] if isinstance(value, tuple | list) and len(value) == 1 else value
 
 
 def listed(args: tuple[Any, ...]) -> Sequence[Any]:
-    """Return ``(2, 3)`` for ``((2, 3),)``, which PyTorch takes for it."""
+    """Return ``(2, 3)`` for ``((2, 3),)``, which PyTorch accepts instead."""
     return args[0] if len(args) == 1 and isinstance(args[0], tuple | list) else args
 
 

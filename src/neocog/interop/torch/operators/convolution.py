@@ -1,4 +1,4 @@
-"""Convolution, with PyTorch's padding modes, and with a padding of its own on each side."""
+"""Convert convolution, with PyTorch's padding modes, and with a different padding on each side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dense layer, whose weight PyTorch transposes."""
+"""Convert the dense layer, whose weight PyTorch transposes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The function of dropout, which has a mode."""
+"""Convert the function of dropout, which has a mode."""
 
 from __future__ import annotations
 

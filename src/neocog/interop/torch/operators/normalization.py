@@ -1,4 +1,4 @@
-"""Batch norm, some of whose options at PyTorch have no counterpart."""
+"""Convert batch norm, some of whose options in PyTorch have no counterpart."""
 
 from __future__ import annotations
 

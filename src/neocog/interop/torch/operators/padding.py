@@ -1,4 +1,4 @@
-"""Padding of maps and of channels, in every mode."""
+"""Convert padding of maps and of channels, in every mode."""
 
 from __future__ import annotations
 
@@ -49,5 +49,5 @@ def pad(x: Value, pad: Sequence[int], mode: str = "constant", value: float | Non
         raise UnsupportedError(f"pad={tuple(pad)}: maps of zeros cannot be joined with other padding")
     if not before:
         return PadChannels(after)
-    # Channels stand last for a while, where Pad2D can reach them.
+    # Channels are moved last and back, as Pad2D pads the last axes.
     return Transpose((0, 2, 3, 1)), Pad2D(((0, 0), (before, after))), Transpose((0, 3, 1, 2))

@@ -1,4 +1,4 @@
-"""Pooling, with any padding, of whole maps, and adaptive."""
+"""Convert pooling: with any padding, of whole maps, and adaptive."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from neocog.layers import AvgPool2D, GlobalAvgPool2D, GlobalMaxPool2D, MaxPool2D
 
 
 def _fits_pytorch(layer: MaxPool2D | AvgPool2D) -> bool:
-    """Whether PyTorch's pooling allows the padding: at most half the kernel, undilated, on all sides."""
+    """Return whether PyTorch's pooling allows the padding: up to half the undilated kernel, on all sides."""
     return all(
         before == after and 2 * before <= k
         for (before, after), k in zip(layer.sides, layer.kernel_size, strict=True)

@@ -1,4 +1,4 @@
-"""Reshaping, the order of axes, and steps over pixels."""
+"""Convert reshaping, transposition, and strided slices of pixels."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ def reshape(x: Value, *args: Any, shape: Any = (), size: Any = ()) -> Chain:
 
 
 def _reshaped(rest: tuple[int, ...]) -> Chain:
-    """A shape without the batch; Flatten where that does the same."""
+    """Return a layer that reshapes to a shape without the batch; Flatten where that does the same."""
     return Flatten() if len(rest) == 1 else Reshape((0, *rest))
 
 
 @imports(torch.squeeze, "squeeze")
 def squeeze(x: Value, dim: int | None = None) -> Chain:
     if not isinstance(dim, int):
-        raise UnsupportedError("without a dim it would take a batch of 1 away; one dim is supported")
+        raise UnsupportedError("without a dim it would remove a batch axis of size 1; one dim is supported")
     shape = known(x, "squeeze")
     axis = dim % (len(shape) + 1) - 1
     if axis < 0:
@@ -77,7 +77,7 @@ def squeeze(x: Value, dim: int | None = None) -> Chain:
 def permute(x: Value, *args: Any, dims: Any = ()) -> Chain:
     given = listed(args) or dims
     axes = tuple(axis % len(given) for axis in given)
-    if axes and axes[0] != 0:  # which the shape does not say where it is unknown
+    if axes and axes[0] != 0:  # unless the shape, which may be unknown, shows it
         raise UnsupportedError(MOVED_BATCH)
     return Transpose(axes)
 

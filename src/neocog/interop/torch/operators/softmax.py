@@ -1,4 +1,4 @@
-"""Softmax and its logarithm, whose dim PyTorch leaves open."""
+"""Convert softmax and its logarithm, whose dim may be None in PyTorch."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ _DEPTH = 64
 
 @dataclass(eq=False)
 class Windows:
-    """Say where the windows of an input lie: tap (0, 0, 0) of the first, and the distances of the others."""
+    """Places of an input's windows in memory: tap (0, 0, 0) of the first, and the distances of the others."""
 
     start: tuple[Memory, int]
     row: int  # elements from a row of windows to the next

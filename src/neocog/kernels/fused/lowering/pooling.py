@@ -24,7 +24,7 @@ def counts_padding(
     dilation: Pair,
     counts: Counts | None,
 ) -> bool | None:
-    """Return whether means count whole windows, or their parts in the image; None, uncompiled, if neither."""
+    """Return whether means count whole windows (True) or their parts in the image (False), else None."""
     if dilation != (1, 1):
         return None
     if counts is None:

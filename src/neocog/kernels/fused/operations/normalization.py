@@ -78,8 +78,8 @@ def normalise(p: Any, unit: int, scratch: int, zero: Any) -> None:
 def normalise_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
     """Compute the gradients of :func:`normalise`: ``d_weight``, ``d_bias``, and ``dx`` unless it is 0.
 
-    With ``relu_output``, the output of a ReLU that :func:`normalise` has done along: dy is first set to zero
-    where that is zero.
+    With ``relu_output``, the output of a ReLU fused into :func:`normalise`, dy is first set to zero where
+    that is zero.
     """
     like = zero[0]
     size = size_of(like)

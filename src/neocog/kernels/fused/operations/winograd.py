@@ -6,7 +6,7 @@ Sixteen outputs from a tile of 6 x 6 inputs take 36 multiplications instead of 1
 
 It pays with many channels, where the sums are most of the work. A strip of tiles at a time goes through all
 three stages in the cache. The transforms cost some precision: for unit-variance data the error is some 1e-5
-of the largest output, where the direct sum has 1e-6; so float64 never comes here, nor does anything under
+of the largest output, where the direct sum has 1e-6; so it is used neither for float64 nor under
 ``precision="exact"``.
 
 Source: S. Winograd, "Arithmetic complexity of computations", 1980; A. Lavin, S. Gray, "Fast algorithms for
@@ -76,7 +76,7 @@ def winograd_weights(p: Any, unit: int, scratch: int, zero: Any) -> None:
 
 @compiled
 def scatter_tiles(x: int, N: int, tiles: int, d: int, d_step: int, like: Any) -> None:
-    """Copy the columns of tiles apart: ``d[k][t N + n] = x[(4 t + k) N + n]``, k = 0..5."""
+    """Copy the columns of tiles into separate arrays: ``d[k][t N + n] = x[(4 t + k) N + n]``, k = 0..5."""
     size = size_of(like)
     if N == 1:
         for t in range(0, tiles, VECTOR_BYTES // size):
@@ -98,7 +98,7 @@ def scatter_tiles(x: int, N: int, tiles: int, d: int, d_step: int, like: Any) ->
 
 @compiled
 def gather_tiles(o: int, o_step: int, y: int, N: int, tiles: int, W: int, like: Any) -> None:
-    """Copy them back together: ``y[(4 t + k) N + n] = o[k][t N + n]``, k = 0..3, as far as the row goes."""
+    """Join the columns of tiles: ``y[(4 t + k) N + n] = o[k][t N + n]``, k = 0..3, up to the row's end."""
     size = size_of(like)
     if N == 1:
         for t in range(0, tiles, VECTOR_BYTES // size):

@@ -44,7 +44,7 @@ def fetch_add(_, address, n):
 
 @intrinsic
 def read(_, address):
-    """Read a shared counter, and after it all that was written before it was raised."""
+    """Read a shared counter; later reads see all that was written before it was raised (acquire)."""
 
     def generate(context, builder, signature, arguments):
         return builder.load_atomic(builder.inttoptr(arguments[0], INT.as_pointer()), "acquire", 8)

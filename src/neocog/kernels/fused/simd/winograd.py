@@ -14,7 +14,7 @@ __all__ = ["deinterleave", "interleave", "winograd_input", "winograd_kernel", "w
 
 
 def _transform_input(emit: Emitter, d: list[Any]) -> list[Any]:
-    """Six numbers of a row or column times B^T of F(4, 3)."""
+    """Multiply six numbers of a row or column by B^T of F(4, 3)."""
     b = emit.builder
 
     def times(n: float, value: Any) -> Any:
@@ -33,7 +33,7 @@ def _transform_input(emit: Emitter, d: list[Any]) -> list[Any]:
 
 
 def _transform_output(emit: Emitter, m: list[Any]) -> list[Any]:
-    """Six numbers of a row or column times A^T of F(4, 3)."""
+    """Multiply six numbers of a row or column by A^T of F(4, 3)."""
     b = emit.builder
 
     def times(n: float, value: Any) -> Any:
@@ -50,7 +50,7 @@ def _transform_output(emit: Emitter, m: list[Any]) -> list[Any]:
 
 
 def _transform_kernel(emit: Emitter, g: list[Any]) -> list[Any]:
-    """Three numbers of a row or column times G of F(4, 3)."""
+    """Multiply three numbers of a row or column by G of F(4, 3)."""
     b = emit.builder
 
     def times(n: float, value: Any) -> Any:
@@ -70,7 +70,7 @@ def _transform_kernel(emit: Emitter, g: list[Any]) -> list[Any]:
 
 @intrinsic
 def winograd_kernel(_, g, u, u_step, like):
-    """``U = G g G^T`` of a vector of kernels: nine arrays into 36 arrays ``u_step`` apart."""
+    """Compute ``U = G g G^T`` of a vector of kernels: nine arrays into 36 arrays ``u_step`` apart."""
 
     def generate(context, builder, signature, arguments):
         g, u, u_step, _ = arguments
@@ -87,7 +87,7 @@ def winograd_kernel(_, g, u, u_step, like):
 
 @intrinsic
 def winograd_input(_, d, d_step, v, v_step, like):
-    """``V = B^T d B`` of a vector of tiles: 36 arrays ``d_step`` apart into 36 arrays ``v_step`` apart."""
+    """Compute ``V = B^T d B`` of a vector of tiles: 36 arrays ``d_step`` apart into 36 ``v_step`` apart."""
 
     def generate(context, builder, signature, arguments):
         d, d_step, v, v_step, _ = arguments
@@ -106,7 +106,7 @@ def winograd_input(_, d, d_step, v, v_step, like):
 
 @intrinsic
 def winograd_output(_, m, m_step, bias, floor, o, o_step, like):
-    """``y = max(floor, A^T m A + bias)`` of a vector of tiles: 36 arrays into 16."""
+    """Compute ``y = max(floor, A^T m A + bias)`` of a vector of tiles: 36 arrays into 16."""
 
     def generate(context, builder, signature, arguments):
         m, m_step, bias, floor, o, o_step, _ = arguments
@@ -133,7 +133,7 @@ def _shuffle(emit: Emitter, value: Any, order: list[int]) -> Any:
 
 @intrinsic
 def deinterleave(_, x, d, d_step, like):
-    """``d[k][t] = x[4 t + k]``, k = 0..5, for a vector of tiles t: columns of tiles that overlap by two."""
+    """Copy ``d[k][t] = x[4 t + k]``, k = 0..5, for a vector of tiles t, which overlap by two columns."""
 
     def generate(context, builder, signature, arguments):
         x, d, d_step, _ = arguments
@@ -152,7 +152,7 @@ def deinterleave(_, x, d, d_step, like):
 
 @intrinsic
 def interleave(_, o, o_step, y, count, like):
-    """``y[4 t + k] = o[k][t]``, k = 0..3, for a vector of tiles t, the first ``count`` numbers of y."""
+    """Copy ``y[4 t + k] = o[k][t]``, k = 0..3, for a vector of tiles t, the first ``count`` numbers of y."""
 
     def generate(context, builder, signature, arguments):
         o, o_step, y, count, _ = arguments
