@@ -1,6 +1,7 @@
 """The rules of the house: what may import what, and when."""
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -90,6 +91,16 @@ def test_importing_neocog_loads_numpy_and_the_standard_library_only():
 @pytest.mark.parametrize("module", GRAPH)
 def test_no_import_from_a_higher_floor(module):
     assert [other for other in GRAPH[module] if floor(other) > floor(module)] == []
+
+
+def test_the_map_in_contributing_draws_the_floors():
+    text = (BENCHMARKS.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^    ((?:\w+(?:\.py|/)(?: +|$))+)", text, re.MULTILINE)
+    level = {name: i for i, line in enumerate(lines) for name in re.findall(r"\w+(?=\.py|/)", line)}
+    parts = {module: module.split(".")[1] for module in GRAPH if module not in ("neocog", "neocog.__main__")}
+    assert set(level) == set(parts.values())
+    for module, part in parts.items():
+        assert [other for other in GRAPH[module] & set(parts) if level[parts[other]] > level[part]] == []
 
 
 def test_no_import_circle():

@@ -17,7 +17,11 @@ from torch.nn import functional as F
 import neocog
 from neocog import layers
 from neocog.compilation import uncompiled
+from neocog.compilation.emitter import _LOWERINGS
+from neocog.inspection.rules import Rule
+from neocog.interop.onnx.export_graph import WRITERS
 from neocog.interop.torch import from_torch
+from neocog.interop.torch.registry import MODULES
 from neocog.losses import SoftmaxCrossEntropy
 from neocog.optimizers import SGD
 from neocog.testing import everywhere
@@ -349,3 +353,19 @@ def test_every_public_layer_is_here():
     classes = {name.rpartition("-")[0] for name in LAYERS}
     bases = {"Layer", "Container", "Elementwise"}
     assert classes == {n for n in layers.__all__ if inspect.isclass(getattr(layers, n))} - bases
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in layers.__all__ if n not in ("Layer", "Container", "Elementwise")]
+)
+def test_an_entry_stands_in_a_file_of_the_family_name(name):
+    cls = getattr(layers, name)
+    entries = [type(Rule.registered.get(cls)), type(_LOWERINGS.get(cls)), WRITERS.get(cls), MODULES.get(cls)]
+    floors = "neocog.inspection.rules", "neocog.compilation.lowerings", "neocog.interop.onnx.operators"
+    family = cls.__module__.removeprefix("neocog.layers.")
+    for entry, floor in zip(entries, (*floors, "neocog.interop.torch.operators"), strict=True):
+        place = getattr(entry, "__module__", "builtins")
+        # A row of the table of what PyTorch has one to one has no file of its own.
+        assert place in ("builtins", "neocog.interop.torch.layers", f"{floor}.{family}")
+    if not issubclass(cls, layers.Container):
+        assert cls in WRITERS

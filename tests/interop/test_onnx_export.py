@@ -59,14 +59,6 @@ def shapes(x):
     return tuple(part.shape[1:] for part in x) if isinstance(x, tuple) else x.shape[1:]
 
 
-def test_the_table_holds_every_layer_in_a_file_of_the_same_name():
-    known = {getattr(layers, name) for name in layers.__all__}
-    leaves = {cls for cls in known if not issubclass(cls, layers.Container)}
-    for cls in leaves - {layers.Layer, layers.Elementwise}:
-        family = cls.__module__.removeprefix("neocog.layers.")
-        assert WRITERS[cls].__module__ == f"neocog.interop.onnx.operators.{family}"
-
-
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("size", [1, 3])
 def test_every_model_in_onnx_runtime(name, size, rng):

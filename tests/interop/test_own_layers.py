@@ -300,8 +300,8 @@ def test_the_weights_back(name):
     network = make()
     old = {key: array.copy() for key, array in network.params.items()}
     module = to_torch(network).train()
-    x = torch.tensor(RNG.normal(size=shape))
-    optimizer = torch.optim.SGD([*module.parameters(), torch.zeros(1, requires_grad=True)], 0.1)
+    x = torch.tensor(np.random.default_rng(0).normal(size=shape))
+    optimizer = torch.optim.SGD([*module.parameters(), torch.zeros(1, requires_grad=True)], 1e-3)
     module(x).square().sum().backward()
     optimizer.step()
     for key, array in old.items():  # the module has its own

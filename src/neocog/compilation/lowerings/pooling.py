@@ -1,4 +1,4 @@
-"""Lower pooling by windows, and over whole maps."""
+"""Lower pooling by windows."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from neocog.compilation.emitter import Emitter, Lowering, Use, lowers, place
+from neocog.compilation.emitter import Emitter, Lowering, Use, lowers
 from neocog.compilation.nodes import LayerNode, Uncompilable
 from neocog.kernels.fused import lowering
 from neocog.kernels.fused.program import Maps
 from neocog.kernels.geometry import NO_PADDING, Padding, Pair
-from neocog.layers import AvgPool2D, GlobalAvgPool2D, GlobalMaxPool2D, MaxPool2D
+from neocog.layers import AvgPool2D, MaxPool2D
 from neocog.layers.base import Shape
 
 _MOST_TAPS = 255
@@ -78,16 +78,6 @@ class MaxPooling(Pooling):
             raise Uncompilable(f"a pooling window of more than {_MOST_TAPS} pixels")
 
 
-@lowers(GlobalMaxPool2D)
-class GlobalMaxPooling(MaxPooling):
-    """Global max pooling: one window, as large as the map."""
-
-    settings = ()
-
-    def windows(self, layer: Any, x_shape: Shape) -> PoolWindows:
-        return PoolWindows((x_shape[2], x_shape[3]))
-
-
 @lowers(AvgPool2D)
 class AveragePooling(Pooling):
     """Average pooling over whole windows, or over their part in the image."""
@@ -102,27 +92,3 @@ class AveragePooling(Pooling):
         if counted is None:
             raise Uncompilable("means over a divisor of their own")
         return PoolWindows(windows.kernel, windows.stride, windows.padding, counted)
-
-
-@lowers(GlobalAvgPool2D)
-class GlobalAveragePooling(Lowering):
-    """The mean of each map."""
-
-    def forward(self, emit: Emitter, node: LayerNode) -> None:
-        x, y = node.input.place, emit.maps(node.output)
-        emit.program.add("plane_mean", x.C, _work(x), **_sizes(x), **place("x", x), **place("y", y))
-
-    def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
-        if node.input.wanted:
-            with emit.into(node.input) as dx:
-                emit.program.add(
-                    "plane_mean_back", dx.C, _work(dx), **_sizes(dx), **place("dy", dy), **place("dx", dx)
-                )
-
-
-def _sizes(maps: Maps) -> dict[str, Any]:
-    return {"C": maps.C, "rows": maps.H, "W": maps.W, "N": maps.N}
-
-
-def _work(maps: Maps) -> float:
-    return 1.0 * maps.C * maps.H * maps.lanes

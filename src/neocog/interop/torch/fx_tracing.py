@@ -26,7 +26,7 @@ from neocog.interop.torch.graph_builder import (
     values_in,
     with_location,
 )
-from neocog.interop.torch.operators.activation import IN_TRAINING
+from neocog.interop.torch.operators.dropout import IN_TRAINING
 from neocog.interop.torch.registry import FUNCTIONS, Chain, Loaded
 from neocog.layers import Add, Bias, Concat
 

@@ -4,12 +4,14 @@ A function named like one of PyTorch's takes the same arguments.
 """
 
 from neocog.interop.torch.operators import (
-    activation,
     convolution,
     dense,
+    dropout,
     normalization,
+    padding,
     pooling,
     shape,
+    softmax,
 )
 
-__all__ = ["activation", "convolution", "dense", "normalization", "pooling", "shape"]
+__all__ = ["convolution", "dense", "dropout", "normalization", "padding", "pooling", "shape", "softmax"]

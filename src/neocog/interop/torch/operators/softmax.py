@@ -1,4 +1,4 @@
-"""Convert softmax, whose dim may be None in PyTorch, and the function of dropout, which has a mode."""
+"""Convert softmax and its logarithm, whose dim may be None in PyTorch."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ from torch.nn import functional as F
 
 from neocog.interop.torch.graph_builder import TracedValue, UnsupportedError
 from neocog.interop.torch.registry import Chain, imports, register_layer
-from neocog.layers import Dropout, LogSoftmax, Softmax
-
-IN_TRAINING = "in training"
-"""The value of ``training`` of a function that was given the module's own."""
+from neocog.layers import LogSoftmax, Softmax
 
 
 @register_layer(Softmax)
@@ -40,10 +37,3 @@ def _axis(dim: int | None, dtype: Any) -> int:
     if dim is None or dtype is not None:
         raise UnsupportedError("it needs a dim, and no dtype")
     return dim
-
-
-@imports(F.dropout)
-def dropout(x: TracedValue, p: float = 0.5, training: Any = True, inplace: bool = False) -> Chain:
-    if training is True:
-        raise UnsupportedError("it drops in evaluation too; with training=self.training it is supported")
-    return Dropout(p) if training == IN_TRAINING else ()
