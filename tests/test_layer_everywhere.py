@@ -133,7 +133,16 @@ FUNCTIONS = {
     "Concat": lambda layer: lambda *x: torch.cat(x, layer.axis),
 }
 WITHOUT_FUNCTION = {
-    *("Conv2D", "SparseConv2D", "Dense", "Bias", "RadialBasis", "BatchNorm1D", "BatchNorm2D"),  # they learn
+    *(
+        "Conv2D",
+        "SparseConv2D",
+        "Dense",
+        "Bias",
+        "RadialBasis",
+        "BatchNorm1D",
+        "BatchNorm2D",
+        "PReLU",
+    ),  # they learn
     *("ScaledTanh", "Reshape"),  # of several functions
     "Dropout",  # its random numbers differ
     *("Sequential", "Residual", "Graph"),

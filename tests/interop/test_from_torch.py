@@ -187,6 +187,28 @@ def test_names_that_cannot_be_kept():
         assert worst_difference(from_torch(module), module, x, False, names) < 1e-10
 
 
+class Learned(nn.Module):
+    """A function of a parameter of the module's own."""
+
+    def __init__(self, function, *shapes):
+        super().__init__()
+        self.function = function
+        self.arrays = nn.ParameterList([torch.randn(shape) for shape in shapes])
+
+    def forward(self, x):
+        return self.function(x, *self.arrays)
+
+
+@pytest.mark.parametrize("function", [F.prelu, torch.prelu, lambda x, weight: x.prelu(weight)])
+@pytest.mark.parametrize(("slopes", "shape"), [(1, (4, 3)), (3, (4, 3)), (3, (2, 3, 4, 4))])
+def test_prelu_as_a_function(function, slopes, shape):
+    module = Learned(function, slopes).double()
+    x = np.random.default_rng(1).normal(size=shape)
+    network = from_torch(module)
+    names = dict(zip(network.params, dict(module.named_parameters()), strict=True))
+    assert worst_difference(network, module, x, False, names) < 1e-10
+
+
 def test_shared_weights_stay_shared():
     module = awake(nets.Shared())
     network = from_torch(module)
@@ -711,6 +733,12 @@ REFUSED = [
     (Function(lambda x: torch.ones(3)), "Function: its forward cannot be followed: a tensor that is neither"),
     (FunctionalNorm(), "functional.batch_norm in FunctionalNorm: it has no counterpart"),
     (Nested(FunctionalNorm()), "functional.batch_norm in FunctionalNorm at 'block.1': it has no counterpart"),
+    (
+        Function(lambda x: F.prelu(x, torch.ones(1))),
+        "Function: its forward cannot be followed: a tensor that",
+    ),
+    (Learned(lambda x, w: F.prelu(x, w + 1), 1), "it"),
+    (Learned(F.prelu, ()), r"its weight must have shape \(1,\) or \(C,\), got \(\)"),
     (nn.Sequential(nn.Linear(2, 2).to(torch.bfloat16)), "Linear at '0': .*BFloat16"),
     (nn.Linear(2, 2, device="meta"), "Linear: its tensor 'weight' holds no floating point numbers"),
 ]

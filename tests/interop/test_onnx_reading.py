@@ -110,6 +110,22 @@ def test_the_axis_of_an_operand_before_opset_7(operator, axis, sizes, first):
     same(proto, 2, 3, 3, 3, as_in=modern)
 
 
+@pytest.mark.parametrize("opset", [6, 7, 20])
+@pytest.mark.parametrize("sizes", [(1,), (2,), (2, 1, 1), (1, 2, 1, 1), ()])
+def test_the_slope_of_prelu(sizes, opset):
+    """Two channels of 3 x 2 pixels: slopes along the last axis are none of channels, but before opset 7."""
+    slope = normal(*sizes)
+    old = model([node("PRelu", "x s", "y")], {"s": slope}, ("N", 2, 3, 2), opset)
+    if sizes == (2,) and opset > 6:
+        with pytest.raises(UnsupportedOperatorError, match=r"one for each channel, got shape \(2,\)"):
+            from_onnx(old)
+        return
+    lifted = slope.reshape((2, 1, 1) if slope.size == 2 else (1,))
+    modern = model([node("PRelu", "x s", "y")], {"s": lifted}, ("N", 2, 3, 2))
+    (weight,) = same(old, 2, 2, 3, 2, as_in=modern).params.values()
+    assert weight.shape == (slope.size,)
+
+
 def test_the_axis_of_constants_before_opset_7():
     arrays = {"w": normal(3, 3), "c": normal(3)}
     nodes = [node("Add", "w c", "v", broadcast=1, axis=0), node("MatMul", "x v", "y")]

@@ -25,6 +25,7 @@ OPERATORS = {
         "LogSoftmax",
         "MatMul",
         "MaxPool",
+        "PRelu",
         "Pad",
         "ReduceMax",
         "ReduceMean",
@@ -47,6 +48,7 @@ LEFT_OUT = {
     r"batchnorm_(example|epsilon)_training_mode": "a step of training with three outputs; neocog.fit trains",
     r"training_dropout(_default)?(_mask)?": "the random numbers of another generator",
     r"identity_(opt|sequence)": "optional values and sequences, not tensors",
+    r"prelu_(broadcast|example)": "slopes that are computed; a layer's are learned",
     r"reshape_allowzero_reordered": "a tensor without numbers",
     r"reduce_max_empty_set(_bool)?": "a tensor without numbers",
 }

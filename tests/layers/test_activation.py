@@ -5,7 +5,7 @@ import pytest
 from torch.nn import functional as F
 
 import neocog
-from neocog.layers import GELU, Elementwise, LeakyReLU, ReLU, ScaledTanh, Sigmoid, Tanh
+from neocog.layers import GELU, Elementwise, LeakyReLU, PReLU, ReLU, ScaledTanh, Sigmoid, Tanh
 from neocog.layers.activation import softmax
 
 # Phi(1), phi(1) from tables of the normal distribution; tanh form from u = sqrt(2/pi) 1.044715
@@ -155,3 +155,50 @@ def test_declared_functions_go_through_a_complex_step():
     np.testing.assert_allclose(step, expected, rtol=1e-15)
     np.testing.assert_allclose(Folded().backward(np.ones((2, 2)), x)[0], expected, rtol=1e-15)
     neocog.check_layer(Folded, x)
+
+
+def test_a_learned_slope_by_hand():
+    # One slope 1/2: y = x or x / 2; dw = 1 (-2) + 3 (-4) from the two that are not positive
+    x, dy = np.array([[-2.0, 6.0], [0.0, -4.0]]), np.array([[1.0, 2.0], [5.0, 3.0]])
+    layer = PReLU(init=0.5, dtype="float64")
+    y, cache = layer.forward(x)
+    assert y.tolist() == [[-1.0, 6.0], [0.0, -2.0]]
+    dx, grads = layer.backward(dy, cache)
+    assert dx.tolist() == [[0.5, 2.0], [2.5, 1.5]]
+    assert grads["weight"].tolist() == [-14.0]
+    # Slopes 1/2 and -1 of two channels
+    layer = PReLU(2, dtype="float64")
+    layer.params["weight"][...] = [0.5, -1.0]
+    y, cache = layer.forward(x)
+    assert y.tolist() == [[-1.0, 6.0], [0.0, 4.0]]
+    dx, grads = layer.backward(dy, cache)
+    assert dx.tolist() == [[0.5, 2.0], [2.5, -3.0]]
+    assert grads["weight"].tolist() == [-2.0, -12.0]
+
+
+@pytest.mark.parametrize(
+    ("slopes", "shape"), [(1, (50,)), (1, (4, 5)), (5, (4, 5)), (3, (2, 3, 4)), (3, (2, 3, 4, 5))]
+)
+def test_learned_slopes_are_those_of_pytorch(slopes, shape, same_as_torch, normal):
+    layer = PReLU(slopes, dtype="float64")
+    layer.params["weight"][...] = normal(slopes)
+    x = normal(*shape)
+    x.flat[0] = 0.0
+    same_as_torch(layer, lambda p, x: F.prelu(x, p["weight"]), x)
+
+
+def test_prelu_arguments_and_inputs():
+    assert PReLU(3, 0.1).params["weight"].tolist() == [np.float32(0.1)] * 3
+    assert PReLU(3, neocog.initializers.ones).params["weight"].tolist() == [1.0] * 3
+    assert (repr(PReLU()), repr(PReLU(3))) == ("PReLU()", "PReLU(num_parameters=3)")
+    assert PReLU().flops((2, 3, 4, 5)) == 240
+    assert np.isnan(PReLU()(np.array([1.0, np.nan]))).tolist() == [False, True]
+    with pytest.raises(ValueError, match="num_parameters must be at least 1"):
+        PReLU(0)
+    with pytest.raises(TypeError, match="init must be a number, got 'steep'"):
+        PReLU(1, "steep")
+    for shape in ((3,), (2, 2), (2, 2, 3, 3)):
+        with pytest.raises(ValueError, match=r"PReLU\(3\) needs inputs of shape \(N, 3, ...\)"):
+            PReLU(3)(np.zeros(shape))
+    with pytest.raises(TypeError, match="floating point array, got uint8"):
+        PReLU()(np.zeros((2, 2), np.uint8))

@@ -1,6 +1,6 @@
 """The maths: every layer with its forward and its backward side by side."""
 
-from neocog.layers.activation import GELU, Elementwise, LeakyReLU, ReLU, ScaledTanh, Sigmoid, Tanh
+from neocog.layers.activation import GELU, Elementwise, LeakyReLU, PReLU, ReLU, ScaledTanh, Sigmoid, Tanh
 from neocog.layers.base import Layer
 from neocog.layers.bias import Bias
 from neocog.layers.containers import Container, Sequential
@@ -40,6 +40,7 @@ __all__ = [
     "LocalResponseNorm",
     "LogSoftmax",
     "MaxPool2D",
+    "PReLU",
     "Pad2D",
     "PadChannels",
     "RadialBasis",

@@ -1,4 +1,4 @@
-"""Softmax, whose dim PyTorch leaves open, and the function of dropout, which has a mode."""
+"""Softmax, whose dim PyTorch leaves open, and the functions of PReLU and of dropout, which has a mode."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from neocog.interop.torch.graph_builder import UnsupportedError, Value
+from neocog.interop.torch.operators.arguments import loaded, parameter
 from neocog.interop.torch.registry import Chain, imports, register_layer
-from neocog.layers import Dropout, LogSoftmax, Softmax
+from neocog.layers import Dropout, LogSoftmax, PReLU, Softmax
 
 IN_TRAINING = "in training"
 """The value of ``training`` of a function that was given the module's own."""
@@ -47,3 +48,11 @@ def dropout(x: Value, p: float = 0.5, training: Any = True, inplace: bool = Fals
     if training is True:
         raise UnsupportedError("it drops in evaluation too; with training=self.training it is supported")
     return Dropout(p) if training == IN_TRAINING else ()
+
+
+@imports(F.prelu, torch.prelu, "prelu")
+def prelu(x: Value, weight: Any) -> Chain:
+    weight = parameter("weight", weight)
+    if weight.ndim != 1:
+        raise UnsupportedError(f"its weight must have shape (1,) or (C,), got {tuple(weight.shape)}")
+    return loaded(PReLU(len(weight)), weight, None)
