@@ -17,6 +17,7 @@ from neocog.layers import (
     GlobalAvgPool2D,
     GlobalMaxPool2D,
     Graph,
+    GroupNorm,
     LeakyReLU,
     LocalResponseNorm,
     LogSoftmax,
@@ -165,6 +166,14 @@ CASES = {
         (lambda: BatchNorm2D(2), normal(2, 2, 3, 2)),
         (lambda: awake(BatchNorm2D(2, eps=0.1, momentum=0.0)), normal(2, 2, 3, 2)),
         (lambda: awake(BatchNorm2D(2)), normal(3, 2, 1, 1)),
+    ],
+    "GroupNorm": [
+        (lambda: GroupNorm(1, 3), ROWS),
+        (lambda: awake(GroupNorm(2, 4, eps=0.1)), normal(3, 4)),
+        (lambda: awake(GroupNorm(2, 4)), normal(2, 4, 3, 2)),
+        (lambda: awake(GroupNorm(2, 2, eps=0.01)), IMAGES),
+        (lambda: awake(GroupNorm(1, 2)), IMAGES),
+        (lambda: awake(GroupNorm(1, 2)), normal(2, 2, 3)),
     ],
     "LocalResponseNorm": [
         (lambda: LocalResponseNorm(3, 0.5), normal(2, 5, 2, 2)),

@@ -142,6 +142,7 @@ WITHOUT_FUNCTION = {
         "BatchNorm1D",
         "BatchNorm2D",
         "PReLU",
+        "GroupNorm",
     ),  # they learn
     *("ScaledTanh", "Reshape"),  # of several functions
     "Dropout",  # its random numbers differ

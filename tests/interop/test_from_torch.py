@@ -209,6 +209,16 @@ def test_prelu_as_a_function(function, slopes, shape):
     assert worst_difference(network, module, x, False, names) < 1e-10
 
 
+@pytest.mark.parametrize("shape", [(2, 6), (2, 6, 4, 3)])
+def test_group_norm_as_a_function(shape):
+    module = Learned(lambda x, w, b: F.group_norm(x, 2, w, b, 0.1), 6, 6).double()
+    network = from_torch(module)
+    assert [layer.eps for _, layer in network.leaves()] == [0.1]
+    names = dict(zip(network.params, dict(module.named_parameters()), strict=True))
+    x = np.random.default_rng(1).normal(size=shape)
+    assert worst_difference(network, module, x, False, names) < 1e-10
+
+
 def test_shared_weights_stay_shared():
     module = awake(nets.Shared())
     network = from_torch(module)
@@ -738,6 +748,8 @@ REFUSED = [
         "Function: its forward cannot be followed: a tensor that",
     ),
     (Learned(lambda x, w: F.prelu(x, w + 1), 1), "it"),
+    (nn.GroupNorm(1, 2, affine=False), "GroupNorm: affine=False has no counterpart; affine=True is"),
+    (Learned(lambda x, w: F.group_norm(x, 1, w), 2), "its bias is computed; a parameter of the module"),
     (Learned(F.prelu, ()), r"its weight must have shape \(1,\) or \(C,\), got \(\)"),
     (nn.Sequential(nn.Linear(2, 2).to(torch.bfloat16)), "Linear at '0': .*BFloat16"),
     (nn.Linear(2, 2, device="meta"), "Linear: its tensor 'weight' holds no floating point numbers"),

@@ -126,6 +126,22 @@ def test_the_slope_of_prelu(sizes, opset):
     assert weight.shape == (slope.size,)
 
 
+def test_group_normalization_by_hand():
+    """Groups (1, 3) and (5, 5) with eps 3 are (-1/2, 1/2) and (0, 0)."""
+    arrays = {"s": np.array([2, 2, 4, 4], np.float32), "b": np.array([1, 1, -1, -1], np.float32)}
+    node_ = node("GroupNormalization", "x s b", "y", num_groups=2, epsilon=3.0)
+    network = from_onnx(model([node_], arrays, ("N", 4), 21))
+    assert network(np.array([[1, 3, 5, 5]], np.float32)).tolist() == [[0, 2, -1, -1]]
+    with pytest.raises(OnnxImportError, match="GroupNormalization is deprecated"):  # weights were of groups
+        from_onnx(model([node_], arrays, ("N", 4), 18))
+
+
+def test_instance_normalization_alone():
+    node_ = node("InstanceNormalization", "x s b", "y", epsilon=0.1)
+    network = same(model([node_], {"s": normal(3), "b": normal(3)}, ("N", 3, 4, 5)), 2, 3, 4, 5)
+    assert [repr(layer) for _, layer in network.leaves()] == ["GroupNorm(3, 3, eps=0.1)"]
+
+
 def test_the_axis_of_constants_before_opset_7():
     arrays = {"w": normal(3, 3), "c": normal(3)}
     nodes = [node("Add", "w c", "v", broadcast=1, axis=0), node("MatMul", "x v", "y")]

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from neocog.layers import BatchNorm1D, BatchNorm2D, LocalResponseNorm
+from neocog.layers import BatchNorm1D, BatchNorm2D, GroupNorm, LocalResponseNorm
 
 
 def by_hand(norm):
@@ -151,6 +151,47 @@ def test_sizes_and_repr():
     assert BatchNorm2D(4).flops((2, 4, 3, 3)) == 3 * 72
     assert repr(BatchNorm2D(4)) == "BatchNorm2D(4)"
     assert repr(BatchNorm1D(4, eps=0.1, momentum=0)) == "BatchNorm1D(4, eps=0.1, momentum=0.0)"
+
+
+def test_groups_by_hand():
+    # Group 0 is 1, 3: m = 2, v = 1, 1 / sqrt(v + 3) = 1/2, x_hat = -1/2, 1/2; group 1 is 5, 5: x_hat = 0
+    norm = GroupNorm(2, 4, eps=3.0, dtype="float64")
+    norm.params["weight"][...] = [2, 4, 2, 2]
+    norm.params["bias"][...] = [1, 0, 1, 1]
+    y, cache = norm.forward(np.array([[1.0, 3.0, 5.0, 5.0]]))
+    assert y.tolist() == [[0.0, 2.0, 1.0, 1.0]]
+    # dy = 1, 1: g = 2, 4 with mean 3, g x_hat = -1, 2 with mean 1/2:
+    # dx = (2 - 3 + 1/4) / 2, (4 - 3 - 1/4) / 2
+    dx, grads = norm.backward(np.array([[1.0, 1.0, 0.0, 0.0]]), cache)
+    assert dx.tolist() == [[-0.375, 0.375, 0.0, 0.0]]
+    assert grads["weight"].tolist() == [-0.5, 0.5, 0.0, 0.0]
+    assert grads["bias"].tolist() == [1.0, 1.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("groups", [1, 2, 6])
+@pytest.mark.parametrize("shape", [(4, 6), (3, 6, 5), (2, 6, 4, 3)])
+def test_group_norm_is_that_of_pytorch(groups, shape, same_as_torch, normal):
+    if groups == 6 and len(shape) == 2:
+        shape = (4, 6, 1, 2)  # PyTorch refuses groups of one number
+    norm = GroupNorm(groups, 6, eps=1e-3, dtype="float64")
+    for array in norm.params.values():
+        array[...] = normal(6)
+    same_as_torch(norm, lambda p, x: F.group_norm(x, groups, p["weight"], p["bias"], 1e-3), normal(*shape))
+
+
+def test_group_norm_arguments_and_inputs():
+    assert repr(GroupNorm(2, 4)) == "GroupNorm(2, 4)"
+    assert GroupNorm(2, 4).parameter_count == 8
+    assert GroupNorm(2, 4).flops((2, 4, 3, 3)) == 7 * 72
+    with pytest.raises(ValueError, match="num_channels must be a multiple of num_groups 3, got 4"):
+        GroupNorm(3, 4)
+    with pytest.raises(ValueError, match=r"eps must be in \(0, inf\], got 0"):
+        GroupNorm(2, 4, 0)
+    for shape in ((4,), (2, 3), (2, 3, 4, 4)):
+        with pytest.raises(ValueError, match=r"GroupNorm needs inputs of shape \(N, C, ...\) with C = 4"):
+            GroupNorm(2, 4)(np.zeros(shape))
+    with pytest.raises(TypeError, match="floating point array, got uint8"):
+        GroupNorm(1, 2)(np.zeros((2, 2), np.uint8))
 
 
 def test_local_response_by_hand():
