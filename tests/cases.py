@@ -18,6 +18,7 @@ from neocog.layers import (
     GlobalMaxPool2D,
     Graph,
     GroupNorm,
+    LayerNorm,
     LeakyReLU,
     LocalResponseNorm,
     LogSoftmax,
@@ -174,6 +175,14 @@ CASES = {
         (lambda: awake(GroupNorm(2, 2, eps=0.01)), IMAGES),
         (lambda: awake(GroupNorm(1, 2)), IMAGES),
         (lambda: awake(GroupNorm(1, 2)), normal(2, 2, 3)),
+    ],
+    "LayerNorm": [
+        (lambda: LayerNorm(3), ROWS),
+        (lambda: awake(LayerNorm(3, eps=0.1)), ROWS),
+        (lambda: awake(LayerNorm(4)), IMAGES),
+        (lambda: awake(LayerNorm((5, 4))), IMAGES),
+        (lambda: awake(LayerNorm((2, 5, 4), eps=0.01)), IMAGES),
+        (lambda: awake(LayerNorm(3)), normal(2, 2, 3)),
     ],
     "LocalResponseNorm": [
         (lambda: LocalResponseNorm(3, 0.5), normal(2, 5, 2, 2)),

@@ -143,6 +143,7 @@ WITHOUT_FUNCTION = {
         "BatchNorm2D",
         "PReLU",
         "GroupNorm",
+        "LayerNorm",
     ),  # they learn
     *("ScaledTanh", "Reshape"),  # of several functions
     "Dropout",  # its random numbers differ

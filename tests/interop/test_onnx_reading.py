@@ -142,6 +142,20 @@ def test_instance_normalization_alone():
     assert [repr(layer) for _, layer in network.leaves()] == ["GroupNorm(3, 3, eps=0.1)"]
 
 
+@pytest.mark.parametrize("sizes", [(4, 5), (5,), (1,), (4, 1)])
+@pytest.mark.parametrize("bias", ["", " b"])
+def test_weights_of_a_layer_norm_are_repeated(sizes, bias):
+    arrays = {"s": normal(*sizes)} | ({"b": normal(*sizes)} if bias else {})
+    node_ = node("LayerNormalization", f"x s{bias}", "y", axis=2, epsilon=0.1)
+    same(model([node_], arrays, ("N", 3, 4, 5)), 2, 3, 4, 5)
+
+
+def test_a_layer_norm_over_the_batch_is_refused():
+    proto = model([node("LayerNormalization", "x s", "y", axis=0)], {"s": normal(2, 4)}, (2, 4))
+    with pytest.raises(UnsupportedOperatorError, match="it may not normalise over the batch, got axis 0"):
+        from_onnx(proto)
+
+
 def test_the_axis_of_constants_before_opset_7():
     arrays = {"w": normal(3, 3), "c": normal(3)}
     nodes = [node("Add", "w c", "v", broadcast=1, axis=0), node("MatMul", "x v", "y")]

@@ -121,11 +121,18 @@ class Normed(nn.Module):
         self.fc = nn.Linear(80, 6)
         self.norm = nn.GroupNorm(3, 6)
         self.slope = nn.PReLU()
-        for array in (*self.groups.parameters(), *self.norm.parameters(), self.slopes.weight):
+        self.pixels = nn.LayerNorm(4)
+        for array in (
+            *self.groups.parameters(),
+            *self.norm.parameters(),
+            *self.pixels.parameters(),
+            self.slopes.weight,
+        ):
             nn.init.uniform_(array, 0.5, 2)
 
     def forward(self, x):
         x = self.slopes(self.groups(self.conv(x)))
+        x = self.pixels(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         return self.slope(self.norm(self.fc(x.flatten(1))))
 
 
@@ -184,7 +191,7 @@ def test_the_names_are_pytorchs(cls, way):
     network = from_onnx(export(module, way))
     names = {name for name, _ in module.named_parameters()}
     if way == "dynamo":
-        lost = ("bn", "downsample.1", "groups", "norm", "slope")
+        lost = ("bn", "downsample.1", "groups", "norm", "slope", "pixels")
         names = {name for name in names if not any(part in name for part in lost)}
         assert names <= set(network.params)
     else:

@@ -3,7 +3,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from neocog.layers import BatchNorm1D, BatchNorm2D, GroupNorm, LocalResponseNorm
+from neocog.layers import (
+    BatchNorm1D,
+    BatchNorm2D,
+    GroupNorm,
+    LayerNorm,
+    LocalResponseNorm,
+    Sequential,
+    Transpose,
+)
 
 
 def by_hand(norm):
@@ -192,6 +200,52 @@ def test_group_norm_arguments_and_inputs():
             GroupNorm(2, 4)(np.zeros(shape))
     with pytest.raises(TypeError, match="floating point array, got uint8"):
         GroupNorm(1, 2)(np.zeros((2, 2), np.uint8))
+
+
+def test_layer_norm_by_hand():
+    # The numbers of group 0 above, with another row 5, 5 of the same weights
+    norm = LayerNorm(2, eps=3.0, dtype="float64")
+    norm.params["weight"][...] = [2, 4]
+    norm.params["bias"][...] = [1, 0]
+    y, cache = norm.forward(np.array([[1.0, 3.0], [5.0, 5.0]]))
+    assert y.tolist() == [[0.0, 2.0], [1.0, 0.0]]
+    dx, grads = norm.backward(np.array([[1.0, 1.0], [0.0, 3.0]]), cache)
+    assert dx[0].tolist() == [-0.375, 0.375]
+    np.testing.assert_allclose(dx[1], np.array([-6, 6]) / np.sqrt(3), rtol=1e-14)  # g = 0, 12 with mean 6
+    assert grads["weight"].tolist() == [-0.5, 0.5]
+    assert grads["bias"].tolist() == [1.0, 4.0]
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@pytest.mark.parametrize("shape", [(4, 6), (3, 6, 5), (2, 6, 4, 3)])
+def test_layer_norm_is_that_of_pytorch(axes, shape, same_as_torch, normal):
+    if axes >= len(shape):
+        return
+    sizes = shape[-axes:]
+    norm = LayerNorm(sizes, eps=1e-3, dtype="float64")
+    for array in norm.params.values():
+        array[...] = normal(*sizes)
+    same_as_torch(norm, lambda p, x: F.layer_norm(x, sizes, p["weight"], p["bias"], 1e-3), normal(*shape))
+
+
+def test_channels_of_each_pixel_between_two_transpositions():
+    """ConvNeXt's: two channels 1, 3 and 5, 5 at two pixels."""
+    norm = LayerNorm(2, eps=3.0, dtype="float64")
+    pixels = Sequential(Transpose((0, 2, 3, 1)), norm, Transpose((0, 3, 1, 2)))
+    assert pixels(np.array([[[[1.0, 5.0]], [[3.0, 5.0]]]])).tolist() == [[[[-0.5, 0.0]], [[0.5, 0.0]]]]
+
+
+def test_layer_norm_arguments_and_inputs():
+    assert repr(LayerNorm(4)) == "LayerNorm((4,))"
+    assert LayerNorm([3, 4]).normalized_shape == (3, 4)
+    assert LayerNorm((3, 4)).parameter_count == 24
+    assert LayerNorm(3).flops((2, 4, 3, 3)) == 7 * 72
+    for bad, message in ((0, "must be at least 1"), ((), "must have one size at least")):
+        with pytest.raises(ValueError, match=f"normalized_shape {message}"):
+            LayerNorm(bad)
+    for shape in ((3, 4), (2, 4, 3), (2, 4)):
+        with pytest.raises(ValueError, match=r"LayerNorm needs inputs of shape \(N, ..., 3, 4\)"):
+            LayerNorm((3, 4))(np.zeros(shape))
 
 
 def test_local_response_by_hand():

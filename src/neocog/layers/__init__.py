@@ -10,7 +10,7 @@ from neocog.layers.dropout import Dropout
 from neocog.layers.global_pooling import GlobalAvgPool2D, GlobalMaxPool2D
 from neocog.layers.graph import Graph, Residual
 from neocog.layers.merge import Add, Concat
-from neocog.layers.normalization import BatchNorm1D, BatchNorm2D, GroupNorm, LocalResponseNorm
+from neocog.layers.normalization import BatchNorm1D, BatchNorm2D, GroupNorm, LayerNorm, LocalResponseNorm
 from neocog.layers.padding import Pad2D, PadChannels
 from neocog.layers.pooling import AvgPool2D, MaxPool2D
 from neocog.layers.radial import RadialBasis
@@ -37,6 +37,7 @@ __all__ = [
     "Graph",
     "GroupNorm",
     "Layer",
+    "LayerNorm",
     "LeakyReLU",
     "LocalResponseNorm",
     "LogSoftmax",

@@ -328,6 +328,83 @@ class GroupNorm(_SampleNorm):
         return WHOLE_IMAGE
 
 
+class LayerNorm(_SampleNorm):
+    """Give the numbers along the last axes mean 0 and variance 1, then scale and shift each.
+
+    Forward, with the mean m and the (biased) variance v over the last axes, i a place along them::
+
+        x_hat = (x - m) / sqrt(v + eps),    y = w[i] x_hat + b[i]
+
+    Backward, with g = w[i] dy, sums over all other axes, means over the last axes::
+
+        dw[i] = sum dy x_hat,    db[i] = sum dy
+        dx = (g - mean(g) - x_hat mean(g x_hat)) / sqrt(v + eps)
+
+    Parameters
+    ----------
+    normalized_shape : int or tuple of int
+        Sizes of the last axes; never the batch.
+    eps : float
+    dtype : floating point type
+
+    Attributes
+    ----------
+    params : ``weight`` and ``bias``, both of the normalized shape
+
+    Raises
+    ------
+    ValueError, TypeError
+        On an argument out of range, or an ``x`` whose last axes are of other sizes.
+
+    Notes
+    -----
+    Shapes: (N, ..., *normalized_shape) -> the same.
+
+    The channels of each pixel, as in ConvNeXt, are normalised between two transpositions:
+    ``Transpose((0, 2, 3, 1)), LayerNorm(C, 1e-6), Transpose((0, 3, 1, 2))``.
+
+    Source: J. Ba, J. Kiros, G. Hinton, "Layer normalization", 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> LayerNorm(2, eps=1e-12, dtype="float64")(np.array([[1.0, 3.0], [5.0, 5.0]])).round(6)
+    array([[-1.,  1.],
+           [ 0.,  0.]])
+    """
+
+    def __init__(
+        self, normalized_shape: int | tuple[int, ...], eps: float = 1e-5, *, dtype: Any = "float32"
+    ) -> None:
+        super().__init__()
+        sizes = normalized_shape if isinstance(normalized_shape, tuple | list) else (normalized_shape,)
+        self.normalized_shape = tuple(integer("normalized_shape", size) for size in sizes)
+        if not self.normalized_shape:
+            raise ValueError("normalized_shape must have one size at least, got ().")
+        self.eps = number("eps", eps, 0, exclusive_minimum=True)
+        self._learn(self.normalized_shape, dtype)
+
+    def _sets(self, shape: Shape) -> Shape:
+        outer = len(shape) - len(self.normalized_shape)
+        return math.prod(shape[:outer]), math.prod(shape[outer:])
+
+    def _affine(self, shape: Shape) -> tuple[Shape, tuple[int, ...]]:
+        outer = len(shape) - len(self.normalized_shape)
+        return (*(1,) * outer, *self.normalized_shape), tuple(range(outer))
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        sizes = self.normalized_shape
+        if len(input_shape) <= len(sizes) or tuple(input_shape[-len(sizes) :]) != sizes:
+            raise ValueError(
+                f"LayerNorm needs inputs of shape (N, ..., {', '.join(map(str, sizes))}), "
+                f"got shape {tuple(input_shape)}."
+            )
+        return input_shape
+
+    def receptive_field(self, field: Field) -> Field:
+        return WHOLE_IMAGE
+
+
 class LocalResponseNorm(Layer):
     """Divide each number by how strongly the neighbouring channels answer at its place.
 

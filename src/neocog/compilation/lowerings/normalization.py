@@ -9,7 +9,7 @@ from typing import Any
 from neocog.compilation.emitter import Emitter, Lowering, Use, lowers
 from neocog.compilation.nodes import LayerNode, Uncompilable
 from neocog.kernels.fused.program import Maps
-from neocog.layers import BatchNorm1D, BatchNorm2D, GroupNorm
+from neocog.layers import BatchNorm1D, BatchNorm2D, GroupNorm, LayerNorm
 from neocog.layers.base import Shape
 
 
@@ -106,6 +106,11 @@ class SampleNormalization(Lowering):
         planes, repeat = self.sets(node.layer, node.input.shape)
         step = self.weights_step(node.layer)
         gradients = {name: emit.gradient(node, name) for name in ("weight", "bias")}
+        # Weights that all sets have: their gradients, set by set side by side, are added up afterwards.
+        weights = node.layer.params["weight"].size
+        shared = {
+            name: emit.program.maps(weights, 1, planes, 1) for name in gradients if planes > 1 and not step
+        }
         fields = {
             "x": _planes(node.input.place, planes),
             "dy": _planes(dy, planes),
@@ -113,18 +118,20 @@ class SampleNormalization(Lowering):
             "mean": node.memo["mean"],
             "inv_std": node.memo["inv_std"],
             "sums": emit.program.memory(2 * planes * dy.N, size=8),
-            "d_weight": gradients["weight"],
-            "d_bias": gradients["bias"],
+            "d_weight": shared["weight"].memory if shared else gradients["weight"],
+            "d_bias": shared["bias"].memory if shared else gradients["bias"],
             "repeat": repeat,
             "plane_step": step,
-            "d_plane_step": step,
-            "d_row_step": 1,
+            "d_plane_step": 1 if shared else step,
+            "d_row_step": planes if shared else 1,
         }
         if node.input.wanted:
             with emit.into(node.input) as dx:
                 emit.pointwise("normalise_sets_back", 12.0, **fields, dx=_planes(dx, planes))
         else:
             emit.pointwise("normalise_sets_back", 12.0, **fields)
+        for name, parts in shared.items():
+            emit.pointwise("plane_sum", 1.0, dy=parts, d_bias=gradients[name])
 
 
 def _planes(maps: Maps, count: int) -> Maps:
@@ -142,3 +149,14 @@ class GroupNormalization(SampleNormalization):
 
     def weights_step(self, layer: GroupNorm) -> int:
         return layer.num_channels // layer.num_groups
+
+
+@lowers(LayerNorm)
+class LayerNormalization(SampleNormalization):
+    """A set is what lies along the last axes; all sets have the same weights."""
+
+    def sets(self, layer: LayerNorm, shape: tuple[int, int, int]) -> tuple[int, int]:
+        return math.prod(shape) // math.prod(layer.normalized_shape), 1
+
+    def weights_step(self, layer: LayerNorm) -> int:
+        return 0

@@ -9,7 +9,7 @@ import numpy as np
 
 from neocog.inspection.rules.base import Factor, Index, Rule, Term, dy_at, parameter_at, product, x_at
 from neocog.inspection.trace import LayerRecord
-from neocog.layers import BatchNorm1D, BatchNorm2D, GroupNorm, LocalResponseNorm
+from neocog.layers import BatchNorm1D, BatchNorm2D, GroupNorm, LayerNorm, LocalResponseNorm
 
 
 class BatchNormRule(Rule, of=(BatchNorm1D, BatchNorm2D)):
@@ -145,6 +145,17 @@ class GroupNormRule(SampleNormRule, of=GroupNorm):
 
     def _place(self, record: LayerRecord, index: Index) -> Index:
         return (index[1],)
+
+
+class LayerNormRule(SampleNormRule, of=LayerNorm):
+    """The set is all numbers along the last axes."""
+
+    def _members(self, record: LayerRecord, index: Index) -> list[Index]:
+        sizes = record.layer.params["weight"].shape
+        return [(*index[: -len(sizes)], *place) for place in np.ndindex(*sizes)]
+
+    def _place(self, record: LayerRecord, index: Index) -> Index:
+        return index[-record.layer.params["weight"].ndim :]
 
 
 class LocalResponseNormRule(Rule, of=LocalResponseNorm):

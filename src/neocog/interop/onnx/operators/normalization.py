@@ -10,7 +10,7 @@ import numpy as np
 from neocog.interop.onnx.export_graph import Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node, reads, reads_pattern
 from neocog.interop.onnx.symbolic import Value
-from neocog.layers import BatchNorm1D, BatchNorm2D, GroupNorm, LocalResponseNorm
+from neocog.layers import BatchNorm1D, BatchNorm2D, GroupNorm, LayerNorm, LocalResponseNorm
 
 
 @writes(BatchNorm1D, BatchNorm2D, operators="BatchNormalization")
@@ -111,6 +111,34 @@ def _group_norm(node: Node, x: Value, groups: int, channels: int) -> Value:
     for name, array in (("weight", scale), ("bias", bias)):
         layer.params[name] = node.builder.copied(np.repeat(array, channels // wanted))
     return node.apply(layer, x, place="" if channels > wanted else node.learned_place())
+
+
+@writes(LayerNorm, operators="LayerNormalization")
+def write_layer_norm(w: Writer, layer: LayerNorm, x: Tensor) -> str:
+    """Write LayerNormalization, whose axis is the first of those that are normalised."""
+    arrays = [w.array(array) for array in layer.params.values()]
+    return w.node("LayerNormalization", x, *arrays, axis=-len(layer.normalized_shape), epsilon=layer.eps)
+
+
+@reads("LayerNormalization")
+def read_layer_norm(node: Node) -> Value:
+    """Read LayerNormalization; a scale or a bias that is repeated is learned for each place on its own."""
+    x = node.value()
+    axis = node.axis(-1, x.rank)
+    if axis == 0 or None in x.sizes[axis:]:
+        node.unsupported(f"it may not normalise over the batch, got axis {axis} of {x.sizes}")
+    sizes = x.shape[0][axis:]
+    scale = node.weights(1)
+    layer = LayerNorm(sizes, node.get("epsilon", 1e-5), dtype=scale.dtype)
+    for name, array in (
+        ("weight", scale),
+        ("bias", node.weights(2) if node.has(2) else np.zeros_like(scale)),
+    ):
+        whole = (1,) * (len(sizes) - array.ndim) + array.shape
+        if len(whole) > len(sizes) or any(k not in (1, size) for k, size in zip(whole, sizes, strict=True)):
+            node.fail(f"its {name} must be of shape {sizes}, got {array.shape}")
+        layer.params[name] = node.builder.copied(np.broadcast_to(array, sizes))
+    return node.apply(layer, x, place=node.learned_place())
 
 
 @writes(LocalResponseNorm, operators="LRN or Mul, Reshape, AveragePool, Reshape, Mul, Add, Pow, Div")

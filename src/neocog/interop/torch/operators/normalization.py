@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from neocog.interop.torch.graph_builder import UnsupportedError, Value
 from neocog.interop.torch.operators.arguments import loaded, parameter
 from neocog.interop.torch.registry import Chain, imports, imports_module, register_layer
-from neocog.layers import BatchNorm1D, BatchNorm2D, GroupNorm
+from neocog.layers import BatchNorm1D, BatchNorm2D, GroupNorm, LayerNorm
 
 
 @register_layer(BatchNorm1D)
@@ -51,3 +51,23 @@ def _from_group_norm(module: nn.GroupNorm, x: Value) -> Chain:
 def group_norm(x: Value, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Chain:
     weight = parameter("weight", weight)
     return loaded(GroupNorm(num_groups, len(weight), eps), weight, parameter("bias", bias))
+
+
+@register_layer(LayerNorm)
+def _to_layer_norm(layer: LayerNorm) -> nn.LayerNorm:
+    return nn.LayerNorm(layer.normalized_shape, layer.eps)
+
+
+@imports_module(nn.LayerNorm)
+def _from_layer_norm(module: nn.LayerNorm, x: Value) -> Chain:
+    if module.weight is None or module.bias is None:
+        raise UnsupportedError("without weight or bias it has no counterpart; with both it is supported")
+    return LayerNorm(tuple(module.normalized_shape), module.eps)
+
+
+@imports(F.layer_norm)
+def layer_norm(
+    x: Value, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Chain:
+    layer = LayerNorm(tuple(normalized_shape), eps)
+    return loaded(layer, parameter("weight", weight), parameter("bias", bias))
