@@ -18,6 +18,7 @@ from neocog.layers import (
     GlobalMaxPool2D,
     Graph,
     GroupNorm,
+    Hardswish,
     LayerNorm,
     LeakyReLU,
     LocalResponseNorm,
@@ -191,6 +192,7 @@ CASES = {
     ],
     "ReLU": [(ReLU, ROWS), (ReLU, IMAGES)],
     "LeakyReLU": [(LeakyReLU, ROWS), (lambda: LeakyReLU(0.3), IMAGES)],
+    "Hardswish": [(Hardswish, 3 * ROWS), (Hardswish, 3 * IMAGES)],
     "PReLU": [
         (PReLU, ROWS),
         (lambda: PReLU(init=-0.5), IMAGES),

@@ -113,6 +113,7 @@ def pad(layer):
 FUNCTIONS = {
     "ReLU": lambda layer: F.relu,
     "LeakyReLU": lambda layer: lambda x: F.leaky_relu(x, layer.negative_slope),
+    "Hardswish": lambda layer: F.hardswish,
     "Sigmoid": lambda layer: torch.sigmoid,
     "Tanh": lambda layer: torch.tanh,
     "GELU": lambda layer: lambda x: F.gelu(x, approximate=layer.approximate),

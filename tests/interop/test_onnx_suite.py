@@ -21,7 +21,7 @@ from neocog.interop.onnx import Backend, OnnxImportError, from_onnx, graph_build
 OPERATORS = {
     *("Add", "AveragePool", "BatchNormalization", "Concat", "Constant", "ConstantOfShape", "Conv", "Dropout"),
     *("Flatten", "Gelu", "Gemm", "GlobalAveragePool", "GlobalMaxPool", "Identity", "LRN", "LeakyRelu"),
-    *("GroupNormalization", "InstanceNormalization", "LayerNormalization"),
+    *("GroupNormalization", "HardSwish", "InstanceNormalization", "LayerNormalization"),
     *(
         "LogSoftmax",
         "MatMul",

@@ -5,7 +5,7 @@ import pytest
 from torch.nn import functional as F
 
 import neocog
-from neocog.layers import GELU, Elementwise, LeakyReLU, PReLU, ReLU, ScaledTanh, Sigmoid, Tanh
+from neocog.layers import GELU, Elementwise, Hardswish, LeakyReLU, PReLU, ReLU, ScaledTanh, Sigmoid, Tanh
 from neocog.layers.activation import softmax
 
 # Phi(1), phi(1) from tables of the normal distribution; tanh form from u = sqrt(2/pi) 1.044715
@@ -25,6 +25,8 @@ BY_HAND = [
     # the same, doubled: y = 2 tanh(x / 2), derivative 2 1/2 (1 - 1/4)
     (ScaledTanh(2, 0.5), [0.0, math.log(3)], [0.0, 1.0], [1.0, 0.75]),
     (GELU(), [0.0, 1.0, -1.0], [0.0, PHI, PHI - 1], [0.5, PHI + DENSITY, 1 - PHI - DENSITY]),
+    # 3/2 (1/4 + 1/2), derivative 1/2 + 1/2; -3/2 (1/2 - 1/4), derivative 1/2 - 1/2
+    (Hardswish(), [-4.0, -1.5, 0.0, 1.5, 4.0], [0.0, -0.375, 0.0, 1.125, 4.0], [0.0, 0.0, 0.5, 1.0, 1.0]),
     (GELU("tanh"), [0.0, 1.0], [0.0, (1 + T) / 2], [0.5, (1 + T) / 2 + (1 - T * T) * SLOPE / 2]),
 ]
 
@@ -51,6 +53,7 @@ def test_by_hand(layer, x, y, slope):
         (Tanh(), lambda x: x.tanh()),
         (ScaledTanh(), lambda x: 1.7159 * (2 * x / 3).tanh()),
         (GELU(), F.gelu),
+        (Hardswish(), F.hardswish),
         (GELU("tanh"), lambda x: F.gelu(x, approximate="tanh")),
     ],
 )
@@ -62,7 +65,7 @@ def test_same_as_pytorch(layer, function, shape, same_as_torch, normal):
 
 
 @pytest.mark.parametrize(
-    "layer", [ReLU(), LeakyReLU(), Sigmoid(), Tanh(), ScaledTanh(), GELU(), GELU("tanh")]
+    "layer", [ReLU(), LeakyReLU(), Sigmoid(), Tanh(), ScaledTanh(), Hardswish(), GELU(), GELU("tanh")]
 )
 def test_large_numbers_stay_finite(layer):
     for dtype in (np.float32, np.float64):
@@ -74,7 +77,7 @@ def test_large_numbers_stay_finite(layer):
 
 
 @pytest.mark.parametrize(
-    "layer", [ReLU(), LeakyReLU(), Sigmoid(), Tanh(), ScaledTanh(), GELU(), GELU("tanh")]
+    "layer", [ReLU(), LeakyReLU(), Sigmoid(), Tanh(), ScaledTanh(), Hardswish(), GELU(), GELU("tanh")]
 )
 def test_nan_goes_through(layer):
     assert np.isnan(layer(np.array([1.0, np.nan]))).tolist() == [False, True]

@@ -1,6 +1,16 @@
 """The maths: every layer with its forward and its backward side by side."""
 
-from neocog.layers.activation import GELU, Elementwise, LeakyReLU, PReLU, ReLU, ScaledTanh, Sigmoid, Tanh
+from neocog.layers.activation import (
+    GELU,
+    Elementwise,
+    Hardswish,
+    LeakyReLU,
+    PReLU,
+    ReLU,
+    ScaledTanh,
+    Sigmoid,
+    Tanh,
+)
 from neocog.layers.base import Layer
 from neocog.layers.bias import Bias
 from neocog.layers.containers import Container, Sequential
@@ -36,6 +46,7 @@ __all__ = [
     "GlobalMaxPool2D",
     "Graph",
     "GroupNorm",
+    "Hardswish",
     "Layer",
     "LayerNorm",
     "LeakyReLU",

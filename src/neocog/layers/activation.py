@@ -382,6 +382,37 @@ class GELU(Elementwise):
         return dy * (cdf + x * density), {}
 
 
+class Hardswish(Elementwise):
+    """Swish made of straight pieces: no exponential, so it is cheap.
+
+    Forward: ``y = x min(max(x / 6 + 1/2, 0), 1)``.
+
+    Backward: ``dx = 0`` below -3, ``dy`` above 3, ``dy (x / 3 + 1/2)`` in between.
+
+    Notes
+    -----
+    Shapes: any -> the same.
+
+    Source: A. Howard et al., "Searching for MobileNetV3", 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Hardswish()(np.array([-6.0, 0.0, 1.5, 6.0]))
+    array([-0.   ,  0.   ,  1.125,  6.   ])
+    """
+
+    operations = 5
+
+    @staticmethod
+    def function(xp: Any, x: Any) -> Any:
+        return x * xp.where(x < -3, 0.0, xp.where(x > 3, 1.0, x / 6 + 0.5))
+
+    @staticmethod
+    def derivative(xp: Any, x: Any) -> Any:
+        return xp.where(x < -3, 0.0, xp.where(x > 3, 1.0, x / 3 + 0.5))
+
+
 class PReLU(Layer):
     """Leaky ReLU that learns its slope for negative numbers: one for all, or one for each channel.
 

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-from neocog.interop.onnx.export_graph import Tensor, Writer, writes
+from neocog.interop.onnx.export_graph import OPERATORS, Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node, reads, reads_pattern
 from neocog.interop.onnx.recording import record
 from neocog.interop.onnx.symbolic import Value
-from neocog.layers import GELU, Elementwise, Layer, LeakyReLU, PReLU, ReLU, ScaledTanh, Sigmoid, Tanh
+from neocog.layers import (
+    GELU,
+    Elementwise,
+    Hardswish,
+    Layer,
+    LeakyReLU,
+    PReLU,
+    ReLU,
+    ScaledTanh,
+    Sigmoid,
+    Tanh,
+)
 
 
 @writes(ReLU, operators="Relu")
 @writes(Sigmoid, operators="Sigmoid")
 @writes(Tanh, operators="Tanh")
+@writes(Hardswish, operators="HardSwish")
 def write_plain(w: Writer, layer: Layer, x: Tensor) -> str:
     """Write an activation that is one operator without attributes."""
-    return w.node("Relu" if isinstance(layer, ReLU) else type(layer).__name__, x)
+    return w.node(OPERATORS[type(layer)], x)
 
 
-@reads("Relu", "Sigmoid", "Tanh")
+@reads("Relu", "Sigmoid", "Tanh", "HardSwish")
 def read_plain(node: Node) -> Value:
     """Read an operator without attributes as an activation without arguments."""
-    return node.elementwise({"Relu": ReLU, "Sigmoid": Sigmoid, "Tanh": Tanh}[node.operator]())
+    return node.elementwise(
+        {"Relu": ReLU, "Sigmoid": Sigmoid, "Tanh": Tanh, "HardSwish": Hardswish}[node.operator]()
+    )
 
 
 @writes(LeakyReLU, operators="LeakyRelu")
