@@ -12,7 +12,7 @@ from neocog.compilation import CompiledStep
 from neocog.compilation.lowerings.optimizers import optimizer_lowering_of
 from neocog.layers import Dense, Flatten, Sequential
 from neocog.losses import SoftmaxCrossEntropy
-from neocog.optimizers import SGD, Adam, AdamW, RMSProp
+from neocog.optimizers import SGD, Adam, AdamW, NAdam, RMSProp
 from neocog.schedules import Cosine, StepDecay, WarmUp
 
 
@@ -57,6 +57,16 @@ def test_adam_by_hand():
     np.testing.assert_allclose(got, [first, second], rtol=1e-15)
 
 
+def test_nadam_by_hand():
+    # psi = 0: u = b1 / 2 = 1/2 in each step, so U = 1/2, 1/4; b2 = lr = 1/2, eps = 1, b1 = 1 - 1e-12
+    # g = 4: m = 0, v = 8, sqrt(v / (1/2)) + 1 = 5; the step is (1/2) / (1/2) 4 / 5
+    got = path(NAdam(0.5, betas=(1 - 1e-12, 0.5), eps=1.0, momentum_decay=0.0), [4.0])
+    np.testing.assert_allclose(got, [1 - 0.5 * 4 / 5], rtol=1e-10)
+    # b1 = 1/2: u = 1/4, m = 2: (3/4) / (3/4) 4 + (1/4) / (15/16) 2
+    got = path(NAdam(0.5, betas=(0.5, 0.5), eps=1.0, momentum_decay=0.0), [4.0])
+    np.testing.assert_allclose(got, [1 - 0.5 * (4 + 8 / 15) / 5], rtol=1e-15)
+
+
 def test_rmsprop_by_hand():
     # a = 1/2, eps = 1, lr = 1/2; g = 4: s = 8, then g = 1: s = 9/2; v = g / (sqrt(s) + 1)
     first = 1 - 0.5 * 4 / (math.sqrt(8) + 1)
@@ -90,6 +100,7 @@ OPTIONS = {
     "centered": True,
     "eps": 1e-3,
     "weight_decay": 0.1,
+    "momentum_decay": 0.1,
 }
 """Settings to try in every optimizer that has them, all named as in PyTorch."""
 
@@ -130,6 +141,15 @@ def test_every_optimizer_is_compared_with_pytorch():
     assert {name for name in FOUND if name.lower() not in TORCH} == WITHOUT_PYTORCH
 
 
+@pytest.fixture
+def numbers_in_double():
+    """PyTorch's NAdam keeps a product in the default dtype, whatever that of the parameters."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.usefixtures("numbers_in_double")
 @pytest.mark.parametrize(("name", "options"), VARIANTS)
 def test_same_as_pytorch(name, options):
     if name in WITHOUT_PYTORCH:

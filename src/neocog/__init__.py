@@ -16,7 +16,7 @@ from neocog.kernels import set_threads, use_kernels
 from neocog.layers import *  # noqa: F403
 from neocog.layers import __all__ as _layers
 from neocog.losses import FocalLoss, MeanSquaredError, SoftmaxCrossEntropy
-from neocog.optimizers import SGD, Adam, AdamW, RMSProp
+from neocog.optimizers import SGD, Adam, AdamW, NAdam, RMSProp
 from neocog.serialization import load, save
 from neocog.testing import check_layer, check_loss, check_optimizer
 from neocog.training import evaluate, fit, predict, predict_proba
@@ -34,6 +34,7 @@ __all__ = [
     "ConvNetRegressor",
     "FocalLoss",
     "MeanSquaredError",
+    "NAdam",
     "RMSProp",
     "SoftmaxCrossEntropy",
     "check_gradients",

@@ -13,6 +13,7 @@ from neocog.layers import (
     Flatten,
     GlobalAvgPool2D,
     Graph,
+    GroupNorm,
     Layer,
     LeakyReLU,
     LogSoftmax,
@@ -54,6 +55,8 @@ NETWORKS = {
     "average": Sequential(conv(1, 2, 3), LeakyReLU(0.5), AvgPool2D(3, stride=2, padding=1)),
     "padded": Sequential(Pad2D(((0, 2), (3, 1))), conv(1, 1, 3), conv(1, 1, 3, stride=2)),
     "padding beyond": Sequential(conv(1, 1, 2, padding=4)),
+    "groups": Sequential(conv(1, 4, 3, padding=1), GroupNorm(2, 4, dtype="float64")),
+    "groups of features": Sequential(conv(1, 1, (1, 3)), Flatten(), GroupNorm(7, 49, dtype="float64")),
     "residual": Sequential(
         conv(1, 2, 3, stride=2),
         Residual(Sequential(conv(2, 2, 3, padding=1), BatchNorm2D(2, dtype="float64"))),
@@ -111,7 +114,8 @@ def test_it_is_the_support_of_the_input_gradient(name):
 
 
 UNEVEN = {"gaps", "concatenated rows", "mirrored", "edges", "round", "softmax of rows", "repeated"}
-FEATURES = {"flat", "dense", "global", "features", "reshaped"}  # they see a whole image, however large
+FEATURES = {"flat", "dense", "global", "features", "reshaped", "groups", "groups of features"}
+# They see a whole image, however large
 
 
 @pytest.mark.parametrize("name", sorted(set(NETWORKS) - FEATURES - UNEVEN))

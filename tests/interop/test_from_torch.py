@@ -187,6 +187,48 @@ def test_names_that_cannot_be_kept():
         assert worst_difference(from_torch(module), module, x, False, names) < 1e-10
 
 
+class Learned(nn.Module):
+    """A function of a parameter of the module's own."""
+
+    def __init__(self, function, *shapes):
+        super().__init__()
+        self.function = function
+        self.arrays = nn.ParameterList([torch.randn(shape) for shape in shapes])
+
+    def forward(self, x):
+        return self.function(x, *self.arrays)
+
+
+@pytest.mark.parametrize("function", [F.prelu, torch.prelu, lambda x, weight: x.prelu(weight)])
+@pytest.mark.parametrize(("slopes", "shape"), [(1, (4, 3)), (3, (4, 3)), (3, (2, 3, 4, 4))])
+def test_prelu_as_a_function(function, slopes, shape):
+    module = Learned(function, slopes).double()
+    x = np.random.default_rng(1).normal(size=shape)
+    network = from_torch(module)
+    names = dict(zip(network.params, dict(module.named_parameters()), strict=True))
+    assert worst_difference(network, module, x, False, names) < 1e-10
+
+
+@pytest.mark.parametrize("shape", [(2, 6), (2, 6, 4, 3)])
+def test_group_norm_as_a_function(shape):
+    module = Learned(lambda x, w, b: F.group_norm(x, 2, w, b, 0.1), 6, 6).double()
+    network = from_torch(module)
+    assert [layer.eps for _, layer in network.leaves()] == [0.1]
+    names = dict(zip(network.params, dict(module.named_parameters()), strict=True))
+    x = np.random.default_rng(1).normal(size=shape)
+    assert worst_difference(network, module, x, False, names) < 1e-10
+
+
+@pytest.mark.parametrize("sizes", [(3,), (4, 3)])
+def test_layer_norm_as_a_function(sizes):
+    module = Learned(lambda x, w, b: F.layer_norm(x, sizes, w, b, 0.1), sizes, sizes).double()
+    network = from_torch(module)
+    assert [layer.eps for _, layer in network.leaves()] == [0.1]
+    names = dict(zip(network.params, dict(module.named_parameters()), strict=True))
+    x = np.random.default_rng(1).normal(size=(2, 6, 4, 3))
+    assert worst_difference(network, module, x, False, names) < 1e-10
+
+
 def test_shared_weights_stay_shared():
     module = awake(nets.Shared())
     network = from_torch(module)
@@ -627,8 +669,8 @@ class Nested(nn.Module):
 
 REFUSED = [
     (
-        nn.Sequential(nn.LayerNorm(3)),
-        "LayerNorm at '0': it has no counterpart; supported are Adapt.*BatchNorm1d",
+        nn.Sequential(nn.RMSNorm(3)),
+        "RMSNorm at '0': it has no counterpart; supported are Adapt.*BatchNorm1d",
     ),
     (Nested(nn.ConvTranspose2d(3, 3, 2)), "ConvTranspose2d at 'block.1': it has no counterpart"),
     (Nested(nn.Dropout2d()), "Dropout2d at 'block.1': it has no counterpart"),
@@ -711,6 +753,17 @@ REFUSED = [
     (Function(lambda x: torch.ones(3)), "Function: its forward cannot be traced: a tensor that is neither"),
     (FunctionalNorm(), "functional.batch_norm in FunctionalNorm: it has no counterpart"),
     (Nested(FunctionalNorm()), "functional.batch_norm in FunctionalNorm at 'block.1': it has no counterpart"),
+    (
+        Function(lambda x: F.prelu(x, torch.ones(1))),
+        "Function: its forward cannot be followed: a tensor that",
+    ),
+    (Learned(lambda x, w: F.prelu(x, w + 1), 1), "it"),
+    (nn.GroupNorm(1, 2, affine=False), "GroupNorm: affine=False has no counterpart; affine=True is"),
+    (Learned(lambda x, w: F.group_norm(x, 1, w), 2), "its bias is computed; a parameter of the module"),
+    (nn.LayerNorm(2, bias=False), "LayerNorm: without weight or bias it has no counterpart"),
+    (nn.LayerNorm(2, elementwise_affine=False), "LayerNorm: without weight or bias it has no counterpart"),
+    (Function(lambda x: F.layer_norm(x, (2,))), "its weight is computed; a parameter of the module"),
+    (Learned(F.prelu, ()), r"its weight must have shape \(1,\) or \(C,\), got \(\)"),
     (nn.Sequential(nn.Linear(2, 2).to(torch.bfloat16)), "Linear at '0': .*BFloat16"),
     (nn.Linear(2, 2, device="meta"), "Linear: its tensor 'weight' holds no floating point numbers"),
 ]

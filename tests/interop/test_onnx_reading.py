@@ -110,6 +110,52 @@ def test_the_axis_of_an_operand_before_opset_7(operator, axis, sizes, first):
     same(proto, 2, 3, 3, 3, as_in=modern)
 
 
+@pytest.mark.parametrize("opset", [6, 7, 20])
+@pytest.mark.parametrize("sizes", [(1,), (2,), (2, 1, 1), (1, 2, 1, 1), ()])
+def test_the_slope_of_prelu(sizes, opset):
+    """Two channels of 3 x 2 pixels: slopes along the last axis are none of channels, but before opset 7."""
+    slope = normal(*sizes)
+    old = model([node("PRelu", "x s", "y")], {"s": slope}, ("N", 2, 3, 2), opset)
+    if sizes == (2,) and opset > 6:
+        with pytest.raises(UnsupportedOperatorError, match=r"one for each channel, got shape \(2,\)"):
+            from_onnx(old)
+        return
+    lifted = slope.reshape((2, 1, 1) if slope.size == 2 else (1,))
+    modern = model([node("PRelu", "x s", "y")], {"s": lifted}, ("N", 2, 3, 2))
+    (weight,) = same(old, 2, 2, 3, 2, as_in=modern).params.values()
+    assert weight.shape == (slope.size,)
+
+
+def test_group_normalization_by_hand():
+    """Groups (1, 3) and (5, 5) with eps 3 are (-1/2, 1/2) and (0, 0)."""
+    arrays = {"s": np.array([2, 2, 4, 4], np.float32), "b": np.array([1, 1, -1, -1], np.float32)}
+    node_ = node("GroupNormalization", "x s b", "y", num_groups=2, epsilon=3.0)
+    network = from_onnx(model([node_], arrays, ("N", 4), 21))
+    assert network(np.array([[1, 3, 5, 5]], np.float32)).tolist() == [[0, 2, -1, -1]]
+    with pytest.raises(OnnxImportError, match="GroupNormalization is deprecated"):  # weights were of groups
+        from_onnx(model([node_], arrays, ("N", 4), 18))
+
+
+def test_instance_normalization_alone():
+    node_ = node("InstanceNormalization", "x s b", "y", epsilon=0.1)
+    network = same(model([node_], {"s": normal(3), "b": normal(3)}, ("N", 3, 4, 5)), 2, 3, 4, 5)
+    assert [repr(layer) for _, layer in network.leaves()] == ["GroupNorm(3, 3, eps=0.1)"]
+
+
+@pytest.mark.parametrize("sizes", [(4, 5), (5,), (1,), (4, 1)])
+@pytest.mark.parametrize("bias", ["", " b"])
+def test_weights_of_a_layer_norm_are_repeated(sizes, bias):
+    arrays = {"s": normal(*sizes)} | ({"b": normal(*sizes)} if bias else {})
+    node_ = node("LayerNormalization", f"x s{bias}", "y", axis=2, epsilon=0.1)
+    same(model([node_], arrays, ("N", 3, 4, 5)), 2, 3, 4, 5)
+
+
+def test_a_layer_norm_over_the_batch_is_refused():
+    proto = model([node("LayerNormalization", "x s", "y", axis=0)], {"s": normal(2, 4)}, (2, 4))
+    with pytest.raises(UnsupportedOperatorError, match="it may not normalise over the batch, got axis 0"):
+        from_onnx(proto)
+
+
 def test_the_axis_of_constants_before_opset_7():
     arrays = {"w": normal(3, 3), "c": normal(3)}
     nodes = [node("Add", "w c", "v", broadcast=1, axis=0), node("MatMul", "x v", "y")]

@@ -21,10 +21,12 @@ from neocog.interop.onnx import Backend, OnnxImportError, from_onnx, graph_build
 OPERATORS = {
     *("Add", "AveragePool", "BatchNormalization", "Concat", "Constant", "ConstantOfShape", "Conv", "Dropout"),
     *("Flatten", "Gelu", "Gemm", "GlobalAveragePool", "GlobalMaxPool", "Identity", "LRN", "LeakyRelu"),
+    *("GroupNormalization", "HardSwish", "InstanceNormalization", "LayerNormalization"),
     *(
         "LogSoftmax",
         "MatMul",
         "MaxPool",
+        "PRelu",
         "Pad",
         "ReduceMax",
         "ReduceMean",
@@ -47,6 +49,8 @@ LEFT_OUT = {
     r"batchnorm_(example|epsilon)_training_mode": "a step of training with three outputs; neocog.fit trains",
     r"training_dropout(_default)?(_mask)?": "the random numbers of another generator",
     r"identity_(opt|sequence)": "optional values and sequences, not tensors",
+    r"prelu_(broadcast|example)": "slopes that are computed; a layer's are learned",
+    r"(group_normalization|instancenorm|layer_normalization)_.*": "weights that are computed, not learned",
     r"reshape_allowzero_reordered": "a tensor without numbers",
     r"reduce_max_empty_set(_bool)?": "a tensor without numbers",
 }

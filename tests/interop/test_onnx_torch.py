@@ -108,7 +108,35 @@ class Gaussian(nn.Module):
         return F.gelu(self.fc2(F.gelu(self.fc1(x.flatten(1)))), approximate="tanh")
 
 
-MODULES = [SmallResNet, Viewing, Branching, Gaussian]
+class Normed(nn.Module):
+    """Layers that normalise each image on its own, and learned slopes."""
+
+    shape = (2, 5, 4)
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(2, 4, 3, padding=1)
+        self.groups = nn.GroupNorm(2, 4)
+        self.slopes = nn.PReLU(4)
+        self.fc = nn.Linear(80, 6)
+        self.norm = nn.GroupNorm(3, 6)
+        self.slope = nn.PReLU()
+        self.pixels = nn.LayerNorm(4)
+        for array in (
+            *self.groups.parameters(),
+            *self.norm.parameters(),
+            *self.pixels.parameters(),
+            self.slopes.weight,
+        ):
+            nn.init.uniform_(array, 0.5, 2)
+
+    def forward(self, x):
+        x = self.slopes(self.groups(self.conv(x)))
+        x = self.pixels(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return self.slope(self.norm(self.fc(x.flatten(1))))
+
+
+MODULES = [SmallResNet, Viewing, Branching, Gaussian, Normed]
 
 
 @cache
@@ -158,12 +186,13 @@ def test_the_same_as_in_pytorch(cls, way):
 @pytest.mark.parametrize("cls", MODULES)
 @pytest.mark.parametrize("way", ["dynamo", "unfolded"])
 def test_the_names_are_pytorchs(cls, way):
-    """But for the biases of convolutions that have taken a batch norm in."""
+    """But for the biases of convolutions that have taken a batch norm in, and weights that were reshaped."""
     module = made(cls)
     network = from_onnx(export(module, way))
     names = {name for name, _ in module.named_parameters()}
     if way == "dynamo":
-        names = {name for name in names if "bn" not in name and "downsample.1" not in name}
+        lost = ("bn", "downsample.1", "groups", "norm", "slope", "pixels")
+        names = {name for name in names if not any(part in name for part in lost)}
         assert names <= set(network.params)
     else:
         assert names == set(network.params)

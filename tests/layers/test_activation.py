@@ -5,7 +5,7 @@ import pytest
 from torch.nn import functional as F
 
 import neocog
-from neocog.layers import GELU, Elementwise, LeakyReLU, ReLU, ScaledTanh, Sigmoid, Tanh
+from neocog.layers import GELU, Elementwise, Hardswish, LeakyReLU, PReLU, ReLU, ScaledTanh, Sigmoid, Tanh
 from neocog.layers.activation import softmax
 
 # Phi(1), phi(1) from tables of the normal distribution; tanh form from u = sqrt(2/pi) 1.044715
@@ -25,6 +25,8 @@ BY_HAND = [
     # the same, doubled: y = 2 tanh(x / 2), derivative 2 1/2 (1 - 1/4)
     (ScaledTanh(2, 0.5), [0.0, math.log(3)], [0.0, 1.0], [1.0, 0.75]),
     (GELU(), [0.0, 1.0, -1.0], [0.0, PHI, PHI - 1], [0.5, PHI + DENSITY, 1 - PHI - DENSITY]),
+    # 3/2 (1/4 + 1/2), derivative 1/2 + 1/2; -3/2 (1/2 - 1/4), derivative 1/2 - 1/2
+    (Hardswish(), [-4.0, -1.5, 0.0, 1.5, 4.0], [0.0, -0.375, 0.0, 1.125, 4.0], [0.0, 0.0, 0.5, 1.0, 1.0]),
     (GELU("tanh"), [0.0, 1.0], [0.0, (1 + T) / 2], [0.5, (1 + T) / 2 + (1 - T * T) * SLOPE / 2]),
 ]
 
@@ -51,6 +53,7 @@ def test_by_hand(layer, x, y, slope):
         (Tanh(), lambda x: x.tanh()),
         (ScaledTanh(), lambda x: 1.7159 * (2 * x / 3).tanh()),
         (GELU(), F.gelu),
+        (Hardswish(), F.hardswish),
         (GELU("tanh"), lambda x: F.gelu(x, approximate="tanh")),
     ],
 )
@@ -62,7 +65,7 @@ def test_same_as_pytorch(layer, function, shape, same_as_torch, normal):
 
 
 @pytest.mark.parametrize(
-    "layer", [ReLU(), LeakyReLU(), Sigmoid(), Tanh(), ScaledTanh(), GELU(), GELU("tanh")]
+    "layer", [ReLU(), LeakyReLU(), Sigmoid(), Tanh(), ScaledTanh(), Hardswish(), GELU(), GELU("tanh")]
 )
 def test_large_numbers_stay_finite(layer):
     for dtype in (np.float32, np.float64):
@@ -74,7 +77,7 @@ def test_large_numbers_stay_finite(layer):
 
 
 @pytest.mark.parametrize(
-    "layer", [ReLU(), LeakyReLU(), Sigmoid(), Tanh(), ScaledTanh(), GELU(), GELU("tanh")]
+    "layer", [ReLU(), LeakyReLU(), Sigmoid(), Tanh(), ScaledTanh(), Hardswish(), GELU(), GELU("tanh")]
 )
 def test_nan_goes_through(layer):
     assert np.isnan(layer(np.array([1.0, np.nan]))).tolist() == [False, True]
@@ -155,3 +158,50 @@ def test_declared_functions_go_through_a_complex_step():
     np.testing.assert_allclose(step, expected, rtol=1e-15)
     np.testing.assert_allclose(Folded().backward(np.ones((2, 2)), x)[0], expected, rtol=1e-15)
     neocog.check_layer(Folded, x)
+
+
+def test_a_learned_slope_by_hand():
+    # One slope 1/2: y = x or x / 2; dw = 1 (-2) + 3 (-4) from the two that are not positive
+    x, dy = np.array([[-2.0, 6.0], [0.0, -4.0]]), np.array([[1.0, 2.0], [5.0, 3.0]])
+    layer = PReLU(init=0.5, dtype="float64")
+    y, cache = layer.forward(x)
+    assert y.tolist() == [[-1.0, 6.0], [0.0, -2.0]]
+    dx, grads = layer.backward(dy, cache)
+    assert dx.tolist() == [[0.5, 2.0], [2.5, 1.5]]
+    assert grads["weight"].tolist() == [-14.0]
+    # Slopes 1/2 and -1 of two channels
+    layer = PReLU(2, dtype="float64")
+    layer.params["weight"][...] = [0.5, -1.0]
+    y, cache = layer.forward(x)
+    assert y.tolist() == [[-1.0, 6.0], [0.0, 4.0]]
+    dx, grads = layer.backward(dy, cache)
+    assert dx.tolist() == [[0.5, 2.0], [2.5, -3.0]]
+    assert grads["weight"].tolist() == [-2.0, -12.0]
+
+
+@pytest.mark.parametrize(
+    ("slopes", "shape"), [(1, (50,)), (1, (4, 5)), (5, (4, 5)), (3, (2, 3, 4)), (3, (2, 3, 4, 5))]
+)
+def test_learned_slopes_are_those_of_pytorch(slopes, shape, same_as_torch, normal):
+    layer = PReLU(slopes, dtype="float64")
+    layer.params["weight"][...] = normal(slopes)
+    x = normal(*shape)
+    x.flat[0] = 0.0
+    same_as_torch(layer, lambda p, x: F.prelu(x, p["weight"]), x)
+
+
+def test_prelu_arguments_and_inputs():
+    assert PReLU(3, 0.1).params["weight"].tolist() == [np.float32(0.1)] * 3
+    assert PReLU(3, neocog.initializers.ones).params["weight"].tolist() == [1.0] * 3
+    assert (repr(PReLU()), repr(PReLU(3))) == ("PReLU()", "PReLU(num_parameters=3)")
+    assert PReLU().flops((2, 3, 4, 5)) == 240
+    assert np.isnan(PReLU()(np.array([1.0, np.nan]))).tolist() == [False, True]
+    with pytest.raises(ValueError, match="num_parameters must be at least 1"):
+        PReLU(0)
+    with pytest.raises(TypeError, match="init must be a number, got 'steep'"):
+        PReLU(1, "steep")
+    for shape in ((3,), (2, 2), (2, 2, 3, 3)):
+        with pytest.raises(ValueError, match=r"PReLU\(3\) needs inputs of shape \(N, 3, ...\)"):
+            PReLU(3)(np.zeros(shape))
+    with pytest.raises(TypeError, match="floating point array, got uint8"):
+        PReLU()(np.zeros((2, 2), np.uint8))

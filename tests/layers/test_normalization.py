@@ -3,7 +3,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from neocog.layers import BatchNorm1D, BatchNorm2D, LocalResponseNorm
+from neocog.layers import (
+    BatchNorm1D,
+    BatchNorm2D,
+    GroupNorm,
+    LayerNorm,
+    LocalResponseNorm,
+    Sequential,
+    Transpose,
+)
 
 
 def by_hand(norm):
@@ -151,6 +159,93 @@ def test_sizes_and_repr():
     assert BatchNorm2D(4).flops((2, 4, 3, 3)) == 3 * 72
     assert repr(BatchNorm2D(4)) == "BatchNorm2D(4)"
     assert repr(BatchNorm1D(4, eps=0.1, momentum=0)) == "BatchNorm1D(4, eps=0.1, momentum=0.0)"
+
+
+def test_groups_by_hand():
+    # Group 0 is 1, 3: m = 2, v = 1, 1 / sqrt(v + 3) = 1/2, x_hat = -1/2, 1/2; group 1 is 5, 5: x_hat = 0
+    norm = GroupNorm(2, 4, eps=3.0, dtype="float64")
+    norm.params["weight"][...] = [2, 4, 2, 2]
+    norm.params["bias"][...] = [1, 0, 1, 1]
+    y, cache = norm.forward(np.array([[1.0, 3.0, 5.0, 5.0]]))
+    assert y.tolist() == [[0.0, 2.0, 1.0, 1.0]]
+    # dy = 1, 1: g = 2, 4 with mean 3, g x_hat = -1, 2 with mean 1/2:
+    # dx = (2 - 3 + 1/4) / 2, (4 - 3 - 1/4) / 2
+    dx, grads = norm.backward(np.array([[1.0, 1.0, 0.0, 0.0]]), cache)
+    assert dx.tolist() == [[-0.375, 0.375, 0.0, 0.0]]
+    assert grads["weight"].tolist() == [-0.5, 0.5, 0.0, 0.0]
+    assert grads["bias"].tolist() == [1.0, 1.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("groups", [1, 2, 6])
+@pytest.mark.parametrize("shape", [(4, 6), (3, 6, 5), (2, 6, 4, 3)])
+def test_group_norm_is_that_of_pytorch(groups, shape, same_as_torch, normal):
+    if groups == 6 and len(shape) == 2:
+        shape = (4, 6, 1, 2)  # PyTorch refuses groups of one number
+    norm = GroupNorm(groups, 6, eps=1e-3, dtype="float64")
+    for array in norm.params.values():
+        array[...] = normal(6)
+    same_as_torch(norm, lambda p, x: F.group_norm(x, groups, p["weight"], p["bias"], 1e-3), normal(*shape))
+
+
+def test_group_norm_arguments_and_inputs():
+    assert repr(GroupNorm(2, 4)) == "GroupNorm(2, 4)"
+    assert GroupNorm(2, 4).parameter_count == 8
+    assert GroupNorm(2, 4).flops((2, 4, 3, 3)) == 7 * 72
+    with pytest.raises(ValueError, match="num_channels must be a multiple of num_groups 3, got 4"):
+        GroupNorm(3, 4)
+    with pytest.raises(ValueError, match=r"eps must be in \(0, inf\], got 0"):
+        GroupNorm(2, 4, 0)
+    for shape in ((4,), (2, 3), (2, 3, 4, 4)):
+        with pytest.raises(ValueError, match=r"GroupNorm needs inputs of shape \(N, C, ...\) with C = 4"):
+            GroupNorm(2, 4)(np.zeros(shape))
+    with pytest.raises(TypeError, match="floating point array, got uint8"):
+        GroupNorm(1, 2)(np.zeros((2, 2), np.uint8))
+
+
+def test_layer_norm_by_hand():
+    # The numbers of group 0 above, with another row 5, 5 of the same weights
+    norm = LayerNorm(2, eps=3.0, dtype="float64")
+    norm.params["weight"][...] = [2, 4]
+    norm.params["bias"][...] = [1, 0]
+    y, cache = norm.forward(np.array([[1.0, 3.0], [5.0, 5.0]]))
+    assert y.tolist() == [[0.0, 2.0], [1.0, 0.0]]
+    dx, grads = norm.backward(np.array([[1.0, 1.0], [0.0, 3.0]]), cache)
+    assert dx[0].tolist() == [-0.375, 0.375]
+    np.testing.assert_allclose(dx[1], np.array([-6, 6]) / np.sqrt(3), rtol=1e-14)  # g = 0, 12 with mean 6
+    assert grads["weight"].tolist() == [-0.5, 0.5]
+    assert grads["bias"].tolist() == [1.0, 4.0]
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@pytest.mark.parametrize("shape", [(4, 6), (3, 6, 5), (2, 6, 4, 3)])
+def test_layer_norm_is_that_of_pytorch(axes, shape, same_as_torch, normal):
+    if axes >= len(shape):
+        return
+    sizes = shape[-axes:]
+    norm = LayerNorm(sizes, eps=1e-3, dtype="float64")
+    for array in norm.params.values():
+        array[...] = normal(*sizes)
+    same_as_torch(norm, lambda p, x: F.layer_norm(x, sizes, p["weight"], p["bias"], 1e-3), normal(*shape))
+
+
+def test_channels_of_each_pixel_between_two_transpositions():
+    """ConvNeXt's: two channels 1, 3 and 5, 5 at two pixels."""
+    norm = LayerNorm(2, eps=3.0, dtype="float64")
+    pixels = Sequential(Transpose((0, 2, 3, 1)), norm, Transpose((0, 3, 1, 2)))
+    assert pixels(np.array([[[[1.0, 5.0]], [[3.0, 5.0]]]])).tolist() == [[[[-0.5, 0.0]], [[0.5, 0.0]]]]
+
+
+def test_layer_norm_arguments_and_inputs():
+    assert repr(LayerNorm(4)) == "LayerNorm((4,))"
+    assert LayerNorm([3, 4]).normalized_shape == (3, 4)
+    assert LayerNorm((3, 4)).parameter_count == 24
+    assert LayerNorm(3).flops((2, 4, 3, 3)) == 7 * 72
+    for bad, message in ((0, "must be at least 1"), ((), "must have one size at least")):
+        with pytest.raises(ValueError, match=f"normalized_shape {message}"):
+            LayerNorm(bad)
+    for shape in ((3, 4), (2, 4, 3), (2, 4)):
+        with pytest.raises(ValueError, match=r"LayerNorm needs inputs of shape \(N, ..., 3, 4\)"):
+            LayerNorm((3, 4))(np.zeros(shape))
 
 
 def test_local_response_by_hand():

@@ -19,6 +19,7 @@ from neocog.layers import (
     Flatten,
     GlobalAvgPool2D,
     GlobalMaxPool2D,
+    GroupNorm,
     Layer,
     LogSoftmax,
     MaxPool2D,
@@ -227,6 +228,15 @@ def _after(layer: Layer, view: Any) -> _View:
         )
     elif isinstance(layer, GlobalAvgPool2D | GlobalMaxPool2D | Dense | RadialBasis):
         rows, columns = rows.together(shape[1]), columns.together(shape[1])
+    elif isinstance(layer, GroupNorm):
+        if len(shape) == 2:
+            groups = np.arange(shape[1]).reshape(layer.num_groups, -1)
+            rows, columns = (
+                _joined([axis.take(group).together(len(group)) for group in groups])
+                for axis in (rows, columns)
+            )
+        else:  # the means are those of whole maps
+            rows, columns = (axis.together(len(axis.start)) for axis in (rows, columns))
     elif isinstance(layer, Softmax | LogSoftmax):
         axis_of_maps = layer.axis % len(shape)
         if len(shape) == 2 and axis_of_maps == 1:

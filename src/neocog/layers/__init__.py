@@ -1,6 +1,16 @@
 """Define the layers: the maths of each, its forward and its backward side by side."""
 
-from neocog.layers.activation import GELU, Elementwise, LeakyReLU, ReLU, ScaledTanh, Sigmoid, Tanh
+from neocog.layers.activation import (
+    GELU,
+    Elementwise,
+    Hardswish,
+    LeakyReLU,
+    PReLU,
+    ReLU,
+    ScaledTanh,
+    Sigmoid,
+    Tanh,
+)
 from neocog.layers.base import Layer
 from neocog.layers.bias import Bias
 from neocog.layers.containers import Container, Sequential
@@ -10,7 +20,7 @@ from neocog.layers.dropout import Dropout
 from neocog.layers.global_pooling import GlobalAvgPool2D, GlobalMaxPool2D
 from neocog.layers.graph import Graph, Residual
 from neocog.layers.merge import Add, Concat
-from neocog.layers.normalization import BatchNorm1D, BatchNorm2D, LocalResponseNorm
+from neocog.layers.normalization import BatchNorm1D, BatchNorm2D, GroupNorm, LayerNorm, LocalResponseNorm
 from neocog.layers.padding import Pad2D, PadChannels
 from neocog.layers.pooling import AvgPool2D, MaxPool2D
 from neocog.layers.radial import RadialBasis
@@ -35,11 +45,15 @@ __all__ = [
     "GlobalAvgPool2D",
     "GlobalMaxPool2D",
     "Graph",
+    "GroupNorm",
+    "Hardswish",
     "Layer",
+    "LayerNorm",
     "LeakyReLU",
     "LocalResponseNorm",
     "LogSoftmax",
     "MaxPool2D",
+    "PReLU",
     "Pad2D",
     "PadChannels",
     "RadialBasis",

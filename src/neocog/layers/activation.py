@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from neocog.initializers import Initializer
 from neocog.kernels.geometry import is_complex
-from neocog.layers.base import Array, Grads, Layer, Shape, computes_as
-from neocog.validation import number, one_of
+from neocog.layers.base import Array, Grads, Layer, Shape, as_dtype, computes_as
+from neocog.validation import float_dtype, generator, integer, number, one_of
 
 
 def softmax(z: Array, axis: int = 1) -> Array:
@@ -392,3 +393,120 @@ class GELU(Elementwise):
         else:
             density = dy.__array_namespace__().exp(-0.5 * x * x) * (2 * np.pi) ** -0.5
         return dy * (cdf + x * density), {}
+
+
+class Hardswish(Elementwise):
+    """Swish made of straight pieces: no exponential, so it is cheap.
+
+    Forward: ``y = x min(max(x / 6 + 1/2, 0), 1)``.
+
+    Backward: ``dx = 0`` below -3, ``dy`` above 3, ``dy (x / 3 + 1/2)`` in between.
+
+    Notes
+    -----
+    Shapes: any -> the same.
+
+    Source: A. Howard et al., "Searching for MobileNetV3", 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Hardswish()(np.array([-6.0, 0.0, 1.5, 6.0]))
+    array([-0.   ,  0.   ,  1.125,  6.   ])
+    """
+
+    operations = 5
+
+    @staticmethod
+    def function(xp: Any, x: Any) -> Any:
+        return x * xp.where(x < -3, 0.0, xp.where(x > 3, 1.0, x / 6 + 0.5))
+
+    @staticmethod
+    def derivative(xp: Any, x: Any) -> Any:
+        return xp.where(x < -3, 0.0, xp.where(x > 3, 1.0, x / 3 + 0.5))
+
+
+class PReLU(Layer):
+    """Leaky ReLU that learns its slope for negative numbers: one for all, or one for each channel.
+
+    Forward: ``y = x if x > 0 else w[c] x``.
+
+    Backward: ``dx = dy if x > 0 else w[c] dy``, ``dw[c] = sum of dy x over the x <= 0 of channel c``.
+
+    Parameters
+    ----------
+    num_parameters : int, default 1
+        1 for one slope, else the number of channels.
+    init : float or initializer, default 0.25
+        Slope at the beginning.
+    dtype : floating point type
+
+    Attributes
+    ----------
+    params : ``weight`` (num_parameters,)
+
+    Raises
+    ------
+    ValueError, TypeError
+        On an argument out of range, or an ``x`` of another number of channels.
+
+    Notes
+    -----
+    Shapes: any -> the same; (N, C, ...) with a slope for each channel.
+
+    Weight decay would pull the slope towards that of a ReLU; optimizers here leave vectors alone.
+
+    Source: K. He et al., "Delving deep into rectifiers", 2015.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> PReLU(2, dtype="float64")(np.array([[-4.0, 2.0], [4.0, -2.0]]))
+    array([[-1. ,  2. ],
+           [ 4. , -0.5]])
+    """
+
+    def __init__(
+        self, num_parameters: int = 1, init: float | Initializer = 0.25, *, dtype: Any = "float32"
+    ) -> None:
+        super().__init__()
+        self.num_parameters = integer("num_parameters", num_parameters)
+        shape, dtype = (self.num_parameters,), float_dtype(dtype)
+        if callable(init):
+            self._params["weight"] = init(shape, 1, 1, generator(0), dtype)
+        else:
+            self._params["weight"] = np.full(shape, number("init", init), dtype)
+
+    def forward(self, x: Array, training: bool = False) -> tuple[Array, Any]:
+        self.output_shape(x.shape)
+        x = as_dtype(x, self._params["weight"].dtype)
+        xp = x.__array_namespace__()
+        positive = (xp.real(x) if is_complex(x) else x) > 0
+        return xp.where(positive, x, self._slope(x) * x), (x, positive)
+
+    def backward(self, dy: Array, cache: Any, input_grad: bool = True) -> tuple[Array | None, Grads]:
+        x, positive = cache
+        xp = dy.__array_namespace__()
+        shares = dy * x
+        axes = tuple(axis for axis in range(x.ndim) if axis != 1 or self.num_parameters == 1)
+        dw = xp.sum(xp.where(positive, xp.zeros_like(shares), shares), axis=axes)
+        grads = {"weight": xp.reshape(dw, (self.num_parameters,))}
+        return xp.where(positive, dy, self._slope(x) * dy) if input_grad else None, grads
+
+    def _slope(self, x: Array) -> Array:
+        """Return the slopes in a shape that goes with ``x``."""
+        weight = self._params["weight"]
+        if self.num_parameters == 1:
+            return weight
+        return weight.__array_namespace__().reshape(weight, (1, -1, *(1,) * (x.ndim - 2)))
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        C = self.num_parameters
+        if C > 1 and (len(input_shape) < 2 or input_shape[1] != C):
+            raise ValueError(
+                f"PReLU({C}) needs inputs of shape (N, {C}, ...), got shape {tuple(input_shape)}."
+            )
+        return input_shape
+
+    def flops(self, input_shape: Shape) -> int:
+        return 2 * int(np.prod(input_shape))

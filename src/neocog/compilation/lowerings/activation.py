@@ -16,7 +16,7 @@ from neocog.errors import UnsupportedError
 from neocog.kernels.fused.declared import declared_operation, read_outside
 from neocog.kernels.fused.operations import activation
 from neocog.kernels.fused.program import Maps
-from neocog.layers import GELU, Elementwise, LeakyReLU, ReLU, ScaledTanh, Sigmoid, Tanh
+from neocog.layers import GELU, Elementwise, LeakyReLU, PReLU, ReLU, ScaledTanh, Sigmoid, Tanh
 from neocog.layers.activation import DECLARED
 from neocog.layers.base import Layer, Shape
 
@@ -114,6 +114,36 @@ class GaussianErrorLinearUnit(Activation):
 
     def fields(self, layer: GELU) -> dict[str, Any]:
         return {"kind": activation.GELU_TANH if layer.approximate == "tanh" else activation.GELU}
+
+
+@lowers(PReLU)
+class LearnedSlope(Lowering):
+    """``x``, or ``w x`` of negative numbers, and the gradient of w."""
+
+    def forward(self, emit: Emitter, node: LayerNode) -> None:
+        weight, y = node.layer.params["weight"], emit.maps(node.output)
+        step = int(len(weight) > 1)
+        emit.pointwise("learned_slope", 2.0, x=node.input.place, y=y, weight=weight, weight_step=step)
+
+    def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
+        weight, d_weight = node.layer.params["weight"], emit.gradient(node, "weight")
+        shared = len(weight) == 1
+        # One slope: the sums of the channels, which threads compute side by side, are added up afterwards.
+        sums = emit.program.maps(1, 1, dy.C, 1) if shared else None
+        fields = {
+            "x": node.input.place,
+            "dy": dy,
+            "weight": weight,
+            "weight_step": int(not shared),
+            "d_weight": d_weight if sums is None else sums.memory,
+        }
+        if node.input.wanted:
+            with emit.into(node.input) as dx:
+                emit.pointwise("learned_slope_back", 4.0, **fields, dx=dx)
+        else:
+            emit.pointwise("learned_slope_back", 4.0, **fields)
+        if sums is not None:
+            emit.pointwise("plane_sum", 1.0, dy=sums, d_bias=d_weight)
 
 
 @lowers(Elementwise)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
-from neocog.optimizers import SGD, Adam, AdamW, RMSProp
+from neocog.optimizers import SGD, Adam, AdamW, NAdam, RMSProp
 
 __all__ = ["OptimizerLowering", "lowers_optimizer", "optimizer_lowering_of"]
 
@@ -98,6 +98,28 @@ class AdamLowering(OptimizerLowering):
             "eps": optimizer.eps,
             "correction1": 1 - beta1**steps,
             "correction2": 1 - beta2**steps,
+        }
+
+
+@lowers_optimizer(NAdam)
+class NAdamLowering(OptimizerLowering):
+    """The shares of the gradient and of the mean change from step to step."""
+
+    operation, flops = "nadam", 14.0
+
+    def memories(self, optimizer: NAdam) -> tuple[str, ...]:
+        return "mean", "square"
+
+    def numbers(self, optimizer: NAdam) -> dict[str, float]:
+        (beta1, beta2), steps = optimizer.betas, optimizer.steps + 1
+        of_gradient, of_mean = optimizer.shares(steps)
+        return {
+            "beta1": beta1,
+            "beta2": beta2,
+            "eps": optimizer.eps,
+            "correction2": 1 - beta2**steps,
+            "of_gradient": of_gradient,
+            "of_mean": of_mean,
         }
 
 

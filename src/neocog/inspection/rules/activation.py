@@ -7,9 +7,9 @@ import re
 
 import numpy as np
 
-from neocog.inspection.rules.base import Factor, Index, Rule, Term, dy_at, product, x_at
+from neocog.inspection.rules.base import Factor, Index, Rule, Term, dy_at, parameter_at, product, x_at
 from neocog.inspection.trace import LayerRecord
-from neocog.layers import Elementwise, Layer, LeakyReLU, ReLU
+from neocog.layers import Elementwise, Layer, LeakyReLU, PReLU, ReLU
 
 
 class ActivationRule(Rule, of=Elementwise):
@@ -48,3 +48,34 @@ class ActivationRule(Rule, of=Elementwise):
     def _alone(record: LayerRecord, x: Factor) -> np.ndarray:
         """Return x as an array of one number in the layer's dtype, whose rounding the slope shares."""
         return np.array([x.value], record.x.dtype)
+
+
+class LearnedSlopeRule(Rule, of=PReLU):
+    """The number itself, or its product with the slope of its channel."""
+
+    formula = "y = x if x > 0 else w[c] x"
+    gradients = {
+        "x": "dx = dy if x > 0 else w[c] dy",
+        "weight": "dw[c] = sum of dy x over the x <= 0 of channel c",
+    }
+
+    @staticmethod
+    def _factors(record: LayerRecord, index: Index) -> tuple[Factor, ...]:
+        if record.x[index] > 0:
+            return ()
+        shared = len(record.layer.params["weight"]) == 1
+        return (parameter_at(record, "weight", (0,) if shared else (index[1],)),)
+
+    def forward(self, record: LayerRecord, index: Index) -> list[Term]:
+        factors = self._factors(record, index)
+        return [product(x_at(record, index), *factors, note="is damped" if factors else "passes")]
+
+    def input_gradient(self, record: LayerRecord, index: Index, slot: int) -> list[Term]:
+        return [product(dy_at(record, index), *self._factors(record, index))]
+
+    def parameter_gradient(self, record: LayerRecord, key: str, index: Index) -> list[Term]:
+        return [
+            product(dy_at(record, place), x_at(record, place))
+            for place in np.ndindex(*record.x.shape)
+            if any(factor.index == index for factor in self._factors(record, place))
+        ]

@@ -9,7 +9,7 @@ import numpy as np
 
 from neocog.inspection.rules.base import Factor, Index, Rule, Term, dy_at, parameter_at, product, x_at
 from neocog.inspection.trace import LayerRecord
-from neocog.layers import BatchNorm1D, BatchNorm2D, LocalResponseNorm
+from neocog.layers import BatchNorm1D, BatchNorm2D, GroupNorm, LayerNorm, LocalResponseNorm
 
 
 class BatchNormRule(Rule, of=(BatchNorm1D, BatchNorm2D)):
@@ -70,6 +70,92 @@ class BatchNormRule(Rule, of=(BatchNorm1D, BatchNorm2D)):
             )
             for other in self._members(record, c)
         ]
+
+
+class SampleNormRule(Rule):
+    """Terms of the normalization of a set of numbers of one image; a subclass says which."""
+
+    formula = "y = w (x - m) / sqrt(v + eps) + b"
+    gradients = {
+        "x": "dx_i = 1 / sqrt(v + eps) sum over j of ([i=j] - (1 + x_hat_i x_hat_j) / M) w_j dy_j",
+        "weight": "dw = sum of dy x_hat",
+        "bias": "db = sum of dy",
+    }
+
+    def _members(self, record: LayerRecord, index: Index) -> list[Index]:
+        """Return the indices that share the statistics of one."""
+        raise NotImplementedError
+
+    def _place(self, record: LayerRecord, index: Index) -> Index:
+        """Return the index of its weight and bias."""
+        raise NotImplementedError
+
+    def _numbers(self, record: LayerRecord, index: Index) -> tuple[float, float]:
+        """Return the mean, and 1 by the standard deviation."""
+        x = np.array([record.x[other] for other in self._members(record, index)], np.float64)
+        eps = record.layer.eps  # type: ignore[attr-defined]
+        return float(x.mean()), float((x.var() + eps) ** -0.5)
+
+    def forward(self, record: LayerRecord, index: Index) -> list[Term]:
+        mean, inv_std = self._numbers(record, index)
+        place = self._place(record, index)
+        w, scale = parameter_at(record, "weight", place), Factor("1/std", inv_std)
+        return [
+            product(x_at(record, index), w, scale),
+            product(Factor("-mean", -mean), w, scale, note="mean of the group"),
+            product(parameter_at(record, "bias", place), note="bias"),
+        ]
+
+    def input_gradient(self, record: LayerRecord, index: Index, slot: int) -> list[Term]:
+        mean, inv_std = self._numbers(record, index)
+        members, scale = self._members(record, index), Factor("1/std", inv_std)
+        own = (float(record.x[index]) - mean) * inv_std
+        terms = []
+        for other in members:
+            x_hat = (float(record.x[other]) - mean) * inv_std
+            share = float(other == index) - (1 + own * x_hat) / len(members)
+            w = parameter_at(record, "weight", self._place(record, other))
+            terms.append(product(dy_at(record, other), Factor("share", share), w, scale))
+        return terms
+
+    def parameter_gradient(self, record: LayerRecord, key: str, index: Index) -> list[Term]:
+        terms = []
+        for place in np.ndindex(*record.x.shape):
+            if self._place(record, place) != index:
+                continue
+            if key == "bias":
+                terms.append(product(dy_at(record, place)))
+                continue
+            mean, inv_std = self._numbers(record, place)
+            x_hat = (float(record.x[place]) - mean) * inv_std
+            terms.append(product(dy_at(record, place), Factor("x_hat", x_hat, "x", place)))
+        return terms
+
+
+class GroupNormRule(SampleNormRule, of=GroupNorm):
+    """The set is some channels of an image."""
+
+    def _members(self, record: LayerRecord, index: Index) -> list[Index]:
+        layer: Any = record.layer
+        n, c, *_ = index
+        size = layer.num_channels // layer.num_groups
+        first = c // size * size
+        places = list(np.ndindex(*record.x.shape[2:]))
+        return [(n, channel, *place) for channel in range(first, first + size) for place in places]
+
+    def _place(self, record: LayerRecord, index: Index) -> Index:
+        return (index[1],)
+
+
+class LayerNormRule(SampleNormRule, of=LayerNorm):
+    """The set is all numbers along the last axes."""
+
+    def _members(self, record: LayerRecord, index: Index) -> list[Index]:
+        sizes = record.layer.params["weight"].shape
+        return [(*index[: -len(sizes)], *place) for place in np.ndindex(*sizes)]
+
+    def _place(self, record: LayerRecord, index: Index) -> Index:
+        return index[-record.layer.params["weight"].ndim :]
 
 
 class LocalResponseNormRule(Rule, of=LocalResponseNorm):

@@ -23,10 +23,12 @@ from neocog.layers import (
     Dropout,
     GlobalAvgPool2D,
     GlobalMaxPool2D,
+    Hardswish,
     Layer,
     LeakyReLU,
     LocalResponseNorm,
     PadChannels,
+    PReLU,
     RadialBasis,
     ReLU,
     Reshape,
@@ -66,6 +68,8 @@ def row(
 
 row(ReLU, nn.ReLU, functions=(F.relu, torch.relu, torch.relu_, "relu", "relu_"))
 row(LeakyReLU, nn.LeakyReLU, "negative_slope", functions=(F.leaky_relu, F.leaky_relu_))
+row(PReLU, nn.PReLU, "num_parameters")
+row(Hardswish, nn.Hardswish, functions=(F.hardswish,))
 row(Sigmoid, nn.Sigmoid, functions=(F.sigmoid, torch.sigmoid, torch.sigmoid_, "sigmoid", "sigmoid_"))
 row(Tanh, nn.Tanh, functions=(F.tanh, torch.tanh, torch.tanh_, "tanh", "tanh_"))
 row(ScaledTanh, modules.ScaledTanh, "amplitude", "slope")

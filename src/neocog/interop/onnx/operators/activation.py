@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-from neocog.interop.onnx.export_graph import Tensor, Writer, writes
+from neocog.interop.onnx.export_graph import OPERATORS, Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node, reads, reads_pattern
 from neocog.interop.onnx.recording import record
 from neocog.interop.onnx.symbolic import SymbolicValue
-from neocog.layers import GELU, Elementwise, Layer, LeakyReLU, ReLU, ScaledTanh, Sigmoid, Tanh
+from neocog.layers import (
+    GELU,
+    Elementwise,
+    Hardswish,
+    Layer,
+    LeakyReLU,
+    PReLU,
+    ReLU,
+    ScaledTanh,
+    Sigmoid,
+    Tanh,
+)
 
 
 @writes(ReLU, operators="Relu")
 @writes(Sigmoid, operators="Sigmoid")
 @writes(Tanh, operators="Tanh")
+@writes(Hardswish, operators="HardSwish")
 def write_plain(w: Writer, layer: Layer, x: Tensor) -> str:
     """Write an activation that is one operator without attributes."""
-    return w.node("Relu" if isinstance(layer, ReLU) else type(layer).__name__, x)
+    return w.node(OPERATORS[type(layer)], x)
 
 
-@reads("Relu", "Sigmoid", "Tanh")
+@reads("Relu", "Sigmoid", "Tanh", "HardSwish")
 def read_plain(node: Node) -> SymbolicValue:
     """Read an operator without attributes as an activation without arguments."""
-    return node.elementwise({"Relu": ReLU, "Sigmoid": Sigmoid, "Tanh": Tanh}[node.operator]())
+    return node.elementwise(
+        {"Relu": ReLU, "Sigmoid": Sigmoid, "Tanh": Tanh, "HardSwish": Hardswish}[node.operator]()
+    )
 
 
 @writes(LeakyReLU, operators="LeakyRelu")
@@ -33,6 +47,30 @@ def write_leaky(w: Writer, layer: LeakyReLU, x: Tensor) -> str:
 def read_leaky(node: Node) -> SymbolicValue:
     """Read LeakyRelu, whose alpha is the slope."""
     return node.elementwise(LeakyReLU(node.get("alpha", 0.01)))
+
+
+@writes(PReLU, operators="PRelu or Unsqueeze, PRelu")
+def write_prelu(w: Writer, layer: PReLU, x: Tensor) -> str:
+    """Write PRelu; slopes of channels are lifted so that they broadcast over the pixels."""
+    slope = w.array(layer.params["weight"])
+    if layer.num_parameters > 1 and len(x.shape) > 2:
+        slope = w.node("Unsqueeze", slope, w.integers("axes", range(1, len(x.shape) - 1)))
+    return w.node("PRelu", x, slope)
+
+
+@reads("PRelu")
+def read_prelu(node: Node) -> SymbolicValue:
+    """Read PRelu of one slope, or of one for each channel."""
+    x, slope = node.value(), node.weights(1)
+    sizes = slope.shape
+    if node.opset < 7 and len(sizes) == 1 and x.rank > 2:
+        sizes = (*sizes, *(1,) * (x.rank - 2))  # of channels, whatever the rank
+    sizes = (1,) * (x.rank - len(sizes)) + sizes
+    if slope.size > 1 and (x.rank < 2 or sizes != (1, x.sizes[1], *(1,) * (x.rank - 2))):
+        node.unsupported(f"its slope must be one number, or one for each channel, got shape {slope.shape}")
+    layer = PReLU(slope.size, dtype=slope.dtype)
+    layer.params["weight"] = node.builder.copied(slope).reshape(slope.size)
+    return node.apply(layer, x, place=node.learned_place())
 
 
 @writes(GELU, operators="Gelu")

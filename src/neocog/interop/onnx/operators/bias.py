@@ -8,7 +8,7 @@ from neocog.interop.onnx.export_graph import Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node, reads
 from neocog.interop.onnx.symbolic import SymbolicValue
 from neocog.interop.onnx.weights import per_channel, with_arrays
-from neocog.layers import BatchNorm1D, BatchNorm2D, Bias, Conv2D, Dense
+from neocog.layers import BatchNorm1D, BatchNorm2D, Bias, Conv2D, Dense, GroupNorm
 
 
 @writes(Bias, operators="Add")
@@ -41,7 +41,7 @@ def add_constant(node: Node, x: SymbolicValue, constant: np.ndarray) -> Symbolic
         node.builder.put(biased, x)
         node.builder.note_pixels(x, x, offset=constant)
         return x
-    own = isinstance(before, BatchNorm1D | BatchNorm2D) or id(before) in node.builder.own_biases
+    own = isinstance(before, BatchNorm1D | BatchNorm2D | GroupNorm) or id(before) in node.builder.own_biases
     if per_feature is not None and before is not None and own:
         before.params["bias"] += per_feature.astype(before.dtype)  # shared with no other layer
         return x

@@ -1,13 +1,16 @@
-"""Write and read batch normalisation and local response normalisation."""
+"""Write and read normalization: over the batch, within each image, and over neighbouring channels."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+
+import numpy as np
 
 from neocog.interop.onnx.export_graph import Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node, reads, reads_pattern
 from neocog.interop.onnx.symbolic import SymbolicValue
-from neocog.layers import BatchNorm1D, BatchNorm2D, LocalResponseNorm
+from neocog.layers import BatchNorm1D, BatchNorm2D, GroupNorm, LayerNorm, LocalResponseNorm
 
 
 @writes(BatchNorm1D, BatchNorm2D, operators="BatchNormalization")
@@ -48,6 +51,94 @@ def read_batch_norm(node: Node) -> SymbolicValue:
     if x.rank not in (2, 4):
         x = x.viewed(lambda s: (s[0], s[1], 1, math.prod(s[2:])))
     return node.apply(layer, x, place=node.learned_place()).reshaped(shape)
+
+
+@writes(GroupNorm, operators="Reshape, InstanceNormalization, Reshape, Mul, Add")
+def write_group_norm(w: Writer, layer: GroupNorm, x: Tensor) -> str:
+    """Write a group as one channel of InstanceNormalization, then Mul and Add, as PyTorch does.
+
+    GroupNormalization has a scale for each channel since opset 21; its first form, without, was withdrawn.
+    """
+    _, C, *places = x.shape
+    groups = layer.num_groups
+    rows = w.node("Reshape", x, w.integers("rows", (0, groups, C // groups * math.prod(places))))
+    plain = w.numbers("ones", np.ones(groups)), w.numbers("zeros", np.zeros(groups))
+    normal = w.node("InstanceNormalization", rows, *plain, epsilon=layer.eps)
+    maps = w.node("Reshape", normal, w.integers("maps", (0, C, *places)))
+    lift = w.integers("axes", range(1, 1 + len(places)))
+    scale, shift = (
+        w.node("Unsqueeze", w.array(array), lift) if places else w.array(array)
+        for array in layer.params.values()
+    )
+    return w.node("Add", w.node("Mul", maps, scale), shift)
+
+
+@reads("InstanceNormalization")
+def read_instance_norm(node: Node) -> SymbolicValue:
+    """Read InstanceNormalization, whose channels may be groups of those that the network holds.
+
+    Mul and Add, which follow where it stands for a GroupNorm, go into the layer as they do for others.
+    """
+    x = node.value()
+    groups = x.sizes[1] if x.rank > 1 else None
+    if groups is None:
+        node.fail(f"it needs an input (N, C, ...), got {x.sizes}")
+    held = x.held
+    channels = held[0][1] if len(held[0]) > 1 else 0
+    grouped = all(mine[0] == shape[0] for mine, shape in zip(held, x.shape, strict=True))
+    if grouped and channels and held[1][1] == channels and channels % groups == 0:
+        return _group_norm(node, replace(x, shape=held), groups, channels).reshaped(x.shape)
+    return _group_norm(node, x, groups, groups)
+
+
+@reads("GroupNormalization")
+def read_group_norm(node: Node) -> SymbolicValue:
+    """Read GroupNormalization of opset 21 or later, which has a scale and a bias for each channel."""
+    x = node.value()
+    groups, channels = node.get("num_groups", 0), x.sizes[1] if x.rank > 1 else None
+    if channels is None or groups < 1 or channels % groups:
+        node.fail(f"it needs an input (N, C, ...) with a multiple of {groups} channels, got {x.sizes}")
+    return _group_norm(node, x, groups, channels)
+
+
+def _group_norm(node: Node, x: SymbolicValue, groups: int, channels: int) -> SymbolicValue:
+    """Append a GroupNorm with the node's scale and bias, one for each group or for each channel."""
+    scale, bias = node.weights(1), node.weights(2)
+    wanted = groups if node.operator == "InstanceNormalization" else channels
+    if scale.shape != (wanted,) or bias.shape != (wanted,):
+        node.fail(f"it needs a scale and a bias of shape ({wanted},), got {scale.shape} and {bias.shape}")
+    layer = GroupNorm(groups, channels, node.get("epsilon", 1e-5), dtype=scale.dtype)
+    for name, array in (("weight", scale), ("bias", bias)):
+        layer.params[name] = node.builder.copied(np.repeat(array, channels // wanted))
+    return node.apply(layer, x, place="" if channels > wanted else node.learned_place())
+
+
+@writes(LayerNorm, operators="LayerNormalization")
+def write_layer_norm(w: Writer, layer: LayerNorm, x: Tensor) -> str:
+    """Write LayerNormalization, whose axis is the first of those that are normalised."""
+    arrays = [w.array(array) for array in layer.params.values()]
+    return w.node("LayerNormalization", x, *arrays, axis=-len(layer.normalized_shape), epsilon=layer.eps)
+
+
+@reads("LayerNormalization")
+def read_layer_norm(node: Node) -> SymbolicValue:
+    """Read LayerNormalization; a scale or a bias that is repeated is learned for each place on its own."""
+    x = node.value()
+    axis = node.axis(-1, x.rank)
+    if axis == 0 or None in x.sizes[axis:]:
+        node.unsupported(f"it may not normalise over the batch, got axis {axis} of {x.sizes}")
+    sizes = x.shape[0][axis:]
+    scale = node.weights(1)
+    layer = LayerNorm(sizes, node.get("epsilon", 1e-5), dtype=scale.dtype)
+    for name, array in (
+        ("weight", scale),
+        ("bias", node.weights(2) if node.has(2) else np.zeros_like(scale)),
+    ):
+        whole = (1,) * (len(sizes) - array.ndim) + array.shape
+        if len(whole) > len(sizes) or any(k not in (1, size) for k, size in zip(whole, sizes, strict=True)):
+            node.fail(f"its {name} must be of shape {sizes}, got {array.shape}")
+        layer.params[name] = node.builder.copied(np.broadcast_to(array, sizes))
+    return node.apply(layer, x, place=node.learned_place())
 
 
 @writes(LocalResponseNorm, operators="LRN or Mul, Reshape, AveragePool, Reshape, Mul, Add, Pow, Div")

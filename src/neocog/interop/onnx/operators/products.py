@@ -11,7 +11,7 @@ from neocog.interop.onnx.graph_builder import GraphBuilder
 from neocog.interop.onnx.import_node import Node, reads
 from neocog.interop.onnx.symbolic import Known, SymbolicValue
 from neocog.interop.onnx.weights import per_channel, with_arrays
-from neocog.layers import AvgPool2D, BatchNorm1D, BatchNorm2D, Conv2D, Dense, Layer
+from neocog.layers import AvgPool2D, BatchNorm1D, BatchNorm2D, Conv2D, Dense, GroupNorm, Layer
 
 
 @reads("Mul", "Div")
@@ -83,8 +83,8 @@ def _scaled(builder: GraphBuilder, layer: Layer | None, x: SymbolicValue, factor
         across = scale if isinstance(layer, Dense) else scale[:, None, None, None]
         bias = layer.params["bias"] * scale if layer.bias else None
         return with_arrays(layer, weight * across, bias)
-    if isinstance(layer, BatchNorm1D | BatchNorm2D):
-        twin = type(layer)(layer.num_features, layer.eps, layer.momentum, dtype=layer.dtype)
+    if isinstance(layer, BatchNorm1D | BatchNorm2D | GroupNorm):
+        twin = type(layer)(**layer.config(), dtype=layer.dtype)
         twin.params.update({name: array * scale for name, array in layer.params.items()})
         twin.buffers.update(layer.buffers)
         return twin

@@ -1,12 +1,16 @@
-"""Convert batch norm, some of whose options in PyTorch have no counterpart."""
+"""Convert normalization with learned weights, some of whose options in PyTorch have no counterpart."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
+from torch.nn import functional as F
 
 from neocog.interop.torch.graph_builder import TracedValue, UnsupportedError
-from neocog.interop.torch.registry import Chain, imports_module, register_layer
-from neocog.layers import BatchNorm1D, BatchNorm2D
+from neocog.interop.torch.operators.arguments import loaded, parameter
+from neocog.interop.torch.registry import Chain, imports, imports_module, register_layer
+from neocog.layers import BatchNorm1D, BatchNorm2D, GroupNorm, LayerNorm
 
 
 @register_layer(BatchNorm1D)
@@ -29,3 +33,43 @@ def _from_batch_norm(module: nn.BatchNorm1d | nn.BatchNorm2d, x: TracedValue) ->
         raise UnsupportedError("momentum=None, a cumulative mean, has no counterpart; a number is supported")
     layer = BatchNorm1D if isinstance(module, nn.BatchNorm1d) else BatchNorm2D
     return layer(module.num_features, module.eps, module.momentum)
+
+
+@register_layer(GroupNorm)
+def _to_group_norm(layer: GroupNorm) -> nn.GroupNorm:
+    return nn.GroupNorm(layer.num_groups, layer.num_channels, layer.eps)
+
+
+@imports_module(nn.GroupNorm)
+def _from_group_norm(module: nn.GroupNorm, x: TracedValue) -> Chain:
+    if not module.affine:
+        raise UnsupportedError("affine=False has no counterpart; affine=True is supported")
+    return GroupNorm(module.num_groups, module.num_channels, module.eps)
+
+
+@imports(F.group_norm)
+def group_norm(
+    x: TracedValue, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Chain:
+    weight = parameter("weight", weight)
+    return loaded(GroupNorm(num_groups, len(weight), eps), weight, parameter("bias", bias))
+
+
+@register_layer(LayerNorm)
+def _to_layer_norm(layer: LayerNorm) -> nn.LayerNorm:
+    return nn.LayerNorm(layer.normalized_shape, layer.eps)
+
+
+@imports_module(nn.LayerNorm)
+def _from_layer_norm(module: nn.LayerNorm, x: TracedValue) -> Chain:
+    if module.weight is None or module.bias is None:
+        raise UnsupportedError("without weight or bias it has no counterpart; with both it is supported")
+    return LayerNorm(tuple(module.normalized_shape), module.eps)
+
+
+@imports(F.layer_norm)
+def layer_norm(
+    x: TracedValue, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Chain:
+    layer = LayerNorm(tuple(normalized_shape), eps)
+    return loaded(layer, parameter("weight", weight), parameter("bias", bias))

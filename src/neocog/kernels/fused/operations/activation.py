@@ -11,7 +11,18 @@ from typing import Any
 from neocog.kernels.fused.operation import PLANES, operation
 from neocog.kernels.fused.simd import size_of, view
 
-__all__ = ["GELU", "GELU_TANH", "LEAKY", "RELU", "SIGMOID", "TANH", "activate", "activate_back"]
+__all__ = [
+    "GELU",
+    "GELU_TANH",
+    "LEAKY",
+    "RELU",
+    "SIGMOID",
+    "TANH",
+    "activate",
+    "activate_back",
+    "learned_slope",
+    "learned_slope_back",
+]
 
 RELU, LEAKY, SIGMOID, TANH, GELU, GELU_TANH = range(6)
 _SQRT_HALF = math.sqrt(0.5)
@@ -81,3 +92,39 @@ def activate_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
                     t = math.tanh(_GELU_SLOPE * (v + 0.044715 * v * v * v))
                     inner = _GELU_SLOPE * (1 + 3 * 0.044715 * v * v)
                     dx[n] = dy[n] * (0.5 * (1 + t) + 0.5 * v * (1 - t * t) * inner)
+
+
+@operation(maps="x y", arrays="weight", integers=f"{PLANES} weight_step")
+def learned_slope(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute ``y = x if x > 0 else weight x``; the slopes of two channels are ``weight_step`` apart."""
+    like = zero[0]
+    size = size_of(like)
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        slope = view(p.weight + c * p.weight_step * size, 1, like)[0]
+        for i in range(p.rows):
+            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+            y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
+            for n in range(p.lanes):
+                y[n] = x[n] if x[n] > 0 else x[n] * slope
+
+
+@operation(maps="x dy dx", arrays="weight d_weight", integers=f"{PLANES} weight_step")
+def learned_slope_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute ``d_weight``, a number for each channel, and ``dx`` unless it is 0."""
+    like = zero[0]
+    size = size_of(like)
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        slope = view(p.weight + c * p.weight_step * size, 1, like)[0]
+        total = 0.0
+        for i in range(p.rows):
+            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+            dy = view(p.dy + (c * p.dy_plane + i * p.dy_row) * size, p.lanes, like)
+            row = like * 0
+            for n in range(p.lanes):
+                row += like if x[n] > 0 else dy[n] * x[n]
+            total += row
+            if p.dx:
+                dx = view(p.dx + (c * p.dx_plane + i * p.dx_row) * size, p.lanes, like)
+                for n in range(p.lanes):
+                    dx[n] = dy[n] if x[n] > 0 else dy[n] * slope
+        view(p.d_weight + c * size, 1, like)[0] = total

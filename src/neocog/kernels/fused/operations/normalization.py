@@ -1,4 +1,4 @@
-"""Normalise each channel, and compute the gradients of that.
+"""Normalise each channel, or sets of numbers of each image, and compute the gradients of that.
 
 A unit of work is ``block`` planes (channels). Sums over a plane are taken row by row in float64, always in
 the same order, whatever the number of threads.
@@ -12,7 +12,7 @@ from typing import Any
 from neocog.kernels.fused.operation import PLANES, operation
 from neocog.kernels.fused.simd import size_of, view
 
-__all__ = ["normalise", "normalise_back"]
+__all__ = ["normalise", "normalise_back", "normalise_sets", "normalise_sets_back"]
 
 
 @operation(
@@ -118,3 +118,89 @@ def normalise_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
             dx = view(p.dx + (c * p.dx_plane + i * p.dx_row) * size, p.lanes, like)
             for n in range(p.lanes):
                 dx[n] = scale * (dy[n] - (shift + ((x[n] - m) * inv_std) * slope))
+
+
+@operation(
+    maps="x y", arrays="weight bias mean inv_std", integers=f"{PLANES} repeat plane_step", numbers="eps"
+)
+def normalise_sets(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute ``y = weight (x - m) / sqrt(v + eps) + bias``, with m and v those of a lane of a plane.
+
+    Row i of plane c has the weight and bias number ``c plane_step + i // repeat``. ``mean`` and ``inv_std``
+    receive m and 1 / sqrt(v + eps) of each plane and lane, in float64.
+    """
+    like = zero[0]
+    size = size_of(like)
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        mean = view(p.mean + c * p.lanes * 8, p.lanes, 0.0)
+        inv_std = view(p.inv_std + c * p.lanes * 8, p.lanes, 0.0)
+        mean[:] = 0.0
+        inv_std[:] = 0.0
+        for i in range(p.rows):
+            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+            for n in range(p.lanes):
+                mean[n] += x[n]
+        for n in range(p.lanes):
+            mean[n] /= p.rows
+        for i in range(p.rows):
+            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+            for n in range(p.lanes):
+                inv_std[n] += (x[n] - mean[n]) * (x[n] - mean[n])
+        for n in range(p.lanes):
+            inv_std[n] = 1 / math.sqrt(inv_std[n] / p.rows + p.eps)
+        for i in range(p.rows):
+            place = (c * p.plane_step + i // p.repeat) * size
+            weight, bias = view(p.weight + place, 1, like)[0], view(p.bias + place, 1, like)[0]
+            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+            y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
+            for n in range(p.lanes):
+                y[n] = (x[n] - mean[n]) * inv_std[n] * weight + bias
+
+
+@operation(
+    maps="x dy dx",
+    arrays="weight mean inv_std sums d_weight d_bias",
+    integers=f"{PLANES} repeat plane_step d_plane_step d_row_step",
+)
+def normalise_sets_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute the gradients of :func:`normalise_sets`: ``d_weight``, ``d_bias``, and ``dx`` unless it is 0.
+
+    The gradients of row i of plane c are number ``c d_plane_step + i // repeat d_row_step``. ``sums`` is room
+    for two numbers in float64 for each plane and lane.
+    """
+    like = zero[0]
+    size = size_of(like)
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        mean = view(p.mean + c * p.lanes * 8, p.lanes, 0.0)
+        inv_std = view(p.inv_std + c * p.lanes * 8, p.lanes, 0.0)
+        total = view(p.sums + 2 * c * p.lanes * 8, p.lanes, 0.0)
+        slope = view(p.sums + (2 * c + 1) * p.lanes * 8, p.lanes, 0.0)
+        total[:] = 0.0
+        slope[:] = 0.0
+        dw, db = 0.0, 0.0
+        for i in range(p.rows):
+            weight = view(p.weight + (c * p.plane_step + i // p.repeat) * size, 1, like)[0]
+            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+            dy = view(p.dy + (c * p.dy_plane + i * p.dy_row) * size, p.lanes, like)
+            if i % p.repeat == 0:
+                dw, db = 0.0, 0.0
+            for n in range(p.lanes):
+                x_hat = (x[n] - mean[n]) * inv_std[n]
+                dw += dy[n] * x_hat
+                db += dy[n]
+                total[n] += weight * dy[n]
+                slope[n] += weight * dy[n] * x_hat
+            if (i + 1) % p.repeat == 0:
+                place = (c * p.d_plane_step + i // p.repeat * p.d_row_step) * size
+                view(p.d_weight + place, 1, like)[0] = dw
+                view(p.d_bias + place, 1, like)[0] = db
+        if p.dx == 0:
+            continue
+        for i in range(p.rows):
+            weight = view(p.weight + (c * p.plane_step + i // p.repeat) * size, 1, like)[0]
+            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+            dy = view(p.dy + (c * p.dy_plane + i * p.dy_row) * size, p.lanes, like)
+            dx = view(p.dx + (c * p.dx_plane + i * p.dx_row) * size, p.lanes, like)
+            for n in range(p.lanes):
+                x_hat = (x[n] - mean[n]) * inv_std[n]
+                dx[n] = inv_std[n] * (weight * dy[n] - (total[n] + x_hat * slope[n]) / p.rows)

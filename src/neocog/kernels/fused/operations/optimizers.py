@@ -10,7 +10,7 @@ import numpy as np
 from neocog.kernels.fused.operation import operation
 from neocog.kernels.fused.simd import size_of, view
 
-__all__ = ["adam", "rmsprop", "sgd"]
+__all__ = ["adam", "nadam", "rmsprop", "sgd"]
 
 
 @operation(
@@ -76,6 +76,36 @@ def adam(p: Any, unit: int, scratch: int, zero: Any) -> None:
         mean[i] += a * (gradient - mean[i])
         square[i] = b * square[i] + c * (gradient * gradient)
         w[i] -= rate * mean[i] / (math.sqrt(square[i]) * spread + eps)
+
+
+@operation(
+    arrays="weight gradient mean square loss",
+    integers="count block",
+    numbers="lr decay beta1 beta2 eps correction2 of_gradient of_mean",
+)
+def nadam(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Update ``count`` weights as :class:`neocog.NAdam` does.
+
+    A step is ``of_gradient`` times the gradient and ``of_mean`` times the first moment. Nothing is changed
+    unless the loss is finite.
+    """
+    like = zero[0]
+    if not math.isfinite(view(p.loss, 1, np.float64(0))[0]):
+        return
+    size = size_of(like)
+    first = unit * p.block
+    count = min(p.count - first, p.block)
+    w, g = view(p.weight + first * size, count, like), view(p.gradient + first * size, count, like)
+    mean, square = view(p.mean + first * size, count, like), view(p.square + first * size, count, like)
+    zero = like * 0
+    lr, decay, eps = zero + p.lr, zero + p.decay, zero + p.eps
+    a, b, c = zero + (1 - p.beta1), zero + p.beta2, zero + (1 - p.beta2)
+    of_gradient, of_mean, spread = zero + p.of_gradient, zero + p.of_mean, zero + 1 / math.sqrt(p.correction2)
+    for i in range(count):
+        gradient = g[i] + decay * w[i]
+        mean[i] += a * (gradient - mean[i])
+        square[i] = b * square[i] + c * (gradient * gradient)
+        w[i] -= lr * (of_gradient * gradient + of_mean * mean[i]) / (math.sqrt(square[i]) * spread + eps)
 
 
 @operation(
