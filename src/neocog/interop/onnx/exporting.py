@@ -63,7 +63,7 @@ def to_onnx(
     ValueError
         If the input shape is unknown or does not fit, or the arrays need more than 2 GB, the limit of an ONNX
         file.
-    UnsupportedError
+    neocog.errors.UnsupportedError
         If a layer has no ONNX form: one of your own, for which nothing is registered by
         ``neocog.interop.onnx.writes`` and which is no element-wise layer whose ``function`` can be written.
     OSError
