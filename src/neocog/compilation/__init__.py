@@ -33,18 +33,20 @@ from neocog.kernels import missing_numba
 
 if not missing_numba():
     from neocog.compilation.compiler import uncompiled
-    from neocog.compilation.emitter import Lowering, lowering_of
+    from neocog.compilation.emitter import Emitter, Lowering, lowering_of, lowers
     from neocog.compilation.forward import Forward, compiled_forward
     from neocog.compilation.nodes import Uncompilable
     from neocog.compilation.step import CompiledStep
 
 __all__ = [
     "CompiledStep",
+    "Emitter",
     "Forward",
     "Inference",
     "Lowering",
     "Uncompilable",
     "compiled_forward",
     "lowering_of",
+    "lowers",
     "uncompiled",
 ]

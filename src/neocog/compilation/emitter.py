@@ -89,7 +89,28 @@ _Class = TypeVar("_Class", bound=type[Lowering])
 
 
 def lowers(*layers: type[Layer]) -> Callable[[_Class], _Class]:
-    """Register a class of lowerings as the compiled form of these layer classes."""
+    """Register a class of lowerings as the compiled form of these layer classes.
+
+    Parameters
+    ----------
+    *layers : Layer classes
+
+    Returns
+    -------
+    decorator of a subclass of Lowering
+
+    Examples
+    --------
+    >>> from neocog.layers import ReLU
+    >>> class Clipped(ReLU):
+    ...     pass
+    >>> @lowers(Clipped)
+    ... class ClippedLowering(Lowering):
+    ...     settings = ()
+    ...     def forward(self, emit, node):
+    ...         x, y = node.input.place, emit.maps(node.output)
+    ...         emit.pointwise("activate", 2.0, x=x, y=y, kind=activation.RELU)
+    """
 
     def register(lowering_class: _Class) -> _Class:
         for layer in layers:

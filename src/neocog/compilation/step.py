@@ -40,7 +40,7 @@ class _Batch:
         # What the loss reads during a run, in Python or as an operation.
         self.targets, self.weights = Slot(), Slot()
         self.t: Any = None
-        self.weight: Any = None
+        self.sample_weight: Any = None
         self.equal = np.full(shape[0], 1 / shape[0])  # each image's weight where none are given
 
         self.lowered_loss = loss_lowering_of(type(loss)) if len(compiler.end.array_shape) == 2 else None
@@ -93,7 +93,7 @@ class _Batch:
         self.program.cut()
 
         def call() -> bool:
-            extra = () if self.weight is None else (self.weight,)
+            extra = () if self.sample_weight is None else (self.sample_weight,)
             value, dz = loss(end.array, self.t, *extra)
             self.loss[0] = value
             if not math.isfinite(value):
@@ -172,7 +172,7 @@ def _remembered(optimizer: Optimizer, memory: str, name: str, weight: np.ndarray
 
 
 class CompiledStep:
-    """One training step, ``value = step(x, t, weight)``.
+    """One training step, ``value = step(x, t, sample_weight)``.
 
     It updates the network's own parameters and the optimizer's own state. A layer, a loss or an
     optimizer without a compiled form runs in Python.
@@ -239,12 +239,12 @@ class CompiledStep:
                 ]
         return batch
 
-    def __call__(self, x: Array, t: Array, weight: Array | None = None) -> float:
+    def __call__(self, x: Array, t: Array, sample_weight: Array | None = None) -> float:
         """Update the weights, unless the loss is not finite; return the loss before the update."""
         with self._lock:  # a program has one memory
-            return self._step(x, t, weight)
+            return self._step(x, t, sample_weight)
 
-    def _step(self, x: Array, t: Array, weight: Array | None) -> float:
+    def _step(self, x: Array, t: Array, sample_weight: Array | None) -> float:
         if not self._current():
             self._forget()
         dtype = self._state.dtype
@@ -257,17 +257,17 @@ class CompiledStep:
             self._forget()
             batch = self._batch(x.shape)
         if batch.lowered_loss is None:
-            batch.t, batch.weight = t, weight
+            batch.t, batch.sample_weight = t, sample_weight
         else:
             t = self._targets(batch, batch.lowered_loss, np.asarray(t))
             batch.program.bind(batch.targets, t)
-            share = batch.equal if weight is None else check_weights(weight, len(x)) / len(x)
+            share = batch.equal if sample_weight is None else check_weights(sample_weight, len(x)) / len(x)
             batch.program.bind(batch.weights, share)
         batch.write_numbers()
         try:
             batch.compiler.run(x)
         finally:
-            batch.t = batch.weight = None
+            batch.t = batch.sample_weight = None
         value: float = batch.loss.item()
         if math.isfinite(value):
             batch.finish_step()

@@ -20,11 +20,11 @@ class Engine:
 
     leads: bool = True
 
-    def step(self, x: Any, t: Any, weight: Any = None) -> float:
+    def step(self, x: Any, t: Any, sample_weight: Any = None) -> float:
         """Return the loss of a batch; update the weights if it is finite."""
         raise NotImplementedError
 
-    def evaluate(self, x: Any, t: Any, weight: Any = None) -> tuple[float, float]:
+    def evaluate(self, x: Any, t: Any, sample_weight: Any = None) -> tuple[float, float]:
         """Return mean loss and accuracy in inference."""
         raise NotImplementedError
 

@@ -29,7 +29,7 @@ from neocog.training.state import Callback, TrainingState, alike
 from neocog.validation import RandomSource, generator, integer
 
 StepFunction: TypeAlias = Callable[..., float]
-"""``value = step(x, t, weight=None)``: return the loss of a batch; update the parameters if it is finite."""
+"""``value = step(x, t, sample_weight=None)``: return a batch's loss; move the parameters if it is finite."""
 
 
 def make_step(network: Layer, loss: Loss, optimizer: Optimizer) -> StepFunction:
@@ -49,9 +49,9 @@ def make_step(network: Layer, loss: Loss, optimizer: Optimizer) -> StepFunction:
     True
     """
 
-    def step(x: Any, t: Any, weight: Any = None) -> float:
+    def step(x: Any, t: Any, sample_weight: Any = None) -> float:
         z, cache = network.forward(x, training=True)
-        value, dz = loss(z, t) if weight is None else loss(z, t, weight)
+        value, dz = loss(z, t) if sample_weight is None else loss(z, t, sample_weight)
         if math.isfinite(value):
             _, grads = network.backward(dz, cache, input_grad=False)
             optimizer.step(network.params, grads)
@@ -66,11 +66,11 @@ def make_step(network: Layer, loss: Loss, optimizer: Optimizer) -> StepFunction:
     except Uncompilable:
         return step
 
-    def compiled_step(x: Any, t: Any, weight: Any = None) -> float:
+    def compiled_step(x: Any, t: Any, sample_weight: Any = None) -> float:
         try:
-            return compiled(x, t, weight)
+            return compiled(x, t, sample_weight)
         except Uncompilable:
-            return step(x, t, weight)
+            return step(x, t, sample_weight)
 
     return compiled_step
 
@@ -82,11 +82,11 @@ class _Layers(Engine):
         self.network, self.loss = network, loss
         self._step = make_step(network, loss, optimizer)
 
-    def step(self, x: Any, t: Any, weight: Any = None) -> float:
-        return self._step(x, t, weight)
+    def step(self, x: Any, t: Any, sample_weight: Any = None) -> float:
+        return self._step(x, t, sample_weight)
 
-    def evaluate(self, x: Any, t: Any, weight: Any = None) -> tuple[float, float]:
-        return evaluate(self.network, x, t, loss=self.loss, sample_weight=weight)
+    def evaluate(self, x: Any, t: Any, sample_weight: Any = None) -> tuple[float, float]:
+        return evaluate(self.network, x, t, loss=self.loss, sample_weight=sample_weight)
 
 
 def fit(

@@ -135,10 +135,10 @@ class TorchEngine(Engine):
             raise ValueError(f"all processes must be given the same as the first; {which}.")
         rng.bit_generator.state = state
 
-    def step(self, x: Any, t: Any, weight: Any = None) -> float:
+    def step(self, x: Any, t: Any, sample_weight: Any = None) -> float:
         """Return the loss of a batch, of which this process computes its part; update the weights."""
         N = len(x)
-        share = np.full(N, 1 / N) if weight is None else check_weights(weight, N) / N
+        share = np.full(N, 1 / N) if sample_weight is None else check_weights(sample_weight, N) / N
         mine = slice(self.group.rank, None, self.group.size)
         self.module.train()
         with torch.enable_grad(), self._random_numbers(), self.group.watched():
@@ -179,9 +179,9 @@ class TorchEngine(Engine):
             )
         return ((z - self._tensor(t, self.dtype)) ** 2).flatten(1).mean(1)
 
-    def evaluate(self, x: Any, t: Any, weight: Any = None) -> tuple[float, float]:
+    def evaluate(self, x: Any, t: Any, sample_weight: Any = None) -> tuple[float, float]:
         """Return mean loss and accuracy in inference; the processes share the batches."""
-        weights = np.ones(len(t)) if weight is None else weight
+        weights = np.ones(len(t)) if sample_weight is None else sample_weight
         sums = torch.zeros(3, dtype=torch.float64)
         self.module.eval()
         with torch.inference_mode():
