@@ -53,7 +53,11 @@ def read_batch_norm(node: Node) -> SymbolicValue:
     return node.apply(layer, x, place=node.learned_place()).reshaped(shape)
 
 
-@writes(GroupNorm, operators="Reshape, InstanceNormalization, Reshape, Mul, Add")
+@writes(
+    GroupNorm,
+    operators="Reshape, InstanceNormalization, Reshape, Mul, Add or "
+    "Reshape, InstanceNormalization, Reshape, Unsqueeze, Unsqueeze, Mul, Add",
+)
 def write_group_norm(w: Writer, layer: GroupNorm, x: Tensor) -> str:
     """Write a group as one channel of InstanceNormalization, then Mul and Add, as PyTorch does.
 
