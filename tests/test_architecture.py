@@ -149,3 +149,23 @@ def test_a_layer_states_formula_shapes_and_example(name):
     text = getattr(neocog.layers, name).__doc__
     for part in ("Forward", "Backward", "Shapes:", ">>>"):
         assert part in text, f"{name} does not state {part}"
+
+
+@pytest.mark.parametrize(
+    "package",
+    [
+        "neocog.compilation.lowerings",
+        "neocog.inspection.rules",
+        "neocog.interop.onnx.operators",
+        "neocog.interop.torch.operators",
+        "neocog.kernels.fused.operations",
+    ],
+)
+def test_every_file_of_entries_is_imported(package):
+    """An entry in a file that nothing imports would be registered by nobody."""
+    folder = SOURCE.parent.joinpath(*package.split("."))
+    used = "neocog.compilation, neocog.inspection, neocog.interop.onnx, neocog.interop.torch"
+    code = f"import sys, {used}; print(*sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    files = {f"{package}.{path.stem}" for path in folder.glob("*.py") if path.stem != "__init__"}
+    assert files - {f"{package}.arguments"} <= set(result.stdout.split())

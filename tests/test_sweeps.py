@@ -782,7 +782,7 @@ def cluster():
     distributed = pytest.importorskip("distributed")
     import dask
 
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": "CRITICAL"}
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": "CRITICAL"}
     fast = {
         "distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": 1},  # see chapter 14 on memory
         "distributed.comm.timeouts.connect": "2s",  # to a worker that has died

@@ -755,7 +755,7 @@ REFUSED = [
     (Nested(FunctionalNorm()), "functional.batch_norm in FunctionalNorm at 'block.1': it has no counterpart"),
     (
         Function(lambda x: F.prelu(x, torch.ones(1))),
-        "Function: its forward cannot be followed: a tensor that",
+        "Function: its forward cannot be traced: a tensor that",
     ),
     (Learned(lambda x, w: F.prelu(x, w + 1), 1), "it"),
     (nn.GroupNorm(1, 2, affine=False), "GroupNorm: affine=False has no counterpart; affine=True is"),

@@ -469,7 +469,7 @@ def test_nor_by_a_link(folder):
         ("w.bin", {"length": 2**40}, "must have 216 bytes"),
         ("w.bin", {"offset": "a"}, "no integer"),
         ("a\x00b", {}, "missing beside the model|malformed"),
-        (".", {}, "no file|outside"),
+        (".", {}, "not a file|outside"),
     ],
 )
 def test_external_data_must_be_there_whole(folder, location, entries, message):
@@ -499,7 +499,7 @@ def test_a_file_is_not_read_over_and_over(folder):
 
 def test_no_pipe_is_waited_for(folder):
     os.mkfifo(folder / "pipe")
-    with pytest.raises(OnnxImportError, match="is no file"):
+    with pytest.raises(OnnxImportError, match="is not a file"):
         from_onnx(external(folder, "pipe"))
 
 

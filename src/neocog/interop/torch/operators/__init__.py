@@ -4,6 +4,7 @@ A function named like one of PyTorch's takes the same arguments.
 """
 
 from neocog.interop.torch.operators import (
+    activation,
     convolution,
     dense,
     dropout,
@@ -14,4 +15,14 @@ from neocog.interop.torch.operators import (
     softmax,
 )
 
-__all__ = ["convolution", "dense", "dropout", "normalization", "padding", "pooling", "shape", "softmax"]
+__all__ = [
+    "activation",
+    "convolution",
+    "dense",
+    "dropout",
+    "normalization",
+    "padding",
+    "pooling",
+    "shape",
+    "softmax",
+]
