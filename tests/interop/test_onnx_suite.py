@@ -113,7 +113,7 @@ def test_the_numbers():
     left_out = [name for name in OURS if reason(name) is not None]
     assert (len(OURS), len(left_out)) >= (250, 30), "the suite has shrunk"
     assert len(left_out) < 70
-    # Matrices are named 2d, too: as weights of a MatMul, and as what is normalised with weights that are inputs.
+    # Matrices are named 2d, too: weights of a MatMul, and what is normalised with weights that are inputs.
     images = [n for n in left_out if "2d" in n.lower() and "matmul" not in n and "layer_norm" not in n]
     assert images == [], "everything two-dimensional passes"
 

@@ -62,7 +62,7 @@ class Forward:
             x = np.ascontiguousarray(as_dtype(x, dtype))
         with self._lock:  # a program has one memory
             compiler = self._programs.get((x.shape, dtype))
-            if compiler is None or not compiler.shapes_hold():
+            if compiler is None or (compiler.cuts and not compiler.shapes_hold()):
                 compiler = self._programs[x.shape, dtype] = self._compile(x.shape, dtype)
                 held = sum(other.program.bytes for other in self._programs.values())
                 while len(self._programs) > 1 and (len(self._programs) > _KEPT or held > _MEMORY):

@@ -253,7 +253,7 @@ class CompiledStep:
         if x.dtype != dtype or not x.flags.c_contiguous:
             x = np.ascontiguousarray(x, dtype)
         batch = self._batch(x.shape)
-        if not batch.compiler.shapes_hold():
+        if batch.compiler.cuts and not batch.compiler.shapes_hold():
             self._forget()
             batch = self._batch(x.shape)
         if batch.lowered_loss is None:
