@@ -644,3 +644,36 @@ def test_a_network_of_two_inputs_takes_its_steps_by_the_layers():
         make_step(mine, SoftmaxCrossEntropy(), SGD(0.1))((x, 2 * x), t)
     plain_step(twin, SoftmaxCrossEntropy(), SGD(0.1), (x, 2 * x), t)
     assert_same_arrays(mine, twin)
+
+
+class Keeps(Layer):
+    """Keeps what it is given, and a copy of it as it was."""
+
+    def __init__(self):
+        super().__init__()
+        self.given = []
+
+    def forward(self, x, training=False):
+        self.given.append((x, x.copy()))
+        return 2 * x, None
+
+    def backward(self, dy, cache, input_grad=True):
+        self.given.append((dy, dy.copy()))
+        return 2 * dy, {}
+
+
+def test_what_a_layer_keeps_does_not_change_in_later_steps():
+    keeps = Keeps()
+    network = Sequential(Conv2D(1, 3, 3, rng=0), keeps, Flatten(), Dense(3 * 6 * 6, 3, rng=1)).astype(
+        "float64"
+    )
+    (keeps,) = (layer for layer in network if isinstance(layer, Keeps))
+    rng = np.random.default_rng(0)
+    with neocog.use_kernels("fused"):
+        step = make_step(network, SoftmaxCrossEntropy(), SGD(0.5))
+        for _ in range(4):
+            step(rng.normal(size=(5, 1, 8, 8)), rng.integers(0, 3, 5))
+            network(rng.normal(size=(5, 1, 8, 8)))
+    assert len(keeps.given) == 4 * 3
+    for array, as_it_was in keeps.given:
+        np.testing.assert_array_equal(array, as_it_was)

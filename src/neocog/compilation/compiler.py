@@ -159,7 +159,7 @@ class Compiler(Emitter):
         self.start.array = x
         try:
             self.program.run()
-            return self.end.array
+            return None if self.end.array is None else np.ascontiguousarray(self.end.array)
         finally:  # keep no array alive until the next run
             self.held.clear()
             for value in self._passed:

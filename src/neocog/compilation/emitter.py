@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -132,6 +133,10 @@ def lowering_of(layer_class: type[Layer]) -> Lowering | None:
     return None
 
 
+_OWN_REFERENCES = 2
+"""What ``sys.getrefcount`` counts of an array that only a list holds: the list's reference, and its own."""
+
+
 class Emitter:
     """Writes the operations of one network for one batch size into one program.
 
@@ -204,15 +209,23 @@ class Emitter:
             self._store(value.gradient, value, "gradient_array")
 
     def _store(self, maps: Maps, value: TensorNode, name: str) -> None:
-        slot = Slot()
+        # Python sees the program's own layout, the batch last, as a view with the batch first: what NumPy
+        # computes from it number by number has that layout, too, and nothing is transposed on the way.
+        slot, (N, *others) = Slot(), value.array_shape
+        batch_first = (len(others), *range(len(others)))
 
-        def allocate() -> None:  # a new array in each run: a layer may keep its input
-            array = np.empty(value.array_shape, self.program.dtype)
-            setattr(value, name, array)
-            self.bind(slot, array)
+        kept: list[np.ndarray] = []
+
+        def allocate() -> None:
+            # A layer may keep its input: the array of the run before is taken again, while it is in the
+            # cache, only if nobody but this list refers to it.
+            if not kept or sys.getrefcount(kept[0]) > _OWN_REFERENCES:
+                kept[:] = [np.empty((*others, N), self.program.dtype)]
+                self.program.bind(slot, kept[0])
+            setattr(value, name, kept[0].transpose(batch_first))
 
         self.program.call(allocate)
-        lowering.store(self.program, maps, slot)
+        lowering.transfer(self.program, maps, Maps(slot, *maps.shape))
 
     def take_in(self, value: TensorNode, maps: Maps, what: str) -> Callable[[Any], None]:
         """Load an array into maps; return the function to call with the array, before the same stretch.
@@ -222,7 +235,7 @@ class Emitter:
         ValueError, TypeError
             When called, if the array is not of the value's shape, or complex. ``what`` names it.
         """
-        slot = Slot()
+        slot, batch_last = Slot(), (*range(1, len(value.array_shape)), 0)
 
         def take(array: Any) -> None:
             array = np.asarray(array)
@@ -230,9 +243,9 @@ class Emitter:
                 raise ValueError(f"{what} must have shape {tuple(value.array_shape)}, got {array.shape}.")
             if array.dtype.kind not in "fiub":
                 raise TypeError(f"{what} must be real numbers, got {array.dtype}.")
-            self.bind(slot, np.ascontiguousarray(array, self.program.dtype))
+            self.bind(slot, np.ascontiguousarray(array.transpose(batch_last), self.program.dtype))
 
-        lowering.load(self.program, slot, maps)
+        lowering.transfer(self.program, Maps(slot, *maps.shape), maps)
         return take
 
     def pointwise(self, operation: str, flops: float, **operands: Any) -> None:

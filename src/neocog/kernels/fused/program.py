@@ -26,6 +26,8 @@ PLANE_UNIT_WORK = 50_000
 """Floating point operations of such a unit, at least: some microseconds, more than taking a unit costs."""
 PARALLEL_WORK = 20_000_000
 """Floating point operations of a program below which waking a second thread costs more than it saves."""
+STRETCH_WORK = PARALLEL_WORK / 2
+"""The same for a stretch between two calls of Python: threads that worked a moment ago wake up sooner."""
 
 Border = tuple[int, int, int, int]
 NO_BORDER: Border = (0, 0, 0, 0)
@@ -358,7 +360,7 @@ class Program:
                 if function():
                     return
             if stretch.task is not None:
-                run_program(stretch.task, parallel=stretch.work > PARALLEL_WORK)
+                run_program(stretch.task, parallel=stretch.work > STRETCH_WORK)
 
 
 def _whole(size: int) -> int:
