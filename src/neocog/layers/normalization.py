@@ -358,7 +358,7 @@ class LayerNorm(_SampleNorm):
 
     Notes
     -----
-    Shapes: (N, ..., *normalized_shape) -> the same.
+    Shapes: ``(N, ..., *normalized_shape)`` -> the same.
 
     The channels of each pixel, as in ConvNeXt, are normalised between two transpositions:
     ``Transpose((0, 2, 3, 1)), LayerNorm(C, 1e-6), Transpose((0, 3, 1, 2))``.
