@@ -59,7 +59,7 @@ def layer_table(classes: Iterable[type[Layer]] | None = None) -> list[LayerSuppo
     ('y = x if x > 0 else a x', 'function', 'yes')
     """
     if classes is None:
-        known = [getattr(layers, name) for name in layers.__all__]
+        known = [getattr(layers, name) for name in sorted(layers.__all__, key=str.lower)]
         classes = [cls for cls in known if not issubclass(cls, Container) and cls not in (Layer, Elementwise)]
     return [
         LayerSupport(
