@@ -142,7 +142,10 @@ class Compiler(Emitter):
             lowering.store(self.program, self.end.place, self.y)
 
     def shapes_hold(self) -> bool:
-        """Whether the layers in cuts still state the shapes that were planned: a setting may have changed."""
+        """Return whether the layers in cuts still state the shapes that were planned.
+
+        A setting may have changed.
+        """
         return all(node.stated_shape() == node.output.array_shape for node in self.cuts)
 
     def run(self, x: Array) -> Array | None:

@@ -169,7 +169,7 @@ def _unraisable_unsaid() -> Iterator[None]:
 def _gives_the_same(
     name: str, function: Callable[..., Any], settings: tuple[Any, ...], dtype: np.dtype[Any], backward: bool
 ) -> bool:
-    """Whether an operation gives on some numbers what its function gives on them as one array.
+    """Return whether an operation gives on some numbers what its function gives on them as one array.
 
     It does not if the function sums over the array, or draws, or counts on an error: ``0**-1`` as such ends
     compiled code, without a word.
