@@ -17,7 +17,7 @@ from neocog.kernels.fused.operations import activation
 from neocog.kernels.fused.program import NO_BORDER, Maps, Memory, Program, Slot
 from neocog.layers.base import Layer, Shape, computes_as
 
-__all__ = ["Emitter", "Lowering", "Use", "lowering_of", "lowers", "place", "space"]
+__all__ = ["Emitter", "Lowering", "Use", "lowering_of", "lowers", "space"]
 
 
 @dataclass(frozen=True)
@@ -259,10 +259,7 @@ class Emitter:
         **operands : Maps, or the values of other fields of the operation
         """
         *_, last = (each for each in operands.values() if isinstance(each, Maps))
-        fields: dict[str, Any] = {}
-        for name, value in operands.items():
-            fields |= place(name, value) if isinstance(value, Maps) else {name: value}
-        self.program.add(operation, last.C, flops * last.C * last.H * last.lanes, **space(last), **fields)
+        self.program.add(operation, last.C, flops * last.C * last.H * last.lanes, **space(last), **operands)
 
     def sum(self, x: Maps, y: Maps, z: Maps, floor: float = -np.inf) -> None:
         """Add the operation ``z = max(floor, x + y)``."""
@@ -283,11 +280,6 @@ class Emitter:
         """Sum dy over all but the channels, if the node has a bias."""
         if "bias" in node.layer.params:
             self.pointwise("plane_sum", 1.0, dy=dy, d_bias=self.gradient(node, "bias"))
-
-
-def place(name: str, maps: Maps) -> dict[str, Any]:
-    """Return the fields that give the address and strides of the operand ``name`` of an operation."""
-    return {name: maps.origin, f"{name}_plane": maps.plane, f"{name}_row": maps.row}
 
 
 def space(maps: Maps) -> dict[str, Any]:

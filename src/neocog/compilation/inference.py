@@ -32,8 +32,7 @@ class Inference(Predictor):
     weights are packed once for the compiled kernels. The outputs are those of the network up to rounding.
     Where Numba cannot be imported, and for a network that has no compiled form, the layers compute them.
     It can be used in place of the network wherever that is not trained: ``evaluate``, ``summary``,
-    ``confusion``; saved
-    or traced, it is the network of which it is a copy.
+    ``confusion``. Saved or traced, it is the network that it is a copy of.
 
     Parameters
     ----------
@@ -48,9 +47,8 @@ class Inference(Predictor):
 
     Notes
     -----
-    Shapes: (N, C, H, W) -> what the network makes of it. The first call for batches of one shape allocates
-    their
-    memory; large data is best cut into batches of one size.
+    Shapes: (N, C, H, W) -> the shape of the network's output. The first call for a shape allocates its
+    memory: cut large data into batches of one size.
 
     Examples
     --------

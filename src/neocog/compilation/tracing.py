@@ -56,7 +56,7 @@ def list_nodes(
             return layer.flow(lambda child, inner, x: visit(prefix + child, inner, x), value)  # type: ignore[attr-defined]
         inputs = list(value) if isinstance(value, tuple) else [value]
         if id(layer) in seen and layer.params:
-            raise Uncompilable(f"layer {name!r} stands at several places")
+            raise Uncompilable(f"layer {name!r} occurs at several places")
         seen.add(id(layer))
         given: Any = tuple(v.array_shape for v in inputs)
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from neocog.compilation.emitter import Emitter, Lowering, lowers, place
+from neocog.compilation.emitter import Emitter, Lowering, lowers
 from neocog.compilation.lowerings.pooling import MaxPooling, PoolWindows
 from neocog.compilation.nodes import LayerNode
 from neocog.kernels.fused.program import Maps
@@ -28,14 +28,12 @@ class GlobalAveragePooling(Lowering):
 
     def forward(self, emit: Emitter, node: LayerNode) -> None:
         x, y = node.input.place, emit.maps(node.output)
-        emit.program.add("plane_mean", x.C, _work(x), **_sizes(x), **place("x", x), **place("y", y))
+        emit.program.add("plane_mean", x.C, _work(x), **_sizes(x), x=x, y=y)
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
         if node.input.wanted:
             with emit.into(node.input) as dx:
-                emit.program.add(
-                    "plane_mean_back", dx.C, _work(dx), **_sizes(dx), **place("dy", dy), **place("dx", dx)
-                )
+                emit.program.add("plane_mean_back", dx.C, _work(dx), **_sizes(dx), dy=dy, dx=dx)
 
 
 def _sizes(maps: Maps) -> dict[str, Any]:
