@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test nightly coverage bench bench-quick docs check format clean
+.PHONY: demo test nightly coverage bench bench-quick docs page check format clean
 
 demo: .venv/core  ## train a CNN on handwritten digits
 	$(BIN)/neocog train digits
@@ -26,6 +26,9 @@ bench-quick: .venv/bench  ## the smaller works once, on the screen; takes two mi
 
 docs: .venv/docs  ## the book and the reference, every cell executed, into docs/_build
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+page: .venv/docs  ## one page of the book alone: make page PAGE=book/4-backward
+	$(BIN)/sphinx-build -b html -D master_doc=$(PAGE) -D include_patterns=$(PAGE).md docs docs/_build/$(PAGE)
 
 check: .venv/dev  ## lint and types
 	$(BIN)/ruff check .

@@ -1257,7 +1257,7 @@ def test_a_loss_that_is_not_finite(threes, estimator):
 
 @pytest.mark.nightly
 def test_a_grid_search_beats_mlp_and_svc_on_digits():
-    """On one split of the ten that docs/book/11-scikit-learn.md tells of."""
+    """On one split of the ten that docs/tools/scikit-learn.md tells of."""
     X, y = load_digits(return_X_y=True)
     X = X.astype("float32")
     X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)

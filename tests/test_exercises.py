@@ -1,6 +1,6 @@
 import pytest
 
-from neocog import exercises
+from neocog import exercises, experiments
 
 from .studies import result
 
@@ -9,7 +9,7 @@ pytestmark = pytest.mark.xdist_group("studies")
 
 @pytest.fixture(autouse=True)
 def studies_run_once(monkeypatch):
-    monkeypatch.setattr(exercises.experiments, "run", result)
+    monkeypatch.setattr(experiments, "run", result)
 
 
 # Worked out by hand, or the textbook's own figures.
@@ -52,7 +52,7 @@ def test_answers_of_another_kind_are_wrong(answer):
 
 
 def test_a_solution_gives_answer_and_reason():
-    assert exercises.solution("2.2").startswith("28. 27 weights and a bias.")
+    assert exercises.solution("2.2").startswith("**28.** 27 weights and a bias.")
 
 
 def test_an_unknown_exercise():

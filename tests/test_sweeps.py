@@ -784,7 +784,7 @@ def cluster():
 
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": "CRITICAL"}
     fast = {
-        "distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": 1},  # see chapter 14 on memory
+        "distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": 1},  # see docs/tools/sweeps.md on memory
         "distributed.comm.timeouts.connect": "2s",  # to a worker that has died
     }
     with dask.config.set(fast), distributed.LocalCluster(**options) as cluster:

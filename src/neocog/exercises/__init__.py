@@ -1,0 +1,25 @@
+"""Work through the book's exercises: list them, check answers and programs, see what is done.
+
+>>> from neocog import exercises
+>>> exercises.check("1.2", 600)
+Not yet: think of the bias. (1.2)
+
+No answer is stored: each is computed when it is needed, from the layers or by running a study.
+"""
+
+from neocog.exercises import chapters
+from neocog.exercises.chapter import Chapter, chapter
+from neocog.exercises.checking import Verdict, check
+from neocog.exercises.exercise import EXERCISES, Exercise, find_exercise
+
+__all__ = ["Chapter", "Exercise", "Verdict", "chapter", "chapters", "check", "list_exercises", "solution"]
+
+
+def list_exercises() -> list[Exercise]:
+    """Return all exercises, chapter by chapter."""
+    return sorted(EXERCISES.values(), key=lambda one: (one.chapter, one.number))
+
+
+def solution(name: str) -> str:
+    """Return the solution of an exercise in Markdown; ValueError if there is no such exercise."""
+    return find_exercise(name).solve()

@@ -1,0 +1,82 @@
+"""Check a reader's answers and programs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from neocog.exercises.exercise import Exercise, find_exercise
+
+TOLERANCE = 0.005
+"""The largest error of an answer that is not a whole number."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The result of a check: whether the answer is right, and a message."""
+
+    name: str
+    right: bool
+    message: str
+
+    def __bool__(self) -> bool:
+        return self.right
+
+    def __repr__(self) -> str:
+        return f"{self.message} ({self.name})"
+
+
+def check(name: str, answer: Any) -> Verdict:
+    """Check an answer, or a program.
+
+    Parameters
+    ----------
+    name : str
+        Chapter and number, such as "1.2".
+    answer : int, float, bool, str, sequence, array or function
+        Whole numbers and shapes must be exact, other numbers right to 0.005; words may be in any case. Where
+        code is asked for, your function: it is run on many inputs, and you are told where it goes wrong.
+
+    Raises
+    ------
+    ValueError
+        If there is no such exercise, or it is an open question.
+    TypeError
+        If the exercise asks for code and this is not a function.
+    """
+    exercise = find_exercise(name)
+    if exercise.judge is not None:
+        return _judge(exercise, answer)
+    if exercise.answer is None:
+        raise ValueError(f"exercise {name} is an open question; compare with exercises.solution({name!r}).")
+    if _same(answer, exercise.answer()):
+        return Verdict(name, True, f"Right. {exercise.solution}")
+    return Verdict(name, False, f"Not yet: {exercise.hint}")
+
+
+def _judge(exercise: Exercise, program: Any) -> Verdict:
+    assert exercise.judge is not None
+    if not callable(program):
+        raise TypeError(f"exercise {exercise.name} asks for a function, got {program!r}.")
+    fault = exercise.judge(program)
+    if fault:
+        return Verdict(exercise.name, False, f"Not yet: {fault}")
+    return Verdict(exercise.name, True, f"Right. {exercise.solution}".strip())
+
+
+def _same(answer: Any, expected: Any) -> bool:
+    if isinstance(expected, bool | np.bool_):
+        word = {"yes": True, "true": True, "no": False, "false": False}.get(str(answer).strip().casefold())
+        return word is not None and word == bool(expected)
+    if isinstance(expected, str):
+        return str(answer).strip().casefold() == expected.casefold()
+    try:
+        given, right = np.asarray(answer, float), np.asarray(expected, float)
+    except (TypeError, ValueError):
+        return False
+    if given.shape != right.shape:
+        return False
+    exact = np.issubdtype(np.asarray(expected).dtype, np.integer)
+    return bool(np.abs(given - right).max(initial=0) <= (0 if exact else TOLERANCE))
