@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from neocog import exercises, experiments
@@ -33,7 +34,7 @@ WRONG = {"1.1": (16, 8, 32, 32), "3.1": "yes", "3.2": "no", "5.1": 0.9}
 
 
 def test_every_exercise_has_an_answer_here():
-    assert [exercise.name for exercise in exercises.list_exercises()] == list(ANSWERS)
+    assert [one.name for one in exercises.list_exercises() if one.kind == "answer"] == list(ANSWERS)
 
 
 @pytest.mark.parametrize("name", ANSWERS)
@@ -58,3 +59,116 @@ def test_a_solution_gives_answer_and_reason():
 def test_an_unknown_exercise():
     with pytest.raises(ValueError, match=r"name must be one of '1\.1'"):
         exercises.check("7.9", 1)
+
+
+CODE = [one for one in exercises.list_exercises() if one.kind == "code"]
+
+
+@pytest.mark.parametrize("one", CODE, ids=lambda one: one.name)
+def test_the_program_of_a_solution_is_right(one):
+    verdict = exercises.check(one.name, one.program)
+    assert verdict, verdict
+    assert f"def {one.program.__name__}(" in exercises.solution(one.name)
+
+
+@pytest.mark.parametrize("one", CODE, ids=lambda one: one.name)
+def test_a_program_that_returns_its_first_argument_is_wrong(one):
+    verdict = exercises.check(one.name, lambda first, *others: first)
+    assert not verdict
+    assert verdict.message.startswith("Not yet: ")
+
+
+def test_something_that_is_no_function_where_code_is_asked_for():
+    with pytest.raises(TypeError, match="asks for a function, got 3"):
+        exercises.check("3.8", 3)
+
+
+def right(name):
+    (one,) = [one for one in CODE if one.name == name]
+    return one.program
+
+
+def only_stride_1(dy, x, w, stride, padding):
+    return right("3.8")(dy, x, w, 1, padding)
+
+
+def edges_forgotten(dy, x, w, stride, padding):
+    dx, dw, db = right("3.8")(dy, x, w, stride, padding)
+    if padding:
+        dx[:, :, 0] = 0
+    return dx, dw, db
+
+
+def turned(dy, x, w, stride, padding):
+    dx, dw, db = right("3.8")(dy, x, w, stride, padding)
+    return dx, dw[..., ::-1, ::-1], db
+
+
+def doubled(dy, x, w, stride, padding):
+    dx, dw, db = right("3.8")(dy, x, w, stride, padding)
+    return dx, dw, 2 * db
+
+
+def writes(dy, x, w, stride, padding):
+    x *= 1.5
+    return right("3.8")(dy, x / 1.5, w, stride, padding)
+
+
+def without_bias(dy, x, w, stride, padding):
+    return right("3.8")(dy, x, w, stride, padding)[:2]
+
+
+def in_float64(dy, x, w, stride, padding):
+    return tuple(d.astype("float64") for d in right("3.8")(dy, x, w, stride, padding))
+
+
+@pytest.mark.parametrize(
+    ("program", "messages"),
+    [
+        (only_stride_1, ["right for one image", "padding 1, but with stride 2 dx["]),
+        (edges_forgotten, ["but with padding 1 dx", "only at u = 0"]),
+        (turned, ["with one image", "dw is turned by 180 degrees"]),
+        (doubled, ["db is 2 times what it should be"]),
+        (writes, ["it changes its input"]),
+        (without_bias, ["it returns 2 results instead of 3: dx, dw, db"]),
+        (in_float64, ["with float32 dx is float64 instead of float32"]),
+        (lambda *arguments: 1 / 0, ["it raises ZeroDivisionError: division by zero"]),
+    ],
+)
+def test_where_a_convolution_goes_wrong(program, messages):
+    message = exercises.check("3.8", program).message
+    for part in messages:
+        assert part in message
+
+
+def test_a_tie_in_max_pooling():
+    def shared(dy, x, size):
+        dx = np.zeros_like(x)
+        for n, c, i, j in np.ndindex(dy.shape):
+            window = (n, c, slice(i * size, (i + 1) * size), slice(j * size, (j + 1) * size))
+            winners = x[window] == x[window].max()
+            dx[window] = dy[n, c, i, j] * winners / winners.sum()
+        return dx
+
+    assert "but with a tie dx" in exercises.check("3.6", shared).message
+
+
+def test_logits_that_overflow():
+    def naive(z, t):
+        p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+        loss = -np.log(p[np.arange(len(t)), t]).mean()
+        p[np.arange(len(t)), t] -= 1
+        return loss, p / len(t)
+
+    with np.errstate(all="ignore"):
+        assert "logits around 1000 the loss is inf" in exercises.check("3.7", naive).message
+
+
+def test_a_chapter_shows_questions_and_folds_solutions():
+    chapter = exercises.chapter(3)
+    text = chapter._repr_markdown_()
+    assert text.count("<details>") == len(chapter.exercises) == 9
+    assert "def conv2d_backward(" in text
+    assert repr(chapter).startswith("3.1 ** Is TinyCNN")
+    with pytest.raises(ValueError, match="number must be one of '1'"):
+        exercises.chapter(99)

@@ -41,6 +41,21 @@ def test_the_seed_decides():
     assert np.abs(first - other).max() > 0.1
 
 
+@pytest.mark.parametrize("protocol", ["a", "b"])
+def test_the_numbers_of_images(protocol):
+    data = line_patterns(protocol, train_per_class=7, val_per_class=2)
+    assert len(data.train[1]) == 3 * 7
+    assert len(data.validation[1]) == 3 * 2
+    counts = np.bincount(np.concatenate([data.train[1], data.validation[1]]))
+    assert counts.tolist() == [9, 9, 9]
+
+
+def test_protocol_b_draws_the_numbers_of_each_class():
+    data = line_patterns("b", train_per_class=7, val_per_class=2)
+    assert np.bincount(data.train[1]).tolist() == [7, 7, 7]
+    assert np.bincount(data.validation[1]).tolist() == [2, 2, 2]
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
@@ -54,6 +69,8 @@ def test_the_seed_decides():
         ({"seed": -1}, ValueError, "seed must be at least 0"),
         ({"seed": 1.5}, TypeError, "seed must be an integer"),
         ({"size": 3}, ValueError, "size must be at least 4"),
+        ({"train_per_class": 0}, ValueError, "train_per_class must be at least 1"),
+        ({"val_per_class": 2.5}, TypeError, "val_per_class must be an integer"),
     ],
 )
 def test_bad_arguments(arguments, error, message):

@@ -13,8 +13,6 @@ from neocog.data.split import Split
 from neocog.validation import integer, one_of
 
 PATTERNS = ("vertical", "horizontal", "diagonal", "dot", "cross")
-IMAGES_PER_CLASS = 90
-TRAINING_PER_CLASS = 60
 
 
 def base_pattern(name: str, size: int = 8) -> np.ndarray:
@@ -55,12 +53,15 @@ def line_patterns(
     classes: Sequence[str] = ("vertical", "horizontal", "diagonal"),
     seed: int = 7,
     size: int = 8,
+    *,
+    train_per_class: int = 60,
+    val_per_class: int = 30,
 ) -> Split:
-    """Make a data set of line patterns: 60 training and 30 validation images a class, float64 in 0..1.
+    """Make a data set of line patterns, float64 in 0..1, where 1 is ink and 0 is paper.
 
     Protocol "a" shifts by up to 2 pixels with wrap-around, adds noise of standard deviation 0.15, shuffles
-    all
-    images and splits them: the classes are unbalanced. Protocol "b" shifts by up to 1 pixel and fills with
+    all images and splits them: the classes are unbalanced, and the two numbers hold on
+    average only. Protocol "b" shifts by up to 1 pixel and fills with
     zeros, scales the brightness by 0.85..1.15, adds noise of 0.12, and splits each class separately.
 
     Parameters
@@ -70,16 +71,21 @@ def line_patterns(
         Two or more different names of :data:`PATTERNS`.
     seed : int
     size : int
+        Height and width.
+    train_per_class, val_per_class : int
+        Images of each class to train on and to validate with. Other numbers draw other images.
 
     Raises
     ------
     ValueError
-        On an unknown protocol or class, a class named twice, or fewer than two.
+        On an unknown protocol or class, a class named twice, or fewer than two; if a number is out of range.
 
     Examples
     --------
     >>> line_patterns("b")
     Split(180 training, 90 validation images of shape (1, 8, 8), 3 classes: vertical, horizontal, diagonal)
+    >>> len(line_patterns("b", train_per_class=5, val_per_class=2).train[0])
+    15
     """
     one_of("protocol", protocol, ("a", "b"))
     if isinstance(classes, str):
@@ -89,47 +95,52 @@ def line_patterns(
     if len(set(classes)) != len(classes) or len(classes) < 2:
         raise ValueError(f"classes must be at least two different names, got {tuple(classes)}.")
     integer("seed", seed, 0)
+    counts = integer("train_per_class", train_per_class), integer("val_per_class", val_per_class)
     make = _protocol_a if protocol == "a" else _protocol_b
     images = [base_pattern(name, size) for name in classes]
-    (x, y), (x_val, y_val) = make(images, seed)
+    (x, y), (x_val, y_val) = make(images, seed, *counts)
     return Split((x[:, None], y), (x_val[:, None], y_val), classes)
 
 
-def _protocol_a(patterns: list[np.ndarray], seed: int) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+def _protocol_a(
+    patterns: list[np.ndarray], seed: int, train: int, validation: int
+) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
     rng = np.random.default_rng(seed)
     images = []
     for pattern in patterns:
-        for _ in range(IMAGES_PER_CLASS):
+        for _ in range(train + validation):
             down, right = rng.integers(-2, 3), rng.integers(-2, 3)
             shifted = np.roll(pattern, (down, right), axis=(0, 1))
             images.append(np.clip(shifted + rng.normal(0, 0.15, pattern.shape), 0, 1))
     x = np.array(images)
-    y = np.repeat(np.arange(len(patterns)), IMAGES_PER_CLASS)
+    y = np.repeat(np.arange(len(patterns)), train + validation)
     order = rng.permutation(len(x))
-    cut = TRAINING_PER_CLASS * len(patterns)
+    cut = train * len(patterns)
     return (x[order[:cut]], y[order[:cut]]), (x[order[cut:]], y[order[cut:]])
 
 
-def _protocol_b(patterns: list[np.ndarray], seed: int) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+def _protocol_b(
+    patterns: list[np.ndarray], seed: int, train: int, validation: int
+) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
     rng = np.random.default_rng(seed)
     images = []
     for pattern in patterns:
-        for _ in range(IMAGES_PER_CLASS):
+        for _ in range(train + validation):
             down, right = rng.integers(-1, 2, size=2)
             shifted = _shift(pattern, down, right) * rng.uniform(0.85, 1.15)
             images.append(np.clip(shifted + rng.normal(0, 0.12, pattern.shape), 0, 1))
     x = np.array(images)
-    y = np.repeat(np.arange(len(patterns)), IMAGES_PER_CLASS)
+    y = np.repeat(np.arange(len(patterns)), train + validation)
 
     rng = np.random.default_rng(seed + 99)
-    train, validation = [], []
+    first, second = [], []
     for k in range(len(patterns)):
         order = rng.permutation(np.flatnonzero(y == k))
-        train.append(order[:TRAINING_PER_CLASS])
-        validation.append(order[TRAINING_PER_CLASS:])
-    first = rng.permutation(np.concatenate(train))
-    second = rng.permutation(np.concatenate(validation))
-    return (x[first], y[first]), (x[second], y[second])
+        first.append(order[:train])
+        second.append(order[train:])
+    fit = rng.permutation(np.concatenate(first))
+    held = rng.permutation(np.concatenate(second))
+    return (x[fit], y[fit]), (x[held], y[held])
 
 
 def _shift(image: np.ndarray, down: int, right: int) -> np.ndarray:
