@@ -141,7 +141,8 @@ def two_convolutions(
 @study(
     "kernel-size",
     question="How large must the kernels be: 2x2, 3x3 or 5x5?",
-    answer="All three classify everything correctly: size hardly matters for lines two pixels wide.",
+    answer="All three classify everything correctly in ten of ten runs; larger kernels learn faster: first "
+    "100 % after 19.2, 14.0 and 6.2 epochs on average.",
     explanation="A larger kernel has more weights but leaves a smaller map: 5x5 kernels leave 4x4, pooled "
     "to 2x2, so the head shrinks from 27 to 12 inputs and the whole network has only 117 parameters "
     "against 114. The size of the kernel moves parameters from the head to the filters; it does not "
@@ -166,8 +167,8 @@ def kernel_size(
 @study(
     "filter-count",
     question="How many filters does TinyCNN need?",
-    answer="Two are enough for every seed tried; a single one sometimes, as with the textbook's seed on "
-    "patterns B.",
+    answer="Two are enough in ten of ten runs; a single one in six, the textbook's seed on patterns B among "
+    "them.",
     explanation="One filter answers the patterns at nine places, and the head may read place as well as "
     "strength, so one filter can carry several classes; but if it starts badly or dies there is no other. "
     "On patterns A, with wider shifts that wrap around, one is not enough with the textbook's seed. "

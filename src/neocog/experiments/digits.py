@@ -59,7 +59,8 @@ def verdict(row: dict[str, Any]) -> str:
 @study(
     "digits",
     question="How well does a network of 1898 parameters read handwritten digits?",
-    answer="97.1 % of 450 test digits after ten epochs; 13 are misclassified.",
+    answer="94.6 % of 450 test digits after ten epochs, the mean of ten runs (85.6 to 97.1 %); the "
+    "textbook's seed, with 13 misclassified, is the best of them.",
     explanation="Two blocks of convolution, ReLU and pooling shrink 8x8 pixels to 64 numbers that a dense "
     "layer reads. The loss jumps up once on the way (momentum 0.9 at this rate overshoots), which is no "
     "error. The printed loss is the mean of the batch losses while the weights move, not the loss of the "

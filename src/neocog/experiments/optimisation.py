@@ -12,11 +12,13 @@ from neocog.training import NonFiniteLossError
 @study(
     "momentum",
     question="What does momentum 0.9 change?",
-    answer="It is much faster: 100 % after fewer epochs and a loss about ten times smaller at the end.",
+    answer="It is faster in all of ten runs: 100 % after 3.6 epochs on average (2 to 6) "
+    "against 11.0 (5 to 23).",
     explanation="Momentum adds up the gradients of about the last 1 / (1 - 0.9) = 10 steps, so in a "
     "lasting direction the step is ten times as long: momentum 0.9 at rate 0.12 acts like rate 1.2. At a "
-    "rate of 1.0 plain gradient descent kills all filters of this network (see learning-rates), momentum "
-    "does not: it works up to its speed over ten steps instead of jumping at once.",
+    "rate of 1.0 plain gradient descent kills all filters in half of the runs (see learning-rates); "
+    "momentum works up to its speed over ten steps instead of jumping at once. The final loss, ten times "
+    "smaller with the textbook's seed, is larger in 2 of 10 runs.",
     measure="first_at_100",
     exercise=True,
 )
@@ -49,7 +51,8 @@ def momentum(
 @study(
     "learning-rates",
     question="Which learning rates work?",
-    answer="0.05 to 0.5 do; 0.01 is slow; at 1.0 all three filters die and every image is called 'vertical'.",
+    answer="0.05 to 0.5 do; 0.01 is slow (100 % in 3 of 10 runs); at 1.0 five of ten runs lose all their "
+    "filters, as the textbook's seed does, and five reach 100 %.",
     explanation="A large step can push a filter's bias so far down that its ReLU answers no image at all: "
     "it is dead, its gradient is zero, and no later step brings it back. With all filters dead only the "
     "dense bias is left, and the network answers with the most frequent class of the training set. The "
