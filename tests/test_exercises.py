@@ -167,8 +167,36 @@ def test_logits_that_overflow():
 def test_a_chapter_shows_questions_and_folds_solutions():
     chapter = exercises.chapter(3)
     text = chapter._repr_markdown_()
-    assert text.count("<details>") == len(chapter.exercises) == 9
+    assert text.count("<details>") == len(chapter.exercises) == 10
     assert "def conv2d_backward(" in text
     assert repr(chapter).startswith("3.1 ** Is TinyCNN")
     with pytest.raises(ValueError, match="number must be one of '1'"):
         exercises.chapter(99)
+
+
+def test_an_open_question_is_not_checked():
+    with pytest.raises(ValueError, match=r"3\.10 is an open question; compare with exercises\.solution"):
+        exercises.check("3.10", 0)
+    assert 'check("3.10"' not in exercises.chapter(3)._repr_markdown_()
+    assert "1 - 1 = 0" in exercises.solution("3.10")
+
+
+def test_exercises_are_in_the_order_of_their_numbers():
+    names = [one.name for one in exercises.chapter(3).exercises]
+    assert names == [f"3.{k}" for k in range(1, 11)]
+
+
+def test_a_list_of_results_is_as_good_as_a_tuple():
+    assert exercises.check("3.8", lambda *arguments: list(right("3.8")(*arguments)))
+
+
+def test_complex_results_are_named():
+    assert "dx is complex128 instead of float64" in exercises.check("3.4", lambda dy, x: dy + 1j).message
+
+
+def test_a_forward_pass_that_ignores_padding():
+    def unpadded(x, w, b, stride, padding):
+        return right("1.4")(x, w, b, stride, 0)
+
+    message = exercises.check("1.4", unpadded).message
+    assert "several images, but with padding 1 y has shape (2, 3, 2, 3) instead of (2, 3, 4, 5)" in message

@@ -60,9 +60,9 @@ def line_patterns(
     """Make a data set of line patterns, float64 in 0..1, where 1 is ink and 0 is paper.
 
     Protocol "a" shifts by up to 2 pixels with wrap-around, adds noise of standard deviation 0.15, shuffles
-    all images and splits them: the classes are unbalanced, and the two numbers hold on
-    average only. Protocol "b" shifts by up to 1 pixel and fills with
-    zeros, scales the brightness by 0.85..1.15, adds noise of 0.12, and splits each class separately.
+    all images and splits them: a class has its numbers on average only. Protocol "b" shifts by up to 1 pixel
+    and fills with zeros, scales the brightness by 0.85..1.15, adds noise of 0.12, and splits each class
+    separately.
 
     Parameters
     ----------
@@ -78,7 +78,8 @@ def line_patterns(
     Raises
     ------
     ValueError
-        On an unknown protocol or class, a class named twice, or fewer than two; if a number is out of range.
+        On an unknown protocol or class, a class named twice, fewer than two classes, or a number out of
+        range.
 
     Examples
     --------

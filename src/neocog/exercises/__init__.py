@@ -1,10 +1,11 @@
-"""Work through the book's exercises: list them, check answers and programs, see what is done.
+"""Work through the book's exercises: list them, check answers and programs, read solutions.
 
 >>> from neocog import exercises
 >>> exercises.check("1.2", 600)
 Not yet: think of the bias. (1.2)
 
-No answer is stored: each is computed when it is needed, from the layers or by running a study.
+An answer is compared with one that is computed at that moment, from the layers or by running a study; a
+program is run, and compared with the formula.
 """
 
 from neocog.exercises import chapters

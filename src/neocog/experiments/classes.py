@@ -84,8 +84,8 @@ def dot_class(
 @study(
     "fifth-class",
     question="How many classes can three filters carry?",
-    answer="All five patterns there are, in ten of ten runs; two filters carry them in nine, one in two: "
-    "filters are not classes.",
+    answer="All five patterns there are, in ten of ten runs; two filters carry them in nine, a single one in "
+    "two: filters are not classes.",
     explanation="A class is a direction in the 27 numbers that the head reads (3 filters at 9 places), "
     "not a filter; the number of filters does not bound the number of classes. With a single filter only "
     "9 numbers are left and they come to hold too little to separate all classes. The cross is the union "

@@ -44,8 +44,8 @@ def cnn_vs_mlp(
     "would have said four.",
     explanation="The line patterns are easy: they are even linearly separable. An MLP with one hidden unit "
     "has 71 parameters, fewer than TinyCNN's 114: on these pictures the CNN has no advantage in parameters "
-    "at all. Where one unit fails, its only ReLU has died, and a dead unit passes no gradient; with the "
-    "textbook's seed that happens.",
+    "at all. Of the two runs in which one unit fails, one has lost its only ReLU: the textbook's. A dead "
+    "unit passes no gradient.",
 )
 def mlp_capacity(
     repetition: int = 0,

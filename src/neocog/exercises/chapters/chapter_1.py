@@ -1,6 +1,11 @@
 """Exercises of chapter 1: what a convolution is."""
 
+from __future__ import annotations
+
+import numpy as np
+
 from neocog.exercises.exercise import exercise
+from neocog.exercises.judges import layers as judges
 from neocog.layers import Conv2D
 
 exercise(
@@ -24,8 +29,31 @@ exercise(
 exercise(
     "1.3",
     2,
-    ("Which padding keeps the size of an image under a 7 x 7 kernel with dilation 2 and stride 1?"),
+    "Which padding keeps the size of an image under a 7 x 7 kernel with dilation 2 and stride 1?",
     answer=lambda: Conv2D(1, 1, 7, padding="same", dilation=2).sides[0][0],
     hint="the kernel reaches over 2 (7 - 1) + 1 = 13 pixels.",
     solution="It reaches d (k - 1) / 2 = 6 pixels to each side.",
+)
+
+
+def conv2d(x: np.ndarray, w: np.ndarray, b: np.ndarray, stride: int, padding: int) -> np.ndarray:
+    """Add the products of each window with each kernel."""
+    N, _, H, W = x.shape
+    F, k = w.shape[0], w.shape[2]
+    padded = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    y = np.zeros((N, F, (H + 2 * padding - k) // stride + 1, (W + 2 * padding - k) // stride + 1), x.dtype)
+    for n, f, i, j in np.ndindex(y.shape):
+        window = padded[n, :, i * stride : i * stride + k, j * stride : j * stride + k]
+        y[n, f, i, j] = b[f] + (w[f] * window).sum()
+    return y
+
+
+exercise(
+    "1.4",
+    3,
+    "Write `conv2d(x, w, b, stride, padding)` from the formula, for `x` of shape (N, C, H, W) and `w` of "
+    "shape (F, C, k, k). Begin with one image, one channel, stride 1 and no padding, and check on the way.",
+    program=conv2d,
+    judge=judges.conv2d,
+    solution="One loop for each index that the formula leaves free; the sum over c, p and q is one line.",
 )

@@ -9,9 +9,9 @@ exercise(
     "How many parameters does an MLP 64 - 27 - 3 have?",
     answer=lambda: tiny_mlp(hidden=27).parameter_count,
     hint="both layers have biases.",
-    solution=(
-        "64 x 27 + 27 + 27 x 3 + 3: sixteen times those of TinyCNN, whose 27 pooled numbers it imitates."
-    ),
+    solution="64 x 27 + 27 + 27 x 3 + 3, sixteen times those of TinyCNN. Both make 27 numbers of the image; "
+    "the MLP has 64 weights for each of them, TinyCNN 9 for each map, used at all its positions: weight "
+    "sharing.",
 )
 
 exercise(
@@ -20,9 +20,8 @@ exercise(
     "How many parameters does a fourth class add to TinyCNN?",
     answer=lambda: tiny_cnn(classes=4).parameter_count - tiny_cnn(classes=3).parameter_count,
     hint="a class is a column of the dense layer.",
-    solution=(
-        "27 weights and a bias. Often 10 is named: that counts one pooled map of 3 x 3 instead of three."
-    ),
+    solution="27 weights and a bias. Often 10 is named: that counts one pooled map of 3 x 3 instead of "
+    "three.",
 )
 
 exercise(

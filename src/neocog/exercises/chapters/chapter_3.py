@@ -171,3 +171,13 @@ exercise(
     solution="The mean and the variance depend on every x. What a shift or a stretch of the batch would do, "
     "the layer undoes: so both are taken out of dy.",
 )
+
+exercise(
+    "3.10",
+    2,
+    "Show from $p_{nk} - [k = t_n]$ that each row of the derivative of softmax and cross-entropy adds up to "
+    "0, and say what that means.",
+    solution="$\\sum_k p_{nk} = 1$, and exactly one $k$ is $t_n$: $1 - 1 = 0$. What one logit gains the "
+    "others lose: the same number added to all logits changes no probability, so the loss cannot depend on "
+    "it.",
+)

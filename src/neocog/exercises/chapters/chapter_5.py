@@ -7,7 +7,7 @@ from neocog.models import tiny_cnn
 exercise(
     "5.1",
     1,
-    ("With average pooling and no ReLU, what fraction of the validation images is classified correctly?"),
+    "With average pooling and no ReLU, what fraction of the validation images is classified correctly?",
     answer=lambda: row("average-pooling", "average pooling, no ReLU")["val_accuracy"],
     hint="are these images so hard?",
     solution="All of them: they can be separated by planes. An affine map is enough for such data.",

@@ -64,13 +64,13 @@ def _fault(program: Callable[..., Any], case: Case, results: Sequence[str], axes
     for before, now in zip(case.arguments, arguments, strict=True):
         if isinstance(before, np.ndarray) and not np.array_equal(before, now, equal_nan=True):
             return "it changes its input: compute into a new array"
-    parts = returned if isinstance(returned, tuple) else (returned,)
+    parts = tuple(returned) if isinstance(returned, tuple | list) else (returned,)
     if len(parts) != len(results):
         return f"it returns {len(parts)} results instead of {len(results)}: {', '.join(results)}"
     for name, letters, part, expected in zip(results, axes, parts, case.expected, strict=True):
         try:
             array = np.asarray(part)
-            values = array.astype(np.float64)
+            values = array.real.astype(np.float64)
         except (TypeError, ValueError):
             return f"{name} is {part!r}, not an array of numbers"
         if array.dtype != expected.dtype and expected.ndim:

@@ -1,7 +1,7 @@
 """Judge forward and backward passes of layers.
 
-A forward pass is compared with the formula, by the ``reference`` kernels. A backward pass is compared with
-the derivative of that formula, measured by a complex step: for each number of an input,
+A forward pass is compared with the formula, as the ``reference`` kernels compute it. A backward pass is
+compared with the derivative of that formula, measured by a complex step: for each number of an input,
 ``Im sum(dy f(x + ih)) / h``. No backward pass of neocog takes part.
 """
 
@@ -108,6 +108,23 @@ def relu_backward(program: Callable[..., Any]) -> str:
 
 def max_pool_backward(program: Callable[..., Any]) -> str:
     """Judge ``max_pool_backward(dy, x, size) -> dx``; on a tie the first pixel, row by row, gets all."""
+
+    def largest(windows: Array) -> Array:
+        first = windows.real.argmax(axis=-1, keepdims=True)
+        return np.asarray(np.take_along_axis(windows, first, axis=-1)[..., 0])
+
+    first = np.array([[[[3.0, 0], [0, 0]]]])
+    tie = Case("a tie", (np.full((1, 1, 1, 1), 3.0), np.zeros((1, 1, 2, 2)), 2), (first,))
+    return judge(program, [*_poolings(largest), tie], ("dx",), ("ncuv",))
+
+
+def average_pool_backward(program: Callable[..., Any]) -> str:
+    """Judge ``average_pool_backward(dy, x, size) -> dx``."""
+    return judge(program, _poolings(lambda windows: windows.mean(axis=-1)), ("dx",), ("ncuv",))
+
+
+def _poolings(pool: Callable[[Array], Array]) -> list[Case]:
+    """Return cases of a pooling, which makes one number of each window; no two pixels are equal."""
     rng, cases = np.random.default_rng(0), []
     for label, shape, size in (
         ("one map", (1, 1, 4, 4), 2),
@@ -118,35 +135,11 @@ def max_pool_backward(program: Callable[..., Any]) -> str:
         x = rng.permutation(int(np.prod(shape))).reshape(shape).astype(float)
         dy = rng.normal(size=(*shape[:2], shape[2] // size, shape[3] // size))
 
-        def pool(x: Array, size: int = size) -> Array:
-            windows = _windows(x, size)
-            first = windows.real.argmax(axis=-1, keepdims=True)
-            return np.asarray(np.take_along_axis(windows, first, axis=-1)[..., 0])
+        def forward(x: Array, size: int = size) -> Array:
+            return pool(_windows(x, size))
 
-        cases.append(Case(label, (dy, x, size), complex_step(pool, (x,), dy)))
-    tied = np.zeros((1, 1, 2, 2))
-    first = np.array([[[[3.0, 0], [0, 0]]]])
-    cases.append(Case("a tie", (np.full((1, 1, 1, 1), 3.0), tied, 2), (first,)))
-    return judge(program, cases, ("dx",), ("ncuv",))
-
-
-def average_pool_backward(program: Callable[..., Any]) -> str:
-    """Judge ``average_pool_backward(dy, x, size) -> dx``."""
-    rng, cases = np.random.default_rng(0), []
-    for label, shape, size in (
-        ("one map", (1, 1, 4, 4), 2),
-        ("several maps", (2, 3, 4, 6), 2),
-        ("windows of 3 x 3", (1, 2, 6, 6), 3),
-        ("a row that no window reaches", (1, 1, 5, 4), 2),
-    ):
-        x = rng.normal(size=shape)
-        dy = rng.normal(size=(*shape[:2], shape[2] // size, shape[3] // size))
-
-        def pool(x: Array, size: int = size) -> Array:
-            return np.asarray(_windows(x, size).mean(axis=-1))
-
-        cases.append(Case(label, (dy, x, size), complex_step(pool, (x,), dy)))
-    return judge(program, cases, ("dx",), ("ncuv",))
+        cases.append(Case(label, (dy, x, size), complex_step(forward, (x,), dy)))
+    return cases
 
 
 def _windows(x: Array, size: int) -> Array:
