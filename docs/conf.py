@@ -17,7 +17,11 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx-mathjax-offline",
     "sphinx.ext.napoleon",
+    "sphinxcontrib.bibtex",
 ]
+bibtex_bibfiles = ["references.bib"]
+bibtex_default_style = "alpha"
+bibtex_reference_style = "author_year"
 exclude_patterns = ["_build"]
 myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3

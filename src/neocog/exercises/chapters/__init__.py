@@ -1,5 +1,5 @@
 """The exercises, chapter by chapter; importing a module registers its exercises."""
 
-from neocog.exercises.chapters import chapter_1, chapter_2, chapter_3, chapter_4, chapter_5, chapter_6
+from neocog.exercises.chapters import chapter_1, chapter_2, chapter_4, chapter_5, chapter_8
 
-__all__ = ["chapter_1", "chapter_2", "chapter_3", "chapter_4", "chapter_5", "chapter_6"]
+__all__ = ["chapter_1", "chapter_2", "chapter_4", "chapter_5", "chapter_8"]

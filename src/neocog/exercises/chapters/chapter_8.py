@@ -1,4 +1,4 @@
-"""Exercises of chapter 6: the digits."""
+"""Exercises of chapter 8: the digits."""
 
 from neocog import experiments
 from neocog.exercises.exercise import exercise
@@ -6,7 +6,7 @@ from neocog.layers import Dense
 from neocog.models import digits_cnn
 
 exercise(
-    "6.1",
+    "8.1",
     1,
     "How many of the 450 held-out digits does the ten-epoch network of seed 42 get wrong?",
     answer=lambda: len(experiments.run("digits").data["misclassified"]["index"]),
@@ -16,7 +16,7 @@ exercise(
 )
 
 exercise(
-    "6.2",
+    "8.2",
     1,
     "How many more parameters does a dense layer 64 -> 512 have than the first convolution?",
     answer=lambda: Dense(64, 512).parameter_count - digits_cnn()["conv1"].parameter_count,
