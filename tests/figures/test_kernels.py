@@ -89,3 +89,39 @@ def test_evolution_refuses_what_does_not_belong_together():
         figures.filter_evolution({})
     with pytest.raises(TypeError, match="snapshots must be a dict"):
         figures.filter_evolution([one])
+
+
+def test_grid_has_a_row_a_filter_and_a_column_an_epoch(run, heat_maps, words):
+    _, _, _, snapshots = run
+    figure = figures.filter_grid(snapshots)
+    maps = heat_maps(figure)
+    assert [m.name for m in maps] == [f"filter {f}, epoch {e}" for f in range(3) for e in (0, 1, 3)]
+    bound = max(np.abs(w).max() for w in snapshots.values())
+    for k, shown in enumerate(maps):
+        f, column = divmod(k, 3)
+        np.testing.assert_array_equal(shown.z, snapshots[(0, 1, 3)[column]][f, 0])
+        assert -shown.zmin == shown.zmax == bound
+        assert shown.x0 == maps[column].x0  # of one epoch: beneath each other
+        assert shown.y0 == maps[3 * f].y0
+    assert words(figure)[:7] == ["epoch", "0", "1", "3", "filter 0", "filter 1", "filter 2"]
+    assert not figure.frames
+
+
+def test_grid_has_a_row_a_channel_and_names(rng, heat_maps, words):
+    weights = rng.normal(size=(2, 2, 3, 3))
+    figure = figures.filter_grid({4: weights, 0: 0 * weights}, names=["left", "right"])
+    maps = heat_maps(figure)
+    assert maps[0].name == "left, channel 0, epoch 0"
+    assert maps[-1].name == "right, channel 1, epoch 4"
+    np.testing.assert_array_equal(maps[-1].z, weights[1, 1])
+    assert {"left", "right"} <= set(words(figure))
+
+
+def test_grid_refuses_what_does_not_belong_together():
+    one, other = np.zeros((1, 1, 3, 3)), np.zeros((2, 1, 3, 3))
+    with pytest.raises(ValueError, match="snapshots must be of one shape"):
+        figures.filter_grid({0: one, 1: other})
+    with pytest.raises(ValueError, match="names must be 1, one a filter, got 2"):
+        figures.filter_grid({0: one}, names=["a", "b"])
+    with pytest.raises(ValueError, match="an epoch of snapshots must be at least 0, got -1"):
+        figures.filter_grid({-1: one})

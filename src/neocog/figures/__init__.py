@@ -16,7 +16,7 @@ from neocog.figures.embedding import embedding
 from neocog.figures.explanation import explanation
 from neocog.figures.feature_maps import feature_maps, max_pooling
 from neocog.figures.images import class_examples, image_gallery
-from neocog.figures.kernels import filter_evolution, filters
+from neocog.figures.kernels import filter_evolution, filter_grid, filters
 from neocog.figures.loss_landscape import loss_landscape
 from neocog.figures.saving import save, to_html
 from neocog.figures.study import study
@@ -33,6 +33,7 @@ __all__ = [
     "explanation",
     "feature_maps",
     "filter_evolution",
+    "filter_grid",
     "filters",
     "heat_overlay",
     "image_gallery",

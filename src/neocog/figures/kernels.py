@@ -77,15 +77,7 @@ def filter_evolution(
     ValueError, TypeError
         If the snapshots are not of one shape, or their keys are no epochs.
     """
-    found = mapping("snapshots", snapshots, "of epoch to weights (F, C, kH, kW)")
-    epochs = sorted(integer("an epoch of snapshots", epoch, 0) for epoch in found)
-    steps = [array(f"snapshots[{epoch}]", found[epoch], 4) for epoch in epochs]
-    for epoch, weights in zip(epochs, steps, strict=True):
-        if weights.shape != steps[0].shape:
-            raise ValueError(
-                f"snapshots must be of one shape, got {steps[0].shape} at epoch {epochs[0]} and "
-                f"{weights.shape} at epoch {epoch}."
-            )
+    epochs, steps = _steps(snapshots)
     scale = symmetric(*steps, label=LABEL)
     figure = _kernels(steps[-1], None, None, columns, title, scale).finish(bottom=88)
     F, C = steps[0].shape[:2]
@@ -150,6 +142,89 @@ def filter_evolution(
     return figure
 
 
+def filter_grid(
+    snapshots: Mapping[int, Any], names: Sequence[str] | None = None, title: str = "The filters over time"
+) -> go.Figure:
+    """Draw the kernels as they were after some epochs: one row per filter, one column per epoch, one scale.
+
+    What :func:`filter_evolution` shows with a slider is seen here at a glance. With several input channels
+    each filter has a row per channel.
+
+    Parameters
+    ----------
+    snapshots : dict of epoch to array (F, C, kH, kW)
+        As ``KernelSnapshots`` keeps them.
+    names : sequence of str, optional
+        Of the filters.
+    title : str
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the snapshots are not of one shape, their keys are no epochs, or the names are not as many as the
+        filters.
+
+    Examples
+    --------
+    >>> figure = filter_grid({0: np.zeros((1, 1, 2, 2)), 5: np.ones((1, 1, 2, 2))})
+    >>> [picture.name for picture in figure.data[:2]]
+    ['filter 0, epoch 0', 'filter 0, epoch 5']
+    """
+    epochs, steps = _steps(snapshots)
+    F, C, kH, kW = steps[0].shape
+    names = _names(names, F)
+    left = min(40.0, max(13.0, 2.0 + 2.0 * max(map(len, names))))
+    lefts, width = tiles(len(epochs), 2.0, 17.0, left)
+    values = width / kW >= 5.5
+    height, gap = width * kH / kW, 1.2
+    scale = symmetric(*steps, label=LABEL)
+    grid = ImageGrid(title, _size(steps[0]))
+    grid.colour_bar(scale)
+    grid.text("epoch", 0, 1, colour=MUTED)
+    for epoch, x in zip(epochs, lefts, strict=True):
+        grid.text(str(epoch), x + width / 2, 1, anchor="center")
+    y = LINE_HEIGHT + 1.4
+    for f, name in enumerate(names):
+        grid.text(name, 0, y + (C * (height + gap) - gap) / 2, valign="middle")
+        for c in range(C):
+            row = name + (f", channel {c}" if C > 1 else "")
+            for epoch, x, weights in zip(epochs, lefts, steps, strict=True):
+                words = f"{row}, epoch {epoch}"
+                grid.picture(weights[f, c], x, y, width, scale, words, ".2f" if values else "", gaps=True)
+            y += height + gap
+        y += 1.0
+    return grid.finish()
+
+
+def _steps(snapshots: Mapping[int, Any]) -> tuple[list[int], list[np.ndarray]]:
+    """Return the epochs in order and the weights at each."""
+    found = mapping("snapshots", snapshots, "of epoch to weights (F, C, kH, kW)")
+    epochs = sorted(integer("an epoch of snapshots", epoch, 0) for epoch in found)
+    steps = [array(f"snapshots[{epoch}]", found[epoch], 4) for epoch in epochs]
+    for epoch, weights in zip(epochs, steps, strict=True):
+        if weights.shape != steps[0].shape:
+            raise ValueError(
+                f"snapshots must be of one shape, got {steps[0].shape} at epoch {epochs[0]} and "
+                f"{weights.shape} at epoch {epoch}."
+            )
+    return epochs, steps
+
+
+def _names(names: Sequence[str] | None, F: int) -> Sequence[str]:
+    """Return a name for each filter."""
+    if names is None:
+        return [f"filter {f}" if F <= 6 else str(f) for f in range(F)]
+    if len(names) != F:
+        raise ValueError(f"names must be {F}, one a filter, got {len(names)}.")
+    return names
+
+
+def _size(weights: np.ndarray) -> str:
+    """Return the number and the size of the kernels in words."""
+    F, C, kH, kW = weights.shape
+    return f"{F} of {kH} × {kW}" + (f", over {C} channels (one a row)" if C > 1 else "")
+
+
 def _kernels(
     weights: np.ndarray,
     names: Sequence[str] | None,
@@ -160,18 +235,14 @@ def _kernels(
 ) -> ImageGrid:
     """Arrange the kernels in a grid, filter by filter and channel by channel."""
     F, C, kH, kW = weights.shape
-    if names is None:
-        names = [f"filter {f}" if F <= 6 else str(f) for f in range(F)]
-    if len(names) != F:
-        raise ValueError(f"names must be {F}, one a filter, got {len(names)}.")
+    names = _names(names, F)
     if columns is None:
         columns = 4 if C == 1 and 4 < F <= 16 else 8
     columns = min(F, integer("columns", columns))
     lefts, width = tiles(columns, 3.0, WIDEST)
     if values is None:
         values = width / kW >= 5.5
-    subtitle = f"{F} of {kH} × {kW}" + (f", over {C} channels (one a row)" if C > 1 else "")
-    grid = ImageGrid(title, subtitle)
+    grid = ImageGrid(title, _size(weights))
     grid.colour_bar(scale)
     height, gap = width * kH / kW, 1.4
     for f in range(F):
