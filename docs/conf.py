@@ -1,9 +1,12 @@
 """The book and the reference: `make docs` executes every cell; a cell that fails fails the build."""
 
 import os
+import sys
 from importlib.metadata import version as installed_version
+from pathlib import Path
 
-os.environ["PLOTLY_RENDERER"] = "notebook"  # figures carry their script, so that pages work offline
+sys.path.append(str(Path(__file__).parent / "_extensions"))
+
 os.environ["JUPYTER_COLUMNS"] = "84"  # the width of tables
 
 project = "neocog"
@@ -12,6 +15,7 @@ copyright = "2026, the neocog developers"  # noqa: A001 - Sphinx's name
 release = installed_version("neocog")
 
 extensions = [
+    "book",
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
@@ -22,13 +26,14 @@ extensions = [
 bibtex_bibfiles = ["references.bib"]
 bibtex_default_style = "alpha"
 bibtex_reference_style = "author_year"
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_extensions"]
 myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
 nb_execution_mode = "cache"
-nb_execution_raise_on_error = True
-nb_execution_timeout = 300
+nb_execution_allow_errors = True  # reported by _extensions/book.py, with the page and the line
+nb_execution_timeout = -1  # a cell has nb_execution_cell_limit seconds instead
+suppress_warnings = ["mystnb.unknown_mime_type"]  # Plotly's, for notebooks
 nb_merge_streams = True
 nb_render_markdown_format = "myst"  # the default, CommonMark, has no tables
 

@@ -13,10 +13,11 @@ from neocog.atomic import atomic_write
 
 CONFIG: dict[str, Any] = {"responsive": True, "displaylogo": False, "displayModeBar": "hover"}
 FORMATS = (".html", ".png", ".svg", ".pdf", ".jpg", ".webp")
-_FIT = """
-(function () {
-  var figure = document.getElementById('{plot_id}'), board = figure.layout.meta, most = figure.layout.height;
-  function fit() {  // pictures are as high as they are wide: on a narrow page, leave nothing empty below
+FIT = """
+function fitFigure(figure) {
+  // Pictures are as high as they are wide: on a narrow page, leave nothing empty below.
+  var board = figure.layout.meta, most = figure.layout.height;
+  function fit() {
     var scale = (figure.clientWidth - 32) / 100.8;
     var height = Math.min(most, Math.round(board.height * scale + board.edges));
     var wrong = figure.clientWidth && Math.abs(height - figure.layout.height) > 1;
@@ -25,8 +26,9 @@ _FIT = """
     Plotly.relayout(figure, {height: height});
   }
   if (board && board.edges) { fit(); window.addEventListener('resize', fit); }
-})();
+}
 """
+"""The script of a page that adapts the heights of its figures to its width."""
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -53,8 +55,9 @@ def to_html(figure: go.Figure, script: bool = True) -> str:
     """
     if not isinstance(figure, go.Figure):
         raise TypeError(f"figure must be a plotly Figure, got {type(figure).__name__}.")
+    fit = f"(function () {{{FIT} fitFigure(document.getElementById('{{plot_id}}'));}})();"
     text: str = figure.to_html(
-        full_html=False, include_plotlyjs=script, config=CONFIG, auto_play=False, post_script=_FIT
+        full_html=False, include_plotlyjs=script, config=CONFIG, auto_play=False, post_script=fit
     )
     return text
 
