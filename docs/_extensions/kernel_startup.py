@@ -26,9 +26,10 @@ class BookRenderer(base_renderers.MimetypeRenderer):
         title = html.escape(
             str(layout.get("title", {}).get("text", "figure")).replace("<br>", " "), quote=True
         )
+        height = layout.get("height", 420)
         data = text.replace("</", "<\\/")
         page = (
-            f'<div class="figure-json" role="img" aria-label="{title}" style="min-height: {layout.get("height", 420)}px">'
+            f'<div class="figure-json" role="img" aria-label="{title}" style="min-height: {height}px">'
             f'<script type="application/json">{data}</script>'
             f'<noscript><img alt="{title}" src="NEOCOG-PICTURES/{name}.png"></noscript></div>'
         )
