@@ -19,6 +19,7 @@ from neocog.figures.images import class_examples, image_gallery
 from neocog.figures.kernels import filter_evolution, filter_grid, filters
 from neocog.figures.loss_landscape import loss_landscape
 from neocog.figures.saving import save, to_html
+from neocog.figures.spread_curves import spread_curves
 from neocog.figures.study import study
 from neocog.figures.sweep import sweep
 from neocog.figures.trace import trace
@@ -44,6 +45,7 @@ __all__ = [
     "parameter_bars",
     "responses",
     "save",
+    "spread_curves",
     "study",
     "sweep",
     "to_html",
