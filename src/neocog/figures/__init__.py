@@ -12,6 +12,7 @@ The only part of the library that needs plotly. All figures share one look, the 
 from neocog.figures.attribution import heat_overlay, responses
 from neocog.figures.bars import class_count_bars, network_table, parameter_bars
 from neocog.figures.confusion import confusion_matrix
+from neocog.figures.convolution import sliding_kernel
 from neocog.figures.embedding import embedding
 from neocog.figures.explanation import explanation
 from neocog.figures.feature_maps import feature_maps, max_pooling
@@ -45,6 +46,7 @@ __all__ = [
     "parameter_bars",
     "responses",
     "save",
+    "sliding_kernel",
     "spread_curves",
     "study",
     "sweep",

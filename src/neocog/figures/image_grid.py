@@ -5,7 +5,8 @@ The grid is 100 units wide; y grows downwards. Titles and bars have the same uni
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import plotly.graph_objects as go
@@ -18,6 +19,9 @@ LINE_HEIGHT = 4.3  # of a line of text, also on a narrow page
 BAR_WIDTH, BAR_HEIGHT = 36.0, 6.6  # of the colour bar
 BAR_PITCH = 4.0  # of horizontal bars
 MOST_HOVER = 64 * 64  # pixels whose row and column are shown on hovering
+
+Rectangles: TypeAlias = Iterable[tuple[float, float, float, float]]
+"""Left, top, width and height of each, in units of the grid."""
 
 
 class ImageGrid:
@@ -107,6 +111,49 @@ class ImageGrid:
         y += self._offset
         corners = {"x0": x, "x1": x + width, "y0": y, "y1": y + height}
         self._shapes.append({"type": "rect", **corners, "line": {"color": colour, "width": line}})
+
+    def outlines(
+        self,
+        rectangles: Rectangles,
+        colour: str,
+        line: float = 2.5,
+        dash: str = "solid",
+        fill: str | None = None,
+    ) -> int:
+        """Draw rectangles as one trace, which frames can move, and return its index."""
+        return self._trace(
+            go.Scatter(
+                **corners(rectangles, self._offset),
+                mode="lines",
+                line={"color": colour, "width": line, "dash": dash},
+                fill="toself" if fill else None,
+                fillcolor=fill,
+                hoverinfo="skip",
+                showlegend=False,
+            )
+        )
+
+    def words(
+        self, texts: Sequence[str], places: Sequence[tuple[float, float]], position: str, **font: Any
+    ) -> int:
+        """Write texts as one trace, which frames can change, and return its index."""
+        return self._trace(
+            go.Scatter(
+                x=[x for x, _ in places],
+                y=[self._offset + y for _, y in places],
+                text=list(texts),
+                mode="text",
+                textposition=position,
+                textfont=font,
+                cliponaxis=False,
+                hoverinfo="skip",
+                showlegend=False,
+            )
+        )
+
+    def _trace(self, trace: Any) -> int:
+        self.figure.add_trace(trace)
+        return len(self.figure.data) - 1
 
     def text(
         self,
@@ -231,6 +278,23 @@ class ImageGrid:
             barmode="overlay",
         )
         return self.figure
+
+
+def corners(rectangles: Rectangles, offset: float = 0.0) -> dict[str, list[float | None]]:
+    """Return the x and y of the outlines of rectangles, with a gap after each.
+
+    Examples
+    --------
+    >>> corners([(0, 0, 2, 1)])
+    {'x': [0, 2, 2, 0, 0, None], 'y': [0.0, 0.0, 1.0, 1.0, 0.0, None]}
+    """
+    xs: list[float | None] = []
+    ys: list[float | None] = []
+    for x, y, width, height in rectangles:
+        top, bottom = offset + y, offset + y + height
+        xs += [x, x + width, x + width, x, x, None]
+        ys += [top, top, bottom, bottom, top, None]
+    return {"x": xs, "y": ys}
 
 
 def tiles(columns: int, gap: float, widest: float = WIDTH, left: float = 0.0) -> tuple[list[float], float]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from neocog.figures.animation import BOTTOM, add_slider
 from neocog.figures.checks import array, mapping
 from neocog.figures.image_grid import LINE_HEIGHT, ImageGrid, tiles
 from neocog.figures.style import MUTED, Scale, symmetric
@@ -79,9 +80,9 @@ def filter_evolution(
     """
     epochs, steps = _steps(snapshots)
     scale = symmetric(*steps, label=LABEL)
-    figure = _kernels(steps[-1], None, None, columns, title, scale).finish(bottom=88)
+    figure = _kernels(steps[-1], None, None, columns, title, scale).finish(bottom=BOTTOM)
     F, C = steps[0].shape[:2]
-    figure.frames = [
+    frames = [
         go.Frame(
             name=str(epoch),
             traces=list(range(F * C)),
@@ -89,57 +90,7 @@ def filter_evolution(
         )
         for epoch, weights in zip(epochs, steps, strict=True)
     ]
-    now = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
-    figure.update_layout(
-        sliders=[
-            {
-                "active": len(epochs) - 1,
-                "currentvalue": {"prefix": "epoch ", "font": {"size": 14}, "xanchor": "left"},
-                "steps": [
-                    {"label": str(e), "method": "animate", "args": [[str(e)], now], "value": str(e)}
-                    for e in epochs
-                ],
-                "x": 0.14,
-                "len": 0.86,
-                "y": 0,
-                "yanchor": "top",
-                "pad": {"t": 6, "b": 0},
-                "ticklen": 5,
-                "tickcolor": MUTED,
-                "minorticklen": 0,
-                "font": {"size": 11, "color": MUTED},
-            }
-        ],
-        updatemenus=[
-            {
-                "type": "buttons",
-                "x": 0,
-                "xanchor": "left",
-                "y": 0,
-                "yanchor": "top",
-                "pad": {"t": 26},
-                "showactive": False,
-                "bgcolor": "white",
-                "bordercolor": MUTED,
-                "buttons": [
-                    {
-                        "label": "▶",
-                        "method": "animate",
-                        "args": [
-                            None,
-                            {
-                                "frame": {"duration": 900, "redraw": True},
-                                "transition": {"duration": 0},
-                                "fromcurrent": False,
-                                "mode": "immediate",
-                            },
-                        ],
-                    }
-                ],
-            }
-        ],
-    )
-    return figure
+    return add_slider(figure, frames, "epoch ", active=len(frames) - 1)
 
 
 def filter_grid(
