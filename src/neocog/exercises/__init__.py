@@ -2,7 +2,7 @@
 
 >>> from neocog import exercises
 >>> exercises.check("1.2", 600)
-Not yet: think of the bias. (1.2)
+Not yet: count the numbers that one filter has, all of them. (1.2)
 
 An answer is compared with one that is computed at that moment, from the layers or by running a study; a
 program is run, and compared with the formula.
