@@ -11,6 +11,7 @@ The only part of the library that needs plotly. All figures share one look, the 
 
 from neocog.figures.attribution import heat_overlay, responses
 from neocog.figures.bars import class_count_bars, network_table, parameter_bars
+from neocog.figures.computation_graph import computation_graph
 from neocog.figures.confusion import confusion_matrix
 from neocog.figures.convolution import sliding_kernel
 from neocog.figures.embedding import embedding
@@ -30,6 +31,7 @@ __all__ = [
     "class_count_bars",
     "class_examples",
     "compare_curves",
+    "computation_graph",
     "confusion_matrix",
     "embedding",
     "explanation",
