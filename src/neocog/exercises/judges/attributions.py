@@ -1,0 +1,82 @@
+"""Judge attribution methods, on networks whose attributions are known by a formula.
+
+The network is a function of numbers here: ``gradient(x)`` returns the derivative of a logit, ``logit(x)`` the
+logit itself, both for one image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from neocog.exercises.judges.comparing import Case, judge
+
+Array = np.ndarray
+
+
+def contributions(program: Callable[..., Any]) -> str:
+    """Judge ``contributions(h, w, b, s, t) -> (terms, rest)`` of the difference of two logits."""
+    rng, cases = np.random.default_rng(), []
+    for label, inputs, classes in (("two classes", 3, 2), ("ten classes", 5, 10)):
+        h, w, b = rng.normal(size=inputs), rng.normal(size=(inputs, classes)), rng.normal(size=classes)
+        s, t = classes - 1, 0
+        terms = np.array([h[k] * w[k, s] - h[k] * w[k, t] for k in range(inputs)])
+        cases.append(Case(label, (h, w, b, s, t), (terms, np.asarray(b[s] - b[t]))))
+    return judge(program, cases, ("terms", "the rest"), ("k", ""))
+
+
+def integrated_gradients(program: Callable[..., Any]) -> str:
+    """Judge ``integrated_gradients(gradient, x, baseline, steps) -> shares`` for logits of degree 1 to 3.
+
+    For ``z = sum_i c_i x_i^d`` the share of pixel i is ``c_i (x_i^d - x0_i^d)``.
+    """
+    rng, cases = np.random.default_rng(), []
+    for label, degree, start in (
+        ("a linear logit", 1, 0.0),
+        ("a quadratic logit", 2, 0.0),
+        ("a cubic logit", 3, 0.0),
+        ("a baseline that is not zero", 2, 0.5),
+    ):
+        c, x = rng.normal(size=(2, 3)), rng.uniform(0.5, 1, size=(2, 3))
+        baseline = np.full_like(x, start)
+
+        def gradient(x: Array, c: Array = c, degree: int = degree) -> Array:
+            return np.asarray(degree * c * x ** (degree - 1))
+
+        shares = c * (x**degree - baseline**degree)
+        cases.append(Case(label, (gradient, x, baseline, 1000), (shares,), tolerance=5e-3))
+    return judge(program, cases, ("shares",), ("ij",))
+
+
+def occlusion(program: Callable[..., Any]) -> str:
+    """Judge ``occlusion(logit, x, patch) -> losses``: a patch of zeros at every position."""
+    rng, cases = np.random.default_rng(), []
+    for label, shape, patch in (("one pixel at a time", (3, 3), 1), ("patches of 2", (4, 5), 2)):
+        c, x = rng.normal(size=shape), rng.uniform(0.1, 1, size=shape)
+
+        def logit(x: Array, c: Array = c) -> float:
+            return float((c * x * x).sum())
+
+        positions = (shape[0] - patch + 1, shape[1] - patch + 1)
+        losses = np.array(
+            [
+                [(c * x * x)[i : i + patch, j : j + patch].sum() for j in range(positions[1])]
+                for i in range(positions[0])
+            ]
+        )
+        cases.append(Case(label, (logit, x, patch), (losses,)))
+    return judge(program, cases, ("losses",), ("ij",))
+
+
+def grad_cam(program: Callable[..., Any]) -> str:
+    """Judge ``grad_cam(maps, gradients) -> heat`` of one image, arrays (F, H, W)."""
+    rng, cases = np.random.default_rng(), []
+    for label, shape in (("one map", (1, 3, 3)), ("several maps", (4, 3, 5))):
+        maps, gradients = rng.normal(size=shape), rng.normal(size=shape)
+        heat = np.zeros(shape[1:])
+        for f in range(shape[0]):
+            heat += gradients[f].sum() / (shape[1] * shape[2]) * maps[f]
+        cases.append(Case(label, (maps, gradients), (np.where(heat > 0, heat, 0.0),)))
+    return judge(program, cases, ("heat",), ("ij",))
