@@ -7,6 +7,8 @@ from neocog import figures
 
 X = [[1, 0, 2, 1], [0, 1, 3, 0], [2, 1, 0, 1], [1, 2, 1, 0]]
 K = [[1, 0], [-1, 2]]
+DY = [[1, 0, 0], [0, 0, -1], [0, 2, 0]]
+DX = [[1, 0, 0, 0], [-1, 2, -1, 0], [0, 2, 1, -2], [0, -2, 4, 0]]
 Y = [[3, 5, -1], [0, 0, 5], [5, 1, -1]]
 
 
@@ -111,3 +113,44 @@ def test_what_cannot_be_convolved_is_refused(arguments, options, message):
 def test_a_bias_is_a_number():
     with pytest.raises(TypeError, match="bias must be a number, got 'b'"):
         figures.sliding_kernel(X, K, "b")
+
+
+def test_every_dy_stamps_its_kernel():
+    figure = figures.stamping(DY, K)
+    assert [frame.name for frame in figure.frames] == [f"{i}, {j}" for i in range(3) for j in range(3)]
+    first, middle, last = (shown_at(figure, figure.frames[k]) for k in (0, 5, 8))
+    np.testing.assert_array_equal(numbers(first, "dx"), [[1, 0, 0, 0], [-1, 2, 0, 0], [0] * 4, [0] * 4])
+    np.testing.assert_array_equal(numbers(middle, "dy[i, j]"), [[-1]])
+    np.testing.assert_array_equal(numbers(middle, "stamp"), [[-1, 0], [1, -2]])
+    np.testing.assert_array_equal(
+        numbers(middle, "dx"), [[1, 0, 0, 0], [-1, 2, -1, 0], [0, 0, 1, -2], [0] * 4]
+    )
+    np.testing.assert_array_equal(numbers(last, "dx"), DX)
+    np.testing.assert_array_equal(numbers(last, "dy"), DY)
+    opened = [trace.to_plotly_json() for trace in figure.data]
+    np.testing.assert_array_equal(numbers(opened, "dx"), numbers(first, "dx"))
+    overlap = shown_at(figure, figure.frames[7])  # 2, 1: two stamps meet at dx[2, 2]
+    np.testing.assert_array_equal(numbers(overlap, "dx before"), [[0, 1], [0, 0]])
+    np.testing.assert_array_equal(numbers(overlap, "stamp "), [[2, 0], [-2, 4]])
+    np.testing.assert_array_equal(numbers(overlap, "dx after"), [[2, 1], [-2, 4]])
+    assert written(middle) == "dx[1:3, 2:4] += −1 * w"
+
+
+def test_stamps_are_a_stride_apart_and_overlap_adds():
+    figure = figures.stamping([[1, 1]], [[1, 2, 3]], stride=2)
+    np.testing.assert_array_equal(numbers(shown_at(figure, figure.frames[1]), "dx"), [[1, 2, 4, 2, 3]])
+    np.testing.assert_array_equal(numbers(shown_at(figure, figure.frames[1]), "dx before"), [[3, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        (([1, 2], K), {}, r"dy must have 2 dimensions, got shape \(2,\)"),
+        ((DY, [1]), {}, r"w must have 2 dimensions, got shape \(1,\)"),
+        ((DY, K), {"stride": 0}, "stride must be at least 1, got 0"),
+        ((DY, K), {"stride": 7}, r"dy must be at most 14 × 14 after stamping.*got \(16, 16\)"),
+    ],
+)
+def test_what_cannot_be_stamped_is_refused(arguments, options, message):
+    with pytest.raises(ValueError, match=message):
+        figures.stamping(*arguments, **options)

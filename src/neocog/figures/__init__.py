@@ -13,7 +13,7 @@ from neocog.figures.attribution import heat_overlay, responses
 from neocog.figures.bars import class_count_bars, network_table, parameter_bars
 from neocog.figures.computation_graph import computation_graph
 from neocog.figures.confusion import confusion_matrix
-from neocog.figures.convolution import sliding_kernel
+from neocog.figures.convolution import sliding_kernel, stamping
 from neocog.figures.embedding import embedding
 from neocog.figures.explanation import explanation
 from neocog.figures.feature_maps import feature_maps, max_pooling
@@ -50,6 +50,7 @@ __all__ = [
     "save",
     "sliding_kernel",
     "spread_curves",
+    "stamping",
     "study",
     "sweep",
     "to_html",

@@ -20,7 +20,7 @@ from neocog.validation import number, pair, sides
 MOST = 14  # cells in a row, so that the numbers stay legible on a phone
 LARGEST, SMALLEST = 7.0, 5.5  # sides of a cell, in units of the grid
 GAP = 8.0  # between two pictures, with room for a sign
-HIGHLIGHTED = "window"
+PHONE = 3.68  # pixels of a unit of the grid on a page of 400
 LETTERS = 50  # in a line of the sum
 
 
@@ -91,18 +91,16 @@ def sliding_kernel(
     left, top = (padded.shape[1] * side + GAP, 0.0) if beside else (0.0, grid.height + 2.0)
     grid.text(f"<b>output</b>  {h} × {v}", left, top)
     top += LINE_HEIGHT
-    output = _numbers(grid, _so_far(y, 0), left, top, side, symmetric(y, label="output"), "output")
-    grid.figure.data[output].update(_written(_so_far(y, 0), y))
+    output = _numbers(grid, _so_far(y, 0), left, top, side, symmetric(y, label="output"), "output", y)
     here = grid.outlines([(left, top, side, side)], GREEN, 3)
 
-    top_row = grid.height + 2.5
     products = {place: patch * w + 0.0 for place, patch in patches.items()}
     panels = {
-        "window": (patches[0, 0], brightness),
-        "kernel": (w, symmetric(w)),
-        "products": (products[0, 0], symmetric(*products.values())),
+        "window": (patches[0, 0], brightness, x),
+        "kernel": (w, symmetric(w), w),
+        "products": (products[0, 0], symmetric(*products.values()), np.array([*products.values()])),
     }
-    shown = _equation(grid, panels, "×=", top_row)
+    shown = _equation(grid, panels, "×=")
     sums = {place: _sum(patches[place], w, bias, y[place]) for place in places}
     written = _words(grid, sums)
 
@@ -122,6 +120,102 @@ def sliding_kernel(
         for i, j in places
     ]
     return add_slider(grid.finish(bottom=BOTTOM), frames, "output ")
+
+
+def stamping(dy: Any, w: Any, *, stride: Any = 1) -> go.Figure:
+    """Animate the gradient of a convolution with respect to its picture: each dy stamps its kernel.
+
+    ``dx[i sH + p, j sW + q] += dy[i, j] w[p, q]`` for every i, j, p and q, without padding.
+
+    Parameters
+    ----------
+    dy : array (H, W)
+        The derivative of the loss with respect to the output.
+    w : array (kH, kW)
+        The kernel.
+    stride : int or (int, int)
+
+    Returns
+    -------
+    plotly Figure
+        A frame per number of dy, row by row, named "i, j". It opens at the first.
+
+    Raises
+    ------
+    ValueError, TypeError
+        On a wrong shape, or if dx is larger than 14 x 14: too large to show its numbers.
+
+    Examples
+    --------
+    >>> figure = stamping([[1, -1]], [[2, 1]])
+    >>> figure.frames[1].data[1].z.tolist()
+    [[2.0, -1.0, -1.0]]
+    """
+    dy, w = checks.array("dy", dy, 2).astype(float), checks.array("w", w, 2).astype(float)
+    sH, sW = pair("stride", stride)
+    (H, W), (kH, kW) = dy.shape, w.shape
+    dx = np.zeros(((H - 1) * sH + kH, (W - 1) * sW + kW))
+    _small("dy", dx, " after stamping")
+    stamps, rows, after = {}, {}, {}
+    before = dict.fromkeys(np.ndindex(H, W), np.zeros((kH, kW)))
+    for i, j in before:
+        stamps[i, j] = dy[i, j] * w + 0.0
+        rows[i, j] = slice(i * sH, i * sH + kH), slice(j * sW, j * sW + kW)
+        before[i, j] = dx[rows[i, j]].copy()
+        dx[rows[i, j]] += stamps[i, j]
+        after[i, j] = dx.copy()
+    grid = ImageGrid(
+        "The gradient, stamp by stamp", f"stride {stride}: every dy adds its multiple of the kernel"
+    )
+    side, beside = _side(W, dx.shape[1])
+    grid.text(f"<b>dy</b>  {H} × {W}", 0, 0)
+    _numbers(grid, dy, 0, LINE_HEIGHT, side, symmetric(dy), "dy")
+    here = grid.outlines([(0, LINE_HEIGHT, side, side)], GREEN, 3)
+    left, top = (W * side + GAP, 0.0) if beside else (0.0, grid.height + 2.0)
+    grid.text(f"<b>dx</b>  {dx.shape[0]} × {dx.shape[1]}", left, top)
+    top += LINE_HEIGHT
+    gradient = _numbers(grid, after[0, 0], left, top, side, symmetric(*after.values()), "dx")
+    window = grid.outlines(_window((0, 0), (sH, sW), (1, 1), w.shape, side, left, top), GREEN, 3)
+    every = np.array([*after.values()])
+    scale = symmetric(every, *stamps.values())
+    first, patch = stamps[0, 0], rows[0, 0]
+    panels = {
+        "dy[i, j]": (dy[:1, :1], symmetric(dy), dy),
+        "kernel": (w, symmetric(w), w),
+        "stamp": (first, scale, np.array([*stamps.values()])),
+    }
+    shown = _equation(grid, panels, "×=")
+    panels = {
+        "dx before": (before[0, 0], scale, every),
+        "stamp ": (first, scale, np.array([*stamps.values()])),
+        "dx after": (after[0, 0][patch], scale, every),
+    }
+    added = _equation(grid, panels, "+=")
+    code = {
+        place: f"dx[{r.start}:{r.stop}, {c.start}:{c.stop}] += {short(dy[place])} * w"
+        for place, (r, c) in rows.items()
+    }
+    written = _words(grid, code)
+    traces = [here, gradient, window, shown["dy[i, j]"], shown["stamp"], *added.values(), written]
+    frames = [
+        go.Frame(
+            name=f"{i}, {j}",
+            traces=traces,
+            data=[
+                go.Scatter(corners([(j * side, LINE_HEIGHT + i * side, side, side)])),
+                go.Heatmap(_written(after[i, j])),
+                go.Scatter(corners(_window((i, j), (sH, sW), (1, 1), w.shape, side, left, top))),
+                go.Heatmap(_written(dy[i : i + 1, j : j + 1])),
+                go.Heatmap(_written(stamps[i, j])),
+                go.Heatmap(_written(before[i, j])),
+                go.Heatmap(_written(stamps[i, j])),
+                go.Heatmap(_written(after[i, j][rows[i, j]])),
+                go.Scatter(text=[code[i, j]]),
+            ],
+        )
+        for i, j in stamps
+    ]
+    return add_slider(grid.finish(bottom=BOTTOM), frames, "dy ")
 
 
 def options(stride: Any, padding: Any, dilation: Any, before: tuple[int, int], after: tuple[int, int]) -> str:
@@ -159,10 +253,17 @@ def _numbers(
     side: float,
     scale: Scale,
     name: str,
+    final: np.ndarray | None = None,
 ) -> int:
-    """Draw an array with its numbers and return the index of its trace; NaN is an empty cell."""
+    """Draw an array with its numbers and return the index of its trace.
+
+    NaN is an empty cell; ``final`` are the numbers that frames will write, by default those of ``values``.
+    """
     grid.picture(values, x, y, values.shape[1] * side, scale, name, gaps=True)
-    grid.figure.data[-1].update(**_written(values), texttemplate="%{text}")
+    trace = grid.figure.data[-1]
+    trace.update(**_written(values, final), texttemplate="%{text}")
+    if 1 in values.shape:  # Plotly fits letters to cells only where there are several rows and columns
+        trace.textfont = {"size": min(13, int(PHONE * side / (0.55 * _longest(values, final))))}
     index = len(grid.figure.data) - 1
     if np.isnan(values).any():
         grid.outlines(_cells(x, y, side, np.ones(values.shape, bool)), LINE, 1)
@@ -174,27 +275,35 @@ def _written(values: np.ndarray, final: np.ndarray | None = None) -> dict[str, A
 
     Cells still empty (NaN) are as wide as the longest number of ``final``: letters keep their size.
     """
-    empty = "\N{NO-BREAK SPACE}" * max(len(short(v)) for v in (values if final is None else final).flat)
+    empty = "\N{NO-BREAK SPACE}" * _longest(values, final)
     return {"z": values, "text": [[empty if np.isnan(v) else short(v) for v in row] for row in values]}
 
 
+def _longest(values: np.ndarray, final: np.ndarray | None) -> int:
+    return max(len(short(v)) for v in (values if final is None else final).flat)
+
+
 def _equation(
-    grid: ImageGrid, panels: Mapping[str, tuple[np.ndarray, Scale]], signs: str, y: float
+    grid: ImageGrid, panels: Mapping[str, tuple[np.ndarray, Scale, np.ndarray]], signs: str
 ) -> dict[str, int]:
-    """Draw arrays of numbers with signs between them and return the indices of their traces."""
-    columns = sum(values.shape[1] for values, _ in panels.values())
-    side = min(LARGEST, (WIDTH - GAP * len(signs)) / columns)
-    middle = y + LINE_HEIGHT + max(values.shape[0] for values, _ in panels.values()) * side / 2
+    """Draw arrays with signs between them, below everything else, the first one framed.
+
+    A panel is what it shows, its scale and all numbers that frames will write. Returns the indices of traces.
+    """
+    shapes = [values.shape for values, _, _ in panels.values()]
+    side = min(LARGEST, (WIDTH - GAP * len(signs)) / sum(width for _, width in shapes))
+    middle = grid.height + 2.5 + LINE_HEIGHT + max(height for height, _ in shapes) * side / 2
     left, found = 0.0, {}
-    for k, (name, (values, scale)) in enumerate(panels.items()):
+    for k, (name, (values, scale, final)) in enumerate(panels.items()):
+        height, width = (side * size for size in values.shape)
         if k:
             grid.text(signs[k - 1], left - GAP / 2, middle, 18, MUTED, "center", "middle")
-        top = middle - values.shape[0] * side / 2
+        top = middle - height / 2
         grid.text(f"<b>{name}</b>", left, top - LINE_HEIGHT)
-        found[name] = _numbers(grid, values, left, top, side, scale, name)
-        if name == HIGHLIGHTED:
-            grid.outlines([(left, top, values.shape[1] * side, values.shape[0] * side)], GREEN, 3)
-        left += values.shape[1] * side + GAP
+        found[name] = _numbers(grid, values, left, top, side, scale, name, final)
+        if not k:
+            grid.outlines([(left, top, width, height)], GREEN, 3)
+        left += width + GAP
     return found
 
 
@@ -235,9 +344,14 @@ def _window(
     dilation: tuple[int, int],
     shape: tuple[int, ...],
     side: float,
+    x: float = 0.0,
+    y: float = LINE_HEIGHT,
 ) -> Rectangles:
-    """Return the window at an output position: one rectangle, or its cells if dilation leaves gaps."""
-    left, top = place[1] * stride[1] * side, LINE_HEIGHT + place[0] * stride[0] * side
+    """Return the window at an output position: one rectangle, or its cells if dilation leaves gaps.
+
+    (x, y) is the upper left corner of the picture.
+    """
+    left, top = x + place[1] * stride[1] * side, y + place[0] * stride[0] * side
     if dilation == (1, 1):
         return [(left, top, shape[1] * side, shape[0] * side)]
     return [
