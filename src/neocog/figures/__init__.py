@@ -14,6 +14,7 @@ from neocog.figures.bars import class_count_bars, network_table, parameter_bars
 from neocog.figures.computation_graph import computation_graph
 from neocog.figures.confusion import confusion_matrix
 from neocog.figures.convolution import sliding_kernel, stamping
+from neocog.figures.descent import descent, descent_on_curve
 from neocog.figures.embedding import embedding
 from neocog.figures.explanation import explanation
 from neocog.figures.feature_maps import feature_maps, max_pooling
@@ -33,6 +34,8 @@ __all__ = [
     "compare_curves",
     "computation_graph",
     "confusion_matrix",
+    "descent",
+    "descent_on_curve",
     "embedding",
     "explanation",
     "feature_maps",
