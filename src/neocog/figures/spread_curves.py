@@ -58,10 +58,10 @@ def spread_curves(
     values = sorted({x for curve in found.values() for x in curve})
     percent = y_title.endswith("accuracy")
     counts = {len(runs) for curve in found.values() for runs in curve.values()}
-    runs = f"{counts.pop()} runs" if len(counts) == 1 else f"{min(counts)} to {max(counts)} runs"
+    runs = f"{max(counts)} runs" if len(counts) == 1 else f"{min(counts)} to {max(counts)} runs"
     figure = new_figure(
         title or f"{y_title.capitalize()} against {x_title}",
-        f"mean and range of {runs}",
+        "" if counts == {1} else f"mean and range of {runs}",
         height=430,
     )
     form = ".1%" if percent else ".4g"
