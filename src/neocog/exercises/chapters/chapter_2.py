@@ -1,17 +1,26 @@
 """Exercises of chapter 2: TinyCNN."""
 
+from __future__ import annotations
+
+import numpy as np
+
 from neocog.exercises.exercise import exercise
-from neocog.models import tiny_cnn, tiny_mlp
+from neocog.layers import Conv2D, Dense, MaxPool2D, ReLU, Sequential, Softmax
+from neocog.models import tiny_cnn
+
+
+def _probabilities(*logits: float) -> tuple[float, ...]:
+    return tuple(float(p) for p in Softmax()(np.array([logits]))[0])
+
 
 exercise(
     "2.1",
     1,
-    "How many parameters does an MLP 64 - 27 - 3 have?",
-    answer=lambda: tiny_mlp(hidden=27).parameter_count,
-    hint="both layers have biases.",
-    solution="64 x 27 + 27 + 27 x 3 + 3, sixteen times those of TinyCNN. Both make 27 numbers of the image; "
-    "the MLP has 64 weights for each of them, TinyCNN 9 for each map, used at all its positions: weight "
-    "sharing.",
+    "How many parameters does an MLP 64 - 16 - 8 - 3 have, with two hidden layers?",
+    answer=lambda: Dense(64, 16).parameter_count + Dense(16, 8).parameter_count + Dense(8, 3).parameter_count,
+    hint="every layer has a bias for each of its outputs.",
+    solution="(64 x 16 + 16) + (16 x 8 + 8) + (8 x 3 + 3) = 1040 + 136 + 27. The first layer has most of "
+    "them, because it reads the pixels.",
 )
 
 exercise(
@@ -21,14 +30,88 @@ exercise(
     answer=lambda: tiny_cnn(classes=4).parameter_count - tiny_cnn(classes=3).parameter_count,
     hint="a class is a column of the dense layer.",
     solution="27 weights and a bias. Often 10 is named: that counts one pooled map of 3 x 3 instead of "
-    "three.",
+    "three. No filter is added: a class is a combination of what the filters find.",
 )
+
+
+def _rectified_and_pooled() -> tuple[float, ...]:
+    x = np.array([[[[-1.0, 2, 0, -3], [4, -5, 1, 1]]]])
+    return tuple(float(y) for y in MaxPool2D(2)(ReLU()(x)).ravel())
+
 
 exercise(
     "2.3",
+    1,
+    "A map has the rows (-1, 2, 0, -3) and (4, -5, 1, 1). Which two numbers are left after ReLU and 2 x 2 "
+    "max pooling?",
+    answer=_rectified_and_pooled,
+    hint="the windows are the left and the right half.",
+    solution="After ReLU the left half holds 0, 2, 4, 0 and the right one 0, 0, 1, 1. Pooling first and "
+    "ReLU afterwards gives the same, always: both keep the order of numbers. It would be cheaper, too, a "
+    "quarter of the comparisons.",
+)
+
+exercise(
+    "2.4",
     2,
-    "How many pixels high is the receptive field of a number after TinyCNN's pooling?",
-    answer=lambda: tiny_cnn().summary(show=False).rows[2].receptive_field[0],  # type: ignore[index]
-    hint="two neighbouring windows of 3 overlap.",
-    solution="A 2 x 2 window of numbers that see 3 pixels each, one pixel apart: 3 + 1 = 4.",
+    "Behind TinyCNN's pooling comes a second 3 x 3 convolution. How many pixels high is the receptive field "
+    "of one of its numbers?",
+    answer=lambda: _field(Conv2D(1, 3, 3), ReLU(), MaxPool2D(2), Conv2D(3, 4, 3)),
+    hint="a 2 x 2 pooling is a layer with k = 2 and s = 2.",
+    solution="After the convolution r = 3, J = 1; after the pooling r = 3 + 1 = 4, J = 2; then "
+    "r = 4 + 2 · 2 = 8: the whole picture. That convolution has a single position, as a dense layer has.",
+)
+
+
+def _field(*layers: Conv2D | ReLU | MaxPool2D) -> int:
+    last = Sequential(*layers).summary((1, 1, 8, 8), show=False).rows[-1]
+    return int(last.receptive_field[0])  # type: ignore[index]
+
+
+def _two_units() -> tuple[float, ...]:
+    hidden, out = (Dense(2, n, bias=False, dtype="float64") for n in (2, 1))
+    hidden.params["weight"][:] = [[1, -1], [-1, 1]]
+    out.params["weight"][:] = 1
+    y = Sequential(hidden, ReLU(), out)(np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]]))
+    return tuple(float(value) for value in y[:, 0])
+
+
+exercise(
+    "2.5",
+    2,
+    "Another network with two hidden units and no biases: y = relu(a - b) + relu(b - a). What does it give "
+    "for (a, b) = (0, 0), (0, 1), (1, 0) and (1, 1)? Answer with four numbers.",
+    answer=_two_units,
+    hint="at most one of the two units is not zero.",
+    solution="That is |a - b|, and for zeros and ones XOR again. Many networks compute the same "
+    "function; which of them training finds depends on where it begins.",
+)
+
+exercise(
+    "2.6",
+    2,
+    "The logits are (0, ln 2, ln 5). What are the three probabilities?",
+    answer=lambda: _probabilities(0, np.log(2), np.log(5)),
+    hint="what is e to the power of ln 5?",
+    solution="The exponentials are 1, 2 and 5, and their sum is 8: 1/8, 2/8 and 5/8.",
+)
+
+exercise(
+    "2.7",
+    2,
+    "With two classes, by how much must the first logit exceed the second for a probability of 0.9?",
+    answer=lambda: float(np.log(0.9) - np.log(0.1)),
+    hint="p_0 / p_1 depends only on the difference of the logits.",
+    solution="p_0 / p_1 = 0.9 / 0.1 = 9 = e^(z_0 - z_1), so the difference is ln 9 = 2.197. For 0.99 it is "
+    "ln 99, about 4.6: being surer costs ever more.",
+)
+
+exercise(
+    "2.8",
+    2,
+    "How many FLOPs does TinyCNN's convolution need for a picture of 16 x 16?",
+    answer=lambda: tiny_cnn(size=16)["conv1"].flops((1, 1, 16, 16)),
+    hint="first find how many numbers its three maps have.",
+    solution="3 · 14 · 14 = 588 numbers, each with 9 multiplications and 9 additions, the bias among them: "
+    "10,584. The parameters stay 30; the work grows with the picture.",
 )
