@@ -1,0 +1,92 @@
+"""Judge what makes kernels fast."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from neocog.exercises.judges.comparing import Case, judge
+
+
+def winograd(program: Callable[..., Any]) -> str:
+    """Judge ``winograd(d, g) -> (y0, y1)``: two outputs of a kernel of three, by four multiplications.
+
+    The inputs are numbers that count how often they are multiplied with each other.
+    """
+    rng, cases = np.random.default_rng(), []
+    for label, size in (("whole numbers", 0), ("any numbers", 1)):
+        d, g = (
+            (rng.normal(size=4), rng.normal(size=3))
+            if size
+            else (rng.integers(-3, 4, 4) * 1.0, np.array([1.0, 2, -1]))
+        )
+        expected = (np.asarray(d[:3] @ g), np.asarray(d[1:] @ g))
+        cases.append(Case(label, (d, g), expected))
+    fault = judge(program, cases, ("y0", "y1"), ("", ""))
+    if fault:
+        return fault
+    Counted.products = 0
+    program([Counted(i) for i in range(4)], [Counted(i) for i in range(3)])
+    return (
+        "" if Counted.products <= 4 else f"the result is right, but takes {Counted.products} multiplications"
+    )
+
+
+class Counted:
+    """A number that counts the products of two such numbers; dividing by a constant is free."""
+
+    products = 0
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def __add__(self, other: Any) -> Counted:
+        return Counted(self.value + getattr(other, "value", other))
+
+    def __sub__(self, other: Any) -> Counted:
+        return Counted(self.value - getattr(other, "value", other))
+
+    def __neg__(self) -> Counted:
+        return Counted(-self.value)
+
+    def __truediv__(self, other: float) -> Counted:
+        return Counted(self.value / other)
+
+    def __mul__(self, other: Any) -> Counted:
+        Counted.products += isinstance(other, Counted)
+        return Counted(self.value * getattr(other, "value", other))
+
+    __radd__, __rmul__ = __add__, __mul__
+
+
+def offsets(program: Callable[..., Any]) -> str:
+    """Judge ``offsets(C, H, W, k) -> integers``: the table of a k x k window in a flat (C, H, W) image."""
+    cases = []
+    for label, C, H, W, k in (
+        ("one channel", 1, 4, 4, 2),
+        ("a wide image", 1, 4, 6, 3),
+        ("three channels", 3, 5, 4, 3),
+    ):
+        places = np.arange(C * H * W).reshape(C, H, W)
+        cases.append(Case(label, (C, H, W, k), (places[:, :k, :k].ravel(),)))
+    return judge(program, cases, ("offsets",), ("k",))
+
+
+def fold(program: Callable[..., Any]) -> str:
+    """Judge ``fold(w, b, gamma, beta, mean, var, eps) -> (w, b)``: batch norm inside the convolution."""
+    rng, cases = np.random.default_rng(), []
+    for label, filters, eps in (
+        ("one filter", 1, 0.0),
+        ("several filters", 4, 1e-5),
+        ("a large eps", 3, 0.5),
+    ):
+        w, (b, gamma, beta, mean) = rng.normal(size=(filters, 2, 3, 3)), rng.normal(size=(4, filters))
+        var = rng.uniform(0.5, 2, filters)
+        scaled, shifted = np.empty_like(w), np.empty_like(b)
+        for f in range(filters):
+            scaled[f] = w[f] * gamma[f] / (var[f] + eps) ** 0.5
+            shifted[f] = (b[f] - mean[f]) * gamma[f] / (var[f] + eps) ** 0.5 + beta[f]
+        cases.append(Case(label, (w, b, gamma, beta, mean, var, eps), (scaled, shifted)))
+    return judge(program, cases, ("w", "b"), ("fcpq", "f"))
