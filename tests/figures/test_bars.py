@@ -81,3 +81,39 @@ def test_network_table_refuses_other_rows():
         figures.network_table([{"name": "LeNet-5"}])
     with pytest.raises(TypeError, match="parameters of LeNet-5 must be an integer"):
         figures.network_table([("LeNet-5", 1998, 5, "61k")])
+
+
+def test_probabilities_are_bars_with_percentages_and_the_target_is_marked(words):
+    figure = figures.probability_bars([0.5, 0.375, 0.125], ["cat", "dog", "owl"], target=1)
+    (bars,) = figure.data
+    assert list(bars.customdata) == [0.5, 0.375, 0.125]
+    assert bars.x[0] == 4 * bars.x[2]
+    assert words(figure) == ["cat", "50.0%", "<b>dog</b> (target)", "37.5%", "owl", "12.5%"]
+    assert len(set(bars.marker.color)) == 3  # wrong, target, other
+    assert figure.layout.title.subtitle.text == "most probable: cat; target: dog"
+
+
+def test_a_right_answer_is_marked_once_and_no_target_marks_the_answer():
+    right = figures.probability_bars([0.1, 0.9], None, target=1)
+    wrong = figures.probability_bars([0.9, 0.1], None, target=1)
+    open_ = figures.probability_bars([0.1, 0.9])
+    assert right.data[0].marker.color[1] == wrong.data[0].marker.color[1]
+    assert (
+        len({right.data[0].marker.color[1], wrong.data[0].marker.color[0], open_.data[0].marker.color[1]})
+        == 3
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([0.5, 0.4],), r"probabilities must be at least 0 and add up to 1, got \[0.5, 0.4\]"),
+        (([1.5, -0.5],), "probabilities must be at least 0"),
+        (([[1.0]],), r"probabilities must have 1 dimensions, got shape \(1, 1\)"),
+        (([0.5, 0.5], ["a"]), r"class_names must name all 2 classes, got \['a'\]"),
+        (([0.5, 0.5], None, 2), "target must be below 2, the number of classes, got 2"),
+    ],
+)
+def test_what_is_no_probability_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        figures.probability_bars(*arguments)

@@ -10,10 +10,12 @@ The only part of the library that needs plotly. All figures share one look, the 
 """
 
 from neocog.figures.attribution import heat_overlay, responses
-from neocog.figures.bars import class_count_bars, network_table, parameter_bars
+from neocog.figures.bars import class_count_bars, network_table, parameter_bars, probability_bars
+from neocog.figures.channel_connections import channel_connections
 from neocog.figures.computation_graph import computation_graph
 from neocog.figures.confusion import confusion_matrix
 from neocog.figures.convolution import sliding_kernel, stamping
+from neocog.figures.convolution_grids import convolution_grids
 from neocog.figures.descent import descent, descent_on_curve
 from neocog.figures.embedding import embedding
 from neocog.figures.explanation import explanation
@@ -29,11 +31,13 @@ from neocog.figures.trace import trace
 from neocog.figures.training import compare_curves, learning_curves
 
 __all__ = [
+    "channel_connections",
     "class_count_bars",
     "class_examples",
     "compare_curves",
     "computation_graph",
     "confusion_matrix",
+    "convolution_grids",
     "descent",
     "descent_on_curve",
     "embedding",
@@ -49,6 +53,7 @@ __all__ = [
     "max_pooling",
     "network_table",
     "parameter_bars",
+    "probability_bars",
     "responses",
     "save",
     "sliding_kernel",

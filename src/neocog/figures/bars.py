@@ -7,8 +7,21 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from neocog.figures.checks import mapping
-from neocog.figures.style import FAINT, FONT, INK, MUTED, colour, new_figure
+from neocog.figures.checks import array, mapping
+from neocog.figures.checks import class_names as named
+from neocog.figures.image_grid import WIDTH, ImageGrid
+from neocog.figures.style import (
+    BLUE,
+    FAINT,
+    FONT,
+    GREEN,
+    INK,
+    LINE,
+    MUTED,
+    VERMILLION,
+    colour,
+    new_figure,
+)
 from neocog.validation import integer, number
 
 
@@ -134,6 +147,57 @@ def class_count_bars(
         yaxis2={"domain": [0, 0.44], "title": "parameters", "range": [0, 1.18 * most], "tickformat": ","},
     )
     return figure
+
+
+def probability_bars(
+    probabilities: Any,
+    class_names: Sequence[str] | None = None,
+    target: int | None = None,
+    title: str = "Probabilities",
+) -> go.Figure:
+    """Draw the probabilities of the classes, with their percentages.
+
+    The target's bar is green and its name bold; the most probable class is blue, or red where it is wrong.
+
+    Parameters
+    ----------
+    probabilities : array (classes,)
+        They add up to 1.
+    class_names : sequence of str, optional
+    target : int, optional
+        The true class.
+    title : str
+
+    Raises
+    ------
+    ValueError, TypeError
+        If these are no probabilities, or there is no such class.
+
+    Examples
+    --------
+    >>> probability_bars([0.9, 0.1], ["cat", "dog"]).data[0].customdata.tolist()
+    [0.9, 0.1]
+    """
+    found = array("probabilities", probabilities, 1).astype(float)
+    if found.min() < 0 or abs(found.sum() - 1) > 1e-3:
+        raise ValueError(f"probabilities must be at least 0 and add up to 1, got {found.tolist()}.")
+    names = named(class_names, len(found))
+    chosen = int(found.argmax())
+    colours = [LINE] * len(found)
+    colours[chosen] = BLUE
+    subtitle = f"most probable: {names[chosen]}"
+    if target is not None:
+        if integer("target", target, 0) >= len(found):
+            raise ValueError(f"target must be below {len(found)}, the number of classes, got {target}.")
+        colours[chosen] = VERMILLION
+        colours[target] = GREEN
+        subtitle += f"; target: {names[target]}"
+        names[target] = f"<b>{names[target]}</b> (target)"
+    labels = min(40.0, 3.0 + 1.9 * max(len(name.replace("<b>", "").replace("</b>", "")) for name in names))
+    grid = ImageGrid(title, subtitle)
+    percents = [f"{p:.1%}" for p in found]
+    grid.bars(found, names, percents, 0, 0, WIDTH, colours, labels, limit=1.0)
+    return grid.finish()
 
 
 def network_table(

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from neocog.figures import checks
 from neocog.figures.animation import BOTTOM, add_slider
-from neocog.figures.image_grid import LINE_HEIGHT, WIDTH, ImageGrid, Rectangles, corners
+from neocog.figures.image_grid import LINE_HEIGHT, WIDTH, ImageGrid, Rectangles, cells, corners
 from neocog.figures.style import FAINT, GREEN, INK, LINE, MUTED, Scale, grey, symmetric
 from neocog.figures.style import number as short
 from neocog.kernels.geometry import output_size
@@ -266,7 +266,7 @@ def _numbers(
         trace.textfont = {"size": min(13, int(PHONE * side / (0.55 * _longest(values, final))))}
     index = len(grid.figure.data) - 1
     if np.isnan(values).any():
-        grid.outlines(_cells(x, y, side, np.ones(values.shape, bool)), LINE, 1)
+        grid.outlines(cells(x, y, side, np.ones(values.shape, bool)), LINE, 1)
     return index
 
 
@@ -324,18 +324,10 @@ def _padded_picture(
     grid.reach(top + padding.shape[0] * side)
     if padding.any():
         inset = 0.06 * side
-        cells = list(_cells(left, top, side, padding, inset))
-        grid.outlines(cells, LINE, 1, "dot", FAINT)
-        middles = [(cx + cw / 2, cy + ch / 2) for cx, cy, cw, ch in cells]
-        grid.words(["0"] * len(cells), middles, "middle center", size=12, color=MUTED)
-
-
-def _cells(x: float, y: float, side: float, where: np.ndarray, inset: float = 0.0) -> Rectangles:
-    """Return the cells of a grid where a mask is true."""
-    inner = side - 2 * inset
-    return [
-        (x + j * side + inset, y + i * side + inset, inner, inner) for i, j in np.argwhere(where).tolist()
-    ]
+        zeros = cells(left, top, side, padding, inset)
+        grid.outlines(zeros, LINE, 1, "dot", FAINT)
+        middles = [(cx + cw / 2, cy + ch / 2) for cx, cy, cw, ch in zeros]
+        grid.words(["0"] * len(zeros), middles, "middle center", size=12, color=MUTED)
 
 
 def _window(

@@ -17,7 +17,7 @@ WIDTH = 100.0
 PIXELS = 6.7  # a unit, on a page of about 700 pixels
 LINE_HEIGHT = 4.3  # of a line of text, also on a narrow page
 BAR_WIDTH, BAR_HEIGHT = 36.0, 6.6  # of the colour bar
-BAR_PITCH = 4.0  # of horizontal bars
+BAR_PITCH = 5.0  # of horizontal bars, whose names must not touch on a narrow page
 MOST_HOVER = 64 * 64  # pixels whose row and column are shown on hovering
 
 Rectangles: TypeAlias = Iterable[tuple[float, float, float, float]]
@@ -119,11 +119,13 @@ class ImageGrid:
         line: float = 2.5,
         dash: str = "solid",
         fill: str | None = None,
+        name: str = "",
     ) -> int:
         """Draw rectangles as one trace, which frames can move, and return its index."""
         return self._trace(
             go.Scatter(
                 **corners(rectangles, self._offset),
+                name=name,
                 mode="lines",
                 line={"color": colour, "width": line, "dash": dash},
                 fill="toself" if fill else None,
@@ -146,6 +148,43 @@ class ImageGrid:
                 textposition=position,
                 textfont=font,
                 cliponaxis=False,
+                hoverinfo="skip",
+                showlegend=False,
+            )
+        )
+
+    def dots(
+        self, places: Sequence[tuple[float, float]], size: float, colours: Any, name: str = "", **more: Any
+    ) -> int:
+        """Draw discs of a size in pixels as one trace and return its index."""
+        return self._trace(
+            go.Scatter(
+                x=[x for x, _ in places],
+                y=[self._offset + y for _, y in places],
+                name=name,
+                marker={"size": size, "color": colours, "opacity": 1},
+                hoverinfo="skip",
+                showlegend=False,
+                **{"mode": "markers"} | more,
+            )
+        )
+
+    def lines(
+        self, ends: Iterable[tuple[float, float, float, float]], colour: str, width: float, name: str = ""
+    ) -> int:
+        """Draw lines from (x0, y0) to (x1, y1) as one trace and return its index."""
+        xs: list[float | None] = []
+        ys: list[float | None] = []
+        for x0, y0, x1, y1 in ends:
+            xs += [x0, x1, None]
+            ys += [self._offset + y0, self._offset + y1, None]
+        return self._trace(
+            go.Scatter(
+                x=xs,
+                y=ys,
+                name=name,
+                mode="lines",
+                line={"color": colour, "width": width},
                 hoverinfo="skip",
                 showlegend=False,
             )
@@ -295,6 +334,16 @@ def corners(rectangles: Rectangles, offset: float = 0.0) -> dict[str, list[float
         xs += [x, x + width, x + width, x, x, None]
         ys += [top, top, bottom, bottom, top, None]
     return {"x": xs, "y": ys}
+
+
+def cells(
+    x: float, y: float, side: float, where: np.ndarray, inset: float = 0.0
+) -> list[tuple[float, float, float, float]]:
+    """Return the cells of a grid where a mask is true."""
+    inner = side - 2 * inset
+    return [
+        (x + j * side + inset, y + i * side + inset, inner, inner) for i, j in np.argwhere(where).tolist()
+    ]
 
 
 def tiles(columns: int, gap: float, widest: float = WIDTH, left: float = 0.0) -> tuple[list[float], float]:
