@@ -93,7 +93,7 @@ def _draw(missing: list[tuple[Path, Path]]) -> None:
 
 def setup(app: Sphinx) -> dict:
     """Connect the extension."""
-    app.add_config_value("nb_execution_cell_limit", 60, "env", int)
+    app.add_config_value("nb_execution_cell_limit", 120, "env", int)
     app.connect("builder-inited", set_up_kernels)
     app.connect("doctree-read", report_failed_cells)
     app.connect("html-page-context", add_scripts)
