@@ -10,7 +10,9 @@ CODE = [one for one in exercises.list_exercises() if one.kind == "code"]
 def test_the_program_of_a_solution_is_right(one):
     verdict = exercises.check(one.name, one.program)
     assert verdict, verdict
-    assert f"def {one.program.__name__}(" in exercises.solution(one.name)
+    code = exercises.solution(one.name).split("```")[1].removeprefix("python\n")
+    assert f"def {one.program.__name__}(" in code
+    compile(code, one.name, "exec")
 
 
 @pytest.mark.parametrize("one", CODE, ids=lambda one: one.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -65,7 +66,7 @@ class Exercise:
     def solve(self) -> str:
         """Return the whole solution in Markdown: the computed answer or the program, then the reasons."""
         if self.program is not None:
-            source = inspect.cleandoc(inspect.getsource(self.program))
+            source = textwrap.dedent(inspect.getsource(self.program)).strip()
             return f"```python\n{source}\n```\n\n{self.solution}".strip()
         return self.solution if self.answer is None else f"**{shown(self.answer())}.** {self.solution}"
 
