@@ -59,3 +59,17 @@ def test_an_explanation_that_does_not_add_up_says_so(network):
     assert "add up" not in figures.explanation(answer).to_json()
     answer.terms.pop(0)
     assert "the terms add up to 11, the number is 21" in figures.explanation(answer).to_json()
+
+
+def test_terms_leave_out_the_name_of_their_own_layer_and_zero_has_no_sign(network, words):
+    figure = figures.explanation(explain(network, X, "c", (0, 0, 0, 0)))
+    texts = words(figure)
+    assert "input[0,0,1,1] × weight[0,0,1,1]" in texts  # 4 × 2
+    assert "bias[0]" in texts
+    assert "−0" not in texts
+
+
+def test_long_subtitles_are_broken_for_narrow_pages(network):
+    subtitle = figures.explanation(explain(network, X, "c", (0, 0, 0, 0))).layout.title.subtitle.text
+    assert "<br>" in subtitle
+    assert max(map(len, subtitle.split("<br>"))) <= 58

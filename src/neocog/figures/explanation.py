@@ -38,15 +38,16 @@ def explanation(answer: Explanation, top: int = 12, title: str = "") -> go.Figur
     integer("top", top)
     if not answer.terms:
         raise ValueError(f"{answer.number} is {answer.formula}: it has no terms to draw.")
-    subtitle = answer.contradiction or f"{answer.layer}   {answer.formula}"
+    subtitle = answer.contradiction or f"{answer.layer}: {answer.formula}"
     grid = ImageGrid(title or f"{answer.number} = {short(answer.value)}", subtitle)
     y = _products(grid, answer)
 
     terms, rest = answer.terms[:top], answer.terms[top:]
     names = [" × ".join(part.name for part in term.parts) for term in terms]
     notes = [f", {term.note}" if term.note not in ("", "bias") else "" for term in terms]
-    names = [name + note for name, note in zip(names, notes, strict=True)]
-    values = [term.value for term in terms]
+    layer = f"{answer.number.at}."  # its own parameters need no first name
+    names = [name.replace(layer, "") + note for name, note in zip(names, notes, strict=True)]
+    values = [term.value + 0.0 for term in terms]  # no -0
     if rest:
         names.append(f"{len(rest)} smaller terms")
         values.append(sum(term.value for term in rest))
@@ -54,7 +55,8 @@ def explanation(answer: Explanation, top: int = 12, title: str = "") -> go.Figur
     values.append(answer.total)
     colours = [ORANGE if value >= 0 else BLUE for value in values]
     colours[-1] = INK
-    grid.bars(np.array(values), names, [short(value) for value in values], 0, y, WIDTH, colours, labels=46)
+    labels = min(60.0, 3.0 + 1.75 * max(map(len, names)))
+    grid.bars(np.array(values), names, [short(value) for value in values], 0, y, WIDTH, colours, labels)
     return grid.finish()
 
 

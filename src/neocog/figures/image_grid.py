@@ -5,6 +5,7 @@ The grid is 100 units wide; y grows downwards. Titles and bars have the same uni
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
@@ -18,6 +19,7 @@ PIXELS = 6.7  # a unit, on a page of about 700 pixels
 LINE_HEIGHT = 4.3  # of a line of text, also on a narrow page
 BAR_WIDTH, BAR_HEIGHT = 36.0, 6.6  # of the colour bar
 BAR_PITCH = 5.0  # of horizontal bars, whose names must not touch on a narrow page
+LETTERS = 58  # in a line of the subtitle, on a narrow page
 MOST_HOVER = 64 * 64  # pixels whose row and column are shown on hovering
 
 Rectangles: TypeAlias = Iterable[tuple[float, float, float, float]]
@@ -27,9 +29,10 @@ Rectangles: TypeAlias = Iterable[tuple[float, float, float, float]]
 class ImageGrid:
     """Build a figure of many images; :meth:`finish` returns it."""
 
-    def __init__(self, title: str, subtitle: str = "", top: float = 0) -> None:
-        self.figure = new_figure(title, subtitle)
-        self.top = 76.0 if subtitle else 54.0
+    def __init__(self, title: str, subtitle: str = "") -> None:
+        lines = textwrap.wrap(subtitle, LETTERS)
+        self.figure = new_figure(title, "<br>".join(lines))
+        self.top = 54.0 + (22.0 + 17.0 * (len(lines) - 1) if lines else 0.0)
         self.height = 0.0
         self._offset = 0.0
         self._scale: Scale | None = None
@@ -234,8 +237,7 @@ class ImageGrid:
         """Draw horizontal bars with their names at the left and their values at the ends.
 
         The values themselves are the trace's ``customdata``. Negative bars extend left from zero. ``labels``
-        is
-        the width of the names, ``numbers`` that of a number, ``limit`` the value of the longest bar.
+        is the width of the names, ``numbers`` that of a number, ``limit`` the value of the longest bar.
         """
         pitch = BAR_PITCH
         low, high = min(0.0, float(values.min())), limit or max(0.0, float(values.max()))
