@@ -73,7 +73,7 @@ def in_float64(dy, x, w, stride, padding):
         (edges_forgotten, ["but with padding 1 dx", "only at u = 0"]),
         (turned, ["with one image", "dw is turned by 180 degrees"]),
         (doubled, ["db is 2 times what it should be"]),
-        (writes, ["it changes its input"]),
+        (writes, ["it changes its input x"]),
         (without_bias, ["it returns 2 results instead of 3: dx, dw, db"]),
         (in_float64, ["with float32 dx is float64 instead of float32"]),
         (lambda *arguments: 1 / 0, ["it raises ZeroDivisionError: division by zero"]),
@@ -94,7 +94,7 @@ def test_a_tie_in_max_pooling():
             dx[window] = dy[n, c, i, j] * winners / winners.sum()
         return dx
 
-    assert "but with a tie dx" in exercises.check("4.6", shared).message
+    assert "but with a tie the pixels of a tie share dy" in exercises.check("4.6", shared).message
 
 
 def test_logits_that_overflow():
@@ -104,8 +104,7 @@ def test_logits_that_overflow():
         p[np.arange(len(t)), t] -= 1
         return loss, p / len(t)
 
-    with np.errstate(all="ignore"):
-        assert "logits around 1000 the loss is inf" in exercises.check("4.7", naive).message
+    assert "logits around 1000 loss is inf" in exercises.check("4.7", naive).message
 
 
 def test_a_list_of_results_is_as_good_as_a_tuple():

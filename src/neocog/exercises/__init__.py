@@ -13,7 +13,17 @@ from neocog.exercises.chapter import Chapter, chapter
 from neocog.exercises.checking import Verdict, check
 from neocog.exercises.exercise import EXERCISES, Exercise, find_exercise
 
-__all__ = ["Chapter", "Exercise", "Verdict", "chapter", "chapters", "check", "list_exercises", "solution"]
+__all__ = [
+    "EXERCISES",
+    "Chapter",
+    "Exercise",
+    "Verdict",
+    "chapter",
+    "chapters",
+    "check",
+    "list_exercises",
+    "solution",
+]
 
 
 def list_exercises() -> list[Exercise]:

@@ -28,7 +28,7 @@ class Verdict:
         return f"{self.message} ({self.name})"
 
 
-def check(name: str, answer: Any) -> Verdict:
+def check(name: str, answer: Any, *, seed: int | None = None) -> Verdict:
     """Check an answer, or a program.
 
     Parameters
@@ -38,6 +38,9 @@ def check(name: str, answer: Any) -> Verdict:
     answer : int, float, bool, str, sequence, array or function
         Whole numbers and shapes must be exact, other numbers right to 0.005; words may be in any case. Where
         code is asked for, your function: it is run on many inputs, and you are told where it goes wrong.
+    seed : int, optional
+        Of the inputs that are drawn to run a function on; the message of a fault says it, so that you can
+        repeat the check. By default a new one each time.
 
     Raises
     ------
@@ -48,7 +51,7 @@ def check(name: str, answer: Any) -> Verdict:
     """
     exercise = find_exercise(name)
     if exercise.judge is not None:
-        return _judge(exercise, answer)
+        return _judge(exercise, answer, seed)
     if exercise.answer is None:
         raise ValueError(f"exercise {name} is an open question; compare with exercises.solution({name!r}).")
     if _same(answer, exercise.answer()):
@@ -56,11 +59,14 @@ def check(name: str, answer: Any) -> Verdict:
     return Verdict(name, False, f"Not yet: {exercise.hint}")
 
 
-def _judge(exercise: Exercise, program: Any) -> Verdict:
+def _judge(exercise: Exercise, program: Any, seed: int | None) -> Verdict:
     assert exercise.judge is not None
     if not callable(program):
-        raise TypeError(f"exercise {exercise.name} asks for a function, got {program!r}.")
-    fault = exercise.judge(program)
+        raise TypeError(
+            f"exercise {exercise.name} asks for a function, got {program!r}. Pass its name alone, without "
+            "calling it."
+        )
+    fault = exercise.judge(program, seed)
     if fault:
         return Verdict(exercise.name, False, f"Not yet: {fault}")
     return Verdict(exercise.name, True, f"Right. {exercise.solution}".strip())

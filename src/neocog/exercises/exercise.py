@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 
 from neocog.validation import one_of
 
-Judge: TypeAlias = "Callable[[Callable[..., Any]], str]"
-"""A judge runs a reader's function on many inputs and says where it goes wrong; "" if it is right."""
+Judge: TypeAlias = "Callable[[Callable[..., Any], int | None], str]"
+"""Runs a reader's function on inputs, of which many are drawn with the seed; returns what is wrong, or ""."""
 
 EXERCISES: dict[str, Exercise] = {}
 
@@ -35,7 +35,7 @@ class Exercise:
         Compute the answer.
     program : function, optional
         A right program, for an exercise that asks for code.
-    judge : function (function) -> str, optional
+    judge : function (function, seed) -> str, optional
         Judge a reader's program.
     """
 

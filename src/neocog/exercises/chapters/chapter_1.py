@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from neocog.exercises.exercise import exercise
-from neocog.exercises.judges import layers as judges
+from neocog.exercises.judges import forward as judges
 from neocog.layers import Conv2D, Sequential
 
 PICTURE = np.array([[2.0, 0, 1], [1, 3, 0], [0, 1, 2]])

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from neocog.exercises.exercise import exercise
-from neocog.exercises.judges import layers as backward
+from neocog.exercises.judges import backward
 from neocog.losses import SoftmaxCrossEntropy
 from neocog.optimizers import SGD, Adam, Optimizer
 
@@ -139,7 +139,8 @@ def _best_momentum(low: float, high: float) -> float:
             float(np.abs(np.roots([1, -(1 + momentum - lr * h), momentum])).max()) for h in (low, high)
         )
 
-    return min(np.linspace(0, 1, 1000, endpoint=False).tolist(), key=factor)
+    grid: list[float] = np.linspace(0, 1, 1000, endpoint=False).tolist()
+    return min(grid, key=factor)
 
 
 exercise(

@@ -6,7 +6,7 @@ import numpy as np
 
 from neocog.exercises.computing import affine, tiny
 from neocog.exercises.exercise import exercise
-from neocog.exercises.judges import layers as judges
+from neocog.exercises.judges import backward as judges
 from neocog.layers import AvgPool2D, MaxPool2D
 
 exercise(

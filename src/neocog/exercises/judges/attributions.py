@@ -6,8 +6,7 @@ logit itself, both for one image.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -16,23 +15,24 @@ from neocog.exercises.judges.comparing import Case, judge
 Array = np.ndarray
 
 
-def contributions(program: Callable[..., Any]) -> str:
+@judge("contributions(h, w, b, s, t) -> terms[k], rest[]")
+def contributions(seed: int) -> Iterator[Case]:
     """Judge ``contributions(h, w, b, s, t) -> (terms, rest)`` of the difference of two logits."""
-    rng, cases = np.random.default_rng(), []
+    rng = np.random.default_rng(seed)
     for label, inputs, classes in (("two classes", 3, 2), ("ten classes", 5, 10)):
         h, w, b = rng.normal(size=inputs), rng.normal(size=(inputs, classes)), rng.normal(size=classes)
         s, t = classes - 1, 0
         terms = np.array([h[k] * w[k, s] - h[k] * w[k, t] for k in range(inputs)])
-        cases.append(Case(label, (h, w, b, s, t), (terms, np.asarray(b[s] - b[t]))))
-    return judge(program, cases, ("terms", "the rest"), ("k", ""))
+        yield Case(label, (h, w, b, s, t), (terms, np.asarray(b[s] - b[t])), seed=seed)
 
 
-def integrated_gradients(program: Callable[..., Any]) -> str:
+@judge("integrated_gradients(gradient, x, baseline, steps) -> shares[ij]")
+def integrated_gradients(seed: int) -> Iterator[Case]:
     """Judge ``integrated_gradients(gradient, x, baseline, steps) -> shares`` for logits of degree 1 to 3.
 
     For ``z = sum_i c_i x_i^d`` the share of pixel i is ``c_i (x_i^d - x0_i^d)``.
     """
-    rng, cases = np.random.default_rng(), []
+    rng = np.random.default_rng(seed)
     for label, degree, start in (
         ("a linear logit", 1, 0.0),
         ("a quadratic logit", 2, 0.0),
@@ -46,13 +46,13 @@ def integrated_gradients(program: Callable[..., Any]) -> str:
             return np.asarray(degree * c * x ** (degree - 1))
 
         shares = c * (x**degree - baseline**degree)
-        cases.append(Case(label, (gradient, x, baseline, 1000), (shares,), tolerance=5e-3))
-    return judge(program, cases, ("shares",), ("ij",))
+        yield Case(label, (gradient, x, baseline, 1000), (shares,), tolerance=5e-3, seed=seed)
 
 
-def occlusion(program: Callable[..., Any]) -> str:
+@judge("occlusion(logit, x, patch) -> losses[ij]")
+def occlusion(seed: int) -> Iterator[Case]:
     """Judge ``occlusion(logit, x, patch) -> losses``: a patch of zeros at every position."""
-    rng, cases = np.random.default_rng(), []
+    rng = np.random.default_rng(seed)
     for label, shape, patch in (("one pixel at a time", (3, 3), 1), ("patches of 2", (4, 5), 2)):
         c, x = rng.normal(size=shape), rng.uniform(0.1, 1, size=shape)
 
@@ -66,17 +66,16 @@ def occlusion(program: Callable[..., Any]) -> str:
                 for i in range(positions[0])
             ]
         )
-        cases.append(Case(label, (logit, x, patch), (losses,)))
-    return judge(program, cases, ("losses",), ("ij",))
+        yield Case(label, (logit, x, patch), (losses,), seed=seed)
 
 
-def grad_cam(program: Callable[..., Any]) -> str:
+@judge("grad_cam(maps, gradients) -> heat[ij]")
+def grad_cam(seed: int) -> Iterator[Case]:
     """Judge ``grad_cam(maps, gradients) -> heat`` of one image, arrays (F, H, W)."""
-    rng, cases = np.random.default_rng(), []
+    rng = np.random.default_rng(seed)
     for label, shape in (("one map", (1, 3, 3)), ("several maps", (4, 3, 5))):
         maps, gradients = rng.normal(size=shape), rng.normal(size=shape)
         heat = np.zeros(shape[1:])
         for f in range(shape[0]):
             heat += gradients[f].sum() / (shape[1] * shape[2]) * maps[f]
-        cases.append(Case(label, (maps, gradients), (np.where(heat > 0, heat, 0.0),)))
-    return judge(program, cases, ("heat",), ("ij",))
+        yield Case(label, (maps, gradients), (np.where(heat > 0, heat, 0.0),), seed=seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,13 @@ import numpy as np
 from neocog.exercises.judges.comparing import Case, judge
 
 
-def winograd(program: Callable[..., Any]) -> str:
+@judge("winograd(d, g) -> y0[], y1[]")
+def winograd(seed: int) -> Iterator[Case]:
     """Judge ``winograd(d, g) -> (y0, y1)``: two outputs of a kernel of three, by four multiplications.
 
     The inputs are numbers that count how often they are multiplied with each other.
     """
-    rng, cases = np.random.default_rng(), []
+    rng = np.random.default_rng(seed)
     for label, size in (("whole numbers", 0), ("any numbers", 1)):
         d, g = (
             (rng.normal(size=4), rng.normal(size=3))
@@ -23,15 +24,15 @@ def winograd(program: Callable[..., Any]) -> str:
             else (rng.integers(-3, 4, 4) * 1.0, np.array([1.0, 2, -1]))
         )
         expected = (np.asarray(d[:3] @ g), np.asarray(d[1:] @ g))
-        cases.append(Case(label, (d, g), expected))
-    fault = judge(program, cases, ("y0", "y1"), ("", ""))
-    if fault:
-        return fault
+        yield Case(label, (d, g), expected, seed=seed)
     Counted.products = 0
-    program([Counted(i) for i in range(4)], [Counted(i) for i in range(3)])
-    return (
-        "" if Counted.products <= 4 else f"the result is right, but takes {Counted.products} multiplications"
-    )
+    arguments = [Counted(i) for i in range(4)], [Counted(i) for i in range(3)]
+    yield Case("a count of the products", arguments, verify=_few_products)
+
+
+def _few_products(*results: Any) -> str:
+    many = Counted.products > 4
+    return f"the result is right, but takes {Counted.products} multiplications" if many else ""
 
 
 class Counted:
@@ -61,22 +62,22 @@ class Counted:
     __radd__, __rmul__ = __add__, __mul__
 
 
-def offsets(program: Callable[..., Any]) -> str:
+@judge("offsets(C, H, W, k) -> offsets[k]")
+def offsets(seed: int) -> Iterator[Case]:
     """Judge ``offsets(C, H, W, k) -> integers``: the table of a k x k window in a flat (C, H, W) image."""
-    cases = []
     for label, C, H, W, k in (
         ("one channel", 1, 4, 4, 2),
         ("a wide image", 1, 4, 6, 3),
         ("three channels", 3, 5, 4, 3),
     ):
         places = np.arange(C * H * W).reshape(C, H, W)
-        cases.append(Case(label, (C, H, W, k), (places[:, :k, :k].ravel(),)))
-    return judge(program, cases, ("offsets",), ("k",))
+        yield Case(label, (C, H, W, k), (places[:, :k, :k].ravel(),))
 
 
-def fold(program: Callable[..., Any]) -> str:
+@judge("fold(w, b, gamma, beta, mean, var, eps) -> w[fcpq], b[f]")
+def fold(seed: int) -> Iterator[Case]:
     """Judge ``fold(w, b, gamma, beta, mean, var, eps) -> (w, b)``: batch norm inside the convolution."""
-    rng, cases = np.random.default_rng(), []
+    rng = np.random.default_rng(seed)
     for label, filters, eps in (
         ("one filter", 1, 0.0),
         ("several filters", 4, 1e-5),
@@ -88,5 +89,4 @@ def fold(program: Callable[..., Any]) -> str:
         for f in range(filters):
             scaled[f] = w[f] * gamma[f] / (var[f] + eps) ** 0.5
             shifted[f] = (b[f] - mean[f]) * gamma[f] / (var[f] + eps) ** 0.5 + beta[f]
-        cases.append(Case(label, (w, b, gamma, beta, mean, var, eps), (scaled, shifted)))
-    return judge(program, cases, ("w", "b"), ("fcpq", "f"))
+        yield Case(label, (w, b, gamma, beta, mean, var, eps), (scaled, shifted), seed=seed)
