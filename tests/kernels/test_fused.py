@@ -295,9 +295,9 @@ neocog.models.tiny_cnn(1, dtype="float32").for_inference()(np.zeros((2, 1, 8, 8)
 """
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     for expected in (True, False):
-        before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nbc")}
+        before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.code")}
         subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=300)
-        after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nbc")}
+        after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.code")}
         assert (after != before) is expected
     (folder,) = {path.relative_to(tmp_path).parts[:2] for path in after}
     assert folder[0] == "neocog"  # and its checksum: other sources, other folder

@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import config, njit, types
+from numba import config, types
 from numba.extending import intrinsic
 
 from neocog.kernels.fused import operations  # noqa: F401 - which register themselves
-from neocog.kernels.fused.operation import OPERATIONS, compiled_on_disk, row_layout
+from neocog.kernels.fused.disk import compile_njit
+from neocog.kernels.fused.operation import OPERATIONS, row_layout
 from neocog.kernels.fused.simd import INT, fetch_add, read, view
 
 __all__ = ["ROW", "code", "run"]
@@ -89,4 +90,4 @@ if config.DISABLE_JIT:
     _call, run = _plain_call, _run
 else:
     _signature = types.int64(*(types.int64,) * 7)
-    run = compiled_on_disk("machine", lambda cache: njit(_signature, nogil=True, cache=cache)(_run))
+    run = compile_njit(_run, _signature, "machine", nogil=True)

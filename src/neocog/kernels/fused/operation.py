@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import os
-import threading
-import zlib
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 import numpy as np
-from numba import cfunc, config, from_dtype, njit, types
+from numba import from_dtype, njit, types
+
+from neocog.kernels.fused.disk import compile_cfunc
 
 __all__ = [
     "HEADER",
@@ -27,7 +25,6 @@ __all__ = [
     "SETTINGS",
     "Operation",
     "compiled",
-    "compiled_on_disk",
     "operation",
     "row_layout",
 ]
@@ -48,44 +45,6 @@ OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"reassoc", "cont
 """Sums may be reordered into vectors; nothing else may change."""
 
 compiled = njit(**OPTIONS)
-
-
-def _sources() -> int:
-    """Return a checksum of all that is compiled here."""
-    files = sorted(Path(__file__).parent.rglob("*.py"))
-    return zlib.crc32(b"".join(file.read_bytes() for file in files))
-
-
-_lock = threading.RLock()
-
-
-def _folder(name: str) -> Path | None:
-    """Return the folder of the compiled code of these sources and one dtype; None if none can be written.
-
-    Numba itself looks at the date of one file only, and would keep code whose other files have changed.
-    """
-    try:
-        home = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        folder = Path(home) / "neocog" / f"{_sources():08x}" / name
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # no home directory
-        return None
-    return folder if os.access(folder, os.W_OK) else None
-
-
-def compiled_on_disk(name: str, compiler: Callable[[bool], Any]) -> Any:
-    """Call ``compiler(cache)`` with Numba's cache in a folder of that name, or without a cache."""
-    with _lock:
-        folder, before = _folder(name), config.CACHE_DIR
-        if folder is not None:
-            config.CACHE_DIR = str(folder)
-            try:
-                return compiler(True)
-            except OSError:  # such as a full disk
-                pass
-            finally:
-                config.CACHE_DIR = before
-        return compiler(False)
 
 
 class Operation:
@@ -136,11 +95,8 @@ class Operation:
             integers = (types.int64, types.int64)
             signature = types.void(from_dtype(self.row()), *integers, types.CPointer(from_dtype(dtype)))
 
-            def compiler(cache: bool) -> Any:
-                return cfunc(signature, cache=cache, **OPTIONS)(self.function)
-
-            on_disk = self.on_disk
-            self._compiled[dtype] = compiled_on_disk(dtype.name, compiler) if on_disk else compiler(False)
+            folder = dtype.name if self.on_disk else None
+            self._compiled[dtype] = compile_cfunc(self.function, signature, folder, OPTIONS)
         address: int = self._compiled[dtype].address
         return address
 
