@@ -23,6 +23,7 @@ from neocog.figures.feature_maps import feature_maps, max_pooling
 from neocog.figures.images import class_examples, image_gallery
 from neocog.figures.kernels import filter_evolution, filter_grid, filters
 from neocog.figures.loss_landscape import loss_landscape
+from neocog.figures.network_diagram import network_diagram
 from neocog.figures.saving import save, to_html
 from neocog.figures.spread_curves import spread_curves
 from neocog.figures.study import study
@@ -51,6 +52,7 @@ __all__ = [
     "learning_curves",
     "loss_landscape",
     "max_pooling",
+    "network_diagram",
     "network_table",
     "parameter_bars",
     "probability_bars",

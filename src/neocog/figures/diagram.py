@@ -95,24 +95,33 @@ class Diagram:
             middle = (b + d) / 2
             path += f" L {c},{d}" if a == c else f" C {a},{middle} {c},{middle} {c},{d}"
         path += f" L {x1},{y1 - HEAD / 2}"
-        self._shapes.append(
-            {"type": "path", "path": path, "line": {"color": colour, "width": 1.4}, "layer": "below"}
+        self._line(path, colour)
+        self._head(x1, y1, 0, HEAD, colour)
+
+    def arc(self, start: Point, lane: float, end: Point, colour: str = MUTED) -> None:
+        """Draw an arrow that leaves to the right, leads down at x = lane, and comes back to the left."""
+        (x0, y0), (x1, y1), r = start, end, RADIUS
+        path = (
+            f"M {x0},{y0} L {lane - r},{y0} Q {lane},{y0} {lane},{y0 + r} L {lane},{y1 - r} "
+            f"Q {lane},{y1} {lane - r},{y1} L {x1 + HEAD / 2},{y1}"
         )
-        self._notes.append(
-            {
-                "x": x1,
-                "y": y1,
-                "ax": x1,
-                "ay": y1 - HEAD,
-                "axref": "x",
-                "ayref": "y",
-                "text": "",
-                "arrowhead": 2,
-                "arrowsize": 1.0,
-                "arrowwidth": 1.4,
-                "arrowcolor": colour,
-            }
-        )
+        self._line(path, colour)
+        self._head(x1, y1, -HEAD, 0, colour)
+
+    def circle(self, x: float, y: float, radius: float, words: str) -> None:
+        """Draw a circle around a point, with a text in it."""
+        self._rounded(x - radius, y - radius, 2 * radius, 2 * radius, "white", MUTED)
+        self.text(words, x, y, 13)
+
+    def _line(self, path: str, colour: str) -> None:
+        line = {"color": colour, "width": 1.4}
+        self._shapes.append({"type": "path", "path": path, "line": line, "layer": "below"})
+
+    def _head(self, x: float, y: float, dx: float, dy: float, colour: str) -> None:
+        """Draw the head of an arrow that reaches (x, y) in the direction (dx, dy)."""
+        tail = {"ax": x - dx, "ay": y - dy, "axref": "x", "ayref": "y", "text": ""}
+        head = {"arrowhead": 2, "arrowsize": 1.0, "arrowwidth": 1.4, "arrowcolor": colour}
+        self._notes.append({"x": x, "y": y, **tail, **head})
 
     def finish(self, width: float = WIDTH) -> go.Figure:
         """Return the figure."""
