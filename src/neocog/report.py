@@ -119,12 +119,13 @@ def write_study(result: Result, path: str | Path) -> Path:
     OSError
         If the file cannot be written.
     """
-    rows = [[_cell(row.get(column)) for column in result.columns] for row in result.rows]
+    rows = result.cells()
     header = [column.replace("val_", "validation ").replace("_", " ") for column in result.columns]
     sections = [
-        f"<p><b>{_text(result.finding)}</b></p>",
+        f"<p><b>{_text(result.over_seeds or result.finding)}</b></p>",
+        f"<p>{_text(result.note)}</p>" if result.note else "",
         _table(header, rows, lambda k: k > 0),
-        f"<p>{_text(result.over_seeds)}</p>" if result.seeds > 1 else "",
+        f"<p>{_text(result.textbook)}</p>" if result.over_seeds else "",
         *(_figure(figure) for figure in figures.study(result)),
         f"<h2>Why</h2><p>{_text(result.answer)} {_text(result.explanation)}</p>",
         f"<h2>Reproduce</h2><pre>neocog experiment {_text(result.name)} --seeds {result.seeds}</pre>",

@@ -49,11 +49,11 @@ def test_every_study_answers(name):
 
 @pytest.mark.parametrize("name", ["cnn-vs-mlp", "dropout", "transfer", "digits"])
 def test_a_study_is_repeatable(name):
-    assert experiments.run(name).to_dict() == result(name).to_dict()
+    assert experiments.run(name, seeds=1).to_dict() == result(name).to_dict()
 
 
 def test_a_finding_follows_its_numbers():
-    short = experiments.run("cnn-vs-mlp", epochs=1, hidden=4)
+    short = experiments.run("cnn-vs-mlp", seeds=1, epochs=1, hidden=4)
     assert short.finding != result("cnn-vs-mlp").finding
     assert "with 275, 2.4 times" in short.finding
     assert f"{100 * short.rows[0]['val_accuracy']:.1f} %" in short.finding
@@ -81,7 +81,7 @@ def test_arguments_out_of_range(arguments):
 def test_several_seeds_spread_and_begin_with_the_textbook():
     calls = []
     many = experiments.run("cnn-vs-mlp", seeds=3, jobs=2, progress=lambda *c: calls.append(c), epochs=3)
-    one = experiments.run("cnn-vs-mlp", epochs=3)
+    one = experiments.run("cnn-vs-mlp", seeds=1, epochs=3)
     assert calls == [(0, 3), (1, 3), (2, 3), (3, 3)]
     assert many.seeds == 3
     assert many.rows == many.repetitions[0] == one.rows
@@ -96,6 +96,52 @@ def test_several_seeds_spread_and_begin_with_the_textbook():
     assert "Over 3 seeds" in many.over_seeds
     json.dumps(many.to_dict(), allow_nan=False)
     assert many.repetitions == experiments.run("cnn-vs-mlp", seeds=3, jobs=1, epochs=3).repetitions
+
+
+def test_ten_seeds_are_the_default_and_come_first():
+    found = experiments.run("dot-class", epochs=2)
+    assert found.seeds == 10
+    assert found.note == ""
+    out = io.StringIO()
+    Console(file=out, width=300).print(found)
+    over, alone = out.getvalue().index(found.over_seeds), out.getvalue().index(found.textbook)
+    assert over < alone
+    assert found.textbook == f"The textbook's seed alone would have said: {found.finding}"
+
+
+def test_fewer_seeds_are_said():
+    few = experiments.study("a-slow-test", question="?", answer="", explanation="", seeds=3, seconds=40)
+    few(lambda repetition=0: Outcome([{"network": "x", "val_accuracy": 1.0}], "1."))
+    try:
+        found = experiments.run("a-slow-test")
+        assert found.note == "3 seeds of 10: --seeds 10 takes about 40 s."
+        assert experiments.run("a-slow-test", seeds=10).note == ""
+    finally:
+        del STUDIES["a-slow-test"]
+
+
+def test_what_the_seeds_found_is_said_in_words():
+    def tables(repetition=0):
+        accuracy, first, other = next(values)
+        rows = [{"network": "x", "val_accuracy": accuracy, "first_at_100": first}]
+        return Outcome([*rows, {"network": "y", "val_accuracy": 1.0, "first_at_100": other}], "1.")
+
+    for measure, said in (
+        (
+            "val_accuracy",
+            "validation accuracy: x 83.3 % (50.0 to 100.0 %, 100 % in 2 of 3); y 100.0 % in all",
+        ),
+        (
+            "first_at_100",
+            "first epoch with 100 % validation accuracy: x 3.5 (3 to 4, never in 1); y 5.0 (4 to 6), above x",
+        ),
+    ):
+        values = iter([(1.0, 3, 5), (0.5, None, 4), (1.0, 4, 6)])
+        experiments.study("a-test", question="?", answer="", explanation="", measure=measure)(tables)
+        try:
+            assert f"Over 3 seeds, {said}" in experiments.run("a-test", seeds=3, jobs=1).over_seeds
+        finally:
+            del STUDIES["a-test"]
 
 
 def test_nothing_random_is_run_once():
@@ -121,7 +167,7 @@ def test_cells_without_a_number_are_left_out_of_the_spread():
 
 
 def test_a_rate_at_which_the_loss_explodes_is_a_row():
-    found = experiments.run("learning-rates", lrs=(0.12, 1e300), epochs=2)
+    found = experiments.run("learning-rates", lrs=(0.12, 1e300), epochs=2, seeds=1)
     assert found.rows[1]["val_accuracy"] is None
     assert "not finite at 1e+300" in found.finding
 

@@ -152,16 +152,20 @@ def check_gradients(
 @report_errors
 def experiment(
     name: Annotated[str, typer.Argument(help="A study; without a name all are listed.")] = "",
-    seeds: Annotated[int, typer.Option(min=1, help="Repeat with so many seeds, and show the spread.")] = 1,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Number of seeds; by default ten, or fewer where ten take long.")
+    ] = None,
     jobs: Annotated[int, typer.Option(help="Processes at once; -1 for one a core.")] = -1,
     out: Annotated[Path | None, typer.Option(help="Also write an HTML page with its figures.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Run a study: its question, its table, its finding, and the answer with its reasons.
+    """Run a study with ten seeds: its question, its table, what it found, and the answer with its reasons.
 
     Example: [bold]neocog experiment cnn-vs-mlp[/]
 
-    Example: [bold]neocog experiment learning-rates --seeds 10 --out rates.html[/]
+    Example: [bold]neocog experiment learning-rates --out rates.html[/]
+
+    Example: [bold]neocog experiment filters --seeds 1[/]
     """
     from neocog import experiments
 
@@ -172,7 +176,7 @@ def experiment(
             Console().print(experiments.experiments_table())
         return
     try:
-        result = experiments.run(name, seeds, jobs, progress=sys.stderr.isatty() and seeds > 1)
+        result = experiments.run(name, seeds, jobs, progress=sys.stderr.isatty() and seeds != 1)
     except ImportError as error:
         raise ValueError(str(error)) from error
     if out is not None:

@@ -22,7 +22,7 @@ from neocog.training import KernelSnapshots
     "negative ones to zero; pooling keeps the largest of each 2 x 2 window; the dense layer adds the 27 "
     "that are left up with the weights of each class. Softmax turns logits into probabilities without "
     "changing their order, so the class is decided before it.",
-    measure="mean",
+    measure="zeros",
 )
 def inference_trace(
     repetition: int = 0,
@@ -71,6 +71,16 @@ def inference_trace(
     return Outcome(rows, finding, data_out)
 
 
+def _detectors(tables: list[list[TableRow]]) -> str:
+    """Count what the filters of all runs detect."""
+    detects = [row["detects"] for table in tables for row in table]
+    alone = [f"{name} lines alone {detects.count(name)}" for name in THREE]
+    return (
+        f"of {len(detects)} trained filters {detects.count('nothing')} detect nothing, {listed(alone)}, all "
+        f"three classes {detects.count('all')}, two classes {sum(', ' in name for name in detects)}."
+    )
+
+
 @study(
     "filters",
     question="What does each trained filter detect?",
@@ -83,6 +93,7 @@ def inference_trace(
     "does the rest. Other seeds divide the work otherwise, and some do grow a horizontal detector: no "
     "filter has a fixed meaning.",
     measure="horizontal",
+    summary=_detectors,
 )
 def filters(repetition: int = 0, epochs: int = 80, lr: float = 0.12, batch_size: int = 18) -> Outcome:
     """Measure the filters' mean pooled answers to each class, for both protocols."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from neocog.experiments.study import STUDIES, Outcome, Study, find_study
 from neocog.experiments.study_result import Result
-from neocog.kernels import active_kernels, use_kernels
+from neocog.kernels import active_kernels, missing_numba, use_kernels
 from neocog.validation import integer
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ THEMES = (
     "transfer",
 )
 Progress: TypeAlias = "Callable[[int, int], object] | bool | None"
+PROCESSES_PAY_FROM = 8.0
+"""Seconds of work from which other processes are started, each of which takes some seconds to start."""
 
 
 def list_experiments() -> list[Study]:
@@ -51,18 +54,22 @@ def experiments_table() -> Table:
     return table
 
 
-def run(name: str, seeds: int = 1, jobs: int = -1, progress: Progress = None, **parameters: Any) -> Result:
-    """Run a study.
+def run(
+    name: str, seeds: int | None = None, jobs: int = -1, progress: Progress = None, **parameters: Any
+) -> Result:
+    """Run a study, by default with ten seeds.
 
     Parameters
     ----------
     name : str
         See :func:`list_experiments`.
-    seeds : int
-        Number of repetitions. Repetition 0 has the textbook's seeds; repetition r adds 100 r to the seeds of
-        the weights and of the batches. The data stay the same.
+    seeds : int, optional
+        Number of repetitions; by default the study's own number, ten unless that takes too long. Repetition 0
+        has the textbook's seeds; repetition r adds 100 r to the seeds of the weights and of the batches. The
+        data stay the same.
     jobs : int
-        Number of parallel processes for several seeds; -1 for as many as there are cores.
+        Number of parallel processes; -1 for as many as there are cores, where starting them pays. The result
+        does not depend on it.
     progress : function (done, total), or True for a bar on standard error
         Called at the start and after each repetition.
     **parameters
@@ -79,7 +86,8 @@ def run(name: str, seeds: int = 1, jobs: int = -1, progress: Progress = None, **
 
     Notes
     -----
-    A study without randomness (``random`` is False) is run once, whatever ``seeds``.
+    A study without randomness (``random`` is False) is run once, whatever ``seeds``. Where the kernels are
+    ``auto``, a study computes with the ``fused`` ones if Numba is there.
 
     Examples
     --------
@@ -89,9 +97,9 @@ def run(name: str, seeds: int = 1, jobs: int = -1, progress: Progress = None, **
     """
     study = find_study(name)
     settings = study.settings(parameters)
-    seeds = integer("seeds", seeds)
+    count = study.seeds if seeds is None else integer("seeds", seeds)
     jobs = -1 if jobs == -1 else integer("jobs", jobs)
-    count = seeds if study.random else 1
+    count = count if study.random else 1
     with _reporter(progress, study.name) as report:
         report(0, count)
         outcomes = []
@@ -102,17 +110,24 @@ def run(name: str, seeds: int = 1, jobs: int = -1, progress: Progress = None, **
 
 
 def _outcomes(study: Study, settings: dict[str, Any], count: int, jobs: int) -> Iterator[Outcome]:
-    """Yield the outcome of every repetition, in order."""
-    tasks = [(study.function, repetition, settings, active_kernels()) for repetition in range(count)]
-    if count == 1 or jobs == 1:
-        for task in tasks:
-            yield _repeat(*task)
+    """Yield the outcome of every repetition, in order: the first two are computed here."""
+    kernels = "fused" if active_kernels() == "auto" and not missing_numba() else active_kernels()
+    tasks = [(study.function, repetition, settings, kernels) for repetition in range(count)]
+    began = 0.0
+    for task in tasks[:2]:
+        began = time.perf_counter()  # of the second, after all kernels are compiled
+        yield _repeat(*task)
+    rest = tasks[2:]
+    if not rest:
+        return
+    if jobs == 1 or (time.perf_counter() - began) * len(rest) < PROCESSES_PAY_FROM:
+        yield from (_repeat(*task) for task in rest)
         return
     from joblib import Parallel, delayed
 
     with warnings.catch_warnings():  # harmless: joblib replaces a worker that has loaded a large package
         warnings.filterwarnings("ignore", "A worker stopped", UserWarning)
-        yield from Parallel(n_jobs=jobs, return_as="generator")(delayed(_repeat)(*task) for task in tasks)
+        yield from Parallel(n_jobs=jobs, return_as="generator")(delayed(_repeat)(*task) for task in rest)
 
 
 def _repeat(

@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 from neocog.validation import one_of
 
 TableRow: TypeAlias = dict[str, Any]
+Summary: TypeAlias = Callable[[list[list[TableRow]]], str]
+TEN = 10
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,12 @@ class Study:
         Whether the textbook sets it as an exercise.
     random : bool
         Whether other seeds can change anything.
+    seeds : int
+        Number of repetitions by default.
+    seconds : float
+        About how long ten repetitions take, where they are too slow to be the default.
+    summary : function (tables of all repetitions) -> str, optional
+        Says what several seeds found, where a mean and range of ``measure`` would not.
     """
 
     name: str
@@ -57,6 +65,9 @@ class Study:
     measure: str
     exercise: bool
     random: bool
+    seeds: int = TEN
+    seconds: float = 0.0
+    summary: Summary | None = None
 
     @property
     def theme(self) -> str:
@@ -88,7 +99,7 @@ class Study:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, ready for JSON."""
-        texts = ("name", "theme", "question", "answer", "explanation", "exercise", "random")
+        texts = ("name", "theme", "question", "answer", "explanation", "exercise", "random", "seeds")
         parameters = {k: list(v) if isinstance(v, tuple) else v for k, v in self.parameters.items()}
         return {name: getattr(self, name) for name in texts} | {"parameters": parameters}
 
@@ -105,11 +116,16 @@ def study(
     measure: str = "val_accuracy",
     exercise: bool = False,
     random: bool = True,
+    seeds: int = TEN,
+    seconds: float = 0.0,
+    summary: Summary | None = None,
 ) -> Callable[[Callable[..., Outcome]], Callable[..., Outcome]]:
     """Register a function as a study; the function itself is returned unchanged."""
 
     def enter(function: Callable[..., Outcome]) -> Callable[..., Outcome]:
-        STUDIES[name] = Study(name, question, answer, explanation, function, measure, exercise, random)
+        texts = (name, question, answer, explanation)
+        count = seeds if random else 1
+        STUDIES[name] = Study(*texts, function, measure, exercise, random, count, seconds, summary)
         return function
 
     return enter

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neocog.experiments.study import Outcome, Study, TableRow, listed
+from neocog.experiments.study import TEN, Outcome, Study, TableRow, listed, percent
 from neocog.training import History
 
 if TYPE_CHECKING:
@@ -98,19 +98,67 @@ class Result:
 
     @property
     def over_seeds(self) -> str:
-        """How much the measure varies over the seeds, in a sentence; empty for one seed."""
-        if self.seeds == 1:
-            return ""
+        """What the study's measure was over the seeds, in a sentence; empty for one seed.
+
+        Of each row the mean and the range; of an accuracy also in how many runs it was perfect; and in how
+        many runs a row was above the first one. A table of epochs is summarised by its last row.
+        """
         measure, label = self.study.measure, self.columns[0]
-        parts = [
-            f"{row[label]} {_short(cell[measure]['mean'])} ({_short(cell[measure]['min'])} to "
-            f"{_short(cell[measure]['max'])})"
-            for row, cell in zip(self.rows, self.spread, strict=True)
-            if measure in cell
-        ]
-        if not parts:
+        runs = [[table[i].get(measure) for table in self.repetitions] for i in range(len(self.rows))]
+        if self.study.summary is not None and self.seeds > 1:
+            return f"Over {self.seeds} seeds: {self.study.summary(self.repetitions)}"
+        if self.seeds == 1 or not any(_is_number(value) for row in runs for value in row):
             return ""
-        return f"Over {self.seeds} seeds, mean and range of {_title(measure)}: {listed(parts)}."
+        names = [str(row[label]) for row in self.rows]
+        if label == "epoch":
+            names, runs = [f"after epoch {names[-1]}"], runs[-1:]
+        texts: dict[str, list[str]] = {}
+        for i, values in enumerate(runs):
+            if any(_is_number(value) for value in values):
+                text = _summary(measure, values)
+                compared = i > 0 and len(runs) <= 4 and label == "network"
+                text += _above(names[0], runs[0], values) if compared else ""
+                texts.setdefault(text, []).append(names[i])
+        parts = [f"{_grouped(group)} {text}" for text, group in texts.items()]
+        return f"Over {self.seeds} seeds, {measure_title(measure)}: {'; '.join(parts)}."
+
+    @property
+    def note(self) -> str:
+        """What the default number of seeds leaves out, in a sentence; empty if nothing."""
+        if self.seeds >= TEN or not self.study.seconds:
+            return ""
+        return (
+            f"{self.seeds} seed{'s' * (self.seeds > 1)} of {TEN}: --seeds {TEN} takes about "
+            f"{self.study.seconds:.0f} s."
+        )
+
+    @property
+    def textbook(self) -> str:
+        """The finding of the textbook's seed alone, in a sentence that says so; empty for one seed."""
+        return f"The textbook's seed alone would have said: {self.finding}" if self.seeds > 1 else ""
+
+    def cells(
+        self, columns: list[str] | None = None, ranges: Collection[str] | None = None
+    ) -> list[list[str]]:
+        """Return the table as text: of several seeds the mean and range of each number.
+
+        Parameters
+        ----------
+        columns : list of str, optional
+            By default all.
+        ranges : collection of str, optional
+            The columns whose range is written; by default all.
+        """
+        columns = columns or self.columns
+        return [
+            [
+                _mean_and_range(
+                    [table[i].get(column) for table in self.repetitions], ranges is None or column in ranges
+                )
+                for column in columns
+            ]
+            for i in range(len(self.rows))
+        ]
 
     def to_dict(self, *, data: bool = True) -> dict[str, Any]:
         """Return plain data, ready for JSON; numbers that are not finite become None."""
@@ -125,7 +173,10 @@ class Result:
             "answer": self.answer,
             "explanation": self.explanation,
         }
+        if self.note:
+            plain["note"] = self.note
         if self.seeds > 1:
+            plain["textbook"] = self.textbook
             plain["spread"] = self.spread
             plain["over_seeds"] = self.over_seeds
             plain["repetitions"] = self.repetitions
@@ -142,11 +193,12 @@ class Result:
         Console(highlight=False).print(self)
 
     def _varying_columns(self) -> list[str]:
-        """Return the columns to print: if there are more than five, only those that differ between rows."""
+        """Return the columns to print: if there are many, only those that differ and are not of training."""
         if len(self.columns) <= 5:
             return self.columns
         values = {c: {repr((row.get(c), cells.get(c))) for row, cells in self._rows()} for c in self.columns}
-        return [c for c in self.columns if c == self.columns[0] or len(values[c]) > 1]
+        varying = [c for c in self.columns if c == self.columns[0] or len(values[c]) > 1]
+        return varying if len(varying) <= 6 else [c for c in varying if not c.startswith("train_")]
 
     def _rows(self) -> list[tuple[TableRow, Any]]:
         return list(zip(self.rows, self.spread, strict=True))
@@ -166,27 +218,69 @@ class Result:
         for i, column in enumerate(columns):
             numeric = any(_is_number(row.get(column)) for row in self.rows)
             table.add_column(_title(column), justify="right" if i and numeric else "left")
-        for row, cells in zip(self.rows, self.spread, strict=True):
-            table.add_row(
-                *(
-                    Text(
-                        _range(cells[c], self.seeds) if self.seeds > 1 and c in cells else _short(row.get(c))
-                    )
-                    for c in columns
-                )
-            )
-        texts = [Text(self.finding, "bold")]
-        if self.seeds > 1:
-            texts[0] = Text(f"With the textbook's seeds: {self.finding}", "bold")
-            texts.append(Text(self.over_seeds))
-        whose = "The textbook's answer: " if self.seeds > 1 else ""
-        texts.append(Text(f"{whose}{self.answer} {self.explanation}"))
+        for cells in self.cells(columns, {self.study.measure}):
+            table.add_row(*map(Text, cells))
+        texts = [Text(self.over_seeds or self.finding, "bold"), Text(self.note)]
+        texts.append(Text(self.textbook if self.over_seeds else ""))
+        texts.append(Text(f"{self.answer} {self.explanation}"))
         return Group(table, *(text for text in texts if text.plain))
 
 
 def _is_number(value: Any) -> bool:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return number and math.isfinite(value)
+
+
+def measure_title(measure: str) -> str:
+    """Name a measure in words.
+
+    Examples
+    --------
+    >>> measure_title("val_loss")
+    'validation loss'
+    """
+    if measure == "first_at_100":
+        return "first epoch with 100 % validation accuracy"
+    return measure.replace("val_", "validation ").replace("_", " ")
+
+
+def _grouped(names: list[str]) -> str:
+    return listed(names) if len(names) < 4 else f"{names[0]} to {names[-1]}"
+
+
+def _is_share(measure: str) -> bool:
+    return measure.endswith(("accuracy", "unchanged", "share", "zeros", "classes"))
+
+
+def _summary(measure: str, values: list[Any]) -> str:
+    """Write mean and range, and in how many runs there was a number, or a perfect one."""
+    numbers = [value for value in values if _is_number(value)]
+    share, runs = _is_share(measure), len(values)
+    write = percent if share else _short
+    text = percent(_spread(numbers)["mean"]) if share else _short_mean(numbers)
+    if measure.endswith("accuracy") and numbers.count(1.0) == runs:
+        return f"{text} in all"
+    notes = []
+    if min(numbers) < max(numbers):
+        notes.append(f"{write(min(numbers)).removesuffix(' %')} to {write(max(numbers))}")
+    if measure.endswith("accuracy") and 1.0 in numbers:
+        notes.append(f"100 % in {numbers.count(1.0)} of {runs}")
+    if len(numbers) < runs:
+        missing = runs - len(numbers)
+        notes.append(f"never in {missing}" if measure.startswith("first") else f"no number in {missing}")
+    return f"{text} ({', '.join(notes)})" if notes else text
+
+
+def _above(first: str, reference: list[Any], values: list[Any]) -> str:
+    """Count the runs in which a row is above the first row; a run that never got there is above all."""
+    pairs = [
+        tuple(value if _is_number(value) else math.inf for value in pair)
+        for pair in zip(reference, values, strict=True)
+    ]
+    above, below = sum(b > a for a, b in pairs), sum(b < a for a, b in pairs)
+    if not above and not below:
+        return ""
+    return f", above {first} in {above} and below in {below} runs"
 
 
 def _spread(numbers: list[float]) -> dict[str, float]:
@@ -223,11 +317,20 @@ def _short(value: Any) -> str:
     return str(value)
 
 
-def _range(cell: Mapping[str, float], seeds: int) -> str:
-    count = f" in {cell['count']:.0f} of {seeds}" if cell["count"] < seeds else ""
-    if cell["min"] == cell["max"]:
-        return _short(cell["mean"]) + count
-    return f"{_short(cell['mean'])} ({_short(cell['min'])} to {_short(cell['max'])}){count}"
+def _mean_and_range(values: list[Any], ranged: bool) -> str:
+    """Write a cell of several runs; what is no number is the first run's."""
+    numbers = [value for value in values if _is_number(value)]
+    if not numbers or (len(numbers) == len(values) and min(numbers) == max(numbers)):
+        return _short(values[0])
+    text = _short_mean(numbers)
+    if ranged and min(numbers) < max(numbers):
+        text += f" ({_short(min(numbers))} to {_short(max(numbers))})"
+    return text + (f" in {len(numbers)} of {len(values)}" if len(numbers) < len(values) else "")
+
+
+def _short_mean(numbers: list[Any]) -> str:
+    mean = _spread(numbers)["mean"]
+    return f"{mean:,.1f}" if all(isinstance(number, int) for number in numbers) else _short(mean)
 
 
 def _plain(value: Any) -> Any:

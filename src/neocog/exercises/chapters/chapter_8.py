@@ -9,7 +9,7 @@ exercise(
     "8.1",
     1,
     "How many of the 450 held-out digits does the ten-epoch network of seed 42 get wrong?",
-    answer=lambda: len(experiments.run("digits").data["misclassified"]["index"]),
+    answer=lambda: len(experiments.run("digits", seeds=1).data["misclassified"]["index"]),
     hint="run it: neocog experiment digits.",
     solution="Look at them: `neocog experiment digits --out digits.html`. It is the best of ten seeds; the "
     "mean is 24 wrong.",
