@@ -168,11 +168,14 @@ def layer_norm_backward(dy, x, gamma, eps):
 
 
 def batch_norm_backward(dy, x, gamma, eps):
-    return of("4.9")(dy, x, gamma, eps)
+    s = np.sqrt(x.var(0) + eps)
+    x_hat = (x - x.mean(0)) / s
+    dx = gamma / s * (dy - dy.mean(0) - x_hat * (dy * x_hat).mean(0))
+    return dx, (dy * x_hat).sum(0), dy.sum(0)
 
 
 def conv2d_backward(dy, x, w, stride, padding):
-    return of("4.8")(dy, x, w, stride, padding)
+    return of("4.15")(dy, x, w, stride, padding)
 
 
 def col2im(columns, shape, kernel_size, stride, padding):

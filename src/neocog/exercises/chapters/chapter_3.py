@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from neocog.exercises.exercise import exercise
-from neocog.exercises.judges import backward
+from neocog.exercises.judges import backward, optimizers
 from neocog.losses import SoftmaxCrossEntropy
 from neocog.optimizers import SGD, Adam, Optimizer
 
@@ -139,8 +139,7 @@ def _best_momentum(low: float, high: float) -> float:
             float(np.abs(np.roots([1, -(1 + momentum - lr * h), momentum])).max()) for h in (low, high)
         )
 
-    grid: list[float] = np.linspace(0, 1, 1000, endpoint=False).tolist()
-    return min(grid, key=factor)
+    return min(np.linspace(0, 1, 1000, endpoint=False).tolist(), key=factor)
 
 
 exercise(
@@ -154,6 +153,51 @@ exercise(
     "/ |g| = -1$, and the step is 0.1, however large the derivative is.",
 )
 
+
+def adam(
+    w: np.ndarray,
+    dw: np.ndarray,
+    m: np.ndarray,
+    s: np.ndarray,
+    t: int,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the new weight and the two running means."""
+    m = beta1 * m + (1 - beta1) * dw
+    s = beta2 * s + (1 - beta2) * dw**2
+    mean, square = m / (1 - beta1**t), s / (1 - beta2**t)
+    return w - lr * mean / (np.sqrt(square) + eps), m, s
+
+
+exercise(
+    "3.9",
+    3,
+    "Write `adam(w, dw, m, s, t, lr, beta1, beta2, eps)`, one step of Adam, which returns the new `w, m, "
+    "s` as new arrays. `t` counts the steps: 1 in the first one.",
+    program=adam,
+    judge=optimizers.adam,
+    solution="The corrected means are used for the step and not kept: only `m` and `s` themselves go on.",
+)
+
+
+def minibatches(n: int, batch_size: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Cut a random order of n images into batches."""
+    order = rng.permutation(n)
+    return [order[start : start + batch_size] for start in range(0, n, batch_size)]
+
+
+exercise(
+    "3.10",
+    3,
+    "Write `minibatches(n, batch_size, rng)`: a list of arrays of indices for one epoch. Each of the n "
+    "images comes once, in an order drawn from `rng`; the last batch holds what is left over.",
+    program=minibatches,
+    judge=optimizers.minibatches,
+    solution="A new order for each epoch, drawn from the given generator, so that a run can be repeated.",
+)
 
 exercise(
     "3.11",
