@@ -76,16 +76,14 @@ def sliding_kernel(
         )
     places = [(i, j) for i in range(h) for j in range(v)]
     patches = {
-        (i, j): padded[i * sH : i * sH + dH * kH : dH, j * sW : j * sW + dW * kW : dW][:kH, :kW]
-        for i, j in places
+        (i, j): padded[i * sH : i * sH + dH * kH : dH, j * sW : j * sW + dW * kW : dW] for i, j in places
     }
     y = np.array([[(patches[i, j] * w).sum() + bias for j in range(v)] for i in range(h)])
 
     grid = ImageGrid("A kernel slides over a picture", options(stride, padding, dilation, (H, W), (h, v)))
     side, beside = _side(padded.shape[1], v)
     brightness = grey(x) if x.min() >= 0 else symmetric(x)
-    size = f", padded to {padded.shape[0]} × {padded.shape[1]}" if padded.shape != x.shape else ""
-    grid.text(f"<b>picture</b>  {H} × {W}{size}", 0, 0)
+    grid.text(f"<b>picture</b>  {H} × {W}" + (", padded" if padded.shape != x.shape else ""), 0, 0)
     _padded_picture(grid, x, borders, 0, LINE_HEIGHT, side, brightness)
     window = grid.outlines(_window((0, 0), (sH, sW), (dH, dW), w.shape, side), GREEN, 3)
     left, top = (padded.shape[1] * side + GAP, 0.0) if beside else (0.0, grid.height + 2.0)
