@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from neocog import figures
+from neocog import figures, inspection, models
 
 MATRIX = np.array([[23, 0, 0], [2, 33, 1], [0, 0, 31]])
 
@@ -79,10 +79,26 @@ def test_loss_landscape_over_two_directions_and_along_one(rng):
     np.testing.assert_array_equal(surface.z, values)
     np.testing.assert_array_equal(surface.x, x)
     np.testing.assert_array_equal(surface.y, y)
-    assert surface.colorbar.title.text == "loss"
     assert (centre.x, centre.y) == ((0,), (0,))
     (line,) = figures.loss_landscape(values[0], x).data
     np.testing.assert_array_equal(line.y, values[0])
+
+
+def test_loss_landscape_draws_what_was_measured(rng):
+    network, x, y = models.tiny_cnn(), rng.random((2, 1, 8, 8)), np.array([0, 1])
+    measured = inspection.loss_landscape(network, x, y, steps=3)
+    figure = figures.loss_landscape(measured)
+    surface, _ = figure.data
+    for i, j in np.ndindex(3, 3):  # the first direction to the right
+        assert surface.z[j][i] == measured.losses[i, j]
+    assert figure.layout.title.subtitle.text == "cross: the trained network"
+    assert figure.layout.yaxis.scaleanchor == "x"
+    along = inspection.loss_landscape(network, x, y, directions=1, steps=3)
+    (line,) = figures.loss_landscape(along).data
+    np.testing.assert_array_equal(line.x, along.offsets)
+    np.testing.assert_array_equal(line.y, along.losses)
+    with pytest.raises(TypeError, match="x and y must not be given with a Landscape"):
+        figures.loss_landscape(along, [0, 1, 2])
 
 
 def test_loss_landscape_refuses_what_does_not_fit():

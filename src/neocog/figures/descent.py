@@ -23,6 +23,7 @@ from neocog.figures.style import (
     Stops,
     new_figure,
     number,
+    share_scale,
 )
 from neocog.validation import finite, integer
 from neocog.validation import number as check_number
@@ -32,10 +33,7 @@ PALE: Stops = [(0.0, "#ffffff"), (1.0, "#7fb8d9")]  # paths are seen on it
 STEPS = 121  # of the grid, each way
 LEVELS = 12
 DECADES = 3.0  # from the highest level down to the lowest, above the least loss
-UNLIKE = 4.0  # ranges whose ratio is above this have scales of their own
 TANGENT = 0.2  # half of its length, in parts of the figure
-PAGE, HEIGHT = 700.0, 600.0  # of the figure on a wide page
-LEFT, RIGHT, BOTTOM = 56.0, 16.0, 48.0
 
 
 def descent(
@@ -86,7 +84,6 @@ def descent(
     floor = (high - low or 1.0) * 10**-DECADES
     bottom, top = np.log10([floor, high - low + floor])
     ratio = float(np.ptp(y) / np.ptp(x))
-    alike = 1 / UNLIKE <= ratio <= UNLIKE
     above = 84 + 20 * _rows(found)  # the legend's, on a narrow page
     figure = new_figure(title, "darker: greater loss; circle: start; star: end")
     figure.add_trace(
@@ -108,17 +105,10 @@ def descent(
     ]
     for layer in zip(*parts, strict=True):  # the ends lie above all lines
         figure.add_traces(layer)
-    figure.update_layout(
-        margin={"t": above, "b": BOTTOM, "l": LEFT, "r": RIGHT, "autoexpand": False}, height=HEIGHT
-    )
-    figure.update_xaxes(title=x_title, range=[x[0], x[-1]], constrain="domain", automargin=False)
-    figure.update_yaxes(title=y_title, range=[y[0], y[-1]], constrain="domain", automargin=False)
-    if alike:
-        figure.update_yaxes(scaleanchor="x")
-        figure.update_layout(
-            height=min(HEIGHT, round(above + BOTTOM + ratio * (PAGE - LEFT - RIGHT))),
-            meta={"height": 100.8 * ratio, "edges": above + BOTTOM - ratio * (LEFT + RIGHT - 32)},
-        )
+    figure.update_layout(height=600, margin={"t": above, "b": 48, "l": 56})
+    figure.update_xaxes(title=x_title, range=[x[0], x[-1]])
+    figure.update_yaxes(title=y_title, range=[y[0], y[-1]])
+    share_scale(figure, ratio, above)
     return figure
 
 

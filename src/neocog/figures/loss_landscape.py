@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 
 from neocog.figures import checks
-from neocog.figures.style import BLUES, INK, MUTED, VERMILLION, new_figure
+from neocog.figures.style import BLUES, INK, MUTED, VERMILLION, new_figure, share_scale
+from neocog.inspection.loss_landscape import Landscape
 
 
 def loss_landscape(
-    values: Any,
-    x: Any,
+    values: Landscape | Any,
+    x: Any = None,
     y: Any = None,
     axes: tuple[str, str] = ("first direction", "second direction"),
     title: str = "Loss around the trained weights",
@@ -21,9 +23,10 @@ def loss_landscape(
 
     Parameters
     ----------
-    values : array (len(x),) or (len(y), len(x))
-    x, y : array
-        Steps along the directions; 0 is the trained network.
+    values : Landscape, or array (len(x),) or (len(y), len(x))
+        As :func:`neocog.inspection.loss_landscape` measures it, or the losses alone.
+    x, y : array, optional
+        Steps along the directions, 0 is the trained network; a Landscape has its own.
     axes : (str, str)
     title : str
 
@@ -32,12 +35,19 @@ def loss_landscape(
     ValueError, TypeError
         If the values do not fit the steps.
     """
+    if isinstance(values, Landscape):
+        if x is not None or y is not None:
+            raise TypeError("x and y must not be given with a Landscape, which has its own.")
+        x = values.offsets
+        y = x if values.losses.ndim == 2 else None
+        values = values.losses.T  # there the first direction is the first axis
     values = checks.array("values", values, 1, 2)
     x = checks.array("x", x, 1)
     if (values.ndim == 2) != (y is not None):
         raise ValueError("values of two dimensions need x and y, values of one dimension x alone.")
-    figure = new_figure(title, height=380 if y is None else 540)
-    figure.update_layout(margin={"t": 60, "b": 44, "l": 56})
+    mark = "dashed" if y is None else "cross"
+    figure = new_figure(title, f"{mark}: the trained network", height=400)
+    figure.update_layout(margin={"t": 84, "b": 48, "l": 56})
     figure.update_xaxes(title=f"step along the {axes[0]}")
     if y is None:
         if len(values) != len(x):
@@ -49,13 +59,6 @@ def loss_landscape(
     y = checks.array("y", y, 1)
     if values.shape != (len(y), len(x)):
         raise ValueError(f"values must be (len(y), len(x)) = {(len(y), len(x))}, got {values.shape}.")
-    bar = {
-        "title": {"text": "loss", "side": "top"},
-        "thickness": 10,
-        "len": 0.9,
-        "outlinewidth": 0,
-        "tickfont": {"size": 12, "color": MUTED},
-    }
     figure.add_trace(
         go.Contour(
             x=x,
@@ -65,7 +68,7 @@ def loss_landscape(
             ncontours=14,
             line={"width": 0.7, "color": "rgba(31, 41, 51, 0.5)"},
             contours={"showlabels": True, "labelfont": {"size": 11, "color": INK}},
-            colorbar=bar,
+            showscale=False,
             hovertemplate="loss %{z:.4g}<extra></extra>",
         )
     )
@@ -73,6 +76,7 @@ def loss_landscape(
     figure.add_trace(
         go.Scatter(x=[0], y=[0], mode="markers", marker=cross, name="trained network", showlegend=False)
     )
-    figure.update_yaxes(title=f"step along the {axes[1]}", scaleanchor="x", constrain="domain")
-    figure.update_xaxes(constrain="domain")
+    figure.update_yaxes(title=f"step along the {axes[1]}")
+    ratio = float(np.ptp(y) / (np.ptp(x) or 1.0))
+    share_scale(figure, ratio, 84)
     return figure

@@ -20,6 +20,8 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, s
 
 BUTTONS = ["zoom", "pan", "select", "lasso", "zoomIn", "zoomOut", "autoScale", "resetScale"]  # left out
 
+UNLIKE = 4.0  # ranges whose ratio is above this have scales of their own
+
 Stops = list[tuple[float, str]]
 DIVERGING: Stops = [
     (0.0, "#08415c"),
@@ -141,6 +143,24 @@ def new_figure(title: str, subtitle: str = "", height: float = 420, **layout: An
         words["subtitle"] = {"text": subtitle}
     figure.update_layout(template="neocog", title=words, height=math.ceil(height), **layout)
     return figure
+
+
+def share_scale(figure: go.Figure, ratio: float, top: float, highest: float = 600) -> None:
+    """Give both axes one scale if their ranges are alike, and the figure a height that leaves nothing empty.
+
+    ``ratio`` is that of the vertical range to the horizontal one, ``top`` the margin above the plot.
+    """
+    if not 1 / UNLIKE <= ratio <= UNLIKE:
+        return
+    left, right, bottom, page = 56.0, 16.0, 48.0, 700.0
+    height = top + bottom + ratio * (page - left - right)
+    figure.update_layout(
+        height=min(highest, math.ceil(height)),
+        margin={"t": top, "b": bottom, "l": left, "r": right, "autoexpand": False},
+        meta={"height": 100.8 * ratio, "edges": top + bottom - ratio * (left + right - 32)},
+    )
+    figure.update_xaxes(constrain="domain", automargin=False)
+    figure.update_yaxes(constrain="domain", automargin=False, scaleanchor="x")
 
 
 def number(value: float, digits: int = 3) -> str:
