@@ -123,7 +123,7 @@ def test_one_door_leads_up():
             if isinstance(node, ast.Constant) and node.value in GRAPH and node.value != "neocog":
                 named.add((module_name(path), node.value))
     kernels = {
-        ("neocog.kernels.choice", f"neocog.kernels.{name}") for name in ("reference", "im2col", "fused")
+        ("neocog.kernels.choice", f"neocog.kernels.{name}") for name in ("reference", "columns", "fused")
     }
     assert named == kernels | {("neocog.kernels", "neocog.compilation")}
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from neocog import AvgPool2D, Conv2D, MaxPool2D, kernels
-from neocog.kernels import BACKENDS, im2col, output_size, use_kernels
+from neocog.kernels import BACKENDS, columns, output_size, use_kernels
 from neocog.kernels.geometry import ceil_padding, window_count, window_counts
 
 every_backend = pytest.mark.parametrize("backend", BACKENDS)
@@ -437,15 +437,15 @@ def test_im2col_convolution_runs_on_any_array(geometry):
     rng = np.random.default_rng(0)
     groups = geometry[-1]
     x, w, b = rng.normal(size=(2, 4, 7, 6)), rng.normal(size=(2, 4 // groups, 3, 2)), rng.normal(size=2)
-    y = im2col.conv2d(x, w, b, *geometry)
+    y = columns.conv2d(x, w, b, *geometry)
     dy = rng.normal(size=y.shape)
     sx, sw, sb, sdy = map(strict.asarray, (x, w, b, dy))
-    assert_strict_equals(im2col.conv2d(sx, sw, sb, *geometry), y)
-    assert_strict_equals(im2col.conv2d(sx, sw, None, *geometry), im2col.conv2d(x, w, None, *geometry))
-    expected_dx = im2col.conv2d_input(dy, w, x.shape, *geometry)
-    assert_strict_equals(im2col.conv2d_input(sdy, sw, x.shape, *geometry), expected_dx)
-    expected_dw = im2col.conv2d_weight(x, dy, w.shape, *geometry)
-    assert_strict_equals(im2col.conv2d_weight(sx, sdy, w.shape, *geometry), expected_dw)
+    assert_strict_equals(columns.conv2d(sx, sw, sb, *geometry), y)
+    assert_strict_equals(columns.conv2d(sx, sw, None, *geometry), columns.conv2d(x, w, None, *geometry))
+    expected_dx = columns.conv2d_input(dy, w, x.shape, *geometry)
+    assert_strict_equals(columns.conv2d_input(sdy, sw, x.shape, *geometry), expected_dx)
+    expected_dw = columns.conv2d_weight(x, dy, w.shape, *geometry)
+    assert_strict_equals(columns.conv2d_weight(sx, sdy, w.shape, *geometry), expected_dw)
 
 
 @pytest.mark.parametrize("geometry", POOLS)
@@ -453,19 +453,19 @@ def test_im2col_convolution_runs_on_any_array(geometry):
 def test_im2col_pooling_runs_on_any_array(geometry, dtype):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(2, 2, 5, 4)).astype(dtype)
-    y, argmax = im2col.max_pool2d(x, *geometry)
+    y, argmax = columns.max_pool2d(x, *geometry)
     dy = rng.normal(size=y.shape).astype(dtype)
     sx, sdy = strict.asarray(x), strict.asarray(dy)
-    strict_y, strict_argmax = im2col.max_pool2d(sx, *geometry)
+    strict_y, strict_argmax = columns.max_pool2d(sx, *geometry)
     assert_strict_equals(strict_y, y)
     assert_strict_equals(strict_argmax, argmax)
-    expected = im2col.max_pool2d_input(dy, argmax, x.shape, *geometry)
-    assert_strict_equals(im2col.max_pool2d_input(sdy, strict_argmax, x.shape, *geometry), expected)
+    expected = columns.max_pool2d_input(dy, argmax, x.shape, *geometry)
+    assert_strict_equals(columns.max_pool2d_input(sdy, strict_argmax, x.shape, *geometry), expected)
     for counts in (None, window_counts(x.shape, *geometry)):
-        expected = im2col.avg_pool2d(x, *geometry, counts)
-        assert_strict_equals(im2col.avg_pool2d(sx, *geometry, counts), expected)
-        expected = im2col.avg_pool2d_input(dy, x.shape, *geometry, counts)
-        assert_strict_equals(im2col.avg_pool2d_input(sdy, x.shape, *geometry, counts), expected)
+        expected = columns.avg_pool2d(x, *geometry, counts)
+        assert_strict_equals(columns.avg_pool2d(sx, *geometry, counts), expected)
+        expected = columns.avg_pool2d_input(dy, x.shape, *geometry, counts)
+        assert_strict_equals(columns.avg_pool2d_input(sdy, x.shape, *geometry, counts), expected)
 
 
 @every_backend

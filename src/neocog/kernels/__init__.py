@@ -12,6 +12,9 @@ Every operation has one signature here and one implementation per backend:
 
 Sizes are normalised by the layers: ``stride``, ``dilation`` and ``kernel_size`` are
 ``(vertical, horizontal)``, ``padding`` is ``((top, bottom), (left, right))``.
+
+:func:`im2col` and :func:`col2im`, for reading and teaching, are the same whatever backend is in use, and also
+take integers.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from neocog.kernels.choice import (
     missing_numba,
     use_kernels,
 )
+from neocog.kernels.columns import col2im, im2col
 from neocog.kernels.geometry import NO_PADDING, Array, Counts, Padding, Pair, output_size
 from neocog.kernels.threads import get_threads, set_threads, use_threads
 
@@ -40,10 +44,12 @@ __all__ = [
     "active_precision",
     "avg_pool2d",
     "avg_pool2d_input",
+    "col2im",
     "conv2d",
     "conv2d_input",
     "conv2d_weight",
     "get_threads",
+    "im2col",
     "kernels_for",
     "max_pool2d",
     "max_pool2d_input",

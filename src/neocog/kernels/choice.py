@@ -21,9 +21,9 @@ __all__ = [
 ]
 
 BACKENDS: dict[str, str] = {
-    "auto": "neocog.kernels.im2col",
+    "auto": "neocog.kernels.columns",
     "reference": "neocog.kernels.reference",
-    "im2col": "neocog.kernels.im2col",
+    "im2col": "neocog.kernels.columns",
     "fused": "neocog.kernels.fused",
 }
 """The module of each backend, imported when it is first used."""

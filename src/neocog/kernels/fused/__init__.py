@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from neocog.kernels import im2col
+from neocog.kernels import columns
 from neocog.kernels.choice import active_precision, missing_numba
 from neocog.kernels.geometry import Array, Counts, Padding, Pair, output_sizes
 
@@ -136,7 +136,7 @@ def conv2d(
 ) -> Array:
     """Add products over one table of offsets; see :mod:`neocog.kernels.fused.lowering.convolution`."""
     if not _suits(x, w, b):
-        return im2col.conv2d(x, w, b, stride, padding, dilation, groups)
+        return columns.conv2d(x, w, b, stride, padding, dilation, groups)
     x, strides = _strided(x)
 
     def build(call: _Call) -> None:
@@ -157,7 +157,7 @@ def conv2d_input(
 ) -> Array:
     """Convolve dy with the flipped kernel."""
     if not _suits(dy, w) or 0 in x_shape:
-        return im2col.conv2d_input(dy, w, x_shape, stride, padding, dilation, groups)
+        return columns.conv2d_input(dy, w, x_shape, stride, padding, dilation, groups)
     N, C, H, W = x_shape
     dy, strides = _strided(dy)
 
@@ -177,7 +177,7 @@ def conv2d_weight(
 ) -> Array:
     """Sum the windows of x, each weighted by its dy."""
     if not _suits(x, dy):
-        return im2col.conv2d_weight(x, dy, w_shape, stride, padding, dilation, groups)
+        return columns.conv2d_weight(x, dy, w_shape, stride, padding, dilation, groups)
     x, strides = _strided(x)
     dy, dy_strides = _strided(dy)
 
@@ -235,7 +235,7 @@ def max_pool2d(
 ) -> tuple[Array, Array]:
     """Compare tap by tap along the batch; the winner's tap is one byte."""
     if not _suits(x) or kernel_size[0] * kernel_size[1] > lowering.LARGEST_WINDOW or dilation != (1, 1):
-        return im2col.max_pool2d(x, kernel_size, stride, padding, dilation)
+        return columns.max_pool2d(x, kernel_size, stride, padding, dilation)
     y, index = _pool_call("max", x, x.shape, kernel_size, stride, padding, True, [x])
     return _batch_first(y), _batch_first(index)
 
@@ -252,7 +252,7 @@ def max_pool2d_input(
     """Add dy tap by tap where the tap is the winner."""
     plain = kernel_size[0] * kernel_size[1] <= lowering.LARGEST_WINDOW and dilation == (1, 1)
     if not plain or not _suits(dy) or 0 in x_shape:
-        return im2col.max_pool2d_input(dy, argmax, x_shape, kernel_size, stride, padding, dilation)
+        return columns.max_pool2d_input(dy, argmax, x_shape, kernel_size, stride, padding, dilation)
     winners = np.ascontiguousarray(argmax.transpose(1, 2, 3, 0), np.uint8)
     return _batch_first(
         _pool_call("max_back", dy, x_shape, kernel_size, stride, padding, True, [dy, winners])[0]
@@ -265,7 +265,7 @@ def avg_pool2d(
     """Average window by window along the batch."""
     counted = lowering.counts_padding(x.shape, kernel_size, stride, padding, dilation, counts)
     if counted is None or not _suits(x):
-        return im2col.avg_pool2d(x, kernel_size, stride, padding, dilation, counts)
+        return columns.avg_pool2d(x, kernel_size, stride, padding, dilation, counts)
     return _batch_first(_pool_call("avg", x, x.shape, kernel_size, stride, padding, counted, [x])[0])
 
 
@@ -281,5 +281,5 @@ def avg_pool2d_input(
     """Add each window's share to all its pixels."""
     counted = lowering.counts_padding(x_shape, kernel_size, stride, padding, dilation, counts)
     if counted is None or not _suits(dy) or 0 in x_shape:
-        return im2col.avg_pool2d_input(dy, x_shape, kernel_size, stride, padding, dilation, counts)
+        return columns.avg_pool2d_input(dy, x_shape, kernel_size, stride, padding, dilation, counts)
     return _batch_first(_pool_call("avg_back", dy, x_shape, kernel_size, stride, padding, counted, [dy])[0])

@@ -18,6 +18,7 @@ from functools import lru_cache
 import numpy as np
 
 from neocog.kernels.geometry import NO_PADDING, Array, Counts, Padding, Pair, is_complex, output_sizes
+from neocog.validation import pair, sides
 
 
 def _batch_last(x: Array, padding: Padding = NO_PADDING, value: float = 0.0) -> Array:
@@ -85,6 +86,135 @@ def _rows(dy: Array, groups: int) -> Array:
     return xp.reshape(xp.permute_dims(dy, (1, 2, 3, 0)), (groups, F // groups, H * W * N))
 
 
+def im2col(
+    x: Array, kernel_size: int | Pair, stride: int | Pair = 1, padding: int | Pair | Padding = 0
+) -> Array:
+    """Write the windows of images as the rows of a matrix.
+
+    ``columns[(n H_out + i) W_out + j, (c kH + p) kW + q] = x[n, c, i s_h + p - top, j s_w + q - left]``, zero
+    outside the image. With it a convolution is a matrix product:
+    ``y = im2col(x, k, stride, padding) @ w.reshape(F, -1).T``, of shape (N H_out W_out, F).
+
+    Parameters
+    ----------
+    x : array (N, C, H, W)
+    kernel_size : int or (int, int)
+        kH and kW.
+    stride : int or (int, int)
+    padding : int, (int, int) or ((top, bottom), (left, right))
+
+    Returns
+    -------
+    array (N H_out W_out, C kH kW)
+        A row for each position of each image. A window of k x k pixels copies most pixels k^2 times.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If ``x`` is not of rank 4, a size is no positive integer, or no window fits into the padded image.
+
+    See Also
+    --------
+    col2im : The adjoint.
+
+    Notes
+    -----
+    The name is MATLAB's: image to columns. Here, and in most programs today, windows are rows. PyTorch's
+    ``unfold`` returns ``im2col(x, ...).reshape(N, H_out W_out, -1)`` with the last two axes exchanged.
+
+    Source: K. Chellapilla, S. Puri, P. Simard, "High performance convolutional neural networks for document
+    processing", 2006.
+
+    Examples
+    --------
+    >>> x = np.arange(1.0, 10).reshape(1, 1, 3, 3)
+    >>> im2col(x, kernel_size=2)
+    array([[1., 2., 4., 5.],
+           [2., 3., 5., 6.],
+           [4., 5., 7., 8.],
+           [5., 6., 8., 9.]])
+    """
+    size, step, around, out = _geometry(x.shape, kernel_size, stride, padding)
+    xp = x.__array_namespace__()
+    columns = _columns(_batch_last(x, around), size, step, (1, 1), 1, out)
+    columns = xp.reshape(
+        columns, (columns.shape[1], out[0] * out[1], x.shape[0])
+    )  # (C kH kW, H_out W_out, N)
+    return xp.reshape(xp.permute_dims(columns, (2, 1, 0)), (-1, columns.shape[0]))
+
+
+def col2im(
+    columns: Array,
+    shape: tuple[int, ...],
+    kernel_size: int | Pair,
+    stride: int | Pair = 1,
+    padding: int | Pair | Padding = 0,
+) -> Array:
+    """Add the rows of a matrix to the windows that :func:`im2col` read them from: its adjoint.
+
+    ``x[n, c, u, v]`` is the sum of ``columns[(n H_out + i) W_out + j, (c kH + p) kW + q]`` over all i, p with
+    ``i s_h + p - top = u`` and all j, q with ``j s_w + q - left = v``. For every ``x`` and ``a``,
+    ``sum(a im2col(x)) = sum(col2im(a) x)``, so this is the backward pass of ``im2col``. It is not its
+    inverse: a pixel that k windows read is counted k times.
+
+    Parameters
+    ----------
+    columns : array (N H_out W_out, C kH kW)
+    shape : (N, C, H, W)
+        Of the images.
+    kernel_size, stride, padding
+        As in :func:`im2col`.
+
+    Returns
+    -------
+    array (N, C, H, W)
+
+    Raises
+    ------
+    ValueError, TypeError
+        If ``columns`` does not have the shape that :func:`im2col` returns for images of this shape.
+
+    See Also
+    --------
+    im2col : What it is the adjoint of.
+
+    Examples
+    --------
+    How many windows read each pixel:
+
+    >>> col2im(np.ones((4, 4)), (1, 1, 3, 3), kernel_size=2)[0, 0]
+    array([[1., 2., 1.],
+           [2., 4., 2.],
+           [1., 2., 1.]])
+    """
+    size, step, around, out = _geometry(shape, kernel_size, stride, padding)
+    N, C = shape[:2]
+    positions, taps = out[0] * out[1], size[0] * size[1]
+    if tuple(columns.shape) != (N * positions, C * taps):
+        raise ValueError(
+            f"columns must have the shape {(N * positions, C * taps)} for images of {tuple(shape)}, got "
+            f"{tuple(columns.shape)}."
+        )
+    xp = columns.__array_namespace__()
+    columns = xp.permute_dims(xp.reshape(columns, (N, positions, C * taps)), (2, 1, 0))
+    return _fold(xp.reshape(columns, (C, taps, *out, N)), tuple(shape), size, step, around, (1, 1))
+
+
+def _geometry(
+    shape: tuple[int, ...], kernel_size: int | Pair, stride: int | Pair, padding: int | Pair | Padding
+) -> tuple[Pair, Pair, Padding, Pair]:
+    """Return kernel size, stride and padding as pairs, and height and width of the output."""
+    if len(shape) != 4:
+        raise ValueError(f"images must have the shape (N, C, H, W), got {tuple(shape)}.")
+    size, step, around = pair("kernel_size", kernel_size), pair("stride", stride), sides("padding", padding)
+    out = output_sizes(tuple(shape), size, step, around)
+    if min(out) < 1:
+        raise ValueError(
+            f"a window of {size} does not fit into images of {tuple(shape)} with padding {padding}."
+        )
+    return size, step, around, out
+
+
 def conv2d(
     x: Array, w: Array, b: Array | None, stride: Pair, padding: Padding, dilation: Pair, groups: int
 ) -> Array:
@@ -111,13 +241,26 @@ def conv2d_input(
     """Compute ``dx = fold(w^T dy)``; fold, the adjoint of columns, adds each number where it was read."""
     xp = dy.__array_namespace__()
     N, F, *out = dy.shape
-    kernel_size = w.shape[2:]
+    kernel_size = (w.shape[2], w.shape[3])
     taps = kernel_size[0] * kernel_size[1]
     w_rows = xp.reshape(w, (groups, F // groups, w.shape[1] * taps))
     columns = xp.matrix_transpose(w_rows) @ _rows(dy, groups)
     columns = xp.reshape(columns, (x_shape[1], taps, *out, N))
+    return _fold(columns, x_shape, kernel_size, stride, padding, dilation)
+
+
+def _fold(
+    columns: Array,
+    x_shape: tuple[int, ...],
+    kernel_size: Pair,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+) -> Array:
+    """Add columns (C, kH kW, H_out, W_out, N) to the pixels that :func:`_columns` read them from."""
     dx = _zeros(columns, x_shape, padding)
-    for k, (rows, across) in enumerate(_taps(kernel_size, stride, dilation, (out[0], out[1]))):
+    out = (columns.shape[2], columns.shape[3])
+    for k, (rows, across) in enumerate(_taps(kernel_size, stride, dilation, out)):
         dx[:, rows, across, :] += columns[:, k, ...]
     return _batch_first(dx, padding)
 
