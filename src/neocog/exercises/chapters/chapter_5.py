@@ -8,6 +8,7 @@ import numpy as np
 
 from neocog.data import batches
 from neocog.exercises.exercise import exercise
+from neocog.exercises.judges import optimizers as judges
 from neocog.losses import SoftmaxCrossEntropy
 from neocog.optimizers import SGD, Adam, Optimizer
 
@@ -52,21 +53,6 @@ exercise(
 exercise(
     "5.4",
     2,
-    "A derivative is 3 in every step. How long do the steps become with learning rate 0.01 and momentum "
-    "0.95?",
-    answer=lambda: (
-        -(
-            _walk(SGD(0.01, momentum=0.95), 0, lambda k, w: 3, 1001)
-            - _walk(SGD(0.01, momentum=0.95), 0, lambda k, w: 3, 1000)
-        )
-    ),
-    hint="when v no longer changes, what is it?",
-    solution="Where $v = 0.95\\, v - 0.03$, that is $v = -0.03 / 0.05$: twenty times a plain step.",
-)
-
-exercise(
-    "5.5",
-    2,
     "Adam with learning rate 1, $\\beta_1 = 0.9$, $\\beta_2 = 0.999$ starts at $w = 0$; the derivative is "
     "0.5 in the first step and $-0.5$ in the second. Where is $w$ after both (ignore $\\varepsilon$)?",
     answer=lambda: _walk(Adam(1.0), 0, lambda k, w: 0.5 if k == 0 else -0.5, 2),
@@ -77,7 +63,7 @@ exercise(
 )
 
 exercise(
-    "5.6",
+    "5.5",
     2,
     "In a very large data set, the noise of a batch of 20 is twice as long as the gradient. How many "
     "images must a batch have for noise a quarter as long as the gradient?",
@@ -88,7 +74,7 @@ exercise(
 )
 
 exercise(
-    "5.7",
+    "5.6",
     2,
     "A filter has the kernel [[1, -2], [0.5, -1]], and pixels lie between 0 and 1. What is the largest "
     "bias at which it is dead, whatever the image?",
@@ -98,8 +84,75 @@ exercise(
     "be above 0. For a given data set a smaller push is enough: its images need not hold that patch.",
 )
 
+
+def minibatches(n: int, batch_size: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Shuffle the indices, and cut them into pieces."""
+    order = rng.permutation(n)
+    return [order[start : start + batch_size] for start in range(0, n, batch_size)]
+
+
+exercise(
+    "5.7",
+    3,
+    "Write `minibatches(n, batch_size, rng)`, which returns a list of arrays of indices: each of 0 to n - "
+    "1 once, in an order drawn with `rng`. The last batch may be smaller.",
+    program=minibatches,
+    judge=judges.minibatches,
+    solution="One permutation for the whole epoch. Drawing each batch anew would use some images twice and "
+    "others not at all: about a third of them in an epoch.",
+)
+
+
+def momentum(
+    w: np.ndarray, dw: np.ndarray, v: np.ndarray, lr: float, momentum: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the new weight and the new velocity."""
+    v = momentum * v - lr * dw
+    return w + v, v
+
+
 exercise(
     "5.8",
+    3,
+    "Write `momentum(w, dw, v, lr, momentum)`, which returns the new `w` and the new `v`, and changes none "
+    "of its arguments.",
+    program=momentum,
+    judge=judges.momentum,
+    solution="`v *= momentum` would be shorter, and would change the caller's array.",
+)
+
+
+def adam(
+    w: np.ndarray,
+    dw: np.ndarray,
+    m: np.ndarray,
+    s: np.ndarray,
+    t: int,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the new weight and both new means; t is 1 in the first step."""
+    m = beta1 * m + (1 - beta1) * dw
+    s = beta2 * s + (1 - beta2) * dw**2
+    direction = (m / (1 - beta1**t)) / (np.sqrt(s / (1 - beta2**t)) + eps)
+    return w - lr * direction, m, s
+
+
+exercise(
+    "5.9",
+    3,
+    "Write `adam(w, dw, m, s, t, lr, beta1, beta2, eps)`, which returns the new `w`, `m` and `s`; `t` is 1 "
+    "in the first step.",
+    program=adam,
+    judge=judges.adam,
+    solution="`m` and `s` are kept as they are, uncorrected; the correction is made for the step only. "
+    "`eps` stands outside the root.",
+)
+
+exercise(
+    "5.10",
     4,
     "Train TinyCNN on the line patterns with batches of 6, 18, 60 and 180, ten seeds each, at a rate of "
     "0.12. After how many epochs do all validation images come out right, and after how many *steps*? Then "
