@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import pickle
@@ -5,10 +6,12 @@ import resource
 import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import load_file
 from safetensors.numpy import save as to_bytes
 
@@ -34,8 +37,10 @@ from neocog import (
     Sequential,
     Sigmoid,
     Tanh,
+    model_file,
 )
-from neocog.serialization import FORMAT_VERSION, ModelFileError, import_layers
+from neocog.model_file import FORMAT_VERSION, ModelFileError
+from neocog.serialization import import_layers
 
 
 def everything():
@@ -295,15 +300,29 @@ def test_anothers_safetensors(path):
     refuse(path, "not one of neocog's")
 
 
-def rewrite(path, change=None, arrays=None, text=None):
-    """Save TinyCNN, then change its header or its arrays."""
+def table_of(arrays):
+    """The table of arrays of format 2."""
+    return {name: [str(a.dtype), list(a.shape), [zlib.crc32(a.tobytes())]] for name, a in arrays.items()}
+
+
+def digest_of(content):
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def rewrite(path, change=None, arrays=None, text=None, entry=None):
+    """Save TinyCNN with another description or other arrays; the digest fits unless ``entry`` changes it."""
     network = neocog.models.tiny_cnn()
-    header = {"version": FORMAT_VERSION, "kind": "model", "network": neocog.serialization.describe(network)}
-    header = json.loads(json.dumps(header))
-    if change:
-        change(header)
+    content = {"kind": "model", "network": neocog.serialization.describe(network)}
+    content = json.loads(json.dumps(content))
     tensors = dict(network.params) if arrays is None else arrays(dict(network.params))
-    path.write_bytes(to_bytes(tensors, {"neocog": json.dumps(header) if text is None else text}))
+    content["arrays"] = table_of(tensors)
+    if change:
+        change(content)
+    whole = {"version": FORMAT_VERSION, "sha256": digest_of(content), "content": content}
+    if entry:
+        entry(whole)
+    path.write_bytes(to_bytes(tensors, {"neocog": json.dumps(whole) if text is None else text}))
 
 
 def conv(header):
@@ -324,10 +343,6 @@ def test_the_rewriting_itself_is_sound(path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda h: h.update(version=FORMAT_VERSION + 1), "format version 2, this neocog reads up to 1"),
-        (lambda h: h.update(version="1"), "unknown format version '1'"),
-        (lambda h: h.update(version=0), "unknown format version 0"),
-        (lambda h: h.pop("version"), "KeyError"),
         (lambda h: h.update(kind="poem"), "is a poem, not a model"),
         (lambda h: h.pop("network"), "KeyError"),
         (lambda h: h["network"].update(layers=None), "no network in it"),
@@ -337,6 +352,8 @@ def test_the_rewriting_itself_is_sound(path):
         (lambda h: h["network"]["layers"].update({"$layer": ["a"]}), "not a usable"),
         (lambda h: h["network"].update(input_shape=[1, 8]), "image_shape must be"),
         (lambda h: h["network"].update(class_names=3), "not iterable"),
+        (lambda h: h["network"].update(output="angles"), "output is 'angles', which this neocog does not"),
+        (lambda h: h["network"].update(image={"fit": "crop"}), "image is {'fit': 'crop'}, which this neocog"),
         (lambda h: h["network"].update(input_shape=[1, 9, 12]), "layer 'dense': Dense needs inputs"),
         (lambda h: set_conv(h, "out_channels", 4), r"conv1.weight must have shape \(4, 1, 3, 3\)"),
         (lambda h: set_conv(h, "out_channels", 10**15), "larger than the arrays in the file"),
@@ -349,6 +366,94 @@ def test_the_rewriting_itself_is_sound(path):
 def test_headers_that_lie(path, change, message):
     rewrite(path, change)
     refuse(path, message)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (lambda e: e.update(version=3), "format version 3, this neocog reads up to 2: upgrade neocog"),
+        (lambda e: e.update(version="1"), "unknown format version '1'"),
+        (lambda e: e.update(version=True), "unknown format version True"),
+        (lambda e: e.update(version=0), "unknown format version 0"),
+        (lambda e: e.pop("version"), "KeyError"),
+        (lambda e: e.update(version=1), "is damaged: its format version does not fit its digest"),
+        (lambda e: (e.update(version=1), e.pop("sha256")), "is damaged: its format version"),
+        (lambda e: e.update(e.pop("content"), version=1, sha256=None), "is damaged: its format version"),
+        (
+            lambda e: (e.update(e.pop("content"), version=1), e.pop("sha256")),
+            "is damaged: its format version",
+        ),
+        (lambda e: e.pop("sha256"), "KeyError"),
+        (lambda e: e.update(sha256="0" * 64), "is damaged: its description does not fit its digest"),
+        (lambda e: e.pop("content"), "KeyError"),
+        (lambda e: e["content"].update(extra=0), "is damaged: its description"),
+        (lambda e: e["content"].pop("arrays"), "is damaged: its description"),
+    ],
+)
+def test_versions_and_digests_that_lie(path, entry, message):
+    rewrite(path, entry=entry)
+    refuse(path, message)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.pop("arrays"), "KeyError"),
+        (lambda c: c.update(arrays=[]), "describes no arrays"),
+        (lambda c: c["arrays"].pop("dense.bias"), "damaged: the list of its arrays"),
+        (lambda c: c["arrays"].update(extra=["float64", [1], [0]]), "damaged: the list of its arrays"),
+        (lambda c: c["arrays"]["dense.bias"][2].append(0), "damaged: the array 'dense.bias'"),
+        (lambda c: c["arrays"].update({"dense.bias": None}), "damaged: the array 'dense.bias'"),
+        (lambda c: c["arrays"]["conv1.weight"].__setitem__(1, [9, 3]), "damaged: the array 'conv1.weight'"),
+        (lambda c: c["arrays"]["dense.bias"].__setitem__(0, "int64"), "damaged: the array 'dense.bias'"),
+    ],
+)
+def test_tables_of_arrays_that_lie(path, change, message):
+    rewrite(path, change)
+    refuse(path, message)
+
+
+def test_every_flipped_bit_is_noticed_or_changes_nothing(path):
+    """Single bits and whole bytes, everywhere in the file."""
+    network = neocog.models.tiny_cnn(seed=3)
+    network.class_names, network.input_shape = ("a", "b", "c"), (1, 8, 8)
+    neocog.save(network, path)
+    sound, text = path.read_bytes(), repr(network)
+    rng, noticed = np.random.default_rng(0), 0
+    for place in rng.choice(len(sound), 1500, replace=False):
+        changed = bytearray(sound)
+        changed[place] ^= int(1 << rng.integers(8)) if rng.random() < 0.5 else int(rng.integers(1, 256))
+        path.write_bytes(changed)
+        try:
+            twin = neocog.load(path)
+        except ModelFileError as error:
+            noticed += str(path) in str(error)
+            continue
+        assert (repr(twin), twin.class_names, twin.input_shape) == (text, ("a", "b", "c"), (1, 8, 8))
+        assert all((twin.params[name] == network.params[name]).all() for name in network.params)
+    assert noticed > 1400
+
+
+def test_a_file_of_format_1_is_read():
+    network = neocog.load(Path(__file__).parent / "files/format-1.neocog")
+    assert network.class_names == ("a", "b", "c")
+    assert network.input_shape == (1, 4, 4)
+    for name, array in network.params.items():  # as they were when it was written
+        np.testing.assert_array_equal(array, np.arange(array.size).reshape(array.shape) / 8, name)
+    for name, array in network.buffers.items():
+        np.testing.assert_array_equal(array, 1 + np.arange(array.size), name)
+
+
+def test_large_arrays_are_checked_in_blocks(path, monkeypatch):
+    monkeypatch.setattr(model_file, "BLOCK", 100)
+    network = neocog.models.tiny_cnn(seed=3)
+    neocog.save(network, path)
+    with safe_open(path, framework="numpy") as file:
+        content = json.loads(file.metadata()["neocog"])["content"]
+    weight = network.params["dense.weight"].tobytes()
+    blocks = [weight[start : start + 100] for start in range(0, len(weight), 100)]
+    assert content["arrays"]["dense.weight"][2] == [zlib.crc32(block) for block in blocks]
+    assert repr(neocog.load(path)) == repr(network)
 
 
 @pytest.mark.parametrize(
@@ -426,14 +531,13 @@ def test_a_read_only_disk_leaves_the_old_file(path, monkeypatch):
 def test_a_disk_that_garbles_is_noticed(path, monkeypatch):
     neocog.save(neocog.models.tiny_cnn(seed=1), path)
     old = path.read_bytes()
-    read = neocog.serialization.read
 
-    def garbled(path):
-        header, arrays = read(path)
-        arrays["conv1.weight"].flat[0] += 1
-        return header, arrays
+    def garbled(arrays, metadata):
+        content = bytearray(to_bytes(arrays, metadata))
+        content[-3] ^= 1
+        return bytes(content)
 
-    monkeypatch.setattr(neocog.serialization, "read", garbled)
+    monkeypatch.setattr("safetensors.numpy.save", garbled)
     with pytest.raises(OSError, match="differs after writing"):
         neocog.save(neocog.models.tiny_cnn(seed=2), path)
     assert path.read_bytes() == old
@@ -560,20 +664,27 @@ def test_every_kind_of_generator_goes_on(kind, path, tmp_path):
     np.testing.assert_array_equal(twin["drop"].rng.random(9), rng.random(9))
 
 
+def tamper(path, change):
+    """Change the description in a file, and give it the digest of what it then says."""
+    with safe_open(path, framework="numpy") as file:
+        content = json.loads(file.metadata()["neocog"])["content"]
+    change(content)
+    entry = {"version": FORMAT_VERSION, "sha256": digest_of(content), "content": content}
+    path.write_bytes(to_bytes(load_file(path), {"neocog": json.dumps(entry)}))
+
+
 def test_a_generator_of_no_known_kind_is_refused(path):
     network = Sequential(Dropout(0.5, rng=3))
     neocog.save(network, path)
-    path.write_bytes(path.read_bytes().replace(b"PCG64", b"evil!"))
+    tamper(path, lambda content: content["network"]["rngs"][0].update(bit_generator="evil!"))
     with pytest.raises(ModelFileError, match=r"bit_generator must be one of 'PCG64', .*, got 'evil!'"):
         neocog.load(path)
 
 
-@pytest.mark.parametrize("rng_of", [b"[0, 2]", b"[-1,0]", b"[0, 0]"])
+@pytest.mark.parametrize("rng_of", [[0, 2], [-1, 0], [0, 0]])
 def test_generators_that_are_not_there_are_refused(path, rng_of):
     neocog.save(Sequential(Dropout(0.5, rng=3), Dropout(0.5, rng=4)), path)
-    content = path.read_bytes()
-    assert content.count(b"[0, 1]") == 1
-    path.write_bytes(content.replace(b"[0, 1]", rng_of))
+    tamper(path, lambda content: content["network"].update(rng_of=rng_of))
     with pytest.raises(ModelFileError, match=r"draw from the generators .*, there are 2"):
         neocog.load(path)
 

@@ -25,10 +25,11 @@ from neocog.data import Split
 from neocog.data.sources import open_source, split_source
 from neocog.kernels import use_kernels
 from neocog.layers import Container, Conv2D, Layer, Sequential
+from neocog.model_file import ModelFileError
 from neocog.models.by_name import build_network
 from neocog.optimizers import SGD
 from neocog.recipes import RECIPES
-from neocog.serialization import ModelFileError, import_layers, load, save
+from neocog.serialization import import_layers, load, save
 from neocog.settings import Settings
 from neocog.training import Callback, Checkpoint, CSVLog, History, KernelSnapshots, Progress, fit
 from neocog.training.engine import leads, torch_engine

@@ -1,42 +1,34 @@
 """Save and load models: safetensors, with the architecture as JSON in the header; never pickle.
 
-A file holds the arrays under their dotted names, as any safetensors reader shows them, and one header entry
-``neocog``: the format's version, the layers with their arguments, class names and input shape. Reading builds
-only layers of :mod:`neocog.layers` (or those passed in); nothing in a file is ever executed.
+A file (see :mod:`neocog.model_file`) holds the arrays under their dotted names, and describes the layers with
+their arguments, class names and input shape. Reading builds only layers of :mod:`neocog.layers` (or those
+passed in); nothing in a file is ever executed.
 """
 
 from __future__ import annotations
 
 import importlib
-import json
 import operator
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from neocog import layers as known_layers
-from neocog.atomic import atomic_write
 from neocog.layers import Container, Elementwise, Layer
 from neocog.layers.base import generator_places, random_generators
+from neocog.model_file import ModelFileError, PathLike, blaming, read, write
 from neocog.validation import image_shape, one_of
 
-__all__ = ["FORMAT_VERSION", "ModelFileError", "import_layers", "load", "save"]
+__all__ = ["ModelFileError", "import_layers", "load", "save"]
 
-FORMAT_VERSION = 1
 MOST_LAYERS = 100_000
 BIT_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 
-PathLike: TypeAlias = str | os.PathLike[str]
 LayerSource: TypeAlias = str | type[Layer]
 """A layer's class, or its import path ``"package.module:Class"``."""
-
-
-class ModelFileError(ValueError):
-    """A model file is malformed, truncated, of a newer version, or not a model file at all."""
 
 
 def save(network: Layer, path: PathLike) -> None:
@@ -205,6 +197,10 @@ def describe(network: Layer) -> dict[str, Any]:
         names, shape = network.class_names, network.input_shape
         described["class_names"] = None if names is None else [str(name) for name in names]
         described["input_shape"] = None if shape is None else image_shape(tuple(shape))
+        described["output"], described["image"] = (
+            "logits",
+            None,
+        )  # what it returns; how images become its input
         _check_input_shape(network)
     return described
 
@@ -274,6 +270,9 @@ def rebuild(
         setattr(layer, name, rngs[k])
     if isinstance(network, Container):
         names, shape = described["class_names"], described["input_shape"]
+        for key, known_value in (("output", "logits"), ("image", None)):
+            if described.get(key, known_value) != known_value:
+                raise ModelFileError(f"its {key} is {described[key]!r}, which this neocog does not know")
         network.class_names = None if names is None else tuple(str(name) for name in names)
         network.input_shape = None if shape is None else image_shape(shape)
         _check_input_shape(network)
@@ -329,83 +328,3 @@ def _fill(network: Layer, arrays: Mapping[str, np.ndarray]) -> None:
                 name = f"{prefix}.{key}" if prefix else key
                 if name in arrays:  # absent for a layer that occurred before
                     own[key] = np.array(arrays[name])
-
-
-# Files
-
-
-class blaming:  # noqa: N801 - used as a function
-    """Convert any exception that a malformed file causes into a ModelFileError that names the file."""
-
-    def __init__(self, path: PathLike) -> None:
-        self.path = str(path)
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        malformed = (
-            ArithmeticError,
-            AttributeError,
-            LookupError,
-            MemoryError,
-            RecursionError,
-            TypeError,
-            ValueError,
-        )
-        if isinstance(error, malformed) and self.path not in str(error):
-            text = str(error) if isinstance(error, ValueError | TypeError) else repr(error)
-            raise ModelFileError(f"{self.path} is not a usable neocog file: {text.rstrip('.')}.") from error
-
-
-def write(path: PathLike, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays and a JSON header to a safetensors file, atomically, and read it back to verify it."""
-    from safetensors.numpy import save as to_bytes
-
-    # safetensors stores the memory of an array that is not C-contiguous in the wrong order, silently.
-    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    try:
-        text = json.dumps({"version": FORMAT_VERSION, **header})
-    except TypeError as error:
-        raise TypeError(f"layers and states must be described by plain data to be saved: {error}.") from error
-    metadata = {"neocog": text}  # one entry only: safetensors writes several in a random order
-
-    def check(written: Path) -> None:
-        for name, array in read(written)[1].items():
-            if array.tobytes() != contiguous[name].tobytes() or array.shape != contiguous[name].shape:
-                raise OSError(f"{path}: array {name!r} differs after writing")
-
-    atomic_write(path, to_bytes(contiguous, metadata), check)
-
-
-def read(path: PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Read a file written by :func:`write`; ModelFileError for any other."""
-    from safetensors import SafetensorError, safe_open
-
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"there is no file {path}.")
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder, not a model file.")
-    if path.stat().st_size == 0:
-        raise ModelFileError(f"{path} is empty.")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if "neocog" not in metadata:
-                raise ModelFileError(f"{path} is a safetensors file, but not one of neocog's.")
-            with blaming(path):
-                header = json.loads(metadata["neocog"])
-                version = header["version"]
-            if not isinstance(version, int) or version < 1:
-                raise ModelFileError(f"{path} has the unknown format version {version!r}.")
-            if version > FORMAT_VERSION:
-                raise ModelFileError(
-                    f"{path} has format version {version}, this neocog reads up to {FORMAT_VERSION}: "
-                    "upgrade neocog."
-                )
-            with blaming(path):
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ModelFileError(f"{path} is not a neocog file, or is truncated: {error}.") from error
-    return header, arrays

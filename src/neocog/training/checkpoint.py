@@ -10,7 +10,8 @@ import numpy as np
 
 from neocog.layers import Layer
 from neocog.layers.base import random_generators
-from neocog.serialization import ModelFileError, arrays_of, blaming, describe, read, write
+from neocog.model_file import ModelFileError, blaming, read, write
+from neocog.serialization import arrays_of, describe
 from neocog.training.history import History
 from neocog.training.state import Callback, TrainingState, described
 from neocog.validation import integer

@@ -1,7 +1,7 @@
 """Errors of the ONNX import."""
 
 from neocog.errors import UnsupportedError
-from neocog.serialization import ModelFileError
+from neocog.model_file import ModelFileError
 
 
 class OnnxImportError(ModelFileError):

@@ -1,0 +1,192 @@
+"""Write and read files of arrays with a JSON description, and check every one of their bits.
+
+A file is a safetensors file whose arrays any reader shows under their dotted names. Its one header entry
+``neocog`` holds the version of the format and, since version 2, a digest::
+
+    {"version": 2, "sha256": "...", "content": {"kind": "model", ..., "arrays": {NAME: [DTYPE, SHAPE, CRCS]}}}
+
+``sha256`` is that of the content as canonical JSON: keys sorted, no spaces, all but ASCII escaped. ``CRCS``
+are the CRC-32 of an array's bytes, in blocks of 16 MiB. So a changed bit in an array, in its name, type or
+shape, or in the description, is noticed. It is a check against damage, not a signature: whoever can write the
+file can write a digest. Version 1 has neither digest nor ``content``; it is read as it is.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from neocog.atomic import atomic_write
+
+__all__ = ["FORMAT_VERSION", "ModelFileError", "PathLike", "blaming", "read", "write"]
+
+FORMAT_VERSION = 2
+BLOCK = 16 * 2**20
+
+PathLike: TypeAlias = str | os.PathLike[str]
+
+
+class ModelFileError(ValueError):
+    """A model file is damaged, malformed, truncated, of a newer version, or not a model file at all."""
+
+
+class blaming:  # noqa: N801 - used as a function
+    """Convert any exception that a malformed file causes into a ModelFileError that names the file."""
+
+    def __init__(self, path: PathLike) -> None:
+        self.path = str(path)
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        malformed = (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            MemoryError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        )
+        if isinstance(error, malformed) and self.path not in str(error):
+            text = str(error) if isinstance(error, ValueError | TypeError) else repr(error)
+            raise ModelFileError(f"{self.path} is not a usable neocog file: {text.rstrip('.')}.") from error
+
+
+def write(path: PathLike, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays and a description of plain data, atomically, and read the file back to verify it.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written, or holds something else after writing.
+    TypeError
+        If the description is not plain data.
+    """
+    from safetensors.numpy import save as to_bytes
+
+    # safetensors stores the memory of an array that is not C-contiguous in the wrong order, silently.
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    table = {name: [array.dtype.name, list(array.shape), crcs] for name, array, crcs in _checked(contiguous)}
+    try:
+        content = json.loads(json.dumps({**header, "arrays": table}))
+    except TypeError as error:
+        raise TypeError(f"layers and states must be described by plain data to be saved: {error}.") from error
+    entry = {"version": FORMAT_VERSION, "sha256": _digest(content), "content": content}
+    metadata = {"neocog": json.dumps(entry)}  # one entry only: safetensors writes several in a random order
+
+    def check(written: Path) -> None:
+        try:
+            again = read(written)[0]
+        except ModelFileError as error:
+            raise OSError(f"{path} differs after writing: {error}") from error
+        if again != content:
+            raise OSError(f"{path} differs after writing.")
+
+    atomic_write(path, to_bytes(contiguous, metadata), check)
+
+
+def read(path: PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Read a file written by :func:`write`, after checking its digest.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError
+        If there is no such file.
+    ModelFileError
+        If it is no such file, is damaged, or of a newer version.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {path}.")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder, not a model file.")
+    if path.stat().st_size == 0:
+        raise ModelFileError(f"{path} is empty.")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            if "neocog" not in metadata:
+                raise ModelFileError(f"{path} is a safetensors file, but not one of neocog's.")
+            content = _content(path, metadata["neocog"])
+            with blaming(path):
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ModelFileError(f"{path} is not a neocog file, or is truncated: {error}.") from error
+    if "arrays" in content:
+        with blaming(path):
+            _check_arrays(path, content["arrays"], arrays)
+    return content, arrays
+
+
+def _content(path: Path, text: str) -> dict[str, Any]:
+    """Return the description in a header entry, after checking version and digest."""
+    with blaming(path):
+        entry: dict[str, Any] = json.loads(text)
+        version = entry["version"]
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        raise ModelFileError(f"{path} has the unknown format version {version!r}.")
+    if version > FORMAT_VERSION:
+        raise ModelFileError(
+            f"{path} has format version {version}, this neocog reads up to {FORMAT_VERSION}: upgrade neocog."
+        )
+    with blaming(path):
+        if version == 1:
+            if not {"sha256", "content", "arrays"}.isdisjoint(entry):
+                raise damaged(path, "its format version")
+            return entry
+        content: dict[str, Any] = entry["content"]
+        if entry["sha256"] != _digest(content):
+            raise damaged(path, "its description")
+        if not isinstance(content["arrays"], dict):
+            raise ModelFileError(f"{path} describes no arrays.")
+    return content
+
+
+def damaged(path: PathLike, part: str) -> ModelFileError:
+    """Return the error for a file of which a part does not fit its digest."""
+    return ModelFileError(f"{path} is damaged: {part} does not fit its digest. Use another copy of it.")
+
+
+def _digest(content: Any) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _check_arrays(path: Path, table: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    if set(table) != set(arrays):
+        raise damaged(path, "the list of its arrays")
+    for name, array, crcs in _checked(arrays):
+        if table[name] != [array.dtype.name, list(array.shape), crcs]:
+            raise damaged(path, f"the array {name!r}")
+
+
+def _checked(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray, list[int]]]:
+    """Yield name, array and CRCs of its blocks; threads share the work, as ``crc32`` lets them."""
+    blocks: list[memoryview] = []
+    counts = []
+    for array in arrays.values():
+        data = memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+        mine = [data[start : start + BLOCK] for start in range(0, len(data), BLOCK)]
+        counts.append(len(mine))
+        blocks += mine
+    if sum(map(len, blocks)) > BLOCK:
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            crcs = list(pool.map(binascii.crc32, blocks))
+    else:
+        crcs = [binascii.crc32(block) for block in blocks]
+    start = 0
+    for (name, array), count in zip(arrays.items(), counts, strict=True):
+        yield name, array, crcs[start : start + count]
+        start += count
