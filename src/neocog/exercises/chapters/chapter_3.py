@@ -139,7 +139,7 @@ def _best_momentum(low: float, high: float) -> float:
             float(np.abs(np.roots([1, -(1 + momentum - lr * h), momentum])).max()) for h in (low, high)
         )
 
-    return min(np.linspace(0, 1, 1000, endpoint=False).tolist(), key=factor)
+    return float(min(np.linspace(0, 1, 900, endpoint=False), key=factor))
 
 
 exercise(

@@ -70,7 +70,8 @@ exercise(
 
 def softmax_backward(dy: np.ndarray, p: np.ndarray) -> np.ndarray:
     """Return dz of ``p = softmax(z)``."""
-    return p * (dy - (dy * p).sum(axis=1, keepdims=True))
+    dz: np.ndarray = p * (dy - (dy * p).sum(axis=1, keepdims=True))
+    return dz
 
 
 exercise(
@@ -293,7 +294,7 @@ exercise(
     2,
     "By hand: measure the derivative of $w^3$ at $w = 1$ with a step of 0.1, by central differences and by "
     "the complex step. Which two numbers do you get?",
-    answer=lambda: (((1.1**3 - 0.9**3) / 0.2), ((1 + 0.1j) ** 3).imag / 0.1),
+    answer=lambda: (round((1.1**3 - 0.9**3) / 0.2, 9), round(((1 + 0.1j) ** 3).imag / 0.1, 9)),
     hint="the formulas of both hold an error of a sixth of the third derivative.",
     solution="$L''' = 6$, so the errors are $\\pm \\tfrac16 \\cdot 0.01 \\cdot 6 = \\pm 0.01$: equally "
     "large, with opposite signs. The complex step wins only because its step can be made as small as you "
