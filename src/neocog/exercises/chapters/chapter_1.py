@@ -6,7 +6,7 @@ import numpy as np
 
 from neocog.exercises.exercise import exercise
 from neocog.exercises.judges import forward as judges
-from neocog.layers import Conv2D, Sequential
+from neocog.layers import Conv2D
 
 PICTURE = np.array([[2.0, 0, 1], [1, 3, 0], [0, 1, 2]])
 KERNEL = np.array([[1.0, -1], [0, 2]])
@@ -91,23 +91,6 @@ exercise(
 
 exercise(
     "1.7",
-    2,
-    "Three 3 x 3 convolutions follow each other, the first with stride 2, the second with dilation 2, the "
-    "third with neither. How many pixels high is the receptive field of a number of the last map?",
-    answer=lambda: _field(Conv2D(1, 1, 3, stride=2), Conv2D(1, 1, 3, dilation=2), Conv2D(1, 1, 3)),
-    hint="make a table of r and J, a line for each layer.",
-    solution="After the first r = 1 + 2 = 3 and J = 2. The second covers 5 numbers that lie 2 pixels apart: "
-    "r = 3 + 2 · 2 · 2 = 11, and J stays 2. The third: r = 11 + 2 · 2 = 15.",
-)
-
-
-def _field(*layers: Conv2D) -> int:
-    last = Sequential(*layers).summary((1, 1, 32, 32), show=False).rows[-1]
-    return int(last.receptive_field[0])  # type: ignore[index]
-
-
-exercise(
-    "1.8",
     1,
     "A 3 x 3 convolution from 16 to 32 channels has 16 · 32 · 9 = 4608 weights. Replace it by a depthwise "
     "3 x 3 convolution of the 16 channels (one filter each), followed by a 1 x 1 convolution from 16 to 32. "
@@ -120,6 +103,29 @@ exercise(
     solution="16 · 9 + 16 · 32 = 144 + 512 = 656, a seventh. The first looks around, the second mixes; the "
     "pair can do less than the full convolution, and often enough. Networks for telephones are made of such "
     "pairs.",
+)
+
+
+def receptive_field(layers: list[tuple[int, int]]) -> int:
+    """Return how many pixels high the receptive field is behind the last layer."""
+    size, jump = 1, 1
+    for kernel, stride in layers:
+        size += (kernel - 1) * jump
+        jump *= stride
+    return size
+
+
+exercise(
+    "1.8",
+    3,
+    "Write `receptive_field(layers)`, for a list of (kernel size, stride), the first layer first. For "
+    "`[(3, 1), (3, 1)]` it must return 5. What is it for three layers (3, 2)? Compare with "
+    "`network.summary()`.",
+    program=receptive_field,
+    judge=judges.receptive_field,
+    solution="A layer's own stride counts only for the layers behind it, so the jump is multiplied after it "
+    "was used. For three layers (3, 2): 3, 7, 15. With stride 2 the field doubles with every layer, without "
+    "it grows by 2 only.",
 )
 
 
