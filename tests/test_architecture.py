@@ -24,6 +24,7 @@ FLOORS = [
     {"losses", "schedules", "optimizers"},
     {"models"},
     {"data"},
+    {"model_file"},
     {"serialization"},
     {"compilation"},
     {"interop"},
