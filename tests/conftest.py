@@ -8,6 +8,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
 
+os.environ["NEOCOG_PROGRESS"] = "off"  # what the tests solve is nobody's progress
+
 import numpy as np
 import pytest
 from hypothesis import Phase, settings

@@ -1,13 +1,13 @@
 """The command ``neocog``.
 
-Exit codes: 0 done; 1 a gradient check failed, the loss became NaN, or another process of the job was lost;
-2 bad input; 70 a bug in neocog; 130 interrupted.
+Exit codes: 0 done; 1 a gradient check failed, an answer to an exercise is not right, the loss became NaN, or
+another process of the job was lost; 2 bad input; 70 a bug in neocog; 130 interrupted.
 """
 
-from neocog.cli import train, sweep, model, inspect  # isort: skip - the order of the commands in --help
+from neocog.cli import train, sweep, model, inspect, exercises  # isort: skip - the order of the commands in --help
 from neocog.cli.common import app
 
-__all__ = ["app", "inspect", "main", "model", "sweep", "train"]
+__all__ = ["app", "exercises", "inspect", "main", "model", "sweep", "train"]
 
 
 def main() -> None:

@@ -5,23 +5,26 @@
 Not yet: count the numbers that one filter has, all of them. (1.2)
 
 An answer is compared with one that is computed at that moment, from the layers or by running a study; a
-program is run, and compared with the formula.
+program is run, and compared with the formula. :func:`progress` shows what you have solved.
 """
 
 from neocog.exercises import chapters
 from neocog.exercises.chapter import Chapter, chapter
 from neocog.exercises.checking import Verdict, check
+from neocog.exercises.course import ChapterProgress, Progress, progress
 from neocog.exercises.exercise import EXERCISES, Exercise, find_exercise
 
 __all__ = [
-    "EXERCISES",
     "Chapter",
+    "ChapterProgress",
     "Exercise",
+    "Progress",
     "Verdict",
     "chapter",
     "chapters",
     "check",
     "list_exercises",
+    "progress",
     "solution",
 ]
 

@@ -38,6 +38,6 @@ def chapter(number: int) -> Chapter:
     >>> chapter(1).exercises[0].name
     '1.1'
     """
-    one_of("number", str(number), {str(one.chapter): None for one in EXERCISES.values()})
+    one_of("number", str(number), map(str, sorted({one.chapter for one in EXERCISES.values()})))
     found = sorted((one for one in EXERCISES.values() if one.chapter == number), key=lambda one: one.number)
     return Chapter(number, tuple(found))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from neocog.exercises.course import remember
 from neocog.exercises.exercise import Exercise, find_exercise
 
 TOLERANCE = 0.005
@@ -29,7 +30,9 @@ class Verdict:
 
 
 def check(name: str, answer: Any, *, seed: int | None = None) -> Verdict:
-    """Check an answer, or a program.
+    """Check an answer, or a program; remember that the exercise is solved if it is right.
+
+    :func:`~neocog.exercises.progress` shows what is solved, and says where that is kept.
 
     Parameters
     ----------
@@ -55,6 +58,7 @@ def check(name: str, answer: Any, *, seed: int | None = None) -> Verdict:
     if exercise.answer is None:
         raise ValueError(f"exercise {name} is an open question; compare with exercises.solution({name!r}).")
     if _same(answer, exercise.answer()):
+        remember(name)
         return Verdict(name, True, f"Right. {exercise.solution}")
     return Verdict(name, False, f"Not yet: {exercise.hint}")
 
@@ -69,6 +73,7 @@ def _judge(exercise: Exercise, program: Any, seed: int | None) -> Verdict:
     fault = exercise.judge(program, seed)
     if fault:
         return Verdict(exercise.name, False, f"Not yet: {fault}")
+    remember(exercise.name)
     return Verdict(exercise.name, True, f"Right. {exercise.solution}".strip())
 
 
