@@ -68,7 +68,7 @@ def test_a_solution():
     assert json.loads(run("1.2", "--solution", "--json"))["solution"] == exercises.solution("1.2")
 
 
-CODE = next(one for one in exercises.chapter(1).exercises if one.kind == "code")
+CODE = next(e for e in exercises.list_exercises() if getattr(e.program, "__name__", "") == "conv2d")
 
 
 def test_a_program_in_a_file(write):

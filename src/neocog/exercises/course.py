@@ -1,8 +1,9 @@
 """Remember which exercises a reader has solved, and show how far that is.
 
 What is solved is kept in a small JSON file in the folder where the platform keeps data of users. The
-environment variable ``NEOCOG_PROGRESS`` names another file; with the value ``off`` nothing is read or written, as when
-the book is built. A file that cannot be written costs nothing but the memory beyond this session.
+environment variable ``NEOCOG_PROGRESS`` names another file; with the value ``off`` nothing is read or
+written, as when the book is built. A file that cannot be written costs nothing but the memory beyond this
+session.
 """
 
 from __future__ import annotations
