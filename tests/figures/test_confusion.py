@@ -74,8 +74,8 @@ def test_embedding_refuses_what_is_not_in_a_plane(rng):
 
 
 def test_loss_landscape_over_two_directions_and_along_one(rng):
-    values, x, y = rng.random((4, 5)), np.linspace(-1, 1, 5), np.linspace(-2, 2, 4)
-    surface, centre = figures.loss_landscape(values, x, y).data
+    values, x, y = rng.random((4, 5)) + 1, np.linspace(-1, 1, 5), np.linspace(-2, 2, 4)
+    surface, *_, centre = figures.loss_landscape(values, x, y).data
     np.testing.assert_array_equal(surface.z, values)
     np.testing.assert_array_equal(surface.x, x)
     np.testing.assert_array_equal(surface.y, y)
@@ -84,13 +84,31 @@ def test_loss_landscape_over_two_directions_and_along_one(rng):
     np.testing.assert_array_equal(line.y, values[0])
 
 
+@pytest.mark.parametrize(
+    ("corners", "levels"),
+    [
+        ((0.03, 4), [0.05, 0.1, 0.2, 0.5, 1, 2]),
+        ((1, 2.1), [1.2, 1.4, 1.6, 1.8, 2.0]),
+        ((0, 400), [50, 100, 150, 200, 250, 300, 350]),
+        ((3, 3), []),
+    ],
+)
+def test_loss_landscape_has_round_levels(corners, levels):
+    low, high = corners
+    surface, *lines, _ = figures.loss_landscape([[low, low], [low, high]], [-1, 1], [-1, 1]).data
+    np.testing.assert_allclose([line.contours.value for line in lines], levels, rtol=1e-12)
+    np.testing.assert_array_equal(surface.customdata, [[low, low], [low, high]])
+    if low == 0.03:
+        np.testing.assert_allclose(surface.z, np.log10(surface.customdata), rtol=1e-12)
+
+
 def test_loss_landscape_draws_what_was_measured(rng):
     network, x, y = models.tiny_cnn(), rng.random((2, 1, 8, 8)), np.array([0, 1])
     measured = inspection.loss_landscape(network, x, y, steps=3)
     figure = figures.loss_landscape(measured)
-    surface, _ = figure.data
+    surface = figure.data[0]
     for i, j in np.ndindex(3, 3):  # the first direction to the right
-        assert surface.z[j][i] == measured.losses[i, j]
+        assert surface.customdata[j][i] == measured.losses[i, j]
     assert figure.layout.title.subtitle.text == "cross: the trained network"
     assert figure.layout.yaxis.scaleanchor == "x"
     along = inspection.loss_landscape(network, x, y, directions=1, steps=3)

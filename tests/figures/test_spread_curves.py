@@ -28,7 +28,7 @@ def test_a_curve_is_its_mean_its_range_and_its_runs():
 
 def test_titles_say_what_is_drawn():
     figure = draw()
-    assert figure.layout.title.text == "Validation accuracy against width"
+    assert figure.layout.title.text == "Validation accuracy"
     assert figure.layout.title.subtitle.text == "mean and range of 3 runs"
     assert figure.layout.yaxis.tickformat == ".0%"
     assert draw(title="Mine").layout.title.text == "Mine"

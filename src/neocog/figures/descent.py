@@ -18,9 +18,9 @@ from neocog.figures.style import (
     GREEN,
     MUTED,
     ORANGE,
+    PALE,
     PURPLE,
     VERMILLION,
-    Stops,
     new_figure,
     number,
     share_scale,
@@ -29,10 +29,10 @@ from neocog.validation import finite, integer
 from neocog.validation import number as check_number
 
 COLOURS = (VERMILLION, GREEN, PURPLE, ORANGE, BLACK)  # not the blues of the contours
-PALE: Stops = [(0.0, "#ffffff"), (1.0, "#7fb8d9")]  # paths are seen on it
 STEPS = 121  # of the grid, each way
 LEVELS = 12
 DECADES = 3.0  # from the highest level down to the lowest, above the least loss
+NEAR = 0.06  # points nearer to each other, in parts of the figure, get no number
 TANGENT = 0.2  # half of its length, in parts of the figure
 
 
@@ -175,15 +175,12 @@ def descent_on_curve(
     path.line = {"width": 1, "color": VERMILLION, "dash": "dot"}
     path.marker.size = 8
     figure.add_trace(path)
-    for step_number, (w, height) in enumerate(zip(points[:4], heights[:4], strict=True)):
-        figure.add_annotation(
-            x=w,
-            y=height,
-            text=str(step_number),
-            showarrow=False,
-            yshift=14,
-            font={"size": 12, "color": MUTED},
-        )
+    places = np.stack([points / spans[0], heights / spans[1]], axis=1)
+    apart = np.hypot(*np.diff(places, axis=0).T) > NEAR
+    numbered = 1 + int(np.argmin([*apart[:3], False]))  # the first points, as long as they lie apart
+    for k in range(numbered):
+        place = {"x": points[k], "y": heights[k], "yshift": 14}
+        figure.add_annotation(text=str(k), showarrow=False, font={"size": 12, "color": MUTED}, **place)
     figure.update_layout(margin={"t": 106 if tangents else 84, "b": 48, "l": 60}, hovermode="closest")
     figure.update_xaxes(title=x_title, range=[x[0], x[-1]])
     pad = 0.06 * spans[1]

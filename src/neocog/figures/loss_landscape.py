@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
 from neocog.figures import checks
-from neocog.figures.style import BLUES, INK, MUTED, VERMILLION, new_figure, share_scale
+from neocog.figures.style import INK, MUTED, PALE, VERMILLION, new_figure, share_scale
 from neocog.inspection.loss_landscape import Landscape
 
 
@@ -59,19 +60,32 @@ def loss_landscape(
     y = checks.array("y", y, 1)
     if values.shape != (len(y), len(x)):
         raise ValueError(f"values must be (len(y), len(x)) = {(len(y), len(x))}, got {values.shape}.")
+    low, high = float(values.min()), float(values.max())
+    logarithmic = 0 < 10 * low < high
+    hover = {"customdata": values, "hovertemplate": "loss %{customdata:.4g}<extra></extra>"}
+    shades = {"z": np.log10(values) if logarithmic else values, "colorscale": PALE, "showscale": False}
     figure.add_trace(
-        go.Contour(
-            x=x,
-            y=y,
-            z=values,
-            colorscale=BLUES,
-            ncontours=14,
-            line={"width": 0.7, "color": "rgba(31, 41, 51, 0.5)"},
-            contours={"showlabels": True, "labelfont": {"size": 11, "color": INK}},
-            showscale=False,
-            hovertemplate="loss %{z:.4g}<extra></extra>",
-        )
+        go.Contour(x=x, y=y, contours={"coloring": "heatmap"}, line={"width": 0}, **shades, **hover)
     )
+    for level in _levels(low, high, logarithmic):
+        figure.add_trace(
+            go.Contour(
+                x=x,
+                y=y,
+                z=values,
+                contours={
+                    "type": "constraint",
+                    "operation": "=",
+                    "value": level,
+                    "showlabels": True,
+                    "labelfont": {"size": 11, "color": INK},
+                },
+                line={"width": 0.7, "color": "rgba(31, 41, 51, 0.5)"},
+                name=f"loss {level:g}",
+                showlegend=False,
+                hoverinfo="skip",
+            )
+        )
     cross = {"symbol": "x", "size": 11, "color": VERMILLION, "line": {"width": 1, "color": "white"}}
     figure.add_trace(
         go.Scatter(x=[0], y=[0], mode="markers", marker=cross, name="trained network", showlegend=False)
@@ -80,3 +94,17 @@ def loss_landscape(
     ratio = float(np.ptp(y) / (np.ptp(x) or 1.0))
     share_scale(figure, ratio, 84)
     return figure
+
+
+def _levels(low: float, high: float, logarithmic: bool) -> list[float]:
+    """Return round numbers between two losses: 1, 2, 5, 10 ... or with equal distances."""
+    if logarithmic:
+        decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
+        found = [float(f"{digit}e{decade}") for decade in decades for digit in (1, 2, 5)]
+        return [level for level in found if low < level < high]
+    if low == high:
+        return []
+    rough = (high - low) / 8
+    unit = 10 ** math.floor(math.log10(rough))
+    step = unit * next(digit for digit in (1, 2, 5, 10) if digit * unit >= rough)
+    return [float(f"{k * step:.6g}") for k in range(math.floor(low / step) + 1, math.ceil(high / step))]

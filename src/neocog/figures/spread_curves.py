@@ -39,7 +39,7 @@ def spread_curves(
     x_title, y_title : str
         Titles of the axes; a y axis called "... accuracy" is in per cent.
     title : str
-        By default ``y_title`` and ``x_title``.
+        By default ``y_title``.
     classes : int, optional
         Draws the accuracy of guessing, 1 / classes.
 
@@ -60,7 +60,7 @@ def spread_curves(
     counts = {len(runs) for curve in found.values() for runs in curve.values()}
     runs = f"{max(counts)} runs" if len(counts) == 1 else f"{min(counts)} to {max(counts)} runs"
     figure = new_figure(
-        title or f"{y_title.capitalize()} against {x_title}",
+        title or y_title[:1].upper() + y_title[1:],
         "" if counts == {1} else f"mean and range of {runs}",
         height=430,
     )

@@ -45,6 +45,8 @@ HEAT_OVERLAY: Stops = [
     (1.0, "rgba(156, 58, 0, 0.9)"),
 ]
 BLUES: Stops = [(0.0, "#ffffff"), (0.5, "#7fb8d9"), (1.0, "#0b5a8c")]
+PALE: Stops = [(0.0, "#ffffff"), (1.0, "#7fb8d9")]
+"""Blues on which labels and lines are seen."""
 PAPER: Stops = [(0.0, "#ffffff"), (1.0, "#000000")]
 """0 is paper, 1 is ink: drawings."""
 LIGHT: Stops = [(0.0, "#000000"), (1.0, "#ffffff")]
