@@ -126,7 +126,6 @@ def filter_grid(
     names = _names(names, F)
     left = min(40.0, max(13.0, 2.0 + 2.0 * max(map(len, names))))
     lefts, width = tiles(len(epochs), 2.0, 17.0, left)
-    values = width / kW >= 5.5
     height, gap = width * kH / kW, 1.2
     scale = symmetric(*steps, label=LABEL)
     grid = ImageGrid(title, _size(steps[0]))
@@ -141,7 +140,7 @@ def filter_grid(
             row = name + (f", channel {c}" if C > 1 else "")
             for epoch, x, weights in zip(epochs, lefts, steps, strict=True):
                 words = f"{row}, epoch {epoch}"
-                grid.picture(weights[f, c], x, y, width, scale, words, ".2f" if values else "", gaps=True)
+                grid.picture(weights[f, c], x, y, width, scale, words, gaps=True)
             y += height + gap
         y += 1.0
     return grid.finish()
