@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from neocog.exercises.exercise import exercise
+from neocog.exercises.judges import backward, forward
 from neocog.layers import BatchNorm1D, BatchNorm2D, Conv2D, LeakyReLU, Sequential
 
 exercise(
@@ -17,19 +18,6 @@ exercise(
     "8 filters does not matter to it.",
 )
 
-exercise(
-    "7.2",
-    1,
-    "How many numbers does BatchNorm2D(32) learn, and how many does it only remember? Answer with a pair.",
-    answer=lambda: (
-        BatchNorm2D(32).parameter_count,
-        sum(each.size for each in BatchNorm2D(32).buffers.values()),
-    ),
-    hint="what is there once for each channel?",
-    solution="For each channel a scale and a shift are learned, a running mean and a running variance are "
-    "remembered. The size of the maps does not matter.",
-)
-
 
 def gain() -> float:
     """Return ``E[z^2] / E[y^2]`` for ``y = LeakyReLU(z)`` of slope 1/2, z symmetric."""
@@ -38,7 +26,7 @@ def gain() -> float:
 
 
 exercise(
-    "7.3",
+    "7.2",
     2,
     "A leaky ReLU gives $y = z$ for $z > 0$ and $y = z / 2$ otherwise. What must $n "
     "\\operatorname{Var}(w)$ be so that its layers neither lose nor gain?",
@@ -60,7 +48,7 @@ def by_hand() -> np.ndarray:
 
 
 exercise(
-    "7.4",
+    "7.3",
     2,
     "A batch norm in training has one channel, $x = (0, 0, 3, 3)$, $\\gamma = 3$, and $\\varepsilon$ is so "
     "small that you can forget it. What is $dx$ for $dy = (1, 0, 0, 0)$?",
@@ -82,7 +70,7 @@ def running_mean() -> float:
 
 
 exercise(
-    "7.5",
+    "7.4",
     2,
     "A new batch norm of momentum 0.1 sees three batches, all of mean 10. What is its running mean then?",
     answer=running_mean,
@@ -102,7 +90,7 @@ def bias_gradient() -> float:
 
 
 exercise(
-    "7.6",
+    "7.5",
     2,
     "A convolution *with* a bias is followed by a batch norm in training. What is the derivative of the "
     "loss with respect to that bias?",
@@ -115,8 +103,96 @@ exercise(
 )
 
 
+def he_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Draw normal weights of variance ``2 / fan_in``."""
+    fan_in = shape[0] if len(shape) == 2 else shape[1] * shape[2] * shape[3]
+    return rng.normal(0, np.sqrt(2 / fan_in), shape)
+
+
+exercise(
+    "7.6",
+    3,
+    "Write `he_normal(rng, shape)`, which draws weights by He's rule: for a dense layer, `shape` (in, "
+    "out), and for a convolution, `shape` (filters, channels, k, k). Draw from `rng` only.",
+    program=he_normal,
+    judge=forward.he_normal,
+    solution="The fan-in is the number of products in a sum: `in` of a dense layer, channels times k times "
+    "k of a convolution. The deviation is the root of the variance.",
+)
+
+
+def batch_norm_backward(
+    dy: np.ndarray, x: np.ndarray, gamma: np.ndarray, eps: float
+) -> tuple[np.ndarray, ...]:
+    """Return dx, dgamma, dbeta of ``y = gamma x_hat + beta``."""
+    centred = x - x.mean(axis=0)
+    s = np.sqrt((centred**2).mean(axis=0) + eps)
+    x_hat = centred / s
+    dx = gamma / s * (dy - dy.mean(axis=0) - x_hat * (dy * x_hat).mean(axis=0))
+    return dx, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
+
+
 exercise(
     "7.7",
+    3,
+    "Write `batch_norm_backward(dy, x, gamma, eps)`, which returns `dx, dgamma, dbeta` for `x` of shape "
+    "(N, C), as after a dense layer, in training. You get `x` and have to find the rest yourself.",
+    program=batch_norm_backward,
+    judge=backward.batch_norm_backward,
+    solution="The mean and the variance depend on every x. What a shift or a stretch of the batch could "
+    "do, the layer undoes, so both are taken out of dy.",
+)
+
+
+def batch_norm_running(
+    running_mean: np.ndarray, running_var: np.ndarray, x: np.ndarray, momentum: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the running statistics after one more batch."""
+    mean = (1 - momentum) * running_mean + momentum * x.mean(axis=0)
+    var = (1 - momentum) * running_var + momentum * x.var(axis=0, ddof=1)
+    return mean, var
+
+
+exercise(
+    "7.8",
+    3,
+    "Write `batch_norm_running(running_mean, running_var, x, momentum)`, which returns both running "
+    "statistics after the batch `x` of shape (N, C), by PyTorch's conventions. Return new arrays.",
+    program=batch_norm_running,
+    judge=forward.batch_norm_running,
+    solution="`momentum` is the weight of the new batch, and the variance to remember is divided by N - 1, "
+    "which NumPy calls `ddof=1`.",
+)
+
+
+def layer_norm_backward(
+    dy: np.ndarray, x: np.ndarray, gamma: np.ndarray, eps: float
+) -> tuple[np.ndarray, ...]:
+    """Return dx, dgamma, dbeta of a layer norm."""
+    centred = x - x.mean(axis=1, keepdims=True)
+    s = np.sqrt((centred**2).mean(axis=1, keepdims=True) + eps)
+    x_hat = centred / s
+    g = gamma * dy
+    dx = (g - g.mean(axis=1, keepdims=True) - x_hat * (g * x_hat).mean(axis=1, keepdims=True)) / s
+    return dx, (dy * x_hat).sum(axis=0), dy.sum(axis=0)
+
+
+exercise(
+    "7.9",
+    3,
+    "A layer norm normalises each *row* of `x` (N, K) by its own mean and variance (divided by K), and has "
+    "one gamma and one beta for each of the K features. Write `layer_norm_backward(dy, x, gamma, eps)`, "
+    "which returns `dx, dgamma, dbeta`.",
+    program=layer_norm_backward,
+    judge=backward.layer_norm_backward,
+    solution="The derivation is that of batch norm along the other axis, with one difference: gamma is no "
+    "longer the same for all numbers that share a mean, so it cannot be taken out of the means. It is "
+    "`gamma * dy` from which the two parts are removed. dgamma and dbeta still add up over the images.",
+)
+
+
+exercise(
+    "7.10",
     4,
     "Without batch norm a shortcut makes signals explode. Let each block compute $y = (x + f(x)) / \\sqrt "
     "2$ instead. What does the derivation of this chapter predict? Measure $|dx| / |dy|$ through 20 and 40 "
