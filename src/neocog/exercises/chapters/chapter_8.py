@@ -165,5 +165,9 @@ exercise(
     "How many training pictures does the network need? Train it with the steadier recipe on 50, 100, 200, "
     "400, 800 and 1347 of them, ten seeds each, with the same number of steps. Draw the test accuracy "
     "against the number with `figures.spread_curves`, and guess what 2700 would bring.",
-    solution="Means of ten seeds: 78, 87, 92, 94.5, 96.4 and 97.2 % (so 22, 13, 8, 5.5, 3.6 and 2.8 % errors), with ranges from 11 points for 50 pictures down to 3 for 1347. Each doubling leaves about six tenths of the errors: for 2700 one would guess 2 %. Such a straight line on logarithmic axes cannot go on for ever, because some pictures cannot be read; and new pictures by the same 13 writers are no new writers.",
+    solution="Means of ten seeds: 78, 87, 92, 94.5, 96.4 and 97.2 % (so 22, 13, 8, 5.5, 3.6 and 2.8 % "
+    "errors), with ranges from 11 points for 50 pictures down to 3 for 1347. Each doubling leaves about "
+    "six tenths of the errors: for 2700 one would guess 2 %. Such a straight line on logarithmic axes "
+    "cannot go on for ever, because some pictures cannot be read; and new pictures by the same 13 writers "
+    "are no new writers.",
 )
