@@ -341,8 +341,7 @@ exercise(
     "the descent of chapter 3. Compare its loss with that of `neocog.fit`, epoch by epoch, from the same "
     "weights and with the same batches. Then plant a bug that no shape gives away, and see how much the "
     "training suffers.",
-    solution="From the same weights and batches the two losses agree to about the last digit at first, and "
-    "differ slowly more, since each step adds its rounding. A small bug is the frightening part: with one "
-    "weight's gradient left out or a kernel turned, the network still learns something, and no error "
-    "message ever appears. Only the check finds it.",
+    solution="From the same weights and batches the two losses agree to about the last digit, step after "
+    "step: both add up the same products. The planted bug is the frightening part: most bugs leave a "
+    "network that still learns something, and no error message ever appears. Only the check finds them.",
 )
