@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 import neocog
 from neocog.cli import app
+from neocog.training import load_snapshots
 
 runner = CliRunner()
 
@@ -65,11 +66,16 @@ def test_train_digits_is_the_notebooks_run(trained, golden):
         "history.json",
         "log.txt",
         "model.neocog",
-        "snapshots.npz",
+        "snapshots.neocog",
     ]
-    snapshots = np.load(trained / "snapshots.npz")
-    assert snapshots.files == ["0", "1", "5", "10"]
-    np.testing.assert_array_equal(snapshots["0"], neocog.models.digits_cnn(42).params["conv1.weight"])
+    snapshots = load_snapshots(trained / "snapshots.neocog")
+    assert list(snapshots) == [0, 1, 2, 3, 4, 6, 9, 10]
+    first = neocog.models.digits_cnn(42).params["conv1.weight"]
+    np.testing.assert_array_equal(snapshots[0]["conv1.weight"], first.astype("float16"))
+    last = neocog.load(trained / "model.neocog").params["conv1.weight"]
+    np.testing.assert_array_equal(snapshots[10]["conv1.weight"], last)
+    assert {a.dtype.name for a in snapshots[9].values()} == {"float16"}
+    assert {a.dtype.name for a in snapshots[10].values()} == {"float32"}
     rows = json.loads((trained / "history.json").read_text())["rows"]
     assert [row["val_accuracy"] for row in rows[1:]] == golden["digits"]["numpy_10"]["history"]["test_acc"]
     assert len((trained / "log.txt").read_text().splitlines()) == 11

@@ -2,6 +2,7 @@ import dataclasses
 import html
 import io
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -86,6 +87,36 @@ def test_the_source_is_opened_once(digits_run, tmp_path, monkeypatch):
     )
     write_report(digits_run, tmp_path / "a.html")
     assert len(opened) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "part"),
+    [
+        ("history.json", b"[" * 100_000, "<h2>Learning curves</h2>"),
+        ("history.json", b'{"stopped": "", "rows": []}', "<h2>Learning curves</h2>"),
+        ("history.json", b'{"stopped": "", "rows": [{"epoch": 1}]}', "<h2>Learning curves</h2>"),
+        ("history.json", b"\xff\x00", "<h2>Learning curves</h2>"),
+        ("history.json", None, "<h2>Learning curves</h2>"),
+        ("snapshots.neocog", b"PK\x03\x04", "How they changed in training"),
+        ("snapshots.neocog", b"", "How they changed in training"),
+    ],
+)
+def test_a_damaged_side_file_costs_its_part_only(digits_run, tmp_path, name, content, part):
+    run = tmp_path / "run"
+    shutil.copytree(digits_run, run)
+    (run / name).unlink() if content is None else (run / name).write_bytes(content)
+    page = write_report(run).read_text(encoding="utf-8")
+    assert part not in page
+    assert f"A part is missing here:</b> {run / name}" in page or content is None
+    assert "<h2>Correct and wrong</h2>" in page
+
+
+def test_a_flipped_digit_in_the_history_is_noticed(digits_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(digits_run, run)
+    text = (run / "history.json").read_text()
+    (run / "history.json").write_text(text.replace('"val_loss": 0.1', '"val_loss": 0.2', 1))
+    assert f"{run / 'history.json'} is damaged" in write_report(run).read_text(encoding="utf-8")
 
 
 def test_what_is_no_run(tmp_path):

@@ -26,7 +26,7 @@ import numpy as np
 
 from neocog.atomic import atomic_write
 
-__all__ = ["FORMAT_VERSION", "ModelFileError", "PathLike", "blaming", "read", "write"]
+__all__ = ["FORMAT_VERSION", "ModelFileError", "PathLike", "blaming", "damaged", "digest", "read", "write"]
 
 FORMAT_VERSION = 2
 BLOCK = 16 * 2**20
@@ -41,8 +41,8 @@ class ModelFileError(ValueError):
 class blaming:  # noqa: N801 - used as a function
     """Convert any exception that a malformed file causes into a ModelFileError that names the file."""
 
-    def __init__(self, path: PathLike) -> None:
-        self.path = str(path)
+    def __init__(self, path: PathLike, kind: str = "usable neocog file") -> None:
+        self.path, self.kind = str(path), kind
 
     def __enter__(self) -> None:
         return
@@ -59,7 +59,7 @@ class blaming:  # noqa: N801 - used as a function
         )
         if isinstance(error, malformed) and self.path not in str(error):
             text = str(error) if isinstance(error, ValueError | TypeError) else repr(error)
-            raise ModelFileError(f"{self.path} is not a usable neocog file: {text.rstrip('.')}.") from error
+            raise ModelFileError(f"{self.path} is not a {self.kind}: {text.rstrip('.')}.") from error
 
 
 def write(path: PathLike, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
@@ -81,7 +81,7 @@ def write(path: PathLike, header: Mapping[str, Any], arrays: Mapping[str, np.nda
         content = json.loads(json.dumps({**header, "arrays": table}))
     except TypeError as error:
         raise TypeError(f"layers and states must be described by plain data to be saved: {error}.") from error
-    entry = {"version": FORMAT_VERSION, "sha256": _digest(content), "content": content}
+    entry = {"version": FORMAT_VERSION, "sha256": digest(content), "content": content}
     metadata = {"neocog": json.dumps(entry)}  # one entry only: safetensors writes several in a random order
 
     def check(written: Path) -> None:
@@ -147,7 +147,7 @@ def _content(path: Path, text: str) -> dict[str, Any]:
                 raise damaged(path, "its format version")
             return entry
         content: dict[str, Any] = entry["content"]
-        if entry["sha256"] != _digest(content):
+        if entry["sha256"] != digest(content):
             raise damaged(path, "its description")
         if not isinstance(content["arrays"], dict):
             raise ModelFileError(f"{path} describes no arrays.")
@@ -159,7 +159,8 @@ def damaged(path: PathLike, part: str) -> ModelFileError:
     return ModelFileError(f"{path} is damaged: {part} does not fit its digest. Use another copy of it.")
 
 
-def _digest(content: Any) -> str:
+def digest(content: Any) -> str:
+    """Return the SHA-256 of plain data as canonical JSON."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -177,7 +178,7 @@ def _checked(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray
     blocks: list[memoryview] = []
     counts = []
     for array in arrays.values():
-        data = memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+        data = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
         mine = [data[start : start + BLOCK] for start in range(0, len(data), BLOCK)]
         counts.append(len(mine))
         blocks += mine

@@ -17,9 +17,10 @@ from neocog.experiments import Result
 from neocog.gradcheck import check_gradients
 from neocog.inspection import Inquiry, confusion, misclassified, trace
 from neocog.layers import Container, Conv2D, Layer
+from neocog.model_file import ModelFileError, blaming
 from neocog.runs import RunDirectory, open_model
 from neocog.settings import train_command
-from neocog.training import History
+from neocog.training import History, load_snapshots
 
 MOST_MISTAKES = 36
 CHECKED_ENTRIES = 20
@@ -77,17 +78,16 @@ def write_report(
     directory = RunDirectory(run)
     network = open_model(directory.path, layers)
     settings = directory.settings()
-    history = History.from_json(directory.history_json)
     train, (images, labels) = directory.open_data()
     names = list(network.class_names or ())
 
     sections = [
-        _facts(network, history),
-        _curves(history, len(names)),
+        _if_sound(_training, directory, network, len(names)),
         _settings(directory),
         _summary(network),
         _sample(directory, train, names),
-        _filters(directory, network),
+        _filters(network),
+        _if_sound(_evolution, directory, network),
         _results(network, images, labels, names),
         _trace(network, images, labels, names),
         _explained(network, images),
@@ -174,6 +174,21 @@ def _table(header: list[str], rows: list[list[Any]], numeric: Callable[[int], bo
     return f'<div class="scroll"><table>{head}<tbody>{body}</tbody></table></div>'
 
 
+def _if_sound(section: Callable[..., str], *arguments: Any) -> str:
+    """Return a section, or what is wrong with the file that it is made from."""
+    try:
+        return section(*arguments)
+    except (ModelFileError, OSError) as error:
+        return f"<p><b>A part is missing here:</b> {_text(error)}</p>"
+
+
+def _training(directory: RunDirectory, network: Container, classes: int) -> str:
+    history = History.from_json(directory.history_json)
+    if not len(history):
+        raise ModelFileError(f"{directory.history_json} is not a history: it has no rows.")
+    return _facts(network, history) + _curves(history, classes)
+
+
 def _facts(network: Container, history: History) -> str:
     last = history.last
     facts = [
@@ -229,20 +244,33 @@ def _sample(directory: RunDirectory, train: tuple[Any, Any], names: list[str]) -
     return f"<h2>What it was trained on</h2><p>{len(chosen)} of the training images.</p>{_figure(figure)}"
 
 
-def _filters(directory: RunDirectory, network: Container) -> str:
-    found = next(((n, layer) for n, layer in network.leaves() if isinstance(layer, Conv2D)), None)
-    if found is None:
+def _filters(network: Container) -> str:
+    name, layer = _first_convolution(network)
+    if layer is None:
         return ""
-    name, layer = found
     text = f"<h2>Filters</h2><p>The kernels of {_text(name)}, the first convolution, after training.</p>"
-    text += _figure(figures.filters(layer.params["weight"]))
-    if directory.snapshots.exists():
-        with np.load(directory.snapshots, allow_pickle=False) as archive:
-            snapshots = {int(epoch): archive[epoch] for epoch in archive.files}
-        if len(snapshots) > 1:
-            text += "<p>How they changed in training: move the slider.</p>"
-            text += _figure(figures.filter_evolution(dict(sorted(snapshots.items()))))
-    return text
+    return text + _figure(figures.filters(layer.params["weight"]))
+
+
+def _first_convolution(network: Container) -> tuple[str, Conv2D | None]:
+    return next(((n, layer) for n, layer in network.leaves() if isinstance(layer, Conv2D)), ("", None))
+
+
+def _evolution(directory: RunDirectory, network: Container) -> str:
+    name, layer = _first_convolution(network)
+    if layer is None or not directory.snapshots.exists():
+        return ""
+    weight = f"{name}.weight" if name else "weight"
+    with blaming(directory.snapshots, "set of snapshots of this network"):
+        snapshots = load_snapshots(directory.snapshots)
+        kernels = {epoch: arrays[weight].astype(float) for epoch, arrays in sorted(snapshots.items())}
+        if any(array.shape != layer.params["weight"].shape for array in kernels.values()):
+            raise ValueError(f"{weight} has another shape")
+    if len(kernels) < 2:
+        return ""
+    return (
+        f"<p>How they changed in training: move the slider.</p>{_figure(figures.filter_evolution(kernels))}"
+    )
 
 
 def _results(network: Container, images: Any, labels: np.ndarray, names: list[str]) -> str:

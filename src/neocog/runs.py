@@ -1,14 +1,13 @@
 """Train a network by its settings, and keep the model and its history in a run directory.
 
 A run directory holds ``config.json`` (every setting), ``model.neocog``, ``history.csv`` and ``history.json``,
-``snapshots.npz`` (the first convolution's kernels during training), ``log.txt``, and
+``snapshots.neocog`` (all parameters at some epochs of training), ``log.txt``, and
 ``checkpoint.neocog``, from which the run can be resumed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import math
 import platform
@@ -24,14 +23,14 @@ from neocog.atomic import atomic_write
 from neocog.data import Split
 from neocog.data.sources import open_source, split_source
 from neocog.kernels import use_kernels
-from neocog.layers import Container, Conv2D, Layer, Sequential
-from neocog.model_file import ModelFileError
+from neocog.layers import Container, Layer, Sequential
+from neocog.model_file import ModelFileError, blaming
 from neocog.models.by_name import build_network
 from neocog.optimizers import SGD
 from neocog.recipes import RECIPES
 from neocog.serialization import import_layers, load, save
 from neocog.settings import Settings
-from neocog.training import Callback, Checkpoint, CSVLog, History, KernelSnapshots, Progress, fit
+from neocog.training import Callback, Checkpoint, CSVLog, History, Progress, Snapshots, fit
 from neocog.training.engine import leads, torch_engine
 
 __all__ = [
@@ -77,7 +76,7 @@ class RunDirectory:
         self.history_csv = self.path / "history.csv"
         self.history_json = self.path / "history.json"
         self.log = self.path / "log.txt"
-        self.snapshots = self.path / "snapshots.npz"
+        self.snapshots = self.path / "snapshots.neocog"
 
     @classmethod
     def new(cls, path: str | Path | None, source: str) -> RunDirectory:
@@ -102,10 +101,8 @@ class RunDirectory:
         FileNotFoundError, ValueError
             If this is no run directory.
         """
-        try:
+        with blaming(self.config, "run's configuration"):
             return Settings(**self._config()["settings"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{self.config} is not a run's configuration: {error}.") from error
 
     def is_trained_on(self, source: str) -> bool:
         """Return whether a source is the run's own."""
@@ -121,7 +118,9 @@ class RunDirectory:
         """
         settings = self.settings()
         data = open_source(settings.source, size=settings.size)
-        if data.fingerprint() != self._config()["data"]:
+        with blaming(self.config, "run's configuration"):
+            fingerprint = self._config()["data"]
+        if data.fingerprint() != fingerprint:
             raise ValueError(
                 f"{settings.source} has changed since the run, so its held-out images are others; name a "
                 "source to evaluate on."
@@ -273,11 +272,10 @@ def _train(
     stream: TextIO | None,
     checkpoint: Path | None,
 ) -> RunResult | None:
-    has_kernels = any(isinstance(layer, Conv2D) for _, layer in network.leaves())
-    snapshots = KernelSnapshots()
+    snapshots = Snapshots()
     sample, rng = draw_sample(settings, len(data.train[1]))
     if directory is None:  # a process that follows another one
-        fit_as(settings, data, network, rng, [snapshots] if has_kernels else [], checkpoint)
+        fit_as(settings, data, network, rng, [snapshots], checkpoint)
         return None
     with open(directory.log, "a", encoding="utf-8") as log:
         if checkpoint is None:
@@ -286,18 +284,14 @@ def _train(
             Progress(stream),
             Progress(log),
             CSVLog(directory.history_csv),
-            *([snapshots] if has_kernels else []),
+            snapshots,
             Checkpoint(directory.checkpoint),
         ]
         history = fit_as(settings, data, network, rng, callbacks, checkpoint)
     directory.write_config(settings, data, network, sample)
     save(network, directory.model)
     history.to_json(directory.history_json)
-    if has_kernels:
-        content = io.BytesIO()
-        arrays: dict[str, Any] = {str(epoch): kernels for epoch, kernels in snapshots.snapshots.items()}
-        np.savez(content, **arrays)
-        atomic_write(directory.snapshots, content.getvalue())
+    snapshots.save(directory.snapshots)
     return RunResult(directory, network, history)
 
 

@@ -6,6 +6,7 @@ from neocog.training.diagnosis import NonFiniteLossError
 from neocog.training.evaluation import Evaluation, evaluate, predict, predict_proba
 from neocog.training.history import History
 from neocog.training.loop import fit, make_step
+from neocog.training.snapshots import Snapshots, load_snapshots
 from neocog.training.state import Callback, TrainingState
 
 __all__ = [
@@ -18,9 +19,11 @@ __all__ = [
     "KernelSnapshots",
     "NonFiniteLossError",
     "Progress",
+    "Snapshots",
     "TrainingState",
     "evaluate",
     "fit",
+    "load_snapshots",
     "make_step",
     "predict",
     "predict_proba",

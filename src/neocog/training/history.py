@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from neocog.atomic import atomic_write
+from neocog.model_file import blaming, damaged, digest
 
 COLUMNS = (
     "epoch",
@@ -85,22 +86,20 @@ class History:
         atomic_write(path, text.getvalue())
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
-        """Write a JSON file ``{"stopped": ..., "rows": [...]}``; missing values are null."""
+        """Write a JSON file ``{"sha256": ..., "stopped": ..., "rows": [...]}``; missing values are null."""
         data = {"stopped": self.stopped, "rows": self._blank(None)}
-        atomic_write(path, json.dumps(data, indent=1) + "\n")
+        atomic_write(path, json.dumps({"sha256": digest(data), **data}, indent=1) + "\n")
 
     @classmethod
     def from_json(cls, path: str | os.PathLike[str]) -> History:
-        """Read a file written by :meth:`to_json`; raise ValueError for any other."""
-        try:
+        """Read a file written by :meth:`to_json`; raise ModelFileError if it is another, or damaged."""
+        with blaming(path, "history"):
             data = json.loads(Path(path).read_text(encoding="utf-8"))
-            rows = [
-                {name: math.nan if row[name] is None else row[name] for name in COLUMNS}
-                for row in data["rows"]
-            ]
-            return cls(rows, data["stopped"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is not a history: {error!r}.") from error
+            found = data.pop("sha256", None)  # before version 0.2 there was none
+            if set(data) != {"stopped", "rows"} or (found is not None and found != digest(data)):
+                raise damaged(path, "what it says")
+            rows = [{name: _number(row[name]) for name in COLUMNS} for row in data["rows"]]
+            return cls(rows, str(data["stopped"]))
 
     def to_dataframe(self) -> Any:
         """Return a pandas DataFrame; raise ImportError if pandas is not installed."""
@@ -118,3 +117,11 @@ class History:
         numbers = ", ".join(f"{k}={last[k]:.4g}" for k in shown if not math.isnan(last[k]))
         stopped = f", stopped: {self.stopped}" if self.stopped else ""
         return f"History({last['epoch']:g} epochs, {numbers}{stopped})"
+
+
+def _number(value: Any) -> float:
+    if value is None:
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{value!r} is not a number")
+    return value
