@@ -193,7 +193,7 @@ def difference(name: str, letters: str, got: Array, expected: Array, error: floa
     if got.size > 1 and close(got - expected, np.full(got.shape, (got - expected).mean()), error):
         more = (got - expected).mean()
         return f"{name} is too {'large' if more > 0 else 'small'} by {abs(more):.4g} everywhere"
-    if got.ndim >= 2 and close(got[..., ::-1, ::-1], expected, error):
+    if got.ndim >= 2 and min(got.shape[-2:]) > 1 and close(got[..., ::-1, ::-1], expected, error):
         return f"{name} is turned by 180 degrees"
     if got.ndim >= 2 and close(np.swapaxes(got, -1, -2), expected, error):
         return f"{name} is transposed"

@@ -192,7 +192,7 @@ def max_pool(seed: int) -> Iterator[Case]:
         cut = formulas.windows(x, size)
         mistakes = {"y is the mean of the window": cut.mean(axis=-1), "y is the minimum": cut.min(axis=-1)}
         yield draw.case((x, size), cut.max(axis=-1), mistakes=mistakes)
-        if draw.label == "a row that no window reaches":
+        if draw.label == "one map":
             negative = -1 - np.abs(x)
             zero = "y is 0: a running maximum must not start at 0"
             cut = formulas.windows(negative, size)
