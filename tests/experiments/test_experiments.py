@@ -177,7 +177,7 @@ def test_the_list_of_studies():
     Console(file=out, width=200).print(experiments.experiments_table())
     assert all(name in out.getvalue() for name in NAMES)
     assert json.dumps([study.to_dict() for study in experiments.list_experiments()])
-    assert len(NAMES) == 24
+    assert len(NAMES) == 28
 
 
 # Numbers
@@ -261,6 +261,35 @@ def test_at_rate_1_all_filters_die(golden):
     final = golden["chapter24"]["train_loss_after_training_on_full_train_set"]
     assert table["lr 0.12"]["train_loss"] == pytest.approx(final, abs=1e-12)
     assert "3 of 3 filters are dead" in result("learning-rates").finding
+
+
+def test_activations():
+    table = rows("activations")
+    assert [row["first_at_100"] for row in table.values()] == [6, None, 11]
+    assert table["sigmoid"]["slope"] < 0.25
+    assert [row["zeros"] > 0 for row in table.values()] == [True, False, False]
+
+
+def test_pooling_and_shifts():
+    table = rows("pooling-and-shifts")
+    assert [row["parameters"] for row in table.values()] == [114, 30 + 3 * (108 + 1), 1227]
+    assert all(row["val_accuracy"] == 1.0 for row in table.values())
+    assert table["with pooling"]["shifted_accuracy"] == table["without pooling"]["shifted_accuracy"]
+
+
+def test_overfitting():
+    plain, decay, *_ = result("overfitting").rows
+    assert plain["train_accuracy"] == 1.0
+    assert plain["val_loss"] > plain["lowest_val_loss"] > 100 * plain["train_loss"]
+    assert decay["val_loss"] < plain["val_loss"]
+
+
+def test_shortcut_and_norm():
+    table = rows("shortcut-and-norm")
+    ratios = [row["gradient_ratio"] for row in table.values()]
+    assert ratios[0] < 0.2 < 5 < ratios[1] < ratios[2]
+    best = table["shortcut and batch norm"]["train_accuracy"]
+    assert best > 2 * max(row["train_accuracy"] for name, row in table.items() if "and" not in name)
 
 
 def test_momentum_is_faster():

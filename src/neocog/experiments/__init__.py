@@ -7,16 +7,18 @@ TinyCNN classifies 100.0 % of the validation images correctly with 114 parameter
 1227, 10.8 times as many.
 
 The default parameters of every study are the textbook's protocol. By default a study runs ten seeds, of which
-the textbook's is the first: ``rows``, ``finding`` and ``data`` are the textbook's, ``over_seeds`` and ``cells()``
-say what all of them found. A result holds the data of its figures.
+the textbook's is the first: ``rows``, ``finding`` and ``data`` are the textbook's,
+``over_seeds`` and ``cells()`` say what all of them found. A result holds the data of its figures.
 """
 
 from neocog.experiments import (
     architecture,
     classes,
     comparison,
+    depth,
     digits,
     features,
+    generalisation,
     optimisation,
     pytorch,
     transfer,
@@ -32,10 +34,12 @@ __all__ = [
     "architecture",
     "classes",
     "comparison",
+    "depth",
     "digits",
     "experiments_table",
     "features",
     "find_study",
+    "generalisation",
     "list_experiments",
     "optimisation",
     "pytorch",

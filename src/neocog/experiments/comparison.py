@@ -13,7 +13,8 @@ from neocog.models import tiny_cnn, tiny_mlp
 @study(
     "cnn-vs-mlp",
     question="Does a CNN need fewer parameters than an MLP for the same accuracy?",
-    answer="Yes against this MLP, but the factor is a choice: it depends on how wide the MLP is made.",
+    answer="Yes against this MLP, but the factor is a choice: it depends on how wide the MLP is "
+    "made. In ten of ten runs both classify everything correctly.",
     explanation="A convolution uses one small kernel at every position, so its parameters do not grow "
     "with the image. The often quoted factor of ten, however, compares with an MLP of 18 hidden units; "
     "one with a single hidden unit does so in 8 of 10 runs (see mlp-capacity). What the CNN has is "

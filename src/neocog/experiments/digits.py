@@ -99,8 +99,9 @@ def digits_study(repetition: int = 0, epochs: int = 10, lr: float = 0.05, batch_
 @study(
     "digits-third-convolution",
     question="Does a third convolution (16->32) read the digits better?",
-    answer="Not with the textbook's seed, a little on average over seeds, at almost four times the "
-    "parameters.",
+    answer="A little on average: 96.1 % (94.4 to 97.6 %) against 94.6 % (85.6 to 97.1 %), better in "
+    "6 of 10 runs and worse in 3, at almost four times the parameters. With the textbook's "
+    "seed it is worse.",
     explanation="After two poolings the maps are 2x2, so a 3x3 kernel with padding sees mostly padding at "
     "every position: depth without pixels to look at. The head grows as well, from 64 to 128 inputs. "
     "Whether the third convolution wins or loses a few of 450 digits depends on the seed: look at "
@@ -136,12 +137,13 @@ def digits_third_convolution(
 @study(
     "digits-strided",
     question="Can strided convolutions take the place of pooling on the digits?",
-    answer="Yes, with the same 1898 parameters, about a quarter of the arithmetic and nearly the same "
-    "accuracy.",
-    explanation="A convolution of stride 2 computes a quarter of the answers, pooling computes all and "
-    "keeps the strongest. Modern networks (ResNet) use strides to save time. With the textbook's seed "
-    "pooling reads four digits more, over ten seeds there is no clear winner. The numbers of parameters "
-    "agree because stride and pooling have none.",
+    answer="Yes, with the same 1898 parameters and about a quarter of the arithmetic: 95.1 % (93.6 "
+    "to 96.2 %) against 94.6 % (85.6 to 97.1 %) with pooling, better in 4 of 10 runs and "
+    "worse in 6.",
+    explanation="A convolution of stride 2 computes a quarter of the responses, pooling computes all and "
+    "keeps the strongest. Modern networks (ResNet) use strides to save time. With the "
+    "textbook's seed pooling classifies four digits more correctly; over ten seeds there is "
+    "no clear winner. The numbers of parameters agree because stride and pooling have none.",
     measure="test_accuracy",
     exercise=True,
 )
@@ -172,12 +174,14 @@ def _versus(networks: dict[str, Sequential], data: Split, protocol: Any) -> Outc
 @study(
     "digits-feature-maps",
     question="What changes in the feature maps deeper in the network?",
-    answer="They get smaller, see more pixels, and separate the classes better.",
-    explanation="Each layer sees more of the image: 3x3 pixels after the first convolution, most of it "
-    "after the second block, where the rest of the field lies in the padding. A map's class share is the "
-    "part of its variance over the images that the class explains: it is larger at the end than at the "
-    "beginning, though not at every layer. Zeros come from the ReLU; pooling keeps the largest numbers "
-    "and so removes many of them.",
+    answer="They get smaller, see more pixels, and separate the classes better: in ten of ten runs "
+    "the class explains more of the last maps' variance, 57 % on average (51 to 61 %), than "
+    "of the pixels', 43 %.",
+    explanation="Each layer sees more of the image: 3 x 3 pixels after the first convolution, 10 x 10 "
+    "after the second pooling, more than the image has, so that the rest lies in the padding. "
+    "A map's class share is the part of its variance over the images that the class explains; "
+    "it grows from beginning to end, though not at every layer. Zeros come from the ReLU; "
+    "pooling keeps the largest numbers and so removes many of them.",
     measure="class_share",
     exercise=True,
 )

@@ -6,9 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from neocog.experiments.protocol import THREE, Lines, accuracy_of, after, held_out
+from neocog.experiments.protocol import (
+    THREE,
+    Lines,
+    Trained,
+    accuracy_of,
+    after,
+    held_out,
+    histories,
+    replaced,
+)
 from neocog.experiments.study import Outcome, TableRow, listed, percent, study
-from neocog.layers import Layer
+from neocog.layers import Dense, Layer
 from neocog.layers.activation import softmax
 from neocog.training import KernelSnapshots
 
@@ -84,14 +93,14 @@ def _detectors(tables: list[list[TableRow]]) -> str:
 @study(
     "filters",
     question="What does each trained filter detect?",
-    answer="With the textbook's seeds verticals, diagonals and mixtures; no filter detects horizontal "
-    "lines alone.",
+    answer="Most detect more than one class: of 60 trained filters 25 respond to all three, 16 to "
+    "two, 17 to one (8 vertical, 5 diagonal, 4 horizontal) and 2 to nothing.",
     explanation="It is tempting to give each of three filters one of three classes. Measured it is not "
-    "so: a class counts as detected here if its mean pooled answer is at least half of the filter's "
-    "strongest. On patterns A horizontals leave all filters silent and are recognized by that absence, "
-    "through the bias of their class; on patterns B one filter answers everything and the dense layer "
-    "does the rest. Other seeds divide the work otherwise, and some do grow a horizontal detector: no "
-    "filter has a fixed meaning.",
+    "so: a class counts as detected here if its mean pooled response is at least half of the "
+    "filter's strongest. With the textbook's seeds no filter detects horizontal lines alone; "
+    "on patterns A they leave all filters nearly silent and are recognised by that absence, "
+    "through the bias of their class. Other seeds divide the work otherwise: no filter has a "
+    "fixed meaning.",
     measure="horizontal",
     summary=_detectors,
 )
@@ -139,11 +148,13 @@ SHIFTS = {"right": (0, 1), "left": (0, -1), "down": (1, 0), "up": (-1, 0)}
 @study(
     "shift-invariance",
     question="Does pooling make TinyCNN invariant to a shift of one pixel?",
-    answer="No: about half of the pooled numbers change, and so do a tenth to a fifth of the predictions.",
+    answer="No: over ten runs and four directions 47.1 % of the pooled numbers stay the same (26.8 "
+    "to 76.5 % in a single shift), and 88.9 % of the predictions (77.8 to 100 %).",
     explanation="A convolution is equivariant: shift the image and its maps shift along. Pooling forgives "
-    "a shift only while the maximum stays in its window, and many of the pooled numbers that do not "
-    "change were zero anyhow. The dense layer then reads fixed positions, so nothing in the network is "
-    "invariant by construction; what tolerance there is was learned from shifted training images.",
+    "a shift only while the maximum stays in its window, and more than half of the pooled "
+    "numbers that do not change were zero anyhow. The dense layer then reads fixed positions, "
+    "so nothing in the network is invariant by construction; what tolerance there is was "
+    "learned from shifted training images.",
     measure="predictions_unchanged",
 )
 def shift_invariance(
@@ -155,19 +166,17 @@ def shift_invariance(
     images, labels = held_out(data)
     network = protocol.train("TinyCNN", protocol.cnn(), data).network
     pooled, predicted = after(network, images, "pool1"), network.predict(images)
-    padded = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)))
-    size = images.shape[2]
     rows: list[TableRow] = []
     for direction, (down, right) in SHIFTS.items():
-        shifted = padded[:, :, 1 - down : 1 - down + size, 1 - right : 1 - right + size]
-        after_shift, answers = after(network, shifted, "pool1"), network.predict(shifted)
+        moved = shifted(images, down, right)
+        after_shift, answers = after(network, moved, "pool1"), network.predict(moved)
         rows.append(
             {
                 "shift": direction,
                 "pooled_unchanged": float(np.isclose(after_shift, pooled, rtol=0, atol=1e-12).mean()),
                 "zero_before_and_after": float(((after_shift == 0) & (pooled == 0)).mean()),
                 "predictions_unchanged": float((answers == predicted).mean()),
-                "accuracy": accuracy_of(network, (shifted, labels)),
+                "accuracy": accuracy_of(network, (moved, labels)),
             }
         )
     means = {column: float(np.mean([row[column] for row in rows])) for column in list(rows[0])[1:]}
@@ -180,3 +189,62 @@ def shift_invariance(
         f"{percent(means['predictions_unchanged'])}."
     )
     return Outcome(rows, finding, {"pooled": pooled, "predicted": predicted, "labels": labels})
+
+
+def shifted(images: np.ndarray, down: int, right: int) -> np.ndarray:
+    """Shift images by at most one pixel in each direction, filling with zeros."""
+    padded = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    H, W = images.shape[2:]
+    return padded[:, :, 1 - down : 1 - down + H, 1 - right : 1 - right + W]
+
+
+@study(
+    "pooling-and-shifts",
+    question="Does pooling help to classify shifted images?",
+    answer="A little: moved by a pixel, 88.9 % of the images are classified correctly with pooling "
+    "(85.6 to 98.3 %), 86.2 % without (85.0 to 88.6 %) and 85.9 % by the MLP (85.6 to 86.9 "
+    "%). Pooling is ahead of no pooling in 8 of 10 runs, behind in one.",
+    explanation="Unmoved, all three classify every image correctly. The training images are shifted by up "
+    "to a pixel themselves; one more brings lines where no network has seen any. The maximum "
+    "of a window does not care where in the window it is, so some moves change nothing; but a "
+    "move over the border of a window changes what the dense layer reads. With the textbook's "
+    "seed alone pooling would have seemed useless: 85.6 % with it and without.",
+    measure="shifted_accuracy",
+)
+def pooling_and_shifts(
+    repetition: int = 0, patterns: str = "b", epochs: int = 80, lr: float = 0.12, batch_size: int = 18
+) -> Outcome:
+    """Train TinyCNN, TinyCNN without pooling, and TinyMLP; validate on images moved by one pixel."""
+    protocol = Lines(patterns, repetition, epochs, lr, batch_size)
+    data = protocol.data()
+    images, labels = held_out(data)
+    wide = Dense(108, 3, rng=protocol.seed + 1, dtype="float64")
+    networks = {
+        "with pooling": protocol.cnn(),
+        "without pooling": replaced(protocol.cnn(), pool1=None, dense=wide),
+        "MLP": protocol.mlp(),
+    }
+    trained: list[Trained] = []
+    rows: list[TableRow] = []
+    for name, network in networks.items():
+        one = protocol.train(name, network, data, mlp=name == "MLP")
+        moved = {
+            direction: accuracy_of(network, (shifted(images, *shift), labels))
+            for direction, shift in SHIFTS.items()
+        }
+        trained.append(one)
+        rows.append(
+            {
+                "network": name,
+                "parameters": network.parameter_count,
+                "val_accuracy": one.history.last["val_accuracy"],
+                "shifted_accuracy": float(np.mean(list(moved.values()))),
+            }
+            | moved
+        )
+    parts = [f"{row['network']} {percent(row['shifted_accuracy'])}" for row in rows]
+    finding = (
+        f"Of the validation images moved by one pixel (mean of four directions) are classified correctly: "
+        f"{listed(parts)}; unmoved {listed([percent(row['val_accuracy']) for row in rows])}."
+    )
+    return Outcome(rows, finding, {"histories": histories(trained)})

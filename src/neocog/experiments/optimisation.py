@@ -108,11 +108,14 @@ def learning_rates(
 @study(
     "dropout",
     question="Does dropout of 0.3 between Flatten and Dense help?",
-    answer="There is nothing to help: without it TinyCNN does not overfit these images.",
+    answer="No, there is nothing to help: TinyCNN does not overfit these images. In ten of ten runs "
+    "both classify everything correctly; the validation loss is 0.0051 without and 0.0176 "
+    "with dropout, higher in 8.",
     explanation="Dropout fights overfitting, and a network of 114 parameters on 180 easy images hardly "
-    "overfits. In training a part of the pooled numbers is missing, so the loss while training stays "
-    "higher and 100 % comes later; in inference nothing is dropped, and nothing needs rescaling because "
-    "the kept numbers were already divided by 0.7.",
+    "overfits: validation and training loss differ by 0.001. In training a part of the pooled "
+    "numbers is missing, so the loss while training stays higher; in inference nothing is "
+    "dropped, and nothing needs rescaling because the kept numbers were already divided by "
+    "0.7.",
     measure="val_loss",
     exercise=True,
 )

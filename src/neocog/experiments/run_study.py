@@ -22,6 +22,8 @@ THEMES = (
     "features",
     "architecture",
     "optimisation",
+    "generalisation",
+    "depth",
     "digits",
     "pytorch",
     "transfer",

@@ -241,7 +241,7 @@ def measure_title(measure: str) -> str:
     """
     if measure == "first_at_100":
         return "first epoch with 100 % validation accuracy"
-    return measure.replace("val_", "validation ").replace("_", " ")
+    return measure.replace("val_", "validation ").replace("train_", "training ").replace("_", " ")
 
 
 def _grouped(names: list[str]) -> str:

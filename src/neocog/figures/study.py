@@ -53,7 +53,8 @@ def study(result: Result) -> list[go.Figure]:
     matrices = data.get("confusion", {})
     for name, matrix in (matrices if isinstance(matrices, dict) else {"": matrices}).items():
         title = f"Confusion matrix of {name}" if name else "Confusion matrix"
-        drawn.append(confusion_matrix(matrix, data.get("classes"), title=title))
+        names = data.get("classes")
+        drawn.append(confusion_matrix(matrix, names and names[: len(matrix)], title=title))
     if "misclassified" in data:
         wrong = data["misclassified"]
         drawn.append(image_gallery(wrong["images"], wrong["true"], predicted=wrong["predicted"]))
