@@ -353,9 +353,11 @@ def test_train_on_a_csv_file(tmp_path, rng):
 
 def test_a_damaged_run_is_no_bug(trained, tmp_path):
     shutil.copytree(trained, tmp_path / "run")
-    for name in ("history.json", "config.json"):
-        (tmp_path / "run" / name).write_bytes(b"\xff{")
-        assert name in run("report", tmp_path / "run", code=2).stderr
+    (tmp_path / "run/history.json").write_bytes(b"\xff{")
+    run("report", tmp_path / "run")  # and the page says what is missing
+    assert "history.json is not a history" in (tmp_path / "run/report.html").read_text(encoding="utf-8")
+    (tmp_path / "run/config.json").write_bytes(b"\xff{")
+    assert "config.json" in run("report", tmp_path / "run", code=2).stderr
 
 
 def test_the_wrong_data_for_a_model(trained):
