@@ -1,6 +1,9 @@
+import ast
+
 import pytest
 
 from neocog import exercises, experiments
+from neocog.exercises.exercise import EXERCISES, Exercise
 
 from ..studies import result  # noqa: TID252
 from .answers import ANSWERS, WRONG
@@ -62,3 +65,43 @@ def test_an_open_question_is_not_checked():
 def test_exercises_are_in_the_order_of_their_numbers():
     names = [one.name for one in exercises.chapter(4).exercises]
     assert names == [f"4.{k}" for k in range(1, len(names) + 1)]
+
+
+ASKED = [one.name for one in exercises.list_exercises() if one.kind == "answer"]
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_the_answer_that_a_solution_shows_is_right(name):
+    text = exercises.solution(name).partition("**")[2].partition(".**")[0]
+    try:
+        answer = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        answer = text
+    assert exercises.check(name, answer), text
+    assert "e-1" not in text  # a rounding error is shown as 0
+
+
+@pytest.mark.parametrize(
+    ("expected", "answer", "message"),
+    [
+        (True, 3, "the answer is yes or no. Hint."),
+        (True, "no", "Hint."),
+        ("left", 3, "the answer is a word. Hint."),
+        (3, (3, 4), "the answer is one number. Hint."),
+        (3, "three", "the answer is one number. Hint."),
+        (3, len, "the answer is one number. Hint."),
+        ((3, 4), 3, "the answer is 2 numbers. Hint."),
+        (((3, 4), (5, 6)), (3, 4, 5, 6), "the answer is numbers in 2 rows. Hint."),
+        (3, 4, "Hint."),
+    ],
+)
+def test_an_answer_of_another_kind_is_told_what_is_asked_for(monkeypatch, expected, answer, message):
+    one = Exercise("1.1", 1, "?", "", "Hint.", answer=lambda: expected)
+    monkeypatch.setitem(EXERCISES, "1.1", one)
+    assert exercises.check("1.1", answer).message == f"Not yet: {message}"
+
+
+def test_four_digits_suffice(monkeypatch):
+    monkeypatch.setitem(EXERCISES, "1.1", Exercise("1.1", 1, "?", "", answer=lambda: 231.211))
+    assert exercises.check("1.1", 231.2)
+    assert not exercises.check("1.1", 231)

@@ -11,7 +11,9 @@ from neocog.exercises.course import remember
 from neocog.exercises.exercise import Exercise, find_exercise
 
 TOLERANCE = 0.005
-"""The largest error of an answer that is not a whole number."""
+"""The largest error of an answer that is not a whole number ..."""
+RELATIVE_TOLERANCE = 0.0005
+"""... or, for a large one, the largest error relative to it: four digits suffice."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ def check(name: str, answer: Any, *, seed: int | None = None) -> Verdict:
     name : str
         Chapter and number, such as "1.2".
     answer : int, float, bool, str, sequence, array or function
-        Whole numbers and shapes must be exact, other numbers right to 0.005; words may be in any case. Where
+        Whole numbers and shapes must be exact, others right to 0.005 or to four digits; words may be in any
+        case. Where
         code is asked for, your function: it is run on many inputs, and you are told where it goes wrong.
     seed : int, optional
         Of the inputs that are drawn to run a function on; the message of a fault says it, so that you can
@@ -57,10 +60,11 @@ def check(name: str, answer: Any, *, seed: int | None = None) -> Verdict:
         return _judge(exercise, answer, seed)
     if exercise.answer is None:
         raise ValueError(f"exercise {name} is an open question; compare with exercises.solution({name!r}).")
-    if _same(answer, exercise.answer()):
+    expected = exercise.answer()
+    if _same(answer, expected):
         remember(name)
         return Verdict(name, True, f"Right. {exercise.solution}")
-    return Verdict(name, False, f"Not yet: {exercise.hint}")
+    return Verdict(name, False, f"Not yet: {_wrong_kind(answer, expected)}{exercise.hint}")
 
 
 def _judge(exercise: Exercise, program: Any, seed: int | None) -> Verdict:
@@ -90,4 +94,25 @@ def _same(answer: Any, expected: Any) -> bool:
     if given.shape != right.shape:
         return False
     exact = np.issubdtype(np.asarray(expected).dtype, np.integer)
-    return bool(np.abs(given - right).max(initial=0) <= (0 if exact else TOLERANCE))
+    allowed = 0 if exact else np.maximum(TOLERANCE, RELATIVE_TOLERANCE * np.abs(right))
+    return bool(np.all(np.abs(given - right) <= allowed))
+
+
+def _wrong_kind(answer: Any, expected: Any) -> str:
+    """Say what kind of answer is asked for if this is another kind; else return ""."""
+    if isinstance(expected, bool | np.bool_):
+        known = str(answer).strip().casefold() in ("yes", "true", "no", "false")
+        return "" if known else "the answer is yes or no. "
+    if isinstance(expected, str):
+        return "" if isinstance(answer, str) else "the answer is a word. "
+    shape = np.shape(expected)
+    try:
+        same = np.asarray(answer, float).shape == shape
+    except (TypeError, ValueError):
+        same = False
+    if same:
+        return ""
+    kind = (
+        f"{shape[0]} numbers" if len(shape) == 1 else f"numbers in {shape[0]} rows" if shape else "one number"
+    )
+    return f"the answer is {kind}. "

@@ -8,10 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from neocog.validation import one_of
 
 Judge: TypeAlias = "Callable[[Callable[..., Any], int | None], str]"
 """Runs a reader's function on inputs, of which many are drawn with the seed; returns what is wrong, or ""."""
+
+ROUNDING = 1e-9
+"""What is smaller than this in an answer is a rounding error, and shown as 0."""
 
 EXERCISES: dict[str, Exercise] = {}
 
@@ -76,9 +81,13 @@ def shown(answer: Any) -> str:
     if isinstance(answer, bool):
         return "yes" if answer else "no"
     if isinstance(answer, float):
-        return f"{answer:.4g}"
+        return f"{answer if abs(answer) > ROUNDING else 0:.4g}"
     if hasattr(answer, "tolist"):
-        return str(answer.tolist())
+        kept = answer.dtype.kind != "f"
+        return str((answer if kept else np.round(answer, 4) + 0.0).tolist())  # + 0.0 makes -0.0 positive
+    if isinstance(answer, tuple | list):
+        text = ", ".join(shown(part) for part in answer)
+        return f"({text}{',' * (len(answer) == 1)})" if isinstance(answer, tuple) else f"[{text}]"
     return str(answer)
 
 
