@@ -44,6 +44,13 @@ def test_the_axis_is_logarithmic_over_more_than_a_factor_of_twenty():
     assert draw({"CNN": {0: [1.0], 100: [1.0]}}).layout.xaxis.type is None
 
 
+def test_a_legend_of_several_rows_has_room():
+    names = ("shortcut, batch norm", "shortcut", "plain, batch norm", "plain")  # two and two on a narrow page
+    tall = draw({name: {1: [1.0]} for name in names}).layout
+    low = draw({"CNN": {1: [1.0]}}).layout
+    assert tall.margin.t - low.margin.t == tall.height - low.height == 20
+
+
 def test_guessing_is_a_line():
     (line,) = draw(classes=4).layout.shapes
     assert line.y0 == 0.25

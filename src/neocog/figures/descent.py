@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,7 +10,6 @@ import numpy as np
 import plotly.graph_objects as go
 
 from neocog.figures.checks import array, mapping
-from neocog.figures.diagram import text_width
 from neocog.figures.style import (
     BLACK,
     BLUE,
@@ -21,6 +19,7 @@ from neocog.figures.style import (
     PALE,
     PURPLE,
     VERMILLION,
+    legend_rows,
     new_figure,
     number,
     share_scale,
@@ -84,7 +83,7 @@ def descent(
     floor = (high - low or 1.0) * 10**-DECADES
     bottom, top = np.log10([floor, high - low + floor])
     ratio = float(np.ptp(y) / np.ptp(x))
-    above = 84 + 20 * _rows(found)  # the legend's, on a narrow page
+    above = 84 + 20 * legend_rows(found)  # the legend's, on a narrow page
     figure = new_figure(title, "darker: greater loss; circle: start; star: end")
     figure.add_trace(
         go.Contour(
@@ -186,11 +185,6 @@ def descent_on_curve(
     pad = 0.06 * spans[1]
     figure.update_yaxes(title="loss", range=[values.min() - pad, values.max() + pad])
     return figure
-
-
-def _rows(paths: Mapping[str, Any]) -> int:
-    """Return how many rows the legend has on a narrow page."""
-    return math.ceil(sum(50 + text_width(name, 12) for name in paths) / 320)
 
 
 def _range(name: str, value: Any) -> tuple[float, float]:

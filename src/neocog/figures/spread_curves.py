@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from neocog.figures.checks import array, mapping
-from neocog.figures.style import colour, new_figure
+from neocog.figures.style import colour, legend_rows, new_figure
 from neocog.figures.training import DASHES, chance_line
 from neocog.validation import integer, number
 
@@ -62,13 +62,14 @@ def spread_curves(
     figure = new_figure(
         title or y_title[:1].upper() + y_title[1:],
         "" if counts == {1} else f"mean and range of {runs}",
-        height=430,
+        height=410 + 20 * legend_rows(found),
     )
     form = ".1%" if percent else ".4g"
     parts = [_curve(k, name, curve, x_title, form) for k, (name, curve) in enumerate(found.items())]
     for layer in zip(*parts, strict=True):  # all bands lie below all lines
         figure.add_traces(layer)
-    figure.update_layout(margin={"t": 106, "b": 48, "l": 60})
+    top = (64 if counts == {1} else 86) + 20 * legend_rows(found)
+    figure.update_layout(margin={"t": top, "b": 48, "l": 60})
     figure.update_xaxes(title=x_title)
     figure.update_yaxes(title=y_title)
     if percent:

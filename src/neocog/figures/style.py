@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,6 +146,16 @@ def new_figure(title: str, subtitle: str = "", height: float = 420, **layout: An
         words["subtitle"] = {"text": subtitle}
     figure.update_layout(template="neocog", title=words, height=math.ceil(height), **layout)
     return figure
+
+
+def legend_rows(names: Iterable[str]) -> int:
+    """Return how many rows a legend has on a narrow page."""
+    rows, used = 1, 0.0
+    for width in (50 + 5.9 * len(name) for name in names):
+        if used and used + width > 324:
+            rows, used = rows + 1, 0.0
+        used += width
+    return rows
 
 
 def share_scale(figure: go.Figure, ratio: float, top: float, highest: float = 600) -> None:
