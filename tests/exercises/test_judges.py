@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from neocog import exercises
 from neocog.exercises.judges import backward, forward, optimizers
 
 from . import programs as right
@@ -177,6 +178,56 @@ def one_sided(f, x, h):
 def adam_corrected(w, dw, m, s, t, lr, a, b, e):
     w, m, s = right.adam(w, dw, m, s, t, lr, a, b, e)
     return w, m / (1 - a**t), s / (1 - b**t)
+
+
+# The judges of one chapter each, by the name of a solution's function.
+OTHERS = [
+    ("slope", "nudge to both", lambda f, x, h: (f(x + h) - f(x)) / h),
+    ("slope", "put 2 * h in brackets", lambda f, x, h: (f(x + h) - f(x - h)) / 2 * h),
+    ("subsample", "y is 0.25 times", lambda x, w, b: (of("subsample")(x, w, b) - b[:, None, None]) / 4 + b[:, None, None] / 4),
+    ("subsample", "everywhere", lambda x, w, b: of("subsample")(x, w, 0 * b)),
+    ("shortcut", "y has shape", lambda x, channels: x[:, :, ::2, ::2]),
+    ("shortcut", "y[0, ", lambda x, channels: of("shortcut")(np.roll(x, 1, axis=2), channels)),
+    ("top_error", "error is", lambda p, t, k: 1 - of("top_error")(p, t, k)),
+    ("top_error", "right for k = 1, but with k = 5 (drawn with seed=", lambda p, t, k: of("top_error")(p, t, 1)),
+    ("winograd", "takes 6 multiplications", lambda d, g: (sum(d[k] * g[k] for k in range(3)), sum(d[k + 1] * g[k] for k in range(3)))),
+    ("winograd", "y1 is", lambda d, g: (of("winograd")(d, g)[0], of("winograd")(d, g)[0])),
+    ("offsets", "but with a wide image offsets[", lambda C, H, W, k: of("offsets")(C, W, H, k)),
+    ("offsets", "but with three channels offsets[", lambda C, H, W, k: np.tile(of("offsets")(1, H, W, k), C)),
+    ("fold", "with one filter (drawn with seed=", lambda w, b, g, beta, m, v, e: of("fold")(w, b, g, beta, m, v**2, e)),
+    ("fold", "b[0] is", lambda w, b, g, beta, m, v, e: (of("fold")(w, b, g, beta, m, v, e)[0], b + beta - m)),
+    ("contributions", "terms has the wrong sign", lambda h, w, b, s, t: tuple(-part for part in of("contributions")(h, w, b, s, t))),
+    ("contributions", "rest is", lambda h, w, b, s, t: (of("contributions")(h, w, b, s, t)[0], 0.0)),
+    ("integrated_gradients", "shares is 2 times what it should be", lambda f, x, x0, n: (x - x0) * f(x)),
+    ("integrated_gradients", "but with a baseline that is not zero (drawn", lambda f, x, x0, n: of("integrated_gradients")(f, x, 0 * x0, n)),
+    ("occlusion", "the wrong sign", lambda logit, x, patch: -of("occlusion")(logit, x, patch)),
+    ("occlusion", "it changes its input x", lambda logit, x, patch: (x.fill(0), of("occlusion")(logit, x, patch))[1]),
+    ("grad_cam", "heat[", lambda maps, gradients: (maps * gradients.mean(axis=(1, 2))[:, None, None]).sum(0)),
+    ("grad_cam", "heat is 9 times", lambda maps, gradients: of("grad_cam")(maps, gradients * maps[0].size)),
+    ("early_stopping", "may not lie after the end", lambda losses, patience: (int(np.argmin(losses)), of("early_stopping")(losses, patience)[1])),
+    ("early_stopping", "an epoch late", lambda losses, patience: of("early_stopping")(losses, patience + 1)),
+]  # fmt: skip
+
+
+def other(name):
+    return next(one for one in exercises.list_exercises() if one.function == name)
+
+
+def of(name):
+    return other(name).program
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "program"), OTHERS, ids=[f"{name}: {m}" for name, m, _ in OTHERS]
+)
+def test_what_is_wrong_is_named_by_the_judges_of_one_chapter(name, message, program):
+    for seed in range(3):
+        assert message in other(name).judge(program, seed)
+
+
+def test_every_judge_is_in_one_of_the_tables():
+    tried = {name for name, _, _ in WRONG + OTHERS}
+    assert {one.function for one in exercises.list_exercises() if one.kind == "code"} <= tried
 
 
 @pytest.mark.parametrize("name", JUDGES)

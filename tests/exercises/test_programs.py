@@ -1,3 +1,6 @@
+import inspect
+import re
+
 import numpy as np
 import pytest
 
@@ -12,8 +15,16 @@ def test_the_program_of_a_solution_is_right(one):
     verdict = exercises.check(one.name, one.program)
     assert verdict, verdict
     code = exercises.solution(one.name).split("```")[1].removeprefix("python\n")
-    assert f"def {one.program.__name__}(" in code
+    assert f"def {one.function}(" in code
     compile(code, one.name, "exec")
+
+
+@pytest.mark.parametrize("one", CODE, ids=lambda one: one.name)
+def test_a_question_names_the_function_and_its_arguments(one):
+    arguments = ", ".join(inspect.signature(one.program).parameters)
+    asked = re.search(rf"`{one.function}\((.*?)\)`", one.question)
+    assert asked, one.question
+    assert asked[1].replace("=1.96", "") == arguments
 
 
 @pytest.mark.parametrize("one", CODE, ids=lambda one: one.name)

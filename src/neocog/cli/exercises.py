@@ -121,7 +121,7 @@ def _function(name: str, file: Path) -> Any:
     exercise = find_exercise(name)
     if exercise.program is None:
         raise ValueError(f"exercise {name} asks for no function; give --answer.")
-    wanted = exercise.program.__name__
+    wanted = exercise.function
     if not file.is_file():
         raise FileNotFoundError(f"there is no file {file}.")
     folder = str(file.resolve().parent)

@@ -68,10 +68,16 @@ class Exercise:
         """What is asked for: "answer", "code" or "open"."""
         return "code" if self.judge else "answer" if self.answer else "open"
 
+    @property
+    def function(self) -> str:
+        """The name of the function that is asked for, "" if none is: that of the judge."""
+        return self.judge.__name__ if self.judge else ""
+
     def solve(self) -> str:
         """Return the whole solution in Markdown: the computed answer or the program, then the reasons."""
         if self.program is not None:
             source = textwrap.dedent(inspect.getsource(self.program)).strip()
+            source = source.replace(f"def {self.program.__name__}(", f"def {self.function}(", 1)
             return f"```python\n{source}\n```\n\n{self.solution}".strip()
         return self.solution if self.answer is None else f"**{shown(self.answer())}.** {self.solution}"
 
