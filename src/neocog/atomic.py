@@ -42,7 +42,16 @@ def atomic_write(
         if check is not None:
             check(beside)
         os.replace(beside, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             beside.unlink()
+        if isinstance(error, OSError) and error.errno and error.filename in (None, str(beside)):
+            raise OSError(error.errno, error.strerror, str(path)) from error  # of the right class, by errno
         raise
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what writers that were killed have left in a folder, in which nobody writes now."""
+    for part in folder.glob(".*.part"):
+        with contextlib.suppress(OSError):
+            part.unlink()

@@ -8,10 +8,12 @@ A run directory holds ``config.json`` (every setting), ``model.neocog``, ``histo
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
 import platform
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -19,11 +21,12 @@ from typing import Any, TextIO
 import numpy as np
 
 import neocog
-from neocog.atomic import atomic_write
+from neocog.atomic import atomic_write, remove_parts
 from neocog.data import Split
 from neocog.data.sources import open_source, split_source
 from neocog.kernels import use_kernels
 from neocog.layers import Container, Layer, Sequential
+from neocog.locking import lock
 from neocog.model_file import ModelFileError, blaming
 from neocog.models.by_name import build_network
 from neocog.optimizers import SGD
@@ -44,6 +47,9 @@ __all__ = [
     "resume",
     "train",
 ]
+
+_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+"""The disk, a file or a user's share of the disk is full."""
 
 # Training images that a report shows; drawn before anything else, as in the digits' protocol.
 SAMPLE_SIZE = 36
@@ -85,13 +91,35 @@ class RunDirectory:
         Raises
         ------
         FileExistsError
-            If ``path`` already exists and is not empty.
+            If ``path`` already exists and holds anything but the log of a run that ended before it began.
         """
         path = numbered_path("runs", source) if path is None else Path(path)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        directory = cls(path)
+        leftovers = {directory.log, *path.glob(".*.part")}
+        if path.exists() and not (path.is_dir() and set(path.iterdir()) <= leftovers):
             raise FileExistsError(f"{path} already exists; name another directory, or resume it.")
         path.mkdir(parents=True, exist_ok=True)
-        return cls(path)
+        return directory
+
+    @contextlib.contextmanager
+    def open_log(self) -> Iterator[TextIO]:
+        """Open the log for appending, and keep every other process from training in this directory.
+
+        Raises
+        ------
+        FileExistsError
+            If another process trains in it.
+        """
+        with open(self.log, "a", encoding="utf-8") as log:
+            if not lock(log):
+                raise FileExistsError(f"another process is training in {self.path}; name another directory.")
+            remove_parts(self.path)
+            try:
+                yield log
+            except OSError as error:
+                if error.filename is None and error.errno in _FULL:
+                    raise OSError(error.errno, error.strerror, str(self.log)) from error
+                raise
 
     def settings(self) -> Settings:
         """Read the settings that the run was trained with.
@@ -197,6 +225,8 @@ def train(
 def resume(path: str | Path, epochs: int | None = None, stream: TextIO | None = None) -> RunResult | None:
     """Continue an interrupted run, or train a finished one for more epochs.
 
+    A run that was killed before its first checkpoint begins anew.
+
     Raises
     ------
     ValueError, OSError
@@ -214,7 +244,9 @@ def resume(path: str | Path, epochs: int | None = None, stream: TextIO | None = 
         settings = replace(settings, epochs=epochs)
     data = open_source(settings.source, size=settings.size)
     network = network_for(settings, data)
-    checkpoint = directory.checkpoint
+    checkpoint = directory.checkpoint if directory.checkpoint.exists() else None
+    if checkpoint is None:
+        print("The run was ended before its first checkpoint: it begins anew.", file=stream or sys.stdout)
     return _train(settings, data, network, directory if leads(settings.engine) else None, stream, checkpoint)
 
 
@@ -277,8 +309,10 @@ def _train(
     if directory is None:  # a process that follows another one
         fit_as(settings, data, network, rng, [snapshots], checkpoint)
         return None
-    with open(directory.log, "a", encoding="utf-8") as log:
+    with directory.open_log() as log:
         if checkpoint is None:
+            if directory.checkpoint.exists():  # another process has trained here in between
+                raise FileExistsError(f"{directory.path} holds a run by now; name another directory.")
             directory.write_config(settings, data, network, sample)
         callbacks = [
             Progress(stream),
