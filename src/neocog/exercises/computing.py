@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from neocog import experiments
 from neocog.layers import Flatten, Layer, Sequential
 from neocog.models import tiny_cnn
-
-
-def row(study: str, network: str) -> dict[str, Any]:
-    """Run a study with the textbook's seeds; return the row of one network."""
-    rows = experiments.run(study, seeds=1).rows
-    return next(row for row in rows if row["network"] == network)
 
 
 def affine(network: Sequential) -> bool:
