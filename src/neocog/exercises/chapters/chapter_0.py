@@ -36,7 +36,8 @@ exercise(
     answer=lambda: int((np.arange(3)[:, None] + 2 * np.arange(2)).sum()),
     hint="write down all six numbers.",
     solution="For j = 0 they are 0, 1, 2, for j = 1 they are 2, 3, 4: 3 + 9 = 12. As an array, "
-    "`(np.arange(3)[:, None] + 2 * np.arange(2)).sum()`: shapes (3, 1) and (2,) broadcast to (3, 2).",
+    "`(np.arange(3)[:, None] + 2 * np.arange(2)).sum()`: `[:, None]` gives the row a second axis and makes a "
+    "column of it, and the shapes (3, 1) and (2,) broadcast to (3, 2).",
 )
 
 exercise(
@@ -110,7 +111,7 @@ exercise(
     "`f(...)`. Try both kinds of slope on x^3 at x = 2, with h = 0.1. Which is closer to 12?",
     program=slope,
     judge=slopes.slope,
-    solution="For x^3 at 2 it gives 12.01, where nudging to one side gives 12.61: the errors are h^2 and "
-    "6 h + h^2, because what a curve bends to the left and to the right cancels. Chapter 4 checks every "
-    "gradient of the library with such slopes.",
+    solution="For x^3 at 2 it gives 12.01, where nudging to one side gives 12.61. Multiply out: to one side "
+    "it is 12 + 6 h + h^2, to both sides 12 + h^2, because 6 h^2 occurs in (2 + h)^3 and in (2 - h)^3 and "
+    "cancels. Chapter 4 checks every gradient of the library with such slopes.",
 )

@@ -164,7 +164,7 @@ exercise(
     "Sobel's sum to 0, so every kernel whose weights sum to 0 is perfect. Each step changes all nine weights "
     "by the same amount, so what is found is the first random kernel minus its mean. On a vertical line all "
     "rows are alike: only the sums of the kernel's three columns are determined, 4, 0 and -4. In general, "
-    "nine windows of the picture, read as rows of nine numbers, must be linearly independent. What the data "
-    "do not determine, the beginning decides; a network's filters too are only as definite as its pictures "
-    "force them to be.",
+    "nine windows of the picture, read as rows of nine numbers, must be linearly independent: none of them a "
+    "weighted sum of the others. What the data do not determine, the beginning decides; a network's filters "
+    "too are only as definite as its pictures force them to be.",
 )
