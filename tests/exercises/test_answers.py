@@ -84,19 +84,19 @@ def test_the_answer_that_a_solution_shows_is_right(name):
 @pytest.mark.parametrize(
     ("expected", "answer", "message"),
     [
-        (True, 3, "the answer is yes or no. Hint."),
-        (True, "no", "Hint."),
-        ("left", 3, "the answer is a word. Hint."),
-        (3, (3, 4), "the answer is one number. Hint."),
-        (3, "three", "the answer is one number. Hint."),
-        (3, len, "the answer is one number. Hint."),
-        ((3, 4), 3, "the answer is 2 numbers. Hint."),
-        (((3, 4), (5, 6)), (3, 4, 5, 6), "the answer is numbers in 2 rows. Hint."),
-        (3, 4, "Hint."),
+        (True, 3, "the answer is yes or no; hint."),
+        (True, "no", "hint."),
+        ("left", 3, "the answer is a word; hint."),
+        (3, (3, 4), "the answer is one number; hint."),
+        (3, "three", "the answer is one number; hint."),
+        (3, len, "the answer is one number; hint."),
+        ((3, 4), 3, "the answer is 2 numbers; hint."),
+        (((3, 4), (5, 6)), (3, 4, 5, 6), "the answer is numbers in 2 rows; hint."),
+        (3, 4, "hint."),
     ],
 )
 def test_an_answer_of_another_kind_is_told_what_is_asked_for(monkeypatch, expected, answer, message):
-    one = Exercise("1.1", 1, "?", "", "Hint.", answer=lambda: expected)
+    one = Exercise("1.1", 1, "?", "", "hint.", answer=lambda: expected)
     monkeypatch.setitem(EXERCISES, "1.1", one)
     assert exercises.check("1.1", answer).message == f"Not yet: {message}"
 

@@ -102,9 +102,9 @@ def _wrong_kind(answer: Any, expected: Any) -> str:
     """Say what kind of answer is asked for if this is another kind; else return ""."""
     if isinstance(expected, bool | np.bool_):
         known = str(answer).strip().casefold() in ("yes", "true", "no", "false")
-        return "" if known else "the answer is yes or no. "
+        return "" if known else "the answer is yes or no; "
     if isinstance(expected, str):
-        return "" if isinstance(answer, str) else "the answer is a word. "
+        return "" if isinstance(answer, str) else "the answer is a word; "
     shape = np.shape(expected)
     try:
         same = np.asarray(answer, float).shape == shape
@@ -115,4 +115,4 @@ def _wrong_kind(answer: Any, expected: Any) -> str:
     kind = (
         f"{shape[0]} numbers" if len(shape) == 1 else f"numbers in {shape[0]} rows" if shape else "one number"
     )
-    return f"the answer is {kind}. "
+    return f"the answer is {kind}; "

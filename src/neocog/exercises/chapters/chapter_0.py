@@ -52,9 +52,9 @@ exercise(
 exercise(
     "0.5",
     2,
-    "What is the slope of f(x) = x^3 at x = 2? Nudge, or work it out.",
+    "What is the slope of f(x) = x^3 at x = 2? Nudge less and less, or work it out.",
     answer=lambda: (3 * np.float64(2.0) ** 2).item(),
-    hint="multiply out (x + h)^3 and see what is left as h goes to 0.",
+    hint="to which number do the slopes come ever closer as h goes to 0? It is a whole one.",
     solution="((x + h)^3 - x^3) / h = 3 x^2 + 3 x h + h^2, which goes to 3 x^2 = 12.",
 )
 

@@ -17,7 +17,7 @@ def _probabilities(*logits: float) -> tuple[float, ...]:
 exercise(
     "2.1",
     1,
-    "How many parameters does an MLP 64 - 16 - 8 - 3 have, with two hidden layers?",
+    "How many parameters has an MLP of 64 inputs, two hidden layers of 16 and 8 units, and 3 outputs?",
     answer=lambda: Dense(64, 16).parameter_count + Dense(16, 8).parameter_count + Dense(8, 3).parameter_count,
     hint="every layer has a bias for each of its outputs.",
     solution="(64 x 16 + 16) + (16 x 8 + 8) + (8 x 3 + 3) = 1040 + 136 + 27. The first layer has most of "
