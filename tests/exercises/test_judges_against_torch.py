@@ -1,4 +1,4 @@
-"""The judges accept programs that leave the work to PyTorch, SciPy or scikit-learn: an independent opinion."""
+"""The judges accept programs that leave the work to PyTorch, SciPy or scikit-learn: a second opinion."""
 
 import numpy as np
 import pytest
