@@ -119,7 +119,8 @@ def write_study(result: Result, path: str | Path) -> Path:
     OSError
         If the file cannot be written.
     """
-    rows = result.cells()
+    ranges = None if len(result.columns) <= 5 else {result.study.measure}  # a wide table scrolls
+    rows = result.cells(ranges=ranges)
     header = [column.replace("val_", "validation ").replace("_", " ") for column in result.columns]
     sections = [
         f"<p><b>{_text(result.over_seeds or result.finding)}</b></p>",
@@ -127,7 +128,7 @@ def write_study(result: Result, path: str | Path) -> Path:
         _table(header, rows, lambda k: k > 0),
         f"<p>{_text(result.textbook)}</p>" if result.over_seeds else "",
         *(_figure(figure) for figure in figures.study(result)),
-        f"<h2>Why</h2><p>{_text(result.answer)} {_text(result.explanation)}</p>",
+        f"<h2>Answer</h2><p>{_text(result.answer)} {_text(result.explanation)}</p>",
         f"<h2>Reproduce</h2><pre>neocog experiment {_text(result.name)} --seeds {result.seeds}</pre>",
     ]
     target = Path(path)

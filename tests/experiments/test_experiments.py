@@ -330,7 +330,7 @@ def test_digits(golden):
 def test_deeper_maps_tell_classes_apart_better():
     table = rows("digits-feature-maps")
     assert table["pool2"]["shape"] == "16 x 2 x 2"
-    assert table["pool2"]["sees"] == "10 x 10"
+    assert table["pool2"]["sees"] == "10 x 10, of which 8 x 8 image"
     assert table["pool2"]["class_share"] > table["pool1"]["class_share"] > table["input"]["class_share"]
 
 

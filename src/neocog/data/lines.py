@@ -12,7 +12,10 @@ import numpy as np
 from neocog.data.split import Split
 from neocog.validation import integer, one_of
 
-PATTERNS = ("vertical", "horizontal", "diagonal", "dot", "cross")
+PATTERNS = (
+    *("vertical", "horizontal", "diagonal", "dot", "cross"),
+    *("antidiagonal", "saltire", "box", "corner", "tee", "bars", "rails"),
+)
 
 
 def base_pattern(name: str, size: int = 8) -> np.ndarray:
@@ -20,7 +23,7 @@ def base_pattern(name: str, size: int = 8) -> np.ndarray:
 
     Parameters
     ----------
-    name : {"vertical", "horizontal", "diagonal", "dot", "cross"}
+    name : {"vertical", "horizontal", "diagonal", "dot", "cross"}, or one of the others of :data:`PATTERNS`
     size : int
         Height and width.
 
@@ -43,8 +46,22 @@ def base_pattern(name: str, size: int = 8) -> np.ndarray:
         image[middle, :] = 1.0
     if name == "diagonal":
         image = np.eye(size) + 0.35 * (np.eye(size, k=1) + np.eye(size, k=-1))
+    if name in ("antidiagonal", "saltire"):
+        image = np.fliplr(base_pattern("diagonal", size))
+    if name == "saltire":
+        image = image + base_pattern("diagonal", size)
     if name == "dot":
         image[middle, middle] = 1.0
+    if name == "box":
+        image[1:-1, 1:-1] = 1.0
+        image[2:-2, 2:-2] = 0.0
+    if name in ("corner", "tee"):
+        image[1:3, 1:-1] = 1.0
+        image[1:-1, middle if name == "tee" else slice(1, 3)] = 1.0
+    if name in ("bars", "rails"):
+        image[:, [1, 2, -3, -2]] = 1.0
+    if name == "rails":
+        image = image.T
     return np.clip(image, 0.0, 1.0)
 
 

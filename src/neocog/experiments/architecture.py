@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from neocog.experiments.protocol import Lines, after, chain, dead_units, histories, replaced
+from neocog.data import Split
+from neocog.experiments.protocol import Lines, Trained, after, chain, dead_units, histories, replaced
 from neocog.experiments.study import Outcome, listed, percent, study
 from neocog.layers import AvgPool2D, Conv2D, Dense, Flatten, Layer, ReLU, Sequential, Sigmoid, Tanh
 
@@ -216,7 +217,20 @@ def _sweep(
             f"{row['network']} {percent(row['val_accuracy'])} ({row['parameters']} parameters{when})"
         )
     finding = f"Validation accuracy{f' by {noun}' if noun else ''}: {listed(parts)}."
-    return Outcome(rows, finding, {"histories": histories(trained)})
+    kernels = {one.name: one.network.params["conv1.weight"].copy() for one in trained}
+    data_out: dict[str, Any] = {"histories": histories(trained)}
+    if noun:
+        data_out |= {
+            "kernels": kernels,
+            "kernel_names": {one.name: _filter_names(one, data) for one in trained},
+        }
+    return Outcome(rows, finding, data_out)
+
+
+def _filter_names(one: Trained, data: Split) -> list[str]:
+    """Number the filters, and mark the dead ones."""
+    alive = after(one.network, data.train[0], "relu1").max(axis=(0, 2, 3)) > 0
+    return [f"filter {f}" if lives else f"filter {f}, dead" for f, lives in enumerate(alive)]
 
 
 @study(

@@ -93,7 +93,9 @@ def digits_study(repetition: int = 0, epochs: int = 10, lr: float = 0.05, batch_
         f"test digits are classified correctly: {len(wrong)} of {len(labels)} are misclassified."
     )
     gallery = {"index": wrong, "true": labels[wrong], "predicted": predicted[wrong], "images": images[wrong]}
-    return Outcome(rows, finding, {"history": one.history, "confusion": confusion, "misclassified": gallery})
+    kernels = {"conv1": network.params["conv1.weight"].copy()}
+    data_out = {"history": one.history, "kernels": kernels, "confusion": confusion, "misclassified": gallery}
+    return Outcome(rows, finding, data_out | {"classes": data.class_names})
 
 
 @study(
@@ -202,7 +204,7 @@ def digits_feature_maps(
         y, field = layer(x), layer.receptive_field(field)
         if y.ndim == 4:
             maps[name] = y[:1]
-            rows.append(_statistics(name, y, labels) | {"sees": f"{field.size[0]} x {field.size[1]}"})
+            rows.append(_statistics(name, y, labels) | {"sees": _sees(field, images.shape[2:])})
         return y
 
     rows.append(_statistics("input", images, labels) | {"sees": "1 x 1"})
@@ -216,6 +218,13 @@ def digits_feature_maps(
         f"{maps['pool2'].shape[1]}."
     )
     return Outcome(rows, finding, {"maps": maps, "label": int(labels[0])})
+
+
+def _sees(field: Field, image: tuple[int, ...]) -> str:
+    """Write the size of a receptive field, and that the image is smaller where it is."""
+    H, W = (int(size) for size in field.size)
+    words = f"{H} x {W}"
+    return words if image[0] >= H and image[1] >= W else f"{words}, of which {image[0]} x {image[1]} image"
 
 
 def _statistics(name: str, y: np.ndarray, labels: np.ndarray) -> dict[str, Any]:

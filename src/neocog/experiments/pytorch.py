@@ -46,7 +46,7 @@ def digits_vs_pytorch(repetition: int = 0, epochs: int = 10, batch_size: int = 6
     torch = _torch()
     data, seed = digits(), 42 + SEED_STEP * repetition
     ours = train_digits("neocog", digits_cnn(seed), data, repetition, epochs, 0.05, batch_size)
-    history, parameters, wrong = _train_torch(torch, data, seed, epochs, batch_size)
+    history, parameters, predicted = _train_torch(torch, data, seed, epochs, batch_size)
     design = normalised(seed)
     optimizer = Adam(1e-3, weight_decay=1e-4, decay_all=True)
     rng = np.random.default_rng(seed)
@@ -60,12 +60,28 @@ def digits_vs_pytorch(repetition: int = 0, epochs: int = 10, batch_size: int = 6
         "flops": design.flops((1, 1, 8, 8)),
         "running_loss": last["running_loss"],
         "test_accuracy": last["val_accuracy"],
-        "misclassified": wrong,
+        "misclassified": int((predicted != held_out(data)[1]).sum()),
     }
     rows = [row(ours, data), theirs, row(again, data)]
     finding = f"After {epochs} epochs {listed([verdict(each) for each in rows])}."
     histories = {"neocog": ours.history, "PyTorch": history, again.name: again.history}
-    return Outcome(rows, finding, {"histories": histories})
+    data_out = {
+        "histories": histories,
+        "learning": {"PyTorch": history},
+        "confusion": {
+            "neocog": confusion(ours.network.predict(held_out(data)[0]), held_out(data)[1]),
+            "PyTorch": confusion(predicted, held_out(data)[1]),
+        },
+        "classes": data.class_names,
+    }
+    return Outcome(rows, finding, data_out)
+
+
+def confusion(predicted: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the confusion matrix of the ten digits: rows true, columns predicted."""
+    counts = np.zeros((10, 10), dtype=np.int64)
+    np.add.at(counts, (labels, predicted), 1)
+    return counts
 
 
 def pytorch_uniform(
@@ -107,7 +123,7 @@ def _one_thread(torch: Any) -> Iterator[None]:
 
 def _train_torch(
     torch: Any, data: Split, seed: int, epochs: int, batch_size: int
-) -> tuple[History, int, int]:
+) -> tuple[History, int, np.ndarray]:
     """Train in PyTorch with one thread, which is fastest for so small a network.
 
     The number of threads and the state of the global generator are restored.
@@ -154,5 +170,5 @@ def _train_torch(
                 val_accuracy=float((z_test.argmax(1) == t_test).double().mean()),
                 lr=1e-3,
             )
-    wrong = int((z_test.argmax(1) != t_test).sum())
-    return history, sum(p.numel() for p in network.parameters()), wrong
+    predicted = z_test.argmax(1).numpy()
+    return history, sum(p.numel() for p in network.parameters()), predicted

@@ -96,6 +96,23 @@ class Result:
             for i in range(len(self.rows))
         ]
 
+    def values(self, column: str, by: str) -> dict[float, list[float]]:
+        """Return the numbers of a column over the seeds, by those of another: ``{filters: [accuracies]}``.
+
+        What :func:`neocog.figures.spread_curves` draws. Rows without a number are left out.
+        """
+        found: dict[float, list[float]] = {}
+        for table in self.repetitions:
+            for row in table:
+                if _is_number(row.get(by)) and _is_number(row.get(column)):
+                    found.setdefault(row[by], []).append(row[column])
+        return found
+
+    def varies(self, column: str) -> bool:
+        """Return whether a column of numbers differs in every row."""
+        numbers = [row.get(column) for row in self.rows]
+        return all(map(_is_number, numbers)) and 2 < len(set(numbers)) == len(numbers)
+
     @property
     def over_seeds(self) -> str:
         """What the study's measure was over the seeds, in a sentence; empty for one seed.

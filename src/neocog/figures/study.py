@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import plotly.graph_objects as go
 
 from neocog.experiments import Result
-from neocog.figures.bars import parameter_bars
+from neocog.experiments.study_result import measure_title
+from neocog.figures.bars import parameter_bars, probability_bars
 from neocog.figures.confusion import confusion_matrix
 from neocog.figures.feature_maps import feature_maps
 from neocog.figures.images import image_gallery
-from neocog.figures.kernels import filter_evolution
+from neocog.figures.kernels import filter_evolution, filter_grid, filters
+from neocog.figures.spread_curves import spread_curves
 from neocog.figures.training import compare_curves, learning_curves
+
+WIDTHS = {"filters": "filters", "hidden": "hidden units", "classes": "classes"}
+"""Columns of tables that are numbers against which a study's measure is drawn, with their names."""
+MAPS = {"conv": "before ReLU", "relu": "after ReLU", "pool": "after pooling"}
 
 
 def study(result: Result) -> list[go.Figure]:
     """Draw everything in the data of a study: curves, parameters, filters, maps, confusions, mistakes.
+
+    Curves over several seeds come first; the other figures are of the textbook's seed.
 
     Parameters
     ----------
@@ -34,28 +45,79 @@ def study(result: Result) -> list[go.Figure]:
     """
     if not isinstance(result, Result):
         raise TypeError(f"result must be the Result of a study, got {result!r}.")
-    data, drawn = result.data, []
-    if "histories" in data:
-        drawn.append(compare_curves(data["histories"], "val_accuracy", title="Validation accuracy"))
-        drawn.append(compare_curves(data["histories"], "val_loss", title="Validation loss"))
-        counts = {row["network"]: row["parameters"] for row in result.rows if row.get("parameters")}
-        if len(set(counts.values())) > 1:
-            drawn.append(parameter_bars(counts))
-    if "history" in data:
-        drawn.append(learning_curves(data["history"]))
+    return [
+        figure
+        for part in (_over_seeds, _curves, _images, _filters, _maps, _answers)
+        for figure in part(result, result.data)
+    ]
+
+
+def _over_seeds(result: Result, data: dict[str, Any]) -> Iterator[go.Figure]:
+    """Draw a sweep's measure against its number, over the seeds."""
+    column = next((name for name in WIDTHS if result.varies(name)), None)
+    if result.seeds == 1 or column is None:
+        return
+    measure = "val_accuracy"
+    curve = result.values(measure, by=column)
+    yield spread_curves({"": curve}, x_title=WIDTHS[column], y_title=measure_title(measure))
+
+
+def _curves(result: Result, data: dict[str, Any]) -> Iterator[go.Figure]:
+    """Draw histories, panel by panel, and the numbers of parameters."""
+    for words, histories in data.get("panels", {"": data.get("histories", {})}).items():
+        if histories:
+            which = f", {words}" if words else ""
+            yield compare_curves(histories, "val_accuracy", title=f"Validation accuracy{which}")
+            yield compare_curves(histories, "val_loss", title=f"Validation loss{which}")
+    counts = {row["network"]: row["parameters"] for row in result.rows if row.get("parameters")}
+    if "histories" in data and len(set(counts.values())) > 1:
+        yield parameter_bars(counts)
+    for name, history in data.get("learning", {"": data["history"]} if "history" in data else {}).items():
+        yield learning_curves(history, title=f"Learning curves of {name}" if name else "Learning curves")
+
+
+def _images(result: Result, data: dict[str, Any]) -> Iterator[go.Figure]:
+    """Draw the image that went through the network."""
+    if "input" in data:
+        name = data["class_names"][data["label"]]
+        yield image_gallery(data["input"], [0], [name], title="The image")
+
+
+def _filters(result: Result, data: dict[str, Any]) -> Iterator[go.Figure]:
+    """Draw how filters changed, and what they became."""
     for key in sorted(key for key in data if key.startswith("snapshots")):
         patterns = key.removeprefix("snapshots").strip("_").upper()
-        drawn.append(filter_evolution(data[key], title=f"How the filters change, patterns {patterns}"))
-    maps = data.get("maps", data if "conv1" in data else {})
-    for name, values in maps.items():
-        if isinstance(values, np.ndarray) and values.ndim == 4 and name != "input":
-            drawn.append(feature_maps(values[0], title=f"Maps of {name}"))
+        yield filter_grid(_thinned(data[key]), title=f"The filters over time, patterns {patterns}")
+        yield filter_evolution(data[key], title=f"How the filters change, patterns {patterns}")
+    for name, weights in data.get("kernels", {}).items():
+        names = data.get("kernel_names", {}).get(name)
+        yield filters(weights, names, title=f"Learned filters, {name}")
+
+
+def _maps(result: Result, data: dict[str, Any]) -> Iterator[go.Figure]:
+    """Draw the maps of one image, layer by layer, and the probabilities they lead to."""
+    for name, values in data.get("maps", data if "conv1" in data else {}).items():
+        words = MAPS.get(name.rstrip("0123456789"))
+        if words and isinstance(values, np.ndarray) and values.ndim == 4:
+            yield feature_maps(values[0], names=(words, ""), title=f"Maps of {name}")
+    if "softmax" in data:
+        yield probability_bars(data["softmax"][0], data["class_names"], data["label"])
+
+
+def _answers(result: Result, data: dict[str, Any]) -> Iterator[go.Figure]:
+    """Draw what the networks answered."""
     matrices = data.get("confusion", {})
     for name, matrix in (matrices if isinstance(matrices, dict) else {"": matrices}).items():
         title = f"Confusion matrix of {name}" if name else "Confusion matrix"
         names = data.get("classes")
-        drawn.append(confusion_matrix(matrix, names and names[: len(matrix)], title=title))
+        yield confusion_matrix(matrix, names and names[: len(matrix)], title=title)
     if "misclassified" in data:
         wrong = data["misclassified"]
-        drawn.append(image_gallery(wrong["images"], wrong["true"], predicted=wrong["predicted"]))
-    return drawn
+        yield image_gallery(wrong["images"], wrong["true"], predicted=wrong["predicted"])
+
+
+def _thinned(snapshots: dict[int, Any], most: int = 7) -> dict[int, Any]:
+    """Keep at most seven snapshots, the first and the last among them."""
+    epochs = sorted(snapshots)
+    chosen = {epochs[round(k)] for k in np.linspace(0, len(epochs) - 1, min(most, len(epochs)))}
+    return {epoch: snapshots[epoch] for epoch in sorted(chosen)}
