@@ -18,7 +18,7 @@ def loss_landscape(
     x: Any = None,
     y: Any = None,
     axes: tuple[str, str] = ("first direction", "second direction"),
-    title: str = "Loss around the trained weights",
+    title: str = "Loss around the weights",
 ) -> go.Figure:
     """Draw the loss along one direction in weight space, or over two; the cross is the trained network.
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 
 from neocog.data import batches
 from neocog.exercises.exercise import exercise
+from neocog.exercises.judges import backward
 from neocog.exercises.judges import optimizers as judges
-from neocog.losses import SoftmaxCrossEntropy
 from neocog.optimizers import SGD, Adam, Optimizer
+from neocog.schedules import Cosine
 
 
 def _walk(optimizer: Optimizer, w: float, derivative: Callable[[int, float], float], steps: int) -> float:
@@ -32,12 +34,13 @@ exercise(
 
 exercise(
     "5.2",
-    1,
-    "Your network has 1000 classes and has not been trained. Which loss should it have, roughly?",
-    answer=lambda: float(SoftmaxCrossEntropy()(np.zeros((1, 1000)), np.zeros(1, int))[0]),
-    hint="what is the probability of the right class, if it knows nothing?",
-    solution="$-\\ln \\frac{1}{1000} = \\ln 1000$. A loss of 20 at the start would mean that the network "
-    "is very sure of something it cannot know.",
+    2,
+    "A cosine schedule starts at 0.4 and takes 600 steps. What is the learning rate after 200 of them?",
+    answer=lambda: Cosine(0.4, 600)(200),
+    hint="how large is the cosine of a third of $\\pi$?",
+    solution="$\\tfrac12 \\cdot 0.4\\,(1 + \\cos \\tfrac\\pi3) = 0.2 \\cdot 1.5$. A third of the steps is "
+    "over, and only a quarter of the rate is gone: a cosine falls slowly at first and at last, and fastest "
+    "in the middle.",
 )
 
 exercise(
@@ -65,12 +68,12 @@ exercise(
 exercise(
     "5.5",
     2,
-    "In a very large data set, the noise of a batch of 20 is twice as long as the gradient. How many "
-    "images must a batch have for noise a quarter as long as the gradient?",
-    answer=lambda: 20 * 8**2,
-    hint="by which factor must the noise shrink, and what does that cost?",
-    solution="An eighth of the noise takes $8^2 = 64$ times the images: 64 times the arithmetic for one "
-    "step. It is seldom worth it.",
+    "A batch holds half of 180 images. By which factor is its noise smaller than that of a batch of 90 drawn "
+    "*with* replacement, as in chapter 3?",
+    answer=lambda: math.sqrt((180 - 90) / (180 - 1)),
+    hint="only the second factor of the formula makes the difference, and the formula is that of a square.",
+    solution="$\\sqrt{90 / 179}$, about $1/\\sqrt2$: what was drawn cannot be drawn again, so the batch has "
+    "seen half of everything. For small batches of many images the factor is nearly 1, and both ways agree.",
 )
 
 exercise(
@@ -85,21 +88,20 @@ exercise(
 )
 
 
-def minibatches(n: int, batch_size: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Shuffle the indices, and cut them into pieces."""
-    order = rng.permutation(n)
-    return [order[start : start + batch_size] for start in range(0, n, batch_size)]
+def cosine_schedule(step: int, steps: int, lr: float) -> float:
+    """Return the learning rate, which falls from lr to 0."""
+    return lr * (1 + math.cos(math.pi * step / steps)) / 2
 
 
 exercise(
     "5.7",
     3,
-    "Write `minibatches(n, batch_size, rng)`, which returns a list of arrays of indices: each of 0 to n - "
-    "1 once, in an order drawn with `rng`. The last batch may be smaller.",
-    program=minibatches,
-    judge=judges.minibatches,
-    solution="One permutation for the whole epoch. Drawing each batch anew would use some images twice and "
-    "others not at all: about a third of them in an epoch.",
+    "Write `cosine_schedule(step, steps, lr)`, which returns the learning rate: `lr` at step 0, 0 at step "
+    "`steps`. Try it in the loop of this chapter, in the place of 0.12.",
+    program=cosine_schedule,
+    judge=judges.cosine_schedule,
+    solution="A schedule is a function of the number of steps, and the loop has to count them: "
+    "`len(losses)` does so.",
 )
 
 
@@ -122,33 +124,21 @@ exercise(
 )
 
 
-def adam(
-    w: np.ndarray,
-    dw: np.ndarray,
-    m: np.ndarray,
-    s: np.ndarray,
-    t: int,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the new weight and both new means; t is 1 in the first step."""
-    m = beta1 * m + (1 - beta1) * dw
-    s = beta2 * s + (1 - beta2) * dw**2
-    direction = (m / (1 - beta1**t)) / (np.sqrt(s / (1 - beta2**t)) + eps)
-    return w - lr * direction, m, s
+def leaky_relu_backward(dy: np.ndarray, x: np.ndarray, slope: float) -> np.ndarray:
+    """Return dx of ``y = x`` where x is positive, and ``y = slope x`` elsewhere."""
+    return np.where(x > 0, dy, slope * dy)
 
 
 exercise(
     "5.9",
     3,
-    "Write `adam(w, dw, m, s, t, lr, beta1, beta2, eps)`, which returns the new `w`, `m` and `s`; `t` is 1 "
-    "in the first step.",
-    program=adam,
-    judge=judges.adam,
-    solution="`m` and `s` are kept as they are, uncorrected; the correction is made for the step only. "
-    "`eps` stands outside the root.",
+    "A *leaky* ReLU lets a little through: $y = x$ for $x > 0$, and $y = a x$ with a small $a$ otherwise. "
+    "Write `leaky_relu_backward(dy, x, slope)`, which returns `dx`; `slope` is $a$. Why can such a unit not "
+    "die?",
+    program=leaky_relu_backward,
+    judge=backward.leaky_relu_backward,
+    solution="Where x is negative, $a\\,dy$ still arrives, so the filter goes on learning and can come back. "
+    "The price: its output is no longer sparse.",
 )
 
 exercise(
