@@ -8,6 +8,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parent / "_extensions"))
 
 os.environ["JUPYTER_COLUMNS"] = "84"  # the width of tables
+os.environ["NEOCOG_PROGRESS"] = "off"  # the exercises of the pages are not the builder's
 
 project = "neocog"
 author = "the neocog developers"
