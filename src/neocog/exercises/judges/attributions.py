@@ -19,9 +19,12 @@ Array = np.ndarray
 def contributions(seed: int) -> Iterator[Case]:
     """Judge ``contributions(h, w, b, s, t) -> (terms, rest)`` of the difference of two logits."""
     rng = np.random.default_rng(seed)
-    for label, inputs, classes in (("two classes", 3, 2), ("ten classes", 5, 10)):
+    for label, inputs, classes, s, t in (
+        ("two classes", 3, 2, 1, 0),
+        ("ten classes", 5, 10, 9, 0),
+        ("two classes in the middle", 5, 10, 3, 7),
+    ):
         h, w, b = rng.normal(size=inputs), rng.normal(size=(inputs, classes)), rng.normal(size=classes)
-        s, t = classes - 1, 0
         terms = np.array([h[k] * w[k, s] - h[k] * w[k, t] for k in range(inputs)])
         yield Case(label, (h, w, b, s, t), (terms, np.asarray(b[s] - b[t])), seed=seed)
 
@@ -47,13 +50,29 @@ def integrated_gradients(seed: int) -> Iterator[Case]:
 
         shares = c * (x**degree - baseline**degree)
         yield Case(label, (gradient, x, baseline, 1000), (shares,), tolerance=5e-3, seed=seed)
+    points: list[Array] = []
+
+    def counted(x: Array) -> Array:
+        points.append(x)
+        return np.ones_like(x)
+
+    def verify(shares: Array) -> str:
+        asked = len(points)
+        return "" if 5 <= asked <= 9 else f"it asks for {asked} gradients: {asked} points of the line, not 7"
+
+    x = rng.uniform(0.5, 1, size=(2, 3))
+    yield Case("7 steps", (counted, x, np.zeros_like(x), 7), (x,), verify=verify, seed=seed)
 
 
 @judge("occlusion(logit, x, patch) -> losses[ij]")
 def occlusion(seed: int) -> Iterator[Case]:
     """Judge ``occlusion(logit, x, patch) -> losses``: a patch of zeros at every position."""
     rng = np.random.default_rng(seed)
-    for label, shape, patch in (("one pixel at a time", (3, 3), 1), ("patches of 2", (4, 5), 2)):
+    for label, shape, patch in (
+        ("one pixel at a time", (3, 3), 1),
+        ("patches of 2", (4, 5), 2),
+        ("patches of 3", (7, 5), 3),
+    ):
         c, x = rng.normal(size=shape), rng.uniform(0.1, 1, size=shape)
 
         def logit(x: Array, c: Array = c) -> float:

@@ -135,7 +135,10 @@ def _checked(name: str, result: Any, expected: Any) -> Array:
     if array.dtype.kind == "c" and wanted.dtype.kind != "c":
         raise Fault(f"{name} is {array.dtype} instead of {wanted.dtype}")
     if wanted.ndim and wanted.dtype.kind == "f" and array.dtype != wanted.dtype:
-        raise Fault(f"{name} is {array.dtype} instead of {wanted.dtype}: keep the type of the input")
+        raise Fault(
+            f"{name} is {array.dtype} instead of {wanted.dtype}: keep the type of the input (a "
+            "NumPy number such as np.sqrt(0.5) turns float32 into float64; `astype` turns it back)"
+        )
     if isinstance(expected, int) and array.dtype.kind == "f" and not array.ndim:
         whole = float(array).is_integer() and float(array) == expected
         if whole:

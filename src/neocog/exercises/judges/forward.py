@@ -30,8 +30,15 @@ POOLINGS: dict[str, tuple[int, ...]] = {  # N, C, H, W, size
     "several maps": (2, 3, 4, 6, 2),
     "windows of 3 x 3": (1, 2, 6, 6, 3),
     "a row that no window reaches": (1, 1, 5, 4, 2),
+    "float32": (2, 2, 4, 5, 2),
 }
-ROWS = {"one image": (1, 3), "several images": (4, 3), "logits around 1000": (2, 4)}
+ROWS = {
+    "one image": (1, 3),
+    "several images": (4, 3),
+    "logits around 1000": (2, 4),
+    "images with logits around 0 and 2000": (2, 3),
+    "float32": (3, 4),
+}
 
 
 def convolutions(seed: int, count: int = 6) -> Iterator[tuple[Draw, Array, Array, Array, int, int]]:
@@ -219,6 +226,8 @@ def logits(seed: int, count: int = 6) -> Iterator[tuple[Draw, Array, Array]]:
     label = "{0} images, {1} classes"
     for draw in draws(seed, ROWS, lambda rng: (rng.integers(1, 6), rng.integers(2, 6)), label, count):
         z = draw.normal(*draw.sizes) * draw.dtype(1000 if "1000" in draw.label else 1)
+        if "2000" in draw.label:  # where it is not enough to subtract the largest logit of all images
+            z[1] += 2000
         yield draw, z, draw.rng.integers(0, z.shape[1], len(z))
 
 

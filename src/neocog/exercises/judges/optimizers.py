@@ -225,6 +225,9 @@ def minibatches(seed: int) -> Iterator[Case]:
         orders.append(order)
         if order == list(range(100)):
             return "the indices are in order: shuffle them with rng"
+        together = int((np.diff(order) == 1).sum())
+        if together > 30:  # about one in a random order
+            return f"{together} of 100 images come right after their neighbour: shuffle all of them"
         return (
             "each epoch has the same order: draw it from rng"
             if orders[0] == order and len(orders) > 1

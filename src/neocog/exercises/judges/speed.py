@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def winograd(seed: int) -> Iterator[Case]:
         expected = (np.asarray(d[:3] @ g), np.asarray(d[1:] @ g))
         yield Case(label, (d, g), expected, seed=seed)
     Counted.products = 0
-    arguments = [Counted(i) for i in range(4)], [Counted(i) for i in range(3)]
+    arguments = tuple(np.array([Counted(i) for i in range(n)]) for n in (4, 3))
     yield Case("a count of the products", arguments, verify=_few_products)
 
 
@@ -35,19 +36,21 @@ def _few_products(*results: Any) -> str:
     return f"the result is right, but takes {Counted.products} multiplications" if many else ""
 
 
+@dataclass
 class Counted:
     """A number that counts the products of two such numbers; dividing by a constant is free."""
 
-    products = 0
-
-    def __init__(self, value: float) -> None:
-        self.value = value
+    value: float
+    products: ClassVar[int] = 0
 
     def __add__(self, other: Any) -> Counted:
         return Counted(self.value + getattr(other, "value", other))
 
     def __sub__(self, other: Any) -> Counted:
         return Counted(self.value - getattr(other, "value", other))
+
+    def __rsub__(self, other: float) -> Counted:
+        return Counted(other - self.value)
 
     def __neg__(self) -> Counted:
         return Counted(-self.value)
