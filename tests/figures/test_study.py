@@ -35,3 +35,25 @@ def test_a_page(tmp_path):
     assert page.count("plotly.js v") == 1
     assert "Can TinyCNN tell a dot from the lines?" in page
     assert "Confusion matrix" in page
+
+
+def test_maps_are_captioned_by_their_layer_and_the_probabilities_shown():
+    found = titles("inference-trace")
+    assert "The image" in found[0]
+    assert "Probabilities" in found[-1]
+    drawn = figures.study(experiments.run("inference-trace", seeds=1))
+    words = [{note.text for note in figure.layout.annotations} for figure in drawn[1:4]]
+    for layer, texts in zip(("before ReLU", "after ReLU", "after pooling"), words, strict=True):
+        assert layer in texts
+
+
+def test_classes_are_named_on_every_confusion_matrix():
+    for figure in figures.study(experiments.run("fourth-class", seeds=1))[-4:]:
+        assert "vertical" in str(figure.to_plotly_json())
+
+
+def test_a_sweep_is_drawn_over_the_seeds():
+    result = experiments.run("filter-count", seeds=2, jobs=1, filters=(1, 2, 3), epochs=2)
+    assert list(result.values("val_accuracy", by="filters")) == [1, 2, 3]
+    assert all(len(values) == 2 for values in result.values("val_accuracy", by="filters").values())
+    assert "filters" in figures.study(result)[0].layout.title.text
