@@ -57,9 +57,10 @@ def _over_seeds(result: Result, data: dict[str, Any]) -> Iterator[go.Figure]:
     column = next((name for name in WIDTHS if result.varies(name)), None)
     if result.seeds == 1 or column is None:
         return
-    measure = "val_accuracy"
-    curve = result.values(measure, by=column)
-    yield spread_curves({"": curve}, x_title=WIDTHS[column], y_title=measure_title(measure))
+    curve = {"mean": result.values("val_accuracy", by=column)}
+    title, x_title = measure_title("val_accuracy"), WIDTHS[column]
+    named = f"{title.capitalize()} against {x_title}"
+    yield spread_curves(curve, x_title=x_title, y_title=title, title=named)
 
 
 def _curves(result: Result, data: dict[str, Any]) -> Iterator[go.Figure]:
