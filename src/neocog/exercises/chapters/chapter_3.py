@@ -114,7 +114,7 @@ exercise(
     "On a long slope the derivative is 0.5 everywhere. With a learning rate of 0.1 and a momentum of 0.8, "
     "how far does a weight finally move in one step?",
     answer=lambda: -float(np.diff(_walk(SGD(lr=0.1, momentum=0.8), [0.5] * 200))[-1]),
-    hint="which velocity repeats itself?",
+    hint="which velocity repeats itself? How far it goes is a distance, without a sign.",
     solution="$v = 0.8 v - 0.1 \\cdot 0.5$ gives $v = -0.05 / 0.2 = -0.25$, five times the plain step.",
 )
 
@@ -123,7 +123,7 @@ exercise(
     2,
     "A valley has curvatures from 4 to 100. Which momentum is the best one?",
     answer=lambda: _best_momentum(4.0, 100.0),
-    hint="only the ratio of the curvatures matters.",
+    hint="only the ratio of the curvatures matters. Does the formula give the momentum, or its root?",
     solution="$\\kappa = 25$, $\\sqrt\\kappa = 5$, $\\sqrt\\mu = (5 - 1) / (5 + 1) = 2/3$, $\\mu = 4/9$. "
     "The slowest direction loses a third at each step; without momentum it would lose one part in 13.",
 )

@@ -68,8 +68,8 @@ exercise(
 exercise(
     "5.5",
     2,
-    "A batch holds half of 180 images. By which factor is its noise smaller than that of a batch of 90 drawn "
-    "*with* replacement, as in chapter 3?",
+    "A batch holds half of 180 images. How many times as large is its noise as that of a batch of 90 drawn "
+    "*with* replacement, as in chapter 3? (A number below 1.)",
     answer=lambda: math.sqrt((180 - 90) / (180 - 1)),
     hint="only the second factor of the formula makes the difference, and the formula is that of a square.",
     solution="$\\sqrt{90 / 179}$, about $1/\\sqrt2$: what was drawn cannot be drawn again, so the batch has "

@@ -99,7 +99,8 @@ def call(program: Callable[..., Any], signature: Signature, arguments: tuple[Any
         ) from None
     except Exception as problem:
         place = _place(program, problem, "")
-        raise Fault(f"it raises {type(problem).__name__}: {problem}.{place}") from problem
+        message = str(problem).rstrip(". ")
+        raise Fault(f"it raises {type(problem).__name__}: {message}.{place}") from problem
     for name, before, now in zip(signature.arguments, arguments, given, strict=False):
         if isinstance(before, np.ndarray) and not _identical(before, now):
             raise Fault(f"it changes its input {name}: compute into a new array")

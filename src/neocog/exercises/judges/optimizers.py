@@ -252,7 +252,7 @@ def _batches(batches: Any, n: int, size: int, earlier: list[list[int]]) -> str:
     lengths = [len(batch) for batch in arrays]
     indices = np.concatenate([*arrays, np.array([], int)]).astype(int)
     if n % size and lengths == wanted[:-1]:
-        return f"the last {n % size} images are left out: make a smaller batch of them"
+        return "the last images are left out: make a smaller batch of them"
     if len(indices) and (indices.min() < 0 or indices.max() >= n):
         return f"index {indices.max()} is none of 0 to {n - 1}"
     counts = np.bincount(indices, minlength=n)
