@@ -29,6 +29,12 @@ def test_confusion_matrix_shows_counts_and_accuracies():
     )
 
 
+def test_a_matrix_is_a_square_on_a_narrow_page():
+    figure = figures.confusion_matrix(np.eye(10, dtype=int))
+    height = 1.0 * (368 - 32) + figure.layout.meta["edges"]  # as the script of the page computes it
+    assert 380 < height < 430 < figure.layout.height
+
+
 def test_a_class_that_never_occurs_has_no_accuracy():
     figure = figures.confusion_matrix([[0, 0], [1, 3]])
     assert list(figure.layout.yaxis.ticktext) == ["0", "1  <b>75%</b>"]

@@ -48,7 +48,7 @@ def test_a_legend_of_several_rows_has_room():
     names = ("shortcut, batch norm", "shortcut", "plain, batch norm", "plain")  # two and two on a narrow page
     tall = draw({name: {1: [1.0]} for name in names}).layout
     low = draw({"CNN": {1: [1.0]}}).layout
-    assert tall.margin.t - low.margin.t == tall.height - low.height == 20
+    assert tall.margin.t - low.margin.t == tall.height - low.height == 26
 
 
 def test_guessing_is_a_line():

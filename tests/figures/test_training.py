@@ -24,6 +24,18 @@ def test_learning_curves_draw_the_history(run):
     assert sorted(shown) == ["running", "training", "validation"]
 
 
+def test_legends_of_several_rows_have_room():
+    epochs = {"epoch": [0, 1], "train_loss": [1.0, 0.5]}
+    one = figures.learning_curves(epochs).layout
+    three = figures.learning_curves({**epochs, "running_loss": [1, 1], "val_loss": [1, 1]}).layout
+    assert three.margin.t - one.margin.t == three.height - one.height == 26  # "validation" has its own row
+    few, many = (
+        figures.compare_curves(dict.fromkeys(names, epochs), "train_loss").layout
+        for names in (("constant", "stair"), ("constant", "stair", "cosine", "warm-up", "one cycle"))
+    )
+    assert many.margin.t - few.margin.t == many.height - few.height == 26
+
+
 def test_the_chance_line_is_at_one_over_classes(run):
     _, _, history, _ = run
     (line,) = figures.learning_curves(history, classes=4).layout.shapes

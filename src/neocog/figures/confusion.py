@@ -73,6 +73,8 @@ def confusion_matrix(
             ygap=2,
         )
     )
+    letters = max(map(len, names))
+    left, bottom = 95 + 6.6 * letters, 66 + (5 * letters if letters > 2 else 0)
     ticks: dict[str, Any] = {
         "tickvals": where,
         "ticks": "",
@@ -93,6 +95,7 @@ def confusion_matrix(
             "constraintoward": "top",
         },
         margin={"t": 82, "b": 40},
+        meta={"height": 100.8, "edges": 98 + bottom - left},  # a square, and what stands beside it
         plot_bgcolor=FAINT,
         dragmode=False,
     )

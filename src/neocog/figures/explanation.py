@@ -11,6 +11,8 @@ from neocog.figures.style import number as short
 from neocog.inspection import Explanation
 from neocog.validation import integer
 
+LONG, SHORT = "d loss / d ", "d "  # a derivative of the loss, on a narrow page
+
 
 def explanation(answer: Explanation, top: int = 12, title: str = "") -> go.Figure:
     """Draw the terms of a number: its largest contributions, the rest, and the sum.
@@ -39,14 +41,16 @@ def explanation(answer: Explanation, top: int = 12, title: str = "") -> go.Figur
     if not answer.terms:
         raise ValueError(f"{answer.number} is {answer.formula}: it has no terms to draw.")
     subtitle = answer.contradiction or f"{answer.layer}: {answer.formula}"
-    grid = ImageGrid(title or f"{answer.number} = {short(answer.value)}", subtitle)
+    grid = ImageGrid(title or f"{answer.number} = {short(answer.value)}".replace(LONG, SHORT), subtitle)
     y = _products(grid, answer)
 
     terms, rest = answer.terms[:top], answer.terms[top:]
     names = [" × ".join(part.name for part in term.parts) for term in terms]
     notes = [f", {term.note}" if term.note not in ("", "bias") else "" for term in terms]
     layer = f"{answer.number.at}."  # its own parameters need no first name
-    names = [name.replace(layer, "") + note for name, note in zip(names, notes, strict=True)]
+    names = [
+        name.replace(layer, "").replace(LONG, SHORT) + note for name, note in zip(names, notes, strict=True)
+    ]
     values = [term.value + 0.0 for term in terms]  # no -0
     if rest:
         names.append(f"{len(rest)} smaller terms")

@@ -17,7 +17,7 @@ from neocog.figures.style import INK, LINE, MUTED, Scale, new_figure, number
 WIDTH = 100.0
 PIXELS = 6.7  # a unit, on a page of about 700 pixels
 LINE_HEIGHT = 4.3  # of a line of text, also on a narrow page
-BAR_WIDTH, BAR_HEIGHT = 36.0, 6.6  # of the colour bar
+BAR_WIDTH, BAR_HEIGHT = 36.0, 7.6  # of the colour bar
 BAR_PITCH = 5.0  # of horizontal bars, whose names must not touch on a narrow page
 LETTERS = 58  # in a line of the subtitle, on a narrow page
 MOST_HOVER = 64 * 64  # pixels whose row and column are shown on hovering

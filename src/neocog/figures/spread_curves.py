@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from neocog.figures.checks import array, mapping
-from neocog.figures.style import colour, legend_rows, new_figure
+from neocog.figures.style import ROW, colour, legend_rows, new_figure
 from neocog.figures.training import DASHES, chance_line
 from neocog.validation import integer, number
 
@@ -59,17 +59,17 @@ def spread_curves(
     percent = y_title.endswith("accuracy")
     counts = {len(runs) for curve in found.values() for runs in curve.values()}
     runs = f"{max(counts)} runs" if len(counts) == 1 else f"{min(counts)} to {max(counts)} runs"
+    more = ROW * (legend_rows(found) - 1)
     figure = new_figure(
         title or y_title[:1].upper() + y_title[1:],
         "" if counts == {1} else f"mean and range of {runs}",
-        height=410 + 20 * legend_rows(found),
+        height=430 + more,
     )
     form = ".1%" if percent else ".4g"
     parts = [_curve(k, name, curve, x_title, form) for k, (name, curve) in enumerate(found.items())]
     for layer in zip(*parts, strict=True):  # all bands lie below all lines
         figure.add_traces(layer)
-    top = (64 if counts == {1} else 86) + 20 * legend_rows(found)
-    figure.update_layout(margin={"t": top, "b": 48, "l": 60})
+    figure.update_layout(margin={"t": (84 if counts == {1} else 106) + more, "b": 48, "l": 60})
     figure.update_xaxes(title=x_title)
     figure.update_yaxes(title=y_title)
     if percent:

@@ -21,6 +21,8 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, s
 
 BUTTONS = ["zoom", "pan", "select", "lasso", "zoomIn", "zoomOut", "autoScale", "resetScale"]  # left out
 
+LEGEND = 290.0  # width of a legend on a narrow page, in pixels
+ROW = 26  # height of its second row, and of each further one
 UNLIKE = 4.0  # ranges whose ratio is above this have scales of their own
 
 Stops = list[tuple[float, str]]
@@ -152,7 +154,7 @@ def legend_rows(names: Iterable[str]) -> int:
     """Return how many rows a legend has on a narrow page."""
     rows, used = 1, 0.0
     for width in (50 + 5.9 * len(name) for name in names):
-        if used and used + width > 324:
+        if used and used + width > LEGEND:
             rows, used = rows + 1, 0.0
         used += width
     return rows

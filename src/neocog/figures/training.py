@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from neocog.figures.checks import mapping
-from neocog.figures.style import BLUE, MUTED, ORANGE, colour, new_figure
+from neocog.figures.style import BLUE, MUTED, ORANGE, ROW, colour, legend_rows, new_figure
 from neocog.training.history import COLUMNS, History
 from neocog.validation import integer, one_of
 
@@ -61,13 +61,15 @@ def learning_curves(
     if not any(shown):
         raise ValueError("history must hold a loss or an accuracy, got neither.")
     both = all(shown)
-    figure = new_figure(title, height=560 if both else 360, hovermode="x unified")
-    figure.update_layout(margin={"t": 84, "b": 48, "l": 60})
+    parts = dict.fromkeys(column.split("_")[0] for columns in shown for column in columns)
+    more = ROW * (legend_rows(PARTS[part] for part in parts) - 1)
+    figure = new_figure(title, height=(560 if both else 360) + more, hovermode="x unified")
+    figure.update_layout(margin={"t": 84 + more, "b": 48, "l": 60})
     legends = set()
     for k, columns in enumerate(shown):
         axis = "y2" if both and k else "y"
         for column in columns:
-            part = "running" if column == "running_loss" else column.split("_")[0]
+            part = column.split("_")[0]
             figure.add_trace(
                 go.Scatter(
                     x=table["epoch"],
@@ -130,8 +132,9 @@ def compare_curves(
         for name, h in mapping("histories", histories, "of name to history").items()
     }
     words = LABELS[column]
-    figure = new_figure(title or words.capitalize(), height=400, hovermode="x unified")
-    figure.update_layout(margin={"t": 84, "b": 48, "l": 60})
+    more = ROW * (legend_rows(map(str, runs)) - 1)
+    figure = new_figure(title or words.capitalize(), height=400 + more, hovermode="x unified")
+    figure.update_layout(margin={"t": 84 + more, "b": 48, "l": 60})
     for k, (name, table) in enumerate(runs.items()):
         if column not in table:
             raise ValueError(f"histories[{name!r}] must hold {column}, got only {', '.join(table)}.")
@@ -140,6 +143,7 @@ def compare_curves(
                 x=table["epoch"],
                 y=table[column],
                 name=str(name),
+                legendgroup=str(name),
                 mode="lines",
                 line={"width": 2.5, "color": colour(k), "dash": DASHES[k % len(DASHES)]},
                 hovertemplate="%{y:.4g}",
