@@ -6,10 +6,13 @@ and then converted, so that a float32 network starts from the same weights as it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
+
+from neocog.budgets import charge
 
 __all__ = [
     "Initializer",
@@ -75,6 +78,7 @@ def lecun_normal(shape: Shape, fan_in: int, fan_out: int, rng: np.random.Generat
 
 def zeros(shape: Shape, fan_in: int, fan_out: int, rng: np.random.Generator, dtype: Any) -> np.ndarray:
     """Return zeros; nothing is drawn."""
+    charge(math.prod(shape))
     return np.zeros(shape, dtype)
 
 

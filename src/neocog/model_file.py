@@ -25,6 +25,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from neocog.atomic import atomic_write
+from neocog.budgets import BudgetError
 
 __all__ = ["FORMAT_VERSION", "ModelFileError", "PathLike", "blaming", "damaged", "digest", "read", "write"]
 
@@ -57,6 +58,8 @@ class blaming:  # noqa: N801 - used as a function
             TypeError,
             ValueError,
         )
+        if isinstance(error, BudgetError) and self.path not in str(error):
+            raise ModelFileError(f"{self.path}: {error}") from error
         if isinstance(error, malformed) and self.path not in str(error):
             text = str(error) if isinstance(error, ValueError | TypeError) else repr(error)
             raise ModelFileError(f"{self.path} is not a {self.kind}: {text.rstrip('.')}.") from error

@@ -8,6 +8,7 @@ passed in); nothing in a file is ever executed.
 from __future__ import annotations
 
 import importlib
+import math
 import operator
 import os
 import sys
@@ -17,6 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from neocog import layers as known_layers
+from neocog.budgets import BudgetError, allowance, check_budget, limit
 from neocog.layers import Container, Elementwise, Layer
 from neocog.layers.base import generator_places, random_generators
 from neocog.model_file import ModelFileError, PathLike, blaming, read, write
@@ -24,7 +26,7 @@ from neocog.validation import image_shape, one_of
 
 __all__ = ["ModelFileError", "import_layers", "load", "save"]
 
-MOST_LAYERS = 100_000
+MARGIN = 2**20
 BIT_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 
 LayerSource: TypeAlias = str | type[Layer]
@@ -226,7 +228,10 @@ def rebuild(
     known |= {cls.__name__: cls for cls in layers}
     built: list[Layer | None] = []
     leaves: dict[int, int] = {}  # number of layers in each one, repeats included
-    largest = max([MOST_LAYERS, *(array.size for array in arrays.values())])
+    most = limit("layers")
+    # A file that does not fit its layers may have them made, so that the error can say what differs.
+    left = [MARGIN + 2 * sum(array.size for array in arrays.values())]
+    largest = max([most, *(array.size for array in arrays.values())])
 
     def decode(value: Any) -> Any:
         if isinstance(value, list):
@@ -251,9 +256,18 @@ def rebuild(
         # memory.
         count = sum(leaves[id(inner)] for inner in _layers_in(config)) or 1
         sizes = [size for size in config.values() if isinstance(size, int)]
-        if count > MOST_LAYERS or max(sizes, default=0) > largest:
+        if count > most or max(sizes, default=0) > largest:
             raise ModelFileError(f"{name} is larger than the arrays in the file")
-        built[place] = layer = known[name].from_config(config)
+        try:
+            with allowance(left[0]):  # counts weights before they are made
+                layer = known[name].from_config(config)
+        except BudgetError:
+            left[0] = -1
+        else:
+            left[0] -= 0 if isinstance(layer, Container) else _numbers_in(layer)
+        if left[0] < 0:
+            raise ModelFileError(f"{name} is larger than the arrays in the file")
+        built[place] = layer
         leaves[id(layer)] = count
         return layer
 
@@ -276,7 +290,29 @@ def rebuild(
         network.class_names = None if names is None else tuple(str(name) for name in names)
         network.input_shape = None if shape is None else image_shape(shape)
         _check_input_shape(network)
+        if network.input_shape is not None:
+            _check_values(network, network.input_shape)
     return network
+
+
+def _check_values(network: Layer, image: tuple[int, int, int]) -> None:
+    """Raise BudgetError if a layer would compute more for an image than the budget "values"."""
+
+    def visit(name: str, layer: Layer, shapes: Any) -> Any:
+        shape = _Shape(layer.output_shape(tuple(shapes)))
+        check_budget("values", math.prod(shape), f"layer {name!r}, for images of shape {image},")
+        return shape
+
+    check_budget("values", math.prod(image), f"input_shape {image}")
+    network.walk(visit, _Shape((1, *image)))
+
+
+class _Shape(tuple):  # type: ignore[type-arg]
+    """Hold one shape, as distinct from a tuple of shapes."""
+
+
+def _numbers_in(layer: Layer) -> int:
+    return sum(array.size for arrays in (layer.params, layer.buffers) for array in arrays.values())
 
 
 def _as_lists(state: Any) -> Any:

@@ -16,7 +16,8 @@ from onnx import numpy_helper
 from onnx.backend.test import BackendTest
 from onnx.backend.test.loader import load_model_tests
 
-from neocog.interop.onnx import Backend, OnnxImportError, from_onnx, graph_builder
+from neocog.budgets import budgets
+from neocog.interop.onnx import Backend, OnnxImportError, from_onnx
 
 OPERATORS = {
     *("Add", "AveragePool", "BatchNormalization", "Concat", "Constant", "ConstantOfShape", "Conv", "Dropout"),
@@ -119,9 +120,10 @@ def test_the_numbers():
 
 
 @pytest.fixture
-def light(monkeypatch):
+def light():
     """These files have no weights in them, but make them, AlexNet's 240 MB: more than a file may."""
-    monkeypatch.setattr(graph_builder, "MOST_MADE", 2**29)
+    with budgets(folded=2**29):
+        yield
 
 
 def test_famous_networks_are_too_large_for_their_files():

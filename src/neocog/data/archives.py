@@ -9,9 +9,11 @@ import gzip
 import math
 import zipfile
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
+from neocog.budgets import BudgetError, allowed_by, check_budget, over_budget
 from neocog.data.split import AnyPath, Labels, Split, existing_folder, split_of_file
 from neocog.validation import finite
 
@@ -44,16 +46,14 @@ def load_npz(path: AnyPath, validation_fraction: float = 0.2, seed: int = 0) -> 
     ValueError
         If the file is no npz archive or damaged, an array is missing, holds Python objects, or has a shape or
         dtype not allowed; the message names the file.
+    BudgetError
+        If its arrays would take more memory than the budget "data" (:mod:`neocog.budgets`).
     """
     if not Path(path).exists():
         raise FileNotFoundError(f"there is no file {path}.")
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path} is not an npz archive, or was cut short.")
-    try:
-        with np.load(path, allow_pickle=False) as archive:  # unpickling could run any code
-            arrays = {name: x for name in archive.files if isinstance(x := archive[name], np.ndarray)}
-    except Exception as problem:  # damage raises BadZipFile, zlib.error, EOFError, MemoryError ...
-        raise ValueError(f"{path} cannot be read as an npz archive of arrays: {problem}") from problem
+    arrays = _npz_arrays(path)
     train = _npz_part(path, arrays, NPZ_TRAINING_KEYS)
     if train is None:
         allowed = " or ".join(f"{x} and {y}" for x, y in NPZ_TRAINING_KEYS)
@@ -96,12 +96,59 @@ def load_idx(path: AnyPath, validation_fraction: float = 0.2, seed: int = 0) -> 
     ValueError
         If a file is damaged, is of another kind, or has a length other than its header says, or images and
         labels differ in number; the message names the file.
+    BudgetError
+        If its images would take more memory than the budget "data" (:mod:`neocog.budgets`).
     """
     folder = existing_folder(path)
     train = _idx_part(folder, "train")
     if train is None:
         raise FileNotFoundError(f"{folder} must hold train-images-idx3-ubyte[.gz], and does not.")
     return split_of_file(folder, train, _idx_part(folder, "t10k"), None, validation_fraction, seed)
+
+
+def _npz_arrays(path: AnyPath) -> dict[str, np.ndarray]:
+    """Read an archive, after checking what memory its arrays ask for."""
+    try:
+        asked = _npz_bytes(path)
+    except Exception as problem:  # damage raises BadZipFile, zlib.error, EOFError ...
+        raise ValueError(f"{path} cannot be read as an npz archive of arrays: {problem}") from problem
+    check_budget("data", asked, path, path)
+    try:
+        with np.load(path, allow_pickle=False) as archive:  # unpickling could run any code
+            return {name: x for name in archive.files if isinstance(x := archive[name], np.ndarray)}
+    except Exception as problem:
+        raise ValueError(f"{path} cannot be read as an npz archive of arrays: {problem}") from problem
+
+
+def _npz_bytes(path: AnyPath) -> int:
+    """Return how much memory an archive asks for, bytes of pixels counted with their floats."""
+    asked = 0
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError(f"{entry.filename} is compressed in a way that NumPy does not use")
+            with archive.open(entry) as stream:
+                size, is_bytes = _npy_bytes(stream)
+            if size > entry.file_size:
+                raise ValueError(f"{entry.filename} must hold {size} bytes, holds {entry.file_size}")
+            asked += entry.file_size + (4 * size if is_bytes else 0)
+    return asked
+
+
+def _npy_bytes(stream: IO[bytes]) -> tuple[int, bool]:
+    """Return how many bytes an array has by its header, and whether it is of bytes; 0 if it is no array."""
+    if stream.read(6) != np.lib.format.MAGIC_PREFIX:
+        return 0, False
+    version = tuple(stream.read(2))
+    if version == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+    elif version == (2, 0):
+        shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
+    else:
+        raise ValueError(f"its arrays have format version {version}, which numbers do not need")
+    if dtype.hasobject:  # which NumPy refuses to unpickle
+        return 0, False
+    return math.prod(shape) * dtype.itemsize, dtype == np.uint8
 
 
 def _npz_part(
@@ -170,9 +217,11 @@ def _find_idx(folder: Path, name: str) -> Path | None:
 
 def _read_idx(file: Path, rank: int) -> np.ndarray:
     """Read an array of bytes of that rank: a magic number, ``rank`` sizes of four bytes, the bytes."""
+    floats = 5 if rank > 1 else 9  # bytes that one of the file takes, as a float32 or int64 beside it
+    allowed = allowed_by("data", file)
     try:
         with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
-            content = stream.read()  # before any size in the header is trusted
+            content = stream.read(allowed // floats + 1)  # before any size in the header is trusted
     except Exception as problem:  # damage in a gzip file raises OSError, EOFError or zlib.error
         raise ValueError(f"{file} cannot be read: {problem}") from problem
     magic, header = content[:4], 4 + 4 * rank
@@ -180,6 +229,8 @@ def _read_idx(file: Path, rank: int) -> np.ndarray:
         raise ValueError(f"{file} must begin with 0x{8:06x}{rank:02x}, got 0x{magic.hex()}.")
     sizes = [int.from_bytes(content[i : i + 4], "big") for i in range(4, header, 4)]
     expected = header + math.prod(sizes)
+    if len(content) * floats > allowed:
+        raise BudgetError(over_budget("data", max(expected, len(content)) * floats, file, allowed))
     if len(content) != expected or 0 in sizes:
         raise ValueError(
             f"{file}: the sizes {sizes} in the header must be at least 1 and account for the file's length, "

@@ -9,16 +9,18 @@ import re
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, TextIO
 
 import numpy as np
 
+from neocog.budgets import BudgetError, limit, over_budget
 from neocog.data.folder import HELD_OUT_FOLDERS
 from neocog.data.split import AnyPath, Labels, Split, split_of_file
 from neocog.validation import image_shape as checked_shape
 
 LABEL = "label"
 DELIMITERS = ",;\t"
+CELL = 32  # characters, at most, of a cell in a row as long as the budget allows
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
 
@@ -69,6 +71,8 @@ def load_csv(
     ValueError
         If a cell is no pixel or label, a row has more or fewer cells than the first, no column can be the
         label, or the pixels make no image; the message names the file, the line and the column.
+    BudgetError
+        If a row has more columns than the budget "columns" (:mod:`neocog.budgets`).
     """
     file, held_out_file = _files(Path(path))
     train = _read(file)
@@ -116,10 +120,10 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     with path.open(encoding="utf-8-sig", newline="") as stream:
         line = width = 0
         try:
-            first = next((text for text in stream if text.strip()), "")
+            first = next((text for text in _lines(path, stream) if text.strip()), "")
             stream.seek(0)
             delimiter = max(DELIMITERS, key=first.count)
-            rows = csv.reader(stream, delimiter=delimiter, skipinitialspace=True, strict=True)
+            rows = csv.reader(_lines(path, stream), delimiter=delimiter, skipinitialspace=True, strict=True)
             for row in rows:
                 line = rows.line_num
                 if any(map(str.strip, row)):
@@ -135,6 +139,19 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
             raise ValueError(f"{path}, after line {line}: must be UTF-8 text, got 0x{byte:02x}.") from None
         except csv.Error as error:
             raise ValueError(f"{path}, line {line + 1}: must be CSV: {error}.") from None
+
+
+def _lines(path: Path, stream: TextIO) -> Iterator[str]:
+    """Yield the lines of a file, after checking that the next is not too long to be split."""
+    most = limit("columns")
+    number = 0
+    while text := stream.readline(CELL * most):
+        number += 1
+        columns = 1 + max(map(text.count, DELIMITERS))
+        if columns > most or len(text) == CELL * most:
+            columns = max(columns, most + 1)
+            raise BudgetError(over_budget("columns", columns, f"{path}, line {number},"))
+        yield text
 
 
 def _read(path: Path, label_column: int | None = None) -> _Table:

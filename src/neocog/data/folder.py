@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neocog.budgets import BudgetError, check_budget
 from neocog.data.split import AnyPath, Labels, Split, existing_folder, split_of_file
 from neocog.validation import image_shape as checked_shape
 
@@ -21,6 +23,8 @@ IMAGE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 IMAGE_SUFFIXES = (
     ".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
 )  # fmt: skip
+# A marker in a JPEG file, except those within a scan.
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 HELD_OUT_FOLDERS = ("validation", "valid", "val", "test")
 
 
@@ -49,11 +53,15 @@ def load_image(path: AnyPath, image_shape: Sequence[int], invert: bool = False) 
         If there is no such file.
     ValueError
         If the file is no image, is damaged or too large to be decoded safely, or the shape is not allowed.
+    BudgetError
+        If the picture has more pixels than the budget "pixels", or, times the scans of a JPEG file, than the
+        budget "scanned" (:mod:`neocog.budgets`).
     """
     from PIL import Image, ImageOps
 
     C, H, W = _picture_shape(image_shape)
     with _opened(path) as file:
+        _check_scans(path, file)
         picture = ImageOps.exif_transpose(file)
         white = {"I": 65535, "F": 1}.get(picture.mode[0], 255)
         if white != 255:  # 16 bits or floats; Pillow would clip them at 255 when converting to "L" or "RGB"
@@ -209,13 +217,42 @@ def _opened(path: AnyPath) -> Iterator[Image.Image]:
 
     try:
         with Image.open(path, formats=IMAGE_FORMATS) as picture:
+            check_budget("pixels", picture.width * picture.height, path)
             yield picture
+    except BudgetError:
+        raise
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no image file {path}.") from None
     except UnidentifiedImageError:
         raise ValueError(f"{path} is not an image in {', '.join(IMAGE_FORMATS)} format.") from None
     except Exception as problem:  # damage raises SyntaxError, struct.error, IndexError ... in decoders
         raise ValueError(f"{path} cannot be read as an image: {problem}") from problem
+
+
+def _check_scans(path: AnyPath, picture: Image.Image) -> None:
+    """Raise BudgetError if the scans of a JPEG file, each over all pixels, would take minutes."""
+    if picture.format in ("JPEG", "MPO"):
+        scans = _count_scans(Path(path).read_bytes())
+        check_budget("scanned", picture.width * picture.height * scans, f"{path}, of {scans} scans,")
+
+
+def _count_scans(content: bytes) -> int:
+    """Count the scans of a JPEG file, without decoding them.
+
+    Examples
+    --------
+    >>> _count_scans(bytes.fromhex("ffd8 ffe0 0004 ffda ffda 0003 01 ff00 ffd0 22 ffda 0002 33 ffd9 ffda"))
+    2
+    """
+    count, place = 0, 2
+    while marker := _MARKER.search(content, place):
+        kind, place = marker[0][1], marker.end()
+        if kind == 0xD9:  # the end
+            break
+        count += kind == 0xDA
+        if kind not in (0x01, 0xD8):  # which stand alone
+            place += int.from_bytes(content[place : place + 2], "big")
+    return count
 
 
 def _first_shape(path: Path) -> tuple[int, int, int]:

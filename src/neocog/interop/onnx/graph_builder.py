@@ -11,17 +11,12 @@ from typing import Any
 import numpy as np
 import onnx
 
+from neocog.budgets import check_budget, limit, over_budget
 from neocog.interop.nesting import Nodes, has_arrays
 from neocog.interop.onnx.naming import DEEPEST, dotted_name
 from neocog.interop.onnx.symbolic import Known, Shapes, SymbolicValue, target
 from neocog.layers import Flatten, Layer, Reshape
 from neocog.validation import RandomSource, generator
-
-# Limits against decompression bombs, small files that would fill the memory. Bytes that may be made of a
-# file's constants, by folding and by copying them into layers, in addition to four times those in the file:
-MOST_MADE = 2**26
-# Numbers that a value may have for one image: 1 GB as float32.
-MOST_VALUES = 2**28
 
 
 @dataclass(frozen=True)
@@ -31,6 +26,15 @@ class Pixels:
     x: SymbolicValue
     scale: np.ndarray
     offset: np.ndarray
+
+
+def check_values(shapes: Shapes, subject: str) -> None:
+    """Raise BudgetError if a value has more numbers for one image than the budget "values".
+
+    Where the model leaves sizes open, those tried are larger than what it is made for; then 16 times as many.
+    """
+    first, second = (math.prod(shape[1:]) for shape in shapes)
+    check_budget("values", first if first == second else min(first, second) // 16, subject)
 
 
 def _per_channel(array: Any, channels: int) -> bool:
@@ -88,7 +92,7 @@ class GraphBuilder:
         """Ids of the convolutions whose bias is not in the file."""
         in_file = sum(value.arrays[0].nbytes for value in values.values() if isinstance(value, Known))
         in_file += sum(a.ByteSize() for node in nodes if node.op_type == "Constant" for a in node.attribute)
-        self._left = MOST_MADE + 4 * in_file
+        self._allowed = self._left = limit("folded") + 4 * in_file
 
     def name(self, wanted: str) -> str:
         """Return an unused name for a layer, as close as possible to the wanted one."""
@@ -104,8 +108,10 @@ class GraphBuilder:
         """Count bytes about to be allocated for constants; raise ValueError beyond the limit."""
         self._left -= size
         if self._left < 0:
+            asked = self._allowed - self._left
             raise ValueError(
-                "its result is too large: arrays made of a model's constants must not outgrow its file"
+                "its result is too large: arrays made of a model's constants must not outgrow its file; "
+                + over_budget("folded", asked, "the model", self._allowed)
             )
 
     def copied(self, array: np.ndarray, dtype: Any = None) -> np.ndarray:
@@ -135,8 +141,7 @@ class GraphBuilder:
             tuple(x.held[k] for x in sources) if several else sources[0].held[k] for k in (0, 1)
         ]
         shapes = (tuple(layer.output_shape(inputs[0])), tuple(layer.output_shape(inputs[1])))
-        if min(math.prod(shape[1:]) for shape in shapes) > MOST_VALUES:
-            raise ValueError(f"its output has shape {shapes[0]}, more than {MOST_VALUES} numbers an image")
+        check_values(shapes, f"its output, of shape {shapes[0]},")
         if wanted in self.owners and not has_arrays(layer):
             wanted = f"{wanted}_{type(layer).__name__.lower()}"
         self.placed.add(id(layer))

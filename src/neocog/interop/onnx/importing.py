@@ -69,8 +69,8 @@ def from_onnx(
         If there is no such file.
     OnnxImportError
         If the model is malformed or truncated, has several outputs or data in a file outside its folder; or
-        if arrays computed from its constants would take more than 64 MB and four times their size in the
-        file, or a value would have more than 2^28 numbers for one image.
+        if arrays computed from its constants, or a value for one image, would take more than the budgets
+        "folded" and "values" (:mod:`neocog.budgets`).
     UnsupportedOperatorError
         An OnnxImportError and a :class:`~neocog.errors.UnsupportedError`: if the model has an operator that
         no layer computes, or weights that are not float32 or float64.
@@ -97,8 +97,13 @@ def from_onnx(
         input_shape = image_shape(input_shape)
     rng = generator(rng)
     model, folder = read_model(source)
-    with refusing():
-        return _network(model, folder, input_shape, channels_first, rng)
+    try:
+        with refusing():
+            return _network(model, folder, input_shape, channels_first, rng)
+    except OnnxImportError as error:
+        if not isinstance(source, str | os.PathLike) or str(source) in str(error):
+            raise
+        raise type(error)(f"{source}: {error}") from error
 
 
 def _network(

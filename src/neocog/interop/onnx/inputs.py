@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import onnx
 
+from neocog.budgets import check_budget
 from neocog.interop.onnx.errors import OnnxImportError
 from neocog.interop.onnx.symbolic import Shapes
 
@@ -37,6 +39,9 @@ def two_sizes(declared: Mapping[str, Any], fixed_batch: bool) -> dict[str, Shape
     for name, sizes in declared.items():
         if len(sizes) > len(SIZES) or max((size or 0 for size in sizes), default=0) > MOST_PIXELS:
             raise OnnxImportError(f"input {name!r} has shape {sizes}, larger than a network accepts.")
+        check_budget(
+            "values", math.prod(size or 1 for size in sizes[1:]), f"input {name!r}, of shape {sizes},"
+        )
         first, second = [], []
         for axis, size in enumerate(sizes):
             a, b = (size, size) if size is not None else SIZES[axis]

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import onnx
 from onnx import helper
 
+from neocog.budgets import BudgetError
 from neocog.interop.onnx.errors import OnnxImportError, UnsupportedOperatorError
 from neocog.interop.onnx.import_node import FOLDS, PATTERNS, READERS
 
@@ -20,6 +21,8 @@ def refusing() -> Iterator[None]:
         yield
     except OnnxImportError:
         raise
+    except BudgetError as error:
+        raise OnnxImportError(str(error)) from error
     except (
         ArithmeticError,
         AttributeError,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
-from neocog.interop.onnx.graph_builder import MOST_VALUES
+from neocog.interop.onnx.graph_builder import check_values
 from neocog.interop.onnx.import_node import Node
 from neocog.interop.onnx.symbolic import SymbolicValue
 from neocog.kernels.geometry import Padding
@@ -66,9 +65,8 @@ def read_windows(node: Node, kernel_shape: list[int] | None = None) -> WindowGeo
         ]
     elif automatic == "VALID":
         padding = [(0, 0)] * axes
-    padded = [size + sum(padding[k]) for k, size in enumerate(x.shape[0][2:])]
-    if x.shape[0][1] * math.prod(padded) > MOST_VALUES:
-        node.fail(f"pads {padding} make an image of shape {padded}, more than {MOST_VALUES} numbers")
+    whole = [(*shape[:2], *(size + sum(padding[k]) for k, size in enumerate(shape[2:]))) for shape in x.shape]
+    check_values((whole[0], whole[1]), f"padding of {padding}, to an image of shape {whole[0][2:]},")
     is_row = axes == 1
     if is_row:
         x = x.lifted()
