@@ -95,8 +95,8 @@ def test_an_npz_file_compressed_by_what_needs_gigabytes_itself(tmp_path):
         load_npz(tmp_path / "a.npz")
 
 
-@pytest.mark.parametrize("count", [2**13, 2**31])
-def test_an_idx_file_that_asks_for_gigabytes(tmp_path, count):
+@pytest.mark.parametrize(("count", "asked"), [(2**13, "640 MiB"), (2**31, "163,840.0 GiB")])
+def test_an_idx_file_that_asks_for_gigabytes(tmp_path, count, asked):
     path = tmp_path / "train-images-idx3-ubyte.gz"
     head = bytes([0, 0, 8, 3]) + struct.pack(">III", count, 128, 128)
     squeeze = zlib.compressobj(9, zlib.DEFLATED, 31)
@@ -106,8 +106,7 @@ def test_an_idx_file_that_asks_for_gigabytes(tmp_path, count):
     (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(b""))
     assert path.stat().st_size < 1.4e5
     message = refused("with neocog.budgets.budgets(data=2**26): neocog.data.load_idx({path})", tmp_path)
-    assert f"train-images-idx3-ubyte.gz asks for {count * 128 * 128 * 5 / 2**30:,.1f} GiB" in message
-    assert "more than the 64 MiB allowed" in message
+    assert f"train-images-idx3-ubyte.gz asks for {asked}, more than the 64 MiB allowed" in message
 
 
 @pytest.mark.parametrize(
