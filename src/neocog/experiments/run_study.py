@@ -117,12 +117,12 @@ def _outcomes(study: Study, settings: dict[str, Any], count: int, jobs: int) -> 
     tasks = [(study.function, repetition, settings, kernels) for repetition in range(count)]
     began = 0.0
     for task in tasks[:2]:
-        began = time.perf_counter()  # of the second, after all kernels are compiled
+        began = time.process_time()  # of the second, after all kernels are compiled
         yield _repeat(*task)
     rest = tasks[2:]
     if not rest:
         return
-    if jobs == 1 or (time.perf_counter() - began) * len(rest) < PROCESSES_PAY_FROM:
+    if jobs == 1 or (time.process_time() - began) * len(rest) < PROCESSES_PAY_FROM:
         yield from (_repeat(*task) for task in rest)
         return
     from joblib import Parallel, delayed
