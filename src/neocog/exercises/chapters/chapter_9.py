@@ -24,13 +24,11 @@ exercise(
     "9.1",
     1,
     "A number of `conv2` in the digits' network lies in the middle of its map. Of how many terms is it the "
-    "sum, "
-    "counting the bias?",
+    "sum, counting the bias?",
     answer=terms_of_conv2,
     hint="how many numbers of the layer before it does one position of the kernel cover?",
-    solution="Eight maps times 3 x 3, and a bias. At the border some of the terms are products with "
-    "padding, and "
-    "are zero.",
+    solution="Eight maps times 3 x 3, and a bias. At the border some of the terms are products with padding, "
+    "and are zero.",
 )
 
 exercise(
@@ -41,8 +39,7 @@ exercise(
     answer=lambda: 0.0,
     hint="write softmax, and take a common factor out.",
     solution="Each exponential is multiplied by $e^5$, numerator and denominator alike. Only differences of "
-    "logits "
-    "count, so an explanation of a decision explains a difference.",
+    "logits count, so an explanation of a decision explains a difference.",
 )
 
 
@@ -57,15 +54,12 @@ exercise(
     "9.3",
     2,
     "Before the last dense layer stands h = (2, 0, 1); its weights are w = [[1, 2], [5, -5], [-1, 1]] (one "
-    "row for "
-    "each h) and b = (0.5, 0). By how much does class 1 lead class 0? Which h speaks loudest?",
+    "row for each h) and b = (0.5, 0). By how much does class 1 lead class 0? Which h speaks loudest?",
     answer=two_terms,
     hint="subtract the columns first.",
-    solution="The terms are 2 (2 - 1) = 2, 0 (-5 - 5) = 0 and 1 (1 + 1) = 2, the biases give -0.5. The "
-    "first and the "
-    "third speak equally; the middle one has by far the largest weights and says nothing, since its h is 0. "
-    "A "
-    "weight alone explains nothing.",
+    solution="The terms are 2 (2 - 1) = 2, 0 (-5 - 5) = 0 and 1 (1 + 1) = 2, the biases give -0.5. The first "
+    "and the third speak equally; the middle one has by far the largest weights and says nothing, since its "
+    "h is 0. A weight alone explains nothing.",
 )
 
 
@@ -80,27 +74,23 @@ exercise(
     "9.4",
     2,
     "A network of one pixel is $z = \\max(0, x - 1)$. At $x = 2$, with the baseline $x^0 = 0$: what is the "
-    "integrated "
-    "gradient? And what does gradient times input give? (Answer the first.)",
+    "integrated gradient? And what does gradient times input give? (Answer the first.)",
     answer=relu_share,
     hint="for which part of the way is the slope 0, and for which 1?",
     solution="Half of the way the ReLU is closed: $2 \\cdot \\tfrac12 = 1 = z(2) - z(0)$, as completeness "
-    "demands. "
-    "Gradient times input gives 2: it counts the slope at the end as if it had been there all the way.",
+    "demands. Gradient times input gives 2: it counts the slope at the end as if it had been there all the "
+    "way.",
 )
 
 exercise(
     "9.5",
     2,
     "The same network at $x = 0.5$: its saliency is 0. Does the pixel not matter? Say in one sentence what "
-    "saliency "
-    "has measured, and name a method that answers better.",
+    "saliency has measured, and name a method that answers better.",
     hint="saliency looks at a neighbourhood only.",
     solution="A small change of the pixel changes nothing, that is all that a slope can say; a change by 1 "
-    "would. The "
-    "function is *saturated*: integrated gradients from a baseline of 2, or a change of the pixel itself, "
-    "would "
-    "show that it matters.",
+    "would. The function is *saturated*: integrated gradients from a baseline of 2, or a change of the pixel "
+    "itself, would show that it matters.",
 )
 
 
@@ -113,8 +103,8 @@ exercise(
     "9.6",
     3,
     "Write `contributions(h, w, b, s, t)`, which returns the terms of $z_s - z_t$, one for each entry of "
-    "`h`, and what the "
-    "biases add; `w` has the shape (in, classes).",
+    "`h`, and what the biases add; `w` has the shape (in, classes). Use it for another mistake of the "
+    "network.",
     program=contributions,
     judge=attributions.contributions,
     solution="The sum of both parts is the difference of the logits, whatever the network before them.",
@@ -132,14 +122,13 @@ def my_integrated_gradients(gradient: Any, x: Any, baseline: Any, steps: int) ->
 exercise(
     "9.7",
     3,
-    "Write `integrated_gradients(gradient, x, baseline, steps)` for one image; `gradient(x)` returns the "
-    "derivative of the "
-    "logit with respect to the image.",
+    "Paper is one baseline of many. Extend the program of this chapter to any: write "
+    "`integrated_gradients(gradient, x, baseline, steps)` for one image; `gradient(x)` returns the "
+    "derivative of the logit with respect to the image.",
     program=my_integrated_gradients,
     judge=attributions.integrated_gradients,
     solution="With the middles of the steps, the error falls with the square of their number; with their "
-    "ends it falls "
-    "only in proportion.",
+    "ends it falls only in proportion.",
 )
 
 
@@ -158,8 +147,7 @@ exercise(
     "9.8",
     3,
     "Write `occlusion(logit, x, patch)` for an image `x` (H, W): what the logit loses if a patch of zeros "
-    "covers the picture, "
-    "for every position of the patch.",
+    "covers the picture, for every position of the patch. `logit(x)` returns a number.",
     program=my_occlusion,
     judge=attributions.occlusion,
     solution="A copy each time, and positive where covering the patch lowers the logit.",
@@ -175,24 +163,20 @@ exercise(
     "9.9",
     3,
     "Write `grad_cam(maps, gradients)`: the heat map of one image from the maps (F, H, W) of a convolution "
-    "and the "
-    "derivative of the logit with respect to them.",
+    "and the derivative of the logit with respect to them.",
     program=my_grad_cam,
     judge=attributions.grad_cam,
     solution="The mean comes before the product. For a network that ends in a global mean of its maps and "
-    "one dense "
-    "layer the weights are that layer's, divided by H W.",
+    "one dense layer the weights are that layer's, divided by H W.",
 )
 
 exercise(
     "9.10",
     4,
     "Integrated gradients need a baseline. Repeat the erasing test of this chapter with other ones: ink "
-    "instead of "
-    "paper, the mean of all training pictures, a random picture. Which ranks pixels best, and is the test "
-    "itself fair "
-    "to all of them?",
+    "instead of paper, the mean of all training pictures, a random picture. Which ranks pixels best, and is "
+    "the test itself fair to all of them?",
     solution="Erasing means setting to paper, so a baseline of paper is measured by its own definition: it "
-    "has an "
-    "advantage. Replace the erased pixels by the mean picture as well, and compare again over ten networks.",
+    "has an advantage. Replace the erased pixels by the mean picture as well, and compare again over ten "
+    "networks.",
 )
