@@ -31,7 +31,7 @@ exercise(
 exercise(
     "1.2",
     1,
-    "How many parameters does it have?",
+    "How many parameters does the layer of 1.1 have?",
     answer=lambda: Conv2D(3, 8, 5).parameter_count,
     hint="count the numbers that one filter has, all of them.",
     solution="Each of the 8 filters has 3 x 5 x 5 weights and a bias: 8 (75 + 1) = 608. The size of the "

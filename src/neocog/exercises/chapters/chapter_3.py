@@ -53,10 +53,10 @@ exercise(
     "With squares behind a softmax of two classes the slope is $-4 p (1 - p)^2$. At which probability $p$ "
     "of the true class is it steepest?",
     answer=lambda: float(np.linspace(0, 1, 100_001)[_squares(np.linspace(0, 1, 100_001)).argmax()]),
-    hint="where is the derivative of $p (1 - p)^2$ zero?",
-    solution="$(1 - p)^2 - 2 p (1 - p) = (1 - p)(1 - 3 p)$ is zero at $p = 1/3$. So a network that is a "
-    "little wrong learns fastest, and one that is very wrong hardly learns; cross-entropy pulls the harder "
-    "the more wrong the network is.",
+    hint="where is the derivative of $p (1 - p)^2$ zero? Multiply it out first.",
+    solution="$p (1 - p)^2 = p - 2 p^2 + p^3$ has the derivative $1 - 4 p + 3 p^2 = (1 - p)(1 - 3 p)$, which "
+    "is zero at $p = 1/3$. So a network that is a little wrong learns fastest, and one that is very wrong "
+    "hardly learns; cross-entropy pulls the harder the more wrong the network is.",
 )
 
 
