@@ -51,6 +51,7 @@ WRONG = [
     ("average_pool", "by the size of a window", lambda x, size: right.pool(x, size, np.sum) / size),
     ("softmax", "axis=1", lambda z: np.exp(z) / np.exp(z).sum(axis=0)),
     ("softmax", "all numbers together", lambda z: np.exp(z) / np.exp(z).sum()),
+    ("softmax", "but with images with logits around 0 and 2000 p[0, ", lambda z: np.exp(z - z.max()) / np.exp(z - z.max()).sum(axis=1, keepdims=True)),
     ("softmax", "but with logits around 1000 p[0, ", lambda z: np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)),
     ("cross_entropy", "take their mean", lambda p, t: -np.log(p[np.arange(len(t)), t]).sum()),
     ("cross_entropy", "the sign is wrong", lambda p, t: np.log(p[np.arange(len(t)), t]).mean()),
@@ -146,6 +147,7 @@ WRONG = [
     ("minibatches", "are left out", lambda n, size, rng: [b for b in right.minibatches(n, size, rng) if len(b) == size]),
     ("minibatches", "draw without replacement", lambda n, size, rng: np.array_split(rng.integers(0, n, n), range(size, n, size))),
     ("minibatches", "has the same order", lambda n, size, rng: right.minibatches(n, size, np.random.default_rng(0))),
+    ("minibatches", "come right after their neighbour", lambda n, size, rng: np.split((np.arange(n) + rng.integers(n)) % n, range(size, n, size))),
 ]  # fmt: skip
 
 
@@ -188,8 +190,10 @@ OTHERS = [
     ("subsample", "everywhere", lambda x, w, b: of("subsample")(x, w, 0 * b)),
     ("shortcut", "y has shape", lambda x, channels: x[:, :, ::2, ::2]),
     ("shortcut", "y[0, ", lambda x, channels: of("shortcut")(np.roll(x, 1, axis=2), channels)),
+    ("shortcut", "but with float32", lambda x, channels: of("shortcut")(x.astype("float64"), channels)),
     ("top_error", "error is", lambda p, t, k: 1 - of("top_error")(p, t, k)),
     ("top_error", "right for k = 1, but with k = 5 (drawn with seed=", lambda p, t, k: of("top_error")(p, t, 1)),
+    ("top_error", "but with k = 2", lambda p, t, k: of("top_error")(p, t, k if k in (1, 5) else 3)),
     ("winograd", "takes 6 multiplications", lambda d, g: (sum(d[k] * g[k] for k in range(3)), sum(d[k + 1] * g[k] for k in range(3)))),
     ("winograd", "y1 is", lambda d, g: (of("winograd")(d, g)[0], of("winograd")(d, g)[0])),
     ("offsets", "but with a wide image offsets[", lambda C, H, W, k: of("offsets")(C, W, H, k)),
@@ -198,8 +202,10 @@ OTHERS = [
     ("fold", "b[0] is", lambda w, b, g, beta, m, v, e: (of("fold")(w, b, g, beta, m, v, e)[0], b + beta - m)),
     ("contributions", "terms has the wrong sign", lambda h, w, b, s, t: tuple(-part for part in of("contributions")(h, w, b, s, t))),
     ("contributions", "rest is", lambda h, w, b, s, t: (of("contributions")(h, w, b, s, t)[0], 0.0)),
+    ("contributions", "but with two classes in the middle", lambda h, w, b, s, t: of("contributions")(h, w, b, -1, 0)),
     ("integrated_gradients", "shares is 2 times what it should be", lambda f, x, x0, n: (x - x0) * f(x)),
     ("integrated_gradients", "but with a baseline that is not zero (drawn", lambda f, x, x0, n: of("integrated_gradients")(f, x, 0 * x0, n)),
+    ("integrated_gradients", "but with 7 steps (drawn", lambda f, x, x0, n: of("integrated_gradients")(f, x, x0, 50)),
     ("occlusion", "the wrong sign", lambda logit, x, patch: -of("occlusion")(logit, x, patch)),
     ("occlusion", "it changes its input x", lambda logit, x, patch: (x.fill(0), of("occlusion")(logit, x, patch))[1]),
     ("grad_cam", "heat[", lambda maps, gradients: (maps * gradients.mean(axis=(1, 2))[:, None, None]).sum(0)),
@@ -254,3 +260,16 @@ def test_a_program_that_returns_nothing_or_nonsense(name):
     for result in ("None", "'text'", "[1, 'a']", "{}", "()", "print", "float('nan')"):
         program = eval(f"lambda {names}: {result}")
         assert JUDGES[name](program), result
+
+
+def test_winograd_in_arrays():
+    before = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])
+    kernel = np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]]) / 2
+    after = np.array([[1, 1, 1, 0], [0, 1, -1, -1]])
+    for program in (
+        lambda d, g: tuple(after @ ((kernel @ g) * (before @ d))),
+        lambda d, g: tuple(
+            after @ (np.append(d[:2] - d[2:], [d[1] + d[2], d[2] - d[1]])[[0, 2, 3, 1]] * (kernel @ g))
+        ),
+    ):
+        assert other("winograd").judge(program, 0) == ""
