@@ -17,7 +17,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 # A module may import from its own floor and from those before it.
 FLOORS = [
-    {"deprecation", "errors", "validation", "representation", "atomic", "locking", "budgets"},
+    {"deprecation", "errors", "validation", "representation", "atomic", "locking", "forking", "budgets"},
     {"kernels"},
     {"initializers"},
     {"layers"},

@@ -96,6 +96,47 @@ assert os.waitpid(child, 0)[1] == 0
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.parametrize("work", ["network(x)", "frozen(x)", "compiling", "step(x, t)"])
+def test_a_process_forked_while_another_thread_computes_does_not_hang(work):
+    code = f"""
+import itertools, os, signal, threading, time
+import numba, numpy as np, neocog
+from neocog.kernels import use_kernels
+from neocog.training.loop import make_step
+
+def compiling(numbers=itertools.count()):
+    return np.array(numba.njit(eval(f"lambda x: x - {{next(numbers)}} * x"))(0))
+
+neocog.set_threads(2)
+x, t = np.random.default_rng(0).normal(size=(16, 3, 32, 32)).astype("f4"), np.arange(16) % 10
+network = neocog.models.resnet_cifar(8, rng=0)
+frozen = network.for_inference()
+with use_kernels("fused"):
+    step = make_step(network, neocog.SoftmaxCrossEntropy(), neocog.SGD(0.0))
+
+def work():
+    with use_kernels("fused"):
+        return {"compiling()" if work == "compiling" else work}
+
+def work_on():
+    while True:
+        work()
+
+y = work()
+threading.Thread(target=work_on, daemon=True).start()
+for k in range(8):
+    time.sleep(0.01 * k)
+    child = os.fork()
+    if not child:
+        signal.alarm(60)
+        os._exit(0 if np.allclose(work(), y, atol=1e-4) else 1)
+    assert os.waitpid(child, 0)[1] == 0, k
+os._exit(0)
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=400)
+
+
 def test_the_number_of_threads_is_checked():
     with pytest.raises(ValueError, match="n must be at least 1, got 0"):
         set_threads(0)

@@ -11,6 +11,7 @@ import numpy as np
 from neocog.compilation.compiler import Compiler
 from neocog.compilation.nodes import Uncompilable
 from neocog.compilation.state import State
+from neocog.forking import renew_after_fork
 from neocog.kernels import active_precision
 from neocog.layers import Container
 from neocog.layers.base import Array, Layer, as_dtype
@@ -46,6 +47,12 @@ class Forward:
         self._state = State(network)
         self._programs: OrderedDict[Any, Compiler] = OrderedDict()
         self._lock = threading.Lock()
+        renew_after_fork(self)
+
+    def renew(self) -> None:
+        """Make a lock of this process's own; a program that another thread was running is dropped."""
+        if self._lock.locked():
+            self._lock, self._programs = threading.Lock(), OrderedDict()
 
     def __reduce__(self) -> Any:
         return Forward, (self.network, self.frozen, self.precision)

@@ -16,6 +16,7 @@ from neocog.compilation.lowerings.losses import LossLowering, loss_lowering_of
 from neocog.compilation.lowerings.optimizers import OptimizerLowering, optimizer_lowering_of
 from neocog.compilation.nodes import Uncompilable
 from neocog.compilation.state import State
+from neocog.forking import renew_after_fork
 from neocog.kernels import active_precision
 from neocog.kernels.fused.program import Memory, Slot
 from neocog.layers.base import Array, Layer
@@ -200,6 +201,14 @@ class CompiledStep:
         self._optimizer_settings = _reader(("decay_all", *update.settings) if update else ())
         self._lock = threading.Lock()
         self._forget()
+        renew_after_fork(self)
+
+    def renew(self) -> None:
+        """Make a lock of this process's own; a program that another thread was running is dropped."""
+        if self._lock.locked():
+            self._lock = threading.Lock()
+            self._batches.clear()
+            self._memories.clear()
 
     def __reduce__(self) -> Any:
         return CompiledStep, (self.network, self.loss, self.optimizer)

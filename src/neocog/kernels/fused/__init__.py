@@ -6,6 +6,7 @@ Memory runs batch-last inside, as there, and results are returned as views of it
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import OrderedDict
@@ -32,6 +33,15 @@ _KEPT = 64
 _LARGEST = 1 << 24
 """Bytes of a program that is kept, at most."""
 _lock = threading.Lock()
+
+
+def _renew_lock() -> None:
+    global _lock
+    _lock = threading.Lock()  # in a forked process, without the thread that may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def warm_up(dtype: Any) -> float:

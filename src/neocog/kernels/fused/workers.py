@@ -15,13 +15,13 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba.core.compiler_lock import global_compiler_lock
 
 from neocog.kernels.fused.machine import code, run
 from neocog.kernels.threads import get_threads
 
 __all__ = ["ALIGNMENT", "Task", "codes", "run_program"]
 
-_lock = threading.Lock()
 _ready: set[Any] = set()
 _PATIENCE = 1.0
 """Seconds of compiling after which a message says so."""
@@ -34,20 +34,18 @@ class _Pool:
 
     def __init__(self) -> None:
         self.size = 0
-        self.process = os.getpid()
+        self.lock = threading.Lock()
         self.tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def start(self, helpers: int, task: Any) -> None:
         """Let up to ``helpers`` threads work on a task."""
-        if self.size < helpers or self.process != os.getpid():
-            with _lock:
-                if self.process != os.getpid():  # threads do not survive a fork
-                    self.__init__()
-                with contextlib.suppress(RuntimeError):  # the system allows no more threads: go on with fewer
-                    while self.size < helpers:
-                        name = f"neocog-{self.size + 1}"
-                        threading.Thread(target=self._work, name=name, daemon=True).start()
-                        self.size += 1
+        if self.size < helpers:
+            # The system may allow no more threads: go on with fewer.
+            with self.lock, contextlib.suppress(RuntimeError):
+                while self.size < helpers:
+                    name = f"neocog-{self.size + 1}"
+                    threading.Thread(target=self._work, name=name, daemon=True).start()
+                    self.size += 1
         for _ in range(min(helpers, self.size)):
             self.tasks.put(task)
 
@@ -57,6 +55,13 @@ class _Pool:
 
 
 _pool = _Pool()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=global_compiler_lock.acquire,  # a fork waits until no other thread compiles
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=lambda: (global_compiler_lock.release(), _pool.__init__()),  # its threads are gone
+    )
 
 
 _local = threading.local()
