@@ -91,7 +91,7 @@ exercise(
 
 exercise(
     "1.7",
-    1,
+    2,
     "A 3 x 3 convolution from 16 to 32 channels has 16 · 32 · 9 = 4608 weights. Replace it by a depthwise "
     "3 x 3 convolution of the 16 channels (one filter each), followed by a 1 x 1 convolution from 16 to 32. "
     "How many weights do the two have together, without biases?",
