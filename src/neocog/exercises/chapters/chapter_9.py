@@ -127,8 +127,9 @@ exercise(
     "derivative of the logit with respect to the image.",
     program=my_integrated_gradients,
     judge=attributions.integrated_gradients,
-    solution="With the middles of the steps, the error falls with the square of their number; with their "
-    "ends it falls only in proportion.",
+    solution="Where the gradient is smooth, the error falls with the square of the number of steps if their "
+    "middles are taken, and only in proportion with their ends. Where a ReLU makes the gradient jump, it "
+    "falls in proportion with both.",
 )
 
 
