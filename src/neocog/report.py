@@ -24,6 +24,7 @@ from neocog.training import History, load_snapshots
 
 MOST_MISTAKES = 36
 CHECKED_ENTRIES = 20
+_DRAWN = "The figures are of the textbook's seed, unless they say how many runs they show."
 
 _STYLE = """
 :root { color-scheme: light; --ink: #1f2933; --muted: #5c6773; --line: #dde2e6; --accent: #0072b2; }
@@ -120,14 +121,17 @@ def write_study(result: Result, path: str | Path) -> Path:
         If the file cannot be written.
     """
     ranges = None if len(result.columns) <= 5 else {result.study.measure}  # a wide table scrolls
-    rows = result.cells(ranges=ranges)
-    header = [column.replace("val_", "validation ").replace("_", " ") for column in result.columns]
+    columns = result.shown_columns
+    rows = result.cells(columns, ranges)
+    drawn = figures.study(result)
+    header = [column.replace("val_", "validation ").replace("_", " ") for column in columns]
     sections = [
         f"<p><b>{_text(result.over_seeds or result.finding)}</b></p>",
         f"<p>{_text(result.note)}</p>" if result.note else "",
         _table(header, rows, lambda k: k > 0),
         f"<p>{_text(result.textbook)}</p>" if result.over_seeds else "",
-        *(_figure(figure) for figure in figures.study(result)),
+        f"<p>{_DRAWN}</p>" if result.seeds > 1 and drawn else "",
+        *(_figure(figure) for figure in drawn),
         f"<h2>Answer</h2><p>{_text(result.answer)} {_text(result.explanation)}</p>",
         f"<h2>Reproduce</h2><pre>neocog experiment {_text(result.name)} --seeds {result.seeds}</pre>",
     ]

@@ -129,7 +129,7 @@ def test_what_the_seeds_found_is_said_in_words():
     for measure, said in (
         (
             "val_accuracy",
-            "validation accuracy: x 83.3 % (50.0 to 100.0 %, 100 % in 2 of 3); y 100.0 % in all",
+            "validation accuracy: x 83.3 % (50.0 to 100.0 %, 100 % in 2 of 3); y 100.0 % in all runs",
         ),
         (
             "first_at_100",
@@ -221,9 +221,13 @@ def test_fourth_class():
 def test_classes():
     assert rows("dot-class")["4 classes"]["dots_right"] == 1.0
     five = rows("fifth-class")
-    assert five["5 classes, 3 filters"]["parameters"] == 170
-    assert five["5 classes, 3 filters"]["val_accuracy"] == five["5 classes, 2 filters"]["val_accuracy"] == 1.0
-    assert five["5 classes, 1 filter"]["val_accuracy"] == pytest.approx(0.96)
+    assert five["5 classes with 3 filters"]["parameters"] == 170
+    assert (
+        five["5 classes with 3 filters"]["val_accuracy"]
+        == five["5 classes with 2 filters"]["val_accuracy"]
+        == 1.0
+    )
+    assert five["5 classes with 1 filter"]["val_accuracy"] == pytest.approx(0.96)
 
 
 def test_inference_trace(golden):
@@ -245,7 +249,7 @@ def test_no_filter_is_a_horizontal_detector(golden):
 
 def test_nonlinearity():
     table = rows("no-relu") | rows("average-pooling")
-    affine = {"without ReLU, average pooling", "average pooling, no ReLU", "one dense layer"}
+    affine = {"average pooling without ReLU", "one dense layer"}
     assert {name for name, row in table.items() if row["affine_error"] < 1e-9} == affine
     assert all(row["affine_error"] > 0.01 for name, row in table.items() if name not in affine)
     assert all(row["val_accuracy"] == 1.0 for row in table.values())

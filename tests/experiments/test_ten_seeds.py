@@ -58,10 +58,13 @@ def test_fifth_class():
     answer, rows = tables("fifth-class")
     assert "five in ten of ten runs, eight in nine and twelve in eight (99.7 % in the others)" in answer
     assert "Two filters carry five in nine runs, a single one in two" in answer
-    names = ("5 classes, 3 filters", "8 classes, 3 filters", "12 classes, 3 filters")
+    names = ("5 classes with 3 filters", "8 classes with 3 filters", "12 classes with 3 filters")
     assert [perfect(rows[name]) for name in names] == [10, 9, 8]
-    assert [perfect(rows[name]) for name in ("5 classes, 2 filters", "5 classes, 1 filter")] == [9, 2]
-    assert sorted({f"{a:.3f}" for a in rows["12 classes, 3 filters"]["val_accuracy"]}) == ["0.997", "1.000"]
+    assert [perfect(rows[name]) for name in ("5 classes with 2 filters", "5 classes with 1 filter")] == [9, 2]
+    assert sorted({f"{a:.3f}" for a in rows["12 classes with 3 filters"]["val_accuracy"]}) == [
+        "0.997",
+        "1.000",
+    ]
 
 
 def test_kernel_size():

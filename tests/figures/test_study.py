@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from neocog import experiments, figures
@@ -34,7 +35,7 @@ def test_a_page(tmp_path):
     page = path.read_text(encoding="utf-8")
     assert page.count("plotly.js v") == 1
     assert "Can TinyCNN tell a dot from the lines?" in page
-    assert "Confusion matrix" in page
+    assert "Confusion, 4 classes" in page
 
 
 def test_maps_are_captioned_by_their_layer_and_the_probabilities_shown():
@@ -56,4 +57,15 @@ def test_a_sweep_is_drawn_over_the_seeds():
     result = experiments.run("filter-count", seeds=2, jobs=1, filters=(1, 2, 3), epochs=2)
     assert list(result.values("val_accuracy", by="filters")) == [1, 2, 3]
     assert all(len(values) == 2 for values in result.values("val_accuracy", by="filters").values())
-    assert "filters" in figures.study(result)[0].layout.title.text
+    figure = figures.study(result)[0]
+    assert figure.layout.xaxis.title.text == "filters or hidden units"
+    assert {line.name for line in figure.data} == {"CNN", "MLP"}
+
+
+def test_every_run_is_drawn_beside_their_mean():
+    result = experiments.run("momentum", seeds=3, jobs=1, epochs=12)
+    figure = figures.study(result)[0]
+    runs, mean = figure.data[2:]
+    assert list(runs.x) == [table[1]["first_at_100"] for table in result.repetitions]
+    assert list(mean.x) == [np.mean(runs.x)]
+    assert set(runs.y) == {"momentum 0.9"}

@@ -14,7 +14,8 @@ from neocog.models import tiny_cnn, tiny_mlp
     "cnn-vs-mlp",
     question="Does a CNN need fewer parameters than an MLP for the same accuracy?",
     answer="Yes against this MLP, but the factor is a choice: it depends on how wide the MLP is "
-    "made. In ten of ten runs both classify everything correctly.",
+    "made. In ten of ten runs both classify everything correctly. Each made as narrow as ten "
+    "of ten runs allow, the CNN has 77 and the MLP 275 (see filter-count).",
     explanation="A convolution uses one small kernel at every position, so its parameters do not grow "
     "with the image. The often quoted factor of ten, however, compares with an MLP of 18 hidden units; "
     "one with a single hidden unit does so in 8 of 10 runs (see mlp-capacity). What the CNN has is "
@@ -43,10 +44,11 @@ def cnn_vs_mlp(
     question="How few hidden units does the MLP need?",
     answer="One is enough in 8 of 10 runs, two in 7, four or more in all; the textbook's seed alone "
     "would have said four.",
-    explanation="The line patterns are easy: they are even linearly separable. An MLP with one hidden unit "
-    "has 71 parameters, fewer than TinyCNN's 114: on these pictures the CNN has no advantage in parameters "
-    "at all. Of the two runs in which one unit fails, one has lost its only ReLU: the textbook's. A dead "
-    "unit passes no gradient.",
+    explanation="The line patterns are easy: they are even linearly separable. An MLP with one hidden "
+    "unit has 71 parameters, fewer than TinyCNN's 114: compared like this the CNN has no advantage. "
+    "Where all runs must succeed the MLP takes four units and 275 parameters, a CNN two filters and 77 "
+    "(see filter-count). Of the two runs in which one unit fails, one has lost its only ReLU: the "
+    "textbook's. A dead unit passes no gradient.",
 )
 def mlp_capacity(
     repetition: int = 0,

@@ -105,4 +105,4 @@ def overfitting(
         f"{plain['its_epoch']} ({plain['lowest_val_loss']:.3f}) and {plain['val_loss']:.3f} after {epochs}, "
         f"at a training loss of {plain['train_loss']:.4f}; validation accuracy: {listed(accuracies)}."
     )
-    return Outcome(rows, finding, {"histories": histories})
+    return Outcome(rows, finding, {"histories": histories, "learning": {"plain": histories["plain"]}})

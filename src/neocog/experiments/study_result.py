@@ -82,6 +82,17 @@ class Result:
         return list(dict.fromkeys(column for row in self.rows for column in row))
 
     @property
+    def shown_columns(self) -> list[str]:
+        """Columns of the table but those whose values stand in the rows' names already."""
+        first = self.columns[0]
+        return [
+            column
+            for column in self.columns
+            if column == first
+            or any(str(row.get(column)) not in str(row[first]).split() for row in self.rows)
+        ]
+
+    @property
     def spread(self) -> list[dict[str, dict[str, float]]]:
         """``{column: {"mean", "min", "max", "std", "count"}}`` of each row over the seeds, for numbers.
 
@@ -212,9 +223,9 @@ class Result:
     def _varying_columns(self) -> list[str]:
         """Return the columns to print: if there are many, only those that differ and are not of training."""
         if len(self.columns) <= 5:
-            return self.columns
+            return self.shown_columns
         values = {c: {repr((row.get(c), cells.get(c))) for row, cells in self._rows()} for c in self.columns}
-        varying = [c for c in self.columns if c == self.columns[0] or len(values[c]) > 1]
+        varying = [c for c in self.shown_columns if c == self.columns[0] or len(values[c]) > 1]
         return varying if len(varying) <= 6 else [c for c in varying if not c.startswith("train_")]
 
     def _rows(self) -> list[tuple[TableRow, Any]]:
@@ -276,7 +287,7 @@ def _summary(measure: str, values: list[Any]) -> str:
     write = percent if share else _short
     text = percent(_spread(numbers)["mean"]) if share else _short_mean(numbers)
     if measure.endswith("accuracy") and numbers.count(1.0) == runs:
-        return f"{text} in all"
+        return f"{text} in all runs"
     notes = []
     if min(numbers) < max(numbers):
         notes.append(f"{write(min(numbers)).removesuffix(' %')} to {write(max(numbers))}")
@@ -297,7 +308,7 @@ def _above(first: str, reference: list[Any], values: list[Any]) -> str:
     above, below = sum(b > a for a, b in pairs), sum(b < a for a, b in pairs)
     if not above and not below:
         return ""
-    return f", above {first} in {above} and below in {below} runs"
+    return f", above {first} in {above} and below in {below} of {len(values)}"
 
 
 def _spread(numbers: list[float]) -> dict[str, float]:
@@ -335,8 +346,10 @@ def _short(value: Any) -> str:
 
 
 def _mean_and_range(values: list[Any], ranged: bool) -> str:
-    """Write a cell of several runs; what is no number is the first run's."""
+    """Write a cell of several runs; words that are not the same in all of them vary."""
     numbers = [value for value in values if _is_number(value)]
+    if not numbers and any(value != values[0] for value in values):
+        return "varies"
     if not numbers or (len(numbers) == len(values) and min(numbers) == max(numbers)):
         return _short(values[0])
     text = _short_mean(numbers)

@@ -21,7 +21,7 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, s
 
 BUTTONS = ["zoom", "pan", "select", "lasso", "zoomIn", "zoomOut", "autoScale", "resetScale"]  # left out
 
-LEGEND = 290.0  # width of a legend on a narrow page, in pixels
+LEGEND = 280.0  # width of a legend on a narrow page, in pixels
 ROW = 26  # height of its second row, and of each further one
 UNLIKE = 4.0  # ranges whose ratio is above this have scales of their own
 
