@@ -1105,13 +1105,15 @@ def test_augmentation(threes):
     assert seen == [(100, 1, 8, 8), (50, 1, 8, 8)] * 2
 
 
-def test_ctrl_c_ends_a_search_and_keeps_what_was_learned(threes):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_a_search_and_keeps_what_was_learned(threes, number):
     X, y, *_ = threes
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     class CtrlC(Callback):
         def on_batch(self, run):
             if run.epoch == 2:
-                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(number)
 
     model = quick(callbacks=[CtrlC()])
     with pytest.raises(KeyboardInterrupt, match="the network trained so far is in network_"):
@@ -1120,6 +1122,29 @@ def test_ctrl_c_ends_a_search_and_keeps_what_was_learned(threes):
     assert model.predict(X).shape == y.shape
     with pytest.raises(KeyboardInterrupt):
         GridSearchCV(quick(callbacks=[CtrlC()]), {"lr": [0.1, 0.2]}, cv=2).fit(X, y)
+    assert {number: signal.getsignal(number) for number in before} == before
+
+
+def test_masked_arrays_are_refused(threes):
+    X, y, *_ = threes
+    classifier = quick(epochs=1).fit(X, y)
+    regressor = neocog.ConvNetRegressor(epochs=1, image_shape=(8, 8)).fit(X, y)
+    masked, targets = np.ma.array(X, mask=X > 0.5), np.ma.array(y, mask=y > 1)
+    for model in (classifier, regressor):
+        calls = [
+            (model.fit, (masked, y), "X"),
+            (model.fit, (X, targets), "y"),
+            (model.fit, (X, y, np.ma.ones(len(y))), "sample_weight"),
+            (model.partial_fit, (masked, y), "X"),
+            (model.partial_fit, (X, targets), "y"),
+            (model.predict, (masked,), "X"),
+            (model.predict, (masked.reshape(-1, 8, 8),), "X"),
+            (model.score, (X, targets), "y"),
+            (model.score, (X, y, np.ma.ones(len(y))), "sample_weight"),
+        ]
+        for call, arguments, name in calls:
+            with pytest.raises(TypeError, match=f"{name} must not be a masked array"):
+                call(*arguments)
 
 
 # Errors

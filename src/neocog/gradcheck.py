@@ -26,7 +26,8 @@ import numpy as np
 from neocog.layers import Layer
 from neocog.layers.base import Array, random_generators
 from neocog.losses import Loss, SoftmaxCrossEntropy
-from neocog.validation import RandomSource, check_images, generator, integer, number, one_of
+from neocog.representation import markup, printable
+from neocog.validation import RandomSource, check_images, generator, integer, number, one_of, unmasked
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -111,13 +112,13 @@ class GradientReport:
             table.add_column(column, justify="right")
         wrong = []
         for a in self.arrays:
-            row = [a.name, str(a.checked), str(a.kinks or ""), f"{a.relative_error:.1e}"]
+            row = [markup(a.name), str(a.checked), str(a.kinks or ""), f"{a.relative_error:.1e}"]
             row += [",".join(map(str, a.index)), f"{a.analytic:.5g}", f"{a.numeric:.5g}"]
             table.add_row(*row, style=None if a.passed else "red")
             if not a.passed:
-                place = f"{a.name}[{','.join(map(str, a.index))}]"
+                place = f"{printable(a.name)}[{','.join(map(str, a.index))}]"
                 values = f"backward {a.analytic:.15g}, measured {a.numeric:.15g}"
-                wrong.append(Text(f"{place}: {values}\n  {a.reason}", style="red"))
+                wrong.append(Text(f"{place}: {values}\n  {printable(a.reason, lines=True)}", style="red"))
         return Group(table, *wrong)
 
 
@@ -178,6 +179,7 @@ def check_gradients(
     if max_entries is not None:
         integer("max_entries", max_entries)
     loss = SoftmaxCrossEntropy() if loss is None else loss
+    unmasked("y", y)
     return compare(
         network,
         check_images("x", x),

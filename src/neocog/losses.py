@@ -17,7 +17,7 @@ from neocog.layers.activation import softmax
 from neocog.layers.base import Array, Layer, Shape
 from neocog.layers.prediction import ends_in_softmax
 from neocog.representation import constructor_call
-from neocog.validation import number
+from neocog.validation import number, unmasked
 
 __all__ = ["FocalLoss", "Loss", "LossTerm", "MeanSquaredError", "SoftmaxCrossEntropy", "SoftmaxLoss"]
 
@@ -57,7 +57,7 @@ def check_weights(weight: Any, N: int) -> Array:
     ValueError
         If there is not one an image, or one is negative or not finite.
     """
-    weight = np.asarray(weight, np.float64)
+    weight = np.asarray(unmasked("sample_weight", weight), np.float64)
     if weight.shape != (N,):
         raise ValueError(f"sample_weight must have shape ({N},), one an image, got {weight.shape}.")
     wrong = weight[~((weight >= 0) & np.isfinite(weight))]

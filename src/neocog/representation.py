@@ -1,10 +1,45 @@
-"""Write the repr of objects that are described by their constructor's arguments."""
+"""Write objects as the calls that make them, and text as a terminal may show it."""
 
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from typing import Any
+
+# Control characters, line separators, marks that turn the direction of text, and bytes that are no text.
+_UNSAFE = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]", re.ASCII
+)
+
+
+def printable(text: object, lines: bool = False) -> str:
+    r"""Return text with what a terminal would obey, instead of showing it, written as an escape.
+
+    Parameters
+    ----------
+    text : object
+    lines : bool
+        Whether line feeds and tabs stay.
+
+    Examples
+    --------
+    >>> printable("cat\x1b[2J\n")
+    'cat\\x1b[2J\\n'
+    """
+
+    def escape(found: re.Match[str]) -> str:
+        character = found[0]
+        return character if lines and character in "\n\t" else ascii(character)[1:-1]
+
+    return _UNSAFE.sub(escape, str(text))
+
+
+def markup(text: object, lines: bool = False) -> str:
+    """Return :func:`printable` text that Rich shows as it is, too."""
+    from rich.markup import escape
+
+    return escape(printable(text, lines))
 
 
 def constructor_call(instance: object, arguments: Mapping[str, Any]) -> str:

@@ -148,7 +148,7 @@ class RunDirectory:
         data = open_source(settings.source, size=settings.size)
         with blaming(self.config, "run's configuration"):
             fingerprint = self._config()["data"]
-        if data.fingerprint() != fingerprint:
+        if not data.has_fingerprint(str(fingerprint)):
             raise ValueError(
                 f"{settings.source} has changed since the run, so its held-out images are others; name a "
                 "source to evaluate on."

@@ -134,6 +134,25 @@ def finite(name: str, x: Any) -> None:
             raise ValueError(f"{name} must be finite, got {x[index]} at index {index}.")
 
 
+def unmasked(name: str, x: Any) -> Any:
+    """Return ``x``; raise TypeError if it is a masked array, as nothing here would heed its mask.
+
+    Examples
+    --------
+    >>> unmasked("y", np.ma.array([3, 4], mask=[True, False]))
+    Traceback (most recent call last):
+    ...
+    TypeError: y must not be a masked array, whose mask would be ignored; fill it with y.filled(value), or
+    leave out what is masked.
+    """
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name} must not be a masked array, whose mask would be ignored; fill it with "
+            f"{name.replace(' ', '_')}.filled(value), or leave out what is masked."
+        )
+    return x
+
+
 def check_images(name: str, x: Any) -> Any:
     """Return images, or rows of features, checked to be floating point and finite.
 
@@ -141,7 +160,7 @@ def check_images(name: str, x: Any) -> Any:
     in 0..1 by construction.
     """
     if not hasattr(x, "subset"):
-        x = np.asarray(x)
+        x = np.asarray(unmasked(name, x))
     if x.dtype.kind not in "fc":
         raise TypeError(f"{name} must be floating point, got {x.dtype}; for pixels 0..255 pass x / 255.")
     if isinstance(x, np.ndarray):

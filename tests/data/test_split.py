@@ -1,9 +1,13 @@
+import io
 import tracemalloc
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from neocog.data import Split, stratified_split
+from neocog import runs
+from neocog.data import Split, image_folder, stratified_split
+from neocog.settings import settings_for
 from neocog.validation import finite
 
 
@@ -101,3 +105,44 @@ def test_large_arrays_are_checked_piece_by_piece():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < x.nbytes / 8
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    for k, name in enumerate(("cat", "dog")):
+        (tmp_path / name).mkdir()
+        for n in range(5):
+            pixels = np.full((6, 6), 100 * k + n, np.uint8)
+            Image.fromarray(pixels).save(tmp_path / name / f"{n}.bmp")  # all of one size
+    return tmp_path
+
+
+def test_the_fingerprint_of_images_in_files_is_that_of_their_contents(pictures):
+    before = image_folder(pictures)
+    print_before = before.fingerprint()
+    assert print_before == image_folder(pictures).fingerprint()
+    assert before.has_fingerprint(print_before)
+    assert before.has_fingerprint(before._old_fingerprint())  # which neocog 0.1 has written
+    assert not before.has_fingerprint("another")
+    for n in range(5):  # labels swapped between images of equal names and sizes
+        cat, dog = pictures / "cat" / f"{n}.bmp", pictures / "dog" / f"{n}.bmp"
+        content = cat.read_bytes()
+        cat.write_bytes(dog.read_bytes())
+        dog.write_bytes(content)
+    assert not image_folder(pictures).has_fingerprint(print_before)
+
+
+def test_evaluate_notices_swapped_labels_as_resume_does(pictures, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "run"
+    settings = settings_for(f"folder:{pictures}", epochs=1, network="tiny-cnn", size=8)
+    runs.train(settings, out, stream=io.StringIO())
+    runs.RunDirectory(out).open_data()
+    for n in range(5):
+        cat, dog = pictures / "cat" / f"{n}.bmp", pictures / "dog" / f"{n}.bmp"
+        content = cat.read_bytes()
+        cat.write_bytes(dog.read_bytes())
+        dog.write_bytes(content)
+    with pytest.raises(ValueError, match="has changed since the run"):
+        runs.RunDirectory(out).open_data()
+    with pytest.raises(ValueError, match="was saved with data"):
+        runs.resume(out, stream=io.StringIO())

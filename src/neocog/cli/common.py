@@ -20,6 +20,7 @@ from typer.core import TyperGroup
 import neocog
 from neocog.data.sources import sources_help
 from neocog.kernels import BACKENDS
+from neocog.representation import markup, printable
 from neocog.training import NonFiniteLossError
 
 ISSUES = "neocog's issue tracker"
@@ -74,6 +75,9 @@ Layers = Annotated[
     ),
 ]
 
+escaped = markup
+"""Returns text that Rich prints as it is, and the terminal shows and does not obey."""
+
 Command = TypeVar("Command", bound=Callable[..., None])
 
 
@@ -91,8 +95,9 @@ def report_errors(command: Command) -> Command:
             if kwargs.get("as_json"):
                 print(to_json({"error": text}))
             if _show_traceback:
-                traceback.print_exception(error)
-            Console(stderr=True, highlight=False).print(f"[red]Error:[/] {escaped(text)}", soft_wrap=True)
+                print(printable("".join(traceback.format_exception(error)), lines=True), file=sys.stderr)
+            line = " ".join(text.splitlines())
+            Console(stderr=True, highlight=False).print(f"[red]Error:[/] {escaped(line)}", soft_wrap=True)
             raise typer.Exit(code) from None
 
     return run  # type: ignore[return-value]
@@ -136,13 +141,6 @@ def _is_expected(error: Exception) -> bool:
         return False
     code, package = last.tb_frame.f_code, str(last.tb_frame.f_globals.get("__name__")).partition(".")[0]
     return package == "neocog" and code.co_code[last.tb_lasti] == dis.opmap["RAISE_VARARGS"]
-
-
-def escaped(text: object) -> str:
-    """Return text that Rich prints as it is."""
-    from rich.markup import escape
-
-    return escape(str(text))
 
 
 def to_json(data: Any) -> str:

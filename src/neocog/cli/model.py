@@ -79,7 +79,7 @@ def evaluate_command(
             )
         )
         return
-    table = Table("class", title=f"{len(labels)} images of {described}", title_justify="left")
+    table = Table("class", title=f"{len(labels)} images of {escaped(described)}", title_justify="left")
     for column in ("images", "correct", "accuracy"):
         table.add_column(column, justify="right")
     for name, n, r in zip(names, counts, correct, strict=True):

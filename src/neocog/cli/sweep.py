@@ -122,7 +122,8 @@ def _report_sweep(found: Sweep, as_json: bool) -> None:
     if found.best is not None:
         say(f"train the best on all training images: [bold]{escaped(found.train_command)}[/]")
     if found.failures:
-        say(escaped(f"\nThe first failure:\n{found.failures[0].traceback or found.failures[0].error}"))
+        failure = found.failures[0].traceback or found.failures[0].error
+        say(escaped(f"\nThe first failure:\n{failure}", lines=True))
 
 
 def _save_page(found: Sweep) -> Path | None:

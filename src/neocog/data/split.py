@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from neocog.deprecation import accepts_old_names
-from neocog.validation import RandomSource, finite, generator, integer, number
+from neocog.validation import RandomSource, finite, generator, integer, number, unmasked
 
 AnyPath: TypeAlias = str | PathLike[str]
 Labels: TypeAlias = np.ndarray
@@ -21,6 +21,9 @@ Images: TypeAlias = Any
 
 # With more classes, unnamed labels are more likely identifiers than class indices.
 MOST_UNNAMED_CLASSES = 100_000
+
+# How the fingerprint begins of data of which the files' contents count, not their names and sizes alone.
+OF_CONTENT = "content:"
 
 
 class Split:
@@ -112,8 +115,32 @@ class Split:
     def fingerprint(self) -> str:
         """Return a hash that identifies the data.
 
-        It is that of the arrays' bytes; of images in files, that of the files' names and sizes.
+        It is that of the arrays' bytes; of images in files, that of the files' bytes.
         """
+        digest, mark = hashlib.sha256(), ""
+        for part in self:
+            for array in part or ():
+                paths = getattr(array, "paths", None)
+                if paths is None:
+                    digest.update(np.ascontiguousarray(array).tobytes())
+                    continue
+                mark = OF_CONTENT
+                for path in paths:
+                    with open(path, "rb") as file:
+                        digest.update(hashlib.file_digest(file, "sha256").digest())
+        return mark + digest.hexdigest()
+
+    def has_fingerprint(self, fingerprint: str) -> bool:
+        """Return whether a fingerprint is that of these data, also one that an older neocog has taken.
+
+        Older ones are, of images in files, those of the files' names and sizes.
+        """
+        lazy = any(hasattr(part[0], "paths") for part in self if part)
+        if lazy and not fingerprint.startswith(OF_CONTENT):
+            return self._old_fingerprint() == fingerprint
+        return self.fingerprint() == fingerprint
+
+    def _old_fingerprint(self) -> str:
         digest = hashlib.sha256()
         for part in self:
             for array in part or ():
@@ -142,7 +169,7 @@ def _checked_part(name: str, part: Any) -> tuple[Images, Labels]:
     """Return (images, labels), checked against each other."""
     if not isinstance(part, tuple | list) or len(part) != 2:
         raise TypeError(f"{name} must be a pair (images, labels), got {type(part).__name__}.")
-    images, labels = part[0], np.asarray(part[1])
+    images, labels = unmasked(f"{name} images", part[0]), np.asarray(unmasked(f"{name} labels", part[1]))
     if not hasattr(images, "shape"):
         images = np.asarray(images)
     if len(images.shape) < 2:

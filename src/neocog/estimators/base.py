@@ -31,7 +31,7 @@ from neocog.training.evaluation import EVALUATION_BATCH, estimated_seconds
 from neocog.training.history import History
 from neocog.training.loop import fit, make_step
 from neocog.training.state import Callback, TrainingState
-from neocog.validation import integer, number, one_of
+from neocog.validation import integer, number, one_of, unmasked
 
 _SEEDS = 2**31 - 1
 
@@ -150,7 +150,7 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         NonFiniteLossError
             If the loss becomes NaN or infinite.
         KeyboardInterrupt
-            On Ctrl-C, after the current batch; the network trained so far is kept.
+            On Ctrl-C or SIGTERM, after the current batch; the network trained so far is kept.
         """
         work = copy.copy(self)
         work._fit(X, y, sample_weight)
@@ -236,10 +236,12 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         """Check parameters and data; return the network, images, targets and weights."""
         self._check_parameters()
         X, found = flattened(X)
+        unmasked("y", y)
         tags = self.__sklearn_tags__().target_tags
         X, y = read_rows(self, X, y, reset=not again, multi_output=tags.multi_output)
         weight = None
         if sample_weight is not None:
+            unmasked("sample_weight", sample_weight)
             weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
             if (weight < 0).any():
                 raise ValueError(f"sample_weight must not be negative, got {weight.min()}.")

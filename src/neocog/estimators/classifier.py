@@ -21,6 +21,7 @@ from neocog.layers.activation import softmax
 from neocog.layers.prediction import ends_in_softmax
 from neocog.losses import SoftmaxCrossEntropy
 from neocog.training.state import Callback, TrainingState
+from neocog.validation import unmasked
 
 
 @share_documentation
@@ -170,6 +171,11 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
         """Return the logits (N, classes); of two classes the log-odds of the second one, (N,)."""
         z = self._forward(X)
         return z[:, 1] - z[:, 0] if z.shape[1] == 2 else z
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the fraction classified correctly."""
+        accuracy: float = super().score(X, unmasked("y", y), unmasked("sample_weight", sample_weight))
+        return accuracy
 
     def _read_targets(self, y: np.ndarray, again: bool, classes: Any) -> np.ndarray:
         check_classification_targets(y)

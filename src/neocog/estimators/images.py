@@ -11,7 +11,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 from neocog.layers.base import Shape
-from neocog.validation import integer
+from neocog.validation import integer, unmasked
 
 ImageShape = tuple[int, int, int]
 
@@ -21,6 +21,7 @@ _CHANNELS_LAST = (1, 3, 4)
 
 def flattened(X: Any) -> tuple[Any, Shape | None]:
     """Return ``X`` as rows of numbers, and the shape of an image, or None if ``X`` is a table."""
+    unmasked("X", X)
     if getattr(X, "shape", None) is None:  # lists, and objects that have only __array__
         X = np.asarray(X)
     if len(X.shape) <= 2:  # scikit-learn must see data frames themselves, to read the columns' names

@@ -23,6 +23,7 @@ from neocog.estimators.target_scaling import (
 from neocog.layers import Container
 from neocog.losses import MeanSquaredError
 from neocog.training.state import TrainingState
+from neocog.validation import unmasked
 
 
 @share_documentation
@@ -116,6 +117,11 @@ class ConvNetRegressor(RegressorMixin, ConvNet):  # type: ignore[misc]
         outputs = self._forward(X)
         y = self._target_scaler.inverse_transform(outputs)
         return y if self._columns else y[:, 0]
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the coefficient of determination R^2, 1 at best."""
+        r2: float = super().score(X, unmasked("y", y), unmasked("sample_weight", sample_weight))
+        return r2
 
     def _read_targets(self, y: np.ndarray, again: bool, classes: Any) -> np.ndarray:
         y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")

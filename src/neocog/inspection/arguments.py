@@ -10,7 +10,7 @@ import numpy as np
 from neocog.layers import Conv2D, Layer
 from neocog.layers.base import Array, as_dtype
 from neocog.layers.prediction import Predictor
-from neocog.validation import check_images, integer, one_of
+from neocog.validation import check_images, integer, one_of, unmasked
 
 
 def find_layer(network: Layer, name: str) -> Layer:
@@ -94,7 +94,7 @@ def class_indices(name: str, labels: Any, count: int, classes: int) -> Array:
     TypeError, ValueError
         If they are not integers in ``0..classes-1``, or not one for each image.
     """
-    labels = np.asarray(labels)
+    labels = np.asarray(unmasked(name, labels))
     if labels.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers, got {labels.dtype}.")
     if labels.shape not in ((), (count,)):

@@ -21,7 +21,7 @@ from neocog.inspection.arguments import (
 from neocog.inspection.trace import trace
 from neocog.layers import Layer
 from neocog.layers.base import Array
-from neocog.validation import RandomSource, generator, integer, number, pair
+from neocog.validation import RandomSource, generator, integer, number, pair, unmasked
 
 __all__ = [
     "grad_cam",
@@ -190,7 +190,7 @@ def integrated_gradients(
     """
     x = prepare_batch(network, x)
     y = class_targets(network, x, y)
-    baseline = np.asarray(baseline, dtype=x.dtype)
+    baseline = np.asarray(unmasked("baseline", baseline), dtype=x.dtype)
     try:
         baseline = np.broadcast_to(baseline, x.shape)
     except ValueError:

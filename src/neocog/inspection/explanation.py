@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neocog.inspection.rules import Index
+from neocog.representation import markup
 from neocog.validation import one_of
 
 if TYPE_CHECKING:
@@ -183,15 +184,14 @@ class Explanation:
 
     def table(self, top: int = 12) -> Table:
         """Return the ``top`` largest terms as a Rich table; the rest in one row."""
-        from rich.markup import escape
         from rich.table import Table
 
-        title = f"{escape(str(self.number))} = {self.value:.6g}"
+        title = f"{markup(self.number)} = {self.value:.6g}"
         if self.layer:
-            title += f"   {escape(self.layer)}\n{escape(self.formula)}"
+            title += f"   {markup(self.layer)}\n{markup(self.formula, lines=True)}"
         table = Table(title=title, title_justify="left", show_footer=True, caption_justify="left")
         if not self.adds_up:
-            table.caption = f"[red]{escape(self.contradiction)}[/]"
+            table.caption = f"[red]{markup(self.contradiction)}[/]"
         table.add_column("#", justify="right")
         table.add_column("term", "sum", overflow="fold")
         table.add_column("numbers", overflow="fold")
@@ -200,7 +200,7 @@ class Explanation:
             names = " x ".join(p.name for p in term.parts)
             numbers = " x ".join(f"{p.value:.4g}" for p in term.parts)
             note = f"  ({term.note})" if term.note else ""
-            table.add_row(str(k), escape(names), numbers + note, f"{term.value:.6g}")
+            table.add_row(str(k), markup(names), numbers + markup(note), f"{term.value:.6g}")
         rest = self.terms[top:]
         if rest:
             table.add_row("", f"{len(rest)} smaller terms", "", f"{sum(t.value for t in rest):.6g}")

@@ -11,7 +11,7 @@ from neocog.deprecation import accepts_old_names
 from neocog.inspection.arguments import check_batch, class_indices
 from neocog.layers import Container
 from neocog.layers.base import Array
-from neocog.validation import integer
+from neocog.validation import integer, unmasked
 
 __all__ = ["Confusion", "Predictions", "confusion", "least_certain", "misclassified"]
 
@@ -156,7 +156,7 @@ def least_certain(network: Container, x: Any, y: Any, count: int | None = 10) ->
 def _predict(network: Container, x: Any, y: Any) -> tuple[Array, Array]:
     x = check_batch(network, x, "x")
     probabilities = network.predict_proba(x)
-    y = np.asarray(y)
+    y = np.asarray(unmasked("y", y))
     if y.ndim == 0:
         raise ValueError(f"y must have shape ({len(x)},), one an image, got ().")
     return probabilities, class_indices("y", y, *probabilities.shape)

@@ -12,7 +12,7 @@ import numpy as np
 from neocog.inspection.trace import Trace, trace
 from neocog.layers.base import Array
 from neocog.training.state import Callback
-from neocog.validation import check_images, one_of
+from neocog.validation import check_images, one_of, unmasked
 
 if TYPE_CHECKING:
     from neocog.training.state import TrainingState
@@ -116,7 +116,7 @@ class StatisticsLog(Callback):
 
     def __init__(self, images: Array, labels: Array | None = None) -> None:
         self.images = np.asarray(check_images("images", images))
-        self.labels = None if labels is None else np.asarray(labels)
+        self.labels = None if labels is None else np.asarray(unmasked("labels", labels))
         self.reset()
 
     def reset(self) -> None:

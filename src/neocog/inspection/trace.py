@@ -15,7 +15,7 @@ from neocog.layers.activation import softmax
 from neocog.layers.base import Array, Grads, as_dtype, random_generators
 from neocog.layers.prediction import ends_in_softmax
 from neocog.losses import Loss, SoftmaxCrossEntropy, check_logits
-from neocog.validation import check_images
+from neocog.validation import check_images, unmasked
 
 # The number of layers that the repr of a trace shows at the beginning and at the end.
 SHOWN_LAYERS = 6
@@ -163,6 +163,7 @@ def trace(
     >>> seen["conv1"].dy.shape
     (1, 3, 6, 6)
     """
+    unmasked("y", y)
     x = as_dtype(check_images("x", x), network.dtype)
     if len(x) == 0:
         raise ValueError("x must not be empty.")

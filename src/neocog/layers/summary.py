@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from neocog.layers.base import Field, Layer, Shape
+from neocog.representation import markup
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -62,8 +63,8 @@ class Summary:
         table.add_column("receptive field", justify="right")
         for row in self.rows:
             table.add_row(
-                row.name,
-                row.layer,
+                markup(row.name),
+                markup(row.layer, lines=True),
                 _shape(row.output_shape),
                 f"{row.parameters:,}" if row.parameters else "",
                 f"{row.flops:,}" if row.flops else "",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neocog.representation import markup
 from neocog.settings import shown, train_command
 from neocog.sweeps.grid import named
 from neocog.sweeps.worker import Failure, PointRow
@@ -161,7 +162,7 @@ class Sweep:
         same = {key: values[0] for key, values in self.header["grid"].items() if len(values) == 1}
         title = f"{len(self.rows)} of {self.total} points of {self.source}" + f"; {named(same)}" * bool(same)
         caption = f"{images['training']} images to train on, {images['validation']} to choose by"
-        table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
+        table = Table(title=markup(title), caption=caption, title_justify="left", caption_justify="left")
         varied = [key for key in self.keys if key not in same]
         for key in varied:  # on a narrow terminal the names are folded, so that no measured number is cut
             width = max(len(shown(value)) for value in self.header["grid"][key])
@@ -180,7 +181,7 @@ class Sweep:
             elif candidate.diverged:
                 counted += f", {candidate.diverged} diverged"
             seconds = "" if math.isnan(candidate.seconds) else f"{candidate.seconds:.3g}"
-            cells = (*(shown(candidate.values[key]) for key in varied), *numbers, seconds, counted)
+            cells = (*(markup(shown(candidate.values[key])) for key in varied), *numbers, seconds, counted)
             table.add_row(*cells, style="bold" if k == 0 and self.best else "")
         if len(candidates) > most:
             table.caption = f"... and {len(candidates) - most} more settings; {caption}"

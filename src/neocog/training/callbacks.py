@@ -14,6 +14,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from neocog.layers import Conv2D
+from neocog.representation import printable
 from neocog.training.history import COLUMNS
 from neocog.training.state import Callback, TrainingState
 from neocog.validation import integer, number, one_of
@@ -239,4 +240,4 @@ class Progress(Callback):
             self._bar.stop()
             self._bar = None
         if state.stop:
-            self._say(f"stopped: {state.stop}")
+            self._say(f"stopped: {printable(state.stop)}")

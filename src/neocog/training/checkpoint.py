@@ -112,7 +112,7 @@ def _restore(state: TrainingState, saved: Mapping[str, Any], path: str | os.Path
     for name in ("optimizer", "loss", "augment", "batch_size"):
         if began_as[name] != now[name]:
             raise ModelFileError(f"{path} was saved with {name} {began_as[name]}, got {now[name]}.")
-    if saved["data"] != state.fingerprint:
+    if not state.has_fingerprint(saved["data"]):
         raise ModelFileError(f"{path} was saved with data {saved['data']}, got {state.fingerprint}.")
     if saved["epoch"] > state.epochs:
         raise ModelFileError(

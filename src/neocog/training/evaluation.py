@@ -14,7 +14,7 @@ from neocog.layers import Layer
 from neocog.layers.base import Array, as_dtype
 from neocog.layers.prediction import Predictor, ends_in_softmax
 from neocog.losses import Loss, SoftmaxCrossEntropy, SoftmaxLoss, check_weights
-from neocog.validation import check_images, integer
+from neocog.validation import check_images, integer, unmasked
 
 
 class Evaluation(NamedTuple):
@@ -75,7 +75,7 @@ def evaluate(
     >>> round(evaluate(tiny_cnn(42), *line_patterns("a").validation).accuracy, 3)
     0.4
     """
-    x, y = check_images("x", x), np.asarray(y)
+    x, y = check_images("x", x), np.asarray(unmasked("y", y))
     integer("batch_size", batch_size)
     if len(y) == 0:
         raise ValueError("x and y must not be empty.")

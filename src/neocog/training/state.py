@@ -81,6 +81,13 @@ class TrainingState:
         weights = [w.tobytes() for w in (self.sample_weight, self.validation_weight) if w is not None]
         return self.data.fingerprint() + (hashlib.sha256(b"".join(weights)).hexdigest() if weights else "")
 
+    def has_fingerprint(self, fingerprint: str) -> bool:
+        """Return whether a :attr:`fingerprint` is that of these data and weights."""
+        if fingerprint == self.fingerprint:
+            return True
+        weights = self.fingerprint.removeprefix(self.data.fingerprint())
+        return fingerprint.endswith(weights) and self.data.has_fingerprint(fingerprint.removesuffix(weights))
+
     @property
     def batches_per_epoch(self) -> int:
         """Number of steps in an epoch."""
