@@ -628,17 +628,24 @@ def test_the_results_go_into_a_jsonl_file(name, tmp_path):
 # what is killed
 
 
-def test_a_killed_sweep_goes_on_where_it_was(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_sweep_goes_on_where_it_was(tmp_path, number):
     path = tmp_path / "s.jsonl"
     command = ["digits", "--grid", "lr=0.01,0.05,0.1", *SLOW, "--seeds", "3", "--jobs", "2"]
     process = subprocess.Popen(
         [sys.executable, "-m", "neocog", "sweep", *command, "--out", str(path)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
+        text=True,
     )
     wait_for_lines(path, 4, process)
-    process.kill()
-    process.communicate()
+    process.send_signal(number)
+    _, errors = process.communicate()
+    if number == signal.SIGTERM:
+        assert process.returncode == 130
+        assert errors == f"interrupted; continue with: neocog sweep --resume {path}\n"
+    else:  # not what joblib's own process says of what it removes
+        assert errors == ""
     with path.open("ab") as file:
         file.write(b'{"point": 8, "source": "dig')  # as if it had been killed while writing
     before = path.read_bytes()

@@ -79,9 +79,37 @@ def _parallel(tasks: Sequence[Task], jobs: int, work: Work) -> Outcomes:
     with warnings.catch_warnings():
         # Harmless: joblib replaces a worker that has loaded a large package, and cancels tasks after Ctrl-C.
         warnings.filterwarnings("ignore", "A worker stopped|.* tasks which were", UserWarning)
-        with _sigint_ignored():  # this starts the processes
+        with _sigint_ignored(), _tracker_is_quiet():  # this starts the processes
             outcomes = parallel(delayed(attempt_in_child)(task, os.getpid(), work) for task in tasks)
         yield from outcomes
+
+
+@contextlib.contextmanager
+def _tracker_is_quiet() -> Iterator[None]:
+    """Start joblib's process that removes what a killed sweep leaves behind so that it does not report it."""
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [before, "ignore:resource_tracker:UserWarning"]))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
+
+
+@contextlib.contextmanager
+def sigterm_as_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM interrupt as Ctrl-C does, unless the program handles or ignores it itself."""
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextlib.contextmanager

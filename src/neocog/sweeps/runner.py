@@ -19,7 +19,14 @@ from neocog.data.sources import split_source
 from neocog.recipes import RECIPES
 from neocog.runs import network_for
 from neocog.settings import Settings
-from neocog.sweeps.executors import ClusterLostError, Outcomes, run_here, run_on_cores, run_on_dask
+from neocog.sweeps.executors import (
+    ClusterLostError,
+    Outcomes,
+    run_here,
+    run_on_cores,
+    run_on_dask,
+    sigterm_as_ctrl_c,
+)
 from neocog.sweeps.grid import at_point, checked_grid, checked_seeds, named, points
 from neocog.sweeps.journal import FileLostError, Journal, read
 from neocog.sweeps.result import Sweep
@@ -130,7 +137,7 @@ def sweep(
         if done:
             say(f"{len(done)} of {len(tasks)} points are done already")
         try:
-            with contextlib.closing(_executor(missing, jobs, dask, say)) as outcomes:
+            with sigterm_as_ctrl_c(), contextlib.closing(_executor(missing, jobs, dask, say)) as outcomes:
                 for outcome in outcomes:
                     if isinstance(outcome, Failure):
                         failures.append(outcome)
