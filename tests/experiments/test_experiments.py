@@ -361,7 +361,7 @@ def test_transfer():
     assert [row["learned_parameters"] for row in table.values()] == [140, 140, 170, 170]
     assert len(result("transfer").data["labels"]) == 25
     logits = result("transfer").data["frozen_logits"]
-    images_right = table["trained filters, frozen"]["val_accuracy"]
+    images_right = table["frozen trained filters"]["val_accuracy"]
     labels = experiments.transfer.Lines("b").data(experiments.transfer.FIVE).validation[1]
     assert (logits.argmax(axis=1) == labels).mean() == images_right  # the new head on the frozen network
     with pytest.raises(ValueError, match=r"images_per_class must be in 1\.\.60"):

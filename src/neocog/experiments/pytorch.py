@@ -32,11 +32,11 @@ def _torch() -> Any:
     answer="Neither: it has batch norm, no convolution biases and another optimizer. Over ten runs "
     "both classify 94.6 % correctly, neocog better in 6, worse in 2; with the textbook's seed "
     "neocog is ahead.",
-    explanation="The textbook calls both 'the same model', but they differ in layers, initialisation and "
-    "training. Adam at a rate of 0.001 is simply not finished after ten epochs of 22 steps. The same "
-    "design in neocog, in the third row, comes out like PyTorch's over several seeds if its weights start "
-    "as PyTorch's do; from He normal weights it learns more slowly. What makes the difference is the "
-    "recipe, not the framework.",
+    explanation="The textbook calls both 'the same model', but they differ in layers, initialisation "
+    "and training. Adam at a rate of 0.001 is simply not finished after ten epochs of 22 steps. The "
+    "same design in neocog, in the third row, comes out like PyTorch's over several seeds if its "
+    "weights start as PyTorch's do; from He normal weights it learns more slowly (89.6 % on average). "
+    "What makes the difference is the recipe, not the framework.",
     measure="test_accuracy",
     seeds=3,
     seconds=15,

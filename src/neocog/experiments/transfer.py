@@ -19,8 +19,8 @@ from neocog.optimizers import SGD
     explanation="Freezing the convolutions and fitting a new head leaves 140 numbers to learn instead of "
     "170, and their inputs need to be computed only once. The trained filters know lines, not dots, so "
     "what the new classes get out of them depends on the run. Transfer pays when the borrowed part is "
-    "large and costly to learn; here 30 parameters are borrowed. A single seed proves nothing: 25 images "
-    "are a small draw.",
+    "large and costly to learn; here 30 parameters are borrowed. Each run draws its 25 images and its "
+    "weights anew, and that matters more than the way: the mean of the four ways goes from 77.7 to 92.7 %.",
     measure="val_accuracy",
     exercise=True,
 )
@@ -57,9 +57,9 @@ def transfer(
     nothing = protocol.cnn(classes=len(FIVE))
     few_frozen, few_random = _through(parent.network[:-1], few), _through(untrained[:-1], few)
     ways = [
-        (learn("trained filters, frozen", Sequential(dense=head()), few_frozen), few_frozen),
-        (learn("random filters, frozen", Sequential(dense=head()), few_random), few_random),
-        (learn("trained filters, not frozen", tuned, few), few),
+        (learn("frozen trained filters", Sequential(dense=head()), few_frozen), few_frozen),
+        (learn("frozen random filters", Sequential(dense=head()), few_random), few_random),
+        (learn("trained filters", tuned, few), few),
         (learn("from nothing", nothing, few), few),
     ]
     rows: list[TableRow] = []

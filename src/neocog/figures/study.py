@@ -82,14 +82,19 @@ def _measures(result: Result) -> Iterator[go.Figure]:
         return
     words = "first epoch at 100 %" if measure == "first_at_100" else measure_title(measure)
     share = measure.endswith("accuracy")
-    figure = new_figure(
-        "All runs", f"{result.seeds} runs (points) and their mean", height=150 + 42 * len(names)
+    never = result.seeds - min(map(len, runs))
+    subtitle = f"{result.seeds} runs (points) and their mean" + (
+        f"; {never} never get there" if never else ""
     )
+    figure = new_figure("All runs", subtitle, height=150 + 42 * len(names))
     for k, (name, values) in enumerate(zip(names, runs, strict=True)):
         every = {"size": 7, "color": colour(k), "opacity": 0.45}
         mean = {"size": 20, "color": colour(k), "symbol": "line-ns", "line": {"width": 3, "color": colour(k)}}
         form = ".1%" if share else ".4g"
-        for x, marker, what in ((values, every, "a run"), ([float(np.mean(values))], mean, "mean")):
+        for x, marker, what in (
+            (values, every, "a run"),
+            ([float(np.mean(values))] if values else [], mean, "mean"),
+        ):
             hover = f"{what} %{{x:{form}}}<extra>{name}</extra>"
             points = {"x": x, "y": [name] * len(x), "mode": "markers", "marker": marker}
             figure.add_trace(go.Scatter(**points, hovertemplate=hover, showlegend=False))
