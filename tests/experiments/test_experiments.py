@@ -144,6 +144,14 @@ def test_what_the_seeds_found_is_said_in_words():
             del STUDIES["a-test"]
 
 
+def test_a_notebook_shows_a_table_and_paragraphs():
+    found = result("two-convolutions")
+    page = found._repr_html_()
+    assert page.count("<tr>") == 3
+    assert "two-convolutions: Do two convolutions (1-&gt;3-&gt;6) do better than one?" in page
+    assert f"<p><b>{found.finding.replace('>', '&gt;')}</b></p>" in page
+
+
 def test_nothing_random_is_run_once():
     assert experiments.run("shapes-and-parameters", seeds=5).seeds == 1
 

@@ -126,8 +126,8 @@ def test_dot_class():
     assert "9 of 10 runs classify every validation image correctly, the other 98.3 %" in answer
     assert perfect(four) == 9
     assert f"{min(four['val_accuracy']):.3f}" == "0.983"
-    assert sum(four["weakest_for_dots"]) == 11
-    assert sum(four["strongest_for_dots"]) == 4
+    assert sum(four["dots_least"]) == 11
+    assert sum(four["dots_most"]) == 4
 
 
 def test_activations():

@@ -90,8 +90,8 @@ def dot_class(
             responses = class_responses(one.network, *held_out(data), len(names))
             row |= {
                 "dots_right": float(matrix[3, 3] / matrix[3].sum()),
-                "weakest_for_dots": int((responses.argmin(axis=1) == 3).sum()),
-                "strongest_for_dots": int((responses.argmax(axis=1) == 3).sum()),
+                "dots_least": int((responses.argmin(axis=1) == 3).sum()),
+                "dots_most": int((responses.argmax(axis=1) == 3).sum()),
             }
         rows.append(row)
     three, four = rows
@@ -100,7 +100,7 @@ def dot_class(
         f"classifies {percent(four['val_accuracy'])} of all validation images and "
         f"{percent(four['dots_right'])} of the dots correctly; its validation loss is "
         f"{four['val_loss']:.4f} against {three['val_loss']:.4f}. Of its three filters so many respond "
-        f"least to dots: {four['weakest_for_dots']}; most: {four['strongest_for_dots']}."
+        f"least to dots: {four['dots_least']}; most: {four['dots_most']}."
     )
     data_out = {
         "histories": histories(trained),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import importlib
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -215,10 +217,14 @@ class Result:
         return result
 
     def print(self) -> None:
-        """Print question, table, finding and explanation."""
+        """Print question, table, finding and explanation; in a notebook as HTML."""
         from rich.console import Console
 
-        Console(highlight=False).print(self)
+        console = Console(highlight=False)
+        if console.is_jupyter:
+            importlib.import_module("IPython.display").display(self)
+        else:
+            console.print(self)
 
     def _varying_columns(self) -> list[str]:
         """Return the columns to print: if there are many, only those that differ and are not of training."""
@@ -234,24 +240,58 @@ class Result:
     def __repr__(self) -> str:
         return f"Result({self.name}: {self.finding})"
 
+    def _told(self) -> list[str]:
+        """Return the paragraphs below the table, the finding first."""
+        texts = [self.over_seeds or self.finding, self.note, self.textbook if self.over_seeds else ""]
+        return [text for text in (*texts, f"{self.answer} {self.explanation}") if text.strip()]
+
+    def _table(self) -> tuple[list[str], list[bool], list[list[str]]]:
+        """Return the titles of the columns to print, which of them are numbers, and the rows."""
+        columns = self._varying_columns()
+        numeric = [i > 0 and any(_is_number(row.get(c)) for row in self.rows) for i, c in enumerate(columns)]
+        return [_title(c) for c in columns], numeric, self.cells(columns, {self.study.measure})
+
     def __rich__(self) -> Group:
         from rich.box import SIMPLE_HEAD
         from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
-        title = f"{self.name}: {self.question}"
-        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-        columns = self._varying_columns()
-        for i, column in enumerate(columns):
-            numeric = any(_is_number(row.get(column)) for row in self.rows)
-            table.add_column(_title(column), justify="right" if i and numeric else "left")
-        for cells in self.cells(columns, {self.study.measure}):
+        table = Table(
+            title=f"{self.name}: {self.question}",
+            title_justify="left",
+            box=SIMPLE_HEAD,
+            pad_edge=False,
+            collapse_padding=True,
+        )
+        titles, numeric, rows = self._table()
+        for title, right in zip(titles, numeric, strict=True):
+            table.add_column(title, justify="right" if right else "left")
+        for cells in rows:
             table.add_row(*map(Text, cells))
-        texts = [Text(self.over_seeds or self.finding, "bold"), Text(self.note)]
-        texts.append(Text(self.textbook if self.over_seeds else ""))
-        texts.append(Text(f"{self.answer} {self.explanation}"))
-        return Group(table, *(text for text in texts if text.plain))
+        first, *others = self._told()
+        below = [part for text in others for part in (Text(), Text(text))]
+        return Group(table, Text(first, "bold"), *below)
+
+    def _repr_html_(self) -> str:
+        titles, numeric, rows = self._table()
+
+        def line(tag: str, cells: list[str]) -> str:
+            sides = ("right" if right else "left" for right in numeric)
+            style = "padding: .2em .6em; white-space: nowrap; text-align:"
+            return "".join(
+                f'<{tag} style="{style} {side}">{html.escape(cell)}</{tag}>'
+                for side, cell in zip(sides, cells, strict=True)
+            )
+
+        body = "".join(f"<tr>{line('td', cells)}</tr>" for cells in rows)
+        first, *others = map(html.escape, self._told())
+        return (
+            f"<p><i>{html.escape(f'{self.name}: {self.question}')}</i></p>"
+            f'<div style="overflow-x: auto"><table><thead><tr>{line("th", titles)}</tr></thead>'
+            f"<tbody>{body}</tbody></table></div><p><b>{first}</b></p>"
+            + "".join(f"<p>{text}</p>" for text in others)
+        )
 
 
 def _is_number(value: Any) -> bool:
