@@ -95,8 +95,8 @@ def learning_rates(
     dead_rows = [row for row in rows if row["dead_units"]]
     if dead_rows:
         dead_filters = [
-            f"at {row['lr']:g} {row['dead_units']} of 3 filters are dead and all images are called "
-            f"{answered[row['lr']]}"
+            f"{row['dead_units']} of 3 filters are dead at {row['lr']:g}"
+            + (f" and all images are called {answered[row['lr']]}" if row["classes_named"] == 1 else "")
             for row in dead_rows
         ]
         finding += f"{listed(dead_filters)}."
