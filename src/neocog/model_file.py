@@ -62,7 +62,8 @@ class blaming:  # noqa: N801 - used as a function
             raise ModelFileError(f"{self.path}: {error}") from error
         if isinstance(error, malformed) and self.path not in str(error):
             text = str(error) if isinstance(error, ValueError | TypeError) else repr(error)
-            raise ModelFileError(f"{self.path} is not a {self.kind}: {text.rstrip('.')}.") from error
+            text = " ".join(text.split()).rstrip(".")  # in one line
+            raise ModelFileError(f"{self.path} is not a {self.kind}: {text}.") from error
 
 
 def write(path: PathLike, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:

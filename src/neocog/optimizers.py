@@ -149,6 +149,9 @@ class Optimizer:
         if unknown:
             raise ValueError(f"{saved['type']} has no settings {sorted(unknown)}.")
         for name, value in saved["settings"].items():
+            now = getattr(self, name)
+            if isinstance(now, int | float) and (not isinstance(value, int | float) or value != value):
+                raise ValueError(f"{name} must be a number, as {now!r}, got {value!r}.")
             setattr(self, name, tuple(value) if isinstance(value, list) else value)
         self.steps = int(saved["steps"])
         self.state = {

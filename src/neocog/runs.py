@@ -130,7 +130,9 @@ class RunDirectory:
             If this is no run directory.
         """
         with blaming(self.config, "run's configuration"):
-            return Settings(**self._config()["settings"])
+            settings = Settings(**self._config()["settings"])
+            split_source(settings.source)
+            return settings
 
     def is_trained_on(self, source: str) -> bool:
         """Return whether a source is the run's own."""
@@ -150,8 +152,8 @@ class RunDirectory:
             fingerprint = self._config()["data"]
         if not data.has_fingerprint(str(fingerprint)):
             raise ValueError(
-                f"{settings.source} has changed since the run, so its held-out images are others; name a "
-                "source to evaluate on."
+                f"{settings.source} has changed since the run {self.path}, so its held-out images are others; "
+                "name a source to evaluate on."
             )
         if data.validation is None:
             raise ValueError(f"source {settings.source!r} holds no validation images.")

@@ -22,6 +22,7 @@ from neocog.budgets import BudgetError, allowance, check_budget, limit
 from neocog.layers import Container, Elementwise, Layer
 from neocog.layers.base import generator_places, random_generators
 from neocog.model_file import ModelFileError, PathLike, blaming, read, write
+from neocog.representation import printable
 from neocog.validation import image_shape, one_of
 
 __all__ = ["ModelFileError", "import_layers", "load", "save"]
@@ -95,7 +96,7 @@ def load(path: PathLike, layers: LayerSource | Iterable[LayerSource] = ()) -> An
     known = import_layers(layers)
     header, arrays = read(path)
     if header.get("kind") != "model":
-        raise ModelFileError(f"{path} is a {header.get('kind')}, not a model.")
+        raise ModelFileError(f"{path} is a {printable(header.get('kind'))}, not a model.")
     with blaming(path):
         return rebuild(header["network"], arrays, known)
 

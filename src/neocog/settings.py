@@ -41,6 +41,8 @@ class Settings:
     device: str | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.source, str):
+            raise TypeError(f"source must be text, got {self.source!r}.")
         one_of("recipe", self.recipe, RECIPES)
         one_of("network", self.network, NETWORKS)
         one_of("kernels", self.kernels, BACKENDS)

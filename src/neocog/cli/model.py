@@ -55,7 +55,8 @@ def evaluate_command(
         described = runs.RunDirectory(model).settings().source
     if list(network.class_names or names) != names:
         raise ValueError(
-            f"the model's classes are {list(network.class_names or ())}, the data's are {names}."
+            f"{model}: the model's classes are {list(network.class_names or ())}, those of {described} are "
+            f"{names}."
         )
     with use_kernels(kernels):
         result = evaluate(network, images, labels)

@@ -11,10 +11,11 @@ import numpy as np
 from neocog.layers import Layer
 from neocog.layers.base import random_generators
 from neocog.model_file import ModelFileError, blaming, read, write
+from neocog.representation import printable
 from neocog.serialization import arrays_of, describe
-from neocog.training.history import History
+from neocog.training.history import COLUMNS, History
 from neocog.training.state import Callback, TrainingState, described
-from neocog.validation import integer
+from neocog.validation import integer, number
 
 __all__ = ["Checkpoint", "beginning", "load_checkpoint", "save_checkpoint"]
 
@@ -95,7 +96,7 @@ def load_checkpoint(path: str | os.PathLike[str], state: TrainingState) -> None:
     """
     header, arrays = read(path)
     if header.get("kind") != "checkpoint":
-        raise ModelFileError(f"{path} is a {header.get('kind')}, not a checkpoint.")
+        raise ModelFileError(f"{path} is a {printable(header.get('kind'))}, not a checkpoint.")
     with blaming(path):
         _restore(state, _unpack(header["state"], arrays), path)
 
@@ -119,9 +120,18 @@ def _restore(state: TrainingState, saved: Mapping[str, Any], path: str | os.Path
             f"{path} has {saved['epoch']} epochs behind it already, got epochs={state.epochs}."
         )
 
+    _check_progress(state, saved)
     parameters = {name: saved["arrays"][name] for name in state.network.params}
     buffers = {name: saved["arrays"][name] for name in state.network.buffers}
     state.optimizer.load_state_dict(saved["optimizer"])
+    for memory, remembered in state.optimizer.state.items():
+        for name, array in remembered.items():
+            shape = parameters[name].shape
+            if array.shape != shape or array.dtype.kind != "f":
+                raise ValueError(
+                    f"the optimizer's {memory} of {name!r} must be floating point of shape {shape}, got "
+                    f"{array.dtype} of shape {array.shape}"
+                )
     state.network.load(parameters, buffers)
     _restore_settings(state.network, saved["settings"])
     state.began_as = began_as
@@ -135,6 +145,25 @@ def _restore(state: TrainingState, saved: Mapping[str, Any], path: str | os.Path
     state.batch_losses, state.epoch_rng_state = saved["batch_losses"], saved["epoch_rng_state"]
     for callback, remembered in zip(callbacks, saved["callbacks"], strict=True):
         callback.load_state_dict(remembered["state"])
+
+
+def _check_progress(state: TrainingState, saved: Mapping[str, Any]) -> None:
+    """Raise ValueError or TypeError if what counts and measures the epochs is of a wrong kind."""
+    epoch, losses = integer("epoch", saved["epoch"], 0), saved["batch_losses"]
+    number("seconds", saved["seconds"])
+    if not isinstance(losses, list) or len(losses) > state.batches_per_epoch:
+        raise ValueError(f"batch_losses must be at most {state.batches_per_epoch} numbers, got {losses!r}")
+    for loss in losses:
+        number("batch_losses", loss)
+    rows = saved["history"]
+    if not isinstance(rows, list) or len(rows) != epoch + 1:
+        raise ValueError("history must have a row for each epoch")
+    for row in rows:
+        if set(row) != set(COLUMNS) or not all(isinstance(value, int | float) for value in row.values()):
+            raise ValueError(f"history must have rows of numbers, got {row!r}")
+    for name in ("stop", "kernels"):
+        if not isinstance(saved.get(name, ""), str):
+            raise TypeError(f"{name} must be text, got {saved[name]!r}")
 
 
 def _stateful(callbacks: Sequence[Callback]) -> list[Callback]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from neocog.model_file import ModelFileError, blaming, read, write
+from neocog.representation import printable
 from neocog.serialization import arrays_of
 from neocog.training.state import Callback, TrainingState
 from neocog.validation import integer
@@ -97,7 +98,7 @@ def load_snapshots(path: str | os.PathLike[str]) -> dict[int, dict[str, np.ndarr
     """
     header, arrays = read(path)
     if header.get("kind") != "snapshots":
-        raise ModelFileError(f"{path} is a {header.get('kind')}, not the snapshots of a run.")
+        raise ModelFileError(f"{path} is a {printable(header.get('kind'))}, not the snapshots of a run.")
     with blaming(path):
         found: dict[int, dict[str, np.ndarray]] = {int(epoch): {} for epoch in header["epochs"]}
         for key, array in arrays.items():

@@ -70,7 +70,8 @@ def check(model: onnx.ModelProto) -> None:
     try:
         onnx.checker.check_model(_without_weights(model, read))
     except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
-        raise OnnxImportError(f"the graph is malformed: {str(error).strip().rstrip('.')}.") from error
+        text = " ".join(str(error).split()).rstrip(".")
+        raise OnnxImportError(f"the graph is malformed: {text}.") from error
 
 
 def leading_to(
