@@ -25,7 +25,7 @@ bench-quick: .venv/bench  ## the smaller works once, on the screen; takes two mi
 	$(BIN)/python benchmarks/bench.py --quick
 
 docs: .venv/docs  ## the book and the reference, every cell executed, into docs/_build
-	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -j auto -b html docs docs/_build/html
 
 page: .venv/docs  ## one page of the book alone: make page PAGE=book/4-backward
 	$(BIN)/sphinx-build -b html -D master_doc=$(PAGE) -D include_patterns=$(PAGE).md docs docs/_build/$(PAGE)

@@ -36,6 +36,8 @@ def set_up_kernels(app: Sphinx) -> None:
     os.environ["IPYTHONDIR"] = str(build / "ipython")
     os.environ["BOOK_FIGURES"] = str(build / "figures")
     os.environ["BOOK_CELL_LIMIT"] = str(app.config.nb_execution_cell_limit)
+    for name in ("OPENBLAS_NUM_THREADS", "NEOCOG_NUM_THREADS"):  # as many pages as cores run at a time
+        os.environ.setdefault(name, "1")
 
 
 def report_failed_cells(app: Sphinx, doctree: nodes.document) -> None:
@@ -91,9 +93,16 @@ def _draw(missing: list[tuple[Path, Path]]) -> None:
     kaleido.write_fig_from_object_sync(figures, kopts={"n": 2})
 
 
+def allow_parallel_reading(app: Sphinx, config: object) -> None:
+    """Declare what copies its scripts at the end of a build, and nothing else, as safe in processes."""
+    mathjax = app.extensions["sphinx-mathjax-offline"]
+    mathjax.parallel_read_safe = mathjax.parallel_write_safe = True
+
+
 def setup(app: Sphinx) -> dict:
     """Connect the extension."""
     app.add_config_value("nb_execution_cell_limit", 120, "env", int)
+    app.connect("config-inited", allow_parallel_reading)
     app.connect("builder-inited", set_up_kernels)
     app.connect("doctree-read", report_failed_cells)
     app.connect("html-page-context", add_scripts)

@@ -28,7 +28,7 @@ from neocog.validation import finite, integer
 from neocog.validation import number as check_number
 
 COLOURS = (VERMILLION, GREEN, PURPLE, ORANGE, BLACK)  # not the blues of the contours
-STEPS = 121  # of the grid, each way
+STEPS = 101  # of the grid, each way
 LEVELS = 12
 DECADES = 3.0  # from the highest level down to the lowest, above the least loss
 NEAR = 0.06  # points nearer to each other, in parts of the figure, get no number
@@ -89,8 +89,8 @@ def descent(
         go.Contour(
             x=x,
             y=y,
-            z=np.log10(values - low + floor),
-            customdata=values,
+            z=np.log10(values - low + floor).astype(np.float32),
+            customdata=values.astype(np.float32),
             colorscale=PALE,
             contours={"start": bottom, "end": top, "size": (top - bottom) / LEVELS},
             line={"width": 0.7, "color": "rgba(31, 41, 51, 0.5)"},
