@@ -44,7 +44,7 @@ def fourth_class(repetition: int = 0, epochs: int = 80, lr: float = 0.12, batch_
             protocol.train(f"TinyMLP with {n} classes", protocol.mlp(classes=n), data, mlp=True),
         ):
             trained.append(one)
-            matrices[one.name] = confusion(one, *held_out(data), n)
+            matrices[one.name.removeprefix("Tiny")] = confusion(one, *held_out(data), n)
     rows = [one.row() for one in trained]
     cnn3, mlp3, cnn4, mlp4 = rows
     finding = (
