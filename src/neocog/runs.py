@@ -152,8 +152,8 @@ class RunDirectory:
             fingerprint = self._config()["data"]
         if not data.has_fingerprint(str(fingerprint)):
             raise ValueError(
-                f"{settings.source} has changed since the run {self.path}, so its held-out images are others; "
-                "name a source to evaluate on."
+                f"{settings.source} has changed since the run {self.path}, so its held-out images are "
+                "others; name a source to evaluate on."
             )
         if data.validation is None:
             raise ValueError(f"source {settings.source!r} holds no validation images.")
