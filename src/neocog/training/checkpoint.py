@@ -158,7 +158,9 @@ def _check_progress(state: TrainingState, saved: Mapping[str, Any]) -> None:
     rows = saved["history"]
     if not isinstance(rows, list) or len(rows) != epoch + 1:
         raise ValueError("history must have a row for each epoch")
-    for row in rows:
+    for k, row in enumerate(rows):
+        if row["epoch"] != k:
+            raise ValueError(f"row {k} of history must be of epoch {k}, got {row['epoch']!r}")
         if set(row) != set(COLUMNS) or not all(isinstance(value, int | float) for value in row.values()):
             raise ValueError(f"history must have rows of numbers, got {row!r}")
     for name in ("stop", "kernels"):

@@ -83,6 +83,10 @@ class Snapshots(Callback):
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         snapshots = {int(epoch): dict(arrays) for epoch, arrays in saved["snapshots"].items()}
+        if not all(
+            isinstance(array, np.ndarray) for arrays in snapshots.values() for array in arrays.values()
+        ):
+            raise TypeError("snapshots must be arrays.")
         self.snapshots = {epoch: arrays for epoch, arrays in snapshots.items() if _is_kept(epoch)}
 
 
