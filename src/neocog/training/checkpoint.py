@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from neocog.budgets import allowance
 from neocog.layers import Layer
 from neocog.layers.base import random_generators
 from neocog.model_file import ModelFileError, blaming, read, write
@@ -184,9 +185,16 @@ def _restore_settings(network: Layer, saved: Mapping[str, Any]) -> None:
     """Restore the settings of layers that callbacks had changed."""
     for name, layer in network.leaves():
         now = _as_json(layer.config())
-        for key, value in saved[name].items():
-            if now[key] != value:
-                setattr(layer, key, tuple(value) if isinstance(value, list) else value)
+        changed = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in saved[name].items()
+            if now[key] != value
+        }
+        if changed:
+            with allowance(layer.parameter_count):
+                type(layer).from_config(layer.config() | changed)  # raises if a setting is out of range
+        for key, value in changed.items():
+            setattr(layer, key, value)
 
 
 def _pack(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
