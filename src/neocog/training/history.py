@@ -96,7 +96,9 @@ class History:
         with blaming(path, "history"):
             data = json.loads(Path(path).read_text(encoding="utf-8"))
             found = data.pop("sha256", None)  # before version 0.2 there was none
-            if set(data) != {"stopped", "rows"} or (found is not None and found != digest(data)):
+            if set(data) != {"stopped", "rows"}:
+                raise ValueError(f"it has the entries {sorted(data)}")
+            if found is not None and found != digest(data):
                 raise damaged(path, "what it says")
             rows = [{name: _number(row[name]) for name in COLUMNS} for row in data["rows"]]
             return cls(rows, str(data["stopped"]))

@@ -182,6 +182,7 @@ def time_limit(seconds: float) -> Iterator[None]:
     try:
         yield
     finally:
-        timer.cancel()
-        timer.join()
-        set_exception(thread, None)  # one that was on its way, if the code has ended just now
+        with contextlib.suppress(OutOfTime):  # it came when the code had just ended
+            timer.cancel()
+            timer.join()
+            set_exception(thread, None)  # one that is still on its way
