@@ -212,6 +212,8 @@ def _perfect(tables: list[list[TableRow]], column: str, unit: str) -> str:
     "narrow as ten of ten runs allow, the CNN has 77 parameters and the MLP 275.",
     exercise=True,
     summary=_by_width,
+    seeds=4,
+    seconds=10,
 )
 def filter_count(
     repetition: int = 0,

@@ -125,7 +125,7 @@ def dot_class(
     "near guessing (16 to 23 % correct). The cross is the union of two lines, and still a class of its "
     "own.",
     exercise=True,
-    seeds=5,
+    seeds=4,
     seconds=9,
 )
 def fifth_class(

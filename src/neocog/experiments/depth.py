@@ -72,6 +72,8 @@ CASES = {
     "yet this one trains: the size of a gradient does not say everything, its way past the "
     "weights counts as well.",
     measure="train_accuracy",
+    seeds=5,
+    seconds=8,
 )
 def shortcut_and_norm(
     repetition: int = 0,

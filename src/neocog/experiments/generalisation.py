@@ -58,7 +58,7 @@ def with_dropout(network: Sequential, p: float, seed: int) -> Sequential:
     "it is when it is turned a little. Each run draws its hundred images anew, and with so "
     "few that matters more than any of the three.",
     measure="val_accuracy",
-    seeds=5,
+    seeds=4,
     seconds=10,
 )
 def overfitting(

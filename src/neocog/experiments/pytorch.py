@@ -38,7 +38,7 @@ def _torch() -> Any:
     "weights start as PyTorch's do; from He normal weights it learns more slowly (89.6 % on average). "
     "What makes the difference is the recipe, not the framework.",
     measure="test_accuracy",
-    seeds=3,
+    seeds=2,
     seconds=15,
 )
 def digits_vs_pytorch(repetition: int = 0, epochs: int = 10, batch_size: int = 64) -> Outcome:
