@@ -95,7 +95,7 @@ class History:
         """Read a file written by :meth:`to_json`; raise ModelFileError if it is another, or damaged."""
         with blaming(path, "history"):
             data = json.loads(Path(path).read_text(encoding="utf-8"))
-            found = data.pop("sha256", None)  # before version 0.2 there was none
+            found = data.pop("sha256", None)  # files of earlier versions have none
             if set(data) != {"stopped", "rows"}:
                 raise ValueError(f"it has the entries {sorted(data)}")
             if found is not None and found != digest(data):
