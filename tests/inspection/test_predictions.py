@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from neocog.inspection.predictions import confusion, least_certain, misclassified
+from neocog.inspection.predictions import Confusion, confusion, least_certain, misclassified
 from neocog.layers import Flatten, Sequential
 
 
@@ -61,3 +61,25 @@ def test_least_certain_the_least_first(network):
 def test_bad_labels(network, function, x, labels, error, message):
     with pytest.raises(error, match=message):
         function(network, x, labels)
+
+
+def test_measures_of_uneven_classes_by_hand():
+    found = Confusion(np.array([[8, 2, 0], [0, 90, 0], [0, 0, 0]]), ("a", "b", "c"))
+    np.testing.assert_allclose(found.per_class, [0.8, 1, np.nan])
+    np.testing.assert_allclose(found.precision, [1, 90 / 92, np.nan])
+    assert found.balanced_accuracy == 0.9  # of the two classes that have images
+    # Wilson's limits of 8 of 10 are .4902 and .9433 (Brown, Cai and DasGupta 2001), of 90 of 90 .9591 and 1.
+    low, high = found.balanced_accuracy_interval
+    assert low == pytest.approx(0.9 - np.hypot(0.8 - 0.4902, 1 - 0.9591) / 2, abs=1e-4)
+    assert high == pytest.approx(0.9 + (0.9433 - 0.8) / 2, abs=1e-4)
+    assert found.accuracy_interval == pytest.approx((0.93, 0.9945), abs=1e-4)
+
+
+def test_the_interval_holds_the_truth_in_95_of_100_samples(rng):
+    recall, images, held = np.array([0.8, 0.95, 0.6]), np.array([30, 200, 15]), 0
+    for _ in range(400):
+        right = rng.binomial(images, recall)
+        matrix = np.diag(right) + np.roll(np.diag(images - right), 1, axis=1)
+        low, high = Confusion(matrix, ("a", "b", "c")).balanced_accuracy_interval
+        held += low <= recall.mean() <= high
+    assert 0.92 <= held / 400 <= 0.98

@@ -26,8 +26,27 @@ class Confusion:
         ``matrix[t, p]`` images of class t were predicted to be p.
     class_names : tuple of str
     per_class : array (K,)
-        Fraction of each class's images that were classified correctly; NaN for a class without images.
+        Recall: the fraction of each class's images that were classified correctly; NaN for a class without
+        images.
+    precision : array (K,)
+        The fraction of the images predicted to be of a class that are; NaN for a class never predicted.
     accuracy : float
+    accuracy_interval : (float, float)
+    balanced_accuracy : float
+    balanced_accuracy_interval : (float, float)
+
+    Notes
+    -----
+    Sources: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", 1927;
+    G. Y. Zou, A. Donner, "Construction of confidence limits about effect measures: a general approach", 2008.
+
+    Examples
+    --------
+    >>> found = Confusion(np.array([[8, 2], [0, 90]]), ("cat", "dog"))
+    >>> found.accuracy, round(found.balanced_accuracy, 3)
+    (0.98, 0.9)
+    >>> [round(limit, 3) for limit in found.balanced_accuracy_interval]
+    [0.744, 0.972]
     """
 
     matrix: Array
@@ -36,13 +55,51 @@ class Confusion:
     @property
     def per_class(self) -> Array:
         """Diagonal entries divided by the row sums."""
-        totals = self.matrix.sum(axis=1)
-        return np.where(totals > 0, np.diag(self.matrix) / np.maximum(totals, 1), np.nan)
+        return _ratio(np.diag(self.matrix), self.matrix.sum(axis=1))
+
+    @property
+    def precision(self) -> Array:
+        """Diagonal entries divided by the column sums."""
+        return _ratio(np.diag(self.matrix), self.matrix.sum(axis=0))
 
     @property
     def accuracy(self) -> float:
         """Sum of the diagonal divided by the sum of all entries."""
         return float(np.trace(self.matrix) / self.matrix.sum())
+
+    @property
+    def accuracy_interval(self) -> tuple[float, float]:
+        """Wilson's interval, which holds the true accuracy in 95 % of such samples of images."""
+        return _wilson(int(np.trace(self.matrix)), int(self.matrix.sum()))
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean of the recalls of the classes that have images: chance is 1/K, however uneven they are."""
+        return float(np.nanmean(self.per_class))
+
+    @property
+    def balanced_accuracy_interval(self) -> tuple[float, float]:
+        """Interval of 95 % for the mean recall: Wilson's of each class, combined as Zou and Donner do.
+
+        With recalls p_k, their limits l_k and u_k, and K classes that have images:
+        ``mean p - sqrt(sum (p_k - l_k)^2) / K  ..  mean p + sqrt(sum (u_k - p_k)^2) / K``.
+        """
+        rows = [(int(row[k]), int(row.sum())) for k, row in enumerate(self.matrix) if row.sum()]
+        recall = np.array([right / images for right, images in rows])
+        limits = np.array([_wilson(right, images) for right, images in rows])
+        below, above = np.sqrt(np.square(limits - recall[:, None]).sum(axis=0)) / len(rows)
+        return self.balanced_accuracy - float(below), self.balanced_accuracy + float(above)
+
+
+def _ratio(part: Array, whole: Array) -> Array:
+    return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
+
+
+def _wilson(right: int, images: int) -> tuple[float, float]:
+    from scipy.stats import binomtest
+
+    low, high = binomtest(right, images).proportion_ci(0.95, method="wilson")
+    return float(low), float(high)
 
 
 @dataclass(frozen=True)
