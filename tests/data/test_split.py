@@ -29,6 +29,23 @@ def test_names_and_shapes():
     assert repr(many).endswith("200 classes: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ...)")
 
 
+def test_a_third_part_for_tuning():
+    parts = (images(4), [0, 1, 2, 1]), (images(2), [2, 0])
+    split = Split(*parts, tuning=(images(3), [0, 3, 1]))
+    assert len(split.tuning[1]) == 3
+    assert len(tuple(split)) == 2  # a pair, as without it
+    assert repr(split).startswith("Split(4 training, 3 tuning, 2 validation images of shape (1, 4, 4), 4 cl")
+    assert Split(*parts).tuning is None
+    assert split.fingerprint() != Split(*parts).fingerprint()
+    assert split.has_fingerprint(split.fingerprint())
+    with pytest.raises(ValueError, match="tuning images must have the training images' shape"):
+        Split(*parts, tuning=(images(2, (1, 5, 5)), [0, 1]))
+    with pytest.raises(ValueError, match="labels must be at least 0"):
+        Split(*parts, tuning=(images(2), [0, -1]))
+    with pytest.raises(TypeError, match="tuning labels must be of the training labels' kind"):
+        Split(*parts, tuning=(images(2), [0.5, 1]))
+
+
 def test_class_names_default_to_numbers():
     assert Split((images(3), [0, 2, 2])).class_names == ("0", "1", "2")
 

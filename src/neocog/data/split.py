@@ -36,11 +36,15 @@ class Split:
         0..classes-1 of shape (N,), or float targets for a regression. ``validation`` may be None.
     class_names : sequence of str, optional
         Default: "0", "1", ... as many as the labels need.
+    tuning : (images, labels), optional
+        A third part, neither trained on nor reported: it may choose the epoch, as a data set's own validation
+        part does where it has a test part, too, which is ``validation`` here.
 
     Attributes
     ----------
     train, validation : (images, labels)
         ``test`` is another name of ``validation``: the part held out.
+    tuning : (images, labels) or None
     class_names : tuple of str
         Empty for a regression.
     named : bool
@@ -65,15 +69,24 @@ class Split:
         train: tuple[Images, Any],
         validation: tuple[Images, Any] | None = None,
         class_names: Sequence[str] | None = None,
+        *,
+        tuning: tuple[Images, Any] | None = None,
     ) -> None:
         self.train = _checked_part("train", train)
         self.validation = None if validation is None else _checked_part("validation", validation)
+        self.tuning = None if tuning is None else _checked_part("tuning", tuning)
         self.image_shape: tuple[int, ...] = tuple(self.train[0].shape[1:])
-        if self.validation and tuple(self.validation[0].shape[1:]) != self.image_shape:
-            raise ValueError(
-                f"validation images must have the training images' shape {self.image_shape}, "
-                f"got {tuple(self.validation[0].shape[1:])}."
-            )
+        for name, part in (("validation", self.validation), ("tuning", self.tuning)):
+            if part and tuple(part[0].shape[1:]) != self.image_shape:
+                raise ValueError(
+                    f"{name} images must have the training images' shape {self.image_shape}, "
+                    f"got {tuple(part[0].shape[1:])}."
+                )
+            if part and self.is_classification != (part[1].dtype.kind in "iu"):
+                raise TypeError(
+                    f"{name} labels must be of the training labels' kind, {self.train[1].dtype}, got "
+                    f"{part[1].dtype}."
+                )
         self.named = class_names is not None
         self.class_names: tuple[str, ...] = ()
         if self.is_classification:
@@ -89,8 +102,13 @@ class Split:
         """The held-out part, under the name used where it decides nothing (the digits' protocol)."""
         return self.validation
 
+    @property
+    def _parts(self) -> list[tuple[Images, Labels]]:
+        """The parts there are, in the order in which the fingerprint reads them."""
+        return [part for part in (self.train, self.validation, self.tuning) if part]
+
     def _name_classes(self, class_names: Sequence[str] | None) -> None:
-        parts = [self.train] if self.validation is None else [self.train, self.validation]
+        parts = self._parts
         classes = 1 + max(int(labels.max()) for _, labels in parts)
         lowest = min(int(labels.min()) for _, labels in parts)
         if lowest < 0:
@@ -118,8 +136,8 @@ class Split:
         It is that of the arrays' bytes; of images in files, that of the files' bytes.
         """
         digest, mark = hashlib.sha256(), ""
-        for part in self:
-            for array in part or ():
+        for part in self._parts:
+            for array in part:
                 paths = getattr(array, "paths", None)
                 if paths is None:
                     digest.update(np.ascontiguousarray(array).tobytes())
@@ -135,15 +153,15 @@ class Split:
 
         Older ones are, of images in files, those of the files' names and sizes.
         """
-        lazy = any(hasattr(part[0], "paths") for part in self if part)
+        lazy = any(hasattr(part[0], "paths") for part in self._parts)
         if lazy and not fingerprint.startswith(OF_CONTENT):
             return self._old_fingerprint() == fingerprint
         return self.fingerprint() == fingerprint
 
     def _old_fingerprint(self) -> str:
         digest = hashlib.sha256()
-        for part in self:
-            for array in part or ():
+        for part in self._parts:
+            for array in part:
                 paths = getattr(array, "paths", None)
                 if paths is None:
                     digest.update(np.ascontiguousarray(array).tobytes())
@@ -156,8 +174,10 @@ class Split:
 
     def __repr__(self) -> str:
         held_out = len(self.validation[1]) if self.validation else 0
+        tuning = f", {len(self.tuning[1])} tuning" if self.tuning else ""
         text = (
-            f"Split({len(self.train[1])} training, {held_out} validation images of shape {self.image_shape}"
+            f"Split({len(self.train[1])} training{tuning}, {held_out} validation images of shape "
+            f"{self.image_shape}"
         )
         if not self.class_names:
             return text + ")"
@@ -238,15 +258,21 @@ def split_of_file(
     class_names: Sequence[str] | None,
     validation_fraction: float,
     seed: int,
+    tuning: tuple[Images, Labels] | None = None,
 ) -> Split:
-    """Make a split of two parts, or draw the second one; errors name the file."""
+    """Make a split of the parts of a file, or draw the held-out one; errors name the file.
+
+    A ``tuning`` part without a held-out part beside it is the held-out part.
+    """
     integer("seed", seed, 0)
+    if held_out is None:
+        held_out, tuning = tuning, None
     try:
         if held_out is None and validation_fraction == 0:
             return Split(train, None, class_names)
         if held_out is None:
             return stratified_split(*train, validation_fraction, seed, class_names)
-        return Split(train, held_out, class_names)
+        return Split(train, held_out, class_names, tuning=tuning)
     except ValueError as problem:
         raise ValueError(f"{path}: {problem}") from None
 
