@@ -36,6 +36,7 @@ def test_a_third_part_for_tuning():
     assert len(tuple(split)) == 2  # a pair, as without it
     assert repr(split).startswith("Split(4 training, 3 tuning, 2 validation images of shape (1, 4, 4), 4 cl")
     assert Split(*parts).tuning is None
+    assert Split(*parts, notes=["four images"]).notes == ("four images",)
     assert split.fingerprint() != Split(*parts).fingerprint()
     assert split.has_fingerprint(split.fingerprint())
     with pytest.raises(ValueError, match="tuning images must have the training images' shape"):

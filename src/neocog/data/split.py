@@ -39,12 +39,15 @@ class Split:
     tuning : (images, labels), optional
         A third part, neither trained on nor reported: it may choose the epoch, as a data set's own validation
         part does where it has a test part, too, which is ``validation`` here.
+    notes : sequence of str
+        What was found and chosen when the data were read, a sentence each, to be shown before training.
 
     Attributes
     ----------
     train, validation : (images, labels)
         ``test`` is another name of ``validation``: the part held out.
     tuning : (images, labels) or None
+    notes : tuple of str
     class_names : tuple of str
         Empty for a regression.
     named : bool
@@ -71,6 +74,7 @@ class Split:
         class_names: Sequence[str] | None = None,
         *,
         tuning: tuple[Images, Any] | None = None,
+        notes: Sequence[str] = (),
     ) -> None:
         self.train = _checked_part("train", train)
         self.validation = None if validation is None else _checked_part("validation", validation)
@@ -87,6 +91,7 @@ class Split:
                     f"{name} labels must be of the training labels' kind, {self.train[1].dtype}, got "
                     f"{part[1].dtype}."
                 )
+        self.notes = tuple(notes)
         self.named = class_names is not None
         self.class_names: tuple[str, ...] = ()
         if self.is_classification:
@@ -259,6 +264,7 @@ def split_of_file(
     validation_fraction: float,
     seed: int,
     tuning: tuple[Images, Labels] | None = None,
+    notes: Sequence[str] = (),
 ) -> Split:
     """Make a split of the parts of a file, or draw the held-out one; errors name the file.
 
@@ -268,13 +274,14 @@ def split_of_file(
     if held_out is None:
         held_out, tuning = tuning, None
     try:
-        if held_out is None and validation_fraction == 0:
-            return Split(train, None, class_names)
-        if held_out is None:
-            return stratified_split(*train, validation_fraction, seed, class_names)
-        return Split(train, held_out, class_names, tuning=tuning)
+        if held_out is None and validation_fraction != 0:
+            split = stratified_split(*train, validation_fraction, seed, class_names)
+        else:
+            split = Split(train, held_out, class_names, tuning=tuning)
     except ValueError as problem:
         raise ValueError(f"{path}: {problem}") from None
+    split.notes = tuple(notes)
+    return split
 
 
 def existing_folder(path: AnyPath) -> Path:
