@@ -354,7 +354,10 @@ def test_the_rewriting_itself_is_sound(path):
         (lambda h: h["network"].update(input_shape=[1, 8]), "image_shape must be"),
         (lambda h: h["network"].update(class_names=3), "not iterable"),
         (lambda h: h["network"].update(output="angles"), "output is 'angles', which this neocog does not"),
-        (lambda h: h["network"].update(image={"fit": "crop"}), "image is {'fit': 'crop'}, which this neocog"),
+        (
+            lambda h: h["network"].update(image={"fit": "crop"}),
+            "preprocessing must have the values channels, .*got {'fit': 'crop'}",
+        ),
         (lambda h: h["network"].update(input_shape=[1, 9, 12]), "layer 'dense': Dense needs inputs"),
         (lambda h: set_conv(h, "out_channels", 4), r"conv1.weight must have shape \(4, 1, 3, 3\)"),
         (lambda h: set_conv(h, "out_channels", 10**15), "larger than the arrays in the file"),

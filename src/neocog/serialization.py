@@ -19,6 +19,7 @@ import numpy as np
 
 from neocog import layers as known_layers
 from neocog.budgets import BudgetError, allowance, check_budget, limit
+from neocog.data.preprocessing import Preprocessing
 from neocog.layers import Container, Elementwise, Layer
 from neocog.layers.base import generator_places, random_generators
 from neocog.model_file import ModelFileError, PathLike, blaming, read, write
@@ -200,10 +201,9 @@ def describe(network: Layer) -> dict[str, Any]:
         names, shape = network.class_names, network.input_shape
         described["class_names"] = None if names is None else [str(name) for name in names]
         described["input_shape"] = None if shape is None else image_shape(tuple(shape))
-        described["output"], described["image"] = (
-            "logits",
-            None,
-        )  # what it returns; how images become its input
+        image = network.preprocessing
+        described["output"] = "logits"
+        described["image"] = None if image is None else image.to_dict()
         _check_input_shape(network)
     return described
 
@@ -285,9 +285,10 @@ def rebuild(
         setattr(layer, name, rngs[k])
     if isinstance(network, Container):
         names, shape = described["class_names"], described["input_shape"]
-        for key, known_value in (("output", "logits"), ("image", None)):
-            if described.get(key, known_value) != known_value:
-                raise ModelFileError(f"its {key} is {described[key]!r}, which this neocog does not know")
+        if described.get("output", "logits") != "logits":
+            raise ModelFileError(f"its output is {described['output']!r}, which this neocog does not know")
+        image = described.get("image")
+        network.preprocessing = None if image is None else Preprocessing.from_dict(image)
         network.class_names = None if names is None else tuple(str(name) for name in names)
         network.input_shape = None if shape is None else image_shape(shape)
         _check_input_shape(network)
@@ -332,9 +333,12 @@ def _generator_in(state: Mapping[str, Any]) -> np.random.Generator:
 
 
 def _check_input_shape(network: Container) -> None:
-    """Raise ValueError if the layers do not fit each other for images of the network's ``input_shape``."""
-    if network.input_shape is not None:
-        network.output_shape((1, *network.input_shape))
+    """Raise ValueError if layers or preprocessing do not fit images of the network's ``input_shape``."""
+    shape, image = network.input_shape, network.preprocessing
+    if shape is not None:
+        network.output_shape((1, *shape))
+    if None not in (shape, image) and image.image_shape != shape:
+        raise ValueError(f"preprocessing makes images of shape {image.image_shape}, input_shape is {shape}")
 
 
 def _layers_in(value: Any) -> Iterator[Layer]:

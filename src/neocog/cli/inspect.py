@@ -80,7 +80,7 @@ def explain(
     network = runs.open_model(model, layers or ())
     if network.input_shape is None:
         raise ValueError(f"{model} does not say the shape of its images.")
-    x = load_image(image, network.input_shape, invert=invert)[None].astype("float64")
+    x = load_image(image, network.preprocessing or network.input_shape, invert=invert)[None].astype("float64")
     network = network.astype("float64")
     t = None
     if label:

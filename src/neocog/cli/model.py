@@ -44,7 +44,12 @@ def evaluate_command(
         source = ""  # with another split, training images would be among them
     if source:
         # Which images of a file without a held-out part the model has seen is unknown: measure on all.
-        data = open_source(source, image_shape=network.input_shape, validation_fraction=0)
+        data = open_source(
+            source,
+            image_shape=network.input_shape,
+            preprocessing=network.preprocessing,
+            validation_fraction=0,
+        )
         images, labels = data.validation or data.train
         names, described = list(data.class_names), source
     else:
@@ -116,7 +121,8 @@ def predict(
     outputs = network.output_shape((1, *network.input_shape))[1:]
     if len(outputs) != 1:
         raise ValueError(f"{model} must give a number for each class to predict by, gives {outputs}.")
-    batch = np.stack([load_image(path, network.input_shape, invert=invert) for path in images])
+    preprocessing = network.preprocessing or network.input_shape
+    batch = np.stack([load_image(path, preprocessing, invert=invert) for path in images])
     probabilities = network.predict_proba(batch)
     names = network.class_names or ()
     names += tuple(str(k) for k in range(len(names), probabilities.shape[1]))

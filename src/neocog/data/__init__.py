@@ -7,6 +7,7 @@ from neocog.data.csv_file import load_csv
 from neocog.data.digits import digits
 from neocog.data.folder import LazyImages, image_folder, load_image
 from neocog.data.lines import PATTERNS, base_pattern, line_patterns
+from neocog.data.preprocessing import Preprocessing
 from neocog.data.split import Split, stratified_split
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Flip",
     "LazyImages",
     "Noise",
+    "Preprocessing",
     "Shift",
     "Split",
     "base_pattern",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from neocog.data.preprocessing import Preprocessing
 from neocog.data.split import Split
 
 
@@ -28,4 +29,6 @@ def digits() -> Split:
     x_train, x_test, y_train, y_test = train_test_split(
         x, bunch.target, test_size=0.25, random_state=42, stratify=bunch.target
     )
-    return Split((x_train, y_train), (x_test, y_test), [str(k) for k in range(10)])
+    preprocessing = Preprocessing(1, (8, 8), unit=None, tone="ink")
+    names = [str(k) for k in range(10)]
+    return Split((x_train, y_train), (x_test, y_test), names, preprocessing=preprocessing)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neocog.budgets import BudgetError, check_budget
+from neocog.data.preprocessing import Preprocessing
 from neocog.data.split import AnyPath, Labels, Split, existing_folder, split_of_file
 from neocog.validation import image_shape as checked_shape
 
@@ -28,18 +29,17 @@ _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 HELD_OUT_FOLDERS = ("validation", "valid", "val", "test")
 
 
-def load_image(path: AnyPath, image_shape: Sequence[int], invert: bool = False) -> np.ndarray:
+def load_image(path: AnyPath, image_shape: Sequence[int] | Preprocessing, invert: bool = False) -> np.ndarray:
     """Read a picture as an array, at the size a network takes.
 
     The picture is turned upright as its EXIF data says, composed on white where it is transparent, made grey
-    or
-    RGB, and stretched to the size. Of an animation the first frame is read.
+    or RGB, and fitted to the size. Of an animation the first frame is read.
 
     Parameters
     ----------
     path : str or path
-    image_shape : (channels, height, width)
-        Channels are 1 (grey) or 3 (red, green, blue).
+    image_shape : (channels, height, width) or Preprocessing
+        Channels are 1 (grey) or 3 (red, green, blue). To a shape the picture is stretched.
     invert : bool
         Swap black and white, as for black ink on paper and a network trained on white digits on black.
 
@@ -59,7 +59,7 @@ def load_image(path: AnyPath, image_shape: Sequence[int], invert: bool = False) 
     """
     from PIL import Image, ImageOps
 
-    C, H, W = _picture_shape(image_shape)
+    preprocessing = as_preprocessing(image_shape)
     with _opened(path) as file:
         _check_scans(path, file)
         picture = ImageOps.exif_transpose(file)
@@ -73,13 +73,49 @@ def load_image(path: AnyPath, image_shape: Sequence[int], invert: bool = False) 
             if picture.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
                 paper = Image.new("RGBA", picture.size, "white")
                 picture = Image.alpha_composite(paper, picture.convert("RGBA"))
-            picture = picture.convert("L" if C == 1 else "RGB")
-        # Bilinear in Pillow is a triangle as wide as the reduction: it averages over all pixels (no aliasing)
-        # with weights that are never negative (no halos, and values stay in range), unlike Lanczos.
-        picture = picture.resize((W, H), Image.Resampling.BILINEAR)
-        pixels = np.clip(np.asarray(picture, np.float32) / np.float32(white), 0, 1)
-    image = np.moveaxis(pixels, 2, 0) if pixels.ndim == 3 else np.broadcast_to(pixels, (C, H, W))
+            picture = picture.convert("L" if preprocessing.channels == 1 else "RGB")
+        pixels = np.clip(_fitted(picture, preprocessing) / np.float32(white), 0, 1)
+    shape = preprocessing.image_shape
+    image = np.moveaxis(pixels, 2, 0) if pixels.ndim == 3 else np.broadcast_to(pixels, shape)
     return np.ascontiguousarray(1 - image if invert else image)
+
+
+def as_preprocessing(value: Sequence[int] | Preprocessing) -> Preprocessing:
+    """Return preprocessing as it is; of a shape (channels, height, width), the one that stretches to it."""
+    if isinstance(value, Preprocessing):
+        return value
+    C, H, W = checked_shape(value)
+    if C not in (1, 3):
+        raise ValueError(f"image_shape must have 1 (grey) or 3 (RGB) channels, got {value!r}.")
+    return Preprocessing(C, (H, W))
+
+
+def _fitted(picture: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
+    """Return the pixels of a picture, float32 (H, W) or (H, W, 3), fitted to the size."""
+    from PIL import Image
+
+    # Bilinear in Pillow is a triangle as wide as the reduction: it averages over all pixels (no aliasing)
+    # with weights that are never negative (no halos, and values stay in range), unlike Lanczos.
+    bilinear = Image.Resampling.BILINEAR
+    H, W = preprocessing.size
+    if preprocessing.fit == "stretch":
+        return np.asarray(picture.resize((W, H), bilinear), np.float32)
+    if preprocessing.fit == "crop":
+        factor = min(picture.width / W, picture.height / H)
+        left, top = (picture.width - factor * W) / 2, (picture.height - factor * H) / 2
+        right, bottom = min(left + factor * W, picture.width), min(top + factor * H, picture.height)
+        box = (max(left, 0), max(top, 0), right, bottom)
+        return np.asarray(picture.resize((W, H), bilinear, box), np.float32)
+    factor = min(W / picture.width, H / picture.height)
+    w, h = (max(1, round(factor * side)) for side in picture.size)
+    inner = np.asarray(picture.resize((min(w, W), min(h, H)), bilinear), np.float32)
+    h, w = inner.shape[:2]
+    border = np.concatenate([inner[0], inner[-1], inner[:, 0], inner[:, -1]])
+    padded = np.empty((H, W, *inner.shape[2:]), np.float32)
+    padded[...] = np.median(border, axis=0)
+    top, left = (H - h) // 2, (W - w) // 2
+    padded[top : top + h, left : left + w] = inner
+    return padded
 
 
 class LazyImages:
@@ -92,13 +128,14 @@ class LazyImages:
     Parameters
     ----------
     paths : sequence of paths
-    image_shape : (channels, height, width)
+    image_shape : (channels, height, width) or Preprocessing
     invert : bool
         See :func:`load_image`.
 
     Attributes
     ----------
     paths : tuple of Path
+    preprocessing : Preprocessing
     shape : (N, C, H, W)
     dtype : numpy.float32
 
@@ -111,11 +148,14 @@ class LazyImages:
     dtype: np.dtype[np.float32] = np.dtype(np.float32)
     ndim = 4
 
-    def __init__(self, paths: Iterable[AnyPath], image_shape: Sequence[int], invert: bool = False) -> None:
+    def __init__(
+        self, paths: Iterable[AnyPath], image_shape: Sequence[int] | Preprocessing, invert: bool = False
+    ) -> None:
         if isinstance(paths, str | PathLike):
             raise TypeError(f"paths must be a sequence of paths, got the single path {str(paths)!r}.")
         self.paths = tuple(Path(path) for path in paths)
-        self.shape = (len(self.paths), *_picture_shape(image_shape))
+        self.preprocessing = as_preprocessing(image_shape)
+        self.shape = (len(self.paths), *self.preprocessing.image_shape)
         self.invert = bool(invert)
 
     def __len__(self) -> int:
@@ -125,13 +165,13 @@ class LazyImages:
         chosen = np.arange(len(self))[index]  # NumPy's own rules for integers, slices, arrays and masks
         pixels = np.empty((chosen.size, *self.shape[1:]), np.float32)
         for n, k in enumerate(chosen.flat):
-            pixels[n] = load_image(self.paths[k], self.shape[1:], self.invert)
+            pixels[n] = load_image(self.paths[k], self.preprocessing, self.invert)
         return pixels.reshape(*chosen.shape, *self.shape[1:])
 
     def subset(self, indices: Any) -> LazyImages:
         """Return some of the pictures, still in their files; ``indices`` as in ``images[indices]``."""
         chosen = np.atleast_1d(np.arange(len(self))[indices])
-        return LazyImages([self.paths[k] for k in chosen], self.shape[1:], self.invert)
+        return LazyImages([self.paths[k] for k in chosen], self.preprocessing, self.invert)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
@@ -144,7 +184,7 @@ class LazyImages:
 
 def image_folder(
     path: AnyPath,
-    image_shape: Sequence[int] | None = None,
+    image_shape: Sequence[int] | Preprocessing | None = None,
     validation_fraction: float = 0.2,
     seed: int = 0,
     *,
@@ -163,7 +203,7 @@ def image_folder(
     Parameters
     ----------
     path : str or path
-    image_shape : (channels, height, width), optional
+    image_shape : (channels, height, width) or Preprocessing, optional
         Default: that of the first picture.
     validation_fraction : float in [0, 1)
         With 0 nothing is held out.
@@ -184,7 +224,7 @@ def image_folder(
         differ in their classes; the message names the folder or file.
     """
     if image_shape is not None:
-        _picture_shape(image_shape)
+        as_preprocessing(image_shape)
     folder = existing_folder(path)
     held_out = next((folder / name for name in HELD_OUT_FOLDERS if _has_folders(folder / name)), None)
     if held_out is None or not _has_folders(folder / "train"):
@@ -199,15 +239,8 @@ def image_folder(
             f"{sorted(set(others) - set(classes))}."
         )
     train = _labelled(classes, image_shape, largest)
-    validation = _labelled(others, train[0].shape[1:], None)
+    validation = _labelled(others, train[0].preprocessing, None)
     return split_of_file(folder, train, validation, list(classes), validation_fraction, seed)
-
-
-def _picture_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
-    C, H, W = checked_shape(image_shape)
-    if C not in (1, 3):
-        raise ValueError(f"image_shape must have 1 (grey) or 3 (RGB) channels, got {image_shape!r}.")
-    return C, H, W
 
 
 @contextmanager
@@ -303,7 +336,7 @@ def _pictures_by_class(folder: Path) -> dict[str, list[Path]]:
 
 
 def _labelled(
-    classes: dict[str, list[Path]], image_shape: Sequence[int] | None, largest: int | None
+    classes: dict[str, list[Path]], image_shape: Sequence[int] | Preprocessing | None, largest: int | None
 ) -> tuple[LazyImages, Labels]:
     files = [file for members in classes.values() for file in members]
     labels = np.repeat(np.arange(len(classes)), [len(members) for members in classes.values()])

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from neocog.data.preprocessing import Preprocessing
 from neocog.data.split import Split
 from neocog.validation import integer, one_of
 
@@ -117,7 +118,8 @@ def line_patterns(
     make = _protocol_a if protocol == "a" else _protocol_b
     images = [base_pattern(name, size) for name in classes]
     (x, y), (x_val, y_val) = make(images, seed, *counts)
-    return Split((x[:, None], y), (x_val[:, None], y_val), classes)
+    preprocessing = Preprocessing(1, x.shape[1:], unit=None, tone="ink")
+    return Split((x[:, None], y), (x_val[:, None], y_val), classes, preprocessing=preprocessing)
 
 
 def _protocol_a(

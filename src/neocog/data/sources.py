@@ -16,6 +16,7 @@ from neocog.data.csv_file import load_csv
 from neocog.data.digits import digits
 from neocog.data.folder import image_folder
 from neocog.data.lines import line_patterns
+from neocog.data.preprocessing import Preprocessing
 from neocog.data.split import Split
 
 __all__ = ["SOURCES", "Source", "open_source", "source_forms", "sources_help", "split_source"]
@@ -51,9 +52,15 @@ class Source:
 
 
 def _photos(
-    path: str, size: int | None, image_shape: tuple[int, int, int] | None, validation_fraction: float
+    path: str,
+    size: int | None,
+    image_shape: tuple[int, int, int] | None,
+    preprocessing: Preprocessing | None,
+    validation_fraction: float,
 ) -> Split:
-    split = image_folder(path, image_shape, validation_fraction, largest=size or LARGEST_IMAGE)
+    split = image_folder(
+        path, preprocessing or image_shape, validation_fraction, largest=size or LARGEST_IMAGE
+    )
     if size is not None and split.image_shape[1:] != (size, size):
         split = image_folder(path, (split.image_shape[0], size, size), validation_fraction)
     return split
@@ -81,7 +88,7 @@ SOURCES: dict[str, Source] = {
         _photos,
         "a folder with a sub-folder of pictures for each class",
         has_path=True,
-        options=("size", "image_shape", "validation_fraction"),
+        options=("size", "image_shape", "preprocessing", "validation_fraction"),
     ),
     "npz": Source(
         load_npz, "a NumPy archive of images x and labels y", has_path=True, options=("validation_fraction",)
@@ -144,6 +151,7 @@ def open_source(
     *,
     size: int | None = None,
     image_shape: tuple[int, int, int] | None = None,
+    preprocessing: Preprocessing | None = None,
     validation_fraction: float = 0.2,
 ) -> Split:
     """Load the images of a source.
@@ -158,6 +166,8 @@ def open_source(
         Height and width of a folder's images; default those of the first picture, at most 64 x 64.
     image_shape : (channels, height, width), optional
         Shape of the images, as a trained network takes them.
+    preprocessing : Preprocessing, optional
+        How pictures become images, as a trained network takes them; without it chosen by the pictures.
     validation_fraction : float in [0, 1)
         The fraction held out of files that have no held-out part of their own.
 
@@ -171,6 +181,11 @@ def open_source(
         If there is no such source, or its files are missing or malformed.
     """
     kind, path = split_source(source)
-    given = {"size": size, "image_shape": image_shape, "validation_fraction": validation_fraction}
+    given = {
+        "size": size,
+        "image_shape": image_shape,
+        "preprocessing": preprocessing,
+        "validation_fraction": validation_fraction,
+    }
     options = {option: given[option] for option in SOURCES[kind].options}
     return SOURCES[kind].load(*([path] if path else []), **options)

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from neocog.data.preprocessing import Preprocessing
 from neocog.deprecation import accepts_old_names
 from neocog.validation import RandomSource, finite, generator, integer, number, unmasked
 
@@ -41,6 +42,8 @@ class Split:
         part does where it has a test part, too, which is ``validation`` here.
     notes : sequence of str
         What was found and chosen when the data were read, a sentence each, to be shown before training.
+    preprocessing : Preprocessing, optional
+        How the images were made of files; a network that is trained on them keeps it.
 
     Attributes
     ----------
@@ -53,6 +56,7 @@ class Split:
     named : bool
         Whether the class names were given.
     image_shape : (C, H, W)
+    preprocessing : Preprocessing or None
 
     Raises
     ------
@@ -75,6 +79,7 @@ class Split:
         *,
         tuning: tuple[Images, Any] | None = None,
         notes: Sequence[str] = (),
+        preprocessing: Preprocessing | None = None,
     ) -> None:
         self.train = _checked_part("train", train)
         self.validation = None if validation is None else _checked_part("validation", validation)
@@ -92,6 +97,9 @@ class Split:
                     f"{part[1].dtype}."
                 )
         self.notes = tuple(notes)
+        self.preprocessing: Preprocessing | None = preprocessing or getattr(
+            self.train[0], "preprocessing", None
+        )
         self.named = class_names is not None
         self.class_names: tuple[str, ...] = ()
         if self.is_classification:

@@ -153,6 +153,7 @@ class Container(Predictor):
             return self
         network = self._with_last(name, rest)
         network.class_names, network.input_shape = self.class_names, self.input_shape
+        network.preprocessing = self.preprocessing
         return network
 
     def _with_last(self, name: str, layer: Layer | None) -> Container:
@@ -256,7 +257,7 @@ class Sequential(Container):
         if isinstance(key, slice):
             part = Sequential(**dict(list(self._children.items())[key]))
             if next(iter(part), None) is next(iter(self), None):
-                part.input_shape = self.input_shape
+                part.input_shape, part.preprocessing = self.input_shape, self.preprocessing
             return part
         if isinstance(key, str):
             if key not in self._children:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,10 +25,13 @@ class Predictor(Layer):
         Names of the outputs; saved in the model file.
     input_shape : (int, int, int) or None
         (channels, height, width) of the images; saved in the model file.
+    preprocessing : neocog.data.Preprocessing or None
+        How a picture becomes an image; saved in the model file.
     """
 
     class_names: tuple[str, ...] | None
     input_shape: tuple[int, int, int] | None
+    preprocessing: Any = None
 
     def without_softmax(self) -> Predictor:
         """Return the network that outputs the logits: without the Softmax or LogSoftmax at its end."""

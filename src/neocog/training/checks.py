@@ -60,9 +60,11 @@ def prepare_data(network: Layer, data: Split | tuple[Any, Any], loss: Loss) -> S
     if isinstance(network, Container):
         if len(split.image_shape) == 3:
             network.input_shape = split.image_shape
+        kept = split.preprocessing or network.preprocessing
+        network.preprocessing = kept if kept and kept.image_shape == split.image_shape else None
         if split.named or network.class_names is None or len(network.class_names) != len(names):
             network.class_names = names or None
-    return Split(train, validation, split.class_names or None)
+    return Split(train, validation, split.class_names or None, preprocessing=split.preprocessing)
 
 
 def prepare_weights(sample_weight: Any, data: Split) -> tuple[np.ndarray | None, np.ndarray | None]:

@@ -199,4 +199,6 @@ def _metadata(network: Layer, inputs: tuple[Tensor, ...]) -> dict[str, str]:
             metadata["neocog.class_names"] = json.dumps([str(name) for name in network.class_names])
         if len(inputs) == 1:
             metadata["neocog.input_shape"] = json.dumps(list(inputs[0].shape[1:]))
+            if network.preprocessing is not None:
+                metadata["neocog.image"] = json.dumps(network.preprocessing.to_dict())
     return metadata

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from neocog.data.preprocessing import Preprocessing
 from neocog.interop.nesting import assemble, needed
 from neocog.interop.onnx.errors import OnnxImportError
 from neocog.interop.onnx.graph_builder import GraphBuilder
@@ -227,7 +228,7 @@ def _read(proto: onnx.NodeProto, builder: GraphBuilder) -> None:
 
 
 def _describe(network: Container, model: onnx.ModelProto, shapes: Sequence[Any], channels_last: bool) -> None:
-    """Set the network's input shape and class names, where the model states them."""
+    """Set the network's input shape, class names and preprocessing, where the model states them."""
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     of_images = not channels_last or "neocog.input_shape" in metadata
     if of_images and len(shapes) == 1 and len(shapes[0]) == 4 and None not in shapes[0][1:]:
@@ -242,3 +243,10 @@ def _describe(network: Container, model: onnx.ModelProto, shapes: Sequence[Any],
                 f"neocog.class_names in the metadata must be a list of names, got {names!r}."
             )
         network.class_names = tuple(names)
+    if "neocog.image" in metadata:
+        try:
+            image = Preprocessing.from_dict(json.loads(metadata["neocog.image"]))
+        except (ValueError, TypeError) as error:
+            raise OnnxImportError(f"neocog.image in the metadata is malformed: {error}") from error
+        if image.image_shape == network.input_shape:
+            network.preprocessing = image
