@@ -101,6 +101,7 @@ OPTIONS = {
     "eps": 1e-3,
     "weight_decay": 0.1,
     "momentum_decay": 0.1,
+    "clip_norm": 0.7,
 }
 """Settings to try in every optimizer that has them, all named as in PyTorch."""
 
@@ -157,11 +158,15 @@ def test_same_as_pytorch(name, options):
     params, steps = random_steps()
     tensors = {k: torch.tensor(a, requires_grad=True) for k, a in params.items()}
     ours = getattr(optimizers, name)(lr=0.1, **options, decay_all=True)
+    options = dict(options)
+    clip_norm = options.pop("clip_norm", None)
     theirs = TORCH[name.lower()](tensors.values(), lr=0.1, **options)
     for grads in steps:
         ours.step(params, grads)
         for k, tensor in tensors.items():
             tensor.grad = torch.tensor(grads[k])
+        if clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(tensors.values(), clip_norm)
         theirs.step()
         for k, tensor in tensors.items():
             np.testing.assert_allclose(params[k], tensor.detach(), rtol=1e-12, atol=1e-12)
@@ -232,6 +237,8 @@ def test_any_function_is_a_schedule():
         (lambda: RMSProp(momentum=-0.1), ValueError, r"momentum must be in \[0, 1\), got -0.1"),
         (lambda: RMSProp(eps=0), ValueError, r"eps must be in \(0, inf\], got 0"),
         (lambda: AdamW(eps=0), ValueError, r"eps must be in \(0, inf\], got 0"),
+        (lambda: SGD(0.1, clip_norm=0), ValueError, r"clip_norm must be in \(0, inf\), got 0"),
+        (lambda: NAdam(clip_norm="1"), TypeError, "clip_norm must be a number, got '1'"),
     ],
 )
 def test_bad_arguments(make, error, message):
@@ -250,6 +257,7 @@ def test_bad_arguments(make, error, message):
         AdamW(weight_decay=0.0),
         RMSProp(),
         RMSProp(0.1, 0.9, 1e-3, 0.1, 0.5, True),
+        SGD(0.1, clip_norm=2.0),
     ],
 )
 def test_repr_builds_the_same_optimizer(optimizer):
@@ -285,3 +293,59 @@ def test_a_compiled_step_asks_the_same_rule(make, monkeypatch):
     plain.step(twin.params, twin.backward(dz, cache)[1])
     for name, array in twin.params.items():
         np.testing.assert_allclose(network.params[name], array, rtol=1e-12)
+
+
+def test_clipping_by_hand():
+    # |g| = sqrt(9 + 16) = 5: at 2.5 each is halved, at 10 nothing changes, at 0.5 each is a tenth
+    grads = {"weight": np.array([[3.0, 0.0]]), "bias": np.array([-4.0])}
+    for clip_norm, factor in ((2.5, 0.5), (10, 1.0), (0.5, 0.1)):
+        params = {"weight": np.zeros((1, 2)), "bias": np.zeros(1)}
+        SGD(1.0, clip_norm=clip_norm).step(params, grads)
+        np.testing.assert_allclose(params["weight"], [[-3 * factor, 0]], rtol=1e-6)
+        np.testing.assert_allclose(params["bias"], [4 * factor], rtol=1e-6)
+
+
+@pytest.mark.parametrize("clip_norm", [0.02, 1e6])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_compiled_step_clips_by_the_norm_of_all_gradients(cut, dtype, clip_norm):
+    """A layer of 20 000 weights, several units of work; with ``cut``, one of the layers is Python's."""
+
+    class Own(Dense):
+        """A dense layer without a compiled form."""
+
+        def forward(self, x, training=False):
+            return super().forward(x, training)
+
+    last = (Own if cut else Dense)(100, 3, rng=1)
+    network = Sequential(Flatten(), Dense(200, 100, rng=0), last).astype(dtype)
+    twin = copy.deepcopy(network)
+    rng = np.random.default_rng(0)
+    x, t = rng.normal(size=(5, 2, 10, 10)).astype(dtype), np.arange(5) % 3
+    ours, plain = (SGD(lr=0.1, momentum=0.9, clip_norm=clip_norm) for _ in range(2))
+    step = CompiledStep(network, SoftmaxCrossEntropy(), ours)
+    assert ("clip_gradient" in step.operations(x.shape)) == (not cut)
+    for _ in range(3):
+        step(x, t)
+        z, cache = twin.forward(x, training=True)
+        _, dz = SoftmaxCrossEntropy()(z, t)
+        plain.step(twin.params, twin.backward(dz, cache)[1])
+    for name, array in twin.params.items():
+        rtol, atol = (1e-10, 1e-13) if dtype == "float64" else (1e-4, 1e-6)
+        np.testing.assert_allclose(network.params[name], array, rtol=rtol, atol=atol)
+
+
+def test_the_norm_can_be_changed_between_compiled_steps():
+    network = Sequential(Flatten(), Dense(4, 3, rng=0)).astype("float64")
+    x, t = np.ones((2, 1, 2, 2)), np.array([0, 1])
+    sgd = SGD(lr=0.01, clip_norm=0.5)
+    step = CompiledStep(network, SoftmaxCrossEntropy(), sgd)
+    moved = []
+    for clip_norm in (0.5, 0.25, None):
+        sgd.clip_norm = clip_norm
+        before = {name: array.copy() for name, array in network.params.items()}
+        step(x, t)
+        squares = sum(((a - before[name]) ** 2).sum() for name, a in network.params.items())
+        moved.append(float(squares) ** 0.5)
+    assert moved[:2] == pytest.approx([0.005, 0.0025], rel=1e-5)
+    assert moved[2] > 0.005

@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from neocog.schedules import Constant, Cosine, OneCycle, StepDecay, WarmUp
+from neocog.schedules import Constant, Cosine, OneCycle, Polynomial, StepDecay, WarmRestarts, WarmUp
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,11 @@ from neocog.schedules import Constant, Cosine, OneCycle, StepDecay, WarmUp
             {0: 2, 1: 3, 2: 4, 4: 2.5 + 1.5 * 0.5**0.5, 6: 2.5, 8: 2.5 - 1.5 * 0.5**0.5, 10: 1, 11: 1, 99: 1},
         ),
         (OneCycle(1.0, steps=3, pct_start=0), {0: 0.75 + 1e-6, 1: 0.25 + 3e-6, 2: 4e-6, 3: 4e-6}),
+        # cycles of 2, 4 and 8 steps; half the way down each is the middle
+        (WarmRestarts(4.0, 2, factor=2), {0: 4, 1: 2, 2: 4, 4: 2, 6: 4, 10: 2, 14: 4}),
+        (WarmRestarts(4.0, 2, final=2.0), {0: 4, 1: 3, 2: 4, 3: 3, 10**6: 4, 10**6 + 1: 3}),
+        (Polynomial(4.0, steps=4), {0: 4, 1: 3, 2: 2, 3: 1, 4: 0, 5: 0, 100: 0}),
+        (Polynomial(5.0, steps=4, power=0.5, final=1.0), {0: 5, 3: 3, 4: 1, 9: 1}),
         (WarmUp(Constant(8.0), steps=4), {0: 2, 1: 4, 2: 6, 3: 8, 4: 8}),
         (WarmUp(StepDecay(8.0, every=1, factor=0.5), steps=2), {0: 4, 1: 8, 2: 8, 3: 4, 4: 2}),
         (WarmUp(Cosine(4.0, steps=6), steps=1), {0: 4, 1: 4, 3: 3, 4: 2, 7: 0, 8: 0}),
@@ -62,6 +67,39 @@ def test_one_cycle_is_pytorchs(steps, options):
     assert [schedule(step) for step in range(steps)] == pytest.approx(expected, rel=1e-12, abs=1e-18)
 
 
+def rates_of_pytorch(make, lr, steps):
+    """The rates of the first steps under one of PyTorch's schedulers."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr)
+    scheduler, rates = make(optimizer), []
+    for _ in range(steps):
+        rates.append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+    return rates
+
+
+@pytest.mark.parametrize(
+    ("schedule", "peer"),
+    [
+        (WarmRestarts(0.3, 5), {"T_0": 5}),
+        (WarmRestarts(0.3, 4, 2, 0.01), {"T_0": 4, "T_mult": 2, "eta_min": 0.01}),
+        (WarmRestarts(0.3, 1, 3), {"T_0": 1, "T_mult": 3}),
+    ],
+)
+def test_warm_restarts_are_pytorchs(schedule, peer):
+    make = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts
+    expected = rates_of_pytorch(lambda optimizer: make(optimizer, **peer), 0.3, 60)
+    assert [schedule(step) for step in range(60)] == pytest.approx(expected, rel=1e-9, abs=1e-15)
+
+
+@pytest.mark.parametrize(("steps", "power"), [(1, 1.0), (30, 1.0), (30, 0.9), (50, 2.5)])
+def test_polynomial_is_pytorchs(steps, power):
+    make = torch.optim.lr_scheduler.PolynomialLR
+    expected = rates_of_pytorch(lambda optimizer: make(optimizer, steps, power), 0.3, 40)
+    schedule = Polynomial(0.3, steps, power)
+    assert [schedule(step) for step in range(40)] == pytest.approx(expected, rel=1e-9, abs=1e-15)
+
+
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
@@ -78,6 +116,11 @@ def test_one_cycle_is_pytorchs(steps, options):
         (lambda: OneCycle(1.0, 2, pct_start=1), ValueError, r"pct_start must be in \[0, 1\), got 1"),
         (lambda: OneCycle(1.0, 2, div_factor=0.5), ValueError, "div_factor must be in .* got 0.5"),
         (lambda: OneCycle(1.0, 2, final_div_factor=0), ValueError, "final_div_factor must be in"),
+        (lambda: WarmRestarts(1.0, 0), ValueError, "period must be at least 1, got 0"),
+        (lambda: WarmRestarts(1.0, 2, factor=1.5), TypeError, "factor must be an integer, got 1.5"),
+        (lambda: WarmRestarts(1.0, 2, final=-1), ValueError, "final must be in .* got -1"),
+        (lambda: Polynomial(1.0, 0), ValueError, "steps must be at least 1, got 0"),
+        (lambda: Polynomial(1.0, 2, power=0), ValueError, r"power must be in \(0, inf\), got 0"),
         (lambda: WarmUp(Constant(1.0), steps=0), ValueError, "steps must be at least 1, got 0"),
         (lambda: WarmUp(Constant(1.0), steps=True), TypeError, "steps must be an integer, got True"),
     ],
@@ -94,7 +137,15 @@ def test_schedules_compare_and_print_by_value():
 
 @pytest.mark.parametrize(
     "schedule",
-    [Constant(0.5), StepDecay(1.0, 2), Cosine(1.0, 5), OneCycle(1.0, 5), WarmUp(Constant(0.5), 3)],
+    [
+        Constant(0.5),
+        StepDecay(1.0, 2),
+        Cosine(1.0, 5),
+        WarmRestarts(1.0, 5),
+        Polynomial(1.0, 5),
+        OneCycle(1.0, 5),
+        WarmUp(Constant(0.5), 3),
+    ],
     ids=repr,
 )
 def test_schedules_do_not_change(schedule):

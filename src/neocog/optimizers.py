@@ -5,6 +5,8 @@ each parameter is kept in ``state``, by name, and is saved in checkpoints.
 
 Weight decay acts on weights only, that is on parameters of two or more axes: biases, of whatever shape, and
 the scales of a batch norm do not decay, unless ``decay_all``.
+
+With ``clip_norm`` all gradients are scaled down together where their common norm is larger.
 """
 
 from __future__ import annotations
@@ -22,6 +24,9 @@ from neocog.validation import number
 
 __all__ = ["SGD", "Adam", "AdamW", "NAdam", "Optimizer", "RMSProp"]
 
+CLIPPING_EPS = 1e-6
+"""What clipping adds to the norm that it divides by, as PyTorch does."""
+
 
 class Optimizer:
     """Base of all optimizers.
@@ -30,6 +35,12 @@ class Optimizer:
     ----------
     lr : float or schedule
         The learning rate, or a function of the number of steps taken (:mod:`neocog.schedules`).
+    weight_decay : float
+    decay_all : bool
+        Whether biases and batch norm scales decay, too.
+    clip_norm : float above 0, optional
+        The largest norm ``|g|`` of all gradients together, the root of the sum of their squares: each is
+        multiplied by ``min(1, clip_norm / (|g| + 1e-6))``, as PyTorch's ``clip_grad_norm_`` does.
 
     Attributes
     ----------
@@ -44,11 +55,18 @@ class Optimizer:
     memories: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
-        self, lr: float | Callable[[int], float], weight_decay: float = 0.0, decay_all: bool = False
+        self,
+        lr: float | Callable[[int], float],
+        weight_decay: float = 0.0,
+        decay_all: bool = False,
+        clip_norm: float | None = None,
     ) -> None:
         self.lr = lr if callable(lr) else number("lr", lr, 0, exclusive_maximum=True)
         self.weight_decay = number("weight_decay", weight_decay, 0)
         self.decay_all = bool(decay_all)
+        self.clip_norm = None
+        if clip_norm is not None:
+            self.clip_norm = number("clip_norm", clip_norm, 0, np.inf, True, True)
         self.steps = 0
         # The formulas use operators only, so that they hold for any library's arrays.
         self.zeros_like: Callable[[Array], Array] = np.zeros_like
@@ -82,6 +100,8 @@ class Optimizer:
                     f"gradient {name!r} must have its parameter's shape {params[name].shape}, got "
                     f"{gradient.shape}."
                 )
+        if self.clip_norm is not None:
+            grads = clipped(grads, self.clip_norm)
         lr = self.current_lr
         self.steps += 1
         for name, gradient in grads.items():
@@ -163,6 +183,25 @@ class Optimizer:
         return constructor_call(self, vars(self))
 
 
+def clipped(grads: Mapping[str, Array], clip_norm: float) -> Mapping[str, Array]:
+    """Scale gradients so that their global norm is at most ``clip_norm``.
+
+    ``g <- g min(1, clip_norm / (|g| + 1e-6))``, where ``|g|`` is the root of the sum of the squares of all
+    gradients; the small number is PyTorch's. The given arrays are not changed.
+
+    Source: R. Pascanu, T. Mikolov, Y. Bengio, "On the difficulty of training recurrent neural networks",
+    2013.
+
+    Examples
+    --------
+    >>> clipped({"weight": np.array([[3.0]]), "bias": np.array([4.0])}, 1.0)["bias"].round(5)
+    array([0.8])
+    """
+    squares: Any = sum((g * g).sum() for g in grads.values())
+    factor = clip_norm / (float(squares) ** 0.5 + CLIPPING_EPS)
+    return {name: g * factor for name, g in grads.items()} if factor < 1 else grads
+
+
 class SGD(Optimizer):
     """Stochastic gradient descent.
 
@@ -181,6 +220,8 @@ class SGD(Optimizer):
     weight_decay : float
     decay_all : bool
         Whether biases and batch norm scales decay, too.
+    clip_norm : float above 0, optional
+        The largest norm of all gradients together; see :class:`neocog.optimizers.Optimizer`.
 
     Raises
     ------
@@ -211,8 +252,9 @@ class SGD(Optimizer):
         nesterov: bool = False,
         weight_decay: float = 0.0,
         decay_all: bool = False,
+        clip_norm: float | None = None,
     ) -> None:
-        super().__init__(lr, weight_decay, decay_all)
+        super().__init__(lr, weight_decay, decay_all, clip_norm)
         self.momentum = number("momentum", momentum, 0, 1, exclusive_maximum=True)
         self.nesterov = bool(nesterov)
         if self.nesterov and not self.momentum:
@@ -250,6 +292,8 @@ class Adam(Optimizer):
     weight_decay : float
     decay_all : bool
         Whether biases and batch norm scales decay, too.
+    clip_norm : float above 0, optional
+        The largest norm of all gradients together; see :class:`neocog.optimizers.Optimizer`.
 
     Raises
     ------
@@ -277,8 +321,9 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         decay_all: bool = False,
+        clip_norm: float | None = None,
     ) -> None:
-        super().__init__(lr, weight_decay, decay_all)
+        super().__init__(lr, weight_decay, decay_all, clip_norm)
         if not isinstance(betas, tuple | list) or len(betas) != 2:
             raise ValueError(f"betas must be two numbers, got {betas!r}.")
         self.betas = (
@@ -313,6 +358,8 @@ class AdamW(Adam):
     weight_decay : float, default 0.01
     decay_all : bool
         Whether biases and batch norm scales decay, too.
+    clip_norm : float above 0, optional
+        The largest norm of all gradients together; see :class:`neocog.optimizers.Optimizer`.
 
     Raises
     ------
@@ -338,8 +385,9 @@ class AdamW(Adam):
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
         decay_all: bool = False,
+        clip_norm: float | None = None,
     ) -> None:
-        super().__init__(lr, betas, eps, weight_decay, decay_all)
+        super().__init__(lr, betas, eps, weight_decay, decay_all, clip_norm)
 
     def update(self, w: Array, g: Array, lr: float, decay: float, name: str) -> None:
         if decay:
@@ -366,6 +414,8 @@ class NAdam(Adam):
         ``psi``, how fast the momentum grows from about ``b1 / 2`` to ``b1``.
     decay_all : bool
         Let biases and batch norm scales decay, too.
+    clip_norm : float above 0, optional
+        The largest norm of all gradients together; see :class:`neocog.optimizers.Optimizer`.
 
     Raises
     ------
@@ -392,8 +442,9 @@ class NAdam(Adam):
         weight_decay: float = 0.0,
         momentum_decay: float = 4e-3,
         decay_all: bool = False,
+        clip_norm: float | None = None,
     ) -> None:
-        super().__init__(lr, betas, eps, weight_decay, decay_all)
+        super().__init__(lr, betas, eps, weight_decay, decay_all, clip_norm)
         self.momentum_decay = number("momentum_decay", momentum_decay, 0)
 
     def shares(self, step: int) -> tuple[float, float]:
@@ -438,6 +489,8 @@ class RMSProp(Optimizer):
     momentum : float in [0, 1)
     decay_all : bool
         Whether biases and batch norm scales decay, too.
+    clip_norm : float above 0, optional
+        The largest norm of all gradients together; see :class:`neocog.optimizers.Optimizer`.
 
     Raises
     ------
@@ -466,8 +519,9 @@ class RMSProp(Optimizer):
         weight_decay: float = 0.0,
         momentum: float = 0.0,
         decay_all: bool = False,
+        clip_norm: float | None = None,
     ) -> None:
-        super().__init__(lr, weight_decay, decay_all)
+        super().__init__(lr, weight_decay, decay_all, clip_norm)
         self.alpha = number("alpha", alpha, 0, 1, exclusive_maximum=True)
         self.eps = number("eps", eps, 0, exclusive_minimum=True)
         self.momentum = number("momentum", momentum, 0, 1, exclusive_maximum=True)

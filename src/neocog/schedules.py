@@ -1,4 +1,7 @@
-"""Define schedules: learning rates as functions of the number of steps already taken."""
+"""Define schedules: learning rates as functions of the number of steps already taken.
+
+A rate that depends on how training goes is set by a callback: :class:`neocog.training.ReduceLROnPlateau`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import TypeAlias
 
 from neocog.validation import integer, number
 
-__all__ = ["Constant", "Cosine", "OneCycle", "Schedule", "StepDecay", "WarmUp"]
+__all__ = ["Constant", "Cosine", "OneCycle", "Polynomial", "Schedule", "StepDecay", "WarmRestarts", "WarmUp"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,67 @@ class Cosine:
 
     def __call__(self, step: int) -> float:
         return _anneal(self.lr, self.final, min(step / self.steps, 1.0))
+
+
+@dataclass(frozen=True)
+class WarmRestarts:
+    """Half a cosine from ``lr`` down to ``final``, again and again, each ``factor`` times as long.
+
+    ``lr(t) = final + (lr - final) (1 + cos(pi s / T)) / 2`` at step s of a cycle of T steps. The first cycle
+    has ``T = period``; PyTorch calls it ``T_0``, the factor ``T_mult``, and ``final`` ``eta_min``.
+
+    Source: I. Loshchilov, F. Hutter, "SGDR: stochastic gradient descent with warm restarts", 2017.
+
+    Examples
+    --------
+    >>> [round(WarmRestarts(1.0, period=2, factor=2)(t), 6) for t in range(7)]
+    [1.0, 0.5, 1.0, 0.853553, 0.5, 0.146447, 1.0]
+    """
+
+    lr: float
+    period: int
+    factor: int = 1
+    final: float = 0.0
+
+    def __post_init__(self) -> None:
+        number("lr", self.lr, 0)
+        integer("period", self.period)
+        integer("factor", self.factor)
+        number("final", self.final, 0)
+
+    def __call__(self, step: int) -> float:
+        length = self.period
+        if self.factor == 1:
+            step %= length
+        while step >= length:
+            step, length = step - length, length * self.factor
+        return _anneal(self.lr, self.final, step / length)
+
+
+@dataclass(frozen=True)
+class Polynomial:
+    """``lr(t) = final + (lr - final) (1 - t / steps)^power``, then ``final``; a straight line by default.
+
+    Examples
+    --------
+    >>> [Polynomial(1.0, steps=4, power=2)(t) for t in range(6)]
+    [1.0, 0.5625, 0.25, 0.0625, 0.0, 0.0]
+    """
+
+    lr: float
+    steps: int
+    power: float = 1.0
+    final: float = 0.0
+
+    def __post_init__(self) -> None:
+        number("lr", self.lr, 0)
+        integer("steps", self.steps)
+        number("power", self.power, 0, math.inf, True, True)
+        number("final", self.final, 0)
+
+    def __call__(self, step: int) -> float:
+        left = 1 - min(step / self.steps, 1.0)
+        return float(self.final + (self.lr - self.final) * left**self.power)
 
 
 @dataclass(frozen=True)
@@ -148,4 +212,4 @@ def _anneal(start: float, end: float, progress: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
 
 
-Schedule: TypeAlias = Constant | StepDecay | Cosine | OneCycle | WarmUp
+Schedule: TypeAlias = Constant | StepDecay | Cosine | WarmRestarts | Polynomial | OneCycle | WarmUp

@@ -35,6 +35,7 @@ OPTIMIZERS = {
     "nesterov": lambda: neocog.SGD(OneCycle(0.1, 30), momentum=0.8, nesterov=True, decay_all=True),
     "adam": lambda: neocog.Adam(0.01, weight_decay=0.1),
     "adamw": lambda: neocog.AdamW(OneCycle(0.01, 30)),
+    "clipped": lambda: neocog.SGD(0.1, momentum=0.9, clip_norm=0.05),
 }
 
 

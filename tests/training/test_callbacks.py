@@ -2,9 +2,19 @@ import io
 
 import numpy as np
 import pytest
+import torch
 
 import neocog
-from neocog.training import CSVLog, EarlyStopping, KernelSnapshots, Progress
+from neocog.training import (
+    Callback,
+    Checkpoint,
+    CSVLog,
+    EarlyStopping,
+    KeepBest,
+    KernelSnapshots,
+    Progress,
+    ReduceLROnPlateau,
+)
 
 
 def train(callbacks, epochs=6, network=None, lr=0.1, data=None):
@@ -71,6 +81,131 @@ def test_early_stopping_needs_validation_data():
     data = neocog.data.line_patterns("b")
     with pytest.raises(ValueError, match="no validation data"):
         train([EarlyStopping()], data=data.train)
+
+
+@pytest.mark.parametrize(("monitor", "best"), [("val_loss", np.argmin), ("val_accuracy", np.argmax)])
+def test_keep_best_restores_the_best_weights_and_never_stops(monitor, best):
+    keep = KeepBest(monitor)
+    network, history = train([keep], epochs=20, lr=0.9)
+    assert len(history) == 21
+    assert not history.stopped
+    assert keep.best_epoch == int(best(history[monitor])) < 20
+    measured = neocog.evaluate(network, *neocog.data.line_patterns("b").validation)
+    assert measured.loss == pytest.approx(history["val_loss"][keep.best_epoch], rel=1e-14)
+
+
+def test_keep_best_refuses():
+    with pytest.raises(ValueError, match="KeepBest monitors 'val_loss', but there is no validation data"):
+        train([KeepBest()], data=neocog.data.line_patterns("b").train)
+    with pytest.raises(ValueError, match="Did you mean 'val_accuracy'"):
+        KeepBest("val_acuracy")
+
+
+class Measured(Callback):
+    """Put made-up numbers into the history, before the callbacks after it look."""
+
+    def __init__(self, column, values):
+        self.column, self.values = column, values
+
+    def on_epoch(self, state):
+        state.history.last[self.column] = self.values[state.epoch]
+
+
+class Rates(Callback):
+    def reset(self):
+        self.rates = []
+
+    def on_epoch(self, state):
+        self.rates.append(state.optimizer.current_lr)
+
+
+@pytest.mark.parametrize("monitor", ["val_loss", "val_accuracy", "train_loss"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"factor": 0.5, "patience": 0},
+        {"factor": 0.5, "patience": 2},
+        {"factor": 0.1, "patience": 1, "cooldown": 3},
+        {"factor": 0.3, "patience": 1, "threshold": 0.05},
+        {"factor": 0.1, "patience": 0, "min_lr": 0.004},
+        {"factor": 1e-4, "patience": 0},  # steps of less than 1e-8 are not taken
+    ],
+)
+def test_plateau_is_pytorchs(options, monitor):
+    rng = np.random.default_rng(3)
+    values = np.concatenate([[0.0], 0.5 + np.exp(-np.arange(40) / 8) + rng.normal(0, 0.02, 40)])
+    mode = "max" if monitor.endswith("accuracy") else "min"
+    if mode == "max":
+        values = 2 - values
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    peer = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode, **options)
+    expected = [0.1]
+    for value in values[1:]:
+        optimizer.step()
+        peer.step(value)
+        expected.append(optimizer.param_groups[0]["lr"])
+    rates = Rates()
+    train([Measured(monitor, values.tolist()), ReduceLROnPlateau(monitor, **options), rates], epochs=40)
+    assert rates.rates == pytest.approx(expected, rel=1e-12)
+    assert len(set(expected)) > 1
+
+
+def test_plateau_refuses():
+    data = neocog.data.line_patterns("b")
+    with pytest.raises(ValueError, match="ReduceLROnPlateau monitors 'val_loss', but there is no validation"):
+        train([ReduceLROnPlateau()], data=data.train)
+    with pytest.raises(ValueError, match=r"needs a constant learning rate, got Cosine\(.*; leave out one"):
+        train([ReduceLROnPlateau()], lr=neocog.schedules.Cosine(0.1, 5))
+    for arguments, message in (
+        ({"factor": 1}, r"factor must be in \(0, 1\), got 1"),
+        ({"patience": -1}, "patience must be at least 0"),
+        ({"monitor": "lr"}, "monitor must be one of"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ReduceLROnPlateau(**arguments)
+
+
+class StopAfter(Callback):
+    """Interrupt in the middle of an epoch."""
+
+    def __init__(self, batches):
+        self.left = batches
+
+    def on_batch(self, state):
+        self.left -= 1
+        if not self.left:
+            state.requested_stop = "interrupted"
+
+
+@pytest.mark.parametrize("clip_norm", [None, 0.05])
+def test_a_run_resumed_on_a_plateau_ends_as_one_that_never_stopped(tmp_path, clip_norm):
+    def run(extra=(), resume=None):
+        network, optimizer = neocog.models.tiny_cnn(3), neocog.SGD(0.9, momentum=0.5, clip_norm=clip_norm)
+        plateau, keep = ReduceLROnPlateau(patience=1, factor=0.5, cooldown=1), KeepBest()
+        losses = Measured("val_loss", [9, 8, 7, 6, 5, 4, 3, 2, 1, 2, 2, 2, 2, 2, 2, 2, 2])
+        history = neocog.fit(
+            network,
+            neocog.data.line_patterns("b"),
+            optimizer=optimizer,
+            epochs=16,
+            batch_size=18,
+            rng=0,
+            callbacks=[losses, plateau, keep, *extra],
+            resume=resume,
+        )
+        return network, history, optimizer, keep, plateau
+
+    whole = run()
+    path = tmp_path / "checkpoint"
+    batches = -(-len(neocog.data.line_patterns("b").train[1]) // 18)
+    run([StopAfter(9 * batches + 1), Checkpoint(path)])
+    resumed = run([Checkpoint(path)], resume=path)
+    for name, array in whole[0].params.items():
+        assert np.array_equal(array, resumed[0].params[name])
+    assert resumed[1]["val_loss"] == whole[1]["val_loss"]
+    assert whole[2].lr == resumed[2].lr == 0.9 / 8  # lowered after epochs 10, 13 and 16
+    assert resumed[3].best_epoch == whole[3].best_epoch == 8
+    assert resumed[4].state_dict() == whole[4].state_dict()
 
 
 def test_snapshots_of_another_parameter():

@@ -21,7 +21,7 @@ from neocog.kernels import active_precision
 from neocog.kernels.fused.program import Memory, Slot
 from neocog.layers.base import Array, Layer
 from neocog.losses import Loss, check_weights
-from neocog.optimizers import Optimizer
+from neocog.optimizers import CLIPPING_EPS, Optimizer
 
 __all__ = ["CompiledStep"]
 
@@ -54,6 +54,11 @@ class _Batch:
             self._call_loss(loss)
         compiler.backward()
         self.update = optimizer_lowering_of(type(optimizer))
+        if optimizer.clip_norm is not None:
+            if any(node.layer.params for node in compiler.cuts):
+                self.update = None  # the norm is that of all gradients, and some of them are Python's
+            elif self.update is not None:
+                self._add_clipping(optimizer.clip_norm)
         first = len(self.program.rows)
         for node, key, gradient in compiler.gradients:
             weight = node.layer.params[key]
@@ -109,6 +114,32 @@ class _Batch:
         take = None
         if end.laid_out:
             take = compiler.take_in(end, compiler.gradient_maps(end), "the derivative of the loss")
+
+    def _add_clipping(self, clip_norm: float) -> None:
+        """Scale all gradients down to a global norm; they stay in memory until the norm is known."""
+        program = self.program
+        sizes = [node.layer.params[key].size for node, key, _ in self.compiler.gradients]
+        blocks = [-(-size // _BLOCK) for size in sizes]
+        squares, factor = program.memory(sum(blocks), 8), program.memory(1, 8)
+        gradients = [gradient for _, _, gradient in self.compiler.gradients]
+        part = 0
+        for gradient, size, units in zip(gradients, sizes, blocks, strict=True):
+            fields = {"gradient": gradient, "count": size, "block": _BLOCK}
+            program.add_units("gradient_squares", units, 2.0 * size, squares=squares, part=part, **fields)
+            part += units
+        program.add_units(
+            "gradient_norm",
+            1,
+            1.0 * part,
+            squares=squares,
+            factor=factor,
+            count=part,
+            clip_norm=clip_norm,
+            eps=CLIPPING_EPS,
+        )
+        for gradient, size, units in zip(gradients, sizes, blocks, strict=True):
+            fields = {"gradient": gradient, "count": size, "block": _BLOCK}
+            program.add_units("clip_gradient", units, 1.0 * size, factor=factor, **fields)
 
     def _add_update(self, update: OptimizerLowering, name: str, weight: np.ndarray, gradient: Memory) -> None:
         optimizer = self.optimizer
@@ -198,7 +229,7 @@ class CompiledStep:
         self.network, self.loss, self.optimizer = network, loss, optimizer
         lowered_loss, update = loss_lowering_of(type(loss)), optimizer_lowering_of(type(optimizer))
         self._loss_settings = _reader(lowered_loss.settings if lowered_loss else ())
-        self._optimizer_settings = _reader(("decay_all", *update.settings) if update else ())
+        self._optimizer_settings = _reader(("decay_all", "clip_norm", *(update.settings if update else ())))
         self._lock = threading.Lock()
         self._forget()
         renew_after_fork(self)

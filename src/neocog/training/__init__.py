@@ -1,6 +1,13 @@
 """Train networks: the loop, its history, callbacks and checkpoints."""
 
-from neocog.training.callbacks import CSVLog, EarlyStopping, KernelSnapshots, Progress
+from neocog.training.callbacks import (
+    CSVLog,
+    EarlyStopping,
+    KeepBest,
+    KernelSnapshots,
+    Progress,
+    ReduceLROnPlateau,
+)
 from neocog.training.checkpoint import Checkpoint
 from neocog.training.diagnosis import NonFiniteLossError
 from neocog.training.evaluation import Evaluation, evaluate, predict, predict_proba
@@ -16,9 +23,11 @@ __all__ = [
     "EarlyStopping",
     "Evaluation",
     "History",
+    "KeepBest",
     "KernelSnapshots",
     "NonFiniteLossError",
     "Progress",
+    "ReduceLROnPlateau",
     "Snapshots",
     "TrainingState",
     "evaluate",

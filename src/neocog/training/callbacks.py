@@ -1,4 +1,4 @@
-"""Define ready-made callbacks: early stopping, snapshots of kernels, a CSV log, a progress display.
+"""Define ready-made callbacks: the best epoch, early stopping, lower rates, snapshots, a CSV log, progress.
 
 The base class is :class:`neocog.training.Callback`; :class:`neocog.training.Checkpoint` saves checkpoints.
 """
@@ -19,10 +19,83 @@ from neocog.training.history import COLUMNS
 from neocog.training.state import Callback, TrainingState
 from neocog.validation import integer, number, one_of
 
-__all__ = ["CSVLog", "EarlyStopping", "KernelSnapshots", "Progress"]
+__all__ = ["CSVLog", "EarlyStopping", "KeepBest", "KernelSnapshots", "Progress", "ReduceLROnPlateau"]
 
 
-class EarlyStopping(Callback):
+class KeepBest(Callback):
+    """Restore the weights of the best epoch at the end of training.
+
+    Parameters
+    ----------
+    monitor : str
+        A column of the history: an accuracy, to be maximized, or a loss, to be minimized.
+    min_delta : float
+        The smallest change that counts as an improvement.
+
+    Attributes
+    ----------
+    best : float
+        The best value.
+    best_epoch : int
+        Its epoch; 0 is the untrained network. The first of several equal ones.
+
+    Raises
+    ------
+    ValueError
+        If there is no such column, or no validation data for it.
+
+    Examples
+    --------
+    >>> from neocog import SGD, fit, models
+    >>> from neocog.data import line_patterns
+    >>> best = KeepBest("val_accuracy")
+    >>> history = fit(
+    ...     models.tiny_cnn(), line_patterns("a"), optimizer=SGD(lr=3.0), epochs=4, rng=0, callbacks=[best]
+    ... )
+    >>> best.best == max(history["val_accuracy"])
+    True
+    """
+
+    def __init__(self, monitor: str = "val_loss", min_delta: float = 0.0) -> None:
+        measures = [name for name in COLUMNS if name.endswith(("loss", "accuracy"))]
+        self.monitor = one_of("monitor", monitor, measures)
+        self.min_delta = number("min_delta", min_delta, 0)
+        self.reset()
+
+    def reset(self) -> None:
+        self.best, self.best_epoch = math.nan, 0
+        self._weights: dict[str, np.ndarray] = {}
+
+    def on_start(self, state: TrainingState) -> None:
+        if self.monitor.startswith("val") and state.data.validation is None:
+            raise ValueError(
+                f"{type(self).__name__} monitors {self.monitor!r}, but there is no validation data."
+            )
+
+    def on_epoch(self, state: TrainingState) -> str | None:
+        value = state.history.last[self.monitor]
+        gain = value - self.best if self.monitor.endswith("accuracy") else self.best - value
+        if math.isnan(self.best) or gain > self.min_delta:
+            self.best, self.best_epoch = value, state.epoch
+            arrays = {**state.network.params, **state.network.buffers}
+            self._weights = {name: array.copy() for name, array in arrays.items()}
+        return None
+
+    def on_end(self, state: TrainingState) -> None:
+        # An interrupted run is resumed from its last weights, not from the best ones.
+        if self._weights and state.stop != "interrupted":
+            for name, array in {**state.network.params, **state.network.buffers}.items():
+                array[...] = self._weights[name]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "best_epoch": self.best_epoch, "weights": self._weights}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        self.best, self.best_epoch = saved["best"], saved["best_epoch"]
+        self._weights = dict(saved["weights"])
+
+
+class EarlyStopping(KeepBest):
     """Stop when a measure has not improved for some epochs, and restore the best weights.
 
     Parameters
@@ -56,29 +129,13 @@ class EarlyStopping(Callback):
         min_delta: float = 0.0,
         restore_best: bool = True,
     ) -> None:
-        measures = [name for name in COLUMNS if name.endswith(("loss", "accuracy"))]
-        self.monitor = one_of("monitor", monitor, measures)
         self.patience = integer("patience", patience)
-        self.min_delta = number("min_delta", min_delta, 0)
         self.restore_best = bool(restore_best)
-        self.reset()
-
-    def reset(self) -> None:
-        self.best, self.best_epoch = math.nan, 0
-        self._weights: dict[str, np.ndarray] = {}
-
-    def on_start(self, state: TrainingState) -> None:
-        if self.monitor.startswith("val") and state.data.validation is None:
-            raise ValueError(f"EarlyStopping monitors {self.monitor!r}, but there is no validation data.")
+        super().__init__(monitor, min_delta)
 
     def on_epoch(self, state: TrainingState) -> str | None:
-        value = state.history.last[self.monitor]
-        gain = value - self.best if self.monitor.endswith("accuracy") else self.best - value
-        if math.isnan(self.best) or gain > self.min_delta:
-            self.best, self.best_epoch = value, state.epoch
-            arrays = {**state.network.params, **state.network.buffers}
-            self._weights = {name: array.copy() for name, array in arrays.items()}
-        elif state.epoch - self.best_epoch >= self.patience:
+        super().on_epoch(state)
+        if state.epoch - self.best_epoch >= self.patience:
             return (
                 f"{self.monitor} has not improved for {self.patience} epochs; "
                 f"best {self.best:.6g} after epoch {self.best_epoch}"
@@ -86,17 +143,122 @@ class EarlyStopping(Callback):
         return None
 
     def on_end(self, state: TrainingState) -> None:
-        # An interrupted run is resumed from its last weights, not from the best ones.
-        if self.restore_best and self._weights and state.stop != "interrupted":
-            for name, array in {**state.network.params, **state.network.buffers}.items():
-                array[...] = self._weights[name]
+        if self.restore_best:
+            super().on_end(state)
+
+
+class ReduceLROnPlateau(Callback):
+    """Lower a constant learning rate when a measure has not improved for some epochs.
+
+    After the epoch in which the number of epochs without improvement exceeds ``patience``,
+    ``lr <- max(factor lr, min_lr)``. For ``cooldown`` epochs after that none is counted. A loss improves if
+    it is below ``best (1 - threshold)``, an accuracy if it is above ``best (1 + threshold)``. Names and
+    numbers are those of PyTorch's ``ReduceLROnPlateau``; the untrained network does not count.
+
+    Parameters
+    ----------
+    monitor : str
+        A column of the history: an accuracy, to be maximized, or a loss, to be minimized.
+    factor : float in (0, 1)
+    patience : int
+        Number of epochs without improvement that are waited for.
+    threshold : float
+        The smallest relative change that counts as an improvement.
+    cooldown : int
+        Number of epochs after a reduction in which none is counted.
+    min_lr : float
+        The lowest learning rate.
+
+    Attributes
+    ----------
+    best : float
+        The best value; NaN at first.
+    bad_epochs : int
+        Epochs since without an improvement.
+    cooling : int
+        Epochs left of the cooldown.
+
+    Raises
+    ------
+    ValueError
+        If there is no such column, no validation data for it, or the learning rate follows a schedule.
+
+    Examples
+    --------
+    >>> from neocog import SGD, fit, models
+    >>> from neocog.data import line_patterns
+    >>> halve = ReduceLROnPlateau("train_loss", factor=0.5, patience=1)
+    >>> network, optimizer = models.tiny_cnn(), SGD(lr=4.0)
+    >>> history = fit(
+    ...     network, line_patterns("a"), optimizer=optimizer, epochs=8, rng=0, callbacks=[halve]
+    ... )
+    >>> optimizer.lr < 4.0
+    True
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+    ) -> None:
+        measures = [name for name in COLUMNS if name.endswith(("loss", "accuracy"))]
+        self.monitor = one_of("monitor", monitor, measures)
+        self.factor = number("factor", factor, 0, 1, True, True)
+        self.patience = integer("patience", patience, 0)
+        self.threshold = number("threshold", threshold, 0)
+        self.cooldown = integer("cooldown", cooldown, 0)
+        self.min_lr = number("min_lr", min_lr, 0)
+        self.reset()
+
+    def reset(self) -> None:
+        self.best, self.bad_epochs, self.cooling = math.nan, 0, 0
+
+    def on_start(self, state: TrainingState) -> None:
+        if self.monitor.startswith("val") and state.data.validation is None:
+            raise ValueError(f"ReduceLROnPlateau monitors {self.monitor!r}, but there is no validation data.")
+        if callable(state.optimizer.lr):
+            raise ValueError(
+                f"ReduceLROnPlateau needs a constant learning rate, got {state.optimizer.lr!r}; leave out "
+                "one of them."
+            )
+
+    def on_epoch(self, state: TrainingState) -> str | None:
+        if state.epoch == 0:
+            return None
+        value = state.history.last[self.monitor]
+        if math.isnan(self.best) or self._improves(value):
+            self.best, self.bad_epochs = value, 0
+        else:
+            self.bad_epochs += 1
+        if self.cooling:
+            self.cooling, self.bad_epochs = self.cooling - 1, 0
+        if self.bad_epochs > self.patience:
+            self.cooling, self.bad_epochs = self.cooldown, 0
+            self._reduce(state)
+        return None
+
+    def _improves(self, value: float) -> bool:
+        if self.monitor.endswith("accuracy"):
+            return value > self.best * (1 + self.threshold)
+        return value < self.best * (1 - self.threshold)
+
+    def _reduce(self, state: TrainingState) -> None:
+        lr = state.optimizer.current_lr
+        lower = max(self.factor * lr, self.min_lr)
+        if lr - lower > 1e-8:  # PyTorch's eps: smaller steps are left out
+            state.optimizer.lr = lower
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "best_epoch": self.best_epoch, "weights": self._weights}
+        return {"best": self.best, "bad_epochs": self.bad_epochs, "cooling": self.cooling}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        self.best, self.best_epoch = saved["best"], saved["best_epoch"]
-        self._weights = dict(saved["weights"])
+        self.best = number("best", saved["best"]) if saved["best"] == saved["best"] else math.nan
+        self.bad_epochs = integer("bad_epochs", saved["bad_epochs"], 0)
+        self.cooling = integer("cooling", saved["cooling"], 0)
 
 
 class KernelSnapshots(Callback):

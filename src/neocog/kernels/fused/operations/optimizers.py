@@ -1,4 +1,4 @@
-"""Update the parameters, as the optimizers do."""
+"""Clip the gradients and update the parameters, as the optimizers do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from neocog.kernels.fused.operation import operation
 from neocog.kernels.fused.simd import size_of, view
 
-__all__ = ["adam", "nadam", "rmsprop", "sgd"]
+__all__ = ["adam", "clip_gradient", "gradient_norm", "gradient_squares", "nadam", "rmsprop", "sgd"]
 
 
 @operation(
@@ -142,3 +142,41 @@ def rmsprop(p: Any, unit: int, scratch: int, zero: Any) -> None:
         square[i] = a * square[i] + b * (gradient * gradient)
         v[i] = momentum * v[i] + gradient / (math.sqrt(square[i]) + eps)
         w[i] -= lr * v[i]
+
+
+@operation(arrays="gradient squares", integers="count block part")
+def gradient_squares(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Sum the squares of a block of a gradient into number ``part + unit`` of the float64 ``squares``."""
+    like = zero[0]
+    first = unit * p.block
+    count = min(p.count - first, p.block)
+    g = view(p.gradient + first * size_of(like), count, like)
+    total = 0.0
+    for i in range(count):
+        total += np.float64(g[i]) * np.float64(g[i])
+    view(p.squares, p.part + unit + 1, np.float64(0))[p.part + unit] = total
+
+
+@operation(arrays="squares factor", integers="count", numbers="clip_norm eps")
+def gradient_norm(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute the ``factor`` of clipping, one float64, from the ``count`` sums of squares, in one unit."""
+    squares = view(p.squares, p.count, np.float64(0))
+    total = 0.0
+    for i in range(p.count):
+        total += squares[i]
+    view(p.factor, 1, np.float64(0))[0] = p.clip_norm / (math.sqrt(total) + p.eps)
+
+
+@operation(arrays="gradient factor", integers="count block")
+def clip_gradient(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Multiply a gradient by the ``factor``, unless it is 1 or more."""
+    like = zero[0]
+    factor = view(p.factor, 1, np.float64(0))[0]
+    if not factor < 1:
+        return
+    first = unit * p.block
+    count = min(p.count - first, p.block)
+    g = view(p.gradient + first * size_of(like), count, like)
+    scale = like * 0 + factor
+    for i in range(count):
+        g[i] *= scale
