@@ -14,8 +14,8 @@ import os
 import shutil
 from pathlib import Path
 
-import plotly.offline
 from docutils import nodes
+from plotly.offline import get_plotlyjs
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
@@ -63,7 +63,7 @@ def write_scripts_and_pictures(app: Sphinx, problem: Exception | None) -> None:
         return
     static = Path(app.outdir) / "_static"
     static.mkdir(exist_ok=True)
-    (static / "plotly.min.js").write_text(plotly.offline.get_plotlyjs(), encoding="utf-8")
+    (static / "plotly.min.js").write_text(f"{get_plotlyjs()}\n{saving.OFFLINE}", encoding="utf-8")
     (static / "fit.js").write_text(saving.FIT, encoding="utf-8")
     folder = Path(app.outdir) / "_images/figures"
     folder.mkdir(parents=True, exist_ok=True)

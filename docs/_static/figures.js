@@ -2,7 +2,7 @@
 (function () {
   function draw(place) {
     var figure = JSON.parse(place.querySelector("script").textContent);
-    var options = { responsive: true, displaylogo: false, displayModeBar: "hover" };
+    var options = { responsive: true, displaylogo: false, displayModeBar: "hover", showSendToCloud: false, plotlyServerURL: "" };
     place.querySelector("noscript").remove();
     Plotly.newPlot(place, figure.data, figure.layout, options)
       .then(function () { if (figure.frames) return Plotly.addFrames(place, figure.frames); })

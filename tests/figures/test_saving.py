@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import plotly.graph_objects as go
 import plotly.io as pio
@@ -29,6 +30,30 @@ def test_a_fragment_brings_the_script_only_if_asked_to(figure):
     assert len(figures.to_html(figure)) > 1_000_000
     with pytest.raises(TypeError, match="figure must be a plotly Figure, got dict"):
         figures.to_html({})
+
+
+def test_the_small_script_is_taken_where_it_can_draw_everything(figure, tmp_path):
+    assert figures.save(figure, tmp_path / "bars.html").stat().st_size < 2_000_000
+    whole = figures.to_html(go.Figure(go.Surface(z=[[0, 1], [1, 0]])))
+    assert len(whole) > 4_000_000
+    assert "cloud.plotly.com" not in whole.split("</script>", 1)[1]
+
+
+def test_no_figure_can_be_sent_to_a_server(figure, tmp_path):
+    """Plotly 4 draws a button that sends the figure, and with it the user's images, to its own server."""
+    foreign = go.Figure(go.Bar(y=[1]))
+    pages = [figures.to_html(foreign), figures.to_html(figure, script=False)]
+    pages += [figures.save(f, tmp_path / "page.html").read_text(encoding="utf-8") for f in (figure, foreign)]
+    for page in pages:
+        assert '"showSendToCloud": false' in page
+    for page in pages[:1] + pages[2:]:
+        assert "setPlotConfig({showSendToCloud: false, plotlyServerURL: ''})" in page
+    # What is shown by Plotly's own means, in a notebook or by write_html, takes only the layout along.
+    for page in (figure.to_html(), figure.to_json(), figure.update_layout(template="plotly_dark").to_json()):
+        assert "sendChartToCloud" in page.rsplit('"modebar":', 1)[1].split("}")[0]
+    book = Path(__file__).parents[2] / "docs"
+    assert "showSendToCloud: false" in (book / "_static/figures.js").read_text()
+    assert "saving.OFFLINE" in (book / "_extensions/book.py").read_text()
 
 
 def test_animations_wait_for_the_reader():

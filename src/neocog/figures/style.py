@@ -20,6 +20,15 @@ INK, MUTED, LINE, FAINT = "#1f2933", "#5c6773", "#b8c0c8", "#e8ebee"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 BUTTONS = ["zoom", "pan", "select", "lasso", "zoomIn", "zoomOut", "autoScale", "resetScale"]  # left out
+UPLOAD = "sendChartToCloud"  # Plotly's button that sends a figure to a server
+CONFIG: dict[str, Any] = {
+    "responsive": True,
+    "displaylogo": False,
+    "displayModeBar": "hover",
+    "showSendToCloud": False,
+    "plotlyServerURL": "",
+}
+"""How Plotly draws a figure on a page."""
 
 LEGEND = 280.0  # width of a legend on a narrow page, in pixels
 ROW = 26  # height of its second row, and of each further one
@@ -118,7 +127,7 @@ def _template() -> go.layout.Template:
             "pad": {"t": 14, "l": 16},
         },
         colorway=list(PALETTE),
-        modebar={"remove": BUTTONS, "bgcolor": "rgba(0,0,0,0)", "color": LINE, "activecolor": MUTED},
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": LINE, "activecolor": MUTED},
         paper_bgcolor="white",
         plot_bgcolor="white",
         margin={"l": 16, "r": 16, "t": 72, "b": 16},
@@ -146,7 +155,9 @@ def new_figure(title: str, subtitle: str = "", height: float = 420, **layout: An
     words: dict[str, Any] = {"text": title}
     if subtitle:
         words["subtitle"] = {"text": subtitle}
-    figure.update_layout(template="neocog", title=words, height=math.ceil(height), **layout)
+    # Beside the configuration of each page, which a figure that is shown in another way does not take along.
+    bar = {"remove": [*BUTTONS, UPLOAD]}
+    figure.update_layout(template="neocog", title=words, height=math.ceil(height), modebar=bar, **layout)
     return figure
 
 
