@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import plotly.graph_objects as go
 
@@ -16,8 +15,8 @@ from neocog.atomic import atomic_write
 from neocog.figures.style import CONFIG
 
 CARTESIAN = {
-    "bar", "box", "contour", "heatmap", "histogram", "histogram2d", "histogram2dcontour", "image", "pie", "scatter",
-    "scatterternary", "violin",
+    "bar", "box", "contour", "heatmap", "histogram", "histogram2d", "histogram2dcontour", "image", "pie",
+    "scatter", "scatterternary", "violin",
 }  # fmt: skip
 """The traces that Plotly's smaller script can draw."""
 OFFLINE = "Plotly.setPlotConfig({showSendToCloud: false, plotlyServerURL: ''});"
