@@ -1,3 +1,4 @@
+import csv
 import json
 import os
 import re
@@ -210,7 +211,98 @@ def test_evaluate(trained):
     data = json.loads(run("evaluate", trained / "model.neocog", "digits", "--json").stdout)
     assert data["accuracy"] == 437 / 450
     assert np.trace(data["confusion_matrix"]) == 437
-    assert data["classes"]["0"] == {"images": 45, "accuracy": 43 / 45}
+    assert data["origin"] == "whether the model was trained on them is not known"
+    assert data["classes"]["0"] == {"images": 45, "recall": 43 / 45, "precision": 1.0}
+
+
+@pytest.fixture
+def light_or_dark(tmp_path):
+    """A model of two classes: the logit of "light" is the sum of the four pixels, that of "dark" is 2."""
+    network = neocog.Sequential(flat=neocog.Flatten(), dense=neocog.Dense(4, 2, dtype="float64"))
+    network.params["dense.weight"][:] = [[0, 1]] * 4
+    network.params["dense.bias"][:] = [2, 0]
+    network.class_names, network.input_shape = ("dark", "light"), (1, 2, 2)
+    path = tmp_path / "light.neocog"
+    neocog.save(network, path)
+    return path
+
+
+def grey(path, level):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (2, 2), level).save(path)
+
+
+def test_evaluate_lists_mistakes_and_writes_a_table(light_or_dark, tmp_path):
+    for name, level in (("dark/a", 0), ("dark/b", 255), ("light/c", 255), ("light/d", 200)):
+        grey(tmp_path / "photos" / f"{name}.png", level)
+    source = f"folder:{tmp_path / 'photos'}"
+    result = run("evaluate", light_or_dark, source, "--mistakes", "--csv", tmp_path / "t.csv")
+    wrong = tmp_path / "photos" / "dark" / "b.png"
+    assert "1 of 4 images are classified wrongly" in result.stdout
+    assert f"{wrong}: dark, taken for light (88.1%)" in result.stdout  # 1 / (1 + exp(2 - 4))
+    assert "whether the model was trained on them is not known" in result.stdout
+    assert "balanced accuracy 0.750" in result.stdout
+    rows = list(csv.DictReader((tmp_path / "t.csv").read_text().splitlines()))
+    assert [row["predicted"] for row in rows] == ["dark", "light", "light", "light"]
+    assert rows[1] | {"light": ""} == {
+        "image": str(wrong), "true": "dark", "predicted": "light", "dark": "0.119203", "light": "",
+        "probability": rows[1]["probability"],
+    }  # fmt: skip
+    data = json.loads(run("evaluate", light_or_dark, source, "--mistakes", "--json").stdout)
+    assert data["confusion_matrix"] == [[1, 1], [0, 2]]
+    assert [row["image"] for row in data["mistakes"]] == [str(wrong)]
+    assert data["loss"] == pytest.approx(
+        np.mean(
+            [np.log1p(np.exp(-2)), np.log1p(np.exp(2)), np.log1p(np.exp(-2)), np.log1p(np.exp(2 - 800 / 255))]
+        )
+    )
+
+
+def test_evaluate_takes_some_of_the_classes_by_name(tmp_path):
+    network = neocog.Sequential(flat=neocog.Flatten(), dense=neocog.Dense(4, 3, dtype="float64"))
+    network.params["dense.weight"][:] = 0
+    network.params["dense.bias"][:] = [0, 0, 1]
+    network.class_names, network.input_shape = ("a", "b", "c"), (1, 2, 2)
+    neocog.save(network, tmp_path / "m.neocog")
+    for name in ("b/1", "c/1", "c/2"):
+        grey(tmp_path / "photos" / f"{name}.png", 0)
+    data = json.loads(
+        run("evaluate", tmp_path / "m.neocog", f"folder:{tmp_path / 'photos'}", "--json").stdout
+    )
+    assert data["confusion_matrix"] == [[0, 0, 0], [0, 0, 1], [0, 0, 2]]
+    assert data["balanced_accuracy"] == 0.5  # class a has no images
+    grey(tmp_path / "photos" / "d" / "1.png", 0)
+    error = run("evaluate", tmp_path / "m.neocog", f"folder:{tmp_path / 'photos'}", code=2).stderr
+    assert "the model's classes are ['a', 'b', 'c']" in error
+    assert "has others: ['d']" in error
+
+
+def test_evaluate_says_how_many_images_the_run_trained_on(folder, tmp_path):
+    out = tmp_path / "run"
+    run("train", f"folder:{folder}", "--epochs", 1, "--out", out)
+    held_out = json.loads(run("evaluate", out, "--json").stdout)
+    assert held_out["origin"] == "the run held them out of training"
+    shutil.copytree(folder, tmp_path / "copy")
+    for name in ("dark", "bright"):
+        grey(tmp_path / "copy" / name / "new.png", 100)
+    data = json.loads(run("evaluate", out, f"folder:{tmp_path / 'copy'}", "--json").stdout)
+    assert (data["images"], data["origin"]) == (22, f"the run trained on {20 - held_out['images']} of them")
+
+
+def test_predict_takes_folders_and_patterns_and_writes_a_table(light_or_dark, tmp_path):
+    for name in ("new/b.png", "new/deep/a.JPG", "new/deep/.hidden.png", "other/c.png"):
+        grey(tmp_path / name, 255)
+    (tmp_path / "new" / "notes.txt").write_text("no picture")
+    arguments = [tmp_path / "new", tmp_path / "oth*" / "*.png", "--csv", tmp_path / "t.csv"]
+    shown = run("predict", light_or_dark, *arguments).stdout
+    assert f"{tmp_path / 'new' / 'b.png'}: light 88.1%  dark 11.9%" in shown
+    rows = list(csv.DictReader((tmp_path / "t.csv").read_text().splitlines()))
+    found = [str(tmp_path / name) for name in ("new/b.png", "new/deep/a.JPG", "other/c.png")]
+    assert [row["image"] for row in rows] == found
+    assert list(rows[0]) == ["image", "predicted", "probability", "dark", "light"]
+    (tmp_path / "empty").mkdir()
+    assert "must hold image files" in run("predict", light_or_dark, tmp_path / "empty", code=2).stderr
+    assert "no file fits the pattern" in run("predict", light_or_dark, tmp_path / "*.gif", code=2).stderr
 
 
 @pytest.mark.parametrize("command", ["predict", "evaluate", "summary", "check-gradients"])
@@ -509,6 +601,48 @@ def test_explain_a_gradient(trained, picture):
 )
 def test_explain_refuses(trained, picture, arguments, message):
     assert message in run("explain", trained, picture[0], *arguments, code=2).stderr
+
+
+def test_explain_a_class_by_its_name(light_or_dark, tmp_path):
+    grey(tmp_path / "i.png", 255)
+    data = json.loads(
+        run(
+            "explain", light_or_dark, tmp_path / "i.png", "--at", "dense", "--index", "light", "--json"
+        ).stdout
+    )
+    assert (data["index"], data["value"]) == ([0, 1], 4.0)
+    error = run("explain", light_or_dark, tmp_path / "i.png", "--index", "night", code=2).stderr
+    assert "or a class, one of dark, light, got 'night'" in error
+
+
+@pytest.mark.parametrize("method", ["saliency", "integrated-gradients", "occlusion"])
+def test_attribute(light_or_dark, tmp_path, method, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    grey(tmp_path / "i.png", 255)
+    shown = run("attribute", light_or_dark, "i.png", "--method", method).stdout
+    assert "i.png: light 88.1%" in shown
+    assert f"{method} for light" in (tmp_path / f"i-{method}.html").read_text()
+    arguments = ["--method", method, "--of", "dark", "--out", "d.html", "--json"]
+    data = json.loads(run("attribute", light_or_dark, "i.png", *arguments).stdout)
+    assert data["class"] == "dark"
+    assert data["map"] == [[0, 0], [0, 0]]  # its logit is a constant
+    data = json.loads(run("attribute", light_or_dark, "i.png", "--method", method, "--json").stdout)
+    # The logit is the sum of the pixels: each has slope 1, share 1; covered by their mean it stays.
+    np.testing.assert_allclose(data["map"], 0 if method == "occlusion" else 1, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--method", "cam"], "method must be one of 'saliency'"),
+        (["--method", "grad-cam"], "the network has none"),
+        (["--of", "night"], "of must be one of 'dark', 'light', got 'night'"),
+        (["--method", "saliency", "--out", "a.txt"], "path must end in .html"),
+    ],
+)
+def test_attribute_refuses(light_or_dark, tmp_path, arguments, message):
+    grey(tmp_path / "i.png", 255)
+    assert message in run("attribute", light_or_dark, tmp_path / "i.png", *arguments, code=2).stderr
 
 
 # report

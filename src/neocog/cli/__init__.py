@@ -4,10 +4,10 @@ Exit codes: 0 done; 1 a gradient check failed, an answer to an exercise is not r
 another process of the job was lost; 2 bad input; 70 a bug in neocog; 130 interrupted.
 """
 
-from neocog.cli import train, sweep, model, inspect, exercises  # isort: skip - the order of the commands in --help
+from neocog.cli import train, sweep, evaluate, model, inspect, exercises  # isort: skip - the order of the commands in --help
 from neocog.cli.common import app
 
-__all__ = ["app", "exercises", "inspect", "main", "model", "sweep", "train"]
+__all__ = ["app", "evaluate", "exercises", "inspect", "main", "model", "sweep", "train"]
 
 
 def main() -> None:

@@ -13,7 +13,9 @@ from rich.console import Console
 import neocog
 from neocog import runs
 from neocog.cli.common import Json, Kernels, Layers, Model, app, escaped, report_errors, say, to_json
+from neocog.cli.evaluate import class_names
 from neocog.data import load_image
+from neocog.inspection.attribution_maps import ATTRIBUTIONS, attribution_maps
 from neocog.kernels import use_kernels
 from neocog.layers import Container
 from neocog.models.by_name import CLASSIC_NETWORKS, NETWORKS, build_network
@@ -59,7 +61,10 @@ def explain(
         str, typer.Option(help="A layer, input, softmax, loss, or a parameter such as conv1.weight.")
     ] = "softmax",
     index: Annotated[
-        str, typer.Option(help="The entry, as 2,3,4 (channel, row, column) or 2; default the largest.")
+        str,
+        typer.Option(
+            help="The entry, as 2,3,4 (channel, row, column), 2 or a class; default the largest.",
+        ),
     ] = "",
     of: Annotated[str, typer.Option(help="activation, or gradient of the loss.")] = "activation",
     label: Annotated[str, typer.Option(help="True class, for gradients and the loss.")] = "",
@@ -84,17 +89,13 @@ def explain(
     network = network.astype("float64")
     t = None
     if label:
-        names = network.class_names or tuple(str(k) for k in range(network.output_shape(x.shape)[1]))
-        t = [list(names).index(one_of("label", label, names))]
+        t = [_class_index("label", label, network)]
     if of == "gradient" and t is None:
         raise ValueError("--label is missing: there is no gradient without the true class.")
     inquiry = inspection.Inquiry(inspection.trace(network, x, t))
     place: tuple[int, ...] | None = None
     if index:
-        try:
-            place = tuple(int(part) for part in index.split(","))
-        except ValueError:
-            raise ValueError(f"--index must be integers such as 2,3,4, got {index!r}.") from None
+        place = _place(index, network)
         if at not in network.params and at != "loss":
             place = (0, *place)  # the one image
     answer = inquiry.ask(at, place, of=of)
@@ -109,6 +110,73 @@ def explain(
         return
     for link in chain:
         link.print(top)
+
+
+def _place(index: str, network: Container) -> tuple[int, ...]:
+    """Parse ``--index``: integers, or a class, which stands at its place among the outputs."""
+    try:
+        return tuple(int(part) for part in index.split(","))
+    except ValueError:
+        names = list(network.class_names or ())
+        if index in names:
+            return (names.index(index),)
+        classes = f" or a class, one of {', '.join(names)}" if names else ""
+        raise ValueError(f"--index must be integers such as 2,3,4{classes}, got {index!r}.") from None
+
+
+def _class_index(option: str, name: str, network: Container) -> int:
+    """Return the index of the output of a class."""
+    if network.input_shape is None:
+        raise ValueError("the model does not say the shape of its images.")
+    names = class_names(network, network.output_shape((1, *network.input_shape))[1])
+    return names.index(one_of(option, name, names))
+
+
+@app.command()
+@report_errors
+def attribute(
+    model: Model,
+    image: Annotated[Path, typer.Argument(help="An image file of any size and colour.")],
+    method: Annotated[str, typer.Option(help=f"One of {', '.join(ATTRIBUTIONS)}.")] = "grad-cam",
+    of: Annotated[str, typer.Option(help="The class; default the predicted one.")] = "",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The figure, .html, .png, .svg or .pdf; default IMAGE-METHOD.html in the current folder."
+        ),
+    ] = None,
+    invert: Annotated[bool, typer.Option("--invert", help="Swap dark and bright.")] = False,
+    layers: Layers = None,
+    as_json: Json = False,
+) -> None:
+    """Draw which pixels of an image make the network answer as it does.
+
+    Example: [bold]neocog attribute runs/photos cat.jpg --method occlusion[/]
+
+    Example: [bold]neocog attribute runs/photos cat.jpg --of dog --out dog.png[/]
+    """
+    from neocog import figures
+
+    network = runs.open_model(model, layers or ())
+    if network.input_shape is None:
+        raise ValueError(f"{model} does not say the shape of its images.")
+    one_of("method", method, ATTRIBUTIONS)
+    x = load_image(image, network.preprocessing or network.input_shape, invert=invert)[None]
+    probabilities = network.predict_proba(x)[0]
+    names = class_names(network, len(probabilities))
+    k = _class_index("of", of, network) if of else int(probabilities.argmax())
+    heat = attribution_maps(network, x, method, k)[0]
+    path = out or Path(f"{image.stem}-{method}.html")
+    title = f"{method} for {names[k]}"
+    ink = network.preprocessing is None or network.preprocessing.tone == "ink"
+    figures.save(figures.heat_overlay(x[0], heat, label=method, title=title, ink=ink), path)
+    if as_json:
+        shown = {"class": names[k], "probability": float(probabilities[k]), "figure": str(path)}
+        print(to_json({"image": str(image), "method": method} | shown | {"map": heat.tolist()}))
+        return
+    say(f"{escaped(image)}: [bold]{escaped(names[k])}[/] {probabilities[k]:.1%}")
+    say(ATTRIBUTIONS[method].shows)
+    say(f"figure: [bold]{escaped(path)}[/]")
 
 
 @app.command("check-gradients")

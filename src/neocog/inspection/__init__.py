@@ -9,6 +9,7 @@ from neocog.inspection.attribution import (
     saliency,
     smooth_grad,
 )
+from neocog.inspection.attribution_maps import attribution_maps
 from neocog.inspection.embedding import embedding
 from neocog.inspection.explain import Inquiry, explain
 from neocog.inspection.explanation import Explanation
@@ -29,6 +30,7 @@ __all__ = [
     "StatisticsLog",
     "Term",
     "Trace",
+    "attribution_maps",
     "confusion",
     "dead_units",
     "embedding",

@@ -1,0 +1,261 @@
+"""Define the commands that measure a model and that classify images by it."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from neocog import runs
+from neocog.atomic import atomic_write
+from neocog.cli.common import Json, Kernels, Layers, Model, app, escaped, report_errors, say, to_json
+from neocog.cli.results import print_mistakes, print_results, results_json
+from neocog.data import load_image
+from neocog.data.folder import IMAGE_SUFFIXES
+from neocog.data.identity import count_common, image_name
+from neocog.data.sources import open_source
+from neocog.inspection.predictions import Confusion
+from neocog.kernels import use_kernels
+from neocog.layers import Container
+from neocog.layers.activation import softmax
+from neocog.losses import SoftmaxCrossEntropy
+from neocog.representation import printable
+
+BATCH = 64
+
+Csv = Annotated[
+    Path | None,
+    typer.Option("--csv", help="Also write a table: a row an image, with each class's probability."),
+]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The images to measure a model on, with labels that are indices of the model's classes."""
+
+    images: Any
+    labels: np.ndarray
+    described: str
+    origin: str
+
+
+@app.command("evaluate")
+@report_errors
+def evaluate_command(
+    model: Model,
+    source: Annotated[str, typer.Argument(help="Data; default: what the run was trained on.")] = "",
+    mistakes: Annotated[
+        bool, typer.Option("--mistakes", help="List the images that are classified wrongly.")
+    ] = False,
+    table: Csv = None,
+    layers: Layers = None,
+    kernels: Kernels = "auto",
+    as_json: Json = False,
+) -> None:
+    """Measure a model on the images that its run held out, or on a source.
+
+    A source with a held-out part of its own (as digits, or MNIST's files) is measured on that part, any other
+    on all images. It may hold only some of the model's classes.
+
+    Example: [bold]neocog evaluate runs/digits --mistakes[/]
+
+    Example: [bold]neocog evaluate model.neocog folder:photos --csv photos.csv[/]
+    """
+    network = runs.open_model(model, layers or ())
+    measured = _measured(model, network, source)
+    with use_kernels(kernels):
+        logits = network.without_softmax().predict_logits(measured.images).astype(np.float64)
+    probabilities = softmax(logits)
+    names = class_names(network, probabilities.shape[1])
+    found = _confusion(measured.labels, probabilities, names)
+    rows = [
+        {"image": image_name(measured.images, k), "true": names[label], **_answer(row, names)}
+        for k, (label, row) in enumerate(zip(measured.labels, probabilities, strict=True))
+    ]
+    if table is not None:
+        _write_csv(table, rows, probabilities, names)
+    loss = float(SoftmaxCrossEntropy()(logits, measured.labels)[0])
+    wrong = sorted(
+        (row for row in rows if row["true"] != row["predicted"]), key=lambda row: -float(row["probability"])
+    )
+    if as_json:
+        listed = {"mistakes": wrong} if mistakes else {}
+        about = {"source": measured.described, "origin": measured.origin, "loss": loss}
+        print(to_json(about | results_json(found) | listed))
+        return
+    print_results(found, f"{len(rows)} images of {escaped(measured.described)}: {escaped(measured.origin)}")
+    say(f"loss {loss:.4f}")
+    if mistakes:
+        print_mistakes(wrong, len(rows))
+    if table is not None:
+        say(f"table: [bold]{escaped(table)}[/]")
+
+
+def _measured(model: Path, network: Container, source: str) -> Measured:
+    run = runs.RunDirectory(model) if model.is_dir() else None
+    if run is not None and (not source or run.is_trained_on(source)):
+        # With another split, training images would be among the held-out ones.
+        _, (images, labels) = run.open_data()
+        return Measured(images, labels, run.settings().source, "the run held them out of training")
+    if not source:
+        raise ValueError("SOURCE is missing: a model file does not say what it was trained on.")
+    # Which images of a file without a held-out part the model has seen is unknown: measure on all.
+    data = open_source(
+        source, image_shape=network.input_shape, preprocessing=network.preprocessing, validation_fraction=0
+    )
+    images, labels = data.validation or data.train
+    labels = _as_model_classes(data.class_names, network, labels, source, model)
+    return Measured(images, labels, source, _origin(run, images))
+
+
+def _as_model_classes(
+    names: Sequence[str], network: Container, labels: np.ndarray, source: str, model: Path
+) -> np.ndarray:
+    """Return labels as indices of the model's classes, which are found by their names."""
+    known = list(network.class_names or names)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(
+            f"{model}: the model's classes are {known}; {source} has others: {unknown}. Rename the classes, "
+            "or leave these out."
+        )
+    indices: np.ndarray = np.array([known.index(name) for name in names])[labels]
+    return indices
+
+
+def _origin(run: runs.RunDirectory | None, images: Any) -> str:
+    """Say whether the model was trained on some images."""
+    if run is None:
+        return "whether the model was trained on them is not known"
+    try:
+        (trained, _), _ = run.open_data()
+    except (OSError, ValueError):
+        return "whether the run trained on them is not known, for its own images have changed"
+    if tuple(trained.shape[1:]) != tuple(images.shape[1:]):
+        return "the run trained on images of another shape"
+    seen = count_common(images, trained)
+    return f"the run trained on {seen or 'none'} of them"
+
+
+def class_names(network: Container, outputs: int) -> tuple[str, ...]:
+    """Return a name for each output of a network: its class names, then numbers."""
+    names = tuple(network.class_names or ())[:outputs]
+    return names + tuple(str(k) for k in range(len(names), outputs))
+
+
+def _confusion(labels: np.ndarray, probabilities: np.ndarray, names: tuple[str, ...]) -> Confusion:
+    matrix = np.zeros((len(names), len(names)), int)
+    np.add.at(matrix, (labels, probabilities.argmax(axis=1)), 1)
+    return Confusion(matrix, names)
+
+
+def _answer(probabilities: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    best = int(probabilities.argmax())
+    return {"predicted": names[best], "probability": float(probabilities[best])}
+
+
+def _write_csv(
+    path: Path, rows: Iterable[dict[str, Any]], probabilities: Iterable[np.ndarray], names: Sequence[str]
+) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for number, (row, shares) in enumerate(zip(rows, probabilities, strict=True)):
+        if number == 0:
+            writer.writerow([*row, *names])
+        cells = [printable(value) if isinstance(value, str) else value for value in row.values()]
+        writer.writerow([*cells, *(f"{share:.6g}" for share in shares)])
+    atomic_write(path, text.getvalue())
+
+
+@app.command()
+@report_errors
+def predict(
+    model: Model,
+    images: Annotated[
+        list[str], typer.Argument(help="Image files of any size and colour, folders of them, or patterns.")
+    ],
+    top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 3,
+    invert: Annotated[
+        bool,
+        typer.Option(
+            "--invert", help="Swap dark and bright, as for ink on paper and a model of light on dark."
+        ),
+    ] = False,
+    table: Csv = None,
+    layers: Layers = None,
+    as_json: Json = False,
+) -> None:
+    """Classify images; each is turned grey or coloured and resized as the model needs.
+
+    A folder stands for all images in it and below, a pattern such as 'photos/*.jpg' for those it fits.
+
+    Example: [bold]neocog predict runs/digits seven.png --invert[/]
+
+    Example: [bold]neocog predict runs/photos new --csv new.csv[/]
+    """
+    network = runs.open_model(model, layers or ())
+    shape = network.input_shape
+    if shape is None:
+        raise ValueError(
+            f"{model} does not say the shape of its images; train it with neocog.fit, or set input_shape."
+        )
+    outputs = network.output_shape((1, *shape))[1:]
+    if len(outputs) != 1:
+        raise ValueError(f"{model} must give a number for each class to predict by, gives {outputs}.")
+    form = network.preprocessing or shape
+    names, paths = class_names(network, *outputs), list(_files(images))
+    parts: list[np.ndarray] = []
+    for start in range(0, len(paths), BATCH):
+        batch = np.stack([load_image(path, form, invert=invert) for path in paths[start : start + BATCH]])
+        parts.append(network.predict_proba(batch))
+        if not as_json:
+            for path, row in zip(paths[start:], parts[-1], strict=False):
+                first, *others = [
+                    f"{escaped(c['class'])} {c['probability']:.1%}" for c in _best(row, names, top)
+                ]
+                say(f"{escaped(path)}: [bold]{first}[/]  {'  '.join(others)}".rstrip())
+    probabilities = np.concatenate(parts)
+    if table is not None:
+        rows = [
+            {"image": str(path), **_answer(row, names)}
+            for path, row in zip(paths, probabilities, strict=True)
+        ]
+        _write_csv(table, rows, probabilities, names)
+    if as_json:
+        pairs = zip(paths, probabilities, strict=True)
+        print(to_json([{"image": str(path), "classes": _best(row, names, top)} for path, row in pairs]))
+    elif table is not None:
+        say(f"table: [bold]{escaped(table)}[/]")
+
+
+def _best(probabilities: np.ndarray, names: Sequence[str], top: int) -> list[dict[str, Any]]:
+    best = np.argsort(-probabilities, kind="stable")[:top]
+    return [{"class": names[k], "probability": float(probabilities[k])} for k in best]
+
+
+def _files(arguments: Iterable[str]) -> Iterator[Path]:
+    """Yield the images that the arguments name: files, those in folders, those that patterns fit."""
+    for argument in arguments:
+        path = Path(argument)
+        if path.is_dir():
+            found = sorted(p for p in path.rglob("*") if _is_picture(p))
+            if not found:
+                raise ValueError(f"{path} must hold image files ({', '.join(IMAGE_SUFFIXES)}), holds none.")
+        elif not path.exists() and glob.has_magic(argument):
+            found = sorted(Path(name) for name in glob.glob(argument, recursive=True) if Path(name).is_file())
+            if not found:
+                raise FileNotFoundError(f"no file fits the pattern {argument!r}.")
+        else:
+            found = [path]
+        yield from found
+
+
+def _is_picture(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith(".") and path.suffix.lower() in IMAGE_SUFFIXES
