@@ -204,6 +204,44 @@ def test_ctrl_c_saves_and_exits_130(tmp_path):
 # evaluate, predict, summary, check-gradients
 
 
+def press_ctrl_c(*_):
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_while_the_files_are_written_says_how_to_go_on(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("neocog.runs.save", press_ctrl_c)
+        result = run("train", "lines", "--out", tmp_path / "r", code=130)
+    assert result.stderr == f"interrupted; continue with: neocog train --resume {tmp_path / 'r'}\n"
+    run("train", "--resume", tmp_path / "r")
+    assert len(neocog.load(tmp_path / "r" / "model.neocog").params) == 4
+
+
+def test_ctrl_c_in_any_command_exits_130(trained, monkeypatch):
+    monkeypatch.setattr("neocog.runs.open_model", press_ctrl_c)
+    for handler in (signal.SIG_DFL, signal.default_int_handler):  # as by `python -m neocog`, and in a program
+        before = signal.signal(signal.SIGINT, handler)
+        try:
+            assert run("summary", trained, code=130).stderr == "interrupted\n"
+            assert signal.getsignal(signal.SIGINT) == handler
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_before_a_command_leaves_no_traceback():
+    code = """
+import importlib, runpy, signal, sys
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "neocog.cli":
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+runpy.run_module("neocog", run_name="__main__")
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stdout, result.stderr) == (-signal.SIGINT, "", "")
+
+
 def test_evaluate(trained):
     result = run("evaluate", trained)
     assert "450 images of digits" in result.stdout

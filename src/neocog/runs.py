@@ -12,6 +12,7 @@ import errno
 import json
 import math
 import platform
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -323,11 +324,15 @@ def _train(
             snapshots,
             Checkpoint(directory.checkpoint),
         ]
-        history = fit_as(settings, data, network, rng, callbacks, checkpoint)
-    directory.write_config(settings, data, network, sample)
-    save(network, directory.model)
-    history.to_json(directory.history_json)
-    snapshots.save(directory.snapshots)
+        try:
+            history = fit_as(settings, data, network, rng, callbacks, checkpoint)
+            directory.write_config(settings, data, network, sample)
+            save(network, directory.model)
+            history.to_json(directory.history_json)
+            snapshots.save(directory.snapshots)
+        except KeyboardInterrupt:  # a second Ctrl-C, or one while the files are written
+            command = shlex.join(["neocog", "train", "--resume", str(directory.path)])
+            raise KeyboardInterrupt(f"interrupted; continue with: {command}") from None
     return RunResult(directory, network, history)
 
 

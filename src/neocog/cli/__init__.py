@@ -1,7 +1,8 @@
 """The command ``neocog``.
 
 Exit codes: 0 done; 1 a gradient check failed, an answer to an exercise is not right, the loss became NaN, or
-another process of the job was lost; 2 bad input; 70 a bug in neocog; 130 interrupted.
+another process of the job was lost; 2 bad input; 70 a bug in neocog; 130 interrupted by Ctrl-C, or, while a
+network or a sweep is trained, by SIGTERM.
 """
 
 from neocog.cli import train, sweep, evaluate, model, inspect, exercises  # isort: skip - the order of the commands in --help

@@ -7,9 +7,12 @@ import functools
 import json
 import math
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -25,6 +28,7 @@ from neocog.training import NonFiniteLossError
 
 ISSUES = "neocog's issue tracker"
 BUG = 70  # EX_SOFTWARE of sysexits.h
+INTERRUPTED = 130
 
 # Errors that neocog itself raises, by a raise statement, for bad input ...
 DELIBERATE = (ValueError, TypeError, IndexError, NonFiniteLossError)
@@ -82,14 +86,18 @@ Command = TypeVar("Command", bound=Callable[..., None])
 
 
 def report_errors(command: Command) -> Command:
-    """Report an exception as a line and an exit code, which distinguish bad input from a bug."""
+    """Report an exception or Ctrl-C as a line and an exit code, which distinguish bad input from a bug."""
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
         try:
-            command(*args, **kwargs)
+            with _ctrl_c_raises():
+                command(*args, **kwargs)
         except (typer.Exit, typer.Abort):
             raise
+        except KeyboardInterrupt as error:
+            Console(stderr=True, highlight=False).print(escaped(str(error) or "interrupted"), soft_wrap=True)
+            raise typer.Exit(INTERRUPTED) from None
         except Exception as error:
             text, code = _describe(error, kwargs.get("layers") or ())
             if kwargs.get("as_json"):
@@ -101,6 +109,20 @@ def report_errors(command: Command) -> Command:
             raise typer.Exit(code) from None
 
     return run  # type: ignore[return-value]
+
+
+@contextmanager
+def _ctrl_c_raises() -> Iterator[None]:
+    """Have Ctrl-C raise KeyboardInterrupt within the block where it would end the process without a word."""
+    ends = signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+    if not ends or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _describe(error: Exception, layers: Sequence[str]) -> tuple[str, int]:

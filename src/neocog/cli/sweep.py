@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from neocog import runs
-from neocog.cli.common import Json, Source, app, escaped, report_errors, say, to_json
+from neocog.cli.common import INTERRUPTED, Json, Source, app, escaped, report_errors, say, to_json
 from neocog.data.sources import source_forms
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def sweep(
         reason = found.stopped or f"{failed} {'point' if failed == 1 else 'points'} failed"
         command = shlex.join(["neocog", "sweep", "--resume", str(found.path)])
         _warn(f"{reason}; continue with: {command}")
-        raise typer.Exit(130 if found.stopped == "interrupted" else 1)
+        raise typer.Exit(INTERRUPTED if found.stopped == "interrupted" else 1)
     if found.rows and found.best is None:
         _warn("All points diverged: try a smaller lr.")
         raise typer.Exit(1)

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from neocog import runs
-from neocog.cli.common import Json, Source, app, escaped, report_errors, say, to_json
+from neocog.cli.common import INTERRUPTED, Json, Source, app, escaped, report_errors, say, to_json
 from neocog.data.sources import source_forms
 from neocog.kernels import BACKENDS
 from neocog.models.by_name import NETWORKS
@@ -114,7 +114,7 @@ def train(
         Console(stderr=True, highlight=False).print(
             f"continue with: neocog train --resume {escaped(result.directory.path)}", soft_wrap=True
         )
-        raise typer.Exit(130)
+        raise typer.Exit(INTERRUPTED)
 
 
 def _report_training(result: runs.RunResult, page: Path | None, as_json: bool) -> None:
