@@ -24,6 +24,7 @@ from neocog.layers import (
     LocalResponseNorm,
     LogSoftmax,
     MaxPool2D,
+    Normalize,
     Pad2D,
     PadChannels,
     PReLU,
@@ -168,6 +169,12 @@ CASES = {
         (lambda: BatchNorm2D(2), normal(2, 2, 3, 2)),
         (lambda: awake(BatchNorm2D(2, eps=0.1, momentum=0.0)), normal(2, 2, 3, 2)),
         (lambda: awake(BatchNorm2D(2)), normal(3, 2, 1, 1)),
+    ],
+    "Normalize": [
+        (lambda: Normalize((0.5, -1, 2), (0.1, 3, 0.25)), ROWS),
+        (lambda: Normalize((0.5, 0.25), (0.1, 2)), IMAGES),
+        (lambda: Normalize((0.5, 0.25), (1, 2)), normal(2, 2, 3)),
+        (lambda: Normalize(0.5, 0.25), normal(2, 1, 1, 1)),
     ],
     "GroupNorm": [
         (lambda: GroupNorm(1, 3), ROWS),

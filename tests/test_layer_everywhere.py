@@ -138,7 +138,7 @@ FUNCTIONS = {
     "Concat": lambda layer: lambda *x: torch.cat(x, layer.axis),
 }
 WITHOUT_FUNCTION = {
-    *("ScaledTanh", "Reshape", "RadialBasis"),  # of several functions
+    *("ScaledTanh", "Reshape", "RadialBasis", "Normalize"),  # of several functions
     "Dropout",  # its random numbers differ
     *("Sequential", "Residual", "Graph"),
 }

@@ -213,7 +213,7 @@ def test_a_recipe_in_the_grid_brings_its_settings_along():
         ({"epochs": [3], "batch_size": [8, 0]}, "grid point epochs=3, batch_size=0: batch_size must be"),
         (
             {"network": ["digits-cnn"], "filters": [8]},
-            "filters are only allowed for the network 'conv-net'",
+            "filters are only allowed for the networks 'conv-net' and 'image-cnn'",
         ),
         ({"filters": [(8, 0)]}, "filters must be at least 1, got 0"),
         ({"size": [16]}, "size is only allowed for folder:PATH"),

@@ -9,7 +9,7 @@ from typing import Any
 
 from neocog.data.sources import SOURCES, source_forms, split_source
 from neocog.kernels import BACKENDS
-from neocog.models.by_name import NETWORKS
+from neocog.models.by_name import NETWORKS, OF_FILTERS
 from neocog.optimizers import SGD
 from neocog.recipes import RECIPES
 from neocog.training.engine import check_engine
@@ -22,7 +22,7 @@ __all__ = ["Settings", "default_settings", "parse_filters", "settings_for", "sho
 class Settings:
     """Hold all settings of a run; raise ValueError or TypeError if a value is out of range.
 
-    ``filters`` are the channels of the network "conv-net", one number a convolution.
+    ``filters`` are the channels of the network "conv-net" or "image-cnn", one number a convolution.
     """
 
     source: str
@@ -59,10 +59,10 @@ class Settings:
                 raise ValueError(f"size is only allowed for {allowed}, got source {self.source!r}.")
         if self.filters is not None:
             object.__setattr__(self, "filters", _checked_filters(self.filters))
-            if self.network != "conv-net":
+            if self.network not in OF_FILTERS:
                 raise ValueError(
-                    f"filters are only allowed for the network 'conv-net', got {self.filters} for "
-                    f"{self.network!r}."
+                    f"filters are only allowed for the networks {' and '.join(map(repr, OF_FILTERS))}, got "
+                    f"{self.filters} for {self.network!r}."
                 )
 
 
@@ -102,7 +102,9 @@ def default_settings(source: str, recipe: str = "plain") -> Settings:
 
 
 def settings_for(source: str, **chosen: Any) -> Settings:
-    """Return the settings that suit a source, with the chosen ones; ``filters`` imply the network "conv-net".
+    """Return the settings that suit a source, with the chosen ones.
+
+    ``filters`` imply the network "conv-net" where the suited one has none to choose.
 
     Raises
     ------
@@ -116,9 +118,10 @@ def settings_for(source: str, **chosen: Any) -> Settings:
     >>> settings_for("digits", filters=(8, 16)).network
     'conv-net'
     """
-    if chosen.get("filters") is not None:
+    suited = default_settings(source, chosen.get("recipe", "plain"))
+    if chosen.get("filters") is not None and suited.network not in OF_FILTERS:
         chosen.setdefault("network", "conv-net")
-    return replace(default_settings(source, chosen.get("recipe", "plain")), **chosen)
+    return replace(suited, **chosen)
 
 
 def train_command(source: str, options: Mapping[str, Any]) -> str:

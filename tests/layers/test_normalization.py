@@ -3,15 +3,21 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from neocog.interop.onnx import from_onnx, to_onnx
 from neocog.layers import (
     BatchNorm1D,
     BatchNorm2D,
+    Conv2D,
+    Dense,
+    Flatten,
     GroupNorm,
     LayerNorm,
     LocalResponseNorm,
+    Normalize,
     Sequential,
     Transpose,
 )
+from neocog.layers.normalization import normalize_for
 
 
 def by_hand(norm):
@@ -296,3 +302,69 @@ def test_local_response_bad_inputs_and_sizes():
         norm.forward(np.zeros((1, 1, 2, 2), np.uint8))
     assert norm.flops((2, 4, 3, 3)) == 9 * 72
     assert repr(LocalResponseNorm(5, 5e-4, k=2)) == "LocalResponseNorm(5, alpha=0.0005, k=2.0)"
+
+
+def test_normalize_by_hand():
+    layer = Normalize((1, 2), (2, 4), dtype="float64")
+    x = np.array([[[[3.0]], [[0.0]]]])
+    y, cache = layer.forward(x, training=True)
+    assert y.ravel().tolist() == [1.0, -0.5]
+    dx, grads = layer.backward(np.array([[[[1.0]], [[1.0]]]]), cache)
+    assert dx.ravel().tolist() == [0.5, 0.25]
+    assert grads == {}
+
+
+def test_normalize_for_gives_mean_0_and_variance_1(normal):
+    x = 5 + 3 * normal(300, 2, 4, 3)  # more images than one part
+    x[:, 1] = 0.1  # equal numbers keep their scale
+    layer = normalize_for(x)
+    y = layer(x)
+    np.testing.assert_allclose(y.mean((0, 2, 3)), [0, 0], atol=1e-12)
+    np.testing.assert_allclose(y.std((0, 2, 3)), [1, 0], atol=1e-12)
+    assert layer.buffers["std"][1] == 1
+    assert normalize_for(np.full((2, 1, 3, 3), 0.1, np.float32)).std == (1.0,)
+
+
+def test_normalize_keeps_its_numbers_in_onnx_and_learns_none():
+    network = Sequential(normalize=Normalize((0.1, 0.2), (0.3, 0.4)), conv=Conv2D(2, 1, 3, padding=1, rng=0))
+    again = from_onnx(to_onnx(network, input_shape=(2, 5, 5)))
+    assert repr(again) == repr(network)
+    for name, array in network.buffers.items():
+        np.testing.assert_array_equal(again.buffers[name], array)
+
+
+def test_a_leading_normalize_needs_no_gradient(normal):
+    """Else the first convolution would compute a gradient that nobody reads."""
+    network = Sequential(Normalize(0.5, 2), Conv2D(1, 1, 3, rng=0), Flatten(), Dense(1, 2, rng=0))
+    x = normal(2, 1, 3, 3).astype("float32")
+    z, cache = network.forward(x, training=True)
+    network.children["0"].backward = None
+    network.backward(np.ones_like(z), cache, input_grad=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (((0, 1), 1), "mean and std must hold one number a channel, got mean=.0, 1., std=1"),
+        (((), ()), "one number a channel"),
+        ((0, 0), "std"),
+        ((0, -1), "std"),
+        ((np.nan, 1), "mean"),
+        ((0, np.inf), "std"),
+        ((0, 1e-50), "std must be more than 0 in float32"),
+    ],
+)
+def test_normalize_refuses(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Normalize(*arguments)
+
+
+def test_normalize_refuses_other_channels_and_bytes():
+    with pytest.raises(ValueError, match=r"\(N, C, ...\) with C = 1, got shape \(1, 3, 2, 2\)"):
+        Normalize(0, 1)(np.zeros((1, 3, 2, 2), np.float32))
+    with pytest.raises(TypeError, match="pass x / 255"):
+        Normalize(0, 1)(np.zeros((1, 1, 2, 2), np.uint8))
+    with pytest.raises(ValueError, match="x must be images of shape"):
+        normalize_for(np.zeros((0, 3, 2, 2), np.float32))
+    with pytest.raises(ValueError, match="mean"):
+        normalize_for(np.full((1, 1, 2, 2), np.nan, np.float32))

@@ -20,7 +20,14 @@ from neocog.layers.dropout import Dropout
 from neocog.layers.global_pooling import GlobalAvgPool2D, GlobalMaxPool2D
 from neocog.layers.graph import Graph, Residual
 from neocog.layers.merge import Add, Concat
-from neocog.layers.normalization import BatchNorm1D, BatchNorm2D, GroupNorm, LayerNorm, LocalResponseNorm
+from neocog.layers.normalization import (
+    BatchNorm1D,
+    BatchNorm2D,
+    GroupNorm,
+    LayerNorm,
+    LocalResponseNorm,
+    Normalize,
+)
 from neocog.layers.padding import Pad2D, PadChannels
 from neocog.layers.pooling import AvgPool2D, MaxPool2D
 from neocog.layers.radial import RadialBasis
@@ -53,6 +60,7 @@ __all__ = [
     "LocalResponseNorm",
     "LogSoftmax",
     "MaxPool2D",
+    "Normalize",
     "PReLU",
     "Pad2D",
     "PadChannels",

@@ -1,14 +1,150 @@
-"""Define normalization: over the batch, within each image, and over neighbouring channels."""
+"""Define normalization: by fixed numbers, over batches, in images, over neighbouring channels."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from neocog.initializers import ones, zeros
 from neocog.kernels.geometry import is_complex
 from neocog.layers.base import WHOLE_IMAGE, Array, Field, Grads, Layer, Shape, as_dtype, images
 from neocog.validation import float_dtype, generator, integer, number
+
+
+class Normalize(Layer):
+    """Subtract a fixed mean from each channel, and divide by a fixed standard deviation: those of the data.
+
+    Forward: ``y[n,c] = (x[n,c] - mean[c]) / std[c]``. Backward: ``dx[n,c] = dy[n,c] / std[c]``.
+
+    Parameters
+    ----------
+    mean, std : float or sequence of float, one a channel
+        In the unit of ``x``; each ``std`` more than 0.
+    dtype : floating point type
+
+    Attributes
+    ----------
+    buffers : ``mean`` (C,) and ``std`` (C,), which nothing changes
+
+    Raises
+    ------
+    ValueError, TypeError
+        On an argument out of range, as many ``mean`` as there are not ``std``, or an ``x`` of another number
+        of channels.
+
+    See Also
+    --------
+    normalize_for : Measure the numbers of some images.
+
+    Notes
+    -----
+    Shapes: (N, C, ...) -> the same.
+
+    It leads a network, which then takes images in the unit of their pixels wherever it is used. It is never
+    folded into a convolution that pads with zeros: there a zero is the mean of the data, not a black pixel.
+
+    Source: Y. LeCun, L. Bottou, G. Orr, K.-R. Müller, "Efficient backprop", 1998, section 4.3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Normalize(mean=(1, 2), std=(1, 4))(np.array([[2.0, 4.0]], np.float32))
+    array([[1. , 0.5]], dtype=float32)
+    """
+
+    def __init__(
+        self, mean: float | Sequence[float], std: float | Sequence[float], *, dtype: Any = "float32"
+    ) -> None:
+        super().__init__()
+        for name, given in (("mean", mean), ("std", std)):
+            values = [given] if np.ndim(given) == 0 else list(given)  # type: ignore[arg-type]
+            least = 0 if name == "std" else -math.inf
+            numbers = [number(name, value, least, math.inf, True, True) for value in values]
+            self._buffers[name] = np.array(numbers, float_dtype(dtype))
+        C = len(self._buffers["mean"])
+        if not C or len(self._buffers["std"]) != C:
+            raise ValueError(f"mean and std must hold one number a channel, got mean={mean!r}, std={std!r}.")
+        if not self._buffers["std"].all():
+            raise ValueError(f"std must be more than 0 in {self._buffers['std'].dtype}, got {std!r}.")
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """The mean of each channel to six digits; the buffer has all."""
+        return _rounded(self._buffers["mean"])
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """The standard deviation of each channel to six digits; the buffer has all."""
+        return _rounded(self._buffers["std"])
+
+    def forward(self, x: Array, training: bool = False) -> tuple[Array, None]:
+        self.output_shape(x.shape)
+        mean, std = self._lifted(x)
+        return (as_dtype(x, mean.dtype) - mean) / std, None
+
+    def backward(self, dy: Array, cache: None, input_grad: bool = True) -> tuple[Array | None, Grads]:
+        return dy / self._lifted(dy)[1] if input_grad else None, {}
+
+    def _lifted(self, x: Array) -> tuple[Array, Array]:
+        """Return mean and std in the shape in which they go with ``x``."""
+        mean, std = self._buffers["mean"], self._buffers["std"]
+        shape = (-1, *(1,) * (x.ndim - 2))
+        xp = x.__array_namespace__()
+        return xp.reshape(mean, shape), xp.reshape(std, shape)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        C = self._buffers["mean"].shape[0]
+        if len(input_shape) < 2 or input_shape[1] != C:
+            raise ValueError(
+                f"Normalize needs inputs of shape (N, C, ...) with C = {C}, got shape {tuple(input_shape)}."
+            )
+        return input_shape
+
+    def flops(self, input_shape: Shape) -> int:
+        return 2 * math.prod(input_shape)
+
+
+def normalize_for(x: Array) -> Normalize:
+    """Return the layer that gives each channel of some images mean 0 and variance 1.
+
+    Parameters
+    ----------
+    x : (N, C, ...)
+        The training images. A channel whose values are all equal keeps its scale: its ``std`` is 1.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there is no image, or a number is not finite or not floating point.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> normalize_for(np.array([[0.0], [4.0]], np.float32))
+    Normalize((2.0,), (2.0,))
+    """
+    if x.ndim < 2 or not x.size:
+        raise ValueError(f"x must be images of shape (N, C, ...), got shape {tuple(x.shape)}.")
+    axes = tuple(axis for axis in range(x.ndim) if axis != 1)
+    mean = x.mean(axis=axes, dtype=np.float64)
+    # In parts: a copy of all images in float64 may not fit memory.
+    squares = [np.square(part - mean.reshape(-1, *(1,) * (x.ndim - 2))).sum(axis=axes) for part in _parts(x)]
+    std = np.sqrt(np.sum(squares, axis=0) / (x.size // len(mean)))
+    small = 1e-6 * np.maximum(abs(mean), 1e-30)  # rounding errors of equal numbers are no variation
+    return Normalize(mean.tolist(), np.where(std > small, std, 1.0).tolist(), dtype=x.dtype)
+
+
+def _parts(x: Array, size: int = 256) -> list[Array]:
+    """Split images into parts of some images."""
+    return [x[first : first + size] for first in range(0, len(x), size)]
+
+
+def _rounded(array: Array) -> tuple[float, ...]:
+    """Return numbers to six digits, which are the same in float32 and float64."""
+    return tuple(float(f"{value:.6g}") for value in np.real(array))
 
 
 class _BatchNorm(Layer):

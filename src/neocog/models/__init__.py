@@ -1,6 +1,7 @@
 """Build ready-made networks: the textbook's small ones, and the classics from LeNet-5 to ResNet."""
 
 from neocog.models.alexnet import alexnet, alexnet_one_tower
+from neocog.models.image_cnn import image_cnn
 from neocog.models.lenet import lenet5, lenet5_1998
 from neocog.models.pretrained import load_torchvision
 from neocog.models.resnet import resnet18, resnet34, resnet50, resnet101, resnet_cifar
@@ -12,6 +13,7 @@ __all__ = [
     "alexnet_one_tower",
     "conv_net",
     "digits_cnn",
+    "image_cnn",
     "lenet5",
     "lenet5_1998",
     "load_torchvision",

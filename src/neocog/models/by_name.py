@@ -8,6 +8,7 @@ from typing import Any
 
 from neocog.layers import Sequential
 from neocog.models.alexnet import alexnet
+from neocog.models.image_cnn import image_cnn
 from neocog.models.lenet import lenet5
 from neocog.models.resnet import resnet18, resnet50, resnet_cifar
 from neocog.models.tiny import conv_net, digits_cnn, small_cnn, tiny_cnn, tiny_mlp
@@ -24,7 +25,12 @@ CLASSIC_NETWORKS: dict[str, Callable[..., Sequential]] = {
     "resnet20": partial(resnet_cifar, 20),
 }
 """The networks from LeNet-5 to ResNet, for images of their size."""
-NETWORKS = ("digits-cnn", "small-cnn", "conv-net", "tiny-cnn", "tiny-mlp", *CLASSIC_NETWORKS)
+OF_FILTERS: dict[str, tuple[Callable[..., Sequential], tuple[int, ...]]] = {
+    "conv-net": (conv_net, (8, 16)),
+    "image-cnn": (image_cnn, (32, 64, 128)),
+}
+"""The networks whose channels can be chosen, each with the default."""
+NETWORKS = ("digits-cnn", "small-cnn", *OF_FILTERS, "tiny-cnn", "tiny-mlp", *CLASSIC_NETWORKS)
 
 
 def build_network(
@@ -46,7 +52,7 @@ def build_network(
     seed : int
         Draws the weights.
     filters : sequence of int, optional
-        Channels of the convolutions of "conv-net", default (8, 16).
+        Channels of a network of ``OF_FILTERS``, default those named there.
     dtype : floating point type, optional
         Default: the network's own.
 
@@ -64,8 +70,9 @@ def build_network(
     shape = C, H, W = check_image_shape(tuple(image_shape))
     if name in ("digits-cnn", "small-cnn"):
         return (digits_cnn if name == "digits-cnn" else small_cnn)(seed, classes, shape, **dtype)
-    if name == "conv-net":
-        return conv_net(filters or (8, 16), classes, shape, seed, **dtype)
+    if name in OF_FILTERS:
+        make, default = OF_FILTERS[name]
+        return make(tuple(filters or default), classes, shape, seed, **dtype)
     if name in CLASSIC_NETWORKS:
         return CLASSIC_NETWORKS[name](classes, shape, rng=seed, **dtype)
     if C != 1 or H != W:

@@ -1,4 +1,4 @@
-"""Lower normalization: over the batch, and within each image."""
+"""Lower normalization: by fixed numbers, over the batch, and within each image."""
 
 from __future__ import annotations
 
@@ -9,8 +9,22 @@ from typing import Any
 from neocog.compilation.emitter import Emitter, Lowering, Use, lowers
 from neocog.compilation.nodes import LayerNode, Uncompilable
 from neocog.kernels.fused.program import Maps
-from neocog.layers import BatchNorm1D, BatchNorm2D, GroupNorm, LayerNorm
+from neocog.layers import BatchNorm1D, BatchNorm2D, GroupNorm, LayerNorm, Normalize
 from neocog.layers.base import Shape
+
+
+@lowers(Normalize)
+class Standardization(Lowering):
+    """``y = (x - mean) / std``, ``dx = dy / std``."""
+
+    def forward(self, emit: Emitter, node: LayerNode) -> None:
+        x, y = node.input.place, emit.maps(node.output)
+        emit.pointwise("standardise", 2.0, x=x, y=y, **node.layer.buffers)
+
+    def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
+        if node.input.wanted:
+            with emit.into(node.input) as dx:
+                emit.pointwise("standardise", 2.0, x=dy, y=dx, std=node.layer.buffers["std"])
 
 
 @lowers(BatchNorm1D, BatchNorm2D)

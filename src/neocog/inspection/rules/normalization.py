@@ -9,7 +9,26 @@ import numpy as np
 
 from neocog.inspection.rules.base import Factor, Index, Rule, Term, dy_at, parameter_at, product, x_at
 from neocog.inspection.trace import LayerRecord
-from neocog.layers import BatchNorm1D, BatchNorm2D, GroupNorm, LayerNorm, LocalResponseNorm
+from neocog.layers import BatchNorm1D, BatchNorm2D, GroupNorm, LayerNorm, LocalResponseNorm, Normalize
+
+
+class NormalizeRule(Rule, of=Normalize):
+    """Terms of the normalization of a channel by fixed numbers."""
+
+    formula = "y = (x - mean) / std"
+    gradients = {"x": "dx = dy / std"}
+
+    @staticmethod
+    def _numbers(record: LayerRecord, index: Index) -> tuple[Factor, Factor]:
+        mean, std = (float(record.layer.buffers[name][index[1]]) for name in ("mean", "std"))
+        return Factor("-mean", -mean), Factor("1/std", 1 / std)
+
+    def forward(self, record: LayerRecord, index: Index) -> list[Term]:
+        mean, scale = self._numbers(record, index)
+        return [product(x_at(record, index), scale), product(mean, scale, note="mean of the data")]
+
+    def input_gradient(self, record: LayerRecord, index: Index, slot: int) -> list[Term]:
+        return [product(dy_at(record, index), self._numbers(record, index)[1])]
 
 
 class BatchNormRule(Rule, of=(BatchNorm1D, BatchNorm2D)):

@@ -310,3 +310,22 @@ class RadialBasis(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return -((x[:, None, :] - self.centers) ** 2).sum(2)
+
+
+class Normalize(nn.Module):
+    """Subtract a fixed mean from each channel, and divide by a fixed standard deviation: (N, C, ...)."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean))
+        self.register_buffer("std", torch.tensor(std))
+
+    def forward(self, x: Tensor) -> Tensor:
+        shape = (-1, *(1,) * (x.ndim - 2))
+        return (x - self.mean.reshape(shape)) / self.std.reshape(shape)
+
+    def extra_repr(self) -> str:
+        return f"mean={self.mean.tolist()}, std={self.std.tolist()}"

@@ -1,4 +1,4 @@
-"""Write and read normalization: over the batch, within each image, and over neighbouring channels."""
+"""Write and read normalization: by fixed numbers, over batches, in images, over neighbouring channels."""
 
 from __future__ import annotations
 
@@ -9,8 +9,46 @@ import numpy as np
 
 from neocog.interop.onnx.export_graph import Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node, reads, reads_pattern
-from neocog.interop.onnx.symbolic import SymbolicValue
-from neocog.layers import BatchNorm1D, BatchNorm2D, GroupNorm, LayerNorm, LocalResponseNorm
+from neocog.interop.onnx.symbolic import Known, SymbolicValue
+from neocog.layers import BatchNorm1D, BatchNorm2D, GroupNorm, LayerNorm, LocalResponseNorm, Normalize
+
+
+@writes(Normalize, operators="Sub, Div or Unsqueeze, Sub, Unsqueeze, Div")
+def write_normalize(w: Writer, layer: Normalize, x: Tensor) -> str:
+    """Write Sub and Div of the two buffers, which keep their names and their shape."""
+    axes = range(1, len(x.shape) - 1)
+    lift = w.integers("axes", axes) if axes else ""
+    mean, std = (
+        w.node("Unsqueeze", w.array(array), lift) if axes else w.array(array)
+        for array in layer.buffers.values()
+    )
+    return w.node("Div", w.node("Sub", x, mean), std)
+
+
+@reads_pattern("Sub")
+def read_normalize(node: Node) -> SymbolicValue | None:
+    """Read Sub and Div of constants that are named mean and std: numbers of a layer that it does not learn.
+
+    Constants of other names are learned, as all are whose use is not known.
+    """
+    chain = node.follow("Div")
+    if chain is None or not isinstance(node.inputs[0], SymbolicValue):
+        return None
+    x, constants = node.inputs[0], [node.inputs[1], chain[0].inputs[1]]
+    if not all(isinstance(each, Known) and each.is_fixed for each in constants):
+        return None
+    (mean, std), names = ([getattr(each, key) for each in constants] for key in ("arrays", "label"))
+    stems = {name.rpartition(".")[0] for name in names}
+    C = x.sizes[1] if x.rank > 1 else None
+    if [name.rpartition(".")[2] for name in names] != ["mean", "std"] or len(stems) > 1 or C is None:
+        return None
+    channels = (C, *(1,) * (x.rank - 2))
+    arrays = [each[0] for each in (mean, std)]
+    fits = all(array.dtype.kind == "f" and array.shape in (channels, (1, *channels)) for array in arrays)
+    if not fits or not (np.isfinite(arrays).all() and (arrays[1] > 0).all()):
+        return None
+    layer = Normalize(*(array.ravel().tolist() for array in arrays), dtype=arrays[0].dtype)
+    return node.take(chain, node.apply(layer, x, place=stems.pop()))
 
 
 @writes(BatchNorm1D, BatchNorm2D, operators="BatchNormalization")

@@ -1,4 +1,4 @@
-"""Convert normalization with learned weights, some of whose options in PyTorch have no counterpart."""
+"""Convert normalization, some of whose options in PyTorch have no counterpart."""
 
 from __future__ import annotations
 
@@ -7,10 +7,21 @@ from typing import Any
 from torch import nn
 from torch.nn import functional as F
 
+from neocog.interop.torch import modules
 from neocog.interop.torch.graph_builder import TracedValue, UnsupportedError
 from neocog.interop.torch.operators.arguments import loaded, parameter
 from neocog.interop.torch.registry import Chain, imports, imports_module, register_layer
-from neocog.layers import BatchNorm1D, BatchNorm2D, GroupNorm, LayerNorm
+from neocog.layers import BatchNorm1D, BatchNorm2D, GroupNorm, LayerNorm, Normalize
+
+
+@register_layer(Normalize)
+def _to_normalize(layer: Normalize) -> modules.Normalize:
+    return modules.Normalize(layer.mean, layer.std)
+
+
+@imports_module(modules.Normalize)
+def _from_normalize(module: modules.Normalize, x: TracedValue) -> Chain:
+    return Normalize(module.mean.tolist(), module.std.tolist())
 
 
 @register_layer(BatchNorm1D)

@@ -12,7 +12,22 @@ from typing import Any
 from neocog.kernels.fused.operation import PLANES, operation
 from neocog.kernels.fused.simd import size_of, view
 
-__all__ = ["normalise", "normalise_back", "normalise_sets", "normalise_sets_back"]
+__all__ = ["normalise", "normalise_back", "normalise_sets", "normalise_sets_back", "standardise"]
+
+
+@operation(maps="x y", arrays="mean std", integers=PLANES)
+def standardise(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute ``y = (x - mean) / std`` of each channel; without a mean, ``y = x / std``: the gradient."""
+    like = zero[0]
+    size = size_of(like)
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        m = view(p.mean + c * size, 1, like)[0] if p.mean else like
+        std = view(p.std + c * size, 1, like)[0]
+        for i in range(p.rows):
+            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+            y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
+            for n in range(p.lanes):
+                y[n] = (x[n] - m) / std
 
 
 @operation(

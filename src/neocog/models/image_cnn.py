@@ -1,0 +1,86 @@
+"""Build the network for images of one's own, of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from neocog.layers import (
+    Conv2D,
+    Dense,
+    Flatten,
+    GlobalAvgPool2D,
+    GroupNorm,
+    Layer,
+    MaxPool2D,
+    ReLU,
+    Sequential,
+)
+from neocog.validation import image_shape as check_image_shape
+from neocog.validation import integer
+
+GROUP = 8
+"""Channels in a group of the normalization."""
+SMALL = 4
+"""Maps of at most so many pixels a side are flattened, larger ones averaged."""
+
+
+def image_cnn(
+    filters: Sequence[int] = (32, 64, 128),
+    classes: int = 10,
+    image_shape: tuple[int, int, int] = (1, 32, 32),
+    seed: int = 42,
+    dtype: Any = "float32",
+) -> Sequential:
+    """Build stages of 3 x 3 convolution, group normalization, ReLU and 2 x 2 max pooling, then dense.
+
+    Fits images of any size: a side of one pixel is not pooled, so that (1, 1, L) is a signal of L values.
+    Each image is normalised by its own numbers: outputs do not depend on the batch. Weights are He normal,
+    drawn in turn from one ``default_rng(seed)``.
+
+    Shapes: (N, C, H, W) -> (N, classes).
+
+    Parameters
+    ----------
+    filters : sequence of int
+        Channels of each stage.
+    classes : int
+    image_shape : (C, H, W)
+    seed : int
+    dtype : floating point type
+
+    Raises
+    ------
+    ValueError, TypeError
+        On an argument out of range.
+
+    Examples
+    --------
+    >>> image_cnn((16, 32), classes=2, image_shape=(3, 48, 40)).output_shape((1, 3, 48, 40))
+    (1, 2)
+    """
+    if not isinstance(filters, tuple | list) or not filters:
+        raise TypeError(f"filters must be a sequence of at least one int, got {filters!r}.")
+    rng = np.random.default_rng(integer("seed", seed, 0))
+    C, H, W = shape = check_image_shape(image_shape)
+    layers: dict[str, Layer] = {}
+    for k, channels in enumerate(filters, start=1):
+        F = integer("filters", channels)
+        layers[f"conv{k}"] = Conv2D(C, F, 3, padding=1, bias=False, rng=rng, dtype=dtype)
+        layers[f"norm{k}"] = GroupNorm(F // GROUP if F % GROUP == 0 else 1, F, dtype=dtype)
+        layers[f"relu{k}"] = ReLU()
+        window = (min(2, H), min(2, W))
+        if window != (1, 1):
+            layers[f"pool{k}"] = MaxPool2D(window)
+        C, H, W = F, H // window[0], W // window[1]
+    if max(H, W) > SMALL:
+        layers["average"] = GlobalAvgPool2D()
+        features = C
+    else:
+        layers["flatten"] = Flatten()
+        features = C * H * W
+    network = Sequential(**layers, dense=Dense(features, classes, rng=rng, dtype=dtype))
+    network.input_shape = shape
+    return network
