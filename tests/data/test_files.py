@@ -553,9 +553,10 @@ def test_npz_of_two_parts(tmp_path, part):
     np.testing.assert_array_equal(split.validation[1], [0, 1, 0])
 
 
-def test_npz_prefers_val_to_test(tmp_path):
+def test_npz_of_three_parts(tmp_path):
     parts = {"x_test": X[:3], "y_test": Y[:3], "x_val": X[:4], "y_val": Y[:4]}
-    assert len(load_npz(save(tmp_path, x_train=X, y_train=Y, **parts)).validation[1]) == 4
+    split = load_npz(save(tmp_path, x_train=X, y_train=Y, **parts))
+    assert (len(split.train[1]), len(split.tuning[1]), len(split.test[1])) == (10, 4, 3)
 
 
 @pytest.mark.parametrize(
@@ -594,21 +595,27 @@ def test_npz_floats_are_kept(tmp_path, dtype):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({}, "must hold x_train and y_train or x and y or images and labels, got nothing"),
-        ({"pictures": X, "y": Y}, "must hold both x and y, got pictures, y"),
-        ({"pictures": X, "kinds": Y}, "must hold x_train and y_train .*, got pictures, kinds"),
-        ({"x_train": X}, "must hold both x_train and y_train, got x_train"),
-        ({"x": X, "y": Y, "x_test": X}, "must hold both x_test and y_test"),
-        ({"x": X.astype(np.int64), "y": Y}, r"x must be uint8 \(0\.\.255\) or floating point, got int64"),
-        ({"x": X > 3, "y": Y}, "x must be uint8 .* got bool"),
-        ({"x": X.astype(complex), "y": Y}, "x must be uint8 .* got complex128"),
-        ({"x": X.astype(str), "y": Y}, "x must be uint8 .* got <U"),
+        ({}, "must hold images and labels under usual names, such as x_train and y_train, .*; got nothing"),
+        ({"pictures": X, "y": Y}, "beside y must be one array of images .*; got pictures, y"),
+        ({"pictures": X, "kinds": Y}, "must hold images and labels .*; got pictures, kinds"),
+        ({"x_train": X}, "beside x_train must be one array of labels .*; got x_train"),
+        ({"x": X, "y": Y, "x_test": X}, "beside x_test must be one array of labels"),
+        (
+            {"x": X, "images": X, "target": Y},
+            "beside x and images and target must be one array of images and",
+        ),
+        ({"x": X, "X": X, "y": Y}, "must not hold both x and X"),
+        ({"x": X.astype(complex), "y": Y}, "x must be integers or floating point, got complex128"),
+        ({"x": X.astype(str), "y": Y}, "x must be integers or floating point, got <U"),
         ({"x": X.reshape(10, 6), "y": Y}, r"x must be \(N, H, W\), .* got shape \(10, 6\)"),
         ({"x": X[:, :0], "y": Y}, r"x must be \(N, H, W\), .* got shape \(10, 0, 3\)"),
-        ({"x": np.full((10, 2, 3), np.nan), "y": Y}, r"x must be finite, got nan at index \(0, 0, 0, 0\)"),
-        ({"x": X, "y": Y / 2}, "y must be integers, got float64"),
-        ({"x": X, "y": np.eye(2, dtype=int)[Y]}, r"y must be \(N,\) or \(N, 1\), got shape \(10, 2\)"),
-        ({"x": X, "y": np.array(3)}, r"y must be \(N,\) or \(N, 1\), got shape \(\)"),
+        ({"x": np.full((10, 2, 3), np.nan), "y": Y}, r"x must be finite, got nan at index \(0, 0, 0\)"),
+        ({"x": X, "y": Y / 2}, "y must be whole numbers or names, got float64"),
+        (
+            {"x": X, "y": np.ones((10, 3), int)},
+            r"y must be one label an image, \(N,\) or \(N, 1\), got shape \(10, 3\)",
+        ),
+        ({"x": X, "y": np.array(3)}, r"y must be one label .*, got shape \(\)"),
         ({"x": X, "y": Y[:9]}, "one label an image, got 10 images and labels of shape"),
         ({"x": X, "y": Y - 1}, "labels must be at least 0"),
         ({"x": X, "y": 0 * Y}, "at least two classes"),
@@ -658,7 +665,7 @@ def test_npz_that_is_none(tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x.txt", "hello")
         archive.writestr("y", "hello")
-    with pytest.raises(ValueError, match=r"a\.npz must hold x_train and y_train"):
+    with pytest.raises(ValueError, match=r"a\.npz must hold images and labels"):
         load_npz(path)
 
 
@@ -750,7 +757,7 @@ def test_idx_files_missing(tmp_path):
         load_idx(tmp_path)
     write_idx(tmp_path)
     with pytest.raises(NotADirectoryError, match="must be a folder, got a file"):
-        load_idx(tmp_path / "train-images-idx3-ubyte")
+        load_idx(tmp_path / "train-labels-idx1-ubyte")
     write_idx(tmp_path, "t10k")
     (tmp_path / "t10k-labels-idx1-ubyte").unlink()
     with pytest.raises(FileNotFoundError, match="must hold t10k-labels-idx1-ubyte beside"):

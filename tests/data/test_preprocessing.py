@@ -28,7 +28,7 @@ def picture(path, pixels):
         ({"channels": 2}, r"channels must be 1 \(grey\) or 3 .*, got 2"),
         ({"size": (0, 4)}, "size must be at least 1, got 0"),
         ({"fit": "squeeze"}, "fit must be one of 'stretch', 'crop', 'pad', got 'squeeze'"),
-        ({"unit": 16}, "unit must be 1, 255 or None, got 16"),
+        ({"unit": 16}, "unit must be 1, 255, 65535 or None, got 16"),
         ({"tone": "dark"}, "tone must be one of 'white', 'ink'"),
         ({"version": 2}, "version 2, this neocog knows those up to 1: upgrade neocog"),
     ],

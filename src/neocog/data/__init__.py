@@ -1,12 +1,13 @@
 """Load data sets, draw minibatches, and augment images."""
 
-from neocog.data.archives import load_idx, load_npz
 from neocog.data.augmentation import Affine, Compose, Crop, Flip, Noise, Shift
 from neocog.data.batches import batches
 from neocog.data.csv_file import load_csv
 from neocog.data.digits import digits
 from neocog.data.folder import LazyImages, image_folder, load_image
+from neocog.data.idx import load_idx
 from neocog.data.lines import PATTERNS, base_pattern, line_patterns
+from neocog.data.npz import load_npz
 from neocog.data.preprocessing import Preprocessing
 from neocog.data.split import Split, stratified_split
 

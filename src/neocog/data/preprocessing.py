@@ -13,7 +13,7 @@ __all__ = ["DECODE_VERSION", "FITS", "TONES", "Preprocessing"]
 DECODE_VERSION = 1
 FITS = ("stretch", "crop", "pad")
 TONES = ("white", "ink")
-WHITES = (1, 255)
+WHITES = (1, 255, 65535)
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Preprocessing:
     fit : {"stretch", "crop", "pad"}
         How a picture of other proportions gets the size: stretched; cut equally at both sides, then resized;
         or resized until it fits in, then surrounded by the median of its border.
-    unit : {255, 1, None}
+    unit : {255, 1, 65535, None}
         The value of white in the source's numbers, by which they are divided; None if they are kept.
     tone : {"white", "ink"}
         What 1 means: white, as in photographs, or ink, as in the handwritten digits.
@@ -60,7 +60,7 @@ class Preprocessing:
         one_of("fit", self.fit, FITS)
         one_of("tone", self.tone, TONES)
         if self.unit is not None and integer("unit", self.unit) not in WHITES:
-            raise ValueError(f"unit must be 1, 255 or None, got {self.unit}.")
+            raise ValueError(f"unit must be 1, 255, 65535 or None, got {self.unit}.")
         if integer("version", self.version) > DECODE_VERSION:
             raise ValueError(
                 f"its images are decoded by the rules of version {self.version}, this neocog knows those up "

@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from neocog.data.archives import load_idx, load_npz
 from neocog.data.csv_file import load_csv
 from neocog.data.digits import digits
 from neocog.data.folder import image_folder
+from neocog.data.idx import load_idx
 from neocog.data.lines import line_patterns
+from neocog.data.npz import load_npz
 from neocog.data.preprocessing import Preprocessing
 from neocog.data.split import Split
 
@@ -49,6 +50,15 @@ class Source:
     has_path: bool = False
     options: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _arrays(
+    path: str,
+    image_shape: tuple[int, int, int] | None,
+    preprocessing: Preprocessing | None,
+    validation_fraction: float,
+) -> Split:
+    return load_npz(path, validation_fraction, image_shape=preprocessing or image_shape)
 
 
 def _photos(
@@ -91,9 +101,17 @@ SOURCES: dict[str, Source] = {
         options=("size", "image_shape", "preprocessing", "validation_fraction"),
     ),
     "npz": Source(
-        load_npz, "a NumPy archive of images x and labels y", has_path=True, options=("validation_fraction",)
+        _arrays,
+        "a NumPy archive of images x and labels y",
+        has_path=True,
+        options=("image_shape", "preprocessing", "validation_fraction"),
     ),
-    "idx": Source(load_idx, "a folder of MNIST's files", has_path=True, options=("validation_fraction",)),
+    "idx": Source(
+        load_idx,
+        "a folder of MNIST's files",
+        has_path=True,
+        options=("preprocessing", "validation_fraction"),
+    ),
     "csv": Source(
         load_csv,
         "a table, in each row a label and the pixels of an image",

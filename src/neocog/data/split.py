@@ -273,6 +273,7 @@ def split_of_file(
     seed: int,
     tuning: tuple[Images, Labels] | None = None,
     notes: Sequence[str] = (),
+    preprocessing: Preprocessing | None = None,
 ) -> Split:
     """Make a split of the parts of a file, or draw the held-out one; errors name the file.
 
@@ -289,6 +290,7 @@ def split_of_file(
     except ValueError as problem:
         raise ValueError(f"{path}: {problem}") from None
     split.notes = tuple(notes)
+    split.preprocessing = preprocessing or split.preprocessing
     return split
 
 
