@@ -296,7 +296,8 @@ def _results(network: Container, images: Any, labels: np.ndarray, names: list[st
 def _trace(network: Container, images: Any, labels: np.ndarray, names: list[str]) -> str:
     """Trace the correct and the wrong prediction of the highest probability through the network."""
     probabilities = network.predict_proba(images)
-    sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    predicted = network.ranking(probabilities)[:, 0]
+    sure, right = probabilities[np.arange(len(labels)), predicted], predicted == labels
     text = "<h2>One image, layer by layer</h2>"
     for verdict, chosen in (("correctly", right), ("wrongly", ~right)):
         if chosen.any():

@@ -24,7 +24,7 @@ from neocog.layers import Container, Elementwise, Layer
 from neocog.layers.base import generator_places, random_generators
 from neocog.model_file import ModelFileError, PathLike, blaming, read, write
 from neocog.representation import printable
-from neocog.validation import image_shape, one_of
+from neocog.validation import image_shape, number, one_of
 
 __all__ = ["ModelFileError", "import_layers", "load", "save"]
 
@@ -204,6 +204,8 @@ def describe(network: Layer) -> dict[str, Any]:
         image = network.preprocessing
         described["output"] = "logits"
         described["image"] = None if image is None else image.to_dict()
+        if network.class_weight is not None:
+            described["class_weight"] = [float(weight) for weight in network.class_weight]
         _check_input_shape(network)
     return described
 
@@ -289,12 +291,22 @@ def rebuild(
             raise ModelFileError(f"its output is {described['output']!r}, which this neocog does not know")
         image = described.get("image")
         network.preprocessing = None if image is None else Preprocessing.from_dict(image)
+        network.class_weight = _class_weight(described.get("class_weight"))
         network.class_names = None if names is None else tuple(str(name) for name in names)
         network.input_shape = None if shape is None else image_shape(shape)
         _check_input_shape(network)
         if network.input_shape is not None:
             _check_values(network, network.input_shape)
     return network
+
+
+def _class_weight(weights: Any) -> tuple[float, ...] | None:
+    """Return the weights of the classes that a file states; ValueError or TypeError if they are none."""
+    if weights is None:
+        return None
+    if not isinstance(weights, list | tuple) or not weights:
+        raise TypeError(f"class_weight must be a list of numbers, got {weights!r}")
+    return tuple(number("class_weight", weight, 0, math.inf, True, True) for weight in weights)
 
 
 def _check_values(network: Layer, image: tuple[int, int, int]) -> None:

@@ -72,12 +72,15 @@ def evaluate_command(
     measured = _measured(model, network, source)
     with use_kernels(kernels):
         logits = network.without_softmax().predict_logits(measured.images).astype(np.float64)
+    if network.class_weight is not None:
+        logits -= np.log(network.class_weight)  # as predict_proba does
     probabilities = softmax(logits)
+    predicted = network.ranking(probabilities)[:, 0]
     names = class_names(network, probabilities.shape[1])
-    found = _confusion(measured.labels, probabilities, names)
+    found = _confusion(measured.labels, predicted, names)
     rows = [
-        {"image": image_name(measured.images, k), "true": names[label], **_answer(row, names)}
-        for k, (label, row) in enumerate(zip(measured.labels, probabilities, strict=True))
+        {"image": image_name(measured.images, k), "true": names[label], **_answer(row, names, best)}
+        for k, (label, row, best) in enumerate(zip(measured.labels, probabilities, predicted, strict=True))
     ]
     if table is not None:
         _write_csv(table, rows, probabilities, names)
@@ -92,6 +95,7 @@ def evaluate_command(
         return
     print_results(found, f"{len(rows)} images of {escaped(measured.described)}: {escaped(measured.origin)}")
     say(f"loss {loss:.4f}")
+    _say_class_weights(network)
     if mistakes:
         print_mistakes(wrong, len(rows))
     if table is not None:
@@ -150,14 +154,21 @@ def class_names(network: Container, outputs: int) -> tuple[str, ...]:
     return names + tuple(str(k) for k in range(len(names), outputs))
 
 
-def _confusion(labels: np.ndarray, probabilities: np.ndarray, names: tuple[str, ...]) -> Confusion:
+def _say_class_weights(network: Container) -> None:
+    if network.class_weight is not None:
+        say(
+            "trained with class weights: the class of the least expected cost is chosen; probabilities are "
+            "those without the weights"
+        )
+
+
+def _confusion(labels: np.ndarray, predicted: np.ndarray, names: tuple[str, ...]) -> Confusion:
     matrix = np.zeros((len(names), len(names)), int)
-    np.add.at(matrix, (labels, probabilities.argmax(axis=1)), 1)
+    np.add.at(matrix, (labels, predicted), 1)
     return Confusion(matrix, names)
 
 
-def _answer(probabilities: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
-    best = int(probabilities.argmax())
+def _answer(probabilities: np.ndarray, names: Sequence[str], best: int) -> dict[str, Any]:
     return {"predicted": names[best], "probability": float(probabilities[best])}
 
 
@@ -216,28 +227,29 @@ def predict(
         batch = np.stack([load_image(path, form, invert=invert) for path in paths[start : start + BATCH]])
         parts.append(network.predict_proba(batch))
         if not as_json:
-            for path, row in zip(paths[start:], parts[-1], strict=False):
-                first, *others = [
-                    f"{escaped(c['class'])} {c['probability']:.1%}" for c in _best(row, names, top)
-                ]
+            ranking = network.ranking(parts[-1])[:, :top]
+            for path, row, order in zip(paths[start:], parts[-1], ranking, strict=False):
+                first, *others = [f"{escaped(names[k])} {row[k]:.1%}" for k in order]
                 say(f"{escaped(path)}: [bold]{first}[/]  {'  '.join(others)}".rstrip())
     probabilities = np.concatenate(parts)
+    answers = list(zip(paths, probabilities, network.ranking(probabilities)[:, :top], strict=True))
     if table is not None:
-        rows = [
-            {"image": str(path), **_answer(row, names)}
-            for path, row in zip(paths, probabilities, strict=True)
-        ]
+        rows = [{"image": str(path), **_answer(row, names, order[0])} for path, row, order in answers]
         _write_csv(table, rows, probabilities, names)
     if as_json:
-        pairs = zip(paths, probabilities, strict=True)
-        print(to_json([{"image": str(path), "classes": _best(row, names, top)} for path, row in pairs]))
-    elif table is not None:
+        print(
+            to_json(
+                [{"image": str(path), "classes": _best(row, names, order)} for path, row, order in answers]
+            )
+        )
+        return
+    _say_class_weights(network)
+    if table is not None:
         say(f"table: [bold]{escaped(table)}[/]")
 
 
-def _best(probabilities: np.ndarray, names: Sequence[str], top: int) -> list[dict[str, Any]]:
-    best = np.argsort(-probabilities, kind="stable")[:top]
-    return [{"class": names[k], "probability": float(probabilities[k])} for k in best]
+def _best(probabilities: np.ndarray, names: Sequence[str], order: np.ndarray) -> list[dict[str, Any]]:
+    return [{"class": names[k], "probability": float(probabilities[k])} for k in order]
 
 
 def _files(arguments: Iterable[str]) -> Iterator[Path]:

@@ -164,7 +164,7 @@ def attribute(
     x = load_image(image, network.preprocessing or network.input_shape, invert=invert)[None]
     probabilities = network.predict_proba(x)[0]
     names = class_names(network, len(probabilities))
-    k = _class_index("of", of, network) if of else int(probabilities.argmax())
+    k = _class_index("of", of, network) if of else int(network.ranking(probabilities[None])[0, 0])
     heat = attribution_maps(network, x, method, k)[0]
     path = out or Path(f"{image.stem}-{method}.html")
     title = f"{method} for {names[k]}"

@@ -67,7 +67,7 @@ class Inference(Predictor):
             array.flags.writeable = False
         self.precision, self.several_inputs = precision, self._network.several_inputs
         self.class_names, self.input_shape = network.class_names, network.input_shape
-        self.preprocessing = network.preprocessing
+        self.preprocessing, self.class_weight = network.preprocessing, network.class_weight
         self._forward = None if missing_numba() else Forward(self._network, True, precision)
 
     def __call__(self, x: Array) -> Array:

@@ -17,7 +17,6 @@ from neocog.estimators.base import ConvNet, has_partial_fit
 from neocog.estimators.documentation import share_documentation
 from neocog.estimators.networks import FILTERS, make_network
 from neocog.layers import Container
-from neocog.layers.activation import softmax
 from neocog.layers.prediction import ends_in_softmax
 from neocog.losses import SoftmaxCrossEntropy
 from neocog.training.state import Callback, TrainingState
@@ -35,7 +34,9 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
     %(network)s
     %(training)s
     class_weight : dict, "balanced" or None, default None
-        Weights of the labels; None: all labels have the same weight.
+        Weights of the labels; None: all labels have the same weight. With weights w ``predict`` chooses the
+        class of the highest ``w_k p_k``, of the least expected cost if a mistake on a label costs its weight;
+        ``predict_proba`` gives the p_k themselves, for labels as frequent as in y.
     %(fitting)s
 
     Attributes
@@ -72,6 +73,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
     """
 
     _loss = SoftmaxCrossEntropy()
+    _of_class: tuple[float, ...] | None
 
     def __init__(
         self,
@@ -152,23 +154,36 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
         return self._partial_fit(X, y, sample_weight, classes)
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return the most probable class of each image: (N,)."""
+        """Return the most probable class of each image: (N,).
+
+        With ``class_weight`` that of the least expected cost.
+        """
         chosen = self._forward(X).argmax(axis=1)
         labels: np.ndarray = self.classes_[chosen]
         return labels
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Return the probability of each class, in the order of ``classes_``: (N, classes)."""
-        probabilities: np.ndarray = softmax(self._forward(X))
+        """Return the probability of each class, in the order of ``classes_``: (N, classes).
+
+        It is corrected for ``class_weight``: see :meth:`neocog.layers.Container.predict_proba`.
+        """
+        z = self._forward(X)
+        probabilities: np.ndarray = self._network.probabilities(z)
         return probabilities
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of the probability of each class, finite where that is 0: (N, classes)."""
-        logarithms: np.ndarray = log_softmax(self._forward(X), axis=1)
+        z = self._forward(X)
+        if self._network.class_weight is not None:
+            z = z - np.log(self._network.class_weight).astype(z.dtype)
+        logarithms: np.ndarray = log_softmax(z, axis=1)
         return logarithms
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Return the logits (N, classes); of two classes the log-odds of the second one, (N,)."""
+        """Return the logits (N, classes); of two classes the log-odds of the second one, (N,).
+
+        With ``class_weight`` they are those of the weighted labels, by which ``predict`` chooses.
+        """
         z = self._forward(X)
         return z[:, 1] - z[:, 0] if z.shape[1] == 2 else z
 
@@ -192,6 +207,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
         return np.searchsorted(self.classes_, y)
 
     def _weights(self, t: np.ndarray, weight: np.ndarray | None, passing: bool) -> np.ndarray | None:
+        self._of_class = None
         if self.class_weight is None:
             return weight
         balanced = isinstance(self.class_weight, str) and self.class_weight == "balanced"
@@ -210,6 +226,8 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
                 raise ValueError(
                     f"class_weight must hold finite numbers of at least 0, got {self.class_weight}."
                 )
+        # A class without a weight is not learned; what its probability is divided by means nothing.
+        self._of_class = tuple(np.where(of_class > 0, of_class, 1.0).tolist())
         result: np.ndarray = of_class[t]
         return result if weight is None else result * weight
 
@@ -222,6 +240,10 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
             )
         network.class_names = tuple(str(label) for label in self.classes_)
         return network
+
+    def _finish(self, network: Container, rows: list[dict[str, float]], again: bool) -> None:
+        network.class_weight = self._of_class
+        super()._finish(network, rows, again)
 
     def _score_held_out(self, state: TrainingState) -> float:
         return state.history.last["val_accuracy"]

@@ -153,9 +153,9 @@ def confusion(network: Container, x: Any, y: Any) -> Confusion:
     """
     from sklearn.metrics import confusion_matrix
 
-    probabilities, y = _predict(network, x, y)
+    probabilities, predicted, y = _predict(network, x, y)
     K = probabilities.shape[1]
-    matrix = confusion_matrix(y, probabilities.argmax(axis=1), labels=np.arange(K))
+    matrix = confusion_matrix(y, predicted, labels=np.arange(K))
     names = network.class_names
     if names is None or len(names) != K:
         names = tuple(str(k) for k in range(K))
@@ -178,8 +178,8 @@ def misclassified(network: Container, x: Any, y: Any, count: int | None = None) 
     TypeError, ValueError
         If images or labels are empty or do not fit each other or the network.
     """
-    probabilities, y = _predict(network, x, y)
-    predicted, highest = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    probabilities, predicted, y = _predict(network, x, y)
+    highest = probabilities[np.arange(len(y)), predicted]
     wrong = np.flatnonzero(predicted != y)
     return _chosen(wrong[np.argsort(-highest[wrong], kind="stable")], y, predicted, highest, count)
 
@@ -205,18 +205,20 @@ def least_certain(network: Container, x: Any, y: Any, count: int | None = 10) ->
     -----
     Source: D. Lewis, W. Gale, "A sequential algorithm for training text classifiers", 1994.
     """
-    probabilities, y = _predict(network, x, y)
-    predicted, highest = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    probabilities, predicted, y = _predict(network, x, y)
+    highest = probabilities[np.arange(len(y)), predicted]
     return _chosen(np.argsort(highest, kind="stable"), y, predicted, highest, count)
 
 
-def _predict(network: Container, x: Any, y: Any) -> tuple[Array, Array]:
+def _predict(network: Container, x: Any, y: Any) -> tuple[Array, Array, Array]:
+    """Return the probabilities, the predicted and the true classes."""
     x = check_batch(network, x, "x")
-    probabilities = network.predict_proba(x)
+    outputs = network.predict_logits(x)
+    probabilities, predicted = network.probabilities(outputs), outputs.argmax(axis=1)
     y = np.asarray(unmasked("y", y))
     if y.ndim == 0:
         raise ValueError(f"y must have shape ({len(x)},), one an image, got ().")
-    return probabilities, class_indices("y", y, *probabilities.shape)
+    return probabilities, predicted, class_indices("y", y, *probabilities.shape)
 
 
 def _chosen(order: Array, true: Array, predicted: Array, highest: Array, count: int | None) -> Predictions:

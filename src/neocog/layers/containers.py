@@ -153,7 +153,7 @@ class Container(Predictor):
             return self
         network = self._with_last(name, rest)
         network.class_names, network.input_shape = self.class_names, self.input_shape
-        network.preprocessing = self.preprocessing
+        network.preprocessing, network.class_weight = self.preprocessing, self.class_weight
         return network
 
     def _with_last(self, name: str, layer: Layer | None) -> Container:

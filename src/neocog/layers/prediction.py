@@ -27,11 +27,16 @@ class Predictor(Layer):
         (channels, height, width) of the images; saved in the model file.
     preprocessing : neocog.data.Preprocessing or None
         How a picture becomes an image; saved in the model file.
+    class_weight : tuple of float or None
+        The weight that each class's images had in training; saved in the model file. The logits are those of
+        the weighted classes, and the predicted class is that of the least expected cost; only
+        :meth:`predict_proba` takes the weights out again.
     """
 
     class_names: tuple[str, ...] | None
     input_shape: tuple[int, int, int] | None
     preprocessing: Any = None
+    class_weight: tuple[float, ...] | None = None
 
     def without_softmax(self) -> Predictor:
         """Return the network that outputs the logits: without the Softmax or LogSoftmax at its end."""
@@ -68,14 +73,48 @@ class Predictor(Layer):
     def predict_proba(self, x: Array, batch_size: int = 256) -> Array:
         """Return the probability of each class, the softmax of the logits: (N, C, H, W) -> (N, classes).
 
-        Of a network that ends in Softmax, its outputs.
+        Of a network that ends in Softmax, its outputs. With :attr:`class_weight` w the softmax q is that of
+        images counted w times each; the probabilities are ``p_k = (q_k / w_k) / sum_j (q_j / w_j)``, by
+        Bayes' rule those for classes as frequent as among the training images.
         """
-        outputs = self.predict_logits(x, batch_size)
-        return outputs if ends_in_softmax(self) else softmax(outputs)
+        return self.probabilities(self.predict_logits(x, batch_size))
+
+    def probabilities(self, outputs: Array) -> Array:
+        """Return the probability of each class, from the network's outputs: see :meth:`predict_proba`.
+
+        Raises
+        ------
+        ValueError
+            If :attr:`class_weight` has not one number above 0 for each output.
+        """
+        if self.class_weight is None:
+            return outputs if ends_in_softmax(self) else softmax(outputs)
+        weight = np.asarray(self.class_weight, float)
+        if weight.shape != outputs.shape[1:] or not (np.isfinite(weight).all() and weight.min() > 0):
+            raise ValueError(
+                f"class_weight must hold a number above 0 for each of {outputs.shape[1]} outputs, got "
+                f"{self.class_weight}."
+            )
+        if not ends_in_softmax(self):
+            return softmax((outputs - np.log(weight)).astype(outputs.dtype))
+        shares = outputs / weight
+        return (shares / shares.sum(axis=1, keepdims=True)).astype(outputs.dtype)
+
+    def ranking(self, probabilities: Array) -> Array:
+        """Return the classes of each image, the one that is predicted first: (N, classes) -> the same.
+
+        They are in the order of the probabilities, each times its class's weight in training.
+        """
+        weight = 1.0 if self.class_weight is None else np.asarray(self.class_weight)
+        return (-probabilities * weight).argsort(axis=1, kind="stable")
 
     @accepts_old_names
     def predict(self, x: Array, batch_size: int = 256) -> Array:
-        """Return the index of the most probable class: (N, C, H, W) -> (N,)."""
+        """Return the index of the most probable class: (N, C, H, W) -> (N,).
+
+        With :attr:`class_weight` w, that of the highest ``w_k p_k``: of the least expected cost, if a mistake
+        on an image of class k costs w_k.
+        """
         return self.predict_logits(x, batch_size).argmax(axis=1)
 
     def summary(self, input_shape: tuple[int, ...] | None = None, *, show: bool = True) -> Summary:

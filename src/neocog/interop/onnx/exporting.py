@@ -197,6 +197,8 @@ def _metadata(network: Layer, inputs: tuple[Tensor, ...]) -> dict[str, str]:
     if isinstance(network, Container):
         if network.class_names is not None:
             metadata["neocog.class_names"] = json.dumps([str(name) for name in network.class_names])
+        if network.class_weight is not None:
+            metadata["neocog.class_weight"] = json.dumps([float(weight) for weight in network.class_weight])
         if len(inputs) == 1:
             metadata["neocog.input_shape"] = json.dumps(list(inputs[0].shape[1:]))
             if network.preprocessing is not None:

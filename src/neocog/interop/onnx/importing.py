@@ -243,6 +243,12 @@ def _describe(network: Container, model: onnx.ModelProto, shapes: Sequence[Any],
                 f"neocog.class_names in the metadata must be a list of names, got {names!r}."
             )
         network.class_names = tuple(names)
+    if "neocog.class_weight" in metadata:
+        try:
+            weights = [float(weight) for weight in json.loads(metadata["neocog.class_weight"])]
+        except (ValueError, TypeError) as error:
+            raise OnnxImportError(f"neocog.class_weight in the metadata is malformed: {error}.") from error
+        network.class_weight = tuple(weights)
     if "neocog.image" in metadata:
         try:
             image = Preprocessing.from_dict(json.loads(metadata["neocog.image"]))
