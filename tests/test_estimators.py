@@ -276,9 +276,27 @@ def test_pixels_stay_pixels(rng):
     with pytest.raises(ValueError, match=r"X must not be uint8, .* pass X / 255, or X.astype\(float\)"):
         numbers.predict(pixels)
     numbers.fit(pixels, y).predict(pixels)  # a new fit decides anew
-    with pytest.warns(UserWarning, match=r"holds nothing above 1; if it is a mask of 0 and 1"):
-        mask = quick().fit(pixels > 99, y), quick().fit((pixels > 99).astype(np.uint8), y)
-    assert np.abs(weights(mask[0]) - weights(mask[1])).max() > 1e-3
+
+
+def test_a_mask_in_uint8_is_not_divided(rng):
+    mask = rng.integers(0, 2, (40, 8, 8), dtype=np.uint8)
+    y = np.arange(40) % 2
+    model = quick(warm_start=True).fit(mask, y)
+    np.testing.assert_array_equal(weights(model), weights(quick().fit(mask.astype("float32"), y)))
+    np.testing.assert_allclose(model.predict_proba(mask), model.predict_proba(mask > 0), atol=1e-5)
+    for other in (255 * mask, 2.0 * mask, 0.0 - mask):
+        for use in (model.predict, lambda X: model.fit(X, y), lambda X: model.partial_fit(X, y)):
+            with pytest.raises(ValueError, match="X must be uint8 0 and 1, as X in fit, got"):
+                use(other)
+    pixels = quick().fit(255 * mask, y)  # which may hold nothing above 1 in predict: they are divided, too
+    np.testing.assert_allclose(pixels.predict_proba(mask), pixels.predict_proba(mask / 255), atol=1e-5)
+
+
+def test_two_channels_that_come_last_are_refused(rng):
+    with pytest.raises(
+        ValueError, match=r"got images of shape \(8, 8, 2\), whose channels seem to come last"
+    ):
+        quick(image_shape=None).fit(rng.random((30, 8, 8, 2)), np.arange(30) % 2)
 
 
 def test_the_dtype_of_x_is_that_of_the_network(threes):

@@ -85,10 +85,11 @@ numbers of an image in row-major order, with ``image_shape``. Without ``image_sh
 a signal, an image of one line (1, 1, features): nothing is guessed. A table whose channels seem to come
 last, as in (28, 28, 3), is refused.
 
-uint8 is the type of pixels 0..255, which are divided by 255 and computed with in float32, whatever their
-values. Other numbers are taken as they are; float32 is computed with in float32, everything else in
-float64, as scikit-learn does. If X was pixels in fit, it must be pixels or 0..1 later; if not, it must not be
-pixels. Numbers between about -1 and 1 train best: divide pixels by the highest, or put a scaler before.
+uint8 is the type of pixels 0..255, which are divided by 255 and computed with in float32; only a mask, which
+in fit holds nothing but 0 and 1, is not divided. Other numbers are taken as they are; float32 is computed
+with in float32, everything else in float64, as scikit-learn does. If X was pixels in fit, it must be pixels
+or 0..1 later, if a mask, 0..1; if not, it must not be uint8. Numbers between about -1 and 1 train best:
+divide pixels by the highest, or put a scaler before.
 """,
 }
 

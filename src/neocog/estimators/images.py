@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
+from neocog.data.pixels import white_of
 from neocog.layers.base import Shape
 from neocog.validation import integer, unmasked
 
 ImageShape = tuple[int, int, int]
-
-# The last axis of images that come with their channels last: grey, colour, colour with transparency.
-_CHANNELS_LAST = (1, 3, 4)
 
 
 def flattened(X: Any) -> tuple[Any, Shape | None]:
@@ -35,38 +32,33 @@ def flattened(X: Any) -> tuple[Any, Shape | None]:
 def read_rows(estimator: Any, X: Any, y: Any = "no_validation", **checks: Any) -> Any:
     """Check rows of numbers as scikit-learn does, and return them in float32 or float64.
 
-    uint8 is the type of pixels, 0..255, which become 0..1 in float32. float32 stays; all else becomes
-    float64.
+    uint8 is the type of pixels, 0..255, which become 0..1 in float32, unless those of fit are nothing but 0
+    and 1: a mask, which is kept. float32 stays; all else becomes float64.
 
     Raises
     ------
     ValueError
-        If scikit-learn refuses them; or if they are pixels and those of fit were not, or the other way round.
+        If scikit-learn refuses them; or if they are in another unit than those of fit.
     """
     checked = validate_data(estimator, X, y, **checks)
     X, *rest = checked if isinstance(checked, tuple) else (checked,)
-    pixels = X.dtype == np.uint8
+    is_bytes = X.dtype == np.uint8
     if checks.get("reset", True):
-        estimator._pixels = pixels
-        if pixels and X.max() <= 1:
-            warnings.warn(
-                "X is uint8, the type of pixels 0..255, and is divided by 255, but holds nothing above 1; if "
-                "it is a mask of 0 and 1, pass X.astype('float32').",
-                UserWarning,
-                stacklevel=5,
-            )
-    elif pixels and not estimator._pixels:
+        estimator._white = white_of(X) if is_bytes else None
+    elif is_bytes and estimator._white is None:
         raise ValueError(
             "X must not be uint8, the type of pixels 0..255, as X in fit was not; pass X / 255, or "
             "X.astype(float) for the numbers as they are."
         )
-    elif estimator._pixels and not pixels and (X.min() < 0 or X.max() > 1):
-        raise ValueError(
-            "X must be uint8 pixels, as X in fit, or pixels divided by 255, got "
-            f"{X.dtype} from {X.min()} to {X.max()}."
+    elif estimator._white is not None and (X.min() < 0 or X.max() > (estimator._white if is_bytes else 1)):
+        known = (
+            "pixels, as X in fit, or pixels divided by 255"
+            if estimator._white > 1
+            else "0 and 1, as X in fit"
         )
-    if pixels:
-        X = X.astype(np.float32) / 255
+        raise ValueError(f"X must be uint8 {known}, got {X.dtype} from {X.min()} to {X.max()}.")
+    if is_bytes:
+        X = X.astype(np.float32) / estimator._white
     else:
         single = X.dtype.kind == "f" and X.dtype.itemsize == 4  # in either order of its bytes
         X = X.astype(np.float32 if single else np.float64, copy=False)
@@ -123,7 +115,7 @@ def image_shape_of(given: Any, found: Shape | None, features: int) -> ImageShape
 
 def _channels_seem_last(shape: Shape) -> bool:
     """Return whether a shape looks like (H, W, C): wide, high and with few channels."""
-    return len(shape) == 3 and shape[2] in _CHANNELS_LAST and min(shape[:2]) > 4
+    return len(shape) == 3 and min(shape[:2]) > 4 >= shape[2]
 
 
 def with_channels(shape: Shape) -> ImageShape:
