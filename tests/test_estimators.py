@@ -1348,3 +1348,44 @@ def test_the_docstring_describes_every_parameter_in_the_order_of_the_signature(e
     parameters = text.partition("\nParameters\n----------\n")[2].partition("\nAttributes\n----------\n")[0]
     documented = re.findall(r"^(\w+) : ", parameters, re.MULTILINE)
     assert documented == list(inspect.signature(estimator).parameters)
+
+
+def test_partial_fit_finds_a_batch_of_one_before_the_weights_move():
+    rng = np.random.default_rng(0)
+    X, y = rng.random((40, 1, 8, 8)), np.arange(40) % 2
+    network = neocog.Sequential(
+        neocog.Conv2D(1, 4, 8, rng=0), neocog.BatchNorm2D(4), neocog.Flatten(), neocog.Dense(4, 2, rng=0)
+    )
+    model = ConvNetClassifier(network, batch_size=20, epochs=1).fit(X, y)
+    before = model.network_.params["0.weight"].copy()
+    more = np.concatenate([X, X[:1]]), np.append(y, 0)
+    for method in (model.fit, model.partial_fit):
+        with pytest.raises(ValueError, match="a last batch of one image, got 20 for 41 images"):
+            method(*more)
+        np.testing.assert_array_equal(model.network_.params["0.weight"], before)
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "score"])
+@pytest.mark.parametrize(
+    ("shape", "x", "hint"),
+    [
+        ((1, 8, 8), (8, 8), r"this is one image: pass X\[None, None\]"),
+        (
+            (1, 8, 8),
+            (8, 8, 1),
+            r"this is one image whose channels come last: pass X.transpose\(2, 0, 1\)\[None\]",
+        ),
+        ((1, 8, 8), (5, 8, 8, 1), r"the channels come last: pass X.transpose\(0, 3, 1, 2\)"),
+        ((3, 8, 9), (3, 8, 9), r"this is one image: pass X\[None\]"),
+        ((3, 8, 9), (8, 9, 3), r"this is one image whose channels come last"),
+        ((3, 8, 9), (5, 8, 9), r"got an X of shape \(5, 8, 9\)\."),
+    ],
+)
+def test_one_image_is_no_batch(method, shape, x, hint):
+    rng = np.random.default_rng(0)
+    model = ConvNetClassifier(epochs=1).fit(rng.random((20, *shape)), np.arange(20) % 2)
+    with pytest.raises(ValueError, match=rf"X must hold images of shape .*as they were in fit.*{hint}"):
+        getattr(model, method)(rng.random(x), *([[0]] if method == "score" else []))
+    if shape == (1, 8, 8):
+        x = rng.random((1, 8, 8))  # one grey image, which is a batch of one, too
+        assert model.predict(x) == model.predict(x[None])

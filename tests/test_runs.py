@@ -1,5 +1,6 @@
 """Run directories: no dead ends, one process at a time, and errors that name the file."""
 
+import dataclasses
 import io
 import os
 import shutil
@@ -126,3 +127,14 @@ except OSError as error:
     else:
         runs.train(SETTINGS, run, stream=io.StringIO())
     assert same_model(whole, run)
+
+
+def test_batches_that_cannot_be_trained_on_leave_no_directory(tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "x.npz", x=rng.random((52, 1, 16, 16), np.float32), y=np.arange(52) % 2)
+    settings = Settings(f"npz:{tmp_path / 'x.npz'}", "resnet18", 1, 0.1, 0.0, 0.0, 40, 0)
+    images = len(neocog.data.load_npz(tmp_path / "x.npz").train[1])
+    settings = dataclasses.replace(settings, batch_size=images - 1)
+    with pytest.raises(ValueError, match="batch_size must not leave a last batch of one image"):
+        runs.train(settings, tmp_path / "out", stream=io.StringIO())
+    assert not (tmp_path / "out").exists()

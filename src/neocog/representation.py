@@ -1,7 +1,8 @@
-"""Write objects as the calls that make them, and text as a terminal may show it."""
+"""Write objects as the calls that make them, and text as a terminal may show it, to any stream."""
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import re
 from collections.abc import Mapping
@@ -40,6 +41,40 @@ def markup(text: object, lines: bool = False) -> str:
     from rich.markup import escape
 
     return escape(printable(text, lines))
+
+
+def is_terminal(stream: Any) -> bool:
+    """Return whether a stream is a terminal; one that is None, closed or has no ``isatty`` is none."""
+    try:
+        return bool(stream.isatty())
+    except (AttributeError, ValueError, OSError):
+        return False
+
+
+def say(stream: Any, text: str, end: str = "\n") -> None:
+    r"""Write text to a stream, if it takes any: no display may end a computation.
+
+    None (standard output under pythonw and in services) and a closed stream take nothing, an object with
+    ``write`` alone will do, and what the stream's encoding cannot show is written as an escape.
+
+    Examples
+    --------
+    >>> import io
+    >>> stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    >>> say(stream, "caf\xe9")
+    >>> stream.buffer.getvalue()
+    b'caf\\xe9\n'
+    """
+    if stream is None:
+        return
+    with contextlib.suppress(ValueError, BrokenPipeError):  # closed, or its reader is gone
+        try:
+            stream.write(text + end)
+        except UnicodeEncodeError as error:
+            shown = text.encode(error.encoding, "backslashreplace").decode(error.encoding)
+            stream.write(shown + end)
+        if hasattr(stream, "flush"):
+            stream.flush()
 
 
 def constructor_call(instance: object, arguments: Mapping[str, Any]) -> str:

@@ -32,9 +32,11 @@ from neocog.model_file import ModelFileError, blaming
 from neocog.models.by_name import build_network
 from neocog.optimizers import SGD
 from neocog.recipes import RECIPES
+from neocog.representation import say
 from neocog.serialization import import_layers, load, save
 from neocog.settings import Settings
 from neocog.training import Callback, Checkpoint, CSVLog, History, Progress, Snapshots, fit
+from neocog.training.checks import check_batch_sizes
 from neocog.training.engine import leads, torch_engine
 
 __all__ = [
@@ -219,6 +221,7 @@ def train(
     """
     data = open_source(settings.source, size=settings.size)
     network = network_for(settings, data)
+    check_batch_sizes(network, data.image_shape, len(data.train[1]), settings.batch_size)
     if settings.engine == "torch":  # raises ImportError, ValueError or TypeError before a directory is made
         torch_engine(network, RECIPES[settings.recipe].loss, SGD(settings.lr), settings.device)
     directory = RunDirectory.new(out, settings.source) if leads(settings.engine) else None
@@ -249,7 +252,8 @@ def resume(path: str | Path, epochs: int | None = None, stream: TextIO | None = 
     network = network_for(settings, data)
     checkpoint = directory.checkpoint if directory.checkpoint.exists() else None
     if checkpoint is None:
-        print("The run was ended before its first checkpoint: it begins anew.", file=stream or sys.stdout)
+        out = sys.stdout if stream is None else stream
+        say(out, "The run was ended before its first checkpoint: it begins anew.")
     return _train(settings, data, network, directory if leads(settings.engine) else None, stream, checkpoint)
 
 

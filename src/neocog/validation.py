@@ -122,6 +122,34 @@ def image_shape(shape: Any) -> tuple[int, int, int]:
     return C, H, W
 
 
+def batch_hint(name: str, shape: tuple[int, ...], image_shape: tuple[int, int, int]) -> str:
+    """Say how an array of a shape becomes a batch (N, C, H, W) of images of ``image_shape``; "" if unknown.
+
+    Examples
+    --------
+    >>> batch_hint("x", (3, 8, 9), (3, 8, 9))
+    'this is one image: pass x[None]'
+    >>> batch_hint("x", (5, 8, 9, 3), (3, 8, 9))
+    'the channels come last: pass x.transpose(0, 3, 1, 2)'
+    """
+    C, H, W = image_shape
+    whole = {(C, H, W): "[None]", (C * H * W,): f".reshape(1, {C}, {H}, {W})"}
+    last = {}
+    if C == 1:
+        whole[H, W] = "[None, None]"
+    if (H, W, C) != (C, H, W):
+        last[H, W, C] = ".transpose(2, 0, 1)[None]"
+    if shape in whole:
+        return f"this is one image: pass {name}{whole[shape]}"
+    if shape in last:
+        return f"this is one image whose channels come last: pass {name}{last[shape]}"
+    if shape[1:] in last:
+        return f"the channels come last: pass {name}.transpose(0, 3, 1, 2)"
+    if C == 1 and shape[1:] == (H, W):
+        return f"the axis of the channels is missing: pass {name}[:, None]"
+    return ""
+
+
 def finite(name: str, x: Any) -> None:
     """Raise ValueError with the index of the first NaN or infinity, if the array holds one."""
     x = np.atleast_1d(x)

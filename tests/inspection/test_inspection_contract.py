@@ -31,10 +31,13 @@ from neocog.layers import (
     Dropout,
     Flatten,
     GlobalAvgPool2D,
+    LogSoftmax,
     MaxPool2D,
     ReLU,
     Residual,
     Sequential,
+    Sigmoid,
+    Softmax,
 )
 from neocog.layers.base import random_generators
 from neocog.models import digits_cnn
@@ -219,3 +222,54 @@ def test_importing_loads_numpy_and_the_standard_library_only():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "['neocog']"
+
+
+ENDS = {"Softmax": Softmax, "LogSoftmax": LogSoftmax, "Sigmoid": Sigmoid}
+
+
+def sure(end=None, nested=False):
+    """A network whose logits are hundreds apart, with or without a layer that makes probabilities of them."""
+    network = build()
+    network.params["dense.weight"][...] *= 400
+    if end is None:
+        return network
+    if nested:
+        return Sequential(body=network, head=Sequential(end=ENDS[end]()))
+    return Sequential(**network.children, end=ENDS[end]())
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("name", ATTRIBUTIONS)
+def test_the_logit_is_that_before_the_probabilities(name, end, nested):
+    """A network is sure of its images: what its probabilities say of them is zero everywhere."""
+    x, y = images(), np.array([0, 1, 2, 0, 1, 2])
+    expected = ATTRIBUTIONS[name](sure(), x, y)
+    assert np.abs(expected).max() > 1
+    np.testing.assert_array_equal(ATTRIBUTIONS[name](sure(end, nested), x, y), expected)
+    np.testing.assert_array_equal(
+        ATTRIBUTIONS[name](sure(end, nested), x),
+        ATTRIBUTIONS[name](sure(), x),  # of the predicted class
+    )
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_class_is_maximized_by_its_logit(end):
+    arguments = {"input_shape": (2, 7, 7), "steps": 3, "lr": 1e-3}
+    ours, logits = (maximize_activation(sure(each), 1, **arguments) for each in (end, None))
+    np.testing.assert_array_equal(ours.image, logits.image)
+
+
+def test_a_softmax_that_is_not_the_last_layer_stays():
+    network = Sequential(Flatten(), Softmax(), Dense(4, 2, rng=0, dtype="float64"))
+    x = np.random.default_rng(0).normal(size=(3, 1, 2, 2))
+    _, cache = network.forward(x)
+    expected, _ = network.backward(np.eye(2)[[1, 1, 1]], cache)
+    np.testing.assert_array_equal(saliency(network, x, 1), expected)
+
+
+@pytest.mark.parametrize("name", ATTRIBUTIONS)
+def test_a_copy_for_inference_has_the_networks_attributions(name):
+    network = build()
+    ours = ATTRIBUTIONS[name](network.for_inference(), images(), 1)
+    np.testing.assert_allclose(ours, ATTRIBUTIONS[name](network, images(), 1), rtol=0, atol=1e-10)

@@ -389,7 +389,7 @@ def test_predictions_are_in_the_dtype_of_the_network_and_leave_the_images_alone(
         (np.full((2, 1, 8, 8), -np.inf), ValueError, "x must be finite, got -inf"),
         (np.zeros((2, 1, 8, 8), np.uint8), TypeError, "x must be floating point, got uint8; .* x / 255"),
         (np.zeros((0, 1, 8, 8)), ValueError, "x must not be empty"),
-        (np.zeros((1, 8, 8)), ValueError, r"needs images of shape \(N, C, H, W\), got shape \(1, 8, 8\)"),
+        (np.zeros((1, 8, 8)), ValueError, r"images of shape \(N, .*\), got shape \(1, 8, 8\)"),
         (np.zeros((2, 3, 8, 8)), ValueError, "needs 1 input channels, got 3"),
         (np.zeros((2, 1, 10, 10)), ValueError, r"Dense needs inputs of shape \(N, 27\)"),
     ],
@@ -497,3 +497,39 @@ def test_a_network_that_ends_in_softmax_has_probabilities_already():
         np.testing.assert_allclose(network.predict_proba(x), body.predict_proba(x), atol=1e-15)
         fast = network.for_inference()
         np.testing.assert_allclose(fast.predict_proba(x), body.predict_proba(x), atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("shape", "hint"),
+    [
+        ((1, 8, 8), r"this is one image: pass x\[None\]"),
+        ((8, 8), r"this is one image: pass x\[None, None\]"),
+        ((64,), r"this is one image: pass x.reshape\(1, 1, 8, 8\)"),
+        ((5, 8, 8), r"the axis of the channels is missing: pass x\[:, None\]"),
+        ((5, 8, 8, 1), r"the channels come last: pass x.transpose\(0, 3, 1, 2\)"),
+    ],
+)
+def test_one_image_is_no_batch(shape, hint):
+    network = tiny_cnn()
+    with pytest.raises(ValueError, match=rf"x must be images of shape \(N, 1, 8, 8\), got .*; {hint}"):
+        network.predict(np.zeros(shape))
+
+
+def test_a_network_that_takes_one_image_as_a_batch_of_one_still_does():
+    network = Sequential(Flatten(), Dense(64, 2, rng=0))
+    network.input_shape = (1, 8, 8)
+    x = np.random.default_rng(0).random((1, 8, 8))
+    np.testing.assert_array_equal(network.predict_logits(x), network.predict_logits(x[None]))
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((8, 8), r"got shape \(8, 8\); for one grey image pass x\[None, None\]"),
+        ((3, 8, 8), r"for one image pass x\[None\], for grey images without a channel axis x\[:, None\]"),
+        ((2, 8, 8, 1), r"got 8 in shape \(2, 8, 8, 1\); if the channels come last, pass x.transpose"),
+    ],
+)
+def test_layers_say_what_makes_a_batch(shape, message):
+    with pytest.raises(ValueError, match=message):
+        tiny_cnn()(np.zeros(shape))

@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from neocog.kernels import use_kernels
 from neocog.layers import AvgPool2D, Conv2D, GlobalAvgPool2D, GlobalMaxPool2D, MaxPool2D, Sequential
 from neocog.layers.base import Field
 
@@ -325,3 +326,62 @@ def test_sizes_of_the_options():
 def test_bad_divisors(divisor, error):
     with pytest.raises(error, match="divisor_override must"):
         AvgPool2D(2, divisor_override=divisor)
+
+
+INFINITE = -np.inf
+VALUES = {
+    "all minus infinity": [INFINITE],
+    "all NaN": [np.nan],
+    "minus infinity and NaN": [INFINITE, INFINITE, np.nan],
+    "ties": [0.0, 1.0],
+    "everything": [0.0, 1.0, 2.0, INFINITE, INFINITE, INFINITE, np.inf, np.nan],
+}
+
+
+@pytest.mark.parametrize("kernels", ["reference", "im2col", "fused"])
+@pytest.mark.parametrize("values", VALUES)
+@pytest.mark.parametrize(
+    ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),
+    [
+        (2, 2, 0, 1, False),
+        (2, 2, 1, 1, False),
+        (3, 1, 1, 1, False),  # overlapping
+        (3, 2, 1, 1, True),
+        ((3, 2), (2, 3), (1, 0), 1, True),
+        (2, 2, 1, 2, False),
+        (3, 1, 1, 2, False),
+    ],
+)
+@pytest.mark.parametrize("images", [1, 9])
+def test_what_no_maximum_exists_of_goes_where_pytorch_sends_it(
+    kernels, values, kernel_size, stride, padding, dilation, ceil_mode, images
+):
+    rng = np.random.default_rng(0)
+    x = rng.choice(VALUES[values], (images, 2, 6, 7))
+    theirs = torch.tensor(x, requires_grad=True)
+    expected = F.max_pool2d(theirs, kernel_size, stride, padding, dilation, ceil_mode)
+    dy = rng.normal(size=expected.shape)
+    expected.backward(torch.tensor(dy))
+    layer = MaxPool2D(kernel_size, stride, padding, dilation, ceil_mode)
+    with use_kernels(kernels):
+        y, cache = layer.forward(x, training=True)
+        dx, _ = layer.backward(dy, cache)
+        np.testing.assert_array_equal(Sequential(layer)(x), expected.detach())  # without the winners
+    np.testing.assert_array_equal(y, expected.detach())
+    np.testing.assert_allclose(dx, theirs.grad, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("kernels", ["im2col", "fused"])
+@pytest.mark.parametrize("values", VALUES)
+def test_global_max_pooling_of_no_maximum_is_pytorchs(kernels, values):
+    rng = np.random.default_rng(0)
+    x, dy = rng.choice(VALUES[values], (40, 2, 2, 3)), rng.normal(size=(40, 2))
+    theirs = torch.tensor(x, requires_grad=True)
+    expected = F.adaptive_max_pool2d(theirs, 1).flatten(1)
+    expected.backward(torch.tensor(dy))
+    with use_kernels(kernels):
+        y, cache = GlobalMaxPool2D().forward(x, training=True)
+        dx, _ = GlobalMaxPool2D().backward(dy, cache)
+        np.testing.assert_array_equal(Sequential(GlobalMaxPool2D())(x), expected.detach())
+    np.testing.assert_array_equal(y, expected.detach())
+    np.testing.assert_array_equal(dx, theirs.grad)

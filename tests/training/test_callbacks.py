@@ -1,4 +1,5 @@
 import io
+import pickle
 
 import numpy as np
 import pytest
@@ -271,3 +272,91 @@ def test_progress_writes_no_control_codes_into_a_file(tmp_path, monkeypatch):
     with open(tmp_path / "log.txt", "w") as log:
         train([Progress(log)], epochs=1)
     assert "\x1b" not in (tmp_path / "log.txt").read_text()
+
+
+class WriteOnly:
+    """All that print needs of a stream."""
+
+    def __init__(self):
+        self.text = ""
+
+    def write(self, text):
+        self.text += text
+
+
+def test_progress_needs_no_more_of_a_stream_than_write():
+    stream = WriteOnly()
+    train([Progress(stream)], epochs=1)
+    assert stream.text.startswith("epoch 0/1  loss ")
+    assert stream.text.count("\n") == 2
+
+
+class TerminalWithoutFlush(WriteOnly):
+    def isatty(self):
+        return True
+
+
+class Falsy(WriteOnly):
+    """A stream that is empty, as a list that counts its lines is, is a stream all the same."""
+
+    def __len__(self):
+        return 0
+
+
+@pytest.mark.parametrize("kind", [TerminalWithoutFlush, Falsy])
+def test_progress_on_streams_of_other_kinds(kind, capsys):
+    stream = kind()
+    train([Progress(stream)], epochs=1)
+    assert "epoch 1/1" in stream.text
+    assert capsys.readouterr().out == ""
+
+
+def closed():
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+class ClosedPipe(WriteOnly):
+    def write(self, text):
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("out", [None, closed(), ClosedPipe()], ids=["none", "closed", "broken pipe"])
+def test_no_output_is_no_reason_not_to_train(out, monkeypatch):
+    """Under pythonw, in windowed programs and services there is no standard output."""
+    monkeypatch.setattr("sys.stdout", out)
+    _, history = train([Progress()], epochs=1)
+    assert len(history) == 2
+    copied = pickle.loads(pickle.dumps(Progress()))
+    assert copied.stream is None
+
+
+def test_progress_in_an_encoding_that_lacks_a_character():
+    class Stops(Callback):
+        def on_epoch(self, state):
+            return "25 \N{DEGREE SIGN} \N{GREEK SMALL LETTER ALPHA}"
+
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="latin-1", newline="\n")
+    train([Progress(stream), Stops()])
+    assert stream.buffer.getvalue().decode("latin-1").endswith("stopped: 25 \xb0 \\u03b1\n")
+
+
+@pytest.mark.parametrize("make", [KeepBest, EarlyStopping, ReduceLROnPlateau])
+@pytest.mark.parametrize("column", ["val_accuracy", "train_accuracy"])
+def test_a_column_that_stays_empty_is_refused_before_the_first_step(make, column):
+    """Nothing would ever improve: it would never stop, and keep the last weights as the best."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(20, 1, 8, 8)), rng.normal(size=(20, 3))
+    network = neocog.models.tiny_cnn(3)
+    before = network.params["conv1.weight"].copy()
+    message = f"a column that holds numbers, got '{column}'.* has 'running_loss', 'train_loss', 'val_loss'"
+    with pytest.raises(ValueError, match=message):
+        neocog.fit(network, ((x, y), (x, y)), loss=neocog.MeanSquaredError(), rng=0, callbacks=[make(column)])
+    np.testing.assert_array_equal(network.params["conv1.weight"], before)
+
+
+def test_the_running_loss_can_be_monitored_though_the_untrained_network_has_none():
+    best = KeepBest("running_loss")
+    _, history = train([best, EarlyStopping("running_loss", patience=50)], epochs=3)
+    assert best.best == min(history["running_loss"][1:])

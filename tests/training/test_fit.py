@@ -598,3 +598,76 @@ def test_a_loss_that_only_counts_its_right_answers_is_refused():
 
     with pytest.raises(TypeError, match=r"Counting.correct must return one truth value for each of 64"):
         neocog.evaluate(neocog.models.tiny_cnn(1), *neocog.data.line_patterns("a").train, loss=Counting())
+
+
+def pixels(n=41, size=8):
+    return np.random.default_rng(0).random((n, 1, size, size), np.float32), np.arange(n) % 2
+
+
+def with_batch_norm(norm, side=8):
+    """A batch norm on maps of 1 x 1, where the images are as large as the kernel."""
+    return neocog.Sequential(
+        conv=neocog.Conv2D(1, 4, side, rng=0),
+        norm=norm(4),
+        flatten=neocog.Flatten(),
+        dense=neocog.Dense(4, 2, rng=0),
+    )
+
+
+class NeedsThree(neocog.ReLU):
+    """A layer of the user's with a limit of its own."""
+
+    def __init__(self, features):
+        super().__init__()
+
+    def check_training_shape(self, input_shape):
+        if input_shape[0] < 3:
+            raise ValueError(f"NeedsThree needs three images, got {input_shape[0]}.")
+
+
+@pytest.mark.parametrize(
+    ("norm", "images", "batch_size", "message"),
+    [
+        (
+            neocog.BatchNorm2D,
+            41,
+            20,
+            r"a last batch of one image, got 20 for 41 images: layer 'norm': "
+            r"BatchNorm2D .* got shape \(1, 4, 1, 1\).*Sizes that work: 19 or 21\.",
+        ),
+        (neocog.BatchNorm2D, 41, 1, r"a batch of one image, got 1 .*Sizes that work: 3\."),
+        (neocog.BatchNorm2D, 3, 2, r"a last batch of one image.*Sizes that work: 3\."),
+        (NeedsThree, 2, 32, r"a batch of 2 images.*No batch size works: pass more images\."),
+        (
+            NeedsThree,
+            41,
+            13,
+            r"a last batch of 2 images.*NeedsThree needs three.*Sizes that work: 12 or 14\.",
+        ),
+    ],
+)
+def test_batches_that_a_layer_cannot_be_trained_on_are_found_before_the_first_step(
+    norm, images, batch_size, message
+):
+    network = with_batch_norm(norm)
+    before = {name: array.copy() for name, array in {**network.params, **network.buffers}.items()}
+    with pytest.raises(ValueError, match=message):
+        neocog.fit(network, pixels(images), epochs=1, batch_size=batch_size, rng=0)
+    for name, array in {**network.params, **network.buffers}.items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_batch_sizes_that_are_named_work():
+    for batch_size in (19, 21, 41, 100):
+        neocog.fit(with_batch_norm(neocog.BatchNorm2D), pixels(), epochs=1, batch_size=batch_size, rng=0)
+    last_of_one = {"epochs": 1, "batch_size": 20, "rng": 0}
+    larger = with_batch_norm(neocog.BatchNorm2D)[:2]  # maps of 2 x 2 will do
+    wide = neocog.Sequential(**larger.children, flatten=neocog.Flatten(), dense=neocog.Dense(16, 2, rng=0))
+    neocog.fit(wide, pixels(size=9), **last_of_one)
+    neocog.fit(with_batch_norm(lambda c: neocog.GroupNorm(2, c)), pixels(), **last_of_one)
+
+
+def test_one_label_for_evaluate_is_no_batch():
+    x, y = lines().train
+    with pytest.raises(ValueError, match=r"y must have shape \(N,\), one label an image, got a single"):
+        neocog.evaluate(neocog.models.tiny_cnn(), x[:1], y[0])

@@ -19,6 +19,7 @@ from neocog.inspection.attribution_maps import ATTRIBUTIONS, attribution_maps
 from neocog.kernels import use_kernels
 from neocog.layers import Container
 from neocog.models.by_name import CLASSIC_NETWORKS, NETWORKS, build_network
+from neocog.representation import is_terminal
 from neocog.validation import one_of
 
 
@@ -244,7 +245,7 @@ def experiment(
             Console().print(experiments.experiments_table())
         return
     try:
-        result = experiments.run(name, seeds, jobs, progress=sys.stderr.isatty() and seeds != 1)
+        result = experiments.run(name, seeds, jobs, progress=is_terminal(sys.stderr) and seeds != 1)
     except ImportError as error:
         raise ValueError(str(error)) from error
     if out is not None:

@@ -112,6 +112,20 @@ class Inference(Predictor):
             "a copy made for inference keeps its weights; load them into a network, and make a copy of that."
         )
 
+    @property
+    def children(self) -> Mapping[str, Layer]:
+        """The layers of the network by name, whose weights are read-only here."""
+        return self._network.children
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._network[key]  # type: ignore[index]
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self._network.children.values())
+
+    def __len__(self) -> int:
+        return len(self._network.children)
+
     def leaves(self, prefix: str = "") -> Iterator[tuple[str, Layer]]:
         return self._network.leaves(prefix)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
@@ -18,14 +19,16 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from neocog.data.batches import Augmentation, batches
 from neocog.data.split import Split
 from neocog.estimators.early_stopping import Scores, hold_out
-from neocog.estimators.images import flattened, image_shape_of, read_rows, with_channels
+from neocog.estimators.images import flattened, image_shape_of, read_rows
 from neocog.estimators.networks import FILTERS, make_optimizer
 from neocog.kernels import BACKENDS, kernels_for, use_kernels, use_threads
 from neocog.layers import Container
 from neocog.layers.base import as_dtype
 from neocog.losses import Loss
 from neocog.optimizers import Optimizer
+from neocog.representation import say
 from neocog.training.callbacks import EarlyStopping, Progress
+from neocog.training.checks import check_batch_sizes
 from neocog.training.diagnosis import NonFiniteLossError
 from neocog.training.evaluation import EVALUATION_BATCH, estimated_seconds
 from neocog.training.history import History
@@ -202,13 +205,14 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         work._pass(X, y, sample_weight, classes)
         self.__dict__ = work.__dict__
         if self.verbose:
-            print(f"epoch {self.n_iter_}  loss {self.loss_curve_[-1]:.4f} while training")
+            say(sys.stdout, f"epoch {self.n_iter_}  loss {self.loss_curve_[-1]:.4f} while training")
         return self
 
     def _pass(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> None:
         again = hasattr(self, "network_")
         network, x, t, weight = self._start(X, y, sample_weight, again, classes, passing=True)
         t = self._scaled(t, weight, network, again)
+        check_batch_sizes(network, self.image_shape_, len(t), self.batch_size)
         # After fit, the optimizer that it ended with; its schedule has ended.
         optimizer = copy.deepcopy(self._optimizer) if again else self._make_optimizer("constant", 1)
         optimizer.lr = self.lr
@@ -235,7 +239,7 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
     ) -> tuple[Container, np.ndarray, np.ndarray, np.ndarray | None]:
         """Check parameters and data; return the network, images, targets and weights."""
         self._check_parameters()
-        X, found = flattened(X)
+        X, found = flattened(X, self.image_shape_ if again else None)
         unmasked("y", y)
         tags = self.__sklearn_tags__().target_tags
         X, y = read_rows(self, X, y, reset=not again, multi_output=tags.multi_output)
@@ -250,7 +254,6 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         if weight is not None and not weight.any() and not passing:
             raise ValueError("the weights of the images must not all be zero.")
         if again:
-            self._check_shape(found)
             network, self._rng = copy.deepcopy((self._network, self._rng))
         else:
             source = check_random_state(self.random_state)
@@ -321,21 +324,13 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
     def _forward(self, X: Any) -> np.ndarray:
         """Run the network: images to its outputs (N, outputs)."""
         check_is_fitted(self, "network_")
-        X, found = flattened(X)
+        X, _ = flattened(X, self.image_shape_)
         X = read_rows(self, X, reset=False)
-        self._check_shape(found)
         x = as_dtype(X.reshape(-1, *self.image_shape_), self._network.dtype)
         seconds = estimated_seconds(self._network, (1, *self.image_shape_), len(x), EVALUATION_BATCH)
         with self._computing(seconds):
             outputs: np.ndarray = self._network.predict_logits(x)
         return outputs
-
-    def _check_shape(self, found: tuple[int, ...] | None) -> None:
-        """Raise ValueError if the images do not have the shape of those in fit."""
-        if found is not None and with_channels(found) != self.image_shape_:
-            raise ValueError(
-                f"X must hold images of shape {self.image_shape_}, as they were in fit, got {found}."
-            )
 
     @property
     def n_iter_(self) -> int:

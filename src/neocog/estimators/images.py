@@ -11,22 +11,42 @@ from sklearn.utils.validation import validate_data
 
 from neocog.data.pixels import white_of
 from neocog.layers.base import Shape
-from neocog.validation import integer, unmasked
+from neocog.validation import batch_hint, integer, unmasked
 
 ImageShape = tuple[int, int, int]
 
 
-def flattened(X: Any) -> tuple[Any, Shape | None]:
-    """Return ``X`` as rows of numbers, and the shape of an image, or None if ``X`` is a table."""
+def flattened(X: Any, shape: ImageShape | None = None) -> tuple[Any, Shape | None]:
+    """Return ``X`` as rows of numbers, and the shape of an image, or None if ``X`` is a table.
+
+    With ``shape``, that of the images in fit: ValueError if ``X`` holds others.
+    """
     unmasked("X", X)
     if getattr(X, "shape", None) is None:  # lists, and objects that have only __array__
         X = np.asarray(X)
+    if shape is not None:
+        _check_shape(tuple(X.shape), shape)
     if len(X.shape) <= 2:  # scikit-learn must see data frames themselves, to read the columns' names
         return X, None
     X = check_array(X, allow_nd=True, ensure_all_finite=False, input_name="X")
     if X.ndim > 4:
         raise ValueError(f"X must be (N, C, H, W), (N, H, W) or (N, features), got shape {X.shape}.")
     return X.reshape(len(X), -1), X.shape[1:]
+
+
+def _check_shape(got: Shape, shape: ImageShape) -> None:
+    """Raise ValueError if ``got`` is neither the shape of images (N, *shape) nor that of a table.
+
+    A table of one grey image is refused, too; other tables and single rows are left to scikit-learn.
+    """
+    if len(got) < 2 or got[1:] in {shape, (math.prod(shape),)} or (1, *got[1:]) == shape:
+        return
+    hint = batch_hint("X", got, shape)
+    if hint or len(got) > 2:
+        raise ValueError(
+            f"X must hold images of shape {shape}, as they were in fit, got an X of shape {got}"
+            f"{'; ' * bool(hint)}{hint}."
+        )
 
 
 def read_rows(estimator: Any, X: Any, y: Any = "no_validation", **checks: Any) -> Any:

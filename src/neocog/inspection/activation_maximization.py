@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 
 from neocog.deprecation import accepts_old_names
-from neocog.inspection.arguments import activations, check_batch, find_layer, input_size
+from neocog.inspection.arguments import (
+    activations,
+    check_batch,
+    find_layer,
+    input_size,
+    without_probabilities,
+)
 from neocog.inspection.receptive_field import ReceptiveField, unit_receptive_field
 from neocog.inspection.trace import LayerRecord, _Watch, _watched
 from neocog.layers import Layer
@@ -57,7 +63,8 @@ def maximize_activation(
     unit : int or tuple of int
         A class, a feature, a channel (the mean of its map), or (channel, row, column) for one unit of a map.
     layer : str, default the network's outputs
-        Dotted name. After a ReLU a unit may be inactive at the start and stay so; take the layer before it.
+        Dotted name. Without one, a Softmax, LogSoftmax or Sigmoid at the end is left out, and a class is its
+        logit. After a ReLU a unit may be inactive at the start and stay so; take the layer before it.
     input_shape : (C, H, W), default the network's own
     steps : int
     lr : float
@@ -95,7 +102,7 @@ def maximize_activation(
     if x.shape != (1, C, H, W):
         raise ValueError(f"start must have shape {(C, H, W)}, got {x.shape[1:]}.")
     x = as_dtype(x, network.dtype)
-    probe = _Probe(network, layer)
+    probe = _Probe(without_probabilities(network) if layer is None else network, layer)
     values = []
     for _ in range(steps):
         y = probe.forward(x)
@@ -146,7 +153,7 @@ class _Probe:
             find_layer(network, layer)
         self._records: dict[str, LayerRecord] = {}
         self._layer = layer
-        self._network = _watched(network, "", self._records)
+        self._network = _watched(network.original, "", self._records)
         self._adding: _Adding | None = None
         for name, watch in self._network.leaves():
             if name == layer and isinstance(watch, _Watch):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neocog.layers import Conv2D, Layer
+from neocog.layers import Container, Conv2D, Layer, LogSoftmax, Sigmoid, Softmax
 from neocog.layers.base import Array, as_dtype
 from neocog.layers.prediction import Predictor
 from neocog.validation import check_images, integer, one_of, unmasked
@@ -103,6 +103,24 @@ def class_indices(name: str, labels: Any, count: int, classes: int) -> Array:
     if wrong.size:
         raise ValueError(f"{name} must be in 0..{classes - 1}, got {wrong.flat[0]}.")
     return np.broadcast_to(labels, (count,)).astype(np.intp)
+
+
+def without_probabilities(network: Layer) -> Layer:
+    """Return the network that outputs logits: without the Softmax, LogSoftmax or Sigmoid at its end.
+
+    Where a network is sure, a probability hardly moves with the image, and its gradient vanishes. A network
+    that ends in none of these is returned itself.
+
+    Raises
+    ------
+    TypeError
+        If such a layer is the last of a container of the user's that cannot be built without it.
+    """
+    original = network.original
+    if not isinstance(original, Container):
+        return network
+    logits = original.without_last(Softmax, LogSoftmax, Sigmoid)
+    return network if logits is original else logits
 
 
 def class_targets(network: Layer, x: Array, target: Any) -> Array:

@@ -2,6 +2,9 @@
 
 All functions take images ``x`` (N, C, H, W) and classes ``y``: one class for all images, or one for each, or
 None for the class the network predicts. They run the network in inference and do not change it.
+
+The logit is that before a Softmax, LogSoftmax or Sigmoid at the end of the network, which is left out, as
+:func:`neocog.evaluate` does: where a network is sure, the gradient of a probability vanishes.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from neocog.inspection.arguments import (
     find_layer,
     image_batch,
     prepare_batch,
+    without_probabilities,
 )
 from neocog.inspection.trace import trace
 from neocog.layers import Layer
@@ -68,7 +72,7 @@ def saliency(network: Layer, x: Any, y: Any = None) -> Array:
     array([[[[1., 2.],
              [3., 4.]]]])
     """
-    x = prepare_batch(network, x)
+    network, x = without_probabilities(network), prepare_batch(network, x)
     return _logit_gradient(network, x, class_targets(network, x, y))
 
 
@@ -142,7 +146,7 @@ def smooth_grad(
     -----
     Source: D. Smilkov et al., "SmoothGrad: removing noise by adding noise", 2017.
     """
-    x = prepare_batch(network, x)
+    network, x = without_probabilities(network), prepare_batch(network, x)
     y = class_targets(network, x, y)
     samples, rng = integer("samples", samples), generator(rng)
     axes = tuple(range(1, x.ndim))
@@ -188,7 +192,7 @@ def integrated_gradients(
     -----
     Source: M. Sundararajan, A. Taly, Q. Yan, "Axiomatic attribution for deep networks", 2017.
     """
-    x = prepare_batch(network, x)
+    network, x = without_probabilities(network), prepare_batch(network, x)
     y = class_targets(network, x, y)
     baseline = np.asarray(unmasked("baseline", baseline), dtype=x.dtype)
     try:
@@ -237,7 +241,7 @@ def grad_cam(
     -----
     Source: R. Selvaraju et al., "Grad-CAM: visual explanations from deep networks", 2017.
     """
-    x = image_batch(network, x)
+    network, x = without_probabilities(network), image_batch(network, x)
     if layer is None:
         layer = find_convolution(network, last=True)[0]
     find_layer(network, layer)
@@ -290,7 +294,7 @@ def occlusion(
     -----
     Source: M. Zeiler, R. Fergus, "Visualizing and understanding convolutional networks", 2014.
     """
-    x = image_batch(network, x)
+    network, x = without_probabilities(network), image_batch(network, x)
     y = class_targets(network, x, y)
     (H, W), patch, stride = x.shape[2:], pair("patch", patch), pair("stride", stride)
     value = number("value", value)
@@ -351,6 +355,7 @@ class _Logits:
 
 
 def _logit_gradient(network: Layer, x: Array, target: Array) -> Array:
+    network = network.original  # a copy for inference has no gradients
     z, cache = network.forward(x)
     dx, _ = network.backward(_Logits()(z, target)[1], cache)
     return dx

@@ -285,7 +285,11 @@ def conv2d_weight(
 def max_pool2d(
     x: Array, kernel_size: Pair, stride: Pair, padding: Padding, dilation: Pair
 ) -> tuple[Array, Array]:
-    """Take the running maximum over the taps; only a larger value replaces it, so the first maximum wins."""
+    """Take the running maximum over the taps; only a larger value replaces it, so the first maximum wins.
+
+    As in PyTorch, the last NaN wins of a window with any, and a pixel always wins before the padding, also
+    where all are minus infinity.
+    """
     xp = x.__array_namespace__()
     out = output_sizes(x.shape, kernel_size, stride, padding, dilation)
     padded = _batch_last(x, padding, -float("inf"))
@@ -293,6 +297,12 @@ def max_pool2d(
     taps = _taps(kernel_size, stride, dilation, out)
     y = padded[:, taps[0][0], taps[0][1], :]
     argmax = xp.zeros(y.shape, dtype=xp.uint8 if len(taps) <= 256 else xp.int32)
+    if padding[0][0] or padding[1][0]:  # the first tap of a window may lie in the padding
+        down, right = (
+            xp.asarray([max(0, -((i * s - before) // d)) for i in range(count)], dtype=argmax.dtype)
+            for count, s, (before, _), d in zip(out, stride, padding, dilation, strict=True)
+        )
+        argmax += (down[:, None] * kernel_size[1] + right[None, :])[:, :, None]
     for k, (rows, across) in enumerate(taps[1:], start=1):
         candidate = padded[:, rows, across, :]
         if compares_real_parts:
@@ -302,6 +312,10 @@ def max_pool2d(
         argmax = xp.maximum(argmax, xp.astype(better, argmax.dtype) * k)
         # maximum, unlike where, propagates NaN
         y = xp.where(better, candidate, y) if compares_real_parts else xp.maximum(y, candidate)
+    if xp.any(xp.isnan(y)):
+        for k, (rows, across) in enumerate(taps):
+            last = xp.isnan(padded[:, rows, across, :])
+            argmax = xp.where(last, xp.asarray(k, dtype=argmax.dtype), argmax)
     return _batch_first(y), _batch_first(argmax)
 
 

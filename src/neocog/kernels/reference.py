@@ -97,14 +97,22 @@ def conv2d_weight(
 def max_pool2d(
     x: Array, kernel_size: Pair, stride: Pair, padding: Padding, dilation: Pair
 ) -> tuple[Array, Array]:
-    """Compute ``y[n,c,i,j] = max_{p,q} x[n,c, i s + p d, j s + q d]`` and the (p, q) of the first maximum."""
+    """Compute ``y[n,c,i,j] = max_{p,q} x[n,c, i s + p d, j s + q d]`` and the (p, q) of the first maximum.
+
+    Only pixels of the image win, never the padding. Of a window with NaN the last NaN wins, as in PyTorch.
+    """
     H_out, W_out = output_sizes(x.shape, kernel_size, stride, padding, dilation)
     y = np.zeros((*x.shape[:2], H_out, W_out), dtype=x.dtype)
     argmax = np.zeros(y.shape, dtype=np.int32)
-    padded = pad(x, padding, -np.inf)
+    padded, inside = pad(x, padding, -np.inf), pad(np.ones_like(x.real), padding)
+    taps = kernel_size[0] * kernel_size[1]
     for i, j, rows, columns in _windows(x.shape, kernel_size, stride, padding, dilation):
-        window = padded[:, :, rows, columns].reshape(*x.shape[:2], kernel_size[0] * kernel_size[1])
-        winner = np.argmax(window.real, axis=2)
+        window = padded[:, :, rows, columns].reshape(*x.shape[:2], taps)
+        is_pixel = inside[:, :, rows, columns].reshape(*x.shape[:2], taps) == 1
+        largest = window.real == window.real.max(axis=2, keepdims=True)
+        is_nan = np.isnan(window)
+        last_nan = taps - 1 - np.argmax(is_nan[:, :, ::-1], axis=2)
+        winner = np.where(is_nan.any(axis=2), last_nan, np.argmax(largest & is_pixel, axis=2))
         argmax[:, :, i, j] = winner
         y[:, :, i, j] = np.take_along_axis(window, winner[:, :, None], axis=2)[:, :, 0]
     return y, argmax

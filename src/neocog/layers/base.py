@@ -127,6 +127,9 @@ class Layer:
         """Return the shape of ``y`` for that of ``x``, both with the batch; ValueError if it does not fit."""
         return input_shape
 
+    def check_training_shape(self, input_shape: Shape) -> None:
+        """Raise ValueError if the layer can run on a batch of this shape but not be trained on it."""
+
     def flops(self, input_shape: Shape) -> int:
         """Count the floating point operations of a forward pass; a multiply-add counts as two."""
         return 0
@@ -231,7 +234,17 @@ class Layer:
         return constructor_call(self, self.config())
 
 
-DESCRIPTION = frozenset({"_undescribed", "config", "flops", "from_config", "operations", "receptive_field"})
+DESCRIPTION = frozenset(
+    [
+        "_undescribed",
+        "check_training_shape",
+        "config",
+        "flops",
+        "from_config",
+        "operations",
+        "receptive_field",
+    ]
+)
 """Attributes of a layer's class that describe the layer, and take no part in what it computes."""
 
 
@@ -283,11 +296,16 @@ def as_dtype(x: Array, dtype: np.dtype[Any] | None) -> Array:
 def images(layer: str, input_shape: Shape, channels: int | None = None) -> tuple[int, int, int, int]:
     """Return ``input_shape`` as (N, C, H, W); ValueError if it is anything else."""
     if len(input_shape) != 4:
-        hint = "; for grey images without a channel axis pass x[:, None]" if len(input_shape) == 3 else ""
+        hint = {
+            2: "; for one grey image pass x[None, None]",
+            3: "; for one image pass x[None], for grey images without a channel axis x[:, None]",
+        }.get(len(input_shape), "")
         raise ValueError(f"{layer} needs images of shape (N, C, H, W), got shape {tuple(input_shape)}{hint}.")
     if channels is not None and input_shape[1] != channels:
+        last = "; if the channels come last, pass x.transpose(0, 3, 1, 2)" * (input_shape[3] == channels)
         raise ValueError(
-            f"{layer} needs {channels} input channels, got {input_shape[1]} in shape {tuple(input_shape)}."
+            f"{layer} needs {channels} input channels, got {input_shape[1]} in shape {tuple(input_shape)}"
+            f"{last}."
         )
     N, C, H, W = input_shape
     return N, C, H, W

@@ -141,13 +141,21 @@ class Container(Predictor):
           dense=Dense(4, 3),
         )
         """
+        return self.without_last(Softmax, LogSoftmax)
+
+    def without_last(self, *kinds: type[Layer]) -> Container:
+        """Return the network without its last layer, if it is of one of these kinds; else the network itself.
+
+        The layers are shared. The last layer of a container at the end is removed, too; see
+        :meth:`without_softmax` for the error.
+        """
         if not self._children:
             return self
         name, last = list(self._children.items())[-1]  # of a graph, too: all nodes lead to the last one
         rest: Layer | None = None
         if isinstance(last, Container):
-            rest = last.without_softmax()
-        elif not isinstance(last, Softmax | LogSoftmax):
+            rest = last.without_last(*kinds)
+        elif not isinstance(last, kinds):
             return self
         if rest is last:
             return self

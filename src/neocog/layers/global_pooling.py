@@ -63,7 +63,8 @@ class GlobalMaxPool2D(Layer):
 
     Forward: ``y[n,c] = max_{i,j} x[n,c,i,j]``.
 
-    Backward: ``dy[n,c]`` goes to the winner, the first maximum in row-major order on a tie.
+    Backward: ``dy[n,c]`` goes to the winner, the first maximum in row-major order on a tie; the last NaN of a
+    map with any, whose ``y`` is NaN (as in PyTorch).
 
     Raises
     ------
@@ -88,6 +89,10 @@ class GlobalMaxPool2D(Layer):
         xp = x.__array_namespace__()
         x_shape, x = x.shape, xp.reshape(x, (N, C, x.shape[2] * x.shape[3]))
         argmax = xp.argmax(xp.real(x) if is_complex(x) else x, axis=2)
+        is_nan = xp.isnan(x)
+        if xp.any(is_nan):
+            last = x.shape[2] - 1 - xp.argmax(xp.astype(xp.flip(is_nan, axis=2), xp.uint8), axis=2)
+            argmax = xp.where(xp.any(is_nan, axis=2), last, argmax)
         won = argmax[:, :, None] == xp.arange(x.shape[2])
         return xp.sum(xp.where(won, x, xp.zeros_like(x)), axis=2), (won, x_shape)
 

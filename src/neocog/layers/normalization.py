@@ -176,11 +176,7 @@ class _BatchNorm(Layer):
         count = x.size // self.num_features
         use_batch = training and count > 0
         if use_batch:
-            if count == 1:
-                raise ValueError(
-                    f"{type(self).__name__} in training needs more than one value per channel, got shape "
-                    f"{tuple(x.shape)}; use larger batches."
-                )
+            self.check_training_shape(x.shape)
             mean = xp.mean(x, axis=self._axes)
             centred = x - mean[lift]
             var = xp.mean(centred * centred, axis=self._axes)
@@ -224,6 +220,13 @@ class _BatchNorm(Layer):
                 f"got shape {tuple(input_shape)}."
             )
         return input_shape
+
+    def check_training_shape(self, input_shape: Shape) -> None:
+        if math.prod(input_shape) == self.num_features:
+            raise ValueError(
+                f"{type(self).__name__} in training needs more than one value per channel, got shape "
+                f"{tuple(input_shape)}; use larger batches."
+            )
 
     def flops(self, input_shape: Shape) -> int:
         # As in inference: one subtraction, one product, one sum.

@@ -107,7 +107,8 @@ class MaxPool2D(_Pool2D):
     The padding is minus infinity.
 
     Backward: each ``dy`` goes to its window's winner, the first maximum in row-major order on a tie; windows
-    that overlap add up.
+    that overlap add up. The winner is a pixel of the image, also where all are minus infinity; the last NaN
+    of a window with any, whose ``y`` is NaN (as in PyTorch).
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ from neocog.deprecation import accepts_old_names
 from neocog.layers.activation import softmax
 from neocog.layers.base import Array, Layer, as_dtype
 from neocog.layers.softmax import Softmax
-from neocog.validation import check_images, finite, integer
+from neocog.validation import batch_hint, check_images, finite, integer
 
 if TYPE_CHECKING:
     from neocog.layers.summary import Summary
@@ -62,12 +62,27 @@ class Predictor(Layer):
         """
         x = check_images("x", x)
         integer("batch_size", batch_size)
-        if len(x) == 0:
-            raise ValueError("x must not be empty.")
+        self._check_batch(tuple(x.shape))
         batches = (x[start : start + batch_size] for start in range(0, len(x), batch_size))
         logits = np.concatenate([self(as_dtype(batch, self.dtype)) for batch in batches])
         finite("the network's outputs", logits)
         return logits
+
+    def _check_batch(self, shape: tuple[int, ...]) -> None:
+        """Raise ValueError if there are no images, or one image is not a batch of one."""
+        if not shape or shape[0] == 0:
+            raise ValueError(f"x must not be empty, got shape {shape}.")
+        if self.input_shape is None or (len(shape) == 4 and shape[1:] == self.input_shape):
+            return
+        try:
+            self.output_shape(shape)
+        except ValueError:
+            if hint := batch_hint("x", shape, self.input_shape):
+                C, H, W = self.input_shape
+                raise ValueError(
+                    f"x must be images of shape (N, {C}, {H}, {W}), got shape {shape}; {hint}."
+                ) from None
+            raise
 
     @accepts_old_names
     def predict_proba(self, x: Array, batch_size: int = 256) -> Array:

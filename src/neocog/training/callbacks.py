@@ -14,12 +14,35 @@ from typing import Any, TextIO
 import numpy as np
 
 from neocog.layers import Conv2D
-from neocog.representation import printable
+from neocog.representation import is_terminal, printable, say
 from neocog.training.history import COLUMNS
 from neocog.training.state import Callback, TrainingState
 from neocog.validation import integer, number, one_of
 
 __all__ = ["CSVLog", "EarlyStopping", "KeepBest", "KernelSnapshots", "Progress", "ReduceLROnPlateau"]
+
+
+MEASURES = [name for name in COLUMNS if name.endswith(("loss", "accuracy"))]
+
+
+def monitored(state: TrainingState, column: str) -> float:
+    """Return the last value of a column; NaN before the first epoch, if it is measured during one.
+
+    Raises
+    ------
+    ValueError
+        If the column holds no number: a callback that waits for it to improve would wait for ever.
+    """
+    row = state.history.last
+    value = row[column]
+    later = {"running_loss"} if state.epoch == 0 else set()
+    if math.isnan(value) and column not in later:
+        held = [name for name in MEASURES if name in later or not math.isnan(row[name])]
+        raise ValueError(
+            f"monitor must be a column that holds numbers, got {column!r}, which is empty with the loss "
+            f"{state.loss!r}; this run has {', '.join(map(repr, held))}."
+        )
+    return value
 
 
 class KeepBest(Callback):
@@ -42,7 +65,8 @@ class KeepBest(Callback):
     Raises
     ------
     ValueError
-        If there is no such column, or no validation data for it.
+        If there is no such column, no validation data for it, or it holds no numbers (a regression has no
+        accuracy).
 
     Examples
     --------
@@ -57,8 +81,7 @@ class KeepBest(Callback):
     """
 
     def __init__(self, monitor: str = "val_loss", min_delta: float = 0.0) -> None:
-        measures = [name for name in COLUMNS if name.endswith(("loss", "accuracy"))]
-        self.monitor = one_of("monitor", monitor, measures)
+        self.monitor = one_of("monitor", monitor, MEASURES)
         self.min_delta = number("min_delta", min_delta, 0)
         self.reset()
 
@@ -73,7 +96,9 @@ class KeepBest(Callback):
             )
 
     def on_epoch(self, state: TrainingState) -> str | None:
-        value = state.history.last[self.monitor]
+        value = monitored(state, self.monitor)
+        if math.isnan(value):
+            return None
         gain = value - self.best if self.monitor.endswith("accuracy") else self.best - value
         if math.isnan(self.best) or gain > self.min_delta:
             self.best, self.best_epoch = value, state.epoch
@@ -119,7 +144,8 @@ class EarlyStopping(KeepBest):
     Raises
     ------
     ValueError
-        If there is no such column, or no validation data for it.
+        If there is no such column, no validation data for it, or it holds no numbers (a regression has no
+        accuracy).
     """
 
     def __init__(
@@ -181,7 +207,8 @@ class ReduceLROnPlateau(Callback):
     Raises
     ------
     ValueError
-        If there is no such column, no validation data for it, or the learning rate follows a schedule.
+        If there is no such column, no validation data for it, it holds no numbers, or the learning rate
+        follows a schedule.
 
     Examples
     --------
@@ -205,8 +232,7 @@ class ReduceLROnPlateau(Callback):
         cooldown: int = 0,
         min_lr: float = 0.0,
     ) -> None:
-        measures = [name for name in COLUMNS if name.endswith(("loss", "accuracy"))]
-        self.monitor = one_of("monitor", monitor, measures)
+        self.monitor = one_of("monitor", monitor, MEASURES)
         self.factor = number("factor", factor, 0, 1, True, True)
         self.patience = integer("patience", patience, 0)
         self.threshold = number("threshold", threshold, 0)
@@ -227,9 +253,9 @@ class ReduceLROnPlateau(Callback):
             )
 
     def on_epoch(self, state: TrainingState) -> str | None:
+        value = monitored(state, self.monitor)
         if state.epoch == 0:
             return None
-        value = state.history.last[self.monitor]
         if math.isnan(self.best) or self._improves(value):
             self.best, self.bad_epochs = value, 0
         else:
@@ -343,7 +369,8 @@ class Progress(Callback):
     Parameters
     ----------
     stream : text stream, default standard output
-        A copy writes to the same stream; a pickle keeps only the standard streams, by name.
+        Anything with ``write``. Where there is no standard output, as under pythonw, or the stream is closed,
+        nothing is shown. A copy writes to the same stream; a pickle keeps only the standard streams, by name.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -355,15 +382,15 @@ class Progress(Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         names = [name for name in ("stdout", "stderr") if self.stream is getattr(sys, name)]
-        return {"stream": names[0] if names else self.stream}
+        return {"stream": names[0] if names and self.stream is not None else self.stream}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         stream = state["stream"]
         self.stream, self._bar = getattr(sys, stream) if isinstance(stream, str) else stream, None
 
     def on_start(self, state: TrainingState) -> None:
-        self._out = self.stream or sys.stdout
-        if self._out.isatty():
+        self._out = sys.stdout if self.stream is None else self.stream
+        if is_terminal(self._out) and hasattr(self._out, "flush"):
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -378,7 +405,7 @@ class Progress(Callback):
         if self._bar is not None:
             self._bar.console.print(text, soft_wrap=True, markup=False)
         else:
-            print(text, file=self._out, flush=True)
+            say(self._out, text)
 
     def on_batch(self, state: TrainingState) -> None:
         if self._bar is not None:

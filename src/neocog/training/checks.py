@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from neocog.data.split import Split
-from neocog.layers import BatchNorm1D, Container, Layer
+from neocog.layers import Container, Layer
 from neocog.layers.base import as_dtype, random_generators
 from neocog.losses import Loss, MeanSquaredError, check_logits, check_weights
 from neocog.optimizers import Optimizer
@@ -87,13 +88,51 @@ def prepare_weights(sample_weight: Any, data: Split) -> tuple[np.ndarray | None,
     return scaled[0], scaled[1]
 
 
+def check_batch_sizes(network: Layer, image_shape: tuple[int, ...], images: int, batch_size: int) -> None:
+    """Raise ValueError if a layer cannot be trained on one of the batches that the images are divided into.
+
+    Batch norm, for example, cannot normalise a single value. Only shapes are computed.
+    """
+    checks = [type(leaf).check_training_shape for _, leaf in network.leaves()]
+    if all(check is Layer.check_training_shape for check in checks):
+        return
+
+    def visit(name: str, layer: Layer, shape: Any) -> Any:
+        try:
+            layer.check_training_shape(shape)
+        except ValueError as error:
+            raise ValueError(f"layer {name!r}: {error}") from None
+        return layer.output_shape(shape)
+
+    @functools.cache
+    def refusal(size: int) -> str:
+        """Return why a batch of a size cannot be trained on; empty if it can."""
+        try:
+            network.walk(visit, (size, *image_shape))
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    def refused(batch_size: int) -> int:
+        """Return the first size of a batch that cannot be trained on, 0 if all can."""
+        sizes = {min(batch_size, images), images % batch_size or batch_size}
+        return next((size for size in sorted(sizes) if refusal(size)), 0)
+
+    if not images or not (size := refused(batch_size)):
+        return
+    near = [next((b for b in range(batch_size - 1, 0, -1) if not refused(b)), 0)]
+    near.append(next((b for b in range(batch_size + 1, images + 1) if not refused(b)), 0))
+    advice = " or ".join(str(b) for b in near if b)
+    kind = "a last batch" if size != min(batch_size, images) else "a batch"
+    raise ValueError(
+        f"batch_size must not leave {kind} of {'one image' if size == 1 else f'{size} images'}, got "
+        f"{batch_size} for {images} images: {refusal(size)} "
+        + (f"Sizes that work: {advice}." if advice else "No batch size works: pass more images.")
+    )
+
+
 def check_run(state: TrainingState) -> None:
     """Raise ValueError for settings that would fail during training."""
-    leaves = [leaf for _, leaf in state.network.leaves()]
-    if len(state.data.train[1]) % state.batch_size == 1 and any(isinstance(x, BatchNorm1D) for x in leaves):
-        raise ValueError(
-            f"batch_size must not leave a last batch of one image, which BatchNorm1D cannot normalise, got "
-            f"{state.batch_size} for {len(state.data.train[1])} images."
-        )
+    check_batch_sizes(state.network, state.data.image_shape, len(state.data.train[1]), state.batch_size)
     if any(rng is state.rng for rng in random_generators(state.network)):
         raise ValueError("rng must not be the generator of a layer, or a resumed run would draw otherwise.")

@@ -77,6 +77,8 @@ def evaluate(
     """
     x, y = check_images("x", x), np.asarray(unmasked("y", y))
     integer("batch_size", batch_size)
+    if y.ndim == 0:
+        raise ValueError(f"y must have shape (N,), one label an image, got a single number, {y}.")
     if len(y) == 0:
         raise ValueError("x and y must not be empty.")
     loss = SoftmaxCrossEntropy() if loss is None else loss

@@ -19,6 +19,7 @@ from numba.core.compiler_lock import global_compiler_lock
 
 from neocog.kernels.fused.machine import code, run
 from neocog.kernels.threads import get_threads
+from neocog.representation import say
 
 __all__ = ["ALIGNMENT", "Task", "codes", "run_program"]
 
@@ -123,13 +124,13 @@ class _Compiling:
         self.timer.start()
 
     def _say(self) -> None:
-        print("compiling kernels, once ...", end="", file=sys.stderr, flush=True)
+        say(sys.stderr, "compiling kernels, once ...", end="")
 
     def __exit__(self, *error: object) -> None:
         self.timer.cancel()
         seconds = time.perf_counter() - self.began
         if seconds > _PATIENCE:
-            print(f" {seconds:.0f} s", file=sys.stderr, flush=True)
+            say(sys.stderr, f" {seconds:.0f} s")
 
 
 def codes(names: Iterable[str], dtype: np.dtype[Any]) -> dict[str, int]:
