@@ -2,120 +2,25 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from neocog.budgets import BudgetError, check_budget
-from neocog.data.preprocessing import Preprocessing
-from neocog.data.split import AnyPath, Labels, Split, existing_folder, split_of_file
-from neocog.validation import image_shape as checked_shape
+from neocog.data.choices import choose_preprocessing, read_headers
+from neocog.data.layout import Layout, check_classes, find_pictures, listed, pattern_finder
+from neocog.data.pictures import IMAGE_SUFFIXES, Header, as_preprocessing, load_image
+from neocog.data.preprocessing import FITS, Preprocessing
+from neocog.data.split import AnyPath, Split, existing_folder, split_of_file
+from neocog.representation import printable
+from neocog.validation import integer, one_of
 
-if TYPE_CHECKING:
-    from PIL import Image
+__all__ = ["HELD_OUT_FOLDERS", "IMAGE_SUFFIXES", "LazyImages", "image_folder", "load_image"]
 
-# Pillow knows more formats, some of which run other programs on the file (EPS); these are only decoded.
-IMAGE_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-IMAGE_SUFFIXES = (
-    ".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
-)  # fmt: skip
-# A marker in a JPEG file, except those within a scan.
-_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
+PART_TITLES = {"train": "training", "tuning": "validation", "test": "test"}
 HELD_OUT_FOLDERS = ("validation", "valid", "val", "test")
-
-
-def load_image(path: AnyPath, image_shape: Sequence[int] | Preprocessing, invert: bool = False) -> np.ndarray:
-    """Read a picture as an array, at the size a network takes.
-
-    The picture is turned upright as its EXIF data says, composed on white where it is transparent, made grey
-    or RGB, and fitted to the size. Of an animation the first frame is read.
-
-    Parameters
-    ----------
-    path : str or path
-    image_shape : (channels, height, width) or Preprocessing
-        Channels are 1 (grey) or 3 (red, green, blue). To a shape the picture is stretched.
-    invert : bool
-        Swap black and white, as for black ink on paper and a network trained on white digits on black.
-
-    Returns
-    -------
-    float32 array (C, H, W), values 0..1
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file is no image, is damaged or too large to be decoded safely, or the shape is not allowed.
-    BudgetError
-        If the picture has more pixels than the budget "pixels", or, times the scans of a JPEG file, than the
-        budget "scanned" (:mod:`neocog.budgets`).
-    """
-    from PIL import Image, ImageOps
-
-    preprocessing = as_preprocessing(image_shape)
-    with _opened(path) as file:
-        _check_scans(path, file)
-        picture = ImageOps.exif_transpose(file)
-        white = {"I": 65535, "F": 1}.get(picture.mode[0], 255)
-        if white != 255:  # 16 bits or floats; Pillow would clip them at 255 when converting to "L" or "RGB"
-            picture = picture.convert("F")
-            values = np.asarray(picture)
-            if not (values.min() >= 0 and values.max() <= white):
-                raise ValueError(f"values must be in 0..{white}, got {values.min()}..{values.max()}")
-        else:
-            if picture.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
-                paper = Image.new("RGBA", picture.size, "white")
-                picture = Image.alpha_composite(paper, picture.convert("RGBA"))
-            picture = picture.convert("L" if preprocessing.channels == 1 else "RGB")
-        pixels = np.clip(_fitted(picture, preprocessing) / np.float32(white), 0, 1)
-    shape = preprocessing.image_shape
-    image = np.moveaxis(pixels, 2, 0) if pixels.ndim == 3 else np.broadcast_to(pixels, shape)
-    return np.ascontiguousarray(1 - image if invert else image)
-
-
-def as_preprocessing(value: Sequence[int] | Preprocessing) -> Preprocessing:
-    """Return preprocessing as it is; of a shape (channels, height, width), the one that stretches to it."""
-    if isinstance(value, Preprocessing):
-        return value
-    C, H, W = checked_shape(value)
-    if C not in (1, 3):
-        raise ValueError(f"image_shape must have 1 (grey) or 3 (RGB) channels, got {value!r}.")
-    return Preprocessing(C, (H, W))
-
-
-def _fitted(picture: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
-    """Return the pixels of a picture, float32 (H, W) or (H, W, 3), fitted to the size."""
-    from PIL import Image
-
-    # Bilinear in Pillow is a triangle as wide as the reduction: it averages over all pixels (no aliasing)
-    # with weights that are never negative (no halos, and values stay in range), unlike Lanczos.
-    bilinear = Image.Resampling.BILINEAR
-    H, W = preprocessing.size
-    if preprocessing.fit == "stretch":
-        return np.asarray(picture.resize((W, H), bilinear), np.float32)
-    if preprocessing.fit == "crop":
-        factor = min(picture.width / W, picture.height / H)
-        left, top = (picture.width - factor * W) / 2, (picture.height - factor * H) / 2
-        right, bottom = min(left + factor * W, picture.width), min(top + factor * H, picture.height)
-        box = (max(left, 0), max(top, 0), right, bottom)
-        return np.asarray(picture.resize((W, H), bilinear, box), np.float32)
-    factor = min(W / picture.width, H / picture.height)
-    w, h = (max(1, round(factor * side)) for side in picture.size)
-    inner = np.asarray(picture.resize((min(w, W), min(h, H)), bilinear), np.float32)
-    h, w = inner.shape[:2]
-    border = np.concatenate([inner[0], inner[-1], inner[:, 0], inner[:, -1]])
-    padded = np.empty((H, W, *inner.shape[2:]), np.float32)
-    padded[...] = np.median(border, axis=0)
-    top, left = (H - h) // 2, (W - w) // 2
-    padded[top : top + h, left : left + w] = inner
-    return padded
 
 
 class LazyImages:
@@ -189,29 +94,58 @@ def image_folder(
     seed: int = 0,
     *,
     largest: int | None = None,
+    channels: int | None = None,
+    size: int | None = None,
+    fit: str | None = None,
+    label_pattern: str | None = None,
+    group_by: str | None = None,
+    skip_bad: bool = False,
+    class_names: Sequence[str] | None = None,
 ) -> Split:
-    """Make a data set of a folder that holds a folder of pictures for each class.
+    """Make a data set of a folder of pictures.
 
-    The classes are the names of the sub-folders, sorted. If the folder holds ``train`` and one of
-    ``validation``, ``val`` or ``test`` (the first of them counts), each with the same class folders, these
-    are the two parts; otherwise the same fraction of every class is held out.
+    The class of a picture is the name of the sub-folder that it lies in, at any depth, or what
+    ``label_pattern`` finds in its name. Classes are sorted by name.
 
-    Pictures are read when needed (:class:`LazyImages`); here each file is opened only to check that
-    it is a picture. Hidden files are skipped, and so is a file beside the class folders unless it is a
-    picture.
+    If there are sub-folders named as the parts of a data set are (train and test, training, val, valid,
+    validation, dev, testing, eval and the like, in capitals or not), each with class folders, they are the
+    parts: the test part is held out, and the validation part is ``Split.tuning``, or is held out if there is
+    no test part. A part without labels is left out. Otherwise the same fraction of every class is held out.
+
+    Pictures are read when needed (:class:`LazyImages`); here each file is opened to read its header, and
+    some are decoded to see whether they show colour. What was found and chosen is in ``Split.notes``.
+    Hidden files are skipped, and files that are no pictures are left out.
 
     Parameters
     ----------
     path : str or path
     image_shape : (channels, height, width) or Preprocessing, optional
-        Default: that of the first picture.
+        How pictures become images; without it chosen by the pictures to train on, with the options that
+        follow.
     validation_fraction : float in [0, 1)
         With 0 nothing is held out.
     seed : int
         Draws the held-out pictures.
     largest : int, optional
-        Without an ``image_shape``: where the first picture is higher or wider, images are made
-        ``largest`` x ``largest``.
+        Make images at most so high and wide.
+    channels : int, optional
+        1 (grey) or 3 (colour). Default: 3 if any picture shows colour.
+    size : int, optional
+        Height and width. Default: the median of the pictures'.
+    fit : {"stretch", "crop", "pad"}, optional
+        How pictures of other proportions get the size, see :class:`Preprocessing`. Default: "stretch" if most
+        have the same proportions; else "pad" if their borders are plain, and "crop" if not.
+    label_pattern : str, optional
+        A regular expression with one group, which is the class: ``"^(.+?)[.]"`` finds cat in cat.0.jpg. It is
+        searched in the file's name, or if it has a slash, in the path below the folder.
+    group_by : str, optional
+        A regular expression with one group, as ``label_pattern``. Pictures in which it is the same, such as
+        patches of one photograph, are all held out or none.
+    skip_bad : bool
+        Leave out files that cannot be used, instead of raising an error that lists them.
+    class_names : sequence of str, optional
+        The classes, of which the folder may lack some, to measure a trained network. Default: those found, at
+        least two.
 
     Raises
     ------
@@ -219,129 +153,103 @@ def image_folder(
         If there is no such folder.
     NotADirectoryError
         If it is a file.
-    ValueError
-        If there are fewer than two classes, a class has no picture, a file is no picture, or the two parts
-        differ in their classes; the message names the folder or file.
-    """
-    if image_shape is not None:
-        as_preprocessing(image_shape)
-    folder = existing_folder(path)
-    held_out = next((folder / name for name in HELD_OUT_FOLDERS if _has_folders(folder / name)), None)
-    if held_out is None or not _has_folders(folder / "train"):
-        classes = _pictures_by_class(folder)
-        train = _labelled(classes, image_shape, largest)
-        return split_of_file(folder, train, None, list(classes), validation_fraction, seed)
-    classes, others = _pictures_by_class(folder / "train"), _pictures_by_class(held_out)
-    if list(classes) != list(others):
-        raise ValueError(
-            f"{folder}: train and {held_out.name} must hold the same classes; only in train: "
-            f"{sorted(set(classes) - set(others))}, only in {held_out.name}: "
-            f"{sorted(set(others) - set(classes))}."
-        )
-    train = _labelled(classes, image_shape, largest)
-    validation = _labelled(others, train[0].preprocessing, None)
-    return split_of_file(folder, train, validation, list(classes), validation_fraction, seed)
-
-
-@contextmanager
-def _opened(path: AnyPath) -> Iterator[Image.Image]:
-    """Open a picture and read its header; errors until it is closed name the file."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path, formats=IMAGE_FORMATS) as picture:
-            check_budget("pixels", picture.width * picture.height, path)
-            yield picture
-    except BudgetError:
-        raise
-    except FileNotFoundError:
-        raise FileNotFoundError(f"there is no image file {path}.") from None
-    except UnidentifiedImageError:
-        raise ValueError(f"{path} is not an image in {', '.join(IMAGE_FORMATS)} format.") from None
-    except Exception as problem:  # damage raises SyntaxError, struct.error, IndexError ... in decoders
-        raise ValueError(f"{path} cannot be read as an image: {problem}") from problem
-
-
-def _check_scans(path: AnyPath, picture: Image.Image) -> None:
-    """Raise BudgetError if the scans of a JPEG file, each over all pixels, would take minutes."""
-    if picture.format in ("JPEG", "MPO"):
-        scans = _count_scans(Path(path).read_bytes())
-        check_budget("scanned", picture.width * picture.height * scans, f"{path}, of {scans} scans,")
-
-
-def _count_scans(content: bytes) -> int:
-    """Count the scans of a JPEG file, without decoding them.
+    ValueError, TypeError
+        If there are fewer than two classes, a file cannot be used, a class is not in the training part, or an
+        option is not allowed; the message names the folder or all files.
 
     Examples
     --------
-    >>> _count_scans(bytes.fromhex("ffd8 ffe0 0004 ffda ffda 0003 01 ff00 ffd0 22 ffda 0002 33 ffd9 ffda"))
-    2
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for name in ("cat.0.png", "cat.1.png", "dog.0.png", "dog.1.png"):
+    ...     Image.new("RGB", (9, 6), "red").save(folder / name)
+    >>> image_folder(folder, label_pattern="^(.+?)[.]")
+    Split(2 training, 2 validation images of shape (3, 6, 9), 2 classes: cat, dog)
     """
-    count, place = 0, 2
-    while marker := _MARKER.search(content, place):
-        kind, place = marker[0][1], marker.end()
-        if kind == 0xD9:  # the end
-            break
-        count += kind == 0xDA
-        if kind not in (0x01, 0xD8):  # which stand alone
-            place += int.from_bytes(content[place : place + 2], "big")
-    return count
+    given = None if image_shape is None else as_preprocessing(image_shape)
+    if fit is not None:
+        one_of("fit", fit, FITS)
+    if channels is not None and integer("channels", channels) not in (1, 3):
+        raise ValueError(f"channels must be 1 (grey) or 3 (colour), got {channels}.")
+    if size is not None:
+        integer("size", size)
+    folder = existing_folder(path)
+    group_of = None if group_by is None else pattern_finder("group_by", group_by, folder)
+    layout = find_pictures(folder, label_pattern, class_names)
+    headers = _usable(folder, layout, skip_bad)
+    check_classes(folder, layout, class_names)
+    notes = layout.notes
+    if given is None:
+        files = [file for file, _ in layout.parts["train"]]
+        square = None if size is None else (size, size)
+        given, chosen = choose_preprocessing(
+            files,
+            [headers[file] for file in files],
+            channels=channels,
+            size=square,
+            fit=fit,
+            largest=largest,
+        )
+        notes = notes + chosen
+    names = sorted({name for _, name in layout.parts["train"]}) if class_names is None else class_names
+    for part, pairs in layout.parts.items():
+        missing = sorted(set(names) - {name for _, name in pairs})
+        if missing and part != "train":
+            notes = [*notes, f"The {PART_TITLES[part]} part holds no images of {listed(missing)}."]
+    number = {name: k for k, name in enumerate(names)}
+    parts = {
+        part: (LazyImages([file for file, _ in pairs], given), np.array([number[name] for _, name in pairs]))
+        for part, pairs in layout.parts.items()
+    }
+    groups = None
+    if group_of is not None:
+        groups = _groups(folder, parts["train"][0].paths, group_of)
+    return split_of_file(
+        folder,
+        parts["train"],
+        parts.get("test"),
+        names,
+        validation_fraction,
+        seed,
+        parts.get("tuning"),
+        notes,
+        groups=groups,
+        few_classes=class_names is not None,
+    )
 
 
-def _first_shape(path: Path) -> tuple[int, int, int]:
-    """Return the shape of a picture once it is upright, with one channel if it is stored as grey."""
-    from PIL import ImageOps
-
-    with _opened(path) as file:
-        picture = ImageOps.exif_transpose(file)
-        grey = picture.mode in ("1", "L", "LA") or picture.mode[0] in "IF"
-        return 1 if grey else 3, picture.height, picture.width
-
-
-def _entries(folder: Path) -> list[Path]:
-    """List a folder by name, without hidden files."""
-    entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
-    clutter = ("thumbs.db", "desktop.ini")
-    return [e for e in entries if not e.name.startswith(".") and e.name.lower() not in clutter]
-
-
-def _has_folders(folder: Path) -> bool:
-    return folder.is_dir() and any(entry.is_dir() for entry in _entries(folder))
-
-
-def _pictures_by_class(folder: Path) -> dict[str, list[Path]]:
-    """Return the files of each class, after checking every one of them."""
-    classes: dict[str, list[Path]] = {}
-    for entry in _entries(folder):
-        if entry.is_dir():
-            classes[entry.name] = _entries(entry)
-        elif entry.suffix.lower() in IMAGE_SUFFIXES:
-            raise ValueError(f"{entry} must lie in the folder of its class, got it beside the class folders.")
-    if len(classes) < 2:
-        found = f"only {next(iter(classes))!r}" if classes else "none"
-        raise ValueError(f"{folder} must hold a folder for each of at least two classes, got {found}.")
-    for name, files in classes.items():
-        if not files:
-            raise ValueError(f"every class must have an image, got the empty folder {folder / name}.")
-        for file in files:
-            if file.is_dir():
-                raise ValueError(f"a class folder must hold images only, got the folder {file}.")
-            if file.suffix.lower() not in IMAGE_SUFFIXES:
-                raise ValueError(
-                    f"a class folder must hold images only ({', '.join(IMAGE_SUFFIXES)}), got {file}."
-                )
-            with _opened(file):
-                pass
-    return classes
+def _usable(folder: Path, layout: Layout, skip_bad: bool) -> dict[Path, Header]:
+    """Read the headers of all pictures; raise ValueError if some cannot be used, or leave these out."""
+    files = [file for pairs in layout.parts.values() for file, _ in pairs]
+    headers, bad = read_headers(files)
+    problems = [
+        f"{printable(file.relative_to(folder))} {reason}" for file, reason in (*layout.problems, *bad)
+    ]
+    if problems and not skip_bad:
+        count = "a file" if len(problems) == 1 else f"{len(problems)} files"
+        raise ValueError(
+            f"{printable(folder)}: {count} cannot be used: {listed(problems, separator='; ')}. Mend or "
+            "remove them, or leave them out by skip_bad=True (--skip-bad)."
+        )
+    if problems:
+        layout.notes.append(f"Skipped, as asked for: {listed(problems, separator='; ')}.")
+    found = {file: header for file, header in zip(files, headers, strict=True) if header is not None}
+    for part, pairs in layout.parts.items():
+        layout.parts[part] = [(file, name) for file, name in pairs if file in found]
+    layout.parts = {part: pairs for part, pairs in layout.parts.items() if pairs or part == "train"}
+    return found
 
 
-def _labelled(
-    classes: dict[str, list[Path]], image_shape: Sequence[int] | Preprocessing | None, largest: int | None
-) -> tuple[LazyImages, Labels]:
-    files = [file for members in classes.values() for file in members]
-    labels = np.repeat(np.arange(len(classes)), [len(members) for members in classes.values()])
-    if image_shape is None:
-        C, H, W = _first_shape(files[0])
-        too_large = largest is not None and max(H, W) > largest
-        image_shape = (C, largest, largest) if largest is not None and too_large else (C, H, W)
-    return LazyImages(files, image_shape), labels
+def _groups(folder: Path, paths: Sequence[Path], group_of: Callable[[Path], str | None]) -> np.ndarray:
+    """Return the group of each file as an integer."""
+    names = [group_of(path) or "" for path in paths]
+    unfit = [path.relative_to(folder) for path, name in zip(paths, names, strict=True) if not name]
+    if unfit:
+        raise ValueError(
+            f"group_by must fit every picture of {printable(folder)}, got {len(unfit)} that it does not "
+            f"fit: {listed(unfit)}."
+        )
+    groups: np.ndarray = np.unique(names, return_inverse=True)[1]
+    return groups

@@ -44,6 +44,11 @@ class Split:
         What was found and chosen when the data were read, a sentence each, to be shown before training.
     preprocessing : Preprocessing, optional
         How the images were made of files; a network that is trained on them keeps it.
+    groups : array (N,) of integers, optional
+        The group of each training image. Images of one group, such as patches of one photograph, are to stay
+        together where the training images are divided.
+    few_classes : bool
+        Allow training images of a single class, to measure a network on them.
 
     Attributes
     ----------
@@ -57,6 +62,7 @@ class Split:
         Whether the class names were given.
     image_shape : (C, H, W)
     preprocessing : Preprocessing or None
+    groups : array (N,) or None
 
     Raises
     ------
@@ -80,6 +86,8 @@ class Split:
         tuning: tuple[Images, Any] | None = None,
         notes: Sequence[str] = (),
         preprocessing: Preprocessing | None = None,
+        groups: Any = None,
+        few_classes: bool = False,
     ) -> None:
         self.train = _checked_part("train", train)
         self.validation = None if validation is None else _checked_part("validation", validation)
@@ -100,10 +108,11 @@ class Split:
         self.preprocessing: Preprocessing | None = preprocessing or getattr(
             self.train[0], "preprocessing", None
         )
+        self.groups = None if groups is None else _checked_groups(groups, len(self.train[1]))
         self.named = class_names is not None
         self.class_names: tuple[str, ...] = ()
         if self.is_classification:
-            self._name_classes(class_names)
+            self._name_classes(class_names, 1 if few_classes else 2)
 
     @property
     def is_classification(self) -> bool:
@@ -120,7 +129,7 @@ class Split:
         """The parts there are, in the order in which the fingerprint reads them."""
         return [part for part in (self.train, self.validation, self.tuning) if part]
 
-    def _name_classes(self, class_names: Sequence[str] | None) -> None:
+    def _name_classes(self, class_names: Sequence[str] | None, fewest: int) -> None:
         parts = self._parts
         classes = 1 + max(int(labels.max()) for _, labels in parts)
         lowest = min(int(labels.min()) for _, labels in parts)
@@ -137,7 +146,7 @@ class Split:
         if classes > len(names):
             raise ValueError(f"labels must be below {len(names)}, the number of classes, got {classes - 1}.")
         seen = np.unique(self.train[1])
-        if len(seen) < 2:
+        if len(seen) < fewest:
             raise ValueError(
                 f"training images must be of at least two classes, got only {names[int(seen[0])]!r}."
             )
@@ -198,6 +207,17 @@ class Split:
         return f"{text}, {len(self.class_names)} classes: {names})"
 
 
+def _checked_groups(groups: Any, count: int) -> np.ndarray:
+    groups = np.atleast_1d(groups)
+    if groups.shape != (count,) or groups.dtype.kind not in "iu":
+        raise ValueError(
+            f"groups must be an integer for each of the {count} images, got {groups.dtype} of shape "
+            f"{groups.shape}."
+        )
+    checked: np.ndarray = groups.astype(np.int64)
+    return checked
+
+
 def _checked_part(name: str, part: Any) -> tuple[Images, Labels]:
     """Return (images, labels), checked against each other."""
     if not isinstance(part, tuple | list) or len(part) != 2:
@@ -232,13 +252,26 @@ def stratified_split(
     validation_fraction: float = 0.2,
     rng: RandomSource = 0,
     class_names: Sequence[str] | None = None,
+    groups: Any = None,
 ) -> Split:
     """Hold out the same fraction of every class, drawn at random.
+
+    With ``groups``, whole groups of images are drawn, and the fractions are approximate.
+
+    Parameters
+    ----------
+    x : array (N, C, H, W), or lazy images
+    y : integers (N,)
+    validation_fraction : float in (0, 1)
+    rng : Generator or int
+    class_names : sequence of str, optional
+    groups : integers (N,), optional
+        Images of one group are all held out or none.
 
     Raises
     ------
     ValueError
-        If the fraction is not in (0, 1), or a class has fewer than two images.
+        If the fraction is not in (0, 1), or a class has fewer than two images or groups.
     """
     from sklearn.model_selection import train_test_split
 
@@ -258,10 +291,49 @@ def stratified_split(
             f"validation_fraction must leave an image of each of the {len(found)} classes to train on, got "
             f"{validation_fraction} of {len(y)} images."
         )
+    pick = getattr(x, "subset", x.__getitem__)  # lazy images stay in their files
+    if groups is not None:
+        groups = _checked_groups(groups, len(y))
+        is_out = _held_out_groups(y, groups, validation_fraction, generator(rng), class_names)
+        train, validation = np.flatnonzero(~is_out), np.flatnonzero(is_out)
+        parts = (pick(train), y[train]), (pick(validation), y[validation])
+        return Split(*parts, class_names, groups=groups[train])
     seed = int(generator(rng).integers(2**31))
     train, validation = train_test_split(np.arange(len(y)), test_size=held_out, stratify=y, random_state=seed)
-    pick = getattr(x, "subset", x.__getitem__)  # lazy images stay in their files
     return Split((pick(train), y[train]), (pick(validation), y[validation]), class_names)
+
+
+def _held_out_groups(
+    y: np.ndarray,
+    groups: np.ndarray,
+    fraction: float,
+    rng: np.random.Generator,
+    class_names: Sequence[str] | None,
+) -> np.ndarray:
+    """Return which images are held out: whole groups, about the fraction of each class, at least one."""
+    classes, labels = np.unique(y, return_inverse=True)
+    group = np.unique(groups, return_inverse=True)[1]
+    counts = np.zeros((group.max() + 1, len(classes)))
+    np.add.at(counts, (group, labels), 1)
+    in_training = (counts > 0).sum(axis=0)  # groups of each class
+    wanted, held = fraction * counts.sum(axis=0), np.zeros(len(classes))
+    chosen = np.zeros(len(counts), bool)
+    # Groups of the classes that have fewest come first, so that each class gets one before others fill up.
+    for k in sorted(rng.permutation(len(counts)), key=lambda k: in_training[counts[k] > 0].min()):
+        present = counts[k] > 0
+        is_nearer = ((held + counts[k] - wanted) ** 2).sum() < ((held - wanted) ** 2).sum()
+        if (is_nearer or (held[present] == 0).any()) and (in_training[present] > 1).all():
+            chosen[k] = True
+            held += counts[k]
+            in_training = in_training - present
+    if (held == 0).any():
+        lonely = int(classes[held.argmin()])
+        name = lonely if class_names is None else class_names[lonely]
+        raise ValueError(
+            "every class needs images of at least two groups to hold one out and to train on another, class "
+            f"{name!r} does not have them."
+        )
+    return chosen[group]
 
 
 def split_of_file(
@@ -274,6 +346,8 @@ def split_of_file(
     tuning: tuple[Images, Labels] | None = None,
     notes: Sequence[str] = (),
     preprocessing: Preprocessing | None = None,
+    groups: Any = None,
+    few_classes: bool = False,
 ) -> Split:
     """Make a split of the parts of a file, or draw the held-out one; errors name the file.
 
@@ -284,9 +358,9 @@ def split_of_file(
         held_out, tuning = tuning, None
     try:
         if held_out is None and validation_fraction != 0:
-            split = stratified_split(*train, validation_fraction, seed, class_names)
+            split = stratified_split(*train, validation_fraction, seed, class_names, groups)
         else:
-            split = Split(train, held_out, class_names, tuning=tuning)
+            split = Split(train, held_out, class_names, tuning=tuning, groups=groups, few_classes=few_classes)
     except ValueError as problem:
         raise ValueError(f"{path}: {problem}") from None
     split.notes = tuple(notes)
