@@ -6,14 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from neocog.data import Affine, Compose, Crop, Flip, Noise, Shift, batches
+from neocog.data import Affine, ColorJitter, Compose, Crop, Erase, Flip, Noise, Shift, batches
+from neocog.kernels import BACKENDS, use_kernels, use_threads
 
 STEPS = [Shift(2, fill=0.5), Crop(1), Flip(), Flip(axis="vertical"), Noise(0.1)]
 STEPS += [Affine(30, 1.5, 0.2, 0.3, fill=0.5), Compose(Shift(1), Flip(), Affine(10))]
+STEPS += [Shift(2, "edge"), Affine(90, 3, fill="edge"), ColorJitter(0.2, 0.3, 1), Erase(3, 0.5, fill=0.5)]
 
 
 class Loaded(np.random.Generator):
-    """Loaded dice: every draw is the given value; of Affine's, its angle, log zoom, slant and moves."""
+    """Loaded dice: every draw is the given value.
+
+    Of Affine's, its angle, log zoom, slant and moves; of ColorJitter's, its changes of the three factors.
+    """
 
     def __init__(self, value):
         super().__init__(np.random.PCG64(0))
@@ -62,7 +67,9 @@ def test_a_view_with_strides_gives_the_same_as_its_copy(step):
 
 
 @pytest.mark.parametrize(
-    "step", [Shift(2), Crop(2), Flip(), Affine(90), Noise(1)], ids=lambda step: type(step).__name__
+    "step",
+    [Shift(2), Crop(2), Flip(), Affine(90), Noise(1), ColorJitter(1), Erase(1)],
+    ids=lambda step: type(step).__name__,
 )
 def test_each_image_has_a_draw_of_its_own(step):
     images = np.repeat(random_batch((1, 1, 5, 5)), 40, axis=0)
@@ -230,6 +237,98 @@ def test_affine_draws_moves_zooms_and_slants_between_the_limits():
     assert abs(np.corrcoef(moved.T)[0, 1]) < 5 / 2000**0.5
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("fill", [0.25, "edge"])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_affine_gives_the_same_bits_whatever_computes_it(backend, threads, fill, dtype):
+    # Bit for bit: sums are taken as they are written, without fused multiply-adds.
+    for seed, shape in enumerate([(20, 3, 17, 12), (3, 1, 1, 6), (1, 2, 5, 1), (1, 1, 1, 1), (2, 1, 8, 8)]):
+        images = np.random.default_rng(seed).normal(size=shape).astype(dtype)
+        step = Affine(180, 4, 1, 1, fill=fill)
+        with use_kernels("im2col"):
+            expected = step(images, seed)
+        with use_kernels(backend), use_threads(threads):
+            result = step(images, seed)
+        assert result.dtype == dtype
+        np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_affine_by_numbers_that_overflow_reads_the_border(backend):
+    images = random_batch((1, 1, 4, 4))
+    with use_kernels(backend), np.errstate(all="ignore"):
+        out = Affine(90, fill=7)(images, Loaded([45, -1e4, 0, 0, 0]))
+    assert np.isfinite(out).all()
+
+
+def test_images_are_read_in_parts_without_a_seam():
+    images = random_batch((150, 1, 20, 20), np.float32)  # more than are read together
+    step = Affine(20, 2, 0.2)
+    whole = step(images, 5)
+    with use_kernels("reference"):
+        np.testing.assert_array_equal(step(images, 5), whole)
+
+
+def test_edge_fills_with_the_nearest_pixel():
+    image = np.array([[[[1.0, 2.0], [3.0, 4.0]]]])
+    np.testing.assert_array_equal(Shift(1, "edge")(image, Loaded([0, 0])), [[[[1, 1], [1, 1]]]])
+    np.testing.assert_array_equal(Shift(1, "edge")(image, Loaded([2, 1])), [[[[3, 4], [3, 4]]]])
+    np.testing.assert_array_equal(Crop(1, "edge")(image, Loaded([1, 0])), [[[[1, 1], [3, 3]]]])
+    moved = Affine(shift=9, fill="edge")(
+        image, Loaded([0, 0, 0, 0.5, 9])
+    )  # half a row down, far to the right
+    np.testing.assert_array_equal(moved, [[[[1, 1], [2, 2]]]])
+
+
+@given(images=any_batch().filter(lambda images: images.dtype == np.float64), angle=st.floats(-180, 180))
+def test_affine_with_edges_agrees_with_scipy(images, angle):
+    expected = ndimage.rotate(images, angle, axes=(2, 3), reshape=False, order=1, mode="nearest")
+    turned = Affine(180, fill="edge")(images, Loaded([angle, 0, 0, 0, 0]))
+    np.testing.assert_allclose(turned, expected, atol=1e-10)
+
+
+def test_color_jitter_by_hand():
+    image = np.array([1.0, 2.0, 3.0, 5.0, 6.0, 7.0]).reshape(1, 2, 3).transpose(0, 2, 1)[..., None]
+    # Two pixels, (1, 2, 3) and (5, 6, 7): their means g are 2 and 6, m is 4.
+    change = ColorJitter(1, 1, 1)
+    np.testing.assert_allclose(change(image, Loaded([0.5, 0, 0])), 1.5 * image)
+    np.testing.assert_allclose(change(image, Loaded([0, -0.5, 0])), 2 + image / 2)
+    grey = change(image, Loaded([0, 0, -1]))[0, :, :, 0]
+    np.testing.assert_allclose(grey, [[2, 6]] * 3)
+    np.testing.assert_allclose(
+        change(image, Loaded([1, 1, 1]))[0, :, :, 0],
+        2 * (4 + 2 * (np.array([[-2, 2]] * 3) + 2 * np.array([[-1, -1], [0, 0], [1, 1]]))),
+    )
+    np.testing.assert_allclose(change(image[:, :1], Loaded([0, 0, 0.7])), image[:, :1])  # grey stays grey
+
+
+def test_color_jitter_draws_factors_between_the_limits():
+    images = np.ones((4000, 1, 1, 1))
+    factors = ColorJitter(brightness=0.3, contrast=0.5)(
+        images, 0
+    ).ravel()  # the contrast of one pixel is none
+    assert 0.7 <= factors.min() < 0.71
+    assert 1.29 < factors.max() <= 1.3
+    assert abs(factors.mean() - 1) < 5 * (0.6 / 12**0.5) / 4000**0.5
+
+
+def test_erase_covers_a_square_around_any_pixel_equally_often():
+    images = np.zeros((9000, 2, 3, 3))
+    np.testing.assert_array_equal(Erase(1, fill=4)(images, 0).sum((1, 2, 3)), 8)  # one pixel of both channels
+    counts = Erase(1, fill=1)(images, 0).sum(axis=0)[0]
+    assert abs(counts - 1000).max() < 5 * 30
+    whole = Erase(9)(np.ones((50, 1, 5, 5)), 0)
+    assert not whole.any()
+    sizes = Erase(2, fill=1)(np.zeros((500, 1, 8, 8)), 0).sum((1, 2, 3))
+    assert set(sizes) == {1, 2, 4}  # at a corner, at an edge, inside
+
+
+def test_erase_leaves_a_share_of_the_images_alone():
+    covered = Erase(1, p=0.3, fill=1)(np.zeros((10000, 1, 4, 4)), 0).any((1, 2, 3))
+    assert abs(covered.mean() - 0.3) < 5 * (0.3 * 0.7 / 10000) ** 0.5
+
+
 def test_noise_has_the_given_spread_and_is_not_clipped():
     images = np.ones((100, 1, 10, 10), np.float32)
     added = Noise(0.5)(images, 0) - 1
@@ -267,6 +366,9 @@ def test_batches_augments():
     [
         (Shift(1), "Shift(1)"),
         (Shift(2, 0.5), "Shift(2, fill=0.5)"),
+        (Shift(2, "edge"), "Shift(2, fill='edge')"),
+        (ColorJitter(saturation=0.5), "ColorJitter(saturation=0.5)"),
+        (Erase(3, fill=0.5), "Erase(3, fill=0.5)"),
         (Crop(4), "Crop(4)"),
         (Flip(), "Flip()"),
         (Flip(0.25), "Flip(p=0.25)"),
@@ -290,7 +392,14 @@ def test_repr_reads_like_the_construction(step, text):
         (lambda: Shift(1, fill=np.nan), ValueError, "fill must be in"),
         (lambda: Shift(1, fill=np.inf), ValueError, "fill must be in"),
         (lambda: Crop(-4), ValueError, "padding must be at least 0, got -4"),
-        (lambda: Crop(4, fill="black"), TypeError, "fill must be a number, got 'black'"),
+        (lambda: Crop(4, fill="black"), TypeError, "fill must be a number or 'edge', got 'black'"),
+        (lambda: Affine(4, fill=True), TypeError, "fill must be a number or 'edge', got True"),
+        (lambda: ColorJitter(1.5), ValueError, r"brightness must be in \[0, 1\], got 1.5"),
+        (lambda: ColorJitter(contrast=-1), ValueError, r"contrast must be in \[0, 1\], got -1"),
+        (lambda: ColorJitter(saturation="x"), TypeError, "saturation must be a number, got 'x'"),
+        (lambda: Erase(0), ValueError, "size must be at least 1, got 0"),
+        (lambda: Erase(2, p=2), ValueError, r"p must be in \[0, 1\], got 2"),
+        (lambda: Erase(2, fill="edge"), TypeError, "fill must be a number, got 'edge'"),
         (lambda: Flip(1.5), ValueError, r"p must be in \[0, 1\], got 1.5"),
         (lambda: Flip(axis="horizontl"), ValueError, "Did you mean 'horizontal'"),
         (lambda: Affine(-1), ValueError, "degrees must be in"),

@@ -294,6 +294,10 @@ for network, shape in (
     for name, array in twin.params.items():
         assert np.abs(network.params[name] - array).max() < 1e-3, name
     assert np.abs(network.for_inference()(x) - network.forward(x)[0]).max() < 1e-4
+images, matrix = rng.normal(size=(3, 2, 5, 4)).astype("float32"), rng.normal(size=(3, 2, 3))
+expected = neocog.kernels.affine(images, matrix, None)
+with neocog.use_kernels("fused"):
+    assert np.array_equal(neocog.kernels.affine(images, matrix, None), expected)
 """
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=300)

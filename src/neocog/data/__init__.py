@@ -1,6 +1,6 @@
 """Load data sets, draw minibatches, and augment images."""
 
-from neocog.data.augmentation import Affine, Compose, Crop, Flip, Noise, Shift
+from neocog.data.augmentation import Affine, ColorJitter, Compose, Crop, Erase, Flip, Noise, Shift
 from neocog.data.batches import batches
 from neocog.data.csv_file import load_csv
 from neocog.data.digits import digits
@@ -14,8 +14,10 @@ from neocog.data.split import Split, stratified_split
 __all__ = [
     "PATTERNS",
     "Affine",
+    "ColorJitter",
     "Compose",
     "Crop",
+    "Erase",
     "Flip",
     "LazyImages",
     "Noise",

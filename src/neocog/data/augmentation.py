@@ -8,10 +8,12 @@ of the same shape and dtype, and never writes into its input.
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
+from neocog.kernels import affine
 from neocog.representation import constructor_call
 from neocog.validation import RandomSource, generator, integer, number, one_of
 
@@ -44,8 +46,9 @@ class Shift(_Step):
     ----------
     pixels : int
         Both moves are uniform in ``-pixels..pixels``.
-    fill : float
-        The brightness of the pixels that enter at the border.
+    fill : float or "edge"
+        The brightness of the pixels that enter at the border; with "edge", that of the nearest pixel of the
+        image, which suits photographs: no black frame is learned.
 
     Raises
     ------
@@ -65,7 +68,7 @@ class Shift(_Step):
            [0., 0., 0.]])
     """
 
-    def __init__(self, pixels: int, fill: float = 0.0) -> None:
+    def __init__(self, pixels: int, fill: float | str = 0.0) -> None:
         self.pixels = integer("pixels", pixels, 0)
         self.fill = _fill(fill)
 
@@ -82,8 +85,8 @@ class Crop(_Step):
     ----------
     padding : int
         Pixels added on each side; 4 is usual for 32 x 32 images.
-    fill : float
-        The brightness of the padding.
+    fill : float or "edge"
+        The brightness of the padding; with "edge", that of the nearest pixel of the image.
 
     Raises
     ------
@@ -97,7 +100,7 @@ class Crop(_Step):
     Source: K. He et al., "Deep residual learning for image recognition", 2015, section 4.2.
     """
 
-    def __init__(self, padding: int, fill: float = 0.0) -> None:
+    def __init__(self, padding: int, fill: float | str = 0.0) -> None:
         self.padding = integer("padding", padding, 0)
         self.fill = _fill(fill)
 
@@ -161,8 +164,9 @@ class Affine(_Step):
         The logarithm of the zoom is uniform in ``-log(1 + scale)..log(1 + scale)``.
     shear : float, at least 0
         The slant, in columns a row, is uniform in ``-shear..shear``.
-    fill : float
-        The brightness of the pixels that enter at the border.
+    fill : float or "edge"
+        The brightness of the pixels that enter at the border; with "edge", that of the nearest pixel of the
+        image, which suits photographs: no black frame is learned.
 
     Raises
     ------
@@ -188,7 +192,7 @@ class Affine(_Step):
         shift: float = 0.0,
         scale: float = 0.0,
         shear: float = 0.0,
-        fill: float = 0.0,
+        fill: float | str = 0.0,
     ) -> None:
         self.degrees = number("degrees", degrees, 0, np.inf, exclusive_maximum=True)
         self.shift = number("shift", shift, 0, np.inf, exclusive_maximum=True)
@@ -203,15 +207,15 @@ class Affine(_Step):
         degrees, log_zoom, slant, down, right = rng.uniform(-limits, limits, (5, N))
         angle, zoom = np.deg2rad(degrees), np.exp(log_zoom)
         cos, sin = np.cos(angle) / zoom, np.sin(angle) / zoom
-        # (row, column) = matrix (y, x, 1), for all images and pixels at once.
-        middle_row, middle_column = (H - 1) / 2, (W - 1) / 2
         matrix = np.array(
-            [[cos + slant * sin, sin, middle_row - down], [slant * cos - sin, cos, middle_column - right]]
+            [
+                [cos + slant * sin, sin, (H - 1) / 2 - down],
+                [slant * cos - sin, cos, (W - 1) / 2 - right],
+            ]
         )  # (2, 3, N)
-        y, x = np.indices((H, W)).reshape(2, H * W)
-        pixels = np.stack([y - middle_row, x - middle_column, np.ones(H * W)])  # (3, H W)
-        row, column = np.moveaxis(matrix, 2, 1) @ pixels  # each (N, H W)
-        return _sample(images, row, column, self.fill)
+        return np.asarray(
+            affine(images, np.moveaxis(matrix, 2, 0), None if isinstance(self.fill, str) else self.fill)
+        )
 
 
 class Noise(_Step):
@@ -240,6 +244,99 @@ class Noise(_Step):
     def _change(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         noisy: np.ndarray = images + rng.normal(0, self.std, images.shape).astype(images.dtype)
         return noisy
+
+
+class ColorJitter(_Step):
+    """Change brightness, contrast and saturation of each image a little.
+
+    Each image has its own factors b, c and s. With g, the mean of a pixel's channels, and m, the mean of the
+    image, ``y = b (m + c (g - m + s (x - g)))``, multiplied out. Nothing is clipped.
+
+    Parameters
+    ----------
+    brightness, contrast, saturation : float in [0, 1]
+        The factors b, c, s are uniform in ``1 - brightness..1 + brightness``, and so on.
+
+    Raises
+    ------
+    ValueError, TypeError
+        On an argument out of range.
+
+    Notes
+    -----
+    Shapes: (N, C, H, W) -> (N, C, H, W).
+
+    Source: A. Howard, "Some improvements on deep convolutional neural network based image classification",
+    2013, section 2.
+
+    Examples
+    --------
+    >>> ColorJitter(brightness=0.2, contrast=0.2)
+    ColorJitter(brightness=0.2, contrast=0.2)
+    """
+
+    def __init__(self, brightness: float = 0.0, contrast: float = 0.0, saturation: float = 0.0) -> None:
+        self.brightness = number("brightness", brightness, 0, 1)
+        self.contrast = number("contrast", contrast, 0, 1)
+        self.saturation = number("saturation", saturation, 0, 1)
+
+    def _change(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        limits = np.array([self.brightness, self.contrast, self.saturation])[:, None]
+        factors = 1 + rng.uniform(-limits, limits, (3, len(images)))
+        b, c, s = factors.astype(images.dtype)[..., None, None, None]
+        images = np.ascontiguousarray(images)  # the order of the sums is that of the memory
+        g = images.mean(axis=1, keepdims=True)
+        m = g.mean(axis=(2, 3), keepdims=True)
+        changed: np.ndarray = b * c * s * images
+        changed += b * c * (1 - s) * g + b * (1 - c) * m
+        return changed
+
+
+class Erase(_Step):
+    """Cover a square of each image, whose middle is drawn at random ("cutout").
+
+    Parameters
+    ----------
+    size : int
+        Side of the square, in pixels; what lies outside of the image is not covered.
+    p : float in [0, 1]
+        The probability that an image gets a square.
+    fill : float
+        The brightness of the square.
+
+    Raises
+    ------
+    ValueError, TypeError
+        On an argument out of range.
+
+    Notes
+    -----
+    Shapes: (N, C, H, W) -> (N, C, H, W).
+
+    Source: T. DeVries, G. Taylor, "Improved regularization of convolutional neural networks with cutout",
+    2017.
+
+    Examples
+    --------
+    >>> Erase(2)(np.ones((1, 1, 3, 3)), rng=1)[0, 0]
+    array([[1., 1., 1.],
+           [1., 0., 0.],
+           [1., 0., 0.]])
+    """
+
+    def __init__(self, size: int, p: float = 1.0, fill: float = 0.0) -> None:
+        self.size = integer("size", size)
+        self.p = number("p", p, 0, 1)
+        self.fill = number("fill", fill, exclusive_minimum=True, exclusive_maximum=True)
+
+    def _change(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        N, _, H, W = images.shape
+        covered = rng.random((N, 1, 1)) < self.p
+        for axis, length in ((1, H), (2, W)):
+            first = rng.integers(0, length, (N, 1)) - self.size // 2
+            inside = (np.arange(length) >= first) & (np.arange(length) < first + self.size)
+            covered = covered & np.expand_dims(inside, 3 - axis)
+        return np.where(covered[:, None], images.dtype.type(self.fill), images)
 
 
 class Compose(_Step):
@@ -275,38 +372,22 @@ class Compose(_Step):
         return f"Compose({', '.join(map(repr, self.steps))})"
 
 
-def _fill(value: float) -> float:
+def _fill(value: Any) -> float | str:
+    """Return a fill: a finite brightness, or "edge"."""
+    if isinstance(value, str) and value == "edge":
+        return value
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"fill must be a number or 'edge', got {value!r}.")
     return number("fill", value, exclusive_minimum=True, exclusive_maximum=True)
 
 
-def _random_windows(images: np.ndarray, padding: int, fill: float, rng: np.random.Generator) -> np.ndarray:
+def _random_windows(
+    images: np.ndarray, padding: int, fill: float | str, rng: np.random.Generator
+) -> np.ndarray:
     """Pad the images, and cut from each a window of the old size whose corner is drawn at random."""
     N, _, H, W = images.shape
-    sides = (padding, padding)
-    padded = np.pad(images, ((0, 0), (0, 0), sides, sides), constant_values=fill)
+    sides = ((0, 0), (0, 0), (padding, padding), (padding, padding))
+    padded = np.pad(images, sides, "edge") if fill == "edge" else np.pad(images, sides, constant_values=fill)
     windows = np.lib.stride_tricks.sliding_window_view(padded, (H, W), axis=(2, 3))  # (N, C, top, left, H, W)
     corners = rng.integers(0, 2 * padding, size=(N, 2), endpoint=True)
     return windows[np.arange(N), :, corners[:, 0], corners[:, 1]]  # (N, C, H, W), a copy
-
-
-def _sample(images: np.ndarray, row: np.ndarray, column: np.ndarray, fill: float) -> np.ndarray:
-    """Read each image between its pixels, at H W places, by bilinear interpolation: (N, C, H, W)."""
-    N, C, H, W = images.shape
-    # The images get a border one pixel wide. Places further out are moved onto it: it has the same
-    # brightness.
-    bordered = np.full((N * C, H + 2, W + 2), fill, images.dtype)
-    bordered[:, 1:-1, 1:-1] = images.reshape(N * C, H, W)
-    row, column = np.clip(row + 1, 0, H + 1), np.clip(column + 1, 0, W + 1)
-    top, left = np.minimum(row.astype(int), H), np.minimum(column.astype(int), W)
-    down = (row - top).astype(images.dtype)[:, None]  # (N, 1, H W), as right
-    right = (column - left).astype(images.dtype)[:, None]
-
-    start = np.arange(N * C).reshape(N, C, 1) * ((H + 2) * (W + 2))  # of each map among all pixels
-    corner = start + (top * (W + 2) + left)[:, None]  # (N, C, H W)
-    flat = bordered.reshape(-1)
-    upper, lower = flat[corner], flat[corner + (W + 2)]
-    upper += right * (flat[corner + 1] - upper)
-    lower += right * (flat[corner + (W + 3)] - lower)
-    upper += down * (lower - upper)
-    result: np.ndarray = upper.reshape(images.shape)
-    return result

@@ -42,6 +42,7 @@ __all__ = [
     "PRECISIONS",
     "active_kernels",
     "active_precision",
+    "affine",
     "avg_pool2d",
     "avg_pool2d_input",
     "col2im",
@@ -225,3 +226,25 @@ def avg_pool2d_input(
 ) -> Array:
     """Compute the gradient of :func:`avg_pool2d` in ``x``: each ``dy`` is shared equally by its window."""
     return _backend().avg_pool2d_input(dy, x_shape, kernel_size, stride, padding, dilation, counts)
+
+
+def affine(x: Array, matrix: Array, fill: float | None = 0.0) -> Array:
+    """Read each image at the places that a matrix of its own gives, by bilinear interpolation.
+
+    ``y[n,c,i,j]`` is image x[n,c] at ``(row, column) = matrix[n] (i - (H-1)/2, j - (W-1)/2, 1)``. The bits
+    of the result are the same whatever the backend and the number of threads.
+
+    Parameters
+    ----------
+    x : NumPy array (N, C, H, W)
+        Floating point numbers.
+    matrix : array (N, 2, 3)
+        float64.
+    fill : float or None
+        The brightness around the image; with None each place outside has that of the nearest pixel.
+
+    Returns
+    -------
+    array (N, C, H, W)
+    """
+    return _backend().affine(x, matrix, fill)

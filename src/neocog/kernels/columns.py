@@ -18,6 +18,7 @@ from functools import lru_cache
 import numpy as np
 
 from neocog.kernels.geometry import NO_PADDING, Array, Counts, Padding, Pair, is_complex, output_sizes
+from neocog.kernels.sampling import affine as affine  # the same with every NumPy array
 from neocog.validation import pair, sides
 
 

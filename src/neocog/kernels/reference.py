@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from neocog.kernels import sampling
 from neocog.kernels.geometry import (
     Array,
     Counts,
@@ -167,3 +168,20 @@ def avg_pool2d_input(
 def _count(i: int, j: int, kernel_size: Pair, counts: Counts | None) -> int:
     """Return the divisor of one window's mean."""
     return kernel_size[0] * kernel_size[1] if counts is None else counts[0][i] * counts[1][j]
+
+
+def affine(x: np.ndarray, matrix: np.ndarray, fill: float | None) -> np.ndarray:
+    """Interpolate between the four pixels around each place, along the rows first."""
+    N, _, H, W = x.shape
+    y, image, pixels = np.empty(x.shape, x.dtype), np.arange(N), sampling.bordered(x, fill)
+    rows, columns = sampling.places(matrix, H, W)
+    for i in range(H):
+        for j in range(W):
+            top, left = np.minimum(rows[:, i, j].astype(int), H), np.minimum(columns[:, i, j].astype(int), W)
+            down = (rows[:, i, j] - top).astype(x.dtype)[:, None]
+            right = (columns[:, i, j] - left).astype(x.dtype)[:, None]
+            corner = [[pixels[image, :, top + p, left + q] for q in (0, 1)] for p in (0, 1)]
+            upper = corner[0][0] + right * (corner[0][1] - corner[0][0])
+            lower = corner[1][0] + right * (corner[1][1] - corner[1][0])
+            y[:, :, i, j] = upper + down * (lower - upper)
+    return y

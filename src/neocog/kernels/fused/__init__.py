@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from neocog.kernels import columns
+from neocog.kernels import columns, sampling
 from neocog.kernels.choice import active_precision, missing_numba
 from neocog.kernels.geometry import Array, Counts, Padding, Pair, output_sizes
 
@@ -24,6 +24,7 @@ if reason := missing_numba():
 
 from neocog.kernels.fused import lowering
 from neocog.kernels.fused.operation import OPERATIONS
+from neocog.kernels.fused.operations.sampling import scratch_bytes
 from neocog.kernels.fused.program import Maps, Memory, Program, Slot
 from neocog.kernels.fused.workers import codes
 
@@ -293,3 +294,35 @@ def avg_pool2d_input(
     if counted is None or not _suits(dy) or 0 in x_shape:
         return columns.avg_pool2d_input(dy, x_shape, kernel_size, stride, padding, dilation, counts)
     return _batch_first(_pool_call("avg_back", dy, x_shape, kernel_size, stride, padding, counted, [dy])[0])
+
+
+_SAMPLE_WORK = 60
+"""Floating point operations that take as long as reading one number between four pixels."""
+
+
+def affine(x: Array, matrix: Array, fill: float | None) -> Array:
+    """Read image by image, a row's places once for all channels."""
+    if not _suits(x):
+        return sampling.affine(x, matrix, fill)
+    x, y = np.ascontiguousarray(x), np.empty(x.shape, x.dtype)
+
+    def build(call: _Call) -> None:
+        program, (N, C, H, W) = call.program, x.shape
+        program.scratch = scratch_bytes(C, H, W, x.itemsize)
+        program.add(
+            "affine",
+            N,
+            work=_SAMPLE_WORK * x.size,
+            x=call.array(),
+            y=call.array(),
+            matrix=call.array(),
+            n0=N,
+            n1=C,
+            n2=H,
+            n3=W,
+            edge=int(fill is None),
+            fill=0.0 if fill is None else fill,
+        )
+
+    _call(("affine", x.dtype, x.shape, fill), build, [x, y, np.ascontiguousarray(matrix, np.float64)])
+    return y

@@ -43,6 +43,8 @@ PLANES = "C rows lanes block"
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"reassoc", "contract"}}
 """Sums may be reordered into vectors; nothing else may change."""
+EXACT: dict[str, Any] = {"error_model": "numpy"}
+"""Every number is computed as it is written, as NumPy computes it."""
 
 compiled = njit(**OPTIONS)
 
@@ -62,6 +64,8 @@ class Operation:
         Names of fields that hold an address, an integer, or a floating point number.
     on_disk : bool
         Whether the compiled function is kept on disk.
+    exact : bool
+        Whether no sum may be reordered, so that the numbers are those of the uncompiled function.
 
     Attributes
     ----------
@@ -78,8 +82,10 @@ class Operation:
         integers: str = "",
         numbers: str = "",
         on_disk: bool = True,
+        exact: bool = False,
     ) -> None:
         self.function, self.name, self.on_disk = function, function.__name__, on_disk
+        self.options = EXACT if exact else OPTIONS
         names = [f"{name}{part}" for name in maps.split() for part in ("", "_plane", "_row")]
         names += [*arrays.split(), *integers.split()]
         self.fields = dict.fromkeys(names, "i8") | dict.fromkeys(numbers.split(), "f8")
@@ -96,7 +102,7 @@ class Operation:
             signature = types.void(from_dtype(self.row()), *integers, types.CPointer(from_dtype(dtype)))
 
             folder = dtype.name if self.on_disk else None
-            self._compiled[dtype] = compile_cfunc(self.function, signature, folder, OPTIONS)
+            self._compiled[dtype] = compile_cfunc(self.function, signature, folder, self.options)
         address: int = self._compiled[dtype].address
         return address
 
@@ -112,12 +118,14 @@ OPERATIONS: dict[str, Operation] = {}
 
 
 def operation(
-    maps: str = "", arrays: str = "", integers: str = "", numbers: str = ""
+    maps: str = "", arrays: str = "", integers: str = "", numbers: str = "", exact: bool = False
 ) -> Callable[[Body], Operation]:
     """Make an operation of a function; the arguments declare its fields, see :class:`Operation`."""
 
     def register(function: Body) -> Operation:
-        made = OPERATIONS[function.__name__] = Operation(function, maps, arrays, integers, numbers)
+        made = OPERATIONS[function.__name__] = Operation(
+            function, maps, arrays, integers, numbers, exact=exact
+        )
         return made
 
     return register

@@ -8,6 +8,7 @@ from neocog.kernels.fused.operations import (
     optimizers,
     pooling,
     products,
+    sampling,
     winograd,
 )
 
@@ -19,5 +20,6 @@ __all__ = [
     "optimizers",
     "pooling",
     "products",
+    "sampling",
     "winograd",
 ]
