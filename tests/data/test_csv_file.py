@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from neocog.data import digits, load_csv
+from neocog.data import Preprocessing, digits, load_csv
 from neocog.data.sources import open_source
 
 # Four images of 2 x 2 pixels, two of each class; divided by 255 they are fifths.
@@ -149,8 +149,9 @@ def test_a_folder_of_two_files(tmp_path):
     assert len(split.train[1]) == 4
     assert split.test[1].tolist() == [0]
     np.testing.assert_allclose(split.test[0].ravel() * 255, [0, 1, 1, 0], atol=1e-6)
-    write(tmp_path / "valid.csv", [[0, 1, 1, 0, "b"]], ["1", "2", "3", "4", "label"])  # validation is first
-    assert load_csv(tmp_path).validation[1].tolist() == [1]
+    write(tmp_path / "valid.csv", [[0, 1, 1, 0, "b"]], ["1", "2", "3", "4", "label"])
+    split = load_csv(tmp_path)
+    assert (split.tuning[1].tolist(), split.test[1].tolist()) == ([1], [0])
     write(tmp_path / "valid.csv", [["c", 0, 1, 1, 0]])
     with pytest.raises(ValueError, match=r"valid\.csv, line 1, column 1: the label must be .* got 'c'"):
         load_csv(tmp_path)
@@ -233,3 +234,100 @@ def test_the_digits_survive_the_way_through_a_file(tmp_path):
     np.testing.assert_array_equal(split.train[1], y)
     assert split.class_names == tuple(map(str, range(10)))
     assert open_source(f"csv:{path}", image_shape=(1, 4, 16)).image_shape == (1, 4, 16)
+
+
+@pytest.mark.parametrize(
+    "name", ["labels", "Class", "TARGET", "class_name", "Category", "species", "label name", "Diagnosis"]
+)
+def test_other_names_of_the_label(tmp_path, name):
+    path = write(tmp_path / "a.csv", last(), ["a", "b", "c", "d", name])
+    assert load(path).train[1].tolist() == LABELS
+    path = write(tmp_path / "a.csv", first(), [name, "a", "b", "c", "d"])
+    assert load(path).train[1].tolist() == LABELS
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "id", "index"])
+def test_a_column_that_numbers_the_rows_is_left_out(tmp_path, name):
+    rows = [[n, *row] for n, row in enumerate(first())]
+    x, y = load(write(tmp_path / "a.csv", rows, [name, *HEADER])).train
+    np.testing.assert_allclose(x.reshape(4, 4), FIFTHS, atol=1e-7)
+    assert y.tolist() == LABELS
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("split", ["train", "train", "test", "valid"]),
+        ("Usage", ["Training", "Training", "Testing", "Validation"]),
+        ("set", ["TRAIN", "trn", "tst", "dev"]),
+    ],
+)
+def test_a_column_of_parts(tmp_path, name, parts):
+    rows = [[*row, part] for row, part in zip(first(), parts, strict=True)]
+    split = load_csv(write(tmp_path / "a.csv", rows, [*HEADER, name]))
+    assert [part[1].tolist() for part in (split.train, split.test, split.tuning)] == [[1, 0], [1], [0]]
+    np.testing.assert_allclose(split.test[0].ravel(), FIFTHS[2], atol=1e-7)
+
+
+def test_a_column_that_says_whether_a_row_is_held_out(tmp_path):
+    for name, cells in (
+        ("is_valid", "0011"),
+        ("is_test", ["False"] * 2 + ["True"] * 2),
+        ("is_train", "1100"),
+    ):
+        rows = [[cell, *row] for row, cell in zip(first(), cells, strict=True)]
+        split = load_csv(write(tmp_path / "a.csv", rows, [name, *HEADER]))
+        assert [part[1].tolist() for part in split] == [[1, 0], [1, 0]]
+        assert split.tuning is None
+    path = write(tmp_path / "a.csv", [["test", *row] for row in first()], ["split", *HEADER])
+    with pytest.raises(ValueError, match=r"a\.csv must hold images of the training part, got none"):
+        load_csv(path)
+    rows[0][0], rows[1][0] = "train", "other"
+    with pytest.raises(
+        ValueError, match=r"a\.csv, line 3, column 1: must be train, val or test, got 'other'"
+    ):
+        load_csv(write(tmp_path / "a.csv", rows, ["split", *HEADER]))
+
+
+def test_files_of_parts_by_other_names(tmp_path):
+    for name in ("mnist_train.csv", "mnist_test.csv", "mnist_val.csv"):
+        write(tmp_path / name, first(), HEADER)
+    write(tmp_path / "sample_submission.csv", [[1, 2]], ["id", "x"])
+    split = load_csv(tmp_path)
+    assert split.tuning is not None
+    assert split.test is not None
+    write(tmp_path / "fashion_test.csv", first(), HEADER)
+    with pytest.raises(ValueError, match=r"one file for each part, got fashion_test.csv and mnist_test.csv"):
+        load_csv(tmp_path)
+    write(tmp_path / "test.csv", PIXELS, HEADER[1:])  # its plain name counts; it has no labels
+    split = load_csv(tmp_path)
+    assert split.notes[0].endswith("test.csv has no column of labels and is left out.")
+    assert (split.tuning, len(split.test[1])) == (None, 4)
+
+
+def test_pixels_up_to_255_need_not_be_whole(tmp_path):
+    path = write(tmp_path / "train.csv", first(pixels=np.array(PIXELS) * 0.9), HEADER)
+    write(tmp_path / "test.csv", [[0, 0.5, 1, 0, 0]], HEADER)
+    split = load_csv(tmp_path)
+    np.testing.assert_allclose(split.train[0].reshape(4, 4), FIFTHS * 0.9, atol=1e-6)
+    np.testing.assert_allclose(split.test[0].ravel() * 255, [0.5, 1, 0, 0], atol=1e-6)
+    assert split.preprocessing == Preprocessing(1, (2, 2), unit=255)
+    assert split.notes == ("Pixels are 0..255 and are divided by 255.",)
+    write(path, first(pixels=np.array(PIXELS) * 0.1 + 0.05), HEADER)
+    with pytest.raises(ValueError, match="pixels must be whole numbers"):
+        load_csv(tmp_path)
+
+
+def test_a_trained_network_tells_the_shape_the_unit_of_masks_and_the_classes(tmp_path):
+    path = write(tmp_path / "a.csv", first(["b", "c", "b", "c"], np.array(PIXELS) > 99), HEADER)
+    with pytest.raises(ValueError, match="must be a pixel, got 'False'"):
+        load(path)
+    write(path, first(["b", "c", "b", "c"], (np.array(PIXELS) > 99).astype(int)), HEADER)
+    split = load(path)
+    assert split.preprocessing.unit == 1
+    assert split.train[0].max() == 1
+    known = Preprocessing(1, (1, 4), unit=255)
+    split = load(path, image_shape=known, class_names=("a", "b", "c"))
+    assert split.train[0].max() == np.float32(1 / 255)
+    assert split.image_shape == (1, 1, 4)
+    assert split.train[1].tolist() == [1, 2, 1, 2]

@@ -61,6 +61,15 @@ def _arrays(
     return load_npz(path, validation_fraction, image_shape=preprocessing or image_shape)
 
 
+def _table(
+    path: str,
+    image_shape: tuple[int, int, int] | None,
+    preprocessing: Preprocessing | None,
+    validation_fraction: float,
+) -> Split:
+    return load_csv(path, validation_fraction, image_shape=preprocessing or image_shape)
+
+
 def _photos(
     path: str,
     size: int | None,
@@ -113,10 +122,10 @@ SOURCES: dict[str, Source] = {
         options=("preprocessing", "validation_fraction"),
     ),
     "csv": Source(
-        load_csv,
+        _table,
         "a table, in each row a label and the pixels of an image",
         has_path=True,
-        options=("image_shape", "validation_fraction"),
+        options=("image_shape", "preprocessing", "validation_fraction"),
     ),
 }
 
