@@ -16,6 +16,8 @@ from PIL import Image
 import neocog
 from neocog.budgets import BUDGETS, BudgetError, budgets, check_budget, limit
 from neocog.data import load_csv, load_image, load_npz
+from neocog.data.lines import line_patterns
+from neocog.kernels import use_kernels
 from neocog.layers import Conv2D, Dense, GlobalAvgPool2D, Sequential
 from neocog.model_file import ModelFileError, read, write
 
@@ -234,6 +236,52 @@ def test_a_jpeg_file_of_thousands_of_scans(tmp_path):
         load_image(path, (1, 8, 8))
 
 
+def jpeg_in_tiff(path, jpegs, height, width):
+    """Write a TIFF file of strips, one below the other, each compressed by JPEG."""
+    content, offsets = bytearray(b"II*\0\0\0\0\0"), []
+    for jpeg in jpegs:
+        offsets.append(len(content))
+        content += jpeg + bytes(len(jpeg) % 2)
+    places = {}
+    for name, values in {"offsets": offsets, "sizes": [len(jpeg) for jpeg in jpegs]}.items():
+        places[name] = len(content) if len(jpegs) > 1 else values[0]
+        content += struct.pack(f"<{len(values)}I", *values)
+    struct.pack_into("<I", content, 4, len(content))
+    many, rows = len(jpegs), height // len(jpegs)
+    tags = [(256, 1, width), (257, 1, height), (258, 1, 8), (259, 1, 7), (262, 1, 1)]
+    tags += [(273, many, places["offsets"]), (277, 1, 1), (278, 1, rows), (279, many, places["sizes"])]
+    content += struct.pack("<H", len(tags))
+    content += b"".join(struct.pack("<HHII", tag, 4, count, value) for tag, count, value in tags)
+    path.write_bytes(content + bytes(4))
+
+
+def test_a_jpeg_picture_of_thousands_of_scans_in_a_tiff_file(tmp_path):
+    for scans in (1, 600):
+        jpeg_of_scans(tmp_path / "a.jpg", scans)
+        jpeg_in_tiff(tmp_path / "a.tif", [(tmp_path / "a.jpg").read_bytes()], 1024, 1024)
+        if scans == 1:
+            one = load_image(tmp_path / "a.jpg", (1, 8, 8))
+            assert np.array_equal(load_image(tmp_path / "a.tif", (1, 8, 8)), one)
+    with pytest.raises(BudgetError, match=r"a\.tif, of 60\d scans, asks for 6\d\d,\d+,\d+ pixels, more"):
+        load_image(tmp_path / "a.tif", (1, 8, 8))
+
+
+def test_the_strips_of_a_tiff_file_are_no_scans_of_all_pixels(tmp_path):
+    path = tmp_path / "a.tif"
+    Image.new("RGB", (64, 512)).save(path, compression="jpeg")  # Pillow writes strips
+    with budgets(scanned=64 * 512):
+        assert load_image(path, (3, 8, 8)).shape == (3, 8, 8)
+    stream = io.BytesIO()
+    Image.new("L", (64, 64)).save(stream, "JPEG", progressive=True)
+    jpeg = stream.getvalue()
+    jpeg_in_tiff(path, [jpeg, jpeg], 128, 64)
+    scans = 2 * jpeg.count(b"\xff\xda")
+    with budgets(scanned=64 * 64 * scans):
+        assert load_image(path, (1, 8, 8)).shape == (1, 8, 8)
+    with budgets(scanned=64 * 64 * scans - 1), pytest.raises(BudgetError, match=f"of {scans} scans"):
+        load_image(path, (1, 8, 8))
+
+
 def test_thumbnails_and_what_follows_a_jpeg_picture_are_no_scans(tmp_path):
     stream = io.BytesIO()
     thumbnail = b"Exif\0\0" + b"\xff\xda\x00\x02" * 5000
@@ -284,3 +332,40 @@ def test_the_environment_and_the_block(monkeypatch):
     with pytest.raises(ValueError, match="pixels must be at least 0"), budgets(pixels=-1):
         pass
     check_budget("pixels", BUDGETS["pixels"].default, "x")
+
+
+def test_a_batch_is_as_large_as_the_budget_allows():
+    network = Sequential(Conv2D(1, 4, 1, rng=0), GlobalAvgPool2D())
+    x = np.random.default_rng(0).normal(size=(10, 1, 5, 5))
+    sizes = []
+    conv = network["0"]
+    forward = conv.forward
+    conv.forward = lambda x, training=False: sizes.append(len(x)) or forward(x, training)
+    with use_kernels("im2col"):
+        everything = network.predict_logits(x)
+        with budgets(values=300):  # three of 100 numbers each
+            assert np.allclose(network.predict_logits(x), everything)
+        with budgets(values=0):
+            assert np.allclose(network.predict_logits(x), everything)
+    assert sizes == [10, 3, 3, 3, 1, *[1] * 10]
+
+
+def test_the_network_of_settings(tmp_path):
+    from neocog.runs import network_for
+    from neocog.settings import Settings
+
+    data = line_patterns("a")
+    settings = Settings("lines", "conv-net", filters=(4, 8))
+    weights = network_for(settings, data).parameter_count - 4 - 8 - 3  # biases are counted, too
+    with budgets(weights=weights + 15, layers=6):
+        network_for(settings, data)
+    message = (
+        r"network 'conv-net' of the filters 4-8, for images of shape \(1, 8, 8\), asks for more than the"
+    )
+    with budgets(weights=weights + 14), pytest.raises(BudgetError, match=message):
+        network_for(settings, data)
+    with (
+        budgets(layers=5),
+        pytest.raises(BudgetError, match="of 2 filters asks for 6 layers, more than the 5"),
+    ):
+        network_for(settings, data)

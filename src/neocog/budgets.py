@@ -4,7 +4,7 @@ Files are not trusted: one of a few bytes can ask for gigabytes. Each limit has 
 two ways to change it: the environment variable ``NEOCOG_BUDGET_NAME``, and :func:`budgets` in Python.
 
 >>> sorted(BUDGETS)
-['columns', 'data', 'folded', 'layers', 'pixels', 'scanned', 'values']
+['columns', 'data', 'folded', 'layers', 'pixels', 'scanned', 'values', 'weights']
 >>> with budgets(pixels=100_000_000):
 ...     limit("pixels")
 100000000
@@ -30,6 +30,7 @@ __all__ = [
     "allowed_by",
     "budgets",
     "charge",
+    "charging",
     "check_budget",
     "limit",
     "over_budget",
@@ -70,6 +71,7 @@ BUDGETS = {
         "numbers",
         "what a layer of a model file makes of one image of the file's input shape",
     ),
+    "weights": Budget(2**28, "weights", "the network that the settings of a run, a sweep or a command name"),
     "folded": Budget(
         2**26, "bytes", "the arrays computed from the constants of an ONNX file, beyond 4 times those in it"
     ),
@@ -154,13 +156,28 @@ def check_budget(name: str, asked: int, subject: object, file: str | os.PathLike
 
 def over_budget(name: str, asked: int, subject: object, allowed: int | None = None) -> str:
     """Write the message: what asks for how much, what is allowed, and how to allow more."""
-    unit = BUDGETS[name].unit
     allowed = limit(name) if allowed is None else allowed
-    asked_for, most = _size(asked, unit), _size(allowed, unit)
+    asked_for, most = (_size(size, BUDGETS[name].unit) for size in (asked, allowed))
     return (
-        f"{subject} asks for {asked_for}, more than the {most} allowed; if you trust the file, set the "
-        f"environment variable {_variable(name)}, or use neocog.budgets.budgets({name}=...)."
+        f"{subject} asks for {asked_for}, more than the {most} allowed; if you trust the file, {_more(name)}"
     )
+
+
+def _more(name: str) -> str:
+    """Say how to allow more."""
+    return f"set the environment variable {_variable(name)}, or use neocog.budgets.budgets({name}=...)."
+
+
+@contextmanager
+def charging(name: str, subject: object) -> Iterator[None]:
+    """Allow :func:`charge` as many numbers as the limit within a ``with`` block; BudgetError says of what."""
+    most = limit(name)
+    try:
+        with allowance(most):
+            yield
+    except BudgetError as error:
+        most_of_it = _size(most, BUDGETS[name].unit)
+        raise BudgetError(f"{subject} asks for more than the {most_of_it} allowed; {_more(name)}") from error
 
 
 @contextmanager

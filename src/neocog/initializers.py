@@ -30,10 +30,12 @@ Initializer: TypeAlias = Callable[[Shape, int, int, np.random.Generator, Any], n
 
 
 def _normal(std: float, shape: Shape, rng: np.random.Generator, dtype: Any) -> np.ndarray:
+    charge(math.prod(shape))
     return rng.normal(0.0, std, shape).astype(dtype, copy=False)
 
 
 def _uniform(limit: float, shape: Shape, rng: np.random.Generator, dtype: Any) -> np.ndarray:
+    charge(math.prod(shape))
     return rng.uniform(-limit, limit, shape).astype(dtype, copy=False)
 
 
@@ -84,4 +86,5 @@ def zeros(shape: Shape, fan_in: int, fan_out: int, rng: np.random.Generator, dty
 
 def ones(shape: Shape, fan_in: int, fan_out: int, rng: np.random.Generator, dtype: Any) -> np.ndarray:
     """Return ones; nothing is drawn."""
+    charge(math.prod(shape))
     return np.ones(shape, dtype)

@@ -23,6 +23,7 @@ import numpy as np
 
 import neocog
 from neocog.atomic import atomic_write, remove_parts
+from neocog.budgets import BudgetError, charging, check_budget
 from neocog.data import Split
 from neocog.data.sources import open_source, split_source
 from neocog.kernels import use_kernels
@@ -33,8 +34,8 @@ from neocog.models.by_name import build_network
 from neocog.optimizers import SGD
 from neocog.recipes import RECIPES
 from neocog.representation import say
-from neocog.serialization import import_layers, load, save
-from neocog.settings import Settings
+from neocog.serialization import check_values, import_layers, load, save
+from neocog.settings import Settings, shown
 from neocog.training import Callback, Checkpoint, CSVLog, History, Progress, Snapshots, fit
 from neocog.training.checks import check_batch_sizes
 from neocog.training.engine import leads, torch_engine
@@ -249,7 +250,11 @@ def resume(path: str | Path, epochs: int | None = None, stream: TextIO | None = 
             )
         settings = replace(settings, epochs=epochs)
     data = open_source(settings.source, size=settings.size)
-    network = network_for(settings, data)
+    try:
+        network = network_for(settings, data)
+        check_values(network, data.image_shape)
+    except BudgetError as error:
+        raise BudgetError(f"{directory.config}: {error}") from error
     checkpoint = directory.checkpoint if directory.checkpoint.exists() else None
     if checkpoint is None:
         out = sys.stdout if stream is None else stream
@@ -258,9 +263,24 @@ def resume(path: str | Path, epochs: int | None = None, stream: TextIO | None = 
 
 
 def network_for(settings: Settings, data: Split) -> Sequential:
-    """Build the network that the settings name, for the data's images and classes."""
-    classes = len(data.class_names)
-    return build_network(settings.network, classes, data.image_shape, settings.seed, settings.filters)
+    """Build the network that the settings name, for the data's images and classes.
+
+    Raises
+    ------
+    ValueError
+        If it does not accept such images.
+    BudgetError
+        If it has more weights than the budget "weights", or more layers than the budget "layers".
+    """
+    classes, filters = len(data.class_names), settings.filters
+    named = f"network {settings.network!r}"
+    if filters:
+        check_budget(
+            "layers", 3 * len(filters), f"{named} of {len(filters)} filters"
+        )  # each with ReLU and pooling
+        named += f" of the filters {shown(filters[:8])}{'...' * (len(filters) > 8)}"
+    with charging("weights", f"{named}, for images of shape {data.image_shape},"):
+        return build_network(settings.network, classes, data.image_shape, settings.seed, filters)
 
 
 def draw_sample(settings: Settings, images: int) -> tuple[np.ndarray, np.random.Generator]:

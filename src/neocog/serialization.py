@@ -22,11 +22,12 @@ from neocog.budgets import BudgetError, allowance, check_budget, limit
 from neocog.data.preprocessing import Preprocessing
 from neocog.layers import Container, Elementwise, Layer
 from neocog.layers.base import generator_places, random_generators
+from neocog.layers.prediction import largest_output
 from neocog.model_file import ModelFileError, PathLike, blaming, read, write
 from neocog.representation import printable
 from neocog.validation import image_shape, number, one_of
 
-__all__ = ["ModelFileError", "import_layers", "load", "save"]
+__all__ = ["ModelFileError", "check_values", "import_layers", "load", "save"]
 
 MARGIN = 2**20
 BIT_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
@@ -296,7 +297,7 @@ def rebuild(
         network.input_shape = None if shape is None else image_shape(shape)
         _check_input_shape(network)
         if network.input_shape is not None:
-            _check_values(network, network.input_shape)
+            check_values(network, network.input_shape)
     return network
 
 
@@ -309,20 +310,11 @@ def _class_weight(weights: Any) -> tuple[float, ...] | None:
     return tuple(number("class_weight", weight, 0, math.inf, True, True) for weight in weights)
 
 
-def _check_values(network: Layer, image: tuple[int, int, int]) -> None:
-    """Raise BudgetError if a layer would compute more for an image than the budget "values"."""
-
-    def visit(name: str, layer: Layer, shapes: Any) -> Any:
-        shape = _Shape(layer.output_shape(tuple(shapes)))
-        check_budget("values", math.prod(shape), f"layer {name!r}, for images of shape {image},")
-        return shape
-
+def check_values(network: Layer, image: tuple[int, ...]) -> None:
+    """Raise BudgetError if a layer would compute more for an image of a shape than the budget "values"."""
     check_budget("values", math.prod(image), f"input_shape {image}")
-    network.walk(visit, _Shape((1, *image)))
-
-
-class _Shape(tuple):  # type: ignore[type-arg]
-    """Hold one shape, as distinct from a tuple of shapes."""
+    name, numbers = largest_output(network, image)
+    check_budget("values", numbers, f"layer {name!r}, for images of shape {image},")
 
 
 def _numbers_in(layer: Layer) -> int:

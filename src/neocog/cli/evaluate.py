@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import glob
 import io
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import typer
 
 from neocog import runs
 from neocog.atomic import atomic_write
+from neocog.budgets import limit
 from neocog.cli.common import Json, Kernels, Layers, Model, app, escaped, report_errors, say, to_json
 from neocog.cli.results import print_mistakes, print_results, results_json
 from neocog.data import load_image
@@ -26,7 +28,9 @@ from neocog.kernels import use_kernels
 from neocog.layers import Container
 from neocog.layers.activation import softmax
 from neocog.losses import SoftmaxCrossEntropy
+from neocog.model_file import blaming
 from neocog.representation import printable
+from neocog.serialization import check_values
 
 BATCH = 64
 
@@ -70,6 +74,9 @@ def evaluate_command(
     """
     network = runs.open_model(model, layers or ())
     measured = _measured(model, network, source)
+    if network.input_shape is None:  # else the file's reader has measured it
+        with blaming(model):
+            check_values(network, measured.images.shape[1:])
     with use_kernels(kernels):
         logits = network.without_softmax().predict_logits(measured.images).astype(np.float64)
     if network.class_weight is not None:
@@ -223,8 +230,9 @@ def predict(
     form = network.preprocessing or shape
     names, paths = class_names(network, *outputs), list(_files(images))
     parts: list[np.ndarray] = []
-    for start in range(0, len(paths), BATCH):
-        batch = np.stack([load_image(path, form, invert=invert) for path in paths[start : start + BATCH]])
+    most = max(1, min(BATCH, limit("values") // math.prod(shape)))
+    for start in range(0, len(paths), most):
+        batch = np.stack([load_image(path, form, invert=invert) for path in paths[start : start + most]])
         parts.append(network.predict_proba(batch))
         if not as_json:
             ranking = network.ranking(parts[-1])[:, :top]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -205,12 +206,13 @@ def _opened(path: AnyPath, whole: bool = True) -> Iterator[Image.Image]:
     named = printable(path)
     try:
         source = io.BytesIO(Path(path).read_bytes()) if whole else path
-        with Image.open(source, formats=_formats()) as picture:
-            pixels = picture.width * picture.height
-            check_budget("pixels", pixels, named)
-            if isinstance(source, io.BytesIO) and picture.format in ("JPEG", "MPO"):
-                scans = _count_scans(source.getvalue())
-                check_budget("scanned", pixels * scans, f"{named}, of {scans} scans,")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the budget says it better
+            opened = Image.open(source, formats=_formats())
+        with opened as picture:
+            check_budget("pixels", picture.width * picture.height, named)
+            if isinstance(source, io.BytesIO):
+                _check_scans(picture, source.getvalue(), named)
             yield picture
     except BudgetError:
         raise
@@ -220,6 +222,27 @@ def _opened(path: AnyPath, whole: bool = True) -> Iterator[Image.Image]:
         raise ValueError(f"{named} {_unidentified(Path(path))}.") from None
     except Exception as problem:  # damage raises SyntaxError, struct.error, IndexError ... in decoders
         raise ValueError(f"{named} cannot be read as an image: {problem}") from problem
+
+
+def _check_scans(picture: Image.Image, content: bytes, named: str) -> None:
+    """Raise BudgetError if the scans of a JPEG picture, each over all pixels, would take minutes.
+
+    A TIFF file may hold the JPEG of many strips or tiles; a scan covers one of them.
+    """
+    if picture.format in ("JPEG", "MPO"):
+        scans, parts = _count_scans(content), 1
+    elif picture.format == "TIFF" and "jpeg" in str(picture.info.get("compression")):
+        scans, parts = content.count(b"\xff\xda"), _count_parts(picture)  # which stands nowhere in a scan
+    else:
+        return
+    pixels = picture.width * picture.height * scans // parts
+    check_budget("scanned", pixels, f"{named}, of {scans} scans,")
+
+
+def _count_parts(picture: Any) -> int:
+    """Return the number of different strips or tiles of a TIFF file."""
+    offsets = next((picture.tag_v2[tag] for tag in (273, 324) if tag in picture.tag_v2), ())
+    return len({*offsets}) if isinstance(offsets, tuple) and offsets else 1
 
 
 def _unidentified(path: Path) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neocog.budgets import limit
 from neocog.deprecation import accepts_old_names
 from neocog.layers.activation import softmax
 from neocog.layers.base import Array, Layer, as_dtype
@@ -50,6 +53,8 @@ class Predictor(Layer):
         ----------
         x : floating point array (N, C, H, W), or lazy images
         batch_size : int
+            Fewer are taken at once where a layer would make more numbers of them than the budget "values"
+            (:mod:`neocog.budgets`).
 
         Returns
         -------
@@ -63,6 +68,10 @@ class Predictor(Layer):
         x = check_images("x", x)
         integer("batch_size", batch_size)
         self._check_batch(tuple(x.shape))
+        if min(len(x), batch_size) > 1:
+            with contextlib.suppress(ValueError, TypeError):  # of a layer that states no output_shape
+                _, numbers = largest_output(self, x.shape[1:])
+                batch_size = max(1, min(batch_size, limit("values") // max(1, numbers)))
         batches = (x[start : start + batch_size] for start in range(0, len(x), batch_size))
         logits = np.concatenate([self(as_dtype(batch, self.dtype)) for batch in batches])
         finite("the network's outputs", logits)
@@ -156,6 +165,30 @@ class Predictor(Layer):
         if show:
             table.print()
         return table
+
+
+def largest_output(network: Layer, image_shape: tuple[int, ...]) -> tuple[str, int]:
+    """Return the layer that makes the most numbers of one image, and how many; "" is the image itself.
+
+    Raises
+    ------
+    ValueError
+        If the layers do not fit such images.
+    """
+    largest = "", math.prod(image_shape)
+
+    def visit(name: str, layer: Layer, shapes: Any) -> Any:
+        nonlocal largest
+        shape = _Shape(layer.output_shape(tuple(shapes)))
+        largest = max(largest, (name, math.prod(shape)), key=lambda found: found[1])
+        return shape
+
+    network.walk(visit, _Shape((1, *image_shape)))
+    return largest
+
+
+class _Shape(tuple):  # type: ignore[type-arg]
+    """Hold one shape, as distinct from a tuple of shapes."""
 
 
 def ends_in_softmax(network: Layer) -> bool:
