@@ -27,6 +27,9 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX
 SPARE = 500 * 2**20
 """Bytes that the process may take beyond what it has once everything is imported."""
 
+LIMITS = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")}
+LIMITS["NEOCOG_BUDGET_DATA"] = "64M"
+
 PROGRAM = """
 import json, resource, sys, time
 from typer.testing import CliRunner
@@ -216,7 +219,7 @@ def answers(bombs):
         capture_output=True,
         text=True,
         timeout=600,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"},
+        env=os.environ | LIMITS,
     )
     found = [json.loads(line) for line in process.stdout.splitlines()]
     found += [[None, "", process.stderr]] * (len(bombs) - len(found))

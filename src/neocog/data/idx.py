@@ -164,7 +164,7 @@ def _read_idx(file: Path, rank: int) -> np.ndarray:
         with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
             content = stream.read(allowed // floats + 1)  # before any size in the header is trusted
     except Exception as problem:  # damage in a gzip file raises OSError, EOFError or zlib.error
-        raise ValueError(f"{file} cannot be read: {problem}") from problem
+        raise ValueError(f"{file} cannot be read: {str(problem) or type(problem).__name__}") from problem
     magic, header = content[:4], 4 + 4 * rank
     if magic != bytes((0, 0, 8, rank)):  # 8: unsigned bytes
         raise ValueError(f"{file} must begin with 0x{8:06x}{rank:02x}, got 0x{magic.hex()}.")
