@@ -1,16 +1,20 @@
 import dataclasses
 import html
 import io
+import json
 import re
 import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
+from typer.testing import CliRunner
 
 import neocog
-from neocog import runs
+from neocog import figures, report, runs
+from neocog.cli import app
 from neocog.data.sources import SOURCES
-from neocog.report import write_report
+from neocog.report import held_out, numbers, write_report
 from neocog.settings import Settings, default_settings
 
 
@@ -29,7 +33,7 @@ def page(digits_run):
 def test_the_page_needs_nothing_else(page):
     outside = re.sub(r"<script>.*?</script>", "", page, count=1, flags=re.DOTALL)  # Plotly's own text
     assert not re.findall(r'(?:src|href)="', outside)
-    assert page.count("plotly.js v") == 1
+    assert page.count("plotly.js (cartesian - minified) v") == 1
     assert 'name="viewport"' in page
 
 
@@ -42,6 +46,8 @@ def test_the_page_needs_nothing_else(page):
         "What it was trained on",
         "Filters",
         "Correct and wrong",
+        "Misclassified images",
+        "What the predictions rest on",
         "One image, layer by layer",
         "One number explained",
         "Gradients",
@@ -97,8 +103,8 @@ def test_the_source_is_opened_once(digits_run, tmp_path, monkeypatch):
         ("history.json", b'{"stopped": "", "rows": [{"epoch": 1}]}', "<h2>Learning curves</h2>"),
         ("history.json", b"\xff\x00", "<h2>Learning curves</h2>"),
         ("history.json", None, "<h2>Learning curves</h2>"),
-        ("snapshots.neocog", b"PK\x03\x04", "How they changed in training"),
-        ("snapshots.neocog", b"", "How they changed in training"),
+        ("snapshots.neocog", b"PK\x03\x04", "as they changed in training"),
+        ("snapshots.neocog", b"", "as they changed in training"),
     ],
 )
 def test_a_damaged_side_file_costs_its_part_only(digits_run, tmp_path, name, content, part):
@@ -106,7 +112,10 @@ def test_a_damaged_side_file_costs_its_part_only(digits_run, tmp_path, name, con
     shutil.copytree(digits_run, run)
     (run / name).unlink() if content is None else (run / name).write_bytes(content)
     page = write_report(run).read_text(encoding="utf-8")
-    assert part not in page
+    if part.startswith("<h2>"):  # the heading stays, with the reason
+        assert page.split(part)[1].startswith("<p><b>A part is missing here:</b>")
+    else:
+        assert part not in page
     assert f"A part is missing here:</b> {run / name}" in page or content is None
     assert "<h2>Correct and wrong</h2>" in page
 
@@ -135,3 +144,145 @@ def test_the_commands_name_what_they_make(tmp_path, rng):
     page = html.unescape(write_report(run.directory.path).read_text(encoding="utf-8"))
     assert f"neocog train 'npz:{tmp_path}/my data/d.npz' " in page
     assert "--out run-again\nneocog evaluate run-again" in page
+
+
+def trained(tmp_path, x, y, **settings):
+    """Train for one epoch on images that are given as an npz file; return the run directory."""
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    settings = dataclasses.replace(default_settings(f"npz:{tmp_path / 'data.npz'}"), epochs=1, **settings)
+    return runs.train(settings, tmp_path / "run", stream=io.StringIO()).directory.path
+
+
+def read(run):
+    return write_report(run).read_text(encoding="utf-8")
+
+
+def traces(page):
+    """The traces of all figures of a page."""
+    decode = json.JSONDecoder().raw_decode
+    lists = [decode(page, at.end())[0] for at in re.finditer(r'Plotly.newPlot\(\s*"[^"]+",\s*', page)]
+    return [trace for found in lists for trace in found]
+
+
+def test_no_heading_twice(page):
+    headings = re.findall(r"<h[123]>(.*?)</h[123]>", page)
+    assert len(headings) == len(set(headings))
+    assert not re.findall(r'"title":\s*\{"text":\s*"(?:Learning curves|Learned filters|Confusion)', page)
+
+
+@pytest.mark.parametrize("channels", [2, 4, 5])
+def test_images_of_any_number_of_channels(tmp_path, rng, channels):
+    page = read(trained(tmp_path, rng.random((40, channels, 12, 12)), np.arange(40) % 2))
+    assert "A part is missing" not in page
+    assert f"Drawn is the mean of the {channels} channels" in page
+
+
+def test_kernels_over_colours_are_colour_pictures(tmp_path, rng):
+    page = read(trained(tmp_path, rng.random((40, 3, 12, 12)), np.arange(40) % 2))
+    assert "A part is missing" not in page
+    assert sum(trace.get("name", "").endswith("in colour") for trace in traces(page)) == 8
+
+
+@pytest.mark.parametrize("side", ["32", "48"])
+def test_a_report_of_many_colour_images_is_small(tmp_path, rng, side):
+    run = trained(tmp_path, rng.random((450, 3, int(side), int(side))).astype("f4"), np.arange(450) % 3)
+    assert write_report(run).stat().st_size < 4_000_000
+
+
+def test_files_are_named(tmp_path, rng):
+    for name in ("cat", "dog"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for k in range(10):
+            pixels = rng.integers(0, 255, (8, 8), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "pets" / name / f"{name} & {k}.png")
+    settings = dataclasses.replace(default_settings(f"folder:{tmp_path / 'pets'}"), epochs=1)
+    run = runs.train(settings, tmp_path / "run", stream=io.StringIO()).directory.path
+    page = html.unescape(read(run))
+    network = neocog.load(run / "model.neocog")
+    images, labels = runs.RunDirectory(run).open_data()[1]
+    wrong = network.predict(np.asarray(images)) != labels
+    assert wrong.any()
+    listed = page.split("Misclassified images</h2>")[1].split("<h2>")[0]
+    for path, missed in zip(images.paths, wrong, strict=True):
+        assert (f"<td>{path.parent.name}/{path.name}</td>" in listed) == missed
+
+
+def test_the_tone_is_the_data_s(page, tmp_path, rng):
+    assert "1 is drawn as ink, 0 as paper." in page
+    photographs = read(trained(tmp_path, rng.random((40, 1, 8, 8)), np.arange(40) % 2))
+    assert "1 is drawn white, 0 black." in photographs
+    scale = [[0.0, "#000000"], [1.0, "#ffffff"]]
+    assert any(trace.get("colorscale") == scale for trace in traces(photographs))
+    assert not any(trace.get("colorscale") == scale for trace in traces(page))
+
+
+def test_what_is_said_of_each_class(tmp_path, rng):
+    """Two classes, 9 and 1 images held out; all are classified as the first one."""
+    run = trained(tmp_path, rng.random((50, 1, 8, 8)), np.repeat([0, 1], [45, 5]))
+    network = neocog.load(run / "model.neocog")
+    for name, array in network.params.items():
+        array[...] = np.array([5.0, 0.0]) if name == "dense.bias" else 0.0
+    neocog.save(network, run / "model.neocog")
+    page = read(run)
+    assert "<b>90.0%</b>" in page
+    assert "balanced accuracy" in page
+    assert "<b>50.0%</b>" in page
+    row = '<td>{}</td><td>{}</td><td class="n">{}</td><td class="n">{}</td><td class="n">{}</td>'
+    assert row.format(0, 0, 9, "100.0%", "90.0%") in page
+    assert row.format(1, 1, 1, "0.0%", "–") in page
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no way"), MemoryError("too much"), ValueError("bad")])
+def test_a_part_that_fails_costs_its_part_only(digits_run, tmp_path, monkeypatch, error):
+    def fail(*arguments, **settings):
+        raise error
+
+    monkeypatch.setattr(figures, "confusion_matrix", fail)
+    page = write_report(digits_run, tmp_path / "a.html").read_text(encoding="utf-8")
+    assert page.count("A part is missing here:") == 1
+    assert str(error) in page.split("<h2>Correct and wrong</h2>")[1].split("<h2>")[0]
+    assert "<h2>Gradients</h2>" in page
+
+
+def test_training_says_that_it_writes_a_report_and_is_not_undone_by_it(tmp_path, monkeypatch):
+    def fail(run):
+        raise RuntimeError("no way")
+
+    command = ["train", "lines-b", "--epochs", "1", "--out"]
+    result = CliRunner().invoke(app, [*command, str(tmp_path / "a")])
+    assert result.exit_code == 0
+    said = result.stdout
+    assert said.index("epoch 1/1") < said.index("writing the report ...") < said.index("report: ")
+    monkeypatch.setattr(report, "write_report", fail)
+    result = CliRunner().invoke(app, [*command, str(tmp_path / "b")])
+    assert result.exit_code == 0
+    assert "report: " not in result.stdout
+    assert f"no report: RuntimeError: no way; try again: neocog report {tmp_path / 'b'}" in result.stderr
+
+
+def test_a_large_network_is_looked_at_in_parts(digits_run, tmp_path, monkeypatch):
+    """As if the digits' network had a hundred thousand times the work: what takes too long is said."""
+    monkeypatch.setattr(numbers, "BUDGET", 60 * 79_344)  # forward passes, of 79 344 FLOPs
+    monkeypatch.setattr(held_out, "BUDGET", 20 * 79_344)
+    page = write_report(digits_run, tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "along one random direction through all 7 arrays" in page
+    assert '<span class="good">passed</span>' in page
+    assert "Left out: integrated gradients and occlusion, which would take long" in page
+    monkeypatch.setattr(numbers, "BUDGET", 79_344)
+    monkeypatch.setattr(numbers, "MOST_PARAMETERS", 1000)
+    page = write_report(digits_run, tmp_path / "a.html").read_text(encoding="utf-8")
+    assert page.count("Left out, as it needs copies of all 1,898 parameters") == 2
+
+
+def test_the_derivative_along_a_direction_finds_a_wrong_gradient(rng):
+    network = neocog.models.tiny_cnn(seed=1, dtype="float64")
+    x, t = rng.normal(size=(2, 1, 8, 8)), np.array([0, 1])
+    assert "passed" in numbers._directional(network, x, t)
+    right = network.backward
+
+    def backward(dy, cache, input_grad=True):
+        dx, grads = right(dy, cache)
+        return dx, grads | {"dense.bias": grads["dense.bias"] * 1.001}
+
+    network.backward = backward
+    assert "failed" in numbers._directional(network, x, t)

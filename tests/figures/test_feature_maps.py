@@ -117,7 +117,7 @@ def test_trace_shows_no_more_maps_than_asked_for(rng, heat_maps, words):
     seen = trace(neocog.models.digits_cnn(), rng.random((1, 1, 8, 8)))
     figure = figures.trace(seen, most=4)
     assert len(heat_maps(figure, "conv2, map")) == 4
-    assert any("16 × 4 × 4, the first 4 maps" in text for text in words(figure))
+    assert any("16 × 4 × 4, 4 shown" in text for text in words(figure))
 
 
 def test_of_many_classes_the_likeliest_are_drawn(rng):

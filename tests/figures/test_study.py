@@ -33,7 +33,7 @@ def test_what_is_no_result():
 def test_a_page(tmp_path):
     path = write_study(experiments.run("dot-class", seeds=1), tmp_path / "dot.html")
     page = path.read_text(encoding="utf-8")
-    assert page.count("plotly.js v") == 1
+    assert page.count("plotly.js (cartesian - minified) v") == 1
     assert "Can TinyCNN tell a dot from the lines?" in page
     assert "Confusion, 4 classes" in page
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
 
-from neocog import runs
+from neocog import representation, runs
 from neocog.cli.common import INTERRUPTED, Json, Source, app, escaped, report_errors, say, to_json
 from neocog.data.sources import source_forms
 from neocog.kernels import BACKENDS
@@ -106,15 +106,26 @@ def train(
         return
     page = None
     if write_report and result.history.stopped != "interrupted":
-        from neocog.report import write_report as write
-
-        page = write(result.directory.path)
+        page = _write_report(result.directory.path, stream)
     _report_training(result, page, as_json)
     if result.history.stopped == "interrupted":
         Console(stderr=True, highlight=False).print(
             f"continue with: neocog train --resume {escaped(result.directory.path)}", soft_wrap=True
         )
         raise typer.Exit(INTERRUPTED)
+
+
+def _write_report(run: Path, stream: TextIO | None) -> Path | None:
+    """Write the report of a run; what fails in it costs neither the run nor its exit code."""
+    representation.say(stream, "writing the report ...")
+    try:
+        from neocog.report import write_report
+
+        return write_report(run)
+    except Exception as error:
+        words = f"no report: {type(error).__name__}: {error}; try again: neocog report {run}"
+        Console(stderr=True, highlight=False).print(escaped(words), soft_wrap=True)
+        return None
 
 
 def _report_training(result: runs.RunResult, page: Path | None, as_json: bool) -> None:

@@ -9,7 +9,7 @@ The only part of the library that needs plotly. All figures share one look, the 
 ('33,280  (416×)', '80')
 """
 
-from neocog.figures.attribution import heat_overlay, responses
+from neocog.figures.attribution import attribution_grid, heat_overlay, responses
 from neocog.figures.bars import class_count_bars, network_table, parameter_bars, probability_bars
 from neocog.figures.channel_connections import channel_connections
 from neocog.figures.computation_graph import computation_graph
@@ -24,7 +24,7 @@ from neocog.figures.images import class_examples, image_gallery
 from neocog.figures.kernels import filter_evolution, filter_grid, filters
 from neocog.figures.loss_landscape import loss_landscape
 from neocog.figures.network_diagram import network_diagram
-from neocog.figures.saving import save, to_html
+from neocog.figures.saving import page_script, save, to_html
 from neocog.figures.spread_curves import spread_curves
 from neocog.figures.study import study
 from neocog.figures.sweep import sweep
@@ -32,6 +32,7 @@ from neocog.figures.trace import trace
 from neocog.figures.training import compare_curves, learning_curves
 
 __all__ = [
+    "attribution_grid",
     "channel_connections",
     "class_count_bars",
     "class_examples",
@@ -54,6 +55,7 @@ __all__ = [
     "max_pooling",
     "network_diagram",
     "network_table",
+    "page_script",
     "parameter_bars",
     "probability_bars",
     "responses",

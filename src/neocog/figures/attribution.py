@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import html
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -110,6 +111,63 @@ def heat_overlay(
     grid.picture(heat, lefts[1], LINE_HEIGHT, width, scale, label, height=tall)
     grid.picture(flat(picture), lefts[2], LINE_HEIGHT, width, _pale(grey(picture, ink)), "image")
     grid.picture(heat, lefts[2], LINE_HEIGHT, width, over, label, height=tall)
+    return grid.finish()
+
+
+def attribution_grid(
+    x: Any,
+    maps: Mapping[str, Any],
+    image_names: Sequence[str] | None = None,
+    title: str = "What the prediction rests on",
+    ink: bool | None = None,
+) -> go.Figure:
+    """Draw images, a row each, beside their attribution maps, a column each method.
+
+    Each map has its own scale, its largest value: orange pixels raise the logit and blue ones lower it.
+
+    Parameters
+    ----------
+    x : array (N, H, W) or (N, C, H, W)
+    maps : dict of name to array (N, h, w)
+        May be coarser than the images.
+    image_names : sequence of str, optional
+        What stands above each row.
+    title : str
+    ink : bool, optional
+        As in :func:`~neocog.figures.image_gallery`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the maps or the names are not as many as the images.
+    """
+    ink = checks.ink(ink, x)
+    pictures = checks.images("x", x)
+    N = len(pictures)
+    found = {
+        str(name): checks.array(f"maps[{name!r}]", value, 3)
+        for name, value in checks.mapping("maps", maps, "of method to maps (N, H, W)").items()
+    }
+    for name, heat in found.items():
+        if len(heat) != N:
+            raise ValueError(f"maps[{name!r}] must be {N}, one an image, got {len(heat)}.")
+    if image_names is not None and len(image_names) != N:
+        raise ValueError(f"image_names must be {N}, one an image, got {len(image_names)}.")
+    grid = ImageGrid(title, "orange raises the logit, blue lowers it, white is 0; each map on its own scale")
+    lefts, width = tiles(1 + len(found), 2.0, 24.0)
+    tall = width * pictures.shape[2] / pictures.shape[3]
+    heads = [name.replace(" ", "<br>") for name in ("image", *found)]
+    y = LINE_HEIGHT * max(1 + head.count("<br>") for head in heads)
+    for left, head in zip(lefts, heads, strict=True):
+        grid.text(head, left, y - LINE_HEIGHT, 11.5, MUTED)
+    for k, picture in enumerate(pictures):
+        if image_names is not None:
+            grid.text(html.escape(html.unescape(str(image_names[k])), quote=False), 0, y)
+            y += LINE_HEIGHT
+        grid.picture(flat(picture), lefts[0], y, width, grey(picture, ink), f"image {k}")
+        for left, (name, heat) in zip(lefts[1:], found.items(), strict=True):
+            grid.picture(heat[k], left, y, width, symmetric(heat[k], label=name), name, height=tall)
+        y += tall + 2.0
     return grid.finish()
 
 

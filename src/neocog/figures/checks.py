@@ -45,6 +45,14 @@ def image(name: str, value: Any) -> np.ndarray:
     return found
 
 
+def ink(chosen: bool | None, source: Any) -> bool:
+    """Return whether 1 is drawn black: as chosen, else as the source of the images says, else True."""
+    if chosen is not None:
+        return chosen
+    preprocessing = getattr(source, "preprocessing", None)
+    return preprocessing is None or preprocessing.tone == "ink"
+
+
 def labels(name: str, value: Any, count: int) -> np.ndarray:
     """Return integer labels of shape (count,)."""
     result = array(name, value, 1)
@@ -66,6 +74,21 @@ def class_names(names: Sequence[str] | None, classes: int) -> list[str]:
     if len(names) < classes:
         raise ValueError(f"class_names must name all {classes} classes, got {list(names)}.")
     return [html.escape(str(name), quote=False) for name in names]  # Plotly would read tags in them
+
+
+def shortened(name: str, letters: int) -> str:
+    """Return an escaped name of at most so many letters, without its middle if it is longer.
+
+    Examples
+    --------
+    >>> shortened("northern red-bellied woodpecker", 18)
+    'northern …odpecker'
+    """
+    plain = html.unescape(name)
+    if len(plain) <= letters:
+        return name
+    half = letters // 2
+    return html.escape(f"{plain[:half]}…{plain[half + 1 - letters :]}", quote=False)
 
 
 def mapping(name: str, value: Any, of: str) -> dict[Any, Any]:

@@ -140,8 +140,9 @@ class Diagram:
         )
         bottom = 16
         hidden = {"visible": False, "fixedrange": True, "constrain": "domain"}
+        height = round(self.height + 4 + self.top + bottom)
         self.figure.update_layout(
-            height=round(self.height + 4 + self.top + bottom),
+            height=height,
             margin={"l": 16, "r": 16, "t": self.top, "b": bottom, "autoexpand": False},
             xaxis={**hidden, "range": [-1, width + 1]},
             yaxis={
@@ -152,7 +153,11 @@ class Diagram:
             },
             shapes=self._shapes,
             annotations=self._notes,
-            meta={"height": (self.height + 4) * 100.8 / (width + 2), "edges": self.top + bottom},
+            meta={
+                "height": (self.height + 4) * 100.8 / (width + 2),
+                "edges": self.top + bottom,
+                "most": height,  # its texts do not grow
+            },
             dragmode=False,
         )
         return self.figure

@@ -59,7 +59,7 @@ def explanation(answer: Explanation, top: int = 12, title: str = "") -> go.Figur
     values.append(answer.total)
     colours = [ORANGE if value >= 0 else BLUE for value in values]
     colours[-1] = INK
-    labels = min(60.0, 3.0 + 1.75 * max(map(len, names)))
+    labels = min(62.0, 3.0 + 1.9 * max(map(len, names)))
     grid.bars(np.array(values), names, [short(value) for value in values], 0, y, WIDTH, colours, labels)
     return grid.finish()
 

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import plotly.graph_objects as go
 
+from neocog.figures.pixels import as_picture
 from neocog.figures.style import INK, LINE, MUTED, Scale, new_figure, number
 
 WIDTH = 100.0
@@ -20,7 +21,9 @@ LINE_HEIGHT = 4.3  # of a line of text, also on a narrow page
 BAR_WIDTH, BAR_HEIGHT = 36.0, 7.6  # of the colour bar
 BAR_PITCH = 5.0  # of horizontal bars, whose names must not touch on a narrow page
 LETTERS = 58  # in a line of the subtitle, on a narrow page
-MOST_HOVER = 64 * 64  # pixels whose row and column are shown on hovering
+MOST_HOVER = 64 * 64  # pixels of a picture whose row and column are shown on hovering
+OF_PIXELS = ("heatmap", "image")  # traces
+MOST_NUMBERS = 12_000  # pixels of a figure that are kept as numbers; larger figures hold pictures
 
 Rectangles: TypeAlias = Iterable[tuple[float, float, float, float]]
 """Left, top, width and height of each, in units of the grid."""
@@ -271,6 +274,17 @@ class ImageGrid:
         self.frame(zero, y, 0, bottom - y)
         self.reach(bottom)
 
+    def _pack(self) -> None:
+        """Turn pixels into PNG pictures if there are many of them."""
+        traces = self.figure.data
+        pixels = {k: np.shape(t.z)[0] * np.shape(t.z)[1] for k, t in enumerate(traces) if t.type in OF_PIXELS}
+        if sum(pixels.values()) <= MOST_NUMBERS:
+            return
+        written = {k for k, t in enumerate(traces) if t.type == "heatmap" and t.texttemplate}
+        packed = [as_picture(t) if k in pixels and k not in written else t for k, t in enumerate(traces)]
+        self.figure.data = []
+        self.figure.add_traces(packed)
+
     def colour_bar(self, scale: Scale) -> None:
         """Show a colour bar above everything else."""
         self._scale = scale
@@ -297,10 +311,16 @@ class ImageGrid:
         """Make the grid at least this high."""
         self.height = max(self.height, self._offset + y)
 
-    def finish(self, bottom: float = 16) -> go.Figure:
-        """Return the figure."""
+    def finish(self, bottom: float = 16, numbers: bool = False) -> go.Figure:
+        """Return the figure.
+
+        ``numbers`` keeps all pixels as numbers, for frames to change. Otherwise those of a large figure
+        become PNG pictures in its file, with a hundredth of the bytes.
+        """
         if self._scale is not None:
             self._draw_scale(self._scale)
+        if not numbers:
+            self._pack()
         hidden = {"visible": False, "fixedrange": True, "constrain": "domain"}
         self.figure.update_layout(
             height=round(self.height * PIXELS + self.top + bottom),

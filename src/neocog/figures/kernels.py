@@ -16,6 +16,8 @@ from neocog.validation import integer
 
 LABEL = "weight"
 WIDEST = 26.0
+CHANNELS = ("red", "green", "blue")
+BYTES = Scale(0.0, 255.0, [])
 
 
 def filters(
@@ -24,8 +26,12 @@ def filters(
     values: bool | None = None,
     columns: int | None = None,
     title: str = "Learned filters",
+    colour: bool | None = None,
 ) -> go.Figure:
     """Draw the kernels of a convolution: one column per filter, one row per input channel, one scale.
+
+    Kernels over red, green and blue are also drawn as colour pictures, above their channels: grey is 0, and a
+    weight of the largest size is full light or none in its channel.
 
     Parameters
     ----------
@@ -37,11 +43,14 @@ def filters(
     columns : int, optional
         Filters side by side, by default 4 or 8 at most.
     title : str
+    colour : bool, optional
+        Whether the channels are red, green and blue; by default if there are three.
 
     Raises
     ------
     ValueError, TypeError
-        If the weights are not four-dimensional, or the names are not as many as the filters.
+        If the weights are not four-dimensional, or of colour and not of three channels, or the names are not
+        as many as the filters.
 
     Examples
     --------
@@ -50,12 +59,16 @@ def filters(
     (-2.0, 2.0)
     """
     weights = array("weights", weights, 4)
-    grid = _kernels(weights, names, values, columns, title, symmetric(weights, label=LABEL))
-    return grid.finish()
+    colour = _of_colour(colour, weights)
+    scale = symmetric(weights, label=LABEL)
+    return _kernels(weights, names, values, columns, title, scale, colour).finish()
 
 
 def filter_evolution(
-    snapshots: Mapping[int, Any], columns: int | None = None, title: str = "How the filters change"
+    snapshots: Mapping[int, Any],
+    columns: int | None = None,
+    title: str = "How the filters change",
+    colour: bool | None = None,
 ) -> go.Figure:
     """Draw the kernels as they were after some epochs, with a slider through time and one scale for all.
 
@@ -66,6 +79,8 @@ def filter_evolution(
     columns : int, optional
         Filters side by side, by default 4 or 8 at most.
     title : str
+    colour : bool, optional
+        As in :func:`filters`.
 
     Returns
     -------
@@ -80,16 +95,16 @@ def filter_evolution(
     """
     epochs, steps = _steps(snapshots)
     scale = symmetric(*steps, label=LABEL)
-    figure = _kernels(steps[-1], None, None, columns, title, scale).finish(bottom=BOTTOM)
-    F, C = steps[0].shape[:2]
-    frames = [
-        go.Frame(
-            name=str(epoch),
-            traces=list(range(F * C)),
-            data=[go.Heatmap(z=weights[f, c]) for f in range(F) for c in range(C)],
-        )
-        for epoch, weights in zip(epochs, steps, strict=True)
-    ]
+    colour = _of_colour(colour, steps[0])
+    figure = _kernels(steps[-1], None, None, columns, title, scale, colour).finish(BOTTOM, numbers=True)
+    frames = []
+    for epoch, weights in zip(epochs, steps, strict=True):
+        data: list[Any] = []
+        for kernel in weights:
+            if colour:
+                data.append(go.Image(z=light(kernel, scale).transpose(1, 2, 0)))
+            data += [go.Heatmap(z=channel) for channel in kernel]
+        frames.append(go.Frame(name=str(epoch), traces=list(range(len(data))), data=data))
     return add_slider(figure, frames, "epoch ", active=len(frames) - 1)
 
 
@@ -182,6 +197,7 @@ def _kernels(
     columns: int | None,
     title: str,
     scale: Scale,
+    colour: bool,
 ) -> ImageGrid:
     """Arrange the kernels in a grid, filter by filter and channel by channel."""
     F, C, kH, kW = weights.shape
@@ -192,17 +208,47 @@ def _kernels(
     lefts, width = tiles(columns, 3.0, WIDEST)
     if values is None:
         values = width / kW >= 5.5
-    grid = ImageGrid(title, _size(weights))
+    grid = ImageGrid(title, _colour_size(weights) if colour else _size(weights))
     grid.colour_bar(scale)
     height, gap = width * kH / kW, 1.4
+    labels = CHANNELS if colour else [f"channel {c}" if C > 1 else "" for c in range(C)]
     for f in range(F):
         row, column = divmod(f, columns)
-        y = row * (LINE_HEIGHT + C * (height + gap) + 2.0)
+        y = row * (LINE_HEIGHT + (C + colour) * (height + gap) + 2.0)
         grid.text(names[f], lefts[column], y)
+        if colour:
+            shown = light(weights[f], scale)
+            grid.picture(shown, lefts[column], y + LINE_HEIGHT, width, BYTES, f"{names[f]}, in colour")
         for c in range(C):
-            name = names[f] + (f", channel {c}" if C > 1 else "")
-            top = y + LINE_HEIGHT + c * (height + gap)
+            name = names[f] + (f", {labels[c]}" if labels[c] else "")
+            top = y + LINE_HEIGHT + (c + colour) * (height + gap)
             grid.picture(
                 weights[f, c], lefts[column], top, width, scale, name, ".2f" if values else "", gaps=True
             )
     return grid
+
+
+def light(kernel: np.ndarray, scale: Scale) -> np.ndarray:
+    """Return a kernel over red, green and blue as a picture uint8 (3, kH, kW), in which grey is 0.
+
+    Examples
+    --------
+    >>> light(np.array([[[-2.0]], [[0.0]], [[2.0]]]), Scale(-2.0, 2.0, [])).ravel().tolist()
+    [0, 128, 255]
+    """
+    shown: np.ndarray = ((kernel - scale.low) / (scale.high - scale.low) * 255).round().astype(np.uint8)
+    return shown
+
+
+def _of_colour(chosen: bool | None, weights: np.ndarray) -> bool:
+    """Return whether kernels are drawn in colour, too."""
+    channels = weights.shape[1]
+    if chosen and channels != len(CHANNELS):
+        raise ValueError(f"colour needs kernels over 3 channels, got {channels}.")
+    return channels == len(CHANNELS) if chosen is None else bool(chosen)
+
+
+def _colour_size(weights: np.ndarray) -> str:
+    """Return the number and the size of kernels over red, green and blue in words."""
+    F, _, kH, kW = weights.shape
+    return f"{F} of {kH} × {kW}: in colour (grey is 0), then over red, green and blue"

@@ -24,17 +24,24 @@ OFFLINE = "Plotly.setPlotConfig({showSendToCloud: false, plotlyServerURL: ''});"
 FORMATS = (".html", ".png", ".svg", ".pdf", ".jpg", ".webp")
 FIT = """
 function fitFigure(figure) {
-  // Pictures are as high as they are wide: on a narrow page, leave nothing empty below.
-  var board = figure.layout.meta, most = figure.layout.height;
+  // The height follows the width: pictures fill it, and other figures keep about their proportions.
+  var board = figure.layout.meta || {}, first = figure.layout.height, last = board;
+  if (!first || figure.data.some(function (trace) { return trace.type == 'table'; })) return;
   function fit() {
-    var scale = (figure.clientWidth - 32) / 100.8;
-    var height = Math.min(most, Math.round(board.height * scale + board.edges));
-    var wrong = figure.clientWidth && Math.abs(height - figure.layout.height) > 1;
-    if (!wrong) return;
+    var width = figure.clientWidth;
+    if (!width) return;
+    var form = width < board.below ? board.narrow : board;
+    var height = first * Math.max(0.8, Math.min(1.15, width / 700));
+    if (board.edges !== undefined) height = board.height * (width - 32) / 100.8 + form.edges;
+    if (board.most) height = Math.min(height, board.most);
+    height = Math.round(height);
+    if (form === last && Math.abs(height - figure.layout.height) <= 1) return;
+    last = form;
     figure.style.height = figure.parentElement.style.height = height + 'px';
-    Plotly.relayout(figure, {height: height});
+    Plotly.relayout(figure, Object.assign({height: height}, form.layout));
   }
-  if (board && board.edges) { fit(); window.addEventListener('resize', fit); }
+  fit();
+  window.addEventListener('resize', fit);
 }
 """
 """The script of a page that adapts the heights of its figures to its width."""

@@ -179,11 +179,11 @@ def share_scale(figure: go.Figure, ratio: float, top: float, highest: float = 60
     if not 1 / UNLIKE <= ratio <= UNLIKE:
         return
     left, right, bottom, page = 56.0, 16.0, 48.0, 700.0
-    height = top + bottom + ratio * (page - left - right)
+    height = min(highest, math.ceil(top + bottom + ratio * (page - left - right)))
     figure.update_layout(
-        height=min(highest, math.ceil(height)),
+        height=height,
         margin={"t": top, "b": bottom, "l": left, "r": right, "autoexpand": False},
-        meta={"height": 100.8 * ratio, "edges": top + bottom - ratio * (left + right - 32)},
+        meta={"height": 100.8 * ratio, "edges": top + bottom - ratio * (left + right - 32), "most": highest},
     )
     figure.update_xaxes(constrain="domain", automargin=False)
     figure.update_yaxes(constrain="domain", automargin=False, scaleanchor="x")

@@ -16,6 +16,9 @@ from neocog.validation import integer
 
 WEIGHTED = ("Conv2D", "Dense")  # each begins a new scale
 MOST_CLASSES = 20
+LETTERS = 15  # of a class name beside its bar
+NAME = 20  # letters of a layer's name
+LARGEST = 64  # pixels of a map's side; larger ones are drawn by the means of blocks of pixels
 
 
 def trace(
@@ -23,8 +26,9 @@ def trace(
     index: int = 0,
     class_names: Sequence[str] | None = None,
     most: int = 16,
-    ink: bool = True,
+    ink: bool | None = None,
     title: str = "One image, layer by layer",
+    layers: int | None = None,
 ) -> go.Figure:
     """Draw the activations of one image, layer by layer, down to the probabilities.
 
@@ -40,9 +44,12 @@ def trace(
     class_names : sequence of str, optional
     most : int
         Maps shown of a layer.
-    ink : bool
-        Whether 1 is black, as in drawings, or white, as in photographs.
+    ink : bool, optional
+        Whether 1 is black, as in drawings, or white, as in photographs. Default: as the network's
+        preprocessing says, black without one.
     title : str
+    layers : int, optional
+        Layers drawn at most: of more, some from the first to the last. Default: all.
 
     Raises
     ------
@@ -58,8 +65,13 @@ def trace(
     if integer("index", index, 0) >= len(x):
         raise ValueError(f"index must be below {len(x)}, the number of images, got {index}.")
     integer("most", most)
-    grid = ImageGrid(title, _verdict(seen, index, class_names))
+    ink = checks.ink(ink, seen.network)
     blocks = _blocks(steps[:-1], index)
+    words = _verdict(seen, index, class_names)
+    if layers is not None and integer("layers", layers) < len(blocks):
+        words += f"{'; ' if words else ''}{layers} of the {len(blocks)} layers that can be drawn"
+        blocks = [blocks[k] for k in np.linspace(0, len(blocks) - 1, layers).round().astype(int)]
+    grid = ImageGrid(title, words)
     depths = [min(most, len(values)) if values.ndim == 3 else 99 for _, values, _ in blocks]
     aside = x.ndim == 4 and x.shape[1] in (1, 3) and len(depths) > 1 and max(depths) <= 4
     left = 30.0 if aside else 0.0  # a network of few maps has room for its input beside them
@@ -91,7 +103,7 @@ def _answer(
 ) -> None:
     """Draw the logits and the probabilities, of the ten most likely classes if there are many."""
     order = np.arange(len(output)) if len(output) <= MOST_CLASSES else output.argsort()[::-1][:10]
-    shown = [names[k] for k in order]
+    shown = [checks.shortened(names[k], LETTERS) for k in order]
     labels = min(34.0, max(6.0, 2.1 * max(map(len, shown)) + 3))
     chosen = int(output.argmax())
     colours = [BLUE if k == chosen else LINE for k in order]
@@ -104,7 +116,7 @@ def _answer(
         return
     chances = np.asarray(seen.probabilities)[index][order]
     percent = [f"{p:.1%}" for p in chances]
-    grid.text("<b>softmax</b>  probability", labels + width + 4, y)
+    grid.text("<b>softmax</b>" + "  probability" * (labels < 20), labels + width + 4, y)
     grid.bars(chances, shown, percent, labels + width + 4, top, width, colours, 0, limit=1.0, numbers=13)
 
 
@@ -141,9 +153,11 @@ def _layer(
     maps = values if values.ndim == 3 else values.reshape(1, 1, -1)
     F, H, W = maps.shape
     shape = f"{F} × {H} × {W}" if values.ndim == 3 else f"{values.size}"
-    count = f", the first {most} maps" if most < F else ""
+    count = f", {most} shown" if most < F else ""
+    small = _smaller(maps[0]).shape
+    count += f", drawn at {small[0]} × {small[1]}" if small != (H, W) else ""
     scale = symmetric(np.array(bound), label="activation")
-    grid.text(f"<b>{step.name}</b>  {kind}, {shape}{count}", left, y)
+    grid.text(f"<b>{_ending(step.name)}</b>  {kind}, {shape}{count}", left, y)
     if kind in WEIGHTED:
         grid.strip(scale, 81.0, y + LINE_HEIGHT - 2.4, 9.0)
         grid.text(f"±{number(bound)}", 90.7, y, 11, MUTED)
@@ -157,5 +171,21 @@ def _layer(
         row, column = divmod(f, len(lefts))
         tall = width * H / W
         top = y + row * (tall + 1.4)
-        grid.picture(maps[f], lefts[column], top, width, scale, f"{step.name}, map {f}", gaps=max(H, W) <= 16)
+        grid.picture(
+            _smaller(maps[f]), lefts[column], top, width, scale, f"{step.name}, map {f}", gaps=max(H, W) <= 16
+        )
     return float(y + (row + 1) * (tall + 1.4) + 1.2)
+
+
+def _smaller(image: np.ndarray) -> np.ndarray:
+    """Return a map of at most LARGEST pixels a side, by the means of blocks, without what is left over."""
+    H, W = image.shape
+    down, right = (-(-H // LARGEST), -(-W // LARGEST)) if H > 1 else (1, 1)
+    whole = image[: H // down * down, : W // right * right]
+    smaller: np.ndarray = whole.reshape(H // down, down, W // right, right).mean(axis=(1, 3))
+    return smaller
+
+
+def _ending(name: str) -> str:
+    """Return the end of a layer's name, which says more of it than the beginning."""
+    return name if len(name) <= NAME else f"…{name[1 - NAME :]}"

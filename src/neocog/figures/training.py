@@ -173,6 +173,8 @@ def chance_line(figure: go.Figure, classes: int, axis: str) -> None:
         yanchor="bottom",
         showarrow=False,
         font={"size": 12, "color": MUTED},
+        bgcolor="rgba(255, 255, 255, 0.75)",  # curves may cross it
+        borderpad=1,
     )
 
 

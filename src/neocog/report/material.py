@@ -1,0 +1,123 @@
+"""Hold what the parts of a report are made of; what several of them need is computed once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from neocog.inspection.predictions import Confusion
+from neocog.layers import Container, Conv2D
+from neocog.model_file import ModelFileError
+from neocog.runs import RunDirectory
+from neocog.training import History
+
+
+@dataclass
+class Material:
+    """A run, opened.
+
+    Attributes
+    ----------
+    directory : RunDirectory
+    network : Container
+    config : dict
+        Of ``config.json``.
+    train, held : (images, labels)
+    """
+
+    directory: RunDirectory
+    network: Container
+    config: dict[str, Any]
+    train: tuple[Any, np.ndarray]
+    held: tuple[Any, np.ndarray]
+
+    @cached_property
+    def history(self) -> History:
+        """The history; raise ModelFileError or OSError if it cannot be read."""
+        path = self.directory.history_json
+        history = History.from_json(path)
+        if not len(history):
+            raise ModelFileError(f"{path} is not a history: it has no rows.")
+        return history
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The class names."""
+        classes = self.network.output_shape((1, *self.held[0].shape[1:]))[1]
+        found = self.network.class_names
+        return list(found) if found and len(found) == classes else [str(k) for k in range(classes)]
+
+    @cached_property
+    def probabilities(self) -> np.ndarray:
+        """Of the classes for each held-out image."""
+        return np.asarray(self.network.predict_proba(self.held[0]))
+
+    @cached_property
+    def predicted(self) -> np.ndarray:
+        """The predicted class of each held-out image."""
+        found: np.ndarray = self.network.ranking(self.probabilities)[:, 0]
+        return found
+
+    @cached_property
+    def certainty(self) -> np.ndarray:
+        """The probability of the predicted class of each held-out image."""
+        found: np.ndarray = self.probabilities[np.arange(len(self.predicted)), self.predicted]
+        return found
+
+    @cached_property
+    def confusion(self) -> Confusion:
+        """How often each class was predicted for each true one."""
+        matrix = np.zeros((len(self.names),) * 2, int)
+        np.add.at(matrix, (self.held[1], self.predicted), 1)
+        return Confusion(matrix, tuple(self.names))
+
+    @cached_property
+    def ranking(self) -> np.ndarray:
+        """The held-out images in the order of the probability of their predicted class, the highest first."""
+        return np.argsort(-self.certainty, kind="stable")
+
+    @cached_property
+    def summary(self) -> Any:
+        """The layers with their shapes, parameters and FLOPs for one image."""
+        return self.network.summary(show=False)
+
+    @property
+    def first_convolution(self) -> tuple[str, Conv2D | None]:
+        """Its name and itself; None if there is none."""
+        return next(
+            ((n, layer) for n, layer in self.network.leaves() if isinstance(layer, Conv2D)), ("", None)
+        )
+
+    @property
+    def ink(self) -> bool:
+        """Whether 1 is ink, as in the digits and line patterns, and not white."""
+        preprocessing = self.network.preprocessing
+        if preprocessing is not None:
+            return bool(preprocessing.tone == "ink")
+        return self.config["settings"]["source"].partition(":")[0] in ("digits", "lines", "lines-b")
+
+    @property
+    def tone(self) -> str:
+        """Say in words how pixels are drawn."""
+        channels = self.held[0].shape[1]
+        if channels == 3:
+            return ""
+        words = "1 is drawn as ink, 0 as paper." if self.ink else "1 is drawn white, 0 black."
+        return words if channels == 1 else f"Drawn is the mean of the {channels} channels: {words}"
+
+    def name(self, index: int) -> str:
+        """Return the name of a held-out image: its file, within the source, or its number."""
+        paths = getattr(self.held[0], "paths", None)
+        if paths is None:
+            return f"image {index}"
+        _, _, folder = self.config["settings"]["source"].partition(":")
+        path = paths[index]
+        return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
+
+    def pictures(self, images: Any) -> np.ndarray:
+        """Return images as they can be drawn, of one channel or three."""
+        found = np.asarray(images)
+        return found if found.shape[1] in (1, 3) else found.mean(axis=1, keepdims=True)
