@@ -69,7 +69,9 @@ def fonts() -> tuple[str, ...]:
     """List the fonts that have the letters, in an order of chance."""
     found = []
     for path in sorted(path for path in Path(FONTS).rglob("*") if path.suffix in (".ttf", ".otf", ".pfb")):
-        if any(word in path.name.lower() for word in ("symbol", "emoji", "ding", "math", "d050", "bitstream")):
+        if any(
+            word in path.name.lower() for word in ("symbol", "emoji", "ding", "math", "d050", "bitstream")
+        ):
             continue
         try:
             font = ImageFont.truetype(str(path), 40)
@@ -137,7 +139,12 @@ def signs() -> Kind:
     forms = ("circle", "triangle", "square", "octagon")
     names = [f"{form} {text}" for form in forms for text in ("3", "8", "P")]
     sides = {"triangle": (3, -90), "square": (4, 45), "octagon": (8, 22.5)}
-    rims = {"circle": (190, 20, 30), "triangle": (200, 30, 20), "square": (20, 60, 170), "octagon": (180, 20, 40)}
+    rims = {
+        "circle": (190, 20, 30),
+        "triangle": (200, 30, 20),
+        "square": (20, 60, 170),
+        "octagon": (180, 20, 40),
+    }
 
     def draw(c: int, k: int, rng: np.random.Generator) -> Image.Image:
         form, text = names[c].split()
@@ -147,7 +154,10 @@ def signs() -> Kind:
         for _ in range(6):  # a street behind it
             box = rng.integers(0, 80, 4)
             corners = (*np.sort(box[[0, 2]]), *np.sort(box[[1, 3]]))
-            pen.rectangle((corners[0], corners[2], corners[1], corners[3]), tuple((back + rng.integers(0, 55, 3)).tolist()))
+            pen.rectangle(
+                (corners[0], corners[2], corners[1], corners[3]),
+                tuple((back + rng.integers(0, 55, 3)).tolist()),
+            )
         middle, radius = 40 + rng.uniform(-6, 6, 2), rng.uniform(22, 32)
         for size, colour in ((radius, rims[form]), (radius * 0.76, (235, 235, 225))):
             if form == "circle":

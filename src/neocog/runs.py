@@ -36,7 +36,7 @@ from neocog.recipes import RECIPES
 from neocog.representation import say
 from neocog.serialization import check_values, import_layers, load, save
 from neocog.settings import Settings, shown
-from neocog.training import Callback, Checkpoint, CSVLog, History, Progress, Snapshots, fit
+from neocog.training import Callback, Checkpoint, CSVLog, Diagnose, History, Progress, Snapshots, fit
 from neocog.training.checks import check_batch_sizes
 from neocog.training.engine import leads, torch_engine
 
@@ -344,6 +344,7 @@ def _train(
         callbacks = [
             Progress(stream),
             Progress(log),
+            Diagnose(stream, log),
             CSVLog(directory.history_csv),
             snapshots,
             Checkpoint(directory.checkpoint),

@@ -15,11 +15,13 @@ from neocog.training.history import History
 from neocog.training.loop import fit, make_step
 from neocog.training.snapshots import Snapshots, load_snapshots
 from neocog.training.state import Callback, TrainingState
+from neocog.training.symptoms import Diagnose
 
 __all__ = [
     "CSVLog",
     "Callback",
     "Checkpoint",
+    "Diagnose",
     "EarlyStopping",
     "Evaluation",
     "History",
