@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX
 SPARE = 500 * 2**20
 """Bytes that the process may take beyond what it has once everything is imported."""
 
-LIMITS = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")}
+LIMITS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 LIMITS["NEOCOG_BUDGET_DATA"] = "64M"
 
 PROGRAM = """

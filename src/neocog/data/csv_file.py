@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from neocog.data.csv_pictures import picture_columns, pictures_of_tables
 from neocog.data.csv_pixels import pixel_tables
+from neocog.data.folder import split_of_pictures
 from neocog.data.parts import Part, part_of
 from neocog.data.preprocessing import Preprocessing
 from neocog.data.split import AnyPath, Split
@@ -18,19 +21,30 @@ def load_csv(
     seed: int = 0,
     *,
     image_shape: Sequence[int] | Preprocessing | None = None,
+    largest: int | None = None,
+    channels: int | None = None,
+    size: int | None = None,
+    fit: str | None = None,
+    group_by: str | None = None,
+    skip_bad: bool = False,
     class_names: Sequence[str] | None = None,
 ) -> Split:
-    """Load a data set from a CSV file: one image a row, a column for its label and one for each pixel.
+    """Load a data set from a CSV file: one image a row, with a column for its label.
 
     The label is in the column whose header is ``label``, ``class``, ``target`` or another usual name.
-    Without one it is in the first column or the last: in the one that holds text; else in the first, or in
-    the last if the first column's values are all equal or not whole (as those of a pixel in a corner). Labels
-    are class indices 0, 1, 2 ..., or else names, which are sorted.
 
-    Pixels are whole numbers 0..255, which are divided by 255, or numbers 0..1, which are kept; a file that
-    holds nothing but 0 and 1 is kept. Where they are not whole, but go up to 128 at least, they are divided,
-    too. They are listed row by row, one channel after the other. A column that numbers the rows, as ``id`` or
-    pandas' own, is left out.
+    The images are in files, which another column names: one with names as ``cat1.jpg``, or whose header is
+    ``filename``, ``path``, ``image_id`` or another usual name, with or without the files' suffix. They lie
+    beside the table, or in a folder there, first those with names as ``images`` and ``train``. They are read
+    as those of :func:`image_folder`, and labels are names, which are sorted.
+
+    Or there is a column for each pixel. Without a header the label is in the first column then, or the last:
+    in the one that holds text; else in the first, or in the last if the first column's values are all equal
+    or not whole (as those of a pixel in a corner). Labels are class indices 0, 1, 2 ..., or else names, which
+    are sorted. A column that numbers the rows, as ``id`` or pandas' own, is left out. Pixels are whole
+    numbers 0..255, which are divided by 255, or numbers 0..1, which are kept; a file that holds nothing but 0
+    and 1 is kept. Where they are not whole, but go up to 128 at least, they are divided, too. They are listed
+    row by row, one channel after the other.
 
     A column ``split``, ``is_valid`` or with another usual name may say to which part a row belongs: train,
     val or test, by any usual name. Or ``path`` is a folder with a file for each part: ``train.csv`` or
@@ -50,13 +64,15 @@ def load_csv(
     image_shape : (channels, height, width) or Preprocessing, optional
         Default: that of the header, if it names the pixels 1x1, 1x2 ... (row x column); else one channel, as
         high as wide.
+    largest, channels, size, fit, group_by, skip_bad : optional
+        How pictures in files are read, see :func:`image_folder`.
     class_names : sequence of str, optional
         The classes, of which the file may lack some. Default: those found.
 
     Returns
     -------
     Split
-        Images float32 in 0..1, (N, C, H, W).
+        Images float32 in 0..1, (N, C, H, W): of files :class:`LazyImages`.
 
     Raises
     ------
@@ -64,11 +80,29 @@ def load_csv(
         If there is no such file.
     ValueError
         If a cell is no pixel or label, a row has more or fewer cells than the first, no column can be the
-        label, or the pixels make no image; the message names the file, the line and the column.
+        label, or the pixels make no image; the message names the file, the line and the column. If files are
+        missing or cannot be read, or a file has two labels; the message lists all.
     BudgetError
         If a row has more columns than the budget "columns" (:mod:`neocog.budgets`).
     """
     files = _files(Path(path))
+    columns = picture_columns(files["train"])
+    options: dict[str, Any] = {"channels": channels, "size": size, "fit": fit, "group_by": group_by}
+    if columns is not None:
+        return split_of_pictures(
+            Path(path),
+            files["train"].parent,
+            pictures_of_tables(files, columns),
+            image_shape,
+            validation_fraction,
+            seed,
+            largest=largest,
+            skip_bad=skip_bad,
+            class_names=class_names,
+            **options,
+        )
+    if given := [name for name, value in options.items() if value is not None]:
+        raise ValueError(f"{given[0]} is only for tables that name files of pictures; {path} holds pixels.")
     return pixel_tables(path, files, validation_fraction, seed, image_shape, class_names)
 
 
@@ -79,7 +113,7 @@ def _files(path: Path) -> dict[Part, Path]:
     if not path.is_dir():
         return {"train": path}
     files: dict[Part, Path] = {}
-    tables = sorted(path.glob("*.csv"))
+    tables = sorted(file for file in path.iterdir() if file.suffix.lower() in (".csv", ".tsv"))
     for part_of_file in (lambda file: part_of(file.stem), _part_in_name):  # train.csv, else mnist_train.csv
         found: dict[Part, list[Path]] = {}
         for file in tables:

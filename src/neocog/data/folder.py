@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from neocog.data.choices import choose_preprocessing, read_headers
-from neocog.data.layout import Layout, check_classes, find_pictures, listed, pattern_finder
+from neocog.data.layout import Layout, check_classes, find_pictures, listed, pattern_finder, relative_to
+from neocog.data.parts import PART_TITLES
 from neocog.data.pictures import IMAGE_SUFFIXES, Header, as_preprocessing, load_image
 from neocog.data.preprocessing import FITS, Preprocessing
 from neocog.data.split import AnyPath, Split, existing_folder, split_of_file
@@ -19,7 +20,6 @@ from neocog.validation import integer, one_of
 
 __all__ = ["HELD_OUT_FOLDERS", "IMAGE_SUFFIXES", "LazyImages", "image_folder", "load_image"]
 
-PART_TITLES = {"train": "training", "tuning": "validation", "test": "test"}
 HELD_OUT_FOLDERS = ("validation", "valid", "val", "test")
 
 
@@ -168,6 +168,49 @@ def image_folder(
     >>> image_folder(folder, label_pattern="^(.+?)[.]")
     Split(2 training, 2 validation images of shape (3, 6, 9), 2 classes: cat, dog)
     """
+    folder = existing_folder(path)
+    layout = find_pictures(folder, label_pattern, class_names)
+    return split_of_pictures(
+        folder,
+        folder,
+        layout,
+        image_shape,
+        validation_fraction,
+        seed,
+        largest=largest,
+        channels=channels,
+        size=size,
+        fit=fit,
+        group_by=group_by,
+        skip_bad=skip_bad,
+        class_names=class_names,
+    )
+
+
+def split_of_pictures(
+    path: Path,
+    root: Path,
+    layout: Layout,
+    image_shape: Sequence[int] | Preprocessing | None,
+    validation_fraction: float,
+    seed: int,
+    *,
+    largest: int | None = None,
+    channels: int | None = None,
+    size: int | None = None,
+    fit: str | None = None,
+    group_by: str | None = None,
+    skip_bad: bool = False,
+    class_names: Sequence[str] | None = None,
+) -> Split:
+    """Make a data set of pictures that were found, with the options of :func:`image_folder`.
+
+    Parameters
+    ----------
+    path, root : Path
+        The folder or file that errors name, and the folder below which they, and ``group_by``, see pictures.
+    layout : Layout
+    """
     given = None if image_shape is None else as_preprocessing(image_shape)
     if fit is not None:
         one_of("fit", fit, FITS)
@@ -175,11 +218,9 @@ def image_folder(
         raise ValueError(f"channels must be 1 (grey) or 3 (colour), got {channels}.")
     if size is not None:
         integer("size", size)
-    folder = existing_folder(path)
-    group_of = None if group_by is None else pattern_finder("group_by", group_by, folder)
-    layout = find_pictures(folder, label_pattern, class_names)
-    headers = _usable(folder, layout, skip_bad)
-    check_classes(folder, layout, class_names)
+    group_of = None if group_by is None else pattern_finder("group_by", group_by, root)
+    headers = _usable(path, root, layout, skip_bad)
+    check_classes(path, layout, class_names)
     notes = layout.notes
     if given is None:
         files = [file for file, _ in layout.parts["train"]]
@@ -205,9 +246,9 @@ def image_folder(
     }
     groups = None
     if group_of is not None:
-        groups = _groups(folder, parts["train"][0].paths, group_of)
+        groups = _groups(root, parts["train"][0].paths, group_of)
     return split_of_file(
-        folder,
+        path,
         parts["train"],
         parts.get("test"),
         names,
@@ -220,18 +261,17 @@ def image_folder(
     )
 
 
-def _usable(folder: Path, layout: Layout, skip_bad: bool) -> dict[Path, Header]:
+def _usable(path: Path, root: Path, layout: Layout, skip_bad: bool) -> dict[Path, Header]:
     """Read the headers of all pictures; raise ValueError if some cannot be used, or leave these out."""
     files = [file for pairs in layout.parts.values() for file, _ in pairs]
     headers, bad = read_headers(files)
-    problems = [
-        f"{printable(file.relative_to(folder))} {reason}" for file, reason in (*layout.problems, *bad)
-    ]
+    problems = [f"{printable(relative_to(file, root))} {reason}" for file, reason in (*layout.problems, *bad)]
     if problems and not skip_bad:
         count = "a file" if len(problems) == 1 else f"{len(problems)} files"
+        advice = "Mend or remove them, or leave them out by skip_bad=True (--skip-bad)."
         raise ValueError(
-            f"{printable(folder)}: {count} cannot be used: {listed(problems, separator='; ')}. Mend or "
-            "remove them, or leave them out by skip_bad=True (--skip-bad)."
+            f"{printable(path)}: {count} cannot be used: {listed(problems, separator='; ')}. "
+            f"{layout.hint}{' ' if layout.hint else ''}{advice}"
         )
     if problems:
         layout.notes.append(f"Skipped, as asked for: {listed(problems, separator='; ')}.")
@@ -245,7 +285,7 @@ def _usable(folder: Path, layout: Layout, skip_bad: bool) -> dict[Path, Header]:
 def _groups(folder: Path, paths: Sequence[Path], group_of: Callable[[Path], str | None]) -> np.ndarray:
     """Return the group of each file as an integer."""
     names = [group_of(path) or "" for path in paths]
-    unfit = [path.relative_to(folder) for path, name in zip(paths, names, strict=True) if not name]
+    unfit = [relative_to(path, folder) for path, name in zip(paths, names, strict=True) if not name]
     if unfit:
         raise ValueError(
             f"group_by must fit every picture of {printable(folder)}, got {len(unfit)} that it does not "

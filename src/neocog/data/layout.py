@@ -19,7 +19,7 @@ from neocog.data.parts import Part, part_of
 from neocog.data.pictures import IMAGE_SUFFIXES
 from neocog.representation import printable
 
-__all__ = ["Layout", "check_classes", "find_pictures", "listed", "name_of", "pattern_finder"]
+__all__ = ["Layout", "check_classes", "find_pictures", "listed", "name_of", "pattern_finder", "relative_to"]
 
 # Pictures that are not read: left out, they would be missed, unlike texts and tables.
 _OTHER_PICTURES = (
@@ -53,11 +53,14 @@ class Layout:
         What was found and chosen, a sentence each.
     problems : list of (path, reason)
         What cannot be used.
+    hint : str
+        A sentence that may help with the problems.
     """
 
     parts: dict[Part, list[tuple[Path, str]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     problems: list[tuple[Path, str]] = field(default_factory=list)
+    hint: str = ""
 
 
 @dataclass
@@ -111,6 +114,11 @@ def listed(items: Iterable[object], most: int = SHOWN, separator: str = ", ") ->
     return separator.join(texts[:most]) + more
 
 
+def relative_to(path: Path, root: Path) -> Path:
+    """Return a path below ``root`` without it, another path as it is."""
+    return path.relative_to(root) if path.is_relative_to(root) else path
+
+
 def pattern_finder(option: str, pattern: str, root: Path) -> Callable[[Path], str | None]:
     """Return a function that finds what a pattern's group matches in a file's name, None where it does not.
 
@@ -135,7 +143,7 @@ def pattern_finder(option: str, pattern: str, root: Path) -> Callable[[Path], st
         )
 
     def find(path: Path) -> str | None:
-        text = path.relative_to(root).as_posix() if "/" in pattern else path.name
+        text = relative_to(path, root).as_posix() if "/" in pattern else path.name
         found = compiled.search(unicodedata.normalize("NFC", text))
         return name_of(found[1]) if found and found[1] else None
 

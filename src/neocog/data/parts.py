@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-__all__ = ["PART_NAMES", "Part", "part_of"]
+__all__ = ["PART_NAMES", "PART_TITLES", "Part", "part_of"]
 
 Part: TypeAlias = Literal["train", "tuning", "test"]
 
@@ -25,6 +25,9 @@ PART_NAMES: dict[Part, tuple[str, ...]] = {
     ),
 }
 """The usual names: of training images, of those that may choose the epoch, and of those that are held out."""
+
+PART_TITLES: dict[Part, str] = {"train": "training", "tuning": "validation", "test": "test"}
+"""What the parts are called in messages."""
 
 
 def part_of(name: str) -> Part | None:

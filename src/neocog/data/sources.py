@@ -61,13 +61,8 @@ def _arrays(
     return load_npz(path, validation_fraction, image_shape=preprocessing or image_shape)
 
 
-def _table(
-    path: str,
-    image_shape: tuple[int, int, int] | None,
-    preprocessing: Preprocessing | None,
-    validation_fraction: float,
-) -> Split:
-    return load_csv(path, validation_fraction, image_shape=preprocessing or image_shape)
+def _table(path: str, image_shape: Any, preprocessing: Preprocessing | None, **options: Any) -> Split:
+    return load_csv(path, image_shape=preprocessing or image_shape, largest=LARGEST_IMAGE, **options)
 
 
 def _photos(

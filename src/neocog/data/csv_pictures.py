@@ -1,0 +1,226 @@
+"""Read CSV files with a picture's file in each row, and its label."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import unicodedata
+from pathlib import Path
+from typing import NamedTuple
+
+from neocog.data.csv_rows import FILES, LABELS, NUMBERS, column_of, csv_rows, part_column, parts_of
+from neocog.data.layout import Layout, listed, name_of
+from neocog.data.parts import PART_NAMES, PART_TITLES, Part
+from neocog.data.pictures import IMAGE_SUFFIXES
+from neocog.representation import printable
+
+__all__ = ["Columns", "picture_columns", "pictures_of_tables"]
+
+SAMPLE = 20  # rows that are looked at to tell what is in which column
+MOST_FOLDERS = 50  # sub-folders, at most, in which files are searched beside those with usual names
+_IMAGE_FOLDERS = ("images", "image", "imgs", "img", "pictures", "photos", "data", "jpg", "jpeg", "png")
+_LABELS_SHOWN = "label, class, target or category"
+
+
+class Columns(NamedTuple):
+    """Hold which columns of a table are which.
+
+    Parameters
+    ----------
+    header : list of str
+        The names of the columns; empty if the first row is none.
+    file, label : int
+    part : int or None
+    """
+
+    header: list[str]
+    file: int
+    label: int
+    part: int | None
+
+
+class _Row(NamedTuple):
+    table: Path
+    line: int
+    cell: str
+    label: str
+
+
+class _Finder:
+    """Find files by what a table says of them: beside it, in sub-folders, with or without a suffix."""
+
+    def __init__(self, folder: Path, part: Part) -> None:
+        inner = _folders_in(folder)
+        usual = [*_IMAGE_FOLDERS, *PART_NAMES[part], *(f"{n}_images" for n in PART_NAMES[part])]
+        first = [path for name in usual for path in inner if path.name.lower() == name]
+        others = [path for path in inner if path not in first][:MOST_FOLDERS]
+        beside = [path for path in _folders_in(folder.parent) if path.name.lower() in _IMAGE_FOLDERS]
+        self.places = [folder, *first, *others, *(path for path in beside if path != folder)]
+        self._names: dict[Path, dict[str, str]] = {}
+
+    def find(self, cell: str) -> Path | None:
+        """Return the file that a cell names; None if there is none."""
+        for name in dict.fromkeys((cell, cell.replace("\\", "/"))):
+            for place in self.places:
+                path = place / name
+                found = self._listing(path.parent).get(unicodedata.normalize("NFC", path.name))
+                if found is not None:
+                    return path.with_name(found)
+        return None
+
+    def _listing(self, folder: Path) -> dict[str, str]:
+        """Return the names of a folder's files by their normal forms, of pictures also without the suffix."""
+        if folder not in self._names:
+            try:
+                with os.scandir(folder) as entries:
+                    names = sorted(entry.name for entry in entries if entry.is_file())
+            except (OSError, ValueError):  # no such folder, or a name that none can have
+                names = []
+            listing: dict[str, str] = {}
+            for name in names:
+                stem, suffix = os.path.splitext(name)
+                if suffix.lower() in IMAGE_SUFFIXES:
+                    listing.setdefault(unicodedata.normalize("NFC", stem), name)
+            self._names[folder] = listing | {unicodedata.normalize("NFC", name): name for name in names}
+        return self._names[folder]
+
+
+def picture_columns(table: Path) -> Columns | None:
+    """Return which columns of a table are which; None if it names no files.
+
+    It names files if a column holds names with the suffix of a picture; or if one is named as such columns
+    are, and what it holds is found, or there are at most three columns.
+
+    Raises
+    ------
+    ValueError
+        If it names files, and which column holds the labels cannot be told.
+    """
+    sample = [row for _, row in itertools.islice(csv_rows(table), SAMPLE)]
+    if not sample or len(sample[0]) < 2:
+        return None
+    first, rest = sample[0], sample[1:] or sample
+    width = range(len(first))
+    pictures = [k for k in width if 2 * sum(_is_picture(row[k]) for row in rest) >= len(rest)]
+    header = [] if any(map(_is_picture, first)) else [cell.strip() for cell in first]
+    file = column_of(FILES, header, but=[k for k in width if pictures and k not in pictures])
+    if pictures and file is None:
+        file = pictures[0]
+    if file is None:
+        return None
+    if not pictures and len(first) > 3:
+        finder = _Finder(table.parent, "train")
+        if not any(finder.find(row[file].strip()) for row in rest):
+            return None
+    part = part_column(header)
+    label = column_of(LABELS, header, but=(file, part))
+    if label is None:
+        others = [k for k in width if k not in (file, part)]
+        if header and len(others) > 1:
+            others = [k for k in others if column_of(NUMBERS, header[k : k + 1]) is None]
+        if len(others) != 1:
+            found = listed(header) if header else f"{len(first)} columns without names"
+            raise ValueError(
+                f"{printable(table)} names files, and must have one column of labels, named {_LABELS_SHOWN}; "
+                f"got {found}."
+            )
+        label = others[0]
+    return Columns(header, file, label, part)
+
+
+def pictures_of_tables(tables: dict[Part, Path], columns: Columns) -> Layout:
+    """Find the pictures that tables name, the label of each, and its part.
+
+    Parameters
+    ----------
+    tables : dict
+        The table of each part; if there is only one, a column of it may say the part of each row.
+    columns : Columns
+        Those of the training part's table.
+    """
+    layout = Layout()
+    rows: dict[Part, list[_Row]] = {}
+    for part, table in tables.items():
+        found = columns if part == "train" else picture_columns(table)
+        if found is None or (found.header and found.label >= len(found.header)):
+            raise ValueError(f"{printable(table)} must name files and labels as {tables['train'].name} does.")
+        for row_part, row in _rows_of(table, found, part, layout, len(tables) == 1):
+            rows.setdefault(row_part, []).append(row)
+    if "train" not in rows:
+        raise ValueError(f"{printable(tables['train'])} must hold images of the training part, got none.")
+    seen: dict[Path, tuple[Part, _Row]] = {}
+    unlabelled, repeated = 0, 0
+    for part, some in rows.items():
+        finder = _Finder(tables["train"].parent, part)
+        places: dict[Path, None] = {}
+        for row in some:
+            path = finder.find(row.cell) if row.cell else None
+            if not row.label and part != "train":
+                unlabelled += 1
+            elif path is None:
+                named = row.table.parent / row.cell if row.cell else row.table
+                reason = "is not there" if row.cell else "names no file"
+                layout.problems.append((named, f"{reason} (line {row.line})"))
+                layout.hint = f"Looked in {listed(finder.places, 6)}."
+            elif not row.label:
+                layout.problems.append((path, f"has no label (line {row.line})"))
+            elif path in seen:
+                other_part, other = seen[path]
+                if (other_part, other.label) == (part, row.label):
+                    repeated += 1
+                    continue
+                differ = (
+                    f"the labels {printable(other.label)} and {printable(row.label)}"
+                    if other.label != row.label
+                    else f"the parts {PART_TITLES[other_part]} and {PART_TITLES[part]}"
+                )
+                layout.problems.append((path, f"has {differ} (lines {other.line} and {row.line})"))
+            else:
+                seen[path] = part, row
+                places[path.parent] = None
+                layout.parts.setdefault(part, []).append((path, row.label))
+        if places and list(places) != [tables["train"].parent]:
+            layout.notes.append(f"The {PART_TITLES[part]} pictures are in {listed(places, 3)}.")
+    layout.parts.setdefault("train", [])
+    if repeated:
+        layout.notes.append(f"Rows that name a file again: {repeated}, left out.")
+    if unlabelled:
+        layout.notes.append(f"Rows of other parts than training without a label: {unlabelled}, left out.")
+    return layout
+
+
+def _rows_of(
+    table: Path, columns: Columns, part: Part, layout: Layout, may_divide: bool
+) -> list[tuple[Part, _Row]]:
+    """Return the rows of a table, each with its part."""
+    rows = list(csv_rows(table))[1 if columns.header else 0 :]
+    if not rows:
+        raise ValueError(f"{printable(table)} must hold at least one image, got none.")
+    found = [
+        _Row(table, line, row[columns.file].strip(), name_of(row[columns.label].strip()))
+        for line, row in rows
+    ]
+    if columns.part is None or not may_divide:
+        return [(part, row) for row in found]
+    name, cells = columns.header[columns.part], [row[columns.part] for _, row in rows]
+    parts = parts_of(name, cells)
+    if isinstance(parts, int):
+        raise ValueError(
+            f"{printable(table)}, line {found[parts].line}, column {columns.part + 1}: must be train, val or "
+            f"test, got {cells[parts]!r}."
+        )
+    if parts is None:
+        layout.notes.append(f"Column {printable(name)} names no parts (train, val, test): not used.")
+        return [(part, row) for row in found]
+    return list(zip(parts, found, strict=True))
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError:
+        return []
+
+
+def _is_picture(cell: str) -> bool:
+    return os.path.splitext(cell.strip())[1].lower() in IMAGE_SUFFIXES

@@ -1,0 +1,216 @@
+"""Tables that name the files of pictures: Keras' and fastai's ways, parts, and what is wrong with files."""
+
+import unicodedata
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from neocog.data import LazyImages, Preprocessing, load_csv
+from neocog.data.sources import open_source
+
+NAMES = ["a.png", "b.png", "c.png", "d.png"]
+KINDS = ["dog", "cat", "dog", "cat"]
+
+
+def picture(path, shade=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((4, 5), shade, np.uint8)).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Four pictures beside a table that is still to be written; number n has the shade 51 n."""
+    for n, name in enumerate(NAMES):
+        picture(tmp_path / name, 51 * n)
+    return tmp_path
+
+
+def write(folder, rows, header=("filename", "label"), name="a.csv", delimiter=","):
+    lines = [delimiter.join(map(str, row)) for row in ([header] if header else []) + list(rows)]
+    (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder / name
+
+
+def load(path, **options):
+    return load_csv(path, 0, **options)
+
+
+def shades(images):
+    return np.rint(np.asarray(images)[:, 0, 0, 0] * 5).astype(int).tolist()
+
+
+@pytest.mark.parametrize(
+    ("header", "order"),
+    [
+        (("filename", "class"), (0, 1)),  # Keras
+        (("fname", "labels"), (0, 1)),  # fastai
+        (("name", "label"), (0, 1)),
+        (("label", "Image Path"), (1, 0)),
+        (("image_id", "species"), (0, 1)),
+        (("id", "breed"), (0, 1)),
+        (("picture of it", "what it is"), (0, 1)),
+        (None, (0, 1)),
+        (None, (1, 0)),
+    ],
+)
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_column_of_files_and_one_of_labels(folder, header, order, delimiter):
+    rows = [[row[k] for k in order] for row in zip(NAMES, KINDS, strict=True)]
+    split = load(write(folder, rows, header, delimiter=delimiter))
+    assert isinstance(split.train[0], LazyImages)
+    assert split.class_names == ("cat", "dog")
+    assert split.train[1].tolist() == [1, 0, 1, 0]
+    assert shades(split.train[0]) == [0, 1, 2, 3]
+    assert split.preprocessing == Preprocessing(1, (4, 5))
+
+
+@pytest.mark.parametrize("header", [("id", "label"), ("image_id", "category"), ("filename", "label")])
+def test_names_without_their_suffix(folder, header):
+    rows = [[name[0], kind] for name, kind in zip(NAMES, KINDS, strict=True)]
+    assert shades(load(write(folder, rows, header)).train[0]) == [0, 1, 2, 3]
+    for n in range(4):
+        picture(folder / f"{n}.jpg", 51 * n)
+    numbers = [[n, kind, 33, "x"] for n, kind in enumerate(KINDS)]
+    assert shades(load(write(folder, numbers, (*header, "age", "sex"))).train[0]) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("place", ["images", "train", "Train_Images", "any folder", "cat", "../images"])
+def test_files_lie_in_a_folder_beside_the_table(tmp_path, place):
+    table = tmp_path / "here"
+    for n, name in enumerate(NAMES):
+        picture(table / place / name, 51 * n)
+    (table / "empty").mkdir()
+    split = load(write(table, zip(NAMES, KINDS, strict=True)))
+    assert shades(split.train[0]) == [0, 1, 2, 3]
+    assert any(place.removeprefix("../") in note for note in split.notes)
+    if place != "../images":
+        rows = zip((f"{place}/{name}" for name in NAMES), KINDS, strict=True)
+        assert shades(load(write(table, rows)).train[0]) == [0, 1, 2, 3]
+        rows = zip((f"{place}\\{name}" for name in NAMES), KINDS, strict=True)  # as Windows writes them
+        assert shades(load(write(table, rows)).train[0]) == [0, 1, 2, 3]
+    rows = zip((table / place / name for name in NAMES), KINDS, strict=True)
+    assert shades(load(write(table, rows)).train[0]) == [0, 1, 2, 3]
+
+
+def test_files_that_are_spread_over_folders(tmp_path):
+    for n, name in enumerate(NAMES):
+        picture(tmp_path / f"part_{n % 2}" / name, 51 * n)
+    assert shades(load(write(tmp_path, zip(NAMES, KINDS, strict=True))).train[0]) == [0, 1, 2, 3]
+
+
+def test_names_in_another_unicode_form(tmp_path):
+    for n in range(4):
+        picture(tmp_path / unicodedata.normalize("NFD", f"caf\u00e9{n}.png"), 51 * n)
+    rows = [(f"caf\u00e9{n}.png", unicodedata.normalize("NFD", "\u00e9") if n % 2 else "a") for n in range(4)]
+    split = load(write(tmp_path, rows))
+    assert shades(split.train[0]) == [0, 1, 2, 3]
+    assert split.class_names == ("a", "\u00e9")
+
+
+def test_a_column_of_parts(folder):
+    for header, cells in (
+        ("split", ["train", "train", "val", "Test"]),
+        ("set", ["dev", "test", "trn", "trn"]),
+    ):
+        rows = zip(NAMES, cells, KINDS, strict=True)
+        split = load_csv(write(folder, rows, ("file", header, "label")))
+        assert split.class_names == ("cat", "dog")
+        found = [shades(part[0]) for part in (split.train, split.tuning, split.test)]
+        assert found == ([[0, 1], [2], [3]] if header == "split" else [[2, 3], [0], [1]])
+    rows = zip(NAMES, KINDS, ["False", "False", "True", "True"], strict=True)
+    split = load_csv(write(folder, rows, ("fname", "labels", "is_valid")))  # fastai
+    assert [shades(part[0]) for part in split] == [[0, 1], [2, 3]]
+    split = load_csv(write(folder, zip(NAMES, KINDS, [0, 1, 2, 3], strict=True), ("file", "label", "fold")))
+    assert "Column fold names no parts (train, val, test): not used." in split.notes
+    assert len(split.test[1]) == 2
+    path = write(folder, zip(NAMES, KINDS, ["train", "test", "x", ""], strict=True), ("f", "label", "split"))
+    with pytest.raises(ValueError, match=r"a\.csv, line 4, column 3: must be train, val or test, got 'x'"):
+        load_csv(path)
+
+
+def test_files_of_parts(tmp_path):
+    for part, shade in (("train", 0), ("test", 153), ("valid", 102)):
+        for n in range(2):
+            picture(tmp_path / part / f"{n}.png", shade + 51 * n)
+        write(tmp_path, [("0.png", "cat"), ("1.png", "dog")], name=f"{part}.csv")
+    split = load_csv(tmp_path)
+    found = [shades(part[0]) for part in (split.train, split.test, split.tuning)]
+    assert found == [[0, 1], [3, 4], [2, 3]]
+    write(tmp_path, [("0.png", ""), ("1.png", "")], name="test.csv")
+    split = load_csv(tmp_path)
+    assert "Rows of other parts than training without a label: 2, left out." in split.notes
+    assert shades(split.test[0]) == [2, 3]
+    write(tmp_path, [("0.png", "fox")], name="test.csv")
+    with pytest.raises(ValueError, match=r"every class must be in the training part, .*: fox"):
+        load_csv(tmp_path)
+
+
+def test_all_that_is_wrong_is_listed_at_once(folder):
+    (folder / "d.png").write_bytes(b"no picture")
+    (folder / "inner").mkdir()
+    rows = [("a.png", "x"), ("b.png", "y"), ("c.png", ""), ("d.png", "x"), ("gone.png", "y"), ("", "x")]
+    path = write(folder, [*rows, ("b.png", "x"), ("e\u202eg.png", "x")])
+    with pytest.raises(ValueError, match=r"a\.csv: 6 files cannot be used: ") as error:
+        load(path)
+    text = str(error.value)
+    for part in (
+        "c.png has no label (line 4)",
+        "gone.png is not there (line 6)",
+        "a.csv names no file (line 7)",
+        "b.png has the labels y and x (lines 3 and 8)",
+        "e\\u202eg.png is not there (line 9)",
+        "d.png is not an image",
+        f"Looked in {folder}, {folder / 'inner'}",
+        "--skip-bad",
+    ):
+        assert part in text
+    split = load(path, skip_bad=True)
+    assert shades(split.train[0]) == [0, 1]
+    assert split.notes[0].startswith("Skipped, as asked for: ")
+
+
+def test_a_file_that_is_named_twice(folder):
+    rows = [*zip(NAMES, KINDS, strict=True), ("a.png", "dog")]
+    split = load(write(folder, rows))
+    assert shades(split.train[0]) == [0, 1, 2, 3]
+    assert "Rows that name a file again: 1, left out." in split.notes
+    rows = [(*row, "train") for row in zip(NAMES, KINDS, strict=True)] + [("a.png", "dog", "test")]
+    with pytest.raises(ValueError, match=r"a\.png has the parts training and test \(lines 2 and 6\)"):
+        load(write(folder, rows, ("file", "label", "split")))
+
+
+def test_the_column_of_labels_must_be_clear(folder):
+    rows = [(name, 1, 0) for name in NAMES]
+    for header, found in ((("file", "scab", "rust"), "file, scab, rust"), (None, "3 columns without names")):
+        with pytest.raises(ValueError, match=rf"a\.csv names files, .*named label, class.*; got {found}"):
+            load(write(folder, rows, header))
+    numbered = [(n, name, kind) for n, (name, kind) in enumerate(zip(NAMES, KINDS, strict=True))]
+    assert shades(load(write(folder, numbered, ("", "file", "kind of pet"))).train[0]) == [0, 1, 2, 3]
+
+
+def test_options_of_pictures(folder):
+    path = write(folder, zip(NAMES, KINDS, strict=True))
+    assert load(path, channels=3, size=2).image_shape == (3, 2, 2)
+    assert load(path, image_shape=(1, 3, 3)).image_shape == (1, 3, 3)
+    split = load(path, class_names=("cat", "cow", "dog"))
+    assert split.train[1].tolist() == [2, 0, 2, 0]
+    split = load_csv(path, 0.5, group_by="^(.)")
+    assert len(split.test[1]) == 2
+    with pytest.raises(ValueError, match="got also dog"):
+        load(path, class_names=("cat", "cow"))
+    assert open_source(f"csv:{path}").image_shape == (1, 4, 5)
+    for name in NAMES:
+        Image.new("L", (100, 200)).save(folder / name)
+    assert open_source(f"csv:{path}").image_shape == (1, 64, 32)
+    pixels = write(folder, [("a", 1), ("b", 2)], ("label", "1x1"), name="b.csv")
+    with pytest.raises(ValueError, match=r"size is only for tables that name files of pictures; .*b\.csv"):
+        load_csv(pixels, size=3)
+
+
+def test_the_fingerprint_is_that_of_the_files(folder):
+    path = write(folder, zip(NAMES, KINDS, strict=True))
+    before = load(path).fingerprint()
+    assert load(path).fingerprint() == before
+    picture(folder / "a.png", 7)
+    assert load(path).fingerprint() != before
