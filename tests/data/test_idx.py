@@ -16,7 +16,7 @@ def write(folder, part="train", x=X, y=Y, spelling="{}-{}-ubyte"):
     for kind, array in (("images-idx3", x), ("labels-idx1", np.uint8(y))):
         name = spelling.format(part, kind)
         content = bytes((0, 0, 8, array.ndim)) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
-        (folder / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+        (folder / name).write_bytes(gzip.compress(content) if name.lower().endswith("gz") else content)
 
 
 @pytest.mark.parametrize("given", ["", "MNIST", "MNIST/raw"])

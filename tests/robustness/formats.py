@@ -175,9 +175,19 @@ def make_npz(folder):
     np.savez_compressed(folder / "a.npz", x=PIXELS, y=LABELS, class_names=np.array(["a", "b", "c"]))
 
 
+def make_medmnist(folder):
+    rows = {"train": slice(8), "val": slice(8, 10), "test": slice(9, 12)}
+    images = {f"{part}_images": PIXELS[chosen] for part, chosen in rows.items()}
+    labels = {f"{part}_labels": LABELS[chosen, None].astype(np.uint8) for part, chosen in rows.items()}
+    np.savez(folder / "a.npz", **images, **labels)
+
+
 def split_digest(split):
     parts = {
-        f"{k}{j}": np.asarray(array) for k, part in enumerate(split) if part for j, array in enumerate(part)
+        f"{k}{j}": np.asarray(array)
+        for k, part in enumerate((*split, split.tuning))
+        if part
+        for j, array in enumerate(part)
     }
     return split.class_names, arrays_digest(parts)
 
@@ -209,6 +219,21 @@ def make_pictures(folder):
         )
 
 
+def make_table_of_files(folder):
+    (folder / "images").mkdir()
+    parts = ["train"] * 8 + ["val"] * 2 + ["test"] * 2
+    rows = ["filename,label,split"]
+    for k, (x, y) in enumerate(zip(PIXELS, LABELS, strict=True)):
+        Image.fromarray(x).save(folder / "images" / f"{k}.png")
+        rows.append(f"{k}.png,{'abc'[y]},{parts[k]}")
+    (folder / "a.csv").write_text("\n".join(rows) + "\n")
+
+
+def change_table_of_files(path, rng):
+    change = mutations.change_csv if path.suffix == ".csv" else mutations.change_png
+    change(path, rng)
+
+
 def evaluation(source):
     def command(folder):
         neocog.save(network(), folder.parent / "a-model.neocog")
@@ -235,6 +260,12 @@ FORMATS = {
         lambda f: split_digest(load_npz(f / "a.npz")),
         evaluation("npz:{}/a.npz"),
     ),
+    "medmnist": Format(
+        make_medmnist,
+        mutations.change_npz,
+        lambda f: split_digest(load_npz(f / "a.npz")),
+        evaluation("npz:{}/a.npz"),
+    ),
     "idx": Format(make_idx, mutations.change_idx, lambda f: split_digest(load_idx(f)), evaluation("idx:{}")),
     "idx.gz": Format(
         lambda f: make_idx(f, ".gz"),
@@ -246,6 +277,12 @@ FORMATS = {
         make_csv,
         mutations.change_csv,
         lambda f: split_digest(load_csv(f / "a.csv")),
+        evaluation("csv:{}/a.csv"),
+    ),
+    "csv-files": Format(
+        make_table_of_files,
+        change_table_of_files,
+        lambda f: split_digest(load_csv(f / "a.csv", image_shape=(1, 8, 8))),
         evaluation("csv:{}/a.csv"),
     ),
     "pictures": Format(

@@ -161,7 +161,7 @@ def _read_idx(file: Path, rank: int) -> np.ndarray:
     floats = 5 if rank > 1 else 9  # bytes that one of the file takes, as a float32 or int64 beside it
     allowed = allowed_by("data", file)
     try:
-        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
+        with gzip.open(file) if file.suffix.lower() == ".gz" else file.open("rb") as stream:
             content = stream.read(allowed // floats + 1)  # before any size in the header is trusted
     except Exception as problem:  # damage in a gzip file raises OSError, EOFError or zlib.error
         raise ValueError(f"{file} cannot be read: {str(problem) or type(problem).__name__}") from problem
