@@ -114,16 +114,18 @@ class RunDirectory:
         FileExistsError
             If another process trains in it.
         """
-        with open(self.log, "a", encoding="utf-8") as log:
-            if not lock(log):
-                raise FileExistsError(f"another process is training in {self.path}; name another directory.")
-            remove_parts(self.path)
-            try:
+        try:
+            with open(self.log, "a", encoding="utf-8") as log:
+                if not lock(log):
+                    raise FileExistsError(
+                        f"another process is training in {self.path}; name another directory."
+                    )
+                remove_parts(self.path)
                 yield log
-            except OSError as error:
-                if error.filename is None and error.errno in _FULL:
-                    raise OSError(error.errno, error.strerror, str(self.log)) from error
-                raise
+        except OSError as error:  # of the log, also when it is closed
+            if error.filename is None and error.errno in _FULL:
+                raise OSError(error.errno, error.strerror, str(self.log)) from error
+            raise
 
     def settings(self) -> Settings:
         """Read the settings that the run was trained with.

@@ -34,6 +34,7 @@ x = np.linspace(-1, 1, 128, dtype="f4").reshape(2, 1, 8, 8)
 y = neocog.models.tiny_cnn(1, dtype="float32").for_inference()(x)
 print(y.tobytes().hex(), *used, sep="\\n")
 """
+LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))"
 DIGEST = 32
 OTHER_VERSION = "3.11.0 (of another Python)"
 
@@ -101,10 +102,14 @@ def damage(name, files, rng):
 NAMES = [*(change.__name__ for change in CHANGES), "swapped", "folder"]
 
 
-def start(home):
-    """Run the program; return its exit code, the bytes of its result, the files it read, and its errors."""
+def start(home, largest=None):
+    """Run the program; return its exit code, the bytes of its result, the files it read, and its errors.
+
+    ``largest`` is the size to which a file may grow, as on a disk that is almost full.
+    """
+    limited = "" if largest is None else LIMITED.format(size=largest)
     environment = os.environ | {"NUMBA_CACHE_DIR": str(home)}
-    command = [sys.executable, "-c", PROGRAM]
+    command = [sys.executable, "-c", limited + PROGRAM]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     result, *files = done.stdout.split("\n") if done.stdout else [""]
     return done.returncode, result, [Path(file) for file in files if file], done.stderr
