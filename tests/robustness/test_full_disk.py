@@ -68,8 +68,7 @@ class Machine:
         return json.loads(self.process.stdout.readline())
 
     def close(self):
-        self.process.stdin.close()
-        self.process.wait()
+        self.process.communicate()
 
 
 @pytest.fixture(scope="module")
