@@ -249,7 +249,9 @@ def test_other_names_of_the_label(tmp_path, name):
 @pytest.mark.parametrize("name", ["", "Unnamed: 0", "id", "index"])
 def test_a_column_that_numbers_the_rows_is_left_out(tmp_path, name):
     rows = [[n, *row] for n, row in enumerate(first())]
-    x, y = load(write(tmp_path / "a.csv", rows, [name, *HEADER])).train
+    split = load(write(tmp_path / "a.csv", rows, [name, *HEADER]))
+    x, y = split.train
+    assert split.notes[0] == f"Left out, as they number the rows: column {name!r}."
     np.testing.assert_allclose(x.reshape(4, 4), FIFTHS, atol=1e-7)
     assert y.tolist() == LABELS
 
@@ -312,7 +314,8 @@ def test_pixels_up_to_255_need_not_be_whole(tmp_path):
     np.testing.assert_allclose(split.train[0].reshape(4, 4), FIFTHS * 0.9, atol=1e-6)
     np.testing.assert_allclose(split.test[0].ravel() * 255, [0.5, 1, 0, 0], atol=1e-6)
     assert split.preprocessing == Preprocessing(1, (2, 2), unit=255)
-    assert split.notes == ("Pixels are 0..255 and are divided by 255.",)
+    rows = "Rows of 4 numbers are images of (1, 2, 2) (C, H, W)."
+    assert split.notes == (rows, "Pixels are 0..255 and are divided by 255.")
     write(path, first(pixels=np.array(PIXELS) * 0.1 + 0.05), HEADER)
     with pytest.raises(ValueError, match="pixels must be whole numbers"):
         load_csv(tmp_path)

@@ -22,6 +22,7 @@ from neocog.data.csv_rows import (
     part_column,
     parts_of,
 )
+from neocog.data.layout import listed
 from neocog.data.parts import Part
 from neocog.data.pixels import BRIGHT, preprocessing_of
 from neocog.data.preprocessing import Preprocessing
@@ -40,6 +41,7 @@ class _Table(NamedTuple):
     pixels: np.ndarray
     lines: list[int]
     parts: list[Part] | None
+    left_out: list[str]
 
     def refuse(self, n: int, column: int, reason: str) -> NoReturn:
         """Raise ValueError for a cell of image n."""
@@ -89,6 +91,10 @@ def pixel_tables(
         part: (_images(table, shape, white, has_fractions), _class_indices(table, names))
         for part, table in tables.items()
     }
+    if train.left_out:
+        notes.append(f"Left out, as they number the rows: column {listed(map(repr, train.left_out))}.")
+    if image_shape is None:
+        notes.append(f"Rows of {math.prod(shape)} numbers are images of {shape} (C, H, W).")
     if white == 255:
         notes.append("Pixels are 0..255 and are divided by 255.")
     else:
@@ -151,7 +157,8 @@ def _read(path: Path, label_column: int | None = None) -> _Table:
     if not lines:
         raise ValueError(f"{path} must hold at least one image, got none.")
     pixels = np.frombuffer(values, np.float32).reshape(len(lines), -1)
-    table = _Table(path, header, label_column, columns, labels, pixels, lines, None)
+    left_out = [header[k] for k in others]
+    table = _Table(path, header, label_column, columns, labels, pixels, lines, None, left_out)
     if part is None:
         return table
     found = parts_of(header[part], parts)
