@@ -39,6 +39,8 @@ FLOORS = [
     {"figures"},
     {"recipes"},
     {"settings"},
+    {"resolution"},
+    {"baselines"},
     {"runs"},
     {"support"},
     {"sweeps"},

@@ -2,8 +2,11 @@
 
 import dataclasses
 import io
+import json
 import os
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -12,7 +15,7 @@ import pytest
 
 import neocog
 from neocog import runs
-from neocog.settings import Settings
+from neocog.settings import Settings, settings_for, train_command
 
 SETTINGS = Settings("lines", "tiny-cnn", 3, 0.12, 0.0, 0.0, 18, 5)
 
@@ -129,6 +132,7 @@ except OSError as error:
     assert same_model(whole, run)
 
 
+<<<<<<< HEAD
 def test_batches_that_cannot_be_trained_on_leave_no_directory(tmp_path):
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "x.npz", x=rng.random((52, 1, 16, 16), np.float32), y=np.arange(52) % 2)
@@ -138,3 +142,160 @@ def test_batches_that_cannot_be_trained_on_leave_no_directory(tmp_path):
     with pytest.raises(ValueError, match="batch_size must not leave a last batch of one image"):
         runs.train(settings, tmp_path / "out", stream=io.StringIO())
     assert not (tmp_path / "out").exists()
+=======
+# What a run chooses, measures and says
+
+
+class InterruptedAfter(io.StringIO):
+    """Presses Ctrl-C when a run says that an epoch is over."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def write(self, text):
+        if text.startswith(f"epoch {self.epoch}/"):
+            signal.raise_signal(signal.SIGINT)
+        return super().write(text)
+
+
+@pytest.fixture(scope="module")
+def bright(tmp_path_factory):
+    """An archive of 60 dark and 130 bright images, hard to tell apart."""
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], [60, 130])
+    x = np.clip(rng.normal(0.45 + 0.1 * y[:, None, None, None], 0.25, (190, 1, 8, 8)), 0, 1)
+    path = tmp_path_factory.mktemp("data") / "bright.npz"
+    np.savez(path, x=x.astype("float32"), y=y)
+    return f"npz:{path}"
+
+
+def short(source, **chosen):
+    return settings_for(source, **({"epochs": 6, "filters": (4,), "batch_size": 16, "lr": 0.01} | chosen))
+
+
+OPTIONS = [
+    {},
+    {"early_stopping": 2, "keep_best": "accuracy", "optimizer": "nadam", "clip_norm": 0.1},
+    {"schedule": "plateau", "optimizer": "nesterov", "lr": 0.9, "augment": "flips-shift"},
+    {"schedule": "warm-restarts", "optimizer": "rmsprop", "class_weight": "none", "early_stopping": 3},
+    {"schedule": "polynomial", "optimizer": "adam", "validation": 0, "normalize": "none"},
+]
+
+
+@pytest.mark.parametrize(
+    "options", OPTIONS, ids=["standard", "stopping", "plateau", "restarts", "polynomial"]
+)
+def test_an_interrupted_run_ends_bit_for_bit_as_one_that_was_not(bright, tmp_path, options):
+    settings = short(bright, **options)
+    whole = runs.train(settings, tmp_path / "whole", io.StringIO())
+    parts = runs.train(settings, tmp_path / "parts", InterruptedAfter(2))
+    assert parts.history.stopped == "interrupted"
+    assert parts.held_out is None  # nothing is reported before the end
+    resumed = runs.resume(tmp_path / "parts", stream=io.StringIO())
+    assert same_model(tmp_path / "whole", tmp_path / "parts")
+    for column in ("train_loss", "val_loss", "running_loss", "lr"):
+        assert repr(resumed.history[column]) == repr(whole.history[column])
+    assert resumed.history.stopped == whole.history.stopped
+    assert resumed.to_dict() == whole.to_dict()
+    first, second = (json.loads((tmp_path / name / "config.json").read_text()) for name in ("whole", "parts"))
+    assert first == second
+
+
+def test_a_run_measures_held_out_images_that_chose_nothing(bright, tmp_path):
+    stream = io.StringIO()
+    result = runs.train(short(bright), tmp_path / "run", stream)
+    directory, settings = result.directory, result.directory.settings()
+    data = runs.open_images(settings)
+    (train, labels), (held_out, truth) = directory.open_data()
+    config = json.loads(directory.config.read_text())
+    assert (len(labels), len(truth)) == (config["training_images"], config["validation_images"]) == (129, 38)
+    assert config["tuning_images"] == 23  # 15 % of the other 152
+    np.testing.assert_array_equal(held_out, data.validation[0])
+    assert not {x.tobytes() for x in train} & {x.tobytes() for x in held_out}
+    # The kept epoch has the lowest loss on the validation images, and its weights are the model's.
+    losses = result.history["val_loss"]
+    assert result.kept_epoch == int(np.argmin(losses))
+    network = neocog.load(directory.model)
+    assert result.held_out.accuracy == (network.predict(held_out) == truth).mean()
+    assert config["held_out"]["accuracy"] == result.held_out.accuracy
+    assert config["held_out"]["images"] == 38
+    low, high = config["held_out"]["accuracy_interval"]
+    assert low < result.held_out.accuracy < high
+    assert set(config["baselines"]) == {"random forest", "SVC"}
+    said = stream.getvalue()
+    for line in (*config["chosen"], f"kept epoch {result.kept_epoch} of 6", "random forest"):
+        assert line in said
+    assert said in directory.log.read_text() + said
+    assert config["chosen"][0] in directory.log.read_text()
+
+
+def test_weights_of_classes_are_those_of_the_images_trained_on(bright, tmp_path):
+    result = runs.train(short(bright), tmp_path / "run", io.StringIO())
+    (_, labels), _ = result.directory.open_data()
+    counts = np.bincount(labels)
+    assert result.directory.settings().class_weight == "balanced"
+    expected = len(labels) / (2 * counts)
+    np.testing.assert_allclose(result.network.class_weight, expected)
+    np.testing.assert_allclose(neocog.load(result.directory.model).class_weight, expected)
+
+
+def test_the_leading_layer_holds_mean_and_deviation_of_the_images_trained_on(bright, tmp_path):
+    network = runs.train(short(bright), tmp_path / "run", io.StringIO()).network
+    (images, _), _ = runs.RunDirectory(tmp_path / "run").open_data()
+    assert next(iter(network.children)) == "normalize"
+    np.testing.assert_allclose(network.buffers["normalize.mean"], images.mean(), rtol=1e-5)
+    np.testing.assert_allclose(network.buffers["normalize.std"], images.std(), rtol=1e-5)
+
+
+def test_the_command_that_is_said_to_reproduce_a_run_does(bright, tmp_path):
+    from typer.testing import CliRunner
+
+    from neocog.cli import app
+
+    settings = settings_for(bright, filters=(4,), minutes=0.0001)
+    runs.train(settings, tmp_path / "run", io.StringIO())
+    settings = runs.RunDirectory(tmp_path / "run").settings().to_dict()
+    command = train_command(settings.pop("source"), settings | {"out": tmp_path / "again"})
+    words = shlex.split(command)[1:]
+    result = CliRunner().invoke(app, [*words, "--no-report"])
+    assert result.exit_code == 0, result.output
+    assert same_model(tmp_path / "run", tmp_path / "again")
+
+
+@pytest.mark.parametrize("epochs", [None, 6])
+def test_a_finished_run_says_so(bright, tmp_path, epochs):
+    whole = runs.train(short(bright), tmp_path / "run", io.StringIO())
+    before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    stream = io.StringIO()
+    again = runs.resume(tmp_path / "run", epochs, stream)
+    assert "run is finished: all 6 epochs are trained; train anew, with more epochs" in stream.getvalue()
+    assert again.to_dict() == whole.to_dict()
+    assert {path: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+
+
+def test_a_finished_run_says_how_it_can_be_extended(whole, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    stream = io.StringIO()
+    runs.resume(run, stream=stream)
+    assert "all 3 epochs are trained; for more, resume it with --epochs 6" in stream.getvalue()
+    assert len(runs.resume(run, epochs=6, stream=io.StringIO()).history) == 7
+
+
+def test_a_run_that_stopped_early_says_why_it_is_finished(bright, tmp_path):
+    settings = short(bright, early_stopping=1, lr=0.5, optimizer="sgd", schedule="constant", epochs=40)
+    result = runs.train(settings, tmp_path / "run", io.StringIO())
+    stopped = result.history.stopped
+    assert "has not improved for 1 epochs" in stopped
+    stream = io.StringIO()
+    runs.resume(tmp_path / "run", 50, stream)
+    assert f"as {stopped}. Train anew." in stream.getvalue()
+
+
+def test_the_textbooks_runs_measure_what_they_held_out_and_choose_nothing(whole):
+    config = json.loads((whole / "config.json").read_text())
+    assert (config["chosen"], config["kept_epoch"], config["baselines"]) == ([], None, {})
+    history = neocog.training.History.from_json(whole / "history.json")
+    assert config["held_out"]["accuracy"] == history.last["val_accuracy"]
+>>>>>>> 5d58c7b (Settings: one table of options for training, its help, sweeps; the recipe standard, chosen to suit the images)

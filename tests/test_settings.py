@@ -29,7 +29,6 @@ NOTEBOOK = {
         ("lines", TEXTBOOK | {"seed": 42}),
         ("lines-b", TEXTBOOK | {"seed": 3}),
         ("digits", NOTEBOOK),
-        ("npz:/a.npz", NOTEBOOK),
     ],
 )
 def test_default_settings_are_the_sources_own(source, expected):

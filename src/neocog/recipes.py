@@ -2,48 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-from neocog.data import Affine
-from neocog.data.batches import Augmentation
-from neocog.losses import Loss, SoftmaxCrossEntropy
-from neocog.optimizers import SGD, AdamW, Optimizer
-from neocog.schedules import OneCycle
 
 __all__ = ["RECIPES", "Recipe"]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The part of a way to train that :class:`~neocog.settings.Settings` does not hold, and fitting settings.
+    """A way to train: settings, and which of them are chosen to suit the images.
 
     Parameters
     ----------
-    optimizer : function (lr, momentum, weight_decay, steps) -> Optimizer
-        Makes the optimizer for a run of ``steps`` steps.
-    loss : Loss
-    augment : function (images, rng) -> images, optional
+    help : str
+        A description in a few words.
     settings : dict
-        Settings that suit the recipe; each may be chosen otherwise.
-    needs_steps : bool
-        Whether training depends on the total number of steps, so that a run cannot be extended.
+        Values of :class:`~neocog.settings.Settings` that differ from the defaults there; each may be chosen
+        otherwise.
+    from_data : tuple of str
+        Settings that :func:`neocog.resolution.resolve` chooses to suit the images, where the user has not.
     """
 
-    optimizer: Callable[[float, float, float, int], Optimizer]
-    loss: Loss = field(default_factory=SoftmaxCrossEntropy)
-    augment: Augmentation | None = None
+    help: str
     settings: Mapping[str, Any] = field(default_factory=dict)
-    needs_steps: bool = False
-
-
-def _sgd(lr: float, momentum: float, weight_decay: float, steps: int) -> Optimizer:
-    return SGD(lr, momentum, weight_decay=weight_decay)
-
-
-def _one_cycle_adamw(lr: float, momentum: float, weight_decay: float, steps: int) -> Optimizer:
-    return AdamW(OneCycle(lr, max(steps, 1)), (momentum, 0.999), weight_decay=weight_decay)
+    from_data: tuple[str, ...] = ()
 
 
 # "best" was chosen by cross-validation on the digits' 1347 training images alone; the 450 test images were
@@ -59,19 +42,41 @@ def _one_cycle_adamw(lr: float, momentum: float, weight_decay: float, steps: int
 #
 # A last batch of a few images gives batch norm poor statistics: 72 leaves 51, 64 would leave 3 of the 1347.
 RECIPES = {
-    "plain": Recipe(_sgd),
+    "plain": Recipe(
+        "SGD with momentum, as in the textbook",
+        {"optimizer": "sgd", "schedule": "constant", "label_smoothing": 0.0, "augment": "none"},
+    ),
+    "standard": Recipe(
+        "for images of your own: AdamW with one cycle of learning rates, normalised channels, the best "
+        "epoch; what depends on the images is chosen to suit them",
+        {
+            "network": "image-cnn",
+            "optimizer": "adamw",
+            "schedule": "one-cycle",
+            "lr": 0.005,
+            "momentum": 0.9,
+            "weight_decay": 0.02,
+            "label_smoothing": 0.1,
+            "augment": "none",
+            "normalize": "channels",
+            "keep_best": "loss",
+        },
+        ("filters", "batch_size", "epochs", "class_weight", "augment", "validation"),
+    ),
     "best": Recipe(
-        _one_cycle_adamw,
-        SoftmaxCrossEntropy(label_smoothing=0.1),
-        Affine(degrees=10, shift=0.5, scale=0.1, shear=0.2),
+        "the network small-cnn, AdamW with one cycle of learning rates, label smoothing, and small random "
+        "rotations, shifts, scalings and shears",
         {
             "network": "small-cnn",
+            "optimizer": "adamw",
+            "schedule": "one-cycle",
             "epochs": 30,
             "lr": 0.02,
             "momentum": 0.9,
             "weight_decay": 0.05,
             "batch_size": 72,
+            "label_smoothing": 0.1,
+            "augment": "digits",
         },
-        needs_steps=True,
     ),
 }

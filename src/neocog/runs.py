@@ -14,8 +14,8 @@ import math
 import platform
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,33 +23,53 @@ import numpy as np
 
 import neocog
 from neocog.atomic import atomic_write, remove_parts
+from neocog.baselines import baselines
 from neocog.budgets import BudgetError, charging, check_budget
-from neocog.data import Split
+from neocog.data import Split, stratified_split
 from neocog.data.sources import open_source, split_source
+from neocog.inspection.predictions import Confusion, confusion
 from neocog.kernels import use_kernels
 from neocog.layers import Container, Layer, Sequential
+from neocog.layers.normalization import normalize_for
 from neocog.locking import lock
+from neocog.losses import SoftmaxCrossEntropy
 from neocog.model_file import ModelFileError, blaming
 from neocog.models.by_name import build_network
-from neocog.optimizers import SGD
-from neocog.recipes import RECIPES
-from neocog.representation import say
+from neocog.optimizers import Optimizer
+from neocog.representation import printable, say
+from neocog.resolution import resolve
 from neocog.serialization import check_values, import_layers, load, save
 from neocog.settings import Settings, shown
-from neocog.training import Callback, Checkpoint, CSVLog, Diagnose, History, Progress, Snapshots, fit
+from neocog.training import (
+    Callback,
+    Checkpoint,
+    CSVLog,
+    Diagnose,
+    EarlyStopping,
+    History,
+    KeepBest,
+    Progress,
+    ReduceLROnPlateau,
+    Snapshots,
+    fit,
+)
+from neocog.training.by_name import make_augmentation, make_optimizer, make_schedule
 from neocog.training.checks import check_batch_sizes
 from neocog.training.engine import leads, torch_engine
 
 __all__ = [
     "RunDirectory",
     "RunResult",
+    "choosing_callbacks",
     "draw_sample",
     "fit_as",
     "network_for",
     "numbered_path",
+    "open_images",
     "open_model",
     "resume",
     "train",
+    "training_split",
 ]
 
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
@@ -57,6 +77,10 @@ _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 # Training images that a report shows; drawn before anything else, as in the digits' protocol.
 SAMPLE_SIZE = 36
+# Training images whose channels are averaged: reading more pictures would not change the first three digits.
+NORMALIZED_IMAGES = 2000
+# The schedule "plateau" multiplies the rate by the factor after more epochs without improvement.
+PLATEAU_FACTOR, PLATEAU_PATIENCE = 0.2, 4
 
 
 def numbered_path(folder: str, source: str, suffix: str = "") -> Path:
@@ -140,6 +164,43 @@ class RunDirectory:
             split_source(settings.source)
             return settings
 
+    def results(self) -> dict[str, Any]:
+        """Read what was chosen and measured; entries that the run does not have yet are missing."""
+        names = ("chosen", "kept_epoch", "held_out", "baselines")
+        return {name: value for name, value in self._config().items() if name in names}
+
+    def result(self) -> RunResult:
+        """Read a finished run."""
+        network, history, found = open_model(self.path), History.from_json(self.history_json), self.results()
+        with blaming(self.config, "run's configuration"):
+            held_out = found.get("held_out")
+            if held_out is not None:
+                matrix = np.array(held_out["confusion_matrix"], int)
+                held_out = Confusion(matrix, tuple(network.class_names or ()))
+            kept, compared = found.get("kept_epoch"), dict(found.get("baselines", {}))
+            return RunResult(self, network, history, list(found.get("chosen", ())), held_out, kept, compared)
+
+    def finished(self, settings: Settings) -> str:
+        """Return why there is nothing left to train, and what to do instead; empty if there is something."""
+        if not (self.model.exists() and self.history_json.exists() and self.checkpoint.exists()):
+            return ""
+        history = History.from_json(self.history_json)
+        if history.stopped == "interrupted" or not len(history):
+            return ""
+        epochs = int(history.last["epoch"])
+        if history.stopped:
+            return (
+                f"{self.path} is finished: it ended after epoch {epochs}, as {history.stopped}. Train anew."
+            )
+        if epochs != settings.epochs:
+            return ""
+        more = (
+            "train anew, with more epochs, for its learning rates are spread over these"
+            if settings.planned
+            else f"for more, resume it with --epochs {2 * epochs}, for instance"
+        )
+        return f"{self.path} is finished: all {epochs} epochs are trained; {more}."
+
     def is_trained_on(self, source: str) -> bool:
         """Return whether a source is the run's own."""
         return split_source(source) == split_source(self.settings().source)
@@ -153,7 +214,7 @@ class RunDirectory:
             If the data have changed since the run: images it trained on may be among the held-out ones.
         """
         settings = self.settings()
-        data = open_source(settings.source, size=settings.size)
+        data = open_images(settings)
         with blaming(self.config, "run's configuration"):
             fingerprint = self._config()["data"]
         if not data.has_fingerprint(str(fingerprint)):
@@ -163,7 +224,7 @@ class RunDirectory:
             )
         if data.validation is None:
             raise ValueError(f"source {settings.source!r} holds no validation images.")
-        return data.train, data.validation
+        return training_split(settings, data).train, data.validation
 
     def _config(self) -> dict[str, Any]:
         if not self.config.exists():
@@ -171,17 +232,33 @@ class RunDirectory:
         config: dict[str, Any] = json.loads(self.config.read_text(encoding="utf-8"))
         return config
 
-    def write_config(self, settings: Settings, data: Split, network: Container, sample: np.ndarray) -> None:
-        """Write the settings, and a description of data, network and versions."""
+    def write_config(
+        self,
+        settings: Settings,
+        data: Split,
+        network: Container,
+        sample: np.ndarray,
+        results: Mapping[str, Any],
+    ) -> None:
+        """Write the settings, a description of data, network and versions, and what was measured.
+
+        "validation_images" is the number of held-out images, which are reported; "tuning_images" is that of
+        those that choose the epoch.
+        """
+        split = training_split(settings, data)
+        held_out = len(data.validation[1]) if data.validation else 0
+        tuning = len(split.validation[1]) if settings.validation and split.validation else 0
         config = {
-            "settings": asdict(settings),
+            "settings": settings.to_dict(),
             "class_names": data.class_names,
             "image_shape": data.image_shape,
-            "training_images": len(data.train[1]),
-            "validation_images": len(data.validation[1]) if data.validation else 0,
+            "training_images": len(split.train[1]),
+            "tuning_images": tuning,
+            "validation_images": held_out,
             "data": data.fingerprint(),
             "sample": sample.tolist(),
             "parameters": network.parameter_count,
+            **results,
             "versions": {
                 "neocog": neocog.__version__,
                 "numpy": np.__version__,
@@ -193,11 +270,49 @@ class RunDirectory:
 
 @dataclass(frozen=True)
 class RunResult:
-    """Hold a finished or interrupted run."""
+    """Hold a finished or interrupted run.
+
+    Attributes
+    ----------
+    directory : RunDirectory
+    network : Container
+    history : History
+    chosen : list of str
+        What was chosen to suit the images, and why, a line each.
+    held_out : Confusion or None
+        The network's predictions for the held-out images, which decided nothing.
+    kept_epoch : int or None
+        The epoch whose weights the network has, where it was chosen by the validation images.
+    baselines : dict of str to float
+        Accuracies of other classifiers on the held-out images, on small sets.
+    """
 
     directory: RunDirectory
     network: Container
     history: History
+    chosen: list[str] = field(default_factory=list)
+    held_out: Confusion | None = None
+    kept_epoch: int | None = None
+    baselines: dict[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what was chosen and measured as plain data, as the configuration keeps it."""
+        found = self.held_out
+        return {
+            "chosen": list(self.chosen),
+            "kept_epoch": self.kept_epoch,
+            "held_out": None
+            if found is None
+            else {
+                "images": int(found.matrix.sum()),
+                "accuracy": found.accuracy,
+                "accuracy_interval": found.accuracy_interval,
+                "balanced_accuracy": found.balanced_accuracy,
+                "balanced_accuracy_interval": found.balanced_accuracy_interval,
+                "confusion_matrix": found.matrix.tolist(),
+            },
+            "baselines": self.baselines,
+        }
 
 
 def train(
@@ -222,38 +337,48 @@ def train(
     NonFiniteLossError
         If the loss becomes NaN or infinite.
     """
-    data = open_source(settings.source, size=settings.size)
-    network = network_for(settings, data)
-    check_batch_sizes(network, data.image_shape, len(data.train[1]), settings.batch_size)
+    data = open_images(settings)
+    settings, chosen = resolve(settings, data)
+    split = training_split(settings, data)
+    network = network_for(settings, split)
+    check_batch_sizes(network, data.image_shape, len(split.train[1]), settings.batch_size)
     if settings.engine == "torch":  # raises ImportError, ValueError or TypeError before a directory is made
-        torch_engine(network, RECIPES[settings.recipe].loss, SGD(settings.lr), settings.device)
+        loss = SoftmaxCrossEntropy(settings.label_smoothing)
+        torch_engine(network, loss, _optimizer(settings, 1), settings.device)
     directory = RunDirectory.new(out, settings.source) if leads(settings.engine) else None
-    return _train(settings, data, network, directory, stream, None)
+    return _train(settings, data, network, directory, stream, None, chosen)
 
 
 def resume(path: str | Path, epochs: int | None = None, stream: TextIO | None = None) -> RunResult | None:
     """Continue an interrupted run, or train a finished one for more epochs.
 
-    A run that was killed before its first checkpoint begins anew.
+    A run that was killed before its first checkpoint begins anew. One that is finished is left as it is, and
+    that is said.
 
     Raises
     ------
     ValueError, OSError
-        If ``path`` is no run directory, its checkpoint is damaged, or its recipe depends on the total number
-        of epochs.
+        If ``path`` is no run directory, its checkpoint is damaged, or its schedule depends on the total
+        number of epochs.
     """
     directory = RunDirectory(path)
     settings = directory.settings()
     if epochs is not None and epochs != settings.epochs:
-        if RECIPES[settings.recipe].needs_steps:
+        if settings.planned:
             raise ValueError(
-                f"epochs must stay {settings.epochs}, over which the recipe {settings.recipe!r} spreads its "
-                f"learning rates, got {epochs}; train anew instead."
+                f"epochs must stay {settings.epochs}, over which the schedule {settings.schedule!r} spreads "
+                f"its learning rates, got {epochs}; train anew instead."
             )
         settings = replace(settings, epochs=epochs)
-    data = open_source(settings.source, size=settings.size)
+    finished = directory.finished(settings)
+    if finished:
+        if leads(settings.engine):
+            say(sys.stdout if stream is None else stream, finished)
+            return directory.result()
+        return None
+    data = open_images(settings)
     try:
-        network = network_for(settings, data)
+        network = network_for(settings, training_split(settings, data))
         check_values(network, data.image_shape)
     except BudgetError as error:
         raise BudgetError(f"{directory.config}: {error}") from error
@@ -264,8 +389,36 @@ def resume(path: str | Path, epochs: int | None = None, stream: TextIO | None = 
     return _train(settings, data, network, directory if leads(settings.engine) else None, stream, checkpoint)
 
 
+def open_images(settings: Settings) -> Split:
+    """Open the source of the settings: all its training images, and its held-out ones."""
+    return open_source(settings.source, size=settings.size, validation_fraction=settings.held_out)
+
+
+def training_split(settings: Settings, data: Split) -> Split:
+    """Return the images that are trained on, and those that are measured after each epoch.
+
+    With ``settings.validation`` the latter are that fraction of the training images, drawn by the seed and
+    stratified, or the data's own third part; they may choose the epoch. Without, they are the held-out
+    images, which choose nothing.
+
+    Raises
+    ------
+    ValueError
+        If a class has too few images to be divided.
+    """
+    if not settings.validation:
+        return Split(data.train, data.validation, data.class_names, preprocessing=data.preprocessing)
+    if data.tuning is not None:
+        return Split(data.train, data.tuning, data.class_names, preprocessing=data.preprocessing)
+    parts = stratified_split(*data.train, settings.validation, settings.seed, data.class_names)
+    return Split(parts.train, parts.validation, data.class_names, preprocessing=data.preprocessing)
+
+
 def network_for(settings: Settings, data: Split) -> Sequential:
-    """Build the network that the settings name, for the data's images and classes.
+    """Build the network that the settings name, for a :func:`training_split`.
+
+    With ``settings.normalize`` a layer ``normalize`` leads it, whose numbers are those of the training
+    images; of more than ``NORMALIZED_IMAGES`` those of so many, at equal distances.
 
     Raises
     ------
@@ -282,7 +435,45 @@ def network_for(settings: Settings, data: Split) -> Sequential:
         )  # each with ReLU and pooling
         named += f" of the filters {shown(filters[:8])}{'...' * (len(filters) > 8)}"
     with charging("weights", f"{named}, for images of shape {data.image_shape},"):
-        return build_network(settings.network, classes, data.image_shape, settings.seed, filters)
+        network = build_network(settings.network, classes, data.image_shape, settings.seed, filters)
+    if settings.normalize == "channels":
+        images, shape = data.train[0], network.input_shape
+        some = images[np.linspace(0, len(images) - 1, min(len(images), NORMALIZED_IMAGES)).astype(int)]
+        leading = normalize_for(np.asarray(some, network.dtype))
+        network = Sequential(normalize=leading, **network.children)
+        network.input_shape = shape
+    network.class_weight = _class_weight(settings, data)
+    return network
+
+
+def _class_weight(settings: Settings, data: Split) -> tuple[float, ...] | None:
+    """Return the weight of each class's images: ``N / (K n_k)``, so that all K classes count the same."""
+    if settings.class_weight == "none":
+        return None
+    counts = np.bincount(data.train[1], minlength=len(data.class_names))
+    weights = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    return tuple(np.where(counts > 0, weights, 1.0).tolist())
+
+
+def _optimizer(settings: Settings, steps: int) -> Optimizer:
+    rate = make_schedule(settings.schedule, settings.lr, steps)
+    clip_norm = settings.clip_norm or None
+    return make_optimizer(settings.optimizer, rate, settings.momentum, settings.weight_decay, clip_norm)
+
+
+def choosing_callbacks(settings: Settings) -> list[Callback]:
+    """Return the callbacks that choose: the epoch, by the validation images, and lower learning rates."""
+    callbacks: list[Callback] = []
+    if settings.schedule == "plateau":
+        monitor = "val_loss" if settings.validation else "train_loss"
+        callbacks.append(ReduceLROnPlateau(monitor, PLATEAU_FACTOR, PLATEAU_PATIENCE))
+    keeps = settings.keep_best != "none"
+    measure = f"val_{settings.keep_best if keeps else 'loss'}"
+    if settings.early_stopping:
+        callbacks.append(EarlyStopping(measure, settings.early_stopping, restore_best=keeps))
+    elif keeps:
+        callbacks.append(KeepBest(measure))
+    return callbacks
 
 
 def draw_sample(settings: Settings, images: int) -> tuple[np.ndarray, np.random.Generator]:
@@ -301,25 +492,46 @@ def fit_as(
 ) -> History:
     """Train a network in place by the settings.
 
+    Parameters
+    ----------
+    settings : Settings
+        With nothing left to be chosen.
+    data : Split
+        As :func:`training_split` returns it.
+    network : Sequential
+        As :func:`network_for` returns it.
+    rng : Generator
+    callbacks : sequence of Callback
+        Such as :func:`choosing_callbacks`.
+    checkpoint : path, optional
+        From which to go on.
+
     Raises
     ------
     NonFiniteLossError
         If the loss becomes NaN or infinite.
     """
-    recipe = RECIPES[settings.recipe]
     steps = settings.epochs * math.ceil(len(data.train[1]) / settings.batch_size)
+    weights = None
+    if network.class_weight is not None:
+        of_class = np.array(network.class_weight)
+        measured = None
+        if settings.validation and data.validation is not None:  # as it is in training
+            measured = of_class[data.validation[1]]
+        weights = of_class[data.train[1]], measured
     with use_kernels(settings.kernels):
         return fit(
             network,
             data,
-            loss=recipe.loss,
-            optimizer=recipe.optimizer(settings.lr, settings.momentum, settings.weight_decay, steps),
+            loss=SoftmaxCrossEntropy(settings.label_smoothing),
+            optimizer=_optimizer(settings, steps),
             epochs=settings.epochs,
             batch_size=settings.batch_size,
             rng=rng,
-            augment=recipe.augment,
+            augment=make_augmentation(settings.augment, data.train[0]),
             callbacks=callbacks,
             resume=checkpoint,
+            sample_weight=weights,
             engine=settings.engine,
             device=settings.device,
         )
@@ -332,18 +544,28 @@ def _train(
     directory: RunDirectory | None,
     stream: TextIO | None,
     checkpoint: Path | None,
+    chosen: Sequence[str] = (),
 ) -> RunResult | None:
+    split = training_split(settings, data)
     snapshots = Snapshots()
-    sample, rng = draw_sample(settings, len(data.train[1]))
+    sample, rng = draw_sample(settings, len(split.train[1]))
+    choosing = choosing_callbacks(settings)
     if directory is None:  # a process that follows another one
-        fit_as(settings, data, network, rng, [snapshots], checkpoint)
+        fit_as(settings, split, network, rng, [*choosing, snapshots], checkpoint)
         return None
     with directory.open_log() as log:
         if checkpoint is None:
             if directory.checkpoint.exists():  # another process has trained here in between
                 raise FileExistsError(f"{directory.path} holds a run by now; name another directory.")
-            directory.write_config(settings, data, network, sample)
+            directory.write_config(settings, data, network, sample, {"chosen": chosen})
+        else:
+            chosen = directory.results().get("chosen", ())
+        streams = (sys.stdout if stream is None else stream, log)
+        for line in (*data.notes, *chosen) if checkpoint is None else ():
+            for each in streams:
+                say(each, printable(line))
         callbacks = [
+            *choosing,
             Progress(stream),
             Progress(log),
             Diagnose(stream, log),
@@ -352,15 +574,52 @@ def _train(
             Checkpoint(directory.checkpoint),
         ]
         try:
-            history = fit_as(settings, data, network, rng, callbacks, checkpoint)
-            directory.write_config(settings, data, network, sample)
+            history = fit_as(settings, split, network, rng, callbacks, checkpoint)
+            result = RunResult(directory, network, history, list(chosen))
+            if history.stopped != "interrupted":
+                result = _measured(result, settings, data, choosing)
+                for line in _outcome(result, settings):
+                    for each in streams:
+                say(each, printable(line))
+            directory.write_config(settings, data, network, sample, result.to_dict())
             save(network, directory.model)
             history.to_json(directory.history_json)
             snapshots.save(directory.snapshots)
         except KeyboardInterrupt:  # a second Ctrl-C, or one while the files are written
             command = shlex.join(["neocog", "train", "--resume", str(directory.path)])
             raise KeyboardInterrupt(f"interrupted; continue with: {command}") from None
-    return RunResult(directory, network, history)
+    return result
+
+
+def _measured(result: RunResult, settings: Settings, data: Split, choosing: Sequence[Callback]) -> RunResult:
+    """Measure a trained network, and what it is compared with, on the held-out images."""
+    kept = [callback.best_epoch for callback in choosing if isinstance(callback, KeepBest)]
+    kept_epoch = kept[0] if kept and settings.keep_best != "none" else None
+    if data.validation is None:
+        return replace(result, kept_epoch=kept_epoch)
+    with use_kernels(settings.kernels):
+        held_out = confusion(result.network, *data.validation)
+    compared = {}
+    if settings.recipe == "standard":
+        class_weight = None if settings.class_weight == "none" else settings.class_weight
+        compared = baselines(data.train, data.validation, settings.seed, class_weight)
+    return replace(result, held_out=held_out, kept_epoch=kept_epoch, baselines=compared)
+
+
+def _outcome(result: RunResult, settings: Settings) -> Iterator[str]:
+    """Yield lines that say which epoch was kept, and how other classifiers do on the held-out images."""
+    if result.kept_epoch is not None:
+        best = "lowest loss" if settings.keep_best == "loss" else "highest accuracy"
+        yield (
+            f"kept epoch {result.kept_epoch} of {result.history.last['epoch']:.0f}: the {best} on the "
+            "validation images"
+        )
+    if result.baselines and result.held_out is not None:
+        others = ", ".join(f"{name} {accuracy:.3f}" for name, accuracy in result.baselines.items())
+        yield (
+            f"accuracy on the same held-out images, for comparison: {others}; this network "
+            f"{result.held_out.accuracy:.3f}"
+        )
 
 
 def open_model(path: str | Path, layers: Iterable[str | type[Layer]] = ()) -> Container:

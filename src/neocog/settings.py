@@ -1,77 +1,44 @@
-"""Define the settings of a run, their defaults for a source, and their form on the command line."""
+"""Define the settings of a run: one table of values, defaults, checks, and their form on the command line.
+
+Every field of :class:`Settings` is an option of ``neocog train``, with its help; those that a sweep may vary
+are its axes.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from neocog.data.sources import SOURCES, source_forms, split_source
 from neocog.kernels import BACKENDS
+from neocog.losses import SoftmaxCrossEntropy
 from neocog.models.by_name import NETWORKS, OF_FILTERS
-from neocog.optimizers import SGD
 from neocog.recipes import RECIPES
+from neocog.training.by_name import AUGMENTATIONS, OPTIMIZERS, PLANNED_SCHEDULES, SCHEDULES, make_optimizer
 from neocog.training.engine import check_engine
-from neocog.validation import integer, one_of
+from neocog.validation import integer, number, one_of
 
-__all__ = ["Settings", "default_settings", "parse_filters", "settings_for", "shown", "train_command"]
+__all__ = [
+    "OPTIONS",
+    "Option",
+    "Settings",
+    "default_settings",
+    "parse_filters",
+    "settings_for",
+    "shown",
+    "train_command",
+]
 
-
-@dataclass(frozen=True)
-class Settings:
-    """Hold all settings of a run; raise ValueError or TypeError if a value is out of range.
-
-    ``filters`` are the channels of the network "conv-net" or "image-cnn", one number a convolution.
-    """
-
-    source: str
-    network: str = "digits-cnn"
-    epochs: int = 10
-    lr: float = 0.05
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    batch_size: int = 64
-    seed: int = 42
-    kernels: str = "auto"
-    size: int | None = None
-    recipe: str = "plain"
-    filters: tuple[int, ...] | None = None
-    engine: str = "neocog"
-    device: str | None = None
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.source, str):
-            raise TypeError(f"source must be text, got {self.source!r}.")
-        one_of("recipe", self.recipe, RECIPES)
-        one_of("network", self.network, NETWORKS)
-        one_of("kernels", self.kernels, BACKENDS)
-        check_engine(self.engine, self.device)
-        integer("epochs", self.epochs, 0)
-        integer("batch_size", self.batch_size)
-        integer("seed", self.seed, 0)
-        SGD(self.lr, self.momentum, weight_decay=self.weight_decay)
-        if self.size is not None:
-            integer("size", self.size)
-            kind = self.source.partition(":")[0]
-            if kind not in SOURCES or "size" not in SOURCES[kind].options:
-                allowed = " and ".join(source_forms("size"))
-                raise ValueError(f"size is only allowed for {allowed}, got source {self.source!r}.")
-        if self.filters is not None:
-            object.__setattr__(self, "filters", _checked_filters(self.filters))
-            if self.network not in OF_FILTERS:
-                raise ValueError(
-                    f"filters are only allowed for the networks {' and '.join(map(repr, OF_FILTERS))}, got "
-                    f"{self.filters} for {self.network!r}."
-                )
-
-
-def _checked_filters(filters: Any) -> tuple[int, ...]:
-    if not isinstance(filters, Sequence) or isinstance(filters, str):
-        raise TypeError(f"filters must be a sequence of integers, got {filters!r}.")
-    if not filters:
-        raise ValueError("filters must name the channels of at least one convolution, got none.")
-    return tuple(integer("filters", channels) for channels in filters)
+CLASS_WEIGHTS = ("none", "balanced")
+NORMALIZATIONS = ("none", "channels")
+MEASURES = ("none", "loss", "accuracy")
+"""By which measure of the validation images the best epoch is chosen."""
+VALIDATION = 0.15
+"""The part of the training images that chooses the epoch, where something needs it and none is named."""
 
 
 def parse_filters(text: str) -> tuple[int, ...]:
@@ -93,18 +60,245 @@ def parse_filters(text: str) -> tuple[int, ...]:
     return _checked_filters([int(part) for part in parts])
 
 
-def default_settings(source: str, recipe: str = "plain") -> Settings:
-    """Return the settings that suit a source and a recipe; where both name a setting, the recipe decides."""
-    kind, path = split_source(source)
-    one_of("recipe", recipe, RECIPES)
-    suited = {**SOURCES[kind].settings, **RECIPES[recipe].settings}
-    return Settings(f"{kind}:{path}" if path else kind, recipe=recipe, **suited)
+@dataclass(frozen=True)
+class Option:
+    """How a setting is written on the command line.
+
+    Attributes
+    ----------
+    name : str
+    kind : type
+        int, float or str: what the command line takes.
+    help : str
+    axis : bool
+        Whether a sweep may vary it.
+    parse : function
+        Turns what was written, a text, into the setting's value.
+    """
+
+    name: str
+    kind: type
+    help: str
+    axis: bool
+    parse: Callable[[str], Any]
+
+    def help_with_defaults(self) -> str:
+        """Return the help, with the default of each recipe."""
+        of_recipe = {}
+        for name, recipe in RECIPES.items():
+            value = shown(recipe.settings.get(self.name, _DEFAULTS[self.name]))
+            of_recipe[name] = "as suits the images" if self.name in recipe.from_data else value
+        values = set(of_recipe.values())
+        if values == {"None"} or self.name == "recipe":
+            return self.help
+        if len(values) == 1:
+            return f"{self.help} Default: {values.pop()}."
+        listed = ", ".join(f"{name} {value}" for name, value in of_recipe.items() if value != "None")
+        return f"{self.help} Default: {listed}."
+
+
+def _option(
+    default: Any, kind: type, text: str, axis: bool = True, parse: Callable[[str], Any] | None = None
+) -> Any:
+    """Return a field of the settings that is an option of the command line."""
+    return field(default=default, metadata={"kind": kind, "help": text, "axis": axis, "parse": parse or kind})
+
+
+def _names(names: Sequence[str]) -> str:
+    return f"One of {', '.join(names)}."
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Hold all settings of a run; raise ValueError or TypeError if a value is out of range.
+
+    The defaults are those of the recipe "plain", but for optimizer, schedule, label smoothing and
+    augmentation, which are the recipe's own; :func:`default_settings` applies all that a recipe says.
+    ``from_data`` names the settings that are still to be chosen to suit the images, by
+    :func:`neocog.resolution.resolve`; of a run it is empty.
+    """
+
+    source: str
+    network: str = _option("digits-cnn", str, _names(NETWORKS))
+    epochs: int = _option(10, int, "Epochs in all.")
+    lr: float = _option(0.05, float, "Learning rate, the highest one of a schedule.")
+    momentum: float = _option(0.9, float, "Momentum, 0 to below 1; the first beta of Adam's kind.")
+    weight_decay: float = _option(1e-4, float, "Decay of the weights, not of biases.")
+    batch_size: int = _option(64, int, "Images a step.")
+    seed: int = _option(42, int, "Seed of the weights and of the batches.", axis=False)
+    kernels: str = _option("auto", str, f"Kernel backend: {', '.join(BACKENDS)}.")
+    size: int | None = _option(
+        None, int, "Height and width of a folder's images; default the first's, at most 64."
+    )
+    recipe: str = _option(
+        "plain",
+        str,
+        "How to train: "
+        + "; ".join(f"{name} ({recipe.help})" for name, recipe in RECIPES.items())
+        + ". Default: standard for files and folders, plain for digits and lines.",
+    )
+    filters: tuple[int, ...] | None = _option(
+        None,
+        str,
+        f"Channels of the convolutions of {' or '.join(OF_FILTERS)}, as 8-16; implies conv-net where the "
+        "network has none to choose.",
+        parse=parse_filters,
+    )
+    engine: str = _option(
+        "neocog",
+        str,
+        "What computes: neocog, or torch; under torchrun its processes share the batches.",
+    )
+    device: str | None = _option(None, str, "Where the engine torch computes: cpu, cuda, cuda:1 ...")
+    optimizer: str = _option("", str, _names(tuple(OPTIMIZERS)))
+    schedule: str = _option("", str, f"How the learning rate changes: {_names(tuple(SCHEDULES))}")
+    label_smoothing: float = _option(
+        math.nan, float, "Part of each label spread evenly over the classes, 0 to below 1."
+    )
+    augment: str = _option("", str, f"Random changes of the training images: {_names(tuple(AUGMENTATIONS))}")
+    class_weight: str = _option(
+        "none", str, "balanced: every class counts the same, however many images it has; or none."
+    )
+    clip_norm: float = _option(0.0, float, "Largest norm of all gradients together; 0: no limit.")
+    normalize: str = _option(
+        "none", str, "channels: subtract each channel's mean, divide by its deviation; or none."
+    )
+    validation: float = _option(
+        0.0,
+        float,
+        "Fraction of the training images that choose the epoch instead; 0: none, and the last epoch is kept.",
+    )
+    keep_best: str = _option(
+        "none",
+        str,
+        "Keep the epoch of the best loss or accuracy on the validation images; or none: the last.",
+    )
+    early_stopping: int = _option(
+        0, int, "Stop after so many epochs in which the validation images have not got better; 0: never."
+    )
+    held_out: float = _option(
+        0.2,
+        float,
+        "Fraction of the images that are never trained on, only reported, where the source has no such part.",
+        axis=False,
+    )
+    minutes: float | None = _option(
+        None,
+        float,
+        "About how long to train; it becomes a number of epochs before the first step, by an estimate that "
+        "looks at no clock.",
+        axis=False,
+    )
+    from_data: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.source, str):
+            raise TypeError(f"source must be text, got {self.source!r}.")
+        one_of("recipe", self.recipe, RECIPES)
+        self._take_recipes_own()
+        one_of("network", self.network, NETWORKS)
+        one_of("kernels", self.kernels, BACKENDS)
+        check_engine(self.engine, self.device)
+        integer("epochs", self.epochs, 0)
+        integer("batch_size", self.batch_size)
+        integer("seed", self.seed, 0)
+        make_optimizer(self.optimizer, self.lr, self.momentum, self.weight_decay)
+        one_of("schedule", self.schedule, SCHEDULES)
+        SoftmaxCrossEntropy(self.label_smoothing)
+        one_of("augment", self.augment, AUGMENTATIONS)
+        one_of("class_weight", self.class_weight, CLASS_WEIGHTS)
+        one_of("normalize", self.normalize, NORMALIZATIONS)
+        number("clip_norm", self.clip_norm, 0, math.inf, False, True)
+        number("held_out", self.held_out, 0, 1, True, True)
+        if self.minutes is not None:
+            number("minutes", self.minutes, 0, math.inf, True, True)
+        self._check_validation()
+        self._check_source()
+        if self.filters is not None:
+            object.__setattr__(self, "filters", _checked_filters(self.filters))
+            if self.network not in OF_FILTERS:
+                raise ValueError(
+                    f"filters are only allowed for the networks {' and '.join(map(repr, OF_FILTERS))}, got "
+                    f"{self.filters} for {self.network!r}."
+                )
+        object.__setattr__(self, "from_data", tuple(self.from_data))
+
+    def _take_recipes_own(self) -> None:
+        """Fill in what a recipe has always held itself, also for settings written down by older versions."""
+        for name in ("optimizer", "schedule", "label_smoothing", "augment"):
+            value = getattr(self, name)
+            if value == "" or value != value:
+                object.__setattr__(self, name, RECIPES[self.recipe].settings[name])
+
+    def _check_validation(self) -> None:
+        number("validation", self.validation, 0, 1, False, True)
+        one_of("keep_best", self.keep_best, MEASURES)
+        integer("early_stopping", self.early_stopping, 0)
+        if self.validation or "validation" in self.from_data:
+            return
+        for name, none in (("early_stopping", 0), ("keep_best", "none")):
+            if getattr(self, name) != none:
+                raise ValueError(
+                    f"{name} must be {none} without validation images, for those that are reported decide "
+                    f"nothing, got {getattr(self, name)}; set validation, as {VALIDATION}."
+                )
+
+    def _check_source(self) -> None:
+        kind = self.source.partition(":")[0]
+        options = SOURCES[kind].options if kind in SOURCES else ()
+        if self.size is not None:
+            integer("size", self.size)
+            if "size" not in options:
+                allowed = " and ".join(source_forms("size"))
+                raise ValueError(f"size is only allowed for {allowed}, got source {self.source!r}.")
+        if self.held_out != _DEFAULTS["held_out"] and "validation_fraction" not in options:
+            allowed = ", ".join(source_forms("validation_fraction"))
+            raise ValueError(f"held_out is only allowed for {allowed}, got source {self.source!r}.")
+
+    @property
+    def planned(self) -> bool:
+        """Whether training depends on the number of epochs in all, so that it cannot be extended."""
+        return self.schedule in PLANNED_SCHEDULES
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings of a run as plain data; what is left to be chosen is no setting of a run."""
+        values = dataclasses.asdict(self)
+        del values["from_data"]
+        return values
+
+
+_DEFAULTS: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(Settings) if f.name != "source"}
+
+OPTIONS: dict[str, Option] = {
+    f.name: Option(f.name, f.metadata["kind"], f.metadata["help"], f.metadata["axis"], f.metadata["parse"])
+    for f in sorted(dataclasses.fields(Settings), key=lambda f: f.name != "recipe")
+    if f.metadata
+}
+"""The options of the command line by the name of their setting; the recipe first, as others depend on it."""
+
+
+def _checked_filters(filters: Any) -> tuple[int, ...]:
+    if not isinstance(filters, Sequence) or isinstance(filters, str):
+        raise TypeError(f"filters must be a sequence of integers, got {filters!r}.")
+    if not filters:
+        raise ValueError("filters must name the channels of at least one convolution, got none.")
+    return tuple(integer("filters", channels) for channels in filters)
+
+
+def default_settings(source: str, recipe: str | None = None) -> Settings:
+    """Return the settings that suit a source and a recipe; where both name a setting, the recipe decides.
+
+    The default recipe is the source's. What a recipe leaves to be chosen to suit the images is named by
+    ``from_data``.
+    """
+    return settings_for(source, **({} if recipe is None else {"recipe": recipe}))
 
 
 def settings_for(source: str, **chosen: Any) -> Settings:
     """Return the settings that suit a source, with the chosen ones.
 
-    ``filters`` imply the network "conv-net" where the suited one has none to choose.
+    ``filters`` imply the network "conv-net" where the suited one has none to choose; early stopping and
+    keeping the best epoch imply validation images.
 
     Raises
     ------
@@ -117,11 +311,35 @@ def settings_for(source: str, **chosen: Any) -> Settings:
     80
     >>> settings_for("digits", filters=(8, 16)).network
     'conv-net'
+    >>> settings_for("folder:photos").from_data
+    ('filters', 'batch_size', 'epochs', 'class_weight', 'augment', 'validation')
     """
-    suited = default_settings(source, chosen.get("recipe", "plain"))
-    if chosen.get("filters") is not None and suited.network not in OF_FILTERS:
+    kind, path = split_source(source)
+    recipe = chosen.pop("recipe", None) or SOURCES[kind].recipe
+    one_of("recipe", recipe, RECIPES)
+    if chosen.get("minutes") is not None and chosen.get("epochs") is not None:
+        raise ValueError(
+            f"minutes become epochs: give one of them, got minutes={chosen['minutes']} and "
+            f"epochs={chosen['epochs']}."
+        )
+    suited = {**SOURCES[kind].settings, **RECIPES[recipe].settings}
+    if chosen.get("filters") is not None and suited.get("network") not in OF_FILTERS:
         chosen.setdefault("network", "conv-net")
-    return replace(suited, **chosen)
+    left = {name for name in RECIPES[recipe].from_data if name not in chosen}
+    if chosen.get("network", suited.get("network")) != suited.get("network"):
+        left -= {"filters"}
+    if chosen.get("minutes") is not None:
+        left |= {"epochs"}
+    chooses = chosen.get("early_stopping") or chosen.get("keep_best", "none") != "none"
+    if chooses and "validation" not in chosen:
+        chosen["validation"] = VALIDATION
+        left -= {"validation"}
+    if chosen.get("validation") == 0:
+        suited |= {"keep_best": "none", "early_stopping": 0}
+    order = (*RECIPES[recipe].from_data, "epochs")
+    from_data = tuple(name for name in dict.fromkeys(order) if name in left)
+    values = {**suited, **chosen, "recipe": recipe, "from_data": from_data}
+    return Settings(f"{kind}:{path}" if path else kind, **values)
 
 
 def train_command(source: str, options: Mapping[str, Any]) -> str:

@@ -11,48 +11,18 @@ from rich.console import Console
 
 from neocog import representation, runs
 from neocog.cli.common import INTERRUPTED, Json, Source, app, escaped, report_errors, say, to_json
+from neocog.cli.options import with_settings
+from neocog.cli.results import results_json
 from neocog.data.sources import source_forms
-from neocog.kernels import BACKENDS
-from neocog.models.by_name import NETWORKS
-from neocog.settings import parse_filters, settings_for
+from neocog.settings import settings_for
 
 
 @app.command()
 @report_errors
+@with_settings
 def train(
+    chosen: dict[str, Any],
     source: Source = "",
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            help="How to train: plain (SGD), or best (the network small-cnn, AdamW with one cycle of "
-            "learning rates, label smoothing, and small random rotations, shifts, scalings and shears)."
-        ),
-    ] = None,
-    network: Annotated[str | None, typer.Option(help=f"One of {', '.join(NETWORKS)}.")] = None,
-    filters: Annotated[
-        str | None,
-        typer.Option(help="Channels of the convolutions of conv-net, as 8-16; implies --network conv-net."),
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Epochs in all.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
-    momentum: Annotated[
-        float | None, typer.Option(help="Momentum, 0 to below 1; AdamW's first beta.")
-    ] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Decay of the weights, not of biases.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the weights and of the batches.")] = None,
-    kernels: Annotated[str | None, typer.Option(help=f"Kernel backend: {', '.join(BACKENDS)}.")] = None,
-    size: Annotated[
-        int | None,
-        typer.Option(help="Height and width of a folder's images; default the first's, at most 64."),
-    ] = None,
-    engine: Annotated[
-        str | None,
-        typer.Option(help="What computes: neocog, or torch; under torchrun its processes share the batches."),
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="Where the engine torch computes: cpu, cuda, cuda:1 ...")
-    ] = None,
     out: Annotated[Path | None, typer.Option(help="Run directory; default runs/SOURCE.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue the run in this directory.")] = None,
     write_report: Annotated[
@@ -62,7 +32,8 @@ def train(
 ) -> None:
     """Train a network and write model, history, settings and log into a run directory.
 
-    Options left out take the values that suit the recipe and the source.
+    Options left out take the values that suit the recipe and the source. Some are chosen to suit the images:
+    what was chosen is said, and written down.
 
     Ctrl-C ends training after the current batch and saves; --resume continues.
 
@@ -74,22 +45,6 @@ def train(
 
     Example: [bold]neocog train --resume runs/photos --epochs 60[/]
     """
-    options = {
-        "recipe": recipe,
-        "network": network,
-        "filters": None if filters is None else parse_filters(filters),
-        "epochs": epochs,
-        "lr": lr,
-        "momentum": momentum,
-        "weight_decay": weight_decay,
-        "batch_size": batch_size,
-        "seed": seed,
-        "kernels": kernels,
-        "size": size,
-        "engine": engine,
-        "device": device,
-    }
-    chosen: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     stream = sys.stderr if as_json else sys.stdout
     if resume is not None:
         fixed = (
@@ -97,7 +52,7 @@ def train(
         )
         if fixed:
             raise ValueError(f"with --resume only --epochs may change, got also {', '.join(fixed)}.")
-        result = runs.resume(resume, epochs, stream)
+        result = runs.resume(resume, chosen.get("epochs"), stream)
     else:
         if not source:
             raise ValueError(f"SOURCE is missing: one of {', '.join(source_forms())}.")
@@ -105,7 +60,7 @@ def train(
     if result is None:  # another process of the job reports
         return
     page = None
-    if write_report and result.history.stopped != "interrupted":
+    if write_report and result.history.stopped != "interrupted" and result.held_out is not None:
         page = _write_report(result.directory.path, stream)
     _report_training(result, page, as_json)
     if result.history.stopped == "interrupted":
@@ -137,11 +92,20 @@ def _report_training(result: runs.RunResult, page: Path | None, as_json: bool) -
             "report": None if page is None else str(page),
             "parameters": result.network.parameter_count,
             "stopped": result.history.stopped,
+            "chosen": result.chosen,
+            "kept_epoch": result.kept_epoch,
+            "held_out": None if result.held_out is None else results_json(result.held_out),
+            "baselines": result.baselines,
         }
         print(to_json(report | last))
         return
-    accuracy = last["val_accuracy"]
-    shown = "" if accuracy is None else f", validation accuracy [bold]{accuracy:.3f}[/]"
+    found, shown = result.held_out, ""
+    if found is not None:
+        low, high = found.accuracy_interval
+        shown = (
+            f"; {found.matrix.sum()} held-out images: accuracy [bold]{found.accuracy:.3f}[/] ({low:.3f} to "
+            f"{high:.3f})"
+        )
     images = " x ".join(map(str, result.network.input_shape or ()))
     say(f"{result.network.parameter_count} parameters, images {images}, {last['epoch']:.0f} epochs{shown}")
     say(f"model:  [bold]{escaped(result.directory.model)}[/]")

@@ -51,6 +51,11 @@ class Source:
     options: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def recipe(self) -> str:
+        """The recipe of a run: "standard" for images of the user's own, "plain" where ``settings`` suit."""
+        return "standard" if self.has_path and not self.settings else "plain"
+
 
 def _arrays(
     path: str,

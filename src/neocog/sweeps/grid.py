@@ -10,24 +10,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from neocog.settings import Settings, parse_filters, settings_for, shown
+from neocog.settings import OPTIONS, Settings, parse_filters, settings_for, shown
 from neocog.validation import integer, one_of
 
 Grid: TypeAlias = dict[str, list[Any]]
 
 _PARSERS: dict[str, Callable[[str], Any]] = {
-    "lr": float,
-    "momentum": float,
-    "weight_decay": float,
-    "batch_size": int,
-    "epochs": int,
-    "network": str,
-    "filters": parse_filters,
-    "recipe": str,
-    "kernels": str,
-    "size": int,
-    "engine": str,
-    "device": str,
+    name: option.parse for name, option in OPTIONS.items() if option.axis
 }
 GRID_KEYS = tuple(_PARSERS)
 """The settings of a run that a grid may vary."""

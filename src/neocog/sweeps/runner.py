@@ -8,7 +8,6 @@ import os
 import platform
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,9 @@ import numpy as np
 
 import neocog
 from neocog.data.sources import split_source
-from neocog.recipes import RECIPES
-from neocog.runs import network_for
+from neocog.losses import SoftmaxCrossEntropy
+from neocog.resolution import resolve
+from neocog.runs import network_for, training_split
 from neocog.settings import Settings
 from neocog.sweeps.executors import (
     ClusterLostError,
@@ -31,6 +31,7 @@ from neocog.sweeps.grid import at_point, checked_grid, checked_seeds, named, poi
 from neocog.sweeps.journal import FileLostError, Journal, read
 from neocog.sweeps.result import Sweep
 from neocog.sweeps.worker import Failure, PointRow, Task, selection_data
+from neocog.training.by_name import make_optimizer
 from neocog.training.engine import torch_engine
 from neocog.validation import integer
 
@@ -203,23 +204,29 @@ def _prepare(
     """
     data: dict[int | None, Any] = {}
     seen = set()
-    for point in settings:
-        if point.size not in data:
-            data[point.size] = selection_data(point.source, point.size, validation_fraction)
-        case = (point.size, point.network, point.filters, point.recipe, point.engine, point.device)
-        if case in seen:
-            continue
-        seen.add(case)
-        with at_point({key: getattr(point, key) for key in keys}):
-            network = network_for(point, data[point.size])
+    chosen: list[Settings] = []
+    for left_open in settings:
+        with at_point({key: getattr(left_open, key) for key in keys}):
+            size = left_open.size
+            if size not in data:
+                data[size] = selection_data(left_open.source, size, validation_fraction)
+            point, _ = resolve(left_open, data[size])
+            chosen.append(point)
+            case = (size, point.network, point.filters, point.normalize, point.engine, point.device)
+            if case in seen:
+                continue
+            seen.add(case)
+            network = network_for(point, training_split(point, data[size]))
             if engines and point.engine == "torch":
-                recipe = RECIPES[point.recipe]
-                optimizer = recipe.optimizer(point.lr, point.momentum, point.weight_decay, 1)
-                torch_engine(network, recipe.loss, optimizer, point.device)
+                loss, optimizer = (
+                    SoftmaxCrossEntropy(point.label_smoothing),
+                    make_optimizer(point.optimizer, point.lr),
+                )
+                torch_engine(network, loss, optimizer, point.device)
     prints = {size: split.fingerprint() for size, split in data.items()}
     split = data[settings[0].size]
     images = {"training": len(split.train[1]), "validation": len(split.validation[1])}
-    tasks = [Task(k, point, validation_fraction, prints[point.size]) for k, point in enumerate(settings)]
+    tasks = [Task(k, point, validation_fraction, prints[point.size]) for k, point in enumerate(chosen)]
     return tasks, images
 
 
@@ -239,7 +246,7 @@ def _executor(tasks: list[Task], jobs: int, dask: str | None, say: Callable[[str
 def _check_rows(rows: list[PointRow], tasks: list[Task], path: Path | None) -> None:
     """Raise ValueError if a row of the file was trained otherwise than its point would be now."""
     for row in rows:
-        for name, value in asdict(tasks[row["point"]].settings).items():
+        for name, value in tasks[row["point"]].settings.to_dict().items():
             value = list(value) if isinstance(value, tuple) else value
             if row.get(name) != value:
                 raise ValueError(

@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
@@ -20,9 +20,9 @@ import neocog
 from neocog.data import Split, stratified_split
 from neocog.data.sources import open_source
 from neocog.kernels import get_threads, set_threads
-from neocog.runs import draw_sample, fit_as, network_for
+from neocog.runs import choosing_callbacks, draw_sample, fit_as, network_for, training_split
 from neocog.settings import Settings
-from neocog.training import Callback, NonFiniteLossError, TrainingState
+from neocog.training import Callback, NonFiniteLossError, TrainingState, evaluate
 
 PointRow: TypeAlias = dict[str, Any]
 MEASURES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
@@ -96,22 +96,27 @@ def train_point(task: Task) -> PointRow:
         raise RuntimeError(f"{platform.node()} has neocog {neocog.__version__}, the sweep {task.version}.")
     settings = task.settings
     data = _data(settings.source, settings.size, task.validation_fraction, task.fingerprint)
-    network = network_for(settings, data)
-    _, rng = draw_sample(settings, len(data.train[1]))
+    split = training_split(settings, data)
+    network = network_for(settings, split)
+    _, rng = draw_sample(settings, len(split.train[1]))
     watch, error = _Watch(), None
     start = time.perf_counter()
     try:
-        fit_as(settings, data, network, rng, [watch])
+        fit_as(settings, split, network, rng, [*choosing_callbacks(settings), watch])
     except NonFiniteLossError as problem:
         error = str(problem)
     seconds = time.perf_counter() - start
     run = watch.run
     if run.stop == "interrupted":
         raise KeyboardInterrupt
-    row: PointRow = {"point": task.point, **asdict(settings)}
+    row: PointRow = {"point": task.point, **settings.to_dict()}
     row |= {"epoch": run.epoch, "parameters": network.parameter_count}
     last, accuracies = run.history.last, run.history["val_accuracy"]
     row |= {name: None if error else last[name] for name in MEASURES}
+    if settings.validation and not error:  # other images have chosen the epoch: these measure what was kept
+        images, labels = data.validation or data.train  # selection_data has always both
+        compared = evaluate(network, images, labels)
+        row |= {"val_loss": compared.loss, "val_accuracy": compared.accuracy}
     row["best_val_accuracy"] = None if error else max(accuracies)
     row["best_epoch"] = None if error else accuracies.index(max(accuracies))
     row |= {"seconds": round(seconds, 3), "worker": f"{platform.node()}:{os.getpid()}"}

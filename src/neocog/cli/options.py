@@ -1,0 +1,47 @@
+"""Give a command an option for each setting of a run, from the table of settings."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from neocog.settings import OPTIONS
+
+__all__ = ["with_settings"]
+
+
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options; the command gets those that were given as a dict, its first argument.
+
+    Parameters
+    ----------
+    command : function (chosen, ...)
+    """
+    first, *others = inspect.signature(command, eval_str=True).parameters.values()
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        settings = {name: given.pop(name) for name in OPTIONS}
+        chosen = {
+            name: OPTIONS[name].parse(str(value)) for name, value in settings.items() if value is not None
+        }
+        command(**{first.name: chosen}, **given)
+
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    options = [
+        inspect.Parameter(
+            option.name,
+            keyword,
+            default=None,
+            annotation=Annotated[option.kind | None, typer.Option(help=option.help_with_defaults())],
+        )
+        for option in OPTIONS.values()
+    ]
+    source, *rest = (parameter.replace(kind=keyword) for parameter in others)
+    run.__signature__ = inspect.Signature([source, *options, *rest])  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in (source, *options, *rest)}
+    return run
