@@ -86,7 +86,7 @@ def test_train_prints_lines_and_where_the_model_lies(tmp_path):
     result = run("train", "lines", "--epochs", 2, "--out", tmp_path / "run")
     assert "epoch  0/2" in result.stdout or "epoch 0/2" in result.stdout
     assert "model.neocog" in result.stdout
-    assert "114 parameters, images 1 x 8 x 8, 2 epochs, validation accuracy 0." in result.stdout
+    assert "114 parameters, images 1 x 8 x 8, 2 epochs; 90 held-out images: accuracy 0." in result.stdout
 
 
 def test_train_json_is_one_object(tmp_path):
@@ -108,6 +108,16 @@ def test_options_reach_the_run(tmp_path):
         "batch-size": 30,
         "seed": 5,
         "kernels": "reference",
+        "optimizer": "nesterov",
+        "schedule": "polynomial",
+        "label-smoothing": 0.05,
+        "augment": "shift",
+        "class-weight": "balanced",
+        "clip-norm": 0.5,
+        "normalize": "channels",
+        "validation": 0.25,
+        "keep-best": "accuracy",
+        "early-stopping": 3,
     }
     arguments = [text for name, value in options.items() for text in (f"--{name}", value)]
     run("train", "lines", "--out", tmp_path / "run", *arguments)
@@ -120,6 +130,8 @@ def test_options_reach_the_run(tmp_path):
         "filters": None,
         "engine": "neocog",
         "device": None,
+        "held_out": 0.2,
+        "minutes": None,
     }
     assert settings == left | given
     assert neocog.load(tmp_path / "run" / "model.neocog").parameter_count == 1227
@@ -139,7 +151,7 @@ def test_a_recipe_is_trained_by_and_its_settings_can_be_chosen_otherwise(tmp_pat
         in run("train", "--resume", out, "--recipe", "best", code=2).stderr
     )
     result = run("train", "--resume", out, "--epochs", 3, code=2)
-    assert "epochs must stay 2, over which the recipe 'best'" in result.stderr
+    assert "epochs must stay 2, over which the schedule 'one-cycle'" in result.stderr
 
 
 def test_run_directories_are_numbered(tmp_path, monkeypatch):
@@ -518,7 +530,7 @@ def test_version():
 
 def test_evaluate_refuses_a_folder_that_has_changed(folder, tmp_path):
     out = tmp_path / "run"
-    run("train", f"folder:{folder}", "--epochs", 1, "--out", out)
+    run("train", f"folder:{folder}", "--recipe", "plain", "--epochs", 1, "--out", out)
     Image.new("RGB", (10, 12)).save(folder / "dark" / "new.png")
     assert "has changed since the run" in run("evaluate", out, code=2).stderr
     assert "saved with data" in run("train", "--resume", out, "--epochs", 2, code=2).stderr
@@ -548,7 +560,7 @@ def test_large_photos_are_made_small(tmp_path):
     source = f"folder:{tmp_path / 'photos'}"
     run("train", source, "--epochs", 1, "--out", tmp_path / "a")
     assert neocog.load(tmp_path / "a" / "model.neocog").input_shape == (1, 64, 64)
-    run("train", source, "--epochs", 1, "--size", 16, "--out", tmp_path / "b")
+    run("train", source, "--recipe", "plain", "--epochs", 1, "--size", 16, "--out", tmp_path / "b")
     assert neocog.load(tmp_path / "b" / "model.neocog").input_shape == (1, 16, 16)
     run("train", "--resume", tmp_path / "b", "--epochs", 2)
     assert json.loads(run("evaluate", tmp_path / "b", "--json").stdout)["images"] == 2
@@ -557,7 +569,7 @@ def test_large_photos_are_made_small(tmp_path):
 
 def test_a_run_is_found_from_anywhere(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run("train", "folder:photos", "--epochs", 1, "--out", "run")
+    run("train", "folder:photos", "--recipe", "plain", "--epochs", 1, "--out", "run")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert json.loads(run("evaluate", "../run", "--json").stdout)["images"] == 4

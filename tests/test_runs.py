@@ -132,7 +132,6 @@ except OSError as error:
     assert same_model(whole, run)
 
 
-<<<<<<< HEAD
 def test_batches_that_cannot_be_trained_on_leave_no_directory(tmp_path):
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "x.npz", x=rng.random((52, 1, 16, 16), np.float32), y=np.arange(52) % 2)
@@ -142,7 +141,8 @@ def test_batches_that_cannot_be_trained_on_leave_no_directory(tmp_path):
     with pytest.raises(ValueError, match="batch_size must not leave a last batch of one image"):
         runs.train(settings, tmp_path / "out", stream=io.StringIO())
     assert not (tmp_path / "out").exists()
-=======
+
+
 # What a run chooses, measures and says
 
 
@@ -298,4 +298,3 @@ def test_the_textbooks_runs_measure_what_they_held_out_and_choose_nothing(whole)
     assert (config["chosen"], config["kept_epoch"], config["baselines"]) == ([], None, {})
     history = neocog.training.History.from_json(whole / "history.json")
     assert config["held_out"]["accuracy"] == history.last["val_accuracy"]
->>>>>>> 5d58c7b (Settings: one table of options for training, its help, sweeps; the recipe standard, chosen to suit the images)

@@ -580,7 +580,7 @@ def _train(
                 result = _measured(result, settings, data, choosing)
                 for line in _outcome(result, settings):
                     for each in streams:
-                say(each, printable(line))
+                        say(each, printable(line))
             directory.write_config(settings, data, network, sample, result.to_dict())
             save(network, directory.model)
             history.to_json(directory.history_json)

@@ -152,7 +152,7 @@ def test_the_fingerprint_of_images_in_files_is_that_of_their_contents(pictures):
 
 def test_evaluate_notices_swapped_labels_as_resume_does(pictures, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "run"
-    settings = settings_for(f"folder:{pictures}", epochs=1, network="tiny-cnn", size=8)
+    settings = settings_for(f"folder:{pictures}", recipe="plain", epochs=1, network="tiny-cnn", size=8)
     runs.train(settings, out, stream=io.StringIO())
     runs.RunDirectory(out).open_data()
     for n in range(5):
@@ -163,4 +163,4 @@ def test_evaluate_notices_swapped_labels_as_resume_does(pictures, tmp_path_facto
     with pytest.raises(ValueError, match="has changed since the run"):
         runs.RunDirectory(out).open_data()
     with pytest.raises(ValueError, match="was saved with data"):
-        runs.resume(out, stream=io.StringIO())
+        runs.resume(out, 2, stream=io.StringIO())
