@@ -292,11 +292,15 @@ def test_a_mask_in_uint8_is_not_divided(rng):
     np.testing.assert_allclose(pixels.predict_proba(mask), pixels.predict_proba(mask / 255), atol=1e-5)
 
 
-def test_two_channels_that_come_last_are_refused(rng):
+@pytest.mark.parametrize("channels", [2, 5, 13])
+def test_any_number_of_channels_that_comes_last_is_refused(rng, channels):
+    X, y = rng.random((30, 16, 16, channels)), np.arange(30) % 2
     with pytest.raises(
-        ValueError, match=r"got images of shape \(8, 8, 2\), whose channels seem to come last"
+        ValueError, match=r"got images of shape \(16, 16, \d+\), whose channels seem to come last"
     ):
-        quick(image_shape=None).fit(rng.random((30, 8, 8, 2)), np.arange(30) % 2)
+        quick(image_shape=None).fit(X, y)
+    assert quick(image_shape=None).fit(X.transpose(0, 3, 1, 2), y).image_shape_ == (channels, 16, 16)
+    assert quick(image_shape=X.shape[1:]).fit(X, y).image_shape_ == (16, 16, channels)
 
 
 def test_the_dtype_of_x_is_that_of_the_network(threes):

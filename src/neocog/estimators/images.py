@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
-from neocog.data.pixels import white_of
+from neocog.data.pixels import channels_come_last, white_of
 from neocog.layers.base import Shape
 from neocog.validation import batch_hint, integer, unmasked
 
@@ -134,8 +134,8 @@ def image_shape_of(given: Any, found: Shape | None, features: int) -> ImageShape
 
 
 def _channels_seem_last(shape: Shape) -> bool:
-    """Return whether a shape looks like (H, W, C): wide, high and with few channels."""
-    return len(shape) == 3 and min(shape[:2]) > 4 >= shape[2]
+    """Return whether the shape of an image that is not tiny looks like (H, W, C)."""
+    return len(shape) == 3 and min(shape[:2]) > 4 and channels_come_last(shape) is True
 
 
 def with_channels(shape: Shape) -> ImageShape:
