@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ CONFIG: dict[str, Any] = {
     "plotlyServerURL": "",
 }
 """How Plotly draws a figure on a page."""
+NOTEBOOKS = ("plotly_mimetype", "plotly_mimetype+notebook", "vscode")
+"""The renderers that Plotly chooses by itself in Jupyter and VS Code."""
 
 LEGEND = 280.0  # width of a legend on a narrow page, in pixels
 ROW = 26  # height of its second row, and of each further one
@@ -149,9 +152,45 @@ def _template() -> go.layout.Template:
 pio.templates["neocog"] = _template()
 
 
+class Figure(go.Figure):  # type: ignore[misc]
+    """A Plotly figure that also shows in an exported notebook.
+
+    A notebook gets Plotly's data, which Jupyter and VS Code draw, and a still picture in SVG for where no
+    script runs: GitHub, nbconvert. A renderer chosen in ``plotly.io.renderers.default`` is respected.
+    """
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None, **settings: Any) -> dict[str, Any]:
+        if not self._is_shown_by_itself():
+            found: dict[str, Any] = super()._repr_mimebundle_(include, exclude, **settings)
+            return found
+        from neocog.figures.still import to_svg
+
+        data = json.loads(pio.to_json(self, validate=False, engine="json"))
+        title = " ".join(str(self.layout.title.text or "").replace("<br>", " ").split())
+        still = to_svg(self)
+        return {
+            "application/vnd.plotly.v1+json": {**data, "config": CONFIG},
+            **({} if still is None else {"image/svg+xml": still}),
+            "text/plain": f"Figure: {title}",
+        }
+
+    def _ipython_display_(self) -> None:
+        if not self._is_shown_by_itself():
+            super()._ipython_display_()
+            return
+        from IPython.display import display
+
+        display(self._repr_mimebundle_(), raw=True)  # type: ignore[no-untyped-call]
+
+    @staticmethod
+    def _is_shown_by_itself() -> bool:
+        """Return whether the renderer is the one that Plotly chooses in a notebook."""
+        return pio.renderers.default in NOTEBOOKS
+
+
 def new_figure(title: str, subtitle: str = "", height: float = 420, **layout: Any) -> go.Figure:
     """Return an empty figure in the common style, as wide as the page."""
-    figure = go.Figure()
+    figure = Figure()
     words: dict[str, Any] = {"text": title}
     if subtitle:
         words["subtitle"] = {"text": subtitle}
