@@ -15,9 +15,13 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+import plotly.io as pio
 
 from neocog.figures.pixels import colour_pixels, png
-from neocog.figures.style import FAINT, FONT, INK, LINE, MUTED, PALETTE
+
+_LOOK = pio.templates["neocog"].layout  # of neocog.figures.style, whose figures are drawn here
+INK, FONT, PALETTE = _LOOK.font.color, _LOOK.font.family, _LOOK.colorway
+LINE, FAINT, MUTED = _LOOK.xaxis.linecolor, _LOOK.xaxis.gridcolor, _LOOK.xaxis.tickfont.color
 
 DRAWN = {"bar", "contour", "heatmap", "image", "scatter"}
 WIDTH = 700
