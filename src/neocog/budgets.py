@@ -4,7 +4,7 @@ Files are not trusted: one of a few bytes can ask for gigabytes. Each limit has 
 two ways to change it: the environment variable ``NEOCOG_BUDGET_NAME``, and :func:`budgets` in Python.
 
 >>> sorted(BUDGETS)
-['columns', 'data', 'folded', 'layers', 'pixels', 'scanned', 'values', 'weights']
+['cached', 'columns', 'data', 'folded', 'layers', 'pixels', 'scanned', 'values', 'weights']
 >>> with budgets(pixels=100_000_000):
 ...     limit("pixels")
 100000000
@@ -59,6 +59,7 @@ class Budget:
 
 
 BUDGETS = {
+    "cached": Budget(2**30, "bytes", "the decoded pictures of files that are kept in memory"),
     "data": Budget(
         2 * 2**30, "bytes", "the arrays made of an npz or IDX file; 16 times its length is always allowed"
     ),

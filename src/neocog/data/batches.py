@@ -54,15 +54,17 @@ def _walk(
     x: Images, y: Labels, size: int, rng: np.random.Generator | None, augment: Augmentation | None
 ) -> Iterator[tuple[Any, Any]]:
     order = None if rng is None else rng.permutation(len(x))
-    for start in range(0, len(x), size):
-        chosen: Any = slice(start, start + size) if order is None else order[start : start + size]
-        images = x[chosen]
+    some = [slice(start, start + size) for start in range(0, len(x), size)]
+    chosen: list[Any] = some if order is None else [order[part] for part in some]
+    # Lazy images are decoded ahead, while a batch is in use.
+    read = x.batches(chosen) if hasattr(x, "batches") else (x[part] for part in chosen)
+    for part, images in zip(chosen, read, strict=True):
         if augment is not None and rng is not None:
             images = augment(images, rng)
             shape = getattr(images, "shape", None)
-            if shape is None or len(shape) != x.ndim or shape[0] != len(y[chosen]):
+            if shape is None or len(shape) != x.ndim or shape[0] != len(y[part]):
                 raise ValueError(
-                    f"augment must return the {len(y[chosen])} images that it was given, changed, got "
+                    f"augment must return the {len(y[part])} images that it was given, changed, got "
                     f"{type(images).__name__} of shape {shape}."
                 )
-        yield images, y[chosen]
+        yield images, y[part]

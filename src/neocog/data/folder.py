@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from neocog.data.choices import choose_preprocessing, read_headers
+from neocog.data.decoding import Decoder
 from neocog.data.layout import Layout, check_classes, find_pictures, listed, pattern_finder, relative_to
 from neocog.data.parts import PART_TITLES
 from neocog.data.pictures import IMAGE_SUFFIXES, Header, as_preprocessing, load_image
@@ -27,8 +28,10 @@ class LazyImages:
     """Pictures that are read from their files when indexed: a stand-in for an array (N, C, H, W).
 
     ``images[3]`` is one picture (C, H, W); ``images[2:8]``, ``images[integers]`` and ``images[mask]`` are
-    arrays of pictures. Each access reads the file again, so memory holds no more than the pictures
-    that are in use. ``np.asarray(images)`` reads all, which trains faster where they fit in memory.
+    arrays of pictures. Several pictures are decoded at a time, by as many threads as the kernels use
+    (:func:`neocog.set_threads`). The pixels stay in memory, a byte each, up to the budget "cached" (1 GiB;
+    ``NEOCOG_BUDGET_CACHED``, see :mod:`neocog.budgets`), as long as the images or a subset of them exist;
+    pictures beyond it, and files that have changed, are decoded at each access.
 
     Parameters
     ----------
@@ -62,21 +65,31 @@ class LazyImages:
         self.preprocessing = as_preprocessing(image_shape)
         self.shape = (len(self.paths), *self.preprocessing.image_shape)
         self.invert = bool(invert)
+        self._decoder = Decoder(self.preprocessing)
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: Any) -> np.ndarray:
         chosen = np.arange(len(self))[index]  # NumPy's own rules for integers, slices, arrays and masks
-        pixels = np.empty((chosen.size, *self.shape[1:]), np.float32)
-        for n, k in enumerate(chosen.flat):
-            pixels[n] = load_image(self.paths[k], self.preprocessing, self.invert)
-        return pixels.reshape(*chosen.shape, *self.shape[1:])
+        (images,) = self.batches([chosen.ravel()])
+        return images.reshape(*chosen.shape, *self.shape[1:])
+
+    def batches(self, indices: Iterable[Any]) -> Iterator[np.ndarray]:
+        """Yield ``images[some]`` for each ``some`` of the indices, and decode the next ones meanwhile.
+
+        An error is raised when the batch of its picture is due.
+        """
+        places = np.arange(len(self))
+        chosen = ([self.paths[k] for k in np.atleast_1d(places[some])] for some in indices)
+        return self._decoder.batches(chosen, self.invert)
 
     def subset(self, indices: Any) -> LazyImages:
         """Return some of the pictures, still in their files; ``indices`` as in ``images[indices]``."""
         chosen = np.atleast_1d(np.arange(len(self))[indices])
-        return LazyImages([self.paths[k] for k in chosen], self.preprocessing, self.invert)
+        some = LazyImages([self.paths[k] for k in chosen], self.preprocessing, self.invert)
+        some._decoder = self._decoder
+        return some
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:

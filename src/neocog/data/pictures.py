@@ -60,6 +60,13 @@ _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 _WIDTH, _HEIGHT, _ORIENTATION = 0x0100, 0x0101, 0x0112  # in EXIF
 _EXIF_IN_PNG = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}
 
+# A JPEG file is decoded at a half, a quarter or an eighth of its size where that is at least so many times
+# the size wanted, and at most this share of its numbers are 0 or 255, as more are in drawings and scans. On
+# photographs 99.7 % of an image's numbers are then within 2 of 255 levels of what decoding in full gives, and
+# all within 7 (grey: 4). Nearer sizes are means over other pixels (twice the size: up to 13 levels); and
+# where colours are clipped, the mean of clipped numbers is not the clipped mean, at any size.
+_DRAFT, _CLIPPED = 3.5, 0.1
+
 # The channels of a grey pixel that was compressed as a colour differ by a few of 255 levels.
 _COLOUR = 12
 
@@ -91,7 +98,9 @@ def load_image(path: AnyPath, image_shape: Sequence[int] | Preprocessing, invert
     """Read a picture as an array, at the size a network takes.
 
     The picture is turned upright as its EXIF data says, composed on white where it is transparent, made grey
-    or RGB, and fitted to the size. Of an animation the first frame is read.
+    or RGB, and fitted to the size. Of an animation the first frame is read. A JPEG photograph of at least
+    seven times the size is decoded at a fraction of its own: 99.7 % of the numbers are within 2/255 of those
+    of the whole, all within 7/255.
 
     Parameters
     ----------
@@ -130,15 +139,19 @@ def as_preprocessing(value: Sequence[int] | Preprocessing) -> Preprocessing:
     return Preprocessing(C, (H, W))
 
 
-def decode(path: AnyPath, preprocessing: Preprocessing) -> np.ndarray:
+def decode(path: AnyPath, preprocessing: Preprocessing, in_full: bool = False) -> np.ndarray:
     """Return a picture's pixels (C, H, W): uint8 in 0..255 where that loses nothing, else float32 in 0..1.
 
+    Large JPEG files are decoded at a fraction of their size where that hardly shows, unless ``in_full``.
     The errors are those of :func:`load_image`.
     """
     shape = preprocessing.image_shape
     with _opened(path) as picture:
         raw = _raw_mode(picture)
+        drafted = not in_full and _draft(picture, preprocessing)
         picture.load()
+        if drafted and _clipped_share(picture) > _CLIPPED:
+            return decode(path, preprocessing, in_full=True)
         orientation = _orientation(picture)  # of a TIFF file Pillow has taken it into account by now
         white = {"I": 65535, "F": 1}.get(picture.mode[0], 255)
         shown = _deep(picture, white) if white != 255 else _on_paper(picture, raw, shape[0])
@@ -300,6 +313,26 @@ def _upright(picture: Image.Image, orientation: int) -> Image.Image:
     return picture if method is None else picture.transpose(method)
 
 
+def _draft(picture: Image.Image, preprocessing: Preprocessing) -> bool:
+    """Let a JPEG file be decoded at a fraction of its size, if that is large enough; return whether it is."""
+    if picture.format not in ("JPEG", "MPO") or picture.mode not in ("L", "RGB"):
+        return False
+    sides = picture.size if _orientation(picture) <= 4 else picture.size[::-1]
+    H, W = preprocessing.size
+    for part in (8, 4, 2):
+        # Of sides that it does not divide, the last pixel would count as much as the others.
+        if min(sides[0] / W, sides[1] / H) >= _DRAFT * part and not any(side % part for side in sides):
+            picture.draft(None, (picture.width // part, picture.height // part))
+            return True
+    return False
+
+
+def _clipped_share(picture: Image.Image) -> float:
+    """Return the share of a picture's numbers that are 0 or 255."""
+    counts = picture.histogram()
+    return sum(counts[0::256] + counts[255::256]) / sum(counts)
+
+
 def _raw_mode(picture: Image.Image) -> str:
     """Return how the pixels are stored, as Pillow names it; to be called before they are loaded."""
     tile = getattr(picture, "tile", ())
@@ -337,7 +370,8 @@ def _on_paper(picture: Image.Image, raw: str, channels: int) -> Image.Image:
             picture = picture.convert("LA")
         paper = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(paper, picture.convert("RGBA"))
-    return picture.convert("L" if channels == 1 else "RGB")
+    mode = "L" if channels == 1 else "RGB"
+    return picture if picture.mode == mode else picture.convert(mode)  # which would copy it
 
 
 def _fitted(picture: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
