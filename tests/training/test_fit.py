@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import neocog
-from neocog.data import Split
+from neocog.budgets import budgets
+from neocog.data import Split, decoding
 from neocog.training import Callback, NonFiniteLossError
 
 
@@ -365,13 +366,18 @@ def photos(tmp_path, rng):
 @pytest.mark.parametrize("limit", [0, 1 << 20])
 def test_images_in_files_are_read_once_only_where_they_fit_in_memory(photos, monkeypatch, limit):
     reads = []
-    read = neocog.data.folder.load_image
-    monkeypatch.setattr(neocog.data.folder, "load_image", lambda *a: reads.append(a[0]) or read(*a))
+    read = decoding.decode
+    monkeypatch.setattr(decoding, "decode", lambda *a: reads.append(a[0]) or read(*a))
     monkeypatch.setattr(neocog.training.checks, "IN_MEMORY_BYTES", limit)
     network = neocog.models.digits_cnn(classes=2)
-    history = quick(network, photos, epochs=3, batch_size=4)
+    with budgets(cached=0):
+        history = quick(network, photos, epochs=3, batch_size=4)
     # Either once each, or in every epoch's training and in every measurement.
     assert len(reads) == (16 if limit else 13 * 3 + 16 * 4)
+    reads.clear()
+    again = quick(neocog.models.digits_cnn(classes=2), photos, epochs=3, batch_size=4)
+    assert len(reads) == 16  # each once, as they stay decoded
+    assert again["train_loss"] == history["train_loss"]
     assert history["train_accuracy"][-1] > 0.5
 
 
