@@ -11,6 +11,7 @@ import contextlib
 import errno
 import json
 import math
+import os
 import platform
 import shlex
 import sys
@@ -25,7 +26,7 @@ import neocog
 from neocog.atomic import atomic_write, remove_parts
 from neocog.baselines import baselines
 from neocog.budgets import BudgetError, charging, check_budget
-from neocog.data import Split, stratified_split
+from neocog.data import Preprocessing, Split, stratified_split
 from neocog.data.sources import open_source, split_source
 from neocog.inspection.predictions import Confusion, confusion
 from neocog.kernels import use_kernels
@@ -56,6 +57,7 @@ from neocog.training import (
 from neocog.training.by_name import make_augmentation, make_optimizer, make_schedule
 from neocog.training.checks import check_batch_sizes
 from neocog.training.engine import leads, torch_engine
+from neocog.validation import image_shape
 
 __all__ = [
     "RunDirectory",
@@ -203,7 +205,30 @@ class RunDirectory:
 
     def is_trained_on(self, source: str) -> bool:
         """Return whether a source is the run's own."""
-        return split_source(source) == split_source(self.settings().source)
+        (kind, path), (own_kind, own_path) = split_source(source), split_source(self.settings().source)
+        if kind != own_kind or not path:
+            return kind == own_kind
+        with contextlib.suppress(OSError):  # also by another way to the same place
+            return os.path.samefile(path, own_path)
+        return os.path.realpath(path) == os.path.realpath(own_path)
+
+    def open_split(self, settings: Settings | None = None) -> Split:
+        """Open the run's images, read as they were when it began.
+
+        Raises
+        ------
+        ValueError, OSError
+            If the files are missing or malformed.
+        """
+        settings = settings or self.settings()
+        how: dict[str, Any] = {}
+        with blaming(self.config, "run's configuration"):
+            config = self._config() if self.config.exists() else {}
+            if values := config.get("preprocessing"):
+                how["preprocessing"] = Preprocessing.from_dict(values)
+            elif "preprocessing" not in config and "image_shape" in config:  # a run of neocog 0.1
+                how["image_shape"] = image_shape(config["image_shape"])
+        return open_images(settings, **how)
 
     def open_data(self) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
         """Open the run's training images and its held-out images, both with their labels.
@@ -214,7 +239,7 @@ class RunDirectory:
             If the data have changed since the run: images it trained on may be among the held-out ones.
         """
         settings = self.settings()
-        data = open_images(settings)
+        data = self.open_split(settings)
         with blaming(self.config, "run's configuration"):
             fingerprint = self._config()["data"]
         if not data.has_fingerprint(str(fingerprint)):
@@ -252,6 +277,7 @@ class RunDirectory:
             "settings": settings.to_dict(),
             "class_names": data.class_names,
             "image_shape": data.image_shape,
+            "preprocessing": None if data.preprocessing is None else data.preprocessing.to_dict(),
             "training_images": len(split.train[1]),
             "tuning_images": tuning,
             "validation_images": held_out,
@@ -376,7 +402,7 @@ def resume(path: str | Path, epochs: int | None = None, stream: TextIO | None = 
             say(sys.stdout if stream is None else stream, finished)
             return directory.result()
         return None
-    data = open_images(settings)
+    data = directory.open_split(settings)
     try:
         network = network_for(settings, training_split(settings, data))
         check_values(network, data.image_shape)
@@ -389,9 +415,13 @@ def resume(path: str | Path, epochs: int | None = None, stream: TextIO | None = 
     return _train(settings, data, network, directory if leads(settings.engine) else None, stream, checkpoint)
 
 
-def open_images(settings: Settings) -> Split:
-    """Open the source of the settings: all its training images, and its held-out ones."""
-    return open_source(settings.source, size=settings.size, validation_fraction=settings.held_out)
+def open_images(settings: Settings, **how: Any) -> Split:
+    """Open the source of the settings: all its training images, and its held-out ones.
+
+    ``how`` are more options of :func:`~neocog.data.sources.open_source`.
+    """
+    options = settings.reading | how
+    return open_source(settings.source, validation_fraction=settings.held_out, **options)
 
 
 def training_split(settings: Settings, data: Split) -> Split:
@@ -410,7 +440,7 @@ def training_split(settings: Settings, data: Split) -> Split:
         return Split(data.train, data.validation, data.class_names, preprocessing=data.preprocessing)
     if data.tuning is not None:
         return Split(data.train, data.tuning, data.class_names, preprocessing=data.preprocessing)
-    parts = stratified_split(*data.train, settings.validation, settings.seed, data.class_names)
+    parts = stratified_split(*data.train, settings.validation, settings.seed, data.class_names, data.groups)
     return Split(parts.train, parts.validation, data.class_names, preprocessing=data.preprocessing)
 
 

@@ -11,9 +11,12 @@ import math
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from neocog.data.sources import SOURCES, source_forms, split_source
+from neocog.data.layout import pattern_finder
+from neocog.data.preprocessing import FITS, Preprocessing
+from neocog.data.sources import READING, SOURCES, source_forms, split_source
 from neocog.kernels import BACKENDS
 from neocog.losses import SoftmaxCrossEntropy
 from neocog.models.by_name import NETWORKS, OF_FILTERS
@@ -104,6 +107,10 @@ def _option(
     return field(default=default, metadata={"kind": kind, "help": text, "axis": axis, "parse": parse or kind})
 
 
+def _yes_or_no(text: str) -> bool:
+    return {"yes": True, "true": True, "no": False, "false": False}[text.lower()]
+
+
 def _names(names: Sequence[str]) -> str:
     return f"One of {', '.join(names)}."
 
@@ -128,7 +135,28 @@ class Settings:
     seed: int = _option(42, int, "Seed of the weights and of the batches.", axis=False)
     kernels: str = _option("auto", str, f"Kernel backend: {', '.join(BACKENDS)}.")
     size: int | None = _option(
-        None, int, "Height and width of a folder's images; default the first's, at most 64."
+        None, int, "Height and width of pictures' images; default the median's, at most 64."
+    )
+    channels: int | None = _option(
+        None, int, "1 (grey) or 3 (colour) of pictures; default 3 if any of them shows colour."
+    )
+    fit: str | None = _option(
+        None, str, "How pictures of other proportions are fitted: stretch, crop or pad; default by them."
+    )
+    label_pattern: str | None = _option(
+        None,
+        str,
+        "A regular expression whose group is the class, searched in the names of a folder's files; with a "
+        "slash, in their paths below it.",
+    )
+    group_by: str | None = _option(
+        None,
+        str,
+        "A regular expression whose group tells which pictures belong together, as patches of one photograph "
+        "do; they are all held out or none.",
+    )
+    skip_bad: bool = _option(
+        False, bool, "Leave out files that cannot be used, and list them.", parse=_yes_or_no
     )
     recipe: str = _option(
         "plain",
@@ -246,14 +274,32 @@ class Settings:
     def _check_source(self) -> None:
         kind = self.source.partition(":")[0]
         options = SOURCES[kind].options if kind in SOURCES else ()
-        if self.size is not None:
-            integer("size", self.size)
-            if "size" not in options:
-                allowed = " and ".join(source_forms("size"))
-                raise ValueError(f"size is only allowed for {allowed}, got source {self.source!r}.")
+        self._check_reading()
+        for option, value in self.reading.items():
+            if option not in options and value is not None and value is not False:
+                allowed = " and ".join(source_forms(option))
+                raise ValueError(f"{option} is only allowed for {allowed}, got source {self.source!r}.")
         if self.held_out != _DEFAULTS["held_out"] and "validation_fraction" not in options:
             allowed = ", ".join(source_forms("validation_fraction"))
             raise ValueError(f"held_out is only allowed for {allowed}, got source {self.source!r}.")
+
+    def _check_reading(self) -> None:
+        if self.size is not None:
+            integer("size", self.size)
+        if self.channels is not None:
+            Preprocessing(self.channels, (1, 1))
+        if self.fit is not None:
+            one_of("fit", self.fit, FITS)
+        for option in ("label_pattern", "group_by"):
+            if getattr(self, option) is not None:
+                pattern_finder(option, getattr(self, option), Path())
+        if not isinstance(self.skip_bad, bool):
+            raise TypeError(f"skip_bad must be True or False, got {self.skip_bad!r}.")
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """The options of :func:`~neocog.data.sources.open_source` that say how pictures are read."""
+        return {option: getattr(self, option) for option in READING}
 
     @property
     def planned(self) -> bool:
@@ -352,8 +398,8 @@ def train_command(source: str, options: Mapping[str, Any]) -> str:
     """
     words = ["neocog", "train", source]
     for name, value in options.items():
-        if value is not None:
-            words += [f"--{name.replace('_', '-')}", shown(value)]
+        if value is not None and value is not False:
+            words += [f"--{name.replace('_', '-')}"] + ([] if value is True else [shown(value)])
     return shlex.join(words)
 
 

@@ -119,7 +119,12 @@ def _measured(model: Path, network: Container, source: str) -> Measured:
         raise ValueError("SOURCE is missing: a model file does not say what it was trained on.")
     # Which images of a file without a held-out part the model has seen is unknown: measure on all.
     data = open_source(
-        source, image_shape=network.input_shape, preprocessing=network.preprocessing, validation_fraction=0
+        source,
+        image_shape=network.input_shape,
+        preprocessing=network.preprocessing,
+        class_names=network.class_names,
+        validation_fraction=0,
+        **({} if run is None else run.settings().reading),
     )
     images, labels = data.validation or data.train
     labels = _as_model_classes(data.class_names, network, labels, source, model)

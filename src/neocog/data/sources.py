@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from neocog.data.csv_file import load_csv
@@ -17,13 +19,24 @@ from neocog.data.folder import image_folder
 from neocog.data.idx import load_idx
 from neocog.data.lines import line_patterns
 from neocog.data.npz import load_npz
+from neocog.data.parts import part_of
+from neocog.data.pictures import IMAGE_SUFFIXES
 from neocog.data.preprocessing import Preprocessing
 from neocog.data.split import Split
+from neocog.representation import printable
 
-__all__ = ["SOURCES", "Source", "open_source", "source_forms", "sources_help", "split_source"]
+__all__ = ["READING", "SOURCES", "Source", "open_source", "source_forms", "sources_help", "split_source"]
 
 # Photos are scaled down to this size by default: these networks are for small images.
 LARGEST_IMAGE = 64
+
+READING = ("size", "channels", "fit", "label_pattern", "group_by", "skip_bad")
+"""The options of how pictures are read that a user may choose; a run keeps them."""
+
+_UNSET: dict[str, Any] = dict.fromkeys((*READING, "image_shape", "preprocessing", "class_names")) | {
+    "skip_bad": False
+}
+_MNIST = re.compile(r"train[-.]images[-.]idx3[-.]ubyte(\.gz)?$")
 
 
 @dataclass(frozen=True)
@@ -40,6 +53,8 @@ class Source:
         Whether it is written ``KIND:PATH``.
     options : tuple of str
         The options of :func:`open_source` that ``load`` takes.
+    fits : function (Path) -> bool, optional
+        Whether what is at a path that exists can be loaded, so that it may be given without its kind.
     settings : dict
         Settings of a run that suit it; the others take the defaults of
         :class:`~neocog.settings.Settings`.
@@ -50,6 +65,7 @@ class Source:
     has_path: bool = False
     options: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    fits: Callable[[Path], bool] | None = None
 
     @property
     def recipe(self) -> str:
@@ -70,19 +86,27 @@ def _table(path: str, image_shape: Any, preprocessing: Preprocessing | None, **o
     return load_csv(path, image_shape=preprocessing or image_shape, largest=LARGEST_IMAGE, **options)
 
 
-def _photos(
-    path: str,
-    size: int | None,
-    image_shape: tuple[int, int, int] | None,
-    preprocessing: Preprocessing | None,
-    validation_fraction: float,
-) -> Split:
-    split = image_folder(
-        path, preprocessing or image_shape, validation_fraction, largest=size or LARGEST_IMAGE
-    )
-    if size is not None and split.image_shape[1:] != (size, size):
-        split = image_folder(path, (split.image_shape[0], size, size), validation_fraction)
-    return split
+def _photos(path: str, image_shape: Any, preprocessing: Preprocessing | None, **options: Any) -> Split:
+    return image_folder(path, preprocessing or image_shape, largest=LARGEST_IMAGE, **options)
+
+
+def _is_mnist(path: Path) -> bool:
+    """Return whether a path is, or holds, MNIST's file of training images, also as torchvision has it."""
+    if path.is_file():
+        return _MNIST.search(path.name) is not None
+    places = (path, path / "raw", *path.glob("*/raw"))
+    return any(_MNIST.search(file.name) for place in places if place.is_dir() for file in place.iterdir())
+
+
+def _is_table(path: Path) -> bool:
+    """Return whether a path is a CSV file, or a folder that holds one of training images, and no classes."""
+    if not path.is_dir():
+        return path.suffix.lower() in (".csv", ".tsv")
+    entries = list(path.iterdir())
+    if not any(_is_table(entry) and part_of(entry.stem) == "train" for entry in entries if entry.is_file()):
+        return False
+    trains = [entry for entry in entries if entry.is_dir() and part_of(entry.name) == "train"]
+    return not any(inner.is_dir() for train in trains for inner in train.iterdir())
 
 
 # The textbook's networks and numbers for its line patterns (chapters 24 and 25).
@@ -107,25 +131,29 @@ SOURCES: dict[str, Source] = {
         _photos,
         "a folder with a sub-folder of pictures for each class",
         has_path=True,
-        options=("size", "image_shape", "preprocessing", "validation_fraction"),
+        options=(*READING, "image_shape", "preprocessing", "class_names", "validation_fraction"),
+        fits=Path.is_dir,
     ),
     "npz": Source(
         _arrays,
         "a NumPy archive of images x and labels y",
         has_path=True,
         options=("image_shape", "preprocessing", "validation_fraction"),
+        fits=lambda path: path.is_file() and path.suffix.lower() == ".npz",
     ),
     "idx": Source(
         load_idx,
         "a folder of MNIST's files",
         has_path=True,
         options=("preprocessing", "validation_fraction"),
+        fits=_is_mnist,
     ),
     "csv": Source(
         _table,
         "a table, in each row a label and the pixels of an image",
         has_path=True,
         options=("image_shape", "preprocessing", "validation_fraction"),
+        fits=_is_table,
     ),
 }
 
@@ -154,7 +182,8 @@ def sources_help() -> str:
 def split_source(source: str) -> tuple[str, str]:
     """Return a source's kind, a key of ``SOURCES``, and its path, absolute so that it is found from anywhere.
 
-    The path of a source that has none is "".
+    A source that is no entry of the table is a path, whose kind is recognised by what is there: ``./digits``
+    is a folder, ``digits`` the built-in source. The path of a source that has none is "".
 
     Raises
     ------
@@ -162,25 +191,41 @@ def split_source(source: str) -> tuple[str, str]:
         If there is no such source.
     """
     kind, colon, path = source.partition(":")
-    if kind not in SOURCES or bool(colon) != SOURCES[kind].has_path:
-        forms = dict(zip(SOURCES, source_forms(), strict=True))
-        near = difflib.get_close_matches(kind, SOURCES, n=1)
-        hint = f" Did you mean {forms[near[0]]!r}?" if near else ""
-        allowed = ", ".join(map(repr, forms.values()))
-        raise ValueError(f"source must be one of {allowed}, got {source!r}.{hint}")
-    if colon and not path:
-        raise ValueError(f"source must name a path, as in {kind}:PATH, got {source!r}.")
-    return kind, os.path.abspath(path) if path else ""
+    if kind in SOURCES and bool(colon) == SOURCES[kind].has_path:
+        if colon and not path:
+            raise ValueError(f"source must name a path, as in {kind}:PATH, got {source!r}.")
+        return kind, os.path.abspath(path) if path else ""
+    if source and Path(source).exists():
+        return _recognised(Path(source)), os.path.abspath(source)
+    forms = dict(zip(SOURCES, source_forms(), strict=True))
+    near = difflib.get_close_matches(kind, SOURCES, n=1)
+    hint = f" Did you mean {forms[near[0]]!r}?" if near else ""
+    allowed = ", ".join(map(repr, forms.values()))
+    raise ValueError(
+        f"source must be one of {allowed}, or the path of a folder or file that there is, got "
+        f"{source!r}.{hint}"
+    )
 
 
-def open_source(
-    source: str,
-    *,
-    size: int | None = None,
-    image_shape: tuple[int, int, int] | None = None,
-    preprocessing: Preprocessing | None = None,
-    validation_fraction: float = 0.2,
-) -> Split:
+def _recognised(path: Path) -> str:
+    """Return the kind of source that is at a path: of several that fit, the last in the table."""
+    fitting = [kind for kind, source in SOURCES.items() if source.fits is not None and source.fits(path)]
+    if fitting:
+        return fitting[-1]
+    suffix, named = path.suffix.lower(), printable(path)
+    if suffix in IMAGE_SUFFIXES:
+        reason = "is one picture; name the folder that holds a folder of pictures for each class"
+    elif suffix in (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"):
+        reason = "is an archive; unpack it, and name the folder"
+    elif suffix == ".npy":
+        reason = "is a single array; save images x and labels y by numpy.savez"
+    else:
+        kinds = ", ".join(source_forms("validation_fraction"))
+        reason = f"is neither a folder nor a file whose kind is known; name the kind: {kinds}"
+    raise ValueError(f"source {named} {reason}.")
+
+
+def open_source(source: str, *, validation_fraction: float = 0.2, **options: Any) -> Split:
     """Load the images of a source.
 
     An option that the source does not take is ignored.
@@ -188,15 +233,13 @@ def open_source(
     Parameters
     ----------
     source : str
-        One of ``SOURCES``, such as "digits" or "folder:PATH".
-    size : int, optional
-        Height and width of a folder's images; default those of the first picture, at most 64 x 64.
-    image_shape : (channels, height, width), optional
-        Shape of the images, as a trained network takes them.
-    preprocessing : Preprocessing, optional
-        How pictures become images, as a trained network takes them; without it chosen by the pictures.
+        One of ``SOURCES``, such as "digits" or "folder:PATH", or a path, see :func:`split_source`.
     validation_fraction : float in [0, 1)
         The fraction held out of files that have no held-out part of their own.
+    **options
+        How pictures are read: ``image_shape`` or ``preprocessing``, as a trained network takes them; or, for
+        a folder, the options of :func:`image_folder`: ``size`` (default at most 64 x 64), ``channels``,
+        ``fit``, ``label_pattern``, ``group_by``, ``skip_bad``; ``class_names``, those of a trained network.
 
     Returns
     -------
@@ -206,13 +249,18 @@ def open_source(
     ------
     ValueError, OSError
         If there is no such source, or its files are missing or malformed.
+    TypeError
+        If no source takes an option.
     """
     kind, path = split_source(source)
-    given = {
-        "size": size,
-        "image_shape": image_shape,
-        "preprocessing": preprocessing,
-        "validation_fraction": validation_fraction,
-    }
-    options = {option: given[option] for option in SOURCES[kind].options}
-    return SOURCES[kind].load(*([path] if path else []), **options)
+    known = {option for each in SOURCES.values() for option in each.options}
+    unknown = set(options) - known
+    if unknown:
+        raise TypeError(f"open_source has no option {sorted(unknown)[0]!r}; there are {sorted(known)}.")
+    given = _UNSET | options | {"validation_fraction": validation_fraction}
+    taken = {option: given[option] for option in SOURCES[kind].options}
+    split = SOURCES[kind].load(*([path] if path else []), **taken)
+    if not path and Path(source).exists():
+        built_in = f"{source} is built in; for the folder or file of this name pass ./{source}."
+        split.notes = (built_in, *split.notes)
+    return split

@@ -18,6 +18,7 @@ Grid: TypeAlias = dict[str, list[Any]]
 _PARSERS: dict[str, Callable[[str], Any]] = {
     name: option.parse for name, option in OPTIONS.items() if option.axis
 }
+_PATTERNS = ("label_pattern", "group_by")  # of which a comma is a part
 GRID_KEYS = tuple(_PARSERS)
 """The settings of a run that a grid may vary."""
 MOST_POINTS = 100_000
@@ -50,7 +51,8 @@ def parse_grid(texts: Iterable[str]) -> Grid:
         one_of("a grid's key", key, GRID_KEYS)
         if key in grid:
             raise ValueError(f"a grid must name each key once, got {key!r} twice.")
-        grid[key] = [_parse(key, value.strip()) for value in values.split(",")]
+        apart = [values] if key in _PATTERNS else values.split(",")
+        grid[key] = [_parse(key, value.strip()) for value in apart]
     return grid
 
 
@@ -60,10 +62,10 @@ def _parse(key: str, text: str) -> Any:
         if not text:
             raise ValueError
         return parser(text)
-    except ValueError as error:
+    except (ValueError, KeyError) as error:
         if parser is parse_filters and text:
             raise
-        kind = {int: "integers", float: "numbers"}.get(parser, "values")  # type: ignore[call-overload]
+        kind = {int: "integers", float: "numbers", bool: "yes or no"}.get(OPTIONS[key].kind, "values")
         raise ValueError(f"{key} must be {kind} with commas between them, got {text!r}.") from error
 
 

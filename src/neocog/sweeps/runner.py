@@ -30,7 +30,7 @@ from neocog.sweeps.executors import (
 from neocog.sweeps.grid import at_point, checked_grid, checked_seeds, named, points
 from neocog.sweeps.journal import FileLostError, Journal, read
 from neocog.sweeps.result import Sweep
-from neocog.sweeps.worker import Failure, PointRow, Task, selection_data
+from neocog.sweeps.worker import Failure, PointRow, Reading, Task, reading_of, selection_data
 from neocog.training.by_name import make_optimizer
 from neocog.training.engine import torch_engine
 from neocog.validation import integer
@@ -202,31 +202,31 @@ def _prepare(
 
     With ``engines``, also open every engine once.
     """
-    data: dict[int | None, Any] = {}
+    data: dict[Reading, Any] = {}
     seen = set()
     chosen: list[Settings] = []
     for left_open in settings:
         with at_point({key: getattr(left_open, key) for key in keys}):
-            size = left_open.size
-            if size not in data:
-                data[size] = selection_data(left_open.source, size, validation_fraction)
-            point, _ = resolve(left_open, data[size])
+            reading = reading_of(left_open)
+            if reading not in data:
+                data[reading] = selection_data(left_open.source, reading, validation_fraction)
+            point, _ = resolve(left_open, data[reading])
             chosen.append(point)
-            case = (size, point.network, point.filters, point.normalize, point.engine, point.device)
+            case = (reading, point.network, point.filters, point.normalize, point.engine, point.device)
             if case in seen:
                 continue
             seen.add(case)
-            network = network_for(point, training_split(point, data[size]))
+            network = network_for(point, training_split(point, data[reading]))
             if engines and point.engine == "torch":
                 loss, optimizer = (
                     SoftmaxCrossEntropy(point.label_smoothing),
                     make_optimizer(point.optimizer, point.lr),
                 )
                 torch_engine(network, loss, optimizer, point.device)
-    prints = {size: split.fingerprint() for size, split in data.items()}
-    split = data[settings[0].size]
+    prints = {reading: split.fingerprint() for reading, split in data.items()}
+    split = data[reading_of(settings[0])]
     images = {"training": len(split.train[1]), "validation": len(split.validation[1])}
-    tasks = [Task(k, point, validation_fraction, prints[point.size]) for k, point in enumerate(chosen)]
+    tasks = [Task(k, point, validation_fraction, prints[reading_of(point)]) for k, point in enumerate(chosen)]
     return tasks, images
 
 

@@ -51,10 +51,18 @@ class Failure:
     traceback: str = ""
 
 
+Reading: TypeAlias = tuple[tuple[str, Any], ...]
+
+
+def reading_of(settings: Settings) -> Reading:
+    """Return how a point's pictures are read, as pairs of option and value: a key of the data."""
+    return tuple(settings.reading.items())
+
+
 Work: TypeAlias = Callable[[Task], "PointRow | Failure"]
 
 
-def selection_data(source: str, size: int | None, validation_fraction: float) -> Split:
+def selection_data(source: str, reading: Reading, validation_fraction: float) -> Split:
     """Open a source and split its *training* images: into some to train on, and some to compare by.
 
     The source's own held-out images are not used: they are for the one network that is chosen. The split is
@@ -65,14 +73,16 @@ def selection_data(source: str, size: int | None, validation_fraction: float) ->
     ValueError, OSError
         If there is no such source, or it cannot be split so.
     """
-    data = open_source(source, size=size)
-    return stratified_split(*data.train, validation_fraction, rng=0, class_names=data.class_names)
+    data = open_source(source, **dict(reading))
+    split = stratified_split(*data.train, validation_fraction, 0, data.class_names, data.groups)
+    split.preprocessing = data.preprocessing
+    return split
 
 
 @functools.lru_cache(maxsize=1)
-def _data(source: str, size: int | None, validation_fraction: float, fingerprint: str) -> Split:
+def _data(source: str, reading: Reading, validation_fraction: float, fingerprint: str) -> Split:
     """Open the data, once in each process."""
-    data = selection_data(source, size, validation_fraction)
+    data = selection_data(source, reading, validation_fraction)
     if data.fingerprint() != fingerprint:
         raise ValueError(
             f"the data of {source} on {platform.node()} are not those that the sweep began with."
@@ -95,7 +105,7 @@ def train_point(task: Task) -> PointRow:
     if task.version != neocog.__version__:
         raise RuntimeError(f"{platform.node()} has neocog {neocog.__version__}, the sweep {task.version}.")
     settings = task.settings
-    data = _data(settings.source, settings.size, task.validation_fraction, task.fingerprint)
+    data = _data(settings.source, reading_of(settings), task.validation_fraction, task.fingerprint)
     split = training_split(settings, data)
     network = network_for(settings, split)
     _, rng = draw_sample(settings, len(split.train[1]))
