@@ -252,7 +252,7 @@ def test_a_missing_pytorch_is_found_before_the_first_point_is_trained(monkeypatc
 
 
 def test_the_sources_own_held_out_images_are_never_looked_at():
-    data, source = selection_data("digits", None, 0.2), neocog.data.digits()
+    data, source = selection_data("digits", (), 0.2), neocog.data.digits()
     assert [len(labels) for _, labels in data] == [1078, 269]  # 1347, and a fifth of it
     both = np.concatenate([data.train[0], data.validation[0]])
     assert sorted(image.tobytes() for image in both) == sorted(image.tobytes() for image in source.train[0])
@@ -292,7 +292,7 @@ def test_a_point_is_trained_as_neocog_train_would(tmp_path):
     """The part to choose by, written to a file as the file's own held-out part, and trained on by `train`."""
     grid = {"lr": [0.1], "filters": [(4, 6)], "epochs": [2], "momentum": [0.8], "batch_size": [50]}
     (row,) = sweeps.sweep("digits", grid, [7], jobs=1).rows
-    (x, y), (x_val, y_val) = selection_data("digits", None, 0.2)
+    (x, y), (x_val, y_val) = selection_data("digits", (), 0.2)
     path = tmp_path / "cut.npz"
     np.savez(path, x_train=x, y_train=y, x_test=x_val, y_test=y_val)
     settings = Settings(
