@@ -128,7 +128,7 @@ def test_a_run_reads_its_pictures_as_it_began(tmp_path, monkeypatch):
     pictures(tmp_path / "photos", flat=True)
     (tmp_path / "photos" / "cat.bad.png").write_text("hello")
     options = ["--label-pattern", "^(.+?)[.]", "--group-by", r"([^/]+)$", "--fit", "crop", "--channels", "3"]
-    line = ["train", "photos", "--epochs", 1, "--no-report", "--json", *options]
+    line = ["train", "photos", "--recipe", "plain", "--epochs", 1, "--no-report", "--json", *options]
     assert "cat.bad.png is not an image" in run(*line, code=2).stdout
     result = json.loads(run(*line, "--skip-bad").stdout)
     directory = runs.RunDirectory(result["run"])
