@@ -29,6 +29,7 @@ FLOORS = [
     {"compilation"},
     {"interop"},
     {"training"},
+    {"kinks"},
     {"gradcheck"},
     {"inspection"},
     {"testing"},

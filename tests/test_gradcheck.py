@@ -7,6 +7,7 @@ import pytest
 
 import neocog
 from neocog import BatchNorm1D, Conv2D, Dense, Dropout, MaxPool2D, ReLU, Sequential, Tanh
+from neocog.gradcheck import compare
 from neocog.layers.base import Layer
 
 
@@ -348,3 +349,279 @@ def test_failures_are_printed_in_full(batch, capsys):
 def test_check_layer_wants_a_function():
     with pytest.raises(TypeError, match="make_layer must be a function that makes the layer"):
         neocog.check_layer(ReLU(), np.ones((2, 2)))
+
+
+# Networks that stand on many kinks at once: digits have black margins, and the biases are zero.
+
+
+class ReLUOfSlope(ReLU):
+    """A ReLU whose derivative at 0 is chosen."""
+
+    slope = 0.0
+
+    def forward(self, x, training=False):
+        return np.where(x.real > 0, x, 0), x.real
+
+    def backward(self, dy, cache, input_grad=True):
+        return dy * np.where(cache > 0, 1, np.where(cache < 0, 0, self.slope)), {}
+
+
+class OneAtZero(ReLUOfSlope):
+    slope = 1.0
+
+
+class HalfAtZero(ReLUOfSlope):
+    slope = 0.5
+
+
+class BelowZeroAtZero(ReLUOfSlope):
+    slope = -0.5
+
+
+class TwoAtZero(ReLUOfSlope):
+    slope = 2.0
+
+
+class Leaks(ReLUOfSlope):
+    def backward(self, dy, cache, input_grad=True):
+        return dy * np.where(cache > 0, 1, np.where(cache < 0, 1e-3, 0)), {}
+
+
+class SlightlyMore(ReLU):
+    def backward(self, dy, cache, input_grad=True):
+        dx, grads = super().backward(dy, cache, input_grad)
+        return (None if dx is None else 1.001 * dx), grads
+
+
+class PoolOfTies(MaxPool2D):
+    """2 x 2 windows whose winners all get the whole dy."""
+
+    def forward(self, x, training=False):
+        y, _ = super().forward(x, training)
+        winners = _enlarged(y) == x
+        return y, (winners, winners.reshape(*y.shape[:3], 2, y.shape[3], 2).sum(axis=(3, 5)))
+
+    def backward(self, dy, cache, input_grad=True):
+        return cache[0] * _enlarged(dy), {}
+
+
+class PoolThatShares(PoolOfTies):
+    """The winners of a window get equal parts, as amax does in PyTorch: right, too."""
+
+    def backward(self, dy, cache, input_grad=True):
+        winners, count = cache
+        return winners * _enlarged(dy / count), {}
+
+
+class PoolOfTheFirst(PoolOfTies):
+    def backward(self, dy, cache, input_grad=True):
+        dx = np.zeros_like(_enlarged(dy))
+        dx[:, :, ::2, ::2] = dy
+        return dx, {}
+
+
+def _enlarged(maps):
+    return maps.repeat(2, axis=2).repeat(2, axis=3)
+
+
+def _one_off(array):
+    array = array.copy()
+    array.flat[np.abs(array).argmax()] *= 1.001
+    return array
+
+
+def conv_with(name, change):
+    class Wrong(Conv2D):
+        def backward(self, dy, cache, input_grad=True):
+            dx, grads = super().backward(dy, cache, input_grad)
+            if name == "x":
+                return (None if dx is None else change(dx)), grads
+            return dx, grads | {name: change(grads[name])}
+
+    return Wrong
+
+
+def on_kinks(conv=Conv2D, relu=ReLU, pool=MaxPool2D, dense=Dense):
+    return Sequential(
+        conv1=conv(1, 3, 3, padding=1, rng=0, dtype="float64"),
+        relu1=relu(),
+        pool1=pool(2),
+        conv2=Conv2D(3, 4, 3, padding=1, rng=1, dtype="float64"),
+        relu2=ReLU(),
+        pool2=MaxPool2D(2),
+        flatten=neocog.Flatten(),
+        dense=dense(16, 10, rng=2, dtype="float64"),
+    )
+
+
+def pooled_first(pool):
+    return Sequential(pool=pool(2), flatten=neocog.Flatten(), dense=Dense(16, 10, rng=1, dtype="float64"))
+
+
+def digits(n=2):
+    x, y = neocog.data.digits().test
+    return x[:n].astype(float), y[:n]
+
+
+RIGHT = {
+    "as it is": on_kinks,
+    "slope 1 at 0": lambda: on_kinks(relu=OneAtZero),
+    "slope 1/2 at 0": lambda: on_kinks(relu=HalfAtZero),
+    "shared winners": lambda: on_kinks(pool=PoolThatShares),
+    "pixels pooled": lambda: pooled_first(MaxPool2D),
+    "pixels pooled, shared": lambda: pooled_first(PoolThatShares),
+    "the digits' own network": lambda: neocog.models.digits_cnn(seed=42).astype("float64"),
+}
+
+
+@pytest.mark.parametrize("method", ["central", "complex"])
+@pytest.mark.parametrize("name", RIGHT)
+def test_several_units_on_a_kink_at_once_are_no_error(name, method):
+    report = neocog.check_gradients(RIGHT[name](), *digits(1), method=method, max_entries=40)
+    assert report.passed, [array for array in report.arrays if not array.passed]
+    if method == "central":
+        assert sum(array.kinks for array in report.arrays) > 0
+    assert sum(array.checked for array in report.arrays) > 0
+
+
+WRONG = {
+    "weight, 0.1 %": lambda: on_kinks(conv_with("weight", lambda dw: 1.001 * dw)),
+    "weight, one entry": lambda: on_kinks(conv_with("weight", _one_off)),
+    "weight, flipped": lambda: on_kinks(conv_with("weight", lambda dw: dw[:, :, ::-1, ::-1])),
+    "bias, 0.1 %": lambda: on_kinks(conv_with("bias", lambda db: 1.001 * db)),
+    "bias, one entry": lambda: on_kinks(conv_with("bias", _one_off)),
+    "bias, zero": lambda: on_kinks(conv_with("bias", lambda db: 0 * db)),
+    "bias, a little more": lambda: on_kinks(conv_with("bias", lambda db: db + 1e-6)),
+    "input, one entry": lambda: on_kinks(conv_with("x", _one_off)),
+    "input, flipped": lambda: on_kinks(conv_with("x", lambda dx: dx[:, :, ::-1])),
+    "ReLU, 0.1 %": lambda: on_kinks(relu=SlightlyMore),
+    "ReLU, slope -1/2 at 0": lambda: on_kinks(relu=BelowZeroAtZero),
+    "ReLU, slope 2 at 0": lambda: on_kinks(relu=TwoAtZero),
+    "ReLU, slope 0.001 below 0": lambda: on_kinks(relu=Leaks),
+    "pool, not the winner": lambda: on_kinks(pool=PoolOfTheFirst),
+    "pool, all winners": lambda: pooled_first(PoolOfTies),
+    "dense, one entry": lambda: on_kinks(dense=OneEntryOff),
+    "dense, 0.1 %": lambda: on_kinks(dense=ATenthOfAPercentOff),
+}
+
+
+BY_COMPLEX_STEP = ["ReLU, slope 2 at 0", "pool, not the winner", "pool, all winners", "bias, one entry"]
+
+
+@pytest.mark.parametrize(
+    ("name", "method"), [(n, "central") for n in WRONG] + [(n, "complex") for n in BY_COMPLEX_STEP]
+)
+def test_a_wrong_gradient_is_found_among_kinks(name, method):
+    report = neocog.check_gradients(WRONG[name](), *digits(1), method=method)
+    assert not report.passed
+    assert all(array.reason for array in report.arrays if not array.passed)
+
+
+def test_ties_that_all_get_the_whole_are_named():
+    report = neocog.check_gradients(pooled_first(PoolOfTies), *digits(), method="central")
+    (wrong,) = [array for array in report.arrays if not array.passed]
+    assert wrong.name == "input"
+    assert "do equal numbers in a window all get the whole dy?" in wrong.reason
+
+
+@pytest.mark.parametrize("method", ["central", "complex"])
+@pytest.mark.parametrize("image", [np.zeros, np.ones])
+def test_black_and_white_images_are_no_error(image, method):
+    """All windows are ties, and all units of a layer with zero biases stand on a kink."""
+    x, y = image((2, 1, 8, 8)), np.array([0, 2])
+    for network in (neocog.models.tiny_cnn(1), neocog.models.conv_net((4, 4), 3, (1, 8, 8), 0, "float64")):
+        report = neocog.check_gradients(network.astype("float64"), x, y, method=method, max_entries=40)
+        assert report.passed, [array for array in report.arrays if not array.passed]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_kinks_inside_residuals_and_behind_dropout(training):
+    network = Sequential(
+        Conv2D(1, 3, 3, padding=1, rng=0, dtype="float64"),
+        neocog.BatchNorm2D(3, dtype="float64"),
+        ReLU(),
+        Dropout(0.3, rng=1),
+        neocog.Residual(Sequential(Conv2D(3, 3, 3, padding=1, rng=3, dtype="float64"), ReLU())),
+        MaxPool2D(3, 2, 1),
+        Dropout(0.3, rng=1),
+        neocog.GlobalMaxPool2D(),
+        Dense(3, 10, rng=2, dtype="float64"),
+    )
+    report = neocog.check_gradients(network, *digits(3), method="central", training=training)
+    assert report.passed, [array for array in report.arrays if not array.passed]
+
+
+def test_a_container_that_computes_something_else_than_its_path_is_taken_as_one_layer():
+    class Twice(Sequential):
+        def forward(self, x, training=False):
+            y, cache = super().forward(x, training)
+            return 2 * y, cache
+
+        def backward(self, dy, cache, input_grad=True):
+            return super().backward(2 * dy, cache, input_grad)
+
+    x, t = np.array([[0.0, 0.5]]), np.array([[1.0, 1.0]])
+    loss = neocog.MeanSquaredError()
+    report = neocog.check_gradients(Twice(ReLU()), x, t, loss=loss, method="central")
+    assert report.passed
+    assert report.arrays[0].kinks == 1
+
+
+# Gradients that are zero: nothing but rounding errors is left to compare.
+
+
+@pytest.mark.parametrize("method", ["complex", "central"])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        neocog.Softmax(),
+        BatchNorm1D(5, dtype="float64"),
+        neocog.layers.GroupNorm(1, 5, dtype="float64"),
+        Sequential(Dense(5, 4, rng=0, dtype="float64"), neocog.Softmax()),
+    ],
+    ids=repr,
+)
+def test_a_gradient_that_is_zero_everywhere_is_no_error(layer, method):
+    """The numbers of a softmax add up to 1, and those of a batch norm to 0: from dy = 1 nothing comes."""
+    x = np.random.default_rng(0).normal(size=(3, 5))
+    report = compare(layer, x, lambda y: (y.sum(), np.ones_like(y)), method)
+    if isinstance(layer, BatchNorm1D | neocog.layers.GroupNorm):  # but for the bias
+        assert report.arrays[1].analytic != 0
+    assert report.passed, report.arrays
+
+
+@pytest.mark.parametrize("method", ["complex", "central"])
+def test_a_gradient_that_ought_to_be_zero_is_an_error(method):
+    """A softmax whose backward forgets the sum, which is all that makes it zero."""
+
+    class Forgets(neocog.Softmax):
+        def backward(self, dy, cache, input_grad=True):
+            return cache * dy, {}
+
+    x = np.random.default_rng(0).normal(size=(3, 5))
+    forward = neocog.Softmax().forward
+    Forgets.forward = lambda self, x, training=False: (forward(x)[0],) * 2
+    assert not compare(Forgets(), x, lambda y: (y.sum(), np.ones_like(y)), method).passed
+
+
+@pytest.mark.parametrize("method", ["complex", "central"])
+@pytest.mark.parametrize("scale", [1, 40, 100, 400])
+def test_a_network_that_is_sure_is_no_error(scale, method):
+    """The probability of the right class is 1 less rounding, and so is what is left of its derivative."""
+    network = Sequential(neocog.Flatten(), Dense(64, 10, rng=0, dtype="float64"))
+    network.params["1.weight"][...] *= scale
+    x, _ = digits(3)
+    report = neocog.check_gradients(network, x, network.predict(x), method=method, max_entries=60)
+    assert report.passed, report.arrays
+
+
+@pytest.mark.parametrize("method", ["complex", "central"])
+@pytest.mark.parametrize("distance", [0, 1e-8, 1e-4])
+def test_the_bottom_of_a_loss_is_no_error(distance, method):
+    network = Sequential(neocog.Flatten(), Dense(64, 2, rng=0, dtype="float64"))
+    x, _ = digits(3)
+    t = network(x) + distance
+    arguments = {"loss": neocog.MeanSquaredError(), "method": method, "max_entries": 60}
+    assert neocog.check_gradients(network, x, t, **arguments).passed
+    wrong = Sequential(neocog.Flatten(), ATenthOfAPercentOff(64, 2, rng=0, dtype="float64"))
+    assert neocog.check_gradients(wrong, x, t, **arguments).passed is (distance == 0)
