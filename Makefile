@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test nightly coverage bench bench-quick docs page check format clean
+.PHONY: demo test test-lowest nightly coverage bench bench-quick docs page check format clean
 
 demo: .venv/core  ## train a CNN on handwritten digits
 	$(BIN)/neocog train digits
@@ -13,6 +13,13 @@ test: .venv/test  ## the test suite, in two processes; a file stays in one
 
 nightly: .venv/test  ## the tests marked nightly, and ten times as many drawn cases
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "nightly or hypothesis" --hypothesis-profile nightly
+
+test-lowest:  ## the suite with the lowest versions that are allowed, in .venv-lowest; LATEST="torch" leaves that at its pin
+	$(PYTHON) -m venv .venv-lowest
+	$(PYTHON) tests/lowest.py $(LATEST) > .venv-lowest/constraints.txt
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint .venv-lowest/constraints.txt --editable ".[test]"
+	.venv-lowest/bin/python -m pytest -q -n 2 --dist loadgroup -W ignore::DeprecationWarning
 
 coverage: .venv/test  ## the same, with the lines that no test reaches
 	$(BIN)/python -m pytest -q --cov --cov-report=term-missing
@@ -41,7 +48,7 @@ format: .venv/dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv dist htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-lowest dist htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .venv/core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

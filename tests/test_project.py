@@ -9,8 +9,23 @@ import yaml
 
 import neocog
 
+from .lowest import lowest
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def test_every_dependency_has_a_lower_bound():
+    extras = PROJECT["optional-dependencies"]
+    needed = [*PROJECT["dependencies"], *(text for name in extras if name != "docs" for text in extras[name])]
+    assert [text for text in needed if ">=" not in text and not text.startswith("neocog[")] == []
+    pins = ["torch==9.9", "numpy==9.9"]
+    found = lowest(PROJECT, pins, ["torch"])
+    assert "torch==9.9" in found
+    assert "numpy==2.1" in found
+    assert len(found) == len({line.partition("==")[0] for line in found}) > 25
+    with pytest.raises(ValueError, match="numpi must be a dependency with a pin"):
+        lowest(PROJECT, pins, ["numpi"])
 
 
 def read_yaml(path):
