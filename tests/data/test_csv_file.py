@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from neocog.budgets import BudgetError, budgets
 from neocog.data import Preprocessing, digits, load_csv
 from neocog.data.sources import open_source
 
@@ -251,7 +252,7 @@ def test_a_column_that_numbers_the_rows_is_left_out(tmp_path, name):
     rows = [[n, *row] for n, row in enumerate(first())]
     split = load(write(tmp_path / "a.csv", rows, [name, *HEADER]))
     x, y = split.train
-    assert split.notes[0] == f"Left out, as they number the rows: column {name!r}."
+    assert split.notes[0] == f"Left out, as no pixels: column {name!r}."
     np.testing.assert_allclose(x.reshape(4, 4), FIFTHS, atol=1e-7)
     assert y.tolist() == LABELS
 
@@ -334,3 +335,37 @@ def test_a_trained_network_tells_the_shape_the_unit_of_masks_and_the_classes(tmp
     assert split.train[0].max() == np.float32(1 / 255)
     assert split.image_shape == (1, 1, 4)
     assert split.train[1].tolist() == [1, 2, 1, 2]
+
+
+def test_all_pixels_in_one_column(tmp_path):
+    """As Kaggle gives out FER-2013."""
+    parts = ["Training", "Training", "PrivateTest", "PublicTest"]
+    rows = [[y, " ".join(map(str, x)), part] for y, x, part in zip(LABELS, PIXELS, parts, strict=True)]
+    path = write(tmp_path / "a.csv", rows, ["emotion", "pixels", "Usage"])
+    split = load_csv(path)
+    found = [part[0].reshape(-1, 4) for part in (split.train, split.test, split.tuning)]
+    np.testing.assert_allclose(np.concatenate(found), FIFTHS, atol=1e-7)
+    rows[2][1] = "1 2 3"
+    with pytest.raises(
+        ValueError, match=r"a\.csv, line 4, column 2: must hold 4 pixels as the first .*, got 3"
+    ):
+        load_csv(write(path, rows, ["emotion", "pixels", "Usage"]))
+    rows[2][1] = "1 2 3 x"
+    with pytest.raises(ValueError, match=r"a\.csv, line 4, column 2: must be a pixel, got 'x'"):
+        load_csv(write(path, rows, ["emotion", "pixels", "Usage"]))
+    rows[2][1] = "1 2 3 -4"
+    with pytest.raises(ValueError, match=r"a\.csv, line 4, column 2: pixels must be whole .* got -4"):
+        load_csv(write(path, rows, ["emotion", "pixels", "Usage"]))
+    with budgets(columns=3), pytest.raises(BudgetError, match=r"a\.csv, line 2, asks for 4 columns"):
+        load_csv(path)
+
+
+def test_tables_without_pixels(tmp_path):
+    for header, rows in ((["label", "index"], [[0, 0], [1, 1]]), (["split", "label"], [["train", 1]] * 2)):
+        with pytest.raises(ValueError, match=r"a\.csv must have columns of pixels, or one of files, got "):
+            load(write(tmp_path / "a.csv", rows, header))
+
+
+def test_a_column_of_parts_that_names_none(tmp_path):
+    path = write(tmp_path / "a.csv", [[*row, n] for n, row in enumerate(first())], [*HEADER, "fold"])
+    assert load(path).notes[0] == "Left out, as no pixels: column 'fold'."

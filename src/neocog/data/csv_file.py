@@ -44,7 +44,7 @@ def load_csv(
     are sorted. A column that numbers the rows, as ``id`` or pandas' own, is left out. Pixels are whole
     numbers 0..255, which are divided by 255, or numbers 0..1, which are kept; a file that holds nothing but 0
     and 1 is kept. Where they are not whole, but go up to 128 at least, they are divided, too. They are listed
-    row by row, one channel after the other.
+    row by row, one channel after the other; or all are in one column, with spaces between them.
 
     A column ``split``, ``is_valid`` or with another usual name may say to which part a row belongs: train,
     val or test, by any usual name. Or ``path`` is a folder with a file for each part: ``train.csv`` or

@@ -12,6 +12,7 @@ from typing import NamedTuple, NoReturn
 
 import numpy as np
 
+from neocog.budgets import check_budget
 from neocog.data.csv_rows import (
     LABELS,
     NUMBERS,
@@ -92,7 +93,7 @@ def pixel_tables(
         for part, table in tables.items()
     }
     if train.left_out:
-        notes.append(f"Left out, as they number the rows: column {listed(map(repr, train.left_out))}.")
+        notes.append(f"Left out, as no pixels: column {listed(map(repr, train.left_out))}.")
     if image_shape is None:
         notes.append(f"Rows of {math.prod(shape)} numbers are images of {shape} (C, H, W).")
     if white == 255:
@@ -138,6 +139,9 @@ def _read(path: Path, label_column: int | None = None) -> _Table:
     if not header:
         rows = itertools.chain([(line, first)], rows)
     columns = [k for k in range(len(first)) if k not in (label_column, part, *others)]
+    if not columns:
+        raise ValueError(f"{path} must have columns of pixels, or one of files, got {listed(header)}.")
+    in_one_cell = len(columns) == 1 and bool(header)  # numbers with spaces between them, perhaps
     lines, labels, values, parts = [], [], array("f"), []
     for line, row in rows:
         lines.append(line)
@@ -145,6 +149,15 @@ def _read(path: Path, label_column: int | None = None) -> _Table:
         if part is not None:
             parts.append(row[part])
         row = [row[k] for k in columns]
+        if in_one_cell:
+            row = row[0].split() or row
+            check_budget("columns", len(row), f"{path}, line {line},")
+            columns = columns * len(row) if len(lines) == 1 else columns
+            if len(row) != len(columns):
+                raise ValueError(
+                    f"{path}, line {line}, column {columns[0] + 1}: must hold {len(columns)} pixels as the "
+                    f"first row, got {len(row)}."
+                )
         try:
             if "_" in "".join(row):  # which float() allows
                 raise ValueError
@@ -164,6 +177,8 @@ def _read(path: Path, label_column: int | None = None) -> _Table:
     found = parts_of(header[part], parts)
     if isinstance(found, int):
         table.refuse(found, part, f"must be train, val or test, got {parts[found]!r}.")
+    if found is None:
+        return table._replace(left_out=[*left_out, header[part]])
     return table._replace(parts=found)
 
 

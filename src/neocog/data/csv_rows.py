@@ -29,7 +29,7 @@ CELL = 32  # characters, at most, of a cell in a row as long as the budget allow
 # The usual names of columns, without capitals and marks: the first of a list that there is counts.
 LABELS = (
     "label", "classname", "labelname", "categoryname", "class", "category", "target", "labels", "classes",
-    "species", "breed", "variety", "diagnosis", "kind", "tag", "tags", "y",
+    "species", "breed", "variety", "diagnosis", "emotion", "kind", "tag", "tags", "y",
 )  # fmt: skip
 FILES = (
     "filename", "filepath", "file", "path", "imagepath", "imagefile", "imagefilename", "imagename", "image",

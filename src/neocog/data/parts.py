@@ -10,7 +10,7 @@ Part: TypeAlias = Literal["train", "tuning", "test"]
 
 PART_NAMES: dict[Part, tuple[str, ...]] = {
     "train": ("train", "training", "trn", "tr"),
-    "tuning": ("val", "valid", "validation", "validate", "dev"),
+    "tuning": ("val", "valid", "validation", "validate", "dev", "publictest"),
     "test": (
         "test",
         "testing",
@@ -22,6 +22,7 @@ PART_NAMES: dict[Part, tuple[str, ...]] = {
         "holdout",
         "hold-out",
         "eval",
+        "privatetest",
     ),
 }
 """The usual names: of training images, of those that may choose the epoch, and of those that are held out."""
