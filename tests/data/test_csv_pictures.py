@@ -1,11 +1,14 @@
 """Tables that name the files of pictures: Keras' and fastai's ways, parts, and what is wrong with files."""
 
+import json
 import unicodedata
 
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from neocog.cli import app
 from neocog.data import LazyImages, Preprocessing, load_csv
 from neocog.data.sources import open_source
 
@@ -214,3 +217,24 @@ def test_the_fingerprint_is_that_of_the_files(folder):
     assert load(path).fingerprint() == before
     picture(folder / "a.png", 7)
     assert load(path).fingerprint() != before
+
+
+def test_from_the_command_line(folder, monkeypatch):
+    """A run keeps how its pictures are read; evaluating and predicting read them so."""
+    monkeypatch.chdir(folder)
+    for n in range(12):
+        picture(folder / "photos" / f"{n}.png", 20 * n)
+    write(folder, [(n, "dark" if n < 6 else "bright") for n in range(12)], ("id", "kind"), name="kinds.csv")
+
+    def run(*arguments, code=0):
+        result = CliRunner().invoke(app, [str(a) for a in arguments])
+        assert result.exit_code == code, result.output
+        return result
+
+    run("train", "kinds.csv", "--size", 6, "--epochs", 1, "--out", "r", "--no-report")
+    assert json.loads((folder / "r" / "config.json").read_text())["image_shape"] == [1, 6, 6]
+    assert json.loads(run("evaluate", "r/model.neocog", "kinds.csv", "--json").stdout)["images"] == 12
+    write(folder, [("0.png", "dark"), ("99.png", "bright")], name="few.csv")
+    error = run("evaluate", "r/model.neocog", "few.csv", code=2).stderr
+    assert "99.png is not there (line 3)" in error
+    assert error.count("\n") == 1

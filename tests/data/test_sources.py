@@ -24,7 +24,8 @@ def run(*arguments, code=0):
 
 def test_every_source_has_its_form():
     assert source_forms() == FORMS
-    assert source_forms("size") == ["folder:PATH"]
+    assert source_forms("size") == ["folder:PATH", "csv:PATH"]
+    assert source_forms("label_pattern") == ["folder:PATH"]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,9 @@ def test_the_help_lists_every_source(command):
 
 def test_only_some_sources_have_a_size():
     assert Settings("folder:photos", size=8).size == 8
-    with pytest.raises(ValueError, match=r"size is only allowed for folder:PATH, got source 'digits'"):
+    with pytest.raises(
+        ValueError, match=r"size is only allowed for folder:PATH and csv:PATH, got source 'digits'"
+    ):
         Settings("digits", size=8)
 
 
@@ -100,7 +103,7 @@ def test_one_entry_is_all_that_a_new_source_needs(monkeypatch, tmp_path):
     assert (settings.source, settings.epochs, settings.lr) == (f"stripes:{tmp_path}/here", 2, 0.25)
     assert "stripes:PATH (stripes)" in sources_help()
     with pytest.raises(
-        ValueError, match=r"only allowed for folder:PATH and stripes:PATH, got source 'lines'"
+        ValueError, match=r"only allowed for folder:PATH and csv:PATH and stripes:PATH, got source 'lines'"
     ):
         settings_for("lines", size=3)
     with pytest.raises(ValueError, match=r"Did you mean 'stripes:PATH'"):

@@ -112,21 +112,28 @@ def _files(path: Path) -> dict[Part, Path]:
         raise FileNotFoundError(f"there is no file {path}.")
     if not path.is_dir():
         return {"train": path}
-    files: dict[Part, Path] = {}
-    tables = sorted(file for file in path.iterdir() if file.suffix.lower() in (".csv", ".tsv"))
-    for part_of_file in (lambda file: part_of(file.stem), _part_in_name):  # train.csv, else mnist_train.csv
-        found: dict[Part, list[Path]] = {}
-        for file in tables:
-            if (part := part_of_file(file)) is not None and part not in files:
-                found.setdefault(part, []).append(file)
-        for part, some in found.items():
-            if len(some) > 1:
-                names = " and ".join(file.name for file in some)
-                raise ValueError(f"{path} must hold one file for each part, got {names}.")
-            files[part] = some[0]
+    files = {}
+    for part, some in tables_in(path).items():
+        if len(some) > 1:
+            names = " and ".join(file.name for file in some)
+            raise ValueError(f"{path} must hold one file for each part, got {names}.")
+        files[part] = some[0]
     if "train" not in files:
         raise FileNotFoundError(f"{path} must be a CSV file, or a folder that holds train.csv.")
     return files
+
+
+def tables_in(folder: Path) -> dict[Part, list[Path]]:
+    """Return the tables of each part in a folder: train.csv, or if there is none mnist_train.csv."""
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in (".csv", ".tsv"))
+    found: dict[Part, list[Path]] = {}
+    for part_of_file in (lambda file: part_of(file.stem), _part_in_name):
+        some: dict[Part, list[Path]] = {}
+        for file in files:
+            if (part := part_of_file(file)) is not None:
+                some.setdefault(part, []).append(file)
+        found = some | found
+    return found
 
 
 def _part_in_name(file: Path) -> Part | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from neocog.data.csv_file import load_csv
+from neocog.data.csv_file import load_csv, tables_in
 from neocog.data.digits import digits
 from neocog.data.folder import image_folder
 from neocog.data.idx import load_idx
@@ -102,9 +102,9 @@ def _is_table(path: Path) -> bool:
     """Return whether a path is a CSV file, or a folder that holds one of training images, and no classes."""
     if not path.is_dir():
         return path.suffix.lower() in (".csv", ".tsv")
-    entries = list(path.iterdir())
-    if not any(_is_table(entry) and part_of(entry.stem) == "train" for entry in entries if entry.is_file()):
+    if "train" not in tables_in(path):
         return False
+    entries = list(path.iterdir())
     trains = [entry for entry in entries if entry.is_dir() and part_of(entry.name) == "train"]
     return not any(inner.is_dir() for train in trains for inner in train.iterdir())
 
@@ -150,9 +150,12 @@ SOURCES: dict[str, Source] = {
     ),
     "csv": Source(
         _table,
-        "a table, in each row a label and the pixels of an image",
+        "a table of labels, and pictures' files or pixels",
         has_path=True,
-        options=("image_shape", "preprocessing", "validation_fraction"),
+        options=(
+            *(option for option in READING if option != "label_pattern"),
+            *("image_shape", "preprocessing", "class_names", "validation_fraction"),
+        ),
         fits=_is_table,
     ),
 }
@@ -164,7 +167,7 @@ def source_forms(option: str | None = None) -> list[str]:
     Examples
     --------
     >>> source_forms("size")
-    ['folder:PATH']
+    ['folder:PATH', 'csv:PATH']
     """
     return [
         f"{kind}:PATH" if source.has_path else kind
