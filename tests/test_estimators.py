@@ -90,7 +90,6 @@ def expected_failures(estimator):
 @parametrize_with_checks(
     [kind(**settings) for settings in ({}, *OTHERS) for kind in (ConvNetClassifier, ConvNetRegressor)],
     expected_failed_checks=expected_failures,
-    xfail_strict=True,
 )
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
