@@ -17,6 +17,7 @@ from neocog.layers import (
     Elementwise,
     Flatten,
     Graph,
+    Hardswish,
     Layer,
     LeakyReLU,
     ReLU,
@@ -479,3 +480,69 @@ def test_no_dx_says_that_y_does_not_move():
     close(explain(Sequential(own=Wrong(slope=0)), X, "own", (0, 0, 0, 0)))
     with pytest.raises(ValueError, match=r"is 0 by backward, 0\.125.* by the complex step"):
         explain(Sequential(own=Wrong()), X, "own", (0, 0, 0, 0))
+
+
+class Cubic(Elementwise):
+    """Forward: ``y = x^3``."""
+
+    factor = 1.0
+
+    @staticmethod
+    def function(xp, x):
+        return x**3
+
+    @classmethod
+    def derivative(cls, xp, x):
+        return cls.factor * 3 * x * x
+
+
+class Wave(Elementwise):
+    """Forward: ``y = sin(300 x)``."""
+
+    @staticmethod
+    def function(xp, x):
+        return xp.sin(300 * x)
+
+    @staticmethod
+    def derivative(xp, x):
+        return 300 * xp.cos(300 * x)
+
+
+class WrongCube(Cubic):
+    factor = 1.001
+
+
+class WrongReLU(ReLU):
+    def backward(self, dy, cache, input_grad=True):
+        dx, grads = super().backward(dy, cache, input_grad)
+        return 1.001 * dx, grads
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("right", "wrong"), [(Cubic, WrongCube), (ReLU, WrongReLU)])
+def test_the_slope_of_an_activation_must_be_that_of_its_forward(right, wrong, dtype):
+    """Its term is the product of dy and that slope, and would add up whatever the slope is."""
+    x = np.array([[0.3, 2.0]])
+
+    def ask(layer):
+        network = Sequential(own=layer(), dense=Dense(2, 2, rng=0, dtype=dtype))
+        return explain(network, x, "input", (0, 1), of="gradient", y=[0])
+
+    answer = ask(right)
+    assert answer.total == pytest.approx(answer.value, rel=1e-6)
+    with pytest.raises(
+        ValueError, match=r"backward of layer 'own' \(Wrong.*\) contradicts its forward: the slope"
+    ):
+        ask(wrong)
+
+
+@pytest.mark.parametrize("layer", [ReLU, LeakyReLU, GELU, Sigmoid, Tanh, ScaledTanh, Hardswish, Wave])
+def test_the_slopes_of_neocogs_activations_are_those_of_their_forward(layer):
+    """At kinks, where the slope is one of the two, far out, where there is none left, and between."""
+    for dtype in ("float32", "float64"):
+        x = np.array([[0.0, -0.0, 1e-9, -1e-9, 1e-4, 0.7, -0.7, 3.0, -3.0, 10.0, -10.0, 40.0]])
+        network = Sequential(own=layer(), dense=Dense(12, 2, rng=0, dtype=dtype))
+        inquiry = Inquiry(trace(network, x, np.array([0])))
+        for k in range(12):
+            answer = inquiry.ask("input", (0, k), of="gradient")
+            assert answer.total == pytest.approx(answer.value, rel=1e-5, abs=1e-30)

@@ -45,6 +45,7 @@ def saliency(network: Layer, x: Any, y: Any = None) -> Array:
     Parameters
     ----------
     network : Layer
+        A Softmax, LogSoftmax or Sigmoid at its end is left out.
     x : floating point array (N, C, H, W)
     y : int, integer array (N,) or None
         None for the predicted class.
@@ -85,6 +86,7 @@ def gradient_times_input(network: Layer, x: Any, y: Any = None) -> Array:
     Parameters
     ----------
     network : Layer
+        A Softmax, LogSoftmax or Sigmoid at its end is left out.
     x : floating point array (N, C, H, W)
     y : int, integer array (N,) or None
         None for the predicted class.
@@ -125,6 +127,7 @@ def smooth_grad(
     Parameters
     ----------
     network : Layer
+        A Softmax, LogSoftmax or Sigmoid at its end is left out.
     x : floating point array (N, C, H, W)
     y : int, integer array (N,) or None
         None for the class predicted without noise.
@@ -171,6 +174,7 @@ def integrated_gradients(
     Parameters
     ----------
     network : Layer
+        A Softmax, LogSoftmax or Sigmoid at its end is left out.
     x : floating point array (N, C, H, W)
     y : int, integer array (N,) or None
         None for the class predicted at ``x``.
@@ -219,6 +223,7 @@ def grad_cam(
     Parameters
     ----------
     network : Layer
+        A Softmax, LogSoftmax or Sigmoid at its end is left out.
     x : floating point array (N, C, H, W)
     y : int, integer array (N,) or None
         None for the predicted class.
@@ -270,6 +275,7 @@ def occlusion(
     Parameters
     ----------
     network : Layer
+        A Softmax, LogSoftmax or Sigmoid at its end is left out.
     x : floating point array (N, C, H, W)
     y : int, integer array (N,) or None
         None for the class predicted without a patch.

@@ -13,7 +13,13 @@ from neocog.layers import Elementwise, Layer, LeakyReLU, PReLU, ReLU
 
 
 class ActivationRule(Rule, of=Elementwise):
-    """Value and slope of a function of one number."""
+    """Value and slope of a function of one number, a slope that must agree with differences of the function.
+
+    Raises
+    ------
+    ValueError
+        If the backward of the layer contradicts its forward.
+    """
 
     gradients = {"x": "dx = dy f'(x)"}
 
@@ -42,12 +48,30 @@ class ActivationRule(Rule, of=Elementwise):
         x = self._alone(record, x_at(record, index))
         _, cache = record.layer.forward(x)
         slope = float(record.layer.backward(np.ones_like(x), cache)[0][0])
+        _check_slope(record, float(x[0]), slope)
         return [product(dy_at(record, index), Factor("f'(x)", slope))]
 
     @staticmethod
     def _alone(record: LayerRecord, x: Factor) -> np.ndarray:
         """Return x as an array of one number in the layer's dtype, whose rounding the slope shares."""
         return np.array([x.value], record.x.dtype)
+
+
+def _check_slope(record: LayerRecord, x: float, slope: float) -> None:
+    """Raise ValueError if a slope by backward is not between the slopes of forward on both sides of x."""
+    step = float(np.finfo(np.float64).eps) ** (1 / 3) * max(abs(x), 1)
+    y = np.asarray(record.layer.forward(x + step * np.arange(-2.0, 3.0))[0])
+    # Two one-sided slopes, for kinks, and the central one: where the function bends, its own is among them.
+    one_sided = 3 * y[2] - 4 * y[1] + y[0], -3 * y[2] + 4 * y[3] - y[4]
+    slopes = [float(difference) / (2 * step) for difference in (*one_sided, y[3] - y[1])]
+    bend = float(y[3] - 2 * y[2] + y[1]) / step**2
+    precision = float(np.finfo(record.x.dtype).eps)  # in which backward has rounded x and the slope
+    allowed = 1e-7 * max(1.0, *map(abs, slopes)) + 10 * precision * (abs(x * bend) + 10 * abs(slope))
+    if not min(slopes) - allowed <= slope <= max(slopes) + allowed:
+        raise ValueError(
+            f"the backward of layer {record.name!r} ({type(record.layer).__name__}) contradicts its forward: "
+            f"the slope at {x:.10g} is {slope:.10g} by backward, {slopes[2]:.10g} by central differences."
+        )
 
 
 class LearnedSlopeRule(Rule, of=PReLU):
