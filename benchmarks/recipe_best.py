@@ -23,34 +23,41 @@ def options():
     return parser.parse_args()
 
 
-def train_neocog(seed, settings, recipe, data, epochs):
+def train_neocog(seed, settings, data, epochs):
     """Return the test accuracy, and the seconds of the training steps."""
     import neocog
+    from neocog.training.by_name import make_augmentation, make_optimizer, make_schedule
 
     network = neocog.models.small_cnn(seed)
     steps = epochs * math.ceil(len(data.train[1]) / settings.batch_size)
     history = neocog.fit(
         network,
         data,
-        loss=recipe.loss,
-        optimizer=recipe.optimizer(settings.lr, settings.momentum, settings.weight_decay, steps),
+        loss=neocog.SoftmaxCrossEntropy(settings.label_smoothing),
+        optimizer=make_optimizer(
+            settings.optimizer,
+            make_schedule(settings.schedule, settings.lr, steps),
+            settings.momentum,
+            settings.weight_decay,
+        ),
         epochs=epochs,
         batch_size=settings.batch_size,
         rng=seed,
-        augment=recipe.augment,
+        augment=make_augmentation(settings.augment, data.image_shape),
     )
     return history.last["val_accuracy"], sum(history["seconds"])
 
 
-def train_torch(seed, settings, recipe, data, epochs):
+def train_torch(seed, settings, data, epochs):
     """Do the same in PyTorch."""
     import numpy as np
     import torch
     from torch import nn
 
     from neocog.data import batches
+    from neocog.training.by_name import make_augmentation
 
-    network = torch_network(seed)
+    network, augment = torch_network(seed), make_augmentation(settings.augment, data.image_shape)
     images = len(data.train[1])
     weights = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim == 1]  # biases and batch norms do not decay
@@ -64,7 +71,7 @@ def train_torch(seed, settings, recipe, data, epochs):
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings.lr, total_steps=steps, cycle_momentum=False
     )
-    loss = nn.CrossEntropyLoss(label_smoothing=recipe.loss.label_smoothing)
+    loss = nn.CrossEntropyLoss(label_smoothing=settings.label_smoothing)
     rng = np.random.default_rng(seed)
 
     def measure(part):
@@ -82,7 +89,7 @@ def train_torch(seed, settings, recipe, data, epochs):
     for _ in range(epochs):
         network.train()
         start = time.perf_counter()
-        for x, t in batches(*data.train, settings.batch_size, rng=rng, augment=recipe.augment):
+        for x, t in batches(*data.train, settings.batch_size, rng=rng, augment=augment):
             optimizer.zero_grad()
             value = loss(network(torch.from_numpy(x)), torch.from_numpy(t))
             value.backward()
@@ -126,7 +133,6 @@ def main():
         os.environ[name] = str(chosen.threads)  # before NumPy is imported
 
     from neocog import data, kernels
-    from neocog.recipes import RECIPES
     from neocog.settings import default_settings
 
     if chosen.library == "torch":
@@ -137,13 +143,13 @@ def main():
     else:
         kernels.set_threads(chosen.threads)
         train = train_neocog
-    settings, recipe, digits = default_settings("digits", "best"), RECIPES["best"], data.digits()
-    train(0, settings, recipe, digits, 1)
+    settings, digits = default_settings("digits", "best"), data.digits()
+    train(0, settings, digits, 1)
     rows = []
     print("seed  accuracy  seconds  of steps")
     for seed in range(chosen.seeds):
         start = time.perf_counter()
-        accuracy, steps = train(seed, settings, recipe, digits, settings.epochs)
+        accuracy, steps = train(seed, settings, digits, settings.epochs)
         rows.append((accuracy, time.perf_counter() - start, steps))
         print(f"{seed:4d}  {accuracy:8.2%}  {rows[-1][1]:7.2f}  {steps:8.2f}", flush=True)
     accuracies, seconds, steps = zip(*rows, strict=True)

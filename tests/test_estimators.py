@@ -48,6 +48,7 @@ from neocog.data import Affine, Shift
 from neocog.inspection import explain
 from neocog.kernels import active_kernels, get_threads, use_kernels
 from neocog.training import Callback, History, KernelSnapshots, NonFiniteLossError, Progress
+from neocog.training.by_name import SCHEDULES
 
 BOTH = pytest.mark.parametrize("estimator", [ConvNetClassifier, ConvNetRegressor])
 
@@ -1101,6 +1102,61 @@ def test_history_callbacks_and_verbose(threes, capsys):
     assert [line.split("  ")[0] for line in lines] == [f"epoch {k}/4" for k in range(5)] + ["epoch 5"]
 
 
+def test_every_schedule_and_optimizer_learns(threes):
+    X, y, *_ = threes
+    for options in ({"schedule": name} for name in SCHEDULES):
+        assert quick(epochs=8, **options).fit(X, y).score(X, y) > 0.9, options
+    for name in ("adamw", "adam", "nadam", "rmsprop", "sgd"):
+        assert quick(optimizer=name, epochs=8, lr=0.01, schedule="one-cycle").fit(X, y).score(X, y) > 0.9, (
+            name
+        )
+
+
+class Flat(Callback):
+    """Make one loss the same after every epoch."""
+
+    def __init__(self, column):
+        self.column = column
+
+    def on_epoch(self, state):
+        state.history.last[self.column] = 1.0
+
+
+@pytest.mark.parametrize(("early_stopping", "column"), [(False, "train_loss"), (True, "val_loss")])
+def test_plateau_lowers_the_rate_by_what_may_decide(threes, early_stopping, column):
+    X, y, *_ = threes
+    options = {"schedule": "plateau", "lr": 0.5, "early_stopping": early_stopping, "patience": None}
+    model = quick(epochs=12, callbacks=[Flat(column)], **options).fit(X, y)
+    # the first loss is the best; a fifth after the fifth epoch without improvement, each time
+    expected = [0.5] * 6 + [0.1] * 5 + [0.02]
+    np.testing.assert_allclose(model.history_["lr"][1:], expected, rtol=1e-12)
+
+
+def test_the_best_epoch_is_kept_without_stopping(threes):
+    X, y, *_ = threes
+    model = quick(early_stopping=True, patience=None, epochs=9, lr=0.3).fit(X, y)
+    assert model.n_iter_ == 9
+    best = int(np.argmin(model.history_["val_loss"]))
+    assert model.best_validation_score_ == model.history_["val_accuracy"][best]
+
+
+def test_clipping_label_smoothing_and_names_of_augmentations(threes):
+    X, y, *_ = threes
+    plain = weights(quick(epochs=1).fit(X, y))
+    for options in ({"clip_norm": 1e-3}, {"label_smoothing": 0.2}, {"augment": "shift"}):
+        assert np.abs(weights(quick(epochs=1, **options).fit(X, y)) - plain).max() > 1e-5, options
+    # steps of SGD without momentum from clipped gradients are at most lr clip_norm each
+    make = functools.partial(neocog.SGD, momentum=0.0)
+    clipped = quick(epochs=1, optimizer=make, lr=1.0, weight_decay=0, clip_norm=1e-3).fit(X, y)
+    steps = -(-len(X) // clipped.batch_size)
+    start = quick(epochs=1, optimizer=make, lr=1e-12, weight_decay=0).fit(X, y)
+    assert 0 < np.linalg.norm(weights(clipped) - weights(start)) <= steps * 1e-3 * (1 + 1e-4)
+    huge = quick(epochs=1, clip_norm=1e9).fit(X, y)
+    np.testing.assert_array_equal(weights(huge), plain)
+    model = ConvNetClassifier(augment="shift", epochs=1, image_shape=(8, 8))
+    assert model.partial_fit(X.reshape(len(X), -1), y, classes=np.unique(y)).n_iter_ == 1
+
+
 def test_schedules_and_optimizers(threes):
     X, y, X_test, y_test = threes
     cosine = quick(schedule="cosine", epochs=8).fit(X, y)
@@ -1182,6 +1238,8 @@ def test_masked_arrays_are_refused(threes):
         ({"lr": 0}, r"lr must be in \(0, inf\), got 0"),
         ({"lr": "fast"}, "lr must be a number, got 'fast'"),
         ({"weight_decay": -1}, r"weight_decay must be in \[0, inf\], got -1"),
+        ({"clip_norm": 0}, r"clip_norm must be in \(0, inf\), got 0"),
+        ({"augment": "shft"}, "augment must be one of .*got 'shft'. Did you mean 'shift'?"),
         ({"schedule": "cosin"}, "schedule must be one of .*got 'cosin'. Did you mean 'cosine'?"),
         ({"optimizer": "adma"}, "optimizer must be one of .*got 'adma'. Did you mean 'adam'?"),
         ({"optimizer": neocog.SGD(0.1)}, r"optimizer must be 'adamw', .* or a function .*got SGD\(0.1\)"),
@@ -1210,7 +1268,7 @@ def test_masked_arrays_are_refused(threes):
         ({"image_shape": (8, -8)}, "image_shape must be at least 1, got -8"),
         ({"validation_fraction": 1.0}, r"validation_fraction must be in \(0, 1\), got 1.0"),
         ({"patience": 0}, "patience must be at least 1, got 0"),
-        ({"augment": "shift"}, r"augment must be a function \(images, rng\) -> images or None, got 'shift'"),
+        ({"augment": 3}, r"augment must be a function \(images, rng\) -> images, a name .* or None, got 3"),
         ({"augment": lambda images, rng: None}, "augment must return the 32 .* got NoneType of shape None"),
         (
             {"augment": lambda images, rng: images[:5]},

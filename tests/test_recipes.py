@@ -3,7 +3,6 @@ import io
 import json
 import signal
 
-import numpy as np
 import pytest
 
 import neocog
@@ -62,7 +61,7 @@ def test_best():
     rate = make_schedule(settings.schedule, settings.lr, 570)
     optimizer = make_optimizer(settings.optimizer, rate, settings.momentum, settings.weight_decay)
     assert repr(optimizer) == repr(AdamW(OneCycle(0.02, 570), (0.9, 0.999), weight_decay=0.05))
-    augment = make_augmentation(settings.augment, np.ones((2, 1, 32, 32)))
+    augment = make_augmentation(settings.augment, (1, 32, 32))
     assert repr(augment) == "Affine(degrees=10.0, shift=0.5, scale=0.1, shear=0.2)"
     assert settings.label_smoothing == 0.1
 

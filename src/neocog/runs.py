@@ -50,11 +50,10 @@ from neocog.training import (
     History,
     KeepBest,
     Progress,
-    ReduceLROnPlateau,
     Snapshots,
     fit,
 )
-from neocog.training.by_name import make_augmentation, make_optimizer, make_schedule
+from neocog.training.by_name import make_augmentation, make_optimizer, make_schedule, plateau
 from neocog.training.checks import check_batch_sizes
 from neocog.training.engine import leads, torch_engine
 from neocog.validation import image_shape
@@ -69,6 +68,7 @@ __all__ = [
     "numbered_path",
     "open_images",
     "open_model",
+    "outcome",
     "resume",
     "train",
     "training_split",
@@ -81,8 +81,6 @@ _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 SAMPLE_SIZE = 36
 # Training images whose channels are averaged: reading more pictures would not change the first three digits.
 NORMALIZED_IMAGES = 2000
-# The schedule "plateau" multiplies the rate by the factor after more epochs without improvement.
-PLATEAU_FACTOR, PLATEAU_PATIENCE = 0.2, 4
 
 
 def numbered_path(folder: str, source: str, suffix: str = "") -> Path:
@@ -495,8 +493,7 @@ def choosing_callbacks(settings: Settings) -> list[Callback]:
     """Return the callbacks that choose: the epoch, by the validation images, and lower learning rates."""
     callbacks: list[Callback] = []
     if settings.schedule == "plateau":
-        monitor = "val_loss" if settings.validation else "train_loss"
-        callbacks.append(ReduceLROnPlateau(monitor, PLATEAU_FACTOR, PLATEAU_PATIENCE))
+        callbacks.append(plateau("val_loss" if settings.validation else "train_loss"))
     keeps = settings.keep_best != "none"
     measure = f"val_{settings.keep_best if keeps else 'loss'}"
     if settings.early_stopping:
@@ -558,7 +555,7 @@ def fit_as(
             epochs=settings.epochs,
             batch_size=settings.batch_size,
             rng=rng,
-            augment=make_augmentation(settings.augment, data.train[0]),
+            augment=make_augmentation(settings.augment, data.image_shape),
             callbacks=callbacks,
             resume=checkpoint,
             sample_weight=weights,
@@ -608,7 +605,7 @@ def _train(
             result = RunResult(directory, network, history, list(chosen))
             if history.stopped != "interrupted":
                 result = _measured(result, settings, data, choosing)
-                for line in _outcome(result, settings):
+                for line in outcome(result.to_dict(), settings, int(history.last["epoch"])):
                     for each in streams:
                         say(each, printable(line))
             directory.write_config(settings, data, network, sample, result.to_dict())
@@ -636,20 +633,28 @@ def _measured(result: RunResult, settings: Settings, data: Split, choosing: Sequ
     return replace(result, held_out=held_out, kept_epoch=kept_epoch, baselines=compared)
 
 
-def _outcome(result: RunResult, settings: Settings) -> Iterator[str]:
-    """Yield lines that say which epoch was kept, and how other classifiers do on the held-out images."""
-    if result.kept_epoch is not None:
+def outcome(results: Mapping[str, Any], settings: Settings, epochs: int) -> list[str]:
+    """Say which epoch was kept, and how other classifiers do on the held-out images.
+
+    Parameters
+    ----------
+    results : dict
+        As :meth:`RunResult.to_dict` returns it, and the configuration keeps it.
+    settings : Settings
+    epochs : int
+        How many were trained.
+    """
+    lines = []
+    if results.get("kept_epoch") is not None:
         best = "lowest loss" if settings.keep_best == "loss" else "highest accuracy"
-        yield (
-            f"kept epoch {result.kept_epoch} of {result.history.last['epoch']:.0f}: the {best} on the "
-            "validation images"
-        )
-    if result.baselines and result.held_out is not None:
-        others = ", ".join(f"{name} {accuracy:.3f}" for name, accuracy in result.baselines.items())
-        yield (
+        lines.append(f"kept epoch {results['kept_epoch']} of {epochs}: the {best} on the validation images")
+    if results.get("baselines") and results.get("held_out"):
+        others = ", ".join(f"{name} {accuracy:.3f}" for name, accuracy in results["baselines"].items())
+        lines.append(
             f"accuracy on the same held-out images, for comparison: {others}; this network "
-            f"{result.held_out.accuracy:.3f}"
+            f"{results['held_out']['accuracy']:.3f}"
         )
+    return lines
 
 
 def open_model(path: str | Path, layers: Iterable[str | type[Layer]] = ()) -> Container:

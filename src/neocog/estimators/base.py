@@ -27,7 +27,8 @@ from neocog.layers.base import as_dtype
 from neocog.losses import Loss
 from neocog.optimizers import Optimizer
 from neocog.representation import say
-from neocog.training.callbacks import EarlyStopping, Progress
+from neocog.training.by_name import AUGMENTATIONS, make_augmentation, plateau
+from neocog.training.callbacks import EarlyStopping, KeepBest, Progress
 from neocog.training.checks import check_batch_sizes
 from neocog.training.diagnosis import NonFiniteLossError
 from neocog.training.evaluation import EVALUATION_BATCH, estimated_seconds
@@ -69,10 +70,11 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         schedule: str = "constant",
         optimizer: Any = "adamw",
         weight_decay: float = 0.01,
-        augment: Augmentation | None = None,
+        clip_norm: float | None = None,
+        augment: Augmentation | str | None = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
-        patience: int = 10,
+        patience: int | None = 10,
         warm_start: bool = False,
         callbacks: Sequence[Callback] = (),
         random_state: Any = None,
@@ -89,6 +91,7 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         self.schedule = schedule
         self.optimizer = optimizer
         self.weight_decay = weight_decay
+        self.clip_norm = clip_norm
         self.augment = augment
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
@@ -170,7 +173,7 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         steps = self.epochs * math.ceil(len(t[train]) / self.batch_size)
         self._optimizer = self._make_optimizer(self.schedule, steps)
         stops = self.early_stopping
-        stopping, scores = EarlyStopping("val_loss", self.patience), Scores(self._score_held_out)
+        stopping, scores = self._keep_best(), Scores(self._score_held_out)
         with self._computing():
             history = fit(
                 network,
@@ -186,10 +189,11 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
                 rng=self._rng,
                 callbacks=[
                     *self.callbacks,
+                    *self._plateau(),
                     *([stopping, scores] if stops else []),
                     *([Progress()] if self.verbose else []),
                 ],
-                augment=self.augment,
+                augment=self._augmentation(),
                 sample_weight=None
                 if weight is None
                 else (weight[train], weight[held_out] if stops else None),
@@ -224,7 +228,9 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         with self._computing(self._work), quietly:
             step = make_step(network, self._loss, optimizer)
             order = np.arange(len(t))
-            for images, rows in batches(x, order, self.batch_size, rng=self._rng, augment=self.augment):
+            for images, rows in batches(
+                x, order, self.batch_size, rng=self._rng, augment=self._augmentation()
+            ):
                 losses.append(step(images, t[rows], None if weight is None else weight[rows]))
                 if not math.isfinite(losses[-1]):
                     raise NonFiniteLossError(
@@ -281,21 +287,39 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         return hold_out(t, self.validation_fraction, class_names, self._split_seed)
 
     def _make_optimizer(self, schedule: str, steps: int) -> Optimizer:
-        return make_optimizer(self.optimizer, self.lr, self.weight_decay, schedule, steps)
+        return make_optimizer(self.optimizer, self.lr, self.weight_decay, schedule, steps, self.clip_norm)
+
+    def _keep_best(self) -> KeepBest:
+        """Return the callback that restores the best epoch, and stops early unless ``patience`` is None."""
+        return KeepBest("val_loss") if self.patience is None else EarlyStopping("val_loss", self.patience)
+
+    def _plateau(self) -> list[Callback]:
+        if self.schedule != "plateau":
+            return []
+        return [plateau("val_loss" if self.early_stopping else "train_loss")]
+
+    def _augmentation(self) -> Augmentation | None:
+        if isinstance(self.augment, str):
+            return make_augmentation(self.augment, self.image_shape_)
+        return self.augment
 
     def _check_parameters(self) -> None:
         """Raise ValueError or TypeError for parameters that nothing else checks before use."""
         integer("epochs", self.epochs)
         integer("batch_size", self.batch_size)
-        integer("patience", self.patience)
+        if self.patience is not None:
+            integer("patience", self.patience)
         number("lr", self.lr, 0, exclusive_minimum=True, exclusive_maximum=True)
         number("validation_fraction", self.validation_fraction, 0, 1, True, True)
         one_of("kernels", self.kernels, BACKENDS)
         if not isinstance(self.early_stopping, bool | np.bool_):
             raise TypeError(f"early_stopping must be True or False, got {self.early_stopping!r}.")
-        if self.augment is not None and not callable(self.augment):
+        if isinstance(self.augment, str):
+            one_of("augment", self.augment, AUGMENTATIONS)
+        elif self.augment is not None and not callable(self.augment):
             raise TypeError(
-                f"augment must be a function (images, rng) -> images or None, got {self.augment!r}."
+                "augment must be a function (images, rng) -> images, a name such as 'shift', or None, got "
+                f"{self.augment!r}."
             )
         if not isinstance(self.callbacks, tuple | list):
             raise TypeError(

@@ -33,6 +33,8 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
     ----------
     %(network)s
     %(training)s
+    label_smoothing : float in [0, 1), default 0
+        The part of each label that is spread evenly over all of them.
     class_weight : dict, "balanced" or None, default None
         Weights of the labels; None: all labels have the same weight. With weights w ``predict`` chooses the
         class of the highest ``w_k p_k``, of the least expected cost if a mistake on a label costs its weight;
@@ -72,7 +74,6 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
     True
     """
 
-    _loss = SoftmaxCrossEntropy()
     _of_class: tuple[float, ...] | None
 
     def __init__(
@@ -87,11 +88,13 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
         schedule: str = "constant",
         optimizer: Any = "adamw",
         weight_decay: float = 0.01,
+        clip_norm: float | None = None,
+        label_smoothing: float = 0.0,
         class_weight: Any = None,
-        augment: Augmentation | None = None,
+        augment: Augmentation | str | None = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
-        patience: int = 10,
+        patience: int | None = 10,
         warm_start: bool = False,
         callbacks: Sequence[Callback] = (),
         random_state: Any = None,
@@ -109,6 +112,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
             schedule=schedule,
             optimizer=optimizer,
             weight_decay=weight_decay,
+            clip_norm=clip_norm,
             augment=augment,
             early_stopping=early_stopping,
             validation_fraction=validation_fraction,
@@ -120,7 +124,12 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
             kernels=kernels,
             verbose=verbose,
         )
+        self.label_smoothing = label_smoothing
         self.class_weight = class_weight
+
+    @property
+    def _loss(self) -> SoftmaxCrossEntropy:  # type: ignore[override]
+        return SoftmaxCrossEntropy(self.label_smoothing)
 
     @available_if(has_partial_fit)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:

@@ -25,26 +25,31 @@ epochs : int, default 20
 batch_size : int, default 32
 lr : float, default 0.005
     Learning rate; with a schedule, the highest one.
-schedule : {"constant", "cosine", "one-cycle"}, default "constant"
-    How the learning rate changes over the epochs of fit; see :mod:`neocog.schedules`.
-optimizer : {"adamw", "adam", "sgd"} or function, default "adamw"
+schedule : str, default "constant"
+    How the learning rate changes over the epochs of fit: "constant", "cosine", "one-cycle", "polynomial" or
+    "warm-restarts", see :mod:`neocog.schedules`; or "plateau": a fifth after more than four epochs in which
+    the loss has not improved, on the images held out if there are such, else on the others.
+optimizer : {"adamw", "adam", "nadam", "rmsprop", "sgd"} or function, default "adamw"
     "sgd" uses Nesterov momentum of 0.9. A function is called with ``lr=`` (a number, or a schedule) and
     ``weight_decay=``; the classes in :mod:`neocog.optimizers` are such functions.
 weight_decay : float, default 0.01
     Its effect depends on the optimizer: 0.01 suits "adamw", 0.0001 the others. Between two calls of
     ``partial_fit`` ``lr`` may be changed; optimizer and weight decay are kept.
+clip_norm : float, optional
+    The largest norm of all gradients together; see :class:`neocog.optimizers.Optimizer`.
 """,
     "fitting": """\
-augment : function (images, rng) -> images, optional
-    Changes each training batch; see :mod:`neocog.data.augmentation`.
+augment : function (images, rng) -> images, or str, optional
+    Changes each training batch; see :mod:`neocog.data.augmentation`. A name is one of
+    ``neocog train --augment``, such as "shift" or "flip-affine".
 early_stopping : bool, default False
     Whether to hold out a part of the images, stop when the loss on it has not improved for some epochs,
     and restore the weights of the best epoch. There is no ``partial_fit`` then.
 validation_fraction : float in (0, 1), default 0.1
     The part held out: at least two images; of a classifier at least one of each class, and where
     possible the same share of every class. Weights count in it as in training.
-patience : int, default 10
-    Number of epochs without improvement to wait.
+patience : int or None, default 10
+    Number of epochs without improvement to wait; None: train all epochs, and keep the best.
 warm_start : bool, default False
     Whether a further fit continues with the weights of the last one. The optimizer starts anew.
 callbacks : sequence of Callback, default ()

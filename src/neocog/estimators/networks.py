@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,23 +16,19 @@ from neocog.estimators.images import ImageShape
 from neocog.layers import Container, Layer, Sequential
 from neocog.layers.base import generator_places
 from neocog.models.by_name import NETWORKS, build_network
-from neocog.optimizers import SGD, Adam, AdamW, Optimizer
-from neocog.schedules import Cosine, OneCycle
-from neocog.validation import one_of
+from neocog.optimizers import Optimizer
+from neocog.training import by_name
+from neocog.validation import number, one_of
 
 FILTERS = (16, 32)
 
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
-    "adamw": AdamW,
-    "adam": Adam,
-    "sgd": functools.partial(SGD, momentum=0.9, nesterov=True),
-}
-
-SCHEDULES: dict[str, Callable[[float, int], Any]] = {
-    "constant": lambda lr, steps: lr,
-    "cosine": Cosine,
-    "one-cycle": OneCycle,
+    "adamw": functools.partial(by_name.OPTIMIZERS["adamw"], momentum=0.9),
+    "adam": functools.partial(by_name.OPTIMIZERS["adam"], momentum=0.9),
+    "nadam": functools.partial(by_name.OPTIMIZERS["nadam"], momentum=0.9),
+    "rmsprop": functools.partial(by_name.OPTIMIZERS["rmsprop"], momentum=0.0),
+    "sgd": functools.partial(by_name.OPTIMIZERS["nesterov"], momentum=0.9),
 }
 
 
@@ -127,7 +124,9 @@ def _check_fit(network: Container, image_shape: ImageShape, outputs: int) -> Non
         )
 
 
-def make_optimizer(optimizer: Any, lr: float, weight_decay: float, schedule: str, steps: int) -> Optimizer:
+def make_optimizer(
+    optimizer: Any, lr: float, weight_decay: float, schedule: str, steps: int, clip_norm: float | None = None
+) -> Optimizer:
     """Build the optimizer for a number of steps.
 
     Raises
@@ -135,7 +134,7 @@ def make_optimizer(optimizer: Any, lr: float, weight_decay: float, schedule: str
     ValueError, TypeError
         If a name is unknown, a number out of range, or a function returns something else.
     """
-    rate = SCHEDULES[one_of("schedule", schedule, SCHEDULES)](lr, steps)
+    rate = by_name.make_schedule(schedule, lr, steps)
     if isinstance(optimizer, str):
         make = OPTIMIZERS[one_of("optimizer", optimizer, OPTIMIZERS)]
     elif callable(optimizer):
@@ -148,4 +147,6 @@ def make_optimizer(optimizer: Any, lr: float, weight_decay: float, schedule: str
     made = make(lr=rate, weight_decay=weight_decay)
     if not isinstance(made, Optimizer):
         raise TypeError(f"optimizer must return a neocog Optimizer, got {made!r}.")
+    if clip_norm is not None:
+        made.clip_norm = number("clip_norm", clip_norm, 0, math.inf, True, True)
     return made

@@ -14,7 +14,7 @@ from neocog.model_file import ModelFileError, blaming
 from neocog.report import held_out, numbers
 from neocog.report.material import Material
 from neocog.report.page import Part, facts, page, paragraph, table, text, untitled
-from neocog.runs import RunDirectory, open_model
+from neocog.runs import RunDirectory, open_model, outcome
 from neocog.settings import train_command
 from neocog.training import load_snapshots
 
@@ -105,8 +105,10 @@ def _facts(material: Material) -> list[Part]:
         return [facts(boxes)]
     boxes.append((f"{history.last['epoch']:.0f}", "epochs"))
     boxes.append((f"{sum(history['seconds']):.1f} s", "of training steps"))
-    stopped = f"Training stopped early: {history.stopped}." if history.stopped else ""
-    return [facts(boxes), paragraph(stopped) if stopped else ""]
+    lines = outcome(material.config, material.directory.settings(), int(history.last["epoch"]))
+    if history.stopped:
+        lines.insert(0, f"training stopped early: {history.stopped}")
+    return [facts(boxes), *(paragraph(f"{line[0].upper()}{line[1:]}.") for line in lines)]
 
 
 def _curves(material: Material) -> list[Part]:
@@ -166,11 +168,13 @@ def _settings(material: Material) -> list[Part]:
     rows = [
         [name.replace("_", " "), value] for name, value in config["settings"].items() if value is not None
     ]
-    rows += [["training images", config["training_images"]], ["held-out images", config["validation_images"]]]
+    counts = {"training": "training_images", "validation": "tuning_images", "held-out": "validation_images"}
+    rows += [[f"{part} images", config[key]] for part, key in counts.items() if config.get(key)]
     rows += [[name, value] for name, value in config["versions"].items()]
     half = (len(rows) + 1) // 2  # two tables side by side where there is room
     tables = "".join(table([], part) for part in (rows[:half], rows[half:]))
-    return [f'<div class="pair">{tables}</div>']
+    chosen = [paragraph(f"{line[0].upper()}{line[1:]}.") for line in config.get("chosen", ())]
+    return [f'<div class="pair">{tables}</div>', *chosen]
 
 
 def _reproduce(material: Material) -> list[Part]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
-
-import numpy as np
 
 from neocog.data.augmentation import Affine, Compose, Flip, Shift
 from neocog.data.batches import Augmentation
 from neocog.optimizers import SGD, Adam, AdamW, NAdam, Optimizer, RMSProp
 from neocog.schedules import Cosine, OneCycle, Polynomial, WarmRestarts
+from neocog.training.callbacks import ReduceLROnPlateau
 from neocog.validation import one_of
 
 __all__ = [
@@ -19,10 +18,10 @@ __all__ = [
     "OPTIMIZERS",
     "PLANNED_SCHEDULES",
     "SCHEDULES",
-    "border_brightness",
     "make_augmentation",
     "make_optimizer",
     "make_schedule",
+    "plateau",
 ]
 
 Rate: TypeAlias = float | Callable[[int], float]
@@ -93,6 +92,11 @@ def make_schedule(name: str, lr: float, steps: int) -> Rate:
     return SCHEDULES[name](lr, max(steps, 1))
 
 
+def plateau(monitor: str) -> ReduceLROnPlateau:
+    """Make the callback of "plateau": a fifth of the rate after more than four epochs without improvement."""
+    return ReduceLROnPlateau(monitor, factor=0.2, patience=4)
+
+
 def make_optimizer(
     name: str,
     lr: Rate,
@@ -127,36 +131,35 @@ def make_optimizer(
     return OPTIMIZERS[name](lr, momentum, weight_decay=weight_decay, clip_norm=clip_norm)
 
 
-def _affine(size: int, fill: float) -> Augmentation:
-    return Affine(degrees=10, shift=size / 16, scale=0.1, shear=0.2, fill=fill)
+def _affine(size: int) -> Augmentation:
+    return Affine(degrees=10, shift=size / 16, scale=0.1, shear=0.2, fill="edge")
 
 
-def _shift(size: int, fill: float) -> Augmentation:
-    return Shift(max(1, round(size / 16)), fill)
+def _shift(size: int) -> Augmentation:
+    return Shift(max(1, round(size / 16)), fill="edge")
 
 
-AUGMENTATIONS: dict[str, Callable[[int, float], Augmentation | None]] = {
-    "none": lambda size, fill: None,
+AUGMENTATIONS: dict[str, Callable[[int], Augmentation | None]] = {
+    "none": lambda size: None,
     "shift": _shift,
     "affine": _affine,
-    "flip": lambda size, fill: Flip(),
-    "flip-shift": lambda size, fill: Compose(Flip(), _shift(size, fill)),
-    "flip-affine": lambda size, fill: Compose(Flip(), _affine(size, fill)),
-    "flips": lambda size, fill: Compose(Flip(), Flip(axis="vertical")),
-    "flips-shift": lambda size, fill: Compose(Flip(), Flip(axis="vertical"), _shift(size, fill)),
-    "digits": lambda size, fill: Affine(degrees=10, shift=0.5, scale=0.1, shear=0.2),
+    "flip": lambda size: Flip(),
+    "flip-shift": lambda size: Compose(Flip(), _shift(size)),
+    "flip-affine": lambda size: Compose(Flip(), _affine(size)),
+    "flips": lambda size: Compose(Flip(), Flip(axis="vertical")),
+    "flips-shift": lambda size: Compose(Flip(), Flip(axis="vertical"), _shift(size)),
+    "digits": lambda size: Affine(degrees=10, shift=0.5, scale=0.1, shear=0.2),
 }
-"""Functions (size, fill) -> augmentation of images whose shorter side is ``size``, or None.
+"""Functions of the shorter side of the images, which return an augmentation or None.
 
-"shift" and "affine" move by up to a sixteenth of the size; "flip" mirrors left and right, "flips" also top
-and bottom; "digits" is what the recipe "best" was made with: moves of half a pixel, and black borders.
+"shift" and "affine" move by up to a sixteenth of it; what enters repeats the edge. "flip" mirrors left and
+right, "flips" also top and bottom. "digits" is what the recipe "best" was made with: moves of half a pixel,
+black borders.
 """
 
 
-def make_augmentation(name: str, images: Any) -> Augmentation | None:
-    """Make an augmentation for images (N, C, H, W); None if the name is "none".
-
-    What enters at the border has the median brightness of the borders of the images.
+def make_augmentation(name: str, image_shape: Sequence[int]) -> Augmentation | None:
+    """Make an augmentation for images of a shape (C, H, W); None if the name is "none".
 
     Raises
     ------
@@ -165,23 +168,8 @@ def make_augmentation(name: str, images: Any) -> Augmentation | None:
 
     Examples
     --------
-    >>> make_augmentation("shift", np.ones((5, 1, 32, 48)))
-    Shift(2, fill=1.0)
+    >>> make_augmentation("shift", (1, 32, 48))
+    Shift(2, fill='edge')
     """
     one_of("augment", name, AUGMENTATIONS)
-    if name in ("none", "flip", "flips", "digits"):
-        return AUGMENTATIONS[name](0, 0.0)
-    return AUGMENTATIONS[name](min(images.shape[2:]), border_brightness(images))
-
-
-def border_brightness(images: Any) -> float:
-    """Return the median over the outermost pixels of up to 256 images, taken at equal distances.
-
-    Examples
-    --------
-    >>> border_brightness(np.full((3, 1, 4, 4), 0.25))
-    0.25
-    """
-    some = np.asarray(images[np.linspace(0, len(images) - 1, min(len(images), 256)).astype(int)], float)
-    rows, columns = some[:, :, [0, -1]], some[:, :, :, [0, -1]]
-    return float(np.median(np.concatenate([rows.ravel(), columns.ravel()])))
+    return AUGMENTATIONS[name](min(image_shape[1:]))
