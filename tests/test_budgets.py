@@ -261,7 +261,8 @@ def test_a_jpeg_picture_of_thousands_of_scans_in_a_tiff_file(tmp_path):
         jpeg_in_tiff(tmp_path / "a.tif", [(tmp_path / "a.jpg").read_bytes()], 1024, 1024)
         if scans == 1:
             one = load_image(tmp_path / "a.jpg", (1, 8, 8))
-            assert np.array_equal(load_image(tmp_path / "a.tif", (1, 8, 8)), one)
+            in_full = load_image(tmp_path / "a.tif", (1, 8, 8))  # the other is decoded at an eighth
+            np.testing.assert_allclose(in_full, one, rtol=0, atol=2 / 255)
     with pytest.raises(BudgetError, match=r"a\.tif, of 60\d scans, asks for 6\d\d,\d+,\d+ pixels, more"):
         load_image(tmp_path / "a.tif", (1, 8, 8))
 

@@ -1,7 +1,8 @@
 """Limit what a file may ask for, before memory or time is spent on it.
 
 Files are not trusted: one of a few bytes can ask for gigabytes. Each limit has a name, a default here, and
-two ways to change it: the environment variable ``NEOCOG_BUDGET_NAME``, and :func:`budgets` in Python.
+two ways to change it: the environment variable ``NEOCOG_BUDGET_NAME``, and :func:`budgets` in Python. What
+is beyond "cached", the decoded pictures kept in memory, is not refused, but decoded again at each use.
 
 >>> sorted(BUDGETS)
 ['cached', 'columns', 'data', 'folded', 'layers', 'pixels', 'scanned', 'values', 'weights']

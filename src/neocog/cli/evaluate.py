@@ -19,7 +19,7 @@ from neocog.atomic import atomic_write
 from neocog.budgets import limit
 from neocog.cli.common import Json, Kernels, Layers, Model, app, escaped, report_errors, say, to_json
 from neocog.cli.results import print_mistakes, print_results, results_json
-from neocog.data import load_image
+from neocog.data import LazyImages
 from neocog.data.folder import IMAGE_SUFFIXES
 from neocog.data.identity import count_common, image_name
 from neocog.data.sources import open_source
@@ -237,7 +237,7 @@ def predict(
     parts: list[np.ndarray] = []
     most = max(1, min(BATCH, limit("values") // math.prod(shape)))
     for start in range(0, len(paths), most):
-        batch = np.stack([load_image(path, form, invert=invert) for path in paths[start : start + most]])
+        batch = LazyImages(paths[start : start + most], form, invert)[:]  # decoded by all threads
         parts.append(network.predict_proba(batch))
         if not as_json:
             ranking = network.ranking(parts[-1])[:, :top]
