@@ -27,6 +27,8 @@ from neocog.atomic import atomic_write, remove_parts
 from neocog.baselines import baselines
 from neocog.budgets import BudgetError, charging, check_budget
 from neocog.data import Preprocessing, Split, stratified_split
+from neocog.data.duplicates import note_of_duplicates
+from neocog.data.folder import check_pictures
 from neocog.data.sources import open_source, split_source
 from neocog.inspection.predictions import Confusion, confusion
 from neocog.kernels import use_kernels
@@ -362,6 +364,8 @@ def train(
         If the loss becomes NaN or infinite.
     """
     data = open_images(settings)
+    check_pictures(data)
+    data.notes += note_of_duplicates(data)
     settings, chosen = resolve(settings, data)
     split = training_split(settings, data)
     network = network_for(settings, split)

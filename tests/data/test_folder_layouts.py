@@ -1,5 +1,6 @@
 """Folders as people have them: parts, nested classes, labels in names, bad files, and what is chosen."""
 
+import io
 import os
 import re
 
@@ -7,8 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neocog.data import Preprocessing, image_folder
+from neocog import runs
+from neocog.data import Preprocessing, Split, duplicates, image_folder
+from neocog.data.duplicates import near_duplicates, note_of_duplicates
+from neocog.data.folder import check_pictures
 from neocog.data.layout import find_pictures, name_of
+from neocog.settings import settings_for
 
 RNG = np.random.default_rng(0)
 
@@ -420,3 +425,73 @@ def test_the_layout_is_found_without_reading_pictures(tmp_path):
     write(tmp_path, "a/1.png", "b/1.png")
     (tmp_path / "a" / "1.png").write_text("hello")
     assert [name for _, name in find_pictures(tmp_path).parts["train"]] == ["a", "b"]
+
+
+def cut_short(path):
+    """Leave the header of a picture, but not all of its pixels."""
+    path.write_bytes(path.read_bytes()[:-60])
+
+
+def test_pictures_that_cannot_be_decoded_are_all_listed_before_training(tmp_path):
+    write_classes(tmp_path / "photos", size=(20, 20))
+    bad = [tmp_path / "photos" / name for name in ("a/1.png", "a/3.png", "b/2.png")]
+    for path in bad:
+        cut_short(path)
+    split = image_folder(tmp_path / "photos")
+    with pytest.raises(ValueError, match=r"3 files cannot be used: .*--skip-bad") as error:
+        check_pictures(split)
+    for name in ("a/1.png", "a/3.png", "b/2.png"):
+        assert f"{name} cannot be read as an image" in str(error.value)
+    with pytest.raises(ValueError, match=r"3 files cannot be used"):
+        runs.train(settings_for(f"{tmp_path}/photos", epochs=1), tmp_path / "run", io.StringIO())
+    assert not (tmp_path / "run").exists()
+
+    split = image_folder(tmp_path / "photos", skip_bad=True)
+    assert len(split.train[1]) + len(split.validation[1]) == 7
+    assert not {*split.train[0].paths, *split.validation[0].paths} & set(bad)
+    assert said(split, r"^Skipped, as asked for: a/1\.png cannot be read as an image: .*; b/2\.png")
+    check_pictures(split)
+
+
+def patterns(count, side=24):
+    """Return so many smooth pictures that differ."""
+    coarse = RNG.integers(0, 256, (count, 6, 6), np.uint8)
+    return [Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC) for pixels in coarse]
+
+
+def test_near_duplicates_on_both_sides_are_named(tmp_path):
+    for k, picture in enumerate(patterns(24)):
+        for part in ("train", "test"):
+            (tmp_path / part / "ab"[k % 2]).mkdir(parents=True, exist_ok=True)
+        picture.save(tmp_path / ("train" if k < 16 else "test") / "ab"[k % 2] / f"{k}.png")
+    assert near_duplicates(image_folder(tmp_path)) == ([], 8)
+    copies = patterns(3)
+    for k, copy in enumerate(copies):  # at another size, in another format, brighter
+        copy.save(tmp_path / "train" / "a" / f"copy{k}.png")
+        other = copy.resize((40, 40)) if k == 0 else copy.point(lambda value: value * 0.95 + 10)
+        other.save(tmp_path / "test" / "b" / f"copy{k}.jpg", quality=80)
+    for k in range(2):  # blank pictures are no copies of each other
+        Image.new("L", (24, 24), 250).save(tmp_path / ("train", "test")[k] / "a" / "blank.png")
+    split = image_folder(tmp_path)
+    pairs, looked_at = near_duplicates(split)
+    assert [(a.name, b.name) for a, b in pairs] == [(f"copy{k}.jpg", f"copy{k}.png") for k in range(3)]
+    assert looked_at == 12
+    (note,) = note_of_duplicates(split)
+    assert note.startswith("Warning: 3 of 12 held-out pictures are nearly the same")
+    assert "b/copy0.jpg and a/copy0.png" in note
+
+
+def test_near_duplicates_of_images_without_files():
+    x = RNG.random((8, 1, 6, 6))
+    split = Split((x, np.arange(8) % 2), (x, np.arange(8) % 2))
+    assert near_duplicates(split) == ([], 0)
+    assert note_of_duplicates(split) == ()
+
+
+def test_the_comparison_of_many_pictures_is_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr(duplicates, "MOST_PAIRS", 16 * 3)
+    for k, picture in enumerate(patterns(24)):
+        name = tmp_path / ("train" if k < 16 else "test") / "ab"[k % 2] / f"{k}.png"
+        name.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(name)
+    assert near_duplicates(image_folder(tmp_path)) == ([], 3)

@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from neocog.budgets import limit
-from neocog.data.pictures import decode
+from neocog.data.pictures import decode, problem_of
 from neocog.data.preprocessing import Preprocessing
 from neocog.forking import renew_after_fork
 from neocog.kernels import get_threads
@@ -119,6 +119,19 @@ class Decoder:
             for _, tasks in waiting:
                 for task in tasks:
                     task.cancel()
+
+    def problems(self, paths: Sequence[Path]) -> list[tuple[Path, str]]:
+        """Decode every picture; return the files that cannot be decoded, each with the reason."""
+
+        def problem(path: Path) -> str:
+            try:
+                self._pixels(path)
+            except (OSError, ValueError) as error:
+                return problem_of(path, error)
+            return ""
+
+        found = _pool(get_threads()).map(problem, paths)
+        return [(path, reason) for path, reason in zip(paths, found, strict=True) if reason]
 
     def _room(self, paths: Sequence[Path]) -> np.ndarray:
         return np.empty((len(paths), *self.preprocessing.image_shape), np.float32)

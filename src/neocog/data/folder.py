@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
@@ -19,7 +20,7 @@ from neocog.data.split import AnyPath, Split, existing_folder, split_of_file
 from neocog.representation import printable
 from neocog.validation import integer, one_of
 
-__all__ = ["HELD_OUT_FOLDERS", "IMAGE_SUFFIXES", "LazyImages", "image_folder", "load_image"]
+__all__ = ["HELD_OUT_FOLDERS", "IMAGE_SUFFIXES", "LazyImages", "check_pictures", "image_folder", "load_image"]
 
 HELD_OUT_FOLDERS = ("validation", "valid", "val", "test")
 
@@ -83,6 +84,10 @@ class LazyImages:
         places = np.arange(len(self))
         chosen = ([self.paths[k] for k in np.atleast_1d(places[some])] for some in indices)
         return self._decoder.batches(chosen, self.invert)
+
+    def problems(self) -> list[tuple[Path, str]]:
+        """Decode every picture; return the files that cannot be decoded, each with the reason."""
+        return self._decoder.problems(self.paths)
 
     def subset(self, indices: Any) -> LazyImages:
         """Return some of the pictures, still in their files; ``indices`` as in ``images[indices]``."""
@@ -155,7 +160,8 @@ def image_folder(
         A regular expression with one group, as ``label_pattern``. Pictures in which it is the same, such as
         patches of one photograph, are all held out or none.
     skip_bad : bool
-        Leave out files that cannot be used, instead of raising an error that lists them.
+        Leave out files that cannot be used, instead of raising an error that lists them. To find them, all
+        pictures are decoded.
     class_names : sequence of str, optional
         The classes, of which the folder may lack some, to measure a trained network. Default: those found, at
         least two.
@@ -234,7 +240,7 @@ def split_of_pictures(
     group_of = None if group_by is None else pattern_finder("group_by", group_by, root)
     headers = _usable(path, root, layout, skip_bad)
     check_classes(path, layout, class_names)
-    notes = layout.notes
+    notes = list(layout.notes)
     if given is None:
         files = [file for file, _ in layout.parts["train"]]
         square = None if size is None else (size, size)
@@ -247,16 +253,21 @@ def split_of_pictures(
             largest=largest,
         )
         notes = notes + chosen
+    files = [file for pairs in layout.parts.values() for file, _ in pairs]
+    images = LazyImages(files, given)
+    if skip_bad and (bad := images.problems()):
+        _skip(layout, {file for file, _ in bad}, _described(bad, root))
+        notes = [*notes, layout.notes[-1]]
+        check_classes(path, layout, class_names)
     names = sorted({name for _, name in layout.parts["train"]}) if class_names is None else class_names
+    number, place = {name: k for k, name in enumerate(names)}, {file: k for k, file in enumerate(files)}
+    parts = {}
     for part, pairs in layout.parts.items():
+        labels = np.array([number[name] for _, name in pairs])
+        parts[part] = images.subset([place[file] for file, _ in pairs]), labels
         missing = sorted(set(names) - {name for _, name in pairs})
         if missing and part != "train":
             notes = [*notes, f"The {PART_TITLES[part]} part holds no images of {listed(missing)}."]
-    number = {name: k for k, name in enumerate(names)}
-    parts = {
-        part: (LazyImages([file for file, _ in pairs], given), np.array([number[name] for _, name in pairs]))
-        for part, pairs in layout.parts.items()
-    }
     groups = None
     if group_of is not None:
         groups = _groups(root, parts["train"][0].paths, group_of)
@@ -274,25 +285,53 @@ def split_of_pictures(
     )
 
 
+def check_pictures(data: Split) -> None:
+    """Decode all pictures of a data set, which keeps them in memory; images in arrays need no check.
+
+    Raises
+    ------
+    ValueError
+        If some cannot be decoded; it lists them all.
+    """
+    images = [part[0] for part in (data.train, data.validation, data.tuning) if part]
+    pictures = [each for each in images if isinstance(each, LazyImages)]
+    problems = [problem for each in pictures for problem in each.problems()]
+    if problems:
+        root = Path(os.path.commonpath([path.parent for each in pictures for path in each.paths]))
+        raise ValueError(_refusal(root, _described(problems, root)))
+
+
 def _usable(path: Path, root: Path, layout: Layout, skip_bad: bool) -> dict[Path, Header]:
     """Read the headers of all pictures; raise ValueError if some cannot be used, or leave these out."""
     files = [file for pairs in layout.parts.values() for file, _ in pairs]
     headers, bad = read_headers(files)
-    problems = [f"{printable(relative_to(file, root))} {reason}" for file, reason in (*layout.problems, *bad)]
+    problems = _described([*layout.problems, *bad], root)
     if problems and not skip_bad:
-        count = "a file" if len(problems) == 1 else f"{len(problems)} files"
-        advice = "Mend or remove them, or leave them out by skip_bad=True (--skip-bad)."
-        raise ValueError(
-            f"{printable(path)}: {count} cannot be used: {listed(problems, separator='; ')}. "
-            f"{layout.hint}{' ' if layout.hint else ''}{advice}"
-        )
+        raise ValueError(_refusal(path, problems, layout.hint))
+    _skip(layout, {file for file, _ in bad}, problems)
+    return {file: header for file, header in zip(files, headers, strict=True) if header is not None}
+
+
+def _described(problems: Sequence[tuple[Path, str]], root: Path) -> list[str]:
+    return [f"{printable(relative_to(file, root))} {reason}" for file, reason in problems]
+
+
+def _refusal(path: Path, problems: Sequence[str], hint: str = "") -> str:
+    count = "a file" if len(problems) == 1 else f"{len(problems)} files"
+    advice = "Mend or remove them, or leave them out by skip_bad=True (--skip-bad)."
+    listing = f"{printable(path)}: {count} cannot be used: {listed(problems, separator='; ')}."
+    return " ".join(filter(None, (listing, hint, advice)))
+
+
+def _skip(layout: Layout, bad: set[Path], problems: Sequence[str]) -> None:
+    """Leave out bad files, and parts that hold nothing without them, and note the problems."""
     if problems:
         layout.notes.append(f"Skipped, as asked for: {listed(problems, separator='; ')}.")
-    found = {file: header for file, header in zip(files, headers, strict=True) if header is not None}
-    for part, pairs in layout.parts.items():
-        layout.parts[part] = [(file, name) for file, name in pairs if file in found]
-    layout.parts = {part: pairs for part, pairs in layout.parts.items() if pairs or part == "train"}
-    return found
+    parts = {
+        part: [(file, name) for file, name in pairs if file not in bad]
+        for part, pairs in layout.parts.items()
+    }
+    layout.parts = {part: pairs for part, pairs in parts.items() if pairs or part == "train"}
 
 
 def _groups(folder: Path, paths: Sequence[Path], group_of: Callable[[Path], str | None]) -> np.ndarray:
