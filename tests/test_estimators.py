@@ -1450,3 +1450,11 @@ def test_one_image_is_no_batch(method, shape, x, hint):
     if shape == (1, 8, 8):
         x = rng.random((1, 8, 8))  # one grey image, which is a batch of one, too
         assert model.predict(x) == model.predict(x[None])
+
+
+def test_verbose_says_what_goes_wrong(capsys):
+    rng = np.random.default_rng(0)
+    X, y = 0.6 + 0.4 * rng.random((160, 3, 12, 12)), np.arange(160) % 3
+    model = ConvNetClassifier("digits-cnn", optimizer="sgd", lr=1.0, epochs=5, batch_size=8, random_state=0)
+    model.set_params(verbose=True).fit(X, y)
+    assert "hint: After 5 epochs the network is no better than always answering" in capsys.readouterr().out

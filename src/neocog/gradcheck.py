@@ -29,7 +29,7 @@ import numpy as np
 
 from neocog.kinks import EPS, LayerDerivatives
 from neocog.layers import Layer
-from neocog.layers.base import Array, random_generators
+from neocog.layers.base import Array, check_network, random_generators
 from neocog.losses import Loss, SoftmaxCrossEntropy
 from neocog.representation import markup, printable
 from neocog.validation import RandomSource, check_images, generator, integer, number, one_of, unmasked
@@ -191,7 +191,7 @@ def check_gradients(
     loss = SoftmaxCrossEntropy() if loss is None else loss
     unmasked("y", y)
     return compare(
-        network,
+        check_network(network),
         check_images("x", x),
         lambda z: loss(z, y),
         method,

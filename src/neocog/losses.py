@@ -17,7 +17,7 @@ from neocog.layers.activation import softmax
 from neocog.layers.base import Array, Layer, Shape
 from neocog.layers.prediction import ends_in_softmax
 from neocog.representation import constructor_call
-from neocog.validation import number, unmasked
+from neocog.validation import label_hint, number, unmasked
 
 __all__ = ["FocalLoss", "Loss", "LossTerm", "MeanSquaredError", "SoftmaxCrossEntropy", "SoftmaxLoss"]
 
@@ -99,9 +99,9 @@ class SoftmaxLoss:
             raise ValueError(f"logits must have shape (N, classes), got {tuple(shape)}.")
         N, K = shape
         if t.dtype.kind not in "iu":
-            raise TypeError(f"labels must be integers, got {t.dtype}.")
+            raise TypeError(f"labels must be integers, got {t.dtype}{label_hint(t)}.")
         if t.shape != (N,):
-            raise ValueError(f"labels must have shape ({N},), one an image, got {t.shape}.")
+            raise ValueError(f"labels must have shape ({N},), one an image, got {t.shape}{label_hint(t)}.")
         if N == 0:
             raise ValueError("the loss of an empty batch is not defined: got 0 images.")
         # One reduction finds both ends: a negative index is huge as an unsigned number.

@@ -150,6 +150,22 @@ def batch_hint(name: str, shape: tuple[int, ...], image_shape: tuple[int, int, i
     return ""
 
 
+def label_hint(labels: np.ndarray) -> str:
+    """Say how labels of another shape or type become class indices (N,); "" if unknown.
+
+    Examples
+    --------
+    >>> label_hint(np.eye(3))
+    '; for one-hot labels pass y.argmax(axis=1)'
+    """
+    if labels.ndim == 2:
+        column = labels.shape[1] == 1
+        return "; pass y[:, 0]" if column else "; for one-hot labels pass y.argmax(axis=1)"
+    if labels.dtype.kind in "UO":
+        return "; for names pass np.unique(names, return_inverse=True)[1]"
+    return "; pass y.astype(int)" if labels.dtype.kind in "fb" and labels.ndim == 1 else ""
+
+
 def finite(name: str, x: Any) -> None:
     """Raise ValueError with the index of the first NaN or infinity, if the array holds one."""
     x = np.atleast_1d(x)

@@ -5,8 +5,10 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+import neocog
 from neocog.data.folder import LazyImages
 from neocog.inspection.activation_maximization import maximize_activation, most_exciting
 from neocog.inspection.attribution import (
@@ -273,3 +275,50 @@ def test_a_copy_for_inference_has_the_networks_attributions(name):
     network = build()
     ours = ATTRIBUTIONS[name](network.for_inference(), images(), 1)
     np.testing.assert_allclose(ours, ATTRIBUTIONS[name](network, images(), 1), rtol=0, atol=1e-10)
+
+
+class Estimator:
+    def fit(self, X, y):
+        return self
+
+    def predict(self, X):
+        return np.zeros(len(X))
+
+
+@pytest.mark.parametrize(
+    ("network", "hint"),
+    [
+        (Estimator(), "got Estimator; pass its network_, which it has after fit"),
+        (torch.nn.Linear(98, 3), "got Linear; convert it with neocog.interop.torch.from_torch"),
+        (build, "got function; call it, to pass what it returns"),
+        ("network.neocog", "got str"),
+    ],
+)
+@pytest.mark.parametrize(
+    "ask",
+    [
+        *ATTRIBUTIONS.values(),
+        lambda n, x: confusion(n, x, np.arange(6) % 3),
+        lambda n, x: trace(n, x),
+        lambda n, x: neocog.evaluate(n, x, np.arange(6) % 3),
+        lambda n, x: neocog.fit(n, (x, np.arange(6) % 3)),
+        lambda n, x: neocog.check_gradients(n, x, np.arange(6) % 3),
+    ],
+)
+def test_what_is_no_network_is_named(ask, network, hint):
+    with pytest.raises(TypeError, match=f"network must be a neocog Layer, {hint}"):
+        ask(network, images())
+
+
+@pytest.mark.parametrize(
+    ("baseline", "error", "message"),
+    [
+        (np.nan, ValueError, "baseline must be finite, got nan"),
+        (np.full((2, 7, 7), np.inf), ValueError, r"baseline must be finite, got inf at index \(0, 0, 0\)"),
+        ("black", TypeError, "baseline must be a number or an array of numbers, got <U5"),
+        (np.zeros((3, 7, 7)), ValueError, "baseline must broadcast to shape"),
+    ],
+)
+def test_bad_baselines(baseline, error, message):
+    with pytest.raises(error, match=message):
+        integrated_gradients(build(), images(), 1, baseline=baseline)

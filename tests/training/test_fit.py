@@ -677,3 +677,19 @@ def test_one_label_for_evaluate_is_no_batch():
     x, y = lines().train
     with pytest.raises(ValueError, match=r"y must have shape \(N,\), one label an image, got a single"):
         neocog.evaluate(neocog.models.tiny_cnn(), x[:1], y[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "hint"),
+    [
+        (lambda y: np.eye(3, dtype=int)[y], r"got \(180, 3\); for one-hot labels pass y.argmax\(axis=1\)"),
+        (lambda y: np.eye(3)[y], r"got float64; for one-hot labels pass y.argmax\(axis=1\)"),
+        (lambda y: y[:, None], r"got \(180, 1\); pass y\[:, 0\]"),
+        (lambda y: y.astype(float), r"got float64; pass y.astype\(int\)"),
+        (lambda y: y > 1, r"got bool; pass y.astype\(int\)"),
+    ],
+)
+def test_labels_in_another_form_get_a_hint(change, hint):
+    x, y = lines().train
+    with pytest.raises((ValueError, TypeError), match=hint):
+        quick(data=(x, change(y)))

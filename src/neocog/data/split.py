@@ -12,7 +12,7 @@ import numpy as np
 
 from neocog.data.preprocessing import Preprocessing
 from neocog.deprecation import accepts_old_names
-from neocog.validation import RandomSource, finite, generator, integer, number, unmasked
+from neocog.validation import RandomSource, finite, generator, integer, label_hint, number, unmasked
 
 AnyPath: TypeAlias = str | PathLike[str]
 Labels: TypeAlias = np.ndarray
@@ -235,11 +235,9 @@ def _checked_part(name: str, part: Any) -> tuple[Images, Labels]:
             f"{labels.shape}."
         )
     if labels.dtype.kind in "iu" and labels.ndim != 1:
-        raise ValueError(f"{name} labels must be of shape (N,), got {labels.shape}.")
+        raise ValueError(f"{name} labels must be of shape (N,), got {labels.shape}{label_hint(labels)}.")
     if labels.dtype.kind not in "iuf":
-        names = labels.dtype.kind in "UO"
-        hint = "; for names pass np.unique(names, return_inverse=True)[1]" if names else ""
-        raise TypeError(f"{name} labels must be integers, got {labels.dtype}{hint}.")
+        raise TypeError(f"{name} labels must be integers, got {labels.dtype}{label_hint(labels)}.")
     if labels.dtype.kind == "f":
         finite(f"{name} targets", labels)
     return images, labels

@@ -35,6 +35,7 @@ from neocog.training.evaluation import EVALUATION_BATCH, estimated_seconds
 from neocog.training.history import History
 from neocog.training.loop import fit, make_step
 from neocog.training.state import Callback, TrainingState
+from neocog.training.symptoms import Diagnose
 from neocog.validation import integer, number, one_of, unmasked
 
 _SEEDS = 2**31 - 1
@@ -191,7 +192,7 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
                     *self.callbacks,
                     *self._plateau(),
                     *([stopping, scores] if stops else []),
-                    *([Progress()] if self.verbose else []),
+                    *([Progress(), Diagnose()] if self.verbose else []),
                 ],
                 augment=self._augmentation(),
                 sample_weight=None

@@ -65,7 +65,7 @@ kernels : {"auto", "im2col", "fused", "reference"}, default "auto"
     is called, by default the compiled ``fused`` for long jobs only. If set here, it also holds in the
     processes of a search.
 verbose : bool, default False
-    Whether to print a line per epoch.
+    Whether to print a line per epoch, and what :class:`neocog.training.Diagnose` notices.
 """,
     "fitted": """\
 network_ : Container

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from neocog.layers import Container, Conv2D, Layer, LogSoftmax, Sigmoid, Softmax
-from neocog.layers.base import Array, as_dtype
+from neocog.layers.base import Array, as_dtype, check_network
 from neocog.layers.prediction import Predictor
 from neocog.validation import check_images, integer, one_of, unmasked
 
@@ -56,7 +56,7 @@ def prepare_batch(network: Layer, x: Any, name: str = "x") -> Array:
 
 def check_batch(network: Layer, x: Any, name: str = "x") -> Any:
     """Return images, which may be lazy, checked against the network but not yet in its dtype."""
-    if network.several_inputs:
+    if check_network(network).several_inputs:
         raise TypeError("the network must have one input.")
     x = check_images(name, x)
     if len(x.shape) == 0 or len(x) == 0:
@@ -116,7 +116,7 @@ def without_probabilities(network: Layer) -> Layer:
     TypeError
         If such a layer is the last of a container of the user's that cannot be built without it.
     """
-    original = network.original
+    original = check_network(network).original
     if not isinstance(original, Container):
         return network
     logits = original.without_last(Softmax, LogSoftmax, Sigmoid)

@@ -25,7 +25,7 @@ from neocog.inspection.arguments import (
 from neocog.inspection.trace import trace
 from neocog.layers import Layer
 from neocog.layers.base import Array
-from neocog.validation import RandomSource, generator, integer, number, pair, unmasked
+from neocog.validation import RandomSource, finite, generator, integer, number, pair, unmasked
 
 __all__ = [
     "grad_cam",
@@ -198,7 +198,11 @@ def integrated_gradients(
     """
     network, x = without_probabilities(network), prepare_batch(network, x)
     y = class_targets(network, x, y)
-    baseline = np.asarray(unmasked("baseline", baseline), dtype=x.dtype)
+    baseline = np.asarray(unmasked("baseline", baseline))
+    if baseline.dtype.kind not in "fiu":
+        raise TypeError(f"baseline must be a number or an array of numbers, got {baseline.dtype}.")
+    finite("baseline", baseline)
+    baseline = baseline.astype(x.dtype)
     try:
         baseline = np.broadcast_to(baseline, x.shape)
     except ValueError:

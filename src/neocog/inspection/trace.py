@@ -12,7 +12,7 @@ import numpy as np
 from neocog.deprecation import accepts_old_names
 from neocog.layers import Container, Graph, Layer, Sequential
 from neocog.layers.activation import softmax
-from neocog.layers.base import Array, Grads, as_dtype, random_generators
+from neocog.layers.base import Array, Grads, as_dtype, check_network, random_generators
 from neocog.layers.prediction import ends_in_softmax
 from neocog.losses import Loss, SoftmaxCrossEntropy, check_logits
 from neocog.validation import check_images, unmasked
@@ -164,7 +164,7 @@ def trace(
     (1, 3, 6, 6)
     """
     unmasked("y", y)
-    x = as_dtype(check_images("x", x), network.dtype)
+    x = as_dtype(check_images("x", x), check_network(network).dtype)
     if len(x) == 0:
         raise ValueError("x must not be empty.")
     network = copy.deepcopy(network.original)

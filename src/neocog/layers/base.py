@@ -275,6 +275,21 @@ def random_generators(network: Layer) -> list[np.random.Generator]:
     return list({id(rng): rng for _, _, rng in generator_places(network)}.values())
 
 
+def check_network(network: Any) -> Layer:
+    """Return a network; raise TypeError, with what to pass, if it is none."""
+    if isinstance(network, Layer):
+        return network
+    kind = type(network).__name__
+    hint = ""
+    if hasattr(network, "fit") and hasattr(network, "predict"):
+        hint = "; pass its network_, which it has after fit"
+    elif type(network).__module__.partition(".")[0] == "torch" or hasattr(network, "state_dict"):
+        hint = "; convert it with neocog.interop.torch.from_torch"
+    elif callable(network):
+        hint = "; call it, to pass what it returns"
+    raise TypeError(f"network must be a neocog Layer, got {kind}{hint}.")
+
+
 def as_dtype(x: Array, dtype: np.dtype[Any] | None) -> Array:
     """Return ``x`` in the dtype of the parameters, if there are any; complex arrays stay complex.
 

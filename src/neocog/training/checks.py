@@ -11,7 +11,7 @@ import numpy as np
 
 from neocog.data.split import Split
 from neocog.layers import Container, Layer
-from neocog.layers.base import as_dtype, random_generators
+from neocog.layers.base import as_dtype, check_network, random_generators
 from neocog.losses import Loss, MeanSquaredError, check_logits, check_weights
 from neocog.optimizers import Optimizer
 from neocog.training.state import Callback, TrainingState
@@ -38,7 +38,7 @@ def prepare_data(network: Layer, data: Split | tuple[Any, Any], loss: Loss) -> S
     else:
         pairs = isinstance(data, tuple | list) and len(data) == 2 and isinstance(data[0], tuple | list)
         split = Split(*data) if pairs and len(data[0]) == 2 else Split(data)
-    outputs = network.output_shape((1, *split.image_shape))
+    outputs = check_network(network).output_shape((1, *split.image_shape))
 
     def cast(name: str, part: tuple[Any, Any]) -> tuple[Any, Any]:
         images, labels = part

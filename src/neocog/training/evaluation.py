@@ -11,7 +11,7 @@ from neocog.data.batches import batches
 from neocog.deprecation import accepts_old_names
 from neocog.kernels import kernels_for, use_kernels
 from neocog.layers import Layer
-from neocog.layers.base import Array, as_dtype
+from neocog.layers.base import Array, as_dtype, check_network
 from neocog.layers.prediction import Predictor, ends_in_softmax
 from neocog.losses import Loss, SoftmaxCrossEntropy, SoftmaxLoss, check_weights
 from neocog.validation import check_images, integer, unmasked
@@ -77,6 +77,7 @@ def evaluate(
     """
     x, y = check_images("x", x), np.asarray(unmasked("y", y))
     integer("batch_size", batch_size)
+    check_network(network)
     if y.ndim == 0:
         raise ValueError(f"y must have shape (N,), one label an image, got a single number, {y}.")
     if len(y) == 0:
