@@ -546,3 +546,60 @@ def test_the_slopes_of_neocogs_activations_are_those_of_their_forward(layer):
         for k in range(12):
             answer = inquiry.ask("input", (0, k), of="gradient")
             assert answer.total == pytest.approx(answer.value, rel=1e-5, abs=1e-30)
+
+
+class ConvolutionAndReLU(Layer):
+    """Two layers in one, of real numbers, without a rule: a pixel moves several units, some up, some down."""
+
+    slope, factor = 0.0, 1.0
+
+    def __init__(self):
+        super().__init__()
+        self.conv = Conv2D(1, 4, 3, padding=1, rng=0, **F64)
+        self._params = dict(self.conv.params)
+
+    def astype(self, dtype):
+        other = type(self)()
+        other.conv = self.conv.astype(dtype)
+        other._params = dict(other.conv.params)
+        return other
+
+    def forward(self, x, training=False):
+        if x.dtype.kind == "c":
+            raise TypeError("real numbers only")
+        z, cache = self.conv.forward(x, training)
+        return np.where(z.real > 0, z, 0), (z, cache)
+
+    def backward(self, dy, cache, input_grad=True):
+        z, inner = cache
+        dz = dy * np.where(z > 0, self.factor, np.where(z < 0, 0, self.slope))
+        return self.conv.backward(dz, inner, input_grad)
+
+    def output_shape(self, input_shape):
+        return self.conv.output_shape(input_shape)
+
+
+class TwiceAtZero(ConvolutionAndReLU):
+    slope = 20.0
+
+
+class SlightlyMore(ConvolutionAndReLU):
+    factor = 1.001
+
+
+def test_several_units_of_a_layer_on_a_kink_at_once():
+    """A black image, no biases: each unit may have a slope of its own, and backward gives all of them 0."""
+    x = np.zeros((1, 1, 4, 4))
+    x[0, 0, 0, 0] = 0.5
+
+    def ask(layer, index):
+        network = Sequential(first=Scale(), own=layer(), flatten=Flatten(), dense=Dense(64, 2, rng=1, **F64))
+        return explain(network, (x - 1) / 2, "first", index, of="gradient", y=[0])
+
+    for index in np.ndindex(1, 1, 4, 4):
+        answer = ask(ConvolutionAndReLU, index)
+        assert answer.total == pytest.approx(answer.value, rel=1e-6, abs=1e-12)
+    with pytest.raises(ValueError, match="contradicts its forward"):
+        ask(TwiceAtZero, (0, 0, 2, 2))
+    with pytest.raises(ValueError, match="contradicts its forward"):
+        ask(SlightlyMore, (0, 0, 0, 0))

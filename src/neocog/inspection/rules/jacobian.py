@@ -277,14 +277,15 @@ class _Pass:
         note = "" if self.method == "central differences" else "by central differences"
         if abs(float((dy * slope).sum()) - claimed) <= tolerance:
             return slope, note
-        # At a kink any slope between those of the two sides is a valid derivative.
+        # At a kink any slope between those of the two sides is a valid derivative, of each output its own.
         step = 10 * precision**0.5 * largest
         before, after = self._one_sided(direction, step)
-        low, high = float((dy * before).sum()), float((dy * after).sum())
-        is_kink = abs(high - low) > tolerance
-        if is_kink and min(low, high) - tolerance <= claimed <= max(low, high) + tolerance:
-            share = (claimed - low) / (high - low)
-            return before + share * (after - before), "at a kink, by one-sided differences"
+        rises = dy * before <= dy * after
+        low, high = np.where(rises, before, after), np.where(rises, after, before)
+        least, most = float((dy * low).sum()), float((dy * high).sum())
+        if most - least > tolerance and least - tolerance <= claimed <= most + tolerance:
+            share = (claimed - least) / (most - least)
+            return low + share * (high - low), "at a kink, by one-sided differences"
         raise ValueError(
             f"the backward of {self.name} contradicts its forward: {where} is {claimed:.10g} by backward, "
             f"{measured:.10g} by the {self.method} of forward."
