@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,6 +68,9 @@ def say(stream: Any, text: str, end: str = "\n") -> None:
     """
     if stream is None:
         return
+    for proxy in (sys.stdout, sys.stderr):  # of a progress bar, which makes room above itself
+        if getattr(proxy, "rich_proxied_file", None) is stream:
+            stream = proxy
     with contextlib.suppress(ValueError, BrokenPipeError):  # closed, or its reader is gone
         try:
             stream.write(text + end)

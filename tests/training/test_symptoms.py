@@ -240,3 +240,18 @@ def test_nothing_is_changed():
         neocog.fit(network, data, optimizer=SGD(0.1), epochs=3, rng=0, callbacks=callbacks)
     for name, array in networks[0].params.items():
         np.testing.assert_array_equal(array, networks[1].params[name])
+
+
+def test_a_line_beside_a_progress_bar_has_a_line_of_its_own(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    stream = Terminal()
+    monkeypatch.setattr("sys.stdout", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    callbacks = [neocog.training.Progress(stream), Diagnose(stream)]
+    data = neocog.data.line_patterns("a")
+    neocog.fit(neocog.models.tiny_cnn(1), data, optimizer=SGD(30.0), epochs=2, rng=0, callbacks=callbacks)
+    before = stream.getvalue().partition("hint: ")[0]
+    assert before.endswith(("\x1b[2K", "\n"))  # the bar's line has been erased
