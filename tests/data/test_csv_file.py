@@ -369,3 +369,10 @@ def test_tables_without_pixels(tmp_path):
 def test_a_column_of_parts_that_names_none(tmp_path):
     path = write(tmp_path / "a.csv", [[*row, n] for n, row in enumerate(first())], [*HEADER, "fold"])
     assert load(path).notes[0] == "Left out, as no pixels: column 'fold'."
+
+
+def test_one_class_is_enough_for_a_trained_network(tmp_path):
+    path = write(tmp_path / "a.csv", first([1, 1, 1, 1]), HEADER)
+    with pytest.raises(ValueError, match="at least two classes"):
+        load(path)
+    assert load(path, class_names=("0", "1", "2")).train[1].tolist() == [1] * 4

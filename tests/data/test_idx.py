@@ -70,3 +70,10 @@ def test_masks_are_not_divided(tmp_path):
     write(tmp_path, "t10k", X)
     with pytest.raises(ValueError, match=r"test images must be in the unit of the training images, 0\.\.1"):
         load_idx(tmp_path)
+
+
+def test_one_class_is_enough_for_a_trained_network(tmp_path):
+    write(tmp_path, y=0 * Y)
+    with pytest.raises(ValueError, match="at least two classes"):
+        load_idx(tmp_path, 0)
+    assert load_idx(tmp_path, 0, class_names=("0", "1")).train[1].tolist() == [0] * 10

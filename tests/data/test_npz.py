@@ -228,3 +228,13 @@ def test_rows_are_square_images(tmp_path):
         load_npz(save(tmp_path, x=x, y=Y), image_shape=(3, 2, 2))
     with pytest.raises(ValueError, match=r"a\.npz: x_test must have 2 axes as x, got shape \(10, 4, 4\)"):
         load(tmp_path, x=x, y=Y, x_test=x.reshape(10, 4, 4), y_test=Y)
+
+
+def test_a_trained_network_tells_the_classes(tmp_path):
+    with pytest.raises(ValueError, match="at least two classes"):
+        load(tmp_path, x=X, y=0 * Y)
+    assert load_npz(save(tmp_path, x=X, y=0 * Y), 0, class_names=("0", "1")).class_names == ("0",)
+    names = np.array(["dog"] * 10)
+    split = load_npz(save(tmp_path, x=X, y=names), 0, class_names=("cat", "dog"))
+    assert split.class_names == ("cat", "dog")
+    assert split.train[1].tolist() == [1] * 10

@@ -110,7 +110,7 @@ def pixel_tables(
         tuning=found.get("tuning"),
         notes=notes,
         preprocessing=preprocessing_of(found["train"][0], white),
-        few_classes=names is not None and class_names is not None,
+        few_classes=class_names is not None,
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gzip
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ def load_idx(
     seed: int = 0,
     *,
     preprocessing: Preprocessing | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> Split:
     """Load a folder of files in the IDX format, as MNIST and the data sets like it are distributed.
 
@@ -50,6 +51,8 @@ def load_idx(
     seed : int
     preprocessing : Preprocessing, optional
         That of a trained network, which tells the unit of images that are all 0 and 1.
+    class_names : sequence of str, optional
+        The classes of a trained network, of which the file may lack some. Default: those found, at least two.
 
     Returns
     -------
@@ -82,6 +85,7 @@ def load_idx(
         tuning=found.get("tuning"),
         notes=[*notes, note],
         preprocessing=preprocessing_of(images["train"], white),
+        few_classes=class_names is not None,
     )
 
 

@@ -40,6 +40,7 @@ def load_npz(
     seed: int = 0,
     *,
     image_shape: Sequence[int] | Preprocessing | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> Split:
     """Load a data set from a NumPy archive.
 
@@ -66,6 +67,8 @@ def load_npz(
     image_shape : (channels, height, width) or Preprocessing, optional
         Tells what rows are, and where the channels are if both are possible. The preprocessing of a network
         also tells the unit of images that are all 0 and 1.
+    class_names : sequence of str, optional
+        The classes of a trained network, of which the file may lack some. Default: those found, at least two.
 
     Returns
     -------
@@ -93,7 +96,7 @@ def load_npz(
     keys = _npz_keys(path, arrays)
     images = {part: _npz_pixels(f"{path}: {x}", arrays[x]) for part, (x, _) in keys.items()}
     notes = _arrange(path, keys, images, arrays.get("channels_last"), image_shape)
-    labels, class_names = _npz_labels(path, arrays, {part: y for part, (_, y) in keys.items()})
+    labels, names = _npz_labels(path, arrays, {part: y for part, (_, y) in keys.items()}, class_names)
     white, note = parts_in_unit(images, {part: f"{path}: {x}" for part, (x, _) in keys.items()}, known)
     notes += [note, *_without_opaque_alpha(images)]
     parts = {part: (images[part], labels[part]) for part in keys}
@@ -101,12 +104,13 @@ def load_npz(
         path,
         parts["train"],
         parts.get("test"),
-        class_names,
+        names,
         validation_fraction,
         seed,
         tuning=parts.get("tuning"),
         notes=notes,
         preprocessing=preprocessing_of(images["train"], white),
+        few_classes=class_names is not None,
     )
 
 
@@ -327,13 +331,13 @@ def _without_opaque_alpha(images: dict[Part, np.ndarray]) -> list[str]:
 
 
 def _npz_labels(
-    path: AnyPath, arrays: _Arrays, keys: dict[Part, str]
+    path: AnyPath, arrays: _Arrays, keys: dict[Part, str], known: Sequence[str] | None
 ) -> tuple[dict[Part, Labels], list[str] | None]:
     """Return the labels of each part as class indices, and the names of the classes if there are any."""
     names = _npz_class_names(path, arrays)
     labels = {part: _one_label_each(f"{path}: {key}", arrays[key]) for part, key in keys.items()}
     if labels["train"].dtype.kind == "U" and names is None:
-        names = np.unique(labels["train"]).tolist()
+        names = np.unique(labels["train"]).tolist() if known is None else list(known)
     indices = {} if names is None else {name: k for k, name in enumerate(names)}
     for part, y in labels.items():
         if y.dtype.kind != "U":

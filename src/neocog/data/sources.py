@@ -73,13 +73,8 @@ class Source:
         return "standard" if self.has_path and not self.settings else "plain"
 
 
-def _arrays(
-    path: str,
-    image_shape: tuple[int, int, int] | None,
-    preprocessing: Preprocessing | None,
-    validation_fraction: float,
-) -> Split:
-    return load_npz(path, validation_fraction, image_shape=preprocessing or image_shape)
+def _arrays(path: str, image_shape: Any, preprocessing: Preprocessing | None, **options: Any) -> Split:
+    return load_npz(path, image_shape=preprocessing or image_shape, **options)
 
 
 def _table(path: str, image_shape: Any, preprocessing: Preprocessing | None, **options: Any) -> Split:
@@ -138,14 +133,14 @@ SOURCES: dict[str, Source] = {
         _arrays,
         "a NumPy archive of images x and labels y",
         has_path=True,
-        options=("image_shape", "preprocessing", "validation_fraction"),
+        options=("image_shape", "preprocessing", "class_names", "validation_fraction"),
         fits=lambda path: path.is_file() and path.suffix.lower() == ".npz",
     ),
     "idx": Source(
         load_idx,
         "a folder of MNIST's files",
         has_path=True,
-        options=("preprocessing", "validation_fraction"),
+        options=("preprocessing", "class_names", "validation_fraction"),
         fits=_is_mnist,
     ),
     "csv": Source(
