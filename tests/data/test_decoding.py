@@ -241,6 +241,16 @@ print("done")
     assert done.stdout == "done\n" * 2
 
 
+def test_threads_leave_the_filters_of_warnings_alone(paths, monkeypatch):
+    # warnings.catch_warnings belongs to all threads: what one restores, another may have changed.
+    def forbidden(*arguments, **options):
+        raise AssertionError("the filters of all threads were changed")
+
+    monkeypatch.setattr("warnings.catch_warnings", forbidden)
+    with use_threads(3):
+        LazyImages(paths, SHAPE)[:]
+
+
 # JPEG files decoded at a fraction of their size
 
 

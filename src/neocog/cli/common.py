@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -198,6 +199,8 @@ def _options(
 ) -> None:
     global _show_traceback
     _show_traceback = show_traceback
+    # Pillow's, of large pictures: the budget "pixels" says it better.
+    warnings.filterwarnings("ignore", "Image size .* could be decompression bomb")
     if version:
         print(neocog.__version__)
     elif context.invoked_subcommand is None:

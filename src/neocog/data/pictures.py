@@ -214,15 +214,12 @@ def _formats() -> tuple[str, ...]:
 @contextmanager
 def _opened(path: AnyPath, whole: bool = True) -> Iterator[Image.Image]:
     """Open a picture and read its header, or with ``whole`` its file; errors until it is closed name it."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import UnidentifiedImageError
 
     named = printable(path)
     try:
         source = io.BytesIO(Path(path).read_bytes()) if whole else path
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the budget says it better
-            opened = Image.open(source, formats=_formats())
-        with opened as picture:
+        with _open(source) as picture:
             check_budget("pixels", picture.width * picture.height, named)
             if isinstance(source, io.BytesIO):
                 _check_scans(picture, source.getvalue(), named)
@@ -235,6 +232,18 @@ def _opened(path: AnyPath, whole: bool = True) -> Iterator[Image.Image]:
         raise ValueError(f"{named} {_unidentified(Path(path))}.") from None
     except Exception as problem:  # damage raises SyntaxError, struct.error, IndexError ... in decoders
         raise ValueError(f"{named} cannot be read as an image: {problem}") from problem
+
+
+def _open(source: Any) -> Image.Image:
+    """Open a picture; where warnings are errors, that of large ones is none, as the budget says it better."""
+    from PIL import Image
+
+    try:
+        return Image.open(source, formats=_formats())
+    except Image.DecompressionBombWarning:
+        with warnings.catch_warnings():  # of all threads: only if need be
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            return Image.open(source, formats=_formats())
 
 
 def _check_scans(picture: Image.Image, content: bytes, named: str) -> None:
