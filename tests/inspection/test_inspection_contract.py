@@ -322,3 +322,11 @@ def test_what_is_no_network_is_named(ask, network, hint):
 def test_bad_baselines(baseline, error, message):
     with pytest.raises(error, match=message):
         integrated_gradients(build(), images(), 1, baseline=baseline)
+
+
+@pytest.mark.parametrize("name", ATTRIBUTIONS)
+def test_a_network_that_gives_nan_predicts_no_class(name):
+    network = build()
+    network.params["stem.weight"][0] = np.nan
+    with pytest.raises(ValueError, match=r"the network's outputs must be finite, got nan"):
+        ATTRIBUTIONS[name](network, images())

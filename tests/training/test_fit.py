@@ -467,6 +467,8 @@ def test_a_pair_of_pairs_is_training_and_validation():
         ({"optimizer": 0.1}, r"optimizer must be an optimizer such as SGD\(lr=0.1\), got 0.1"),
         ({"callbacks": Callback()}, "callbacks must be a sequence of callbacks"),
         ({"callbacks": [print]}, "callbacks must be a sequence of callbacks"),
+        ({"augment": "flip"}, r"augment must be a function .* such as Affine\(degrees=10\), got 'flip'"),
+        ({"augment": neocog.data.Affine}, r"augment must be a function .*, got <class .*Affine"),
     ],
 )
 def test_things_that_are_something_else(arguments, message):

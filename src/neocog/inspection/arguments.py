@@ -10,7 +10,7 @@ import numpy as np
 from neocog.layers import Container, Conv2D, Layer, LogSoftmax, Sigmoid, Softmax
 from neocog.layers.base import Array, as_dtype, check_network
 from neocog.layers.prediction import Predictor
-from neocog.validation import check_images, integer, one_of, unmasked
+from neocog.validation import check_images, finite, integer, one_of, unmasked
 
 
 def find_layer(network: Layer, name: str) -> Layer:
@@ -129,7 +129,9 @@ def class_targets(network: Layer, x: Array, target: Any) -> Array:
     if len(shape) != 2:
         raise ValueError(f"the network's outputs must be logits (N, classes), got shape {shape}.")
     if target is None:
-        return network(x).argmax(axis=1)
+        z = network(x)
+        finite("the network's outputs", z)
+        return z.argmax(axis=1)
     return class_indices("y", target, *shape)
 
 

@@ -21,7 +21,7 @@ from neocog.validation import check_images
 IN_MEMORY_BYTES = 1 << 29
 
 
-def check_arguments(loss: Any, optimizer: Any, callbacks: Any) -> None:
+def check_arguments(loss: Any, optimizer: Any, callbacks: Any, augment: Any) -> None:
     """Raise TypeError for arguments of a wrong type, which would fail later with an unclear message."""
     if isinstance(loss, type) or not callable(loss):
         raise TypeError(f"loss must be a loss such as SoftmaxCrossEntropy(), got {loss!r}.")
@@ -29,6 +29,11 @@ def check_arguments(loss: Any, optimizer: Any, callbacks: Any) -> None:
         raise TypeError(f"optimizer must be an optimizer such as SGD(lr=0.1), got {optimizer!r}.")
     if not isinstance(callbacks, Sequence) or not all(isinstance(c, Callback) for c in callbacks):
         raise TypeError(f"callbacks must be a sequence of callbacks, got {callbacks!r}.")
+    if augment is not None and (isinstance(augment, type) or not callable(augment)):
+        raise TypeError(
+            "augment must be a function (images, rng) -> images, such as Affine(degrees=10), got "
+            f"{augment!r}."
+        )
 
 
 def prepare_data(network: Layer, data: Split | tuple[Any, Any], loss: Loss) -> Split:

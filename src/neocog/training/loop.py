@@ -159,7 +159,7 @@ def fit(
     """
     loss = SoftmaxCrossEntropy() if loss is None else loss
     optimizer = SGD(lr=0.05, momentum=0.9) if optimizer is None else optimizer
-    check_arguments(loss, optimizer, callbacks)
+    check_arguments(loss, optimizer, callbacks, augment)
     engine = check_engine(engine, device)
     state = TrainingState(
         network,
