@@ -30,6 +30,7 @@ from neocog.data import Preprocessing, Split, stratified_split
 from neocog.data.duplicates import note_of_duplicates
 from neocog.data.folder import check_pictures
 from neocog.data.sources import open_source, split_source
+from neocog.data.summary import DataSummary
 from neocog.inspection.predictions import Confusion, confusion
 from neocog.kernels import use_kernels
 from neocog.layers import Container, Layer, Sequential
@@ -592,7 +593,7 @@ def _train(
         else:
             chosen = directory.results().get("chosen", ())
         streams = (sys.stdout if stream is None else stream, log)
-        for line in (*data.notes, *chosen) if checkpoint is None else ():
+        for line in (*DataSummary.of(data).lines(), *chosen) if checkpoint is None else ():
             for each in streams:
                 say(each, printable(line))
         callbacks = [

@@ -10,6 +10,7 @@ from neocog.data.lines import PATTERNS, base_pattern, line_patterns
 from neocog.data.npz import load_npz
 from neocog.data.preprocessing import Preprocessing
 from neocog.data.split import Split, stratified_split
+from neocog.data.summary import DataSummary
 
 __all__ = [
     "PATTERNS",
@@ -17,6 +18,7 @@ __all__ = [
     "ColorJitter",
     "Compose",
     "Crop",
+    "DataSummary",
     "Erase",
     "Flip",
     "LazyImages",
