@@ -13,9 +13,10 @@ from typer.testing import CliRunner
 import neocog
 from neocog import figures, report, runs
 from neocog.cli import app
-from neocog.data.sources import SOURCES
+from neocog.data import Split
+from neocog.data.sources import SOURCES, Source
 from neocog.report import held_out, numbers, write_report
-from neocog.settings import Settings, default_settings
+from neocog.settings import Settings, default_settings, settings_for
 
 
 @pytest.fixture(scope="module")
@@ -178,9 +179,11 @@ def test_images_of_any_number_of_channels(tmp_path, rng, channels):
 
 
 def test_kernels_over_colours_are_colour_pictures(tmp_path, rng):
-    page = read(trained(tmp_path, rng.random((40, 3, 12, 12)), np.arange(40) % 2))
+    run = trained(tmp_path, rng.random((40, 3, 12, 12)), np.arange(40) % 2)
+    page = read(run)
     assert "A part is missing" not in page
-    assert sum(trace.get("name", "").endswith("in colour") for trace in traces(page)) == 8
+    filters = len(neocog.load(run / "model.neocog").params["conv1.weight"])
+    assert sum(trace.get("name", "").endswith("in colour") for trace in traces(page)) == filters
 
 
 @pytest.mark.parametrize("side", ["32", "48"])
@@ -261,14 +264,20 @@ def test_training_says_that_it_writes_a_report_and_is_not_undone_by_it(tmp_path,
 
 
 def test_a_large_network_is_looked_at_in_parts(digits_run, tmp_path, monkeypatch):
-    """As if the digits' network had a hundred thousand times the work: what takes too long is said."""
-    monkeypatch.setattr(numbers, "BUDGET", 60 * 79_344)  # forward passes, of 79 344 FLOPs
-    monkeypatch.setattr(held_out, "BUDGET", 20 * 79_344)
+    """As if the digits' network were a large one: what would take long is said."""
+    flops = neocog.load(digits_run / "model.neocog").summary(show=False).flops
+    monkeypatch.setattr(numbers, "BUDGET", 60 * flops)
+    monkeypatch.setattr(held_out, "BUDGET", 20 * flops)
     page = write_report(digits_run, tmp_path / "a.html").read_text(encoding="utf-8")
     assert "along one random direction through all 7 arrays" in page
     assert '<span class="good">passed</span>' in page
     assert "Left out: integrated gradients and occlusion, which would take long" in page
-    monkeypatch.setattr(numbers, "BUDGET", 79_344)
+    monkeypatch.setattr(numbers, "DIRECTIONAL", 1)
+    page = write_report(digits_run, tmp_path / "a.html").read_text(encoding="utf-8")
+    assert (
+        f"Left out, as it takes long for so large a network: <code>neocog check-gradients {digits_run}"
+        in page
+    )
     monkeypatch.setattr(numbers, "MOST_PARAMETERS", 1000)
     page = write_report(digits_run, tmp_path / "a.html").read_text(encoding="utf-8")
     assert page.count("Left out, as it needs copies of all 1,898 parameters") == 2
@@ -286,3 +295,40 @@ def test_the_derivative_along_a_direction_finds_a_wrong_gradient(rng):
 
     network.backward = backward
     assert "failed" in numbers._directional(network, x, t)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two classes of pictures that a network tells apart."""
+    path, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for name, level in (("bright", 200), ("dark", 50)):
+        (path / name).mkdir()
+        for k in range(40):
+            pixels = np.clip(rng.normal(level, 60, (8, 8)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(path / name / f"{k}.png")
+    return path
+
+
+def test_which_epoch_was_kept_and_what_was_chosen(folder, tmp_path):
+    settings = settings_for(f"folder:{folder}", epochs=3)
+    result = runs.train(settings, tmp_path / "run", stream=io.StringIO())
+    page = html.unescape(read(result.directory.path))
+    assert result.kept_epoch is not None
+    assert f"Kept epoch {result.kept_epoch} of 3: the lowest loss on the validation images." in page
+    assert f'"text":"epoch {result.kept_epoch} kept"' in page
+    for line in result.chosen:
+        assert f"<li>{line}</li>" in page
+
+
+def test_a_run_that_holds_out_nothing_has_a_report(tmp_path, rng, monkeypatch):
+    x, y = rng.random((20, 1, 8, 8)).astype("f4"), np.arange(20) % 2
+    monkeypatch.setitem(SOURCES, "few", Source(lambda: Split((x, y)), "few images"))
+    result = runs.train(settings_for("few", epochs=1), tmp_path / "run", stream=io.StringIO())
+    assert result.held_out is None
+    page = read(result.directory.path)
+    assert "A part is missing" not in page
+    assert "No images are held out: these accuracies say nothing of new images." in page
+    assert "of the training images correct" in page
+    x[0, 0, 0, 0] += 1
+    with pytest.raises(ValueError, match="few has changed since the run"):
+        write_report(result.directory.path)

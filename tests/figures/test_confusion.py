@@ -138,3 +138,16 @@ def test_class_names_are_text_to_plotly():
     figure = figures.confusion_matrix([[1, 0], [0, 1]], ["red <b>", "a & b"])
     assert "red &lt;b&gt;" in str(figure.to_dict())
     assert "red <b>" not in str(figure.to_dict())
+
+
+def test_many_classes_are_numbered_and_have_no_names_on_a_narrow_page():
+    names = [f"a class with a long name {k}" for k in range(24)]
+    figure = figures.confusion_matrix(np.eye(24, dtype=int), names)
+    assert figure.layout.xaxis.ticktext[23] == "23"
+    assert figure.layout.yaxis.ticktext[23] == "a class …name 23  23  <b>100%</b>"
+    narrow = figure.layout.meta["narrow"]
+    assert narrow["layout"]["yaxis.ticktext"][23] == "23"
+    assert narrow["edges"] > figure.layout.meta["edges"]  # more of the width is the matrix
+    few = figures.confusion_matrix(np.eye(3, dtype=int), ["a", "b", "a class with a very long name"])
+    assert few.layout.xaxis.ticktext == ("a", "b", "a class …ng name")
+    assert "narrow" not in few.layout.meta

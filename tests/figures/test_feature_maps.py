@@ -133,3 +133,17 @@ def test_trace_refuses_what_it_cannot_draw(seen):
         figures.trace(seen, 0, ["a"])
     with pytest.raises(TypeError, match="seen must be a Trace"):
         figures.trace(np.zeros((1, 1, 8, 8)))
+
+
+def test_large_networks_and_large_maps_are_drawn_in_parts(rng, heat_maps, words):
+    from neocog.layers import Conv2D, Dense, Flatten, ReLU, Sequential
+
+    layers = [layer for k in range(3) for layer in (Conv2D(1, 1, 3, padding=1, rng=k), ReLU())]
+    network = Sequential(*layers, Flatten(), Dense(100 * 8, 2))
+    seen = neocog.inspection.trace(network, rng.random((1, 1, 100, 8)).astype("float32"))
+    figure = figures.trace(seen, layers=4)
+    assert "4 of the 6 layers that can be" in figure.layout.title.subtitle.text
+    assert any("drawn at 50 × 8" in text for text in words(figure))
+    (first,) = heat_maps(figure, "0, map")
+    means = np.asarray(seen["0"].y)[0, 0].reshape(50, 2, 8).mean(axis=1)
+    np.testing.assert_allclose(first.z, means, rtol=1e-6)

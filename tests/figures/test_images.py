@@ -1,8 +1,14 @@
+import base64
+import io
+
 import numpy as np
+import plotly.graph_objects as go
 import pytest
+from PIL import Image
 
 import neocog
 from neocog import figures
+from neocog.figures.pixels import colour_pixels
 
 
 def test_gallery_draws_the_images_with_their_labels(rng, heat_maps, words):
@@ -133,3 +139,65 @@ def test_a_coarse_heat_map_covers_the_whole_image(rng, heat_maps):
     assert over.x0 - over.dx / 2 == pytest.approx(under.x0 - under.dx / 2)
     assert over.y0 - over.dy / 2 == pytest.approx(under.y0 - under.dy / 2)
     assert (over.dx * 2, over.dy * 4) == pytest.approx((under.dx * 8, under.dy * 8))
+
+
+def test_many_pixels_are_pictures_and_few_are_numbers(rng):
+    few, many = rng.random((2, 1, 8, 8)), rng.random((36, 1, 48, 48))
+    assert {trace.type for trace in figures.image_gallery(few).data} == {"heatmap"}
+    figure = figures.image_gallery(many)
+    assert {trace.type for trace in figure.data} == {"image"}
+    file = base64.b64decode(figure.data[5].source.partition(",")[2])
+    pixels = np.asarray(Image.open(io.BytesIO(file)).convert("L"))
+    np.testing.assert_allclose(pixels / 255, 1 - many[5, 0], atol=1 / 255)
+    assert figure.data[5].hovertemplate.startswith("image 5")
+    colours = rng.random((10, 3, 48, 48))
+    file = base64.b64decode(figures.image_gallery(colours).data[0].source.partition(",")[2])
+    pixels = np.asarray(Image.open(io.BytesIO(file)))
+    np.testing.assert_array_equal(pixels, (colours[0] * 255).astype(np.uint8).transpose(1, 2, 0))
+
+
+def test_no_number_is_transparent_and_overlays_let_through():
+    stops = [(0.0, "rgba(255, 255, 255, 0)"), (1.0, "rgba(255, 0, 0, 1)")]
+    heat = go.Heatmap(z=[[0.0, 1.0, np.nan]], zmin=0, zmax=1, colorscale=stops)
+    assert colour_pixels(heat).tolist() == [[[255, 255, 255, 0], [255, 0, 0, 255], [255, 255, 255, 0]]]
+
+
+def test_the_names_of_files_stand_above_their_images(rng, words):
+    names = ["a.png", "a <very> long name of a picture 17.png"]
+    figure = figures.image_gallery(
+        rng.random((2, 8, 8)), [0, 1], ["cat", "dog"], [1, 1], image_names=names, columns=6
+    )
+    assert "is cat<br>→ dog" in words(figure)
+    assert any(text.endswith("17.png") and text.startswith("…") for text in words(figure))
+    assert "&lt;very&gt; long name of a picture 17.png" in figure.data[1].name
+    with pytest.raises(ValueError, match="image_names must be 2, one an image, got 1"):
+        figures.image_gallery(rng.random((2, 8, 8)), image_names=["a"])
+
+
+def test_the_tone_comes_from_the_preprocessing(tmp_path, heat_maps):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        for k in range(5):
+            Image.new("L", (4, 4), 100).save(tmp_path / name / f"{k}.png")
+    split = neocog.data.image_folder(tmp_path)
+    for figure in (figures.image_gallery(split.train[0]), figures.class_examples(split)):
+        assert heat_maps(figure)[0].colorscale[0][1] == "#000000"
+    assert heat_maps(figures.image_gallery(split.train[0], ink=True))[0].colorscale[0][1] == "#ffffff"
+
+
+def test_attributions_stand_beside_their_images(rng, heat_maps, words):
+    x, maps = (
+        rng.random((2, 1, 8, 8)),
+        {"saliency": rng.random((2, 8, 8)), "Grad-CAM": rng.normal(size=(2, 4, 4))},
+    )
+    figure = figures.attribution_grid(x, maps, ["one", "two & more"])
+    for k in range(2):
+        shown = heat_maps(figure, "Grad-CAM")[k]
+        np.testing.assert_array_equal(shown.z, maps["Grad-CAM"][k])
+        assert -shown.zmin == shown.zmax == np.abs(maps["Grad-CAM"][k]).max()
+        assert shown.dx == 2 * heat_maps(figure, "saliency")[k].dx
+    assert {"one", "two &amp; more", "saliency", "Grad-CAM"} <= set(words(figure))
+    with pytest.raises(ValueError, match=r"maps\['saliency'\] must be 2, one an image, got 1"):
+        figures.attribution_grid(x, {"saliency": rng.random((1, 8, 8))})
+    with pytest.raises(ValueError, match="image_names must be 2"):
+        figures.attribution_grid(x, maps, ["one"])

@@ -125,3 +125,19 @@ def test_grid_refuses_what_does_not_belong_together():
         figures.filter_grid({0: one}, names=["a", "b"])
     with pytest.raises(ValueError, match="an epoch of snapshots must be at least 0, got -1"):
         figures.filter_grid({-1: one})
+
+
+def test_kernels_over_red_green_and_blue_are_drawn_in_colour():
+    weights = np.zeros((1, 3, 1, 2))
+    weights[0, 0, 0] = 2.0, -2.0
+    weights[0, 2, 0] = 0.0, 1.0
+    first, *rest = figures.filters(weights).data[:4]
+    assert first.type == "image"
+    assert np.asarray(first.z).tolist() == [[[255, 128, 128], [0, 128, 191]]]
+    assert [trace.name.split(", ")[1] for trace in rest] == ["red", "green", "blue"]
+    assert {trace.type for trace in figures.filters(weights, colour=False).data} == {"heatmap"}
+    with pytest.raises(ValueError, match="colour needs kernels over 3 channels, got 1"):
+        figures.filters(weights[:, :1], colour=True)
+    moved = figures.filter_evolution({0: weights, 1: -weights})
+    assert np.asarray(moved.frames[0].data[0].z).tolist() == np.asarray(first.z).tolist()
+    assert len(moved.frames[1].data) == 4

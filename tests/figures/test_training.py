@@ -97,3 +97,9 @@ def test_compare_curves_say_what_is_missing(run):
         figures.compare_curves({"a": {"epoch": [0], "train_loss": [1.0]}})
     with pytest.raises(ValueError, match="column must be one of"):
         figures.compare_curves({"a": run[2]}, "accuracy")
+
+
+def test_the_kept_epoch_has_a_line():
+    figure = figures.learning_curves({"epoch": [0, 1, 2], "train_loss": [3, 2, 1]}, kept=1)
+    assert [shape.x0 for shape in figure.layout.shapes] == [1]
+    assert figure.layout.annotations[-1].text == "epoch 1 kept"

@@ -60,7 +60,7 @@ def train(
     if result is None:  # another process of the job reports
         return
     page = None
-    if write_report and result.history.stopped != "interrupted" and result.held_out is not None:
+    if write_report and result.history.stopped != "interrupted":
         page = _write_report(result.directory.path, stream)
     _report_training(result, page, as_json)
     if result.history.stopped == "interrupted":

@@ -12,6 +12,7 @@ from neocog.inspection import Explanation
 from neocog.validation import integer
 
 LONG, SHORT = "d loss / d ", "d "  # a derivative of the loss, on a narrow page
+LETTERS = 32  # of a term's name, on a narrow page; those of longer ones are smaller
 
 
 def explanation(answer: Explanation, top: int = 12, title: str = "") -> go.Figure:
@@ -59,8 +60,11 @@ def explanation(answer: Explanation, top: int = 12, title: str = "") -> go.Figur
     values.append(answer.total)
     colours = [ORANGE if value >= 0 else BLUE for value in values]
     colours[-1] = INK
-    labels = min(62.0, 3.0 + 1.9 * max(map(len, names)))
-    grid.bars(np.array(values), names, [short(value) for value in values], 0, y, WIDTH, colours, labels)
+    longest = max(map(len, names))
+    labels, size = min(62.0, 3.0 + 1.9 * longest), 12.0 if longest <= LETTERS else 12.0 * LETTERS / longest
+    grid.bars(
+        np.array(values), names, [short(value) for value in values], 0, y, WIDTH, colours, labels, size=size
+    )
     return grid.finish()
 
 

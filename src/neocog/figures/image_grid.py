@@ -236,11 +236,13 @@ class ImageGrid:
         labels: float = 18,
         limit: float | None = None,
         numbers: float = 13,
+        size: float = 12,
     ) -> None:
         """Draw horizontal bars with their names at the left and their values at the ends.
 
         The values themselves are the trace's ``customdata``. Negative bars extend left from zero. ``labels``
-        is the width of the names, ``numbers`` that of a number, ``limit`` the value of the longest bar.
+        is the width of the names and ``size`` their size, ``numbers`` is the width of a number, ``limit`` the
+        value of the longest bar.
         """
         pitch = BAR_PITCH
         low, high = min(0.0, float(values.min())), limit or max(0.0, float(values.max()))
@@ -266,7 +268,7 @@ class ImageGrid:
         for value, name, text, middle in zip(values, names, texts, middles, strict=True):
             end, side = zero + float(value) * unit, "right" if value < 0 else "left"
             if labels:
-                self.text(name, x, middle, 12, anchor="left", valign="middle")
+                self.text(name, x, middle, size, anchor="left", valign="middle")
             self.text(
                 text, end + (-0.8 if value < 0 else 0.8), middle, 11.5, MUTED, anchor=side, valign="middle"
             )

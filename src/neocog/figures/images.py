@@ -86,14 +86,14 @@ def image_gallery(
     captions = [_caption(k, known, names, certain, verb) for k in range(N)]
     if columns is None:  # as many as the captions have room for; the longest are cut
         longest = max(len(html.unescape(line)) for caption in captions for line in caption.split("<br>"))
-        columns = 3 if longest > LONGEST else int(np.clip(100 // (1.75 * longest + 1), 2, 6))
+        columns = 4 if longest > LONGEST else int(np.clip(100 // (1.75 * longest + 1), 2, 6))
         columns = min(N, columns)
     lefts, width = tiles(integer("columns", columns), 2.4, 40.0)
     grid = ImageGrid(title)
     lines = max(caption.count("<br>") + 1 if caption else 0 for caption in captions)
     above = LINE_HEIGHT if image_names is not None else 0.0
     pitch = width * pictures.shape[2] / pictures.shape[3] + above + lines * LINE_HEIGHT + 2.0
-    room = max(LONGEST if columns < 3 else 8, int(width / 1.75))
+    room = max(LONGEST if columns < 3 else 8, int(width / 1.9))
     scale = grey(pictures, ink)
     for k, picture in enumerate(pictures):
         row, column = divmod(k, columns)

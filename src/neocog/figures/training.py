@@ -27,7 +27,10 @@ DASHES = ("solid", "dash", "dot", "dashdot")
 
 
 def learning_curves(
-    history: History | Mapping[str, Any], classes: int | None = None, title: str = "Learning curves"
+    history: History | Mapping[str, Any],
+    classes: int | None = None,
+    title: str = "Learning curves",
+    kept: int | None = None,
 ) -> go.Figure:
     """Draw the loss above and the accuracy below, epoch by epoch.
 
@@ -40,6 +43,8 @@ def learning_curves(
     classes : int, optional
         Draws the accuracy of guessing, 1 / classes.
     title : str
+    kept : int, optional
+        Draws a line at the epoch whose weights were kept.
 
     Raises
     ------
@@ -101,7 +106,27 @@ def learning_curves(
         figure.update_layout(yaxis=rate if shown[1] else {"title": "loss", "rangemode": "tozero"})
     if classes is not None and shown[1]:
         chance_line(figure, classes, "y2" if both else "y")
+    if kept is not None:
+        _kept_line(figure, integer("kept", kept, 0))
     return figure
+
+
+def _kept_line(figure: go.Figure, epoch: int) -> None:
+    """Draw a line through all panels at the epoch that was kept."""
+    line = {"color": MUTED, "width": 1.5, "dash": "dot"}
+    figure.add_shape(type="line", x0=epoch, x1=epoch, yref="paper", y0=0, y1=1, line=line)
+    figure.add_annotation(
+        text=f"epoch {epoch} kept",
+        x=epoch,
+        xanchor="center",
+        y=0.5,
+        yref="paper",
+        yanchor="middle",
+        showarrow=False,
+        font={"size": 12, "color": MUTED},
+        bgcolor="white",
+        borderpad=2,
+    )
 
 
 def compare_curves(

@@ -79,10 +79,10 @@ def mistakes(material: Material) -> list[Part]:
     images, labels = material.held
     wrong = material.ranking[(material.predicted != labels)[material.ranking]]
     if not len(wrong):
-        return [paragraph(f"All {len(labels):,} held-out images are classified correctly.")]
+        return [paragraph(f"All {len(labels):,} {material.kind} images are classified correctly.")]
     names, highest = material.names, material.certainty
     few = wrong[:MOST_MISTAKES]
-    words = f"{len(wrong):,} of {len(labels):,} held-out images are misclassified."
+    words = f"{len(wrong):,} of {len(labels):,} {material.kind} images are misclassified."
     if len(wrong) > len(few):
         words += f" Drawn are the {len(few)} with the highest probability."
     own = [material.name(k).rpartition("/")[2].removeprefix("image ") for k in few]

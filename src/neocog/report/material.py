@@ -26,6 +26,7 @@ class Material:
     config : dict
         Of ``config.json``.
     train, held : (images, labels)
+        The same where no images are held out.
     """
 
     directory: RunDirectory
@@ -33,6 +34,21 @@ class Material:
     config: dict[str, Any]
     train: tuple[Any, np.ndarray]
     held: tuple[Any, np.ndarray]
+
+    @property
+    def held_out(self) -> bool:
+        """Whether the images whose predictions are shown are held out, and not those trained on."""
+        return self.held is not self.train
+
+    @property
+    def kind(self) -> str:
+        """The kind of images whose predictions are shown."""
+        return "held-out" if self.held_out else "training"
+
+    @property
+    def kept_epoch(self) -> int | None:
+        """The epoch whose weights were kept, where validation images chose it."""
+        return self.config.get("kept_epoch")
 
     @cached_property
     def history(self) -> History:

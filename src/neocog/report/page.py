@@ -39,7 +39,7 @@ p { margin: .5rem 0; max-width: 44rem; overflow-wrap: break-word; }
 .scroll { overflow-x: auto; }
 .high { max-height: 32rem; overflow-y: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; margin: .6rem 0; }
-th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line);
+th, td { text-align: left; padding: .3rem .7rem .3rem 0; border-bottom: 1px solid var(--line);
   overflow-wrap: break-word; }
 th, td.n { white-space: nowrap; }
 th { color: var(--muted); font-weight: 600; }

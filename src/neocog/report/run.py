@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from neocog import figures
 from neocog.atomic import atomic_write
@@ -14,11 +15,12 @@ from neocog.model_file import ModelFileError, blaming
 from neocog.report import held_out, numbers
 from neocog.report.material import Material
 from neocog.report.page import Part, facts, page, paragraph, table, text, untitled
-from neocog.runs import RunDirectory, open_model, outcome
-from neocog.settings import train_command
+from neocog.runs import RunDirectory, open_model, outcome, training_split
+from neocog.settings import Settings, train_command
 from neocog.training import load_snapshots
 
 MOST_FILTERS = 32
+NOTHING_HELD_OUT = "no images are held out: these accuracies say nothing of new images"
 LONG = 30  # rows of a table that scrolls by itself
 
 
@@ -49,11 +51,12 @@ def write_report(
     directory = RunDirectory(run)
     network = open_model(directory.path, layers)
     settings = directory.settings()
-    train, held = directory.open_data()
     config = json.loads(directory.config.read_text(encoding="utf-8"))
+    train, held = _open_data(directory, settings, config)
     material = Material(directory, network, config, train, held)
     parts: list[tuple[str, Callable[[Material], Sequence[Part]]]] = [
         ("", _facts),
+        ("What was chosen, and why", _chosen),
         ("Learning curves", _curves),
         ("What it was trained on", held_out.sample),
         ("Correct and wrong", held_out.results),
@@ -75,6 +78,17 @@ def write_report(
     return target
 
 
+def _open_data(directory: RunDirectory, settings: Settings, config: dict[str, Any]) -> tuple[Any, Any]:
+    """Open the training images and the held-out ones; the former twice, where none are held out."""
+    if config.get("validation_images") != 0:
+        return directory.open_data()
+    data = directory.open_split(settings)
+    if not data.has_fingerprint(str(config["data"])):
+        raise ValueError(f"{settings.source} has changed since the run {directory.path}.")
+    train = training_split(settings, data).train
+    return train, train
+
+
 def _made(make: Callable[[Material], Sequence[Part]], material: Material) -> Sequence[Part]:
     """Return what stands in a section, or why it is missing."""
     try:
@@ -94,7 +108,7 @@ def _facts(material: Material) -> list[Part]:
     found = material.confusion
     boxes = []
     for value, (low, high), words in (
-        (found.accuracy, found.accuracy_interval, "of the held-out images correct"),
+        (found.accuracy, found.accuracy_interval, f"of the {material.kind} images correct"),
         (found.balanced_accuracy, found.balanced_accuracy_interval, "balanced accuracy"),
     ):
         boxes.append((f"{value:.1%}", f"{words} (95 %: {low:.1%} to {high:.1%})"))
@@ -108,11 +122,19 @@ def _facts(material: Material) -> list[Part]:
     lines = outcome(material.config, material.directory.settings(), int(history.last["epoch"]))
     if history.stopped:
         lines.insert(0, f"training stopped early: {history.stopped}")
+    if not material.held_out:
+        lines.insert(0, NOTHING_HELD_OUT)
     return [facts(boxes), *(paragraph(f"{line[0].upper()}{line[1:]}.") for line in lines)]
 
 
 def _curves(material: Material) -> list[Part]:
-    return [untitled(figures.learning_curves(material.history, classes=len(material.names) or None))]
+    classes = len(material.names) or None
+    return [untitled(figures.learning_curves(material.history, classes=classes, kept=material.kept_epoch))]
+
+
+def _chosen(material: Material) -> list[Part]:
+    lines = "".join(f"<li>{text(line)}</li>" for line in material.config.get("chosen") or ())
+    return [f"<ul>{lines}</ul>"] if lines else []
 
 
 def _filters(material: Material) -> list[Part]:
