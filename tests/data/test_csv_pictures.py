@@ -144,6 +144,9 @@ def test_files_of_parts(tmp_path):
     split = load_csv(tmp_path)
     assert "Rows of other parts than training without a label: 2, left out." in split.notes
     assert shades(split.test[0]) == [2, 3]
+    for header, rows in ((["filename"], ["0", "1"]), (["filename", "age"], [("0.png", 3)])):
+        write(tmp_path, rows, header, name="test.csv")
+        assert "test.csv has no column of labels and is left out." in load_csv(tmp_path).notes
     write(tmp_path, [("0.png", "fox")], name="test.csv")
     with pytest.raises(ValueError, match=r"every class must be in the training part, .*: fox"):
         load_csv(tmp_path)

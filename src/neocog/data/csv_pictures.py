@@ -141,8 +141,11 @@ def pictures_of_tables(tables: dict[Part, Path], columns: Columns) -> Layout:
     layout = Layout()
     rows: dict[Part, list[_Row]] = {}
     for part, table in tables.items():
+        if part != "train" and _is_unlabelled(table, columns):
+            layout.notes.append(f"{printable(table.name)} has no column of labels and is left out.")
+            continue
         found = columns if part == "train" else picture_columns(table)
-        if found is None or (found.header and found.label >= len(found.header)):
+        if found is None:
             raise ValueError(f"{printable(table)} must name files and labels as {tables['train'].name} does.")
         for row_part, row in _rows_of(table, found, part, layout, len(tables) == 1):
             rows.setdefault(row_part, []).append(row)
@@ -187,6 +190,15 @@ def pictures_of_tables(tables: dict[Part, Path], columns: Columns) -> Layout:
     if unlabelled:
         layout.notes.append(f"Rows of other parts than training without a label: {unlabelled}, left out.")
     return layout
+
+
+def _is_unlabelled(table: Path, train: Columns) -> bool:
+    """Return whether a table has the training table's column of files, but not that of labels."""
+    _, first = next(csv_rows(table), (1, []))
+    header = [cell.strip() for cell in first]
+    return (
+        bool(train.header) and train.header[train.file] in header and train.header[train.label] not in header
+    )
 
 
 def _rows_of(
