@@ -559,7 +559,7 @@ def test_large_photos_are_made_small(tmp_path):
             Image.new("L", (800, 600), level).save(tmp_path / "photos" / name / f"{k}.png")
     source = f"folder:{tmp_path / 'photos'}"
     run("train", source, "--epochs", 1, "--out", tmp_path / "a")
-    assert neocog.load(tmp_path / "a" / "model.neocog").input_shape == (1, 64, 64)
+    assert neocog.load(tmp_path / "a" / "model.neocog").input_shape == (1, 48, 64)
     run("train", source, "--recipe", "plain", "--epochs", 1, "--size", 16, "--out", tmp_path / "b")
     assert neocog.load(tmp_path / "b" / "model.neocog").input_shape == (1, 16, 16)
     run("train", "--resume", tmp_path / "b", "--epochs", 2)

@@ -128,6 +128,15 @@ def test_the_error_of_a_flat_folder_recognises_labels(tmp_path, names, classes):
     assert split.class_names == tuple(re.findall(r"(\w+) \(", classes))
 
 
+@pytest.mark.parametrize("inside", ["all/{}", "train/train/{}"])
+def test_the_error_of_one_folder_recognises_labels(tmp_path, inside):
+    write(tmp_path, *(inside.format(f"{name}.{n}.png") for name in ("cat", "dog") for n in range(4)))
+    write(tmp_path, *(f"test/test/{n}.png" for n in range(3)) if "train" in inside else ())
+    with pytest.raises(ValueError, match=r"at least two classes, got only '.*gives cat \(4\), dog \(4\)"):
+        image_folder(tmp_path)
+    assert image_folder(tmp_path, label_pattern=r"^(\D+)\.").class_names == ("cat", "dog")
+
+
 def test_a_flat_folder_of_no_classes(tmp_path):
     write(tmp_path, "IMG_1.png", "IMG_2.png", "IMG_3.png")
     with pytest.raises(ValueError, match=r"got 3 pictures. Move them there, or pass label_pattern"):
@@ -324,7 +333,7 @@ def test_colour_if_any_file_is_in_colour(tmp_path):
     Image.new("L", (9, 9)).save(tmp_path / "a" / "0.png")
     split = image_folder(tmp_path)
     assert split.image_shape == (3, 40, 60)
-    assert said(split, r"Channels: 3 \(colour\), as \d\.png shows colour; 1 are stored as grey")
+    assert said(split, r"Channels: 3 \(colour\), as [ab]/\d\.png shows colour; 1 are stored as grey")
     assert said(split, r"Size: 40 x 60, the median height and width")
     assert image_folder(tmp_path, channels=1).image_shape == (1, 40, 60)
 

@@ -135,7 +135,7 @@ def _channels(paths: Sequence[Path], headers: Sequence[Header]) -> tuple[int, st
             if colourful:
                 grey = len(paths) - len(stored)
                 rest = f"; {grey} are stored as grey" if grey else ""
-                return 3, f"as {printable(path.name)} shows colour{rest}"
+                return 3, f"as {printable('/'.join(path.parts[-2:]))} shows colour{rest}"
     looked_at = "" if len(chosen) == len(stored) else f" of the {len(chosen)} looked at"
     return 1, f"as none{looked_at} shows colour, though {len(stored)} are stored in colour"
 

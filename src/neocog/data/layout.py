@@ -214,7 +214,7 @@ def _scan(folder: Path, layout: Layout, others: list[Path], above: tuple[str, ..
             if entry.is_file():
                 found.pictures.append(path)
             else:
-                layout.problems.append((path, "is a link to nothing"))
+                layout.problems.append((path, "is a link to nothing" if path.is_symlink() else "is no file"))
         elif suffix in _OTHER_PICTURES:
             layout.problems.append((path, "is a picture in a format that is not read; convert it to PNG"))
         else:
@@ -357,8 +357,11 @@ def check_classes(folder: Path, layout: Layout, class_names: Sequence[str] | Non
     """Raise ValueError if there are too few classes, or a part holds classes that are not trained on."""
     found = {name for _, name in layout.parts["train"]}
     if class_names is None and len(found) < 2:
-        only = f"only {next(iter(found))!r}" if found else "none"
-        raise ValueError(f"{printable(folder)} must hold images of at least two classes, got {only}.")
+        only = f"only {printable(next(iter(found)))!r}" if found else "none"
+        names = [path.name for path, _ in layout.parts["train"]]
+        raise ValueError(
+            f"{printable(folder)} must hold images of at least two classes, got {only}.{_pattern_hint(names)}"
+        )
     known = found if class_names is None else set(class_names)
     for part, pairs in layout.parts.items():
         unknown = sorted({name for _, name in pairs} - known)
@@ -387,16 +390,23 @@ def _no_classes(folder: Path, place: _Folder, has_pattern: bool, others: Sequenc
         return f"{named} must hold a folder of pictures for each of at least two classes, got none{hint}."
     text = f"{printable(place.path)} must hold a folder for each class, got {len(pictures)} pictures"
     tables = [path for path in others if path.suffix.lower() in (".csv", ".tsv")]
-    if guess := _guessed_pattern([path.name for path in pictures]):
-        pattern, counts = guess
-        classes = listed((f"{name} ({count})" for name, count in sorted(counts.items())), 5)
-        return (
-            f"{text} beside each other. If their names hold the classes, pass label_pattern: "
-            f"--label-pattern '{pattern}' gives {classes}."
-        )
+    if hint := _pattern_hint([path.name for path in pictures]):
+        return f"{text} beside each other.{hint}"
     if tables:
         return f"{text}. If {printable(tables[0].name)} holds their labels, pass csv:{printable(tables[0])}."
     return f"{text}. Move them there, or pass label_pattern if their names hold the classes."
+
+
+def _pattern_hint(names: Sequence[str]) -> str:
+    """Say which pattern finds classes in files' names; nothing if none does."""
+    guess = _guessed_pattern(names)
+    if guess is None:
+        return ""
+    pattern, counts = guess
+    classes = listed((f"{name} ({count})" for name, count in sorted(counts.items())), 5)
+    return (
+        f" If their names hold the classes, pass label_pattern: --label-pattern '{pattern}' gives {classes}."
+    )
 
 
 def _guessed_pattern(names: Sequence[str]) -> tuple[str, Counter[str]] | None:
