@@ -179,7 +179,7 @@ def test_the_network_of_a_regressor_begins_another(threes, tmp_path):
     for template in (first.network_, loaded, lambda: loaded):
         for targets in (y, 7 * y[::-1] - 3):  # in whatever units the new targets are
             further = quick(ConvNetRegressor, network=template, **still).fit(X, targets)
-            np.testing.assert_allclose(further.predict(X_test), first.predict(X_test), rtol=1e-6)
+            np.testing.assert_allclose(further.predict(X_test), first.predict(X_test), rtol=1e-6, atol=1e-7)
             assert list(further.network_.children) == list(first.network_.children)
     assert further.fit(X, y).set_params(lr=0.02).partial_fit(X, y).score(X, y) > 0.8
 
@@ -378,7 +378,17 @@ def test_filters_are_given_as_hidden_layer_sizes_are(threes):
     expected = weights(quick(filters=(4,)).fit(X, y))
     for filters in (4, [4], np.array([4]), np.int64(4)):
         np.testing.assert_array_equal(weights(quick(filters=filters).fit(X, y)), expected)
-    assert quick(network="small-cnn", filters=[16, 32]).fit(X, y).score(X, y) > 0.9  # the default
+    suited = quick(filters=None).fit(X, y)
+    assert weights(suited).size == weights(quick(filters=(32, 64)).fit(X, y)).size
+
+
+def test_the_default_network_holds_the_statistics_of_the_weighted_images(threes):
+    X, y, *_ = threes
+    weight = np.arange(len(X)) % 3
+    norm = quick().fit(X, y, weight).network_["normalize"]
+    seen = np.repeat(X, weight, axis=0)
+    np.testing.assert_allclose(norm.buffers["mean"], [seen.mean()], rtol=1e-12)
+    np.testing.assert_allclose(norm.buffers["std"], [seen.std()], rtol=1e-12)
 
 
 def test_dropout_draws_by_random_state(threes):
@@ -752,7 +762,7 @@ def test_what_fails_changes_nothing(threes, estimator):
         lambda: model.set_params(**wild).fit(X, y),
         lambda: model.set_params(**wild).partial_fit(X, y),
         lambda: model.set_params(**wild, warm_start=False, image_shape=None).fit(**others),
-        lambda: model.set_params(warm_start=False, network="alexnet", filters=(16, 32)).fit(**others),
+        lambda: model.set_params(warm_start=False, network="alexnet", filters=None).fit(**others),
     ]
     for attempt in attempts:
         with pytest.raises((NonFiniteLossError, ValueError)):
@@ -1395,9 +1405,10 @@ def test_the_names_are_those_of_the_command_line():
     X = np.random.default_rng(0).random((20, 1, 8, 8))
     y = np.arange(20) % 2
     by_name, default = (
-        ConvNetClassifier(network, epochs=1, random_state=0).fit(X, y) for network in ("conv-net", None)
+        ConvNetClassifier(network, epochs=1, random_state=0).fit(X, y) for network in ("image-cnn", None)
     )
-    np.testing.assert_array_equal(by_name.predict_proba(X), default.predict_proba(X))
+    assert isinstance(default.network_["normalize"], neocog.layers.Normalize)
+    assert repr(default.network_[1:]) == repr(by_name.network_)
     with pytest.raises(ValueError, match=f"network must be one of '{NETWORKS[0]}'"):
         ConvNetClassifier("conv").fit(X, y)
 

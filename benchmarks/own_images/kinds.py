@@ -191,7 +191,7 @@ def _photograph(name: str) -> Image.Image:
 
 
 def _patches(names: tuple[str, ...], size: int, train: int, test: int, seed: int, zoom: float = 1) -> Kind:
-    """Cut patches: training from the left 60 % of the photographs, in six bands of rows; test from the right."""
+    """Cut patches: training from the left 60 % of the photographs, in six bands; test from the right."""
     rng = np.random.default_rng(seed)
     made: tuple[list[Any], list[Any]] = ([], [])
     for c, name in enumerate(names):

@@ -20,10 +20,11 @@ from neocog.data.batches import Augmentation, batches
 from neocog.data.split import Split
 from neocog.estimators.early_stopping import Scores, hold_out
 from neocog.estimators.images import flattened, image_shape_of, read_rows
-from neocog.estimators.networks import FILTERS, make_optimizer
+from neocog.estimators.networks import led_by, make_optimizer
 from neocog.kernels import BACKENDS, kernels_for, use_kernels, use_threads
 from neocog.layers import Container
 from neocog.layers.base import as_dtype
+from neocog.layers.normalization import normalize_for
 from neocog.losses import Loss
 from neocog.optimizers import Optimizer
 from neocog.representation import say
@@ -63,12 +64,12 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         self,
         network: Any = None,
         *,
-        filters: Any = FILTERS,
+        filters: Any = None,
         image_shape: tuple[int, ...] | None = None,
         epochs: int = 20,
         batch_size: int = 32,
         lr: float = 0.005,
-        schedule: str = "constant",
+        schedule: str = "one-cycle",
         optimizer: Any = "adamw",
         weight_decay: float = 0.01,
         clip_norm: float | None = None,
@@ -271,6 +272,9 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         x = as_dtype(X.reshape(-1, *self.image_shape_), network.dtype)
         if weight is not None and not passing and not weight.all():
             x, t, weight = x[weight > 0], t[weight > 0], weight[weight > 0]
+        if self.network is None and not again:
+            weighted = weight is not None and weight.any()
+            network = led_by(normalize_for(x, weight if weighted else None), network)
         return network, x, t, weight
 
     def _finish(self, network: Container, rows: list[dict[str, float]], again: bool) -> None:

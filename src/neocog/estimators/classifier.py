@@ -15,7 +15,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from neocog.data.batches import Augmentation
 from neocog.estimators.base import ConvNet, has_partial_fit
 from neocog.estimators.documentation import share_documentation
-from neocog.estimators.networks import FILTERS, make_network
+from neocog.estimators.networks import make_network
 from neocog.layers import Container
 from neocog.layers.prediction import ends_in_softmax
 from neocog.losses import SoftmaxCrossEntropy
@@ -80,12 +80,12 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
         self,
         network: Any = None,
         *,
-        filters: Any = FILTERS,
+        filters: Any = None,
         image_shape: tuple[int, ...] | None = None,
         epochs: int = 20,
         batch_size: int = 32,
         lr: float = 0.005,
-        schedule: str = "constant",
+        schedule: str = "one-cycle",
         optimizer: Any = "adamw",
         weight_decay: float = 0.01,
         clip_norm: float | None = None,

@@ -8,16 +8,19 @@ Estimator = TypeVar("Estimator", bound=type)
 PARTS = {
     "network": """\
 network : None, str, function or Layer, default None
-    The network to train. None: blocks of 3 x 3 convolution, ReLU and 2 x 2 max pooling, one for each of
-    ``filters``, then a dense layer. A name: one of ``neocog train --network``, such as "small-cnn" or
+    The network to train. None: :func:`neocog.models.image_cnn`, stages of 3 x 3 convolution, group
+    normalization, ReLU and 2 x 2 max pooling, one for each of ``filters``, then a dense layer; it begins with
+    a layer ``normalize`` that holds mean and standard deviation of each channel of the images in fit, or in
+    the first call of partial_fit. A name: one of ``neocog train --network``, such as "small-cnn" or
     "resnet20". A function that returns a network: it is called with those of the arguments
     ``image_shape``, ``classes`` or ``outputs`` (their number), ``seed`` or ``rng``, and ``dtype`` that it
     has, or all if it has ``**kwargs``, so that the functions of :mod:`neocog.models` fit. A network:
     each fit trains a copy of it, starting from its weights.
 """,
     "training": """\
-filters : int or sequence of int, default (16, 32)
-    Channels of the convolutions that the network None has; leave it out with another network.
+filters : int, sequence of int or None, default None
+    Channels of the stages that the network None has; None: as many as suit the size of the images. Leave it
+    out with another network.
 image_shape : (C, H, W) or (H, W), optional
     Shape of the images in the rows of a table X; see the notes.
 epochs : int, default 20
@@ -25,10 +28,11 @@ epochs : int, default 20
 batch_size : int, default 32
 lr : float, default 0.005
     Learning rate; with a schedule, the highest one.
-schedule : str, default "constant"
+schedule : str, default "one-cycle"
     How the learning rate changes over the epochs of fit: "constant", "cosine", "one-cycle", "polynomial" or
     "warm-restarts", see :mod:`neocog.schedules`; or "plateau": a fifth after more than four epochs in which
-    the loss has not improved, on the images held out if there are such, else on the others.
+    the loss has not improved, on the images held out if there are such, else on the others. In partial_fit,
+    which does not know how many calls will come, it is constant.
 optimizer : {"adamw", "adam", "nadam", "rmsprop", "sgd"} or function, default "adamw"
     "sgd" uses Nesterov momentum of 0.9. A function is called with ``lr=`` (a number, or a schedule) and
     ``weight_decay=``; the classes in :mod:`neocog.optimizers` are such functions.

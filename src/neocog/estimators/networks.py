@@ -11,17 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from neocog import models
 from neocog.estimators.images import ImageShape
-from neocog.layers import Container, Layer, Sequential
+from neocog.layers import Container, Layer, Normalize, Sequential
 from neocog.layers.base import generator_places
 from neocog.models.by_name import NETWORKS, build_network
+from neocog.models.image_cnn import image_cnn, suited_filters
 from neocog.optimizers import Optimizer
 from neocog.training import by_name
 from neocog.validation import number, one_of
-
-FILTERS = (16, 32)
-
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "adamw": functools.partial(by_name.OPTIMIZERS["adamw"], momentum=0.9),
@@ -41,8 +38,8 @@ def make_network(
     ----------
     network : None, str, Layer or function
         See :class:`~neocog.ConvNetClassifier`.
-    filters : int or sequence of int
-        Channels of the default network; with another one, leave out.
+    filters : int, sequence of int or None
+        Channels of the default network, None for those that suit the images; with another one, leave out.
     image_shape : (C, H, W)
     outputs : int
     seed : int
@@ -57,20 +54,20 @@ def make_network(
     """
     known = {"image_shape": image_shape, "classes": outputs, "outputs": outputs}
     known |= {"seed": seed, "rng": np.random.default_rng(seed), "dtype": dtype}
-    channels = tuple(np.atleast_1d(filters).tolist())
-    if network is not None and channels != FILTERS:
+    if network is not None and filters is not None:
         raise ValueError(
             f"filters must be left out where network is given, which has its own, got {filters!r} and "
             f"network={network!r}."
         )
     if network is None:
-        made: Any = models.conv_net(channels, outputs, image_shape, seed, dtype)
+        channels = suited_filters(image_shape) if filters is None else tuple(np.atleast_1d(filters).tolist())
+        made: Any = image_cnn(channels, outputs, image_shape, seed, dtype)
     elif isinstance(network, Layer):
         made = copy.deepcopy(network)
     elif isinstance(network, str):
         one_of("network", network, NETWORKS)
         try:
-            made = build_network(network, outputs, image_shape, seed, channels, dtype=dtype)
+            made = build_network(network, outputs, image_shape, seed, dtype=dtype)
         except ValueError as error:
             message = f"network {network!r} must fit images of shape {image_shape}, but {error}"
             raise ValueError(message) from None
@@ -87,6 +84,13 @@ def make_network(
     made.input_shape = image_shape
     trained: Container = made
     return trained
+
+
+def led_by(normalize: Normalize, network: Container) -> Container:
+    """Return the network with a layer before its first one."""
+    led = Sequential(normalize=normalize.astype(network.dtype), **network.children)
+    led.input_shape, led.class_names = network.input_shape, network.class_names
+    return led
 
 
 def _call(build: Callable[..., Any], known: Mapping[str, Any]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -107,13 +107,15 @@ class Normalize(Layer):
         return 2 * math.prod(input_shape)
 
 
-def normalize_for(x: Array) -> Normalize:
+def normalize_for(x: Array, sample_weight: Array | None = None) -> Normalize:
     """Return the layer that gives each channel of some images mean 0 and variance 1.
 
     Parameters
     ----------
     x : (N, C, ...)
         The training images. A channel whose values are all equal keeps its scale: its ``std`` is 1.
+    sample_weight : (N,), optional
+        Weights of the images in mean and variance.
 
     Raises
     ------
@@ -128,18 +130,28 @@ def normalize_for(x: Array) -> Normalize:
     """
     if x.ndim < 2 or not x.size:
         raise ValueError(f"x must be images of shape (N, C, ...), got shape {tuple(x.shape)}.")
-    axes = tuple(axis for axis in range(x.ndim) if axis != 1)
-    mean = x.mean(axis=axes, dtype=np.float64)
-    # In parts: a copy of all images in float64 may not fit memory.
-    squares = [np.square(part - mean.reshape(-1, *(1,) * (x.ndim - 2))).sum(axis=axes) for part in _parts(x)]
-    std = np.sqrt(np.sum(squares, axis=0) / (x.size // len(mean)))
-    small = 1e-6 * np.maximum(abs(mean), 1e-30)  # rounding errors of equal numbers are no variation
-    return Normalize(mean.tolist(), np.where(std > small, std, 1.0).tolist(), dtype=x.dtype)
+    weights = np.ones(len(x)) if sample_weight is None else np.asarray(sample_weight, np.float64)
+    weights = weights / weights.sum()
+    pixels = tuple(range(2, x.ndim))
+
+    def average(function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Average a function over the images, some at a time: all in float64 may not fit memory."""
+        total = np.zeros(x.shape[1])
+        for first in range(0, len(x), PART):
+            part = np.ascontiguousarray(x[first : first + PART], np.float64)  # the order of sums is one
+            total += weights[first : first + PART] @ function(part).mean(axis=pixels)
+        return total
+
+    mean = average(lambda part: part)
+    centre = mean.reshape(-1, *(1,) * len(pixels))
+    variance = average(lambda part: np.square(part - centre))
+    std = np.sqrt(variance)
+    equal = std <= 1e-6 * abs(mean)  # up to rounding errors
+    return Normalize(mean.tolist(), np.where(equal, 1.0, std).tolist(), dtype=x.dtype)
 
 
-def _parts(x: Array, size: int = 256) -> list[Array]:
-    """Split images into parts of some images."""
-    return [x[first : first + size] for first in range(0, len(x), size)]
+PART = 256
+"""Images that are measured at once."""
 
 
 def _rounded(array: Array) -> tuple[float, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from neocog.layers import Sequential
 from neocog.models.alexnet import alexnet
-from neocog.models.image_cnn import image_cnn
+from neocog.models.image_cnn import image_cnn, suited_filters
 from neocog.models.lenet import lenet5
 from neocog.models.resnet import resnet18, resnet50, resnet_cifar
 from neocog.models.tiny import conv_net, digits_cnn, small_cnn, tiny_cnn, tiny_mlp
@@ -25,11 +25,8 @@ CLASSIC_NETWORKS: dict[str, Callable[..., Sequential]] = {
     "resnet20": partial(resnet_cifar, 20),
 }
 """The networks from LeNet-5 to ResNet, for images of their size."""
-OF_FILTERS: dict[str, tuple[Callable[..., Sequential], tuple[int, ...]]] = {
-    "conv-net": (conv_net, (8, 16)),
-    "image-cnn": (image_cnn, (32, 64, 128)),
-}
-"""The networks whose channels can be chosen, each with the default."""
+OF_FILTERS: dict[str, Callable[..., Sequential]] = {"conv-net": conv_net, "image-cnn": image_cnn}
+"""The networks whose channels can be chosen."""
 NETWORKS = ("digits-cnn", "small-cnn", *OF_FILTERS, "tiny-cnn", "tiny-mlp", *CLASSIC_NETWORKS)
 
 
@@ -52,7 +49,8 @@ def build_network(
     seed : int
         Draws the weights.
     filters : sequence of int, optional
-        Channels of a network of ``OF_FILTERS``, default those named there.
+        Channels of a network of ``OF_FILTERS``, default (8, 16) for "conv-net" and those that suit the images
+        for "image-cnn".
     dtype : floating point type, optional
         Default: the network's own.
 
@@ -71,8 +69,8 @@ def build_network(
     if name in ("digits-cnn", "small-cnn"):
         return (digits_cnn if name == "digits-cnn" else small_cnn)(seed, classes, shape, **dtype)
     if name in OF_FILTERS:
-        make, default = OF_FILTERS[name]
-        return make(tuple(filters or default), classes, shape, seed, **dtype)
+        suited = (8, 16) if name == "conv-net" else suited_filters(shape)
+        return OF_FILTERS[name](tuple(filters or suited), classes, shape, seed, **dtype)
     if name in CLASSIC_NETWORKS:
         return CLASSIC_NETWORKS[name](classes, shape, rng=seed, **dtype)
     if C != 1 or H != W:

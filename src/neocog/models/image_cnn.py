@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +26,22 @@ GROUP = 8
 """Channels in a group of the normalization."""
 SMALL = 4
 """Maps of at most so many pixels a side are flattened, larger ones averaged."""
+OUTPUT_SCALE = 0.1
+"""Factor of the dense layer's first weights, so that all classes are about as probable at first."""
+
+
+def suited_filters(image_shape: tuple[int, int, int]) -> tuple[int, ...]:
+    """Return the channels of the stages that suit images of a size: maps end at about 3 to 6 pixels a side.
+
+    Examples
+    --------
+    >>> suited_filters((1, 8, 8)), suited_filters((3, 32, 32)), suited_filters((3, 128, 128))
+    ((32, 64), (32, 64, 128), (16, 32, 64, 128, 128))
+    """
+    side = max(check_image_shape(image_shape)[1:])
+    stages = max(2, min(5, int(math.log2(side / 4 + 0.01)))) if side > 4 else 2
+    first = 32 if side <= 48 else 16
+    return tuple(min(first * 2**k, 128) for k in range(stages))
 
 
 def image_cnn(
@@ -38,7 +55,7 @@ def image_cnn(
 
     Fits images of any size: a side of one pixel is not pooled, so that (1, 1, L) is a signal of L values.
     Each image is normalised by its own numbers: outputs do not depend on the batch. Weights are He normal,
-    drawn in turn from one ``default_rng(seed)``.
+    drawn in turn from one ``default_rng(seed)``; the dense layer's are a tenth of that.
 
     Shapes: (N, C, H, W) -> (N, classes).
 
@@ -81,6 +98,8 @@ def image_cnn(
     else:
         layers["flatten"] = Flatten()
         features = C * H * W
-    network = Sequential(**layers, dense=Dense(features, classes, rng=rng, dtype=dtype))
+    dense = Dense(features, classes, rng=rng, dtype=dtype)
+    dense.params["weight"] *= OUTPUT_SCALE
+    network = Sequential(**layers, dense=dense)
     network.input_shape = shape
     return network
