@@ -63,6 +63,15 @@ def test_the_datas_own_validation_images_choose_whatever_their_number():
     assert "the data's own validation images choose the epoch" in reasons[0]
 
 
+def test_groups_that_cannot_be_divided_choose_no_epoch():
+    data = images_of((60, 60))
+    for groups, divided in ((np.arange(120) // 30, True), (np.arange(120) // 60, False)):
+        settings, reasons = chosen(Split(data.train, data.validation, groups=groups))
+        assert bool(settings.validation) == divided
+        assert (settings.keep_best == "none") == (not divided)
+    assert "no validation images: every class needs images of at least two groups" in reasons[0]
+
+
 @pytest.mark.parametrize(("counts", "expected"), [((60, 45), "none"), ((60, 30), "balanced")])
 def test_uneven_classes_are_weighted(counts, expected):
     settings, reasons = chosen(images_of(counts))
@@ -148,6 +157,9 @@ def test_keeping_the_best_epoch_implies_validation_images():
     for options in ({"early_stopping": 5}, {"keep_best": "accuracy"}):
         assert settings_for("digits", **options).validation == VALIDATION
     assert settings_for("folder:x", validation=0).keep_best == "none"
+    last = settings_for("folder:x", keep_best="none")  # there is nothing that validation images would choose
+    assert (last.validation, "validation" in last.from_data) == (0, False)
+    assert "validation" in settings_for("folder:x", keep_best="none", schedule="plateau").from_data
     assert "validation" not in settings_for("folder:x", validation=0).from_data
 
 

@@ -298,3 +298,26 @@ def test_the_textbooks_runs_measure_what_they_held_out_and_choose_nothing(whole)
     assert (config["chosen"], config["kept_epoch"], config["baselines"]) == ([], None, {})
     history = neocog.training.History.from_json(whole / "history.json")
     assert config["held_out"]["accuracy"] == history.last["val_accuracy"]
+
+
+def test_a_class_of_one_image_leaves_nothing_to_hold_out(tmp_path):
+    from typer.testing import CliRunner
+
+    from neocog.cli import app
+
+    rng = np.random.default_rng(0)
+    np.savez(
+        tmp_path / "few.npz", x=rng.random((6, 1, 8, 8)).astype("float32"), y=np.array([0, 0, 0, 0, 0, 1])
+    )
+    words = ["train", f"npz:{tmp_path / 'few.npz'}", "--epochs", "2", "--out", str(tmp_path / "run")]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.output.split())
+    assert "no image is held out, so that no accuracy can be reported" in said
+    assert "every class needs at least two images to hold one out, class 1 has one" in said
+    assert "no validation images: class '1' has 1 training image, fewer than 20" in said
+    assert (tmp_path / "run" / "report.html").exists()
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["training_images"], config["validation_images"], config["held_out"]) == (6, 0, None)
+    again = CliRunner().invoke(app, ["train", "--resume", str(tmp_path / "run")])
+    assert again.exit_code == 0, again.output

@@ -1006,3 +1006,18 @@ def test_train_with_filters(tmp_path):
 def test_filters_that_make_no_network(filters, error, message):
     with pytest.raises(error, match=message):
         Settings("digits", "conv-net", filters=filters)
+
+
+def test_a_sweep_over_images_of_ones_own_chooses_for_each_point(tmp_path, rng):
+    """The epoch is chosen by a part of each point's training images; points are compared by others."""
+    y = np.repeat([0, 1], [70, 140])
+    x = np.clip(rng.normal(0.4 + 0.2 * y[:, None, None, None], 0.3, (210, 1, 8, 8)), 0, 1)
+    np.savez(tmp_path / "x.npz", x=x.astype("float32"), y=y)
+    grid = {"filters": [(4,), (8,)], "epochs": [3], "optimizer": ["adam", "sgd"], "keep_best": ["accuracy"]}
+    found = sweeps.sweep(f"npz:{tmp_path / 'x.npz'}", grid, jobs=1, out=tmp_path / "s.jsonl")
+    assert not found.failures
+    for row in found.rows:
+        assert (row["recipe"], row["class_weight"], row["validation"]) == ("standard", "balanced", 0.15)
+        assert (row["val_accuracy"] * 34) % 1 == pytest.approx(0, abs=1e-9)  # 20 % of the 168 to train on
+    assert sweeps.resume(tmp_path / "s.jsonl", jobs=1).rows == found.rows
+    assert "--optimizer" in found.train_command

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from neocog.data import Split
+from neocog.data import Split, stratified_split
+from neocog.data.split import TooFewImagesError
 from neocog.models.by_name import build_network
 from neocog.settings import VALIDATION, Settings, shown
 from neocog.training.evaluation import EVALUATION_BATCH, estimated_seconds
@@ -76,9 +77,17 @@ def _validation(settings: Settings, data: Split) -> tuple[Settings, str]:
     if data.tuning is None and counts[least] < LEAST_IMAGES:
         settings = replace(settings, validation=0.0, keep_best="none", early_stopping=0)
         return settings, (
-            f"no validation images: class {data.class_names[least]!r} has {counts[least]} training images, "
-            f"fewer than {LEAST_IMAGES}; all epochs are trained, and the last one is kept"
+            f"no validation images: class {data.class_names[least]!r} has {counts[least]} training "
+            f"image{'s' * (counts[least] != 1)}, fewer than {LEAST_IMAGES}; all epochs are trained, and the last one is kept"
         )
+    if data.tuning is None and data.groups is not None:
+        try:
+            stratified_split(*data.train, VALIDATION, settings.seed, data.class_names, data.groups)
+        except TooFewImagesError as problem:
+            settings = replace(settings, validation=0.0, keep_best="none", early_stopping=0)
+            return settings, (
+                f"no validation images: {problem} All epochs are trained, and the last one is kept"
+            )
     if data.tuning is not None:
         return replace(settings, validation=VALIDATION), (
             "the data's own validation images choose the epoch; held-out images decide nothing"

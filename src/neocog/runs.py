@@ -30,6 +30,7 @@ from neocog.data import Preprocessing, Split, stratified_split
 from neocog.data.duplicates import note_of_duplicates
 from neocog.data.folder import check_pictures
 from neocog.data.sources import open_source, split_source
+from neocog.data.split import TooFewImagesError
 from neocog.data.summary import DataSummary
 from neocog.inspection.predictions import Confusion, confusion
 from neocog.kernels import use_kernels
@@ -421,10 +422,17 @@ def resume(path: str | Path, epochs: int | None = None, stream: TextIO | None = 
 def open_images(settings: Settings, **how: Any) -> Split:
     """Open the source of the settings: all its training images, and its held-out ones.
 
+    Where a class has a single image, and none can be held out, none is, and the notes of the split say so.
+
     ``how`` are more options of :func:`~neocog.data.sources.open_source`.
     """
     options = settings.reading | how
-    return open_source(settings.source, validation_fraction=settings.held_out, **options)
+    try:
+        return open_source(settings.source, validation_fraction=settings.held_out, **options)
+    except TooFewImagesError as problem:
+        data = open_source(settings.source, validation_fraction=0, **options)
+        data.notes = (*data.notes, f"no image is held out, so that no accuracy can be reported: {problem}")
+        return data
 
 
 def training_split(settings: Settings, data: Split) -> Split:

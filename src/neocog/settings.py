@@ -380,6 +380,10 @@ def settings_for(source: str, **chosen: Any) -> Settings:
     if chooses and "validation" not in chosen:
         chosen["validation"] = VALIDATION
         left -= {"validation"}
+    idle = chosen.get("keep_best") == "none" and not chooses
+    if idle and "validation" in left and chosen.get("schedule", suited.get("schedule")) != "plateau":
+        chosen["validation"] = 0.0  # there is nothing that they would choose
+        left -= {"validation"}
     if chosen.get("validation") == 0:
         suited |= {"keep_best": "none", "early_stopping": 0}
     order = (*RECIPES[recipe].from_data, "epochs")

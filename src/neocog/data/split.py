@@ -27,6 +27,10 @@ MOST_UNNAMED_CLASSES = 100_000
 OF_CONTENT = "content:"
 
 
+class TooFewImagesError(ValueError):
+    """Report that a class has too few images, or groups of images, for some of them to be held out."""
+
+
 class Split:
     """Training and validation data of one task.
 
@@ -269,7 +273,9 @@ def stratified_split(
     Raises
     ------
     ValueError
-        If the fraction is not in (0, 1), or a class has fewer than two images or groups.
+        If the fraction is not in (0, 1).
+    TooFewImagesError
+        If a class has fewer than two images or groups: a ValueError.
     """
     from sklearn.model_selection import train_test_split
 
@@ -282,7 +288,9 @@ def stratified_split(
         lonely = int(found[counts.argmin()])
         named = class_names is not None and 0 <= lonely < len(class_names)
         name = class_names[lonely] if named and class_names is not None else lonely
-        raise ValueError(f"every class needs at least two images to hold one out, class {name!r} has one.")
+        raise TooFewImagesError(
+            f"every class needs at least two images to hold one out, class {name!r} has one."
+        )
     held_out = max(round(validation_fraction * len(y)), len(found))
     if len(y) - held_out < len(found):
         raise ValueError(
@@ -327,7 +335,7 @@ def _held_out_groups(
     if (held == 0).any():
         lonely = int(classes[held.argmin()])
         name = lonely if class_names is None else class_names[lonely]
-        raise ValueError(
+        raise TooFewImagesError(
             "every class needs images of at least two groups to hold one out and to train on another, class "
             f"{name!r} does not have them."
         )
@@ -359,6 +367,8 @@ def split_of_file(
             split = stratified_split(*train, validation_fraction, seed, class_names, groups)
         else:
             split = Split(train, held_out, class_names, tuning=tuning, groups=groups, few_classes=few_classes)
+    except TooFewImagesError as problem:
+        raise TooFewImagesError(f"{path}: {problem}") from None
     except ValueError as problem:
         raise ValueError(f"{path}: {problem}") from None
     split.notes = tuple(notes)
