@@ -74,11 +74,13 @@ def _counts(data: Split) -> np.ndarray:
 def _validation(settings: Settings, data: Split) -> tuple[Settings, str]:
     counts = _counts(data)
     least = int(counts.argmin())
-    if data.tuning is None and counts[least] < LEAST_IMAGES:
+    images = int(counts[least])
+    if data.tuning is None and images < LEAST_IMAGES:
         settings = replace(settings, validation=0.0, keep_best="none", early_stopping=0)
         return settings, (
-            f"no validation images: class {data.class_names[least]!r} has {counts[least]} training "
-            f"image{'s' * (counts[least] != 1)}, fewer than {LEAST_IMAGES}; all epochs are trained, and the last one is kept"
+            f"no validation images: class {data.class_names[least]!r} has {images} training "
+            f"image{'s' * (images != 1)}, fewer than {LEAST_IMAGES}; all epochs are trained, and the last "
+            "one is kept"
         )
     if data.tuning is None and data.groups is not None:
         try:
