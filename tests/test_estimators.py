@@ -1468,4 +1468,4 @@ def test_verbose_says_what_goes_wrong(capsys):
     X, y = 0.6 + 0.4 * rng.random((160, 3, 12, 12)), np.arange(160) % 3
     model = ConvNetClassifier("digits-cnn", optimizer="sgd", lr=1.0, epochs=5, batch_size=8, random_state=0)
     model.set_params(verbose=True).fit(X, y)
-    assert "hint: After 5 epochs the network is no better than always answering" in capsys.readouterr().out
+    assert "hint: After 5 epochs the network is no better than chance: accuracy" in capsys.readouterr().out

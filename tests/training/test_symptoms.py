@@ -62,8 +62,8 @@ def test_dead_units_and_chance():
     )
     assert "Lower the learning rate, 0.5, give the pixels mean 0 (a layer Normalize)" in found["dead units"]
     assert found["chance"].startswith(
-        "After 5 epochs the network is no better than always answering '0' (accuracy 0.338 on the training "
-        "images, 0.338 by that). Try a tenth and ten times the learning rate, 0.5, "
+        "After 5 epochs the network is no better than chance: accuracy 0.338 at best on the training "
+        "images, 0.338 for always answering '0'. Try a tenth and ten times the learning rate, 0.5, "
     )
 
 
@@ -95,13 +95,12 @@ def test_chance_is_the_most_frequent_class_by_weight():
     x, y = rng.random((400, 1, 8, 8)), (np.arange(400) % 4 == 0).astype(int)
     network = neocog.Sequential(neocog.Flatten(), neocog.Dense(64, 2, rng=0))
     found = train(network, Split((x, y), class_names=("cat", "dog")), SGD(1e-6), batch_size=10)
-    assert "no better than always answering 'cat'" in found["chance"]
-    assert "0.750 by that" in found["chance"]
+    assert "0.750 for always answering 'cat'" in found["chance"]
     weight = np.where(y == 1, 3.0, 1.0)
     found = train(
         network, Split((x, y), class_names=("cat", "dog")), SGD(1e-6), batch_size=10, sample_weight=weight
     )
-    assert "0.500 by that" in found["chance"]
+    assert "0.500 for always" in found["chance"]
 
 
 def test_chance_of_a_regression_is_the_mean():
@@ -114,14 +113,25 @@ def test_chance_of_a_regression_is_the_mean():
 
     found = train(network(), (x, y), SGD(1e-6), **arguments)
     assert f"loss {y.var():.4g}" not in found["chance"]
-    assert f"{y.var(axis=0).mean():.4g} by that" in found["chance"]
+    assert f"{y.var(axis=0).mean():.4g} for always answering the mean of the targets" in found["chance"]
     assert train(network(), (x, x.sum(axis=(1, 2, 3))[:, None].repeat(2, 1)), SGD(1e-3), **arguments) == {}
 
 
-def test_too_few_steps_are_no_reason_to_complain():
+def test_too_few_steps_are_no_reason_to_complain_before_the_end():
     x, y = neocog.data.digits().train
-    few = x[:60], y[:60]
-    assert train(neocog.models.digits_cnn(seed=0), few, SGD(1e-6), epochs=40, batch_size=60) == {}
+
+    class Seen(neocog.training.Callback):
+        def on_epoch(self, state):
+            self.epoch = state.epoch if "chance" not in diagnose.messages else self.epoch
+
+    stream = io.StringIO()
+    diagnose, seen = Diagnose(stream), Seen()
+    network, arguments = neocog.models.digits_cnn(seed=0), {"batch_size": 60, "rng": 0}
+    callbacks = [diagnose, seen]
+    neocog.fit(network, (x[:60], y[:60]), optimizer=SGD(1e-6), epochs=12, callbacks=callbacks, **arguments)
+    assert seen.epoch == 11
+    assert "After 12 epochs" in diagnose.messages["chance"]
+    assert "chance" not in train(network, (x[:60], y[:60]), SGD(1e-6), epochs=4, batch_size=60)
 
 
 def test_overfitting():

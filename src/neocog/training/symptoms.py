@@ -20,7 +20,7 @@ __all__ = ["Diagnose"]
 # 1, 2, 4, 8 ... and the last, so that it takes less than a hundredth of the time of training.
 MOST_SAMPLED, FEWEST_SAMPLED = 128, 16
 DEAD_SHARE = 0.5
-# No better than chance: judged after so many epochs and steps.
+# No better than chance: judged after so many epochs and steps, or epochs at the end.
 CHANCE_EPOCHS, CHANCE_STEPS = 5, 100
 # Overfitting: so many epochs above the lowest validation loss, by this factor, while the training loss fell.
 OVERFITTING_EPOCHS, OVERFITTING_FACTOR = 5, 1.2
@@ -35,9 +35,9 @@ class Diagnose(Callback):
 
     - *dead units*: more than half of the channels or features of a ReLU are 0 at every position of every
       image of a sample of the training images;
-    - *no better than chance*: in five epochs and a hundred steps, no training accuracy above that of always
-      answering the most frequent class, by more than twice its standard error (for a regression: no loss
-      below that of the mean of the targets by 2 %);
+    - *no better than chance*: in five epochs and a hundred steps, or in all of at least five epochs, no
+      training accuracy above that of always answering the most frequent class, by more than twice its
+      standard error (for a regression: no loss below that of the mean of the targets by 2 %);
     - *overfitting*: for five epochs the validation loss has been above its lowest value, now by a fifth, and
       no validation accuracy was as good as then, while the training loss fell;
     - *learning rate too high*: the training loss has doubled since its lowest value, and has risen by a
@@ -95,7 +95,10 @@ class Diagnose(Callback):
 
     def _no_better_than_chance(self, state: TrainingState) -> str:
         epochs, rows = state.epoch, state.history.rows
-        if self._is_learning or epochs < CHANCE_EPOCHS or epochs * state.batches_per_epoch < CHANCE_STEPS:
+        is_last = epochs == state.epochs
+        if self._is_learning or epochs < CHANCE_EPOCHS:
+            return ""
+        if epochs * state.batches_per_epoch < CHANCE_STEPS and not is_last:
             return ""
         accuracy = max(row["train_accuracy"] for row in rows)
         if not state.data.is_classification:
@@ -109,8 +112,8 @@ class Diagnose(Callback):
         if self._is_learning:
             return ""
         return (
-            f"After {epochs} epochs the network is no better than always answering {answer} ({measures[0]} "
-            f"on the training images, {measures[1]} by that). Try a tenth and ten times the learning rate, "
+            f"After {epochs} epochs the network is no better than chance: {measures[0]} at best on the training "
+            f"images, {measures[1]} for always answering {answer}. Try a tenth and ten times the learning rate, "
             f"{state.optimizer.last_lr:.2g}, bring the pixels to mean 0 (a layer Normalize), and look at the "
             "labels."
         )
