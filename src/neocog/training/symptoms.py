@@ -112,10 +112,10 @@ class Diagnose(Callback):
         if self._is_learning:
             return ""
         return (
-            f"After {epochs} epochs the network is no better than chance: {measures[0]} at best on the training "
-            f"images, {measures[1]} for always answering {answer}. Try a tenth and ten times the learning rate, "
-            f"{state.optimizer.last_lr:.2g}, bring the pixels to mean 0 (a layer Normalize), and look at the "
-            "labels."
+            f"After {epochs} epochs the network is no better than chance: {measures[0]} at best on the "
+            f"training images, {measures[1]} for always answering {answer}. Try a tenth and ten times the "
+            f"learning rate, {state.optimizer.last_lr:.2g}, bring the pixels to mean 0 (a layer Normalize), "
+            "and look at the labels."
         )
 
 
