@@ -3,11 +3,12 @@ import io
 import json
 import signal
 
+import numpy as np
 import pytest
 
 import neocog
 from neocog import runs
-from neocog.data import line_patterns
+from neocog.data import Split, line_patterns
 from neocog.optimizers import SGD, AdamW
 from neocog.recipes import RECIPES
 from neocog.resolution import resolve
@@ -64,6 +65,20 @@ def test_best():
     augment = make_augmentation(settings.augment, (1, 32, 32))
     assert repr(augment) == "Affine(degrees=10.0, shift=0.5, scale=0.1, shear=0.2)"
     assert settings.label_smoothing == 0.1
+
+
+def test_the_standard_recipe_and_the_estimators_share_network_optimizer_and_schedule():
+    settings = default_settings("folder:x")
+    for estimator in (neocog.ConvNetClassifier(), neocog.ConvNetRegressor()):
+        shared = {name: getattr(settings, name) for name in ("optimizer", "schedule", "lr", "weight_decay")}
+        assert shared == {name: getattr(estimator, name) for name in shared}
+    assert (settings.momentum, settings.network, settings.normalize) == (0.9, "image-cnn", "channels")
+    rng = np.random.default_rng(0)
+    x, y = rng.random((60, 1, 16, 16)).astype("float32"), np.arange(60) % 2
+    resolved_settings, _ = resolve(settings, Split((x, y)))
+    trained = neocog.ConvNetClassifier(epochs=1, random_state=0).fit(x, y).network_
+    ours = runs.network_for(resolved_settings, Split((x, y)))
+    assert repr(ours) == repr(trained)
 
 
 def test_a_run_of_an_older_version_is_what_its_recipe_was(tmp_path):

@@ -55,7 +55,7 @@ RECIPES = {
             "schedule": "one-cycle",
             "lr": 0.005,
             "momentum": 0.9,
-            "weight_decay": 0.02,
+            "weight_decay": 0.01,
             "label_smoothing": 0.1,
             "augment": "none",
             "normalize": "channels",

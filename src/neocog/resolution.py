@@ -12,8 +12,10 @@ import numpy as np
 from neocog.data import Split, stratified_split
 from neocog.data.split import TooFewImagesError
 from neocog.models.by_name import build_network
+from neocog.models.image_cnn import suited_filters
 from neocog.settings import VALIDATION, Settings, shown
 from neocog.training.evaluation import EVALUATION_BATCH, estimated_seconds
+from neocog.validation import image_shape
 
 __all__ = ["LEAST_IMAGES", "resolve"]
 
@@ -108,14 +110,11 @@ def _batch_size(settings: Settings, data: Split) -> tuple[Settings, str]:
 
 
 def _filters(settings: Settings, data: Split) -> tuple[Settings, str]:
-    side, images = min(data.image_shape[1:]), len(data.train[1])
-    stages = max(1, min(4, round(math.log2(max(side, 4) / 3))))
-    first = 16 if images < 5000 else 32
-    filters = tuple(first * 2**k for k in range(stages))
+    filters = suited_filters(image_shape(tuple(data.image_shape)))
     shape = " x ".join(map(str, data.image_shape))
-    return replace(
-        settings, filters=filters
-    ), f"{settings.network} of {shown(filters)} channels for {shape} images"
+    return replace(settings, filters=filters), (
+        f"{settings.network} of {shown(filters)} channels for {shape} images"
+    )
 
 
 def _class_weight(settings: Settings, data: Split) -> tuple[Settings, str]:
