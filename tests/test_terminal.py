@@ -1,5 +1,7 @@
 """What a terminal would obey is shown instead, wherever the command line prints what a file says."""
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -84,3 +86,32 @@ def test_text_that_a_terminal_only_shows_stays():
     assert printable("a\tb\n", lines=True) == "a\tb\n"
     assert printable("a\udc80") == r"a\udc80"
     assert markup("[bold]\x1b") == r"\[bold]\x1b"
+
+
+class WriteOnly:
+    def __init__(self):
+        self.text = ""
+
+    def write(self, text):
+        self.text += text
+
+
+PRINTS = {
+    "summary": lambda n, x: n.summary(),
+    "gradients": lambda n, x: neocog.check_gradients(n, x, np.array([0]), max_entries=1).print(),
+    "explanation": lambda n, x: neocog.inspection.explain(n, x, "conv1", (0, 0, 0, 0)).print(),
+}
+
+
+@pytest.mark.parametrize("name", PRINTS)
+def test_tables_are_printed_to_any_stream_and_to_none(name, monkeypatch):
+    network, x = neocog.models.tiny_cnn(1), np.ones((1, 1, 8, 8))
+    stream = WriteOnly()
+    monkeypatch.setattr("sys.stdout", stream)
+    PRINTS[name](network, x)
+    assert "conv1" in stream.text
+    closed = io.StringIO()
+    closed.close()
+    for stream in (None, closed):
+        monkeypatch.setattr("sys.stdout", stream)
+        PRINTS[name](network, x)

@@ -31,7 +31,7 @@ from neocog.kinks import EPS, LayerDerivatives
 from neocog.layers import Layer
 from neocog.layers.base import Array, check_network, random_generators
 from neocog.losses import Loss, SoftmaxCrossEntropy
-from neocog.representation import markup, printable
+from neocog.representation import markup, printable, show
 from neocog.validation import RandomSource, check_images, generator, integer, number, one_of, unmasked
 
 if TYPE_CHECKING:
@@ -105,9 +105,7 @@ class GradientReport:
 
     def print(self) -> None:
         """Print the table."""
-        from rich.console import Console
-
-        Console().print(self)
+        show(self)
 
     def __rich__(self) -> Group:
         from rich.console import Group

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import io
 import re
 import sys
 from collections.abc import Mapping
@@ -79,6 +80,18 @@ def say(stream: Any, text: str, end: str = "\n") -> None:
             stream.write(shown + end)
         if hasattr(stream, "flush"):
             stream.flush()
+
+
+def show(renderable: Any, highlight: bool = True) -> None:
+    """Print what Rich can render, such as a table, to standard output, if that takes any; see :func:`say`."""
+    from rich.console import Console
+
+    if sys.stdout is None or (hasattr(sys.stdout, "flush") and not getattr(sys.stdout, "closed", False)):
+        Console(highlight=highlight).print(renderable)
+        return
+    text = io.StringIO()
+    Console(file=text, highlight=highlight).print(renderable)
+    say(sys.stdout, text.getvalue(), end="")
 
 
 def constructor_call(instance: object, arguments: Mapping[str, Any]) -> str:

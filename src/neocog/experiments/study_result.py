@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neocog.experiments.study import TEN, Outcome, Study, TableRow, listed, percent
+from neocog.representation import show
 from neocog.training import History
 
 if TYPE_CHECKING:
@@ -220,11 +221,10 @@ class Result:
         """Print question, table, finding and explanation; in a notebook as HTML."""
         from rich.console import Console
 
-        console = Console(highlight=False)
-        if console.is_jupyter:
+        if Console().is_jupyter:
             importlib.import_module("IPython.display").display(self)
         else:
-            console.print(self)
+            show(self, highlight=False)
 
     def _varying_columns(self) -> list[str]:
         """Return the columns to print: if there are many, only those that differ and are not of training."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neocog.inspection.rules import Index
-from neocog.representation import markup
+from neocog.representation import markup, show
 from neocog.validation import one_of
 
 if TYPE_CHECKING:
@@ -208,9 +208,7 @@ class Explanation:
 
     def print(self, top: int = 12) -> None:
         """Print the largest terms."""
-        from rich.console import Console
-
-        Console().print(self.table(top))
+        show(self.table(top))
 
     def __rich__(self) -> Table:
         return self.table()

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from neocog.layers.base import Field, Layer, Shape
-from neocog.representation import markup
+from neocog.representation import markup, show
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -47,9 +47,7 @@ class Summary:
 
     def print(self) -> None:
         """Print the table."""
-        from rich.console import Console
-
-        Console().print(self)
+        show(self)
 
     def __rich__(self) -> Table:
         from rich.table import Table

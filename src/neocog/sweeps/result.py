@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neocog.representation import markup
+from neocog.representation import markup, show
 from neocog.settings import shown, train_command
 from neocog.sweeps.grid import named
 from neocog.sweeps.worker import Failure, PointRow
@@ -202,9 +202,7 @@ class Sweep:
 
     def print(self) -> None:
         """Print the table."""
-        from rich.console import Console
-
-        Console(highlight=False).print(self.table())
+        show(self.table(), highlight=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, ready for JSON but for NaN."""
