@@ -395,6 +395,19 @@ def test_only_training_pictures_decide(tmp_path):
     assert image_folder(tmp_path).image_shape == (1, 10, 10)
 
 
+@pytest.mark.parametrize("skip_bad", [False, True])
+def test_pictures_that_are_drawn_to_be_held_out_decide_nothing(tmp_path, skip_bad):
+    write_classes(tmp_path, size=(10, 10))
+    drawn = image_folder(tmp_path).validation[0].paths
+    write(tmp_path, *drawn, size=(50, 90), colour=True)
+    split = image_folder(tmp_path, skip_bad=skip_bad)
+    assert split.validation[0].paths == drawn
+    assert split.preprocessing == Preprocessing(1, (10, 10))
+    for images, labels in split:
+        assert images.shape == (len(labels), 1, 10, 10)
+        assert ["ab".index(path.parent.name) for path in images.paths] == labels.tolist()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

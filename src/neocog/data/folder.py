@@ -16,11 +16,14 @@ from neocog.data.layout import Layout, check_classes, find_pictures, listed, pat
 from neocog.data.parts import PART_TITLES
 from neocog.data.pictures import IMAGE_SUFFIXES, Header, as_preprocessing, load_image
 from neocog.data.preprocessing import FITS, Preprocessing
-from neocog.data.split import AnyPath, Split, existing_folder, split_of_file
+from neocog.data.split import AnyPath, Images, Labels, Split, existing_folder, split_of_file
 from neocog.representation import printable
 from neocog.validation import integer, one_of
 
 __all__ = ["HELD_OUT_FOLDERS", "IMAGE_SUFFIXES", "LazyImages", "check_pictures", "image_folder", "load_image"]
+
+_UNKNOWN = Preprocessing(1, (1, 1))
+"""How pictures become images as long as that is not chosen; none is decoded so."""
 
 HELD_OUT_FOLDERS = ("validation", "valid", "val", "test")
 
@@ -240,25 +243,25 @@ def split_of_pictures(
     group_of = None if group_by is None else pattern_finder("group_by", group_by, root)
     headers = _usable(path, root, layout, skip_bad)
     check_classes(path, layout, class_names)
-    notes = list(layout.notes)
-    if given is None:
-        files = [file for file, _ in layout.parts["train"]]
-        square = None if size is None else (size, size)
-        given, chosen = choose_preprocessing(
+
+    def choose(files: Sequence[Path]) -> tuple[Preprocessing, list[str]]:
+        return choose_preprocessing(
             files,
             [headers[file] for file in files],
             channels=channels,
-            size=square,
+            size=None if size is None else (size, size),
             fit=fit,
             largest=largest,
         )
-        notes = notes + chosen
+
+    # Held-out pictures decide nothing: how pictures become images is chosen once they are drawn.
+    first = given or (choose([file for file, _ in layout.parts["train"]])[0] if skip_bad else _UNKNOWN)
     files = [file for pairs in layout.parts.values() for file, _ in pairs]
-    images = LazyImages(files, given)
+    images = LazyImages(files, first)
     if skip_bad and (bad := images.problems()):
         _skip(layout, {file for file, _ in bad}, _described(bad, root))
-        notes = [*notes, layout.notes[-1]]
         check_classes(path, layout, class_names)
+    notes = list(layout.notes)
     names = sorted({name for _, name in layout.parts["train"]}) if class_names is None else class_names
     number, place = {name: k for k, name in enumerate(names)}, {file: k for k, file in enumerate(files)}
     parts = {}
@@ -267,11 +270,11 @@ def split_of_pictures(
         parts[part] = images.subset([place[file] for file, _ in pairs]), labels
         missing = sorted(set(names) - {name for _, name in pairs})
         if missing and part != "train":
-            notes = [*notes, f"The {PART_TITLES[part]} part holds no images of {listed(missing)}."]
+            notes.append(f"The {PART_TITLES[part]} part holds no images of {listed(missing)}.")
     groups = None
     if group_of is not None:
         groups = _groups(root, parts["train"][0].paths, group_of)
-    return split_of_file(
+    split = split_of_file(
         path,
         parts["train"],
         parts.get("test"),
@@ -282,6 +285,31 @@ def split_of_pictures(
         notes,
         groups=groups,
         few_classes=class_names is not None,
+    )
+    if given is not None:
+        return split
+    chosen, reasons = choose(split.train[0].paths)
+    split.notes += tuple(reasons)
+    return split if chosen == first else _read_as(split, chosen)
+
+
+def _read_as(split: Split, preprocessing: Preprocessing) -> Split:
+    """Return a split of the same pictures, which become images in another way."""
+    parts = [part for part in (split.train, split.validation, split.tuning) if part]
+    paths = [path for part in parts for path in part[0].paths]
+    images, place = LazyImages(paths, preprocessing), {path: k for k, path in enumerate(paths)}
+
+    def again(part: tuple[Images, Labels]) -> tuple[Images, Labels]:
+        return images.subset([place[path] for path in part[0].paths]), part[1]
+
+    return Split(
+        again(split.train),
+        split.validation and again(split.validation),
+        split.class_names,
+        tuning=split.tuning and again(split.tuning),
+        notes=split.notes,
+        groups=split.groups,
+        few_classes=True,
     )
 
 
