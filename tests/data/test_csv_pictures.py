@@ -9,7 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from neocog.cli import app
-from neocog.data import LazyImages, Preprocessing, load_csv
+from neocog.data import LazyImages, Preprocessing, image_folder, load_csv
 from neocog.data.sources import open_source
 
 NAMES = ["a.png", "b.png", "c.png", "d.png"]
@@ -144,6 +144,13 @@ def test_files_of_parts(tmp_path):
     split = load_csv(tmp_path)
     assert "Rows of other parts than training without a label: 2, left out." in split.notes
     assert shades(split.test[0]) == [2, 3]
+    write(tmp_path, [("0.png", "cat"), ("../train/1.png", "dog"), ("2.png", "dog")], name="test.csv")
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        load_csv(tmp_path)
+    assert "2.png is not there (test.csv, line 4)" in str(error.value)
+    assert "1.png has the parts training and test (train.csv, line 3, and test.csv, line 3)" in str(
+        error.value
+    )
     for header, rows in ((["filename"], ["0", "1"]), (["filename", "age"], [("0.png", 3)])):
         write(tmp_path, rows, header, name="test.csv")
         assert "test.csv has no column of labels and is left out." in load_csv(tmp_path).notes
@@ -181,6 +188,11 @@ def test_a_file_that_is_named_twice(folder):
     split = load(write(folder, rows))
     assert shades(split.train[0]) == [0, 1, 2, 3]
     assert "Rows that name a file again: 1, left out." in split.notes
+    (folder / "link.png").symlink_to(folder / "b.png")
+    for again in ("./a.png", f"../{folder.name}/a.png", folder / "a.png", "link.png"):
+        rows = [*zip(NAMES, KINDS, strict=True), (again, "fox")]
+        with pytest.raises(ValueError, match=r"has the labels (dog|cat) and fox \(lines [23] and 6\)"):
+            load(write(folder, rows))
     rows = [(*row, "train") for row in zip(NAMES, KINDS, strict=True)] + [("a.png", "dog", "test")]
     with pytest.raises(ValueError, match=r"a\.png has the parts training and test \(lines 2 and 6\)"):
         load(write(folder, rows, ("file", "label", "split")))
@@ -241,3 +253,15 @@ def test_from_the_command_line(folder, monkeypatch):
     error = run("evaluate", "r/model.neocog", "few.csv", code=2).stderr
     assert "99.png is not there (line 3)" in error
     assert error.count("\n") == 1
+
+
+def test_a_folder_without_classes_points_at_the_table(folder):
+    path = write(folder, [], name="labels.csv")
+    picture(folder / "train" / "a.png")
+    for name in NAMES:
+        (folder / name).unlink()
+    with pytest.raises(ValueError, match=r"got only 'train'\. If labels\.csv holds their labels, pass csv:"):
+        image_folder(folder)
+    path.unlink()
+    with pytest.raises(ValueError, match=r"got only 'train'\.$"):
+        image_folder(folder)

@@ -90,7 +90,7 @@ def load_csv(
     options: dict[str, Any] = {"channels": channels, "size": size, "fit": fit, "group_by": group_by}
     if columns is not None:
         return split_of_pictures(
-            Path(path),
+            Path(path) if len(files) > 1 else files["train"],
             files["train"].parent,
             pictures_of_tables(files, columns),
             image_shape,
@@ -120,7 +120,7 @@ def _files(path: Path) -> dict[Part, Path]:
         files[part] = some[0]
     if "train" not in files:
         raise FileNotFoundError(f"{path} must be a CSV file, or a folder that holds train.csv.")
-    return files
+    return {"train": files.pop("train"), **files}
 
 
 def tables_in(folder: Path) -> dict[Part, list[Path]]:

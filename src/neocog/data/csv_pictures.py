@@ -65,7 +65,7 @@ class _Finder:
                 path = place / name
                 found = self._listing(path.parent).get(unicodedata.normalize("NFC", path.name))
                 if found is not None:
-                    return path.with_name(found)
+                    return Path(os.path.normpath(path.with_name(found)))
         return None
 
     def _listing(self, folder: Path) -> dict[str, str]:
@@ -151,35 +151,40 @@ def pictures_of_tables(tables: dict[Part, Path], columns: Columns) -> Layout:
             rows.setdefault(row_part, []).append(row)
     if "train" not in rows:
         raise ValueError(f"{printable(tables['train'])} must hold images of the training part, got none.")
-    seen: dict[Path, tuple[Part, _Row]] = {}
+    seen: dict[str, tuple[Part, _Row]] = {}  # by the real path, as links may name a file again
     unlabelled, repeated = 0, 0
     for part, some in rows.items():
         finder = _Finder(tables["train"].parent, part)
         places: dict[Path, None] = {}
         for row in some:
+            where = f"{row.table.name}, " if len(tables) > 1 else ""
             path = finder.find(row.cell) if row.cell else None
+            real = os.path.realpath(path) if path else ""
             if not row.label and part != "train":
                 unlabelled += 1
             elif path is None:
                 named = row.table.parent / row.cell if row.cell else row.table
                 reason = "is not there" if row.cell else "names no file"
-                layout.problems.append((named, f"{reason} (line {row.line})"))
+                layout.problems.append((named, f"{reason} ({where}line {row.line})"))
                 layout.hint = f"Looked in {listed(finder.places, 6)}."
             elif not row.label:
-                layout.problems.append((path, f"has no label (line {row.line})"))
-            elif path in seen:
-                other_part, other = seen[path]
+                layout.problems.append((path, f"has no label ({where}line {row.line})"))
+            elif real in seen:
+                other_part, other = seen[real]
                 if (other_part, other.label) == (part, row.label):
                     repeated += 1
                     continue
+                lines = f"lines {other.line} and {row.line}"
+                if row.table != other.table:
+                    lines = f"{other.table.name}, line {other.line}, and {where}line {row.line}"
                 differ = (
                     f"the labels {printable(other.label)} and {printable(row.label)}"
                     if other.label != row.label
                     else f"the parts {PART_TITLES[other_part]} and {PART_TITLES[part]}"
                 )
-                layout.problems.append((path, f"has {differ} (lines {other.line} and {row.line})"))
+                layout.problems.append((path, f"has {differ} ({lines})"))
             else:
-                seen[path] = part, row
+                seen[real] = part, row
                 places[path.parent] = None
                 layout.parts.setdefault(part, []).append((path, row.label))
         if places and list(places) != [tables["train"].parent]:

@@ -358,10 +358,10 @@ def check_classes(folder: Path, layout: Layout, class_names: Sequence[str] | Non
     found = {name for _, name in layout.parts["train"]}
     if class_names is None and len(found) < 2:
         only = f"only {printable(next(iter(found)))!r}" if found else "none"
-        names = [path.name for path, _ in layout.parts["train"]]
-        raise ValueError(
-            f"{printable(folder)} must hold images of at least two classes, got {only}.{_pattern_hint(names)}"
-        )
+        hint = _pattern_hint([path.name for path, _ in layout.parts["train"]])
+        tables = sorted(folder.glob("*.csv")) if folder.is_dir() and not hint else []
+        hint = f" {_use_table(tables[0])}" if tables else hint
+        raise ValueError(f"{printable(folder)} must hold images of at least two classes, got {only}.{hint}")
     known = found if class_names is None else set(class_names)
     for part, pairs in layout.parts.items():
         unknown = sorted({name for _, name in pairs} - known)
@@ -393,7 +393,7 @@ def _no_classes(folder: Path, place: _Folder, has_pattern: bool, others: Sequenc
     if hint := _pattern_hint([path.name for path in pictures]):
         return f"{text} beside each other.{hint}"
     if tables:
-        return f"{text}. If {printable(tables[0].name)} holds their labels, pass csv:{printable(tables[0])}."
+        return f"{text}. {_use_table(tables[0])}"
     return f"{text}. Move them there, or pass label_pattern if their names hold the classes."
 
 
@@ -407,6 +407,10 @@ def _pattern_hint(names: Sequence[str]) -> str:
     return (
         f" If their names hold the classes, pass label_pattern: --label-pattern '{pattern}' gives {classes}."
     )
+
+
+def _use_table(table: Path) -> str:
+    return f"If {printable(table.name)} holds their labels, pass csv:{printable(table)}."
 
 
 def _guessed_pattern(names: Sequence[str]) -> tuple[str, Counter[str]] | None:
