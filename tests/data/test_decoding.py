@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from neocog.budgets import budgets
-from neocog.data import LazyImages, Preprocessing, batches, decoding, load_image
+from neocog.data import LazyImages, Preprocessing, batches, decoding, image_folder, load_image
 from neocog.data.pictures import decode
 from neocog.kernels import use_threads
 
@@ -137,6 +137,16 @@ def test_the_budget_is_read_from_the_environment(paths, monkeypatch):
     images = LazyImages(paths, SHAPE)
     images[:]
     assert decoding._ledger.bytes <= max(before, 100)
+
+
+def test_that_pictures_will_be_decoded_in_every_epoch_is_said(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        save_pictures(tmp_path / name, 3)
+    assert not any("NEOCOG" in note for note in image_folder(tmp_path, SHAPE).notes)
+    with budgets(cached=6 * 90 - 1):
+        (note,) = (note for note in image_folder(tmp_path, SHAPE).notes if "NEOCOG_BUDGET_CACHED" in note)
+    assert note.startswith("Decoded, the pictures take 0 MiB, more than the 0 MiB")
 
 
 def test_copies_begin_empty(paths, decoded):

@@ -9,6 +9,7 @@ the pictures belong to.
 from __future__ import annotations
 
 import functools
+import math
 import os
 import threading
 import weakref
@@ -132,6 +133,16 @@ class Decoder:
 
         found = _pool(get_threads()).map(problem, paths)
         return [(path, reason) for path, reason in zip(paths, found, strict=True) if reason]
+
+    def remark(self, count: int) -> str:
+        """Return a sentence on what is not kept of so many pictures of 8 bits; empty if all are."""
+        asked, allowed = count * math.prod(self.preprocessing.image_shape), limit("cached")
+        if asked <= allowed:
+            return ""
+        return (
+            f"Decoded, the pictures take {asked / 2**20:,.0f} MiB, more than the {allowed / 2**20:,.0f} MiB "
+            "that are kept in memory (NEOCOG_BUDGET_CACHED): the rest is decoded in every epoch."
+        )
 
     def _room(self, paths: Sequence[Path]) -> np.ndarray:
         return np.empty((len(paths), *self.preprocessing.image_shape), np.float32)

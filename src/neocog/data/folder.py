@@ -286,11 +286,13 @@ def split_of_pictures(
         groups=groups,
         few_classes=class_names is not None,
     )
-    if given is not None:
-        return split
-    chosen, reasons = choose(split.train[0].paths)
-    split.notes += tuple(reasons)
-    return split if chosen == first else _read_as(split, chosen)
+    if given is None:
+        chosen, reasons = choose(split.train[0].paths)
+        split.notes += tuple(reasons)
+        split = split if chosen == first else _read_as(split, chosen)
+    if remark := split.train[0]._decoder.remark(len(files)):
+        split.notes += (remark,)
+    return split
 
 
 def _read_as(split: Split, preprocessing: Preprocessing) -> Split:
