@@ -3,6 +3,8 @@
 import io
 import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -215,3 +217,19 @@ def test_evaluating_on_some_of_the_classes(tmp_path):
     assert json.loads(run("evaluate", directory.path, tmp_path / "dogs", "--json").stdout)["images"] == 3
     pictures(tmp_path / "birds", ("bird", "dog"), 3)
     assert "bird" in run("evaluate", directory.path, tmp_path / "birds", code=2).stderr
+
+
+def test_broken_metadata_is_not_remarked_on(tmp_path):
+    stream = io.BytesIO()
+    Image.new("L", (8, 8)).save(stream, "JPEG")
+    content, exif = stream.getvalue(), b"Exif\0\0MM\0*\0\0\0\x08\0\x09"  # nine entries follow, it says
+    block = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
+    for name in ("a/1", "a/2", "b/1", "b/2"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.jpg").write_bytes(content[:2] + block + content[2:])
+    (tmp_path / "c.jpg").write_bytes(b"")
+    command = [sys.executable, "-m", "neocog", "train", str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1, result.stderr
+    assert result.stderr.startswith("Error: ")

@@ -5,6 +5,8 @@ another process of the job was lost; 2 bad input; 70 a bug in neocog; 130 interr
 network or a sweep is trained, by SIGTERM.
 """
 
+import warnings
+
 from neocog.cli import train, sweep, evaluate, model, inspect, exercises  # isort: skip - the order of the commands in --help
 from neocog.cli.common import app
 
@@ -13,4 +15,6 @@ __all__ = ["app", "evaluate", "exercises", "inspect", "main", "model", "sweep", 
 
 def main() -> None:
     """Run the command line."""
+    # Pillow remarks on metadata that neocog does not need; what it cannot read is an error with the file's name.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     app()
