@@ -1,5 +1,6 @@
 """The checker checked: it must pass what is right and fail what is wrong, and say why."""
 
+import copy
 import re
 
 import numpy as np
@@ -625,3 +626,78 @@ def test_the_bottom_of_a_loss_is_no_error(distance, method):
     assert neocog.check_gradients(network, x, t, **arguments).passed
     wrong = Sequential(neocog.Flatten(), ATenthOfAPercentOff(64, 2, rng=0, dtype="float64"))
     assert neocog.check_gradients(wrong, x, t, **arguments).passed is (distance == 0)
+
+
+def drawn_network(rng):
+    """A random network of three classes on images of 6 x 6, and images that put its units on kinks."""
+    c, kernel = int(rng.integers(1, 4)), int(rng.choice([1, 3]))
+    layers = [Conv2D(1, c, kernel, padding=kernel // 2, rng=int(rng.integers(99)), dtype="float64")]
+    if rng.random() < 0.3:
+        layers.append(neocog.BatchNorm2D(c, dtype="float64"))
+    activations = [ReLU(), neocog.LeakyReLU(0.1), neocog.layers.Hardswish(), neocog.GELU(), Tanh()]
+    pools = [MaxPool2D(2), MaxPool2D(3, 2, 1), MaxPool2D(2, 1), neocog.AvgPool2D(2)]
+    pair = [activations[rng.integers(5)], pools[rng.integers(4)]]
+    layers += pair if rng.random() < 0.5 else pair[::-1]
+    if rng.random() < 0.3:
+        layers.append(Dropout(0.3, rng=int(rng.integers(99))))
+    if rng.random() < 0.4:
+        body = Sequential(Conv2D(c, c, 3, padding=1, rng=int(rng.integers(99)), dtype="float64"), ReLU())
+        layers.append(neocog.Residual(body))
+    layers.append([neocog.GlobalMaxPool2D(), neocog.GlobalAvgPool2D(), neocog.Flatten()][rng.integers(3)])
+    features = Sequential(*layers).output_shape((2, 1, 6, 6))[1]
+    network = Sequential(*layers, Dense(features, 3, rng=1, dtype="float64"))
+    x = np.zeros((2, 1, 6, 6))
+    kind = rng.integers(4)
+    if kind == 0:
+        x[:, :, 1:4, 1:4] = rng.integers(0, 3, (2, 1, 3, 3)) / 2
+    elif kind == 1:
+        x = rng.integers(0, 2, (2, 1, 6, 6)).astype(float)
+    elif kind == 2:
+        x += rng.random()
+    return network, x, rng.integers(0, 3, 2)
+
+
+def plant_an_error(layer, rng):
+    """Make the largest entry of one gradient of a layer wrong by 0.1 to 100 %."""
+    which, error = rng.choice(["x", *layer.params]), float(rng.choice([1e-3, 1e-2, 1]))
+
+    class Wrong(type(layer)):
+        def backward(self, dy, cache, input_grad=True):
+            dx, grads = super().backward(dy, cache, input_grad)
+            if which == "x":
+                dx = np.array(dx)
+                dx.flat[np.abs(dx).argmax()] *= 1 + error
+                return dx, grads
+            wrong = grads[which].copy()
+            wrong.flat[np.abs(wrong).argmax()] *= 1 + error
+            return dx, grads | {which: wrong}
+
+    layer.__class__ = Wrong
+
+
+def gradients(network, x, y):
+    twin = copy.deepcopy(network)
+    z, cache = twin.forward(x, training=True)
+    dx, grads = twin.backward(neocog.SoftmaxCrossEntropy()(z, y)[1], cache)
+    return {**grads, "input": dx}
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(40))
+def test_drawn_networks_on_kinks_pass_and_with_an_error_they_fail(seed):
+    rng = np.random.default_rng(seed)
+    network, x, y = drawn_network(rng)
+    report = neocog.check_gradients(network, x, y, method="central")
+    assert report.passed, [array for array in report.arrays if not array.passed]
+    right = gradients(network, x, y)
+    several = (Dropout, neocog.Flatten, neocog.layers.Add)
+    leaves = [leaf for _, leaf in network.leaves() if not isinstance(leaf, several)]
+    plant_an_error(leaves[rng.integers(len(leaves))], rng)
+    wrong = gradients(network, x, y)
+    largest = max(np.abs(array).max() for array in right.values())
+    seen = max(
+        np.abs(wrong[name] - right[name]).max() / max(np.abs(right[name]).max(), 0.1 * largest)
+        for name in right
+    )
+    if seen > 1e-6:  # else what is wrong does not reach any gradient
+        assert not neocog.check_gradients(network, x, y, method="central").passed
