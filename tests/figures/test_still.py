@@ -2,6 +2,8 @@
 
 import base64
 import re
+import sys
+import types
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -103,6 +105,24 @@ def test_a_notebook_gets_data_and_a_still_picture(notebook, rng):
     assert bundle["text/plain"] == "Figure: Two images"
     table = figures.network_table([("LeNet-5", 1998, 5, 61706)])._repr_mimebundle_()
     assert list(table) == ["application/vnd.plotly.v1+json", "text/plain"]
+
+
+def test_a_figure_that_is_told_to_show_itself(notebook, monkeypatch):
+    shown = []
+    monkeypatch.setitem(sys.modules, "IPython", None)
+    monkeypatch.setitem(
+        sys.modules, "IPython.display", types.SimpleNamespace(display=lambda b, raw: shown.append((b, raw)))
+    )
+    figures.parameter_bars({"a": 1}).show()
+    ((bundle, raw),) = shown
+    assert raw
+    assert "image/svg+xml" in bundle
+    told = []
+    monkeypatch.setattr(go.Figure, "show", lambda self, renderer, **settings: told.append((renderer, settings)))
+    figures.parameter_bars({"a": 1}).show("png")
+    ((renderer, settings),) = told
+    assert renderer == "png"
+    assert settings["config"]["showSendToCloud"] is False
 
 
 def test_a_renderer_of_one_s_own_is_respected(monkeypatch):

@@ -182,6 +182,21 @@ class Figure(go.Figure):  # type: ignore[misc]
 
         display(self._repr_mimebundle_(), raw=True)  # type: ignore[no-untyped-call]
 
+    def show(self, renderer: str | None = None, **settings: Any) -> None:
+        """Show the figure: in a notebook as it shows itself, else as Plotly does.
+
+        Parameters
+        ----------
+        renderer : str, optional
+            The name of one of Plotly's renderers.
+        **settings
+            Passed to Plotly.
+        """
+        if renderer is None and not settings and self._is_shown_by_itself():
+            self._ipython_display_()
+            return
+        super().show(renderer, **{"config": CONFIG} | settings)
+
     @staticmethod
     def _is_shown_by_itself() -> bool:
         """Return whether the renderer is the one that Plotly chooses in a notebook."""
