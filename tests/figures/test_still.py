@@ -118,7 +118,9 @@ def test_a_figure_that_is_told_to_show_itself(notebook, monkeypatch):
     assert raw
     assert "image/svg+xml" in bundle
     told = []
-    monkeypatch.setattr(go.Figure, "show", lambda self, renderer, **settings: told.append((renderer, settings)))
+    monkeypatch.setattr(
+        go.Figure, "show", lambda self, renderer, **settings: told.append((renderer, settings))
+    )
     figures.parameter_bars({"a": 1}).show("png")
     ((renderer, settings),) = told
     assert renderer == "png"
