@@ -15,6 +15,6 @@ __all__ = ["app", "evaluate", "exercises", "inspect", "main", "model", "sweep", 
 
 def main() -> None:
     """Run the command line."""
-    # Pillow remarks on metadata that neocog does not need; what it cannot read is an error with the file's name.
+    # Pillow remarks on metadata that is not needed; what cannot be read is an error that names the file.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     app()
