@@ -59,6 +59,13 @@ def test_every_part_is_there(page, heading):
     assert f"<h2>{heading}</h2>" in page
 
 
+def test_attributions_say_what_is_wrong(page):
+    captions = [html.unescape(words) for words in re.findall(r'"text":"(image \d+: [^"]*)"', page)]
+    assert len(captions) == 4
+    assert sum(bool(re.fullmatch(r"image \d+: \d", words)) for words in captions) == 2
+    assert sum(bool(re.fullmatch(r"image \d+: \d (→|\\u2192) \d", words)) for words in captions) == 2
+
+
 def test_it_says_what_was_measured(page):
     assert "<b>97.1%</b>" in page
     assert "13 of 450 held-out images are misclassified" in page

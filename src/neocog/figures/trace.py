@@ -111,7 +111,7 @@ def _answer(
     texts = [f"{output[k]:.2f}".replace("-", "\N{MINUS SIGN}") for k in order]
     top = y + LINE_HEIGHT + 0.4
     grid.text(f"<b>{layer}</b>  logits", labels, y)
-    grid.bars(output[order], shown, texts, 0, top, labels + width, colours, labels, numbers=10)
+    grid.bars(output[order], shown, texts, 0, top, labels + width, colours, labels, numbers=12)
     if seen.probabilities is None:
         return
     chances = np.asarray(seen.probabilities)[index][order]

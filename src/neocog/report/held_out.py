@@ -123,9 +123,7 @@ def attributions(material: Material) -> list[Part]:
     for k, guess in zip(chosen, predicted, strict=True):
         own = shortened(material.name(k).rpartition("/")[2], 20)
         true, found = (shortened(material.names[c], 16) for c in (labels[k], guess))
-        captions.append(
-            f"{own}: {true}" if labels[k] == guess else f"{own}: is {true}, classified as {found}"
-        )
+        captions.append(f"{own}: {true}" + (f" → {found}" if labels[k] != guess else ""))
     drawn = figures.attribution_grid(material.pictures(x), maps, captions, ink=material.ink)
     words = (
         "Which pixels raise or lower the logit of the predicted class; an arrow leads to a wrong one. "
