@@ -32,7 +32,7 @@ def test_everything_left_open_is_chosen_and_said():
     assert len(reasons) == 6
     assert settings.validation == VALIDATION
     assert settings.keep_best == "loss"
-    assert (settings.batch_size, settings.epochs, settings.filters) == (16, 60, (32, 64))
+    assert (settings.batch_size, settings.epochs, settings.filters) == (16, 100, (32, 64))
     assert resolve(settings, images_of((60, 60))) == (settings, [])  # nothing is chosen again
 
 

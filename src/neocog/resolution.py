@@ -23,9 +23,9 @@ LEAST_IMAGES = 20
 """Training images that each class needs for some of them to choose the epoch."""
 UNEVEN = 1.5
 """Times as many images as the smallest class has, from which on the largest one has too many."""
-SHOWN_IMAGES = 60_000
-"""Training images that are shown in all, those of several epochs counted again, as a rule."""
-EPOCHS = (10, 60)
+STEPS = 2000
+"""Steps of training, as a rule."""
+EPOCHS = (10, 100)
 """The fewest and the most epochs that are chosen."""
 NEIGHBOURS = 600
 """Images among which nearest neighbours are looked for."""
@@ -157,7 +157,7 @@ def _epochs(settings: Settings, data: Split) -> tuple[Settings, str]:
             f"{epochs} epochs: {settings.minutes:g} minutes by an estimate of {seconds:.3g} s an epoch, from "
             "the network's floating point operations"
         )
-    epochs = int(np.clip(round(SHOWN_IMAGES / images), *EPOCHS))
+    epochs = int(np.clip(round(STEPS * settings.batch_size / images), *EPOCHS))
     return replace(settings, epochs=epochs), f"{epochs} epochs for {images} training images"
 
 

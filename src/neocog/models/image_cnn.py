@@ -24,7 +24,7 @@ from neocog.validation import integer
 
 GROUP = 8
 """Channels in a group of the normalization."""
-SMALL = 4
+SMALL = 8
 """Maps of at most so many pixels a side are flattened, larger ones averaged."""
 OUTPUT_SCALE = 0.1
 """Factor of the dense layer's first weights, so that all classes are about as probable at first."""
