@@ -68,7 +68,7 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         image_shape: tuple[int, ...] | None = None,
         epochs: int = 20,
         batch_size: int = 32,
-        lr: float = 0.005,
+        lr: float = 0.01,
         schedule: str = "one-cycle",
         optimizer: Any = "adamw",
         weight_decay: float = 0.01,

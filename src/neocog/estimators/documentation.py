@@ -26,7 +26,7 @@ image_shape : (C, H, W) or (H, W), optional
 epochs : int, default 20
     Passes over the images in a call of fit.
 batch_size : int, default 32
-lr : float, default 0.005
+lr : float, default 0.01
     Learning rate; with a schedule, the highest one.
 schedule : str, default "one-cycle"
     How the learning rate changes over the epochs of fit: "constant", "cosine", "one-cycle", "polynomial" or
