@@ -61,6 +61,9 @@ def test_the_datas_own_validation_images_choose_whatever_their_number():
     settings, reasons = chosen(images_of((9, 9), tuning=True))
     assert settings.validation
     assert "the data's own validation images choose the epoch" in reasons[0]
+    assert sum("validation images" in reason for reason in reasons) == 1
+    _, reasons = chosen(images_of((9, 9), tuning=True), validation=0)
+    assert reasons[-1] == "the data's own 2 validation images are not used: validation is 0"
 
 
 def test_groups_that_cannot_be_divided_choose_no_epoch():

@@ -64,8 +64,9 @@ def resolve(settings: Settings, data: Split) -> tuple[Settings, list[str]]:
     for name in sorted(settings.from_data, key=lambda name: (name == "epochs", name != "validation")):
         settings, reason = _CHOICES[name](settings, data)
         reasons.append(reason)
-    if settings.validation and data.tuning is not None:
-        reasons.append(f"the {len(data.tuning[1])} validation images are the source's own")
+    if data.tuning is not None and "validation" not in settings.from_data:
+        used = "choose the epoch" if settings.validation else "are not used: validation is 0"
+        reasons.append(f"the data's own {len(data.tuning[1])} validation images {used}")
     return replace(settings, from_data=(), minutes=None), reasons
 
 

@@ -601,7 +601,8 @@ def _train(
         else:
             chosen = directory.results().get("chosen", ())
         streams = (sys.stdout if stream is None else stream, log)
-        for line in (*DataSummary.of(data).lines(), *chosen) if checkpoint is None else ():
+        told = (*DataSummary.of(data).lines(), *map(_sentence, chosen))
+        for line in told if checkpoint is None else ():
             for each in streams:
                 say(each, printable(line))
         callbacks = [
@@ -620,7 +621,7 @@ def _train(
                 result = _measured(result, settings, data, choosing)
                 for line in outcome(result.to_dict(), settings, int(history.last["epoch"])):
                     for each in streams:
-                        say(each, printable(line))
+                        say(each, printable(_sentence(line)))
             directory.write_config(settings, data, network, sample, result.to_dict())
             save(network, directory.model)
             history.to_json(directory.history_json)
@@ -629,6 +630,10 @@ def _train(
             command = shlex.join(["neocog", "train", "--resume", str(directory.path)])
             raise KeyboardInterrupt(f"interrupted; continue with: {command}") from None
     return result
+
+
+def _sentence(line: str) -> str:
+    return f"{line[0].upper()}{line[1:]}."
 
 
 def _measured(result: RunResult, settings: Settings, data: Split, choosing: Sequence[Callback]) -> RunResult:

@@ -33,7 +33,7 @@ class Predictor(Layer):
     class_weight : tuple of float or None
         The weight that each class's images had in training; saved in the model file. The logits are those of
         the weighted classes, and the predicted class is that of the least expected cost; only
-        :meth:`predict_proba` takes the weights out again.
+        ``predict_proba`` takes the weights out again.
     """
 
     class_names: tuple[str, ...] | None
@@ -97,7 +97,7 @@ class Predictor(Layer):
     def predict_proba(self, x: Array, batch_size: int = 256) -> Array:
         """Return the probability of each class, the softmax of the logits: (N, C, H, W) -> (N, classes).
 
-        Of a network that ends in Softmax, its outputs. With :attr:`class_weight` w the softmax q is that of
+        Of a network that ends in Softmax, its outputs. With ``class_weight`` w the softmax q is that of
         images counted w times each; the probabilities are ``p_k = (q_k / w_k) / sum_j (q_j / w_j)``, by
         Bayes' rule those for classes as frequent as among the training images.
         """
@@ -109,7 +109,7 @@ class Predictor(Layer):
         Raises
         ------
         ValueError
-            If :attr:`class_weight` has not one number above 0 for each output.
+            If ``class_weight`` has not one number above 0 for each output.
         """
         if self.class_weight is None:
             return outputs if ends_in_softmax(self) else softmax(outputs)
@@ -136,7 +136,7 @@ class Predictor(Layer):
     def predict(self, x: Array, batch_size: int = 256) -> Array:
         """Return the index of the most probable class: (N, C, H, W) -> (N,).
 
-        With :attr:`class_weight` w, that of the highest ``w_k p_k``: of the least expected cost, if a mistake
+        With ``class_weight`` w, that of the highest ``w_k p_k``: of the least expected cost, if a mistake
         on an image of class k costs w_k.
         """
         return self.predict_logits(x, batch_size).argmax(axis=1)
