@@ -198,13 +198,14 @@ def test_a_report_of_many_colour_images_is_small(tmp_path, rng):
     assert write_report(run).stat().st_size < 4_000_000
 
 
-def test_files_are_named(tmp_path, rng):
+def test_files_are_named(tmp_path, rng, monkeypatch):
     for name in ("cat", "dog"):
         (tmp_path / "pets" / name).mkdir(parents=True)
         for k in range(10):
             pixels = rng.integers(0, 255, (8, 8), dtype=np.uint8)
             Image.fromarray(pixels).save(tmp_path / "pets" / name / f"{name} & {k}.png")
-    settings = settings_for(f"folder:{tmp_path / 'pets'}", recipe="plain", epochs=1)
+    monkeypatch.chdir(tmp_path)
+    settings = settings_for("pets", recipe="plain", epochs=1)
     run = runs.train(settings, tmp_path / "run", stream=io.StringIO()).directory.path
     page = html.unescape(read(run))
     network = neocog.load(run / "model.neocog")

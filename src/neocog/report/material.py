@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from neocog.data.sources import split_source
 from neocog.inspection.predictions import Confusion
 from neocog.layers import Container, Conv2D
 from neocog.model_file import ModelFileError
@@ -129,8 +132,9 @@ class Material:
         paths = getattr(self.held[0], "paths", None)
         if paths is None:
             return f"image {index}"
-        _, _, folder = self.config["settings"]["source"].partition(":")
-        path = paths[index]
+        source = Path(split_source(self.config["settings"]["source"])[1])
+        folder = source if source.is_dir() else source.parent  # that of a table of files
+        path = Path(os.path.abspath(paths[index]))
         return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
 
     def pictures(self, images: Any) -> np.ndarray:
