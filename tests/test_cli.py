@@ -367,6 +367,15 @@ def test_a_layer_alone_is_no_model(command, tmp_path):
     assert "holds one layer, Dense(64, 3); save Sequential(layer)" in error
 
 
+@pytest.mark.parametrize("command", ["predict", "explain", "attribute", "summary", "check-gradients"])
+def test_a_model_of_unknown_images_is_named(command, tmp_path):
+    neocog.save(neocog.Sequential(neocog.Flatten(), neocog.Dense(4, 2)), tmp_path / "m.neocog")
+    grey(tmp_path / "i.png", 0)
+    more = [] if command in ("summary", "check-gradients") else [tmp_path / "i.png"]
+    error = run(command, tmp_path / "m.neocog", *more, code=2).stderr
+    assert f"{tmp_path / 'm.neocog'} does not say the shape of its images; train it with neocog.fit" in error
+
+
 def test_a_model_of_maps_does_not_predict(tmp_path):
     network = neocog.Sequential(neocog.Conv2D(1, 4, 3))
     network.input_shape = (1, 8, 8)

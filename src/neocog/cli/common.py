@@ -24,6 +24,7 @@ from typer.core import TyperGroup
 import neocog
 from neocog.data.sources import sources_help
 from neocog.kernels import BACKENDS
+from neocog.layers import Container
 from neocog.representation import markup, printable
 from neocog.training import NonFiniteLossError
 
@@ -164,6 +165,15 @@ def _is_expected(error: Exception) -> bool:
         return False
     code, package = last.tb_frame.f_code, str(last.tb_frame.f_globals.get("__name__")).partition(".")[0]
     return package == "neocog" and code.co_code[last.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+
+
+def image_shape(model: object, network: Container) -> tuple[int, int, int]:
+    """Return the shape of the images that a network takes; ValueError that names the model if it has none."""
+    if network.input_shape is None:
+        raise ValueError(
+            f"{model} does not say the shape of its images; train it with neocog.fit, or set input_shape."
+        )
+    return network.input_shape
 
 
 def to_json(data: Any) -> str:

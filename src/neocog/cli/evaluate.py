@@ -17,7 +17,18 @@ import typer
 from neocog import runs
 from neocog.atomic import atomic_write
 from neocog.budgets import limit
-from neocog.cli.common import Json, Kernels, Layers, Model, app, escaped, report_errors, say, to_json
+from neocog.cli.common import (
+    Json,
+    Kernels,
+    Layers,
+    Model,
+    app,
+    escaped,
+    image_shape,
+    report_errors,
+    say,
+    to_json,
+)
 from neocog.cli.results import print_mistakes, print_results, results_json
 from neocog.data import LazyImages
 from neocog.data.folder import IMAGE_SUFFIXES
@@ -224,11 +235,7 @@ def predict(
     Example: [bold]neocog predict runs/photos new --csv new.csv[/]
     """
     network = runs.open_model(model, layers or ())
-    shape = network.input_shape
-    if shape is None:
-        raise ValueError(
-            f"{model} does not say the shape of its images; train it with neocog.fit, or set input_shape."
-        )
+    shape = image_shape(model, network)
     outputs = network.output_shape((1, *shape))[1:]
     if len(outputs) != 1:
         raise ValueError(f"{model} must give a number for each class to predict by, gives {outputs}.")

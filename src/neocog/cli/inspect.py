@@ -12,7 +12,18 @@ from rich.console import Console
 
 import neocog
 from neocog import runs
-from neocog.cli.common import Json, Kernels, Layers, Model, app, escaped, report_errors, say, to_json
+from neocog.cli.common import (
+    Json,
+    Kernels,
+    Layers,
+    Model,
+    app,
+    escaped,
+    image_shape,
+    report_errors,
+    say,
+    to_json,
+)
 from neocog.cli.evaluate import class_names
 from neocog.data import load_image
 from neocog.inspection.attribution_maps import ATTRIBUTIONS, attribution_maps
@@ -48,7 +59,8 @@ def summary(model: ModelOrName, layers: Layers = None, as_json: Json = False) ->
 
     Example: [bold]neocog summary tiny-cnn[/]
     """
-    table = _model_or_name(model, layers).summary(show=not as_json)
+    network = _model_or_name(model, layers)
+    table = network.summary((1, *image_shape(model, network)), show=not as_json)
     if as_json:
         print(to_json(table.to_dict()))
 
@@ -84,13 +96,12 @@ def explain(
     from neocog import inspection
 
     network = runs.open_model(model, layers or ())
-    if network.input_shape is None:
-        raise ValueError(f"{model} does not say the shape of its images.")
-    x = load_image(image, network.preprocessing or network.input_shape, invert=invert)[None].astype("float64")
+    shape = image_shape(model, network)
+    x = load_image(image, network.preprocessing or shape, invert=invert)[None].astype("float64")
     network = network.astype("float64")
     t = None
     if label:
-        t = [_class_index("label", label, network)]
+        t = [_class_index("label", label, network, shape)]
     if of == "gradient" and t is None:
         raise ValueError("--label is missing: there is no gradient without the true class.")
     inquiry = inspection.Inquiry(inspection.trace(network, x, t))
@@ -125,11 +136,9 @@ def _place(index: str, network: Container) -> tuple[int, ...]:
         raise ValueError(f"--index must be integers such as 2,3,4{classes}, got {index!r}.") from None
 
 
-def _class_index(option: str, name: str, network: Container) -> int:
+def _class_index(option: str, name: str, network: Container, shape: tuple[int, int, int]) -> int:
     """Return the index of the output of a class."""
-    if network.input_shape is None:
-        raise ValueError("the model does not say the shape of its images.")
-    names = class_names(network, network.output_shape((1, *network.input_shape))[1])
+    names = class_names(network, network.output_shape((1, *shape))[1])
     return names.index(one_of(option, name, names))
 
 
@@ -159,13 +168,12 @@ def attribute(
     from neocog import figures
 
     network = runs.open_model(model, layers or ())
-    if network.input_shape is None:
-        raise ValueError(f"{model} does not say the shape of its images.")
     one_of("method", method, ATTRIBUTIONS)
-    x = load_image(image, network.preprocessing or network.input_shape, invert=invert)[None]
+    shape = image_shape(model, network)
+    x = load_image(image, network.preprocessing or shape, invert=invert)[None]
     probabilities = network.predict_proba(x)[0]
     names = class_names(network, len(probabilities))
-    k = _class_index("of", of, network) if of else int(network.ranking(probabilities[None])[0, 0])
+    k = _class_index("of", of, network, shape) if of else int(network.ranking(probabilities[None])[0, 0])
     heat = attribution_maps(network, x, method, k)[0]
     path = out or Path(f"{image.stem}-{method}.html")
     title = f"{method} for {names[k]}"
@@ -200,10 +208,8 @@ def check_gradients(
     Example: [bold]neocog check-gradients digits-cnn[/]
     """
     network = _model_or_name(model, layers).astype("float64")
-    if network.input_shape is None:
-        raise ValueError(f"{model} does not say the shape of its images.")
     rng = np.random.default_rng(seed)
-    x = rng.normal(size=(4, *network.input_shape))
+    x = rng.normal(size=(4, *image_shape(model, network)))
     classes = network.output_shape(x.shape)[1]
     with use_kernels(kernels):
         report = neocog.check_gradients(
