@@ -181,12 +181,13 @@ def after(**columns):
 @pytest.mark.parametrize(
     ("losses", "expected"),
     [
-        ([1.0, 0.2, 0.46], True),  # more than twice the lowest, and up by a quarter of the first
-        ([1.0, 0.2, 0.39], False),
-        ([1.0, 0.01, 0.2], False),  # a small loss may tremble
-        ([1.0, 0.9, 1.9], True),
-        ([1.0, 1.0, 1.0], False),
-        ([1.0, 2.1], True),
+        ([1.0, 0.2, 0.46, 0.46, 0.5], True),  # more than twice the lowest, and up by a quarter of the first
+        ([1.0, 0.2, 0.6, 0.39, 0.39], False),
+        ([1.0, 0.2, 0.6, 0.6], False),  # a warm-up may jump, and make it good
+        ([1.0, 0.01, 0.2, 0.2, 0.2], False),  # a small loss may tremble
+        ([1.0, 0.9, 1.9, 1.9, 1.9], True),
+        ([1.0, 1.0, 1.0, 1.0], False),
+        ([1.0, 2.1, 2.1, 2.1], True),
     ],
 )
 def test_what_a_jump_is(losses, expected):
@@ -236,7 +237,7 @@ def test_each_line_is_said_once_and_a_run_can_be_resumed_with_or_without(tmp_pat
 
 def test_it_writes_to_several_streams_and_by_default_to_standard_output(capsys):
     first, second = io.StringIO(), io.StringIO()
-    state = after(train_loss=[1.0, 9.0], train_accuracy=[0.9, 0.9])
+    state = after(train_loss=[1.0, 9.0, 9.0, 9.0], train_accuracy=[0.9] * 4)
     for diagnose in (Diagnose(first, None, second), Diagnose()):
         diagnose.on_epoch(state)
     assert first.getvalue() == second.getvalue() != ""
@@ -262,6 +263,6 @@ def test_a_line_beside_a_progress_bar_has_a_line_of_its_own(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     callbacks = [neocog.training.Progress(stream), Diagnose(stream)]
     data = neocog.data.line_patterns("a")
-    neocog.fit(neocog.models.tiny_cnn(1), data, optimizer=SGD(30.0), epochs=2, rng=0, callbacks=callbacks)
+    neocog.fit(neocog.models.tiny_cnn(1), data, optimizer=SGD(30.0), epochs=3, rng=0, callbacks=callbacks)
     before = stream.getvalue().partition("hint: ")[0]
     assert before.endswith(("\x1b[2K", "\n"))  # the bar's line has been erased

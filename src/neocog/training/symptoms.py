@@ -24,8 +24,9 @@ DEAD_SHARE = 0.5
 CHANCE_EPOCHS, CHANCE_STEPS = 5, 100
 # Overfitting: so many epochs above the lowest validation loss, by this factor, while the training loss fell.
 OVERFITTING_EPOCHS, OVERFITTING_FACTOR = 5, 1.2
-# Rate too high: the training loss is this multiple of its lowest, and has risen by this part of the first.
-JUMP_FACTOR, JUMP_SHARE = 2.0, 0.25
+# Rate too high: the median training loss of so many epochs is this multiple of the lowest before, and has
+# risen by this part of the first. A single jump may be that of a warm-up, and be made good.
+JUMP_EPOCHS, JUMP_FACTOR, JUMP_SHARE = 3, 2.0, 0.25
 
 
 class Diagnose(Callback):
@@ -40,8 +41,8 @@ class Diagnose(Callback):
       standard error (for a regression: no loss below that of the mean of the targets by 2 %);
     - *overfitting*: for five epochs the validation loss has been above its lowest value, now by a fifth, and
       no validation accuracy was as good as then, while the training loss fell;
-    - *learning rate too high*: the training loss has doubled since its lowest value, and has risen by a
-      quarter of its value before training. A loss that is not finite ends training with
+    - *learning rate too high*: the median training loss of three epochs is twice the lowest value before, and
+      above it by a quarter of the value before training. A loss that is not finite ends training with
       :class:`NonFiniteLossError`.
 
     They are rules of thumb: a line is a hint, and nothing is changed. A resumed run may repeat a line.
@@ -198,13 +199,14 @@ def _overfitting(state: TrainingState) -> str:
 
 def _rate_too_high(state: TrainingState) -> str:
     losses = state.history["train_loss"]
-    if state.epoch < 1:
+    epochs = min(JUMP_EPOCHS, state.epochs)
+    if not epochs or state.epoch < epochs:
         return ""
-    lowest = min(losses[:-1])
-    if losses[-1] <= JUMP_FACTOR * lowest or losses[-1] - lowest <= JUMP_SHARE * losses[0]:
+    lowest, now = min(losses[:-epochs]), sorted(losses[-epochs:])[epochs // 2]
+    if now <= JUMP_FACTOR * lowest or now - lowest <= JUMP_SHARE * losses[0]:
         return ""
     rate = state.optimizer.last_lr
     return (
-        f"The training loss has jumped from {lowest:.3g} to {losses[-1]:.3g} in epoch {state.epoch}: the "
+        f"The training loss has jumped from {lowest:.3g} to {now:.3g} up to epoch {state.epoch}: the "
         f"learning rate, {rate:.2g}, is probably too high; try {rate / 10:.2g}, or clip the gradients."
     )
