@@ -76,7 +76,7 @@ def weights(model):
 
 # scikit-learn's own judgement. Of the estimators as they come nothing is expected to fail.
 
-OTHERS = [{"early_stopping": True}, {"optimizer": "sgd"}, {"schedule": "constant"}]
+OTHERS = [{"early_stopping": True}, {"optimizer": "sgd", "lr": 0.005}, {"schedule": "constant"}]
 
 
 def expected_failures(estimator):

@@ -286,7 +286,7 @@ def test_what_is_given_and_changed_in_several_processes(tmp_path):
     # Errors in all processes.
     messages = {
         "other-data": "ValueError all processes must be given the same as the first; ",
-        "one-value": "ValueError batch norm needs more than one value per channel",
+        "one-value": "ValueError batch_size must not leave a last batch of one image",
         "bad-layer": "ValueError Sequential: attribute 'train' already exists; give the layer another name",
         "diverge": "NonFiniteLossError the loss is not finite",
     }

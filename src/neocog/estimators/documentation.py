@@ -27,7 +27,8 @@ epochs : int, default 20
     Passes over the images in a call of fit.
 batch_size : int, default 32
 lr : float, default 0.01
-    Learning rate; with a schedule, the highest one.
+    Learning rate; with a schedule, the highest one. The default suits Adam and its kin; "sgd" needs a
+    lower one.
 schedule : str, default "one-cycle"
     How the learning rate changes over the epochs of fit: "constant", "cosine", "one-cycle", "polynomial" or
     "warm-restarts", see :mod:`neocog.schedules`; or "plateau": a fifth after more than four epochs in which
