@@ -600,7 +600,7 @@ def test_images_of_weight_zero_are_left_out(threes, estimator):
 @BOTH
 def test_partial_fit_goes_on_as_fit_does(threes, estimator, optimizer):
     X, y, *_ = threes
-    settings = {"batch_size": len(y), "optimizer": optimizer}
+    settings = {"batch_size": len(y), "optimizer": optimizer, "schedule": "constant"}  # as partial_fit is
     whole = quick(estimator, epochs=5, **settings).fit(X, y)
     parts = quick(estimator, **settings)
     first = {"classes": [0, 1, 2]} if estimator is ConvNetClassifier else {}
