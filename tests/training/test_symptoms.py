@@ -266,3 +266,14 @@ def test_a_line_beside_a_progress_bar_has_a_line_of_its_own(monkeypatch):
     neocog.fit(neocog.models.tiny_cnn(1), data, optimizer=SGD(30.0), epochs=3, rng=0, callbacks=callbacks)
     before = stream.getvalue().partition("hint: ")[0]
     assert before.endswith(("\x1b[2K", "\n"))  # the bar's line has been erased
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"), [([1.0, 0.2, 0.9, 0.9, 0.9], False), ([1.0, 0.2] + [1.5] * 3, True)]
+)
+def test_a_schedule_that_rises_will_fall_again(losses, expected):
+    state = after(train_loss=losses, train_accuracy=[0.9] * 5)
+    state.optimizer.lr = neocog.schedules.OneCycle(0.1, 100)
+    diagnose = Diagnose(io.StringIO())
+    diagnose.on_epoch(state)
+    assert ("learning rate" in diagnose.messages) is expected

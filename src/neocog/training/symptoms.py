@@ -42,8 +42,8 @@ class Diagnose(Callback):
     - *overfitting*: for five epochs the validation loss has been above its lowest value, now by a fifth, and
       no validation accuracy was as good as then, while the training loss fell;
     - *learning rate too high*: the median training loss of three epochs is twice the lowest value before, and
-      above it by a quarter of the value before training. A loss that is not finite ends training with
-      :class:`NonFiniteLossError`.
+      above it by a quarter of the value before training; with a schedule, also above that value. A loss that
+      is not finite ends training with :class:`NonFiniteLossError`.
 
     They are rules of thumb: a line is a hint, and nothing is changed. A resumed run may repeat a line.
 
@@ -204,6 +204,8 @@ def _rate_too_high(state: TrainingState) -> str:
         return ""
     lowest, now = min(losses[:-epochs]), sorted(losses[-epochs:])[epochs // 2]
     if now <= JUMP_FACTOR * lowest or now - lowest <= JUMP_SHARE * losses[0]:
+        return ""
+    if callable(state.optimizer.lr) and now <= losses[0]:  # a schedule that rises will fall again
         return ""
     rate = state.optimizer.last_lr
     return (
