@@ -62,7 +62,8 @@ def threes():
 
 def quick(estimator=ConvNetClassifier, **changes):
     small = {} if changes.get("network") is not None else {"filters": (4,)}
-    return estimator(**{"image_shape": (8, 8), "epochs": 4, "lr": 0.02, "random_state": 0} | small | changes)
+    plain = {"image_shape": (8, 8), "epochs": 4, "lr": 0.02, "schedule": "constant", "random_state": 0}
+    return estimator(**plain | small | changes)
 
 
 def linear(outputs=3, features=64, **arguments):
@@ -188,7 +189,7 @@ def test_the_network_of_a_classifier_may_learn_numbers(threes):
     X, y, X_test, y_test = threes
     first = quick(epochs=10).fit(X, y)
     numbers = np.eye(3)
-    model = quick(ConvNetRegressor, network=first.network_, early_stopping=True, epochs=10).fit(X, numbers[y])
+    model = quick(ConvNetRegressor, network=first.network_, early_stopping=True, epochs=30).fit(X, numbers[y])
     assert model.score(X_test, numbers[y_test]) > 0.7
     assert model.network_.class_names is None
 
@@ -491,6 +492,7 @@ def test_class_and_sample_weights_are_pytorchs(threes):
             epochs=3,
             batch_size=40,
             lr=0.1,
+            schedule="constant",
             optimizer=neocog.SGD,
             weight_decay=0,
             class_weight=class_weight,
@@ -913,7 +915,7 @@ def test_processes_of_a_search_have_one_thread_each(threes):
 
 def test_pipeline_and_grid_search(threes):
     X, y, X_test, y_test = threes
-    pipeline = make_pipeline(MinMaxScaler(), quick())
+    pipeline = make_pipeline(MinMaxScaler(), quick(epochs=10))
     grid = {"convnetclassifier__lr": [1e-5, 0.02], "convnetclassifier__filters": [(2,), (4, 4)]}
     search = GridSearchCV(pipeline, grid, cv=2).fit(16 * X, y)
     assert search.best_params_["convnetclassifier__lr"] == 0.02
