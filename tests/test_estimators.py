@@ -656,7 +656,9 @@ def test_warm_start(threes, estimator):
 
 def test_early_stopping(threes):
     X, y, X_test, y_test = threes
-    model = quick(early_stopping=True, epochs=500, patience=3, lr=0.05, validation_fraction=0.2).fit(X, y)
+    model = quick(
+        schedule="constant", early_stopping=True, epochs=500, patience=3, lr=0.05, validation_fraction=0.2
+    ).fit(X, y)
     losses = np.array(model.history_["val_loss"])
     best = int(losses.argmin())
     assert model.n_iter_ == best + 3 < 500
@@ -665,9 +667,11 @@ def test_early_stopping(threes):
     assert model.best_validation_score_ == model.validation_scores_[best - 1]
     assert model.score(X_test, y_test) > 0.9
     # The weights put back are those of the best epoch.
-    shorter = quick(early_stopping=True, epochs=best, patience=99, lr=0.05, validation_fraction=0.2).fit(X, y)
+    shorter = quick(
+        schedule="constant", early_stopping=True, epochs=best, patience=99, lr=0.05, validation_fraction=0.2
+    ).fit(X, y)
     np.testing.assert_array_equal(weights(model), weights(shorter))
-    assert quick().fit(X, y).validation_scores_ is None
+    assert quick(schedule="constant").fit(X, y).validation_scores_ is None
 
 
 def test_early_stopping_of_a_regression_scores_by_r2(threes):
@@ -1255,7 +1259,10 @@ def test_masked_arrays_are_refused(threes):
         ({"schedule": "cosin"}, "schedule must be one of .*got 'cosin'. Did you mean 'cosine'?"),
         ({"optimizer": "adma"}, "optimizer must be one of .*got 'adma'. Did you mean 'adam'?"),
         ({"optimizer": neocog.SGD(0.1)}, r"optimizer must be 'adamw', .* or a function .*got SGD\(0.1\)"),
-        ({"optimizer": lambda lr, weight_decay: lr}, "optimizer must return a neocog Optimizer, got 0.02"),
+        (
+            {"optimizer": lambda lr, weight_decay: lr},
+            r"optimizer must return a neocog Optimizer, got OneCycle",
+        ),
         ({"network": "digits"}, "network must be one of .*got 'digits'. Did you mean 'digits-cnn'?"),
         ({"network": 3}, "network must be None, a name, a Layer or a function, got 3"),
         ({"network": lambda: None}, "network must return a neocog Layer, got None"),
