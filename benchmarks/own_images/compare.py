@@ -218,23 +218,25 @@ def table(path: Path) -> str:
     lines = [["folder", "images", "classes", *LEARNERS, "neocog - best rival"], ["---"] * (4 + len(LEARNERS))]
     ranks = []
     for name in KINDS:
-        seeds = sorted({seed for kind, seed, _ in rows if kind == name})
-        seeds = [seed for seed in seeds if all((name, seed, each) in rows for each in LEARNERS)]
-        if not seeds:
+        seeds = sorted(seed for kind, seed, learner in rows if (kind, learner) == (name, "neocog"))
+        there = [each for each in LEARNERS if seeds and all((name, seed, each) in rows for seed in seeds)]
+        if len(there) < 2:
             continue
-        found = {each: np.array([rows[name, s, each]["accuracy"] for s in seeds]) for each in LEARNERS}
-        means = np.array([values.mean() for values in found.values()])
-        rival = max((each for each in LEARNERS if each != "neocog"), key=lambda each: found[each].mean())
+        found = {each: np.array([rows[name, s, each]["accuracy"] for s in seeds]) for each in there}
+        means = {each: values.mean() for each, values in found.items()}
+        rival = max(there[1:], key=lambda each: means[each])
         differences = found["neocog"] - found[rival]
         error = 2 * differences.std(ddof=1) / len(seeds) ** 0.5 if len(seeds) > 1 else float("nan")
-        ranks.append([(means > own).sum() + ((means == own).sum() + 1) / 2 for own in means])
+        if len(there) == len(LEARNERS):
+            all_means = np.array(list(means.values()))
+            ranks.append([(all_means > own).sum() + ((all_means == own).sum() + 1) / 2 for own in all_means])
         kind = KINDS[name]()
         lines.append(
             [
                 f"{name} {'x'.join(map(str, kind.x.shape[1:]))}",
                 str(round(0.9 * len(kind.x))),
                 str(len(kind.class_names)),
-                *(f"{mean:.3f}" for mean in means),
+                *(f"{means[each]:.3f}" if each in means else "" for each in LEARNERS),
                 f"{differences.mean():+.3f} ± {error:.3f} ({rival}, {len(seeds)} seeds)",
             ]
         )
