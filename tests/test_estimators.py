@@ -1261,7 +1261,7 @@ def test_masked_arrays_are_refused(threes):
         ({"optimizer": neocog.SGD(0.1)}, r"optimizer must be 'adamw', .* or a function .*got SGD\(0.1\)"),
         (
             {"optimizer": lambda lr, weight_decay: lr},
-            r"optimizer must return a neocog Optimizer, got OneCycle",
+            "optimizer must return a neocog Optimizer, got 0.02",
         ),
         ({"network": "digits"}, "network must be one of .*got 'digits'. Did you mean 'digits-cnn'?"),
         ({"network": 3}, "network must be None, a name, a Layer or a function, got 3"),
