@@ -89,7 +89,10 @@ def neocog_default(x, y, x_test, names, seed, seconds):
         with open(os.devnull, "w") as quiet:
             result = runs.train(settings_for(f"folder:{folder}", seed=seed), Path(scratch) / "run", quiet)
         order = np.array([int(name.removeprefix("class_")) for name in result.network.class_names])
-        return order[result.network.predict_logits(planes(x_test)).argmax(axis=1)]
+        images = planes(x_test)
+        if result.network.input_shape[0] == 1:  # files in colour whose channels are equal are read as grey
+            images = images.mean(axis=1, keepdims=True)
+        return order[result.network.predict_logits(images).argmax(axis=1)]
 
 
 def torch_cnn(x, y, x_test, names, seed, seconds):
