@@ -313,6 +313,8 @@ class RunResult:
         The epoch whose weights the network has, where it was chosen by the validation images.
     baselines : dict of str to float
         Accuracies of other classifiers on the held-out images, on small sets.
+    data : Split or None
+        The images; None for a run that was read.
     """
 
     directory: RunDirectory
@@ -322,6 +324,7 @@ class RunResult:
     held_out: Confusion | None = None
     kept_epoch: int | None = None
     baselines: dict[str, float] = field(default_factory=dict)
+    data: Split | None = field(default=None, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what was chosen and measured as plain data, as the configuration keeps it."""
@@ -605,10 +608,12 @@ def _train(
         for line in told if checkpoint is None else ():
             for each in streams:
                 say(each, printable(line))
+        reported = settings.recipe == "standard" and not settings.validation
+        measured = "held out" if reported else "validation"
         callbacks = [
             *choosing,
-            Progress(stream),
-            Progress(log),
+            Progress(stream, measured),
+            Progress(log, measured),
             Diagnose(stream, log),
             CSVLog(directory.history_csv),
             snapshots,
@@ -616,7 +621,7 @@ def _train(
         ]
         try:
             history = fit_as(settings, split, network, rng, callbacks, checkpoint)
-            result = RunResult(directory, network, history, list(chosen))
+            result = RunResult(directory, network, history, list(chosen), data=data)
             if history.stopped != "interrupted":
                 result = _measured(result, settings, data, choosing)
                 for line in outcome(result.to_dict(), settings, int(history.last["epoch"])):

@@ -115,7 +115,7 @@ def evaluate_command(
     say(f"loss {loss:.4f}")
     _say_class_weights(network)
     if mistakes:
-        print_mistakes(wrong, len(rows))
+        print_mistakes(wrong, len(wrong), len(rows))
     if table is not None:
         say(f"table: [bold]{escaped(table)}[/]")
 

@@ -89,12 +89,12 @@ def _share(value: float) -> str:
     return "" if np.isnan(value) else f"{value:.3f}"
 
 
-def print_mistakes(mistakes: Sequence[dict[str, Any]], images: int) -> None:
-    """Print the images that are classified wrongly, one a line."""
-    if not mistakes:
+def print_mistakes(mistakes: Sequence[dict[str, Any]], count: int, images: int) -> None:
+    """Print the images that are classified wrongly, one a line, of all ``count`` such or some."""
+    if not count:
         say(f"all {images} images are classified correctly")
         return
-    say(f"{len(mistakes)} of {images} images are classified wrongly, those of the highest probability first:")
+    say(f"{count} of {images} images are classified wrongly, those of the highest probability first:")
     for row in mistakes:
         say(
             f"  {escaped(row['image'])}: {escaped(row['true'])}, taken for {escaped(row['predicted'])} "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any, TextIO
@@ -12,9 +13,14 @@ from rich.console import Console
 from neocog import representation, runs
 from neocog.cli.common import INTERRUPTED, Json, Source, app, escaped, report_errors, say, to_json
 from neocog.cli.options import with_settings
-from neocog.cli.results import results_json
+from neocog.cli.results import print_mistakes, print_results, results_json
+from neocog.data.identity import image_name
 from neocog.data.sources import source_forms
+from neocog.inspection.predictions import Confusion, misclassified
 from neocog.settings import settings_for
+
+MOST_MISTAKES = 5
+"""Mistakes that are listed after training."""
 
 
 @app.command()
@@ -99,18 +105,33 @@ def _report_training(result: runs.RunResult, page: Path | None, as_json: bool) -
         }
         print(to_json(report | last))
         return
-    found, shown = result.held_out, ""
-    if found is not None:
-        low, high = found.accuracy_interval
-        shown = (
-            f"; {found.matrix.sum()} held-out images: accuracy [bold]{found.accuracy:.3f}[/] ({low:.3f} to "
-            f"{high:.3f})"
-        )
+    if result.held_out is not None:
+        _print_held_out(result, result.held_out)
     images = " x ".join(map(str, result.network.input_shape or ()))
-    say(f"{result.network.parameter_count} parameters, images {images}, {last['epoch']:.0f} epochs{shown}")
+    say(f"{result.network.parameter_count} parameters, images {images}, {last['epoch']:.0f} epochs")
     say(f"model:  [bold]{escaped(result.directory.model)}[/]")
     if page is not None:
         say(f"report: [bold]{escaped(page)}[/]")
+
+
+def _print_held_out(result: runs.RunResult, found: Confusion) -> None:
+    """Print how the network does on the held-out images, and the first of its mistakes."""
+    print_results(found, f"{found.matrix.sum()} held-out images")
+    if result.data is None or result.data.validation is None:
+        return
+    images, labels = result.data.validation
+    wrong = misclassified(result.network, images, labels, MOST_MISTAKES)
+    names = found.class_names
+    rows = [
+        {"image": image_name(images, k), "true": names[true], "predicted": names[answer], "probability": p}
+        for k, true, answer, p in zip(
+            wrong.index, wrong.true, wrong.predicted, wrong.probability, strict=True
+        )
+    ]
+    count = int(found.matrix.sum() - found.matrix.trace())
+    print_mistakes(rows, count, int(found.matrix.sum()))
+    if count > len(rows):
+        say(f"  all of them: neocog evaluate {escaped(shlex.quote(str(result.directory.path)))} --mistakes")
 
 
 @app.command()

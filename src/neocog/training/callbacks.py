@@ -371,22 +371,27 @@ class Progress(Callback):
     stream : text stream, default standard output
         Anything with ``write``. Where there is no standard output, as under pythonw, or the stream is closed,
         nothing is shown. A copy writes to the same stream; a pickle keeps only the standard streams, by name.
+    measured : str
+        What the images are called that are measured after each epoch.
     """
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: TextIO | None = None, measured: str = "validation") -> None:
         self.stream = stream
+        self.measured = measured
         self._bar: Any = None
 
     def __deepcopy__(self, memo: Any) -> Progress:
-        return type(self)(self.stream)
+        return type(self)(self.stream, self.measured)
 
     def __getstate__(self) -> dict[str, Any]:
         names = [name for name in ("stdout", "stderr") if self.stream is getattr(sys, name)]
-        return {"stream": names[0] if names and self.stream is not None else self.stream}
+        stream = names[0] if names and self.stream is not None else self.stream
+        return {"stream": stream, "measured": self.measured}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         stream = state["stream"]
         self.stream, self._bar = getattr(sys, stream) if isinstance(stream, str) else stream, None
+        self.measured = state["measured"]
 
     def on_start(self, state: TrainingState) -> None:
         self._out = sys.stdout if self.stream is None else self.stream
@@ -418,7 +423,7 @@ class Progress(Callback):
         if not math.isnan(row["train_accuracy"]):
             text += f"  accuracy {row['train_accuracy']:.3f}"
         if not math.isnan(row["val_loss"]):
-            text += f"  | validation: loss {row['val_loss']:.4f}"
+            text += f"  | {self.measured}: loss {row['val_loss']:.4f}"
             if not math.isnan(row["val_accuracy"]):
                 text += f"  accuracy {row['val_accuracy']:.3f}"
         self._say(text + (f"  | {row['seconds']:.2f} s" if state.epoch else "  | untrained"))
