@@ -86,7 +86,11 @@ def test_train_prints_lines_and_where_the_model_lies(tmp_path):
     result = run("train", "lines", "--epochs", 2, "--out", tmp_path / "run")
     assert "epoch  0/2" in result.stdout or "epoch 0/2" in result.stdout
     assert "model.neocog" in result.stdout
-    assert "114 parameters, images 1 x 8 x 8, 2 epochs; 90 held-out images: accuracy 0." in result.stdout
+    assert "90 held-out images\n" in result.stdout
+    assert re.search(r"accuracy 0\.\d+ \(0\.\d+ to \d\.\d+\), balanced accuracy 0\.\d+", result.stdout)
+    assert re.search(r"\d+ of 90 images are classified wrongly", result.stdout)
+    assert "  image " in result.stdout
+    assert "114 parameters, images 1 x 8 x 8, 2 epochs" in result.stdout
 
 
 def test_train_json_is_one_object(tmp_path):
