@@ -76,6 +76,7 @@ def pixels(x: np.ndarray) -> np.ndarray:
 def neocog_default(x, y, x_test, names, seed, seconds):
     """Train on a folder as ``neocog train`` does without options."""
     from neocog import runs
+    from neocog.data.folder import LazyImages
     from neocog.kernels import set_threads
     from neocog.settings import settings_for
 
@@ -89,9 +90,12 @@ def neocog_default(x, y, x_test, names, seed, seconds):
         with open(os.devnull, "w") as quiet:
             result = runs.train(settings_for(f"folder:{folder}", seed=seed), Path(scratch) / "run", quiet)
         order = np.array([int(name.removeprefix("class_")) for name in result.network.class_names])
-        images = planes(x_test)
-        if result.network.input_shape[0] == 1:  # files in colour whose channels are equal are read as grey
-            images = images.mean(axis=1, keepdims=True)
+        test = [Path(scratch) / f"{k}.png" for k in range(len(x_test))]
+        for path, image in zip(test, x_test, strict=True):
+            Image.fromarray(image).save(path, compress_level=1)
+        images = np.asarray(
+            LazyImages(test, result.network.preprocessing)[:]
+        )  # in the size and the colours kept
         return order[result.network.predict_logits(images).argmax(axis=1)]
 
 
