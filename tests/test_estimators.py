@@ -182,7 +182,7 @@ def test_the_network_of_a_regressor_begins_another(threes, tmp_path):
             further = quick(ConvNetRegressor, network=template, **still).fit(X, targets)
             np.testing.assert_allclose(further.predict(X_test), first.predict(X_test), rtol=1e-6, atol=1e-7)
             assert list(further.network_.children) == list(first.network_.children)
-    assert further.fit(X, y).set_params(lr=0.02).partial_fit(X, y).score(X, y) > 0.8
+    assert further.fit(X, y).set_params(lr=0.002).partial_fit(X, y).score(X, y) > 0.8
 
 
 def test_the_network_of_a_classifier_may_learn_numbers(threes):

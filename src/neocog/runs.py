@@ -629,8 +629,8 @@ def _train(
                         say(each, printable(_sentence(line)))
             directory.write_config(settings, data, network, sample, result.to_dict())
             save(network, directory.model)
-            history.to_json(directory.history_json)
             snapshots.save(directory.snapshots)
+            history.to_json(directory.history_json)  # the last: by it a run is known to be finished
         except KeyboardInterrupt:  # a second Ctrl-C, or one while the files are written
             command = shlex.join(["neocog", "train", "--resume", str(directory.path)])
             raise KeyboardInterrupt(f"interrupted; continue with: {command}") from None

@@ -54,7 +54,7 @@ class _Batch:
             self._call_loss(loss)
         compiler.backward()
         self.update = optimizer_lowering_of(type(optimizer))
-        if optimizer.clip_norm is not None:
+        if isinstance(optimizer, Optimizer) and optimizer.clip_norm is not None:
             if any(node.layer.params for node in compiler.cuts):
                 self.update = None  # the norm is that of all gradients, and some of them are Python's
             elif self.update is not None:
@@ -229,7 +229,8 @@ class CompiledStep:
         self.network, self.loss, self.optimizer = network, loss, optimizer
         lowered_loss, update = loss_lowering_of(type(loss)), optimizer_lowering_of(type(optimizer))
         self._loss_settings = _reader(lowered_loss.settings if lowered_loss else ())
-        self._optimizer_settings = _reader(("decay_all", "clip_norm", *(update.settings if update else ())))
+        own = ("decay_all", "clip_norm") if isinstance(optimizer, Optimizer) else ()
+        self._optimizer_settings = _reader((*own, *(update.settings if update else ())))
         self._lock = threading.Lock()
         self._forget()
         renew_after_fork(self)

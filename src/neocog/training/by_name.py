@@ -86,7 +86,7 @@ def make_schedule(name: str, lr: float, steps: int) -> Rate:
     Examples
     --------
     >>> make_schedule("cosine", 0.1, 50)
-    Cosine(lr=0.1, steps=50)
+    Cosine(lr=0.1, steps=50, final=0.0)
     """
     one_of("schedule", name, SCHEDULES)
     return SCHEDULES[name](lr, max(steps, 1))

@@ -13,7 +13,7 @@ from neocog.interop.onnx.symbolic import Known, SymbolicValue
 from neocog.layers import BatchNorm1D, BatchNorm2D, GroupNorm, LayerNorm, LocalResponseNorm, Normalize
 
 
-@writes(Normalize, operators="Sub, Div or Unsqueeze, Sub, Unsqueeze, Div")
+@writes(Normalize, operators="Sub, Div or Unsqueeze, Unsqueeze, Sub, Div")
 def write_normalize(w: Writer, layer: Normalize, x: Tensor) -> str:
     """Write Sub and Div of the two buffers, which keep their names and their shape."""
     axes = range(1, len(x.shape) - 1)
