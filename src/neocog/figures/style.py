@@ -180,7 +180,7 @@ class Figure(go.Figure):  # type: ignore[misc]
             return
         from IPython.display import display
 
-        display(self._repr_mimebundle_(), raw=True)  # type: ignore[no-untyped-call]
+        display(self._repr_mimebundle_(), raw=True)
 
     def show(self, renderer: str | None = None, **settings: Any) -> None:
         """Show the figure: in a notebook as it shows itself, else as Plotly does.
