@@ -258,7 +258,8 @@ def test_threads_leave_the_filters_of_warnings_alone(paths, monkeypatch):
 
     monkeypatch.setattr("warnings.catch_warnings", forbidden)
     with use_threads(3):
-        LazyImages(paths, SHAPE)[:]
+        images = LazyImages(paths, SHAPE)[:]
+    np.testing.assert_array_equal(images[0], load_image(paths[0], SHAPE))
 
 
 # JPEG files decoded at a fraction of their size

@@ -339,7 +339,9 @@ def test_a_leading_normalize_needs_no_gradient(normal):
     x = normal(2, 1, 3, 3).astype("float32")
     z, cache = network.forward(x, training=True)
     network.children["0"].backward = None
-    network.backward(np.ones_like(z), cache, input_grad=False)
+    dx, grads = network.backward(np.ones_like(z), cache, input_grad=False)
+    assert dx is None
+    assert set(grads) == set(network.params)
 
 
 @pytest.mark.parametrize(

@@ -667,7 +667,9 @@ def test_batches_that_a_layer_cannot_be_trained_on_are_found_before_the_first_st
 
 def test_batch_sizes_that_are_named_work():
     for batch_size in (19, 21, 41, 100):
-        neocog.fit(with_batch_norm(neocog.BatchNorm2D), pixels(), epochs=1, batch_size=batch_size, rng=0)
+        network = with_batch_norm(neocog.BatchNorm2D)
+        history = neocog.fit(network, pixels(), epochs=1, batch_size=batch_size, rng=0)
+        assert np.isfinite(history.last["train_loss"])
     last_of_one = {"epochs": 1, "batch_size": 20, "rng": 0}
     larger = with_batch_norm(neocog.BatchNorm2D)[:2]  # maps of 2 x 2 will do
     wide = neocog.Sequential(**larger.children, flatten=neocog.Flatten(), dense=neocog.Dense(16, 2, rng=0))

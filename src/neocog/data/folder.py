@@ -20,12 +20,10 @@ from neocog.data.split import AnyPath, Images, Labels, Split, existing_folder, s
 from neocog.representation import printable
 from neocog.validation import integer, one_of
 
-__all__ = ["HELD_OUT_FOLDERS", "IMAGE_SUFFIXES", "LazyImages", "check_pictures", "image_folder", "load_image"]
+__all__ = ["IMAGE_SUFFIXES", "LazyImages", "check_pictures", "image_folder", "load_image"]
 
 _UNKNOWN = Preprocessing(1, (1, 1))
 """How pictures become images as long as that is not chosen; none is decoded so."""
-
-HELD_OUT_FOLDERS = ("validation", "valid", "val", "test")
 
 
 class LazyImages:
