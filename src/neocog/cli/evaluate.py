@@ -81,7 +81,7 @@ def evaluate_command(
 
     Example: [bold]neocog evaluate runs/digits --mistakes[/]
 
-    Example: [bold]neocog evaluate model.neocog folder:photos --csv photos.csv[/]
+    Example: [bold]neocog evaluate model.neocog photos --csv photos.csv[/]
     """
     network = runs.open_model(model, layers or ())
     measured = _measured(model, network, source)

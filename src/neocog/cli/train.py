@@ -47,7 +47,7 @@ def train(
 
     Example: [bold]neocog train digits --recipe best[/]
 
-    Example: [bold]neocog train folder:photos --epochs 30 --out runs/photos[/]
+    Example: [bold]neocog train photos --epochs 30 --out runs/photos[/]
 
     Example: [bold]neocog train --resume runs/photos --epochs 60[/]
     """
