@@ -112,7 +112,8 @@ def save(figure: go.Figure, path: str | os.PathLike[str], width: int = 760, scal
     figure : plotly Figure
     path : path
         ``.html``: one self-contained, interactive page that needs no network. ``.png``, ``.svg``, ``.pdf``,
-        ``.jpg``, ``.webp``: a still picture, drawn by kaleido with a Chrome or Chromium.
+        ``.jpg``, ``.webp``: a still picture, drawn by kaleido with a Chrome or Chromium (it is found by its
+        name, or named in the environment variable ``BROWSER_PATH``).
     width : int
         In pixels; for a page, the maximum.
     scale : float
@@ -158,9 +159,10 @@ def _still(figure: go.Figure, form: str, width: int, scale: float) -> bytes:
         content: bytes = figure.to_image(format=form, width=width, height=figure.layout.height, scale=scale)
     except Exception as problem:
         reason = problem.args[0] if problem.args else type(problem).__name__
-        first = str(reason[0] if isinstance(reason, tuple) else reason).strip().split("\n")[0]
+        first = str(reason[0] if isinstance(reason, tuple) else reason).strip().split("\n")[0].rstrip(".")
         raise RuntimeError(
             f"kaleido could not draw the .{form} file ({first}). It needs a Chrome or Chromium: install one, "
-            "or run plotly_get_chrome; or save the figure as .html, which needs nothing."
+            "or run plotly_get_chrome, or name yours in the environment variable BROWSER_PATH; or save the "
+            "figure as .html, which needs nothing."
         ) from problem
     return content
