@@ -46,6 +46,7 @@ FLOORS = [
     {"support"},
     {"sweeps"},
     {"report"},
+    {"studio"},
     {"cli"},
     {"__main__"},
 ]

@@ -1,0 +1,1 @@
+"""Show a network that trains, in the browser: the living page, the studio, the notebook widget."""
