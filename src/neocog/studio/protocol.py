@@ -1,132 +1,135 @@
 """Define the protocol between the studio's page and Python: every kind of message, its fields and its answer.
 
 A message is an object with a ``kind``. As text it is JSON; with arrays it is binary
-(:mod:`neocog.studio.messages`), and its header is that object. The page may add ``id``, a whole number, to any
-message: the answer, or the error, has it as ``to``. Every message but ``want`` has exactly one ``answer`` or
-``error``; what it changes is told by ``state``, ``hello``, ``row`` and ``frame``, in whatever order.
+(:mod:`neocog.studio.messages`), and its header is that object. The page may add ``id``, a whole number, to
+any message: the answer, or the error, has it as ``to``. Every message but ``want`` has exactly one ``answer``
+or ``error``; what it changes is told by ``state``, ``hello``, ``row`` and ``frame``, in whatever order.
 
 One WebSocket, ``/ws``, is one session: a page that compares two networks opens two.
 
 To Python (``?`` marks what may be left out)
 
-=============  ==============================================================  ================================
-kind           fields                                                          answer, besides ``to`` and ``of``
-=============  ==============================================================  ================================
-``open``       ``version``; ``session?`` or ``run?`` or ``data?`` (ids that    ``session``; then hello, state,
-               ``hello`` lists), with ``data`` also ``network?``, ``blocks?``  frame, row
-               and ``settings?``; none: what the command line named
-``want``       none: the page has drawn the last frame and wants the next;     frame, once there is a newer one;
-               ``epoch?``: the parameters of a stored epoch                    snapshot
-``play``       ``until?`` (an epoch)                                           -
-``pause``                                                                      -
-``step``       ``unit`` ("batch" or "epoch"), ``count?`` (1)                   -
-``speed``      ``batches``, the most in a second; null: as many as can be      -
-``restart``    ``epoch?`` (0): back to a stored epoch, the curve is cut        ``epoch``, ``exact``
-``branch``     ``epoch``, ``settings?``, ``name?``: the same, and the curve    ``epoch``, ``exact``
-               so far stays in ``state.branches``
-``set``        ``settings``: any of :data:`SETTINGS`; ``network?`` (a name)    ``anew``: whether training begins
-               or ``blocks?`` (a list, see ``ask`` "network")                  anew; ``note``: from when it holds
-``edit``       ``array`` (a name in the frame), ``index``, ``values``: an      ``undo``: edits that can be undone
-               index of all axes and one number, or of the leading axes and
-               all numbers behind it, as (2, 0) and the 9 of a 3 x 3 kernel;
-               or ``undo``: true
-``swap``       ``node``, ``to`` (one of :data:`SWAPS`; "none" lets all pass)   - ; then hello
-``image``      array ``image`` [C, H, W], or ``sample`` (its number), or       ``probabilities``, ``predicted``
-               ``upload`` (an id): what ``ask``, ``attribute`` and             ``label``; array ``image``; for a
-               ``measure`` "maps" are about                                    network with ``page`` false an
-                                                                               array for each node
-``ask``        ``about`` and what it needs, see below                          see below
-``attribute``  ``method`` (one of ``hello.methods``), ``label?`` (a class;     ``method``, ``label``, ``shows``;
-               else the predicted one)                                         array ``map`` [H, W]
-``measure``    ``what`` and what it needs, see below                           see below
-``data``       ``source`` (an id); or ``classes``: [{name, images: [ids]}] of  ``images``; then hello
-               uploads; or ``classes``: [{name, count}] and an array
+=============  ===========================================================  ==================================
+kind           fields                                                       answer, besides ``to`` and ``of``
+=============  ===========================================================  ==================================
+``open``       ``version``; ``session?`` or ``run?`` or ``data?`` (ids      ``session``; then hello, state,
+               that ``hello`` lists), with ``data`` also ``network?``,      frame, row
+               ``blocks?`` and ``settings?``; none: what the command line
+               named
+``want``       none: the page has drawn the last frame and wants the next;  frame, once there is a newer one;
+               ``epoch?``: the parameters of a stored epoch                 snapshot
+``play``       ``until?`` (an epoch)                                        -
+``pause``                                                                   -
+``step``       ``unit`` ("batch" or "epoch"), ``count?`` (1)                -
+``speed``      ``batches``, the most in a second; null: as many as can be   -
+``restart``    ``epoch?`` (0): back to a stored epoch, the curve is cut     ``epoch``, ``exact``
+``branch``     ``epoch``, ``settings?``, ``name?``: the same, and the       ``epoch``, ``exact``
+               curve so far stays in ``state.branches``
+``set``        ``settings``: any of :data:`SETTINGS`; ``network?`` (a       ``anew``: whether training begins
+               name) or ``blocks?`` (a list, see ``ask`` "network")         anew; ``note``: from when it holds
+``edit``       ``array`` (a name in the frame), ``index``, ``values``: an   ``undo``: edits that can be undone
+               index of all axes and one number, or of the leading axes
+               and all numbers behind it, as (2, 0) and the 9 of a 3 x 3
+               kernel; or ``undo``: true
+``swap``       ``node``, ``to`` (one of :data:`SWAPS`; "none" lets all      - ; then hello
+               pass)
+``image``      array ``image`` [C, H, W], or ``sample`` (its number), or    ``probabilities``, ``predicted``
+               ``upload`` (an id): what ``ask``, ``attribute`` and          ``label``; array ``image``; for a
+               ``measure`` "maps" are about                                 network with ``page`` false an
+                                                                            array for each node
+``ask``        ``about`` and what it needs, see below                       see below
+``attribute``  ``method`` (one of ``hello.methods``), ``label?`` (a class;  ``method``, ``label``, ``shows``;
+               else the predicted one)                                      array ``map`` [H, W]
+``measure``    ``what`` and what it needs, see below                        see below
+``data``       ``source`` (an id); or ``classes``: [{name, images: [ids]}]  ``images``; then hello
+               of uploads; or ``classes``: [{name, count}] and an array
                ``images`` [N, C, H, W] of drawings in that order; or
                ``relabel``: [{part: "train" or "held_out", index, label}]
-``save``       ``what`` ("run", "page" or "report")                            ``path``, ``url`` (null for "run")
-=============  ==============================================================  ================================
+``save``       ``what`` ("run", "page" or "report")                         ``path``, ``url`` (null for "run")
+=============  ===========================================================  ==================================
 
 ``ask``
 
-=============  ==============================================================  ================================
-``about``      needs                                                           answer
-=============  ==============================================================  ================================
-``value``      ``at`` (a node, "input", "softmax"), ``index`` without image    ``value``, ``formula``, ``layer``,
-                                                                               ``total``, ``terms``: [{value,
-                                                                               note, parts: [{symbol, value, of,
-                                                                               at, index}]}], at most 64;
-                                                                               ``rest``, the sum of the others
-``gradient``   ``array``, ``index``: the gradient in one weight, in the batch  ``value``, ``gradient``, ``rate``,
-               that comes next. A ``step`` of one batch then moves it by       ``change``, ``after``, ``formula``
-               ``change``                                                      ``images``: [{label, name, total,
-                                                                               products: [{value, note,
-                                                                               parts}]}], the largest first;
-                                                                               ``rest``; array ``images``
-``prove``      ``array``, ``index``, ``nudge?`` (0.01)                         ``gradient``, ``quotients``:
-                                                                               [{nudge, minus, plus, quotient,
-                                                                               error}], ``loss``
-``network``    ``blocks``: [{kind, ...}] as ``hello.blocks`` lists them, or    ``ok``, ``problem``, ``blocks``:
-               ``network`` (a name)                                            [{kind, ..., name, shape,
-                                                                               parameters, receptive, problem}],
-                                                                               ``parameters``, ``flops``,
-                                                                               ``page``
-``lesson``     ``lesson``, ``answer`` (see :mod:`neocog.studio.lessons`)       ``right``, ``text``
-=============  ==============================================================  ================================
+=============  ===========================================================  ==================================
+``about``      needs                                                        answer
+=============  ===========================================================  ==================================
+``value``      ``at`` (a node, "input", "softmax"), ``index`` without       ``value``, ``formula``, ``layer``,
+               image                                                        ``total``, ``terms``: [{value,
+                                                                            note, parts: [{symbol, value, of,
+                                                                            at, index}]}], at most 64;
+                                                                            ``rest``, the sum of the others
+``gradient``   ``array``, ``index``: the gradient in one weight, in the     ``value``, ``gradient``, ``rate``,
+               batch that comes next. A ``step`` of one batch then moves    ``change``, ``after``, ``formula``
+               it by ``change``                                             ``images``: [{label, name, total,
+                                                                            products: [{value, note,
+                                                                            parts}]}], the largest first;
+                                                                            ``rest``; array ``images``
+``prove``      ``array``, ``index``, ``nudge?`` (0.01)                      ``gradient``, ``quotients``:
+                                                                            [{nudge, minus, plus, quotient,
+                                                                            error}], ``loss``
+``network``    ``blocks``: [{kind, ...}] as ``hello.blocks`` lists them,    ``ok``, ``problem``, ``blocks``:
+               or ``network`` (a name)                                      [{kind, ..., name, shape,
+                                                                            parameters, receptive, problem}],
+                                                                            ``parameters``, ``flops``,
+                                                                            ``page``
+``lesson``     ``lesson``, ``answer`` (see :mod:`neocog.studio.lessons`)    ``right``, ``text``
+=============  ===========================================================  ==================================
 
 ``measure``
 
-=============  ==============================================================  ================================
-``what``       needs                                                           answer
-=============  ==============================================================  ================================
-``accuracy``                                                                   ``held_out``, ``train``:
-                                                                               {images, loss, accuracy} or null
-``confusion``  ``part?`` ("held_out" or "train")                               ``matrix``, ``class_names``,
-                                                                               ``recall``, ``precision``,
-                                                                               ``accuracy``, ``interval``
-``mistakes``   ``part?``, ``count?`` (24)                                      ``mistakes``: [{index, name, true,
-                                                                               predicted, probability}], surest
-                                                                               first; ``total``, ``of``; array
-                                                                               ``images`` [n, C, H, W]
-``dead``                                                                       ``layers``: {node: {count, units,
-                                                                               channels: [true, ...]}}
-``gradients``  ``label?`` (else the image's, or the predicted one)             ``label``, ``loss``; arrays
-                                                                               "d:NODE" (of the loss in its
-                                                                               output) and "d:ARRAY"
-``maps``                                                                       an array for each node
-``landscape``  ``span?`` (1), ``steps?`` (15, odd)                             ``offsets``, ``centre``; array
-                                                                               ``losses`` [steps, steps]
-=============  ==============================================================  ================================
+=============  ===========================================================  ==================================
+``what``       needs                                                        answer
+=============  ===========================================================  ==================================
+``accuracy``                                                                ``held_out``, ``train``: {images,
+                                                                            loss, accuracy} or null
+``confusion``  ``part?`` ("held_out" or "train")                            ``matrix``, ``class_names``,
+                                                                            ``recall``, ``precision``,
+                                                                            ``accuracy``, ``interval``
+``mistakes``   ``part?``, ``count?`` (24)                                   ``mistakes``: [{index, name, true,
+                                                                            predicted, probability}], surest
+                                                                            first; ``total``, ``count``; array
+                                                                            ``images`` [n, C, H, W]
+``dead``                                                                    ``layers``: {node: {count, units,
+                                                                            channels: [true, ...]}}
+``gradients``  ``label?`` (else the image's, or the predicted one)          ``label``, ``loss``; arrays
+                                                                            "d:NODE" (of the loss in its
+                                                                            output) and "d:ARRAY"
+``maps``                                                                    an array for each node
+``landscape``  ``span?`` (1), ``steps?`` (15, odd)                          ``offsets``, ``centre``; array
+                                                                            ``losses`` [steps, steps]
+=============  ===========================================================  ==================================
 
 To the page
 
-============  =================================================================================================
-kind          fields
-============  =================================================================================================
-``hello``     binary: ``version``, ``session``, ``description`` (:mod:`neocog.studio.architecture`), ``data``
-              ({id, name, class_names, tone, image_shape, train, held_out, own, notes}), ``samples``: [{label,
-              name}] (held-out images), ``sources``: [{id, name}], ``runs``: [{id, name}], ``networks``,
-              ``blocks``: {kind: {field: {default, least, most | choices}}}, ``settings``: {name: {least, most}
-              or {choices}}, ``swaps``, ``methods``: {name: what it shows}, ``limits``; array ``samples``
-              [n, C, H, W]. It comes first, and again whenever network or data change.
-``state``     ``session``, ``playing``, ``until``, ``epoch``, ``batch``, ``batches`` (in an epoch), ``speed``,
-              ``settings`` (all of :data:`SETTINGS`), ``network`` (its name, or "blocks"), ``blocks`` (or null),
-              ``epochs`` (those stored), ``branches``: [{name, from, rows}], ``undo``, ``swapped``: {node: to},
-              ``problem`` (a sentence, as where NaN arose; "" if none), ``hints``: [sentence],
-              ``saved`` (the run's directory; "" if there is none yet), ``stopped`` (why the server ends; "")
-``row``       ``rows``: rows of the history, those not sent before; ``anew``: whether they replace all (epoch,
-              running_loss, train_loss, train_accuracy, val_loss, val_accuracy, lr, seconds; a missing number
-              is null). While an epoch lasts, ``frame.loss`` says more.
-``frame``     binary: ``epoch``, ``batch``, ``tick`` (changes with every step or edit), ``loss`` (of the last
-              batch, or null); an array for each parameter and buffer, by its dotted name
-``snapshot``  binary: ``epoch``, ``exact`` (false: kept as float16); the same arrays
-``answer``    ``to``, ``of`` (the kind asked) and the fields above; binary where arrays are named
-``error``     ``to`` (null without one), ``text``: one sentence
-============  =================================================================================================
+=============  ===============================================================================================
+kind           fields
+=============  ===============================================================================================
+``hello``      binary: ``version``, ``session``, ``description`` (:mod:`neocog.studio.architecture`), ``data``
+               ({id, name, class_names, tone, image_shape, train, held_out, own, notes}), ``samples``:
+               [{label, name}] (held-out images), ``sources``: [{id, name}], ``runs``: [{id, name}],
+               ``networks``, ``blocks``: {kind: {field: {default, least, most | choices}}}, ``settings``:
+               {name: {least, most} or {choices}}, ``swaps``, ``methods``: {name: what it shows}, ``limits``;
+               array ``samples`` [n, C, H, W]. It comes first, and again whenever network or data change.
+``state``      ``session``, ``playing``, ``until``, ``epoch``, ``batch``, ``batches`` (in an epoch),
+               ``speed``, ``settings`` (all of :data:`SETTINGS`), ``network`` (its name, or "blocks"),
+               ``blocks`` (or null), ``epochs`` (those stored), ``branches``: [{name, from, rows}], ``undo``,
+               ``swapped``: {node: to}, ``problem`` (a sentence, as where NaN arose; "" if none), ``hints``:
+               [sentence], ``saved`` (the run's directory; "" if there is none yet), ``stopped`` (why the
+               server ends; "")
+``row``        ``rows``: rows of the history, those not sent before; ``anew``: whether they replace all
+               (epoch, running_loss, train_loss, train_accuracy, val_loss, val_accuracy, lr, seconds; a
+               missing number is null). While an epoch lasts, ``frame.loss`` says more.
+``frame``      binary: ``epoch``, ``batch``, ``tick`` (changes with every step or edit), ``loss`` (of the last
+               batch, or null); an array for each parameter and buffer, by its dotted name
+``snapshot``   binary: ``epoch``, ``exact`` (false: kept as float16); the same arrays
+``answer``     ``to``, ``of`` (the kind asked) and the fields above; binary where arrays are named
+``error``      ``to`` (null without one), ``text``: one sentence
+=============  ===============================================================================================
 
-HTTP: ``POST /upload?session=ID&name=NAME`` with the bytes of one picture, at most 16 MB, answers {image, width,
-height} or {error}. ``GET`` of an answer's ``url`` downloads the file. Close codes: 1000 and 1001 as usual,
-4001 another page has taken over the session, 4002 the server ends, 4003 the first message was no ``open`` or
-of another version.
+HTTP: ``POST /upload?session=ID&name=NAME`` with the bytes of one picture, at most 16 MB, answers {image,
+width, height} or {error}. ``GET`` of an answer's ``url`` downloads the file. Close codes: 1000 and 1001 as
+usual, 4001 another page has taken over the session, 4002 the server ends, 4003 the first message was no
+``open`` or of another version.
 
 All text from the page is data: names are never paths, and ids are only looked up in what the server gave.
 """
