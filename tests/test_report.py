@@ -66,6 +66,11 @@ def test_attributions_say_what_is_wrong(page):
     assert sum(bool(re.fullmatch(r"image \d+: \d (→|\\u2192) \d", words)) for words in captions) == 2
 
 
+def test_the_curves_name_the_images_held_out(page):
+    assert '"name":"held out"' in page  # none were set apart to choose by
+    assert '"name":"validation"' not in page
+
+
 def test_it_says_what_was_measured(page):
     assert "<b>97.1%</b>" in page
     assert "13 of 450 held-out images are misclassified" in page
@@ -323,6 +328,7 @@ def test_which_epoch_was_kept_and_what_was_chosen(folder, tmp_path):
     assert result.kept_epoch is not None
     assert f"Kept epoch {result.kept_epoch} of 3: the lowest loss on the validation images." in page
     assert f'"text":"epoch {result.kept_epoch} kept"' in page
+    assert '"name":"validation"' in page
     for line in result.chosen:
         assert f"<li>{line}</li>" in page
 

@@ -320,7 +320,7 @@ class Drawing(Softsign):
     ("layer", "reason"),
     [
         (Tabulated(), r"reads \[2.0\], which is no number"),
-        (Centred(), "other numbers for one number at a time"),
+        (Centred(), "other numbers for one number at a time|Numba cannot compile"),
         (Reciprocal(), "other numbers for one number at a time"),
         (Drawing(), "other numbers for one number at a time"),
     ],

@@ -103,3 +103,11 @@ def test_the_kept_epoch_has_a_line():
     figure = figures.learning_curves({"epoch": [0, 1, 2], "train_loss": [3, 2, 1]}, kept=1)
     assert [shape.x0 for shape in figure.layout.shapes] == [1]
     assert figure.layout.annotations[-1].text == "epoch 1 kept"
+
+
+def test_the_images_that_are_held_out_are_named_so():
+    history = {"epoch": [0, 1], "train_loss": [2, 1], "val_loss": [2, 2], "val_accuracy": [0.1, 0.2]}
+    named = [
+        [t.name for t in figures.learning_curves(history, **kw).data] for kw in ({}, {"val": "held out"})
+    ]
+    assert named == [["training", "validation", "validation"], ["training", "held out", "held out"]]

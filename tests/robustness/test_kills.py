@@ -296,4 +296,4 @@ def test_the_harness_finds_what_it_looks_for(whole, tmp_path):
     other = expected | {"table": []}, seconds
     assert "differ: table" in complaint("lines", "KILL", 0, tmp_path / "one", other)
     (tmp_path / "two" / "run" / "mine").mkdir(parents=True)  # not neocog's: it cannot go on here
-    assert "exit code 2" in complaint("lines", "TERM", 3, tmp_path / "two", whole("lines"))
+    assert "run already exists" in complaint("lines", "TERM", 3, tmp_path / "two", whole("lines"))

@@ -22,7 +22,6 @@ LABELS = {
     "lr": "learning rate",
     "seconds": "seconds an epoch",
 }
-PARTS = {"running": "running", "train": "training", "val": "validation"}
 DASHES = ("solid", "dash", "dot", "dashdot")
 
 
@@ -31,6 +30,7 @@ def learning_curves(
     classes: int | None = None,
     title: str = "Learning curves",
     kept: int | None = None,
+    val: str = "validation",
 ) -> go.Figure:
     """Draw the loss above and the accuracy below, epoch by epoch.
 
@@ -45,6 +45,8 @@ def learning_curves(
     title : str
     kept : int, optional
         Draws a line at the epoch whose weights were kept.
+    val : str
+        What the images of ``val_loss`` and ``val_accuracy`` are: those held out, if no others were set apart.
 
     Raises
     ------
@@ -66,8 +68,9 @@ def learning_curves(
     if not any(shown):
         raise ValueError("history must hold a loss or an accuracy, got neither.")
     both = all(shown)
+    names = {"running": "running", "train": "training", "val": val}
     parts = dict.fromkeys(column.split("_")[0] for columns in shown for column in columns)
-    more = ROW * (legend_rows(PARTS[part] for part in parts) - 1)
+    more = ROW * (legend_rows(names[part] for part in parts) - 1)
     figure = new_figure(title, height=(560 if both else 360) + more, hovermode="x unified")
     figure.update_layout(margin={"t": 84 + more, "b": 48, "l": 60})
     legends = set()
@@ -79,7 +82,7 @@ def learning_curves(
                 go.Scatter(
                     x=table["epoch"],
                     y=table[column],
-                    name=PARTS[part],
+                    name=names[part],
                     legendgroup=part,
                     showlegend=part not in legends,
                     mode="lines+markers" if len(table["epoch"]) <= 15 else "lines",

@@ -128,8 +128,13 @@ def _facts(material: Material) -> list[Part]:
 
 
 def _curves(material: Material) -> list[Part]:
-    classes = len(material.names) or None
-    return [untitled(figures.learning_curves(material.history, classes=classes, kept=material.kept_epoch))]
+    figure = figures.learning_curves(
+        material.history,
+        classes=len(material.names) or None,
+        kept=material.kept_epoch,
+        val="validation" if material.config.get("tuning_images") else "held out",
+    )
+    return [untitled(figure)]
 
 
 def _chosen(material: Material) -> list[Part]:
