@@ -311,7 +311,7 @@ def check_strict_arrays(layer, x, training):
 @every_layer
 def test_on_strict_arrays(name, training):
     if name in NOT_ON_STRICT_ARRAYS:
-        with pytest.raises((TypeError, AssertionError), match="(?i)numpy"):
+        with pytest.raises((TypeError, AssertionError), match=r"(?i)numpy"):
             check_strict_arrays(*case(name), training)
     else:
         check_strict_arrays(*case(name), training)
