@@ -1,0 +1,79 @@
+// What the network says: the class, and the probabilities of all classes as bars.
+
+import { fill, h, number, percent, say } from "./dom.js";
+
+const MOST = 10; // bars
+
+/** Return the probabilities of the classes from the values of the last node. */
+export function probabilities(description, output) {
+  if (!output) return [];
+  const kind = description.nodes.find(({ name }) => name === description.output)?.kind;
+  if (kind === "Softmax") return Array.from(output.data);
+  const logs = Array.from(output.data, (z, k) => z - Math.log(description.class_weight?.[k] ?? 1));
+  const top = Math.max(...logs);
+  const powers = logs.map((z) => Math.exp(z - top));
+  const sum = powers.reduce((a, b) => a + b, 0);
+  return powers.map((p) => p / sum);
+}
+
+/** Return the name of a class. */
+export function className(description, k) {
+  return String(description.class_names?.[k] ?? k);
+}
+
+/** The panel with the answer. */
+export const answerPanel = {
+  zone: "right",
+  id: "answer",
+  title: "What it says",
+  mount(el, context) {
+    const verdict = h("p.verdict", { role: "status" });
+    const truth = h("p.truth");
+    const bars = h("div.bars", { role: "list" });
+    fill(el, verdict, truth, bars);
+    const lines = [];
+
+    const draw = () => {
+      const { description, state, model } = context;
+      const output = context.values().get(description.output);
+      if (!output) {
+        say(verdict, "No answer: the values of this image are not in the page.");
+        fill(bars);
+        lines.length = 0;
+        return;
+      }
+      const p = probabilities(description, output);
+      const order = p.map((_, k) => k).sort((a, b) => p[b] - p[a] || a - b);
+      const best = order[0];
+      const bad = p.some((value) => !Number.isFinite(value));
+      say(verdict, bad ? "The network's answer is not a number (NaN): training has diverged." : `${className(description, best)}, ${percent(p[best])} sure`);
+      const label = context.source === "sample" ? model.samples[state.sample]?.label : null;
+      const known = label !== null && label !== undefined;
+      say(truth, !known || bad ? "" : label === best ? "That is right." : `It is ${className(description, label)}: a mistake.`);
+      truth.classList.toggle("wrong", known && label !== best);
+      const shown = p.length <= MOST ? p.map((_, k) => k) : order.slice(0, MOST);
+      while (lines.length > shown.length) lines.pop().row.remove();
+      while (lines.length < shown.length) {
+        const name = h("span.class");
+        const fillBar = h("span.fill");
+        const value = h("span.value");
+        const row = h("button.bar", { role: "listitem", title: "Why?" }, name, h("span.track", {}, fillBar), value);
+        const line = { row, name, fillBar, value, k: 0 };
+        row.addEventListener("click", () => context.set({ at: { node: context.description.output, index: [line.k] } }));
+        lines.push(line);
+        bars.append(row);
+      }
+      shown.forEach((k, i) => {
+        const line = lines[i];
+        line.k = k;
+        say(line.name, className(description, k));
+        say(line.value, percent(p[k]));
+        line.fillBar.style.width = `${Number.isFinite(p[k]) ? 100 * p[k] : 0}%`;
+        line.row.classList.toggle("best", k === best && !bad);
+        line.row.classList.toggle("true", known && k === label);
+        line.row.setAttribute("aria-label", `${className(description, k)}: ${percent(p[k])}, logit ${number(output.data[k])}; why?`);
+      });
+    };
+    return context.on("values", draw);
+  },
+};

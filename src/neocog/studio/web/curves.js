@@ -1,0 +1,84 @@
+// Loss and accuracy by epoch, with a line at the epoch shown.
+
+import { fill, h, number } from "./dom.js";
+import uPlot from "./vendor/uplot.js";
+
+const LINES = [
+  { title: "loss", series: [["train_loss", "training", "--line-a"], ["val_loss", "held out", "--line-b"]] },
+  { title: "accuracy", series: [["train_accuracy", "training", "--line-a"], ["val_accuracy", "held out", "--line-b"]] },
+];
+
+/** Draw the curves of a history into an element; `seek(epoch)` is called when one is clicked. */
+export function curves(el, seek) {
+  let plots = [];
+  let shown = 0;
+  let history = {};
+
+  const colour = (name) => getComputedStyle(el).getPropertyValue(name).trim();
+
+  /** Return a plot of one measure. */
+  const plot = ({ title, series }, width) => {
+    const found = series.filter(([key]) => history[key]?.some((value) => Number.isFinite(value)));
+    if (!found.length) return undefined;
+    const box = h("div.curve", {}, h("p.label", {}, title, found.map(([, name], k) => h(`span.key.key-${k}`, {}, name))));
+    el.append(box);
+    const axis = { stroke: () => colour("--muted"), grid: { stroke: () => colour("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif", gap: 2 };
+    const options = {
+      width,
+      height: 92,
+      legend: { show: false },
+      padding: [6, 8, 0, 0],
+      cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
+      scales: { x: { time: false }, y: { range: title === "accuracy" ? (_, low) => [Math.min(low, 0.9), 1] : undefined } },
+      axes: [{ ...axis, size: 20, space: 40, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? String(tick) : "")) }, { ...axis, size: 38, space: 26, values: (_, ticks) => ticks.map((tick) => number(tick)) }],
+      series: [
+        {},
+        ...found.map(([, name, variable], k) => ({ label: name, stroke: () => colour(variable), width: 2, dash: k ? [5, 3] : undefined, points: { show: (history.epoch?.length ?? 0) < 2 } })),
+      ],
+      hooks: {
+        draw: [
+          (self) => {
+            const x = self.valToPos(shown, "x", true);
+            self.ctx.save();
+            self.ctx.strokeStyle = colour("--pick");
+            self.ctx.lineWidth = 2 * devicePixelRatio;
+            self.ctx.beginPath();
+            self.ctx.moveTo(x, self.bbox.top);
+            self.ctx.lineTo(x, self.bbox.top + self.bbox.height);
+            self.ctx.stroke();
+            self.ctx.restore();
+          },
+        ],
+      },
+    };
+    const data = [history.epoch, ...found.map(([key]) => history[key].map((value) => (Number.isFinite(value) ? value : null)))];
+    const made = new uPlot(options, data, box);
+    made.over.addEventListener("click", () => {
+      if (made.cursor.left >= 0) seek(made.posToVal(made.cursor.left, "x"));
+    });
+    return made;
+  };
+
+  return {
+    /** Draw a history anew. */
+    draw(found) {
+      history = found ?? {};
+      for (const made of plots) made.destroy();
+      fill(el);
+      if (!history.epoch?.length) return;
+      const count = LINES.filter(({ series }) => series.some(([key]) => history[key])).length;
+      const width = Math.max(140, Math.floor(el.clientWidth / (el.clientWidth > 520 ? count : 1)) - 12);
+      plots = LINES.map((line) => plot(line, width)).filter(Boolean);
+    },
+    /** Move the line to an epoch. */
+    at(epoch) {
+      shown = epoch;
+      for (const made of plots) made.redraw(false, false);
+    },
+    /** Remove the plots. */
+    destroy() {
+      for (const made of plots) made.destroy();
+      plots = [];
+    },
+  };
+}

@@ -1,0 +1,452 @@
+// One row a layer: its maps as small multiples, the frames on them, its kernels, its numbers as a table.
+
+import { bound, colourOf, paint, picture, textOn } from "./colour.js";
+import { fill, fixed, h, inside, number, offset, say, unravel, where, whole } from "./dom.js";
+
+const GAP = 6;
+const FEW = 32; // maps drawn at first
+const MOST = 256; // maps drawn at all
+const DASH = 9; // pixels of a cell from which a number below zero carries a dash
+const TABLE = 4096; // numbers of a map that are listed
+
+/** Words for the kinds of layers, where the class's name is not clear by itself. */
+const WORDS = {
+  Conv2D: "convolution",
+  MaxPool2D: "max pooling",
+  AvgPool2D: "average pooling",
+  GlobalAvgPool2D: "mean of each map",
+  GlobalMaxPool2D: "maximum of each map",
+  Dense: "fully connected",
+  Flatten: "all maps in one row",
+  BatchNorm2D: "batch norm",
+  BatchNorm1D: "batch norm",
+  GroupNorm: "group norm",
+  Normalize: "normalised channels",
+  Add: "sum",
+  input: "the image",
+};
+
+/** Return the places of the maps of a node on a given width: `{cell, side, boxes, height, shown}`. */
+export function arrange(shape, width, all, large) {
+  const [count, rows, columns] = shape.length === 3 ? shape : [shape[0], 1, 1];
+  const vector = rows * columns === 1;
+  const shown = Math.min(count, all ? MOST : vector ? MOST : FEW);
+  let cell;
+  let gap = GAP;
+  if (vector) {
+    gap = 2;
+    cell = shown <= 24 ? 26 : shown <= 130 ? 15 : 10;
+    while (cell > 12 && shown <= 24 && shown * (cell + gap) > width) cell--;
+  } else {
+    const target = large ? 128 : shown <= 10 ? 76 : shown <= 20 ? 62 : 46;
+    cell = Math.min(22, target / Math.max(rows, columns));
+    if (cell >= 2) cell = Math.floor(cell);
+    cell = Math.min(cell, width / columns);
+  }
+  const across = cell * columns;
+  const down = cell * rows;
+  const each = Math.max(1, Math.floor((width + gap) / (across + gap)));
+  const boxes = [];
+  for (let k = 0; k < shown; k++) {
+    boxes.push({ x: (k % each) * (across + gap), y: Math.floor(k / each) * (down + gap), w: across, h: down });
+  }
+  return { cell, boxes, rows, columns, height: Math.ceil(shown / each) * (down + gap) - gap, shown, count, vector };
+}
+
+/** A row of the network: the output of one node. */
+export class Row {
+  /** Take a node of the description, `{tone, image}` if it is the input, and what to call on a pick. */
+  constructor(node, { tone, isInput, parameters, classNames }, actions) {
+    this.node = node;
+    this.tone = tone;
+    this.isInput = isInput;
+    this.classNames = classNames;
+    this.actions = actions;
+    this.parameters = parameters;
+    this.all = false;
+    this.data = null;
+    this.scale = 1;
+    this.width = 0;
+    this.sheet = document.createElement("canvas");
+    this.base = h("canvas", { "aria-hidden": "true" });
+    this.over = h("canvas.over", { "aria-hidden": "true" });
+    this.range = h("span.range");
+    this.stage = h(
+      "div.maps",
+      { tabindex: 0, role: "application", "aria-roledescription": "maps", "aria-label": this.title() },
+      this.base,
+      this.over,
+    );
+    this.more = h("button.quiet.more", { onclick: () => this.showAll(), hidden: true });
+    this.body = h("div.opened", { hidden: true });
+    this.toggle = h(
+      "button.name",
+      { "aria-expanded": "false", onclick: () => actions.open(this.node.name), title: "Kernels, formula, numbers" },
+      this.node.name === "input" ? "input" : this.node.name,
+    );
+    this.element = h(
+      "section.layer",
+      { "data-node": node.name, "aria-label": this.title() },
+      h("div.head", {}, this.toggle, h("span.kind", {}, this.kind()), h("span.facts", {}, this.facts()), this.range),
+      h("div.stage", {}, this.stage, this.more, this.body),
+    );
+    this.listen();
+  }
+
+  /** Say in words what the layer is. */
+  kind() {
+    const { kind, settings = {} } = this.node;
+    const words = WORDS[kind] ?? kind.replace(/2D$/, "");
+    const size = settings.kernel_size ?? settings.window;
+    return Array.isArray(size) && size.length === 2 ? `${words} ${size.join(" × ")}` : words;
+  }
+
+  /** Say its shape, its parameters, what it sees. */
+  facts() {
+    const { shape, parameters, receptive } = this.node;
+    const parts = [shape.length === 3 ? `${shape[0]} × ${shape[1]} × ${shape[2]}` : `${shape[0]} numbers`];
+    if (parameters) parts.push(`${whole(parameters)} parameters`);
+    if (receptive && !this.isInput && receptive[0] > 1) parts.push(`sees ${receptive[0]} × ${receptive[1]} pixels`);
+    return parts.join(" · ");
+  }
+
+  /** Return the row's name for those who hear it. */
+  title() {
+    return `${this.node.name}, ${this.kind()}, ${this.facts()}`;
+  }
+
+  /** Give the row its width; return whether its height changed. */
+  layout(width) {
+    width = Math.max(60, Math.floor(width));
+    const plan = arrange(this.node.shape, width, this.all, this.isInput);
+    const changed = !this.plan || this.plan.height !== plan.height || this.width !== width;
+    this.width = width;
+    this.plan = plan;
+    const ratio = Math.min(3, globalThis.devicePixelRatio || 1);
+    for (const canvas of [this.base, this.over]) {
+      canvas.width = Math.ceil(width * ratio);
+      canvas.height = Math.ceil(plan.height * ratio);
+      canvas.style.width = `${width}px`;
+      canvas.style.height = `${plan.height}px`;
+    }
+    this.stage.style.height = `${plan.height}px`;
+    this.ratio = ratio;
+    const left = plan.count - plan.shown;
+    this.more.hidden = left <= 0;
+    const end = plan.shown < Math.min(plan.count, MOST);
+    say(this.more, left <= 0 ? "" : end ? `show ${whole(left)} more` : `${whole(left)} more are not drawn`);
+    this.more.disabled = !end;
+    return changed;
+  }
+
+  /** Show all maps, up to the most that a page draws well. */
+  showAll() {
+    this.all = true;
+    this.layout(this.width);
+    this.draw(this.data, this.image);
+    this.actions.moved();
+  }
+
+  /** Draw the numbers: `data` of the node's shape. */
+  draw(data, image) {
+    this.data = data;
+    this.image = image;
+    const context = this.base.getContext("2d");
+    context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+    context.clearRect(0, 0, this.width, this.plan.height);
+    if (!data) {
+      say(this.range, "not here");
+      return;
+    }
+    const { rows, columns, boxes, cell, shown } = this.plan;
+    const size = rows * columns;
+    this.scale = bound(data);
+    if (this.sheet.width !== columns || this.sheet.height !== rows * shown) {
+      this.sheet.width = columns;
+      this.sheet.height = rows * shown;
+    }
+    const paper = this.sheet.getContext("2d");
+    const pixels = paper.createImageData(columns, rows * shown);
+    if (this.isInput) {
+      for (let k = 0; k < shown; k++) {
+        const part = new Uint8ClampedArray(4 * size);
+        picture(part, data.subarray(k * size, (k + 1) * size), [1, rows, columns], this.tone);
+        pixels.data.set(part, 4 * k * size);
+      }
+    } else paint(pixels.data, data, 0, size * shown, this.scale);
+    paper.putImageData(pixels, 0, 0);
+    context.imageSmoothingEnabled = false;
+    for (let k = 0; k < shown; k++) {
+      const { x, y, w, h: height } = boxes[k];
+      context.drawImage(this.sheet, 0, k * rows, columns, rows, x, y, w, height);
+    }
+    if (cell >= DASH && !this.isInput) this.dashes(context, data);
+    let bad = 0;
+    for (let i = 0; i < data.length; i++) if (!Number.isFinite(data[i])) bad++;
+    this.range.classList.toggle("bad", bad > 0);
+    say(
+      this.range,
+      bad ? `${whole(bad)} of ${whole(data.length)} are no numbers (NaN)` : this.isInput ? "" : `−${number(this.scale, 2)} … ${number(this.scale, 2)}`,
+    );
+    if (!this.body.hidden) this.fillBody();
+  }
+
+  /** Mark each number below zero by a dash: the sign is seen without colours. */
+  dashes(context, data) {
+    const { rows, columns, boxes, cell } = this.plan;
+    const width = Math.max(3, Math.round(cell * 0.4));
+    for (const [k, box] of boxes.entries()) {
+      for (let i = 0; i < rows * columns; i++) {
+        const value = data[k * rows * columns + i];
+        if (!(value < -0.02 * this.scale)) continue;
+        context.fillStyle = textOn(value, this.scale);
+        context.globalAlpha = 0.5;
+        const x = box.x + ((i % columns) + 0.5) * cell - width / 2;
+        const y = box.y + (Math.floor(i / columns) + 0.5) * cell - 0.5;
+        context.fillRect(x, y, width, 1);
+      }
+    }
+    context.globalAlpha = 1;
+  }
+
+  /** Return the rectangle of an index (or of a block of `rows` x `columns` from it), undefined if not drawn. */
+  box(index, rows = 1, columns = 1) {
+    const place = this.plan.boxes[index[0]];
+    if (!place) return undefined;
+    const { cell } = this.plan;
+    const [i, j] = this.node.shape.length === 3 ? index.slice(1) : [0, 0];
+    return { x: place.x + j * cell, y: place.y + i * cell, w: columns * cell, h: rows * cell };
+  }
+
+  /** Return the index at a point of the row, undefined between maps. */
+  hit(x, y) {
+    const { boxes, cell, rows, columns } = this.plan;
+    const k = boxes.findIndex((b) => x >= b.x && x < b.x + b.w && y >= b.y && y < b.y + b.h);
+    if (k < 0) return undefined;
+    if (this.node.shape.length !== 3) return [k];
+    const { x: left, y: top } = boxes[k];
+    return [k, Math.min(rows - 1, Math.floor((y - top) / cell)), Math.min(columns - 1, Math.floor((x - left) / cell))];
+  }
+
+  /** Draw frames: `{box, kind}` with kind "pick" or "patch". */
+  frame(marks) {
+    const context = this.over.getContext("2d");
+    context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+    context.clearRect(0, 0, this.width, this.plan.height);
+    const style = getComputedStyle(this.stage);
+    for (const { box, kind, weight = 1 } of marks) {
+      if (!box) continue;
+      context.globalAlpha = kind === "patch" ? 0.35 + 0.65 * weight : 1;
+      context.lineWidth = kind === "pick" ? 4 : 3;
+      context.strokeStyle = style.getPropertyValue("--halo");
+      context.strokeRect(box.x, box.y, box.w, box.h);
+      context.lineWidth = kind === "pick" ? 2 : 1.5;
+      context.strokeStyle = style.getPropertyValue(kind === "pick" ? "--pick" : "--patch");
+      context.strokeRect(box.x, box.y, box.w, box.h);
+    }
+    context.globalAlpha = 1;
+  }
+
+  /** Tell the name and the value of a number of this row to those who hear it. */
+  tell(index) {
+    const value = this.data ? this.data[offset(this.node.shape, index)] : undefined;
+    const place = this.node.shape.length === 1 && this.classNames ? this.classNames[index[0]] : where(this.node.shape, index);
+    this.stage.setAttribute(
+      "aria-label",
+      `${this.node.name}, ${place}: ${value === undefined ? "not here" : number(value)}`,
+    );
+  }
+
+  /** Return the index one step from another; steps over the edge lead to the next map. */
+  step(index, key) {
+    const { shape } = this.node;
+    const last = this.plan.shown - 1;
+    if (shape.length === 1) {
+      const by = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1, PageUp: -10, PageDown: 10 }[key];
+      if (key === "Home") return [0];
+      if (key === "End") return [last];
+      return by ? [Math.min(last, Math.max(0, index[0] + by))] : undefined;
+    }
+    const [k, i, j] = index;
+    const [, rows, columns] = shape;
+    if (key === "ArrowUp") return [k, Math.max(0, i - 1), j];
+    if (key === "ArrowDown") return [k, Math.min(rows - 1, i + 1), j];
+    if (key === "ArrowLeft") return j > 0 ? [k, i, j - 1] : k > 0 ? [k - 1, i, columns - 1] : index;
+    if (key === "ArrowRight") return j < columns - 1 ? [k, i, j + 1] : k < last ? [k + 1, i, 0] : index;
+    if (key === "PageUp") return [Math.max(0, k - 1), i, j];
+    if (key === "PageDown") return [Math.min(last, k + 1), i, j];
+    if (key === "Home") return [k, 0, 0];
+    if (key === "End") return [k, rows - 1, columns - 1];
+    return undefined;
+  }
+
+  /** Return the index of the largest magnitude, where a pick begins. */
+  largest() {
+    if (!this.data) return this.node.shape.map(() => 0);
+    const size = this.node.shape.length === 3 ? this.plan.rows * this.plan.columns : 1;
+    let best = 0;
+    for (let i = 0; i < this.plan.shown * size; i++) {
+      if (Math.abs(this.data[i]) > Math.abs(this.data[best])) best = i;
+    }
+    return unravel(this.node.shape, best);
+  }
+
+  /** Listen to pointer and keys. */
+  listen() {
+    const at = (event) => {
+      const bounds = this.stage.getBoundingClientRect();
+      return this.hit(event.clientX - bounds.left, event.clientY - bounds.top);
+    };
+    this.stage.addEventListener("pointermove", (event) => {
+      if (event.pointerType !== "touch") this.actions.hover(this.node.name, at(event));
+    });
+    this.stage.addEventListener("pointerleave", () => this.actions.hover(this.node.name, undefined));
+    this.stage.addEventListener("click", (event) => {
+      const index = at(event);
+      if (index) this.actions.pick(this.node.name, index);
+    });
+    this.stage.addEventListener("focus", () => {
+      if (this.stage.matches(":focus-visible")) this.actions.focus(this.node.name);
+    });
+    this.stage.addEventListener("keydown", (event) => {
+      if (event.altKey || event.ctrlKey || event.metaKey) return;
+      const now = this.actions.current(this.node.name) ?? this.largest();
+      if (event.key === "Enter" || event.key === " ") {
+        this.actions.pick(this.node.name, now);
+        event.preventDefault();
+        return;
+      }
+      const next = this.step(now, event.key);
+      if (next && inside(this.node.shape, next)) {
+        this.actions.pick(this.node.name, next);
+        event.preventDefault();
+      }
+    });
+  }
+
+  /** Open or shut the row's kernels, formula and numbers. */
+  open(opened, arrays) {
+    this.arrays = arrays;
+    this.toggle.setAttribute("aria-expanded", String(opened));
+    const was = !this.body.hidden;
+    this.body.hidden = !opened;
+    if (opened) this.fillBody();
+    else fill(this.body);
+    if (was !== opened) this.actions.moved();
+  }
+
+  /** Fill what an opened row shows. */
+  fillBody() {
+    const { formula } = this.node;
+    const parts = [];
+    if (formula) parts.push(h("p.formula", {}, h("code", {}, formula)));
+    const name = this.node.arrays?.w ?? this.node.arrays?.weight;
+    const weights = name && this.arrays?.get(name);
+    if (weights && weights.shape.length === 4) parts.push(kernels(weights, this.actions, this.node));
+    if (this.data) {
+      const open = this.body.querySelector("details.numbers")?.open ?? false;
+      const details = h("details.numbers", { open }, h("summary", {}, "Show as numbers"));
+      const add = () => {
+        if (details.open && details.children.length < 2) details.append(this.numbers());
+      };
+      details.addEventListener("toggle", add);
+      add();
+      parts.push(details);
+    }
+    fill(this.body, parts);
+  }
+
+  /** Return a table of one map's numbers, that of the pick. */
+  numbers() {
+    const { shape } = this.node;
+    const picked = this.actions.current(this.node.name) ?? this.largest();
+    const [, rows, columns] = shape.length === 3 ? shape : [1, 1, shape[0]];
+    const from = shape.length === 3 ? picked[0] * rows * columns : 0;
+    const caption = shape.length === 3 ? `${this.node.name}, map ${picked[0] + 1} of ${shape[0]}` : this.node.name;
+    if (rows * columns > TABLE) {
+      return h("p", {}, `${whole(rows * columns)} numbers are too many for a table; pick one to read it.`);
+    }
+    const labels = shape.length === 1 ? this.classNames : null;
+    return h(
+      "div.scroll",
+      { tabindex: 0, role: "region", "aria-label": caption },
+      h(
+        "table.grid",
+        {},
+        h("caption", {}, caption),
+        h("thead", {}, h("tr", {}, h("td"), Array.from({ length: columns }, (_, j) => h("th", { scope: "col" }, String(labels?.[j] ?? j + 1))))),
+        h(
+          "tbody",
+          {},
+          Array.from({ length: rows }, (_, i) =>
+            h(
+              "tr",
+              {},
+              h("th", { scope: "row" }, String(i + 1)),
+              Array.from({ length: columns }, (_, j) => {
+                const value = this.data[from + i * columns + j];
+                return h("td", {}, fixed(value));
+              }),
+            ),
+          ),
+        ),
+      ),
+    );
+  }
+}
+
+/** Draw kernels (out, in, h, w) as small multiples, a row of pictures for each output map. */
+function kernels({ shape, data }, actions, node) {
+  const [out, into, rows, columns] = shape;
+  const few = Math.min(out, 16);
+  const across = Math.min(into, 16);
+  const scale = bound(data);
+  const cell = Math.max(2, Math.min(9, Math.floor(40 / Math.max(rows, columns))));
+  const grid = h("div.kernels", {});
+  for (let o = 0; o < few; o++) {
+    const line = h("div.kernel-row", {}, h("span.index", {}, String(o + 1)));
+    for (let c = 0; c < across; c++) {
+      const canvas = h("canvas.kernel", { role: "img", "aria-label": `${node.name}, kernel of map ${o + 1}, input map ${c + 1}` });
+      canvas.width = columns;
+      canvas.height = rows;
+      canvas.style.width = `${cell * columns}px`;
+      canvas.style.height = `${cell * rows}px`;
+      const context = canvas.getContext("2d");
+      const pixels = context.createImageData(columns, rows);
+      paint(pixels.data, data, (o * into + c) * rows * columns, rows * columns, scale);
+      context.putImageData(pixels, 0, 0);
+      line.append(canvas);
+    }
+    grid.append(line);
+  }
+  const left = out > few || into > across ? ` The first ${few} of ${out} and ${across} of ${into} are drawn.` : "";
+  return h(
+    "div",
+    {},
+    h("p.hint", {}, `Kernels: a row for each of the ${out} maps made, a picture for each of the ${into} maps read, −${number(scale, 2)} … ${number(scale, 2)}.${left}`),
+    h("div.scroll", {}, grid),
+  );
+}
+
+/** Return a grid of numbers, coloured, each with its sign; `marks` names cells that stand out. */
+export function numberGrid(rows, columns, values, { scale, label, picked, decimals = 2, plain = false } = {}) {
+  const wide = columns <= 7 && rows <= 7;
+  const table = h("table.cells" + (wide ? "" : ".tiny"), { "aria-label": label });
+  for (let i = 0; i < rows; i++) {
+    const line = h("tr");
+    for (let j = 0; j < columns; j++) {
+      const value = values[i * columns + j];
+      const cell = h("td", {}, value === undefined ? "" : wide ? fixed(value, decimals) : value < 0 ? "−" : "");
+      if (value !== undefined && !plain) {
+        cell.style.backgroundColor = colourOf(value, scale);
+        cell.style.color = textOn(value, scale);
+      }
+      if (value === undefined) cell.className = "outside";
+      if (picked && picked[0] === i && picked[1] === j) cell.classList.add("picked");
+      if (!wide && value !== undefined) cell.title = number(value);
+      line.append(cell);
+    }
+    table.append(line);
+  }
+  return table;
+}

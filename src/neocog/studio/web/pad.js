@@ -1,0 +1,215 @@
+// The input: a pad to draw on, the samples, and the picture as the network sees it.
+
+import { className } from "./answer.js";
+import { drawImage } from "./colour.js";
+import { fill, h, say } from "./dom.js";
+import { extent, manner, normalise } from "./normalise.js";
+
+const SIDE = 240; // of the pad's own units
+const PEN = 13; // of the line on the pad, in the same units
+
+/** The panel with pad, samples, and what the network sees. */
+export const inputPanel = {
+  zone: "left",
+  id: "input",
+  title: "Input",
+  mount(el, context) {
+    const undo = [];
+    const { model } = context;
+    if (!model.description) return undefined;
+    const seen = sight(context);
+    const drawable = context.shape[0] === 1 && context.shape[1] > 1 && model.description.page !== false;
+    const parts = [];
+    if (drawable) {
+      const [element, end] = pad(context);
+      parts.push(element);
+      undo.push(end);
+    }
+    parts.push(seen.element);
+    undo.push(seen.end);
+    if (model.samples.length) {
+      const [element, end] = samples(context);
+      parts.push(element);
+      undo.push(end);
+    }
+    fill(el, parts);
+    return () => undo.forEach((end) => end?.());
+  },
+};
+
+/** Return the pad: strokes are kept as lines, and drawn again as the data are. */
+function pad(context) {
+  const how = manner(context.shape, context.model.samples);
+  let strokes = [];
+  let drawing = null;
+  const canvas = h("canvas.pad", { role: "img", "aria-label": "A pad to draw on with mouse, pen or finger. Drawn so far: nothing." });
+  const clear = h("button.quiet", { onclick: () => change([]), disabled: true }, "Clear");
+  const back = h("button.quiet", { onclick: () => change(strokes.slice(0, -1)), disabled: true }, "Undo");
+  const prompt = h("span.prompt", { "aria-hidden": "true" }, "Draw here");
+  const element = h("div.pad-box", {}, h("div.pad-frame", {}, canvas, prompt), h("div.buttons", {}, back, clear));
+
+  const paint = () => {
+    const ratio = Math.min(3, globalThis.devicePixelRatio || 1);
+    const side = canvas.clientWidth || SIDE;
+    if (canvas.width !== Math.round(side * ratio)) canvas.width = canvas.height = Math.round(side * ratio);
+    const brush = canvas.getContext("2d");
+    const unit = canvas.width / SIDE;
+    brush.setTransform(unit, 0, 0, unit, 0, 0);
+    brush.fillStyle = "#ffffff";
+    brush.fillRect(0, 0, SIDE, SIDE);
+    const corners = extent(strokes);
+    if (corners) {
+      brush.strokeStyle = "#0072b2";
+      brush.lineWidth = 1;
+      brush.setLineDash([4, 4]);
+      const edge = PEN / 2 + 1;
+      brush.strokeRect(corners.left - edge, corners.top - edge, corners.right - corners.left + 2 * edge, corners.bottom - corners.top + 2 * edge);
+      brush.setLineDash([]);
+    }
+    brush.strokeStyle = brush.fillStyle = "#10161c";
+    brush.lineWidth = PEN;
+    brush.lineCap = brush.lineJoin = "round";
+    for (const stroke of strokes) {
+      brush.beginPath();
+      brush.moveTo(...stroke[0]);
+      for (const point of stroke) brush.lineTo(...point);
+      brush.stroke();
+    }
+    prompt.hidden = strokes.length > 0;
+    clear.disabled = back.disabled = !strokes.length;
+  };
+  const change = (next) => {
+    strokes = next;
+    paint();
+    canvas.setAttribute("aria-label", `A pad to draw on with mouse, pen or finger. Drawn so far: ${strokes.length || "nothing"}${strokes.length ? (strokes.length === 1 ? " stroke." : " strokes.") : "."}`);
+    context.set({ image: strokes.length ? normalise(strokes, context.shape, how) : null });
+  };
+  const point = (event) => {
+    const bounds = canvas.getBoundingClientRect();
+    const clamp = (value) => Math.min(SIDE, Math.max(0, value));
+    return [clamp(((event.clientX - bounds.left) / bounds.width) * SIDE), clamp(((event.clientY - bounds.top) / bounds.height) * SIDE)];
+  };
+  canvas.addEventListener("pointerdown", (event) => {
+    if (event.button) return;
+    canvas.setPointerCapture?.(event.pointerId);
+    context.slide(false);
+    if (context.source !== "pad") strokes = [];
+    drawing = [point(event)];
+    change([...strokes, drawing]);
+    event.preventDefault();
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (!drawing) return;
+    const moves = event.getCoalescedEvents?.() ?? [];
+    for (const each of moves.length ? moves : [event]) drawing.push(point(each));
+    change(strokes);
+  });
+  const stop = () => {
+    drawing = null;
+  };
+  canvas.addEventListener("pointerup", stop);
+  canvas.addEventListener("pointercancel", stop);
+  const watch = new ResizeObserver(paint);
+  watch.observe(canvas);
+  const off = context.on("input", () => {
+    if (context.source === "sample" && strokes.length) {
+      strokes = [];
+      paint();
+    }
+  });
+  return [
+    element,
+    () => {
+      watch.disconnect();
+      off();
+    },
+  ];
+}
+
+/** Return the picture as the network sees it, which the arrow keys push. */
+function sight(context) {
+  const canvas = h("canvas.seen", { "aria-hidden": "true" });
+  const words = h("p.hint");
+  const push = (down, right) => {
+    const [i, j] = context.state.shift;
+    const [, height, width] = context.shape;
+    const limit = (value, most) => Math.max(-most, Math.min(most, value));
+    context.slide(false);
+    context.set({ shift: [limit(i + down, height - 1), limit(j + right, width - 1)] });
+  };
+  const steps = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+  const frame = h(
+    "div.seen-frame",
+    {
+      tabindex: 0,
+      role: "application",
+      "aria-label": "The picture as the network sees it. Push it with the arrow keys; Home puts it back.",
+      onkeydown: (event) => {
+        if (steps[event.key]) push(...steps[event.key]);
+        else if (event.key === "Home") context.set({ shift: [0, 0] });
+        else return;
+        event.preventDefault();
+      },
+    },
+    canvas,
+  );
+  const names = { ArrowLeft: "left", ArrowUp: "up", ArrowDown: "down", ArrowRight: "right" };
+  const arrows = { ArrowLeft: "←", ArrowUp: "↑", ArrowDown: "↓", ArrowRight: "→" };
+  const buttons = Object.keys(names).map((key) =>
+    h("button.quiet.push", { "aria-label": `Push the picture ${names[key]}`, onclick: () => push(...steps[key]) }, arrows[key]),
+  );
+  const element = h(
+    "div.sight",
+    {},
+    h("div.sight-row", {}, frame, h("div.sight-words", {}, h("p.label", {}, "As the network sees it"), words)),
+    context.model.description.page === false ? null : h("div.buttons.pushes", {}, h("span.hint", {}, "Push it"), buttons),
+  );
+  const draw = () => {
+    const image = context.image();
+    drawImage(canvas, image, context.shape, context.tone);
+    const [, height, width] = context.shape;
+    const [down, right] = context.state.shift;
+    const colours = { 1: "", 3: " in colour" }[context.shape[0]] ?? `, ${context.shape[0]} channels`;
+    const moved = down || right ? ` Pushed ${Math.abs(down) ? `${Math.abs(down)} ${down > 0 ? "down" : "up"}` : ""}${down && right ? " and " : ""}${Math.abs(right) ? `${Math.abs(right)} ${right > 0 ? "right" : "left"}` : ""}.` : "";
+    say(words, `${height} × ${width} pixels${colours}.${moved}`);
+  };
+  return { element, end: context.on("input", draw) };
+}
+
+/** Return the samples, mistakes first; the one shown is pressed. */
+function samples(context) {
+  const { model } = context;
+  const buttons = model.samples.map(({ image, label, name, predicted }, k) => {
+    const canvas = h("canvas", { "aria-hidden": "true" });
+    drawImage(canvas, image, context.shape, context.tone);
+    const wrong = predicted !== undefined && predicted !== null && label !== null && predicted !== label;
+    const words = label === null || label === undefined ? name : className(model.description, label);
+    return h(
+      `button.sample${wrong ? ".mistake" : ""}`,
+      {
+        "aria-pressed": "false",
+        "aria-label": `${name}: ${words}${wrong ? `, taken for ${className(model.description, predicted)}` : ""}`,
+        title: `${name}: ${words}${wrong ? `, taken for ${className(model.description, predicted)}` : ""}`,
+        onclick: () => {
+          context.slide(false);
+          context.set({ sample: k });
+        },
+      },
+      canvas,
+      h("span", {}, wrong ? `${words} ✗` : words),
+    );
+  });
+  const draw = () => {
+    const { state, source } = context;
+    buttons.forEach((button, k) => button.setAttribute("aria-pressed", String(source === "sample" && k === state.sample)));
+  };
+  const mistakes = model.samples.some(({ predicted, label }) => predicted !== undefined && predicted !== label);
+  const element = h(
+    "div.sample-box",
+    {},
+    h("p.label", {}, mistakes ? "Images it has never seen, its mistakes (✗) first" : "Images it has never seen"),
+    h("div.samples", {}, buttons),
+  );
+  draw();
+  return [element, context.on("input", draw)];
+}
