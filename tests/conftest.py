@@ -34,6 +34,16 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.xdist_group(item.location[0]))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Fail a test that needs a browser instead of skipping it, where it decides what is published."""
+    report = yield
+    if report.skipped and item.get_closest_marker("browser") and os.environ.get("CI") == "true":
+        report.outcome = "failed"
+        report.longrepr = f"where CI is true, no test that needs a browser is skipped: {call.excinfo.value}"
+    return report
+
+
 @pytest.fixture(scope="session")
 def golden():
     """The textbook's own figures; see golden/README.md."""

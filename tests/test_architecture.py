@@ -43,10 +43,10 @@ FLOORS = [
     {"resolution"},
     {"baselines"},
     {"runs"},
-    {"support"},
     {"sweeps"},
     {"report"},
     {"studio"},
+    {"support"},
     {"cli"},
     {"__main__"},
 ]

@@ -72,7 +72,7 @@ def test_layers_of_ones_own():
 def test_it_can_be_written_as_markdown():
     lines = markdown_table(layer_table([neocog.ReLU])).splitlines()
     assert lines[0] == "| layer | formula | explained | compiled | PyTorch | ONNX | page |"
-    assert lines[2] == "| `ReLU` | `y = max(x, 0)` | function | yes | nn.ReLU | Relu | no |"
+    assert lines[2] == "| `ReLU` | `y = max(x, 0)` | function | yes | nn.ReLU | Relu | yes |"
 
 
 def test_a_bar_in_a_formula_ends_no_cell():

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from importlib.util import find_spec
 
 from neocog import layers
-from neocog.inspection.rules import Rule
+from neocog.inspection.rules import explained_by, formula_of
 from neocog.kernels import missing_numba
 from neocog.layers import Container, Elementwise, Layer
-from neocog.layers.base import computes_as
+from neocog.studio import has_page_form
 
 __all__ = ["LayerSupport", "layer_table", "markdown_table"]
 
@@ -33,7 +31,7 @@ class LayerSupport:
     torch, onnx : str
         The counterpart; "" where there is none, or where the library is not installed.
     page : str
-        Whether a page in the browser computes it without Python.
+        "yes" if the page in the browser computes it; or "no": Python sends its maps.
     """
 
     layer: str
@@ -63,7 +61,13 @@ def layer_table(classes: Iterable[type[Layer]] | None = None) -> list[LayerSuppo
         classes = [cls for cls in known if not issubclass(cls, Container) and cls not in (Layer, Elementwise)]
     return [
         LayerSupport(
-            cls.__name__, _formula(cls), _explained(cls), _compiled(cls), _torch(cls), _onnx(cls), "no"
+            layer=cls.__name__,
+            formula=formula_of(cls),
+            explained=explained_by(cls),
+            compiled=_compiled(cls),
+            torch=_torch(cls),
+            onnx=_onnx(cls),
+            page="yes" if has_page_form(cls) else "no",
         )
         for cls in classes
     ]
@@ -78,22 +82,6 @@ def markdown_table(rows: Iterable[LayerSupport]) -> str:
         layer, formula, *others = (cell.replace("|", r"\|") for cell in astuple(row))
         lines.append([f"`{layer}`", f"`{formula}`", *others])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _formula(cls: type[Layer]) -> str:
-    if _explained(cls) == "rule" and hasattr(Rule.registered.get(cls), "formula"):
-        return Rule.registered[cls].formula
-    stated = re.search(r"Forward: ``(.*?)``", inspect.cleandoc(cls.__doc__ or ""), re.DOTALL)
-    return " ".join(stated[1].split()) if stated else ""
-
-
-def _explained(cls: type[Layer]) -> str:
-    for kind in cls.__mro__:
-        if kind is Elementwise:
-            return "function"
-        if kind is not Layer and kind in Rule.registered and computes_as(cls, kind, {"backward"}):
-            return "rule"
-    return "Jacobian"
 
 
 def _compiled(cls: type[Layer]) -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -13,9 +12,9 @@ from PIL import Image
 
 from neocog import figures
 
+from ..browsers import BROWSER  # noqa: TID252
+
 SVG = "{http://www.w3.org/2000/svg}"
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-BROWSER = os.environ.get("BROWSER_PATH") or next(filter(None, map(shutil.which, NAMES)), None)
 
 pytestmark = [
     pytest.mark.browser,

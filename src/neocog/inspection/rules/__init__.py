@@ -30,10 +30,24 @@ from neocog.inspection.rules.base import (
     Rule,
     Term,
     dy_at,
+    explained_by,
+    formula_of,
     parameter_at,
     product,
     rule_for,
     x_at,
 )
 
-__all__ = ["Factor", "Index", "Rule", "Term", "dy_at", "parameter_at", "product", "rule_for", "x_at"]
+__all__ = [
+    "Factor",
+    "Index",
+    "Rule",
+    "Term",
+    "dy_at",
+    "explained_by",
+    "formula_of",
+    "parameter_at",
+    "product",
+    "rule_for",
+    "x_at",
+]

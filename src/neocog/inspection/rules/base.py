@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
 from neocog.inspection.trace import LayerRecord
-from neocog.layers import Layer
+from neocog.layers import Elementwise, Layer
 from neocog.layers.base import computes_as
 
 Index: TypeAlias = tuple[int, ...]
@@ -120,6 +122,25 @@ def rule_for(layer: Layer) -> Rule:
         for kind in type(layer).__mro__
         if (rule := Rule.registered.get(kind)) is not None and rule.holds_for(layer, kind)
     )
+
+
+def explained_by(layer_class: type[Layer]) -> str:
+    """Return what explains a layer: "rule", its "function" with its slope, or its "Jacobian"."""
+    for kind in layer_class.__mro__:
+        if kind is Elementwise:
+            return "function"
+        if kind is not Layer and kind in Rule.registered and computes_as(layer_class, kind, {"backward"}):
+            return "rule"
+    return "Jacobian"
+
+
+def formula_of(layer_class: type[Layer]) -> str:
+    """Return the formula of a layer's output, as its rule or its docstring states it; "" if neither does."""
+    rule = Rule.registered.get(layer_class)
+    if explained_by(layer_class) == "rule" and hasattr(rule, "formula"):
+        return Rule.registered[layer_class].formula
+    stated = re.search(r"Forward: ``(.*?)``", inspect.cleandoc(layer_class.__doc__ or ""), re.DOTALL)
+    return " ".join(stated[1].split()) if stated else ""
 
 
 def x_at(record: LayerRecord, index: Index, slot: int = 0) -> Factor:

@@ -1,0 +1,412 @@
+// The forward pass of a network for one image, in doubles, from the description that Python writes (architecture.py).
+//
+// A form states one kind of layer: form(node, y, inputs, arrays) reads the settings once, and returns the function that
+// fills y.data. Everything is allocated at that time; a forward pass allocates nothing.
+
+/** A network that computes: new Network(description), load(arrays), then forward(image) as often as wanted. */
+export class Network {
+  constructor(description) {
+    this.description = description;
+    this.arrays = new Map(); // name -> Float64Array
+    this.values = new Map([["input", array(description.input)]]); // node -> {shape, data}
+    this.steps = [];
+    for (const node of description.nodes) {
+      if (!(node.kind in FORMS) || !node.page) throw new Error(`the page has no form of ${node.name} (${node.kind}).`);
+      const inputs = node.inputs.map((name) => this.values.get(name));
+      const y = SAME.has(node.kind) ? { shape: node.shape, data: inputs[0].data } : array(node.shape);
+      this.values.set(node.name, y);
+      this.steps.push(FORMS[node.kind](node, y, inputs, this.arraysOf(node)));
+    }
+  }
+
+  /** Return a node's arrays by role, those that forward computes with. */
+  arraysOf(node) {
+    const own = {};
+    for (const [role, name] of Object.entries(node.arrays)) {
+      if (!this.arrays.has(name)) this.arrays.set(name, new Float64Array(size(node.array_shapes[role])));
+      own[role] = this.arrays.get(name);
+    }
+    return own;
+  }
+
+  /** Copy weights and buffers from a Map(name -> {data} or numbers); names of others are passed over. */
+  load(arrays) {
+    for (const [name, own] of this.arrays) {
+      const given = arrays.get(name)?.data ?? arrays.get(name);
+      if (given?.length !== own.length) {
+        throw new Error(`array ${name} must hold ${own.length} numbers, got ${given ? given.length : "none"}.`);
+      }
+      own.set(given);
+    }
+  }
+
+  /** Compute all values of an image; returns Map(node -> {shape, data}), which the next forward overwrites. */
+  forward(image) {
+    const input = this.values.get("input").data;
+    if (image.length !== input.length) throw new Error(`the image must hold ${input.length} numbers, got ${image.length}.`);
+    input.set(image);
+    for (const step of this.steps) step();
+    return this.values;
+  }
+}
+
+/** Return the product of sizes. */
+export const size = (shape) => shape.reduce((product, k) => product * k, 1);
+
+/** Allocate an array. */
+const array = (shape) => ({ shape, data: new Float64Array(size(shape)) });
+
+// ---------------------------------------------------------------------------------------------- sums of products
+
+/** Conv2D and SparseConv2D: each output map is the sum over its taps, a weight times a shifted map of the padded x. */
+function convolution({ settings }, y, [x], { w, b }) {
+  const { kernel_size: [kH, kW], stride: [s, t], padding: [[top, bottom], [left, right]], dilation: [d, e] } = settings;
+  const [C, H, W] = x.shape, [F, Ho, Wo] = y.shape;
+  const Hp = H + top + bottom, Wp = W + left + right;
+  const seen = channelsSeen(settings, C, F);
+  const taps = seen.map((channels) => Int32Array.from(channels.flatMap((c) =>
+    Array.from({ length: kH * kW }, (_, k) => (c * Hp + Math.floor(k / kW) * d) * Wp + (k % kW) * e))));
+  const isPadded = Hp > H || Wp > W;
+  const source = isPadded ? new Float64Array(C * Hp * Wp) : x.data;
+  // With stride 1, a shift of the whole map is one run: what is between two rows is computed, and left out after.
+  const pitch = s === 1 && t === 1 ? Wp : Wo;
+  const runs = pitch === Wp && t === 1 && s === 1 ? 1 : Ho, length = runs === 1 ? (Ho - 1) * Wp + Wo : Wo;
+  const sums = new Float64Array(Ho * pitch);
+  return () => {
+    if (isPadded) copyInto(source, x.data, C, H, W, Hp, Wp, top, left);
+    let k = 0; // of w
+    for (let f = 0; f < F; f++) {
+      sums.fill(b ? b[f] : 0);
+      const own = taps[f];
+      for (let n = 0; n < own.length;) {
+        const four = n + 4 <= own.length;
+        for (let i = 0; i < runs; i++) {
+          const from = i * s * Wp;
+          if (four) {
+            addFour(sums, i * pitch, length, source, t, from + own[n], from + own[n + 1], from + own[n + 2],
+              from + own[n + 3], w[k], w[k + 1], w[k + 2], w[k + 3]);
+          } else addOne(sums, i * pitch, length, source, t, from + own[n], w[k]);
+        }
+        n += four ? 4 : 1;
+        k += four ? 4 : 1;
+      }
+      for (let i = 0, to = f * Ho * Wo; i < Ho; i++) {
+        for (let j = 0, from = i * pitch; j < Wo; j++) y.data[to++] = sums[from++];
+      }
+    }
+  };
+}
+
+/** List, for each output map of a convolution, the input maps that it sees. */
+export function channelsSeen({ groups, connections }, C, F) {
+  if (connections) return connections;
+  const each = C / groups;
+  return Array.from({ length: F }, (_, f) => {
+    const first = Math.floor(f / (F / groups)) * each;
+    return Array.from({ length: each }, (__, c) => first + c);
+  });
+}
+
+/** Copy maps into the middle of padded ones. */
+function copyInto(padded, x, C, H, W, Hp, Wp, top, left) {
+  let from = 0;
+  for (let c = 0; c < C; c++) {
+    for (let i = 0; i < H; i++) {
+      for (let j = 0, to = (c * Hp + i + top) * Wp + left; j < W; j++) padded[to++] = x[from++];
+    }
+  }
+}
+
+/** y += w x over a run of numbers. */
+function addOne(y, to, length, x, step, a, w) {
+  for (let k = 0; k < length; k++, a += step) y[to + k] += w * x[a];
+}
+
+/** The same for four shifts of x at once, so that y is read and written once. */
+function addFour(y, to, length, x, step, a0, a1, a2, a3, w0, w1, w2, w3) {
+  for (let k = 0, at = 0; k < length; k++, at += step) {
+    y[to + k] += w0 * x[a0 + at] + w1 * x[a1 + at] + w2 * x[a2 + at] + w3 * x[a3 + at];
+  }
+}
+
+function dense(node, y, [x], { w, b }) {
+  const K = y.data.length, I = x.data.length, z = x.data;
+  return () => {
+    if (b) y.data.set(b);
+    else y.data.fill(0);
+    let i = 0;
+    for (; i + 4 <= I; i += 4) addFour(y.data, 0, K, w, 1, i * K, (i + 1) * K, (i + 2) * K, (i + 3) * K, z[i], z[i + 1], z[i + 2], z[i + 3]);
+    for (; i < I; i++) addOne(y.data, 0, K, w, 1, i * K, z[i]);
+  };
+}
+
+function radialBasis(node, y, [x], { centers }) {
+  const I = x.data.length;
+  return () => {
+    for (let k = 0; k < y.data.length; k++) {
+      let sum = 0;
+      for (let i = 0; i < I; i++) sum += (x.data[i] - centers[k * I + i]) ** 2;
+      y.data[k] = -sum;
+    }
+  };
+}
+
+// ------------------------------------------------------------------------------------------------------- pooling
+
+/** Return the taps [first, end) of a window at place i of an axis that lie inside the image. */
+export function inside(i, stride, kernel, dilation, before, length) {
+  const start = i * stride - before;
+  return [Math.max(0, Math.ceil(-start / dilation)), Math.min(kernel, Math.ceil((length - start) / dilation))];
+}
+
+/** Max and average pooling: begin and combine say what is done with the numbers of a window, end with the result. */
+const pooling = (begin, combine, end) => ({ settings }, y, [x]) => {
+  const { kernel_size: [kH, kW], stride: [s, t], padding: [[top], [left]], dilation: [d, e], rows, columns } = settings;
+  const [C, H, W] = x.shape, [, Ho, Wo] = y.shape;
+  const down = Array.from({ length: Ho }, (_, i) => inside(i, s, kH, d, top, H));
+  const across = Array.from({ length: Wo }, (_, j) => inside(j, t, kW, e, left, W));
+  return () => {
+    let to = 0;
+    for (let c = 0; c < C; c++) {
+      for (let i = 0; i < Ho; i++) {
+        const p0 = down[i][0], p1 = down[i][1];
+        for (let j = 0; j < Wo; j++) {
+          const q0 = across[j][0], q1 = across[j][1];
+          let result = begin;
+          for (let p = p0; p < p1; p++) {
+            const row = (c * H + i * s + p * d - top) * W + j * t - left;
+            for (let q = q0; q < q1; q++) result = combine(result, x.data[row + q * e]);
+          }
+          y.data[to++] = end(result, rows, columns, i, j);
+        }
+      }
+    }
+  };
+};
+
+const larger = (a, b) => (b > a || b !== b ? b : a); // NaN wins
+const sum = (a, b) => a + b;
+
+/** A number for each whole map. */
+const globalPooling = (begin, combine, end) => (node, y, [x]) => () => {
+  const each = x.data.length / y.data.length;
+  for (let c = 0; c < y.data.length; c++) {
+    let result = begin;
+    for (let k = c * each; k < (c + 1) * each; k++) result = combine(result, x.data[k]);
+    y.data[c] = end(result, each);
+  }
+};
+
+// -------------------------------------------------------------------------------------------------- normalization
+
+/** y = (x - mean[c]) * scale[c] + shift[c] for each channel. */
+function perChannel(y, [x], mean, scale, shift) {
+  const C = mean.length, each = x.data.length / C;
+  return () => {
+    for (let c = 0; c < C; c++) {
+      const m = mean[c], a = scale(c), b = shift ? shift[c] : 0;
+      for (let k = c * each; k < (c + 1) * each; k++) y.data[k] = (x.data[k] - m) * a + b;
+    }
+  };
+}
+
+const batchNorm = (node, y, inputs, { w, b, mean, var: v }) =>
+  perChannel(y, inputs, mean, (c) => w[c] / Math.sqrt(v[c] + node.settings.eps), b);
+
+const normalize = (node, y, inputs, { mean, std }) => perChannel(y, inputs, mean, (c) => 1 / std[c]);
+
+/** Return mean and 1 / sqrt(variance + eps) of numbers in a row. */
+export function moments(x, first, length, eps) {
+  let mean = 0, variance = 0;
+  for (let k = first; k < first + length; k++) mean += x[k];
+  mean /= length;
+  for (let k = first; k < first + length; k++) variance += (x[k] - mean) ** 2;
+  return { mean, scale: 1 / Math.sqrt(variance / length + eps) };
+}
+
+/** GroupNorm and LayerNorm: sets of numbers in a row; weights go along channels or along the last axes. */
+function sampleNorm(node, y, [x], { w, b }) {
+  const { sets, eps } = node.settings, length = x.data.length / sets;
+  const weightAt = weightPlace(node, x);
+  return () => {
+    for (let g = 0; g < sets; g++) {
+      const { mean, scale } = moments(x.data, g * length, length, eps);
+      for (let k = g * length; k < (g + 1) * length; k++) {
+        const c = weightAt(k);
+        y.data[k] = (x.data[k] - mean) * scale * w[c] + b[c];
+      }
+    }
+  };
+}
+
+/** Return the function from a place in x to the place of its weight. */
+export function weightPlace(node, x) {
+  const weights = size(node.array_shapes.w);
+  const each = x.data.length / weights;
+  return node.kind === "GroupNorm" ? (k) => Math.floor(k / each) : (k) => k % weights;
+}
+
+function localResponseNorm(node, y, [x]) {
+  const { beta } = node.settings;
+  return () => {
+    for (let k = 0; k < x.data.length; k++) y.data[k] = x.data[k] * response(node, x, k) ** -beta;
+  };
+}
+
+/** Return s of local response normalization: k + alpha / size * sum of squares over the channels around. */
+export function response({ settings }, x, at) {
+  const [C, H, W] = x.shape, c = Math.floor(at / (H * W)), place = at % (H * W);
+  let sum = 0;
+  const last = Math.min(c + Math.floor((settings.size - 1) / 2), C - 1);
+  for (let j = Math.max(c - Math.floor(settings.size / 2), 0); j <= last; j++) sum += x.data[j * H * W + place] ** 2;
+  return settings.k + (settings.alpha / settings.size) * sum;
+}
+
+// ----------------------------------------------------------------------------------------------------- activations
+
+/** Make the form of a function of one number from its settings. */
+const elementwise = (make) => ({ settings }, y, [x]) => {
+  const f = make(settings);
+  return () => {
+    for (let k = 0; k < y.data.length; k++) y.data[k] = f(x.data[k]);
+  };
+};
+
+/** The activations: settings -> function of one number. */
+export const ACTIVATIONS = {
+  ReLU: () => (x) => (x < 0 ? 0 : x),
+  LeakyReLU: ({ slope }) => (x) => (x > 0 ? x : slope * x),
+  Sigmoid: () => (x) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x))),
+  Tanh: () => Math.tanh,
+  ScaledTanh: ({ amplitude, slope }) => (x) => amplitude * Math.tanh(slope * x),
+  GELU: ({ approximate }) => approximate === "tanh"
+    ? (x) => x * 0.5 * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x)))
+    : (x) => x * 0.5 * erfc(-x * Math.SQRT1_2),
+  Hardswish: () => (x) => x * (x < -3 ? 0 : x > 3 ? 1 : x / 6 + 0.5),
+};
+
+/** The complementary error function: 1 - a series of positive terms where x is small, else a continued fraction. */
+function erfc(x) {
+  if (x !== x) return NaN;
+  if (x < 0) return 2 - erfc(-x);
+  if (x > 27) return 0;
+  if (x < 2) {
+    let term = x, sum = x;
+    for (let n = 1; term > 1e-17 * sum; n++) {
+      term *= (2 * x * x) / (2 * n + 1);
+      sum += term;
+    }
+    return 1 - (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum;
+  }
+  let fraction = x;
+  for (let n = 60; n > 0; n--) fraction = x + n / 2 / fraction;
+  return Math.exp(-x * x) / Math.sqrt(Math.PI) / fraction;
+}
+
+/** Leaky ReLU with a learned slope, one for all or one a channel. */
+function prelu(node, y, [x], { w }) {
+  const each = x.data.length / w.length;
+  return () => {
+    for (let k = 0; k < x.data.length; k++) y.data[k] = x.data[k] > 0 ? x.data[k] : w[Math.floor(k / each)] * x.data[k];
+  };
+}
+
+/** Softmax and its logarithm, along an axis: end makes the result of x - max, exp of it, and the sum of these. */
+const softmax = (end) => ({ settings }, y, [x]) => {
+  const K = x.shape[settings.axis], inner = size(x.shape.slice(settings.axis + 1));
+  return () => {
+    for (let first = 0; first < x.data.length; first += K * inner) {
+      for (let from = first; from < first + inner; from++) {
+        let max = -Infinity, total = 0;
+        for (let k = 0; k < K; k++) max = larger(max, x.data[from + k * inner]);
+        for (let k = 0; k < K; k++) total += Math.exp(x.data[from + k * inner] - max);
+        for (let k = 0; k < K; k++) y.data[from + k * inner] = end(x.data[from + k * inner] - max, total);
+      }
+    }
+  };
+};
+
+// -------------------------------------------------------------------------------------- numbers from other places
+
+/** Call visit(index, place) for all indices of a shape, in order. */
+export function eachIndex(shape, visit) {
+  const index = shape.map(() => 0);
+  for (let place = 0; place < size(shape); place++) {
+    visit(index, place);
+    for (let axis = shape.length - 1; axis >= 0 && ++index[axis] === shape[axis]; axis--) index[axis] = 0;
+  }
+}
+
+/** Return the place of an index in a shape. */
+export const placeOf = (index, shape) => index.reduce((place, k, axis) => place * shape[axis] + k, 0);
+
+/** Return the index, in an array that is repeated to fit, of the number at an index. */
+export function repeatedFrom(index, shape) {
+  const own = shape.slice(Math.max(0, shape.length - index.length)); // without the batch, where it states one
+  const rest = index.slice(index.length - own.length);
+  return [...shape.slice(own.length).map(() => 0), ...own.map((length, k) => (length === 1 ? 0 : rest[k]))];
+}
+
+/** Return the index that a number of y is copied from, in which input; null where it is a constant. */
+export const SOURCES = {
+  Transpose: ({ axes }, index) => [0, axes.reduce((from, axis, k) => ((from[axis] = index[k]), from), [])],
+  Pad2D: ({ rows, columns }, [c, i, j]) => (rows[i] < 0 || columns[j] < 0 ? null : [0, [c, rows[i], columns[j]]]),
+  PadChannels: (settings, index, [x]) => (index[0] < x.shape[0] ? [0, index] : null),
+  Concat: ({ axis }, index, inputs) => {
+    let place = index[axis], slot = 0;
+    while (place >= inputs[slot].shape[axis]) place -= inputs[slot++].shape[axis];
+    return [slot, index.map((k, a) => (a === axis ? place : k))];
+  },
+};
+
+/** Copy each number from where SOURCES says. */
+function copying(node, y, inputs) {
+  const slots = new Int32Array(y.data.length).fill(-1), places = new Int32Array(y.data.length);
+  eachIndex(y.shape, (index, place) => {
+    const source = SOURCES[node.kind](node.settings, index, inputs);
+    if (!source) return;
+    slots[place] = source[0];
+    places[place] = placeOf(source[1], inputs[source[0]].shape);
+  });
+  const constant = node.settings.value ?? 0;
+  return () => {
+    for (let k = 0; k < slots.length; k++) y.data[k] = slots[k] < 0 ? constant : inputs[slots[k]].data[places[k]];
+  };
+}
+
+/** Sum arrays, those of size 1 along an axis repeated. */
+function sums(y, parts) {
+  const places = parts.map(({ shape }) => {
+    const own = new Int32Array(y.data.length);
+    eachIndex(y.shape, (index, place) => (own[place] = placeOf(repeatedFrom(index, shape), shape)));
+    return own;
+  });
+  return () => {
+    y.data.fill(0);
+    for (let n = 0; n < parts.length; n++) {
+      for (let k = 0; k < y.data.length; k++) y.data[k] += parts[n].data[places[n][k]];
+    }
+  };
+}
+
+const add = (node, y, inputs) => sums(y, inputs);
+const bias = (node, y, [x], { b }) => sums(y, [x, { shape: node.array_shapes.b, data: b }]);
+const nothing = () => () => {};
+
+/** Layers that only give the numbers another shape, or in inference do nothing. */
+const SAME = new Set(["Dropout", "Flatten", "Reshape"]);
+
+const FORMS = {
+  Conv2D: convolution, SparseConv2D: convolution, Dense: dense, RadialBasis: radialBasis,
+  MaxPool2D: pooling(-Infinity, larger, (max) => max),
+  AvgPool2D: pooling(0, sum, (total, rows, columns, i, j) => total / (rows[i] * columns[j])),
+  GlobalMaxPool2D: globalPooling(-Infinity, larger, (max) => max),
+  GlobalAvgPool2D: globalPooling(0, sum, (total, count) => total / count),
+  BatchNorm1D: batchNorm, BatchNorm2D: batchNorm, Normalize: normalize,
+  GroupNorm: sampleNorm, LayerNorm: sampleNorm, LocalResponseNorm: localResponseNorm,
+  ...Object.fromEntries(Object.entries(ACTIVATIONS).map(([kind, make]) => [kind, elementwise(make)])),
+  PReLU: prelu,
+  Softmax: softmax((z, total) => Math.exp(z) / total), LogSoftmax: softmax((z, total) => z - Math.log(total)),
+  Transpose: copying, Pad2D: copying, PadChannels: copying, Concat: copying, Add: add, Bias: bias,
+  Dropout: nothing, Flatten: nothing, Reshape: nothing,
+};
