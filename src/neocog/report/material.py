@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +14,9 @@ import numpy as np
 
 from neocog.data.sources import split_source
 from neocog.inspection.predictions import Confusion
-from neocog.layers import Container, Conv2D
+from neocog.layers import Container, Conv2D, Layer
 from neocog.model_file import ModelFileError
-from neocog.runs import RunDirectory
+from neocog.runs import RunDirectory, open_model, training_split
 from neocog.training import History
 
 
@@ -37,6 +39,27 @@ class Material:
     config: dict[str, Any]
     train: tuple[Any, np.ndarray]
     held: tuple[Any, np.ndarray]
+
+    @classmethod
+    def open(cls, run: str | Path, layers: Iterable[str | type[Layer]] = ()) -> Material:
+        """Open a run directory.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If the run is not complete, or its data have changed.
+        """
+        directory = RunDirectory(run)
+        network = open_model(directory.path, layers)
+        config = json.loads(directory.config.read_text(encoding="utf-8"))
+        if config.get("validation_images") != 0:
+            return cls(directory, network, config, *directory.open_data())
+        settings = directory.settings()  # nothing is held out
+        data = directory.open_split(settings)
+        if not data.has_fingerprint(str(config["data"])):
+            raise ValueError(f"{settings.source} has changed since the run {directory.path}.")
+        train = training_split(settings, data).train
+        return cls(directory, network, config, train, train)
 
     @property
     def held_out(self) -> bool:

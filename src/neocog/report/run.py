@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from neocog import figures
 from neocog.atomic import atomic_write
@@ -15,8 +13,8 @@ from neocog.model_file import ModelFileError, blaming
 from neocog.report import held_out, numbers
 from neocog.report.material import Material
 from neocog.report.page import Part, facts, page, paragraph, table, text, untitled
-from neocog.runs import RunDirectory, open_model, outcome, training_split
-from neocog.settings import Settings, train_command
+from neocog.runs import outcome
+from neocog.settings import train_command
 from neocog.training import load_snapshots
 
 MOST_FILTERS = 32
@@ -48,12 +46,8 @@ def write_report(
     FileNotFoundError, ValueError
         If the run is not complete, or its data have changed.
     """
-    directory = RunDirectory(run)
-    network = open_model(directory.path, layers)
-    settings = directory.settings()
-    config = json.loads(directory.config.read_text(encoding="utf-8"))
-    train, held = _open_data(directory, settings, config)
-    material = Material(directory, network, config, train, held)
+    material = Material.open(run, layers)
+    settings = material.directory.settings()
     parts: list[tuple[str, Callable[[Material], Sequence[Part]]]] = [
         ("", _facts),
         ("What was chosen, and why", _chosen),
@@ -73,20 +67,9 @@ def write_report(
     sections = [(heading, _made(make, material)) for heading, make in parts]
     title = f"{settings.network} on {settings.source}"
     lead = "A training run of neocog. Every figure is computed from the files in its directory."
-    target = directory.path / "report.html" if path is None else Path(path)
+    target = material.directory.path / "report.html" if path is None else Path(path)
     atomic_write(target, page(title, lead, sections))
     return target
-
-
-def _open_data(directory: RunDirectory, settings: Settings, config: dict[str, Any]) -> tuple[Any, Any]:
-    """Open the training images and the held-out ones; the former twice, where none are held out."""
-    if config.get("validation_images") != 0:
-        return directory.open_data()
-    data = directory.open_split(settings)
-    if not data.has_fingerprint(str(config["data"])):
-        raise ValueError(f"{settings.source} has changed since the run {directory.path}.")
-    train = training_split(settings, data).train
-    return train, train
 
 
 def _made(make: Callable[[Material], Sequence[Part]], material: Material) -> Sequence[Part]:

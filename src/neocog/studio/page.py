@@ -1,0 +1,359 @@
+"""Write the living page: a trained network in one HTML file, which computes it and needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neocog.atomic import atomic_write
+from neocog.inspection import trace
+from neocog.layers import Container, Layer
+from neocog.model_file import ModelFileError
+from neocog.report.material import Material
+from neocog.report.page import text
+from neocog.representation import printable
+from neocog.serialization import arrays_of
+from neocog.studio.architecture import describe
+from neocog.studio.bundle import WEB, bundle, stylesheet
+from neocog.training import load_snapshots
+
+__all__ = ["living_page", "write_network_page", "write_page"]
+
+MOST_SAMPLES, FEWEST_SAMPLES = 36, 4
+MOST_MISTAKES = 12
+SAMPLE_BYTES = 600_000
+WEIGHT_BYTES = 12_000_000
+MAP_NUMBERS = 1_500_000
+"""Of the maps that a page holds of a network that it does not compute, in all."""
+START = "entry.start(document.getElementById('view'), document.getElementById('data'));"
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def write_page(
+    run: str | Path, path: str | Path | None = None, layers: Iterable[str | type[Layer]] = ()
+) -> Path:
+    """Write the living page of a run directory.
+
+    It holds the network at the stored epochs, some held-out images, its mistakes first, and the curves. Of a
+    network too large for a page it holds the maps of these images instead, and says so.
+
+    Parameters
+    ----------
+    run : path of a run directory
+    path : path, optional
+        The HTML file; default ``page.html`` in the run directory.
+    layers : iterable of Layer classes, or of their names as package.module:Class
+        Your own layers that the model holds; see :func:`neocog.load`.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the run is not complete, or its data have changed.
+    """
+    material = Material.open(run, layers)
+    settings = material.directory.settings()
+    frames, start = _frames(material)
+    images, samples = _samples(material)
+    notes = []
+    if not material.held_out:
+        notes.append("No images were held out: these are training images.")
+    target = material.directory.path / "page.html" if path is None else Path(path)
+    page = living_page(
+        material.network,
+        frames,
+        images,
+        samples,
+        history=_history(material),
+        title=f"{settings.network} on {printable(settings.source)}",
+        notes=notes,
+        start=start,
+        ink=material.ink,
+        held_out=material.held_out,
+    )
+    atomic_write(target, page)
+    return target
+
+
+def write_network_page(
+    network: Container, images: Any, path: str | Path, labels: Any = None, title: str = "neocog"
+) -> Path:
+    """Write the living page of a network with some images.
+
+    Parameters
+    ----------
+    network : Container
+        With ``input_shape``.
+    images : array (N, C, H, W)
+    path : path
+        The HTML file.
+    labels : integers (N,), optional
+    title : str
+
+    Returns
+    -------
+    Path
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from neocog.models import tiny_cnn
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_network_page(tiny_cnn(), np.zeros((1, 1, 8, 8)), folder + "/tiny.html").name
+    'tiny.html'
+    """
+    found = np.asarray(images, np.float32)[:MOST_SAMPLES]
+    samples = [
+        {"name": f"image {k}", "label": None if labels is None else int(labels[k]), "predicted": None}
+        for k in range(len(found))
+    ]
+    target = Path(path)
+    atomic_write(target, living_page(network, {0: arrays_of(network)}, found, samples, title=title))
+    return target
+
+
+def living_page(
+    network: Container,
+    frames: Mapping[int, Arrays],
+    images: np.ndarray,
+    samples: Sequence[Mapping[str, Any]],
+    *,
+    history: Mapping[str, Sequence[float | None]] | None = None,
+    title: str = "neocog",
+    notes: Sequence[str] = (),
+    start: int | None = None,
+    ink: bool | None = None,
+    held_out: bool = False,
+) -> str:
+    """Return the living page as text.
+
+    Parameters
+    ----------
+    network : Container
+    frames : mapping of int to arrays
+        By epoch, the arrays by their dotted names.
+    images : array (N, C, H, W)
+    samples : sequence of mapping
+        For each image ``name``, ``label`` and ``predicted``, the latter two None if unknown.
+    history : mapping of str to sequence of float, optional
+        Columns of a :class:`~neocog.training.History`; None for what is missing.
+    title : str
+    notes : sequence of str
+    start : int, default the last
+        The epoch shown at first.
+    ink : bool, optional
+        Whether 1 is ink; default as the network's preprocessing says.
+    held_out : bool
+        Whether the images were kept from training.
+    """
+    description = describe(network)
+    description["class_weight"] = None if network.class_weight is None else list(network.class_weight)
+    if ink is not None:
+        description["tone"] = "ink" if ink else "white"
+    notes = list(notes)
+    kept, left_out = _within(frames, WEIGHT_BYTES)
+    arrays: dict[str, np.ndarray] = {}
+    if description["page"] and not kept:
+        description["page"] = False
+        description["why_not"] = "Its weights are too many for a page."
+    if description["page"]:
+        if left_out:
+            notes.append(f"{left_out} more stored epochs are not in this page, which would be too large.")
+        arrays |= {f"w/{epoch}/{name}": a for epoch, frame in kept.items() for name, a in frame.items()}
+        epochs = sorted(kept)
+        precisions = {epoch: _precision(kept[epoch]) for epoch in epochs}
+    else:
+        epochs = [max(frames) if start is None else start]
+        precisions = {epochs[0]: "float32"}
+        maps, count = _maps(network, description, images, epochs[0])
+        arrays |= maps
+        images, samples = images[:count], samples[:count]
+        notes.append(
+            f"{description['why_not']} The page holds the maps of {count} images after training, but no pad "
+            "and no sums behind the numbers; “neocog explain” gives these."
+        )
+    header = {
+        "description": description,
+        "epochs": epochs,
+        "start": start if start in epochs else epochs[-1],
+        "precisions": list(precisions.items()),
+        "samples": [dict(sample) for sample in samples],
+        "held_out": held_out,
+        "history": dict(history or {}),
+        "title": title,
+        "notes": notes,
+    }
+    return _html(title, pack(header, arrays | {"images": np.asarray(images, np.float32)}))
+
+
+def pack(header: Mapping[str, Any], arrays: Arrays) -> bytes:
+    """Write a header and arrays for ``model.js``: u32 n, n bytes of JSON padded to 4, then the blocks.
+
+    Each array is written in the smallest of three types that keeps its numbers exactly: bytes k that stand
+    for float32(k / 255), float16, float32.
+    """
+    listed, blocks = [], []
+    for name, array in arrays.items():
+        kind, block = _smallest(np.asarray(array))
+        listed.append([name, list(array.shape), kind])
+        data = block.tobytes()
+        blocks.append(data + bytes(-len(data) % 4))
+    words = json.dumps({**header, "arrays": listed}, allow_nan=False, separators=(",", ":")).encode()
+    return b"".join([len(words).to_bytes(4, "little"), words, bytes(-len(words) % 4), *blocks])
+
+
+def _smallest(array: np.ndarray) -> tuple[str, np.ndarray]:
+    """Return the smallest type that keeps the numbers of an array, and the array in it."""
+    if array.dtype == np.float16:
+        return "f2", array.astype("<f2")
+    values = array.astype(np.float32)
+    if values.size and np.isfinite(values).all():
+        if values.min() >= 0 and values.max() <= 1:
+            steps = np.rint(values * 255).astype(np.uint8)
+            if np.array_equal(steps.astype(np.float32) / np.float32(255), values):
+                return "u1", steps
+        if np.abs(values).max() <= 60000 and np.array_equal(values.astype(np.float16), values):
+            return "f2", values.astype("<f2")
+    return "f4", values.astype("<f4")
+
+
+def _within(frames: Mapping[int, Arrays], budget: int) -> tuple[dict[int, Arrays], int]:
+    """Return the epochs that fit into a budget, every second one dropped at a time, and how many do not."""
+    kept = dict(sorted(frames.items()))
+    while kept and sum(a.nbytes for frame in kept.values() for a in frame.values()) > budget:
+        if len(kept) == 1:
+            return {}, len(frames)
+        epochs = list(kept)
+        dropped = epochs[1:-1:2] or epochs[:1]
+        kept = {epoch: frame for epoch, frame in kept.items() if epoch not in dropped}
+    return kept, len(frames) - len(kept)
+
+
+def _precision(frame: Arrays) -> str:
+    return "float16" if any(array.dtype == np.float16 for array in frame.values()) else "float32"
+
+
+def _maps(
+    network: Container, description: dict[str, Any], images: np.ndarray, epoch: int
+) -> tuple[dict[str, np.ndarray], int]:
+    """Return the maps of some images, as many as a page can hold, and of how many images.
+
+    Of a layer with many maps only the first are kept; its shape in the description is then that of what is
+    kept, and ``whole`` the true one.
+    """
+    nodes = description["nodes"]
+    count, most = len(images), 64
+    while True:
+        sizes = [int(np.prod([min(node["shape"][0], most), *node["shape"][1:]])) for node in nodes]
+        fits = MAP_NUMBERS // max(1, sum(sizes))
+        if fits >= FEWEST_SAMPLES or most == 4:
+            break
+        most //= 2
+    count = max(1, min(count, fits)) if len(images) else 0
+    found = {}
+    for k in range(count):
+        seen = trace(network, np.asarray(images[[k]], network.dtype))
+        for node in nodes:
+            y = np.asarray(seen[node["name"]].y)[0, :most].astype(np.float16)
+            found[f"m/{epoch}/{k}/{node['name']}"] = y
+    for node in nodes:
+        if len(node["shape"]) == 3 and node["shape"][0] > most:
+            node["whole"], node["shape"] = node["shape"], [most, *node["shape"][1:]]
+        elif len(node["shape"]) == 1 and node["shape"][0] > most:
+            node["whole"], node["shape"] = node["shape"], [most]
+    return found, count
+
+
+def _frames(material: Material) -> tuple[dict[int, Arrays], int]:
+    """Return the network at the stored epochs, and the epoch whose weights the model has."""
+    own = {name: array.astype(np.float32) for name, array in arrays_of(material.network).items()}
+    try:
+        last = int(material.history.last["epoch"])
+    except (ModelFileError, OSError):
+        last = 0
+    shown = last if material.kept_epoch is None else int(material.kept_epoch)
+    frames: dict[int, Arrays] = {}
+    if material.directory.snapshots.exists():
+        frames = {
+            epoch: frame
+            for epoch, frame in load_snapshots(material.directory.snapshots).items()
+            if {name: a.shape for name, a in frame.items()} == {name: a.shape for name, a in own.items()}
+        }
+    if shown != last and last in frames and _same(frames[last], own):
+        del frames[last]  # the weights of the kept epoch, put back at the end of training
+    return frames | {shown: own}, shown
+
+
+def _same(one: Arrays, other: Arrays) -> bool:
+    return all(np.array_equal(one[name], other[name], equal_nan=True) for name in other)
+
+
+def _history(material: Material) -> dict[str, list[float | None]]:
+    """Return the columns that are drawn; what is no number is None."""
+    try:
+        history = material.history
+    except (ModelFileError, OSError):
+        return {}
+    columns = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
+    return {
+        name: [float(f"{value:.6g}") if np.isfinite(value) else None for value in history[name]]
+        for name in columns
+    }
+
+
+def _samples(material: Material) -> tuple[np.ndarray, list[dict[str, Any]]]:
+    """Return some held-out images, the mistakes first, then correct ones of all classes in turn."""
+    images, labels = material.held
+    size = int(np.prod(images.shape[1:]))
+    count = min(len(labels), max(FEWEST_SAMPLES, min(MOST_SAMPLES, SAMPLE_BYTES // size)))
+    right = material.predicted == labels
+    order = material.ranking
+    wrong = order[~right[order]][: min(MOST_MISTAKES, count // 2 or 1)]
+    queues = [order[right[order] & (labels[order] == k)].tolist() for k in range(len(material.names))]
+    turns = [queue[depth] for depth in range(count) for queue in queues if depth < len(queue)]
+    chosen = np.array([*wrong.tolist(), *turns][:count], int)
+    samples = [
+        {"name": material.name(int(k)), "label": int(labels[k]), "predicted": int(material.predicted[k])}
+        for k in chosen
+    ]
+    return np.asarray(images[chosen], np.float32), samples
+
+
+def _html(title: str, data: bytes) -> str:
+    """Assemble the page: style and script are allowed by their hashes, and nothing else is."""
+    style, script = stylesheet(), bundle("living.js", START)
+    for name, code in (("style", style), ("script", script)):
+        if f"</{name}" in code.lower():
+            raise ValueError(f"the {name} of the page must not hold </{name}.")
+    policy = (
+        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    licences = "\n\n".join(
+        (WEB / "vendor" / f"LICENSE-{name}.txt").read_text(encoding="utf-8").strip() for name in ("uplot",)
+    )
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f"<title>{text(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n"
+        '<div id="view"><p>This page computes a network, and needs JavaScript for that.</p></div>\n'
+        f'<script type="application/octet-stream" id="data">{base64.b64encode(data).decode()}</script>\n'
+        f"<script>{script}</script>\n"
+        f"<!-- Made by neocog. It holds uPlot:\n{licences.replace('--', '- -')}\n-->\n</body>\n</html>\n"
+    )
+
+
+def _hash(code: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}"
