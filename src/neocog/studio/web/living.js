@@ -8,7 +8,7 @@ import { render } from "./view.js";
 export function start(el, data) {
   try {
     const { header, arrays } = unpack(data.textContent);
-    const { description, epochs, samples, history, title, notes, precisions, pictured } = header;
+    const { description, epochs, samples, history, title, notes, precisions } = header;
     const frames = new Map(epochs.map((epoch) => [epoch, new Map()]));
     const pictures = new Map();
     for (const [name, array] of arrays) {
@@ -27,7 +27,9 @@ export function start(el, data) {
       notes,
       description,
       history,
-      frames: pictured ? new Map() : frames,
+      frames,
+      start: header.start,
+      heldOut: header.held_out,
       epochs,
       pictures,
       precisions: new Map(precisions),

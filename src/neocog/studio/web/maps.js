@@ -103,7 +103,8 @@ export class Row {
 
   /** Say its shape, its parameters, what it sees. */
   facts() {
-    const { shape, parameters, receptive } = this.node;
+    const { parameters, receptive } = this.node;
+    const shape = this.node.whole ?? this.node.shape;
     const parts = [shape.length === 3 ? `${shape[0]} × ${shape[1]} × ${shape[2]}` : `${shape[0]} numbers`];
     if (parameters) parts.push(`${whole(parameters)} parameters`);
     if (receptive && !this.isInput && receptive[0] > 1) parts.push(`sees ${receptive[0]} × ${receptive[1]} pixels`);
@@ -143,14 +144,13 @@ export class Row {
   showAll() {
     this.all = true;
     this.layout(this.width);
-    this.draw(this.data, this.image);
+    this.draw(this.data);
     this.actions.moved();
   }
 
   /** Draw the numbers: `data` of the node's shape. */
-  draw(data, image) {
+  draw(data) {
     this.data = data;
-    this.image = image;
     const context = this.base.getContext("2d");
     context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     context.clearRect(0, 0, this.width, this.plan.height);

@@ -8,6 +8,7 @@ export class Model {
     this.description = null;
     this.samples = [];
     this.epochs = [];
+    this.start = undefined;
     this.history = {};
     this.can = {};
     this.notes = [];
@@ -24,9 +25,9 @@ export class Model {
     return this.frames.get(epoch);
   }
 
-  /** Return the maps of a sample that were computed elsewhere, undefined if they are not here. */
-  maps(epoch, sample) {
-    return this.pictures.get(`${epoch}/${sample}`);
+  /** Return the maps of a sample (or of another image) that were computed elsewhere, undefined if they are not here. */
+  maps(epoch, sample, image = null) {
+    return image ? undefined : this.pictures.get(`${epoch}/${sample}`);
   }
 
   /** Return the precision in which an epoch's weights are kept: "float32" or "float16". */

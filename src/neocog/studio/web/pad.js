@@ -203,11 +203,12 @@ function samples(context) {
     const { state, source } = context;
     buttons.forEach((button, k) => button.setAttribute("aria-pressed", String(source === "sample" && k === state.sample)));
   };
-  const mistakes = model.samples.some(({ predicted, label }) => predicted !== undefined && predicted !== label);
+  const mistakes = model.samples.some(({ predicted, label }) => typeof predicted === "number" && predicted !== label);
+  const words = model.heldOut ? "Images it has never seen" : "Images";
   const element = h(
     "div.sample-box",
     {},
-    h("p.label", {}, mistakes ? "Images it has never seen, its mistakes (✗) first" : "Images it has never seen"),
+    h("p.label", {}, mistakes ? `${words}, its mistakes (✗) first` : words),
     h("div.samples", {}, buttons),
   );
   draw();

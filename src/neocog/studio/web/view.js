@@ -103,7 +103,7 @@ export function render({ model, el, panels = [], page = false }) {
 
   /** Return the node of a name. */
   function node(name) {
-    return network ? nodes().find((found) => found.name === name) : undefined;
+    return model.description ? nodes().find((found) => found.name === name) : undefined;
   }
 
   /** Return all nodes, the input first. */
@@ -111,6 +111,11 @@ export function render({ model, el, panels = [], page = false }) {
     const { input, nodes: found } = model.description;
     const first = { name: "input", kind: "input", inputs: [], shape: input, settings: {}, arrays: {}, parameters: 0, receptive: [1, 1] };
     return found.some(({ name }) => name === "input") ? found : [first, ...found];
+  }
+
+  /** Return the epoch shown at first. */
+  function beginning() {
+    return model.start ?? model.epochs.at(-1);
   }
 
   /** Return the image that the network sees, pushed by the arrow keys if it was. */
@@ -126,7 +131,8 @@ export function render({ model, el, panels = [], page = false }) {
     if (values) return values;
     try {
       if (model.description.page === false) {
-        values = (state.image || state.shift.some(Boolean) ? undefined : model.maps(state.epoch, state.sample)) ?? new Map();
+        const other = state.image || state.shift.some(Boolean) ? image() : null;
+        values = new Map(model.maps(state.epoch, state.sample, other) ?? []);
       } else {
         const arrays = model.weights(state.epoch);
         if (!arrays) values = new Map();
@@ -229,13 +235,13 @@ export function render({ model, el, panels = [], page = false }) {
     frame = 0;
     const told = dirty;
     dirty = new Set();
-    if (!network) return;
+    if (!rows.size) return;
     problem.hidden = problem.dataset.kept !== "true";
     if (told.has("epoch") || told.has("input") || told.has("model")) {
       const found = current();
       for (const [name, row] of rows) {
         row.arrays = model.weights(state.epoch);
-        row.draw(found.get(name)?.data, name === "input");
+        row.draw(found.get(name)?.data);
       }
       told.add("values");
     }
@@ -290,7 +296,7 @@ export function render({ model, el, panels = [], page = false }) {
 
   /** Write the state into the URL, without a new entry in the history. */
   function remember() {
-    const usual = { epoch: model.epochs.at(-1), sample: 0 };
+    const usual = { epoch: beginning(), sample: 0 };
     const shown = { ...state, sample: source === "sample" ? state.sample : 0 };
     try {
       history.replaceState(null, "", write(shown, usual) || location.pathname + location.search);
@@ -375,7 +381,7 @@ export function render({ model, el, panels = [], page = false }) {
     }
     problem.dataset.kept = "false";
     try {
-      network = new Network(model.description);
+      network = model.description.page === false ? null : new Network(model.description);
     } catch (error) {
       network = null;
       fail(`This network cannot be shown: ${error.message}.`, true);
@@ -388,7 +394,7 @@ export function render({ model, el, panels = [], page = false }) {
       rows.set(each.name, row);
       layers.append(row.element);
     }
-    state.epoch = nearest(model.epochs, state.epoch ?? Infinity);
+    state.epoch = nearest(model.epochs, state.epoch ?? beginning());
     state.sample = Math.min(Math.max(0, model.samples.length - 1), state.sample);
     state.at = valid(state.at);
     state.hover = null;
@@ -456,7 +462,7 @@ export function render({ model, el, panels = [], page = false }) {
   root.addEventListener("keydown", keys);
   const travel = () => {
     const found = read(location.hash);
-    set({ epoch: found.epoch ?? Infinity, sample: found.sample ?? 0, at: found.at ?? null, open: found.open ?? [], hide: found.hide ?? [] });
+    set({ epoch: found.epoch ?? beginning(), sample: found.sample ?? 0, at: found.at ?? null, open: found.open ?? [], hide: found.hide ?? [] });
   };
   if (page) addEventListener("hashchange", travel);
   undo.push(
@@ -466,7 +472,7 @@ export function render({ model, el, panels = [], page = false }) {
       soon();
     }) ?? (() => {}),
   );
-  if (!state.at && page && network) slide();
+  if (!state.at && page && rows.size) slide();
 
   return {
     state,
