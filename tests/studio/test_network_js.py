@@ -5,44 +5,46 @@ import copy
 import numpy as np
 import pytest
 
-from neocog.layers import Container, Sequential
+from neocog.layers import Container, Graph, Sequential
 from neocog.models import digits_cnn, lenet5, tiny_cnn, tiny_mlp
 from neocog.studio.architecture import list_nodes
+
+from ..cases import LAYERS, awake  # noqa: TID252
 
 pytestmark = pytest.mark.browser
 
 FORWARD = """async (cases) => {
   const { Network } = await import("/network.js");
-  return cases.map(({ description, arrays, images }) => {
+  return cases.map(({ description, arrays, images: [image, ...more] }) => {
     const network = new Network(description);
+    // A layer of several inputs is computed as if other layers had made them.
+    for (const [k, { shape, data }] of more.entries()) network.values.set(`input${k + 1}`, { shape, data });
     network.load(new Map(Object.entries(arrays)));
-    const values = network.forward(images);
-    return Object.fromEntries([...values].map(([name, { data }]) => [name, Array.from(data)]));
+    const values = network.forward(image.data);
+    const written = ([name, { shape, data }]) => [name, { shape, data: Array.from(data, String) }];
+    return Object.fromEntries([...values].map(written));
   });
 }"""
 TOLERANCE = 1e-12
 
 
-def in_float64(layer):
-    """Return the layer as a network that computes in float64, the one that the page must agree with."""
-    network = copy.deepcopy(layer if isinstance(layer, Container) else Sequential(layer=layer))
-    return network.astype("float64")
+def in_float64(layer, inputs=1):
+    """Return the layer as a network that computes in float64, with which the page must agree."""
+    names = [f"x{k}" for k in range(inputs)]
+    if not isinstance(layer, Container):
+        layer = Graph({"layer": (layer, *names)}, names) if layer.several_inputs else Sequential(layer=layer)
+    return copy.deepcopy(layer).astype("float64")
 
 
 def described(network, inputs):
     """Return what the page is given: the description, the arrays, the numbers of each input."""
     names = ["input", *(f"input{k}" for k in range(1, len(inputs)))]
-    shapes = {name: x.shape[1:] for name, x in zip(names, inputs, strict=True)}
-    nodes, output = list_nodes(network, shapes)
-    first, *more = names
-    description = {"input": list(shapes[first]), "nodes": nodes, "output": output}
-    if more:
-        description["inputs"] = {name: list(shapes[name]) for name in more}
+    nodes, output = list_nodes(network, {name: x.shape[1:] for name, x in zip(names, inputs, strict=True)})
     arrays = {**network.params, **network.buffers}
     return {
-        "description": description,
+        "description": {"input": list(inputs[0].shape[1:]), "nodes": nodes, "output": output},
         "arrays": {name: array.ravel().tolist() for name, array in arrays.items()},
-        "images": inputs[0].ravel().tolist() if not more else [x.ravel().tolist() for x in inputs],
+        "images": [{"shape": list(x.shape[1:]), "data": x.ravel().tolist()} for x in inputs],
     }
 
 
@@ -58,20 +60,58 @@ def outputs(network, inputs):
     return values
 
 
+def largest_difference(answer, network, inputs):
+    """Return the largest difference of a node, as a part of its largest number."""
+    largest = 0.0
+    for node, y in outputs(network, inputs).items():
+        found = np.array([float(number) for number in answer[node]["data"]])
+        assert tuple(answer[node]["shape"]) == y.shape[1:], node
+        assert np.array_equal(np.isnan(found), np.isnan(y.ravel())), node
+        difference = np.nanmax(np.abs(found - y.ravel()), initial=0)
+        largest = max(largest, difference / (np.nanmax(np.abs(y), initial=0) or 1))
+    return largest
+
+
+def agree(page, cases):
+    """Assert that the page computes what neocog does; cases are (name, network, inputs)."""
+    sent = [described(network, inputs) for _, network, inputs in cases]
+    lacking = [name for (name, *_), case in zip(cases, sent, strict=True) if not computed(case)]
+    assert lacking == []
+    answers = page.evaluate(FORWARD, sent)
+    differences = {
+        name: largest_difference(answer, network, inputs)
+        for answer, (name, network, inputs) in zip(answers, cases, strict=True)
+    }
+    worst = max(differences, key=lambda name: differences[name])
+    assert differences[worst] <= TOLERANCE, worst
+    return differences
+
+
+def computed(case):
+    return all(node["page"] for node in case["description"]["nodes"])
+
+
+def test_every_case_of_every_layer(module_page):
+    """One image of each case, as trace sees it: a layer in inference, of a batch of one."""
+    cases = []
+    for name, (make, x) in LAYERS.items():
+        inputs = [part[:1] for part in (x if isinstance(x, tuple) else (x,))]
+        cases.append((name, in_float64(make(), len(inputs)), inputs))
+    assert len(cases) > 150
+    agree(module_page, cases)
+
+
+def test_ready_made_networks(module_page, rng):
+    cases = []
+    for name, (make, shape) in MODELS.items():
+        network = in_float64(awake(make()))
+        cases.append((name, network, [rng.uniform(size=(1, *shape))]))
+    agree(module_page, cases)
+
+
 MODELS = {
     "tiny_cnn": (tiny_cnn, (1, 8, 8)),
     "tiny_mlp": (tiny_mlp, (1, 8, 8)),
     "digits_cnn": (digits_cnn, (1, 8, 8)),
     "lenet5": (lenet5, (1, 28, 28)),
 }
-
-
-def test_models(module_page, rng):
-    networks = {name: in_float64(make()) for name, (make, _) in MODELS.items()}
-    images = {name: [rng.normal(size=(1, *shape))] for name, (_, shape) in MODELS.items()}
-    sent = [described(network, images[name]) for name, network in networks.items()]
-    assert all(node["page"] for case in sent for node in case["description"]["nodes"])
-    for answer, (name, network) in zip(module_page.evaluate(FORWARD, sent), networks.items(), strict=True):
-        for node, y in outputs(network, images[name]).items():
-            difference = np.abs(np.array(answer[node]) - y.ravel()).max()
-            assert difference <= TOLERANCE * np.abs(y).max(), (name, node)

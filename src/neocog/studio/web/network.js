@@ -3,20 +3,30 @@
 // A form states one kind of layer: form(node, y, inputs, arrays) reads the settings once, and returns the function that
 // fills y.data. Everything is allocated at that time; a forward pass allocates nothing.
 
-/** A network that computes: new Network(description), load(arrays), then forward(image) as often as wanted. */
+/**
+ * A network that computes: new Network(description), load(arrays), then forward(image) as often as wanted.
+ * It has one set of values, which each forward overwrites: for a second image at the same time make a second network.
+ */
 export class Network {
   constructor(description) {
     this.description = description;
     this.arrays = new Map(); // name -> Float64Array
-    this.values = new Map([["input", array(description.input)]]); // node -> {shape, data}
-    this.steps = [];
-    for (const node of description.nodes) {
-      if (!(node.kind in FORMS) || !node.page) throw new Error(`the page has no form of ${node.name} (${node.kind}).`);
+    this.values = new Map(); // node -> {shape, data}
+    this.steps = null; // functions, each fills the values of one node
+  }
+
+  /** Read all settings, and allocate all that a forward pass needs. */
+  build() {
+    const { input, nodes } = this.description;
+    const unknown = nodes.find((node) => !node.page || !(node.kind in FORMS));
+    if (unknown) throw new Error(`the page has no form of ${unknown.name} (${unknown.kind})`);
+    this.values.set("input", array(input));
+    this.steps = nodes.map((node) => {
       const inputs = node.inputs.map((name) => this.values.get(name));
       const y = SAME.has(node.kind) ? { shape: node.shape, data: inputs[0].data } : array(node.shape);
       this.values.set(node.name, y);
-      this.steps.push(FORMS[node.kind](node, y, inputs, this.arraysOf(node)));
-    }
+      return FORMS[node.kind](node, y, inputs, this.arraysOf(node));
+    });
   }
 
   /** Return a node's arrays by role, those that forward computes with. */
@@ -29,22 +39,24 @@ export class Network {
     return own;
   }
 
-  /** Copy weights and buffers from a Map(name -> {data} or numbers); names of others are passed over. */
+  /** Copy weights and buffers from a Map(name -> {data} or numbers); other names are passed over. */
   load(arrays) {
+    if (!this.steps) this.build();
     for (const [name, own] of this.arrays) {
       const given = arrays.get(name)?.data ?? arrays.get(name);
       if (given?.length !== own.length) {
-        throw new Error(`array ${name} must hold ${own.length} numbers, got ${given ? given.length : "none"}.`);
+        throw new Error(`array ${name} must hold ${own.length} numbers, got ${given ? given.length : "none"}`);
       }
       own.set(given);
     }
   }
 
-  /** Compute all values of an image; returns Map(node -> {shape, data}), which the next forward overwrites. */
+  /** Compute all values of an image; returns Map(node -> {shape, data}). */
   forward(image) {
-    const input = this.values.get("input").data;
-    if (image.length !== input.length) throw new Error(`the image must hold ${input.length} numbers, got ${image.length}.`);
-    input.set(image);
+    if (!this.steps) throw new Error("load the arrays before the first image");
+    const { data } = this.values.get("input");
+    if (image.length !== data.length) throw new Error(`the image must hold ${data.length} numbers, got ${image.length}`);
+    data.set(image);
     for (const step of this.steps) step();
     return this.values;
   }

@@ -1,0 +1,237 @@
+// The terms behind any number of a network, each a product of numbers that have terms in turn, down to the pixels: those
+// that neocog.inspection.explain lists in Python.
+
+import { ACTIVATIONS, channelsSeen, inside, moments, placeOf, eachIndex, repeatedFrom, response, size, SOURCES, weightPlace } from "./network.js";
+
+/**
+ * Return {value, formula, parts, numbers, rest}: the parts add up to the value.
+ * A part is {label, from, at, x, w, product, factors}: the number x of node `from` at `at`, and w, what it is multiplied by
+ * (null where the part is no product; both x and from are null for a bias). Its factors are {symbol, value} with {node, at}
+ * of a number or {array, at} of a weight. `numbers` are those of the formula that are no term: a mean, the winner's rank.
+ */
+export function terms(network, values, name, index) {
+  const found = values.get(name);
+  if (name === "input" || !found) return { value: found?.data[placeOf(index, found.shape)], formula: "", parts: [], numbers: {}, rest: 0 };
+  const node = network.description.nodes.find((each) => each.name === name);
+  const kind = TERMS[node.kind];
+  if (!kind) throw new Error(`the page has no terms of ${name} (${node.kind})`);
+  const value = found.data[placeOf(index, found.shape)];
+  const { parts, numbers = {} } = kind(new Context(network, values, node, found), index);
+  const rest = parts.reduce((sum, part) => sum - part.product, value);
+  const size = parts.reduce((sum, part) => sum + Math.abs(part.product), 0);
+  return { value, formula: node.formula, parts, numbers, rest: Math.abs(rest) <= 1e-9 * size ? 0 : rest };
+}
+
+/** What the terms of a node are made of: its inputs, its arrays, and factors of both. */
+class Context {
+  constructor(network, values, node, y) {
+    Object.assign(this, { network, node, y, settings: node.settings, inputs: node.inputs.map((name) => values.get(name)) });
+  }
+
+  /** The only input. */
+  get input() {
+    return this.inputs[0];
+  }
+
+  /** Return a number of an input as a factor. */
+  x(at, slot = 0) {
+    const { shape, data } = this.inputs[slot];
+    return { symbol: "x", value: data[placeOf(at, shape)], node: this.node.inputs[slot], at };
+  }
+
+  /** Return the numbers of an array of the node. */
+  numbers(role) {
+    const found = this.network.arrays.get(this.node.arrays[role]);
+    return found.data ?? found;
+  }
+
+  /** Return a number of an array of the node as a factor. */
+  array(role, at) {
+    return { symbol: role, value: this.numbers(role)[placeOf(at, this.node.array_shapes[role])], array: this.node.arrays[role], at };
+  }
+
+  /** Return the bias as a list of one part, or of none. */
+  bias(at) {
+    return "b" in this.node.arrays ? [part([this.array("b", at)], "bias")] : [];
+  }
+}
+
+/** Make a part: the product of its factors, unless another number is given. */
+function part(factors, label = "", product = undefined) {
+  const x = factors.find(({ node }) => node);
+  const w = factors.filter((factor) => factor !== x).reduce((all, { value }) => all * value, 1);
+  return {
+    label, from: x?.node ?? null, at: x?.at ?? null, x: x?.value ?? null,
+    w: product !== undefined || (x && factors.length === 1) ? null : w,
+    product: product ?? w * (x?.value ?? 1), factors,
+  };
+}
+
+const constant = (symbol, value) => ({ symbol, value });
+
+/** The index along all places of a shape, as a list. */
+function indices(shape) {
+  const found = [];
+  eachIndex(shape, (index) => found.push([...index]));
+  return found;
+}
+
+/** The part of a copied number. */
+const copied = (context, at, slot = 0) => ({ parts: [part([context.x(at, slot)])] });
+
+function convolution(context, [f, i, j]) {
+  const { kernel_size: [kH, kW], stride: [s, t], padding: [[top], [left]], dilation: [d, e], connections } = context.settings;
+  const [C, H, W] = context.input.shape;
+  const channels = channelsSeen(context.settings, C, context.y.shape[0]);
+  const before = channels.slice(0, f).reduce((sum, each) => sum + each.length, 0);
+  const [p0, p1] = inside(i, s, kH, d, top, H), [q0, q1] = inside(j, t, kW, e, left, W);
+  const parts = [];
+  channels[f].forEach((c, k) => {
+    for (let p = p0; p < p1; p++) {
+      for (let q = q0; q < q1; q++) {
+        const x = context.x([c, i * s + p * d - top, j * t + q * e - left]);
+        parts.push(part([x, context.array("w", connections ? [before + k, p, q] : [f, k, p, q])]));
+      }
+    }
+  });
+  return { parts: [...parts, ...context.bias([f])] };
+}
+
+function dense(context, [k]) {
+  const parts = Array.from(context.input.data, (_, i) => part([context.x([i]), context.array("w", [i, k])]));
+  return { parts: [...parts, ...context.bias([k])] };
+}
+
+function radialBasis(context, [k]) {
+  return {
+    parts: Array.from(context.input.data, (value, i) => {
+      const past = value - context.numbers("centers")[k * context.input.data.length + i];
+      return part([{ ...context.x([i]), symbol: "x-c", value: past }, constant("-(x-c)", -past)]);
+    }),
+  };
+}
+
+/** The places of a window inside the image. */
+function windowOf({ settings, input }, [c, i, j]) {
+  const { kernel_size: [kH, kW], stride: [s, t], padding: [[top], [left]], dilation: [d, e] } = settings;
+  const [p0, p1] = inside(i, s, kH, d, top, input.shape[1]), [q0, q1] = inside(j, t, kW, e, left, input.shape[2]);
+  const found = [];
+  for (let p = p0; p < p1; p++) for (let q = q0; q < q1; q++) found.push([c, i * s + p * d - top, j * t + q * e - left]);
+  return found;
+}
+
+/** The places of a whole map. */
+const mapOf = ({ input }, [c]) => indices(input.shape.slice(1)).map((place) => [c, ...place]);
+
+/** The winner among some places, the first on a tie, the last NaN if there is any; the others count for nothing. */
+const maximum = (places) => (context, index) => {
+  const factors = places(context, index).map((at) => context.x(at));
+  let winner = 0;
+  factors.forEach(({ value }, k) => {
+    if (value > factors[winner].value || value !== value) winner = k;
+  });
+  return { parts: factors.map((x, k) => (k === winner ? part([x], "winner", x.value) : part([x], "loses", 0))) };
+};
+
+/** Each of some places by their count. */
+const mean = (places, countOf) => (context, index) => {
+  const found = places(context, index), count = countOf(context, index);
+  return { parts: found.map((at) => part([context.x(at), constant("1/count", 1 / count)])), numbers: { count } };
+};
+
+/** y = w (x - mean) scale + b as three parts: of the number, of the mean, the bias. */
+function normalized(context, index, mean, scale, whose, place) {
+  const w = context.array("w", place), over = constant("1/std", scale);
+  const parts = [part([context.x(index), w, over]), part([constant("-mean", -mean), w, over], whose), ...context.bias(place)];
+  return { parts, numbers: { mean, std: 1 / scale } };
+}
+
+function batchNorm(context, index) {
+  const [c] = index, scale = 1 / Math.sqrt(context.numbers("var")[c] + context.settings.eps);
+  return normalized(context, index, context.numbers("mean")[c], scale, "mean so far", [c]);
+}
+
+function sampleNorm(context, index) {
+  const { settings, input, node } = context;
+  const place = placeOf(index, input.shape), length = input.data.length / settings.sets;
+  const { mean, scale } = moments(input.data, Math.floor(place / length) * length, length, settings.eps);
+  const at = indexAt(weightPlace(node, input)(place), node.array_shapes.w);
+  return normalized(context, index, mean, scale, "mean of the group", at);
+}
+
+function normalize(context, index) {
+  const mean = context.numbers("mean")[index[0]], std = context.numbers("std")[index[0]];
+  const over = constant("1/std", 1 / std);
+  return { parts: [part([context.x(index), over]), part([constant("-mean", -mean), over], "mean of the data")], numbers: { mean, std } };
+}
+
+function localResponseNorm(context, index) {
+  const s = response(context.node, context.input, placeOf(index, context.input.shape));
+  return { parts: [part([context.x(index), constant("1/s^beta", s ** -context.settings.beta)])], numbers: { s } };
+}
+
+const activation = (make) => (context, index) => {
+  const x = context.x(index), { kind } = context.node;
+  const below = { ReLU: "is cut off", LeakyReLU: "is damped" }[kind];
+  return { parts: [part([x], below ? (x.value > 0 ? "passes" : below) : "", make(context.settings)(x.value))] };
+};
+
+function prelu(context, index) {
+  const x = context.x(index);
+  if (x.value > 0) return { parts: [part([x], "passes")] };
+  return { parts: [part([x, context.array("w", [context.node.array_shapes.w[0] === 1 ? 0 : index[0]])], "is damped")] };
+}
+
+/** The numbers along the axis of a softmax, with the exponential and the share of each. */
+function alongAxis(context, index) {
+  const { axis } = context.settings;
+  const found = Array.from({ length: context.input.shape[axis] }, (_, k) => context.x(index.map((i, a) => (a === axis ? k : i))));
+  const max = Math.max(...found.map(({ value }) => value));
+  const exps = found.map(({ value }) => Math.exp(value - max));
+  const sum = exps.reduce((total, each) => total + each, 0);
+  return { found, max, sum, exps, own: index[axis] };
+}
+
+function softmax(context, index) {
+  const { found, max, sum, exps, own } = alongAxis(context, index);
+  const parts = found.map((x, k) => ({ ...part([x], `share ${(exps[k] / sum).toPrecision(4)}`, k === own ? exps[k] / sum : 0), exp: exps[k] }));
+  return { parts, numbers: { max, sum } };
+}
+
+function logSoftmax(context, index) {
+  const { found, max, sum, exps, own } = alongAxis(context, index);
+  const parts = [part([found[own]]), part([constant("-log sum", -max - Math.log(sum))], "the sum of all")];
+  for (const [k, x] of found.entries()) parts.push({ ...part([x], `share ${(exps[k] / sum).toPrecision(4)} of the sum`, 0), exp: exps[k] });
+  return { parts, numbers: { max, sum } };
+}
+
+/** Return the index of a place in a shape. */
+function indexAt(place, shape) {
+  return shape.map((length, axis) => Math.floor(place / size(shape.slice(axis + 1))) % length);
+}
+
+/** Layers that copy numbers from elsewhere, or put in a constant. */
+function copying(context, index) {
+  const source = SOURCES[context.node.kind](context.settings, index, context.inputs);
+  if (source) return copied(context, source[1], source[0]);
+  return { parts: context.node.kind === "Pad2D" ? [part([constant("value", context.settings.value)], "padding")] : [] };
+}
+
+const reshape = (context, index) => copied(context, indexAt(placeOf(index, context.y.shape), context.input.shape));
+
+const add = (context, index) => ({ parts: context.inputs.map(({ shape }, slot) => part([context.x(repeatedFrom(index, shape), slot)])) });
+
+const bias = (context, index) => ({ parts: [part([context.x(index)]), ...context.bias(repeatedFrom(index, context.node.array_shapes.b))] });
+
+const TERMS = {
+  Conv2D: convolution, SparseConv2D: convolution, Dense: dense, RadialBasis: radialBasis,
+  MaxPool2D: maximum(windowOf), GlobalMaxPool2D: maximum(mapOf),
+  AvgPool2D: mean(windowOf, ({ settings }, [, i, j]) => settings.rows[i] * settings.columns[j]),
+  GlobalAvgPool2D: mean(mapOf, ({ input }) => size(input.shape.slice(1))),
+  BatchNorm1D: batchNorm, BatchNorm2D: batchNorm, GroupNorm: sampleNorm, LayerNorm: sampleNorm,
+  Normalize: normalize, LocalResponseNorm: localResponseNorm,
+  ...Object.fromEntries(Object.entries(ACTIVATIONS).map(([kind, make]) => [kind, activation(make)])),
+  PReLU: prelu, Softmax: softmax, LogSoftmax: logSoftmax,
+  Transpose: copying, Pad2D: copying, PadChannels: copying, Concat: copying, Reshape: reshape, Flatten: reshape,
+  Dropout: (context, index) => copied(context, index), Add: add, Bias: bias,
+};
