@@ -98,6 +98,8 @@ def test_train_json_is_one_object(tmp_path):
     data = json.loads(result.stdout)
     assert data["epoch"] == 2
     assert data["stopped"] == ""
+    assert data["data"]["images"] == {"train": 180, "validation": 90}
+    assert data["data"]["classes"]["diagonal"] == {"train": 60, "validation": 30}
     assert 0 <= data["val_accuracy"] <= 1
     assert data["model"] == str(tmp_path / "run" / "model.neocog")
 

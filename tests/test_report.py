@@ -329,6 +329,7 @@ def test_which_epoch_was_kept_and_what_was_chosen(folder, tmp_path):
     assert f"Kept epoch {result.kept_epoch} of 3: the lowest loss on the validation images." in page
     assert f'"text":"epoch {result.kept_epoch} kept"' in page
     assert '"name":"validation"' in page
+    assert "<p>2 classes: " in page
     for line in result.chosen:
         assert f"<li>{line}</li>" in page
 

@@ -224,7 +224,12 @@ def test_a_run_measures_held_out_images_that_chose_nothing(bright, tmp_path):
     assert low < result.held_out.accuracy < high
     assert set(config["baselines"]) == {"random forest", "SVC"}
     said = stream.getvalue()
-    for line in (*config["chosen"], f"kept epoch {result.kept_epoch} of 6", "random forest"):
+    for line in (
+        *config["data_summary"],
+        *config["chosen"],
+        f"kept epoch {result.kept_epoch} of 6",
+        "random forest",
+    ):
         assert line[1:] in said
     assert said in directory.log.read_text() + said
     assert config["chosen"][0][1:] in directory.log.read_text()

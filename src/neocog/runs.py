@@ -284,6 +284,7 @@ class RunDirectory:
             "tuning_images": tuning,
             "validation_images": held_out,
             "data": data.fingerprint(),
+            "data_summary": DataSummary.of(data).lines(),
             "sample": sample.tolist(),
             "parameters": network.parameter_count,
             **results,

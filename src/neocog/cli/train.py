@@ -16,6 +16,7 @@ from neocog.cli.options import with_settings
 from neocog.cli.results import print_mistakes, print_results, results_json
 from neocog.data.identity import image_name
 from neocog.data.sources import source_forms
+from neocog.data.summary import DataSummary
 from neocog.inspection.predictions import Confusion, misclassified
 from neocog.settings import settings_for
 
@@ -96,6 +97,7 @@ def _report_training(result: runs.RunResult, page: Path | None, as_json: bool) -
             "run": str(result.directory.path),
             "model": str(result.directory.model),
             "report": None if page is None else str(page),
+            "data": None if result.data is None else DataSummary.of(result.data).to_dict(),
             "parameters": result.network.parameter_count,
             "stopped": result.history.stopped,
             "chosen": result.chosen,

@@ -30,7 +30,8 @@ def sample(material: Material) -> list[Part]:
     drawn = material.pictures(images[chosen])
     gallery = figures.image_gallery(drawn, labels[chosen], material.names, ink=material.ink)
     words = f"{len(chosen)} of the {len(labels):,} training images. {material.tone}"
-    return [paragraph(words), untitled(gallery)]
+    about = [paragraph(line) for line in material.config.get("data_summary") or ()]
+    return [*about, paragraph(words), untitled(gallery)]
 
 
 def results(material: Material) -> list[Part]:
