@@ -1,0 +1,264 @@
+// The controls: views, data, network and settings above; play, step, speed, rewind and branch below.
+
+import { Builder } from "./builder.js";
+import { fill, h, number, say } from "./dom.js";
+import { run, share } from "./tools.js";
+
+/** The views: one page with zones open or shut. */
+export const VIEWS = {
+  look: "Look",
+  train: "Train",
+  why: "Why",
+  compare: "Compare",
+  mine: "My classes",
+};
+const SPEEDS = [["as fast as it can", null], ["60 batches a second", 60], ["10 a second", 10], ["3 a second", 3], ["1 a second", 1]];
+const RATES = [-4, 1]; // the slider of the learning rate, as powers of ten
+const BATCHES = [1, 4, 8, 16, 32, 64, 128, 256, 512];
+const OPTIMIZERS = { sgd: "SGD", momentum: "Momentum", nesterov: "Nesterov", rmsprop: "RMSprop", adam: "Adam", adamw: "AdamW" };
+
+/** The bar above: views, save, share. */
+export const viewsPanel = {
+  zone: "top",
+  id: "views",
+  title: "",
+  mount(el, context) {
+    const { model } = context;
+    const tabs = Object.entries(VIEWS).map(([name, title]) => h("button.tab", { "data-view": name, onclick: () => model.emit("view", name) }, title));
+    const said = h("p.status", { role: "status" });
+    const share_ = h("button", { onclick: copy, title: "Copy a link to this page as it stands: data, network, settings, epoch, number" }, "Share");
+    const menu = h("details.menu", {}, h("summary", {}, "Save"), h("div.menu-items", {},
+      item("Save the run", "a run directory like any other", "run"),
+      item("Living page", "one HTML file with the network inside", "page"),
+      item("Report", "curves, mistakes and filters as a page", "report"),
+      h("label.open-run", {}, "Open a run", runs())));
+    fill(el, h("nav.tabs", { "aria-label": "Views" }, tabs), h("div.actions", {}, menu, share_), said);
+
+    /** Return a button of the menu that saves something. */
+    function item(title, what, kind) {
+      const button = h("button.item", { "data-save": kind, onclick: () => run(button, said, async () => {
+        const answer = await model.send("save", { what: kind });
+        menu.open = false;
+        if (answer.url) {
+          const link = h("a", { href: answer.url, download: "" }, answer.path);
+          fill(said, `${title}: `, link);
+          link.click();
+        } else say(said, `Saved in ${answer.path}.`);
+      }) }, h("b", {}, title), h("small", {}, what));
+      return button;
+    }
+
+    /** Return the choice of runs that are there. */
+    function runs() {
+      const select = h("select", { "aria-label": "Open a run", onchange: () => { if (select.value) model.emit("go", { run: select.value }); } });
+      const list = () => fill(select, h("option", { value: "" }, "choose …"), (model.hello?.runs ?? []).map(({ id, name }) => h("option", { value: id }, name)));
+      model.on("hello", list);
+      list();
+      return select;
+    }
+
+    /** Copy the link. */
+    async function copy() {
+      const link = model.link();
+      try {
+        await navigator.clipboard.writeText(link);
+        say(said, "The link is copied: who opens it in a studio sees data, network, settings and place as here.");
+      } catch {
+        fill(said, "Copy this link: ", h("input.link", { value: link, readonly: true, "aria-label": "Link", onfocus: (event) => event.target.select() }));
+      }
+    }
+
+    addEventListener("pointerdown", (event) => { if (menu.open && !menu.contains(event.target)) menu.open = false; });
+    const mark = () => tabs.forEach((tab) => {
+      if (tab.dataset.view === model.view) tab.setAttribute("aria-current", "page");
+      else tab.removeAttribute("aria-current");
+    });
+    model.on("viewed", mark);
+    model.on("notice", ({ text }) => say(said, text));
+    mark();
+  },
+};
+
+/** The settings: data, network, optimizer, rate, batch, seed. */
+export const settingsPanel = {
+  zone: "top",
+  id: "settings",
+  title: "",
+  mount(el, context) {
+    const { model } = context;
+    const said = h("p.status", { role: "status" });
+    const set = (fields, control) => run(control, said, async () => {
+      const answer = await model.send("set", fields);
+      const note = answer.note ?? "";
+      say(said, note || (answer.anew ? "Training begins anew." : "Holds from the next batch on."));
+    });
+    const builder = new Builder(model, (blocks) => model.send("set", { blocks }));
+    const data = h("select", { id: "set-data", onchange: () => {
+      if (data.value === "mine") return model.emit("view", "mine");
+      return run(data, said, () => model.send("data", { source: data.value }));
+    } });
+    const net = h("select", { id: "set-network", onchange: () => (net.value === "blocks" ? builder.open() : set({ network: net.value }, net)) });
+    const blocks = h("button.quiet", { id: "set-blocks", onclick: () => run(blocks, said, () => builder.open()) }, "Blocks …");
+    const optimizer = h("select", { id: "set-optimizer", onchange: () => set({ settings: { optimizer: optimizer.value } }, optimizer) });
+    const rate = h("input", { id: "set-lr", type: "text", inputmode: "decimal", onchange: () => setNumber(rate, "lr") });
+    const slider = h("input", { type: "range", min: RATES[0], max: RATES[1], step: 0.05, "aria-label": "Learning rate, as a power of ten", oninput: () => {
+      rate.value = rounded(10 ** Number(slider.value));
+      setNumber(rate, "lr");
+    } });
+    const batch = h("select", { id: "set-batch", onchange: () => set({ settings: { batch_size: Number(batch.value) } }, batch) });
+    const seed = h("input", { id: "set-seed", type: "number", min: 0, step: 1, onchange: () => setNumber(seed, "seed") });
+    const momentum = h("input", { id: "set-momentum", type: "number", min: 0, max: 0.999, step: 0.1, onchange: () => setNumber(momentum, "momentum") });
+    const decay = h("input", { id: "set-decay", type: "text", inputmode: "decimal", onchange: () => setNumber(decay, "weight_decay") });
+    const augment = h("select", { id: "set-augment", onchange: () => set({ settings: { augment: augment.value } }, augment) });
+    const field = (label, name, ...controls) => h("div.field", { "data-setting": name }, h("label", { for: controls[0].id }, label), h("div.control", {}, controls));
+    fill(el,
+      field("Data", "data", data),
+      field("Network", "net", net, blocks),
+      field("Learning rate", "lr", rate, slider),
+      field("Batch", "batch", batch),
+      field("Optimizer", "optimizer", optimizer),
+      field("Seed", "seed", seed),
+      h("details.more-settings", {}, h("summary", {}, "More"), h("div.menu-items", {}, field("Momentum", "momentum", momentum), field("Weight decay", "decay", decay), field("Augmentation", "augment", augment))),
+      said);
+
+    /** Send a number; what is none is said, and the field shows what holds. */
+    function setNumber(control, name) {
+      const value = Number(control.value.trim().replace(",", ".").replace("−", "-"));
+      if (control.value.trim() === "" || !Number.isFinite(value)) {
+        said.classList.add("bad");
+        say(said, `“${control.value}” is not a number. ${el.querySelector(`label[for="${control.id}"]`).textContent} stays ${model.remote.settings[name]}.`);
+        return show();
+      }
+      return set({ settings: { [name]: value } }).then(() => show());
+    }
+
+    /** Show what the session has. */
+    function show() {
+      const { remote, hello } = model;
+      if (!remote || !hello) return;
+      const options = (select, list, value) => {
+        if (select === document.activeElement && select.options.length === list.length) return;
+        fill(select, list.map(([key, label]) => h("option", { value: key, selected: key === value }, label)));
+      };
+      const { settings } = remote;
+      options(data, [...hello.sources.map(({ id, name }) => [id, name]), ["mine", hello.data.own ? "my classes" : "draw my own …"]], hello.data.own ? "mine" : hello.data.id);
+      options(net, [...hello.networks.map((name) => [name, name.replaceAll("_", " ")]), ["blocks", remote.blocks ? "own blocks" : "own blocks …"]], remote.network);
+      options(optimizer, hello.settings.optimizer.choices.map((name) => [name, OPTIMIZERS[name] ?? name]), settings.optimizer);
+      options(batch, [...new Set([...BATCHES, settings.batch_size])].sort((a, b) => a - b).map((size) => [size, String(size)]), settings.batch_size);
+      options(augment, hello.settings.augment.choices.map((name) => [name, name]), settings.augment);
+      for (const [control, name] of [[rate, "lr"], [seed, "seed"], [momentum, "momentum"], [decay, "weight_decay"]]) {
+        if (control !== document.activeElement) control.value = rounded(settings[name]);
+      }
+      if (slider !== document.activeElement) slider.value = Math.log10(Math.max(settings.lr, 1e-9));
+    }
+    model.on("state", show);
+    model.on("hello", show);
+    model.on("build", () => builder.open());
+    show();
+  },
+};
+
+/** Write a number as people type it. */
+function rounded(value) {
+  return String(Number(Number(value).toPrecision(3)));
+}
+
+/** Play, step, speed, rewind and branch; where training stands. */
+export const transportPanel = {
+  zone: "bottom",
+  id: "transport",
+  title: "",
+  mount(el, context) {
+    const { model } = context;
+    const status = h("p.status", { role: "status" });
+    const where = h("p.stand");
+    const all = (kind, fields) => Promise.all([model, ...(model.twins ?? [])].map((each) => each.send(kind, fields)));
+    const play = h("button.primary.play-training", { onclick: () => run(null, status, async () => {
+      context.slide(false);
+      model.emit("now");
+      await all(model.remote?.playing ? "pause" : "play", {});
+      say(status, "");
+    }) }, h("span.icon", { "aria-hidden": "true" }), h("span.word", {}, "Play"));
+    const step = (unit, text) => {
+      const button = h("button", { "data-step": unit, onclick: () => run(button, status, async () => {
+        model.emit("now");
+        await all("step", { unit, count: 1 });
+      }) }, text);
+      return button;
+    };
+    const speed = h("select", { "aria-label": "Speed", onchange: () => run(null, status, () => all("speed", { batches: SPEEDS[speed.selectedIndex][1] })) },
+      SPEEDS.map(([name]) => h("option", {}, name)));
+    const rewind = h("button", { onclick: () => run(rewind, status, async () => {
+      const { answer } = await both("restart", { epoch: 0 });
+      model.emit("now");
+      say(status, `Back at the beginning, epoch ${answer.epoch}.`);
+    }) }, "Rewind");
+    const rate = h("input.branch-rate", { type: "text", inputmode: "decimal", id: "branch-rate" });
+    const go = h("button.primary", { onclick: () => run(go, status, branch) }, "Branch");
+    const from = h("span");
+    const form = h("div.branch-form", { hidden: true }, from, h("label", { for: "branch-rate" }, "with the learning rate"), rate, go);
+    const open = h("button", { "aria-expanded": "false", onclick: () => {
+      form.hidden = !form.hidden;
+      open.setAttribute("aria-expanded", String(!form.hidden));
+      rate.value = rounded(model.remote.settings.lr);
+      mark();
+    } }, "Branch …");
+    const now = h("button.quiet", { hidden: true, onclick: () => model.emit("now") }, "Back to now");
+    fill(el, h("div.transport", {}, play, step("batch", "Step a batch"), step("epoch", "Step an epoch"), speed, rewind, open, now, where), form, status);
+
+    /** Send to this session and to the one compared with. */
+    async function both(kind, fields) {
+      const [answer] = await all(kind, fields);
+      return { answer };
+    }
+
+    /** Return the epoch shown if it is stored, else the last that is. */
+    function epoch() {
+      const stored = model.remote?.epochs ?? [];
+      return stored.includes(context.state.epoch) ? context.state.epoch : stored.at(-1) ?? 0;
+    }
+
+    /** Go on from a stored epoch with another rate; the curve so far stays on the chart. */
+    async function branch() {
+      const lr = Number(rate.value.replace(",", "."));
+      if (!Number.isFinite(lr) || rate.value.trim() === "") throw new Error(`“${rate.value}” is not a number: a learning rate is one such as 0.05.`);
+      const at = epoch();
+      const answer = await model.send("branch", { epoch: at, settings: { lr }, name: `rate ${rounded(model.remote.settings.lr)}` });
+      form.hidden = true;
+      open.setAttribute("aria-expanded", "false");
+      model.emit("now");
+      say(status, `Branched from epoch ${answer.epoch}${answer.exact ? "" : " (kept in half precision)"} with the rate ${rounded(lr)}.`);
+      await model.send("play");
+    }
+
+    /** Say where training stands. */
+    function mark() {
+      const { remote, latest } = model;
+      if (!remote) return;
+      const { playing } = remote;
+      play.classList.toggle("playing", playing);
+      say(play.querySelector(".word"), playing ? "Pause" : "Play");
+      speed.selectedIndex = Math.max(0, SPEEDS.findIndex(([, batches]) => batches === remote.speed));
+      rewind.disabled = !remote.epoch && !remote.batch && !latest?.epoch && !latest?.batch;
+      say(from, `From epoch ${epoch()}`);
+      const held = model.history.val_accuracy?.at(-1);
+      const parts = [`epoch ${latest?.epoch ?? remote.epoch}`, `batch ${latest?.batch ?? remote.batch} of ${remote.batches}`];
+      if (latest?.loss !== null && latest?.loss !== undefined) parts.push(`loss ${number(latest.loss)}`);
+      if (Number.isFinite(held)) parts.push(`held-out accuracy ${share(held)}`);
+      say(where, parts.join(" · "));
+      now.hidden = context.state.epoch === model.now;
+    }
+    let problem = "";
+    model.on("state", (state) => {
+      if (state.problem !== problem) {
+        problem = state.problem;
+        status.classList.toggle("bad", Boolean(problem));
+        say(status, problem);
+      }
+      mark();
+    });
+    model.on("frame", mark);
+    context.on("epoch", mark);
+    mark();
+  },
+};

@@ -1,0 +1,195 @@
+// The studio: the view, with a model whose network Python trains.
+
+import { gradientPanel, heatmapsPanel, landscapePanel, provePanel } from "./ask.js";
+import { Comparison } from "./compare.js";
+import { VIEWS, settingsPanel, transportPanel, viewsPanel } from "./controls.js";
+import { fill, h, say } from "./dom.js";
+import { breakPanel, healthPanel, weightsPanel } from "./live.js";
+import { minePanel } from "./mine.js";
+import { mistakesPanel } from "./mistakes.js";
+import { Remote } from "./remote.js";
+import { read, write } from "./state.js";
+import { run } from "./tools.js";
+import { render } from "./view.js";
+
+const KEPT = "neocog-session"; // where a tab keeps its session: a reload comes back to it
+
+/** What stands in the tabs at the right. */
+const TOOLS = [weightsPanel, gradientPanel, provePanel, heatmapsPanel, mistakesPanel, breakPanel, healthPanel, landscapePanel];
+
+/** The panel of tools, one of them open at a time. */
+const toolsPanel = {
+  zone: "right",
+  id: "tools",
+  title: "",
+  mount(el, context) {
+    const { model } = context;
+    const bodies = TOOLS.map(({ title }) => h("div.tool", { role: "tabpanel", "aria-label": title, hidden: true, "data-tool": title }));
+    const tabs = TOOLS.map(({ title }, k) => h("button.tab", { role: "tab", "aria-selected": "false", tabindex: "-1", onclick: () => open(k) }, title));
+    const bar = h("div.tools-tabs", { role: "tablist", "aria-label": "Tools" }, tabs);
+    fill(el, bar, bodies);
+    const mounted = new Set();
+    let now = -1;
+
+    /** Open a tool; it is made when it is first opened. */
+    function open(k, focus = false) {
+      now = k;
+      tabs.forEach((tab, i) => {
+        tab.setAttribute("aria-selected", String(i === k));
+        tab.tabIndex = i === k ? 0 : -1;
+        bodies[i].hidden = i !== k;
+      });
+      if (focus) tabs[k].focus();
+      if (!mounted.has(k)) {
+        mounted.add(k);
+        TOOLS[k].mount(bodies[k], context);
+      } else model.emit("shown");
+    }
+    bar.addEventListener("keydown", (event) => {
+      const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (!by) return;
+      open((now + by + TOOLS.length) % TOOLS.length, true);
+      event.preventDefault();
+    });
+    model.on("tool", (title) => {
+      const k = TOOLS.findIndex((tool) => tool.title === title);
+      if (k >= 0) open(k);
+    });
+    model.on("viewed", () => model.emit("shown"));
+    open(0);
+  },
+};
+
+/** Return what the first message asks for: the tab's session, else what the link says. */
+function wished(linked, kept) {
+  if (kept) return { session: kept };
+  const settings = {};
+  if (linked.lr !== undefined) settings.lr = linked.lr;
+  if (linked.batch !== undefined) settings.batch_size = linked.batch;
+  if (linked.seed !== undefined) settings.seed = linked.seed;
+  const wish = {};
+  if (linked.data) wish.data = linked.data;
+  if (linked.net && linked.data) wish.network = linked.net;
+  if (wish.data && Object.keys(settings).length) wish.settings = settings;
+  return wish;
+}
+
+/** Start the studio in the page. */
+function start() {
+  const el = document.getElementById("studio");
+  const notice = document.getElementById("notice");
+  const linked = read(location.hash);
+  const store = storage();
+  const kept = store.get();
+  const model = new Remote(wished(linked, kept), { keep: (session) => store.set(session) });
+  let view = null;
+  let usual = null;
+
+  /** Say how the connection stands, above everything. */
+  model.on("connection", ({ status, text }) => {
+    notice.hidden = !text;
+    notice.dataset.status = status;
+    const button = {
+      taken: ["Take it back", () => model.retry()],
+      ended: ["Try again", () => model.retry()],
+      refused: ["Reload", () => location.reload()],
+    }[status];
+    const other = status === "taken" ? h("button", { onclick: () => { store.set(null); location.reload(); } }, "Begin a new one here") : null;
+    fill(notice, h("span", {}, text), button ? h("button", { onclick: button[1] }, button[0]) : null, other);
+  });
+
+  /** Open another run in a new session. */
+  model.on("go", ({ run: id }) => {
+    model.remote = null;
+    model.wish = { run: id };
+    model.socket.close();
+  });
+
+  model.view = Object.hasOwn(VIEWS, linked.view) ? linked.view : "look";
+  model.on("view", (name) => {
+    model.view = name;
+    view.context.root.dataset.view = name;
+    view.context.set({ view: name === "look" ? undefined : name });
+    requestAnimationFrame(() => model.emit("viewed"));
+  });
+
+  /** Show what Python trains now. */
+  model.on("now", () => view.context.set({ epoch: model.now }));
+  let following;
+  model.on("frame", () => {
+    if (!view) return;
+    if (view.state.epoch === following || following === undefined || !model.epochs.includes(view.state.epoch)) {
+      view.state.epoch = model.now;
+      view.redraw();
+    }
+    following = model.now;
+  });
+  model.on("preview", () => view.redraw());
+  model.on("snapshot", ({ epoch }) => { if (view?.state.epoch === epoch) view.redraw(); });
+
+  /** Return the link to the page as it stands. */
+  model.link = () => {
+    const { settings, network } = model.remote;
+    const state = { ...view.state, data: model.hello.data.id, net: network, lr: settings.lr, batch: settings.batch_size, seed: settings.seed,
+      epoch: view.state.epoch === model.now ? model.remote.epoch : view.state.epoch };
+    return location.origin + location.pathname + write(state, {});
+  };
+
+  /** Keep the settings in the URL, the defaults left out. */
+  model.on("state", ({ settings, network }) => {
+    if (!view || !model.hello) return;
+    const now = { data: model.hello.data.own ? undefined : model.hello.data.id, net: network, lr: settings.lr, batch: settings.batch_size, seed: settings.seed };
+    usual ??= { data: "digits", net: now.net, lr: now.lr, batch: now.batch, seed: now.seed };
+    const changes = Object.fromEntries(Object.entries(now).map(([key, value]) => [key, value === usual[key] ? undefined : value]));
+    if (Object.entries(changes).some(([key, value]) => view.state[key] !== value)) view.context.set(changes);
+  });
+
+  /** Draw the page once Python has said what there is. */
+  model.on("hello", () => {
+    following = undefined;
+    if (view) return;
+    view = render({ model, el, page: true, panels: [viewsPanel, settingsPanel, minePanel, toolsPanel, transportPanel] });
+    view.context.root.dataset.view = model.view;
+    view.comparison = new Comparison(view);
+    listenToDrops(view.context);
+    globalThis.neocogStudio = { model, view };
+    if (linked.epoch && !kept) model.on("opened", () => {});
+  });
+}
+
+/** Take pictures dropped anywhere: the first is shown to the network. */
+function listenToDrops(context) {
+  const { model, root } = context;
+  const said = root.querySelector(".transport ~ .status") ?? root.querySelector(".status");
+  addEventListener("dragover", (event) => event.preventDefault());
+  addEventListener("drop", (event) => {
+    event.preventDefault();
+    const [file] = event.dataTransfer?.files ?? [];
+    if (!file) return;
+    run(null, said, async () => {
+      const { image } = await model.upload(file);
+      const answer = await model.send("image", { upload: image });
+      const { data } = answer.arrays.get("image");
+      context.slide(false);
+      context.set({ image: data });
+      say(said, `${file.name} is shown.`);
+    });
+  });
+}
+
+/** Return where this tab keeps its session; nothing is kept where the browser forbids it. */
+function storage() {
+  const safely = (work) => {
+    try {
+      return work();
+    } catch {
+      return null;
+    }
+  };
+  return {
+    get: () => safely(() => sessionStorage.getItem(KEPT)),
+    set: (session) => safely(() => (session ? sessionStorage.setItem(KEPT, session) : sessionStorage.removeItem(KEPT))),
+  };
+}
+
+start();
