@@ -1,8 +1,8 @@
 // Questions to Python: where a gradient comes from, whether it is right, which pixels decided, how the loss lies.
 
 import { bound, drawImage } from "./colour.js";
-import { fill, h, number, offset, say } from "./dom.js";
-import { className, heat, newest, picture, run, shown, visible } from "./tools.js";
+import { fill, h, offset, say } from "./dom.js";
+import { className, heat, newest, num, picture, run, shown, visible } from "./tools.js";
 
 const MOST = 12; // images of a gradient, and products of an image, that are drawn
 
@@ -45,21 +45,21 @@ export const gradientPanel = {
     function draw() {
       const { value, gradient, rate, change, after, images, rest, formula } = answer;
       const moved = Math.abs(change - -rate * gradient) <= 1e-6 * Math.max(Math.abs(change), 1e-12);
-      fill(head, h("p", {}, h("b", {}, `${asked.array}[${asked.index.join(", ")}] = ${number(value)}`)),
+      fill(head, h("p", {}, h("b", {}, `${asked.array}[${asked.index.join(", ")}] = ${num(value)}`)),
         h("p.formula", {}, h("code", {}, formula)),
-        h("p", {}, "In the batch that comes next its gradient is ", h("b", {}, number(gradient, 4)), moved
-          ? `. The step is −${number(rate)} × ${number(gradient, 4)} = ${number(change, 4)}`
-          : `. With momentum and decay the step is ${number(change, 4)}`, `: it becomes ${number(after, 6)}.`));
+        h("p", {}, "In the batch that comes next its gradient is ", h("b", {}, num(gradient, 4)), moved
+          ? `. The step is −${num(rate)} × ${num(gradient, 4)} = ${num(change, 4)}`
+          : `. With momentum and decay the step is ${num(change, 4)}`, `: it becomes ${num(after, 6)}.`));
       step.hidden = false;
       const shape = answer.arrays.get("images")?.shape;
       const size = shape ? shape.slice(1).reduce((a, b) => a * b, 1) : 0;
       const scale = bound(images.map(({ total }) => total));
       fill(list, h("h3", {}, "Which images it comes from"), images.slice(0, MOST).map((image, k) => {
-        const row = h("button.contribution", { "aria-label": `${className(model, image.label)} gives ${number(image.total)}; its products`, onclick: () => open(k) },
+        const row = h("button.contribution", { "aria-label": `${className(model, image.label)} gives ${num(image.total)}; its products`, onclick: () => open(k) },
           shape ? picture(answer.arrays.get("images").data.slice(k * size, (k + 1) * size), shape.slice(1), model.description.tone) : null,
-          h("span.who", {}, className(model, image.label)), bar(image.total, scale), h("span.value", {}, number(image.total)));
+          h("span.who", {}, className(model, image.label)), bar(image.total, scale), h("span.value", {}, num(image.total)));
         return row;
-      }), images.length > MOST || rest ? h("p.hint", {}, `All others together: ${number(rest + images.slice(MOST).reduce((sum, { total }) => sum + total, 0))}`) : null);
+      }), images.length > MOST || rest ? h("p.hint", {}, `All others together: ${num(rest + images.slice(MOST).reduce((sum, { total }) => sum + total, 0))}`) : null);
       fill(products);
       if (images.length) open(0);
     }
@@ -70,8 +70,8 @@ export const gradientPanel = {
       list.querySelectorAll(".contribution").forEach((row, i) => row.classList.toggle("on", i === k));
       const scale = bound(image.products.map(({ value }) => value));
       fill(products, h("h3", {}, `${className(model, image.label)}: its products`),
-        image.products.slice(0, MOST).map(({ value, note, parts }) => h("div.product", {}, bar(value, scale), h("span.value", {}, number(value)),
-          h("span.factors", {}, (parts ?? []).map((part) => `${part.symbol} ${number(part.value)}`).join(" × ") || note))),
+        image.products.slice(0, MOST).map(({ value, note, parts }) => h("div.product", {}, bar(value, scale), h("span.value", {}, num(value)),
+          h("span.factors", {}, (parts ?? []).map((part) => `${part.symbol} ${num(part.value)}`).join(" × ") || note))),
         image.products.length > MOST ? h("p.hint", {}, `and ${image.products.length - MOST} more`) : null);
     }
 
@@ -87,7 +87,7 @@ export const gradientPanel = {
         const off = Math.abs(now - answer.after);
         const right = off <= 1e-5 * Math.max(1e-3, Math.abs(answer.after));
         outcome.classList.toggle("good", right);
-        say(outcome, `It was ${number(answer.value, 6)} and is ${number(now, 6)}: moved by ${number(now - answer.value, 4)}, said ${number(answer.change, 4)}. ${right ? "Exactly." : `Off by ${number(off)}.`}`);
+        say(outcome, `It was ${num(answer.value, 6)} and is ${num(now, 6)}: moved by ${num(now - answer.value, 4)}, said ${num(answer.change, 4)}. ${right ? "Exactly." : `Off by ${num(off)}.`}`);
         step.hidden = true;
       });
     }
@@ -151,16 +151,16 @@ export const provePanel = {
         const t = (k - 20) / 20;
         return `${k ? "L" : "M"}${100 * t} ${y(loss + tilt * t + bend * t * t)}`;
       }).join("");
-      picture_.setAttribute("aria-label", `Difference quotient ${number(quotient, 5)}, gradient ${number(gradient, 5)}`);
+      picture_.setAttribute("aria-label", `Difference quotient ${num(quotient, 5)}, gradient ${num(gradient, 5)}`);
       fill(picture_, h("svg:path.loss", { d: curve }), line(quotient, (plus + minus) / 2, "quotient"), line(gradient, loss, "tangent"),
         dot(-100, minus, "end"), dot(100, plus, "end"), dot(0, loss, "middle"),
-        h("svg:text", { x: -106, y: 76 }, `w − ${number(size, 2)}`), h("svg:text", { x: 106, y: 76, "text-anchor": "end" }, `w + ${number(size, 2)}`));
-      fill(sums, h("span.quotient", {}, `(${number(plus, 8)} − ${number(minus, 8)}) / (2 × ${number(size, 2)}) = ${number(quotient, 6)}`), h("br"),
-        h("span.tangent", {}, `backward says ${number(gradient, 6)}`));
+        h("svg:text", { x: -106, y: 76 }, `w − ${num(size, 2)}`), h("svg:text", { x: 106, y: 76, "text-anchor": "end" }, `w + ${num(size, 2)}`));
+      fill(sums, h("span.quotient", {}, `(${num(plus, 8)} − ${num(minus, 8)}) / (2 × ${num(size, 2)}) = ${num(quotient, 6)}`), h("br"),
+        h("span.tangent", {}, `backward says ${num(gradient, 6)}`));
       const off = Math.abs(quotient - gradient) / Math.max(Math.abs(gradient), 1e-12);
       const met = off < 1e-3;
       verdict.classList.toggle("good", met);
-      say(verdict, met ? `They meet: equal to ${off < 1e-9 ? "nine or more" : Math.floor(-Math.log10(off))} digits.` : `They differ by ${number(100 * off, 2)} %. Make the nudge smaller.`);
+      say(verdict, met ? `They meet: equal to ${off < 1e-9 ? "nine or more" : Math.floor(-Math.log10(off))} digits.` : `They differ by ${num(100 * off, 2)} %. Make the nudge smaller.`);
     }
 
     slider.addEventListener("input", refresh);
@@ -283,7 +283,7 @@ export const landscapePanel = {
       pen.beginPath();
       pen.arc(size / 2, size / 2, 9, 0, 2 * Math.PI);
       pen.stroke();
-      say(status, `Loss here ${number(centre)}; lowest in sight ${number(low)}, highest ${number(top)}.`);
+      say(status, `Loss here ${num(centre)}; lowest in sight ${num(low)}, highest ${num(top)}.`);
     }
 
     model.on("row", () => refresh(false));

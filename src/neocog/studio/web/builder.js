@@ -3,14 +3,11 @@
 import { fill, h, say, whole } from "./dom.js";
 
 const NAMES = {
-  Conv2D: "Convolution", Dense: "Dense", ReLU: "ReLU", LeakyReLU: "Leaky ReLU", Tanh: "Tanh", Sigmoid: "Sigmoid",
-  GELU: "GELU", MaxPool2D: "Max pooling", AvgPool2D: "Average pooling", Flatten: "Flatten", Dropout: "Dropout",
-  BatchNorm2D: "Batch norm", BatchNorm1D: "Batch norm (features)", GlobalAvgPool2D: "Mean of each map",
+  Conv2D: "Convolution", LeakyReLU: "Leaky ReLU", MaxPool2D: "Max pooling", AvgPool2D: "Average pooling",
+  BatchNorm: "Batch norm", GroupNorm: "Group norm", GlobalAvgPool2D: "Mean of each map",
 };
-const LABELS = {
-  out_channels: "maps", channels: "maps", filters: "maps", kernel_size: "kernel", out_features: "outputs",
-  units: "outputs", p: "share dropped", negative_slope: "slope", residual: "shortcut",
-};
+const LABELS = { channels: "maps", features: "outputs", rate: "share dropped" };
+const USUAL = { stride: "as kernel", features: "as classes" }; // what an empty field means
 
 /** Return a block's name for people. */
 export function blockName(kind) {
@@ -161,10 +158,14 @@ export class Builder {
         range.choices.map((choice) => h("option", { selected: choice === value }, String(choice))));
       return h("label", {}, label, select);
     }
-    const step = Number.isInteger(range.default) ? 1 : "any";
+    const step = range.default === null || Number.isInteger(range.default) ? 1 : "any";
     return h("label", {}, label, h("input", {
-      type: "number", value, step, min: range.least, max: range.most, ...key,
-      onchange: (event) => { if (event.target.value !== "") set(Number(event.target.value)); },
+      type: "number", value, step, min: range.least, max: range.most, placeholder: USUAL[name], ...key,
+      onchange: (event) => {
+        if (event.target.value !== "") set(Number(event.target.value));
+        else if (range.default === null) set(null);
+        else this.check();
+      },
     }));
   }
 

@@ -88,6 +88,10 @@ export class Comparison {
     const { twin, first } = this;
     this.view = render({ model: twin, el: this.place });
     const second = this.view.context;
+    this.answer = second.root.querySelector(".panel.answer");
+    this.answer.classList.add("second-answer");
+    say(this.answer.querySelector("h2"), "What B says");
+    first.context.root.querySelector(".zone.right .panel.answer").after(this.answer);
     let leader = first.context.root;
     const lead = ({ target }) => { leader = second.root.contains(target) ? second.root : first.context.root; };
     for (const event of ["pointerover", "focusin"]) first.context.root.addEventListener(event, lead);
@@ -113,6 +117,7 @@ export class Comparison {
     for (const off of this.links ?? []) off();
     this.links = [];
     this.view?.destroy();
+    this.answer?.remove();
     this.view = null;
     this.twin?.close();
     this.twin = null;

@@ -3,10 +3,8 @@
 import { fill, h, say, whole } from "./dom.js";
 import { className, newest, picture, run, share, visible } from "./tools.js";
 
-/** Return the panel of mistakes. */
-export function mistakesPanel() {
-  return { zone: "right", title: "Mistakes", mount };
-}
+/** The panel of mistakes. */
+export const mistakesPanel = { title: "Mistakes", mount };
 
 /** Fill the panel, and again after each epoch while it is seen. */
 function mount(el, context) {

@@ -1,7 +1,7 @@
 // What the panels of the studio share: pictures, the question about the image shown, sentences where something fails.
 
 import { bound, drawImage, paint } from "./colour.js";
-import { h, say } from "./dom.js";
+import { h, number, say } from "./dom.js";
 
 /** Return a canvas with an image (C, H, W) as people see it. */
 export function picture(image, shape, tone, label = "") {
@@ -87,4 +87,9 @@ export function share(value) {
 /** Whether a panel can be seen: what nobody sees is not asked for. */
 export function visible(element) {
   return element.isConnected && element.getClientRects().length > 0;
+}
+
+/** Write a number of Python's, which sends null for what is not finite. */
+export function num(value, digits) {
+  return number(value ?? NaN, digits);
 }
