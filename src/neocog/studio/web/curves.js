@@ -8,11 +8,15 @@ const LINES = [
   { title: "accuracy", series: [["train_accuracy", "training", "--line-a"], ["val_accuracy", "held out", "--line-b"]] },
 ];
 
+/** Colours of other runs' lines. */
+const OTHERS = ["--good", "--pick", "--plus", "--minus", "--muted"];
+
 /** Draw the curves of a history into an element; `seek(epoch)` is called when one is clicked. */
 export function curves(el, seek) {
   let plots = [];
   let shown = 0;
   let history = {};
+  let others = [];
 
   const colour = (name) => getComputedStyle(el).getPropertyValue(name).trim();
 
@@ -20,7 +24,19 @@ export function curves(el, seek) {
   const plot = ({ title, series }, width) => {
     const found = series.filter(([key]) => history[key]?.some((value) => Number.isFinite(value)));
     if (!found.length) return undefined;
-    const box = h("div.curve", {}, h("p.label", {}, title, found.map(([, name], k) => h(`span.key.key-${k}`, {}, name))));
+    const measured = series.at(-1)[0];
+    const beside = others.filter(({ rows }) => rows.some((row) => Number.isFinite(row[measured] ?? NaN)));
+    const epochs = [...new Set([...history.epoch, ...beside.flatMap(({ rows }) => rows.map(({ epoch }) => epoch))])].sort((a, b) => a - b);
+    const along = (at, values) => {
+      const known = new Map(at.map((epoch, k) => [epoch, values[k]]));
+      return epochs.map((epoch) => (Number.isFinite(known.get(epoch) ?? NaN) ? known.get(epoch) : null));
+    };
+    const box = h("div.curve", {}, h("p.label", {}, title, found.map(([, name], k) => h(`span.key.key-${k}`, {}, name)),
+      beside.map(({ name }, k) => {
+        const key = h("span.key.key-other", {}, name);
+        key.style.setProperty("--line-other", `var(${OTHERS[k % OTHERS.length]})`);
+        return key;
+      })));
     el.append(box);
     const axis = { stroke: () => colour("--muted"), grid: { stroke: () => colour("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif", gap: 2 };
     const options = {
@@ -34,6 +50,7 @@ export function curves(el, seek) {
       series: [
         {},
         ...found.map(([, name, variable], k) => ({ label: name, stroke: () => colour(variable), width: 2, dash: k ? [5, 3] : undefined, points: { show: (history.epoch?.length ?? 0) < 2 } })),
+        ...beside.map(({ name }, k) => ({ label: name, stroke: () => colour(OTHERS[k % OTHERS.length]), width: 1.5, dash: [2, 3], spanGaps: true, points: { show: false } })),
       ],
       hooks: {
         draw: [
@@ -51,7 +68,8 @@ export function curves(el, seek) {
         ],
       },
     };
-    const data = [history.epoch, ...found.map(([key]) => history[key].map((value) => (Number.isFinite(value) ? value : null)))];
+    const data = [epochs, ...found.map(([key]) => along(history.epoch, history[key])),
+      ...beside.map(({ rows }) => along(rows.map(({ epoch }) => epoch), rows.map((row) => row[measured])))];
     const made = new uPlot(options, data, box);
     made.over.addEventListener("click", () => {
       if (made.cursor.left >= 0) seek(made.posToVal(made.cursor.left, "x"));
@@ -60,9 +78,10 @@ export function curves(el, seek) {
   };
 
   return {
-    /** Draw a history anew. */
-    draw(found) {
+    /** Draw a history anew, and beside it the held-out lines of other runs: `{name, rows}`. */
+    draw(found, beside = []) {
       history = found ?? {};
+      others = beside;
       for (const made of plots) made.destroy();
       fill(el);
       if (!history.epoch?.length) return;

@@ -135,6 +135,16 @@ function start() {
     return location.origin + location.pathname + write(state, {});
   };
 
+  /** Draw the runs of one beginning on one chart. */
+  let branches = "";
+  model.on("state", (state) => {
+    const found = JSON.stringify(state.branches);
+    if (found === branches) return;
+    branches = found;
+    model.others = [...state.branches.map(({ name, rows }) => ({ name, rows })), ...(model.others ?? []).filter(({ twin }) => twin)];
+    model.emit("history", model.history);
+  });
+
   /** Keep the settings in the URL, the defaults left out. */
   model.on("state", ({ settings, network }) => {
     if (!view || !model.hello) return;

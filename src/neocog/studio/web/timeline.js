@@ -64,13 +64,13 @@ export const timePanel = {
     const fit = () => {
       if (Math.abs(chart.clientWidth - width) < 2) return;
       width = chart.clientWidth;
-      drawn.draw(model.history);
+      drawn.draw(model.history, model.others);
       show();
     };
     const watch = new ResizeObserver(fit);
     watch.observe(chart);
     const redraw = () => {
-      drawn.draw(model.history);
+      drawn.draw(model.history, model.others);
       show();
     };
     const off = [context.on("epoch", show), context.on("model", redraw), context.on("epochs", show), model.on?.("history", redraw)];
