@@ -134,9 +134,9 @@ const maximum = (places) => (context, index) => {
 };
 
 /** Each of some places by their count. */
-const mean = (places, countOf) => (context, index) => {
+const mean = (places, symbol, countOf) => (context, index) => {
   const found = places(context, index), count = countOf(context, index);
-  return { parts: found.map((at) => part([context.x(at), constant("1/count", 1 / count)])), numbers: { count } };
+  return { parts: found.map((at) => part([context.x(at), constant(symbol, 1 / count)])), numbers: { count } };
 };
 
 /** y = w (x - mean) scale + b as three parts: of the number, of the mean, the bias. */
@@ -194,14 +194,14 @@ function alongAxis(context, index) {
 
 function softmax(context, index) {
   const { found, max, sum, exps, own } = alongAxis(context, index);
-  const parts = found.map((x, k) => ({ ...part([x], `share ${(exps[k] / sum).toPrecision(4)}`, k === own ? exps[k] / sum : 0), exp: exps[k] }));
+  const parts = found.map((x, k) => ({ ...part([x], `share ${+(exps[k] / sum).toPrecision(4)}`, k === own ? exps[k] / sum : 0), exp: exps[k] }));
   return { parts, numbers: { max, sum } };
 }
 
 function logSoftmax(context, index) {
   const { found, max, sum, exps, own } = alongAxis(context, index);
   const parts = [part([found[own]]), part([constant("-log sum", -max - Math.log(sum))], "the sum of all")];
-  for (const [k, x] of found.entries()) parts.push({ ...part([x], `share ${(exps[k] / sum).toPrecision(4)} of the sum`, 0), exp: exps[k] });
+  for (const [k, x] of found.entries()) parts.push({ ...part([x], `share ${+(exps[k] / sum).toPrecision(4)} of the sum`, 0), exp: exps[k] });
   return { parts, numbers: { max, sum } };
 }
 
@@ -226,8 +226,8 @@ const bias = (context, index) => ({ parts: [part([context.x(index)]), ...context
 const TERMS = {
   Conv2D: convolution, SparseConv2D: convolution, Dense: dense, RadialBasis: radialBasis,
   MaxPool2D: maximum(windowOf), GlobalMaxPool2D: maximum(mapOf),
-  AvgPool2D: mean(windowOf, ({ settings }, [, i, j]) => settings.rows[i] * settings.columns[j]),
-  GlobalAvgPool2D: mean(mapOf, ({ input }) => size(input.shape.slice(1))),
+  AvgPool2D: mean(windowOf, "1/count", ({ settings }, [, i, j]) => settings.rows[i] * settings.columns[j]),
+  GlobalAvgPool2D: mean(mapOf, "1/(H W)", ({ input }) => size(input.shape.slice(1))),
   BatchNorm1D: batchNorm, BatchNorm2D: batchNorm, GroupNorm: sampleNorm, LayerNorm: sampleNorm,
   Normalize: normalize, LocalResponseNorm: localResponseNorm,
   ...Object.fromEntries(Object.entries(ACTIVATIONS).map(([kind, make]) => [kind, activation(make)])),
