@@ -14,26 +14,39 @@ export const inputPanel = {
   id: "input",
   title: "Input",
   mount(el, context) {
-    const undo = [];
     const { model } = context;
-    if (!model.description) return undefined;
-    const seen = sight(context);
-    const drawable = context.shape[0] === 1 && context.shape[1] > 1 && model.description.page !== false;
-    const parts = [];
-    if (drawable) {
-      const [element, end] = pad(context);
-      parts.push(element);
-      undo.push(end);
-    }
-    parts.push(seen.element);
-    undo.push(seen.end);
-    if (model.samples.length) {
-      const [element, end] = samples(context);
-      parts.push(element);
-      undo.push(end);
-    }
-    fill(el, parts);
-    return () => undo.forEach((end) => end?.());
+    let undo = [];
+    let shown = null;
+    const end = () => undo.forEach((each) => each?.());
+    // Other data, as in the studio, need another pad and other samples.
+    const make = () => {
+      if (!model.description || shown === model.samples) return;
+      shown = model.samples;
+      end();
+      undo = [];
+      const seen = sight(context);
+      const drawable = context.shape[0] === 1 && context.shape[1] > 1 && (model.description.page !== false || model.can.ask);
+      const parts = [];
+      if (drawable) {
+        const [element, ends] = pad(context);
+        parts.push(element);
+        undo.push(ends);
+      }
+      parts.push(seen.element);
+      undo.push(seen.end);
+      if (model.samples.length) {
+        const [element, ends] = samples(context);
+        parts.push(element);
+        undo.push(ends);
+      }
+      fill(el, parts);
+    };
+    make();
+    const off = context.on("model", make);
+    return () => {
+      off();
+      end();
+    };
   },
 };
 
