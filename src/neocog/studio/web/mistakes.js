@@ -85,7 +85,7 @@ function mount(el, context) {
 }
 
 /** Say in a sentence how many are wrong. */
-function summary({ accuracy, interval }, { total, of }) {
+function summary({ accuracy, interval }, { total, count }) {
   const between = interval ? ` (${share(interval[0])} to ${share(interval[1])} with 95 % confidence)` : "";
-  return `${whole(total)} of ${whole(of)} images are classified wrongly: accuracy ${share(accuracy)}${between}.`;
+  return `${whole(total)} of ${whole(count)} images are classified wrongly: accuracy ${share(accuracy)}${between}.`;
 }

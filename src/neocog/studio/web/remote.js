@@ -180,7 +180,7 @@ export class Remote extends Model {
     this.pictures = new Map();
     this.epochs = [];
     this.sought = new Set();
-    this.latest = this.live = this.now = this.told = undefined;
+    this.latest = this.live = this.now = this.told = this.mapped = this.mapping = undefined;
     this.change({ title: "neocog", description: header.description, samples, notes: header.data.notes ?? [] });
     this.emit("hello", { header, again });
   }
@@ -250,6 +250,24 @@ export class Remote extends Model {
       this.ask("want", { epoch }, undefined, false);
     }
     return here;
+  }
+
+  /** Return the maps of an image for a network that the page does not compute; Python is asked, and says it soon. */
+  maps(epoch, sample, image) {
+    const shown = image ?? this.samples[sample]?.image;
+    if (!shown) return undefined;
+    const place = `${this.latest?.tick}/${Array.prototype.join.call(shown, ",")}`;
+    if (this.mapped?.place === place) return this.mapped.arrays;
+    if (this.status === "open" && this.mapping !== place) {
+      this.mapping = place;
+      const given = new Map([["image", { shape: this.description.input, data: Float32Array.from(shown) }]]);
+      this.send("image", {}, given).then(({ arrays }) => {
+        arrays.delete("image");
+        this.mapped = { place, arrays };
+        if (this.mapping === place) this.emit("preview", {});
+      }, ({ message }) => this.emit("notice", { text: message }));
+    }
+    return this.mapped?.arrays;
   }
 
   /** Give Python a picture file; the promise holds its id and size. */
