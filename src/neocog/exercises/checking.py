@@ -60,11 +60,17 @@ def check(name: str, answer: Any, *, seed: int | None = None) -> Verdict:
         return _judge(exercise, answer, seed)
     if exercise.answer is None:
         raise ValueError(f"exercise {name} is an open question; compare with exercises.solution({name!r}).")
-    expected = exercise.answer()
-    if _same(answer, expected):
+    verdict = compare(name, answer, exercise.answer(), exercise.hint, exercise.solution)
+    if verdict:
         remember(name)
-        return Verdict(name, True, f"Right. {exercise.solution}")
-    return Verdict(name, False, f"Not yet: {_wrong_kind(answer, expected)}{exercise.hint}")
+    return verdict
+
+
+def compare(name: str, answer: Any, expected: Any, hint: str, solution: str) -> Verdict:
+    """Compare an answer with a computed one; the message is the solution if it is right, else the hint."""
+    if _same(answer, expected):
+        return Verdict(name, True, f"Right. {solution}")
+    return Verdict(name, False, f"Not yet: {_wrong_kind(answer, expected)}{hint}")
 
 
 def _judge(exercise: Exercise, program: Any, seed: int | None) -> Verdict:
