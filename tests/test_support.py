@@ -25,6 +25,9 @@ def test_every_layer_has_a_row_and_every_row_a_formula():
         assert row.torch, f"{row.layer} has no counterpart in PyTorch"
         assert row.onnx, f"{row.layer} has no counterpart in ONNX"
         assert row.explained in ("rule", "function")
+        assert row.page == "yes", (
+            f"{row.layer} is not in PAGE_FORMS of studio/architecture.py, and in web/network.js"
+        )
 
 
 @pytest.mark.parametrize(
@@ -67,6 +70,7 @@ def test_layers_of_ones_own():
     assert (doubled.formula, doubled.explained, doubled.compiled) == ("y = 2 x", "Jacobian", "no")
     assert (wave.formula, wave.explained, wave.compiled) == ("y = sin(x)", "function", "yes")
     assert (shifted.compiled, shifted.torch) == ("no", "autograd Function")
+    assert [row.page for row in (doubled, wave, shifted)] == ["no", "no", "no"]
 
 
 def test_it_can_be_written_as_markdown():
