@@ -21,7 +21,14 @@ from neocog.kernels import BACKENDS
 from neocog.losses import SoftmaxCrossEntropy
 from neocog.models.by_name import NETWORKS, OF_FILTERS
 from neocog.recipes import RECIPES
-from neocog.training.by_name import AUGMENTATIONS, OPTIMIZERS, PLANNED_SCHEDULES, SCHEDULES, make_optimizer
+from neocog.training.by_name import (
+    AUGMENTATIONS,
+    OPTIMIZERS,
+    PLANNED_SCHEDULES,
+    SCHEDULES,
+    make_augmentation,
+    make_optimizer,
+)
 from neocog.training.engine import check_engine
 from neocog.validation import integer, number, one_of
 
@@ -183,7 +190,12 @@ class Settings:
     label_smoothing: float = _option(
         math.nan, float, "Part of each label spread evenly over the classes, 0 to below 1."
     )
-    augment: str = _option("", str, f"Random changes of the training images: {_names(tuple(AUGMENTATIONS))}")
+    augment: str = _option(
+        "",
+        str,
+        f"Random changes of the training images: {_names(tuple(AUGMENTATIONS))} "
+        "Or several: flip-shift-colour.",
+    )
     class_weight: str = _option(
         "none", str, "balanced: every class counts the same, however many images it has; or none."
     )
@@ -233,7 +245,7 @@ class Settings:
         make_optimizer(self.optimizer, self.lr, self.momentum, self.weight_decay)
         one_of("schedule", self.schedule, SCHEDULES)
         SoftmaxCrossEntropy(self.label_smoothing)
-        one_of("augment", self.augment, AUGMENTATIONS)
+        make_augmentation(self.augment, (1, 8, 8))
         one_of("class_weight", self.class_weight, CLASS_WEIGHTS)
         one_of("normalize", self.normalize, NORMALIZATIONS)
         number("clip_norm", self.clip_norm, 0, math.inf, False, True)

@@ -28,7 +28,7 @@ from neocog.layers.normalization import normalize_for
 from neocog.losses import Loss
 from neocog.optimizers import Optimizer
 from neocog.representation import say
-from neocog.training.by_name import AUGMENTATIONS, make_augmentation, plateau
+from neocog.training.by_name import make_augmentation, plateau
 from neocog.training.callbacks import EarlyStopping, KeepBest, Progress
 from neocog.training.checks import check_batch_sizes
 from neocog.training.diagnosis import NonFiniteLossError
@@ -320,7 +320,7 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         if not isinstance(self.early_stopping, bool | np.bool_):
             raise TypeError(f"early_stopping must be True or False, got {self.early_stopping!r}.")
         if isinstance(self.augment, str):
-            one_of("augment", self.augment, AUGMENTATIONS)
+            make_augmentation(self.augment, (1, 8, 8))
         elif self.augment is not None and not callable(self.augment):
             raise TypeError(
                 "augment must be a function (images, rng) -> images, a name such as 'shift', or None, got "

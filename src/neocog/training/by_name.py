@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from neocog.data.augmentation import Affine, Compose, Flip, Shift
+from neocog.data.augmentation import Affine, ColorJitter, Compose, Erase, Flip, Shift
 from neocog.data.batches import Augmentation
 from neocog.optimizers import SGD, Adam, AdamW, NAdam, Optimizer, RMSProp
 from neocog.schedules import Cosine, OneCycle, Polynomial, WarmRestarts
@@ -131,35 +131,33 @@ def make_optimizer(
     return OPTIMIZERS[name](lr, momentum, weight_decay=weight_decay, clip_norm=clip_norm)
 
 
-def _affine(size: int) -> Augmentation:
-    return Affine(degrees=10, shift=size / 16, scale=0.1, shear=0.2, fill="edge")
-
-
-def _shift(size: int) -> Augmentation:
-    return Shift(max(1, round(size / 16)), fill="edge")
-
-
-AUGMENTATIONS: dict[str, Callable[[int], Augmentation | None]] = {
-    "none": lambda size: None,
-    "shift": _shift,
-    "affine": _affine,
-    "flip": lambda size: Flip(),
-    "flip-shift": lambda size: Compose(Flip(), _shift(size)),
-    "flip-affine": lambda size: Compose(Flip(), _affine(size)),
-    "flips": lambda size: Compose(Flip(), Flip(axis="vertical")),
-    "flips-shift": lambda size: Compose(Flip(), Flip(axis="vertical"), _shift(size)),
-    "digits": lambda size: Affine(degrees=10, shift=0.5, scale=0.1, shear=0.2),
+AUGMENTATIONS: dict[str, Callable[[int], list[Augmentation]]] = {
+    "none": lambda size: [],
+    "flip": lambda size: [Flip()],
+    "flips": lambda size: [Flip(), Flip(axis="vertical")],
+    "shift": lambda size: [Shift(max(1, round(size / 16)), fill="edge")],
+    "affine": lambda size: [Affine(degrees=10, shift=size / 16, scale=0.1, shear=0.2, fill="edge")],
+    "colour": lambda size: [ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2)],
+    "erase": lambda size: [Erase(max(1, size // 4), p=0.5)],
+    "digits": lambda size: [Affine(degrees=10, shift=0.5, scale=0.1, shear=0.2)],
 }
-"""Functions of the shorter side of the images, which return an augmentation or None.
+"""Functions of the shorter side of the images.
 
-"shift" and "affine" move by up to a sixteenth of it; what enters repeats the edge. "flip" mirrors left and
-right, "flips" also top and bottom. "digits" is what the recipe "best" was made with: moves of half a pixel,
-black borders.
+"flip" mirrors left and right, "flips" also top and bottom. "shift" and "affine" move by up to a sixteenth of
+the side; what enters repeats the edge. "colour" changes brightness, contrast and saturation, "erase" covers a
+square of every second image. "digits" is what the recipe "best" was made with: moves of half a pixel, black
+borders.
 """
 
 
 def make_augmentation(name: str, image_shape: Sequence[int]) -> Augmentation | None:
     """Make an augmentation for images of a shape (C, H, W); None if the name is "none".
+
+    Parameters
+    ----------
+    name : str
+        One of ``AUGMENTATIONS``, or several joined by "-", in this order.
+    image_shape : (C, H, W)
 
     Raises
     ------
@@ -168,8 +166,13 @@ def make_augmentation(name: str, image_shape: Sequence[int]) -> Augmentation | N
 
     Examples
     --------
-    >>> make_augmentation("shift", (1, 32, 48))
-    Shift(2, fill='edge')
+    >>> make_augmentation("flip-shift", (1, 32, 48))
+    Compose(Flip(), Shift(2, fill='edge'))
     """
-    one_of("augment", name, AUGMENTATIONS)
-    return AUGMENTATIONS[name](min(image_shape[1:]))
+    parts = name.split("-")
+    steps = [
+        step
+        for part in parts
+        for step in AUGMENTATIONS[one_of("augment", part, AUGMENTATIONS)](min(image_shape[1:]))
+    ]
+    return steps[0] if len(steps) == 1 else Compose(*steps) if steps else None
