@@ -188,6 +188,7 @@ def living_page(
         "start": start if start in epochs else epochs[-1],
         "precisions": list(precisions.items()),
         "samples": [dict(sample) for sample in samples],
+        "sample": next((k for k, s in enumerate(samples) if s["predicted"] == s["label"]), 0),
         "held_out": held_out,
         "history": dict(history or {}),
         "title": title,
@@ -331,7 +332,7 @@ def _samples(material: Material) -> tuple[np.ndarray, list[dict[str, Any]]]:
 
 def _html(title: str, data: bytes) -> str:
     """Assemble the page: style and script are allowed by their hashes, and nothing else is."""
-    style, script = stylesheet(), bundle("living.js", START)
+    style, script = f"body {{ margin: 0; }}\n{stylesheet()}", bundle("living.js", START)
     for name, code in (("style", style), ("script", script)):
         if f"</{name}" in code.lower():
             raise ValueError(f"the {name} of the page must not hold </{name}.")

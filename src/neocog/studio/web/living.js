@@ -29,6 +29,7 @@ export function start(el, data) {
       history,
       frames,
       start: header.start,
+      sample: header.sample,
       heldOut: header.held_out,
       epochs,
       pictures,

@@ -6,7 +6,8 @@ import { fill, fixed, h, inside, number, offset, say, unravel, where, whole } fr
 const GAP = 6;
 const FEW = 32; // maps drawn at first
 const MOST = 256; // maps drawn at all
-const DASH = 9; // pixels of a cell from which a number below zero carries a dash
+const EDGE = 3; // pixels around the maps, for frames
+const DASH = 8; // pixels of a cell from which a number below zero carries a dash
 const TABLE = 4096; // numbers of a map that are listed
 
 /** Words for the kinds of layers, where the class's name is not clear by itself. */
@@ -38,10 +39,17 @@ export function arrange(shape, width, all, large) {
     cell = shown <= 24 ? 26 : shown <= 130 ? 15 : 10;
     while (cell > 12 && shown <= 24 && shown * (cell + gap) > width) cell--;
   } else {
-    const target = large ? 128 : shown <= 10 ? 76 : shown <= 20 ? 62 : 46;
-    cell = Math.min(22, target / Math.max(rows, columns));
-    if (cell >= 2) cell = Math.floor(cell);
-    cell = Math.min(cell, width / columns);
+    const target = large ? 112 : shown <= 10 ? 72 : shown <= 20 ? 60 : 46;
+    cell = Math.min(18, target / Math.max(rows, columns), width / columns);
+    const fits = Math.max(1, Math.floor((width + gap) / (cell * columns + gap)));
+    const lines = Math.ceil(shown / fits);
+    if (lines > 1) {
+      const each = Math.ceil(shown / (lines - 1)); // a little smaller, and a line less?
+      const smaller = (width - gap * (each - 1)) / each / columns;
+      if (smaller >= 0.7 * cell) cell = Math.min(cell, smaller);
+    }
+    const ratio = globalThis.devicePixelRatio || 1;
+    if (cell * ratio >= 2) cell = Math.floor(cell * ratio) / ratio;
   }
   const across = cell * columns;
   const down = cell * rows;
@@ -87,7 +95,7 @@ export class Row {
     this.element = h(
       "section.layer",
       { "data-node": node.name, "aria-label": this.title() },
-      h("div.head", {}, this.toggle, h("span.kind", {}, this.kind()), h("span.facts", {}, this.facts()), this.range),
+      h("div.head", {}, this.toggle, h("span.kind", {}, this.kind()), this.facts().map((fact) => h("span.fact", {}, fact)), this.range),
       h("div.stage", {}, this.stage, this.more, this.body),
     );
     this.listen();
@@ -105,15 +113,16 @@ export class Row {
   facts() {
     const { parameters, receptive } = this.node;
     const shape = this.node.whole ?? this.node.shape;
-    const parts = [shape.length === 3 ? `${shape[0]} × ${shape[1]} × ${shape[2]}` : `${shape[0]} numbers`];
+    const maps = shape[0] === 1 ? "1 map" : `${shape[0]} maps`;
+    const parts = [shape.length === 3 ? `${this.isInput ? shape[0] : maps}${this.isInput ? " ×" : " of"} ${shape[1]} × ${shape[2]}` : `${whole(shape[0])} numbers`];
     if (parameters) parts.push(`${whole(parameters)} parameters`);
-    if (receptive && !this.isInput && receptive[0] > 1) parts.push(`sees ${receptive[0]} × ${receptive[1]} pixels`);
-    return parts.join(" · ");
+    if (receptive && !this.isInput && receptive[0] * receptive[1] > 1) parts.push(`each sees ${receptive[0]} × ${receptive[1]}`);
+    return parts;
   }
 
   /** Return the row's name for those who hear it. */
   title() {
-    return `${this.node.name}, ${this.kind()}, ${this.facts()}`;
+    return [this.node.name, this.kind(), ...this.facts()].join(", ");
   }
 
   /** Give the row its width; return whether its height changed. */
@@ -125,10 +134,10 @@ export class Row {
     this.plan = plan;
     const ratio = Math.min(3, globalThis.devicePixelRatio || 1);
     for (const canvas of [this.base, this.over]) {
-      canvas.width = Math.ceil(width * ratio);
-      canvas.height = Math.ceil(plan.height * ratio);
-      canvas.style.width = `${width}px`;
-      canvas.style.height = `${plan.height}px`;
+      canvas.width = Math.ceil((width + 2 * EDGE) * ratio);
+      canvas.height = Math.ceil((plan.height + 2 * EDGE) * ratio);
+      canvas.style.width = `${width + 2 * EDGE}px`;
+      canvas.style.height = `${plan.height + 2 * EDGE}px`;
     }
     this.stage.style.height = `${plan.height}px`;
     this.ratio = ratio;
@@ -152,8 +161,7 @@ export class Row {
   draw(data) {
     this.data = data;
     const context = this.base.getContext("2d");
-    context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
-    context.clearRect(0, 0, this.width, this.plan.height);
+    this.clear(context);
     if (!data) {
       say(this.range, "not here");
       return;
@@ -180,15 +188,25 @@ export class Row {
       const { x, y, w, h: height } = boxes[k];
       context.drawImage(this.sheet, 0, k * rows, columns, rows, x, y, w, height);
     }
+    context.strokeStyle = getComputedStyle(this.stage).getPropertyValue("--line");
+    context.lineWidth = 1;
+    for (const { x, y, w, h: height } of boxes) context.strokeRect(x - 0.5, y - 0.5, w + 1, height + 1);
     if (cell >= DASH && !this.isInput) this.dashes(context, data);
     let bad = 0;
     for (let i = 0; i < data.length; i++) if (!Number.isFinite(data[i])) bad++;
     this.range.classList.toggle("bad", bad > 0);
     say(
       this.range,
-      bad ? `${whole(bad)} of ${whole(data.length)} are no numbers (NaN)` : this.isInput ? "" : `−${number(this.scale, 2)} … ${number(this.scale, 2)}`,
+      bad ? `${whole(bad)} of ${whole(data.length)} are no numbers (NaN)` : this.isInput ? "" : `± ${number(this.scale, 2)}`,
     );
     if (!this.body.hidden) this.fillBody();
+  }
+
+  /** Empty a canvas; its zero is the corner of the first map. */
+  clear(context) {
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, context.canvas.width, context.canvas.height);
+    context.setTransform(this.ratio, 0, 0, this.ratio, EDGE * this.ratio, EDGE * this.ratio);
   }
 
   /** Mark each number below zero by a dash: the sign is seen without colours. */
@@ -231,8 +249,7 @@ export class Row {
   /** Draw frames: `{box, kind}` with kind "pick" or "patch". */
   frame(marks) {
     const context = this.over.getContext("2d");
-    context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
-    context.clearRect(0, 0, this.width, this.plan.height);
+    this.clear(context);
     const style = getComputedStyle(this.stage);
     for (const { box, kind, weight = 1 } of marks) {
       if (!box) continue;

@@ -9,6 +9,7 @@ export class Model {
     this.samples = [];
     this.epochs = [];
     this.start = undefined;
+    this.sample = 0;
     this.history = {};
     this.can = {};
     this.notes = [];

@@ -40,7 +40,14 @@ export function render({ model, el, panels = [], page = false }) {
   const problem = h("p.problem", { role: "alert", hidden: true });
   const status = h("p.unseen", { role: "status" });
   const wires = h("svg:svg.wires", { "aria-hidden": "true" });
-  const layers = h("div.layers", {}, wires);
+  const legend = h(
+    "div.legend",
+    {},
+    h("h2", {}, "Network"),
+    h("span.ramp", { "aria-hidden": "true" }, h("span", {}, "−"), h("i"), h("span", {}, "0"), h("i"), h("span", {}, "+")),
+    h("span.hint", {}, "Below zero blue, with a dash; above zero orange. Point at a number to see where it comes from, click to keep it."),
+  );
+  const layers = h("div.layers", {}, legend, wires);
   zones.top.append(h("div.title", {}, heading, notes));
   zones.middle.append(layers);
   const root = h(
@@ -296,8 +303,8 @@ export function render({ model, el, panels = [], page = false }) {
 
   /** Write the state into the URL, without a new entry in the history. */
   function remember() {
-    const usual = { epoch: beginning(), sample: 0 };
-    const shown = { ...state, sample: source === "sample" ? state.sample : 0 };
+    const usual = { epoch: beginning(), sample: model.sample ?? 0 };
+    const shown = { ...state, sample: source === "sample" ? state.sample : usual.sample };
     try {
       history.replaceState(null, "", write(shown, usual) || location.pathname + location.search);
     } catch {
@@ -437,7 +444,7 @@ export function render({ model, el, panels = [], page = false }) {
   }
 
   state.epoch = linked.epoch;
-  state.sample = linked.sample ?? 0;
+  state.sample = linked.sample ?? model.sample ?? 0;
   state.at = linked.at ?? null;
   build();
   for (const panel of [inputPanel, answerPanel, whyPanel, timePanel, ...panels]) mount(panel);
@@ -462,7 +469,7 @@ export function render({ model, el, panels = [], page = false }) {
   root.addEventListener("keydown", keys);
   const travel = () => {
     const found = read(location.hash);
-    set({ epoch: found.epoch ?? beginning(), sample: found.sample ?? 0, at: found.at ?? null, open: found.open ?? [], hide: found.hide ?? [] });
+    set({ epoch: found.epoch ?? beginning(), sample: found.sample ?? model.sample ?? 0, at: found.at ?? null, open: found.open ?? [], hide: found.hide ?? [] });
   };
   if (page) addEventListener("hashchange", travel);
   undo.push(

@@ -29,7 +29,8 @@ export const whyPanel = {
     const draw = () => {
       const place = context.pick();
       const pinned = context.state.at;
-      panel.classList.toggle("pinned", Boolean(pinned));
+        panel.classList.toggle("pinned", Boolean(pinned));
+      context.root.classList.toggle("holding", Boolean(pinned));
       close.hidden = !pinned;
       const key = place ? `${place.node}:${place.index.join()}` : "";
       if (key !== last) all = false;
@@ -118,6 +119,8 @@ function convolution(context, node, { index }, found, all, more) {
   const [dh, dw] = node.settings.dilation ?? [1, 1];
   const grids = [...groups].map(([channel, terms]) => {
     const grid = { channel, x: new Array(rows * columns), w: new Array(rows * columns), product: new Array(rows * columns), sum: 0 };
+    const from = (index[0] * weights.shape[1] + (channel % weights.shape[1])) * rows * columns;
+    for (let k = 0; k < rows * columns; k++) grid.w[k] = weights.data[from + k];
     for (const part of terms) {
       const a = (part.at[1] - index[1] * sh + top) / dh;
       const b = (part.at[2] - index[2] * sw + left) / dw;
