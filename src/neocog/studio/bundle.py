@@ -103,9 +103,24 @@ def _add(path: Path, folder: Path, done: dict[str, str], above: tuple[str, ...])
     ):
         text = pattern.sub(replace, text)
     found = ", ".join(outer if outer == inner else f'"{outer}": {inner}' for outer, inner in exports.items())
-    body = "\n".join([*head, text.strip("\n")])
+    body = "\n".join([*head, _without_comments(text)])
     done[name] = f'modules["{name}"] = (() => {{\n{body}\nreturn {{ {found} }};\n}})();'
     return name
+
+
+def _without_comments(text: str) -> str:
+    """Return code without the lines that are comments, empty lines and indentation, templates left alone."""
+    lines, within, comment = [], False, False
+    for line in text.split("\n"):
+        words = line.strip()
+        if not within and (comment or words.startswith("/*")):
+            comment = not words.endswith("*/")
+            continue
+        if not within and (not words or words.startswith("//")):
+            continue
+        lines.append(line if within else line.lstrip())
+        within ^= line.count("`") % 2 == 1
+    return "\n".join(lines)
 
 
 def _bindings(clause: str, module: str) -> list[str]:

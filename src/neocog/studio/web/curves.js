@@ -41,7 +41,7 @@ export function curves(el, seek) {
     const axis = { stroke: () => colour("--muted"), grid: { stroke: () => colour("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif", gap: 2 };
     const options = {
       width,
-      height: 92,
+      height: 80,
       legend: { show: false },
       padding: [6, 8, 0, 0],
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },

@@ -3,7 +3,7 @@
 import { bound, colourOf, paint, picture, textOn } from "./colour.js";
 import { fill, fixed, h, inside, number, offset, say, unravel, where, whole } from "./dom.js";
 
-const GAP = 6;
+const GAP = 5;
 const FEW = 32; // maps drawn at first
 const MOST = 256; // maps drawn at all
 const EDGE = 3; // pixels around the maps, for frames
@@ -39,7 +39,7 @@ export function arrange(shape, width, all, large) {
     cell = shown <= 24 ? 26 : shown <= 130 ? 15 : 10;
     while (cell > 12 && shown <= 24 && shown * (cell + gap) > width) cell--;
   } else {
-    const target = large ? 112 : shown <= 10 ? 72 : shown <= 20 ? 60 : 46;
+    const target = large ? 88 : shown <= 10 ? 72 : shown <= 20 ? 60 : 46;
     cell = Math.min(18, target / Math.max(rows, columns), width / columns);
     const fits = Math.max(1, Math.floor((width + gap) / (cell * columns + gap)));
     const lines = Math.ceil(shown / fits);
@@ -95,7 +95,7 @@ export class Row {
     this.element = h(
       "section.layer",
       { "data-node": node.name, "aria-label": this.title() },
-      h("div.head", {}, this.toggle, h("span.kind", {}, this.kind()), this.facts().map((fact) => h("span.fact", {}, fact)), this.range),
+      h("div.head", {}, this.toggle, h("span.kind", {}, this.kind()), h("span.facts", {}, this.facts().map((fact) => h("span.fact", {}, fact)), this.range)),
       h("div.stage", {}, this.stage, this.more, this.body),
     );
     this.listen();
@@ -116,7 +116,7 @@ export class Row {
     const maps = shape[0] === 1 ? "1 map" : `${shape[0]} maps`;
     const parts = [shape.length === 3 ? `${this.isInput ? shape[0] : maps}${this.isInput ? " ×" : " of"} ${shape[1]} × ${shape[2]}` : `${whole(shape[0])} numbers`];
     if (parameters) parts.push(`${whole(parameters)} parameters`);
-    if (receptive && !this.isInput && receptive[0] * receptive[1] > 1) parts.push(`each sees ${receptive[0]} × ${receptive[1]}`);
+    if (receptive && !this.isInput && receptive[0] * receptive[1] > 1) parts.push(`sees ${receptive[0]} × ${receptive[1]}`);
     return parts;
   }
 
@@ -357,8 +357,7 @@ export class Row {
     const { formula } = this.node;
     const parts = [];
     if (formula) parts.push(h("p.formula", {}, h("code", {}, formula)));
-    const name = this.node.arrays?.w ?? this.node.arrays?.weight;
-    const weights = name && this.arrays?.get(name);
+    const weights = this.arrays?.get(this.node.arrays?.w);
     if (weights && weights.shape.length === 4) parts.push(kernels(weights, this.actions, this.node));
     if (this.data) {
       const open = this.body.querySelector("details.numbers")?.open ?? false;

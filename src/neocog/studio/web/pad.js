@@ -1,8 +1,8 @@
 // The input: a pad to draw on, the samples, and the picture as the network sees it.
 
-import { className } from "./answer.js";
+import { className, probabilities } from "./answer.js";
 import { drawImage } from "./colour.js";
-import { fill, h, say } from "./dom.js";
+import { fill, h, percent, say } from "./dom.js";
 import { extent, manner, normalise } from "./normalise.js";
 
 const SIDE = 240; // of the pad's own units
@@ -143,6 +143,7 @@ function pad(context) {
 function sight(context) {
   const canvas = h("canvas.seen", { "aria-hidden": "true" });
   const words = h("p.hint");
+  const verdict = h("p.reads", { "aria-hidden": "true" });
   const push = (down, right) => {
     const [i, j] = context.state.shift;
     const [, height, width] = context.shape;
@@ -174,7 +175,7 @@ function sight(context) {
   const element = h(
     "div.sight",
     {},
-    h("div.sight-row", {}, frame, h("div.sight-words", {}, h("p.label", {}, "As the network sees it"), words)),
+    h("div.sight-row", {}, frame, h("div.sight-words", {}, h("p.label", {}, "As the network sees it"), words, verdict)),
     context.model.description.page === false ? null : h("div.buttons.pushes", {}, h("span.hint", {}, "Push it"), buttons),
   );
   const draw = () => {
@@ -186,7 +187,13 @@ function sight(context) {
     const moved = down || right ? ` Pushed ${Math.abs(down) ? `${Math.abs(down)} ${down > 0 ? "down" : "up"}` : ""}${down && right ? " and " : ""}${Math.abs(right) ? `${Math.abs(right)} ${right > 0 ? "right" : "left"}` : ""}.` : "";
     say(words, `${height} × ${width} pixels${colours}.${moved}`);
   };
-  return { element, end: context.on("input", draw) };
+  const tell = () => {
+    const p = probabilities(context.description, context.values().get(context.description.output));
+    const best = p.indexOf(Math.max(...p));
+    say(verdict, best < 0 ? "" : `${className(context.description, best)} · ${percent(p[best])}`);
+  };
+  const ends = [context.on("input", draw), context.on("values", tell)];
+  return { element, end: () => ends.forEach((end) => end()) };
 }
 
 /** Return the samples, mistakes first; the one shown is pressed. */

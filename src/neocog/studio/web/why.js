@@ -5,7 +5,7 @@ import { bound } from "./colour.js";
 import { fill, fixed, h, number, offset, say, where } from "./dom.js";
 import { numberGrid } from "./maps.js";
 
-const CHANNELS = 3; // patches drawn at first
+const CHANNELS = 1; // patches drawn at first
 const TERMS = 8; // listed at first
 const DEEP = 40; // steps down at most
 
@@ -105,7 +105,7 @@ function explain(context, node, place, shown, all, more) {
 
 /** Draw patch x kernel = products for the input maps that count most. */
 function convolution(context, node, { index }, found, all, more) {
-  const weights = context.model.weights(context.state.epoch)?.get(node.arrays?.w ?? node.arrays?.weight);
+  const weights = context.model.weights(context.state.epoch)?.get(node.arrays.w);
   if (!weights) return [];
   const groups = new Map();
   for (const part of found.parts) {
@@ -114,19 +114,16 @@ function convolution(context, node, { index }, found, all, more) {
     groups.get(part.at[0]).push(part);
   }
   const [rows, columns] = weights.shape.slice(2);
-  const [sh, sw] = node.settings.stride ?? [1, 1];
-  const [[top], [left]] = node.settings.padding ?? [[0, 0], [0, 0]];
-  const [dh, dw] = node.settings.dilation ?? [1, 1];
+  const size = rows * columns;
   const grids = [...groups].map(([channel, terms]) => {
-    const grid = { channel, x: new Array(rows * columns), w: new Array(rows * columns), product: new Array(rows * columns), sum: 0 };
-    const from = (index[0] * weights.shape[1] + (channel % weights.shape[1])) * rows * columns;
-    for (let k = 0; k < rows * columns; k++) grid.w[k] = weights.data[from + k];
+    const grid = { channel, x: new Array(size), w: [], product: new Array(size), sum: 0 };
     for (const part of terms) {
-      const a = (part.at[1] - index[1] * sh + top) / dh;
-      const b = (part.at[2] - index[2] * sw + left) / dw;
-      grid.x[a * columns + b] = part.x;
-      grid.w[a * columns + b] = part.w;
-      grid.product[a * columns + b] = part.product;
+      const kernel = part.factors.find(({ array }) => array).at;
+      const from = offset(weights.shape, [...kernel.slice(0, 2), 0, 0]);
+      if (!grid.w.length) grid.w = Array.from(weights.data.subarray(from, from + size));
+      const place = kernel[2] * columns + kernel[3];
+      grid.x[place] = part.x;
+      grid.product[place] = part.product;
       grid.sum += part.product;
     }
     return grid;
@@ -153,13 +150,13 @@ function convolution(context, node, { index }, found, all, more) {
     ),
   );
   const hidden = grids.length - shown.length;
-  if (hidden > 0) lines.push(h("button.quiet", { onclick: more }, `${hidden} more input maps`));
   const others = found.parts.filter((part) => part.from !== first || part.at?.length !== 3);
-  const sums = [...grids.slice(0, 6).map(({ sum }) => sum)];
+  const sums = grids.slice(0, 6).map(({ sum }) => sum);
   const extra = grids.slice(6).reduce((total, { sum }) => total + sum, 0);
   const bias = others.reduce((total, { product }) => total + product, 0) + (found.rest ?? 0);
-  const terms = [...sums.map((sum) => fixed(sum, 3)), ...(grids.length > 6 ? [`(${grids.length - 6} more maps: ${fixed(extra, 3)})`] : []), ...(others.length || found.rest ? [`${fixed(bias, 3)} bias`] : [])];
+  const terms = [...sums.map((sum) => fixed(sum, 3)), ...(grids.length > 6 ? [`${fixed(extra, 3)} of ${grids.length - 6} more maps`] : []), ...(others.length || found.rest ? [`${fixed(bias, 3)} (bias)`] : [])];
   lines.push(h("p.total", {}, `${terms.join(" + ").replace(/\+ −/g, "− ")} = `, h("b", {}, number(found.value, 4))));
+  if (hidden > 0) lines.push(h("button.quiet", { onclick: more }, hidden === 1 ? "1 more patch" : `${hidden} more patches`));
   return lines;
 }
 
