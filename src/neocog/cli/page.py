@@ -20,7 +20,7 @@ def page_command(
     layers: Layers = None,
     as_json: Json = False,
 ) -> None:
-    """Write the living page of a run: the network in one HTML file, which computes it, offline, on a phone too.
+    """Write the living page of a run: one HTML file with the network, which works offline and on a phone.
 
     Draw, or choose a picture; go through the epochs; ask any number where it comes from.
 

@@ -33,7 +33,7 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Run directory; default runs/SOURCE.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue the run in this directory.")] = None,
     write_report: Annotated[
-        bool, typer.Option("--report/--no-report", help="Write report.html at the end.")
+        bool, typer.Option("--report/--no-report", help="Write report.html and page.html at the end.")
     ] = True,
     as_json: Json = False,
 ) -> None:
@@ -66,10 +66,10 @@ def train(
         result = runs.train(settings_for(source, **chosen), out, stream)
     if result is None:  # another process of the job reports
         return
-    page = None
+    pages: dict[str, Path] = {}
     if write_report and result.history.stopped != "interrupted":
-        page = _write_report(result.directory.path, stream)
-    _report_training(result, page, as_json)
+        pages = _write_pages(result.directory.path, stream)
+    _report_training(result, pages, as_json)
     if result.history.stopped == "interrupted":
         Console(stderr=True, highlight=False).print(
             f"continue with: neocog train --resume {escaped(result.directory.path)}", soft_wrap=True
@@ -77,26 +77,37 @@ def train(
         raise typer.Exit(INTERRUPTED)
 
 
-def _write_report(run: Path, stream: TextIO | None) -> Path | None:
-    """Write the report of a run; what fails in it costs neither the run nor its exit code."""
+def _write_pages(run: Path, stream: TextIO | None) -> dict[str, Path]:
+    """Write the living page of a run, then the report, which links it.
+
+    What fails in them costs neither the run nor its exit code.
+    """
     representation.say(stream, "writing the report ...")
-    try:
-        from neocog.report import write_report
+    found: dict[str, Path] = {}
+    for name in ("page", "report"):
+        try:
+            if name == "page":
+                from neocog.studio.page import write_page
 
-        return write_report(run)
-    except Exception as error:
-        words = f"no report: {type(error).__name__}: {error}; try again: neocog report {run}"
-        Console(stderr=True, highlight=False).print(escaped(words), soft_wrap=True)
-        return None
+                found[name] = write_page(run)
+            else:
+                from neocog.report import write_report
+
+                found[name] = write_report(run)
+        except Exception as error:
+            words = f"no {name}: {type(error).__name__}: {error}; try again: neocog {name} {run}"
+            Console(stderr=True, highlight=False).print(escaped(words), soft_wrap=True)
+    return found
 
 
-def _report_training(result: runs.RunResult, page: Path | None, as_json: bool) -> None:
+def _report_training(result: runs.RunResult, pages: dict[str, Path], as_json: bool) -> None:
     last = {name: None if value != value else value for name, value in result.history.last.items()}
     if as_json:
         report = {
             "run": str(result.directory.path),
             "model": str(result.directory.model),
-            "report": None if page is None else str(page),
+            "report": str(pages["report"]) if "report" in pages else None,
+            "page": str(pages["page"]) if "page" in pages else None,
             "data": None if result.data is None else DataSummary.of(result.data).to_dict(),
             "parameters": result.network.parameter_count,
             "stopped": result.history.stopped,
@@ -112,8 +123,10 @@ def _report_training(result: runs.RunResult, page: Path | None, as_json: bool) -
     images = " x ".join(map(str, result.network.input_shape or ()))
     say(f"{result.network.parameter_count} parameters, images {images}, {last['epoch']:.0f} epochs")
     say(f"model:  [bold]{escaped(result.directory.model)}[/]")
-    if page is not None:
-        say(f"report: [bold]{escaped(page)}[/]")
+    if "report" in pages:
+        say(f"report: [bold]{escaped(pages['report'])}[/]")
+    if "page" in pages:
+        say(f"page:   [bold]{escaped(pages['page'])}[/] (open it: the network, to draw for and to look into)")
 
 
 def _print_held_out(result: runs.RunResult, found: Confusion) -> None:

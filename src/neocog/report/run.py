@@ -48,8 +48,9 @@ def write_report(
     """
     material = Material.open(run, layers)
     settings = material.directory.settings()
+    target = material.directory.path / "report.html" if path is None else Path(path)
     parts: list[tuple[str, Callable[[Material], Sequence[Part]]]] = [
-        ("", _facts),
+        ("", lambda material: [*_facts(material), *_link(material, target)]),
         ("What was chosen, and why", _chosen),
         ("Learning curves", _curves),
         ("What it was trained on", held_out.sample),
@@ -67,7 +68,6 @@ def write_report(
     sections = [(heading, _made(make, material)) for heading, make in parts]
     title = f"{settings.network} on {settings.source}"
     lead = "A training run of neocog. Every figure is computed from the files in its directory."
-    target = material.directory.path / "report.html" if path is None else Path(path)
     atomic_write(target, page(title, lead, sections))
     return target
 
@@ -108,6 +108,17 @@ def _facts(material: Material) -> list[Part]:
     if not material.held_out:
         lines.insert(0, NOTHING_HELD_OUT)
     return [facts(boxes), *(paragraph(f"{line[0].upper()}{line[1:]}.") for line in lines)]
+
+
+def _link(material: Material, target: Path) -> list[Part]:
+    """Link the living page, if it lies beside the report."""
+    run = material.directory.path.resolve()
+    if target.resolve().parent != run or not (run / "page.html").exists():
+        return []
+    return [
+        '<p><a href="page.html">The living page</a>: draw for this network, go through its epochs, and ask '
+        "any number where it comes from.</p>"
+    ]
 
 
 def _curves(material: Material) -> list[Part]:
