@@ -173,7 +173,9 @@ export class Remote extends Model {
     }
     const { shape, data } = arrays.get("samples") ?? { shape: [0], data: new Float32Array() };
     const size = shape.slice(1).reduce((a, b) => a * b, 1);
-    const samples = header.samples.map((sample, k) => ({ ...sample, image: data.slice(k * size, (k + 1) * size) }));
+    const known = this.hello && header.data.id === this.hello.data.id && header.samples.length === this.samples.length
+      && this.samples.every(({ image }, k) => image.every((value, i) => value === data[k * size + i]));
+    const samples = known ? this.samples : header.samples.map((sample, k) => ({ ...sample, image: data.slice(k * size, (k + 1) * size) }));
     const again = this.hello !== null;
     this.hello = header;
     this.frames = new Map();
@@ -182,16 +184,16 @@ export class Remote extends Model {
     this.sought = new Set();
     this.latest = this.live = this.now = this.told = this.mapped = this.mapping = undefined;
     this.change({ title: "neocog", description: header.description, samples, notes: header.data.notes ?? [] });
-    this.emit("hello", { header, again });
+    this.emit("hello", { header, again, known });
   }
 
   /** Take where training stands. */
   on_state(header) {
     const gone = this.remote && !header.epochs.includes(this.remote.epochs.at(-1));
-    this.remote = header;
+    this.remote = { branches: [], ...this.remote, ...header };
     if (gone) this.forget();
     this.count();
-    this.emit("state", header);
+    this.emit("state", this.remote);
   }
 
   /** Forget the parameters of stored epochs: training went back, and another way on. */

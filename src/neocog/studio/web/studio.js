@@ -155,9 +155,12 @@ function start() {
   });
 
   /** Draw the page once Python has said what there is. */
-  model.on("hello", () => {
+  model.on("hello", ({ known }) => {
     following = undefined;
-    if (view) return;
+    if (view) {
+      if (!known) view.context.set({ image: null, sample: 0 });
+      return;
+    }
     view = render({ model, el, page: true, panels: [viewsPanel, settingsPanel, minePanel, toolsPanel, transportPanel] });
     view.context.root.dataset.view = model.view;
     view.comparison = new Comparison(view);
