@@ -10,6 +10,7 @@ from ..browsers import BROWSER  # noqa: TID252
 
 WEB = Path(neocog.studio.__file__).parent / "web"
 SITE = "http://studio.test"  # exists in `module_page` only
+BLANK = '<!doctype html><title>test</title><link rel="icon" href="data:,">'
 TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".json": "application/json"}
 
 
@@ -50,7 +51,7 @@ def module_page(page):
         name = route.request.url.removeprefix(f"{SITE}/")
         file = WEB / name
         if name == "":
-            route.fulfill(body="<!doctype html><title>test</title>", content_type="text/html")
+            route.fulfill(body=BLANK, content_type="text/html")
         elif file.is_file():
             route.fulfill(path=file, content_type=TYPES.get(file.suffix, "application/octet-stream"))
         else:
