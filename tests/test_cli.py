@@ -233,7 +233,7 @@ def press_ctrl_c(*_):
 
 def test_ctrl_c_while_the_files_are_written_says_how_to_go_on(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("neocog.runs.save", press_ctrl_c)
+        patch.setattr("neocog.runs.training.save", press_ctrl_c)
         result = run("train", "lines", "--out", tmp_path / "r", code=130)
     assert result.stderr == f"interrupted; continue with: neocog train --resume {tmp_path / 'r'}\n"
     run("train", "--resume", tmp_path / "r")
