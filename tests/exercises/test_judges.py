@@ -6,13 +6,31 @@ import numpy as np
 import pytest
 
 from neocog import exercises
-from neocog.exercises.judges import backward, forward, optimizers
+from neocog.exercises.judges import (
+    classification,
+    convolution,
+    dense,
+    elementwise,
+    gradients,
+    normalization,
+    optimizers,
+    pooling,
+)
 
 from . import programs as right
 
 JUDGES = {
     name: judge
-    for module in (forward, backward, optimizers)
+    for module in (
+        classification,
+        convolution,
+        dense,
+        elementwise,
+        gradients,
+        normalization,
+        optimizers,
+        pooling,
+    )
     for name, judge in vars(module).items()
     if (getattr(judge, "__doc__", None) or "").startswith("Judge ``")
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from neocog.exercises.exercise import exercise
-from neocog.exercises.judges import forward as judges
+from neocog.exercises.judges import convolution
 from neocog.layers import Conv2D
 
 PICTURE = np.array([[2.0, 0, 1], [1, 3, 0], [0, 1, 2]])
@@ -122,7 +122,7 @@ exercise(
     "`[(3, 1), (3, 1)]` it must return 5. What is it for three layers (3, 2)? Compare with "
     "`network.summary()`.",
     program=receptive_field,
-    judge=judges.receptive_field,
+    judge=convolution.receptive_field,
     solution="A layer's own stride counts only for the layers behind it, so the jump is multiplied after it "
     "was used. For three layers (3, 2): 3, 7, 15. With stride 2 the field doubles with every layer, without "
     "it grows by 2 only.",
@@ -148,7 +148,7 @@ exercise(
     "(N, C, H, W), `w` of shape (F, C, k, k) and `b` of shape (F,). Begin with stride 1 and no padding, and "
     "check on the way: the message says what is right already.",
     program=conv2d,
-    judge=judges.conv2d,
+    judge=convolution.conv2d,
     solution="One loop for each index that the formula leaves free, n, f, i and j; the sum over c, p and q "
     "is one line. `np.pad` adds the zeros, and `np.zeros(..., x.dtype)` keeps the type of the input.",
 )

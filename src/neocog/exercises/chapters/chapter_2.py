@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from neocog.exercises.exercise import exercise
-from neocog.exercises.judges import forward as judges
+from neocog.exercises.judges import classification, pooling
 from neocog.layers import Conv2D, Dense, MaxPool2D, ReLU, Sequential, Softmax
 from neocog.models import tiny_cnn
 
@@ -120,7 +120,7 @@ exercise(
     "Write `softmax(z)` for a whole batch of logits, shape (N, K): each row becomes probabilities that add "
     "up to 1. Logits of 1000 must not disturb it.",
     program=softmax,
-    judge=judges.softmax,
+    judge=classification.softmax,
     solution="The largest logit and the sum are those of each row, `axis=1`; `keepdims=True` keeps their "
     "shape at (N, 1), so that they broadcast over the row's K numbers.",
 )
@@ -141,7 +141,7 @@ exercise(
     "Write `max_pool(x, size)` for `x` of shape (N, C, H, W) and windows of size x size that do not "
     "overlap. Rows and columns that fill no window are left out.",
     program=max_pool,
-    judge=judges.max_pool,
+    judge=pooling.max_pool,
     solution="`H // size` rounds down and so leaves the rest out. If you keep a running maximum, do "
     "not start it at 0: a window may hold negative numbers only.",
 )

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from neocog.exercises.exercise import exercise
-from neocog.exercises.judges import backward, optimizers
+from neocog.exercises.judges import classification, optimizers
 from neocog.losses import SoftmaxCrossEntropy
 from neocog.optimizers import SGD, Adam, Optimizer
 
@@ -83,7 +83,7 @@ exercise(
     "Write `softmax_cross_entropy(z, t)`, which returns the mean loss over the images and its derivative "
     "`dz`; `z` has the shape (N, K), `t` holds the N true classes. Logits may be around 1000.",
     program=softmax_cross_entropy,
-    judge=backward.softmax_cross_entropy,
+    judge=classification.softmax_cross_entropy,
     solution="Subtracting the largest logit changes no probability and keeps every exponential at most 1. "
     "The loss is best computed as $\\log \\sum_j e^{z_j} - z_t$: a probability that is rounded to 0 would "
     "have no logarithm.",

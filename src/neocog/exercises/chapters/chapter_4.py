@@ -9,7 +9,7 @@ import numpy as np
 
 from neocog.exercises.computing import affine, tiny
 from neocog.exercises.exercise import exercise
-from neocog.exercises.judges import backward as judges
+from neocog.exercises.judges import classification, convolution, dense, elementwise, gradients, pooling
 from neocog.layers import Conv2D, Dense, Layer, MaxPool2D
 from neocog.losses import SoftmaxCrossEntropy
 
@@ -81,7 +81,7 @@ exercise(
     "\\sum_m dy_m\\, \\partial p_m / \\partial z_k$ and write `softmax_backward(dy, p)` for the "
     "probabilities `p` of shape (N, K).",
     program=softmax_backward,
-    judge=judges.softmax_backward,
+    judge=classification.softmax_backward,
     solution="$\\partial p_m / \\partial z_k = p_m ([k = m] - p_k)$, so $dz_k = dy_k p_k - p_k \\sum_m "
     "dy_m p_m$. No matrix of derivatives is needed, only one sum a row.",
 )
@@ -108,7 +108,7 @@ exercise(
     "Write `dense_backward(dy, x, w)`, which returns `dx, dw, db` of $y = x w + b$ for `x` of shape (N, I) "
     "and `w` of shape (I, K).",
     program=dense_backward,
-    judge=judges.dense_backward,
+    judge=dense.dense_backward,
     solution="Look at the shapes: only these products have those of x, w and b.",
 )
 
@@ -123,7 +123,7 @@ exercise(
     3,
     "Write `relu_backward(dy, x)`, which returns `dx`. The derivative at 0 is taken to be 0.",
     program=relu_backward,
-    judge=judges.relu_backward,
+    judge=elementwise.relu_backward,
     solution="Where x was positive the layer was the identity; elsewhere it was constant.",
 )
 
@@ -163,7 +163,7 @@ exercise(
     "has the shape (N, C, H, W), and rows and columns that fill no window are left out. On a tie the first "
     "pixel of the window, row by row, gets all.",
     program=max_pool_backward,
-    judge=judges.max_pool_backward,
+    judge=pooling.max_pool_backward,
     solution="`argmax` returns the first of several equal numbers, so ties need no code of their own.",
 )
 
@@ -183,7 +183,7 @@ exercise(
     3,
     "Write `average_pool_backward(dy, x, size)` for the same windows.",
     program=average_pool_backward,
-    judge=judges.average_pool_backward,
+    judge=pooling.average_pool_backward,
     solution="Each pixel of a window has the weight $1/k^2$ in its mean, so each gets $dy / k^2$.",
 )
 
@@ -260,7 +260,7 @@ exercise(
     "Write `conv2d_backward(dy, x, w, stride, padding)`, which returns `dx, dw, db`; `w` has the shape (F, "
     "C, k, k). Begin with the program of this chapter, and check on the way.",
     program=conv2d_backward,
-    judge=judges.conv2d_backward,
+    judge=convolution.conv2d_backward,
     solution="The windows lie `stride` pixels apart on the padded picture; at the end the border is cut "
     "off dx.",
 )
@@ -284,7 +284,7 @@ exercise(
     "shape (C, 1, k, k). Write `depthwise_conv2d_backward(dy, x, w)`, which returns `dx, dw`, for stride 1 "
     "and no padding.",
     program=depthwise_conv2d_backward,
-    judge=judges.depthwise_conv2d_backward,
+    judge=convolution.depthwise_conv2d_backward,
     solution="The sums over $c$ and over $f$ are gone: as many groups as channels. What is left is a "
     "product for each channel.",
 )
@@ -318,7 +318,7 @@ exercise(
     "Write `complex_step_gradient(f, x)`: the derivative of `f(x)`, a number, with respect to every entry "
     "of the array `x`, exact to rounding.",
     program=complex_step_gradient,
-    judge=judges.complex_step_gradient,
+    judge=gradients.complex_step_gradient,
     solution="`moved` must be a new array each time, or the imaginary parts of earlier entries stay in it.",
 )
 

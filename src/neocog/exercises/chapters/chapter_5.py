@@ -9,7 +9,7 @@ import numpy as np
 
 from neocog.data import batches
 from neocog.exercises.exercise import exercise
-from neocog.exercises.judges import backward
+from neocog.exercises.judges import elementwise
 from neocog.exercises.judges import optimizers as judges
 from neocog.optimizers import SGD, Adam, Optimizer
 from neocog.schedules import Cosine
@@ -136,7 +136,7 @@ exercise(
     "Write `leaky_relu_backward(dy, x, slope)`, which returns `dx`; `slope` is $a$. Why can such a unit not "
     "die?",
     program=leaky_relu_backward,
-    judge=backward.leaky_relu_backward,
+    judge=elementwise.leaky_relu_backward,
     solution="Where x is negative, $a\\,dy$ still arrives, so the filter goes on learning and can come back. "
     "The price: its output is no longer sparse.",
 )

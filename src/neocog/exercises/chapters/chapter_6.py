@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from neocog.exercises.exercise import exercise
-from neocog.exercises.judges import forward, optimizers, training
+from neocog.exercises.judges import classification, optimizers, training
 from neocog.layers import Dropout
 from neocog.optimizers import SGD
 
@@ -115,7 +115,7 @@ exercise(
     3,
     "Write `wilson_interval(successes, n, z=1.96)`, which returns both ends as fractions.",
     program=wilson_interval,
-    judge=forward.wilson_interval,
+    judge=classification.wilson_interval,
     solution="For 0 of n it begins at 0 and for n of n it ends at 1; it never leaves the numbers between.",
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from neocog.exercises.exercise import exercise
-from neocog.exercises.judges import backward, forward
+from neocog.exercises.judges import dense, normalization
 from neocog.layers import BatchNorm1D, BatchNorm2D, Conv2D, LeakyReLU, Sequential
 
 exercise(
@@ -115,7 +115,7 @@ exercise(
     "Write `he_normal(rng, shape)`, which draws weights by He's rule: for a dense layer, `shape` (in, "
     "out), and for a convolution, `shape` (filters, channels, k, k). Draw from `rng` only.",
     program=he_normal,
-    judge=forward.he_normal,
+    judge=dense.he_normal,
     solution="The fan-in is the number of products in a sum: `in` of a dense layer, channels times k times "
     "k of a convolution. The deviation is the root of the variance.",
 )
@@ -138,7 +138,7 @@ exercise(
     "Write `batch_norm_backward(dy, x, gamma, eps)`, which returns `dx, dgamma, dbeta` for `x` of shape "
     "(N, C), as after a dense layer, in training. You get `x` and have to find the rest yourself.",
     program=batch_norm_backward,
-    judge=backward.batch_norm_backward,
+    judge=normalization.batch_norm_backward,
     solution="The mean and the variance depend on every x. What a shift or a stretch of the batch could "
     "do, the layer undoes, so both are taken out of dy.",
 )
@@ -159,7 +159,7 @@ exercise(
     "Write `batch_norm_running(running_mean, running_var, x, momentum)`, which returns both running "
     "statistics after the batch `x` of shape (N, C), by PyTorch's conventions. Return new arrays.",
     program=batch_norm_running,
-    judge=forward.batch_norm_running,
+    judge=normalization.batch_norm_running,
     solution="`momentum` is the weight of the new batch, and the variance to remember is divided by N - 1, "
     "which NumPy calls `ddof=1`.",
 )
@@ -184,7 +184,7 @@ exercise(
     "one gamma and one beta for each of the K features. Write `layer_norm_backward(dy, x, gamma, eps)`, "
     "which returns `dx, dgamma, dbeta`.",
     program=layer_norm_backward,
-    judge=backward.layer_norm_backward,
+    judge=normalization.layer_norm_backward,
     solution="The derivation is that of batch norm along the other axis, with one difference: gamma is no "
     "longer the same for all numbers that share a mean, so it cannot be taken out of the means. It is "
     "`gamma * dy` from which the two parts are removed. dgamma and dbeta still add up over the images.",

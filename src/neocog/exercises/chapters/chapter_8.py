@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from neocog.exercises.exercise import exercise
-from neocog.exercises.judges import backward, forward
+from neocog.exercises.judges import classification, convolution
 from neocog.inspection import unit_receptive_field
 from neocog.kernels import col2im, im2col
 from neocog.layers import Conv2D, Dense, Sequential
@@ -108,7 +108,7 @@ exercise(
     3,
     "Write `im2col(x, kernel_size, stride, padding)` with windows as rows, for any stride and padding.",
     program=windows_as_rows,
-    judge=forward.im2col,
+    judge=convolution.im2col,
     solution="Padding is done first, once. This version loops over the positions; the chapter's loops over "
     "the weights, which is faster, because a kernel has fewer weights than a picture has positions.",
 )
@@ -135,7 +135,7 @@ exercise(
     "Write `col2im(columns, shape, kernel_size, stride, padding)`, its transpose: `columns` as im2col "
     "makes them, and the `shape` (N, C, H, W) of the images.",
     program=rows_added,
-    judge=backward.col2im,
+    judge=convolution.col2im,
     solution="The same loops, with `+=`. What was added to the padding belongs to no pixel and is cut off.",
 )
 
@@ -154,7 +154,7 @@ exercise(
     "Write `confusion_matrix(t, p, classes)`: in row `a` and column `b` the number of pictures of class "
     "`a` that were read as `b`, from the true classes `t` and the predicted ones `p`.",
     program=count_pairs,
-    judge=forward.confusion_matrix,
+    judge=classification.confusion_matrix,
     solution="`matrix[t, p] += 1` without a loop counts every pair once only; `np.add.at(matrix, (t, p), "
     "1)` counts them all.",
 )
