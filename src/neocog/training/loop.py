@@ -212,7 +212,7 @@ def _kernels(state: TrainingState) -> use_kernels:
 def _train_epoch(state: TrainingState) -> None:
     """Train on every batch of an epoch."""
     start = time.perf_counter()
-    for x, *targets in _remaining_batches(state):
+    for x, *targets in remaining_batches(state):
         value = state.engine.step(x, *targets)
         if not math.isfinite(value):
             raise diagnosis(state, x, training=True)
@@ -229,7 +229,7 @@ def _train_epoch(state: TrainingState) -> None:
         _finish_epoch(state)
 
 
-def _remaining_batches(state: TrainingState) -> Iterator[tuple[Any, ...]]:
+def remaining_batches(state: TrainingState) -> Iterator[tuple[Any, ...]]:
     """Yield the epoch's batches, (x, t) or (x, t, weight), except those seen before an interruption."""
     if state.epoch_rng_state:
         state.rng.bit_generator.state = state.epoch_rng_state

@@ -48,21 +48,20 @@ class Snapshots(Callback):
 
     def on_epoch(self, state: TrainingState) -> str | None:
         if _is_kept(state.epoch):
-            self._take(state)
+            self.add(state.epoch, arrays_of(state.network))
         return None
 
     def on_end(self, state: TrainingState) -> None:
         if not state.batch_losses:  # the parameters between two epochs belong to neither
-            self._take(state)
+            self.add(state.epoch, arrays_of(state.network))
 
-    def _take(self, state: TrainingState) -> None:
-        arrays = arrays_of(state.network)
+    def add(self, epoch: int, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take a snapshot of arrays after an epoch, the last by now."""
         if 6 * sum(array.size for array in arrays.values()) > self.budget:
             self.snapshots = {}
             return
-        older = {epoch: arrays for epoch, arrays in self.snapshots.items() if epoch != state.epoch}
-        self.snapshots = {epoch: _halved(arrays) for epoch, arrays in older.items()}
-        self.snapshots[state.epoch] = {name: array.astype(np.float32) for name, array in arrays.items()}
+        self.snapshots = {e: _halved(older) for e, older in self.snapshots.items() if e != epoch}
+        self.snapshots[epoch] = {name: array.astype(np.float32) for name, array in arrays.items()}
         while len(self.snapshots) > 2 and _bytes(self.snapshots) > self.budget:
             epochs = sorted(self.snapshots)
             for epoch in epochs[1:-1:2]:

@@ -1,0 +1,435 @@
+"""Train a network while somebody looks: ``neocog.fit`` in a thread, and a callback that takes commands.
+
+The callback runs between two batches. There it carries out what was asked for, hands out a frame if the page
+wants one, stores the state after each epoch, and waits while training is paused. A change that ``fit`` cannot
+take in, as going back to an epoch, ends ``fit``; the thread begins it again from the state that was chosen,
+bit for bit as a resumed run.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from neocog.data import Split
+from neocog.kernels import kernels_for, use_kernels
+from neocog.layers import Sequential
+from neocog.layers.base import random_generators
+from neocog.losses import SoftmaxCrossEntropy
+from neocog.optimizers import Optimizer
+from neocog.serialization import arrays_of
+from neocog.settings import Settings
+from neocog.studio.protocol import LIMITS
+from neocog.training import Callback, Diagnose, History, NonFiniteLossError, fit
+from neocog.training.by_name import make_augmentation, make_optimizer
+from neocog.training.evaluation import EVALUATION_BATCH, estimated_seconds
+from neocog.training.state import TrainingState
+
+__all__ = ["Live", "Moment", "make_kernels", "thinned"]
+
+ENDLESS = 10**6
+"""Epochs: whoever plays decides when it is enough."""
+AGAIN = "begins again"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The state of training at a place, from which it goes on as if it had never been elsewhere.
+
+    ``exact`` is false of one that was read from a file and holds weights only, rounded: from there on the
+    optimizer's memory begins at zero, and the order of the images anew.
+    """
+
+    epoch: int
+    arrays: Mapping[str, np.ndarray]
+    optimizer: Mapping[str, Any] = field(default_factory=dict)
+    rng: Mapping[str, Any] = field(default_factory=dict)
+    layer_rngs: tuple[Any, ...] = ()
+    batch_losses: tuple[float, ...] = ()
+    epoch_rng_state: Mapping[str, Any] = field(default_factory=dict)
+    exact: bool = True
+
+    @classmethod
+    def of(cls, state: TrainingState) -> Moment:
+        """Copy the state of training."""
+        epoch = min(state.epoch, max(len(state.history.rows) - 1, 0))  # of which the row is there
+        return cls(
+            epoch,
+            {name: array.copy() for name, array in arrays_of(state.network).items()},
+            state.optimizer.state_dict(),
+            copy.deepcopy(state.rng.bit_generator.state),
+            tuple(copy.deepcopy(rng.bit_generator.state) for rng in random_generators(state.network)),
+            tuple(state.batch_losses),
+            copy.deepcopy(state.epoch_rng_state),
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of its arrays."""
+        memories = self.optimizer.get("state", {}).values()
+        held = [*self.arrays.values(), *(array for arrays in memories for array in arrays.values())]
+        return sum(array.nbytes for array in held)
+
+
+def thinned(moments: Mapping[int, Moment]) -> dict[int, Moment]:
+    """Drop moments until they are few and small enough: those that lie close together, and far back.
+
+    The first and the last stay.
+    """
+    kept = dict(sorted(moments.items()))
+    size = sum(moment.nbytes for moment in kept.values())
+    while len(kept) > 2 and (len(kept) > LIMITS["snapshots"] or size > LIMITS["snapshot_bytes"]):
+        epochs = list(kept)
+        gaps = [
+            (after - before) / (epochs[-1] - epoch + 1)
+            for before, epoch, after in zip(epochs, epochs[1:-1], epochs[2:], strict=False)
+        ]
+        size -= kept.pop(epochs[1 + int(np.argmin(gaps))]).nbytes
+    return kept
+
+
+def make_kernels(settings: Settings, network: Sequential, data: Split) -> str:
+    """Choose the kernels for a session: those that ``neocog train`` takes with these settings."""
+    if settings.kernels != "auto":
+        return settings.kernels
+    shape, images = (1, *data.image_shape), len(data.train[1])
+    measured = images + (len(data.validation[1]) if data.validation else 0)
+    seconds = estimated_seconds(network, shape, images, settings.batch_size, training=True)
+    seconds += estimated_seconds(network, shape, measured, EVALUATION_BATCH)
+    return kernels_for(settings.epochs * seconds)
+
+
+class Live(Callback):
+    """Train in a thread, under command.
+
+    Parameters
+    ----------
+    network : Sequential
+    data : Split
+        What is trained on, and measured after each epoch.
+    settings : Settings
+        Optimizer, rate, batch, augmentation.
+    rng : Generator
+        Draws the batches.
+    tell : function (frame: bytes or None)
+        Called from the thread: with a frame that was wanted, or with None where there is something new.
+    encode : function (header, arrays) -> bytes
+    resume : path, optional
+        A checkpoint to begin from.
+
+    Attributes
+    ----------
+    moments : dict of int to Moment
+        By epochs trained; replaced, never changed, so that any thread may read it.
+    rows : list of dict
+        Of the history; only ever longer, or replaced.
+    tick : int
+        Changes with every step and every edit.
+    problem : str
+        Why training stands still: a sentence; empty if nothing is wrong.
+    """
+
+    def __init__(
+        self,
+        network: Sequential,
+        data: Split,
+        settings: Settings,
+        rng: np.random.Generator,
+        tell: Callable[[bytes | None], None],
+        encode: Callable[[dict[str, Any], Mapping[str, np.ndarray]], bytes],
+        resume: Any = None,
+    ) -> None:
+        self.network, self.data, self.settings, self.rng = network, data, settings, rng
+        self.loss = SoftmaxCrossEntropy(settings.label_smoothing)
+        self.kernels = make_kernels(settings, network, data)
+        self.optimizer = self._new_optimizer()
+        self.moments: dict[int, Moment] = {}
+        self.rows: list[dict[str, float]] = []
+        self.until: int | None = None
+        self.speed: float | None = None
+        self.tick, self.sent, self.problem = 0, -1, ""
+        self.hints: list[str] = []
+        self.playing = self.wanted = self.closed = False
+        self.state: TrainingState | None = None
+        self._tell, self._encode, self._resume = tell, encode, resume
+        self._steps: tuple[str, int] | None = None
+        self._commands: deque[tuple[Callable[[TrainingState], Any], Future[Any]]] = deque()
+        self._changed = threading.Condition()
+        self._start: Moment | None = None
+        self._again = False
+        self._due = 0.0
+        self.ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="neocog-studio-training", daemon=True)
+
+    # What any thread may call.
+
+    def start(self) -> None:
+        """Begin: measure the untrained network, and wait."""
+        self._thread.start()
+
+    def play(self, until: int | None = None) -> None:
+        """Train on, without end or until an epoch is reached."""
+        with self._changed:
+            self.playing, self.until, self._steps, self.problem = True, until, None, ""
+            self._due = 0.0
+            self._changed.notify()
+
+    def step(self, unit: str, count: int) -> None:
+        """Train on for some batches or epochs, then pause."""
+        with self._changed:
+            self.playing, self.until, self._steps, self.problem = True, None, (unit, count), ""
+            self._due = 0.0
+            self._changed.notify()
+
+    def pause(self) -> None:
+        """Stop after the current batch."""
+        with self._changed:
+            self.playing = False
+        self._tell(None)
+
+    def set_speed(self, batches: float | None) -> None:
+        """Train on at most so many batches a second."""
+        with self._changed:
+            self.speed = batches
+            self._changed.notify()
+
+    def want(self) -> None:
+        """Ask for a frame, once there is a newer one than that sent last."""
+        with self._changed:
+            self.wanted = True
+            self._changed.notify()
+
+    def do(self, command: Callable[[TrainingState], Any]) -> Future[Any]:
+        """Have a function called between two batches; what it returns is the future's result."""
+        future: Future[Any] = Future()
+        with self._changed:
+            if self.closed:
+                future.cancel()
+                return future
+            self._commands.append((command, future))
+            self._changed.notify()
+        return future
+
+    def close(self, last: Callable[[TrainingState], Any] | None = None) -> None:
+        """End the thread after the current batch; ``last`` is called there before."""
+        if last is not None:
+            self.do(last)
+        with self._changed:
+            self.closed = True
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    # What is called between two batches: commands, on the thread of training.
+
+    def begin_at(self, moment: Moment) -> None:
+        """Go on from a moment."""
+        self._start, self._again = moment, True
+
+    def refit(self, state: TrainingState) -> None:
+        """Go on from here, with what has changed in network, optimizer or augmentation."""
+        self.begin_at(Moment.of(state))
+
+    def apply(self, settings: Settings, state: TrainingState) -> None:
+        """Train on with other settings; a batch size holds from the next epoch on."""
+        before, self.settings = self.settings, settings
+        self.optimizer.lr, self.optimizer.weight_decay = settings.lr, settings.weight_decay
+        structure = ("optimizer", "momentum", "augment")
+        if any(getattr(before, name) != getattr(settings, name) for name in structure):
+            self.refit(state)
+        elif not state.batch_losses and not state.epoch_rng_state:
+            state.batch_size = settings.batch_size
+
+    def edited(self) -> None:
+        """Count a change of the weights by hand."""
+        self.tick += 1
+        self.problem = ""
+
+    # The thread.
+
+    def _run(self) -> None:
+        diagnose = Diagnose(io.StringIO())
+        while not self.closed:
+            self._again = False
+            try:
+                if self._start is not None:
+                    self._restore(self._start)
+                with use_kernels(self.kernels):
+                    self._fit(diagnose)
+            except NonFiniteLossError as error:
+                self._halt(str(error))
+            except Exception as error:  # such as MemoryError: the session goes on, at the last good place
+                self._halt(f"training stopped: {type(error).__name__}: {error}")
+        for _, future in self._commands:
+            future.cancel()
+
+    def _fit(self, diagnose: Diagnose) -> None:
+        settings, weights = self.settings, None
+        if self.network.class_weight is not None:
+            weights = np.array(self.network.class_weight)[self.data.train[1]]
+        resume, self._resume = self._resume, None
+        self._diagnose = diagnose
+        fit(
+            self.network,
+            self.data,
+            loss=self.loss,
+            optimizer=self.optimizer,
+            epochs=ENDLESS,
+            batch_size=settings.batch_size,
+            rng=self.rng,
+            augment=make_augmentation(settings.augment, self.data.image_shape),
+            sample_weight=weights,
+            callbacks=[diagnose, self],
+            resume=resume,
+        )
+
+    def _new_optimizer(self) -> Optimizer:
+        s = self.settings
+        name = "sgd" if s.optimizer == "nesterov" and not s.momentum else s.optimizer
+        return make_optimizer(name, s.lr, s.momentum, s.weight_decay, s.clip_norm or None)
+
+    def _restore(self, moment: Moment) -> None:
+        """Write a moment into network, optimizer and generators; the settings are today's."""
+        for name, array in arrays_of(self.network).items():
+            if name in moment.arrays:
+                array[...] = moment.arrays[name]
+        self.optimizer = self._new_optimizer()
+        kept = moment.optimizer
+        if kept and kept["type"] == type(self.optimizer).__name__:
+            self.optimizer.load_state_dict({**kept, "settings": {}})
+        if moment.rng:
+            self.rng.bit_generator.state = moment.rng
+        generators = random_generators(self.network)
+        if len(generators) == len(moment.layer_rngs):
+            for rng, saved in zip(generators, moment.layer_rngs, strict=True):
+                rng.bit_generator.state = saved
+
+    def on_start(self, state: TrainingState) -> None:
+        self.state = state
+        if self._start is not None:
+            moment, self._start = self._start, None
+            self.rows = self.rows[: moment.epoch + 1]
+            state.history = History(self.rows)
+            state.epoch, state.batch_losses = moment.epoch, list(moment.batch_losses)
+            state.epoch_rng_state = dict(moment.epoch_rng_state)
+            if not moment.batch_losses and moment.epoch not in self.moments:
+                self._store(state)
+        elif state.history.rows:  # of a checkpoint
+            self.rows = state.history.rows
+            self.optimizer.lr = self.settings.lr
+            if not state.batch_losses:
+                self._store(state)
+        else:
+            return
+        self.tick += 1
+        self._gate(state)
+
+    def on_batch(self, state: TrainingState) -> None:
+        self.tick += 1
+        if self._steps is not None and self._steps[0] == "batch":
+            self._count()
+        if len(state.batch_losses) < state.batches_per_epoch:  # else the epoch's end is the gate
+            self._gate(state)
+
+    def on_epoch(self, state: TrainingState) -> str | None:
+        self.tick += 1
+        self.rows = state.history.rows
+        self.hints = list(self._diagnose.messages.values())
+        state.batch_size = self.settings.batch_size
+        self._store(state)
+        if self._steps is not None and self._steps[0] == "epoch":
+            self._count()
+        if self.until is not None and state.epoch >= self.until:
+            self.playing = False
+        self._tell(None)
+        self._gate(state)
+        return None
+
+    def _store(self, state: TrainingState) -> None:
+        moment = Moment.of(state)
+        if 2 * moment.nbytes <= LIMITS["snapshot_bytes"]:
+            kept = {epoch: m for epoch, m in self.moments.items() if epoch < state.epoch}
+            self.moments = thinned(kept | {state.epoch: moment})
+
+    def _count(self) -> None:
+        assert self._steps is not None
+        unit, left = self._steps
+        self._steps = (unit, left - 1) if left > 1 else None
+        self.playing = left > 1
+
+    def _gate(self, state: TrainingState) -> None:
+        """Carry out commands, hand out a frame, and wait until training may go on."""
+        self.ready.set()
+        told = self.playing
+        while True:
+            while self._commands:
+                self._carry_out(state)
+            if self.wanted and self.tick != self.sent:
+                self._hand_out(state)
+            if told != self.playing or (self._steps is None and not self.playing):
+                told = self.playing
+            with self._changed:
+                if self._commands or (self.wanted and self.tick != self.sent):
+                    continue
+                if self._again or self.closed:
+                    state.stop = AGAIN
+                    return
+                wait = self._wait()
+                if wait == 0:
+                    return
+                if wait is None:
+                    self._tell(None)
+                self._changed.wait(wait)
+
+    def _wait(self) -> float | None:
+        """Return the seconds to wait before the next batch; None for ever."""
+        if not self.playing:
+            return None
+        if self.speed is None:
+            return 0
+        now = time.monotonic()
+        if now < self._due:
+            return self._due - now
+        self._due = max(self._due, now - 1 / self.speed) + 1 / self.speed
+        return 0
+
+    def _carry_out(self, state: TrainingState) -> None:
+        command, future = self._commands.popleft()
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            future.set_result(command(state))
+        except Exception as error:
+            future.set_exception(error)
+
+    def _hand_out(self, state: TrainingState) -> None:
+        self.wanted, self.sent = False, self.tick
+        last = state.batch_losses[-1] if state.batch_losses else None
+        header = {"kind": "frame", "epoch": state.epoch, "batch": len(state.batch_losses)}
+        header |= {"tick": self.tick, "loss": last if last is not None and math.isfinite(last) else None}
+        self._tell(self._encode(header, arrays_of(state.network)))
+
+    def _halt(self, problem: str) -> None:
+        """Say what is wrong, and wait for commands outside of ``fit``."""
+        state = self.state
+        if state is None:  # it did not even begin
+            self.problem, self.closed = problem, True
+            self.ready.set()
+            self._tell(None)
+            return
+        self.problem, self.playing, self._steps = problem, False, None
+        self.tick += 1
+        self._tell(None)
+        self._gate(state)
+        if not self._again and not self.closed:  # on from the same place
+            self.begin_at(Moment.of(state))
