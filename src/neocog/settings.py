@@ -33,6 +33,7 @@ from neocog.training.engine import check_engine
 from neocog.validation import integer, number, one_of
 
 __all__ = [
+    "OF_BLOCKS",
     "OPTIONS",
     "Option",
     "Settings",
@@ -43,6 +44,8 @@ __all__ = [
     "train_command",
 ]
 
+OF_BLOCKS = "blocks"
+"""What a run's network is called that was put together in the studio, and has no name to be built by."""
 CLASS_WEIGHTS = ("none", "balanced")
 NORMALIZATIONS = ("none", "channels")
 MEASURES = ("none", "loss", "accuracy")
@@ -236,7 +239,7 @@ class Settings:
             raise TypeError(f"source must be text, got {self.source!r}.")
         one_of("recipe", self.recipe, RECIPES)
         self._take_recipes_own()
-        one_of("network", self.network, NETWORKS)
+        one_of("network", self.network, (*NETWORKS, OF_BLOCKS))
         one_of("kernels", self.kernels, BACKENDS)
         check_engine(self.engine, self.device)
         integer("epochs", self.epochs, 0)

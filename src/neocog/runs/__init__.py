@@ -6,13 +6,14 @@ A run directory holds ``config.json`` (every setting), ``model.neocog``, ``histo
 """
 
 from neocog.runs.directory import RunDirectory, RunResult, numbered_path, open_model
-from neocog.runs.fitting import choosing_callbacks, draw_sample, fit_as, network_for
+from neocog.runs.fitting import adapted, choosing_callbacks, draw_sample, fit_as, network_for
 from neocog.runs.images import open_images, training_split
 from neocog.runs.training import outcome, resume, train
 
 __all__ = [
     "RunDirectory",
     "RunResult",
+    "adapted",
     "choosing_callbacks",
     "draw_sample",
     "fit_as",

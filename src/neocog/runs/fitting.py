@@ -48,6 +48,11 @@ def network_for(settings: Settings, data: Split) -> Sequential:
         named += f" of the filters {shown(filters[:8])}{'...' * (len(filters) > 8)}"
     with charging("weights", f"{named}, for images of shape {data.image_shape},"):
         network = build_network(settings.network, classes, data.image_shape, settings.seed, filters)
+    return adapted(network, settings, data)
+
+
+def adapted(network: Sequential, settings: Settings, data: Split) -> Sequential:
+    """Return a network led by the normalization, and with the class weights, that the settings name."""
     if settings.normalize == "channels":
         images, shape = data.train[0], network.input_shape
         some = images[np.linspace(0, len(images) - 1, min(len(images), NORMALIZED_IMAGES)).astype(int)]

@@ -39,6 +39,8 @@ __all__ = ["Live", "Moment", "make_kernels", "thinned"]
 
 ENDLESS = 10**6
 """Epochs: whoever plays decides when it is enough."""
+LONG = 200
+"""Epochs that a session is taken to last where kernels are chosen."""
 AGAIN = "begins again"
 
 
@@ -57,6 +59,7 @@ class Moment:
     layer_rngs: tuple[Any, ...] = ()
     batch_losses: tuple[float, ...] = ()
     epoch_rng_state: Mapping[str, Any] = field(default_factory=dict)
+    batch_size: int = 0
     exact: bool = True
 
     @classmethod
@@ -71,6 +74,7 @@ class Moment:
             tuple(copy.deepcopy(rng.bit_generator.state) for rng in random_generators(state.network)),
             tuple(state.batch_losses),
             copy.deepcopy(state.epoch_rng_state),
+            state.batch_size,
         )
 
     @property
@@ -99,14 +103,14 @@ def thinned(moments: Mapping[int, Moment]) -> dict[int, Moment]:
 
 
 def make_kernels(settings: Settings, network: Sequential, data: Split) -> str:
-    """Choose the kernels for a session: those that ``neocog train`` takes with these settings."""
+    """Choose the kernels of a session, for good: nobody knows how long it will be, so it is taken as long."""
     if settings.kernels != "auto":
         return settings.kernels
     shape, images = (1, *data.image_shape), len(data.train[1])
     measured = images + (len(data.validation[1]) if data.validation else 0)
     seconds = estimated_seconds(network, shape, images, settings.batch_size, training=True)
     seconds += estimated_seconds(network, shape, measured, EVALUATION_BATCH)
-    return kernels_for(settings.epochs * seconds)
+    return kernels_for(max(settings.epochs, LONG) * seconds)
 
 
 class Live(Callback):
@@ -322,6 +326,8 @@ class Live(Callback):
             state.history = History(self.rows)
             state.epoch, state.batch_losses = moment.epoch, list(moment.batch_losses)
             state.epoch_rng_state = dict(moment.epoch_rng_state)
+            if moment.batch_losses:  # an epoch ends as it began
+                state.batch_size = moment.batch_size
             if not moment.batch_losses and moment.epoch not in self.moments:
                 self._store(state)
         elif state.history.rows:  # of a checkpoint
@@ -370,14 +376,13 @@ class Live(Callback):
     def _gate(self, state: TrainingState) -> None:
         """Carry out commands, hand out a frame, and wait until training may go on."""
         self.ready.set()
-        told = self.playing
+        told = False
         while True:
             while self._commands:
                 self._carry_out(state)
+                told = False
             if self.wanted and self.tick != self.sent:
                 self._hand_out(state)
-            if told != self.playing or (self._steps is None and not self.playing):
-                told = self.playing
             with self._changed:
                 if self._commands or (self.wanted and self.tick != self.sent):
                     continue
@@ -387,8 +392,9 @@ class Live(Callback):
                 wait = self._wait()
                 if wait == 0:
                     return
-                if wait is None:
+                if not told:
                     self._tell(None)
+                    told = True
                 self._changed.wait(wait)
 
     def _wait(self) -> float | None:

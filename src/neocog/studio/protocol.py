@@ -95,7 +95,7 @@ kind           fields                                                       answ
                                                                             "d:NODE" (of the loss in its
                                                                             output) and "d:ARRAY"
 ``maps``                                                                    an array for each node
-``landscape``  ``span?`` (1), ``steps?`` (15, odd)                          ``offsets``, ``centre``; array
+``landscape``  ``span?`` (1), ``steps?`` (11, odd)                          ``offsets``, ``centre``; array
                                                                             ``losses`` [steps, steps]
 =============  ===========================================================  ==================================
 
