@@ -119,6 +119,10 @@ class RunDirectory:
         names = ("chosen", "kept_epoch", "held_out", "baselines")
         return {name: value for name, value in self._config().items() if name in names}
 
+    def studio(self) -> dict[str, Any]:
+        """Read what the studio keeps of a session that trained this run; empty for any other run."""
+        return dict(self._config().get("studio", {}))
+
     def result(self) -> RunResult:
         """Read a finished run."""
         network, history, found = open_model(self.path), History.from_json(self.history_json), self.results()

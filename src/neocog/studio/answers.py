@@ -154,6 +154,7 @@ def _value(subject: Subject, message: Mapping[str, Any]) -> Answer:
 def _explained(found: Explanation) -> dict[str, Any]:
     """Return an explanation without the batch's axis, its smaller terms as one sum."""
     data = found.to_dict()
+    data["what"] = data.pop("of")  # "activation", or "gradient"
     shown = [_term(term) for term in found.terms[:MOST_TERMS]]
     rest = sum(term.value for term in found.terms[MOST_TERMS:])
     return data | {"index": data["index"][1:], "terms": shown, "rest": rest, "count": len(found.terms)}

@@ -72,7 +72,9 @@ kind           fields                                                       answ
                                                                             parameters, receptive, problem}],
                                                                             ``parameters``, ``flops``,
                                                                             ``page``
-``lesson``     ``lesson``, ``answer`` (see :mod:`neocog.studio.lessons`)    ``right``, ``text``
+``lesson``     ``lesson`` (a name); with ``step`` (from 0) and ``answer``   ``lesson``, as
+               an answer is checked                                         :mod:`neocog.studio.lessons` binds
+                                                                            it; or ``right`` and ``text``
 =============  ===========================================================  ==================================
 
 ``measure``
@@ -282,6 +284,7 @@ KINDS: dict[str, tuple[dict[str, Check], dict[str, Check]]] = {
             "network": _text,
             "blocks": _objects,
             "lesson": _text,
+            "step": _whole(0, 1000),
             "answer": _anything,
         },
     ),

@@ -140,9 +140,7 @@ class Work:
         data, (images, labels) = self.data, self.data.train
         if self.labels == "shuffled":
             labels = np.random.default_rng(self.settings.seed).permutation(labels)
-        return Split(
-            (images, labels), data.validation, data.class_names, preprocessing=data.preprocessing
-        )
+        return Split((images, labels), data.validation, data.class_names, preprocessing=data.preprocessing)
 
     def make_network(self) -> Sequential:
         """Return the network to be trained.
@@ -179,12 +177,12 @@ def _suited(source: str, **chosen: Any) -> Settings:
     return settings_for(source, **{**chosen, **fixed, **rate})
 
 
-def source_work(id: str, name: str, source: str, kernels: str = "auto") -> Work:
+def source_work(key: str, name: str, source: str, kernels: str = "auto") -> Work:
     """Open a source with the settings that suit it; ValueError or OSError if its files are malformed."""
     settings = _suited(source, kernels=kernels)
     data = runs.open_images(settings)
     settings, reasons = resolve(settings, data)
-    return Work(id, name, data, settings, notes=(*data.notes, *reasons))
+    return Work(key, name, data, settings, notes=(*data.notes, *reasons))
 
 
 def own_work(images: np.ndarray, counts: Sequence[tuple[str, int]], kernels: str = "auto") -> Work:
@@ -221,9 +219,10 @@ def class_names(names: Sequence[Any]) -> list[str]:
     found = [name.strip() if isinstance(name, str) else name for name in names]
     if not 2 <= len(found) <= LIMITS["classes"]:
         raise ValueError(f"there must be 2 to {LIMITS['classes']} classes, got {len(found)}.")
+    longest = LIMITS["name_length"]
     for name in found:
-        if not isinstance(name, str) or not name or len(name) > LIMITS["name_length"]:
-            raise ValueError(f"a class needs a name of 1 to {LIMITS['name_length']} characters, got {name!r}.")
+        if not isinstance(name, str) or not name or len(name) > longest:
+            raise ValueError(f"a class needs a name of 1 to {longest} characters, got {name!r}.")
     if len(set(found)) < len(found):
         raise ValueError(f"classes must have different names, got {found}.")
     return found
@@ -267,7 +266,7 @@ def pictures_work(pictures: Sequence[tuple[str, Sequence[Path]]], kernels: str =
     return Work("own", "my pictures", split, settings, own=True, notes=(*data.notes, *reasons))
 
 
-def run_work(path: Path, id: str, kernels: str = "auto") -> Work:
+def run_work(path: Path, key: str, kernels: str = "auto") -> Work:
     """Open a run: its images, its network and its past.
 
     Raises
@@ -294,12 +293,12 @@ def run_work(path: Path, id: str, kernels: str = "auto") -> Work:
             epoch: Moment(epoch, arrays, exact=False)
             for epoch, arrays in load_snapshots(directory.snapshots).items()
         }
-    if id == path.name and directory.checkpoint.exists():  # a session of the studio goes on as it was
+    if key == path.name and directory.checkpoint.exists():  # a session of the studio goes on as it was
         checkpoint = directory.checkpoint
     beginning = Beginning(network, checkpoint, rows, moments)
     studio = directory.studio()
     own = Path(split_source(settings.source)[1]) == directory.path.absolute() / "images.npz"
-    work = Work(id, studio.get("data", kind), data, settings, own=own, beginning=beginning)
+    work = Work(key, studio.get("data", kind), data, settings, own=own, beginning=beginning)
     return replace(
         work,
         blocks=studio.get("blocks"),

@@ -1,0 +1,495 @@
+"""Serve the studio on the loopback interface: routes, sessions and their life, and the end by Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import mimetypes
+import secrets
+import socket
+import sys
+import threading
+import traceback
+import webbrowser
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from neocog.layers import Sequential
+from neocog.runs import open_model
+from neocog.settings import OF_BLOCKS
+from neocog.studio import messages
+from neocog.studio.answers import plain
+from neocog.studio.blocks import blocks_of
+from neocog.studio.guard import Guard, redirect_file
+from neocog.studio.protocol import LIMITS, VERSION, check
+from neocog.studio.session import Outbox, Session
+from neocog.studio.work import Beginning, Work, run_work, source_work
+from neocog.training import NonFiniteLossError
+
+__all__ = ["Studio", "serve"]
+
+T = TypeVar("T")
+
+WEB = Path(__file__).parent / "web"
+KEEP_SECONDS = 60.0
+"""For how long a session without a page stays in memory, before it is saved and freed."""
+OPEN_SECONDS = 30.0
+"""In which the first message must come."""
+PING_SECONDS = 5.0
+"""Between two pings, and until a page that does not answer them is lost."""
+MOST_RUNS = 50
+PORT = 7391
+TAKEN, ENDED, REFUSED = 4001, 4002, 4003
+
+EXPECTED = (ValueError, TypeError, IndexError, OSError, MemoryError, ImportError, NonFiniteLossError)
+"""What is told to the page as it is; anything else is a bug of neocog's, and said to be one."""
+
+
+class Studio:
+    """Hold all sessions of a server.
+
+    Parameters
+    ----------
+    sources : dict of str to (str, str)
+        The data that a page may choose, by id: what they are called, and the source.
+    begin_with : function () -> Work
+        What a page without a wish opens.
+    runs_folder : path
+        Where sessions are saved.
+    kernels : str
+    keep_seconds : float
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, tuple[str, str]],
+        begin_with: Callable[[], Work],
+        runs_folder: Path = Path("runs"),
+        kernels: str = "auto",
+        keep_seconds: float = KEEP_SECONDS,
+    ) -> None:
+        self.sources, self.begin_with, self.kernels = dict(sources), begin_with, kernels
+        self.runs_folder, self.keep_seconds = Path(runs_folder), keep_seconds
+        self.sessions: dict[str, Session] = {}
+        self._sockets: dict[str, WebSocket] = {}
+        self._expiries: dict[str, asyncio.TimerHandle] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._opened: dict[str, Work] = {}
+        self._pool = ThreadPoolExecutor(2, thread_name_prefix="neocog-studio")
+
+    def app(self) -> Starlette:
+        """Return the application, which must stand behind a :class:`~neocog.studio.guard.Guard`."""
+        mimetypes.add_type("text/javascript", ".js")  # whatever this machine's table says
+        return Starlette(
+            routes=[
+                Route("/", self._page),
+                WebSocketRoute("/ws", self._socket),
+                Route("/upload", self._upload, methods=["POST"]),
+                Route("/files/{session}/{name}", self._file),
+                Mount("/", StaticFiles(directory=WEB)),
+            ]
+        )
+
+    async def compute(self, work: Callable[[], T]) -> T:
+        """Run a function in a worker thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    def runs(self) -> dict[str, Path]:
+        """Return the runs that a page may open, by id: the newest first."""
+        if not self.runs_folder.is_dir():
+            return {}
+        found = [path for path in self.runs_folder.iterdir() if (path / "model.neocog").is_file()]
+        found.sort(key=lambda path: (path / "model.neocog").stat().st_mtime, reverse=True)
+        return {path.name: path for path in found[:MOST_RUNS]}
+
+    async def open_source(self, key: str) -> Work:
+        """Open data by their id; those of all sessions are read once."""
+        if key not in self.sources:
+            raise ValueError(f"data must be one of {', '.join(map(repr, self.sources))}, got {key!r}.")
+        if key not in self._opened:
+            name, source = self.sources[key]
+            self._opened[key] = await self.compute(lambda: source_work(key, name, source, self.kernels))
+        return self._opened[key]
+
+    # Sessions.
+
+    async def open(self, message: Mapping[str, Any]) -> Session:
+        """Return the session that an ``open`` asks for: one that goes on, a saved one, or a new one."""
+        wanted = message.get("session") or message.get("run")
+        if wanted in self.sessions:
+            return self.sessions[wanted]
+        if len(self.sessions) >= LIMITS["sessions"]:
+            raise ValueError(
+                f"this server holds at most {LIMITS['sessions']} sessions; close another tab first."
+            )
+        if wanted is not None:
+            path = self.runs().get(wanted)
+            if path is None:
+                raise ValueError(f"there is no session or run {wanted!r} any more.")
+            key = wanted if wanted.startswith("studio-") else _new_id()
+            work = await self.compute(lambda: run_work(path, wanted, self.kernels))
+        else:
+            key = _new_id()
+            work = await self._wished(message)
+        if key in self.sessions:  # another tab was faster
+            return self.sessions[key]
+        session = self.sessions[key] = Session(self, key)
+        try:
+            await session.begin(work)
+        except BaseException:
+            del self.sessions[key]
+            await session.close()
+            raise
+        if key == wanted:
+            session.saved, session.saved_tick = str(self.runs_folder / key), session.live.tick  # type: ignore[union-attr]
+        return session
+
+    async def _wished(self, message: Mapping[str, Any]) -> Work:
+        if "data" in message:
+            work = await self.open_source(message["data"])
+        else:
+            work = await self.compute(self.begin_with)
+        if "network" in message or "blocks" in message:
+            work = work.with_network(message.get("network"), message.get("blocks"))
+        return work.with_settings(message.get("settings", {}))
+
+    async def _attach(self, session: Session, websocket: WebSocket) -> Outbox:
+        """Connect a page to a session; a page that had it before is told so."""
+        if (timer := self._expiries.pop(session.id, None)) is not None:
+            timer.cancel()
+        before = self._sockets.get(session.id)
+        outbox = session.outbox = Outbox(session, _sender(websocket))
+        self._sockets[session.id] = websocket
+        if before is not None and before is not websocket:
+            with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+                await before.close(TAKEN, "another page has taken over the session")
+        return outbox
+
+    def _detach(self, session: Session, outbox: Outbox) -> None:
+        """Pause what a page has left; after a while it is saved and freed."""
+        if session.outbox is not outbox:
+            return
+        session.outbox = None
+        self._sockets.pop(session.id, None)
+        if session.live is not None:
+            session.live.pause()
+        loop = asyncio.get_running_loop()
+        retire = lambda: self.spawn(self.retire(session))  # noqa: E731
+        self._expiries[session.id] = loop.call_later(self.keep_seconds, retire)
+
+    async def retire(self, session: Session) -> None:
+        """Save a session that no page holds, and free it; its address opens it again."""
+        if session.outbox is not None or session.id not in self.sessions:
+            return
+        try:
+            await session.save()
+        except EXPECTED as error:  # such as a full disk: it stays in memory
+            print(f"the session {session.id} cannot be saved: {error}", file=sys.stderr)
+            return
+        if session.outbox is None:
+            self.sessions.pop(session.id, None)
+            self._expiries.pop(session.id, None)
+            await session.close()
+
+    async def end(self, reason: str) -> list[str]:
+        """Pause and save every session, tell the pages why, and return where they are saved."""
+        for timer in self._expiries.values():
+            timer.cancel()
+        saved = await asyncio.gather(*(self._end(s, reason) for s in list(self.sessions.values())))
+        for task in self._tasks:
+            task.cancel()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        return [path for path in saved if path]
+
+    async def _end(self, session: Session, reason: str) -> str:
+        path = ""
+        try:
+            if session.live is not None:
+                session.live.pause()
+            path = await session.save()
+            where = f" What was trained is saved in {path}." if path else ""
+        except EXPECTED as error:
+            where = f" It could not be saved: {error}"
+            print(f"the session {session.id} cannot be saved: {error}", file=sys.stderr)
+        session.stopped = f"{reason}{where}"
+        outbox, session.outbox = session.outbox, None
+        websocket = self._sockets.pop(session.id, None)
+        if websocket is not None and outbox is not None and session.live is not None:
+            with contextlib.suppress(RuntimeError, WebSocketDisconnect, OSError):
+                await websocket.send_text(json.dumps(plain(session.state())))
+                await websocket.close(ENDED, "the server ends")
+        await session.close()
+        return path
+
+    def spawn(self, work: Any) -> asyncio.Task[Any]:
+        """Run a coroutine beside the others, and keep it until it is done."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    # Routes.
+
+    async def _page(self, request: Request) -> Response:
+        return FileResponse(WEB / "studio.html")
+
+    async def _upload(self, request: Request) -> Response:
+        session = self.sessions.get(request.query_params.get("session", ""))
+        if session is None:
+            return JSONResponse({"error": "there is no such session."}, 404)
+        try:
+            name = request.query_params.get("name", "picture")
+            return JSONResponse(await session.upload(name, await request.body()))
+        except EXPECTED as error:
+            return JSONResponse({"error": str(error)}, 400)
+
+    async def _file(self, request: Request) -> Response:
+        session = self.sessions.get(request.path_params["session"])
+        path = None if session is None else session.files.get(request.path_params["name"])
+        if path is None or not path.is_file():
+            return Response("There is no such file; save it again.\n", 404)
+        return FileResponse(path, filename=path.name)  # as a download
+
+    async def _socket(self, websocket: WebSocket) -> None:
+        """Talk to one page."""
+        await websocket.accept()
+        session: Session | None = None
+        outbox: Outbox | None = None
+        sending: asyncio.Task[Any] | None = None
+        try:
+            while True:
+                wait = OPEN_SECONDS if session is None else None
+                raw = await asyncio.wait_for(websocket.receive(), wait)
+                if raw["type"] == "websocket.disconnect":
+                    return
+                number = None
+                try:
+                    message, arrays, number = _decoded(raw)
+                    if message["kind"] == "open":
+                        if message["version"] != VERSION:
+                            await _refuse(websocket, number, f"the page speaks version {message['version']}")
+                            return
+                        found = await self.open(message)
+                        if sending is not None and session is not None and outbox is not None:
+                            sending.cancel()
+                            self._detach(session, outbox)
+                        session, outbox = found, await self._attach(found, websocket)
+                        outbox.put(_answered(number, "open", {"session": session.id}))
+                        sending = self.spawn(outbox.run())
+                    elif session is None or outbox is None:
+                        if message["kind"] != "want":
+                            await _refuse(websocket, number, f"the first message was {message['kind']!r}")
+                            return
+                    elif message["kind"] == "want":
+                        if (snapshot := session.want(message)) is not None:
+                            outbox.put(*snapshot)
+                    elif message["kind"] in ("ask", "attribute", "measure"):
+                        self.spawn(_respond(session, outbox, message, arrays, number))
+                    else:
+                        await _respond(session, outbox, message, arrays, number)
+                except Exception as error:
+                    number = error.number if isinstance(error, _NumberedError) else number
+                    failed = {"kind": "error", "to": number, "text": sentence(error)}
+                    if outbox is None:
+                        await websocket.send_text(json.dumps(failed))
+                    else:
+                        outbox.put(failed)
+        except (WebSocketDisconnect, RuntimeError, TimeoutError, asyncio.CancelledError):
+            return
+        finally:
+            if sending is not None:
+                sending.cancel()
+            if session is not None and outbox is not None:
+                self._detach(session, outbox)
+
+
+async def _respond(
+    session: Session, outbox: Outbox, message: Mapping[str, Any], arrays: Any, number: int | None
+) -> None:
+    try:
+        data, found = await session.handle(message, arrays)
+        outbox.put(_answered(number, message["kind"], data), found)
+    except Exception as error:
+        outbox.put({"kind": "error", "to": number, "text": sentence(error)})
+
+
+def _answered(number: int | None, kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    return {**data, "kind": "answer", "to": number, "of": kind}
+
+
+async def _refuse(websocket: WebSocket, number: int | None, reason: str) -> None:
+    text = f"{reason}; it must be open, of version {VERSION}. Reload the page."
+    await websocket.send_text(json.dumps({"kind": "error", "to": number, "text": text}))
+    await websocket.close(REFUSED, "reload the page")
+
+
+def _decoded(raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], int | None]:
+    """Return a message, its arrays and its number; of a malformed one the number is lost."""
+    arrays: dict[str, Any] = {}
+    if raw.get("bytes") is not None:
+        message, arrays = messages.decode(raw["bytes"])
+    else:
+        try:
+            message = json.loads(raw.get("text") or "")
+        except (ValueError, RecursionError):
+            raise ValueError("a message must be JSON, or binary with a header.") from None
+    number = message.get("id") if isinstance(message, dict) else None
+    number = number if isinstance(number, int) and not isinstance(number, bool) else None
+    try:
+        return check(message), arrays, number
+    except Exception as error:
+        raise _NumberedError(number, error) from None
+
+
+class _NumberedError(ValueError):
+    """A message that cannot be taken, with its number."""
+
+    def __init__(self, number: int | None, error: Exception) -> None:
+        super().__init__(sentence(error))
+        self.number = number
+
+
+def sentence(error: BaseException) -> str:
+    """Return an error as one sentence for the page; of a bug the traceback is printed, here."""
+    if isinstance(error, EXPECTED):
+        return " ".join(str(error).split()) or f"{type(error).__name__}: out of memory."
+    print("".join(traceback.format_exception(error)), file=sys.stderr)
+    return f"this is a bug in neocog: {type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _sender(websocket: WebSocket) -> Callable[[str | bytes], Any]:
+    async def send(data: str | bytes) -> None:
+        if isinstance(data, str):
+            await websocket.send_text(data)
+        else:
+            await websocket.send_bytes(data)
+
+    return send
+
+
+def _new_id() -> str:
+    return f"studio-{secrets.token_hex(4)}"
+
+
+def begin_with_model(path: Path, work: Work) -> Work:
+    """Return work that begins with the network of a model file.
+
+    Raises
+    ------
+    ValueError, OSError
+        If it cannot be read, or does not fit the images.
+    """
+    network = open_model(path)
+    if not isinstance(network, Sequential):
+        raise ValueError(f"the studio trains a Sequential, got a {type(network).__name__} in {path}.")
+    outputs = network.output_shape((1, *work.image_shape))
+    if tuple(outputs) != (1, len(work.data.class_names)):
+        raise ValueError(
+            f"{path} must have an output for each of the {len(work.data.class_names)} classes of "
+            f"{work.name}, got outputs of shape {tuple(outputs[1:])}."
+        )
+    settings = replace(work.settings, network=OF_BLOCKS, filters=None)
+    return replace(work, settings=settings, blocks=blocks_of(network), beginning=Beginning(network))
+
+
+class _Server(uvicorn.Server):
+    """A server that ends its studio first: all is saved, and the pages are told."""
+
+    def __init__(self, config: uvicorn.Config, studio: Studio, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self.studio, self.saved, self._when_started = studio, list[str](), started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._when_started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.saved = await self.studio.end("The server was stopped.")
+        await super().shutdown(sockets)
+
+
+def bound(port: int | None) -> socket.socket:
+    """Return a socket on the loopback interface; without a port the usual one, or any that is free."""
+    for wanted in (PORT, 0) if port is None else (port,):
+        listening = socket.socket()
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind(("127.0.0.1", wanted))
+        except OSError:
+            listening.close()
+            if wanted != PORT or port is not None:
+                raise OSError(f"port {wanted} cannot be used: another program has it.") from None
+            continue
+        return listening
+    raise AssertionError("port 0 is always free")
+
+
+def serve(
+    studio: Studio, port: int | None = None, browser: bool = True, say: Callable[[str], None] = print
+) -> list[str]:
+    """Serve until Ctrl-C; return where the sessions are saved.
+
+    Parameters
+    ----------
+    studio : Studio
+    port : int, optional
+    browser : bool
+        Whether to open the page; else the address is printed.
+    say : function
+        Prints a line.
+
+    Raises
+    ------
+    OSError
+        If the port is taken.
+    """
+    listening = bound(port)
+    port = listening.getsockname()[1]
+    token = secrets.token_urlsafe(24)
+    address = f"http://127.0.0.1:{port}/?token={token}"
+    redirect = redirect_file(address) if browser else ""
+
+    def started() -> None:
+        if browser:
+            say(
+                f"The studio is open in the browser, at http://127.0.0.1:{port}/ (Ctrl-C ends it, and saves)."
+            )
+            say(f"If no page has opened, open {address}")
+            threading.Thread(target=webbrowser.open, args=(Path(redirect).as_uri(),), daemon=True).start()
+        else:
+            say(f"Open {address} (Ctrl-C ends the studio, and saves).")
+
+    guarded = Guard(studio.app(), port, token, LIMITS["upload_bytes"])
+    config = uvicorn.Config(
+        guarded,
+        ws="websockets-sansio",
+        ws_max_size=LIMITS["message_bytes"],
+        ws_ping_interval=PING_SECONDS,
+        ws_ping_timeout=PING_SECONDS,
+        ws_per_message_deflate=False,
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
+    server = _Server(config, studio, started)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            server.run(sockets=[listening])
+    finally:
+        if redirect:
+            Path(redirect).unlink(missing_ok=True)
+    return server.saved
