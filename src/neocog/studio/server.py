@@ -30,11 +30,11 @@ from neocog.layers import Sequential
 from neocog.runs import open_model
 from neocog.settings import OF_BLOCKS
 from neocog.studio import messages
-from neocog.studio.answers import plain
 from neocog.studio.blocks import blocks_of
 from neocog.studio.guard import Guard, redirect_file
+from neocog.studio.outbox import Outbox, as_json
 from neocog.studio.protocol import LIMITS, VERSION, check
-from neocog.studio.session import Outbox, Session
+from neocog.studio.session import Session
 from neocog.studio.work import Beginning, Work, run_work, source_work
 from neocog.training import NonFiniteLossError
 
@@ -228,7 +228,7 @@ class Studio:
         websocket = self._sockets.pop(session.id, None)
         if websocket is not None and outbox is not None and session.live is not None:
             with contextlib.suppress(RuntimeError, WebSocketDisconnect, OSError):
-                await websocket.send_text(json.dumps(plain(session.state())))
+                await websocket.send_text(as_json(session.state()))
                 await websocket.close(ENDED, "the server ends")
         await session.close()
         return path
@@ -303,7 +303,7 @@ class Studio:
                     number = error.number if isinstance(error, _NumberedError) else number
                     failed = {"kind": "error", "to": number, "text": sentence(error)}
                     if outbox is None:
-                        await websocket.send_text(json.dumps(failed))
+                        await websocket.send_text(as_json(failed))
                     else:
                         outbox.put(failed)
         except (WebSocketDisconnect, RuntimeError, TimeoutError, asyncio.CancelledError):
@@ -331,7 +331,7 @@ def _answered(number: int | None, kind: str, data: Mapping[str, Any]) -> dict[st
 
 async def _refuse(websocket: WebSocket, number: int | None, reason: str) -> None:
     text = f"{reason}; it must be open, of version {VERSION}. Reload the page."
-    await websocket.send_text(json.dumps({"kind": "error", "to": number, "text": text}))
+    await websocket.send_text(as_json({"kind": "error", "to": number, "text": text}))
     await websocket.close(REFUSED, "reload the page")
 
 

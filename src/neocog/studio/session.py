@@ -9,13 +9,11 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
-import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -33,6 +31,7 @@ from neocog.studio.architecture import describe
 from neocog.studio.blocks import BLOCKS
 from neocog.studio.keeping import save_run
 from neocog.studio.live import Live, Moment
+from neocog.studio.outbox import Outbox
 from neocog.studio.protocol import LIMITS, SETTINGS, SWAPS, VERSION
 from neocog.studio.work import STUDIO_NETWORKS, Work, own_work, pictures_work
 from neocog.training import History, Snapshots
@@ -40,12 +39,10 @@ from neocog.training.checks import check_batch_sizes
 from neocog.training.state import TrainingState
 from neocog.validation import one_of
 
-if TYPE_CHECKING:
-    from neocog.studio.server import Studio
+__all__ = ["Session"]
 
-__all__ = ["Outbox", "Session"]
+T = TypeVar("T")
 
-STATES_A_SECOND = 20
 MOST_SAMPLES = 40
 SAMPLE_NUMBERS = 400_000
 """Of all samples together, as ``hello`` carries them."""
@@ -54,77 +51,21 @@ ANEW = ("seed", "start", "labels")
 Arrays = Mapping[str, np.ndarray]
 
 
-class Outbox:
-    """Send to one page what it is to know; of what grows old only the newest, so that nothing piles up.
+class Host(Protocol):
+    """What a session needs of the server that holds it."""
 
-    Parameters
-    ----------
-    session : Session
-    send : async function (str or bytes)
-    """
+    sources: dict[str, tuple[str, str]]
+    runs_folder: Path
+    kernels: str
 
-    def __init__(self, session: Session, send: Callable[[str | bytes], Awaitable[None]]) -> None:
-        self.session, self._send = session, send
-        self.frame: bytes | None = None
-        self.state_is_old = self.hello_is_old = True
-        self.branches_are_old = True
-        self._messages: deque[str | bytes] = deque()
-        self._rows: list[dict[str, float]] | None = None
-        self._sent_rows = 0
-        self._sent_state = 0.0
-        self._wake = asyncio.Event()
+    def runs(self) -> Mapping[str, Path]:
+        """Return the runs that a page may open, by id."""
 
-    def wake(self) -> None:
-        """Send what there is."""
-        self._wake.set()
+    async def compute(self, work: Callable[[], T]) -> T:
+        """Run a function in a worker thread."""
 
-    def put(self, header: Mapping[str, Any], arrays: Arrays | None = None) -> None:
-        """Send an answer or an error, in order."""
-        data = plain(header)
-        self._messages.append(messages.encode(data, arrays) if arrays else _json(data))
-        self._wake.set()
-
-    async def run(self) -> None:
-        """Send until the connection ends."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._messages:
-                await self._send(self._messages.popleft())
-            session = self.session
-            if session.live is None:
-                continue
-            if self.hello_is_old:
-                self.hello_is_old, self.state_is_old, self._rows = False, True, None
-                self.branches_are_old = True
-                await self._send(session.hello())
-            await self._send_rows(session.live)
-            due = self._sent_state + 1 / STATES_A_SECOND - time.monotonic()
-            if self.state_is_old and due > 0:
-                asyncio.get_running_loop().call_later(due, self._wake.set)
-            elif self.state_is_old:
-                self.state_is_old, self._sent_state = False, time.monotonic()
-                state = session.state(self.branches_are_old)
-                self.branches_are_old = False
-                await self._send(_json(plain(state)))
-            if self.frame is not None:
-                frame, self.frame = self.frame, None
-                await self._send(frame)
-
-    async def _send_rows(self, live: Live) -> None:
-        rows = live.rows
-        anew = rows is not self._rows
-        first = 0 if anew else self._sent_rows
-        if anew or len(rows) > first:
-            self._rows, self._sent_rows = rows, len(rows)
-            new = rows[first : self._sent_rows]
-            await self._send(_json(plain({"kind": "row", "rows": new, "anew": anew})))
-
-
-def _json(data: Any) -> str:
-    import json
-
-    return json.dumps(data, allow_nan=False, separators=(",", ":"))
+    async def open_source(self, key: str) -> Work:
+        """Open data by their id."""
 
 
 class Session:
@@ -132,11 +73,11 @@ class Session:
 
     Parameters
     ----------
-    studio : Studio
+    studio : Host
     key : str
     """
 
-    def __init__(self, studio: Studio, key: str) -> None:
+    def __init__(self, studio: Host, key: str) -> None:
         self.studio, self.id = studio, key
         self.loop = asyncio.get_running_loop()
         self.work: Work | None = None
