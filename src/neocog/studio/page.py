@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,21 @@ from typing import Any
 import numpy as np
 
 from neocog.atomic import atomic_write
+from neocog.data.sources import split_source
 from neocog.inspection import trace
 from neocog.layers import Container, Layer
 from neocog.model_file import ModelFileError
 from neocog.report.material import Material
 from neocog.report.page import text
 from neocog.representation import printable
+from neocog.runs import RunDirectory, open_model
 from neocog.serialization import arrays_of
 from neocog.studio.architecture import describe
 from neocog.studio.bundle import WEB, bundle, stylesheet
 from neocog.training import load_snapshots
+from neocog.validation import image_shape
 
-__all__ = ["living_page", "write_network_page", "write_page"]
+__all__ = ["living_page", "read_header", "write_network_page", "write_page"]
 
 MOST_SAMPLES, FEWEST_SAMPLES = 36, 4
 MOST_MISTAKES = 12
@@ -31,7 +35,7 @@ SAMPLE_BYTES = 600_000
 WEIGHT_BYTES = 12_000_000
 MAP_NUMBERS = 1_500_000
 """Of the maps that a page holds of a network that it does not compute, in all."""
-START = "entry.start(document.getElementById('view'), document.getElementById('data'));"
+START = "const view = entry.start(document.getElementById('view'), document.getElementById('data'));"
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -61,13 +65,10 @@ def write_page(
     FileNotFoundError, ValueError
         If the run is not complete, or its data have changed.
     """
-    material = Material.open(run, layers)
+    material, notes = _opened(run, layers)
     settings = material.directory.settings()
     frames, start = _frames(material)
     images, samples = _samples(material)
-    notes = []
-    if not material.held_out:
-        notes.append("No images were held out: these are training images.")
     target = material.directory.path / "page.html" if path is None else Path(path)
     page = living_page(
         material.network,
@@ -75,7 +76,7 @@ def write_page(
         images,
         samples,
         history=_history(material),
-        title=f"{settings.network} on {printable(settings.source)}",
+        title=f"{settings.network} on {_name(settings.source)}",
         notes=notes,
         start=start,
         ink=material.ink,
@@ -85,8 +86,48 @@ def write_page(
     return target
 
 
+def read_header(path: str | Path) -> dict[str, Any]:
+    """Read what a living page holds, but for its arrays.
+
+    Raises
+    ------
+    ValueError
+        If it is no living page.
+    """
+    found = re.search(r'id="data">([A-Za-z0-9+/=]+)</script>', Path(path).read_text(encoding="utf-8"))
+    if found is None:
+        raise ValueError(f"{path} is not a living page: it holds no network.")
+    data = base64.b64decode(found[1])
+    header: dict[str, Any] = json.loads(data[4 : 4 + int.from_bytes(data[:4], "little")])
+    return header
+
+
+def _opened(run: str | Path, layers: Iterable[str | type[Layer]]) -> tuple[Material, list[str]]:
+    """Open a run, without its images if these are gone; return what is to be said about them, too."""
+    layers = list(layers)
+    try:
+        material = Material.open(run, layers)
+    except (ValueError, OSError) as error:
+        directory = RunDirectory(run)
+        network = open_model(directory.path, layers)  # raises if it is the run that cannot be opened
+        config = json.loads(directory.config.read_text(encoding="utf-8"))
+        shape = image_shape(network.input_shape or config["image_shape"])
+        nothing = np.zeros((0, *shape), np.float32), np.zeros(0, int)
+        reason = str(error).rstrip(".")
+        note = f"The run's images could not be opened, so there are none to choose: {reason}."
+        return Material(directory, network, config, nothing, nothing), [printable(note)]
+    if material.held_out:
+        return material, []
+    return material, ["No images were held out: these are training images."]
+
+
 def write_network_page(
-    network: Container, images: Any, path: str | Path, labels: Any = None, title: str = "neocog"
+    network: Container,
+    images: Any,
+    path: str | Path,
+    labels: Any = None,
+    title: str = "neocog",
+    ink: bool | None = None,
 ) -> Path:
     """Write the living page of a network with some images.
 
@@ -99,6 +140,8 @@ def write_network_page(
         The HTML file.
     labels : integers (N,), optional
     title : str
+    ink : bool, optional
+        Whether 1 is ink; default as the network's preprocessing says.
 
     Returns
     -------
@@ -118,7 +161,7 @@ def write_network_page(
         for k in range(len(found))
     ]
     target = Path(path)
-    atomic_write(target, living_page(network, {0: arrays_of(network)}, found, samples, title=title))
+    atomic_write(target, living_page(network, {0: arrays_of(network)}, found, samples, title=title, ink=ink))
     return target
 
 
@@ -228,6 +271,12 @@ def _smallest(array: np.ndarray) -> tuple[str, np.ndarray]:
     return "f4", values.astype("<f4")
 
 
+def _name(source: str) -> str:
+    """Return the name of a source, without the folders above it."""
+    kind, path = split_source(source)
+    return printable(Path(path).stem) if path else kind
+
+
 def _within(frames: Mapping[int, Arrays], budget: int) -> tuple[dict[int, Arrays], int]:
     """Return the epochs that fit into a budget, every second one dropped at a time, and how many do not."""
     kept = dict(sorted(frames.items()))
@@ -315,6 +364,8 @@ def _history(material: Material) -> dict[str, list[float | None]]:
 def _samples(material: Material) -> tuple[np.ndarray, list[dict[str, Any]]]:
     """Return some held-out images, the mistakes first, then correct ones of all classes in turn."""
     images, labels = material.held
+    if not len(labels):
+        return np.zeros((0, *images.shape[1:]), np.float32), []
     size = int(np.prod(images.shape[1:]))
     count = min(len(labels), max(FEWEST_SAMPLES, min(MOST_SAMPLES, SAMPLE_BYTES // size)))
     right = material.predicted == labels

@@ -46,12 +46,14 @@ export const answerPanel = {
       const order = p.map((_, k) => k).sort((a, b) => p[b] - p[a] || a - b);
       const best = order[0];
       const bad = p.some((value) => !Number.isFinite(value));
-      say(verdict, bad ? "The network's answer is not a number (NaN): training has diverged." : `${className(description, best)}, ${percent(p[best])} sure`);
+      say(verdict, bad ? "The network's answer is not a number (NaN): training has diverged." : `${className(description, best)}, ${percent(p[best]).replace(">", "over")} sure`);
       const label = context.source === "sample" ? model.samples[state.sample]?.label : null;
       const known = label !== null && label !== undefined;
       say(truth, !known || bad ? "" : label === best ? "That is right." : `It is ${className(description, label)}: a mistake.`);
       truth.classList.toggle("wrong", known && label !== best);
       const shown = p.length <= MOST ? p.map((_, k) => k) : order.slice(0, MOST);
+      const longest = Math.max(...shown.map((k) => className(description, k).length));
+      bars.style.setProperty("--names", `${Math.min(16, longest + 3)}ch`);
       while (lines.length > shown.length) lines.pop().row.remove();
       while (lines.length < shown.length) {
         const name = h("span.class");

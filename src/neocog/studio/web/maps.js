@@ -177,9 +177,9 @@ export class Row {
     const pixels = paper.createImageData(columns, rows * shown);
     if (this.isInput) {
       for (let k = 0; k < shown; k++) {
-        const part = new Uint8ClampedArray(4 * size);
+        const part = pixels.data.subarray(4 * k * size, 4 * (k + 1) * size);
         picture(part, data.subarray(k * size, (k + 1) * size), [1, rows, columns], this.tone);
-        pixels.data.set(part, 4 * k * size);
+        if (shown === 3) for (let i = 0; i < 4 * size; i++) if (i % 4 !== 3 && i % 4 !== k) part[i] = 0; // red, green, blue
       }
     } else paint(pixels.data, data, 0, size * shown, this.scale);
     paper.putImageData(pixels, 0, 0);

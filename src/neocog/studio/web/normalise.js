@@ -3,7 +3,7 @@
 /** Return how strokes become an image (C, H, W) like the samples: `{grid, box, pen, light, centre}` in pixels of a side. */
 export function manner([, height, width], samples) {
   const light = background(samples) > 0.5; // dark strokes on a light ground
-  if (height === 8 && width === 8) return { times: 4, box: [1, 1], pen: 4.2 / 32, light, centre: "box", binary: true };
+  if (height === 8 && width === 8) return { times: 4, box: [1, 1], pen: 4.6 / 32, light, centre: "box", binary: true };
   if (height === 28 && width === 28) return { times: 4, box: [20 / 28, 20 / 28], pen: 2.2 / 28, light, centre: "mass", binary: false };
   return { times: 4, box: [0.75, 0.75], pen: 0.08, light, centre: "box", binary: false };
 }

@@ -176,7 +176,7 @@ function sight(context) {
     "div.sight",
     {},
     h("div.sight-row", {}, frame, h("div.sight-words", {}, h("p.label", {}, "As the network sees it"), words, verdict)),
-    context.model.description.page === false ? null : h("div.buttons.pushes", {}, h("span.hint", {}, "Push it"), buttons),
+    context.model.description.page === false && !context.model.can.ask ? null : h("div.buttons.pushes", {}, h("span.hint", {}, "Push it"), buttons),
   );
   const draw = () => {
     const image = context.image();
@@ -216,7 +216,7 @@ function samples(context) {
         },
       },
       canvas,
-      h("span", {}, wrong ? `${words} ✗` : words),
+      h("span", {}, wrong ? `✗ ${words}` : words),
     );
   });
   const draw = () => {

@@ -1,0 +1,437 @@
+"""The living page: written by Python, opened from a file in a real browser."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import neocog
+from neocog import runs
+from neocog.cli import app
+from neocog.inspection import explain
+from neocog.settings import settings_for
+from neocog.studio import architecture
+from neocog.studio.bundle import WEB, bundle, stylesheet
+from neocog.studio.page import pack, write_network_page, write_page
+from neocog.training import load_snapshots
+
+SEVEN = [(0.2, 0.15), (0.8, 0.15), (0.45, 0.9)]
+FOUR = [(0.6, 0.1), (0.2, 0.62), (0.85, 0.62)], [(0.6, 0.1), (0.6, 0.9)]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("page") / "run"
+    runs.train(settings_for("digits", epochs=4, kernels="im2col"), out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def living(run):
+    return write_page(run)
+
+
+@pytest.fixture(scope="module")
+def colour(tmp_path_factory):
+    network = neocog.models.by_name.build_network("digits-cnn", 3, (3, 12, 12), seed=0)
+    network.class_names = ["red", "green", "blue"]
+    images = np.random.default_rng(0).integers(0, 256, (3, 3, 12, 12)).astype("float32") / 255
+    path = tmp_path_factory.mktemp("colour") / "page.html"
+    return write_network_page(network, images, path, labels=[0, 1, 2], ink=False), images
+
+
+def shown(value, digits=4):
+    """Write a number as the page does."""
+    text = f"{value:.{digits}g}"
+    return text.replace("-", "−")
+
+
+def opened(page, path, place=""):
+    page.goto(f"{path.as_uri()}{place}")
+    page.wait_for_function("view && view.context.values().size > 1")
+    return page
+
+
+def test_the_script_is_one_and_comments_are_left_out(tmp_path):
+    (tmp_path / "a.js").write_text(
+        "// why\n/** What. */\nexport function f() {\n  return `\n  // kept`;\n}\n"
+        "export const g = 1, h = 2;\nexport default f;\n"
+    )
+    (tmp_path / "b.js").write_text('export { g as one } from "./a.js";\nexport class B {}\n')
+    (tmp_path / "c.js").write_text(
+        'import f, { g } from "./a.js";\nimport * as b from "./b.js";\nconst z = 1;\nexport { z as y };\n'
+    )
+    script = bundle("c.js", "done(entry.y);", tmp_path)
+    assert script == (
+        '"use strict";\nconst modules = {};\n'
+        'modules["a.js"] = (() => {\nfunction f() {\nreturn `\n  // kept`;\n}\nconst g = 1, h = 2;\n'
+        'const __default = f;\nreturn { f, g, "default": __default };\n})();\n'
+        'modules["b.js"] = (() => {\nclass B {}\nreturn { "one": modules["a.js"].g, B };\n})();\n'
+        'modules["c.js"] = (() => {\nconst f = modules["a.js"].default;\nconst { g } = modules["a.js"];\n'
+        'const b = modules["b.js"];\nconst z = 1;\nreturn { "y": z };\n})();\n'
+        'const entry = modules["c.js"];\ndone(entry.y);\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ('import { x } from "./b.js";\n', r"in a circle: a\.js -> b\.js -> a\.js"),
+        ('import { x } from "https://elsewhere.example/x.js";\n', "only files of the page's folder"),
+        ('import { x } from "../../x.js";\n', "not in the subpath"),
+    ],
+)
+def test_modules_that_cannot_be_joined_are_refused(tmp_path, code, error):
+    (tmp_path / "a.js").write_text(code)
+    (tmp_path / "b.js").write_text('import { y } from "./a.js";\n')
+    with pytest.raises(ValueError, match=error):
+        bundle("a.js", folder=tmp_path)
+
+
+def test_numbers_are_packed_in_the_smallest_type_that_keeps_them():
+    arrays = {
+        "bytes": np.arange(256, dtype="float32") / np.float32(255),
+        "halves": np.arange(-8, 8, dtype="float32") / 16,
+        "given": np.float16([0.1, np.nan]),
+        "full": np.float32([0.1, 0.2]),
+        "nan": np.float32([np.nan, np.inf]),
+    }
+    data = pack({"a": 1}, arrays)
+    length = int.from_bytes(data[:4], "little")
+    header = json.loads(data[4 : 4 + length])
+    kinds = {name: kind for name, _, kind in header["arrays"]}
+    assert kinds == {"bytes": "u1", "halves": "f2", "given": "f2", "full": "f4", "nan": "f4"}
+    assert len(data) == 4 + length + -length % 4 + 256 + 32 + 4 + 8 + 8
+
+
+def test_own_code_libraries_and_pages_are_small(living, tmp_path):
+    names = re.findall(r'^modules\["(.*?)"\]', bundle("living.js"), re.MULTILINE)
+    own = sum((WEB / name).stat().st_size for name in names if not name.startswith("vendor/"))
+    libraries = sum(path.stat().st_size for path in (WEB / "vendor").glob("*.js"))
+    assert own < 160_000
+    assert libraries < 70_000
+    assert living.stat().st_size < 250_000
+    network = neocog.models.lenet5()
+    image = np.zeros((1, *network.input_shape), "float32")
+    rng = np.random.default_rng(0)
+    arrays = {name: rng.normal(size=a.shape).astype("float32") for name, a in network.params.items()}
+    half = {name: a.astype("float16") for name, a in arrays.items()}
+    text = neocog.studio.page.living_page(
+        network,
+        {**dict.fromkeys(range(10), half), 10: arrays},
+        image,
+        [{"name": "0", "label": 0, "predicted": 0}],
+    )
+    assert len(text.encode()) < 3_500_000
+
+
+def test_the_style_and_the_script_are_allowed_by_their_hashes_only(living):
+    text = living.read_text(encoding="utf-8")
+    policy = re.search(r'Content-Security-Policy" content="(.*?)"', text)[1]
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    assert not re.search(r"""(src|href)=["']?(https?:)?//""", text)
+    assert stylesheet() in text
+
+
+def test_the_command_and_training_name_the_page(run, tmp_path):
+    result = CliRunner().invoke(app, ["page", str(run), str(tmp_path / "a.html"), "--json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout) == {
+        "page": str(tmp_path / "a.html"),
+        "bytes": (tmp_path / "a.html").stat().st_size,
+    }
+    result = CliRunner().invoke(app, ["page", str(tmp_path)])
+    assert result.exit_code == 2
+    result = CliRunner().invoke(app, ["train", "lines-b", "--epochs", "1", "--out", str(tmp_path / "b")])
+    assert result.exit_code == 0
+    last = result.stdout.strip().splitlines()
+    assert last[-1].startswith("page:")
+    assert str(tmp_path / "b" / "page.html") in last[-1]
+    assert 'href="page.html"' in (tmp_path / "b" / "report.html").read_text(encoding="utf-8")
+
+
+def test_images_that_are_gone_cost_a_sentence_only(tmp_path):
+    from PIL import Image
+
+    for k, name in enumerate(("dark", "light")):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        for i in range(8):
+            Image.new("RGB", (16, 16), (100 * k + 9 * i,) * 3).save(tmp_path / "own" / name / f"{i}.png")
+    runs.train(settings_for(str(tmp_path / "own"), epochs=1, kernels="im2col"), tmp_path / "run")
+    with_images = write_page(tmp_path / "run", tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "could not be opened" not in with_images
+    (tmp_path / "own").rename(tmp_path / "moved")
+    without = write_page(tmp_path / "run", tmp_path / "b.html")
+    data = neocog.studio.page.read_header(without)
+    assert data["samples"] == []
+    assert "The run's images could not be opened" in data["notes"][0]
+
+
+@pytest.mark.browser
+def test_it_works_from_a_file_and_asks_nobody(page, living):
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    opened(page, living)
+    page.locator('[data-node="conv2"] .maps').click()
+    page.get_by_label("Play the training").click()
+    page.wait_for_timeout(200)
+    assert asked == [living.as_uri()]
+    assert page.locator("section.layer").count() == 9  # the image and eight layers
+    assert page.locator(".bar").count() == 10
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    "at", ["conv1:2,3,4", "relu1:0,1,1", "pool1:5,2,3", "conv2:3,1,1", "flatten:40", "dense:7"]
+)
+def test_a_picked_sum_is_that_of_explain(page, run, living, at):
+    opened(page, living, f"#at={at}&sample=0")
+    name, _, place = at.partition(":")
+    index = (0, *map(int, place.split(",")))
+    image = np.array(page.evaluate("Array.from(view.context.image())")).reshape(1, 1, 8, 8)
+    answer = explain(neocog.load(run / "model.neocog").astype("float64"), image, at=name, index=index)
+    found = page.evaluate("(({value, parts}) => [value, parts.map((p) => p.product)])(view.context.found)")
+    assert found[0] == pytest.approx(answer.value, rel=1e-6)
+    np.testing.assert_allclose(sorted(found[1]), sorted(term.value for term in answer.terms), atol=1e-6)
+    assert page.locator(".why .value").inner_text() == shown(answer.value)
+    listed = page.locator(".term .result").all_inner_texts()
+    largest = sorted((abs(term.value) for term in answer.terms), reverse=True)[: len(listed)]
+    np.testing.assert_allclose([abs(float(text.replace("−", "-"))) for text in listed], largest, atol=6e-4)
+
+
+@pytest.mark.browser
+def test_the_same_number_through_training(page, run, living):
+    """The pick stays while the epoch changes, and its sum is that of the epoch's weights."""
+    opened(page, living, "#at=conv1:1,4,4")
+    slider = page.get_by_label("Epoch shown")
+    slider.focus()
+    snapshots = load_snapshots(run / "snapshots.neocog")
+    image = np.array(page.evaluate("Array.from(view.context.image())")).reshape(1, 1, 8, 8)
+    for epoch in (3, 2, 1, 0):
+        slider.press("ArrowLeft")
+        page.wait_for_function(f"view.state.epoch === {epoch} && view.context.found")
+        network = neocog.load(run / "model.neocog").astype("float64")
+        for name, array in snapshots[epoch].items():
+            network.params[name][...] = array
+        value = explain(network, image, at="conv1", index=(0, 1, 4, 4)).value
+        page.wait_for_function(f"document.querySelector('.why .value').textContent === '{shown(value)}'")
+        kernel = page.locator(".equation figure:nth-of-type(2) td").all_inner_texts()
+        expected = network.params["conv1.weight"][1, 0].ravel()
+        np.testing.assert_allclose([float(text.replace("−", "-")) for text in kernel], expected, atol=6e-3)
+    assert "float16" in page.locator(".time .hint").inner_text()
+    assert "untrained" in page.locator(".epoch").inner_text()
+    assert "at=conv1:1,4,4" in page.url
+    assert "epoch=0" in page.url
+
+
+def drawn(page, strokes):
+    box = page.locator("canvas.pad").bounding_box()
+    for stroke in strokes:
+        points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in stroke]
+        page.mouse.move(*points[0])
+        page.mouse.down()
+        for point in points[1:]:
+            page.mouse.move(*point, steps=6)
+        page.mouse.up()
+
+
+@pytest.mark.browser
+def test_a_drawing_becomes_what_the_network_knows(page, run, living):
+    opened(page, living)
+    network = neocog.load(run / "model.neocog")
+    for strokes, digit in (([SEVEN], "7"), (FOUR, "4")):
+        page.get_by_role("button", name="Clear").click(force=True)
+        drawn(page, strokes)
+        page.wait_for_function(f"document.querySelector('.verdict').textContent.startsWith('{digit},')")
+        image = np.array(page.evaluate("Array.from(view.context.image())"), "float32").reshape(1, 1, 8, 8)
+        assert set(np.unique(image * 16 % 1)) == {0}  # ink counted in blocks of 4 x 4
+        assert 0.15 < image.mean() < 0.45
+        assert image.max(axis=3)[0, 0].min() > 0  # the box fills the height
+        assert network.predict(image)[0] == int(digit)
+    page.get_by_role("button", name="Undo").click()
+    assert page.evaluate("view.context.source") == "pad"
+    page.get_by_role("button", name="Clear").click()
+    assert page.evaluate("view.context.source") == "sample"
+
+
+@pytest.mark.browser
+def test_the_picture_is_pushed_by_the_arrow_keys(page, living):
+    opened(page, living)
+    before = np.array(page.evaluate("Array.from(view.context.image())")).reshape(8, 8)
+    page.locator(".seen-frame").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    after = np.array(page.evaluate("Array.from(view.context.image())")).reshape(8, 8)
+    np.testing.assert_array_equal(after[1:, 1:], before[:-1, :-1])
+    page.keyboard.press("Home")
+    np.testing.assert_array_equal(page.evaluate("Array.from(view.context.image())"), before.ravel())
+
+
+@pytest.mark.browser
+def test_a_number_is_followed_down_to_a_pixel_and_back(page, living):
+    opened(page, living, "#at=dense:3")
+    page.locator("button.term").first.click()
+    assert page.evaluate("view.state.at.node") == "flatten"
+    page.get_by_role("button", name="Follow the largest down to a pixel").click()
+    trail = page.evaluate("[...view.state.trail, view.state.at].map(({node}) => node)")
+    assert trail == ["dense", "flatten", "pool2", "relu2", "conv2", "pool1", "relu1", "conv1", "input"]
+    assert "where every number of the network begins" in page.locator(".why").inner_text()
+    page.locator(".crumbs button").nth(4).click()
+    assert page.evaluate("view.state.at.node") == "conv2"
+    assert page.locator(".crumbs button").count() == 4
+
+
+@pytest.mark.browser
+def test_by_keyboard_alone(page, living):
+    opened(page, living)
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.matches('[data-node=conv1] .maps')"):
+            break
+    at = page.evaluate("view.state.at")
+    assert at["node"] == "conv1"  # begins at the largest
+    c = at["index"][0]
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("view.state.at.index") == [c, 1, 1]
+    page.keyboard.press("PageDown")
+    assert page.evaluate("view.state.at.index") == [min(7, c + 1), 1, 1]
+    page.wait_for_function("document.activeElement.getAttribute('aria-label').includes('row 2, column 2: ')")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")  # the layer's name: opens it
+    assert page.locator('[data-node="conv1"] .kernel').count() == 8
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")  # "Show as numbers"
+    page.keyboard.press("Tab") if not page.evaluate("document.activeElement.tagName === 'SUMMARY'") else None
+    page.keyboard.press("Enter")
+    page.wait_for_function(
+        "document.querySelectorAll('[data-node=\"conv1\"] table.grid tbody tr').length === 8"
+    )
+    page.keyboard.press("Escape")
+    assert page.evaluate("view.state.at") is None
+    stops = page.locator(".layer .maps[tabindex='0']").count()
+    assert stops == page.locator(".layer").count()
+
+
+@pytest.mark.browser
+def test_on_a_phone_by_touch(browser, living):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    complaints = []
+    page.on("console", lambda line: complaints.append(line.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    opened(page, living)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    small = page.evaluate(
+        """[...document.querySelectorAll("button, summary")].filter((b) => b.offsetParent)
+        .map((b) => [b.getBoundingClientRect(), b.textContent])
+        .filter(([r]) => r.height < 43.5 || r.width < 43.5)
+        .map(([r, text]) => [r.width, r.height, text])"""
+    )
+    assert small == []
+    maps = page.locator('[data-node="conv1"] .maps')
+    maps.scroll_into_view_if_needed()
+    maps.tap(position={"x": 20, "y": 20})
+    sheet = page.locator(".why")
+    sheet.wait_for(state="visible")
+    box = sheet.bounding_box()
+    assert box["y"] + box["height"] == pytest.approx(844, abs=1)
+    assert box["height"] <= 0.57 * 844
+    assert page.evaluate("view.state.at.node") == "conv1"
+    page.get_by_label("Let go of the number").tap()
+    sheet.wait_for(state="hidden")
+    context.close()
+    assert complaints == []
+
+
+@pytest.mark.browser
+def test_a_network_too_large_for_the_page_has_its_maps(page, run, tmp_path, monkeypatch):
+    monkeypatch.setattr(architecture, "MULTIPLY_ADDS", 1)
+    path = write_page(run, tmp_path / "large.html")
+    opened(page, path, "#at=conv2:3,1,1")
+    assert "no pad" in page.locator(".notes").inner_text()
+    assert page.locator("canvas.pad").count() == 0
+    assert "too large" in page.locator(".why").inner_text()
+    image = np.array(page.evaluate("Array.from(view.context.image())"), "float32").reshape(1, 1, 8, 8)
+    value = neocog.inspection.trace(neocog.load(run / "model.neocog"), image)["conv2"].y[0, 3, 1, 1]
+    found = float(page.locator(".why .value").inner_text().replace("−", "-"))
+    assert found == pytest.approx(float(value), rel=2e-3)
+    page.locator(".sample").nth(1).click()
+    assert page.locator(".verdict").inner_text()
+
+
+@pytest.mark.browser
+def test_weights_that_are_no_numbers_are_said(page, tmp_path):
+    network = neocog.models.tiny_cnn()
+    network.params["conv1.weight"][0] = np.nan
+    path = write_network_page(network, np.ones((1, 1, 8, 8)), tmp_path / "nan.html")
+    opened(page, path, "#at=conv1:0,3,3")
+    assert "not a number (NaN)" in page.locator(".verdict").inner_text()
+    assert "no numbers (NaN)" in page.locator('[data-node="conv1"] .range').inner_text()
+    assert "not a finite number" in page.locator(".why").inner_text()
+
+
+NONSENSE = [
+    "#epoch=-5&sample=1e9&at=conv1:99,99,99",
+    "#epoch=NaN&at=<img src=x onerror=alert(1)>:1&open=nowhere&hide=%%%",
+    "#&&&==&a&=b&epoch=&sample=&at=&at=:&__proto__=1&constructor=2",
+    "#at=dense:1,2,3&epoch=1e400&lr=x&batch=0.5",
+    "#" + "x" * 100_000,
+]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("place", NONSENSE, ids=range(len(NONSENSE)))
+def test_nonsense_in_the_url_is_dropped_or_clamped(page, living, place):
+    opened(page, living, place)
+    assert page.evaluate("[0, 1, 2, 3, 4].includes(view.state.epoch)")
+    assert page.evaluate("view.state.sample < view.context.model.samples.length")
+    assert page.evaluate("view.state.at") is None
+    assert page.locator(".verdict").inner_text()
+
+
+@pytest.mark.browser
+def test_a_state_goes_into_the_url_and_comes_back(module_page):
+    code = """async (state) => {
+      const { read, write } = await import("/state.js");
+      return [write(state, { epoch: 10, sample: 0 }), read(write(state, { epoch: 10, sample: 0 }))];
+    }"""
+    state = {
+        "epoch": 3,
+        "sample": 0,
+        "lr": 0.05,
+        "at": {"node": "block.conv2", "index": [3, 1, 1]},
+        "hide": ["lr", "batch"],
+    }
+    text, back = module_page.evaluate(code, state)
+    assert text == "#lr=0.05&epoch=3&at=block.conv2:3,1,1&hide=lr,batch"
+    assert back == {key: value for key, value in state.items() if key != "sample"}
+
+
+@pytest.mark.browser
+def test_a_damaged_page_is_not_blank(page, living, tmp_path):
+    text = living.read_text(encoding="utf-8")
+    data = re.search(r'id="data">(.*?)</script>', text)[1]
+    path = tmp_path / "cut.html"
+    path.write_text(text.replace(data, data[: len(data) // 2 // 4 * 4]), encoding="utf-8")
+    page.goto(path.as_uri())
+    assert "This page cannot be shown: " in page.locator("[role=alert]").inner_text()
+
+
+@pytest.mark.browser
+def test_pictures_are_drawn_as_people_see_them(page, living, colour):
+    pixels = "[...document.querySelector('canvas.seen').getContext('2d').getImageData(0, 0, {0}, {0}).data]"
+    path, images = colour
+    opened(page, path)
+    found = np.array(page.evaluate(pixels.replace("{0}", "12"))).reshape(12, 12, 4)[..., :3]
+    np.testing.assert_allclose(found, 255 * images[0].transpose(1, 2, 0), atol=0.51)
+    assert page.locator("canvas.pad").count() == 0
+    opened(page, living)
+    image = np.array(page.evaluate("Array.from(view.context.image())")).reshape(8, 8)
+    found = np.array(page.evaluate(pixels.replace("{0}", "8"))).reshape(8, 8, 4)[..., 0]
+    np.testing.assert_allclose(found, 255 * (1 - image), atol=0.51)  # 1 is ink
