@@ -8,17 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from neocog.layers import (
-    Conv2D,
-    Dense,
-    Flatten,
-    GlobalAvgPool2D,
-    GroupNorm,
-    Layer,
-    MaxPool2D,
-    ReLU,
-    Sequential,
-)
+from neocog.layers import Conv2D, Dense, Flatten, GlobalAvgPool2D, GroupNorm, Layer, ReLU, Sequential
+from neocog.models.tiny import pooled_stages
 from neocog.validation import image_shape as check_image_shape
 from neocog.validation import integer
 
@@ -78,20 +69,17 @@ def image_cnn(
     >>> image_cnn((16, 32), classes=2, image_shape=(3, 48, 40)).output_shape((1, 3, 48, 40))
     (1, 2)
     """
-    if not isinstance(filters, tuple | list) or not filters:
-        raise TypeError(f"filters must be a sequence of at least one int, got {filters!r}.")
     rng = np.random.default_rng(integer("seed", seed, 0))
-    C, H, W = shape = check_image_shape(image_shape)
-    layers: dict[str, Layer] = {}
-    for k, channels in enumerate(filters, start=1):
-        F = integer("filters", channels)
-        layers[f"conv{k}"] = Conv2D(C, F, 3, padding=1, bias=False, rng=rng, dtype=dtype)
-        layers[f"norm{k}"] = GroupNorm(F // GROUP if F % GROUP == 0 else 1, F, dtype=dtype)
-        layers[f"relu{k}"] = ReLU()
-        window = (min(2, H), min(2, W))
-        if window != (1, 1):
-            layers[f"pool{k}"] = MaxPool2D(window)
-        C, H, W = F, H // window[0], W // window[1]
+    shape = check_image_shape(image_shape)
+
+    def block(C: int, F: int) -> dict[str, Layer]:
+        return {
+            "conv": Conv2D(C, F, 3, padding=1, bias=False, rng=rng, dtype=dtype),
+            "norm": GroupNorm(F // GROUP if F % GROUP == 0 else 1, F, dtype=dtype),
+            "relu": ReLU(),
+        }
+
+    layers, (C, H, W) = pooled_stages(filters, shape, block)
     if max(H, W) > SMALL:
         layers["average"] = GlobalAvgPool2D()
         features = C

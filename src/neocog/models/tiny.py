@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,28 @@ def tiny_mlp(
     return network
 
 
+def pooled_stages(
+    filters: Sequence[int], image_shape: tuple[int, int, int], block: Callable[[int, int], dict[str, Layer]]
+) -> tuple[dict[str, Layer], tuple[int, int, int]]:
+    """Return stages of a block and 2 x 2 max pooling, as layers by name, and the shape of the last maps.
+
+    ``block(in_channels, out_channels)`` returns its layers, by their names without the stage's number. A side
+    of one pixel is not pooled.
+    """
+    if not isinstance(filters, tuple | list) or not filters:
+        raise TypeError(f"filters must be a sequence of at least one int, got {filters!r}.")
+    C, H, W = image_shape
+    layers: dict[str, Layer] = {}
+    for k, channels in enumerate(filters, start=1):
+        F = integer("filters", channels)
+        layers |= {f"{name}{k}": layer for name, layer in block(C, F).items()}
+        window = (min(2, H), min(2, W))
+        if window != (1, 1):
+            layers[f"pool{k}"] = MaxPool2D(window)
+        C, H, W = F, H // window[0], W // window[1]
+    return layers, (C, H, W)
+
+
 def conv_net(
     filters: Sequence[int] = (8, 16),
     classes: int = 10,
@@ -112,20 +135,15 @@ def conv_net(
     >>> conv_net((4, 8, 16), classes=2, image_shape=(3, 32, 32)).output_shape((1, 3, 32, 32))
     (1, 2)
     """
-    if not isinstance(filters, tuple | list) or not filters:
-        raise TypeError(f"filters must be a sequence of at least one int, got {filters!r}.")
     rng = np.random.default_rng(integer("seed", seed, 0))
-    C, H, W = shape = check_image_shape(image_shape)
-    blocks: dict[str, Layer] = {}
-    for k, channels in enumerate(filters, start=1):
-        blocks[f"conv{k}"] = Conv2D(C, integer("filters", channels), 3, padding=1, rng=rng, dtype=dtype)
-        blocks[f"relu{k}"] = ReLU()
-        window = (min(2, H), min(2, W))
-        if window != (1, 1):
-            blocks[f"pool{k}"] = MaxPool2D(window)
-        C, H, W = channels, H // window[0], W // window[1]
-    dense = Dense(C * H * W, classes, rng=rng, dtype=dtype)
-    network = Sequential(**blocks, flatten=Flatten(), dense=dense)
+    shape = check_image_shape(image_shape)
+
+    def block(C: int, F: int) -> dict[str, Layer]:
+        return {"conv": Conv2D(C, F, 3, padding=1, rng=rng, dtype=dtype), "relu": ReLU()}
+
+    layers, maps = pooled_stages(filters, shape, block)
+    dense = Dense(math.prod(maps), classes, rng=rng, dtype=dtype)
+    network = Sequential(**layers, flatten=Flatten(), dense=dense)
     network.input_shape = shape
     return network
 
