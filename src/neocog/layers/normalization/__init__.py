@@ -1,0 +1,16 @@
+"""Define normalization: by fixed numbers, over batches, in images, over neighbouring channels."""
+
+from neocog.layers.normalization.batch import BatchNorm1D, BatchNorm2D
+from neocog.layers.normalization.fixed import Normalize, normalize_for
+from neocog.layers.normalization.local_response import LocalResponseNorm
+from neocog.layers.normalization.sample import GroupNorm, LayerNorm
+
+__all__ = [
+    "BatchNorm1D",
+    "BatchNorm2D",
+    "GroupNorm",
+    "LayerNorm",
+    "LocalResponseNorm",
+    "Normalize",
+    "normalize_for",
+]
