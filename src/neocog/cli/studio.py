@@ -75,12 +75,15 @@ def studio(
             name = Path(path).name if path else kind
             sources = {"given": (name, f"{kind}:{path}" if path else kind), **sources}
 
+    # What is wrong is said here, and not in the page.
+    opened = {} if run is not None else {key: source_work(key, *sources[key], kernels)}
+
     def begin() -> Work:
         if run is not None:
             return run_work(run, run.name, kernels)
-        work = source_work(key, *sources[key], kernels)
-        return work if model is None else begin_with_model(model, work)
+        return opened[key] if model is None else begin_with_model(model, opened[key])
 
-    begin()  # what is wrong with it is said here, and not in the page
-    for path in serve(Studio(sources, begin, runs, kernels), port, browser, lambda line: say(escaped(line))):
+    begin()
+    held = Studio(sources, begin, runs, kernels, opened=opened)
+    for path in serve(held, port, browser, lambda line: say(escaped(line))):
         say(f"saved: [bold]{escaped(path)}[/]   (go on: neocog studio {escaped(path)})")

@@ -14,7 +14,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -212,6 +212,8 @@ class Live(Callback):
         with self._changed:
             self.wanted = True
             self._changed.notify()
+        if not self.ready.is_set():  # being measured, and compiled for, the network stays as it is
+            self._hand_out(max(len(self.rows) - 1, 0), [])
 
     def do(self, command: Callable[[TrainingState], Any]) -> Future[Any]:
         """Have a function called between two batches; what it returns is the future's result."""
@@ -382,7 +384,7 @@ class Live(Callback):
                 self._carry_out(state)
                 told = False
             if self.wanted and self.tick != self.sent:
-                self._hand_out(state)
+                self._hand_out(state.epoch, state.batch_losses)
             with self._changed:
                 if self._commands or (self.wanted and self.tick != self.sent):
                     continue
@@ -418,12 +420,11 @@ class Live(Callback):
         except Exception as error:
             future.set_exception(error)
 
-    def _hand_out(self, state: TrainingState) -> None:
+    def _hand_out(self, epoch: int, losses: Sequence[float]) -> None:
         self.wanted, self.sent = False, self.tick
-        last = state.batch_losses[-1] if state.batch_losses else None
-        header = {"kind": "frame", "epoch": state.epoch, "batch": len(state.batch_losses)}
-        header |= {"tick": self.tick, "loss": last if last is not None and math.isfinite(last) else None}
-        self._tell(self._encode(header, arrays_of(state.network)))
+        loss = losses[-1] if losses and math.isfinite(losses[-1]) else None
+        header = {"kind": "frame", "epoch": epoch, "batch": len(losses), "tick": self.tick, "loss": loss}
+        self._tell(self._encode(header, arrays_of(self.network)))
 
     def _halt(self, problem: str) -> None:
         """Say what is wrong, and wait for commands outside of ``fit``."""

@@ -70,6 +70,8 @@ class Studio:
         Where sessions are saved.
     kernels : str
     keep_seconds : float
+    opened : dict of str to Work
+        What has been read of the sources by now.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Studio:
         runs_folder: Path = Path("runs"),
         kernels: str = "auto",
         keep_seconds: float = KEEP_SECONDS,
+        opened: Mapping[str, Work] | None = None,
     ) -> None:
         self.sources, self.begin_with, self.kernels = dict(sources), begin_with, kernels
         self.runs_folder, self.keep_seconds = Path(runs_folder), keep_seconds
@@ -86,7 +89,7 @@ class Studio:
         self._sockets: dict[str, WebSocket] = {}
         self._expiries: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._opened: dict[str, Work] = {}
+        self._opened = dict(opened or {})
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="neocog-studio")
 
     def app(self) -> Starlette:

@@ -126,7 +126,6 @@ class Session:
             if old is not None:
                 await asyncio.to_thread(old.close)
             live.start()
-            await asyncio.to_thread(live.ready.wait)
             self.say_hello()
 
     async def close(self) -> None:
@@ -148,10 +147,22 @@ class Session:
             save_run(path, self._work, live, state, lines)
             return live.tick
 
-        self.saved_tick = await asyncio.wrap_future(live.do(command))
+        self.saved_tick = await self._between(live, command)
         self.saved = str(path)
         self._old_state()
         return self.saved
+
+    async def _between(self, live: Live, command: Callable[[TrainingState], T]) -> T:
+        """Return what a function returns that is called between two batches."""
+        future = live.do(command)
+        try:
+            found: T = await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            if not future.cancelled():
+                raise
+            reason = live.problem or "other data or another network have taken its place; ask again."
+            raise ValueError(reason) from None
+        return found
 
     @property
     def _work(self) -> Work:
@@ -430,7 +441,7 @@ class Session:
             live.edited()
             live.refit(state)
 
-        await asyncio.wrap_future(live.do(command))
+        await self._between(live, command)
         self.work = replace(work, swapped={**work.swapped, node: to})
         self.description = describe(live.network, work.image_shape)
         self._note(f"in the place of {node}: {to}")
@@ -486,7 +497,7 @@ class Session:
         live, _ = self._trained()
         assert self.image is not None
         image, label = self.image, self.label
-        return await asyncio.wrap_future(live.do(lambda state: Subject.of(state, live.kernels, image, label)))
+        return await self._between(live, lambda state: Subject.of(state, live.kernels, image, label))
 
     async def _question(self, message: Mapping[str, Any], arrays: Arrays) -> Answer:
         if message.get("about") == "lesson":
@@ -552,7 +563,7 @@ class Session:
             live.data = split
             live.refit(state)
 
-        await asyncio.wrap_future(live.do(command))
+        await self._between(live, command)
         self.work = work
         self._note("labels changed")
         self.say_hello()
