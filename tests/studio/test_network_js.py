@@ -6,7 +6,28 @@ import json
 import numpy as np
 import pytest
 
-from neocog.layers import Container, Graph, Sequential
+from neocog.layers import (
+    GELU,
+    AvgPool2D,
+    Container,
+    Conv2D,
+    Flatten,
+    GlobalAvgPool2D,
+    GlobalMaxPool2D,
+    Graph,
+    GroupNorm,
+    Hardswish,
+    Layer,
+    LeakyReLU,
+    LocalResponseNorm,
+    MaxPool2D,
+    PReLU,
+    ReLU,
+    Sequential,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
 from neocog.models import (
     conv_net,
     digits_cnn,
@@ -18,9 +39,10 @@ from neocog.models import (
     tiny_cnn,
     tiny_mlp,
 )
-from neocog.studio.architecture import describe, list_nodes
+from neocog.studio.architecture import PAGE_FORMS, describe, list_nodes
 
-from ..cases import LAYERS, awake  # noqa: TID252
+from ..cases import LAYERS, awake, normal  # noqa: TID252
+from .random_networks import random_network
 
 pytestmark = pytest.mark.browser
 
@@ -30,14 +52,24 @@ FORWARD = """async (cases) => {
   return JSON.stringify(JSON.parse(cases).map(({ description, arrays, images: [image, ...more] }) => {
     const network = new Network(description);
     // A layer of several inputs is computed as if other layers had made them.
-    for (const [k, { shape, data }] of more.entries()) network.values.set(`input${k + 1}`, { shape, data });
+    for (const [k, { shape, data }] of more.entries()) {
+      network.values.set(`input${k + 1}`, { shape, data: data.map(Number) });
+    }
     network.load(new Map(Object.entries(arrays)));
-    const values = network.forward(image.data);
+    const values = network.forward(image.data.map(Number));
     const written = ([name, { shape, data }]) => [name, { shape, data: Array.from(data, number) }];
     return Object.fromEntries([...values].map(written));
   }));
 }"""
 TOLERANCE = 1e-12
+RANDOM = 60
+
+
+class Wave(Layer):
+    """A layer that the page does not know."""
+
+    def forward(self, x, training=False):
+        return np.sin(x), x
 
 
 def in_float64(layer, inputs=1):
@@ -48,6 +80,11 @@ def in_float64(layer, inputs=1):
     return copy.deepcopy(layer).astype("float64")
 
 
+def numbers(x):
+    """Return numbers as JavaScript writes them, those that JSON has no form for, too."""
+    return [repr(number).replace("inf", "Infinity") for number in x.ravel().tolist()]
+
+
 def described(network, inputs):
     """Return what the page is given: the description, the arrays, the numbers of each input."""
     names = ["input", *(f"input{k}" for k in range(1, len(inputs)))]
@@ -56,7 +93,7 @@ def described(network, inputs):
     return {
         "description": {"input": list(inputs[0].shape[1:]), "nodes": nodes, "output": output},
         "arrays": {name: array.ravel().tolist() for name, array in arrays.items()},
-        "images": [{"shape": list(x.shape[1:]), "data": x.ravel().tolist()} for x in inputs],
+        "images": [{"shape": list(x.shape[1:]), "data": numbers(x)} for x in inputs],
     }
 
 
@@ -76,11 +113,13 @@ def largest_difference(answer, network, inputs):
     """Return the largest difference of a node, as a part of its largest number."""
     largest = 0.0
     for node, y in outputs(network, inputs).items():
-        found = np.array([float(number) for number in answer[node]["data"]])
+        found, expected = np.array(answer[node]["data"], float), y.ravel()
         assert tuple(answer[node]["shape"]) == y.shape[1:], node
-        assert np.array_equal(np.isnan(found), np.isnan(y.ravel())), node
-        difference = np.nanmax(np.abs(found - y.ravel()), initial=0)
-        largest = max(largest, difference / (np.nanmax(np.abs(y), initial=0) or 1))
+        finite = np.isfinite(expected)
+        np.testing.assert_array_equal(found[~finite], expected[~finite])
+        found, expected = found[finite], expected[finite]
+        scale = np.abs(expected).max(initial=0) or 1
+        largest = max(largest, np.abs(found - expected).max(initial=0) / scale)
     return largest
 
 
@@ -120,6 +159,86 @@ def test_ready_made_networks(module_page, rng):
         assert describe(network, shape)["page"], name
         cases.append((name, network, [rng.uniform(size=(1, *shape))]))
     agree(module_page, cases)
+
+
+def test_random_networks(module_page, rng):
+    cases, kinds, shared = [], set(), 0
+    for k in range(RANDOM):
+        network, shape = random_network(rng)
+        leaves = [layer for _, layer in network.leaves()]
+        kinds.update(type(layer).__name__ for layer in leaves)
+        shared += len({id(layer) for layer in leaves}) < len(leaves)
+        cases.append((f"network {k}", in_float64(network), [rng.normal(size=(1, *shape))]))
+    agree(module_page, cases)
+    # What was drawn is what was meant: nearly every layer, and layers at several places.
+    assert kinds >= {cls.__name__ for cls in PAGE_FORMS}
+    assert shared > RANDOM / 3
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_not_finite(module_page, value):
+    """They go on as in neocog, so that the page shows where a network went wrong."""
+    image = normal(1, 2, 6, 6)
+    image[0, 1, 2, 3] = value
+    kinds = [
+        *(Conv2D(2, 2, 3, padding=1, rng=0), ReLU(), LeakyReLU(), Sigmoid(), Tanh(), Hardswish(), GELU()),
+        *(PReLU(), MaxPool2D(2), MaxPool2D(3, 2, 1), AvgPool2D(2), GlobalAvgPool2D(), GlobalMaxPool2D()),
+        *(GroupNorm(1, 2), Flatten()),
+    ]
+    with np.errstate(invalid="ignore", over="ignore"):
+        agree(module_page, [(repr(layer), in_float64(layer), [image]) for layer in kinds])
+
+
+def test_a_tie_and_a_zero(module_page):
+    image = np.zeros((1, 2, 4, 4))
+    image[0, 0, 0, 0] = -0.0
+    cases = [MaxPool2D(2), GlobalMaxPool2D(), ReLU(), Softmax(1), GroupNorm(2, 2), LocalResponseNorm(2)]
+    agree(module_page, [(repr(layer), in_float64(layer), [image]) for layer in cases])
+
+
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+def test_gelu_everywhere(module_page, approximate):
+    """The error function, on both sides of where its formula changes."""
+    x = np.concatenate([np.linspace(-40, 40, 4001), [-2.8284271247461903, 2.8284271247461903, 1e-300]])
+    case = described(in_float64(GELU(approximate)), [x[None]])
+    answer = json.loads(module_page.evaluate(FORWARD, json.dumps([case])))[0]
+    found = np.array(answer["layer"]["data"], float)
+    absolute = {"none": 1e-300, "tanh": 1e-14}[approximate]  # 1 + tanh cancels
+    np.testing.assert_allclose(found, GELU(approximate)(x), rtol=1e-11, atol=absolute)
+
+
+REFUSED = """async ([description, arrays, image]) => {
+  const { Network } = await import("/network.js");
+  const network = new Network(description);
+  const said = [];
+  const attempt = (action) => {
+    try { action(); said.push(""); } catch (error) { said.push(error.message); }
+  };
+  attempt(() => network.forward(image));
+  attempt(() => network.load(new Map()));
+  attempt(() => network.load(new Map(Object.entries(arrays).map(([name, data]) => [name, [...data, 0]]))));
+  attempt(() => network.load(new Map(Object.entries(arrays).map(([name, data]) => [name, { data }]))));
+  attempt(() => network.forward(image.slice(1)));
+  attempt(() => network.forward(image));
+  return said;
+}"""
+
+
+def test_what_does_not_fit_is_said(module_page):
+    case = described(in_float64(tiny_cnn()), [np.zeros((1, 1, 8, 8))])
+    image = [0.0] * 64
+    assert module_page.evaluate(REFUSED, [case["description"], case["arrays"], image]) == [
+        "load the arrays before the first image",
+        "array conv1.weight must hold 27 numbers, got none",
+        "array conv1.weight must hold 27 numbers, got 28",
+        "",
+        "the image must hold 64 numbers, got 63",
+        "",
+    ]
+    unknown = describe(Sequential(wave=Wave(), relu=ReLU()), (1, 8, 8))
+    said = module_page.evaluate(REFUSED, [unknown, {}, image])
+    assert said[1] == "the page has no form of wave (Wave)"
+    assert said[0] == "load the arrays before the first image"
 
 
 def awake_norms(network):

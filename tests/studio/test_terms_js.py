@@ -13,6 +13,7 @@ from neocog.inspection.trace import LayerRecord, State
 from neocog.models import digits_cnn, tiny_cnn
 
 from ..cases import LAYERS  # noqa: TID252
+from .random_networks import random_network
 from .test_network_js import MODELS, described, in_float64
 
 pytestmark = pytest.mark.browser
@@ -22,9 +23,11 @@ TERMS = """async (cases) => {
   const { terms } = await import("/terms.js");
   return JSON.stringify(JSON.parse(cases).map(({ description, arrays, images: [image, ...more], places }) => {
     const network = new Network(description);
-    for (const [k, { shape, data }] of more.entries()) network.values.set(`input${k + 1}`, { shape, data });
+    for (const [k, { shape, data }] of more.entries()) {
+      network.values.set(`input${k + 1}`, { shape, data: data.map(Number) });
+    }
     network.load(new Map(Object.entries(arrays)));
-    const values = network.forward(image.data);
+    const values = network.forward(image.data.map(Number));
     return places.map(([node, index]) => terms(network, values, node, index));
   }));
 }"""
@@ -128,6 +131,14 @@ def test_ready_made_networks(module_page, rng):
     assert ask(module_page, cases, rng, 2) > 100
 
 
+def test_random_networks(module_page, rng):
+    cases = []
+    for k in range(20):
+        network, shape = random_network(rng)
+        cases.append((f"network {k}", in_float64(network), [rng.normal(size=(1, *shape))]))
+    assert ask(module_page, cases, rng, 2) > 500
+
+
 @pytest.mark.parametrize("make", [tiny_cnn, digits_cnn])
 def test_they_are_what_explain_answers(module_page, rng, make):
     """The whole of explain's plain data: values, names of numbers and of weights, in its order."""
@@ -160,7 +171,7 @@ def test_a_number_can_be_followed_down_to_a_pixel(module_page, rng):
       const { terms } = await import("/terms.js");
       const network = new Network(description);
       network.load(new Map(Object.entries(arrays)));
-      const values = network.forward(image.data);
+      const values = network.forward(image.data.map(Number));
       const trail = [];
       for (let node = description.output, at = [3]; at;) {
         const { value, parts } = terms(network, values, node, at);
@@ -178,7 +189,8 @@ def test_a_number_can_be_followed_down_to_a_pixel(module_page, rng):
     trail = module_page.evaluate(code, case)
     names = [node for node, _, _ in trail]
     assert names == ["dense", "flatten", "pool2", "relu2", "conv2", "pool1", "relu1", "conv1", "input"]
-    assert trail[-1][2] == pytest.approx(case["images"][0]["data"][8 * trail[-1][1][1] + trail[-1][1][2]])
+    _, row, column = trail[-1][1]
+    assert trail[-1][2] == float(case["images"][0]["data"][8 * row + column])
 
 
 def test_places_that_there_are_not(module_page):
