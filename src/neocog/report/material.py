@@ -50,11 +50,10 @@ class Material:
             If the run is not complete, or its data have changed.
         """
         directory = RunDirectory(run)
-        network = open_model(directory.path, layers)
+        network, settings = open_model(directory.path, layers), directory.settings()
         config = json.loads(directory.config.read_text(encoding="utf-8"))
         if config.get("validation_images") != 0:
             return cls(directory, network, config, *directory.open_data())
-        settings = directory.settings()  # nothing is held out
         data = directory.open_split(settings)
         if not data.has_fingerprint(str(config["data"])):
             raise ValueError(f"{settings.source} has changed since the run {directory.path}.")
