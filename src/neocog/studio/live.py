@@ -408,7 +408,7 @@ class Live(Callback):
         now = time.monotonic()
         if now < self._due:
             return self._due - now
-        self._due = max(self._due, now - 1 / self.speed) + 1 / self.speed
+        self._due = now + 1 / self.speed
         return 0
 
     def _carry_out(self, state: TrainingState) -> None:

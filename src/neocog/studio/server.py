@@ -38,7 +38,7 @@ from neocog.studio.session import Session
 from neocog.studio.work import Beginning, Work, run_work, source_work
 from neocog.training import NonFiniteLossError
 
-__all__ = ["Studio", "serve"]
+__all__ = ["Studio", "StudioServer", "begin_with_model", "bound", "serve"]
 
 T = TypeVar("T")
 
@@ -407,11 +407,28 @@ def begin_with_model(path: Path, work: Work) -> Work:
     return replace(work, settings=settings, blocks=blocks_of(network), beginning=Beginning(network))
 
 
-class _Server(uvicorn.Server):
+class StudioServer(uvicorn.Server):
     """A server that ends its studio first: all is saved, and the pages are told."""
 
-    def __init__(self, config: uvicorn.Config, studio: Studio, started: Callable[[], None]) -> None:
-        super().__init__(config)
+    def __init__(
+        self, studio: Studio, port: int, token: str, started: Callable[[], None] = lambda: None
+    ) -> None:
+        guarded = Guard(studio.app(), port, token, LIMITS["upload_bytes"])
+        super().__init__(
+            uvicorn.Config(
+                guarded,
+                ws="websockets-sansio",
+                ws_max_size=LIMITS["message_bytes"],
+                ws_ping_interval=PING_SECONDS,
+                ws_ping_timeout=PING_SECONDS,
+                ws_per_message_deflate=False,
+                lifespan="off",
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=5,
+            )
+        )
         self.studio, self.saved, self._when_started = studio, list[str](), started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -474,21 +491,7 @@ def serve(
         else:
             say(f"Open {address} (Ctrl-C ends the studio, and saves).")
 
-    guarded = Guard(studio.app(), port, token, LIMITS["upload_bytes"])
-    config = uvicorn.Config(
-        guarded,
-        ws="websockets-sansio",
-        ws_max_size=LIMITS["message_bytes"],
-        ws_ping_interval=PING_SECONDS,
-        ws_ping_timeout=PING_SECONDS,
-        ws_per_message_deflate=False,
-        lifespan="off",
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=5,
-    )
-    server = _Server(config, studio, started)
+    server = StudioServer(studio, port, token, started)
     try:
         with contextlib.suppress(KeyboardInterrupt):
             server.run(sockets=[listening])
