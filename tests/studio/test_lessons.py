@@ -69,24 +69,24 @@ def test_measures_by_hand():
 
 def test_a_pushed_picture():
     picture = np.arange(1, 10).reshape(1, 3, 3)
-    assert pushed(picture, 1, -1).tolist() == [[[0, 0, 0], [2, 3, 0], [5, 6, 0]]]
-    assert pushed(picture, -2, 2).tolist() == [[[0, 0, 7], [0, 0, 0], [0, 0, 0]]]
-    assert not pushed(picture, 0, 7).any()
+    assert pushed(picture, 1, -1).tolist() == [[[2, 3, 3], [2, 3, 3], [5, 6, 6]]]
+    assert pushed(picture, -2, 2).tolist() == [[[7, 7, 7], [7, 7, 7], [7, 7, 7]]]
+    assert pushed(picture, 0, 7).tolist() == [[[1, 1, 1], [4, 4, 4], [7, 7, 7]]]
     assert np.array_equal(pushed(picture, 0, 0), picture)
 
 
 def test_a_change_is_relative_and_pushes_are_counted():
-    """A network that adds up the left column changes its mind when the ink has left it."""
+    """A network that reads the last column, to which ink is pushed from the middle one."""
     network = Sequential(flatten=Flatten(), dense=Dense(9, 2, dtype="float64"))
     network.params["dense.weight"][:] = 0
-    network.params["dense.weight"][[0, 3, 6], 0] = 1
+    network.params["dense.weight"][[2, 5, 8], 0] = 1
     network.params["dense.bias"][:] = [0, 0.5]
-    image = np.array([[[1.0, 1, 0]] * 3])
-    image[0, :, 0] = 0
-    image[0, :, 0] = 1
+    image = np.array([[[0.0, 1, 0]] * 3])
     scene = Scene(network, image, image[None])
     assert measure(scene, "pushes") == 1
-    assert measure(scene, "change", node="input", columns=1) == pytest.approx(100)
+    assert measure(scene, "change", node="dense", columns=1) == pytest.approx(
+        600
+    )  # from (0, 0.5) to (3, 0.5)
     stubborn = Sequential(flatten=Flatten(), dense=Dense(9, 2, dtype="float64"))
     stubborn.params["dense.weight"][:] = 0
     assert measure(Scene(stubborn, image, image[None]), "pushes") == 0

@@ -12,10 +12,9 @@ written down, and nothing in a lesson's file is run.
 
 from __future__ import annotations
 
-import ast
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -31,10 +30,11 @@ from neocog.layers import Container
 from neocog.models.by_name import build_network
 from neocog.optimizers import SGD
 from neocog.settings import Settings
+from neocog.studio.architecture import describe
 from neocog.studio.measures import MEASURES, Scene, measure
 from neocog.training import History, Snapshots, fit
 from neocog.training.by_name import make_augmentation
-from neocog.validation import one_of
+from neocog.validation import integer, one_of
 
 __all__ = ["Lesson", "Preset", "Trained", "columns_of", "find", "names"]
 
@@ -44,10 +44,11 @@ COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 ROWS = 61
 """Rows of a history that a page keeps."""
 _BRACES = re.compile(r"\{(\w+)\}")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _KEYS = {
     "lesson": {"title", "about", "minutes", "hide", "sample", "run", "runs", "preset", "steps"},
     "steps": {
-        "title", "text", "at", "epoch", "chart", "push", "readings", "question", "answer", "hint", "solution",
+        "title", "text", "at", "epoch", "chart", "readings", "question", "answer", "hint", "solution",
     },
     "preset": {
         "data", "network", "lr", "momentum", "batch_size", "epochs", "seed", "augment", "images",
@@ -247,6 +248,8 @@ class Lesson:
     Attributes
     ----------
     name, title, about : str
+    sample : int
+        Which of the page's images the lesson begins with.
     steps : list of dict
     preset : Preset
     runs : dict of str to Preset
@@ -263,6 +266,7 @@ class Lesson:
         try:
             _check_keys("the lesson", content, _KEYS["lesson"], ("title", "preset", "steps"))
             self.title, self.about = str(content["title"]), str(content.get("about", ""))
+            self.sample = integer("sample", content.get("sample", 0), 0)
             self.steps: list[dict[str, Any]] = list(content["steps"])
             for number, step in enumerate(self.steps, 1):
                 _check_keys(f"step {number}", step, _KEYS["steps"], ("title", "text"))
@@ -308,11 +312,36 @@ class Lesson:
             "about": self.about,
             "minutes": self._content.get("minutes"),
             "hide": self._content.get("hide", []),
-            "sample": self._content.get("sample", 0),
+            "sample": self.sample,
             "preset": self.preset.to_dict(),
             "runs": {run: dict(columns) for run, columns in scene.runs.items()},
             "steps": [_bound(step, binding) for step in self.steps],
         }
+
+    def over(
+        self, network: Container, images: np.ndarray, history: Mapping[str, Sequence[float | None]]
+    ) -> dict[str, Any]:
+        """Bind the lesson to a run of yours, with the images of its page and the columns of its history.
+
+        Raises
+        ------
+        ValueError
+            If the lesson compares runs of its own, or the network is not one that the page computes.
+        """
+        description = describe(network)
+        if len(self.runs) > 1:
+            raise ValueError(
+                f"lesson {self.name!r} compares runs of its own; write it alone: neocog lesson {self.name}."
+            )
+        if not description["page"]:
+            raise ValueError(
+                f"lesson {self.name!r} needs a network that the page computes. {description['why_not']}"
+            )
+        columns = {key: [np.nan if value is None else value for value in history[key]] for key in history}
+        scene = Scene(
+            network, images[min(self.sample, len(images) - 1)], images, {next(iter(self.runs)): columns}
+        )
+        return self.bind(description, scene)
 
     def check(self, step: int, answer: Any, description: Mapping[str, Any], scene: Scene) -> Verdict:
         """Check the answer to the question of a step.
@@ -337,7 +366,7 @@ class Lesson:
         asked = _bound(one, Binding(self.name, description, scene))["question"]
         expected = measure(scene, asked["measure"], **asked["arguments"])
         label = f"lesson {self.name}, step {step + 1}"
-        return compare(label, _read(answer), expected, asked["hint"], asked["solution"])
+        return compare(label, _read(answer, expected), expected, asked["hint"], asked["solution"])
 
 
 def _check_keys(where: str, table: Any, allowed: set[str], required: tuple[str, ...]) -> None:
@@ -353,7 +382,7 @@ def _bound(step: Mapping[str, Any], binding: Binding) -> dict[str, Any]:
     found: dict[str, Any] = {"title": step["title"], "text": binding.fill(step["text"]).strip()}
     if "at" in step:
         found["at"] = binding.place(step["at"])
-    found |= {key: step[key] for key in ("epoch", "chart", "push") if key in step}
+    found |= {key: step[key] for key in ("epoch", "chart") if key in step}
     found["readings"] = [
         {"label": binding.fill(one["label"])} | binding.measured(one) for one in step.get("readings", ())
     ]
@@ -364,14 +393,15 @@ def _bound(step: Mapping[str, Any], binding: Binding) -> dict[str, Any]:
     return found
 
 
-def _read(answer: Any) -> Any:
-    """Read numbers from what was typed; anything else is a word."""
-    if not isinstance(answer, str):
+def _read(answer: Any, expected: Any) -> Any:
+    """Read numbers from what was typed, else a word; in a single number a comma is a decimal point."""
+    if not isinstance(answer, str) or isinstance(expected, str):
+        return str(answer) if isinstance(expected, str) else answer
+    text = re.sub(r"^[(\[]|[)\]]$", "", answer.strip().replace("−", "-")).strip()
+    parts = [text.replace(",", ".", 1)] if np.ndim(expected) == 0 else re.split(r"[\s,]+", text)
+    if not all(map(_NUMBER.fullmatch, parts)):
         return answer
-    try:
-        return ast.literal_eval(answer.strip().replace("−", "-"))
-    except (ValueError, SyntaxError):
-        return answer
+    return float(parts[0]) if np.ndim(expected) == 0 else [float(part) for part in parts]
 
 
 @cache

@@ -33,6 +33,7 @@ class Scene:
     Parameters
     ----------
     network : Layer
+        Taken in float64.
     image : array (C, H, W)
     samples : array (N, C, H, W)
         The images that the page offers.
@@ -45,9 +46,13 @@ class Scene:
     samples: np.ndarray
     runs: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.network.dtype not in (None, np.float64):  # as the page computes
+            object.__setattr__(self, "network", self.network.astype("float64"))
+
     @cached_property
     def seen(self) -> Trace:
-        """The forward pass of the image, in float64."""
+        """The forward pass of the image."""
         return trace(self.network, np.asarray(self.image, float)[None])
 
     @cached_property
@@ -69,19 +74,16 @@ class Scene:
 
 
 def pushed(image: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Push an image down and to the right (or up and left, if negative); what comes in is 0.
+    """Push an image (C, H, W) down and right, or up and left if negative; what comes in repeats the edge.
 
     Examples
     --------
     >>> pushed(np.array([[[1, 2], [3, 4]]]), 0, 1).tolist()
-    [[[0, 1], [0, 3]]]
+    [[[1, 1], [3, 3]]]
     """
     _, H, W = image.shape
-    moved = np.zeros_like(image)
-    down, right = np.clip(rows, -H, H), np.clip(columns, -W, W)
-    source = image[:, max(-down, 0) : H - max(down, 0), max(-right, 0) : W - max(right, 0)]
-    moved[:, max(down, 0) : H - max(-down, 0), max(right, 0) : W - max(-right, 0)] = source
-    return moved
+    down, right = (np.clip(np.arange(n) - by, 0, n - 1) for n, by in ((H, rows), (W, columns)))
+    return np.asarray(image[:, down][:, :, right])
 
 
 def _value(scene: Scene, place: Sequence[Any]) -> float:

@@ -24,6 +24,7 @@ from neocog.runs import RunDirectory, open_model
 from neocog.serialization import arrays_of
 from neocog.studio.architecture import describe
 from neocog.studio.bundle import WEB, bundle, stylesheet
+from neocog.studio.lessons import Lesson
 from neocog.training import load_snapshots
 from neocog.validation import image_shape
 
@@ -41,7 +42,10 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def write_page(
-    run: str | Path, path: str | Path | None = None, layers: Iterable[str | type[Layer]] = ()
+    run: str | Path,
+    path: str | Path | None = None,
+    layers: Iterable[str | type[Layer]] = (),
+    lesson: Lesson | None = None,
 ) -> Path:
     """Write the living page of a run directory.
 
@@ -55,6 +59,8 @@ def write_page(
         The HTML file; default ``page.html`` in the run directory.
     layers : iterable of Layer classes, or of their names as package.module:Class
         Your own layers that the model holds; see :func:`neocog.load`.
+    lesson : Lesson, optional
+        Leads through the page.
 
     Returns
     -------
@@ -63,19 +69,21 @@ def write_page(
     Raises
     ------
     FileNotFoundError, ValueError
-        If the run is not complete, or its data have changed.
+        If the run is not complete, its data have changed, or the lesson does not fit its network.
     """
     material, notes = _opened(run, layers)
     settings = material.directory.settings()
     frames, start = _frames(material)
     images, samples = _samples(material)
+    history = _history(material)
     target = material.directory.path / "page.html" if path is None else Path(path)
     page = living_page(
         material.network,
         frames,
         images,
         samples,
-        history=_history(material),
+        history=history,
+        lesson=None if lesson is None else lesson.over(material.network, images, history),
         title=f"{settings.network} on {_name(settings.source)}",
         notes=notes,
         start=start,
@@ -177,6 +185,7 @@ def living_page(
     start: int | None = None,
     ink: bool | None = None,
     held_out: bool = False,
+    lesson: Mapping[str, Any] | None = None,
 ) -> str:
     """Return the living page as text.
 
@@ -198,6 +207,8 @@ def living_page(
         Whether 1 is ink; default as the network's preprocessing says.
     held_out : bool
         Whether the images were kept from training.
+    lesson : mapping, optional
+        As :meth:`neocog.studio.lessons.Lesson.bind` returns it.
     """
     description = describe(network)
     description["class_weight"] = None if network.class_weight is None else list(network.class_weight)
@@ -237,7 +248,10 @@ def living_page(
         "title": title,
         "notes": notes,
     }
-    return _html(title, pack(header, arrays | {"images": np.asarray(images, np.float32)}))
+    if lesson is not None:
+        header["lesson"] = dict(lesson)
+    entry = "living.js" if lesson is None else "lesson.js"
+    return _html(title, pack(header, arrays | {"images": np.asarray(images, np.float32)}), entry)
 
 
 def pack(header: Mapping[str, Any], arrays: Arrays) -> bytes:
@@ -381,9 +395,9 @@ def _samples(material: Material) -> tuple[np.ndarray, list[dict[str, Any]]]:
     return np.asarray(images[chosen], np.float32), samples
 
 
-def _html(title: str, data: bytes) -> str:
+def _html(title: str, data: bytes, entry: str) -> str:
     """Assemble the page: style and script are allowed by their hashes, and nothing else is."""
-    style, script = f"body {{ margin: 0; }}\n{stylesheet()}", bundle("living.js", START)
+    style, script = f"body {{ margin: 0; }}\n{stylesheet()}", bundle(entry, START)
     for name, code in (("style", style), ("script", script)):
         if f"</{name}" in code.lower():
             raise ValueError(f"the {name} of the page must not hold </{name}.")

@@ -4,8 +4,8 @@ import { h } from "./dom.js";
 import { Model, unpack } from "./model.js";
 import { render } from "./view.js";
 
-/** Read the model from the page, draw it; whatever goes wrong is said in the page. */
-export function start(el, data) {
+/** Read the model from the page, draw it with `panels(header)`; whatever goes wrong is said in the page. */
+export function start(el, data, panels = () => []) {
   try {
     const { header, arrays } = unpack(data.textContent);
     const { description, epochs, samples, history, title, notes, precisions } = header;
@@ -36,7 +36,7 @@ export function start(el, data) {
       precisions: new Map(precisions),
       samples: samples.map((sample, k) => ({ ...sample, image: images.data.slice(k * size, (k + 1) * size) })),
     });
-    return render({ model, el, page: true });
+    return render({ model, el, panels: panels(header), page: true });
   } catch (error) {
     el.replaceChildren(h("p.problem", { role: "alert" }, `This page cannot be shown: ${error.message}. Write it again with “neocog page”.`));
     return undefined;

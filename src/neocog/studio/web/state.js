@@ -45,6 +45,7 @@ export const KEYS = {
   open: words,
   hide: words,
   lesson: word,
+  step: within(1, 99, true),
 };
 
 /** Return what a hash says: only known keys, only sensible values. */

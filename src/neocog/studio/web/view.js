@@ -425,9 +425,11 @@ export function render({ model, el, panels = [], page = false }) {
     soon();
   }
 
-  /** Hide the panels that the state names. */
+  /** Hide the panels and the settings that the state names. */
   function hide() {
-    for (const panel of root.querySelectorAll("[data-panel]")) panel.hidden = state.hide.includes(panel.dataset.panel);
+    for (const part of root.querySelectorAll("[data-panel], [data-setting]")) {
+      part.hidden = state.hide.includes(part.dataset.panel ?? part.dataset.setting);
+    }
   }
 
   /** Put a panel into its zone. */
@@ -508,8 +510,8 @@ function nearest(epochs, wanted) {
   return epochs.reduce((best, epoch) => (Math.abs(epoch - wanted) < Math.abs(best - wanted) ? epoch : best), epochs.at(-1));
 }
 
-/** Return an image (C, H, W) moved down and right; what comes in is the border's darkest or lightest as there. */
-function shifted(image, [channels, height, width], down, right) {
+/** Return an image (C, H, W) moved down and right; what comes in repeats the border. */
+export function shifted(image, [channels, height, width], down, right) {
   const found = new Float32Array(image.length);
   for (let c = 0; c < channels; c++) {
     for (let i = 0; i < height; i++) {
