@@ -210,6 +210,34 @@ def living_page(
     lesson : mapping, optional
         As :meth:`neocog.studio.lessons.Lesson.bind` returns it.
     """
+    about = {
+        "history": history,
+        "title": title,
+        "notes": notes,
+        "start": start,
+        "ink": ink,
+        "held_out": held_out,
+        "lesson": lesson,
+    }
+    data = living_data(network, frames, images, samples, **about)  # type: ignore[arg-type]
+    return _html(title, data, "living.js" if lesson is None else "lesson.js")
+
+
+def living_data(
+    network: Container,
+    frames: Mapping[int, Arrays],
+    images: np.ndarray,
+    samples: Sequence[Mapping[str, Any]],
+    *,
+    history: Mapping[str, Sequence[float | None]] | None = None,
+    title: str = "neocog",
+    notes: Sequence[str] = (),
+    start: int | None = None,
+    ink: bool | None = None,
+    held_out: bool = False,
+    lesson: Mapping[str, Any] | None = None,
+) -> bytes:
+    """Return what a living page holds, for ``unpackModel`` of ``living.js``; see :func:`living_page`."""
     description = describe(network)
     description["class_weight"] = None if network.class_weight is None else list(network.class_weight)
     if ink is not None:
@@ -250,8 +278,7 @@ def living_page(
     }
     if lesson is not None:
         header["lesson"] = dict(lesson)
-    entry = "living.js" if lesson is None else "lesson.js"
-    return _html(title, pack(header, arrays | {"images": np.asarray(images, np.float32)}), entry)
+    return pack(header, arrays | {"images": np.asarray(images, np.float32)})
 
 
 def pack(header: Mapping[str, Any], arrays: Arrays) -> bytes:

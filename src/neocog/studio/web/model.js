@@ -80,11 +80,14 @@ export function halves(bits) {
   return found;
 }
 
-/** Read what page.py packs: a header, then arrays of float32 ("f4"), float16 ("f2") or k / 255 ("u1"). */
-export function unpack(text) {
+/** Return the bytes of a base64 text. */
+export function fromBase64(text) {
   const binary = atob(text.trim());
-  const bytes = new Uint8Array(binary.length);
-  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
+  return Uint8Array.from(binary, (letter) => letter.charCodeAt(0));
+}
+
+/** Read what page.py packs: a header, then arrays of float32 ("f4"), float16 ("f2") or k / 255 ("u1"). */
+export function unpack(bytes) {
   const length = new DataView(bytes.buffer).getUint32(0, true);
   const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
   const arrays = new Map();
