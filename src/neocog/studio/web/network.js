@@ -75,48 +75,39 @@ function convolution({ settings }, y, [x], { w, b }) {
   const { kernel_size: [kH, kW], stride: [s, t], padding: [[top, bottom], [left, right]], dilation: [d, e] } = settings;
   const [C, H, W] = x.shape, [F, Ho, Wo] = y.shape;
   const Hp = H + top + bottom, Wp = W + left + right;
-  const seen = channelsSeen(settings, C, F);
-  const taps = seen.map((channels) => Int32Array.from(channels.flatMap((c) =>
-    Array.from({ length: kH * kW }, (_, k) => (c * Hp + Math.floor(k / kW) * d) * Wp + (k % kW) * e))));
   const isPadded = Hp > H || Wp > W;
   const source = isPadded ? new Float64Array(C * Hp * Wp) : x.data;
+  const seen = channelsSeen(settings, C, F);
+  const taps = new Map(seen.map((channels) => [channels, Int32Array.from(channels.flatMap((c) =>
+    Array.from({ length: kH * kW }, (_, k) => (c * Hp + Math.floor(k / kW) * d) * Wp + (k % kW) * e)))]));
   // With stride 1, a shift of the whole map is one run: what is between two rows is computed, and left out after.
-  const pitch = s === 1 && t === 1 ? Wp : Wo;
-  const runs = pitch === Wp && t === 1 && s === 1 ? 1 : Ho, length = runs === 1 ? (Ho - 1) * Wp + Wo : Wo;
-  const sums = new Float64Array(Ho * pitch);
+  const isWhole = s === 1 && t === 1;
+  const pitch = isWhole ? Wp : Wo, runs = isWhole ? 1 : Ho, length = isWhole ? (Ho - 1) * Wp + Wo : Wo;
+  const first = new Float64Array(Ho * pitch), second = new Float64Array(Ho * pitch);
   return () => {
     if (isPadded) copyInto(source, x.data, C, H, W, Hp, Wp, top, left);
-    let k = 0; // of w
-    for (let f = 0; f < F; f++) {
-      sums.fill(b ? b[f] : 0);
-      const own = taps[f];
-      for (let n = 0; n < own.length;) {
-        const four = n + 4 <= own.length;
-        for (let i = 0; i < runs; i++) {
-          const from = i * s * Wp;
-          if (four) {
-            addFour(sums, i * pitch, length, source, t, from + own[n], from + own[n + 1], from + own[n + 2],
-              from + own[n + 3], w[k], w[k + 1], w[k + 2], w[k + 3]);
-          } else addOne(sums, i * pitch, length, source, t, from + own[n], w[k]);
-        }
-        n += four ? 4 : 1;
-        k += four ? 4 : 1;
+    let k = 0; // the first weight of map f
+    for (let f = 0; f < F;) {
+      const own = taps.get(seen[f]), two = seen[f] === seen[f + 1];
+      first.fill(b ? b[f] : 0);
+      if (two) second.fill(b ? b[f + 1] : 0);
+      for (let i = 0; i < runs; i++) {
+        if (two) addTaps2(first, second, i * pitch, length, source, i * s * Wp, t, own, w, k, k + own.length);
+        else addTaps(first, i * pitch, length, source, i * s * Wp, t, own, w, k);
       }
-      for (let i = 0, to = f * Ho * Wo; i < Ho; i++) {
-        for (let j = 0, from = i * pitch; j < Wo; j++) y.data[to++] = sums[from++];
-      }
+      copyOut(y.data, f++ * Ho * Wo, first, pitch, Ho, Wo);
+      if (two) copyOut(y.data, f++ * Ho * Wo, second, pitch, Ho, Wo);
+      k += two ? 2 * own.length : own.length;
     }
   };
 }
 
-/** List, for each output map of a convolution, the input maps that it sees. */
+/** List, for each output map of a convolution, the input maps that it sees: the same list for maps that see the same. */
 export function channelsSeen({ groups, connections }, C, F) {
   if (connections) return connections;
   const each = C / groups;
-  return Array.from({ length: F }, (_, f) => {
-    const first = Math.floor(f / (F / groups)) * each;
-    return Array.from({ length: each }, (__, c) => first + c);
-  });
+  const lists = Array.from({ length: groups }, (_, g) => Array.from({ length: each }, (__, c) => g * each + c));
+  return Array.from({ length: F }, (_, f) => lists[Math.floor(f / (F / groups))]);
 }
 
 /** Copy maps into the middle of padded ones. */
@@ -129,15 +120,51 @@ function copyInto(padded, x, C, H, W, Hp, Wp, top, left) {
   }
 }
 
-/** y += w x over a run of numbers. */
-function addOne(y, to, length, x, step, a, w) {
-  for (let k = 0; k < length; k++, a += step) y[to + k] += w * x[a];
+/** Copy the rows of a map, which lie `pitch` apart. */
+function copyOut(y, to, sums, pitch, H, W) {
+  for (let i = 0; i < H; i++) {
+    for (let j = 0, from = i * pitch; j < W; j++) y[to++] = sums[from++];
+  }
 }
 
-/** The same for four shifts of x at once, so that y is read and written once. */
+/** Add all taps of one output map to a run of it: those of four at once, so that y is read and written once. */
+function addTaps(y, to, length, x, from, step, taps, w, k) {
+  let n = 0;
+  for (; n + 4 <= taps.length; n += 4) {
+    addFour(y, to, length, x, step, from + taps[n], from + taps[n + 1], from + taps[n + 2], from + taps[n + 3],
+      w[k + n], w[k + n + 1], w[k + n + 2], w[k + n + 3]);
+  }
+  for (; n < taps.length; n++) addOne(y, to, length, x, step, from + taps[n], w[k + n]);
+}
+
+/** The same for two output maps, whose weights begin at k and at m, so that x is read once for both. */
+function addTaps2(y, z, to, length, x, from, step, taps, w, k, m) {
+  let n = 0;
+  for (; n + 4 <= taps.length; n += 4) {
+    const a0 = from + taps[n], a1 = from + taps[n + 1], a2 = from + taps[n + 2], a3 = from + taps[n + 3];
+    const w0 = w[k + n], w1 = w[k + n + 1], w2 = w[k + n + 2], w3 = w[k + n + 3];
+    const v0 = w[m + n], v1 = w[m + n + 1], v2 = w[m + n + 2], v3 = w[m + n + 3];
+    for (let i = to, at = 0; i < to + length; i++, at += step) {
+      const x0 = x[a0 + at], x1 = x[a1 + at], x2 = x[a2 + at], x3 = x[a3 + at];
+      y[i] += w0 * x0 + w1 * x1 + w2 * x2 + w3 * x3;
+      z[i] += v0 * x0 + v1 * x1 + v2 * x2 + v3 * x3;
+    }
+  }
+  for (; n < taps.length; n++) {
+    addOne(y, to, length, x, step, from + taps[n], w[k + n]);
+    addOne(z, to, length, x, step, from + taps[n], w[m + n]);
+  }
+}
+
+/** y += w x over a run of numbers. */
+function addOne(y, to, length, x, step, a, w) {
+  for (let i = to; i < to + length; i++, a += step) y[i] += w * x[a];
+}
+
+/** The same for four shifts of x. */
 function addFour(y, to, length, x, step, a0, a1, a2, a3, w0, w1, w2, w3) {
-  for (let k = 0, at = 0; k < length; k++, at += step) {
-    y[to + k] += w0 * x[a0 + at] + w1 * x[a1 + at] + w2 * x[a2 + at] + w3 * x[a3 + at];
+  for (let i = to, at = 0; i < to + length; i++, at += step) {
+    y[i] += w0 * x[a0 + at] + w1 * x[a1 + at] + w2 * x[a2 + at] + w3 * x[a3 + at];
   }
 }
 
