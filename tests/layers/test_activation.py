@@ -5,7 +5,24 @@ import pytest
 from torch.nn import functional as F
 
 import neocog
-from neocog.layers import GELU, Elementwise, Hardswish, LeakyReLU, PReLU, ReLU, ScaledTanh, Sigmoid, Tanh
+from neocog.layers import (
+    ELU,
+    GELU,
+    SELU,
+    Clip,
+    Elementwise,
+    Hardsigmoid,
+    Hardswish,
+    LeakyReLU,
+    Mish,
+    PReLU,
+    ReLU,
+    ScaledTanh,
+    Sigmoid,
+    SiLU,
+    Softplus,
+    Tanh,
+)
 from neocog.layers.activation import softmax
 
 # Phi(1), phi(1) from tables of the normal distribution; tanh form from u = sqrt(2/pi) 1.044715
@@ -27,7 +44,39 @@ BY_HAND = [
     (GELU(), [0.0, 1.0, -1.0], [0.0, PHI, PHI - 1], [0.5, PHI + DENSITY, 1 - PHI - DENSITY]),
     # 3/2 (1/4 + 1/2), derivative 1/2 + 1/2; -3/2 (1/2 - 1/4), derivative 1/2 - 1/2
     (Hardswish(), [-4.0, -1.5, 0.0, 1.5, 4.0], [0.0, -0.375, 0.0, 1.125, 4.0], [0.0, 0.0, 0.5, 1.0, 1.0]),
+    (Clip(), [-1.0, 0.0, 2.0, 6.0, 7.0], [0.0, 0.0, 2.0, 6.0, 6.0], [0.0, 0.0, 1.0, 0.0, 0.0]),
+    (Clip(-1, 0.5), [-2.0, -0.25, 3.0], [-1.0, -0.25, 0.5], [0.0, 1.0, 0.0]),
+    (Clip(high=None), [-2.0, 3e5], [0.0, 3e5], [0.0, 1.0]),
+    # the sigmoid of ln 3 is 3/4: y = 3/4 ln 3, derivative 3/4 + ln 3 3/4 1/4
+    (SiLU(), [0.0, math.log(3)], [0.0, 0.75 * math.log(3)], [0.5, 0.75 + math.log(3) * 3 / 16]),
+    (Hardsigmoid(), [-4.0, -1.5, 0.0, 4.0], [0.0, 0.25, 0.5, 1.0], [0.0, 1 / 6, 1 / 6, 0.0]),
+    (Hardsigmoid(0.2), [-2.0, 2.5, 3.0], [0.1, 1.0, 1.0], [0.2, 0.0, 0.0]),
+    (ELU(), [-math.log(2), 0.0, 2.0], [-0.5, 0.0, 2.0], [0.5, 1.0, 1.0]),
+    (ELU(0.4), [-math.log(4), 2.0], [-0.3, 2.0], [0.1, 1.0]),
+    # by the paper's numbers
+    (
+        SELU(),
+        [-math.log(2), 1.0],
+        [-1.7580993408473766 / 2, 1.0507009873554805],
+        [0.8790496704236883, 1.0507009873554805],
+    ),
+    # log(1 + 3) and 3/4
+    (Softplus(), [0.0, math.log(3), 30.0], [math.log(2), math.log(4), 30.0], [0.5, 0.75, 1.0]),
+    (Softplus(2), [math.log(3) / 2], [math.log(2)], [0.75]),
+    # tanh(log 2) = 3/5; at ln 3: tanh(log 4) = 15/17, derivative 15/17 + ln 3 (1 - (15/17)^2) 3/4
+    (
+        Mish(),
+        [0.0, math.log(3)],
+        [0.0, math.log(3) * 15 / 17],
+        [0.6, 15 / 17 + math.log(3) * 64 / 289 * 0.75],
+    ),
     (GELU("tanh"), [0.0, 1.0], [0.0, (1 + T) / 2], [0.5, (1 + T) / 2 + (1 - T * T) * SLOPE / 2]),
+]
+
+
+ACTIVATIONS = [
+    *(ReLU(), LeakyReLU(), Sigmoid(), Tanh(), ScaledTanh(), Hardswish(), GELU(), GELU("tanh")),
+    *(Clip(), SiLU(), Hardsigmoid(), ELU(), SELU(), Softplus(), Mish()),
 ]
 
 
@@ -54,6 +103,13 @@ def test_by_hand(layer, x, y, slope):
         (ScaledTanh(), lambda x: 1.7159 * (2 * x / 3).tanh()),
         (GELU(), F.gelu),
         (Hardswish(), F.hardswish),
+        (Clip(), F.relu6),
+        (SiLU(), F.silu),
+        (Hardsigmoid(), lambda x: F.relu6(x + 3) / 6),
+        (ELU(0.7), lambda x: F.elu(x, 0.7)),
+        (SELU(), F.selu),
+        (Softplus(), F.softplus),
+        (Mish(), F.mish),
         (GELU("tanh"), lambda x: F.gelu(x, approximate="tanh")),
     ],
 )
@@ -64,9 +120,7 @@ def test_same_as_pytorch(layer, function, shape, same_as_torch, normal):
     same_as_torch(layer, lambda _, x: function(x), x)
 
 
-@pytest.mark.parametrize(
-    "layer", [ReLU(), LeakyReLU(), Sigmoid(), Tanh(), ScaledTanh(), Hardswish(), GELU(), GELU("tanh")]
-)
+@pytest.mark.parametrize("layer", ACTIVATIONS)
 def test_large_numbers_stay_finite(layer):
     for dtype in (np.float32, np.float64):
         y, cache = layer.forward(np.array([-1e4, -100.0, 100.0, 1e4], dtype))
@@ -76,9 +130,7 @@ def test_large_numbers_stay_finite(layer):
         assert y.dtype == dx.dtype == dtype
 
 
-@pytest.mark.parametrize(
-    "layer", [ReLU(), LeakyReLU(), Sigmoid(), Tanh(), ScaledTanh(), Hardswish(), GELU(), GELU("tanh")]
-)
+@pytest.mark.parametrize("layer", ACTIVATIONS)
 def test_nan_goes_through(layer):
     assert np.isnan(layer(np.array([1.0, np.nan]))).tolist() == [False, True]
 
@@ -104,6 +156,10 @@ def test_shapes_and_flops():
         (lambda: ScaledTanh("high"), TypeError, "amplitude must be a number, got 'high'"),
         (lambda: ScaledTanh(0), ValueError, "amplitude must not be 0"),
         (lambda: ScaledTanh(1, None), TypeError, "slope must be a number, got None"),
+        (lambda: Clip("a"), TypeError, "low must be a number, got 'a'"),
+        (lambda: Clip(0, math.inf), ValueError, "high must be in .*, got inf"),
+        (lambda: Clip(2, 2), ValueError, "low must be below high, got 2.0 and 2.0"),
+        (lambda: Softplus(0), ValueError, "beta must not be 0"),
         (lambda: GELU("tan"), ValueError, "approximate must be one of 'none', 'tanh', got 'tan'"),
         (lambda: GELU(True), ValueError, "approximate must be one of"),
     ],

@@ -1,14 +1,21 @@
 """Define the layers: the maths of each, its forward and its backward side by side."""
 
 from neocog.layers.activation import (
+    ELU,
     GELU,
+    SELU,
+    Clip,
     Elementwise,
+    Hardsigmoid,
     Hardswish,
     LeakyReLU,
+    Mish,
     PReLU,
     ReLU,
     ScaledTanh,
     Sigmoid,
+    SiLU,
+    Softplus,
     Tanh,
 )
 from neocog.layers.base import Layer
@@ -36,12 +43,15 @@ from neocog.layers.softmax import LogSoftmax, Softmax
 from neocog.layers.sparse import SparseConv2D
 
 __all__ = [
+    "ELU",
     "GELU",
+    "SELU",
     "Add",
     "AvgPool2D",
     "BatchNorm1D",
     "BatchNorm2D",
     "Bias",
+    "Clip",
     "Concat",
     "Container",
     "Conv2D",
@@ -53,6 +63,7 @@ __all__ = [
     "GlobalMaxPool2D",
     "Graph",
     "GroupNorm",
+    "Hardsigmoid",
     "Hardswish",
     "Layer",
     "LayerNorm",
@@ -60,6 +71,7 @@ __all__ = [
     "LocalResponseNorm",
     "LogSoftmax",
     "MaxPool2D",
+    "Mish",
     "Normalize",
     "PReLU",
     "Pad2D",
@@ -70,8 +82,10 @@ __all__ = [
     "Residual",
     "ScaledTanh",
     "Sequential",
+    "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softplus",
     "SparseConv2D",
     "Tanh",
     "Transpose",

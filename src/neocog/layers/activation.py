@@ -6,6 +6,7 @@ wherever its real form is differentiable.
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -424,6 +425,306 @@ class Hardswish(Elementwise):
     @staticmethod
     def derivative(xp: Any, x: Any) -> Any:
         return xp.where(x < -3, 0.0, xp.where(x > 3, 1.0, x / 3 + 0.5))
+
+
+class Clip(Elementwise):
+    """Keep numbers between two bounds; with 0 and 6 it is the ReLU6 of the MobileNets.
+
+    Forward: ``y = min(max(x, low), high)``.
+
+    Backward: ``dx = dy [low < x < high]``; the gradient at a bound is 0.
+
+    Parameters
+    ----------
+    low, high : float or None, default 0 and 6
+        The bounds; None for none.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a bound is no number, or ``low`` is not below ``high``.
+
+    Notes
+    -----
+    Shapes: any -> the same.
+
+    Source: A. Krizhevsky, "Convolutional deep belief networks on CIFAR-10", 2010.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Clip()(np.array([-1.0, 2.0, 7.0]))
+    array([0., 2., 6.])
+    """
+
+    operations = 2
+
+    def __init__(self, low: float | None = 0.0, high: float | None = 6.0) -> None:
+        super().__init__()
+        self.low, self.high = (
+            None if bound is None else number(name, bound, exclusive_minimum=True, exclusive_maximum=True)
+            for name, bound in (("low", low), ("high", high))
+        )
+        if not self.bounds[0] < self.bounds[1]:
+            raise ValueError(f"low must be below high, got {self.low} and {self.high}.")
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The bounds as numbers, infinite where there is none."""
+        return -math.inf if self.low is None else self.low, math.inf if self.high is None else self.high
+
+    def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
+        return _clipped(x, *self.bounds)
+
+    def backward(self, dy: Array, cache: Array, input_grad: bool = True) -> tuple[Array | None, Grads]:
+        return dy * dy.__array_namespace__().astype(cache, dy.dtype) if input_grad else None, {}
+
+
+def _clipped(x: Array, low: float, high: float) -> tuple[Array, Array]:
+    """Return numbers between two bounds, and where they were between them."""
+    xp = x.__array_namespace__()
+    real = xp.real(x) if is_complex(x) else x
+    y = xp.where(real > low, x, xp.full_like(x, low)) if low > -math.inf else x
+    y = xp.where(real < high, y, xp.full_like(x, high)) if high < math.inf else y
+    return xp.where(real == real, y, x), (real > low) & (real < high)  # a NaN is kept
+
+
+class SiLU(Elementwise):
+    """Sigmoid linear unit, also called swish.
+
+    Forward: ``y = x s`` with ``s = 1 / (1 + exp(-x))``.
+
+    Backward: ``dx = dy (s + x s (1 - s))``.
+
+    Notes
+    -----
+    Shapes: any -> the same.
+
+    Source: S. Elfwing, E. Uchibe, K. Doya, "Sigmoid-weighted linear units for neural network function
+    approximation in reinforcement learning", 2018; P. Ramachandran et al., "Searching for activation
+    functions", 2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> SiLU()(np.array([0.0, np.log(3)])).round(6)
+    array([0.      , 0.823959])
+    """
+
+    operations = 5
+
+    def forward(self, x: Array, training: bool = False) -> tuple[Array, Any]:
+        s, _ = Sigmoid().forward(x)
+        return x * s, (x, s)
+
+    def backward(self, dy: Array, cache: Any, input_grad: bool = True) -> tuple[Array | None, Grads]:
+        if not input_grad:
+            return None, {}
+        x, s = cache
+        return dy * (s + x * s * (1 - s)), {}
+
+
+class Hardsigmoid(Elementwise):
+    """Sigmoid made of straight pieces.
+
+    Forward: ``y = min(max(a x + b, 0), 1)``.
+
+    Backward: ``dx = a dy`` where ``0 < a x + b < 1``, else 0.
+
+    Parameters
+    ----------
+    slope : float, default 1/6
+        ``a``; Keras has 0.2 in its older versions.
+    offset : float, default 0.5
+        ``b``.
+
+    Notes
+    -----
+    Shapes: any -> the same.
+
+    Source: M. Courbariaux, Y. Bengio, J.-P. David, "BinaryConnect", 2015; A. Howard et al., "Searching for
+    MobileNetV3", 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Hardsigmoid()(np.array([-4.0, 0.0, 1.5, 4.0]))
+    array([0.  , 0.5 , 0.75, 1.  ])
+    """
+
+    operations = 4
+
+    def __init__(self, slope: float = 1 / 6, offset: float = 0.5) -> None:
+        super().__init__()
+        self.slope, self.offset = number("slope", slope), number("offset", offset)
+
+    def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
+        return _clipped(self.slope * x + self.offset, 0.0, 1.0)
+
+    def backward(self, dy: Array, cache: Array, input_grad: bool = True) -> tuple[Array | None, Grads]:
+        inside = dy.__array_namespace__().astype(cache, dy.dtype)
+        return self.slope * dy * inside if input_grad else None, {}
+
+
+class ELU(Elementwise):
+    """Exponential linear unit.
+
+    Forward: ``y = x if x > 0 else a (exp(x) - 1)``.
+
+    Backward: ``dx = dy if x > 0 else a exp(x) dy``.
+
+    Parameters
+    ----------
+    alpha : float, default 1
+        ``a``.
+
+    Notes
+    -----
+    Shapes: any -> the same.
+
+    Source: D.-A. Clevert, T. Unterthiner, S. Hochreiter, "Fast and accurate deep network learning by
+    exponential linear units", 2015.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ELU()(np.array([-np.log(2), 0.0, 2.0]))
+    array([-0.5,  0. ,  2. ])
+    """
+
+    operations = 3
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        super().__init__()
+        self.alpha = number("alpha", alpha)
+
+    @staticmethod
+    def function(xp: Any, x: Any, alpha: float) -> Any:
+        return xp.where(x > 0, x, alpha * xp.expm1(xp.where(x > 0, 0.0, x)))
+
+    @staticmethod
+    def derivative(xp: Any, x: Any, alpha: float) -> Any:
+        return xp.where(x > 0, 1.0, alpha * xp.exp(xp.where(x > 0, 0.0, x)))
+
+
+class SELU(Elementwise):
+    """Scaled exponential linear unit, whose outputs keep mean 0 and variance 1 from layer to layer.
+
+    Forward: ``y = b x if x > 0 else b a (exp(x) - 1)``, ``a = 1.67326...``, ``b = 1.05070...``.
+
+    Backward: ``dx = b dy if x > 0 else b a exp(x) dy``.
+
+    Notes
+    -----
+    Shapes: any -> the same.
+
+    Source: G. Klambauer et al., "Self-normalizing neural networks", 2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> SELU()(np.array([0.0, 1.0])).round(6)
+    array([0.      , 1.050701])
+    """
+
+    operations = 4
+
+    @staticmethod
+    def function(xp: Any, x: Any) -> Any:
+        low = 1.6732632423543772 * xp.expm1(xp.where(x > 0, 0.0, x))
+        return 1.0507009873554805 * xp.where(x > 0, x, low)
+
+    @staticmethod
+    def derivative(xp: Any, x: Any) -> Any:
+        low = 1.6732632423543772 * xp.exp(xp.where(x > 0, 0.0, x))
+        return 1.0507009873554805 * xp.where(x > 0, 1.0, low)
+
+
+class Softplus(Elementwise):
+    """A smooth ReLU, whose derivative is the sigmoid.
+
+    Forward: ``y = log(1 + exp(b x)) / b``; ``x`` where ``b x`` exceeds the threshold.
+
+    Backward: ``dx = dy / (1 + exp(-b x))``; ``dy`` where ``b x`` exceeds the threshold.
+
+    Parameters
+    ----------
+    beta : float other than 0, default 1
+        ``b``.
+    threshold : float, default 20
+        PyTorch's. There ``y`` differs from ``x`` by 2e-9.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is no number, or ``beta`` is 0.
+
+    Notes
+    -----
+    Shapes: any -> the same.
+
+    Source: C. Dugas et al., "Incorporating second-order functional knowledge for better option pricing",
+    2000.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Softplus()(np.array([-1000.0, 0.0, 1000.0])).round(6)
+    array([0.00000e+00, 6.93147e-01, 1.00000e+03])
+    """
+
+    operations = 5
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+        super().__init__()
+        self.beta, self.threshold = number("beta", beta), number("threshold", threshold)
+        if self.beta == 0:
+            raise ValueError("beta must not be 0.")
+
+    @staticmethod
+    def function(xp: Any, x: Any, beta: float, threshold: float) -> Any:
+        z = beta * x
+        soft = xp.where(z > 0, z, 0.0) + xp.log1p(xp.exp(-xp.abs(z)))
+        return xp.where(z > threshold, x, soft / beta)
+
+    @staticmethod
+    def derivative(xp: Any, x: Any, beta: float, threshold: float) -> Any:
+        z = beta * x
+        decay = xp.exp(-xp.abs(z))
+        return xp.where(z > threshold, 1.0, xp.where(z < 0, decay, 1.0) / (1 + decay))
+
+
+class Mish(Elementwise):
+    """A smooth ReLU that lets small negative numbers through.
+
+    Forward: ``y = x t`` with ``t = tanh(log(1 + exp(x)))``.
+
+    Backward: ``dx = dy (t + x (1 - t^2) / (1 + exp(-x)))``.
+
+    Notes
+    -----
+    Shapes: any -> the same.
+
+    Source: D. Misra, "Mish: a self regularized non-monotonic activation function", 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Mish()(np.array([0.0, 1.0])).round(6)
+    array([0.      , 0.865098])
+    """
+
+    operations = 7
+
+    @staticmethod
+    def function(xp: Any, x: Any) -> Any:
+        return x * xp.tanh(xp.where(x > 0, x, 0.0) + xp.log1p(xp.exp(-xp.abs(x))))
+
+    @staticmethod
+    def derivative(xp: Any, x: Any) -> Any:
+        decay = xp.exp(-xp.abs(x))
+        t = xp.tanh(xp.where(x > 0, x, 0.0) + xp.log1p(decay))
+        return t + x * (1 - t * t) * xp.where(x < 0, decay, 1.0) / (1 + decay)
 
 
 class PReLU(Layer):

@@ -16,7 +16,20 @@ from neocog.errors import UnsupportedError
 from neocog.kernels.fused.declared import declared_operation, read_outside
 from neocog.kernels.fused.operations import activation
 from neocog.kernels.fused.program import Maps
-from neocog.layers import GELU, Elementwise, LeakyReLU, PReLU, ReLU, ScaledTanh, Sigmoid, Tanh
+from neocog.layers import (
+    GELU,
+    Clip,
+    Elementwise,
+    Hardsigmoid,
+    Hardswish,
+    LeakyReLU,
+    PReLU,
+    ReLU,
+    ScaledTanh,
+    Sigmoid,
+    SiLU,
+    Tanh,
+)
 from neocog.layers.activation import DECLARED
 from neocog.layers.base import Layer, Shape
 
@@ -28,9 +41,12 @@ class Activation(Lowering):
     ----------
     flops : float
         Work for one number, about: a transcendental function costs as much as some tens of additions.
+    operation : str
+        The operation of the forward pass; that of the backward pass has the same name with "_back".
     """
 
     flops = 40.0
+    operation = "activate"
 
     def known(self, node: LayerNode) -> TensorNode:
         """Return the value that the derivative is computed from: the output, unless overridden."""
@@ -42,13 +58,13 @@ class Activation(Lowering):
 
     def forward(self, emit: Emitter, node: LayerNode) -> None:
         x, y = node.input.place, emit.maps(node.output)
-        emit.pointwise("activate", self.flops, x=x, y=y, **self.fields(node.layer))
+        emit.pointwise(self.operation, self.flops, x=x, y=y, **self.fields(node.layer))
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
         if node.input.wanted:
             known, fields = self.known(node).place, self.fields(node.layer)
             with emit.into(node.input) as dx:
-                emit.pointwise("activate_back", self.flops, saved=known, dy=dy, dx=dx, **fields)
+                emit.pointwise(f"{self.operation}_back", self.flops, saved=known, dy=dy, dx=dx, **fields)
 
 
 @lowers(ReLU)
@@ -114,6 +130,58 @@ class GaussianErrorLinearUnit(Activation):
 
     def fields(self, layer: GELU) -> dict[str, Any]:
         return {"kind": activation.GELU_TANH if layer.approximate == "tanh" else activation.GELU}
+
+
+@lowers(Clip)
+class Clipping(Activation):
+    """``min(max(x, low), high)``."""
+
+    settings = ("low", "high")
+    flops = 2.0
+    operation = "clip"
+
+    def fields(self, layer: Clip) -> dict[str, Any]:
+        low, high = layer.bounds
+        return {"slope": 1.0, "offset": 0.0, "low": low, "high": high}
+
+
+@lowers(Hardsigmoid)
+class HardLogistic(Activation):
+    """``min(max(a x + b, 0), 1)``."""
+
+    settings = ("slope", "offset")
+    flops = 4.0
+    operation = "clip"
+
+    def fields(self, layer: Hardsigmoid) -> dict[str, Any]:
+        return {"slope": layer.slope, "offset": layer.offset, "low": 0.0, "high": 1.0}
+
+
+@lowers(SiLU)
+class SigmoidGate(Activation):
+    """``x sigmoid(x)``, whose derivative needs x."""
+
+    operation = "gate"
+
+    def known(self, node: LayerNode) -> TensorNode:
+        return node.input
+
+    def fields(self, layer: SiLU) -> dict[str, Any]:
+        return {"kind": activation.SILU}
+
+
+@lowers(Hardswish)
+class HardGate(Activation):
+    """``x min(max(x / 6 + 1/2, 0), 1)``, whose derivative needs x."""
+
+    flops = 6.0
+    operation = "gate"
+
+    def known(self, node: LayerNode) -> TensorNode:
+        return node.input
+
+    def fields(self, layer: Hardswish) -> dict[str, Any]:
+        return {"kind": activation.HARDSWISH}
 
 
 @lowers(PReLU)

@@ -16,17 +16,21 @@ from neocog.interop.torch import modules
 from neocog.interop.torch.graph_builder import TracedValue
 from neocog.interop.torch.registry import FUNCTIONS, Chain, imports_module, register_layer
 from neocog.layers import (
+    ELU,
     GELU,
+    SELU,
     Add,
     Bias,
     Concat,
     Dropout,
     GlobalAvgPool2D,
     GlobalMaxPool2D,
+    Hardsigmoid,
     Hardswish,
     Layer,
     LeakyReLU,
     LocalResponseNorm,
+    Mish,
     PadChannels,
     PReLU,
     RadialBasis,
@@ -34,6 +38,8 @@ from neocog.layers import (
     Reshape,
     ScaledTanh,
     Sigmoid,
+    SiLU,
+    Softplus,
     SparseConv2D,
     Tanh,
     Transpose,
@@ -70,6 +76,12 @@ row(ReLU, nn.ReLU, functions=(F.relu, torch.relu, torch.relu_, "relu", "relu_"))
 row(LeakyReLU, nn.LeakyReLU, "negative_slope", functions=(F.leaky_relu, F.leaky_relu_))
 row(PReLU, nn.PReLU, "num_parameters")
 row(Hardswish, nn.Hardswish, functions=(F.hardswish,))
+row(Hardsigmoid, modules.Hardsigmoid, "slope", "offset")
+row(SiLU, nn.SiLU, functions=(F.silu,))
+row(ELU, nn.ELU, "alpha", functions=(F.elu, F.elu_))
+row(SELU, nn.SELU, functions=(F.selu, F.selu_, torch.selu, torch.selu_))
+row(Softplus, nn.Softplus, "beta", "threshold", functions=(F.softplus,))
+row(Mish, nn.Mish, functions=(F.mish,))
 row(Sigmoid, nn.Sigmoid, functions=(F.sigmoid, torch.sigmoid, torch.sigmoid_, "sigmoid", "sigmoid_"))
 row(Tanh, nn.Tanh, functions=(F.tanh, torch.tanh, torch.tanh_, "tanh", "tanh_"))
 row(ScaledTanh, modules.ScaledTanh, "amplitude", "slope")

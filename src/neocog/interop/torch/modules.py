@@ -298,6 +298,20 @@ class ScaledTanh(nn.Module):
         return f"amplitude={self.amplitude}, slope={self.slope}"
 
 
+class Hardsigmoid(nn.Module):
+    """``slope x + offset`` between 0 and 1; PyTorch's own has the float32 of 1/6 also for float64."""
+
+    def __init__(self, slope: float, offset: float) -> None:
+        super().__init__()
+        self.slope, self.offset = slope, offset
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.hardtanh(self.slope * x + self.offset, 0.0, 1.0)
+
+    def extra_repr(self) -> str:
+        return f"slope={self.slope}, offset={self.offset}"
+
+
 class RadialBasis(nn.Module):
     """Minus the squared distance to each of some fixed centers: (N, in) -> (N, out)."""
 

@@ -2,39 +2,154 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+
 from neocog.interop.onnx.export_graph import OPERATORS, Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node, reads, reads_pattern
 from neocog.interop.onnx.recording import record
 from neocog.interop.onnx.symbolic import SymbolicValue
 from neocog.layers import (
+    ELU,
     GELU,
+    SELU,
+    Clip,
     Elementwise,
+    Hardsigmoid,
     Hardswish,
     Layer,
     LeakyReLU,
+    Mish,
     PReLU,
     ReLU,
     ScaledTanh,
     Sigmoid,
+    SiLU,
+    Softplus,
     Tanh,
 )
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+"""Exporters write it where there is no bound."""
 
 
 @writes(ReLU, operators="Relu")
 @writes(Sigmoid, operators="Sigmoid")
 @writes(Tanh, operators="Tanh")
 @writes(Hardswish, operators="HardSwish")
+@writes(Mish, operators="Mish")
 def write_plain(w: Writer, layer: Layer, x: Tensor) -> str:
     """Write an activation that is one operator without attributes."""
     return w.node(OPERATORS[type(layer)], x)
 
 
-@reads("Relu", "Sigmoid", "Tanh", "HardSwish")
+PLAIN: dict[str, type[Layer]] = {
+    "HardSwish": Hardswish,
+    "Mish": Mish,
+    "Relu": ReLU,
+    "Sigmoid": Sigmoid,
+    "Softplus": Softplus,
+    "Tanh": Tanh,
+}
+
+
+@reads(*PLAIN)
 def read_plain(node: Node) -> SymbolicValue:
     """Read an operator without attributes as an activation without arguments."""
-    return node.elementwise(
-        {"Relu": ReLU, "Sigmoid": Sigmoid, "Tanh": Tanh, "HardSwish": Hardswish}[node.operator]()
-    )
+    return node.elementwise(PLAIN[node.operator]())
+
+
+@writes(Clip, operators="Clip")
+def write_clip(w: Writer, layer: Clip, x: Tensor) -> str:
+    """Write Clip, whose bounds are inputs; one that does not bound is left out."""
+    bounds = {"low": layer.low, "high": layer.high}
+    return w.node("Clip", x, *("" if v is None else w.number(name, v) for name, v in bounds.items()))
+
+
+@reads("Clip")
+def read_clip(node: Node) -> SymbolicValue:
+    """Read Clip by two numbers, which were attributes before opset 11."""
+    bounds: list[float | None] = []
+    for k, name in enumerate(("min", "max"), 1):
+        bound = node.get(name, math.inf) if node.opset < 11 else node.number(k) if node.has(k) else math.inf
+        bounds.append(None if abs(bound) >= FLOAT32_MAX else float(bound))
+    return node.elementwise(Clip(*bounds))
+
+
+@writes(SiLU, operators="Sigmoid, Mul")
+def write_silu(w: Writer, layer: SiLU, x: Tensor) -> str:
+    """Write ``x sigmoid(x)``; ONNX has an operator for it from opset 24 on only."""
+    return w.node("Mul", x, w.node("Sigmoid", x))
+
+
+@reads_pattern("Sigmoid")
+def read_silu(node: Node) -> SymbolicValue | None:
+    """Read ``Mul(x, Sigmoid(x))`` as SiLU."""
+    chain = node.follow("Mul")
+    name = node.proto.input[0]
+    if chain is None or sorted(chain[0].proto.input) != sorted((name, node.proto.output[0])):
+        return None
+    return node.take(chain, node.elementwise(SiLU()))
+
+
+@reads("Swish")
+def read_swish(node: Node) -> SymbolicValue:
+    """Read Swish of the one slope 1 as SiLU."""
+    if node.get("alpha", 1.0) != 1:
+        node.unsupported(f"its alpha must be 1, got {node.get('alpha', 1.0)}")
+    return node.elementwise(SiLU())
+
+
+@writes(Hardsigmoid, operators="HardSigmoid")
+def write_hardsigmoid(w: Writer, layer: Hardsigmoid, x: Tensor) -> str:
+    """Write HardSigmoid, whose alpha is the slope, beta the offset."""
+    return w.node("HardSigmoid", x, alpha=layer.slope, beta=layer.offset)
+
+
+@reads("HardSigmoid")
+def read_hardsigmoid(node: Node) -> SymbolicValue:
+    """Read HardSigmoid, whose alpha is the slope, beta the offset; a float32 of 1/6 is 1/6."""
+    slope, offset = node.get("alpha", 0.2), node.get("beta", 0.5)
+    return node.elementwise(Hardsigmoid(1 / 6 if abs(slope - 1 / 6) < 1e-7 else slope, offset))
+
+
+@writes(ELU, operators="Elu")
+def write_elu(w: Writer, layer: ELU, x: Tensor) -> str:
+    """Write Elu; alpha has the same name."""
+    return w.node("Elu", x, alpha=layer.alpha)
+
+
+@reads("Elu")
+def read_elu(node: Node) -> SymbolicValue:
+    """Read Elu; alpha has the same name."""
+    return node.elementwise(ELU(node.get("alpha", 1.0)))
+
+
+@writes(SELU, operators="Selu")
+def write_selu(w: Writer, layer: SELU, x: Tensor) -> str:
+    """Write Selu with its usual constants, which ONNX rounds to float32."""
+    return w.node("Selu", x)
+
+
+@reads("Selu")
+def read_selu(node: Node) -> SymbolicValue:
+    """Read Selu with its usual constants."""
+    alpha, gamma = node.get("alpha", 1.67326319217681884765625), node.get("gamma", 1.05070102214813232421875)
+    if abs(alpha - 1.67326324) > 1e-6 or abs(gamma - 1.05070099) > 1e-6:
+        node.unsupported(f"alpha and gamma must be those of the paper, got {alpha} and {gamma}")
+    return node.elementwise(SELU())
+
+
+@writes(Softplus, operators="Softplus or Mul, Softplus, Div")
+def write_softplus(w: Writer, layer: Softplus, x: Tensor) -> str:
+    """Write Softplus, which has no threshold in ONNX; the usual one makes a difference of 2e-9."""
+    if layer.threshold != 20:
+        return write_elementwise(w, layer, x)
+    if layer.beta == 1:
+        return w.node("Softplus", x)
+    beta = w.number("beta", layer.beta)
+    return w.node("Div", w.node("Softplus", w.node("Mul", x, beta)), beta)
 
 
 @writes(LeakyReLU, operators="LeakyRelu")

@@ -14,17 +14,24 @@ from neocog.kernels.fused.simd import size_of, view
 __all__ = [
     "GELU",
     "GELU_TANH",
+    "HARDSWISH",
     "LEAKY",
     "RELU",
     "SIGMOID",
+    "SILU",
     "TANH",
     "activate",
     "activate_back",
+    "clip",
+    "clip_back",
+    "gate",
+    "gate_back",
     "learned_slope",
     "learned_slope_back",
 ]
 
 RELU, LEAKY, SIGMOID, TANH, GELU, GELU_TANH = range(6)
+SILU, HARDSWISH = range(2)
 _SQRT_HALF = math.sqrt(0.5)
 _DENSITY = 1 / math.sqrt(2 * math.pi)
 _GELU_SLOPE = math.sqrt(2 / math.pi)
@@ -92,6 +99,75 @@ def activate_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
                     t = math.tanh(_GELU_SLOPE * (v + 0.044715 * v * v * v))
                     inner = _GELU_SLOPE * (1 + 3 * 0.044715 * v * v)
                     dx[n] = dy[n] * (0.5 * (1 + t) + 0.5 * v * (1 - t * t) * inner)
+
+
+@operation(maps="x y", integers=PLANES, numbers="slope offset low high")
+def clip(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute ``y = min(max(slope x + offset, low), high)``; a NaN stays one."""
+    like = zero[0]
+    size = size_of(like)
+    low, high = like + p.low, like + p.high
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        for i in range(p.rows):
+            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+            y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
+            for n in range(p.lanes):
+                v = p.slope * x[n] + p.offset
+                y[n] = low if v < low else high if v > high else v
+
+
+@operation(maps="saved dy dx", integers=PLANES, numbers="slope offset low high")
+def clip_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute ``dx = slope dy`` where the output, which is saved, is between its bounds."""
+    like = zero[0]
+    size = size_of(like)
+    low, high = like + p.low, like + p.high
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        for i in range(p.rows):
+            saved = view(p.saved + (c * p.saved_plane + i * p.saved_row) * size, p.lanes, like)
+            dy = view(p.dy + (c * p.dy_plane + i * p.dy_row) * size, p.lanes, like)
+            dx = view(p.dx + (c * p.dx_plane + i * p.dx_row) * size, p.lanes, like)
+            for n in range(p.lanes):
+                dx[n] = p.slope * dy[n] if saved[n] > low and saved[n] < high else like
+
+
+@operation(maps="x y", integers=f"{PLANES} kind")
+def gate(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute ``y = x g(x)``: g is the sigmoid, or straight pieces from -3 to 3."""
+    like = zero[0]
+    size = size_of(like)
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        for i in range(p.rows):
+            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+            y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
+            if p.kind == SILU:
+                for n in range(p.lanes):
+                    y[n] = 0.5 * x[n] * (1 + math.tanh(0.5 * x[n]))
+            else:
+                for n in range(p.lanes):
+                    v = x[n]
+                    y[n] = v * (like if v < -3 else like + 1 if v > 3 else v / 6 + 0.5)
+
+
+@operation(maps="saved dy dx", integers=f"{PLANES} kind")
+def gate_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute ``dx = dy (g(x) + x g'(x))``; x is saved."""
+    like = zero[0]
+    size = size_of(like)
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        for i in range(p.rows):
+            saved = view(p.saved + (c * p.saved_plane + i * p.saved_row) * size, p.lanes, like)
+            dy = view(p.dy + (c * p.dy_plane + i * p.dy_row) * size, p.lanes, like)
+            dx = view(p.dx + (c * p.dx_plane + i * p.dx_row) * size, p.lanes, like)
+            if p.kind == SILU:
+                for n in range(p.lanes):
+                    v = saved[n]
+                    s = 0.5 * (1 + math.tanh(0.5 * v))
+                    dx[n] = dy[n] * (s + v * s * (1 - s))
+            else:
+                for n in range(p.lanes):
+                    v = saved[n]
+                    dx[n] = dy[n] * (like if v < -3 else like + 1 if v > 3 else v / 3 + 0.5)
 
 
 @operation(maps="x y", arrays="weight", integers=f"{PLANES} weight_step")
