@@ -212,7 +212,7 @@ CASES = {
     "SiLU": [(SiLU, ROWS), (SiLU, 3 * IMAGES)],
     "ELU": [(ELU, ROWS), (lambda: ELU(0.3), IMAGES)],
     "SELU": [(SELU, ROWS), (SELU, IMAGES)],
-    "Softplus": [(Softplus, ROWS), (lambda: Softplus(3, 4), 3 * IMAGES), (lambda: Softplus(-2), ROWS)],
+    "Softplus": [(Softplus, ROWS), (lambda: Softplus(3), 3 * IMAGES), (lambda: Softplus(-2), ROWS)],
     "Mish": [(Mish, ROWS), (Mish, 3 * IMAGES)],
     "PReLU": [
         (PReLU, ROWS),

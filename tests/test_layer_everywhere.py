@@ -123,7 +123,7 @@ FUNCTIONS = {
     "SiLU": lambda layer: F.silu,
     "ELU": lambda layer: lambda x: F.elu(x, layer.alpha),
     "SELU": lambda layer: F.selu,
-    "Softplus": lambda layer: lambda x: F.softplus(x, layer.beta, layer.threshold),
+    "Softplus": lambda layer: lambda x: F.softplus(x, layer.beta, 40.0),
     "Mish": lambda layer: F.mish,
     "Sigmoid": lambda layer: torch.sigmoid,
     "Tanh": lambda layer: torch.tanh,

@@ -643,21 +643,19 @@ class SELU(Elementwise):
 class Softplus(Elementwise):
     """A smooth ReLU, whose derivative is the sigmoid.
 
-    Forward: ``y = log(1 + exp(b x)) / b``; ``x`` where ``b x`` exceeds the threshold.
+    Forward: ``y = log(1 + exp(b x)) / b``, computed without overflow.
 
-    Backward: ``dx = dy / (1 + exp(-b x))``; ``dy`` where ``b x`` exceeds the threshold.
+    Backward: ``dx = dy / (1 + exp(-b x))``.
 
     Parameters
     ----------
     beta : float other than 0, default 1
         ``b``.
-    threshold : float, default 20
-        PyTorch's. There ``y`` differs from ``x`` by 2e-9.
 
     Raises
     ------
     ValueError, TypeError
-        If an argument is no number, or ``beta`` is 0.
+        If ``beta`` is no number, or 0.
 
     Notes
     -----
@@ -675,23 +673,21 @@ class Softplus(Elementwise):
 
     operations = 5
 
-    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+    def __init__(self, beta: float = 1.0) -> None:
         super().__init__()
-        self.beta, self.threshold = number("beta", beta), number("threshold", threshold)
+        self.beta = number("beta", beta)
         if self.beta == 0:
             raise ValueError("beta must not be 0.")
 
     @staticmethod
-    def function(xp: Any, x: Any, beta: float, threshold: float) -> Any:
+    def function(xp: Any, x: Any, beta: float) -> Any:
         z = beta * x
-        soft = xp.where(z > 0, z, 0.0) + xp.log1p(xp.exp(-xp.abs(z)))
-        return xp.where(z > threshold, x, soft / beta)
+        return (xp.where(z > 0, z, 0.0) + xp.log1p(xp.exp(-xp.abs(z)))) / beta
 
     @staticmethod
-    def derivative(xp: Any, x: Any, beta: float, threshold: float) -> Any:
-        z = beta * x
-        decay = xp.exp(-xp.abs(z))
-        return xp.where(z > threshold, 1.0, xp.where(z < 0, decay, 1.0) / (1 + decay))
+    def derivative(xp: Any, x: Any, beta: float) -> Any:
+        decay = xp.exp(-xp.abs(beta * x))
+        return xp.where(beta * x < 0, decay, 1.0) / (1 + decay)
 
 
 class Mish(Elementwise):

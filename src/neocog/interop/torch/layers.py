@@ -39,7 +39,6 @@ from neocog.layers import (
     ScaledTanh,
     Sigmoid,
     SiLU,
-    Softplus,
     SparseConv2D,
     Tanh,
     Transpose,
@@ -80,7 +79,6 @@ row(Hardsigmoid, modules.Hardsigmoid, "slope", "offset")
 row(SiLU, nn.SiLU, functions=(F.silu,))
 row(ELU, nn.ELU, "alpha", functions=(F.elu, F.elu_))
 row(SELU, nn.SELU, functions=(F.selu, F.selu_, torch.selu, torch.selu_))
-row(Softplus, nn.Softplus, "beta", "threshold", functions=(F.softplus,))
 row(Mish, nn.Mish, functions=(F.mish,))
 row(Sigmoid, nn.Sigmoid, functions=(F.sigmoid, torch.sigmoid, torch.sigmoid_, "sigmoid", "sigmoid_"))
 row(Tanh, nn.Tanh, functions=(F.tanh, torch.tanh, torch.tanh_, "tanh", "tanh_"))

@@ -143,9 +143,7 @@ def read_selu(node: Node) -> SymbolicValue:
 
 @writes(Softplus, operators="Softplus or Mul, Softplus, Div")
 def write_softplus(w: Writer, layer: Softplus, x: Tensor) -> str:
-    """Write Softplus, which has no threshold in ONNX; the usual one makes a difference of 2e-9."""
-    if layer.threshold != 20:
-        return write_elementwise(w, layer, x)
+    """Write Softplus of ``beta x``, divided by beta."""
     if layer.beta == 1:
         return w.node("Softplus", x)
     beta = w.number("beta", layer.beta)
@@ -224,3 +222,16 @@ def read_scaled_tanh(node: Node) -> SymbolicValue | None:
 def write_elementwise(w: Writer, layer: Elementwise, x: Tensor) -> str:
     """Write the nodes that compute the layer's ``function``."""
     return record(w, layer.function, x.name, layer.settings)
+
+
+@reads_pattern("Mul")
+def read_softplus(node: Node) -> SymbolicValue | None:
+    """Read ``Div(Softplus(Mul(x, b)), b)`` as a Softplus."""
+    chain = node.follow("Softplus", "Div")
+    if chain is None or not isinstance(node.inputs[0], SymbolicValue):
+        return None
+    rank = node.value().rank
+    beta = node.scalar(1, rank)
+    if beta is None or chain[1].scalar(1, rank) != beta:
+        return None
+    return node.take(chain, node.elementwise(Softplus(beta)))

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from neocog.interop.torch.graph_builder import TracedValue, UnsupportedError
 from neocog.interop.torch.operators.arguments import loaded, parameter
 from neocog.interop.torch.registry import Chain, imports, register_layer
-from neocog.layers import Clip, Hardsigmoid, PReLU
+from neocog.layers import Clip, Hardsigmoid, PReLU, Softplus
 
 
 @imports(F.prelu, torch.prelu, "prelu")
@@ -60,3 +60,17 @@ def hardtanh(x: TracedValue, min_val: float = -1.0, max_val: float = 1.0, inplac
 @imports(nn.Hardsigmoid, F.hardsigmoid)
 def hardsigmoid(x: TracedValue, inplace: bool = False) -> Chain:
     return Hardsigmoid()
+
+
+@register_layer(Softplus)
+def softplus_module(layer: Softplus) -> nn.Module:
+    """Make PyTorch's module with a threshold from which x is exact in float64."""
+    return nn.Softplus(layer.beta, threshold=40.0)
+
+
+@imports(nn.Softplus, F.softplus)
+def softplus(x: TracedValue, beta: float = 1.0, threshold: float = 20.0) -> Chain:
+    """Convert Softplus; from its usual threshold on PyTorch returns x, which is less by 2e-9."""
+    if threshold < 20:
+        raise UnsupportedError(f"its threshold must be at least 20, got {threshold}")
+    return Softplus(beta)
