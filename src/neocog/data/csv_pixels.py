@@ -102,12 +102,10 @@ def pixel_tables(
         notes.append("Pixels are 0..1 and are taken as they are.")
     return split_of_file(
         path,
-        found["train"],
-        found.get("test"),
+        found,
         names,
         validation_fraction,
         seed,
-        tuning=found.get("tuning"),
         notes=notes,
         preprocessing=preprocessing_of(found["train"][0], white),
         few_classes=class_names is not None,

@@ -274,13 +274,11 @@ def split_of_pictures(
         groups = _groups(root, parts["train"][0].paths, group_of)
     split = split_of_file(
         path,
-        parts["train"],
-        parts.get("test"),
+        parts,
         names,
         validation_fraction,
         seed,
-        parts.get("tuning"),
-        notes,
+        notes=notes,
         groups=groups,
         few_classes=class_names is not None,
     )

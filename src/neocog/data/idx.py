@@ -77,12 +77,10 @@ def load_idx(
     found = {part: (images[part], y) for part, (_, y) in parts.items()}
     return split_of_file(
         folder,
-        found["train"],
-        found.get("test"),
+        found,
         None,
         validation_fraction,
         seed,
-        tuning=found.get("tuning"),
         notes=[*notes, note],
         preprocessing=preprocessing_of(images["train"], white),
         few_classes=class_names is not None,

@@ -102,12 +102,10 @@ def load_npz(
     parts = {part: (images[part], labels[part]) for part in keys}
     return split_of_file(
         path,
-        parts["train"],
-        parts.get("test"),
+        parts,
         names,
         validation_fraction,
         seed,
-        tuning=parts.get("tuning"),
         notes=notes,
         preprocessing=preprocessing_of(images["train"], white),
         few_classes=class_names is not None,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from neocog.data.parts import Part
 from neocog.data.preprocessing import Preprocessing
 from neocog.deprecation import accepts_old_names
 from neocog.validation import RandomSource, finite, generator, integer, label_hint, number, unmasked
@@ -344,12 +345,11 @@ def _held_out_groups(
 
 def split_of_file(
     path: AnyPath,
-    train: tuple[Images, Labels],
-    held_out: tuple[Images, Labels] | None,
+    parts: Mapping[Part, tuple[Images, Labels]],
     class_names: Sequence[str] | None,
     validation_fraction: float,
     seed: int,
-    tuning: tuple[Images, Labels] | None = None,
+    *,
     notes: Sequence[str] = (),
     preprocessing: Preprocessing | None = None,
     groups: Any = None,
@@ -357,9 +357,10 @@ def split_of_file(
 ) -> Split:
     """Make a split of the parts of a file, or draw the held-out one; errors name the file.
 
-    A ``tuning`` part without a held-out part beside it is the held-out part.
+    A "tuning" part without a "test" part beside it is the held-out part.
     """
     integer("seed", seed, 0)
+    train, held_out, tuning = parts["train"], parts.get("test"), parts.get("tuning")
     if held_out is None:
         held_out, tuning = tuning, None
     try:
