@@ -1,6 +1,7 @@
 """The rules of the house: what may import what, and when."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -156,6 +157,15 @@ def test_a_layer_states_formula_shapes_and_example(name):
         assert part in text, f"{name} does not state {part}"
 
 
+@functools.cache
+def imported():
+    """Return the modules that the packages of entries, and what uses them, import."""
+    used = "neocog.compilation, neocog.inspection, neocog.interop.onnx, neocog.interop.torch"
+    code = f"import sys, {used}; print(*sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(result.stdout.split())
+
+
 @pytest.mark.parametrize(
     "package",
     [
@@ -169,8 +179,5 @@ def test_a_layer_states_formula_shapes_and_example(name):
 def test_every_file_of_entries_is_imported(package):
     """An entry in a file that nothing imports would be registered by nobody."""
     folder = SOURCE.parent.joinpath(*package.split("."))
-    used = "neocog.compilation, neocog.inspection, neocog.interop.onnx, neocog.interop.torch"
-    code = f"import sys, {used}; print(*sys.modules)"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     files = {f"{package}.{path.stem}" for path in folder.glob("*.py") if path.stem != "__init__"}
-    assert files - {f"{package}.arguments"} <= set(result.stdout.split())
+    assert files - {f"{package}.arguments"} <= imported()

@@ -78,7 +78,11 @@ def weights(model):
 
 # scikit-learn's own judgement. Of the estimators as they come nothing is expected to fail.
 
-OTHERS = [{"early_stopping": True}, {"optimizer": "sgd", "lr": 0.005}, {"schedule": "constant"}]
+SETTINGS = [{}, {"early_stopping": True}, {"optimizer": "sgd", "lr": 0.005}]
+
+
+def of_both(*settings):
+    return [kind(**each) for each in settings for kind in (ConvNetClassifier, ConvNetRegressor)]
 
 
 def expected_failures(estimator):
@@ -90,11 +94,14 @@ def expected_failures(estimator):
     }
 
 
-@parametrize_with_checks(
-    [kind(**settings) for settings in ({}, *OTHERS) for kind in (ConvNetClassifier, ConvNetRegressor)],
-    expected_failed_checks=expected_failures,
-)
+@parametrize_with_checks(of_both(*SETTINGS), expected_failed_checks=expected_failures)
 def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.nightly
+@parametrize_with_checks(of_both({"schedule": "constant"}))
+def test_scikit_learn_checks_at_a_constant_rate(estimator, check):
     check(estimator)
 
 
@@ -125,7 +132,7 @@ def test_tags_and_import():
 # It learns
 
 
-@pytest.mark.parametrize("scale", [16, 1])
+@pytest.mark.parametrize("scale", [16, pytest.param(1, marks=pytest.mark.nightly)])
 def test_digits_by_the_defaults(scale):
     X, y = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(y))
