@@ -2,7 +2,7 @@
 
 import { className, probabilities } from "./answer.js";
 import { drawImage } from "./colour.js";
-import { fill, h, percent, say } from "./dom.js";
+import { fill, h, number, percent, say } from "./dom.js";
 import { extent, manner, normalise } from "./normalise.js";
 
 const SIDE = 240; // of the pad's own units
@@ -34,6 +34,7 @@ export const inputPanel = {
       }
       parts.push(seen.element);
       undo.push(seen.end);
+      if (!drawable && model.description.page !== false) parts.push(chooser(context));
       if (model.samples.length) {
         const [element, ends] = samples(context);
         parts.push(element);
@@ -178,22 +179,99 @@ function sight(context) {
     h("div.sight-row", {}, frame, h("div.sight-words", {}, h("p.label", {}, "As the network sees it"), words, verdict)),
     context.model.description.page === false && !context.model.can.ask ? null : h("div.buttons.pushes", {}, h("span.hint", {}, "Push it"), buttons),
   );
+  let still = null; // the answer before the picture was pushed
   const draw = () => {
     const image = context.image();
     drawImage(canvas, image, context.shape, context.tone);
     const [, height, width] = context.shape;
     const [down, right] = context.state.shift;
     const colours = { 1: "", 3: " in colour" }[context.shape[0]] ?? `, ${context.shape[0]} channels`;
-    const moved = down || right ? ` Pushed ${Math.abs(down) ? `${Math.abs(down)} ${down > 0 ? "down" : "up"}` : ""}${down && right ? " and " : ""}${Math.abs(right) ? `${Math.abs(right)} ${right > 0 ? "right" : "left"}` : ""}.` : "";
-    say(words, `${height} × ${width} pixels${colours}.${moved}`);
+    say(words, `${height} × ${width} pixels${colours}.${moved(down, right)}`);
   };
   const tell = () => {
     const p = probabilities(context.description, context.values().get(context.description.output));
     const best = p.indexOf(Math.max(...p));
+    const { state, description } = context;
+    const output = context.values().get(description.output);
+    if (!state.shift.some(Boolean)) still = best < 0 ? null : { best, z: output.data[best] };
+    else if (still && output) say(words, `${moved(...state.shift).trim()} The logit of ${className(description, still.best)}: ${number(still.z)} → ${number(output.data[still.best])}.`);
     say(verdict, best < 0 ? "" : `${className(context.description, best)} · ${percent(p[best])}`);
   };
   const ends = [context.on("input", draw), context.on("values", tell)];
   return { element, end: () => ends.forEach((end) => end()) };
+}
+
+/** Return the button that takes a picture from the person's own files, scaled here as the data were. */
+function chooser(context) {
+  const problem = h("p.bad", { role: "alert" });
+  const input = h("input", { type: "file", accept: "image/*", "aria-label": "Choose a picture of your own" });
+  input.addEventListener("change", async () => {
+    const [file] = input.files;
+    if (!file) return;
+    say(problem, "");
+    try {
+      const bitmap = await createImageBitmap(file);
+      context.slide(false);
+      context.set({ image: fromBitmap(bitmap, context.shape, context.description.preprocessing) });
+    } catch {
+      say(problem, `${file.name} is no picture that this browser can read.`);
+    }
+    input.value = "";
+  });
+  return h("div.chooser", {}, h("label.file", {}, h("span.quiet", {}, "Open a picture …"), input), h("p.hint", {}, "It stays on this device. The browser scales it, so numbers may differ a little from those of “neocog predict”."), problem);
+}
+
+/** Return the image (C, H, W) that a picture becomes: stretched, cut or padded, brightness 0..1, ink dark. */
+function fromBitmap(bitmap, [channels, height, width], preprocessing) {
+  const fit = preprocessing?.fit ?? "stretch";
+  const canvas = document.createElement("canvas");
+  const brush = canvas.getContext("2d", { willReadFrequently: true });
+  let [w, h0] = [bitmap.width, bitmap.height];
+  canvas.width = w;
+  canvas.height = h0;
+  brush.drawImage(bitmap, 0, 0);
+  // Halved as long as it is twice too large, so that no pixel is left out.
+  while (w >= 2 * width && h0 >= 2 * height) {
+    const half = document.createElement("canvas");
+    half.width = w = Math.ceil(w / 2);
+    half.height = h0 = Math.ceil(h0 / 2);
+    const other = half.getContext("2d");
+    other.imageSmoothingQuality = "high";
+    other.drawImage(canvas, 0, 0, w, h0);
+    canvas.width = w;
+    canvas.height = h0;
+    brush.drawImage(half, 0, 0);
+  }
+  const end = document.createElement("canvas");
+  end.width = width;
+  end.height = height;
+  const paper = end.getContext("2d", { willReadFrequently: true });
+  paper.imageSmoothingQuality = "high";
+  paper.fillStyle = "#fff";
+  paper.fillRect(0, 0, width, height);
+  const scale = fit === "crop" ? Math.max(width / w, height / h0) : Math.min(width / w, height / h0);
+  const [across, down] = fit === "stretch" ? [width, height] : [w * scale, h0 * scale];
+  paper.drawImage(canvas, (width - across) / 2, (height - down) / 2, across, down);
+  const { data } = paper.getImageData(0, 0, width, height);
+  const size = height * width;
+  const image = new Float32Array(channels * size);
+  for (let i = 0; i < size; i++) {
+    const [r, g, b] = [data[4 * i], data[4 * i + 1], data[4 * i + 2]];
+    for (let c = 0; c < channels; c++) {
+      const value = (channels === 3 ? [r, g, b][c] : 0.299 * r + 0.587 * g + 0.114 * b) / 255;
+      image[c * size + i] = preprocessing?.tone === "ink" ? 1 - value : value;
+    }
+  }
+  return image;
+}
+
+/** Say how far the picture was pushed. */
+function moved(down, right) {
+  const parts = [
+    down ? `${Math.abs(down)} ${down > 0 ? "down" : "up"}` : "",
+    right ? `${Math.abs(right)} ${right > 0 ? "right" : "left"}` : "",
+  ].filter(Boolean);
+  return parts.length ? ` Pushed ${parts.join(", ")}.` : "";
 }
 
 /** Return the samples, mistakes first; the one shown is pressed. */

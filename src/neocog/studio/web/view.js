@@ -1,7 +1,7 @@
 // The one view: input, network, why, time. A host gives it a model; panels of others stand in its zones.
 
 import { bound } from "./colour.js";
-import { calm, fill, h, inside, say } from "./dom.js";
+import { calm, fill, h, inside, offset, say } from "./dom.js";
 import { answerPanel } from "./answer.js";
 import { Row } from "./maps.js";
 import { Network } from "./network.js";
@@ -14,6 +14,7 @@ import { whyPanel } from "./why.js";
 const ZONES = ["top", "left", "middle", "right", "bottom"];
 const SLIDE = 420; // milliseconds a place, while the kernel slides by itself
 const WIRES = 24; // lines from patches to the picked number
+const THROUGH = 4e8; // operations that the curve of one number may cost
 
 /**
  * Draw a model into an element. `panels` are `{zone, title, id, mount(el, context)}`; `page` says that the view
@@ -32,6 +33,8 @@ export function render({ model, el, panels = [], page = false }) {
   let frame = 0;
   let dirty = new Set();
   let slider = 0;
+  let writer = 0;
+  let spare = null;
   let gone = false;
 
   const zones = Object.fromEntries(ZONES.map((name) => [name, h(`div.zone.${name}`)]));
@@ -89,6 +92,7 @@ export function render({ model, el, panels = [], page = false }) {
     values: current,
     pick,
     explain,
+    through,
     on(event, handler) {
       if (!events.has(event)) events.set(event, new Set());
       events.get(event).add(handler);
@@ -171,6 +175,23 @@ export function render({ model, el, panels = [], page = false }) {
     }
   }
 
+  /** Return a number of the image shown at each stored epoch, `[{epoch, value}]`; empty where that costs too much. */
+  function through({ node: name, index }) {
+    const { description, epochs } = model;
+    const work = description.nodes.reduce((sum, { flops }) => sum + flops, 0) * epochs.length;
+    if (description.page === false || epochs.length < 2 || work > THROUGH) return [];
+    const seen = image();
+    const own = epochs.map((epoch) => {
+      const arrays = model.weights(epoch);
+      if (!arrays) return { epoch, value: NaN };
+      spare ??= new Network(description);
+      spare.load(arrays);
+      const { shape, data } = spare.forward(seen).get(name);
+      return { epoch, value: data[offset(shape, index)] };
+    });
+    return own.filter(({ value }) => Number.isFinite(value));
+  }
+
   /** Change what is shown; unknown epochs, samples and places become the nearest that there are. */
   function set(changes) {
     const told = new Set();
@@ -216,7 +237,7 @@ export function render({ model, el, panels = [], page = false }) {
     if (told.has("epoch") || told.has("input")) values = null;
     for (const event of told) dirty.add(event);
     soon();
-    if (page && !("hover" in changes && Object.keys(changes).length === 1)) remember();
+    if (page && !("hover" in changes) && !("shift" in changes)) remember();
   }
 
   /** Return a place if the network has it, else null. */
@@ -256,7 +277,26 @@ export function render({ model, el, panels = [], page = false }) {
       for (const [name, row] of rows) row.open(state.open.includes(name), model.weights(state.epoch));
     }
     if (told.has("values") || told.has("pick") || told.has("open") || told.has("size")) mark(told.has("pick"));
-    for (const event of told) for (const handler of [...(events.get(event) ?? [])]) handler(context);
+    for (const event of told) {
+      for (const handler of [...(events.get(event) ?? [])]) {
+        try {
+          handler(context);
+        } catch (error) {
+          fail(`A part of the page failed: ${error.message}.`);
+        }
+      }
+    }
+    if (told.has("pick")) reveal();
+  }
+
+  /** On a phone, where the sums cover the lower half, bring the pinned number into the upper one. */
+  function reveal() {
+    if (!page || !state.at || !matchMedia("(max-width: 860px)").matches) return;
+    const row = rows.get(state.at.node);
+    const box = row?.box(state.at.index);
+    if (!box) return;
+    const y = row.stage.getBoundingClientRect().top + box.y;
+    if (y < 0.08 * innerHeight || y > 0.36 * innerHeight) scrollBy({ top: y - 0.3 * innerHeight, behavior: calm() ? "auto" : "smooth" });
   }
 
   /** Frame the picked number, its patch in the rows that it reads, and the wires between. */
@@ -301,8 +341,13 @@ export function render({ model, el, panels = [], page = false }) {
     fill(wires, drawn);
   }
 
-  /** Write the state into the URL, without a new entry in the history. */
+  /** Write the state into the URL soon, without a new entry in the history. */
   function remember() {
+    clearTimeout(writer);
+    writer = setTimeout(writeHash, 200); // browsers refuse to write it hundreds of times
+  }
+
+  function writeHash() {
     const usual = { epoch: beginning(), sample: model.sample ?? 0 };
     const shown = { ...state, sample: source === "sample" ? state.sample : usual.sample };
     try {
@@ -376,7 +421,7 @@ export function render({ model, el, panels = [], page = false }) {
 
   /** Build the rows of a network, or say why there are none. */
   function build() {
-    values = null;
+    values = spare = null;
     say(heading, model.title ?? "neocog");
     fill(notes, (model.notes ?? []).map((text) => h("p", {}, text)));
     for (const row of rows.values()) row.element.remove();
@@ -494,6 +539,7 @@ export function render({ model, el, panels = [], page = false }) {
     destroy() {
       gone = true;
       stop();
+      clearTimeout(writer);
       cancelAnimationFrame(frame);
       watch.disconnect();
       scheme.removeEventListener("change", repaint);

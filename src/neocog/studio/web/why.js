@@ -2,7 +2,7 @@
 
 import { className } from "./answer.js";
 import { bound } from "./colour.js";
-import { fill, fixed, h, number, offset, say, where } from "./dom.js";
+import { calm, fill, fixed, h, number, offset, say, where } from "./dom.js";
 import { numberGrid } from "./maps.js";
 
 const CHANNELS = 1; // patches drawn at first
@@ -21,8 +21,18 @@ export const whyPanel = {
     const head = h("p.head", { role: "status" });
     const value = h("p.value");
     const body = h("div.sums");
+    const course = h("div.course", { hidden: true });
+    let waiting = 0;
     panel.append(close);
-    fill(el, crumbs, h("div.headline", {}, head, value), body);
+    fill(el, crumbs, h("div.headline", {}, head, value), body, course);
+
+    // The same number through training, as soon as nothing else is to be drawn.
+    const later = () => {
+      clearTimeout(waiting);
+      course.hidden = true;
+      const { at } = context.state;
+      if (at && !context.state.hover) waiting = setTimeout(() => drawCourse(course, context, at), 120);
+    };
     let all = false;
     let last = "";
 
@@ -40,7 +50,9 @@ export const whyPanel = {
       if (!place) {
         say(head, "Point at any number in the maps: here you see where it comes from. Click to keep it.");
         say(value, "");
-        fill(body);
+        const slides = context.description.page !== false && !calm() && context.description.nodes.some(({ kind }) => kind === "Conv2D");
+        fill(body, slides ? h("button.quiet", { onclick: () => context.slide() }, "Watch a kernel slide") : null);
+        later();
         return;
       }
       const node = context.node(place.node);
@@ -54,11 +66,45 @@ export const whyPanel = {
         all = true;
         draw();
       }));
+      later();
     };
     const off = ["pick", "values"].map((event) => context.on(event, draw));
-    return () => off.forEach((end) => end());
+    return () => {
+      clearTimeout(waiting);
+      off.forEach((end) => end());
+    };
   },
 };
+
+/** Draw a number's course through the stored epochs; a click goes to one. */
+function drawCourse(el, context, place) {
+  const points = context.through(place);
+  el.hidden = points.length < 2;
+  if (el.hidden) return;
+  const [width, height, edge] = [320, 54, 7];
+  const values = points.map(({ value }) => value);
+  const [low, high] = [Math.min(0, ...values), Math.max(0, ...values)];
+  const last = points.at(-1).epoch;
+  const x = (epoch) => edge + ((width - 2 * edge) * (epoch - points[0].epoch)) / (last - points[0].epoch);
+  const y = (value) => edge + ((height - 2 * edge) * (high - value)) / (high - low || 1);
+  const now = points.find(({ epoch }) => epoch === context.state.epoch);
+  const line = points.map(({ epoch, value }) => `${x(epoch).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
+  const words = `From ${number(values[0])} at epoch ${points[0].epoch} to ${number(values.at(-1))} at epoch ${last}.`;
+  const svg = h(
+    "svg:svg",
+    { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `This number at each stored epoch. ${words}` },
+    h("svg:line.zero", { x1: edge, x2: width - edge, y1: y(0), y2: y(0) }),
+    h("svg:polyline", { points: line }),
+    points.map(({ epoch, value }) => h("svg:circle", { cx: x(epoch), cy: y(value), r: 2.5 })),
+    now ? h("svg:circle.now", { cx: x(now.epoch), cy: y(now.value), r: 5 }) : null,
+  );
+  svg.addEventListener("click", (event) => {
+    const bounds = svg.getBoundingClientRect();
+    const at = points[0].epoch + ((last - points[0].epoch) * ((event.clientX - bounds.left) / bounds.width - edge / width)) / (1 - (2 * edge) / width);
+    context.set({ epoch: at });
+  });
+  fill(el, h("p.label", {}, "The same number through training"), svg, h("p.hint", {}, words));
+}
 
 /** Return the name of a number. */
 function title(context, node, index) {
