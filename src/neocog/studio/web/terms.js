@@ -18,8 +18,8 @@ export function terms(network, values, name, index) {
   const value = found.data[placeOf(index, found.shape)];
   const { parts, numbers = {} } = kind(new Context(network, values, node, found), index);
   const rest = parts.reduce((sum, part) => sum - part.product, value);
-  const size = parts.reduce((sum, part) => sum + Math.abs(part.product), 0);
-  return { value, formula: node.formula, parts, numbers, rest: Math.abs(rest) <= 1e-9 * size ? 0 : rest };
+  const magnitude = parts.reduce((sum, part) => sum + Math.abs(part.product), 0);
+  return { value, formula: node.formula, parts, numbers, rest: Math.abs(rest) <= 1e-9 * magnitude ? 0 : rest };
 }
 
 /** What the terms of a node are made of: its inputs, its arrays, and factors of both. */
