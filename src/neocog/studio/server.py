@@ -174,6 +174,8 @@ class Studio:
             timer.cancel()
         before = self._sockets.get(session.id)
         outbox = session.outbox = Outbox(session, _sender(websocket))
+        if session.live is not None:
+            session.live.sent = -1  # a page that comes back has drawn nothing yet
         self._sockets[session.id] = websocket
         if before is not None and before is not websocket:
             with contextlib.suppress(RuntimeError, WebSocketDisconnect):

@@ -127,7 +127,8 @@ export const settingsPanel = {
       if (control.value.trim() === "" || !Number.isFinite(value)) {
         said.classList.add("bad");
         say(said, `“${control.value}” is not a number. ${el.querySelector(`label[for="${control.id}"]`).textContent} stays ${model.remote.settings[name]}.`);
-        return show();
+        control.value = rounded(model.remote.settings[name]);
+        return undefined;
       }
       return set({ settings: { [name]: value } }).then(() => show());
     }

@@ -46,7 +46,6 @@ export class Remote extends Model {
         },
         (error) => this.refused(error, wish),
       );
-      this.ask("want", {}, undefined, false);
     };
     socket.onmessage = ({ data }) => this.receive(data);
     socket.onclose = ({ code }) => this.dropped(socket, code);
@@ -184,6 +183,7 @@ export class Remote extends Model {
     this.sought = new Set();
     this.latest = this.live = this.now = this.told = this.mapped = this.mapping = undefined;
     this.change({ title: "neocog", description: header.description, samples, notes: header.data.notes ?? [] });
+    this.ask("want", {}, undefined, false);
     this.emit("hello", { header, again, known });
   }
 

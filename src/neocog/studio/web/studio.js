@@ -14,6 +14,8 @@ import { render } from "./view.js";
 
 const KEPT = "neocog-session"; // where a tab keeps its session: a reload comes back to it
 
+const MOST_LINKED = 200; // epochs that a link may have trained
+
 /** What stands in the tabs at the right. */
 const TOOLS = [weightsPanel, gradientPanel, provePanel, heatmapsPanel, mistakesPanel, breakPanel, healthPanel, landscapePanel];
 
@@ -166,7 +168,7 @@ function start() {
     view.comparison = new Comparison(view);
     listenToDrops(view.context);
     globalThis.neocogStudio = { model, view };
-    if (linked.epoch && !kept) model.on("opened", () => {});
+    if (!kept && linked.epoch) model.send("play", { until: Math.min(linked.epoch, MOST_LINKED) }).catch(({ message }) => model.emit("notice", { text: message }));
   });
 }
 
