@@ -247,7 +247,7 @@ export const landscapePanel = {
     const measure = newest(async () => {
       if (!visible(el) || model.status !== "open") return;
       await run(button, status, async () => {
-        const found = await model.send("measure", { what: "landscape", span: Number(span.value), steps: 21 });
+        const found = await model.send("measure", { what: "landscape", span: Number(span.value), steps: 11 });
         draw(found);
       });
     });
