@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-lowest nightly coverage bench bench-quick docs page check format clean
+.PHONY: demo test test-lowest nightly coverage bench bench-quick docs page vendor check format clean
 
 demo: .venv/core  ## train a CNN on handwritten digits
 	$(BIN)/neocog train digits
@@ -36,6 +36,9 @@ docs: .venv/docs  ## the book and the reference, every cell executed, into docs/
 
 page: .venv/docs  ## one page of the book alone: make page PAGE=book/4-backward
 	$(BIN)/sphinx-build -b html -D master_doc=$(PAGE) -D include_patterns=$(PAGE).md docs docs/_build/$(PAGE)
+
+vendor:  ## the libraries of the page in the browser, anew from their lock file; needs npm, which nothing else does
+	src/neocog/studio/web/vendor/build.sh
 
 check: .venv/dev  ## lint and types
 	$(BIN)/ruff check .

@@ -414,11 +414,11 @@ export class Row {
 /** Draw kernels (out, in, h, w) as small multiples, a row of pictures for each output map. */
 function kernels({ shape, data }, actions, node) {
   const [out, into, rows, columns] = shape;
-  const few = Math.min(out, 16);
+  const few = Math.min(out, into === 1 ? 32 : 16);
   const across = Math.min(into, 16);
   const scale = bound(data);
-  const cell = Math.max(2, Math.min(9, Math.floor(40 / Math.max(rows, columns))));
-  const grid = h("div.kernels", {});
+  const cell = Math.max(2, Math.min(12, Math.floor((into === 1 ? 44 : 36) / Math.max(rows, columns))));
+  const grid = h(`div.kernels${into === 1 ? ".flat" : ""}`, {});
   for (let o = 0; o < few; o++) {
     const line = h("div.kernel-row", {}, h("span.index", {}, String(o + 1)));
     for (let c = 0; c < across; c++) {
@@ -435,11 +435,12 @@ function kernels({ shape, data }, actions, node) {
     }
     grid.append(line);
   }
+  const read = into === 1 ? "" : `, a picture for each of the ${into} maps read`;
   const left = out > few || into > across ? ` The first ${few} of ${out} and ${across} of ${into} are drawn.` : "";
   return h(
     "div",
     {},
-    h("p.hint", {}, `Kernels: a row for each of the ${out} maps made, a picture for each of the ${into} maps read, −${number(scale, 2)} … ${number(scale, 2)}.${left}`),
+    h("p.hint", {}, `Kernels: ${into === 1 ? "one" : "a row"} for each of the ${out} maps made${read}; ± ${number(scale, 2)}.${left}`),
     h("div.scroll", {}, grid),
   );
 }
