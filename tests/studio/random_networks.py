@@ -6,7 +6,9 @@ from neocog import layers
 
 ACTIVATIONS = [
     layers.ReLU, lambda: layers.LeakyReLU(0.2), layers.Sigmoid, layers.Tanh, layers.ScaledTanh, layers.GELU,
-    lambda: layers.GELU("tanh"), layers.Hardswish, layers.PReLU, layers.Dropout,
+    lambda: layers.GELU("tanh"), layers.Hardswish, layers.PReLU, layers.Dropout, layers.Hardsigmoid,
+    lambda: layers.Clip(-0.5, 1), lambda: layers.Clip(high=None), layers.SiLU, lambda: layers.ELU(0.5),
+    layers.SELU, lambda: layers.Softplus(2), layers.Mish,
 ]  # fmt: skip
 
 

@@ -315,14 +315,31 @@ const elementwise = (make) => ({ settings }, y, [x]) => {
 export const ACTIVATIONS = {
   ReLU: () => (x) => (x < 0 ? 0 : x),
   LeakyReLU: ({ slope }) => (x) => (x > 0 ? x : slope * x),
-  Sigmoid: () => (x) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x))),
+  Sigmoid: () => sigmoid,
   Tanh: () => Math.tanh,
   ScaledTanh: ({ amplitude, slope }) => (x) => amplitude * Math.tanh(slope * x),
   GELU: ({ approximate }) => approximate === "tanh"
     ? (x) => x * 0.5 * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x)))
     : (x) => x * 0.5 * erfc(-x * Math.SQRT1_2),
   Hardswish: () => (x) => x * (x < -3 ? 0 : x > 3 ? 1 : x / 6 + 0.5),
+  Hardsigmoid: ({ slope, offset }) => (x) => (slope * x + offset < 0 ? 0 : slope * x + offset > 1 ? 1 : slope * x + offset),
+  Clip: ({ low, high }) => (x) => (low !== null && x < low ? low : high !== null && x > high ? high : x),
+  SiLU: () => (x) => x * sigmoid(x),
+  ELU: ({ alpha }) => (x) => (x > 0 ? x : alpha * Math.expm1(x)),
+  SELU: () => (x) => 1.0507009873554805 * (x > 0 ? x : 1.6732632423543772 * Math.expm1(x)),
+  Softplus: ({ beta }) => (x) => softplus(beta * x) / beta,
+  Mish: () => (x) => x * Math.tanh(softplus(x)),
 };
+
+/** The logistic function, without overflow. */
+function sigmoid(x) {
+  return x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x));
+}
+
+/** log(1 + exp(x)), without overflow. */
+function softplus(x) {
+  return Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
+}
 
 /** The complementary error function: 1 - a series of positive terms where x is small, else a continued fraction. */
 function erfc(x) {
