@@ -23,6 +23,8 @@ from neocog.training import evaluate, fit, predict, predict_proba
 
 if TYPE_CHECKING:
     from neocog.estimators import ConvNetClassifier, ConvNetRegressor
+    from neocog.studio.widget import widget as widget
+    from neocog.studio.widget import widget_fit as widget_fit
 
 __version__ = "0.1.0"
 
@@ -61,14 +63,21 @@ __all__ = [
     *_layers,
 ]
 
+NOTEBOOK = ("widget", "widget_fit")
+"""Not in ``__all__``, as they need anywidget, which may be missing."""
+
 
 def __getattr__(name: str) -> Any:
     if name in ("ConvNetClassifier", "ConvNetRegressor"):  # not before scikit-learn is needed
         from neocog import estimators
 
         return getattr(estimators, name)
+    if name in NOTEBOOK:
+        from neocog.studio import widget
+
+        return getattr(widget, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *NOTEBOOK})

@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from neocog.inspection import trace
 from neocog.inspection.explain import Inquiry
-from neocog.inspection.trace import Trace
+from neocog.inspection.trace import Trace, trace
 from neocog.layers import Layer
 from neocog.layers.prediction import ends_in_softmax
 from neocog.validation import one_of
