@@ -25,10 +25,12 @@ def serving(runs, keep_seconds=60.0, begin_with=None, sources=SOURCES):
     studio = Studio(sources, begin_with or (lambda: work), runs, "im2col", keep_seconds, {"lines": work})
     listening = bound(0)
     port = listening.getsockname()[1]
-    server = StudioServer(studio, port, TOKEN)
+    started = threading.Event()
+    server = StudioServer(studio, port, TOKEN, started.set)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     try:
+        assert started.wait(SECONDS)
         studio.base = f"http://127.0.0.1:{port}"
         yield studio
     finally:
@@ -157,9 +159,10 @@ def talk(studio, conversation):
         clients = []
 
         async def client(**wish):
-            clients.append(Client(studio.base, cookie))
-            await clients[-1].connect(**wish)
-            return clients[-1]
+            made = Client(studio.base, cookie)
+            clients.append(made)
+            await made.connect(**wish)
+            return made
 
         try:
             await conversation(client)

@@ -307,6 +307,15 @@ def test_frames_are_handed_out_when_they_are_wanted_and_the_newest_only(live):
     assert equal(studio.frames[2][1], expected)
 
 
+def test_an_epoch_asked_for_before_the_untrained_network_is_measured_is_trained():
+    studio = Watched()
+    studio.step("epoch", 1)
+    studio.start()
+    assert studio.ready.wait(SECONDS)
+    assert studio.idle() == (1, 0)
+    studio.close()
+
+
 def test_speed_bounds_the_batches_of_a_second(live):
     studio = live()
     studio.set_speed(50)

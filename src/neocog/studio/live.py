@@ -355,7 +355,7 @@ class Live(Callback):
         self.hints = list(self._diagnose.messages.values())
         state.batch_size = self.settings.batch_size
         self._store(state)
-        if self._steps is not None and self._steps[0] == "epoch":
+        if self._steps is not None and self._steps[0] == "epoch" and state.epoch:
             self._count()
         if self.until is not None and state.epoch >= self.until:
             self.playing = False

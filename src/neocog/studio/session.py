@@ -113,11 +113,10 @@ class Session:
             past = work.beginning
             checkpoint = None if past is None else past.checkpoint
             live = Live(network, split, work.settings, rng, self._tell, messages.encode, checkpoint)
-            if past is not None and checkpoint is None and past.rows:
-                live.rows = [dict(row) for row in past.rows]
-                live.begin_at(Moment(len(past.rows) - 1, arrays_copy(network), exact=False))
             if past is not None:
-                live.moments = dict(past.moments)
+                live.rows, live.moments = [dict(row) for row in past.rows], dict(past.moments)
+            if live.rows and checkpoint is None:
+                live.begin_at(Moment(len(live.rows) - 1, arrays_copy(network), exact=False))
             old, self.live, self.work = self.live, live, work
             self.description, self.undo, self.image = description, [], None
             part = split.validation or split.train
@@ -250,7 +249,7 @@ class Session:
             "session": self.id,
             "playing": live.playing,
             "until": live.until,
-            "epoch": len(live.rows) - 1 if state is None else state.epoch,
+            "epoch": max(len(live.rows) - 1, 0) if state is None else state.epoch,
             "batch": 0 if state is None else len(state.batch_losses),
             "batches": 0 if state is None else state.batches_per_epoch,
             "speed": live.speed,
@@ -380,7 +379,7 @@ class Session:
 
     def _note(self, line: str) -> None:
         """Write down what was done by hand."""
-        epoch = len(self._trained()[0].rows) - 1
+        epoch = max(len(self._trained()[0].rows) - 1, 0)
         self.journal = [*self.journal, f"after epoch {epoch}: {line}"][-1000:]
         self._old_state()
 

@@ -293,10 +293,10 @@ def run_work(path: Path, key: str, kernels: str = "auto") -> Work:
             epoch: Moment(epoch, arrays, exact=False)
             for epoch, arrays in load_snapshots(directory.snapshots).items()
         }
-    if key == path.name and directory.checkpoint.exists():  # a session of the studio goes on as it was
+    studio = directory.studio()
+    if studio and directory.checkpoint.exists():  # a session of the studio goes on as it was
         checkpoint = directory.checkpoint
     beginning = Beginning(network, checkpoint, rows, moments)
-    studio = directory.studio()
     own = Path(split_source(settings.source)[1]) == directory.path.absolute() / "images.npz"
     work = Work(key, studio.get("data", kind), data, settings, own=own, beginning=beginning)
     return replace(
