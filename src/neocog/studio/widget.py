@@ -274,8 +274,8 @@ def widget(
     """Show a network with some images, in a notebook: the maps of each layer, the terms of each number.
 
     It works in JupyterLab, Notebook 7, marimo (``mo.ui.anywidget``) and VS Code. The network is computed in
-    the page, so nothing is asked of the kernel; what is shown is a copy. VS Code may fetch anywidget's own script
-    from a server of its makers; where that is not wanted, write a living page: ``neocog page``.
+    the page, so nothing is asked of the kernel; what is shown is a copy. VS Code may fetch a script from the
+    makers of anywidget; where that is not wanted, write a living page: ``neocog page``.
 
     Parameters
     ----------
