@@ -15,6 +15,7 @@ export const VIEWS = {
 const SPEEDS = [["as fast as it can", null], ["60 batches a second", 60], ["10 a second", 10], ["3 a second", 3], ["1 a second", 1]];
 const RATES = [-4, 1]; // the slider of the learning rate, as powers of ten
 const BATCHES = [1, 4, 8, 16, 32, 64, 128, 256, 512];
+const COMPILING = "Python makes a fast program of this network, once; then training starts …";
 const OPTIMIZERS = { sgd: "SGD", momentum: "Momentum", nesterov: "Nesterov", rmsprop: "RMSprop", adam: "Adam", adamw: "AdamW" };
 
 /** The bar above: views, save, share. */
@@ -249,8 +250,17 @@ export const transportPanel = {
       say(where, parts.join(" · "));
       now.hidden = context.state.epoch === model.now;
     }
+    let slow = 0;
+    /** Say what is going on where the first step takes long. */
+    const patience = () => {
+      clearTimeout(slow);
+      slow = 0;
+      if (status.textContent === COMPILING) say(status, "");
+    };
     let problem = "";
     model.on("state", (state) => {
+      if (state.playing && !slow && !state.epoch && !model.latest?.batch) slow = setTimeout(() => say(status, COMPILING), 1500);
+      if (!state.playing) patience();
       if (state.problem !== problem) {
         problem = state.problem;
         status.classList.toggle("bad", Boolean(problem));
@@ -258,7 +268,10 @@ export const transportPanel = {
       }
       mark();
     });
-    model.on("frame", mark);
+    model.on("frame", ({ header }) => {
+      if (header.batch || header.epoch) patience();
+      mark();
+    });
     context.on("epoch", mark);
     mark();
   },

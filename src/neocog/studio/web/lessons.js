@@ -145,7 +145,7 @@ function read(text, single) {
   return parts.map((part) => (/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/.test(part) ? Number(part) : NaN));
 }
 
-/** The panel of a lesson; `ask(step, answer, context)` lets Python check, where there is Python. */
+/** The panel of a lesson; `ask(step, answer, context)` lets Python check, where there is Python; null leaves it to the page. */
 export function lessonPanel(lesson, ask = null) {
   return {
     zone: "left",
@@ -226,7 +226,7 @@ export function lessonPanel(lesson, ask = null) {
         const answer = async () => {
           let found;
           try {
-            found = ask ? await ask(step, input.value, context) : check(scene(), asked, input.value);
+            found = (await ask?.(step, input.value, context)) ?? check(scene(), asked, input.value);
           } catch (error) {
             found = { right: false, text: error.message };
           }

@@ -5,11 +5,12 @@ import { Comparison } from "./compare.js";
 import { VIEWS, settingsPanel, transportPanel, viewsPanel } from "./controls.js";
 import { fill, h, say } from "./dom.js";
 import { breakPanel, healthPanel, weightsPanel } from "./live.js";
+import { lessonPanel } from "./lessons.js";
 import { minePanel } from "./mine.js";
 import { mistakesPanel } from "./mistakes.js";
 import { Remote } from "./remote.js";
 import { read, write } from "./state.js";
-import { run } from "./tools.js";
+import { run, shown } from "./tools.js";
 import { render } from "./view.js";
 
 const KEPT = "neocog-session"; // where a tab keeps its session: a reload comes back to it
@@ -85,6 +86,7 @@ function start() {
   const kept = store.get();
   const model = new Remote(wished(linked, kept), { keep: (session) => store.set(session) });
   let view = null;
+  let opening = false;
   let usual = null;
 
   /** Say how the connection stands, above everything. */
@@ -157,19 +159,40 @@ function start() {
   });
 
   /** Draw the page once Python has said what there is. */
-  model.on("hello", ({ known }) => {
+  model.on("hello", async ({ known }) => {
     following = undefined;
     if (view) {
       if (!known) view.context.set({ image: null, sample: 0 });
       return;
     }
-    view = render({ model, el, page: true, panels: [viewsPanel, settingsPanel, minePanel, toolsPanel, transportPanel] });
+    if (opening) return;
+    opening = true;
+    const lesson = await lessonOf(model, linked.lesson);
+    view = render({ model, el, page: true, panels: [viewsPanel, settingsPanel, minePanel, toolsPanel, transportPanel, ...lesson] });
     view.context.root.dataset.view = model.view;
     view.comparison = new Comparison(view);
     listenToDrops(view.context);
     globalThis.neocogStudio = { model, view };
     if (!kept && linked.epoch) model.send("play", { until: Math.min(linked.epoch, MOST_LINKED) }).catch(({ message }) => model.emit("notice", { text: message }));
   });
+}
+
+/** Return the panel of the lesson that the link names; a name that is none is said. */
+async function lessonOf(model, name) {
+  if (!name) return [];
+  try {
+    const { lesson } = await model.send("ask", { about: "lesson", lesson: name });
+    // Python has the network as it is now; of another epoch, the page checks.
+    const check = async (step, answer, context) => {
+      if (context.state.epoch !== model.now) return null;
+      await shown(context);
+      return model.send("ask", { about: "lesson", lesson: name, step, answer });
+    };
+    return [lessonPanel(lesson, check)];
+  } catch ({ message }) {
+    model.emit("notice", { text: message });
+    return [];
+  }
 }
 
 /** Take pictures dropped anywhere: the first is shown to the network. */
