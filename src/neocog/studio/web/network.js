@@ -432,15 +432,17 @@ function copying(node, y, inputs) {
 
 /** Sum arrays, those of size 1 along an axis repeated. */
 function sums(y, parts) {
-  const places = parts.map(({ shape }) => {
+  const places = parts.map(({ shape, data }) => { // null where nothing is repeated
+    if (data.length === y.data.length) return null;
     const own = new Int32Array(y.data.length);
     eachIndex(y.shape, (index, place) => (own[place] = placeOf(repeatedFrom(index, shape), shape)));
     return own;
   });
   return () => {
     y.data.fill(0);
-    for (let n = 0; n < parts.length; n++) {
-      for (let k = 0; k < y.data.length; k++) y.data[k] += parts[n].data[places[n][k]];
+    for (const [n, { data }] of parts.entries()) {
+      const own = places[n];
+      for (let k = 0; k < y.data.length; k++) y.data[k] += data[own ? own[k] : k];
     }
   };
 }
