@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 
 from neocog.layers import (
+    ELU,
     GELU,
+    SELU,
     AvgPool2D,
+    Clip,
     Container,
     Conv2D,
     Flatten,
@@ -16,16 +19,20 @@ from neocog.layers import (
     GlobalMaxPool2D,
     Graph,
     GroupNorm,
+    Hardsigmoid,
     Hardswish,
     Layer,
     LeakyReLU,
     LocalResponseNorm,
     MaxPool2D,
+    Mish,
     PReLU,
     ReLU,
     Sequential,
     Sigmoid,
+    SiLU,
     Softmax,
+    Softplus,
     Tanh,
 )
 from neocog.models import (
@@ -183,7 +190,7 @@ def test_numbers_that_are_not_finite(module_page, value):
     kinds = [
         *(Conv2D(2, 2, 3, padding=1, rng=0), ReLU(), LeakyReLU(), Sigmoid(), Tanh(), Hardswish(), GELU()),
         *(PReLU(), MaxPool2D(2), MaxPool2D(3, 2, 1), AvgPool2D(2), GlobalAvgPool2D(), GlobalMaxPool2D()),
-        *(GroupNorm(1, 2), Flatten()),
+        *(GroupNorm(1, 2), Flatten(), SiLU(), ELU(), SELU(), Softplus(), Mish(), Clip(), Hardsigmoid()),
     ]
     with np.errstate(invalid="ignore", over="ignore"):
         agree(module_page, [(repr(layer), in_float64(layer), [image]) for layer in kinds])

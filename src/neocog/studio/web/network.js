@@ -55,7 +55,9 @@ export class Network {
   forward(image) {
     if (!this.steps) throw new Error("load the arrays before the first image");
     const { data } = this.values.get("input");
-    if (image.length !== data.length) throw new Error(`the image must hold ${data.length} numbers, got ${image.length}`);
+    if (image.length !== data.length) {
+      throw new Error(`the image must hold ${data.length} numbers, got ${image.length}`);
+    }
     data.set(image);
     for (const step of this.steps) step();
     return this.values;
@@ -102,7 +104,7 @@ function convolution({ settings }, y, [x], { w, b }) {
   };
 }
 
-/** List, for each output map of a convolution, the input maps that it sees: the same list for maps that see the same. */
+/** List the input maps that each output map of a convolution sees: the same list for those that see the same. */
 export function channelsSeen({ groups, connections }, C, F) {
   if (connections) return connections;
   const each = C / groups;
@@ -174,7 +176,10 @@ function dense(node, y, [x], { w, b }) {
     if (b) y.data.set(b);
     else y.data.fill(0);
     let i = 0;
-    for (; i + 4 <= I; i += 4) addFour(y.data, 0, K, w, 1, i * K, (i + 1) * K, (i + 2) * K, (i + 3) * K, z[i], z[i + 1], z[i + 2], z[i + 3]);
+    for (; i + 4 <= I; i += 4) {
+      const at = i * K; // of input i's weights
+      addFour(y.data, 0, K, w, 1, at, at + K, at + 2 * K, at + 3 * K, z[i], z[i + 1], z[i + 2], z[i + 3]);
+    }
     for (; i < I; i++) addOne(y.data, 0, K, w, 1, i * K, z[i]);
   };
 }
@@ -311,6 +316,9 @@ const elementwise = (make) => ({ settings }, y, [x]) => {
   };
 };
 
+/** Keep a number between bounds; a NaN stays one. */
+const clip = (x, low, high) => (x < low ? low : x > high ? high : x);
+
 /** The activations: settings -> function of one number. */
 export const ACTIVATIONS = {
   ReLU: () => (x) => (x < 0 ? 0 : x),
@@ -322,8 +330,8 @@ export const ACTIVATIONS = {
     ? (x) => x * 0.5 * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x)))
     : (x) => x * 0.5 * erfc(-x * Math.SQRT1_2),
   Hardswish: () => (x) => x * (x < -3 ? 0 : x > 3 ? 1 : x / 6 + 0.5),
-  Hardsigmoid: ({ slope, offset }) => (x) => (slope * x + offset < 0 ? 0 : slope * x + offset > 1 ? 1 : slope * x + offset),
-  Clip: ({ low, high }) => (x) => (low !== null && x < low ? low : high !== null && x > high ? high : x),
+  Hardsigmoid: ({ slope, offset }) => (x) => clip(slope * x + offset, 0, 1),
+  Clip: ({ low, high }) => (x) => clip(x, low ?? -Infinity, high ?? Infinity),
   SiLU: () => (x) => x * sigmoid(x),
   ELU: ({ alpha }) => (x) => (x > 0 ? x : alpha * Math.expm1(x)),
   SELU: () => (x) => 1.0507009873554805 * (x > 0 ? x : 1.6732632423543772 * Math.expm1(x)),

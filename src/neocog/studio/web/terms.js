@@ -1,31 +1,34 @@
-// The terms behind any number of a network, each a product of numbers that have terms in turn, down to the pixels: those
-// that neocog.inspection.explain lists in Python.
+// The terms behind any number of a network, each a product of numbers that have terms in turn, down to the pixels:
+// those that neocog.inspection.explain lists in Python.
 
-import { ACTIVATIONS, channelsSeen, inside, moments, placeOf, eachIndex, repeatedFrom, response, size, SOURCES, weightPlace } from "./network.js";
+import {
+  ACTIVATIONS, channelsSeen, eachIndex, inside, moments, placeOf, repeatedFrom, response, size, SOURCES, weightPlace,
+} from "./network.js";
 
 /**
- * Return {value, formula, parts, numbers, rest}: the parts add up to the value.
- * A part is {label, from, at, x, w, product, factors}: the number x of node `from` at `at`, and w, what it is multiplied by
- * (null where the part is no product; both x and from are null for a bias). Its factors are {symbol, value} with {node, at}
- * of a number or {array, at} of a weight. `numbers` are those of the formula that are no term: a mean, the winner's rank.
+ * Return {value, formula, parts, numbers, rest} of a number: the parts add up to the value, the rest is what is left.
+ *
+ * A part is {label, from, at, x, w, product, factors}: the number x of node `from` at `at`, and w, by which it is
+ * multiplied (null where the part is no product; x, from and at are null for a bias). Its factors are {symbol, value}, with
+ * {node, at} if it is a number of the network, {array, at} if a weight. `numbers` holds what else the formula has: a
+ * mean, a count. `network` is a Network, or {description, arrays} of one that the page does not compute.
  */
 export function terms(network, values, name, index) {
-  const found = values.get(name);
-  if (name === "input" || !found) return { value: found?.data[placeOf(index, found.shape)], formula: "", parts: [], numbers: {}, rest: 0 };
-  const node = network.description.nodes.find((each) => each.name === name);
-  const kind = TERMS[node.kind];
-  if (!kind) throw new Error(`the page has no terms of ${name} (${node.kind})`);
-  const value = found.data[placeOf(index, found.shape)];
-  const { parts, numbers = {} } = kind(new Context(network, values, node, found), index);
-  const rest = parts.reduce((sum, part) => sum - part.product, value);
-  const magnitude = parts.reduce((sum, part) => sum + Math.abs(part.product), 0);
+  const y = values.get(name), node = network.description.nodes.find((each) => each.name === name);
+  const value = y?.data[placeOf(index, y.shape)];
+  if (!y || !node) return { value, formula: "", parts: [], numbers: {}, rest: 0 };
+  if (!(node.kind in TERMS)) throw new Error(`the page has no terms of ${name} (${node.kind})`);
+  const { parts, numbers = {} } = TERMS[node.kind](new Context(network, values, node, y), index);
+  const rest = parts.reduce((sum, { product }) => sum - product, value);
+  const magnitude = parts.reduce((sum, { product }) => sum + Math.abs(product), 0);
   return { value, formula: node.formula, parts, numbers, rest: Math.abs(rest) <= 1e-9 * magnitude ? 0 : rest };
 }
 
 /** What the terms of a node are made of: its inputs, its arrays, and factors of both. */
 class Context {
   constructor(network, values, node, y) {
-    Object.assign(this, { network, node, y, settings: node.settings, inputs: node.inputs.map((name) => values.get(name)) });
+    Object.assign(this, { network, node, y, settings: node.settings });
+    this.inputs = node.inputs.map((name) => values.get(name));
   }
 
   /** The only input. */
@@ -47,7 +50,8 @@ class Context {
 
   /** Return a number of an array of the node as a factor. */
   array(role, at) {
-    return { symbol: role, value: this.numbers(role)[placeOf(at, this.node.array_shapes[role])], array: this.node.arrays[role], at };
+    const { arrays, array_shapes: shapes } = this.node;
+    return { symbol: role, value: this.numbers(role)[placeOf(at, shapes[role])], array: arrays[role], at };
   }
 
   /** Return the bias as a list of one part, or of none. */
@@ -80,9 +84,10 @@ function indices(shape) {
 const copied = (context, at, slot = 0) => ({ parts: [part([context.x(at, slot)])] });
 
 function convolution(context, [f, i, j]) {
-  const { kernel_size: [kH, kW], stride: [s, t], padding: [[top], [left]], dilation: [d, e], connections } = context.settings;
-  const [C, H, W] = context.input.shape;
-  const channels = channelsSeen(context.settings, C, context.y.shape[0]);
+  const { settings, input, y } = context;
+  const { kernel_size: [kH, kW], stride: [s, t], padding: [[top], [left]], dilation: [d, e], connections } = settings;
+  const [C, H, W] = input.shape;
+  const channels = channelsSeen(settings, C, y.shape[0]);
   const before = channels.slice(0, f).reduce((sum, each) => sum + each.length, 0);
   const [p0, p1] = inside(i, s, kH, d, top, H), [q0, q1] = inside(j, t, kW, e, left, W);
   const parts = [];
@@ -114,9 +119,12 @@ function radialBasis(context, [k]) {
 /** The places of a window inside the image. */
 function windowOf({ settings, input }, [c, i, j]) {
   const { kernel_size: [kH, kW], stride: [s, t], padding: [[top], [left]], dilation: [d, e] } = settings;
-  const [p0, p1] = inside(i, s, kH, d, top, input.shape[1]), [q0, q1] = inside(j, t, kW, e, left, input.shape[2]);
+  const [, H, W] = input.shape;
+  const [p0, p1] = inside(i, s, kH, d, top, H), [q0, q1] = inside(j, t, kW, e, left, W);
   const found = [];
-  for (let p = p0; p < p1; p++) for (let q = q0; q < q1; q++) found.push([c, i * s + p * d - top, j * t + q * e - left]);
+  for (let p = p0; p < p1; p++) {
+    for (let q = q0; q < q1; q++) found.push([c, i * s + p * d - top, j * t + q * e - left]);
+  }
   return found;
 }
 
@@ -142,8 +150,8 @@ const mean = (places, symbol, countOf) => (context, index) => {
 /** y = w (x - mean) scale + b as three parts: of the number, of the mean, the bias. */
 function normalized(context, index, mean, scale, whose, place) {
   const w = context.array("w", place), over = constant("1/std", scale);
-  const parts = [part([context.x(index), w, over]), part([constant("-mean", -mean), w, over], whose), ...context.bias(place)];
-  return { parts, numbers: { mean, std: 1 / scale } };
+  const parts = [part([context.x(index), w, over]), part([constant("-mean", -mean), w, over], whose)];
+  return { parts: [...parts, ...context.bias(place)], numbers: { mean, std: 1 / scale } };
 }
 
 function batchNorm(context, index) {
@@ -162,7 +170,8 @@ function sampleNorm(context, index) {
 function normalize(context, index) {
   const mean = context.numbers("mean")[index[0]], std = context.numbers("std")[index[0]];
   const over = constant("1/std", 1 / std);
-  return { parts: [part([context.x(index), over]), part([constant("-mean", -mean), over], "mean of the data")], numbers: { mean, std } };
+  const parts = [part([context.x(index), over]), part([constant("-mean", -mean), over], "mean of the data")];
+  return { parts, numbers: { mean, std } };
 }
 
 function localResponseNorm(context, index) {
@@ -185,24 +194,27 @@ function prelu(context, index) {
 /** The numbers along the axis of a softmax, with the exponential and the share of each. */
 function alongAxis(context, index) {
   const { axis } = context.settings;
-  const found = Array.from({ length: context.input.shape[axis] }, (_, k) => context.x(index.map((i, a) => (a === axis ? k : i))));
+  const alike = (k) => index.map((i, a) => (a === axis ? k : i));
+  const found = Array.from({ length: context.input.shape[axis] }, (_, k) => context.x(alike(k)));
   const max = Math.max(...found.map(({ value }) => value));
   const exps = found.map(({ value }) => Math.exp(value - max));
   const sum = exps.reduce((total, each) => total + each, 0);
-  return { found, max, sum, exps, own: index[axis] };
+  return { found, exps, shares: exps.map((exp) => exp / sum), own: index[axis], numbers: { max, sum } };
 }
 
+const share = (number) => `share ${+number.toPrecision(4)}`;
+
 function softmax(context, index) {
-  const { found, max, sum, exps, own } = alongAxis(context, index);
-  const parts = found.map((x, k) => ({ ...part([x], `share ${+(exps[k] / sum).toPrecision(4)}`, k === own ? exps[k] / sum : 0), exp: exps[k] }));
-  return { parts, numbers: { max, sum } };
+  const { found, exps, shares, own, numbers } = alongAxis(context, index);
+  const parts = found.map((x, k) => ({ ...part([x], share(shares[k]), k === own ? shares[k] : 0), exp: exps[k] }));
+  return { parts, numbers };
 }
 
 function logSoftmax(context, index) {
-  const { found, max, sum, exps, own } = alongAxis(context, index);
-  const parts = [part([found[own]]), part([constant("-log sum", -max - Math.log(sum))], "the sum of all")];
-  for (const [k, x] of found.entries()) parts.push({ ...part([x], `share ${+(exps[k] / sum).toPrecision(4)} of the sum`, 0), exp: exps[k] });
-  return { parts, numbers: { max, sum } };
+  const { found, exps, shares, own, numbers } = alongAxis(context, index);
+  const whole = constant("-log sum", -numbers.max - Math.log(numbers.sum));
+  const members = found.map((x, k) => ({ ...part([x], `${share(shares[k])} of the sum`, 0), exp: exps[k] }));
+  return { parts: [part([found[own]]), part([whole], "the sum of all"), ...members], numbers };
 }
 
 /** Return the index of a place in a shape. */
@@ -219,9 +231,13 @@ function copying(context, index) {
 
 const reshape = (context, index) => copied(context, indexAt(placeOf(index, context.y.shape), context.input.shape));
 
-const add = (context, index) => ({ parts: context.inputs.map(({ shape }, slot) => part([context.x(repeatedFrom(index, shape), slot)])) });
+const add = (context, index) => ({
+  parts: context.inputs.map(({ shape }, slot) => part([context.x(repeatedFrom(index, shape), slot)])),
+});
 
-const bias = (context, index) => ({ parts: [part([context.x(index)]), ...context.bias(repeatedFrom(index, context.node.array_shapes.b))] });
+const bias = (context, index) => ({
+  parts: [part([context.x(index)]), ...context.bias(repeatedFrom(index, context.node.array_shapes.b))],
+});
 
 const TERMS = {
   Conv2D: convolution, SparseConv2D: convolution, Dense: dense, RadialBasis: radialBasis,
