@@ -37,9 +37,9 @@ class Asked(Live):
 
     def ask(self, **message):
         images, labels = self.data.validation
-        subject = self.do(lambda state: Subject.of(state, self.kernels, images[0], int(labels[0]))).result(
-            SECONDS
-        )
+        subject = self.do(
+            lambda state: Subject.of(state, self.data, self.kernels, images[0], int(labels[0]))
+        ).result(SECONDS)
         return answer(subject, check(message))
 
 

@@ -57,6 +57,9 @@ class Subject:
     state : TrainingState
         Whose network, optimizer and generator are copies: of the place that training has reached.
     data : Split
+        Of the state: all images are in memory, if they fit in.
+    source : Split
+        Of the session: images may lie in files, which have names.
     kernels : str
         Those that train.
     image : array (C, H, W)
@@ -66,18 +69,21 @@ class Subject:
 
     state: TrainingState
     data: Split
+    source: Split
     kernels: str
     image: np.ndarray
     label: int | None
 
     @classmethod
-    def of(cls, state: TrainingState, kernels: str, image: np.ndarray, label: int | None) -> Subject:
+    def of(
+        cls, state: TrainingState, source: Split, kernels: str, image: np.ndarray, label: int | None
+    ) -> Subject:
         """Copy what a question needs of the state of training."""
         twin = copy.copy(state)
         twin.network, twin.optimizer = copy.deepcopy((state.network, state.optimizer))
         twin.rng, twin.epoch_rng_state = copy.deepcopy((state.rng, state.epoch_rng_state))
         twin.batch_losses = list(state.batch_losses)
-        return cls(twin, state.data, kernels, image, label)
+        return cls(twin, state.data, source, kernels, image, label)
 
     @property
     def network(self) -> Sequential:
@@ -352,12 +358,14 @@ def _confusion(subject: Subject, message: Mapping[str, Any]) -> Answer:
 def _mistakes(subject: Subject, message: Mapping[str, Any]) -> Answer:
     part = message.get("part", "held_out")
     images, labels = subject.part(part)
+    named = subject.source.train if part == "train" else subject.source.validation
+    assert named is not None
     wrong = misclassified(subject.network, images, labels)
     count = min(len(wrong), message.get("count", 24))
     rows = [
         {
             "index": wrong.index[k],
-            "name": short_name(images, int(wrong.index[k])),
+            "name": short_name(named[0], int(wrong.index[k])),
             "true": wrong.true[k],
             "predicted": wrong.predicted[k],
             "probability": wrong.probability[k],

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -37,8 +38,10 @@ from neocog.training.state import TrainingState
 
 __all__ = ["Live", "Moment", "make_kernels", "thinned"]
 
-ENDLESS = 10**6
-"""Epochs: whoever plays decides when it is enough."""
+MOST_EPOCHS = 20_000
+"""Where a session stands still at last: each epoch leaves a row, and memory is to stay flat."""
+MOST_DIAGNOSED = 1000
+"""Epochs after each of which all rows are looked at, for what goes wrong."""
 LONG = 200
 """Epochs that a session is taken to last where kernels are chosen."""
 AGAIN = "begins again"
@@ -77,7 +80,7 @@ class Moment:
             state.batch_size,
         )
 
-    @property
+    @cached_property
     def nbytes(self) -> int:
         """The bytes of its arrays."""
         memories = self.optimizer.get("state", {}).values()
@@ -170,6 +173,7 @@ class Live(Callback):
         self._commands: deque[tuple[Callable[[TrainingState], Any], Future[Any]]] = deque()
         self._changed = threading.Condition()
         self._start: Moment | None = None
+        self._diagnose = Diagnose(io.StringIO())
         self._again = False
         self._due = 0.0
         self.ready = threading.Event()
@@ -264,14 +268,13 @@ class Live(Callback):
     # The thread.
 
     def _run(self) -> None:
-        diagnose = Diagnose(io.StringIO())
         while not self.closed:
             self._again = False
             try:
                 if self._start is not None:
                     self._restore(self._start)
                 with use_kernels(self.kernels):
-                    self._fit(diagnose)
+                    self._fit()
             except NonFiniteLossError as error:
                 self._halt(str(error))
             except Exception as error:  # such as MemoryError: the session goes on, at the last good place
@@ -279,23 +282,22 @@ class Live(Callback):
         for _, future in self._commands:
             future.cancel()
 
-    def _fit(self, diagnose: Diagnose) -> None:
+    def _fit(self) -> None:
         settings, weights = self.settings, None
         if self.network.class_weight is not None:
             weights = np.array(self.network.class_weight)[self.data.train[1]]
         resume, self._resume = self._resume, None
-        self._diagnose = diagnose
         fit(
             self.network,
             self.data,
             loss=self.loss,
             optimizer=self.optimizer,
-            epochs=ENDLESS,
+            epochs=MOST_EPOCHS + 1,
             batch_size=settings.batch_size,
             rng=self.rng,
             augment=make_augmentation(settings.augment, self.data.image_shape),
             sample_weight=weights,
-            callbacks=[diagnose, self],
+            callbacks=[self],
             resume=resume,
         )
 
@@ -352,13 +354,20 @@ class Live(Callback):
     def on_epoch(self, state: TrainingState) -> str | None:
         self.tick += 1
         self.rows = state.history.rows
-        self.hints = list(self._diagnose.messages.values())
+        if state.epoch <= MOST_DIAGNOSED:
+            self._diagnose.on_epoch(state)
+            self.hints = list(self._diagnose.messages.values())
         state.batch_size = self.settings.batch_size
         self._store(state)
         if self._steps is not None and self._steps[0] == "epoch" and state.epoch:
             self._count()
         if self.until is not None and state.epoch >= self.until:
             self.playing = False
+        if state.epoch >= MOST_EPOCHS:
+            self.playing = False
+            self.problem = (
+                f"{MOST_EPOCHS} epochs are trained, the most that a session takes: save it, or rewind."
+            )
         self._tell(None)
         self._gate(state)
         return None
@@ -401,7 +410,7 @@ class Live(Callback):
 
     def _wait(self) -> float | None:
         """Return the seconds to wait before the next batch; None for ever."""
-        if not self.playing:
+        if not self.playing or len(self.rows) > MOST_EPOCHS:
             return None
         if self.speed is None:
             return 0

@@ -117,7 +117,8 @@ kind           fields
                ``blocks`` (or null), ``epochs`` (those stored), ``branches``: [{name, from, rows}], ``undo``,
                ``swapped``: {node: to}, ``problem`` (a sentence, as where NaN arose; "" if none), ``hints``:
                [sentence], ``saved`` (the run's directory; "" if there is none yet), ``stopped`` (why the
-               server ends; "")
+               server ends; ""), ``ready`` (false until the untrained network is measured; at
+               first kernels are compiled)
 ``row``        ``rows``: rows of the history, those not sent before; ``anew``: whether they replace all
                (epoch, running_loss, train_loss, train_accuracy, val_loss, val_accuracy, lr, seconds; a
                missing number is null). While an epoch lasts, ``frame.loss`` says more.

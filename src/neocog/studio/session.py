@@ -264,6 +264,7 @@ class Session:
             "saved": self.saved,
             "stopped": self.stopped,
             "kernels": live.kernels,
+            "ready": live.ready.is_set(),
         }
         return found | ({"branches": self.branches} if branches else {})
 
@@ -496,7 +497,9 @@ class Session:
         live, _ = self._trained()
         assert self.image is not None
         image, label = self.image, self.label
-        return await self._between(live, lambda state: Subject.of(state, live.kernels, image, label))
+        return await self._between(
+            live, lambda state: Subject.of(state, live.data, live.kernels, image, label)
+        )
 
     async def _question(self, message: Mapping[str, Any], arrays: Arrays) -> Answer:
         if message.get("about") == "lesson":

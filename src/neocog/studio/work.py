@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -255,7 +256,7 @@ def pictures_work(pictures: Sequence[tuple[str, Sequence[Path]]], kernels: str =
             folder = Path(root, f"{k:04d}")
             folder.mkdir()
             for n, file in enumerate(files):
-                (folder / f"{n:06d}{file.suffix}").hardlink_to(file)
+                shutil.copyfile(file, folder / f"{n:06d}{file.suffix}")
         data = image_folder(root, largest=LARGEST_IMAGE, validation_fraction=0)
         images, labels = data.train
         check_budget("cached", 4 * math.prod(images.shape), "the pictures")
