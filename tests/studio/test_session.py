@@ -50,6 +50,7 @@ def test_a_page_is_told_what_there_is(studio):
         labels = [sample["label"] for sample in hello["samples"]]
         assert set(labels) == {0, 1, 2}
         assert {source["id"] for source in hello["sources"]} == {"lines", "digits"}
+        assert {"id": "relu", "name": "ReLU, and units that die"} in hello["lessons"]
         await page.until(lambda: page.rows)
         state = page.state
         assert (state["epoch"], state["batch"], state["playing"], state["problem"]) == (0, 0, False, "")
@@ -459,6 +460,33 @@ def test_more_sessions_than_allowed_are_refused(studio, monkeypatch):
             await client()
 
     talk(studio, conversation)
+
+
+def test_a_folder_of_photos_is_trained_on_and_its_mistakes_have_their_names(tmp_path):
+    for name, colour in (("red", (220, 40, 40)), ("blue", (40, 40, 220))):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for k in range(10):
+            (tmp_path / "photos" / name / f"{k}.png").write_bytes(picture(colour, (20 + k, 16)))
+    sources = {"given": ("photos", f"folder:{tmp_path / 'photos'}")}
+    with serving(tmp_path / "runs", sources=sources) as studio:
+
+        async def conversation(client):
+            page = await client(data="given")
+            assert page.hello["data"]["class_names"] == ["blue", "red"]
+            assert page.samples.shape == (4, *page.hello["data"]["image_shape"])
+            assert page.hello["samples"][0]["name"].startswith("blue/")
+            await page.ask("set", settings={"start": "zeros", "labels": "shuffled"})
+            await page.ask("step", unit="epoch")
+            await page.idle(1)
+            found, _ = await page.ask("measure", what="mistakes", part="train")
+            for mistake in found["mistakes"]:
+                assert re.fullmatch(r"(red|blue)/\d\.png", mistake["name"])
+            await page.ask("image", sample=0)
+            answer, _ = await page.ask("save", what="page")
+            assert Path(answer["path"]).stat().st_size > 10_000
+            assert not page.hello["data"]["own"]
+
+        talk(studio, conversation)
 
 
 def test_a_closed_tab_pauses_and_comes_back_to_the_same_state(studio):

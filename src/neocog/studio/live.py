@@ -326,6 +326,9 @@ class Live(Callback):
         self.state = state
         if self._start is not None:
             moment, self._start = self._start, None
+            if moment.epoch + 1 < len(self.rows):  # what was said of later epochs holds no more
+                self._diagnose.reset()
+                self.hints = []
             self.rows = self.rows[: moment.epoch + 1]
             state.history = History(self.rows)
             state.epoch, state.batch_losses = moment.epoch, list(moment.batch_losses)

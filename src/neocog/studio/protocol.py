@@ -109,16 +109,17 @@ kind           fields
 ``hello``      binary: ``version``, ``session``, ``description`` (:mod:`neocog.studio.architecture`), ``data``
                ({id, name, class_names, tone, image_shape, train, held_out, own, notes}), ``samples``:
                [{label, name}] (held-out images), ``sources``: [{id, name}], ``runs``: [{id, name}],
-               ``networks``, ``blocks``: {kind: {field: {default, least, most | choices}}}, ``settings``:
-               {name: {least, most} or {choices}}, ``swaps``, ``methods``: {name: what it shows}, ``limits``;
-               array ``samples`` [n, C, H, W]. It comes first, and again whenever network or data change.
+               ``lessons``: [{id, name}], ``networks``, ``blocks``: {kind: {field: {default, least, most |
+               choices}}}, ``settings``: {name: {least, most} or {choices}}, ``swaps``, ``methods``: {name:
+               what it shows}, ``limits``; array ``samples`` [n, C, H, W]. It comes first, and again whenever
+               network or data change.
 ``state``      ``session``, ``playing``, ``until``, ``epoch``, ``batch``, ``batches`` (in an epoch),
                ``speed``, ``settings`` (all of :data:`SETTINGS`), ``network`` (its name, or "blocks"),
-               ``blocks`` (or null), ``epochs`` (those stored), ``branches``: [{name, from, rows}], ``undo``,
-               ``swapped``: {node: to}, ``problem`` (a sentence, as where NaN arose; "" if none), ``hints``:
-               [sentence], ``saved`` (the run's directory; "" if there is none yet), ``stopped`` (why the
-               server ends; ""), ``ready`` (false until the untrained network is measured; at
-               first kernels are compiled)
+               ``blocks`` (or null), ``epochs`` (those stored), ``branches``: [{name, from, rows}] (left out
+               where unchanged), ``undo``, ``swapped``: {node: to}, ``problem`` (a sentence, as where NaN
+               arose; "" if none), ``hints``: [sentence], ``saved`` (the run's directory; "" if there is none
+               yet), ``stopped`` (why the server ends; ""), ``ready`` (false until the untrained network is
+               measured; at first kernels are compiled)
 ``row``        ``rows``: rows of the history, those not sent before; ``anew``: whether they replace all
                (epoch, running_loss, train_loss, train_accuracy, val_loss, val_accuracy, lr, seconds; a
                missing number is null). While an epoch lasts, ``frame.loss`` says more.

@@ -32,6 +32,7 @@ from neocog.settings import OF_BLOCKS
 from neocog.studio import messages
 from neocog.studio.blocks import blocks_of
 from neocog.studio.guard import Guard, redirect_file
+from neocog.studio.lessons import find, names
 from neocog.studio.outbox import Outbox, as_json
 from neocog.studio.protocol import LIMITS, VERSION, check
 from neocog.studio.session import Session
@@ -85,6 +86,7 @@ class Studio:
     ) -> None:
         self.sources, self.begin_with, self.kernels = dict(sources), begin_with, kernels
         self.runs_folder, self.keep_seconds = Path(runs_folder), keep_seconds
+        self.lessons = {name: find(name).title for name in names()}
         self.sessions: dict[str, Session] = {}
         self._sockets: dict[str, WebSocket] = {}
         self._expiries: dict[str, asyncio.TimerHandle] = {}

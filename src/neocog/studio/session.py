@@ -25,7 +25,7 @@ from neocog.layers import Layer, Sequential
 from neocog.layers.base import as_dtype
 from neocog.runs import draw_sample
 from neocog.serialization import arrays_of
-from neocog.studio import messages
+from neocog.studio import lessons, measures, messages
 from neocog.studio.answers import Answer, Subject, answer, plain, short_name
 from neocog.studio.architecture import describe
 from neocog.studio.blocks import BLOCKS
@@ -55,6 +55,7 @@ class Host(Protocol):
     """What a session needs of the server that holds it."""
 
     sources: dict[str, tuple[str, str]]
+    lessons: dict[str, str]
     runs_folder: Path
     kernels: str
 
@@ -225,6 +226,7 @@ class Session:
             "samples": [{"label": labels[k], "name": short_name(images, k)} for k in self.samples],
             "sources": [{"id": key, "name": name} for key, (name, _) in self.studio.sources.items()],
             "runs": [{"id": key, "name": key} for key in self.studio.runs()],
+            "lessons": [{"id": key, "name": title} for key, title in self.studio.lessons.items()],
             "networks": list(STUDIO_NETWORKS),
             "blocks": BLOCKS,
             "settings": SETTINGS,
@@ -509,8 +511,6 @@ class Session:
 
     async def _lesson(self, message: Mapping[str, Any]) -> Answer:
         """Bind a lesson to what is trained here, or check an answer to one of its questions."""
-        from neocog.studio import lessons, measures
-
         live, _ = self._trained()
         lesson = lessons.find(one_of("lesson", message.get("lesson"), lessons.names()))  # never a path
         subject = await self._subject()
@@ -678,8 +678,6 @@ def _write(what: str, run: Path) -> Path:
 @cache
 def _columns(lesson: str, run: str) -> dict[str, list[float]]:
     """Train what a lesson compares its network with, and return the columns of its history."""
-    from neocog.studio import lessons
-
     found: dict[str, list[float]] = lessons.find(lesson).runs[run].fit(Snapshots())[1]
     return found
 
