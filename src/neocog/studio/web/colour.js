@@ -17,9 +17,11 @@ const DARK = [
 const STEPS = 255;
 const tables = new Map();
 
+const scheme = typeof matchMedia === "function" ? matchMedia("(prefers-color-scheme: dark)") : { matches: false };
+
 /** Whether the page is dark. */
 export function dark() {
-  return typeof matchMedia === "function" && matchMedia("(prefers-color-scheme: dark)").matches;
+  return scheme.matches;
 }
 
 /** Return the colours of -1..1 in 511 steps, as bytes of red, green, blue. */

@@ -20,6 +20,11 @@ export function curves(el, seek) {
 
   const colour = (name) => getComputedStyle(el).getPropertyValue(name).trim();
 
+  /** Move the line of a plot to the epoch shown. */
+  const place = (made) => {
+    made.line.style.left = `${made.valToPos(shown, "x")}px`;
+  };
+
   /** Return a plot of one measure. */
   const plot = ({ title, series }, width) => {
     const found = series.filter(([key]) => history[key]?.some((value) => Number.isFinite(value)));
@@ -52,25 +57,13 @@ export function curves(el, seek) {
         ...found.map(([, name, variable], k) => ({ label: name, stroke: () => colour(variable), width: 2, dash: k ? [5, 3] : undefined, points: { show: (history.epoch?.length ?? 0) < 2 } })),
         ...beside.map(({ name }, k) => ({ label: name, stroke: () => colour(OTHERS[k % OTHERS.length]), width: 1.5, dash: [2, 3], spanGaps: true, points: { show: false } })),
       ],
-      hooks: {
-        draw: [
-          (self) => {
-            const x = self.valToPos(shown, "x", true);
-            self.ctx.save();
-            self.ctx.strokeStyle = colour("--pick");
-            self.ctx.lineWidth = 2 * devicePixelRatio;
-            self.ctx.beginPath();
-            self.ctx.moveTo(x, self.bbox.top);
-            self.ctx.lineTo(x, self.bbox.top + self.bbox.height);
-            self.ctx.stroke();
-            self.ctx.restore();
-          },
-        ],
-      },
     };
     const data = [epochs, ...found.map(([key]) => along(history.epoch, history[key])),
       ...beside.map(({ rows }) => along(rows.map(({ epoch }) => epoch), rows.map((row) => row[measured])))];
     const made = new uPlot(options, data, box);
+    made.line = h("i.now"); // the epoch shown: moved, not drawn anew
+    made.over.append(made.line);
+    place(made);
     made.over.addEventListener("click", () => {
       if (made.cursor.left >= 0) seek(made.posToVal(made.cursor.left, "x"));
     });
@@ -92,7 +85,7 @@ export function curves(el, seek) {
     /** Move the line to an epoch. */
     at(epoch) {
       shown = epoch;
-      for (const made of plots) made.redraw(false, false);
+      plots.forEach(place);
     },
     /** Remove the plots. */
     destroy() {

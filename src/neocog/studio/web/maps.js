@@ -1,6 +1,6 @@
 // One row a layer: its maps as small multiples, the frames on them, its kernels, its numbers as a table.
 
-import { bound, colourOf, paint, picture, textOn } from "./colour.js";
+import { bound, colourOf, dark, paint, picture, textOn } from "./colour.js";
 import { fill, fixed, h, inside, number, offset, say, unravel, where, whole } from "./dom.js";
 
 const GAP = 5;
@@ -188,7 +188,7 @@ export class Row {
       const { x, y, w, h: height } = boxes[k];
       context.drawImage(this.sheet, 0, k * rows, columns, rows, x, y, w, height);
     }
-    context.strokeStyle = getComputedStyle(this.stage).getPropertyValue("--line");
+    context.strokeStyle = this.colour("--line");
     context.lineWidth = 1;
     for (const { x, y, w, h: height } of boxes) context.strokeRect(x - 0.5, y - 0.5, w + 1, height + 1);
     if (cell >= DASH && !this.isInput) this.dashes(context, data);
@@ -200,6 +200,14 @@ export class Row {
       bad ? `${whole(bad)} of ${whole(data.length)} are no numbers (NaN)` : this.isInput ? "" : `± ${number(this.scale, 2)}`,
     );
     if (!this.body.hidden) this.fillBody();
+  }
+
+  /** Return a colour of the style sheet; asked once for light and once for dark. */
+  colour(name) {
+    const key = `${name}${dark()}`;
+    this.colours ??= new Map();
+    if (!this.colours.has(key)) this.colours.set(key, getComputedStyle(this.stage).getPropertyValue(name).trim());
+    return this.colours.get(key);
   }
 
   /** Empty a canvas; its zero is the corner of the first map. */
@@ -248,17 +256,18 @@ export class Row {
 
   /** Draw frames: `{box, kind}` with kind "pick" or "patch". */
   frame(marks) {
+    if (!marks.length && !this.framed) return;
+    this.framed = marks.length > 0;
     const context = this.over.getContext("2d");
     this.clear(context);
-    const style = getComputedStyle(this.stage);
     for (const { box, kind, weight = 1 } of marks) {
       if (!box) continue;
       context.globalAlpha = kind === "patch" ? 0.35 + 0.65 * weight : 1;
       context.lineWidth = kind === "pick" ? 4 : 3;
-      context.strokeStyle = style.getPropertyValue("--halo");
+      context.strokeStyle = this.colour("--halo");
       context.strokeRect(box.x, box.y, box.w, box.h);
       context.lineWidth = kind === "pick" ? 2 : 1.5;
-      context.strokeStyle = style.getPropertyValue(kind === "pick" ? "--pick" : "--patch");
+      context.strokeStyle = this.colour(kind === "pick" ? "--pick" : "--patch");
       context.strokeRect(box.x, box.y, box.w, box.h);
     }
     context.globalAlpha = 1;

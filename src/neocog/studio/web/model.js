@@ -83,7 +83,9 @@ export function halves(bits) {
 /** Return the bytes of a base64 text. */
 export function fromBase64(text) {
   const binary = atob(text.trim());
-  return Uint8Array.from(binary, (letter) => letter.charCodeAt(0));
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
+  return bytes;
 }
 
 /** Read what page.py packs: a header, then arrays of float32 ("f4"), float16 ("f2") or k / 255 ("u1"). */

@@ -35,6 +35,7 @@ export function render({ model, el, panels = [], page = false }) {
   let slider = 0;
   let writer = 0;
   let spare = null;
+  let places = null; // of the rows, for the wires
   let gone = false;
 
   const zones = Object.fromEntries(ZONES.map((name) => [name, h(`div.zone.${name}`)]));
@@ -276,6 +277,7 @@ export function render({ model, el, panels = [], page = false }) {
     if (told.has("open") || told.has("model")) {
       for (const [name, row] of rows) row.open(state.open.includes(name), model.weights(state.epoch));
     }
+    if (told.has("open") || told.has("size") || told.has("model")) places = null;
     if (told.has("values") || told.has("pick") || told.has("open") || told.has("size")) mark(told.has("pick"));
     for (const event of told) {
       for (const handler of [...(events.get(event) ?? [])]) {
@@ -323,13 +325,19 @@ export function render({ model, el, panels = [], page = false }) {
 
   /** Draw thin lines from the corners of the patches to the picked number. */
   function wire(lines) {
-    const origin = layers.getBoundingClientRect();
-    wires.setAttribute("width", origin.width);
-    wires.setAttribute("height", origin.height);
-    const at = (name) => {
-      const stage = rows.get(name).stage.getBoundingClientRect();
-      return { x: stage.left - origin.left, y: stage.top - origin.top };
-    };
+    if (!lines.length && !wires.childElementCount) return;
+    if (!places) {
+      const origin = layers.getBoundingClientRect();
+      wires.setAttribute("width", origin.width);
+      wires.setAttribute("height", origin.height);
+      places = new Map(
+        [...rows].map(([name, { stage }]) => {
+          const bounds = stage.getBoundingClientRect();
+          return [name, { x: bounds.left - origin.left, y: bounds.top - origin.top }];
+        }),
+      );
+    }
+    const at = (name) => places.get(name);
     const drawn = lines.slice(0, WIRES).map(({ from, box, to, target, weight }) => {
       const a = at(from);
       const b = at(target);
