@@ -1,5 +1,6 @@
 """The page's forward pass, in a real browser, against neocog's in float64."""
 
+import base64
 import copy
 import json
 
@@ -47,6 +48,7 @@ from neocog.models import (
     tiny_mlp,
 )
 from neocog.studio.architecture import PAGE_FORMS, describe, list_nodes
+from neocog.studio.messages import encode
 
 from ..cases import LAYERS, awake, normal  # noqa: TID252
 from .random_networks import random_network
@@ -166,6 +168,30 @@ def test_ready_made_networks(module_page, rng):
         assert describe(network, shape)["page"], name
         cases.append((name, network, [rng.uniform(size=(1, *shape))]))
     agree(module_page, cases)
+
+
+THROUGH_A_MESSAGE = """async (text) => {
+  const { decode } = await import("/messages.js");
+  const { Network } = await import("/network.js");
+  const { header, arrays } = decode(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)));
+  const network = new Network(header.description);
+  network.load(arrays);
+  const values = network.forward(arrays.get("image").data);
+  return JSON.stringify(Object.fromEntries([...values].map(([name, { data }]) => [name, [...data]])));
+}"""
+
+
+def test_float32_networks_through_a_message(module_page, rng):
+    """As the page gets them, in float32: each layer within 1e-5 of its largest number."""
+    for name, (make, shape) in MODELS.items():
+        network, image = make().astype("float32"), rng.uniform(size=(1, *shape)).astype(np.float32)
+        arrays = {**network.params, **network.buffers, "image": image[0]}
+        message = encode({"description": describe(network, shape)}, arrays)
+        answer = json.loads(module_page.evaluate(THROUGH_A_MESSAGE, base64.b64encode(message).decode()))
+        for node, y in outputs(network, [image]).items():
+            assert y.dtype == np.float32
+            difference = np.abs(np.array(answer[node]) - y.ravel()).max()
+            assert difference <= 1e-5 * np.abs(y).max(), (name, node)
 
 
 def test_random_networks(module_page, rng):

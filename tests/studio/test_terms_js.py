@@ -10,9 +10,20 @@ import pytest
 from neocog.inspection import explain
 from neocog.inspection.rules import rule_for
 from neocog.inspection.trace import LayerRecord, State
+from neocog.layers import (
+    AvgPool2D,
+    BatchNorm2D,
+    GlobalAvgPool2D,
+    GroupNorm,
+    LayerNorm,
+    LocalResponseNorm,
+    LogSoftmax,
+    Normalize,
+    Softmax,
+)
 from neocog.models import digits_cnn, tiny_cnn
 
-from ..cases import LAYERS  # noqa: TID252
+from ..cases import LAYERS, awake  # noqa: TID252
 from .random_networks import random_network
 from .test_network_js import MODELS, described, in_float64
 
@@ -191,6 +202,31 @@ def test_a_number_can_be_followed_down_to_a_pixel(module_page, rng):
     assert names == ["dense", "flatten", "pool2", "relu2", "conv2", "pool1", "relu1", "conv1", "input"]
     _, row, column = trail[-1][1]
     assert trail[-1][2] == float(case["images"][0]["data"][8 * row + column])
+
+
+@pytest.mark.parametrize(
+    ("layer", "place", "numbers"),
+    [
+        (AvgPool2D(3, 2, 1, False), [0, 0, 1], {"count": 6}),
+        (GlobalAvgPool2D(), [1], {"count": 16}),
+        (Normalize((1, 2), (3, 4)), [1, 0, 0], {"mean": 2, "std": 4}),
+        (GroupNorm(1, 2, eps=1e-30), [0, 2, 1], {"mean": 15.5, "std": (1023 / 12) ** 0.5}),
+        (LayerNorm(4, eps=1e-30), [1, 1, 2], {"mean": 21.5, "std": 1.25**0.5}),
+        (awake(BatchNorm2D(2, eps=0.25)), [1, 0, 0], None),
+        (Softmax(), [0, 0, 0], {"max": 16, "sum": 1 + math.exp(-16)}),
+        (LogSoftmax(-1), [0, 0, 0], {"max": 3, "sum": 1 + math.exp(-1) + math.exp(-2) + math.exp(-3)}),
+        (LocalResponseNorm(2, 0.5, 1.0, 3.0), [1, 0, 0], {"s": 3 + 0.25 * (0 + 16**2)}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_numbers_of_the_formula(module_page, layer, place, numbers):
+    """What the formula has besides its terms; the image counts 0 to 31."""
+    network = in_float64(layer)
+    if numbers is None:
+        mean, variance = (float(network.buffers[f"layer.running_{name}"][1]) for name in ("mean", "var"))
+        numbers = {"mean": mean, "std": (variance + 0.25) ** 0.5}
+    case = described(network, [np.arange(32.0).reshape(1, 2, 4, 4)]) | {"places": [["layer", place]]}
+    assert answers(module_page, [case])[0][0]["numbers"] == pytest.approx(numbers)
 
 
 def test_places_that_there_are_not(module_page):
