@@ -462,3 +462,17 @@ def test_pictures_are_drawn_as_people_see_them(page, living, colour, tmp_path):
     image = np.array(page.evaluate("Array.from(view.context.image())")).reshape(8, 8)
     found = np.array(page.evaluate(pixels.replace("{0}", "8"))).reshape(8, 8, 4)[..., 0]
     np.testing.assert_allclose(found, 255 * (1 - image), atol=0.51)  # 1 is ink
+
+
+@pytest.mark.browser
+def test_the_line_in_the_curves_stands_at_the_epoch(page, living):
+    opened(page, living, "#epoch=1")
+    shares = """[...document.querySelectorAll(".curve .u-over")].map((over) =>
+      (over.querySelector(".now").getBoundingClientRect().x - over.getBoundingClientRect().x)
+      / over.clientWidth)"""
+    eventually(page, f"{shares}.length === 2")
+    np.testing.assert_allclose(page.evaluate(shares), 0.25, atol=0.01)
+    page.get_by_label("Epoch shown").press("End")
+    eventually(page, "view.state.epoch === 4")
+    page.wait_for_timeout(50)
+    np.testing.assert_allclose(page.evaluate(shares), 1, atol=0.01)

@@ -52,6 +52,15 @@ export function curves(el, seek) {
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
       scales: { x: { time: false }, y: { range: title === "accuracy" ? (_, low) => [Math.min(low, 0.9), 1] : undefined } },
       axes: [{ ...axis, size: 20, space: 40, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? String(tick) : "")) }, { ...axis, size: 38, space: 26, values: (_, ticks) => ticks.map((tick) => number(tick)) }],
+      hooks: {
+        init: [
+          (self) => {
+            self.line = h("i.now"); // the epoch shown: moved, not drawn anew
+            self.over.append(self.line);
+          },
+        ],
+        draw: [(self) => place(self)],
+      },
       series: [
         {},
         ...found.map(([, name, variable], k) => ({ label: name, stroke: () => colour(variable), width: 2, dash: k ? [5, 3] : undefined, points: { show: (history.epoch?.length ?? 0) < 2 } })),
@@ -61,9 +70,6 @@ export function curves(el, seek) {
     const data = [epochs, ...found.map(([key]) => along(history.epoch, history[key])),
       ...beside.map(({ rows }) => along(rows.map(({ epoch }) => epoch), rows.map((row) => row[measured])))];
     const made = new uPlot(options, data, box);
-    made.line = h("i.now"); // the epoch shown: moved, not drawn anew
-    made.over.append(made.line);
-    place(made);
     made.over.addEventListener("click", () => {
       if (made.cursor.left >= 0) seek(made.posToVal(made.cursor.left, "x"));
     });

@@ -426,20 +426,29 @@ function kernels({ shape, data }, actions, node) {
   const few = Math.min(out, into === 1 ? 32 : 16);
   const across = Math.min(into, 16);
   const scale = bound(data);
-  const cell = Math.max(2, Math.min(12, Math.floor((into === 1 ? 44 : 36) / Math.max(rows, columns))));
+  const cell = Math.max(3, Math.min(14, Math.floor((into === 1 ? 48 : 36) / Math.max(rows, columns))));
   const grid = h(`div.kernels${into === 1 ? ".flat" : ""}`, {});
   for (let o = 0; o < few; o++) {
     const line = h("div.kernel-row", {}, h("span.index", {}, String(o + 1)));
     for (let c = 0; c < across; c++) {
       const canvas = h("canvas.kernel", { role: "img", "aria-label": `${node.name}, kernel of map ${o + 1}, input map ${c + 1}` });
-      canvas.width = columns;
-      canvas.height = rows;
+      const ratio = Math.min(3, globalThis.devicePixelRatio || 1);
+      canvas.width = Math.round(cell * columns * ratio);
+      canvas.height = Math.round(cell * rows * ratio);
       canvas.style.width = `${cell * columns}px`;
       canvas.style.height = `${cell * rows}px`;
       const context = canvas.getContext("2d");
-      const pixels = context.createImageData(columns, rows);
-      paint(pixels.data, data, (o * into + c) * rows * columns, rows * columns, scale);
-      context.putImageData(pixels, 0, 0);
+      context.scale(ratio, ratio);
+      for (let k = 0; k < rows * columns; k++) {
+        const value = data[(o * into + c) * rows * columns + k];
+        const [x, y] = [(k % columns) * cell, Math.floor(k / columns) * cell];
+        context.fillStyle = colourOf(value, scale);
+        context.fillRect(x, y, cell, cell);
+        if (value < 0 && cell >= DASH) {
+          context.fillStyle = textOn(value, scale);
+          context.fillRect(x + 0.3 * cell, y + 0.5 * cell - 0.5, 0.4 * cell, 1);
+        }
+      }
       line.append(canvas);
     }
     grid.append(line);

@@ -108,7 +108,7 @@ function drawCourse(el, context, place) {
 
 /** Return the name of a number. */
 function title(context, node, index) {
-  const place = node.name === context.description.output && context.classNames ? className(context.description, index[0]) : where(node.shape, index);
+  const place = node.name === context.description.output && context.classNames ? `class ${className(context.description, index[0])}` : where(node.shape, index);
   return node.name === "input" ? `input, ${place.replace("map", node.shape[0] === 3 ? "channel" : "map")}` : `${node.name}, ${place}`;
 }
 
