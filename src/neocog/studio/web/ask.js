@@ -43,13 +43,12 @@ export const gradientPanel = {
 
     /** Draw the sum: image by image, the largest first. */
     function draw() {
-      const { value, gradient, rate, change, after, images, rest, formula } = answer;
-      const moved = Math.abs(change - -rate * gradient) <= 1e-6 * Math.max(Math.abs(change), 1e-12);
+      const { value, gradient, change, after, images, rest, formula } = answer;
       fill(head, h("p", {}, h("b", {}, `${asked.array}[${asked.index.join(", ")}] = ${num(value)}`)),
-        h("p.formula", {}, h("code", {}, formula)),
-        h("p", {}, "In the batch that comes next its gradient is ", h("b", {}, num(gradient, 4)), moved
-          ? `. The step is −${num(rate)} × ${num(gradient, 4)} = ${num(change, 4)}`
-          : `. With momentum and decay the step is ${num(change, 4)}`, `: it becomes ${num(after, 6)}.`));
+        h("p", {}, "In the batch that comes next its gradient is ", h("b", {}, num(gradient, 4)), ". The step is"),
+        h("p.formula", {}, h("code", {}, `${inNumbers(answer)} = ${num(change, 4)}`)),
+        h("p.hint", {}, formula),
+        h("p", {}, "and the weight becomes ", h("b", {}, num(after, 6)), "."));
       step.hidden = false;
       const shape = answer.arrays.get("images")?.shape;
       const size = shape ? shape.slice(1).reduce((a, b) => a * b, 1) : 0;
@@ -100,6 +99,15 @@ export const gradientPanel = {
     refresh();
   },
 };
+
+/** Write the optimizer's formula with the numbers in it, as far as it has one. */
+function inNumbers({ value, gradient, rate, formula, numbers }) {
+  const decay = numbers.decay ? ` + ${num(numbers.decay)} × ${num(value)}` : "";
+  const slope = decay ? `(${num(gradient, 4)}${decay})` : num(gradient, 4);
+  if (formula.startsWith("as ")) return formula;
+  const memory = numbers.momentum ? `${num(numbers.momentum)} × ${num(numbers.velocity)} ` : "";
+  return `${memory}− ${num(rate)} × ${slope}`;
+}
 
 /** Return a bar left (blue) or right (orange) of a middle line. */
 function bar(value, scale) {
@@ -257,7 +265,7 @@ export const landscapePanel = {
     function draw({ offsets, centre, arrays }) {
       const { data } = arrays.get("losses");
       const n = offsets.length;
-      const low = Math.min(...data);
+      const low = Math.min(...Array.from(data).filter(Number.isFinite));
       const size = 420;
       canvas.width = size;
       canvas.height = size;
@@ -293,11 +301,18 @@ export const landscapePanel = {
   },
 };
 
-/** Return the value between the points of a square grid. */
+/** Return the value between the points of a square grid, by a smooth curve through them. */
 function between(data, n, y, x) {
-  const i = Math.min(n - 2, Math.floor(y));
-  const j = Math.min(n - 2, Math.floor(x));
-  const [v, u] = [y - i, x - j];
-  const at = (a, b) => (Number.isFinite(data[a * n + b]) ? data[a * n + b] : 1e30);
-  return (1 - v) * ((1 - u) * at(i, j) + u * at(i, j + 1)) + v * ((1 - u) * at(i + 1, j) + u * at(i + 1, j + 1));
+  const [i, j] = [Math.min(n - 2, Math.floor(y)), Math.min(n - 2, Math.floor(x))];
+  const at = (a, b) => {
+    const value = data[Math.min(n - 1, Math.max(0, a)) * n + Math.min(n - 1, Math.max(0, b))];
+    return Number.isFinite(value) ? value : 1e30;
+  };
+  const along = (a) => cubic(at(a, j - 1), at(a, j), at(a, j + 1), at(a, j + 2), x - j);
+  return cubic(along(i - 1), along(i), along(i + 1), along(i + 2), y - i);
+}
+
+/** Return the cubic through b and c whose slopes there are those of their neighbours. */
+function cubic(a, b, c, d, t) {
+  return b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)));
 }

@@ -3,7 +3,7 @@
 import { fill, h, say, whole } from "./dom.js";
 
 const NAMES = {
-  Conv2D: "Convolution", LeakyReLU: "Leaky ReLU", MaxPool2D: "Max pooling", AvgPool2D: "Average pooling",
+  Conv2D: "Convolution", ReLU: "ReLU", LeakyReLU: "Leaky ReLU", MaxPool2D: "Max pooling", AvgPool2D: "Average pooling",
   BatchNorm: "Batch norm", GroupNorm: "Group norm", GlobalAvgPool2D: "Mean of each map",
 };
 const LABELS = { channels: "maps", features: "outputs", rate: "share dropped" };
@@ -22,9 +22,9 @@ export function shapeText(shape) {
 
 /** Open the builder over the page; `use(blocks)` takes the finished network. */
 export class Builder {
-  /** Take the model and what to call with a network that fits. */
-  constructor(model, use) {
-    this.model = model;
+  /** Take the view and what to call with a network that fits. */
+  constructor(context, use) {
+    this.model = context.model;
     this.use = use;
     this.blocks = [];
     this.turn = 0;
@@ -46,7 +46,7 @@ export class Builder {
       this.list,
       h("footer", {}, this.sum, this.ready),
     );
-    document.body.append(this.dialog);
+    context.root.append(this.dialog);
   }
 
   /** Show the builder with the network as it is. */

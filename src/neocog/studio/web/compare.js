@@ -91,7 +91,7 @@ export class Comparison {
     this.answer = second.root.querySelector(".panel.answer");
     this.answer.classList.add("second-answer");
     say(this.answer.querySelector("h2"), "What B says");
-    first.context.root.querySelector(".zone.right .panel.answer").after(this.answer);
+    first.context.root.querySelector(":scope > main > .zone.right > .panel.answer").after(this.answer);
     let leader = first.context.root;
     const lead = ({ target }) => { leader = second.root.contains(target) ? second.root : first.context.root; };
     for (const event of ["pointerover", "focusin"]) first.context.root.addEventListener(event, lead);
@@ -100,9 +100,10 @@ export class Comparison {
       const { at, hover, trail } = from.state;
       if (key(at) + key(hover) !== key(to.state.at) + key(to.state.hover)) to.set({ at, trail, hover });
     });
+    second.set({ at: first.context.state.at, trail: first.context.state.trail });
     const same = () => second.set({ image: Float32Array.from(first.context.image()) });
     const curves = () => {
-      this.model.others = [...(this.model.others ?? []).filter(({ twin: other }) => !other), { name: `B: ${this.words}`, rows: twin.rows ?? [], twin: true }];
+      this.model.others = [...(this.model.others ?? []).filter(({ twin: other }) => !other), { name: "B", rows: twin.rows ?? [], twin: true }];
       this.model.emit("history", this.model.history);
     };
     this.links = [link(first.context, second), link(second, first.context), first.context.on("input", same), twin.on("row", curves),

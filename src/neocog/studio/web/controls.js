@@ -1,6 +1,5 @@
-// The controls: views, data, network and settings above; play, step, speed, rewind and branch below.
+// The controls that are always there: views, save and share above; play, step, speed, rewind and branch below.
 
-import { Builder } from "./builder.js";
 import { fill, h, number, say } from "./dom.js";
 import { run, share } from "./tools.js";
 
@@ -13,10 +12,7 @@ export const VIEWS = {
   mine: "My classes",
 };
 const SPEEDS = [["as fast as it can", null], ["60 batches a second", 60], ["10 a second", 10], ["3 a second", 3], ["1 a second", 1]];
-const RATES = [-4, 1]; // the slider of the learning rate, as powers of ten
-const BATCHES = [1, 4, 8, 16, 32, 64, 128, 256, 512];
 const COMPILING = "Python makes a fast program of this network, once; then training starts …";
-const OPTIMIZERS = { sgd: "SGD", momentum: "Momentum", nesterov: "Nesterov", rmsprop: "RMSprop", adam: "Adam", adamw: "AdamW" };
 
 /** The bar above: views, save, share. */
 export const viewsPanel = {
@@ -80,88 +76,8 @@ export const viewsPanel = {
   },
 };
 
-/** The settings: data, network, optimizer, rate, batch, seed. */
-export const settingsPanel = {
-  zone: "top",
-  id: "settings",
-  title: "",
-  mount(el, context) {
-    const { model } = context;
-    const said = h("p.status", { role: "status" });
-    const set = (fields, control) => run(control, said, async () => {
-      const answer = await model.send("set", fields);
-      const note = answer.note ?? "";
-      say(said, note || (answer.anew ? "Training begins anew." : "Holds from the next batch on."));
-    });
-    const builder = new Builder(model, (blocks) => model.send("set", { blocks }));
-    const data = h("select", { id: "set-data", onchange: () => {
-      if (data.value === "mine") return model.emit("view", "mine");
-      return run(data, said, () => model.send("data", { source: data.value }));
-    } });
-    const net = h("select", { id: "set-network", onchange: () => (net.value === "blocks" ? builder.open() : set({ network: net.value }, net)) });
-    const blocks = h("button.quiet", { id: "set-blocks", onclick: () => run(blocks, said, () => builder.open()) }, "Blocks …");
-    const optimizer = h("select", { id: "set-optimizer", onchange: () => set({ settings: { optimizer: optimizer.value } }, optimizer) });
-    const rate = h("input", { id: "set-lr", type: "text", inputmode: "decimal", onchange: () => setNumber(rate, "lr") });
-    const slider = h("input", { type: "range", min: RATES[0], max: RATES[1], step: 0.05, "aria-label": "Learning rate, as a power of ten", oninput: () => {
-      rate.value = rounded(10 ** Number(slider.value));
-      setNumber(rate, "lr");
-    } });
-    const batch = h("select", { id: "set-batch", onchange: () => set({ settings: { batch_size: Number(batch.value) } }, batch) });
-    const seed = h("input", { id: "set-seed", type: "number", min: 0, step: 1, onchange: () => setNumber(seed, "seed") });
-    const momentum = h("input", { id: "set-momentum", type: "number", min: 0, max: 0.999, step: 0.1, onchange: () => setNumber(momentum, "momentum") });
-    const decay = h("input", { id: "set-decay", type: "text", inputmode: "decimal", onchange: () => setNumber(decay, "weight_decay") });
-    const augment = h("select", { id: "set-augment", onchange: () => set({ settings: { augment: augment.value } }, augment) });
-    const field = (label, name, ...controls) => h("div.field", { "data-setting": name }, h("label", { for: controls[0].id }, label), h("div.control", {}, controls));
-    fill(el,
-      field("Data", "data", data),
-      field("Network", "net", net, blocks),
-      field("Learning rate", "lr", rate, slider),
-      field("Batch", "batch", batch),
-      field("Optimizer", "optimizer", optimizer),
-      field("Seed", "seed", seed),
-      h("details.more-settings", {}, h("summary", {}, "More"), h("div.menu-items", {}, field("Momentum", "momentum", momentum), field("Weight decay", "decay", decay), field("Augmentation", "augment", augment))),
-      said);
-
-    /** Send a number; what is none is said, and the field shows what holds. */
-    function setNumber(control, name) {
-      const value = Number(control.value.trim().replace(",", ".").replace("−", "-"));
-      if (control.value.trim() === "" || !Number.isFinite(value)) {
-        said.classList.add("bad");
-        say(said, `“${control.value}” is not a number. ${el.querySelector(`label[for="${control.id}"]`).textContent} stays ${model.remote.settings[name]}.`);
-        control.value = rounded(model.remote.settings[name]);
-        return undefined;
-      }
-      return set({ settings: { [name]: value } }).then(() => show());
-    }
-
-    /** Show what the session has. */
-    function show() {
-      const { remote, hello } = model;
-      if (!remote || !hello) return;
-      const options = (select, list, value) => {
-        if (select === document.activeElement && select.options.length === list.length) return;
-        fill(select, list.map(([key, label]) => h("option", { value: key, selected: key === value }, label)));
-      };
-      const { settings } = remote;
-      options(data, [...hello.sources.map(({ id, name }) => [id, name]), ["mine", hello.data.own ? "my classes" : "draw my own …"]], hello.data.own ? "mine" : hello.data.id);
-      options(net, [...hello.networks.map((name) => [name, name.replaceAll("_", " ")]), ["blocks", remote.blocks ? "own blocks" : "own blocks …"]], remote.network);
-      options(optimizer, hello.settings.optimizer.choices.map((name) => [name, OPTIMIZERS[name] ?? name]), settings.optimizer);
-      options(batch, [...new Set([...BATCHES, settings.batch_size])].sort((a, b) => a - b).map((size) => [size, String(size)]), settings.batch_size);
-      options(augment, hello.settings.augment.choices.map((name) => [name, name]), settings.augment);
-      for (const [control, name] of [[rate, "lr"], [seed, "seed"], [momentum, "momentum"], [decay, "weight_decay"]]) {
-        if (control !== document.activeElement) control.value = rounded(settings[name]);
-      }
-      if (slider !== document.activeElement) slider.value = Math.log10(Math.max(settings.lr, 1e-9));
-    }
-    model.on("state", show);
-    model.on("hello", show);
-    model.on("build", () => builder.open());
-    show();
-  },
-};
-
 /** Write a number as people type it. */
-function rounded(value) {
+export function rounded(value) {
   return String(Number(Number(value).toPrecision(3)));
 }
 

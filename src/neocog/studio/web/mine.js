@@ -14,9 +14,6 @@ const PHOTO = 96; // pixels of a drawing that goes along with photos
 
 /** The panel of class bins. */
 export const minePanel = {
-  zone: "left",
-  id: "mine",
-  title: "My classes",
   mount(el, context) {
     const { model } = context;
     const how = manner(SHAPE, []);

@@ -41,7 +41,7 @@ function mount(el, context) {
       h("thead", {}, h("tr", {}, h("td"), labels.map((name) => h("th", { scope: "col", title: name }, name)), h("th", { scope: "col" }, "recall"))),
       h("tbody", {}, counts.map((row, i) => h("tr", {}, h("th", { scope: "row" }, labels[i]), row.map((count, j) => {
         const picked = cell && cell[0] === i && cell[1] === j;
-        if (i === j || !count) return h(i === j ? "td.right" : "td.none", {}, count ? String(count) : "·");
+        if (i === j || !count) return h(i === j ? "td.hit" : "td.none", {}, count ? String(count) : "·");
         const button = h(picked ? "button.cell.on" : "button.cell", { "aria-pressed": String(Boolean(picked)),
           "aria-label": `${count} of ${labels[i]} called ${labels[j]}`, onclick: () => press(i, j) }, String(count));
         button.style.setProperty("--share", String(0.15 + (0.85 * count) / most));

@@ -1,24 +1,48 @@
 // The studio: the view, with a model whose network Python trains.
 
-import { gradientPanel, heatmapsPanel, landscapePanel, provePanel } from "./ask.js";
-import { Comparison } from "./compare.js";
-import { VIEWS, settingsPanel, transportPanel, viewsPanel } from "./controls.js";
-import { fill, h, say } from "./dom.js";
-import { breakPanel, healthPanel, weightsPanel } from "./live.js";
-import { lessonPanel } from "./lessons.js";
-import { minePanel } from "./mine.js";
-import { mistakesPanel } from "./mistakes.js";
+import { VIEWS, transportPanel, viewsPanel } from "./controls.js";
+import { fill, h } from "./dom.js";
 import { Remote } from "./remote.js";
 import { read, write } from "./state.js";
 import { run, shown } from "./tools.js";
 import { render } from "./view.js";
 
 const KEPT = "neocog-session"; // where a tab keeps its session: a reload comes back to it
-
 const MOST_LINKED = 200; // epochs that a link may have trained
 
-/** What stands in the tabs at the right. */
-const TOOLS = [weightsPanel, gradientPanel, provePanel, heatmapsPanel, mistakesPanel, breakPanel, healthPanel, landscapePanel];
+/** What stands in the tabs at the right; each is fetched when it is first opened. */
+const TOOLS = [
+  ["Weights", async () => (await import("./live.js")).weightsPanel],
+  ["Gradient", async () => (await import("./ask.js")).gradientPanel],
+  ["Prove it", async () => (await import("./ask.js")).provePanel],
+  ["Heatmaps", async () => (await import("./ask.js")).heatmapsPanel],
+  ["Mistakes", async () => (await import("./mistakes.js")).mistakesPanel],
+  ["Break it", async () => (await import("./live.js")).breakPanel],
+  ["Gradients and dead units", async () => (await import("./live.js")).healthPanel],
+  ["Loss landscape", async () => (await import("./ask.js")).landscapePanel],
+];
+
+/** Return a panel that is fetched when one of its views is first opened. */
+function later(zone, id, title, views, load) {
+  return {
+    zone,
+    id,
+    title,
+    mount(el, context) {
+      let wanted = true;
+      const look = async () => {
+        if (!wanted || !views.includes(context.model.view)) return;
+        wanted = false;
+        (await load()).mount(el, context);
+      };
+      context.model.on("viewed", look);
+      look();
+    },
+  };
+}
+
+const settingsPanel = later("top", "settings", "", ["train"], async () => (await import("./settings.js")).settingsPanel);
+const minePanel = later("left", "mine", "My classes", ["mine"], async () => (await import("./mine.js")).minePanel);
 
 /** The panel of tools, one of them open at a time. */
 const toolsPanel = {
@@ -27,15 +51,15 @@ const toolsPanel = {
   title: "",
   mount(el, context) {
     const { model } = context;
-    const bodies = TOOLS.map(({ title }) => h("div.tool", { role: "tabpanel", "aria-label": title, hidden: true, "data-tool": title }));
-    const tabs = TOOLS.map(({ title }, k) => h("button.tab", { role: "tab", "aria-selected": "false", tabindex: "-1", onclick: () => open(k) }, title));
+    const bodies = TOOLS.map(([title]) => h("div.tool", { role: "tabpanel", "aria-label": title, hidden: true, "data-tool": title }));
+    const tabs = TOOLS.map(([title], k) => h("button.tab", { role: "tab", "aria-selected": "false", tabindex: "-1", onclick: () => open(k) }, title));
     const bar = h("div.tools-tabs", { role: "tablist", "aria-label": "Tools" }, tabs);
     fill(el, bar, bodies);
     const mounted = new Set();
     let now = -1;
 
     /** Open a tool; it is made when it is first opened. */
-    function open(k, focus = false) {
+    async function open(k, focus = false) {
       now = k;
       tabs.forEach((tab, i) => {
         tab.setAttribute("aria-selected", String(i === k));
@@ -45,7 +69,7 @@ const toolsPanel = {
       if (focus) tabs[k].focus();
       if (!mounted.has(k)) {
         mounted.add(k);
-        TOOLS[k].mount(bodies[k], context);
+        (await TOOLS[k][1]()).mount(bodies[k], context);
       } else model.emit("shown");
     }
     bar.addEventListener("keydown", (event) => {
@@ -55,11 +79,16 @@ const toolsPanel = {
       event.preventDefault();
     });
     model.on("tool", (title) => {
-      const k = TOOLS.findIndex((tool) => tool.title === title);
+      const k = TOOLS.findIndex(([name]) => name === title);
       if (k >= 0) open(k);
     });
-    model.on("viewed", () => model.emit("shown"));
-    open(0);
+    const look = () => {
+      if (!["train", "why"].includes(model.view)) return;
+      if (now < 0) open(model.view === "why" ? 3 : 0);
+      else model.emit("shown");
+    };
+    model.on("viewed", look);
+    look();
   },
 };
 
@@ -101,6 +130,13 @@ function start() {
     const other = status === "taken" ? h("button", { onclick: () => { store.set(null); location.reload(); } }, "Begin a new one here") : null;
     fill(notice, h("span", {}, text), button ? h("button", { onclick: button[1] }, button[0]) : null, other);
   });
+
+  /** Make the second column when it is first wanted. */
+  const compare = async () => {
+    if (model.view !== "compare" || view.comparison) return;
+    view.comparison = true;
+    view.comparison = new (await import("./compare.js")).Comparison(view);
+  };
 
   /** Open another run in a new session. */
   model.on("go", ({ run: id }) => {
@@ -170,7 +206,8 @@ function start() {
     const lesson = await lessonOf(model, linked.lesson);
     view = render({ model, el, page: true, panels: [viewsPanel, settingsPanel, minePanel, toolsPanel, transportPanel, ...lesson] });
     view.context.root.dataset.view = model.view;
-    view.comparison = new Comparison(view);
+    model.on("viewed", compare);
+    compare();
     listenToDrops(view.context);
     globalThis.neocogStudio = { model, view };
     if (!kept && linked.epoch) model.send("play", { until: Math.min(linked.epoch, MOST_LINKED) }).catch(({ message }) => model.emit("notice", { text: message }));
@@ -181,7 +218,7 @@ function start() {
 async function lessonOf(model, name) {
   if (!name) return [];
   try {
-    const { lesson } = await model.send("ask", { about: "lesson", lesson: name });
+    const [{ lessonPanel }, { lesson }] = await Promise.all([import("./lessons.js"), model.send("ask", { about: "lesson", lesson: name })]);
     // Python has the network as it is now; of another epoch, the page checks.
     const check = async (step, answer, context) => {
       if (context.state.epoch !== model.now) return null;
