@@ -51,8 +51,10 @@ def bundle(entry: str, then: str = "", folder: Path = WEB) -> str:
 
 
 def stylesheet() -> str:
-    """Return all style sheets of the page as one."""
-    return "\n".join((WEB / name).read_text(encoding="utf-8") for name in ("vendor/uplot.css", "style.css"))
+    """Return all style sheets of the page as one, without comments and line breaks."""
+    text = "".join((WEB / name).read_text(encoding="utf-8") for name in ("vendor/uplot.css", "style.css"))
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+    return re.sub(r"\s*([{};])\s*", r"\1", re.sub(r"\s+", " ", text)).strip()
 
 
 def _add(path: Path, folder: Path, done: dict[str, str], above: tuple[str, ...]) -> str:
