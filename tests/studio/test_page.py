@@ -154,8 +154,10 @@ def test_the_command_and_training_name_the_page(run, tmp_path):
         "page": str(tmp_path / "a.html"),
         "bytes": (tmp_path / "a.html").stat().st_size,
     }
-    result = CliRunner().invoke(app, ["page", str(tmp_path)])
-    assert result.exit_code == 2
+    for path in (tmp_path, run / "model.neocog", tmp_path / "nowhere"):
+        result = CliRunner().invoke(app, ["page", str(path)])
+        assert result.exit_code == 2
+        assert "there is no config.json" in result.stderr or "holds no model.neocog" in result.stderr
     result = CliRunner().invoke(app, ["train", "lines-b", "--epochs", "1", "--out", str(tmp_path / "b")])
     assert result.exit_code == 0
     last = result.stdout.strip().splitlines()
@@ -476,3 +478,18 @@ def test_the_line_in_the_curves_stands_at_the_epoch(page, living):
     eventually(page, "view.state.epoch === 4")
     page.wait_for_timeout(50)
     np.testing.assert_allclose(page.evaluate(shares), 1, atol=0.01)
+
+
+@pytest.mark.browser
+def test_a_kernel_slides_by_itself_until_it_is_taken(page, living):
+    opened(page, living)
+    first = page.evaluate("view.state.hover.index.join()")
+    eventually(page, f"view.state.hover.index.join() !== '{first}'")
+    assert page.evaluate("view.context.sliding")
+    page.locator('[data-node="pool1"] .maps').hover(position={"x": 30, "y": 30})
+    assert not page.evaluate("view.context.sliding")
+    assert page.evaluate("view.context.pick().node") == "pool1"
+    page.emulate_media(reduced_motion="reduce")
+    page.reload()
+    eventually(page, "view.context.values().size > 1")
+    assert not page.evaluate("view.context.sliding")

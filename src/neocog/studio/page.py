@@ -117,6 +117,7 @@ def _opened(run: str | Path, layers: Iterable[str | type[Layer]]) -> tuple[Mater
         material = Material.open(run, layers)
     except (ValueError, OSError) as error:
         directory = RunDirectory(run)
+        directory.settings()
         network = open_model(directory.path, layers)  # raises if it is the run that cannot be opened
         config = json.loads(directory.config.read_text(encoding="utf-8"))
         shape = image_shape(network.input_shape or config["image_shape"])

@@ -29,7 +29,7 @@ export const answerPanel = {
   mount(el, context) {
     const verdict = h("p.verdict", { role: "status" });
     const truth = h("p.truth");
-    const bars = h("div.bars", { role: "list" });
+    const bars = h("div.bars", { role: "group", "aria-label": "Probabilities" });
     fill(el, verdict, truth, bars);
     const lines = [];
 
@@ -59,7 +59,7 @@ export const answerPanel = {
         const name = h("span.class");
         const fillBar = h("span.fill");
         const value = h("span.value");
-        const row = h("button.bar", { role: "listitem", title: "Why?" }, name, h("span.track", {}, fillBar), value);
+        const row = h("button.bar", { title: "Why?" }, name, h("span.track", {}, fillBar), value);
         const line = { row, name, fillBar, value, k: 0 };
         row.addEventListener("click", () => context.set({ at: { node: context.description.output, index: [line.k] } }));
         lines.push(line);

@@ -53,7 +53,8 @@ export function arrange(shape, width, all, large) {
   }
   const across = cell * columns;
   const down = cell * rows;
-  const each = Math.max(1, Math.floor((width + gap) / (across + gap)));
+  const most = Math.max(1, Math.floor((width + gap) / (across + gap)));
+  const each = vector ? most : Math.ceil(shown / Math.ceil(shown / most)); // lines of the same length
   const boxes = [];
   for (let k = 0; k < shown; k++) {
     boxes.push({ x: (k % each) * (across + gap), y: Math.floor(k / each) * (down + gap), w: across, h: down });

@@ -14,6 +14,7 @@ import { whyPanel } from "./why.js";
 const ZONES = ["top", "left", "middle", "right", "bottom"];
 const SLIDE = 420; // milliseconds a place, while the kernel slides by itself
 const WIRES = 24; // lines from patches to the picked number
+const VECTOR = 16; // numbers of a vector that are framed
 const THROUGH = 4e8; // operations that the curve of one number may cost
 
 /**
@@ -595,7 +596,8 @@ function patches(parts, rows) {
   }
   const found = [...groups.values()].sort((a, b) => Math.abs(b.sum) - Math.abs(a.sum));
   const most = bound(found.map(({ sum }) => sum));
-  return found.slice(0, 64).flatMap(({ from, low, high, sum }) => {
+  const few = found[0]?.low.length === 1 ? VECTOR : 64;
+  return found.slice(0, few).flatMap(({ from, low, high, sum }) => {
     const size = low.length === 3 ? [high[1] - low[1] + 1, high[2] - low[2] + 1] : [1, 1];
     const box = rows.get(from).box(low, ...size);
     return box ? [{ from, box, weight: Math.min(1, Math.abs(sum) / most) }] : [];
