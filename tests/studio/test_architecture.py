@@ -65,6 +65,7 @@ def test_what_it_says_of_a_network():
         "version": 1,
         "input": [1, 8, 8],
         "class_names": list("0123456789"),
+        "class_weight": None,
         "tone": "ink",
         "preprocessing": None,
         "output": "dense",

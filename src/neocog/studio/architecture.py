@@ -252,6 +252,7 @@ def describe(network: Layer, input_shape: tuple[int, ...] | None = None) -> dict
         "version": VERSION,
         "input": list(shape),
         "class_names": None if network.class_names is None else list(network.class_names),
+        "class_weight": None if network.class_weight is None else list(network.class_weight),
         "tone": "ink" if preprocessing is None else preprocessing.tone,
         "preprocessing": None if preprocessing is None else preprocessing.to_dict(),
         "output": output,

@@ -240,7 +240,6 @@ def living_data(
 ) -> bytes:
     """Return what a living page holds, for ``unpackModel`` of ``living.js``; see :func:`living_page`."""
     description = describe(network)
-    description["class_weight"] = None if network.class_weight is None else list(network.class_weight)
     if ink is not None:
         description["tone"] = "ink" if ink else "white"
     notes = list(notes)

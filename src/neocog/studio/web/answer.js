@@ -4,16 +4,20 @@ import { fill, h, number, percent, say } from "./dom.js";
 
 const MOST = 10; // bars
 
-/** Return the probabilities of the classes from the values of the last node. */
+/** Return the probabilities of the classes from the values of the last node, as neocog's predict_proba. */
 export function probabilities(description, output) {
   if (!output) return [];
   const kind = description.nodes.find(({ name }) => name === description.output)?.kind;
-  if (kind === "Softmax") return Array.from(output.data);
-  const logs = Array.from(output.data, (z, k) => z - Math.log(description.class_weight?.[k] ?? 1));
+  const logs = Array.from(output.data, (z, k) => (kind === "Softmax" ? Math.log(z) : z) - Math.log(description.class_weight?.[k] ?? 1));
   const top = Math.max(...logs);
   const powers = logs.map((z) => Math.exp(z - top));
   const sum = powers.reduce((a, b) => a + b, 0);
   return powers.map((p) => p / sum);
+}
+
+/** Return the classes, the one that is predicted first: with class weights it need not be the most probable. */
+export function ranking(output) {
+  return Array.from(output?.data ?? [], (_, k) => k).sort((a, b) => output.data[b] - output.data[a] || a - b);
 }
 
 /** Return the name of a class. */
@@ -43,7 +47,7 @@ export const answerPanel = {
         return;
       }
       const p = probabilities(description, output);
-      const order = p.map((_, k) => k).sort((a, b) => p[b] - p[a] || a - b);
+      const order = ranking(output);
       const best = order[0];
       const bad = p.some((value) => !Number.isFinite(value));
       say(verdict, bad ? "The network's answer is not a number (NaN): training has diverged." : `${className(description, best)}, ${percent(p[best]).replace(">", "over")} sure`);

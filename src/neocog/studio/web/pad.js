@@ -1,6 +1,6 @@
 // The input: a pad to draw on, the samples, and the picture as the network sees it.
 
-import { className, probabilities } from "./answer.js";
+import { className, probabilities, ranking } from "./answer.js";
 import { drawImage } from "./colour.js";
 import { fill, h, number, percent, say } from "./dom.js";
 import { extent, manner, normalise } from "./normalise.js";
@@ -189,10 +189,10 @@ function sight(context) {
     say(words, `${height} × ${width} pixels${colours}.${moved(down, right)}`);
   };
   const tell = () => {
-    const p = probabilities(context.description, context.values().get(context.description.output));
-    const best = p.indexOf(Math.max(...p));
     const { state, description } = context;
     const output = context.values().get(description.output);
+    const p = probabilities(description, output);
+    const best = ranking(output)[0] ?? -1;
     if (!state.shift.some(Boolean)) still = best < 0 ? null : { best, z: output.data[best] };
     else if (still && output) say(words, `${moved(...state.shift).trim()} The logit of ${className(description, still.best)}: ${number(still.z)} → ${number(output.data[still.best])}.`);
     say(verdict, best < 0 ? "" : `${className(context.description, best)} · ${percent(p[best])}`);

@@ -1,0 +1,46 @@
+"""What the page says of an image: the probabilities and the class that the network predicts."""
+
+import json
+
+import numpy as np
+import pytest
+
+from neocog.layers import Dense, Flatten, LogSoftmax, Sequential, Softmax
+from neocog.studio import describe
+
+pytestmark = pytest.mark.browser
+
+ANSWERS = """async (cases) => {
+  const { probabilities, ranking } = await import("/answer.js");
+  return JSON.parse(cases).map(({ description, output }) =>
+    [probabilities(description, { data: output }), ranking({ data: output })]);
+}"""
+
+
+@pytest.mark.parametrize("ending", [[], [Softmax()], [LogSoftmax()]], ids=["logits", "softmax", "logarithms"])
+@pytest.mark.parametrize("weight", [None, (1.0, 0.2, 7.0, 2.5)], ids=["unweighted", "weighted"])
+def test_they_are_those_of_the_network(module_page, rng, ending, weight):
+    network = Sequential(Flatten(), Dense(9, 4, rng=0, dtype="float64"), *ending)
+    network.class_weight = weight
+    x = 3 * rng.normal(size=(20, 1, 3, 3))
+    outputs, p = network.predict_logits(x), network.predict_proba(x)
+    description = describe(network, (1, 3, 3))
+    cases = [{"description": description, "output": row.tolist()} for row in outputs]
+    answers = module_page.evaluate(ANSWERS, json.dumps(cases))
+    np.testing.assert_allclose([found for found, _ in answers], p, rtol=1e-9)
+    ranks = [order for _, order in answers]
+    np.testing.assert_array_equal(ranks, network.ranking(p))
+    assert [order[0] for order in ranks] == network.predict(x).tolist()
+    if weight:  # the case in which the two differ occurs
+        assert (p.argmax(axis=1) != network.predict(x)).any()
+
+
+def test_an_answer_that_is_no_number(module_page):
+    network = Sequential(Flatten(), Dense(9, 2))
+    code = """async (description) => {
+      const { probabilities, ranking } = await import("/answer.js");
+      const output = { data: Float64Array.of(NaN, 1) };
+      const found = probabilities(description, output).map(String);
+      return [found, probabilities(description, undefined), ranking(undefined)];
+    }"""
+    assert module_page.evaluate(code, describe(network, (1, 3, 3))) == [["NaN", "NaN"], [], []]
