@@ -48,6 +48,7 @@ from neocog.models import (
     tiny_mlp,
 )
 from neocog.studio.architecture import PAGE_FORMS, describe, list_nodes
+from neocog.studio.bundle import WEB
 from neocog.studio.messages import encode
 
 from ..cases import LAYERS, awake, normal  # noqa: TID252
@@ -294,3 +295,34 @@ MODELS = {
     "resnet_cifar": (lambda: awake_norms(resnet_cifar(8, 10, (1, 8, 8), rng=0)), (1, 8, 8)),
 }
 """The ready-made networks that the page computes, at sizes at which it does."""
+
+
+SPEED = """async ([text, often]) => {
+  const { Network } = await import("/network.js");
+  const { description, arrays, images } = JSON.parse(text);
+  const image = Float64Array.from(images[0].data, Number);
+  const network = new Network(description);
+  network.load(new Map(Object.entries(arrays)));
+  let best = Infinity;
+  for (let k = 0; k < 60; k++) {
+    const start = performance.now();
+    for (let n = 0; n < often; n++) network.forward(image);
+    best = Math.min(best, (performance.now() - start) / often);
+  }
+  return best;
+}"""
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(("name", "milliseconds"), [("digits_cnn", 0.1), ("lenet5", 1.0)])
+def test_speed(module_page, rng, name, milliseconds):
+    """The best of many stretches of a few milliseconds, so that other processes do not count."""
+    make, shape = MODELS[name]
+    case = described(in_float64(make()), [rng.uniform(size=(1, *shape))])
+    often = round(4 / milliseconds)
+    assert module_page.evaluate(SPEED, [json.dumps(case), often]) < milliseconds
+
+
+def test_the_modules_are_small():
+    names = ("network.js", "terms.js", "messages.js")
+    assert sum((WEB / name).stat().st_size for name in names) < 40_000
