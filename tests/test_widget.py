@@ -2,11 +2,13 @@
 
 import base64
 import json
+import os
 import subprocess
 import sys
 import threading
 import time
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -370,3 +372,72 @@ def test_the_widget_follows_training_by_messages(page, fitted):
     pump("() => document.querySelector('.transport .status').textContent.includes('is not a number')")
     page.evaluate("end()")
     assert page.evaluate("listeners()") == 0
+
+
+# In JupyterLab and Notebook 7 themselves.
+
+SERVER = ("--no-browser", "--ServerApp.port=0", "--IdentityProvider.token=t", "--allow-root")
+
+
+@pytest.fixture(params=["lab", "notebook"])
+def jupyter(request, tmp_path):
+    """A running server of one of the two, with a notebook; yields its address."""
+    if BROWSER is None:
+        pytest.skip("there is no Chrome or Chromium")
+    pytest.importorskip("jupyterlab" if request.param == "lab" else "notebook", reason="it is not installed")
+    nbformat = pytest.importorskip("nbformat")
+    cells = (
+        "import neocog\nnetwork, data = neocog.models.tiny_cnn(), neocog.data.line_patterns('b')",
+        "fitted = neocog.widget_fit(network, data, epochs=40, lr=0.12)\nfitted",
+        "print('a cell runs meanwhile:', fitted.playing)",
+    )
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    folder = tmp_path / "work"
+    folder.mkdir()
+    nbformat.write(book, folder / "book.ipynb")
+    settings = {f"JUPYTER_{name}_DIR": str(tmp_path / name) for name in ("CONFIG", "DATA", "RUNTIME")}
+    source = str(Path(neocog.__file__).parents[1])
+    environment = {**os.environ, **settings, "IPYTHONDIR": str(tmp_path / "ipython"), "PYTHONPATH": source}
+    command = [sys.executable, "-m", "jupyter", request.param, *SERVER, f"--ServerApp.root_dir={folder}"]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: list((tmp_path / "RUNTIME").glob("jpserver-*.json")), 120)
+        (found,) = (tmp_path / "RUNTIME").glob("jpserver-*.json")
+        server = json.loads(found.read_text())["url"]
+        path = "lab/tree" if request.param == "lab" else "notebooks"
+        yield server, f"{server}{path}/book.ipynb?token=t"
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+@pytest.mark.nightly
+@pytest.mark.browser
+def test_jupyter_shows_it_and_asks_nobody_else(jupyter):
+    playwright = pytest.importorskip("playwright.sync_api")
+    server, address = jupyter
+    outside = []
+
+    def asked(request):
+        own = (server, server.replace("http", "ws", 1), "data:", "blob:")
+        if not request.url.startswith(own):
+            outside.append(request.url)
+
+    with playwright.sync_playwright() as started:
+        chromium = started.chromium.launch(executable_path=BROWSER)
+        page = chromium.new_page(viewport={"width": 1440, "height": 1000})
+        page.on("request", asked)
+        page.goto(address)
+        page.locator(".jp-CodeCell .cm-content").first.click(timeout=120_000)
+        for _ in range(3):
+            page.keyboard.press("Shift+Enter")
+            page.wait_for_timeout(500)
+        page.wait_for_selector(".neocog .answer .bar", timeout=120_000)
+        done = "() => document.querySelector('.transport .stand').textContent.startsWith('epoch 40')"
+        page.wait_for_function(done, timeout=120_000)
+        assert "a cell runs meanwhile: True" in page.locator(".jp-OutputArea-output").last.inner_text()
+        page.locator(".neocog .answer .bar.best").click()
+        page.wait_for_function("() => /[0-9]/.test(document.querySelector('.why .value').textContent)")
+        chromium.close()
+    assert outside == []

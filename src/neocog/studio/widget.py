@@ -108,7 +108,7 @@ class FitWidget(NetworkWidget):
         images, labels = samples
         self._labels, self._names, self._settings = labels, data.class_names, settings
         self._rows: list[dict[str, float]] | None = None
-        self._sent_rows, self._sent_state = 0, 0.0
+        self._sent_rows, self._sent_state, self._greeted = 0, 0.0, False
         self._lock = threading.Lock()
         self._live = Live(network, data, settings, rng, self._tell, messages.encode)  # type: ignore[arg-type]
         super().__init__(network, images, b"", training=True)
@@ -217,14 +217,17 @@ class FitWidget(NetworkWidget):
             raise ValueError(f"a widget has no {kind!r}; start the studio: neocog studio.")
         if kind == "open":
             self.send({"kind": "hello"}, [self._hello()])
-            self._rows, self._sent_state = None, 0.0
+            self._rows, self._sent_state, self._greeted = None, 0.0, False
             self._tell(None)
         elif kind == "want" and "epoch" in message:
             moment = live.moments.get(message["epoch"])
             if moment is not None:
                 header = {"kind": "snapshot", "epoch": moment.epoch, "exact": moment.exact}
                 self.send({"kind": "snapshot"}, [messages.encode(header, moment.arrays)])
+        elif kind == "want" and self._greeted and not live.ready.is_set():
+            live.wanted = True  # still being compiled, the network stays as it was shown
         elif kind == "want":
+            self._greeted = True
             live.want()
         elif kind == "play":
             self.play(message.get("until"))

@@ -35,7 +35,7 @@ class Comm extends Remote {
 
 /** Play, step, rewind, and the rate; where training stands. */
 const trainPanel = {
-  zone: "bottom",
+  zone: "top",
   id: "transport",
   title: "",
   mount(el, context) {
