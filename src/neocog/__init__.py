@@ -8,6 +8,7 @@
 0.989
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from neocog import data, initializers, kernels, layers, losses, models, optimizers, schedules, training
@@ -23,8 +24,6 @@ from neocog.training import evaluate, fit, predict, predict_proba
 
 if TYPE_CHECKING:
     from neocog.estimators import ConvNetClassifier, ConvNetRegressor
-    from neocog.studio.widget import widget as widget
-    from neocog.studio.widget import widget_fit as widget_fit
 
 __version__ = "0.1.0"
 
@@ -73,9 +72,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(estimators, name)
     if name in NOTEBOOK:
-        from neocog.studio import widget
-
-        return getattr(widget, name)
+        return getattr(import_module("neocog.studio.widget"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
