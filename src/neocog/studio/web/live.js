@@ -211,7 +211,7 @@ export const weightsPanel = {
 
     /** Measure and say the held-out accuracy, beside what it was. */
     async function after(words) {
-      const before = model.accuracy;
+      const before = model.accuracy ?? model.history.val_accuracy?.at(-1);
       const { held_out: found } = await model.send("measure", { what: "accuracy" });
       if (!found) return say(status, words);
       model.accuracy = found.accuracy;
@@ -256,7 +256,7 @@ export const weightsPanel = {
     model.on("state", ({ undo: count }) => { undo.disabled = !count; });
     model.on("row", () => {
       const last = model.history.val_accuracy?.at(-1);
-      if (Number.isFinite(last)) model.accuracy = last;
+      model.accuracy = Number.isFinite(last) ? last : undefined;
     });
     model.on("weight", colour);
     model.on("shown", follow);

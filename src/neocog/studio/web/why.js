@@ -240,7 +240,7 @@ function list(context, found, all, more) {
   const rows = shown.map((part) => {
     const target = part.from && context.node(part.from) && part.at ? { node: part.from, index: part.at } : null;
     const name = target ? short(context, target) : part.label || "bias";
-    const times = part.w === undefined || part.w === null ? (part.x === undefined || part.x === null ? "" : number(part.x)) : `${number(part.x)} × ${number(part.w)}`;
+    const times = part.w === undefined || part.w === null ? (part.x === undefined || part.x === null ? "" : number(part.x)) : part.x === undefined || part.x === null ? number(part.w) : `${number(part.x)} × ${number(part.w)}`;
     const bar = h("span.mini");
     bar.style.width = `${(50 * Math.abs(part.product)) / most}%`;
     bar.classList.add(part.product < 0 ? "minus" : "plus");
