@@ -55,6 +55,7 @@ class Outbox:
         self._rows: list[dict[str, float]] | None = None
         self._sent_rows = 0
         self._sent_state = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -81,12 +82,13 @@ class Outbox:
                 self.hello_is_old, self.state_is_old, self._rows = False, True, None
                 self.branches_are_old = True
                 await self._send(session.hello())
-            await self._send_rows(session.live)
             due = self._sent_state + 1 / STATES_A_SECOND - time.monotonic()
             if self.state_is_old and due > 0:
-                asyncio.get_running_loop().call_later(due, self._wake.set)
+                if self._timer is None or self._timer.when() <= asyncio.get_running_loop().time():
+                    self._timer = asyncio.get_running_loop().call_later(due, self._wake.set)
             elif self.state_is_old:
                 self.state_is_old, self._sent_state = False, time.monotonic()
+                await self._send_rows(session.live)
                 state = session.state(self.branches_are_old)
                 self.branches_are_old = False
                 await self._send(as_json(state))

@@ -50,6 +50,8 @@ OPEN_SECONDS = 30.0
 """In which the first message must come."""
 PING_SECONDS = 5.0
 """Between two pings, and until a page that does not answer them is lost."""
+WARM_AFTER = 3.0
+"""Seconds after which there is time to import what is needed later."""
 MOST_RUNS = 50
 PORT = 7391
 TAKEN, ENDED, REFUSED = 4001, 4002, 4003
@@ -460,6 +462,12 @@ def bound(port: int | None) -> socket.socket:
     raise AssertionError("port 0 is always free")
 
 
+def _warm_up() -> None:
+    """Import what the first confusion matrix and the first save need, so that nobody waits for it."""
+    import scipy.stats  # noqa: F401
+    import sklearn.metrics  # noqa: F401
+
+
 def serve(
     studio: Studio, port: int | None = None, browser: bool = True, say: Callable[[str], None] = print
 ) -> list[str]:
@@ -486,6 +494,9 @@ def serve(
     redirect = redirect_file(address) if browser else ""
 
     def started() -> None:
+        warming = threading.Timer(WARM_AFTER, _warm_up)
+        warming.daemon = True
+        warming.start()
         if browser:
             say(
                 f"The studio is open in the browser, at http://127.0.0.1:{port}/ (Ctrl-C ends it, and saves)."
