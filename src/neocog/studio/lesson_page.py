@@ -13,7 +13,7 @@ from neocog.studio.measures import Scene
 from neocog.studio.page import living_page
 from neocog.training import predict
 
-__all__ = ["write_lesson_page"]
+__all__ = ["lesson_page", "write_lesson_page"]
 
 SAMPLES = 20
 
@@ -36,6 +36,19 @@ def write_lesson_page(lesson: str, path: str | Path) -> Path:
     ------
     ValueError
         If there is no such lesson, or its file is none.
+    """
+    atomic_write(Path(path), lesson_page(lesson)[1])
+    return Path(path)
+
+
+def lesson_page(lesson: str, begin: str = "") -> tuple[str, str]:
+    """Train the network of a lesson; return its title and its page as text.
+
+    Parameters
+    ----------
+    lesson : str
+    begin : str
+        What is shown first, as the part of an address behind ``#``.
     """
     found = find(lesson)
     trained = found.train()
@@ -60,6 +73,6 @@ def write_lesson_page(lesson: str, path: str | Path) -> Path:
         ink=True,
         held_out=True,
         lesson=found.bind(describe(network), scene),
+        begin=begin,
     )
-    atomic_write(Path(path), page)
-    return Path(path)
+    return found.title, page

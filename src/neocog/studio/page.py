@@ -187,6 +187,7 @@ def living_page(
     ink: bool | None = None,
     held_out: bool = False,
     lesson: Mapping[str, Any] | None = None,
+    begin: str = "",
 ) -> str:
     """Return the living page as text.
 
@@ -210,6 +211,8 @@ def living_page(
         Whether the images were kept from training.
     lesson : mapping, optional
         As :meth:`neocog.studio.lessons.Lesson.bind` returns it.
+    begin : str
+        What is shown first, as the part of an address behind ``#``.
     """
     about = {
         "history": history,
@@ -219,6 +222,7 @@ def living_page(
         "ink": ink,
         "held_out": held_out,
         "lesson": lesson,
+        "begin": begin,
     }
     data = living_data(network, frames, images, samples, **about)  # type: ignore[arg-type]
     return _html(title, data, "living.js" if lesson is None else "lesson.js")
@@ -237,6 +241,7 @@ def living_data(
     ink: bool | None = None,
     held_out: bool = False,
     lesson: Mapping[str, Any] | None = None,
+    begin: str = "",
 ) -> bytes:
     """Return what a living page holds, for ``unpackModel`` of ``living.js``; see :func:`living_page`."""
     description = describe(network)
@@ -276,6 +281,8 @@ def living_data(
         "title": title,
         "notes": notes,
     }
+    if begin:
+        header["begin"] = begin
     if lesson is not None:
         header["lesson"] = dict(lesson)
     return pack(header, arrays | {"images": np.asarray(images, np.float32)})

@@ -16,17 +16,16 @@ from typing import Any
 import numpy as np
 
 from neocog.data import Split
-from neocog.inspection.arguments import class_indices, prepare_batch
 from neocog.inspection.trace import trace
 from neocog.layers import Container
-from neocog.serialization import arrays_of
 from neocog.settings import Settings
 from neocog.studio import messages, protocol
 from neocog.studio.answers import plain
 from neocog.studio.architecture import describe
 from neocog.studio.bundle import WEB, bundle, stylesheet
+from neocog.studio.embedding import page_content
 from neocog.studio.live import Live
-from neocog.studio.page import MOST_SAMPLES, living_data
+from neocog.studio.page import living_data
 from neocog.training import History, Snapshots
 from neocog.training.state import TrainingState
 from neocog.validation import integer
@@ -104,14 +103,20 @@ class FitWidget(NetworkWidget):
     history : History
     """
 
-    def __init__(self, network: Container, data: Split, settings: Settings, rng: Any, samples: Any) -> None:
-        images, labels = samples
-        self._labels, self._names, self._settings = labels, data.class_names, settings
+    def __init__(
+        self,
+        network: Container,
+        data: Split,
+        settings: Settings,
+        rng: np.random.Generator,
+        content: Mapping[str, Any],
+    ) -> None:
+        self._samples, self._names, self._settings = content["samples"], data.class_names, settings
         self._rows: list[dict[str, float]] | None = None
         self._sent_rows, self._sent_state, self._greeted = 0, 0.0, False
         self._lock = threading.Lock()
         self._live = Live(network, data, settings, rng, self._tell, messages.encode)  # type: ignore[arg-type]
-        super().__init__(network, images, b"", training=True)
+        super().__init__(network, content["images"], b"", training=True)
         self.on_msg(self._receive)
 
     @property
@@ -189,13 +194,12 @@ class FitWidget(NetworkWidget):
 
     def _hello(self) -> bytes:
         description = describe(self.network, self.images.shape[1:])
-        samples = [{"label": int(label), "name": f"image {k}"} for k, label in enumerate(self._labels)]
         header = {
             "kind": "hello",
             "version": protocol.VERSION,
             "description": description | {"class_names": list(self._names)},
             "data": {"id": "notebook", "notes": []},
-            "samples": samples,
+            "samples": self._samples,
         }
         return messages.encode(plain(header), {"samples": np.asarray(self.images, np.float32)})
 
@@ -309,22 +313,8 @@ def widget(
     >>> images, labels = neocog.data.line_patterns("b").validation
     >>> neocog.widget(network, images, labels)  # doctest: +SKIP
     """
-    images, labels = _checked(network, x, y)
-    frames = snapshots.snapshots if isinstance(snapshots, Snapshots) else dict(snapshots or {})
-    columns: dict[str, list[float | None]] = {}
-    last = 0
-    if history is not None and len(history):
-        last = int(history.last["epoch"])
-        shown = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
-        columns = {name: plain(history[name]) for name in shown}
-    last = max([last, *frames])
-    own = {name: array.astype(np.float32) for name, array in arrays_of(network).items()}
-    samples = [
-        {"name": f"image {k}", "label": None if labels is None else int(labels[k]), "predicted": None}
-        for k in range(len(images))
-    ]
-    data = living_data(network, frames | {last: own}, images, samples, history=columns)
-    return NetworkWidget(network, images, data)
+    content = page_content(network, x, y, snapshots, history)
+    return NetworkWidget(network, content["images"], living_data(network, **content))
 
 
 def widget_fit(
@@ -394,17 +384,9 @@ def widget_fit(
         label_smoothing=0.0,
     )
     part = data.validation or data.train
-    found = FitWidget(network, data, settings, np.random.default_rng(rng), _checked(network, *part))
+    content = page_content(network, *part, None, None)
+    found = FitWidget(network, data, settings, np.random.default_rng(rng), content)
     found._live.start()
     if play:
         found._live.play(epochs)
     return found
-
-
-def _checked(network: Any, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the images that are shown, as float32, and their labels."""
-    images = prepare_batch(network, x[:MOST_SAMPLES]).astype(np.float32)
-    if y is None:
-        return images, None
-    classes = network.output_shape(images.shape)[1]
-    return images, class_indices("y", np.asarray(y)[: len(images)], len(images), classes)

@@ -42,7 +42,7 @@ export function unpackModel(bytes) {
 export function start(el, data, panels = () => []) {
   try {
     const { model, header } = unpackModel(fromBase64(data.textContent));
-    return render({ model, el, panels: panels(header), page: true });
+    return render({ model, el, panels: panels(header), page: true, begin: header.begin });
   } catch (error) {
     el.replaceChildren(h("p.problem", { role: "alert" }, `This page cannot be shown: ${error.message}. Write it again with “neocog page”.`));
     return undefined;

@@ -19,13 +19,13 @@ const THROUGH = 4e8; // operations that the curve of one number may cost
 
 /**
  * Draw a model into an element. `panels` are `{zone, title, id, mount(el, context)}`; `page` says that the view
- * owns the whole page: it fills the window and keeps its state in the URL.
+ * owns the whole page: it fills the window and keeps its state in the URL, which begins as `begin` says.
  * Returns `{state, context, redraw, destroy}`.
  */
-export function render({ model, el, panels = [], page = false }) {
+export function render({ model, el, panels = [], page = false, begin = "" }) {
   const events = new Map();
   const undo = [];
-  const linked = page ? read(location.hash) : {};
+  const linked = page ? { ...read(begin), ...read(location.hash) } : {};
   const state = { ...linked, epoch: undefined, sample: 0, at: null, hover: null, trail: [], image: null, shift: [0, 0], open: linked.open ?? [], hide: linked.hide ?? [] };
   let network = null;
   let rows = new Map();
