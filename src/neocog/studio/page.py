@@ -125,9 +125,15 @@ def _opened(run: str | Path, layers: Iterable[str | type[Layer]]) -> tuple[Mater
         reason = str(error).rstrip(".")
         note = f"The run's images could not be opened, so there are none to choose: {reason}."
         return Material(directory, network, config, nothing, nothing), [printable(note)]
-    if material.held_out:
-        return material, []
-    return material, ["No images were held out: these are training images."]
+    names = [printable(name) for name in material.names]
+    classes = ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} … {names[-1]}"
+    notes = [
+        f"A network that learned from {len(material.train[1])} images to tell {len(names)} classes apart: "
+        f"{classes}. This page computes it."
+    ]
+    if not material.held_out:
+        notes.append("No images were held out: these are training images.")
+    return material, notes
 
 
 def write_network_page(

@@ -1,8 +1,8 @@
 // Why a number is what it is: its patch, the kernel, their products, the sum, and the way down to the pixels.
 
-import { className } from "./answer.js";
+import { className, probabilities } from "./answer.js";
 import { bound } from "./colour.js";
-import { calm, fill, fixed, h, number, offset, say, where } from "./dom.js";
+import { calm, fill, fixed, h, number, offset, percent, say, where } from "./dom.js";
 import { numberGrid } from "./maps.js";
 
 const CHANNELS = 1; // patches drawn at first
@@ -27,11 +27,24 @@ export const whyPanel = {
     fill(el, crumbs, h("div.headline", {}, head, value), body, course);
 
     // The same number through training, as soon as nothing else is to be drawn.
+    let points = [];
+    let known = [];
     const later = () => {
       clearTimeout(waiting);
+      const { at, hover, image, sample, shift } = context.state;
+      const asked = [at && short(context, at), image, sample, shift, context.model.epochs.join()];
+      if (at && !hover && asked.every((part, k) => part === known[k])) {
+        drawCourse(course, context, points);
+        return;
+      }
       course.hidden = true;
-      const { at } = context.state;
-      if (at && !context.state.hover) waiting = setTimeout(() => drawCourse(course, context, at), 120);
+      known = [];
+      if (!at || hover) return;
+      waiting = setTimeout(() => {
+        points = context.through(at);
+        known = asked;
+        drawCourse(course, context, points);
+      }, 120);
     };
     let all = false;
     let last = "";
@@ -77,8 +90,7 @@ export const whyPanel = {
 };
 
 /** Draw a number's course through the stored epochs; a click goes to one. */
-function drawCourse(el, context, place) {
-  const points = context.through(place);
+function drawCourse(el, context, points) {
   el.hidden = points.length < 2;
   if (el.hidden) return;
   const [width, height, edge] = [320, 54, 7];
@@ -145,6 +157,8 @@ function explain(context, node, place, shown, all, more) {
   if (node.kind === "Conv2D" || node.kind === "SparseConv2D") parts.push(...convolution(context, node, place, found, all, more));
   else if (/Pool2D$/.test(node.kind) && !/Global/.test(node.kind)) parts.push(pooling(context, node, found));
   if (found.formula) parts.push(h("p.formula", {}, h("code", {}, found.formula)));
+  const p = node.name === context.description.output && node.kind !== "Softmax" ? probabilities(context.description, context.values().get(node.name)) : [];
+  if (p.length > 1) parts.push(h("p", {}, "This is a logit: the larger beside the others, the more probable its class. ", h("b", {}, `Probability ${percent(p[place.index[0]])}`), ", its exponential as a share of all."));
   parts.push(...list(context, found, all, more));
   return parts;
 }
