@@ -379,8 +379,20 @@ def test_pictures_are_uploaded_named_and_never_used_as_paths(studio):
         answer, _ = await page.ask("save", what="run")
         network = load(Path(answer["path"]) / "model.neocog")
         assert network.class_names == ("red", "blue")
+        kept["session"] = session
 
+    kept = {}
     talk(studio, conversation)
+    with serving(studio.runs_folder) as again:
+
+        async def reopen(client):
+            page = await client(session=kept["session"])
+            await page.ask("step", unit="epoch")
+            await page.idle(2)
+            assert page.hello["data"]["class_names"] == ["red", "blue"]
+            assert page.hello["data"]["tone"] == "white"
+
+        talk(again, reopen)
 
 
 def test_a_body_that_is_too_large_is_413_before_it_is_sent(studio):
@@ -421,8 +433,23 @@ def test_labels_are_corrected_and_training_goes_on(studio):
         assert page.state["epoch"] == 1
         await page.ask("step", unit="epoch")
         await page.idle(2)
+        await page.ask("save", what="run")
+        kept["session"], kept["index"] = page.state["session"], index
 
+    kept = {}
     talk(studio, conversation)
+    with serving(studio.runs_folder) as again:  # where the images and the labels are the run's own
+
+        async def reopen(client):
+            page = await client(session=kept["session"])
+            await page.idle(2)
+            live = again.sessions[kept["session"]].live
+            assert live.data.validation[1][kept["index"]] == 2
+            assert live.problem == ""
+            await page.ask("step", unit="epoch")
+            await page.idle(3)
+
+        talk(again, reopen)
 
 
 def test_twenty_pages_train_at_once_without_a_mix_up(studio):

@@ -94,9 +94,9 @@ def saved_settings(work: Work, directory: RunDirectory, epochs: int) -> Settings
 
 def save_images(directory: RunDirectory, data: Split) -> Split:
     """Write images that no source has, and return them as they will be read: as arrays of numbers 0 to 1."""
-    arrays = {"x_train": np.asarray(data.train[0], np.float32), "y_train": data.train[1]}
+    arrays = {"x_train": np.asarray(data.train[0]), "y_train": data.train[1]}
     if data.validation is not None:
-        arrays |= {"x_test": np.asarray(data.validation[0], np.float32), "y_test": data.validation[1]}
+        arrays |= {"x_test": np.asarray(data.validation[0]), "y_test": data.validation[1]}
     path = directory.path / "images.npz"
     arrays |= {"class_names": np.array(data.class_names), "channels_last": np.array(False)}
     np.savez_compressed(path, **arrays)  # type: ignore[arg-type]

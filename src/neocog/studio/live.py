@@ -40,6 +40,8 @@ __all__ = ["Live", "Moment", "make_kernels", "thinned"]
 
 MOST_EPOCHS = 20_000
 """Where a session stands still at last: each epoch leaves a row, and memory is to stay flat."""
+MOST_SENT = 4_000_000
+"""Numbers in a frame; of a larger network, which no page computes, a frame says the place only."""
 MOST_DIAGNOSED = 1000
 """Epochs after each of which all rows are looked at, for what goes wrong."""
 LONG = 200
@@ -436,7 +438,10 @@ class Live(Callback):
         self.wanted, self.sent = False, self.tick
         loss = losses[-1] if losses and math.isfinite(losses[-1]) else None
         header = {"kind": "frame", "epoch": epoch, "batch": len(losses), "tick": self.tick, "loss": loss}
-        self._tell(self._encode(header, arrays_of(self.network)))
+        arrays = arrays_of(self.network)
+        if sum(array.size for array in arrays.values()) > MOST_SENT:
+            arrays = {}
+        self._tell(self._encode(header, arrays))
 
     def _halt(self, problem: str) -> None:
         """Say what is wrong, and wait for commands outside of ``fit``."""

@@ -156,6 +156,7 @@ LIMITS = {
     "message_bytes": 16 * 2**20,
     "upload_bytes": 16 * 2**20,
     "uploads": 2000,
+    "uploaded_bytes": 512 * 2**20,
     "classes": 100,
     "drawings": 5000,
     "blocks": 60,

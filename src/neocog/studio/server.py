@@ -246,8 +246,16 @@ class Studio:
         """Run a coroutine beside the others, and keep it until it is done."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
         return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(
+            error, WebSocketDisconnect | RuntimeError
+        ):  # of a closed page
+            print("".join(traceback.format_exception(error)), file=sys.stderr)
 
     # Routes.
 

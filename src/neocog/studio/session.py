@@ -10,7 +10,7 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -69,6 +69,15 @@ class Host(Protocol):
         """Open data by their id."""
 
 
+@dataclass
+class _Edit:
+    """A change by hand, and what stood there before, once it is carried out."""
+
+    array: str
+    index: tuple[int, ...]
+    before: Any = None
+
+
 class Session:
     """What one tab trains and asks.
 
@@ -89,8 +98,9 @@ class Session:
         self.image: np.ndarray | None = None
         self.label: int | None = None
         self.branches: list[dict[str, Any]] = []
-        self.undo: list[tuple[str, tuple[int, ...], np.ndarray]] = []
+        self.undo: list[_Edit] = []
         self.uploads: dict[str, tuple[str, Path]] = {}
+        self.uploaded = 0
         self.files: dict[str, Path] = {}
         self.journal: list[str] = []
         self.samples: list[int] = []
@@ -138,7 +148,8 @@ class Session:
     async def save(self) -> str:
         """Save all that was trained as a run directory; return it, or "" if there is nothing to keep."""
         live, work = self._trained()
-        if live.tick == self.saved_tick or (live.tick <= 1 and not work.own and not self.journal):
+        untouched = live.tick <= 1 and (bool(self.saved) or not work.own)
+        if untouched or live.tick == self.saved_tick:
             return self.saved
         path = self.studio.runs_folder / self.id
 
@@ -391,7 +402,8 @@ class Session:
         if message.get("undo"):
             if not self.undo:
                 raise ValueError("there is no edit to undo.")
-            name, index, values = self.undo.pop()
+            edit, made = self.undo.pop(), None
+            name, index = edit.array, edit.index
             line = f"undone: {name}{list(index)}"
         else:
             if "array" not in message or "values" not in message:
@@ -407,12 +419,17 @@ class Session:
                     f"values must be the {np.prod(behind, dtype=int)} numbers of {name}{list(index)}, got "
                     f"{len(message['values'])}."
                 )
-            values = np.array(message["values"]).reshape(behind)
-            self.undo = [*self.undo, (name, index, held[name][index].copy())][-LIMITS["edits"] :]
+            edit, made = _Edit(name, index), np.array(message["values"]).reshape(behind)
+            self.undo = [*self.undo, edit][-LIMITS["edits"] :]
             line = f"edited: {name}{list(index)}"
 
         def command(state: TrainingState) -> None:
-            arrays_of(live.network)[name][index] = values
+            array = arrays_of(live.network)[name]
+            if made is None:
+                array[index] = edit.before
+            else:
+                edit.before = array[index].copy()
+                array[index] = made
             live.edited()
 
         live.do(command)
@@ -573,11 +590,9 @@ class Session:
 
     async def _save(self, message: Mapping[str, Any], arrays: Arrays) -> Answer:
         what = message["what"]
-        self.saved_tick = -1 if not self.saved else self.saved_tick
-        live, _ = self._trained()
-        if live.tick <= 1 and not self.saved:
-            raise ValueError("nothing has been trained yet: train a batch first.")
         path = await self.save()
+        if not path:
+            raise ValueError("nothing has been trained yet: train a batch first.")
         if what == "run":
             return {"path": path, "url": None}, {}
         written = await self.studio.compute(partial(_write, what, Path(path)))
@@ -598,6 +613,9 @@ class Session:
 
         if len(self.uploads) >= LIMITS["uploads"]:
             raise ValueError(f"a session takes at most {LIMITS['uploads']} pictures.")
+        if self.uploaded + len(content) > LIMITS["uploaded_bytes"]:
+            most = LIMITS["uploaded_bytes"] // 2**20
+            raise ValueError(f"the pictures of a session may have at most {most} MB; name a folder instead.")
         if self.folder is None:
             self.folder = Path(tempfile.mkdtemp(prefix="neocog-studio-"))
         key = f"picture-{len(self.uploads) + 1}"
@@ -614,6 +632,7 @@ class Session:
             final = path.with_suffix(FORMATS[header.format][0] if header.format in FORMATS else ".jpg")
             path.rename(final)
             self.uploads[key] = name, final
+            self.uploaded += len(content)
             return {"image": key, "width": header.width, "height": header.height}
 
         return await self.studio.compute(keep)
