@@ -311,14 +311,6 @@ def test_a_point_is_trained_as_neocog_train_would(tmp_path):
     assert process_of(row) == os.getpid()
 
 
-def test_results_do_not_depend_on_the_number_of_processes():
-    grid = {"lr": [0.05, 0.1], "kernels": ["im2col", "fused"], "epochs": [2]}
-    alone = sweeps.sweep("digits", grid, 2, jobs=1)
-    beside = sweeps.sweep("digits", grid, 2, jobs=2)
-    assert numbers(alone) == numbers(beside)
-    assert len({process_of(row) for row in beside.rows} | {os.getpid()}) > 1
-
-
 def test_the_process_keeps_its_threads():
     before = neocog.kernels.get_threads()
     neocog.set_threads(3)
@@ -735,7 +727,7 @@ def test_ctrl_c_ends_and_says_how_to_go_on(tmp_path, jobs):
     assert {row["epoch"] for row in rows} == {12}  # none is half trained
 
 
-def test_a_killed_process_costs_no_point():
+def test_results_depend_neither_on_the_number_of_processes_nor_on_one_that_is_killed():
     killed = []
 
     def kill_one(line):
@@ -746,12 +738,13 @@ def test_a_killed_process_costs_no_point():
             os.kill(pid, signal.SIGKILL)
             killed.append(pid)
 
-    grid = {"lr": [0.01, 0.05, 0.1], "epochs": [4], "kernels": ["im2col"]}
-    found = sweeps.sweep("digits", grid, 4, jobs=2, progress=kill_one)
+    grid = {"lr": [0.01, 0.1], "epochs": [4], "kernels": ["im2col", "fused"]}
+    found = sweeps.sweep("digits", grid, 3, jobs=2, progress=kill_one)
     assert len(killed) == 1
+    assert len({process_of(row) for row in found.rows} - {os.getpid()}) > 1
     assert [row["point"] for row in found.rows] == list(range(12))
     assert found.failures == []
-    assert numbers(found) == numbers(sweeps.sweep("digits", grid, 4, jobs=1))
+    assert numbers(found) == numbers(sweeps.sweep("digits", grid, 3, jobs=1))
 
 
 def killer(deadly):
