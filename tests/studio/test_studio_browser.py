@@ -439,6 +439,27 @@ def test_a_run_is_saved_opened_again_and_written_as_page_and_report(server, stud
     wait(page, f"model.remote.session.includes('{session}') && model.latest?.epoch === 2")
 
 
+def test_a_lesson_trains_its_network_and_checks_answers(server, page):
+    """Thing 8."""
+    page.set_default_timeout(20_000)
+    opened(page, server[0])
+    page.click("text=Lessons")
+    page.click("text=ReLU, and units that die")
+    page.wait_for_selector(".panel.lesson .question")
+    assert value(page, "model.remote.epoch") == 5
+    assert value(page, "model.remote.settings.lr") == 0.2
+    page.get_by_label("Your answer").fill("1")
+    page.keyboard.press("Enter")
+    says(page, ".question .verdict", ".")
+    assert page.locator(".question .verdict.right").count() == 0
+    page.get_by_label("Your answer").fill("0")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".question .verdict.right")
+    page.click(".tabs [data-view=train]")
+    page.wait_for_selector("[data-setting=momentum]", state="attached")
+    assert page.locator("[data-setting=lr]").is_hidden()  # as the lesson wants
+
+
 def test_pictures_are_dropped_and_nonsense_is_answered_by_a_sentence(server, studio, tmp_path):
     page = studio
     digit = neocog.data.digits().test[0][0, 0]

@@ -215,6 +215,8 @@ class Session:
 
     def hello(self) -> bytes:
         """Return the message that tells what there is."""
+        from neocog.studio import lessons
+
         live, work = self._trained()
         images, labels = live.data.validation or live.data.train
         samples = as_dtype(np.asarray(images[self.samples]), np.dtype(np.float32))
@@ -237,6 +239,7 @@ class Session:
             "samples": [{"label": labels[k], "name": short_name(images, k)} for k in self.samples],
             "sources": [{"id": key, "name": name} for key, (name, _) in self.studio.sources.items()],
             "runs": [{"id": key, "name": key} for key in self.studio.runs()],
+            "lessons": [{"id": name, "name": lessons.find(name).title} for name in lessons.names()],
             "lessons": [{"id": key, "name": title} for key, title in self.studio.lessons.items()],
             "networks": list(STUDIO_NETWORKS),
             "blocks": BLOCKS,

@@ -29,7 +29,10 @@ export const viewsPanel = {
       item("Living page", "one HTML file with the network inside", "page"),
       item("Report", "curves, mistakes and filters as a page", "report"),
       h("label.open-run", {}, "Open a run", runs())));
-    fill(el, h("nav.tabs", { "aria-label": "Views" }, tabs), h("div.actions", {}, menu, share_), said);
+    const course = h("div.menu-items");
+    const lessons = h("details.menu", {}, h("summary", {}, "Lessons"), course);
+    fill(course, model.hello.lessons.map(({ id, name }) => h("button.item", { onclick: () => model.emit("lesson", id) }, name)));
+    fill(el, h("nav.tabs", { "aria-label": "Views" }, tabs), h("div.actions", {}, lessons, menu, share_), said);
 
     /** Return a button of the menu that saves something. */
     function item(title, what, kind) {
@@ -65,7 +68,7 @@ export const viewsPanel = {
       }
     }
 
-    addEventListener("pointerdown", (event) => { if (menu.open && !menu.contains(event.target)) menu.open = false; });
+    addEventListener("pointerdown", ({ target }) => [menu, lessons].forEach((each) => { if (!each.contains(target)) each.open = false; }));
     const mark = () => tabs.forEach((tab) => {
       if (tab.dataset.view === model.view) tab.setAttribute("aria-current", "page");
       else tab.removeAttribute("aria-current");
@@ -163,7 +166,8 @@ export const transportPanel = {
       const parts = [`epoch ${latest?.epoch ?? remote.epoch}`, `batch ${latest?.batch ?? remote.batch} of ${remote.batches}`];
       if (latest?.loss !== null && latest?.loss !== undefined) parts.push(`loss ${number(latest.loss)}`);
       if (Number.isFinite(held)) parts.push(`held-out accuracy ${share(held)}`);
-      say(where, parts.join(" · "));
+      const fresh = !playing && !(latest?.epoch || latest?.batch || remote.epoch > 0);
+      say(where, fresh ? "It knows nothing yet: press Play, and watch it learn." : parts.join(" · "));
       now.hidden = context.state.epoch === model.now;
     }
     let slow = 0;

@@ -60,10 +60,11 @@ export const settingsPanel = {
       return set({ settings: { [name]: value } }).then(() => show());
     }
 
-    /** Show what the session has. */
+    /** Show what the session has, but what a lesson hides. */
     function show() {
       const { remote, hello } = model;
       if (!remote || !hello) return;
+      for (const each of el.querySelectorAll("[data-setting]")) each.hidden = context.state.hide.includes(each.dataset.setting);
       const options = (select, list, value) => {
         if (select === document.activeElement && select.options.length === list.length) return;
         fill(select, list.map(([key, label]) => h("option", { value: key, selected: key === value }, label)));

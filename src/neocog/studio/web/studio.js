@@ -131,6 +131,13 @@ function start() {
     fill(notice, h("span", {}, text), button ? h("button", { onclick: button[1] }, button[0]) : null, other);
   });
 
+  /** Begin a lesson in a session of its own. */
+  model.on("lesson", (name) => {
+    store.set(null);
+    location.hash = `lesson=${name}`;
+    location.reload();
+  });
+
   /** Make the second column when it is first wanted. */
   const compare = async () => {
     if (model.view !== "compare" || view.comparison) return;
@@ -203,33 +210,51 @@ function start() {
     }
     if (opening) return;
     opening = true;
-    const lesson = await lessonOf(model, linked.lesson);
+    const lesson = await lessonOf(model, linked.lesson, !kept);
     view = render({ model, el, page: true, panels: [viewsPanel, settingsPanel, minePanel, toolsPanel, transportPanel, ...lesson] });
     view.context.root.dataset.view = model.view;
     model.on("viewed", compare);
     compare();
     listenToDrops(view.context);
     globalThis.neocogStudio = { model, view };
-    if (!kept && linked.epoch) model.send("play", { until: Math.min(linked.epoch, MOST_LINKED) }).catch(({ message }) => model.emit("notice", { text: message }));
+    if (!kept && linked.epoch && !linked.lesson) model.send("play", { until: Math.min(linked.epoch, MOST_LINKED) }).catch(({ message }) => model.emit("notice", { text: message }));
   });
 }
 
 /** Return the panel of the lesson that the link names; a name that is none is said. */
-async function lessonOf(model, name) {
+async function lessonOf(model, name, begin) {
   if (!name) return [];
+  const ask = (fields) => model.send("ask", { about: "lesson", lesson: name, ...fields });
   try {
-    const [{ lessonPanel }, { lesson }] = await Promise.all([import("./lessons.js"), model.send("ask", { about: "lesson", lesson: name })]);
+    const { lessonPanel } = await import("./lessons.js");
+    let { lesson } = await ask({});
+    if (begin && (await prepared(model, lesson.preset))) ({ lesson } = await ask({}));
     // Python has the network as it is now; of another epoch, the page checks.
-    const check = async (step, answer, context) => {
+    return [lessonPanel(lesson, async (step, answer, context) => {
       if (context.state.epoch !== model.now) return null;
       await shown(context);
-      return model.send("ask", { about: "lesson", lesson: name, step, answer });
-    };
-    return [lessonPanel(lesson, check)];
+      return ask({ step, answer });
+    })];
   } catch ({ message }) {
     model.emit("notice", { text: message });
     return [];
   }
+}
+
+/** Train a lesson's network as it says; false where it has images that the studio has not. */
+async function prepared(model, { data, network, settings, epochs, images }) {
+  if (images !== null) return false;
+  if (data !== model.hello.data.id) await model.send("data", { source: data });
+  await model.send("set", { network, settings });
+  const done = new Promise((resolve) => {
+    const off = model.on("state", ({ epoch, playing }) => {
+      if (epoch < epochs || playing) return;
+      off();
+      resolve(true);
+    });
+  });
+  await model.send("play", { until: epochs });
+  return done;
 }
 
 /** Take pictures dropped anywhere: the first is shown to the network. */

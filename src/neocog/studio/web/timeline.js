@@ -35,7 +35,7 @@ export const timePanel = {
       const words = epoch === 0 ? "epoch 0: untrained" : `epoch ${epoch} of ${epochs.at(-1) ?? epoch}`;
       say(label, `${words}${Number.isFinite(accuracy) ? ` · ${percent(accuracy)} correct` : ""}`);
       slider.setAttribute("aria-valuetext", label.textContent);
-      say(note, epochs.length < 2 ? "Only one epoch is stored." : model.precision?.(epoch) === "float16" ? "Weights of this epoch are stored in half precision (float16): numbers differ in the fourth digit." : "");
+      say(note, epochs.length < 2 && !model.can.train ? "Only one epoch is stored." : model.precision?.(epoch) === "float16" ? "Weights of this epoch are stored in half precision (float16): numbers differ in the fourth digit." : "");
       el.parentElement.classList.toggle("nothing", epochs.length < 2 && !history.epoch?.length && !model.can.train);
       drawn.at(epoch);
     };
