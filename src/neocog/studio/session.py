@@ -215,8 +215,6 @@ class Session:
 
     def hello(self) -> bytes:
         """Return the message that tells what there is."""
-        from neocog.studio import lessons
-
         live, work = self._trained()
         images, labels = live.data.validation or live.data.train
         samples = as_dtype(np.asarray(images[self.samples]), np.dtype(np.float32))
@@ -228,7 +226,6 @@ class Session:
             "data": {
                 "id": work.id,
                 "name": work.name,
-                "class_names": list(work.data.class_names),
                 "tone": self.tone,
                 "image_shape": list(work.image_shape),
                 "train": len(live.data.train[1]),
