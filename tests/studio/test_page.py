@@ -514,3 +514,44 @@ def test_parts_are_hidden_by_the_url(page, living):
         for name in ("input", "answer", "why", "time")
     }
     assert panels == {"input": True, "answer": True, "why": False, "time": False}
+
+
+def test_epochs_that_do_not_fit_are_left_out_and_that_is_said(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(neocog.studio.page, "WEIGHT_BYTES", 4 * 1898 + 2 * 2 * 1898)
+    header = neocog.studio.page.read_header(write_page(run, tmp_path / "a.html"))
+    assert header["epochs"] == [0, 2, 4]
+    assert dict(header["precisions"]) == {0: "float16", 2: "float16", 4: "float32"}
+    assert "2 more stored epochs are not in this page" in header["notes"][-1]
+    monkeypatch.setattr(neocog.studio.page, "WEIGHT_BYTES", 1000)
+    header = neocog.studio.page.read_header(write_page(run, tmp_path / "b.html"))
+    assert not header["description"]["page"]
+    assert "too many for a page" in header["notes"][-1]
+
+
+def test_the_epoch_that_was_kept_is_the_one_shown(tmp_path):
+    settings = settings_for(
+        "lines-b", epochs=6, kernels="im2col", keep_best="accuracy", validation=0.2, lr=0.2
+    )
+    result = runs.train(settings, tmp_path / "run")
+    header = neocog.studio.page.read_header(write_page(tmp_path / "run"))
+    assert header["start"] == result.kept_epoch
+    assert result.kept_epoch < 6
+    assert header["epochs"] == sorted({*header["epochs"], result.kept_epoch})
+    assert dict(header["precisions"])[result.kept_epoch] == "float32"
+    assert header["epochs"][-1] == 6
+
+
+@pytest.mark.browser
+def test_maps_that_do_not_fit_are_left_out_and_that_is_said(page, run, tmp_path, monkeypatch):
+    monkeypatch.setattr(architecture, "MULTIPLY_ADDS", 1)
+    monkeypatch.setattr(neocog.studio.page, "MAP_NUMBERS", 4000)
+    path = write_page(run, tmp_path / "large.html")
+    header = neocog.studio.page.read_header(path)
+    kept = {node["name"]: (node["shape"], node.get("whole")) for node in header["description"]["nodes"]}
+    assert kept["conv2"] == ([4, 4, 4], [16, 4, 4])
+    assert kept["dense"] == ([10], None)
+    opened(page, path, "#at=dense:3")
+    assert "16 maps of 4 × 4" in page.locator('[data-node="conv2"]').inner_text()
+    assert "maps of 5 images" in page.locator(".notes").inner_text()
+    assert page.locator(".sample").count() == 5
+    assert page.locator(".bar").count() == 10

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -34,8 +35,11 @@ MOST_SAMPLES, FEWEST_SAMPLES = 36, 4
 MOST_MISTAKES = 12
 SAMPLE_BYTES = 600_000
 WEIGHT_BYTES = 12_000_000
+MOST_OF_A_VECTOR = 256
 MAP_NUMBERS = 1_500_000
 """Of the maps that a page holds of a network that it does not compute, in all."""
+LARGEST_HALF = 65504
+"""Of float16."""
 START = "const view = entry.start(document.getElementById('view'), document.getElementById('data'));"
 
 Arrays = Mapping[str, np.ndarray]
@@ -129,7 +133,7 @@ def _opened(run: str | Path, layers: Iterable[str | type[Layer]]) -> tuple[Mater
     classes = ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} … {names[-1]}"
     notes = [
         f"A network that learned from {len(material.train[1])} images to tell {len(names)} classes apart: "
-        f"{classes}. This page computes it."
+        f"{classes}."
     ]
     if not material.held_out:
         notes.append("No images were held out: these are training images.")
@@ -320,7 +324,7 @@ def _smallest(array: np.ndarray) -> tuple[str, np.ndarray]:
             steps = np.rint(values * 255).astype(np.uint8)
             if np.array_equal(steps.astype(np.float32) / np.float32(255), values):
                 return "u1", steps
-        if np.abs(values).max() <= 60000 and np.array_equal(values.astype(np.float16), values):
+        if np.abs(values).max() <= LARGEST_HALF and np.array_equal(values.astype(np.float16), values):
             return "f2", values.astype("<f2")
     return "f4", values.astype("<f4")
 
@@ -357,9 +361,15 @@ def _maps(
     """
     nodes = description["nodes"]
     count, most = len(images), 64
+
+    def kept(node: Mapping[str, Any]) -> list[int]:
+        first, *rest = node["shape"]
+        if node["name"] == description["output"]:
+            return [first, *rest]
+        return [min(first, most if rest else MOST_OF_A_VECTOR), *rest]
+
     while True:
-        sizes = [int(np.prod([min(node["shape"][0], most), *node["shape"][1:]])) for node in nodes]
-        fits = MAP_NUMBERS // max(1, sum(sizes))
+        fits = MAP_NUMBERS // max(1, sum(math.prod(kept(node)) for node in nodes))
         if fits >= FEWEST_SAMPLES or most == 4:
             break
         most //= 2
@@ -368,13 +378,12 @@ def _maps(
     for k in range(count):
         seen = trace(network, np.asarray(images[[k]], network.dtype))
         for node in nodes:
-            y = np.asarray(seen[node["name"]].y)[0, :most].astype(np.float16)
-            found[f"m/{epoch}/{k}/{node['name']}"] = y
+            y = np.asarray(seen[node["name"]].y)[0, : kept(node)[0]]
+            fits_half = bool(np.nanmax(np.abs(y), initial=0) <= LARGEST_HALF)
+            found[f"m/{epoch}/{k}/{node['name']}"] = y.astype(np.float16 if fits_half else np.float32)
     for node in nodes:
-        if len(node["shape"]) == 3 and node["shape"][0] > most:
-            node["whole"], node["shape"] = node["shape"], [most, *node["shape"][1:]]
-        elif len(node["shape"]) == 1 and node["shape"][0] > most:
-            node["whole"], node["shape"] = node["shape"], [most]
+        if kept(node) != node["shape"]:
+            node["whole"], node["shape"] = node["shape"], kept(node)
     return found, count
 
 
@@ -393,13 +402,7 @@ def _frames(material: Material) -> tuple[dict[int, Arrays], int]:
             for epoch, frame in load_snapshots(material.directory.snapshots).items()
             if {name: a.shape for name, a in frame.items()} == {name: a.shape for name, a in own.items()}
         }
-    if shown != last and last in frames and _same(frames[last], own):
-        del frames[last]  # the weights of the kept epoch, put back at the end of training
     return frames | {shown: own}, shown
-
-
-def _same(one: Arrays, other: Arrays) -> bool:
-    return all(np.array_equal(one[name], other[name], equal_nan=True) for name in other)
 
 
 def _history(material: Material) -> dict[str, list[float | None]]:
