@@ -109,7 +109,7 @@ kind           fields
 ``hello``      binary: ``version``, ``session``, ``description`` (:mod:`neocog.studio.architecture`), ``data``
                ({id, name, class_names, tone, image_shape, train, held_out, own, notes}), ``samples``:
                [{label, name}] (held-out images), ``sources``, ``runs``, ``lessons``: [{id, name}],
-               ``lessons``: [{id, name}], ``networks``, ``blocks``: {kind: {field: {default, least, most |
+               ``networks``, ``blocks``: {kind: {field: {default, least, most |
                choices}}}, ``settings``: {name: {least, most} or {choices}}, ``swaps``, ``methods``: {name:
                what it shows}, ``limits``; array ``samples`` [n, C, H, W]. It comes first, and again whenever
                network or data change.

@@ -226,6 +226,7 @@ class Session:
             "data": {
                 "id": work.id,
                 "name": work.name,
+                "class_names": list(work.data.class_names),
                 "tone": self.tone,
                 "image_shape": list(work.image_shape),
                 "train": len(live.data.train[1]),
@@ -236,7 +237,6 @@ class Session:
             "samples": [{"label": labels[k], "name": short_name(images, k)} for k in self.samples],
             "sources": [{"id": key, "name": name} for key, (name, _) in self.studio.sources.items()],
             "runs": [{"id": key, "name": key} for key in self.studio.runs()],
-            "lessons": [{"id": name, "name": lessons.find(name).title} for name in lessons.names()],
             "lessons": [{"id": key, "name": title} for key, title in self.studio.lessons.items()],
             "networks": list(STUDIO_NETWORKS),
             "blocks": BLOCKS,
