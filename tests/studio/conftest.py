@@ -1,14 +1,11 @@
 """A real browser for what needs one: a Chrome or Chromium that is installed, driven by Playwright."""
 
-from pathlib import Path
-
 import pytest
 
-import neocog.studio
+from neocog.studio.bundle import WEB
 
 from ..browsers import BROWSER  # noqa: TID252
 
-WEB = Path(neocog.studio.__file__).parent / "web"
 SITE = "http://studio.test"  # exists in `module_page` only
 BLANK = '<!doctype html><title>test</title><link rel="icon" href="data:,">'
 TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".json": "application/json"}
