@@ -85,7 +85,7 @@ export function curves(el, seek) {
       fill(el);
       if (!history.epoch?.length) return;
       const count = LINES.filter(({ series }) => series.some(([key]) => history[key])).length;
-      const width = Math.max(140, Math.floor(el.clientWidth / (el.clientWidth > 520 ? count : 1)) - 12);
+      const width = Math.max(140, Math.floor(el.clientWidth / (el.clientWidth >= 392 ? count : 1)) - 12);
       plots = LINES.map((line) => plot(line, width)).filter(Boolean);
     },
     /** Move the line to an epoch. */
