@@ -11,7 +11,7 @@ demo: .venv/core  ## train a CNN on handwritten digits
 test: .venv/test  ## the test suite, in two processes; a file stays in one
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
-nightly: .venv/test  ## the tests marked nightly, and ten times as many drawn cases
+nightly: .venv/nightly  ## the tests marked nightly, and ten times as many drawn cases
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "nightly or hypothesis" --hypothesis-profile nightly
 
 test-lowest:  ## the suite with the lowest versions that are allowed, in .venv-lowest; LATEST="torch" leaves that at its pin
@@ -60,6 +60,10 @@ clean:
 
 .venv/test: .venv/core
 	$(PIP) --editable ".[test]"
+	touch $@
+
+.venv/nightly: .venv/test
+	$(PIP) --editable ".[nightly]"
 	touch $@
 
 .venv/bench: .venv/core
