@@ -52,8 +52,8 @@ def studio(
         raise ImportError(
             f"the studio needs {error.name}: pip install 'neocog[studio]'.", name=error.name
         ) from None
-    from neocog.studio.server import Studio, begin_with_model, serve
-    from neocog.studio.work import Work, run_work, source_work
+    from neocog.studio.server import Studio, serve
+    from neocog.studio.work import Work, model_work, run_work, source_work
     from neocog.validation import one_of
 
     given = list(what or ["digits"])
@@ -81,7 +81,7 @@ def studio(
     def begin() -> Work:
         if run is not None:
             return run_work(run, run.name, kernels)
-        return opened[key] if model is None else begin_with_model(model, opened[key])
+        return opened[key] if model is None else model_work(model, opened[key])
 
     begin()
     held = Studio(sources, begin, runs, kernels, opened=opened)

@@ -18,7 +18,7 @@ from neocog.layers.base import Field
 from neocog.studio.protocol import LIMITS
 from neocog.validation import integer, number, one_of, pair
 
-__all__ = ["BLOCKS", "blocks_of", "build", "examine"]
+__all__ = ["BLOCKS", "blocks_of", "build", "examine", "swapped"]
 
 MOST_PARAMETERS = 4_000_000
 MOST_FLOPS = 2_000_000_000
@@ -67,6 +67,8 @@ _STEMS = {
     "BatchNorm": "norm",
     "GroupNorm": "norm",
 }
+ACTIVATIONS = ("ReLU", "LeakyReLU", "Tanh", "Sigmoid", "GELU")
+POOLINGS = ("MaxPool2D", "AvgPool2D")
 _UNNUMBERED = ("flatten", "dense", "average")
 
 
@@ -280,3 +282,45 @@ def _block_of(layer: Layer) -> dict[str, Any] | None:
     if isinstance(layer, layers.GELU) and layer.approximate != "none":
         return None
     return {"kind": kind} if kind in BLOCKS else None
+
+
+def swapped(network: Sequential, node: str, to: str) -> Layer:
+    """Return the layer that takes another's place.
+
+    Parameters
+    ----------
+    network : Sequential
+    node : str
+        The layer's name.
+    to : str
+        The kind of the new one; "none" for a layer that lets all numbers pass.
+
+    Raises
+    ------
+    ValueError
+        If there is no such layer, or it is neither an activation nor a pooling.
+
+    Examples
+    --------
+    >>> from neocog.models import tiny_cnn
+    >>> swapped(tiny_cnn(), "relu1", "none")
+    LeakyReLU(negative_slope=1.0)
+    """
+    if node not in network.children:
+        inner = [name for name, _ in network.leaves()]
+        if node in inner:
+            raise ValueError(f"{node} lies within another layer, where nothing can be swapped.")
+        one_of("node", node, network.children)
+    layer = network.children[node]
+    kind = type(layer).__name__
+    if kind not in (*ACTIVATIONS, *POOLINGS):
+        raise ValueError(f"only an activation or a pooling can be swapped, got {kind}.")
+    allowed = (*ACTIVATIONS, "none") if kind in ACTIVATIONS else POOLINGS
+    if to not in allowed:
+        raise ValueError(f"in the place of {kind} there may be {', '.join(allowed)}, got {to}.")
+    if to == "none":
+        return layers.LeakyReLU(1.0)  # y = x
+    names = ("kernel_size", "stride", "padding", "dilation", "ceil_mode") if kind in POOLINGS else ()
+    config = layer.config()
+    new: Layer = getattr(layers, to)(**{name: config[name] for name in names})
+    return new

@@ -14,7 +14,6 @@ import traceback
 import webbrowser
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,20 +25,16 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from neocog.layers import Sequential
-from neocog.runs import open_model
-from neocog.settings import OF_BLOCKS
 from neocog.studio import messages
-from neocog.studio.blocks import blocks_of
 from neocog.studio.guard import Guard, redirect_file
 from neocog.studio.lessons import find, names
 from neocog.studio.outbox import Outbox, as_json
 from neocog.studio.protocol import LIMITS, VERSION, check
 from neocog.studio.session import Session
-from neocog.studio.work import Beginning, Work, run_work, source_work
+from neocog.studio.work import Work, run_work, source_work
 from neocog.training import NonFiniteLossError
 
-__all__ = ["Studio", "StudioServer", "begin_with_model", "bound", "serve"]
+__all__ = ["Studio", "StudioServer", "bound", "serve"]
 
 T = TypeVar("T")
 
@@ -398,27 +393,6 @@ def _sender(websocket: WebSocket) -> Callable[[str | bytes], Any]:
 
 def _new_id() -> str:
     return f"studio-{secrets.token_hex(4)}"
-
-
-def begin_with_model(path: Path, work: Work) -> Work:
-    """Return work that begins with the network of a model file.
-
-    Raises
-    ------
-    ValueError, OSError
-        If it cannot be read, or does not fit the images.
-    """
-    network = open_model(path)
-    if not isinstance(network, Sequential):
-        raise ValueError(f"the studio trains a Sequential, got a {type(network).__name__} in {path}.")
-    outputs = network.output_shape((1, *work.image_shape))
-    if tuple(outputs) != (1, len(work.data.class_names)):
-        raise ValueError(
-            f"{path} must have an output for each of the {len(work.data.class_names)} classes of "
-            f"{work.name}, got outputs of shape {tuple(outputs[1:])}."
-        )
-    settings = replace(work.settings, network=OF_BLOCKS, filters=None)
-    return replace(work, settings=settings, blocks=blocks_of(network), beginning=Beginning(network))
 
 
 class StudioServer(uvicorn.Server):

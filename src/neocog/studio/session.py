@@ -17,23 +17,21 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from neocog import layers
-from neocog.data import Split
 from neocog.data.pictures import as_preprocessing, load_image
 from neocog.inspection.attribution_maps import ATTRIBUTIONS
-from neocog.layers import Layer, Sequential
+from neocog.layers import Layer
 from neocog.layers.base import as_dtype
 from neocog.runs import draw_sample
 from neocog.serialization import arrays_of
 from neocog.studio import lessons, measures, messages
 from neocog.studio.answers import Answer, Subject, answer, plain, short_name
 from neocog.studio.architecture import describe
-from neocog.studio.blocks import BLOCKS
+from neocog.studio.blocks import BLOCKS, swapped
 from neocog.studio.keeping import save_run
 from neocog.studio.live import Live, Moment
 from neocog.studio.outbox import Outbox
 from neocog.studio.protocol import LIMITS, SETTINGS, SWAPS, VERSION
-from neocog.studio.work import STUDIO_NETWORKS, Work, own_work, pictures_work
+from neocog.studio.work import STUDIO_NETWORKS, Work, own_work, pictures_work, relabelled
 from neocog.training import History, Snapshots
 from neocog.training.checks import check_batch_sizes
 from neocog.training.state import TrainingState
@@ -119,7 +117,8 @@ class Session:
             If it cannot be trained; then all stays as it was.
         """
         async with self._building:
-            network, split, description = await self.studio.compute(partial(_prepare, work))
+            network, split = await self.studio.compute(lambda: (work.make_network(), work.split()))
+            description = describe(network, work.image_shape) | {"tone": work.tone}
             _, rng = draw_sample(work.settings, len(split.train[1]))
             past = work.beginning
             checkpoint = None if past is None else past.checkpoint
@@ -227,7 +226,7 @@ class Session:
                 "id": work.id,
                 "name": work.name,
                 "class_names": list(work.data.class_names),
-                "tone": self.tone,
+                "tone": work.tone,
                 "image_shape": list(work.image_shape),
                 "train": len(live.data.train[1]),
                 "held_out": len(live.data.validation[1]) if live.data.validation else 0,
@@ -246,12 +245,6 @@ class Session:
             "limits": LIMITS,
         }
         return messages.encode(plain(header), {"samples": samples})
-
-    @property
-    def tone(self) -> str:
-        """What 1 means in the images: "ink" or "white"."""
-        found: str = self.description["tone"]
-        return found
 
     def state(self, branches: bool = True) -> dict[str, Any]:
         """Return the message that tells where training stands."""
@@ -439,21 +432,7 @@ class Session:
     async def _swap(self, message: Mapping[str, Any], arrays: Arrays) -> Answer:
         live, work = self._trained()
         node, to = message["node"], message["to"]
-        names = dict(live.network.children)
-        if node not in dict(live.network.leaves()):
-            one_of("node", node, names)
-        if node not in names:
-            raise ValueError(f"{node} lies within another layer, where nothing can be swapped.")
-        new = swapped(names[node], to)
-        trial = Sequential(**{**names, node: new})
-        try:
-            same = trial.output_shape((1, *work.image_shape)) == live.network.output_shape(
-                (1, *work.image_shape)
-            )
-        except ValueError as error:
-            raise ValueError(f"{to} does not fit in the place of {node}: {error}") from None
-        if not same:
-            raise ValueError(f"{to} does not fit in the place of {node}: the shapes behind it would change.")
+        new = swapped(live.network, node, to)
 
         def command(state: TrainingState) -> None:
             live.network[node] = new
@@ -462,7 +441,7 @@ class Session:
 
         await self._between(live, command)
         self.work = replace(work, swapped={**work.swapped, node: to})
-        self.description = describe(live.network, work.image_shape)
+        self.description = describe(live.network, work.image_shape) | {"tone": work.tone}
         self._note(f"in the place of {node}: {to}")
         self.say_hello()
         return {}, {}
@@ -485,7 +464,7 @@ class Session:
         elif "upload" in message:
             _, path = self._uploaded(message["upload"])
             reading = live.network.preprocessing or as_preprocessing(work.image_shape)
-            invert = self.tone == "ink"
+            invert = work.tone == "ink"
             self.image = await self.studio.compute(lambda: load_image(path, reading, invert))
             self.label = None
         elif "sample" in message:
@@ -657,20 +636,6 @@ _HANDLERS: dict[str, Callable[[Session, Mapping[str, Any], Arrays], Any]] = {
 }
 
 
-def _prepare(work: Work) -> tuple[Sequential, Split, dict[str, Any]]:
-    network = work.make_network()
-    network.class_names = work.data.class_names
-    return network, work.split(), describe(network, work.image_shape) | {"tone": _tone(work)}
-
-
-def _tone(work: Work) -> str:
-    """Return what 1 means in the images: ink, as in the digits, or white."""
-    preprocessing = work.data.preprocessing
-    if preprocessing is not None:
-        return str(preprocessing.tone)
-    return "ink" if work.own or work.settings.source in ("digits", "lines", "lines-b") else "white"
-
-
 def _most_samples(shape: tuple[int, int, int]) -> int:
     return max(4, min(MOST_SAMPLES, SAMPLE_NUMBERS // int(np.prod(shape))))
 
@@ -704,58 +669,3 @@ def _columns(lesson: str, run: str) -> dict[str, list[float]]:
 def arrays_copy(network: Layer) -> dict[str, np.ndarray]:
     """Return copies of parameters and buffers."""
     return {name: array.copy() for name, array in arrays_of(network).items()}
-
-
-def swapped(layer: Layer, to: str) -> Layer:
-    """Return the layer that takes another's place.
-
-    Raises
-    ------
-    ValueError
-        If the layer has weights, or is of another kind.
-    """
-    activations = ("ReLU", "LeakyReLU", "Tanh", "Sigmoid", "GELU")
-    pools = ("MaxPool2D", "AvgPool2D")
-    kind = type(layer).__name__
-    if kind in activations and to == "none":
-        return layers.LeakyReLU(1.0)  # y = x
-    if kind in activations and to in activations:
-        new: Layer = getattr(layers, to)()
-        return new
-    if kind in pools and to in pools:
-        names = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
-        return getattr(layers, to)(**{name: layer.config()[name] for name in names})  # type: ignore[no-any-return]
-    allowed = {True: (*activations, "none"), False: pools}[kind in activations]
-    if kind not in (*activations, *pools):
-        raise ValueError(f"only an activation or a pooling can be swapped, got {kind}.")
-    raise ValueError(f"in the place of {kind} there may be {', '.join(allowed)}, got {to}.")
-
-
-def relabelled(work: Work, changes: list[dict[str, Any]]) -> Work:
-    """Return the work with other labels; its images are saved with the run from now on.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If an image, or a class, is not there.
-    """
-    parts = {"train": work.data.train, "held_out": work.data.validation}
-    labels = {name: np.array(part[1]) for name, part in parts.items() if part is not None}
-    for change in changes:
-        name = one_of("part", change.get("part"), labels)
-        index, label = change.get("index"), change.get("label")
-        for field, value, most in (
-            ("index", index, len(labels[name])),
-            ("label", label, len(work.data.class_names)),
-        ):
-            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < most:
-                raise ValueError(f"{field} must be a whole number below {most}, got {value!r}.")
-        labels[name][index] = label
-    train, held = work.data.train, work.data.validation
-    data = Split(
-        (train[0], labels["train"]),
-        None if held is None else (held[0], labels["held_out"]),
-        work.data.class_names,
-        preprocessing=work.data.preprocessing,
-    )
-    return replace(work, data=data, own=True)

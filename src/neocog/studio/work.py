@@ -32,7 +32,17 @@ from neocog.training.checks import check_batch_sizes
 from neocog.training.snapshots import load_snapshots
 from neocog.validation import one_of
 
-__all__ = ["STUDIO_NETWORKS", "Beginning", "Work", "own_work", "pictures_work", "run_work", "source_work"]
+__all__ = [
+    "STUDIO_NETWORKS",
+    "Beginning",
+    "Work",
+    "model_work",
+    "own_work",
+    "pictures_work",
+    "relabelled",
+    "run_work",
+    "source_work",
+]
 
 STUDIO_NETWORKS = (
     "digits-cnn",
@@ -106,6 +116,13 @@ class Work:
         """(C, H, W)."""
         C, H, W = self.data.image_shape
         return C, H, W
+
+    @property
+    def tone(self) -> str:
+        """What 1 means in the images: ink, as in the digits, or white."""
+        if self.data.preprocessing is not None:
+            return str(self.data.preprocessing.tone)
+        return "ink" if self.own or self.settings.source in ("digits", "lines", "lines-b") else "white"
 
     def with_settings(self, values: Mapping[str, Any]) -> Work:
         """Return the work with other settings of the page, checked.
@@ -307,3 +324,54 @@ def run_work(path: Path, key: str, kernels: str = "auto") -> Work:
         labels=studio.get("labels", "true"),
         swapped=studio.get("swapped", {}),
     )
+
+
+def model_work(path: Path, work: Work) -> Work:
+    """Return work that begins with the network of a model file.
+
+    Raises
+    ------
+    ValueError, OSError
+        If it cannot be read, or does not fit the images.
+    """
+    network = open_model(path)
+    if not isinstance(network, Sequential):
+        raise ValueError(f"the studio trains a Sequential, got a {type(network).__name__} in {path}.")
+    outputs = network.output_shape((1, *work.image_shape))
+    if tuple(outputs) != (1, len(work.data.class_names)):
+        raise ValueError(
+            f"{path} must have an output for each of the {len(work.data.class_names)} classes of "
+            f"{work.name}, got outputs of shape {tuple(outputs[1:])}."
+        )
+    settings = replace(work.settings, network=OF_BLOCKS, filters=None)
+    return replace(work, settings=settings, blocks=blocks_of(network), beginning=Beginning(network))
+
+
+def relabelled(work: Work, changes: list[dict[str, Any]]) -> Work:
+    """Return the work with other labels; its images are saved with the run from now on.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an image, or a class, is not there.
+    """
+    parts = {"train": work.data.train, "held_out": work.data.validation}
+    labels = {name: np.array(part[1]) for name, part in parts.items() if part is not None}
+    for change in changes:
+        name = one_of("part", change.get("part"), labels)
+        index, label = change.get("index"), change.get("label")
+        for entry, value, most in (
+            ("index", index, len(labels[name])),
+            ("label", label, len(work.data.class_names)),
+        ):
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < most:
+                raise ValueError(f"{entry} must be a whole number below {most}, got {value!r}.")
+        labels[name][index] = label
+    train, held = work.data.train, work.data.validation
+    data = Split(
+        (train[0], labels["train"]),
+        None if held is None else (held[0], labels["held_out"]),
+        work.data.class_names,
+        preprocessing=work.data.preprocessing,
+    )
+    return replace(work, data=data, own=True)
