@@ -275,9 +275,12 @@ def living_data(
         maps, count = _maps(network, description, images, epochs[0])
         arrays |= maps
         images, samples = images[:count], samples[:count]
+        why_not = description["why_not"].replace(
+            "Python computes the maps:", "The maps were computed by neocog, not by this page:"
+        )
         notes.append(
-            f"{description['why_not']} The page holds the maps of {count} images after training, but no pad "
-            "and no sums behind the numbers; “neocog explain” gives these."
+            f"{why_not} It has those of {count} images after training, but no pad and no sums behind the "
+            "numbers; “neocog explain” gives these."
         )
     header = {
         "description": description,

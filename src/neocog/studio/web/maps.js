@@ -43,13 +43,15 @@ export function arrange(shape, width, all, large) {
     cell = Math.min(18, target / Math.max(rows, columns), width / columns);
     const fits = Math.max(1, Math.floor((width + gap) / (cell * columns + gap)));
     const lines = Math.ceil(shown / fits);
+    let largest = width / columns;
     if (lines > 1) {
       const each = Math.ceil(shown / (lines - 1)); // a little smaller, and a line less?
       const smaller = (width - gap * (each - 1)) / each / columns;
-      if (smaller >= 0.7 * cell) cell = Math.min(cell, smaller);
+      if (smaller >= 0.7 * cell) cell = largest = Math.min(cell, smaller);
     }
     const ratio = globalThis.devicePixelRatio || 1;
-    if (cell * ratio >= 2) cell = Math.floor(cell * ratio) / ratio;
+    const near = Math.round(cell * ratio) / ratio;
+    if (cell * ratio >= 2) cell = near <= largest ? near : Math.floor(cell * ratio) / ratio;
   }
   const across = cell * columns;
   const down = cell * rows;
@@ -467,12 +469,14 @@ function kernels({ shape, data }, actions, node) {
 /** Return a grid of numbers, coloured, each with its sign; `marks` names cells that stand out. */
 export function numberGrid(rows, columns, values, { scale, label, picked, decimals = 2, plain = false } = {}) {
   const wide = columns <= 7 && rows <= 7;
-  const table = h("table.cells" + (wide ? "" : ".tiny"), { "aria-label": label });
+  const narrow = wide && columns > 3; // less room: "−.43", "1.2"
+  const brief = (value) => fixed(value, Math.abs(value) >= 1 ? decimals - 1 : decimals).replace(/^(−?)0\./, "$1.");
+  const table = h(`table.cells${narrow ? ".narrow" : wide ? "" : ".tiny"}`, { "aria-label": label });
   for (let i = 0; i < rows; i++) {
     const line = h("tr");
     for (let j = 0; j < columns; j++) {
       const value = values[i * columns + j];
-      const cell = h("td", {}, value === undefined ? "" : wide ? fixed(value, decimals) : value < 0 ? "−" : "");
+      const cell = h("td", {}, value === undefined ? "" : narrow ? brief(value) : wide ? fixed(value, decimals) : value < 0 ? "−" : "");
       if (value !== undefined && !plain) {
         cell.style.backgroundColor = colourOf(value, scale);
         cell.style.color = textOn(value, scale);
