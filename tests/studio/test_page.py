@@ -552,6 +552,6 @@ def test_maps_that_do_not_fit_are_left_out_and_that_is_said(page, run, tmp_path,
     assert kept["dense"] == ([10], None)
     opened(page, path, "#at=dense:3")
     assert "16 maps of 4 × 4" in page.locator('[data-node="conv2"]').inner_text()
-    assert "maps of 5 images" in page.locator(".notes").inner_text()
+    assert "those of 5 images" in page.locator(".notes").inner_text()
     assert page.locator(".sample").count() == 5
     assert page.locator(".bar").count() == 10
