@@ -1,7 +1,7 @@
 // The forward pass of a network for one image, in doubles, from the description that Python writes (architecture.py).
 //
 // A form states one kind of layer: form(node, y, inputs, arrays) reads the settings once, and returns the function that
-// fills y.data. Everything is allocated at that time; a forward pass allocates nothing.
+// fills y.data. All arrays are allocated at that time.
 
 /**
  * A network that computes: new Network(description), load(arrays), then forward(image) as often as wanted.
@@ -170,6 +170,7 @@ function addFour(y, to, length, x, step, a0, a1, a2, a3, w0, w1, w2, w3) {
   }
 }
 
+/** Dense: y = x w + b, input by input, as w lies in rows of one input's weights. */
 function dense(node, y, [x], { w, b }) {
   const K = y.data.length, I = x.data.length, z = x.data;
   return () => {
@@ -184,6 +185,7 @@ function dense(node, y, [x], { w, b }) {
   };
 }
 
+/** RadialBasis: minus the squared distance from each center. */
 function radialBasis(node, y, [x], { centers }) {
   const I = x.data.length;
   return () => {
@@ -290,6 +292,7 @@ export function weightPlace(node, x) {
   return node.kind === "GroupNorm" ? (k) => Math.floor(k / each) : (k) => k % weights;
 }
 
+/** LocalResponseNorm: y = x / s^beta. */
 function localResponseNorm(node, y, [x]) {
   const { beta } = node.settings;
   return () => {
@@ -394,8 +397,8 @@ const softmax = (end) => ({ settings }, y, [x]) => {
 
 /** Call visit(index, place) for all indices of a shape, in order. */
 export function eachIndex(shape, visit) {
-  const index = shape.map(() => 0);
-  for (let place = 0; place < size(shape); place++) {
+  const index = shape.map(() => 0), count = size(shape);
+  for (let place = 0; place < count; place++) {
     visit(index, place);
     for (let axis = shape.length - 1; axis >= 0 && ++index[axis] === shape[axis]; axis--) index[axis] = 0;
   }
