@@ -737,7 +737,7 @@ def test_experiments_are_listed():
 
 
 def test_an_experiment_prints_its_table_and_finding():
-    result = run("experiment", "cnn-vs-mlp")
+    result = run("experiment", "cnn-vs-mlp", "--seeds", 1)
     assert "114" in result.stdout
     assert "1227" in result.stdout.replace(",", "")
     data = json.loads(run("experiment", "cnn-vs-mlp", "--json").stdout)

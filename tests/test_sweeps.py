@@ -767,7 +767,7 @@ def tasks_of(count):
     return [Task(k, settings_for("lines"), 0.2, "") for k in range(count)]
 
 
-@pytest.mark.parametrize("deadly", [0, 3])
+@pytest.mark.parametrize("deadly", [pytest.param(0, marks=pytest.mark.nightly), 3])
 def test_a_point_that_kills_its_process_does_not_end_the_sweep(deadly):
     outcomes = list(executors.run_on_cores(tasks_of(5), 2, killer(deadly)))
     assert sorted(o["point"] for o in outcomes if isinstance(o, dict)) == [k for k in range(5) if k != deadly]
@@ -818,6 +818,7 @@ def test_a_dask_cluster_that_loses_a_worker(cluster, tmp_path):
     assert numbers(sweeps.open_sweep(path)) == numbers(sweeps.sweep("digits", grid, 4, jobs=1))
 
 
+@pytest.mark.nightly
 def test_a_point_that_kills_dask_workers_does_not_end_the_sweep(cluster, monkeypatch):
     """Dask gives up also what waited for the worker that died; it is tried again."""
     monkeypatch.setattr(cluster.scheduler, "allowed_failures", 1)  # so that two deaths do, not four

@@ -9,15 +9,14 @@ import plotly.graph_objects as go
 from neocog.figures.style import MUTED
 
 BOTTOM = 88  # pixels that the slider needs below the pictures
+MILLISECONDS = 900  # for which a frame is shown
 
 
-def add_slider(
-    figure: go.Figure, frames: Sequence[go.Frame], prefix: str, active: int = 0, milliseconds: int = 900
-) -> go.Figure:
+def add_slider(figure: go.Figure, frames: Sequence[go.Frame], prefix: str, active: int = 0) -> go.Figure:
     """Add frames, a slider through their names and a play button to a figure that shows frame ``active``."""
     figure.frames = list(frames)
     now = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
-    play = {**now, "frame": {"duration": milliseconds, "redraw": True}, "fromcurrent": False}
+    play = {**now, "frame": {"duration": MILLISECONDS, "redraw": True}, "fromcurrent": False}
     steps = [
         {"label": frame.name, "method": "animate", "args": [[frame.name], now], "value": frame.name}
         for frame in frames

@@ -59,7 +59,6 @@ HEAT_OVERLAY: Stops = [
     (0.5, "rgba(240, 160, 75, 0.7)"),
     (1.0, "rgba(156, 58, 0, 0.9)"),
 ]
-BLUES: Stops = [(0.0, "#ffffff"), (0.5, "#7fb8d9"), (1.0, "#0b5a8c")]
 PALE: Stops = [(0.0, "#ffffff"), (1.0, "#7fb8d9")]
 """Blues on which labels and lines are seen."""
 PAPER: Stops = [(0.0, "#ffffff"), (1.0, "#000000")]
@@ -225,14 +224,14 @@ def legend_rows(names: Iterable[str]) -> int:
     return rows
 
 
-def share_scale(figure: go.Figure, ratio: float, top: float, highest: float = 600) -> None:
+def share_scale(figure: go.Figure, ratio: float, top: float) -> None:
     """Give both axes one scale if their ranges are alike, and the figure a height that leaves nothing empty.
 
     ``ratio`` is that of the vertical range to the horizontal one, ``top`` the margin above the plot.
     """
     if not 1 / UNLIKE <= ratio <= UNLIKE:
         return
-    left, right, bottom, page = 56.0, 16.0, 48.0, 700.0
+    left, right, bottom, page, highest = 56.0, 16.0, 48.0, 700.0, 600.0
     height = min(highest, math.ceil(top + bottom + ratio * (page - left - right)))
     figure.update_layout(
         height=height,
