@@ -45,6 +45,11 @@ def markup(text: object, lines: bool = False) -> str:
     return escape(printable(text, lines))
 
 
+def sentence(remark: str) -> str:
+    """Return a remark with a capital letter and a full stop."""
+    return f"{remark[0].upper()}{remark[1:]}."
+
+
 def is_terminal(stream: Any) -> bool:
     """Return whether a stream is a terminal; one that is None, closed or has no ``isatty`` is none."""
     try:

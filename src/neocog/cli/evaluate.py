@@ -34,7 +34,7 @@ from neocog.data import LazyImages
 from neocog.data.folder import IMAGE_SUFFIXES
 from neocog.data.identity import count_common, image_name
 from neocog.data.sources import open_source
-from neocog.inspection.predictions import Confusion
+from neocog.inspection.predictions import Confusion, count_pairs
 from neocog.kernels import use_kernels
 from neocog.layers import Container
 from neocog.layers.activation import softmax
@@ -95,7 +95,7 @@ def evaluate_command(
     probabilities = softmax(logits)
     predicted = network.ranking(probabilities)[:, 0]
     names = class_names(network, probabilities.shape[1])
-    found = _confusion(measured.labels, predicted, names)
+    found = Confusion(count_pairs(measured.labels, predicted, len(names)), names)
     rows = [
         {"image": image_name(measured.images, k), "true": names[label], **_answer(row, names, best)}
         for k, (label, row, best) in enumerate(zip(measured.labels, probabilities, predicted, strict=True))
@@ -183,12 +183,6 @@ def _say_class_weights(network: Container) -> None:
             "trained with class weights: the class of the least expected cost is chosen; probabilities are "
             "those without the weights"
         )
-
-
-def _confusion(labels: np.ndarray, predicted: np.ndarray, names: tuple[str, ...]) -> Confusion:
-    matrix = np.zeros((len(names), len(names)), int)
-    np.add.at(matrix, (labels, predicted), 1)
-    return Confusion(matrix, names)
 
 
 def _answer(probabilities: np.ndarray, names: Sequence[str], best: int) -> dict[str, Any]:

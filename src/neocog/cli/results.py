@@ -36,18 +36,11 @@ def print_results(found: Confusion, title: str) -> None:
 def results_json(found: Confusion) -> dict[str, Any]:
     """Return the same as JSON data."""
     rows = zip(found.class_names, found.matrix.sum(axis=1), found.per_class, found.precision, strict=True)
-    return {
-        "images": int(found.matrix.sum()),
-        "accuracy": found.accuracy,
-        "accuracy_interval": found.accuracy_interval,
-        "balanced_accuracy": found.balanced_accuracy,
-        "balanced_accuracy_interval": found.balanced_accuracy_interval,
-        "classes": {
-            name: {"images": int(images), "recall": float(recall), "precision": float(precision)}
-            for name, images, recall, precision in rows
-        },
-        "confusion_matrix": found.matrix.tolist(),
+    classes = {
+        name: {"images": int(images), "recall": float(recall), "precision": float(precision)}
+        for name, images, recall, precision in rows
     }
+    return found.to_dict() | {"classes": classes}
 
 
 def _results_table(found: Confusion, whole: bool) -> Table:

@@ -7,14 +7,13 @@ import numpy as np
 from neocog.data import PATTERNS
 from neocog.experiments.protocol import FOUR, Lines, Trained, after, held_out, histories
 from neocog.experiments.study import Outcome, listed, percent, study
+from neocog.inspection.predictions import count_pairs
 from neocog.layers import Sequential
 
 
 def confusion(one: Trained, images: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
     """Return the confusion matrix: rows true, columns predicted."""
-    counts = np.zeros((classes, classes), dtype=np.int64)
-    np.add.at(counts, (labels, one.network.predict(images)), 1)
-    return counts
+    return count_pairs(labels, one.network.predict(images), classes)
 
 
 def class_responses(network: Sequential, images: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:

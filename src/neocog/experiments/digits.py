@@ -9,6 +9,7 @@ import numpy as np
 from neocog.data import Split, digits
 from neocog.experiments.protocol import SEED_STEP, Trained, held_out, train
 from neocog.experiments.study import Outcome, listed, percent, study
+from neocog.inspection.predictions import count_pairs
 from neocog.layers import Conv2D, Dense, Flatten, Layer, MaxPool2D, ReLU, Sequential
 from neocog.layers.base import Field
 from neocog.models import digits_cnn
@@ -84,8 +85,7 @@ def digits_study(repetition: int = 0, epochs: int = 10, lr: float = 0.05, batch_
     ]
     predicted = network.predict(images)
     wrong = np.flatnonzero(predicted != labels)
-    confusion = np.zeros((10, 10), dtype=np.int64)
-    np.add.at(confusion, (labels, predicted), 1)
+    confusion = count_pairs(labels, predicted, 10)
     running = one.history["running_loss"][1:]
     losses = f"from {running[0]:.4f} to {running[-1]:.4f}" if running else "nowhere"
     finding = (

@@ -13,6 +13,7 @@ from neocog.data import Split, digits
 from neocog.experiments.digits import build, row, train_digits, verdict
 from neocog.experiments.protocol import SEED_STEP, Trained, held_out, train
 from neocog.experiments.study import Outcome, listed, study
+from neocog.inspection.predictions import count_pairs
 from neocog.layers import BatchNorm2D, Conv2D, Dense, Flatten, MaxPool2D, ReLU, Sequential
 from neocog.models import digits_cnn
 from neocog.optimizers import Adam
@@ -69,19 +70,12 @@ def digits_vs_pytorch(repetition: int = 0, epochs: int = 10, batch_size: int = 6
         "histories": histories,
         "learning": {"PyTorch": history},
         "confusion": {
-            "neocog": confusion(ours.network.predict(held_out(data)[0]), held_out(data)[1]),
-            "PyTorch": confusion(predicted, held_out(data)[1]),
+            "neocog": count_pairs(held_out(data)[1], ours.network.predict(held_out(data)[0]), 10),
+            "PyTorch": count_pairs(held_out(data)[1], predicted, 10),
         },
         "classes": data.class_names,
     }
     return Outcome(rows, finding, data_out)
-
-
-def confusion(predicted: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return the confusion matrix of the ten digits: rows true, columns predicted."""
-    counts = np.zeros((10, 10), dtype=np.int64)
-    np.add.at(counts, (labels, predicted), 1)
-    return counts
 
 
 def pytorch_uniform(

@@ -52,6 +52,17 @@ class Confusion:
     matrix: Array
     class_names: tuple[str, ...]
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the number of images, both accuracies with their intervals, and the matrix as plain data."""
+        return {
+            "images": int(self.matrix.sum()),
+            "accuracy": self.accuracy,
+            "accuracy_interval": self.accuracy_interval,
+            "balanced_accuracy": self.balanced_accuracy,
+            "balanced_accuracy_interval": self.balanced_accuracy_interval,
+            "confusion_matrix": self.matrix.tolist(),
+        }
+
     @property
     def per_class(self) -> Array:
         """Diagonal entries divided by the row sums."""
@@ -151,15 +162,26 @@ def confusion(network: Container, x: Any, y: Any) -> Confusion:
     >>> confusion(tiny_cnn(42), *line_patterns("a").validation).matrix.sum().item()
     90
     """
-    from sklearn.metrics import confusion_matrix
-
     probabilities, predicted, y = _predict(network, x, y)
     K = probabilities.shape[1]
-    matrix = confusion_matrix(y, predicted, labels=np.arange(K))
     names = network.class_names
     if names is None or len(names) != K:
         names = tuple(str(k) for k in range(K))
-    return Confusion(matrix, names)
+    return Confusion(count_pairs(y, predicted, K), names)
+
+
+def count_pairs(true: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Return how many images there are of each pair (true class, predicted class), as a matrix.
+
+    Examples
+    --------
+    >>> count_pairs(np.array([0, 1, 1]), np.array([0, 0, 1]), 2)
+    array([[1, 0],
+           [1, 1]])
+    """
+    counts = np.zeros((classes, classes), np.int64)
+    np.add.at(counts, (true, predicted), 1)
+    return counts
 
 
 @accepts_old_names

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from neocog.data.sources import split_source
-from neocog.inspection.predictions import Confusion
+from neocog.inspection.predictions import Confusion, count_pairs
 from neocog.layers import Container, Conv2D, Layer
 from neocog.model_file import ModelFileError
 from neocog.runs import RunDirectory, open_model, training_split
@@ -111,8 +111,7 @@ class Material:
     @cached_property
     def confusion(self) -> Confusion:
         """How often each class was predicted for each true one."""
-        matrix = np.zeros((len(self.names),) * 2, int)
-        np.add.at(matrix, (self.held[1], self.predicted), 1)
+        matrix = count_pairs(self.held[1], self.predicted, len(self.names))
         return Confusion(matrix, tuple(self.names))
 
     @cached_property

@@ -13,6 +13,7 @@ from neocog.model_file import ModelFileError, blaming
 from neocog.report import held_out, numbers
 from neocog.report.material import Material
 from neocog.report.page import Part, facts, page, paragraph, table, text, untitled
+from neocog.representation import sentence
 from neocog.runs import outcome
 from neocog.settings import train_command
 from neocog.training import load_snapshots
@@ -107,7 +108,7 @@ def _facts(material: Material) -> list[Part]:
         lines.insert(0, f"training stopped early: {history.stopped}")
     if not material.held_out:
         lines.insert(0, NOTHING_HELD_OUT)
-    return [facts(boxes), *(paragraph(f"{line[0].upper()}{line[1:]}.") for line in lines)]
+    return [facts(boxes), *(paragraph(sentence(line)) for line in lines)]
 
 
 def _link(material: Material, target: Path) -> list[Part]:
@@ -194,7 +195,7 @@ def _settings(material: Material) -> list[Part]:
     rows += [[name, value] for name, value in config["versions"].items()]
     half = (len(rows) + 1) // 2  # two tables side by side where there is room
     tables = "".join(table([], part) for part in (rows[:half], rows[half:]))
-    chosen = [paragraph(f"{line[0].upper()}{line[1:]}.") for line in config.get("chosen", ())]
+    chosen = [paragraph(sentence(line)) for line in config.get("chosen", ())]
     return [f'<div class="pair">{tables}</div>', *chosen]
 
 

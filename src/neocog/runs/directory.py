@@ -283,16 +283,7 @@ class RunResult:
         return {
             "chosen": list(self.chosen),
             "kept_epoch": self.kept_epoch,
-            "held_out": None
-            if found is None
-            else {
-                "images": int(found.matrix.sum()),
-                "accuracy": found.accuracy,
-                "accuracy_interval": found.accuracy_interval,
-                "balanced_accuracy": found.balanced_accuracy,
-                "balanced_accuracy_interval": found.balanced_accuracy_interval,
-                "confusion_matrix": found.matrix.tolist(),
-            },
+            "held_out": None if found is None else found.to_dict(),
             "baselines": self.baselines,
         }
 

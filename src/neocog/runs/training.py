@@ -19,7 +19,7 @@ from neocog.inspection.predictions import confusion
 from neocog.kernels import use_kernels
 from neocog.layers import Sequential
 from neocog.losses import SoftmaxCrossEntropy
-from neocog.representation import printable, say
+from neocog.representation import printable, say, sentence
 from neocog.resolution import resolve
 from neocog.runs.directory import RunDirectory, RunResult
 from neocog.runs.fitting import choosing_callbacks, draw_sample, fit_as, network_for, optimizer_for
@@ -135,7 +135,7 @@ def _train(
                 raise FileExistsError(f"{directory.path} holds a run by now; name another directory.")
             directory.write_config(settings, data, network, sample, {"chosen": chosen})
             tell(DataSummary.of(data).lines())
-            tell(map(_sentence, chosen))
+            tell(map(sentence, chosen))
         else:
             chosen = directory.results().get("chosen", ())
         reported = settings.recipe == "standard" and not settings.validation
@@ -154,7 +154,7 @@ def _train(
             result = RunResult(directory, network, history, list(chosen), data=data)
             if history.stopped != "interrupted":
                 result = _measured(result, settings, data, choosing)
-                tell(map(_sentence, outcome(result.to_dict(), settings, int(history.last["epoch"]))))
+                tell(map(sentence, outcome(result.to_dict(), settings, int(history.last["epoch"]))))
             directory.write_config(settings, data, network, sample, result.to_dict())
             save(network, directory.model)
             snapshots.save(directory.snapshots)
@@ -163,10 +163,6 @@ def _train(
             command = shlex.join(["neocog", "train", "--resume", str(directory.path)])
             raise KeyboardInterrupt(f"interrupted; continue with: {command}") from None
     return result
-
-
-def _sentence(line: str) -> str:
-    return f"{line[0].upper()}{line[1:]}."
 
 
 def _measured(result: RunResult, settings: Settings, data: Split, choosing: Sequence[Callback]) -> RunResult:
