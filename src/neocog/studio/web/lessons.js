@@ -193,7 +193,7 @@ export function lessonPanel(lesson, ask = null) {
         if (step.at) {
           const [node, ...index] = step.at;
           context.slide(false);
-          Object.assign(changes, { epoch: changes.epoch ?? epoch("last"), sample: lesson.sample, at: { node, index } });
+          Object.assign(changes, { epoch: changes.epoch ?? epoch("last"), sample: lesson.sample, at: { node, index }, reveal: matchMedia("(min-width: 620px)").matches });
         }
         return changes;
       };

@@ -38,6 +38,7 @@ export function render({ model, el, panels = [], page = false, begin = "" }) {
   let spare = null;
   let places = null; // of the rows, for the wires
   let gone = false;
+  let shy = false; // whether the page stays where it is though another number is pinned
 
   const zones = Object.fromEntries(ZONES.map((name) => [name, h(`div.zone.${name}`)]));
   const heading = h("h1", {}, model.title ?? "neocog");
@@ -222,6 +223,7 @@ export function render({ model, el, panels = [], page = false, begin = "" }) {
       state.at = valid(changes.at);
       state.hover = null;
       state.trail = changes.trail ?? [];
+      shy = changes.reveal === false;
       told.add("pick");
     }
     if ("hover" in changes) {
@@ -233,7 +235,7 @@ export function render({ model, el, panels = [], page = false, begin = "" }) {
       told.add("open");
     }
     for (const [key, value] of Object.entries(changes)) {
-      if (!["epoch", "sample", "image", "shift", "at", "hover", "open", "trail"].includes(key)) state[key] = value;
+      if (!["epoch", "sample", "image", "shift", "at", "hover", "open", "trail", "reveal"].includes(key)) state[key] = value;
     }
     if ("hide" in changes) hide();
     if (told.has("epoch") || told.has("input")) values = null;
@@ -263,6 +265,7 @@ export function render({ model, el, panels = [], page = false, begin = "" }) {
 
   function draw() {
     frame = 0;
+    if (rows.size && !rows.values().next().value.plan) return; // no room yet: drawn once there is some
     const told = dirty;
     dirty = new Set();
     if (!rows.size) return;
@@ -294,7 +297,7 @@ export function render({ model, el, panels = [], page = false, begin = "" }) {
 
   /** On a phone, where the sums cover the lower half, bring the pinned number into the upper one. */
   function reveal() {
-    if (!page || !state.at || !matchMedia("(max-width: 860px)").matches) return;
+    if (!page || shy || !state.at || !matchMedia("(max-width: 860px)").matches) return;
     const row = rows.get(state.at.node);
     const box = row?.box(state.at.index);
     if (!box) return;
