@@ -1,7 +1,10 @@
 """The lessons: what their files may say, how they are bound to a network, how answers are checked."""
 
+import base64
 import dataclasses
+import html
 import json
+import re
 import tomllib
 
 import numpy as np
@@ -280,3 +283,72 @@ def test_rates_and_overfitting_show_what_they_are_about():
     assert plain["train_loss"][-1] < 0.01
     assert min(plain["val_loss"]) + 0.03 < plain["val_loss"][-1]
     assert min(augmented["val_loss"]) < min(plain["val_loss"])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run directory of the line patterns, one epoch."""
+    path = tmp_path_factory.mktemp("runs") / "lines"
+    command_line("train", "lines-b", "--epochs", "1", "--out", path, "--no-report")
+    return path
+
+
+def command_line(*arguments):
+    from typer.testing import CliRunner
+
+    from neocog.cli import app
+
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    return result.exit_code, result.output
+
+
+def header(path):
+    """What a living page holds, but for its arrays."""
+    found = re.search(r'id="data">([A-Za-z0-9+/=]+)</script>', path.read_text(encoding="utf-8"))
+    data = base64.b64decode(found[1])
+    return json.loads(data[4 : 4 + int.from_bytes(data[:4], "little")])
+
+
+def test_the_command_lists_lessons_and_writes_one(tmp_path):
+    code, text = command_line("lesson")
+    assert code == 0
+    assert all(f"{name} " in text for name in lessons.names())
+    code, text = command_line("lesson", "--json")
+    assert [one["name"] for one in json.loads(text)] == lessons.names()
+    code, text = command_line("lesson", "rates", tmp_path / "rates.html")
+    assert code == 0, text
+    found = header(tmp_path / "rates.html")
+    assert found["lesson"]["name"] == "rates"
+    assert [run["name"] for run in found["lesson"]["runs"]] == ["0.12", "0.01", "2"]
+    assert found["title"] == "Learning rates"
+    assert (tmp_path / "rates.html").stat().st_size < 250_000
+    code, text = command_line("lesson", "rate")
+    assert code == 2
+    assert "lesson must be one of" in text
+
+
+def test_a_page_of_a_run_takes_a_lesson(run, tmp_path):
+    code, text = command_line("page", run, tmp_path / "page.html", "--lesson", "relu")
+    assert code == 0, text
+    found = header(tmp_path / "page.html")["lesson"]
+    assert found["name"] == "relu"
+    assert found["steps"][0]["at"][0] == "conv1"
+    code, text = command_line("page", run, tmp_path / "no.html", "--lesson", "rates")
+    assert code == 2
+    assert "compares runs of its own; write it alone: neocog lesson rates" in " ".join(text.split())
+    assert not (tmp_path / "no.html").exists()
+
+
+def test_a_frame_holds_all_it_needs(small):
+    from neocog.studio.embedding import show_network
+
+    _, scene = small
+    shown = show_network(scene.network, scene.samples, title="<b>T</b>", begin="at=conv1:0,1,1", height=300)
+    frame = shown._repr_html_()
+    assert frame.startswith(
+        '<iframe class="living-page" title="&lt;b&gt;T&lt;/b&gt;" sandbox="allow-scripts"'
+    )
+    assert "height: 300px" in frame
+    assert html.unescape(frame.split('srcdoc="')[1].split('"')[0]) == shown.html
+    with pytest.raises(ValueError, match="height must be"):
+        show_network(scene.network, scene.samples, height=0)

@@ -96,7 +96,7 @@ def test_the_page_measures_as_python_does(module_page, kind):
             for k, image in enumerate(samples):
                 asked.append([k, entry["measure"], given])
                 expected.append(measure(dataclasses.replace(scene, image=image), entry["measure"], **given))
-        got = module_page.evaluate(MEASURE, [description, arrays, samples.tolist(), scene.runs, asked])
+        got = module_page.evaluate(MEASURE, [description, arrays, samples.tolist(), found["runs"], asked])
         for one, value, other in zip(asked, expected, got, strict=True):
             if isinstance(value, float):
                 assert other == pytest.approx(value, rel=1e-5, abs=1e-7), one
@@ -140,7 +140,7 @@ def test_the_page_judges_answers_as_python_does(module_page, small, name):
                 f"{expected:.2f}".replace("-", "−"),
             ]
             answers += [f"{expected + 0.004:.3f}", f"{expected + 0.02:.3f}"]
-        given = [description, arrays, scene.image.tolist(), samples.tolist(), scene.runs, asked, answers]
+        given = [description, arrays, scene.image.tolist(), samples.tolist(), found["runs"], asked, answers]
         for answer, got in zip(answers, module_page.evaluate(CHECK, given), strict=True):
             verdict = lesson.check(number, answer, description, scene)
             assert (got["right"], got["text"]) == (verdict.right, verdict.message), (number, answer, expected)

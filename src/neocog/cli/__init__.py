@@ -7,10 +7,22 @@ network or a sweep is trained, by SIGTERM.
 
 import warnings
 
-from neocog.cli import train, sweep, evaluate, model, page, studio, inspect, exercises  # isort: skip - the order of the commands in --help
+from neocog.cli import train, sweep, evaluate, model, page, studio, lesson, inspect, exercises  # isort: skip - the order of the commands in --help
 from neocog.cli.common import app
 
-__all__ = ["app", "evaluate", "exercises", "inspect", "main", "model", "page", "studio", "sweep", "train"]
+__all__ = [
+    "app",
+    "evaluate",
+    "exercises",
+    "inspect",
+    "lesson",
+    "main",
+    "model",
+    "page",
+    "studio",
+    "sweep",
+    "train",
+]
 
 
 def main() -> None:

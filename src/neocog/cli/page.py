@@ -17,6 +17,12 @@ def page_command(
     out: Annotated[
         Path | None, typer.Argument(help="The HTML file; default page.html in the run directory.")
     ] = None,
+    lesson: Annotated[
+        str,
+        typer.Option(
+            help="Lead through the page by a lesson: a name that neocog lesson lists, or a TOML file."
+        ),
+    ] = "",
     layers: Layers = None,
     as_json: Json = False,
 ) -> None:
@@ -25,10 +31,13 @@ def page_command(
     Draw, or choose a picture; go through the epochs; ask any number where it comes from.
 
     Example: [bold]neocog page runs/digits digits.html[/]
+
+    Example: [bold]neocog page runs/digits relu.html --lesson relu[/]
     """
+    from neocog.studio.lessons import find
     from neocog.studio.page import write_page
 
-    path = write_page(run, out, layers or ())
+    path = write_page(run, out, layers or (), find(lesson) if lesson else None)
     if as_json:
         print(to_json({"page": str(path), "bytes": path.stat().st_size}))
         return

@@ -30,6 +30,7 @@ from neocog.layers import Container
 from neocog.models.by_name import build_network
 from neocog.optimizers import SGD
 from neocog.settings import Settings
+from neocog.studio.answers import plain
 from neocog.studio.architecture import describe
 from neocog.studio.measures import MEASURES, Scene, measure
 from neocog.training import History, Snapshots, fit
@@ -314,7 +315,7 @@ class Lesson:
             "hide": self._content.get("hide", []),
             "sample": self.sample,
             "preset": self.preset.to_dict(),
-            "runs": {run: dict(columns) for run, columns in scene.runs.items()},
+            "runs": plain([{"name": run, **columns} for run, columns in scene.runs.items()]),
             "steps": [_bound(step, binding) for step in self.steps],
         }
 

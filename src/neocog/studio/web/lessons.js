@@ -12,7 +12,7 @@ const RELATIVE = 0.0005; // ... or of a large one, as in neocog.exercises
 
 /** What a measure looks at: a network of its own with the weights shown, the image, the samples, the runs. */
 export class Scene {
-  constructor({ description, arrays, image, samples = [], runs = {} }) {
+  constructor({ description, arrays, image, samples = [], runs = [] }) {
     this.network = new Network(description);
     this.network.load(arrays);
     Object.assign(this, { description, image, samples, runs });
@@ -62,8 +62,11 @@ function zero({ shape, data }) {
   return Array.from({ length: shape[0] }, (_, k) => data.subarray(k * size, (k + 1) * size).every((value) => value === 0));
 }
 
-/** Return the lowest number of a column that has a number at all. */
+/** Return the lowest number of a column. */
 const lowest = (column) => Math.min(...column.filter(Number.isFinite));
+
+/** Return the epoch at which a column of a run is lowest. */
+const bestEpoch = (run, column) => run.epoch[run[column].indexOf(lowest(run[column]))];
 
 /** What lessons ask for and show: functions of a scene and of named arguments. */
 export const MEASURES = {
@@ -90,9 +93,8 @@ export const MEASURES = {
     for (let k = 1; k < input[2]; k++) if (scene.named(shifted(scene.image, input, 0, k)) !== first) return k;
     return 0;
   },
-  "best-epoch": ({ runs }, { run, column }) => runs[run].epoch[runs[run][column].indexOf(lowest(runs[run][column]))],
-  "best-run": ({ runs }, { column }) =>
-    Object.keys(runs).reduce((best, name) => (lowest(runs[name][column]) < lowest(runs[best][column]) ? name : best)),
+  "best-epoch": ({ runs }, { run, column }) => bestEpoch(runs.find(({ name }) => name === run), column),
+  "best-run": ({ runs }, { column }) => runs.reduce((best, run) => (lowest(run[column]) < lowest(best[column]) ? run : best)).name,
   guessing: (scene) => Math.log(scene.of().get(scene.description.output).data.length),
   pixel: (scene) => largestPath(scene).at(-1).index.slice(-2).map((k) => k + 1),
   slope(scene, { pixel }) {
@@ -201,9 +203,9 @@ export function lessonPanel(lesson, ask = null) {
       /** Return the epoch that a step names: "first", "last", or "best COLUMN" of the run shown. */
       const epoch = (name) => {
         if (name === "first") return model.epochs[0];
-        const [run] = Object.values(lesson.runs);
-        const column = run?.[name.replace(/^best /, "")];
-        return column ? run.epoch[column.indexOf(lowest(column))] : model.start ?? model.epochs.at(-1);
+        const [run] = lesson.runs;
+        const column = name.replace(/^best /, "");
+        return run && column in run ? bestEpoch(run, column) : model.start ?? model.epochs.at(-1);
       };
 
       /** Return a reading as text; one of the picked pixel needs a picked pixel. */
@@ -287,7 +289,7 @@ export function paragraphs(text) {
 /** Draw a column of the runs as lines, and as a table for those who want the numbers. */
 function chart(runs, column) {
   const [width, high] = [240, 120];
-  const rows = Object.entries(runs).map(([name, run]) => [name, run.epoch, run[column]]);
+  const rows = runs.map((run) => [run.name, run.epoch, run[column]]);
   const values = rows.flatMap(([, , numbers]) => numbers.filter(Number.isFinite));
   const most = Math.max(...values);
   const last = Math.max(...rows.flatMap(([, epochs]) => epochs));
