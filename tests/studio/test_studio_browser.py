@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 import neocog
+import neocog.studio
 from neocog.runs import RunDirectory
 
 pytestmark = pytest.mark.browser
@@ -29,9 +30,10 @@ TWIN = "neocogStudio.view.comparison.view.state"
 
 
 @contextlib.contextmanager
-def running(runs):
+def running(runs, *what):
     """A studio in a process of its own: the process, and its address with the token."""
-    command = [sys.executable, "-m", "neocog", "studio", "--no-browser", "--port", "0", "--runs", str(runs)]
+    command = [sys.executable, "-m", "neocog", "studio", *what, "--no-browser", "--port", "0"]
+    command += ["--runs", str(runs)]
     environment = os.environ | {"COLUMNS": "300", "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
@@ -197,10 +199,14 @@ def test_training_is_paused_stepped_slowed_rewound_and_branched(studio):
     page.click("text=Rewind")
     wait(page, "model.latest.epoch === 0 && model.latest.batch === 0")
 
+    page.select_option("#set-data", "lines")
+    wait(page, "model.hello.data.id === 'lines' && model.latest && model.remote.epoch === 0")
+    label = value(page, "model.description.class_names[model.samples[0].label]")
+    page.wait_for_selector(f".sample >> nth=0 >> text={label}")
     page.fill("#set-lr", "fast")
     page.keyboard.press("Enter")
     assert "“fast” is not a number" in page.inner_text(".settings .status")
-    assert page.input_value("#set-lr") == "0.2"
+    assert float(page.input_value("#set-lr")) == value(page, "model.remote.settings.lr")
     page.fill("#set-seed", "7")
     page.keyboard.press("Enter")
     wait(page, "model.remote.settings.seed === 7 && model.latest.epoch === 0")
@@ -347,7 +353,7 @@ def test_gradients_dead_units_and_the_landscape_are_live(studio):
     says(page, '[data-tool="Loss landscape"] .status', f"^(?!{re.escape(before)})")
 
 
-def test_own_classes_are_drawn_and_learned(studio):
+def test_own_classes_are_drawn_and_learned(studio, tmp_path):
     """Thing 5."""
     page = studio
     page.click(".tabs [data-view=mine]")
@@ -367,6 +373,15 @@ def test_own_classes_are_drawn_and_learned(studio):
     draw(page, ".panel.mine canvas.pad", [(0.55, 0.15), (0.5, 0.8)])
     until(page, "document.querySelector('.mine-answer').textContent === 'It says bar.'")
     page.mouse.up()
+
+    photo = tmp_path / "photo.png"  # photographs and drawings together
+    Image.fromarray(np.uint8(255 - 200 * np.eye(40))).save(photo)
+    page.get_by_text("another class").click()
+    bins = page.locator(".bin")
+    bins.nth(2).locator("input[type=file]").set_input_files([photo] * 3)
+    until(page, "document.querySelectorAll('.bin')[2].querySelectorAll('.thumb').length === 3")
+    page.get_by_role("button", name="Train on these").click()
+    wait(page, "model.description.class_names.length === 3 && model.latest?.epoch > 0")
 
 
 def test_two_networks_are_compared_on_one_input(studio):
@@ -439,6 +454,16 @@ def test_a_run_is_saved_opened_again_and_written_as_page_and_report(server, stud
     wait(page, f"model.remote.session.includes('{session}') && model.latest?.epoch === 2")
 
 
+def test_a_page_of_another_version_says_so(server, page):
+    remote = Path(neocog.studio.__file__).parent / "web" / "remote.js"
+    old = remote.read_text(encoding="utf-8").replace("VERSION = 1;", "VERSION = 99;")
+    page.route("**/remote.js", lambda route: route.fulfill(body=old, content_type="text/javascript"))
+    page.goto(server[0])
+    page.wait_for_selector("#notice[data-status=refused]")
+    assert "version 99" in page.inner_text("#notice")
+    assert page.get_by_role("button", name="Reload").is_visible()
+
+
 def test_a_lesson_trains_its_network_and_checks_answers(server, page):
     """Thing 8."""
     page.set_default_timeout(20_000)
@@ -486,12 +511,28 @@ def test_pictures_are_dropped_and_nonsense_is_answered_by_a_sentence(server, stu
     assert value(page, "model.hello.data.id") == "digits"
 
 
-def test_a_dropped_connection_and_a_stopped_server(page, tmp_path):
-    with running(tmp_path / "runs") as (process, address):
+def test_a_folder_a_dropped_connection_and_a_stopped_server(page, tmp_path):
+    x, y = neocog.data.digits().train
+    for name, digit in (("zeros", 0), ("ones", 1)):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for k, image in enumerate(x[y == digit][:20, 0]):
+            Image.fromarray(np.uint8(255 * image)).save(tmp_path / "photos" / name / f"{k}.png")
+    with running(tmp_path / "runs", str(tmp_path / "photos")) as (process, address):
         page.set_default_timeout(10_000)
         opened(page, address)
         steps(page, "epoch", 2)
         session = value(page, "model.remote.session")
+        assert sorted(value(page, "model.description.class_names")) == ["ones", "zeros"]
+
+        other = page.context.new_page()  # takes the session over, as a duplicated tab does
+        other.add_init_script(f"sessionStorage.setItem('neocog-session', '{session}')")
+        opened(other, re.sub(r"\?.*", "", address))
+        page.wait_for_selector("#notice[data-status=taken]")
+        page.get_by_text("Take it back").click()
+        other.wait_for_selector("#notice[data-status=taken]")
+        other.close()
+        wait(page, "model.status === 'open'")
+
         page.evaluate(f"{MODEL}.socket.close()")
         page.wait_for_selector("#notice[data-status=lost]")
         wait(page, "model.status === 'open' && model.latest?.epoch === 2")

@@ -59,11 +59,12 @@ export const minePanel = {
       strokes = next;
       paint();
       if (!fits()) return;
-      context.set({ image: strokes.length ? normalise(strokes, SHAPE, how) : null });
+      const { shape } = context;
+      context.set({ image: strokes.length ? normalise(strokes, shape, manner(shape, model.samples)) : null });
     }
 
-    /** Whether the network shown reads these drawings. */
-    const fits = () => model.hello?.data.own && context.shape.join() === SHAPE.join();
+    /** Whether the network shown has learned own classes. */
+    const fits = () => model.hello?.data.own;
 
     /** Say what the network sees in the drawing. */
     function tell() {

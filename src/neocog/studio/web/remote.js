@@ -23,8 +23,6 @@ export class Remote extends Model {
     this.asked = 0;
     this.tries = 0;
     this.latest = undefined;
-    this.waiting = null;
-    this.drawing = false;
     this.closed = false;
     this.delays = [];
     this.connect();
@@ -79,7 +77,6 @@ export class Remote extends Model {
     if (socket !== this.socket || this.closed) return;
     for (const { reject } of this.pending.values()) reject(new Error("The connection was lost before the answer came."));
     this.pending.clear();
-    this.drawing = false;
     if (code === TAKEN) return this.tell("taken", "This session goes on in another tab.");
     if (code === REFUSED) {
       return this.tell("refused", this.problem ?? "Page and server are of different versions. Reload the page.");
@@ -220,18 +217,13 @@ export class Remote extends Model {
     this.emit("history", this.history);
   }
 
-  /** Keep the newest parameters until the page draws; then ask for the next: a queue of one. */
+  /** Show the newest parameters; the next are asked for once the page has drawn these. */
   on_frame(header, arrays) {
-    this.waiting = { header, arrays };
-    if (this.drawing) return;
-    this.drawing = true;
+    this.latest = header;
+    this.live = arrays;
+    this.count();
+    this.emit("frame", { header, arrays });
     requestAnimationFrame(() => {
-      this.drawing = false;
-      const { header: newest, arrays: weights } = this.waiting;
-      this.latest = newest;
-      this.live = weights;
-      this.count();
-      this.emit("frame", { header: newest, arrays: weights });
       if (this.socket?.readyState === WebSocket.OPEN) this.ask("want", {}, undefined, false);
     });
   }
