@@ -555,3 +555,37 @@ def test_maps_that_do_not_fit_are_left_out_and_that_is_said(page, run, tmp_path,
     assert "those of 5 images" in page.locator(".notes").inner_text()
     assert page.locator(".sample").count() == 5
     assert page.locator(".bar").count() == 10
+
+
+@pytest.mark.browser
+def test_answers_of_other_kinds(page, tmp_path, rng):
+    """Probabilities as predict_proba gives them; one number as it is; a signal is drawn as a band."""
+    x = rng.normal(size=(1, 1, 8, 8)).astype("float32")
+    ends = {"logits": [], "softmax": [neocog.layers.Softmax()], "sigmoid": [neocog.layers.Sigmoid()]}
+    for name, end in ends.items():
+        network = neocog.layers.Sequential(neocog.layers.Flatten(), neocog.layers.Dense(64, 3, rng=0), *end)
+        network.input_shape = (1, 8, 8)
+        if name != "sigmoid":
+            network.class_weight = (1.0, 4.0, 0.5)
+        expected = network.predict_proba(x)[0] if name != "sigmoid" else network.predict_logits(x)[0]
+        opened(page, write_network_page(network, x, tmp_path / f"{name}.html"))
+        widths = [bar.evaluate("(bar) => parseFloat(bar.style.width)") for bar in page.locator(".fill").all()]
+        np.testing.assert_allclose(widths, 100 * expected, atol=1e-3)
+    network = neocog.layers.Sequential(
+        neocog.layers.Conv2D(1, 2, (1, 3), rng=0),
+        neocog.layers.Flatten(),
+        neocog.layers.Dense(2 * 38, 1, rng=1),
+    )
+    network.input_shape = (1, 1, 40)
+    x = rng.normal(size=(1, 1, 1, 40)).astype("float32")
+    opened(page, write_network_page(network, x, tmp_path / "signal.html"))
+    assert page.locator(".verdict").inner_text() == shown(network.predict_logits(x).item())
+    assert page.locator('[data-node="input"] .maps').bounding_box()["height"] >= 14
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [320, 390, 768, 1024, 1440, 2560])
+def test_nothing_stands_beyond_the_edge(page, living, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    opened(page, living, "#at=conv2:3,1,1&open=conv1,conv2")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -4,14 +4,16 @@ import { fill, h, number, percent, say } from "./dom.js";
 
 const MOST = 10; // bars
 
-/** Return the probabilities of the classes from the values of the last node, as neocog's predict_proba. */
+/** Return the probabilities of the classes, as neocog's predict_proba; none if the last node tells no classes apart. */
 export function probabilities(description, output) {
-  if (!output) return [];
+  if (!output || output.shape.length !== 1 || output.data.length < 2) return [];
   const kind = description.nodes.find(({ name }) => name === description.output)?.kind;
-  const logs = Array.from(output.data, (z, k) => (kind === "Softmax" ? Math.log(z) : z) - Math.log(description.class_weight?.[k] ?? 1));
+  if (kind === "Sigmoid") return Array.from(output.data); // each on its own
+  const weight = (k) => description.class_weight?.[k] ?? 1;
+  const logs = Array.from(output.data, (z, k) => (kind === "Softmax" ? Math.log(z) : z) - Math.log(weight(k)));
   const top = Math.max(...logs);
   const powers = logs.map((z) => Math.exp(z - top));
-  const sum = powers.reduce((a, b) => a + b, 0);
+  const sum = powers.reduce((x, y) => x + y, 0);
   return powers.map((p) => p / sum);
 }
 
@@ -47,6 +49,13 @@ export const answerPanel = {
         return;
       }
       const p = probabilities(description, output);
+      if (!p.length) {
+        say(verdict, output.data.length === 1 ? number(output.data[0], 4) : `Maps of ${output.shape.join(" × ")}: the last row shows them.`);
+        say(truth, "");
+        fill(bars);
+        lines.length = 0;
+        return;
+      }
       const order = ranking(output);
       const best = order[0];
       const bad = p.some((value) => !Number.isFinite(value));

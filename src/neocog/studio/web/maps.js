@@ -40,7 +40,8 @@ export function arrange(shape, width, all, large) {
     while (cell > 12 && shown <= 24 && shown * (cell + gap) > width) cell--;
   } else {
     const target = large ? 88 : shown <= 10 ? 72 : shown <= 20 ? 60 : 46;
-    cell = Math.min(18, target / Math.max(rows, columns), width / columns);
+    const side = rows === 1 && columns > 8 ? Math.min(width, 360) : target;
+    cell = Math.min(18, side / Math.max(rows, columns), width / columns);
     const fits = Math.max(1, Math.floor((width + gap) / (cell * columns + gap)));
     const lines = Math.ceil(shown / fits);
     let largest = width / columns;
@@ -53,15 +54,16 @@ export function arrange(shape, width, all, large) {
     const near = Math.round(cell * ratio) / ratio;
     if (cell * ratio >= 2) cell = near <= largest ? near : Math.floor(cell * ratio) / ratio;
   }
+  const tall = rows === 1 && columns > 8 ? Math.max(cell, 14) : cell; // a signal is a band
   const across = cell * columns;
-  const down = cell * rows;
+  const down = tall * rows;
   const most = Math.max(1, Math.floor((width + gap) / (across + gap)));
   const each = vector ? most : Math.ceil(shown / Math.ceil(shown / most)); // lines of the same length
   const boxes = [];
   for (let k = 0; k < shown; k++) {
     boxes.push({ x: (k % each) * (across + gap), y: Math.floor(k / each) * (down + gap), w: across, h: down });
   }
-  return { cell, boxes, rows, columns, height: Math.ceil(shown / each) * (down + gap) - gap, shown, count, vector };
+  return { cell, tall, boxes, rows, columns, height: Math.ceil(shown / each) * (down + gap) - gap, shown, count, vector };
 }
 
 /** A row of the network: the output of one node. */
@@ -222,7 +224,7 @@ export class Row {
 
   /** Mark each number below zero by a dash: the sign is seen without colours. */
   dashes(context, data) {
-    const { rows, columns, boxes, cell } = this.plan;
+    const { rows, columns, boxes, cell, tall } = this.plan;
     const width = Math.max(3, Math.round(cell * 0.4));
     for (const [k, box] of boxes.entries()) {
       for (let i = 0; i < rows * columns; i++) {
@@ -231,7 +233,7 @@ export class Row {
         context.fillStyle = textOn(value, this.scale);
         context.globalAlpha = 0.5;
         const x = box.x + ((i % columns) + 0.5) * cell - width / 2;
-        const y = box.y + (Math.floor(i / columns) + 0.5) * cell - 0.5;
+        const y = box.y + (Math.floor(i / columns) + 0.5) * tall - 0.5;
         context.fillRect(x, y, width, 1);
       }
     }
@@ -242,19 +244,19 @@ export class Row {
   box(index, rows = 1, columns = 1) {
     const place = this.plan.boxes[index[0]];
     if (!place) return undefined;
-    const { cell } = this.plan;
+    const { cell, tall } = this.plan;
     const [i, j] = this.node.shape.length === 3 ? index.slice(1) : [0, 0];
-    return { x: place.x + j * cell, y: place.y + i * cell, w: columns * cell, h: rows * cell };
+    return { x: place.x + j * cell, y: place.y + i * tall, w: columns * cell, h: rows * tall };
   }
 
   /** Return the index at a point of the row, undefined between maps. */
   hit(x, y) {
-    const { boxes, cell, rows, columns } = this.plan;
+    const { boxes, cell, tall, rows, columns } = this.plan;
     const k = boxes.findIndex((b) => x >= b.x && x < b.x + b.w && y >= b.y && y < b.y + b.h);
     if (k < 0) return undefined;
     if (this.node.shape.length !== 3) return [k];
     const { x: left, y: top } = boxes[k];
-    return [k, Math.min(rows - 1, Math.floor((y - top) / cell)), Math.min(columns - 1, Math.floor((x - left) / cell))];
+    return [k, Math.min(rows - 1, Math.floor((y - top) / tall)), Math.min(columns - 1, Math.floor((x - left) / cell))];
   }
 
   /** Draw frames: `{box, kind}` with kind "pick" or "patch". */

@@ -192,7 +192,7 @@ function sight(context) {
     const { state, description } = context;
     const output = context.values().get(description.output);
     const p = probabilities(description, output);
-    const best = ranking(output)[0] ?? -1;
+    const best = p.length ? ranking(output)[0] : -1;
     if (!state.shift.some(Boolean)) still = best < 0 ? null : { best, z: output.data[best] };
     else if (still && output) say(words, `${moved(...state.shift).trim()} The logit of ${className(description, still.best)}: ${number(still.z)} → ${number(output.data[still.best])}.`);
     say(verdict, best < 0 ? "" : `${className(context.description, best)} · ${percent(p[best])}`);
