@@ -599,6 +599,26 @@ def test_a_session_that_is_left_is_saved_freed_and_opened_again(tmp_path):
             np.testing.assert_array_equal(array, kept["weights"][name])
 
 
+def test_neocog_train_goes_on_with_a_session_bit_by_bit(studio, tmp_path):
+    settings = settings_for("lines", epochs=4, kernels="im2col")
+    expected = runs.train(settings, tmp_path / "expected", io.StringIO())
+    kept = {}
+
+    async def conversation(client):
+        page = await client()
+        await page.ask("play", until=2)
+        await page.idle(2)
+        kept["path"] = (await page.ask("save", what="run"))[0]["path"]
+
+    talk(studio, conversation)
+    out = io.StringIO()
+    assert runs.resume(kept["path"], stream=out).history.last["epoch"] == 2
+    assert "is finished: all 2 epochs are trained; for more, resume it with --epochs" in out.getvalue()
+    result = runs.resume(kept["path"], 4, io.StringIO())
+    for name, array in expected.network.params.items():
+        np.testing.assert_array_equal(result.network.params[name], array)
+
+
 def test_a_session_in_which_nothing_was_done_leaves_nothing(tmp_path):
     with serving(tmp_path / "runs", keep_seconds=0.05) as studio:
 

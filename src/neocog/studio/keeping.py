@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -67,8 +68,10 @@ def save_run(
         for epoch, moment in live.moments.items():
             snapshots.add(epoch, moment.arrays)
         snapshots.save(directory.snapshots)
-        state.began_as = beginning(state)  # the settings of now, with which it goes on
-        save_checkpoint(directory.checkpoint, state)
+        kept = copy.copy(state)
+        kept.callbacks = [snapshots]  # as `neocog train` has it, which can go on from here, too
+        kept.began_as = beginning(state)  # the settings of now
+        save_checkpoint(directory.checkpoint, kept)
         state.history.to_csv(directory.history_csv)
         directory.write_config(settings, data, network, sample, {**result.to_dict(), "studio": session})
         state.history.to_json(directory.history_json)

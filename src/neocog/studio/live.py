@@ -31,7 +31,7 @@ from neocog.optimizers import Optimizer
 from neocog.serialization import arrays_of
 from neocog.settings import Settings
 from neocog.studio.protocol import LIMITS
-from neocog.training import Callback, Diagnose, History, NonFiniteLossError, fit
+from neocog.training import Callback, Diagnose, History, NonFiniteLossError, Snapshots, fit
 from neocog.training.by_name import make_augmentation, make_optimizer
 from neocog.training.evaluation import EVALUATION_BATCH, estimated_seconds
 from neocog.training.state import TrainingState
@@ -299,7 +299,7 @@ class Live(Callback):
             rng=self.rng,
             augment=make_augmentation(settings.augment, self.data.image_shape),
             sample_weight=weights,
-            callbacks=[self],
+            callbacks=[self] if resume is None else [self, Snapshots()],  # which the checkpoint has
             resume=resume,
         )
 

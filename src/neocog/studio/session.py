@@ -134,6 +134,8 @@ class Session:
             self._show(part, self.samples[0])
             if old is not None:
                 await asyncio.to_thread(old.close)
+            if self.outbox is not None:
+                self.outbox.frame = None  # of the network before
             live.start()
             self.say_hello()
 
