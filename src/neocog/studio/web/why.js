@@ -157,6 +157,8 @@ function explain(context, node, place, shown, all, more) {
   if (node.kind === "Conv2D" || node.kind === "SparseConv2D") parts.push(...convolution(context, node, place, found, all, more));
   else if (/Pool2D$/.test(node.kind) && !/Global/.test(node.kind)) parts.push(pooling(context, node, found));
   if (found.formula) parts.push(h("p.formula", {}, h("code", {}, found.formula)));
+  const numbers = Object.entries(found.numbers ?? {}).map(([name, value]) => `${name} = ${number(value)}`);
+  if (numbers.length) parts.push(h("p.hint", {}, `Here ${numbers.join(", ")}.`));
   const p = node.name === context.description.output && node.kind !== "Softmax" ? probabilities(context.description, context.values().get(node.name)) : [];
   if (p.length > 1) parts.push(h("p", {}, "This is a logit: the larger beside the others, the more probable its class. ", h("b", {}, `Probability ${percent(p[place.index[0]])}`), ", its exponential as a share of all."));
   parts.push(...list(context, found, all, more));
@@ -254,7 +256,7 @@ function list(context, found, all, more) {
   const rows = shown.map((part) => {
     const target = part.from && context.node(part.from) && part.at ? { node: part.from, index: part.at } : null;
     const name = target ? short(context, target) : part.label || "bias";
-    const times = part.w === undefined || part.w === null ? (part.x === undefined || part.x === null ? "" : number(part.x)) : part.x === undefined || part.x === null ? number(part.w) : `${number(part.x)} × ${number(part.w)}`;
+    const times = [part.x, part.w].filter((value) => value !== undefined && value !== null).map((value) => number(value)).join(" × ") + (target && part.label ? `, ${part.label}` : "");
     const bar = h("span.mini");
     bar.style.width = `${(50 * Math.abs(part.product)) / most}%`;
     bar.classList.add(part.product < 0 ? "minus" : "plus");
