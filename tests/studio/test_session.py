@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from neocog import load, runs
 from neocog.cli.common import app
 from neocog.settings import settings_for
+from neocog.studio import server
 from neocog.studio.protocol import KINDS, LIMITS, VERSION
 
 from .serving import Refused, cookie_of, fetch, serving, talk
@@ -539,6 +540,25 @@ def test_a_closed_tab_pauses_and_comes_back_to_the_same_state(studio):
         assert studio.sessions[session].live is live
 
     talk(studio, conversation)
+
+
+def test_a_lost_page_is_noticed_by_its_silence(tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "PING_SECONDS", 0.2)
+    with serving(tmp_path / "runs") as studio:
+
+        async def conversation(client):
+            page = await client()
+            await page.ask("speed", batches=50)
+            await page.ask("play")
+            live = studio.sessions[page.state["session"]].live
+            await asyncio.sleep(1)  # a page that answers pings is not lost
+            assert live.playing
+            page.socket.transport.pause_reading()  # neither pongs nor a farewell
+            while live.playing:
+                await asyncio.sleep(0.01)
+            page.socket.transport.abort()
+
+        talk(studio, conversation)
 
 
 def test_another_page_takes_a_session_over(studio):
