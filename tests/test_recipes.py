@@ -1,7 +1,6 @@
 import dataclasses
 import io
 import json
-import signal
 
 import numpy as np
 import pytest
@@ -17,19 +16,6 @@ from neocog.settings import Settings, default_settings, settings_for
 from neocog.training.by_name import make_augmentation, make_optimizer, make_schedule
 
 
-class InterruptedAfter(io.StringIO):
-    """Presses Ctrl-C when a run says that an epoch is over."""
-
-    def __init__(self, epoch):
-        super().__init__()
-        self.epoch = epoch
-
-    def write(self, text):
-        if text.startswith(f"epoch {self.epoch}/"):
-            signal.raise_signal(signal.SIGINT)
-        return super().write(text)
-
-
 def short(recipe, **changes):
     """Four epochs on the line patterns."""
     return settings_for("lines-b", recipe=recipe, epochs=4, **changes)
@@ -37,11 +23,6 @@ def short(recipe, **changes):
 
 def resolved(settings):
     return resolve(settings, line_patterns("b"))[0]
-
-
-def arrays(directory):
-    network = neocog.load(directory / "model.neocog")
-    return {name: array.tobytes() for name, array in (network.params | network.buffers).items()}
 
 
 def test_plain_is_what_a_run_is_without_a_recipe():
@@ -114,22 +95,6 @@ def test_settings_are_kept_and_a_run_without_a_recipe_was_plain(recipe, tmp_path
     del config["settings"]["recipe"]  # as in runs of older versions
     directory.config.write_text(json.dumps(config))
     assert directory.settings().recipe == "plain"
-
-
-@pytest.mark.parametrize("network", ["small-cnn", "digits-cnn"])
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_an_interrupted_run_ends_as_one_that_was_not(recipe, network, tmp_path):
-    settings = short(recipe, network=network, batch_size=20)
-    whole = runs.train(settings, tmp_path / "whole", io.StringIO())
-    assert not whole.history.stopped
-    parts = runs.train(settings, tmp_path / "parts", InterruptedAfter(2))
-    assert parts.history.stopped == "interrupted"
-    assert len(parts.history.rows) == 3
-    assert arrays(tmp_path / "parts") != arrays(tmp_path / "whole")
-    resumed = runs.resume(tmp_path / "parts", stream=io.StringIO())
-    assert arrays(tmp_path / "parts") == arrays(tmp_path / "whole")
-    for column in ("train_loss", "val_loss", "running_loss", "lr"):
-        assert repr(resumed.history[column]) == repr(whole.history[column])  # untrained, some are NaN
 
 
 def test_only_a_schedule_that_plans_ahead_has_a_fixed_length(tmp_path):

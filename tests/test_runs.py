@@ -30,7 +30,8 @@ def whole(tmp_path_factory):
 
 def same_model(one, other):
     a, b = neocog.load(one / "model.neocog"), neocog.load(other / "model.neocog")
-    return all(np.array_equal(a.params[name], b.params[name]) for name in a.params)
+    one, two = ({**network.params, **network.buffers} for network in (a, b))
+    return all(np.array_equal(one[name], two[name]) for name in one)
 
 
 def test_a_run_killed_before_its_first_checkpoint_begins_anew(whole, tmp_path):
@@ -180,18 +181,22 @@ OPTIONS = [
     {"schedule": "plateau", "optimizer": "nesterov", "lr": 0.9, "augment": "flips-shift"},
     {"schedule": "warm-restarts", "optimizer": "rmsprop", "class_weight": "none", "early_stopping": 3},
     {"schedule": "polynomial", "optimizer": "adam", "validation": 0, "normalize": "none"},
+    {"recipe": "plain", "network": "digits-cnn", "filters": None},
+    {"recipe": "best", "filters": None},
 ]
 
 
 @pytest.mark.parametrize(
-    "options", OPTIONS, ids=["standard", "stopping", "plateau", "restarts", "polynomial"]
+    "options", OPTIONS, ids=["standard", "stopping", "plateau", "restarts", "polynomial", "plain", "best"]
 )
 def test_an_interrupted_run_ends_bit_for_bit_as_one_that_was_not(bright, tmp_path, options):
     settings = short(bright, **options)
     whole = runs.train(settings, tmp_path / "whole", io.StringIO())
     parts = runs.train(settings, tmp_path / "parts", InterruptedAfter(2))
     assert parts.history.stopped == "interrupted"
+    assert len(parts.history.rows) == 3
     assert parts.held_out is None  # nothing is reported before the end
+    assert not same_model(tmp_path / "whole", tmp_path / "parts")
     resumed = runs.resume(tmp_path / "parts", stream=io.StringIO())
     assert same_model(tmp_path / "whole", tmp_path / "parts")
     for column in ("train_loss", "val_loss", "running_loss", "lr"):

@@ -338,13 +338,17 @@ class Adam(Optimizer):
         self._adapt(w, g, lr, name)
 
     def _adapt(self, w: Array, g: Array, lr: float, name: str) -> None:
+        mean, spread = self._moments(w, g, name)
+        w -= lr / (1 - self.betas[0] ** self.steps) * mean / spread
+
+    def _moments(self, w: Array, g: Array, name: str) -> tuple[Array, Array]:
+        """Update both memories; return the mean, and the root of the corrected square plus ``eps``."""
         mean, square = self.recall("mean", name, w), self.recall("square", name, w)
         b1, b2 = self.betas
         mean += (1 - b1) * (g - mean)
         square *= b2
         square += (1 - b2) * (g * g)
-        spread = square**0.5 / (1 - b2**self.steps) ** 0.5 + self.eps
-        w -= lr / (1 - b1**self.steps) * mean / spread
+        return mean, square**0.5 / (1 - b2**self.steps) ** 0.5 + self.eps
 
 
 class AdamW(Adam):
@@ -452,13 +456,8 @@ class NAdam(Adam):
         return _nesterov_shares(self.betas[0], self.momentum_decay, step)
 
     def _adapt(self, w: Array, g: Array, lr: float, name: str) -> None:
-        mean, square = self.recall("mean", name, w), self.recall("square", name, w)
-        b1, b2 = self.betas
-        mean += (1 - b1) * (g - mean)
-        square *= b2
-        square += (1 - b2) * (g * g)
+        mean, spread = self._moments(w, g, name)
         of_gradient, of_mean = self.shares(self.steps)
-        spread = square**0.5 / (1 - b2**self.steps) ** 0.5 + self.eps
         w -= lr * (of_gradient * g + of_mean * mean) / spread
 
 

@@ -270,7 +270,7 @@ def check(tmp_path, whole, pictures):
     return check
 
 
-@pytest.mark.parametrize("kind", list(KINDS)[:5])
+@pytest.mark.parametrize("kind", ["KILL", "TERM", "INT-INT"])
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(kind, check):
     check("lines", kind, 0)
 
