@@ -57,7 +57,7 @@ def test_train_digits_is_the_notebooks_run(trained, golden):
     config = json.loads((trained / "config.json").read_text())
     assert config["settings"]["seed"] == 42
     assert config["class_names"] == [str(k) for k in range(10)]
-    assert config["training_images"] == 1347
+    assert config["images"]["training"] == 1347
     assert config["sample"][:10] == golden["digits"]["data"]["sample_idx_first10"]
     assert config["versions"]["neocog"] == neocog.__version__
     assert sorted(path.name for path in trained.iterdir()) == [
@@ -346,7 +346,8 @@ def test_evaluate_says_how_many_images_the_run_trained_on(folder, tmp_path):
     for name in ("dark", "bright"):
         grey(tmp_path / "copy" / name / "new.png", 100)
     data = json.loads(run("evaluate", out, f"folder:{tmp_path / 'copy'}", "--json").stdout)
-    assert (data["images"], data["origin"]) == (22, f"the run trained on {20 - held_out['images']} of them")
+    seen = f"the run trained on {20 - held_out['images']} of them, for which these figures are too good"
+    assert (data["images"], data["origin"]) == (22, seen)
 
 
 def test_predict_takes_folders_and_patterns_and_writes_a_table(light_or_dark, tmp_path):
@@ -905,3 +906,54 @@ def test_a_fault_in_a_layer_of_ones_own_is_not_neocogs(own, picture):
     arguments = ("predict", "faulty.neocog", picture[0], "--layers", "my_own_layers:Faulty")
     error = run(*arguments, code=2).stderr
     assert re.search(r"ValueError: cannot reshape .*my_own_layers\.py, line \d+\); the module", error)
+
+
+def test_a_table_of_predictions_is_there_though_the_pipe_closes(trained, tmp_path):
+    """As `neocog predict ... --csv FILE | head -1` closes it; the lines are far more than a pipe holds."""
+    images = [tmp_path / f"{k}.png" for k in range(3)]
+    for path in images:
+        grey(path, 90)
+    command = [sys.executable, "-m", "neocog", "predict", trained, *images * 700, "--csv", tmp_path / "t.csv"]
+    with subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline().startswith(str(images[0]))
+        process.stdout.close()
+        process.wait(60)
+    assert len((tmp_path / "t.csv").read_text().splitlines()) == 1 + 2100
+
+
+def test_predict_leaves_out_bad_images_if_told_to(light_or_dark, tmp_path):
+    for name, level in (("a", 0), ("c", 255)):
+        grey(tmp_path / "new" / f"{name}.png", level)
+    (tmp_path / "new" / "b.png").write_bytes((tmp_path / "new" / "a.png").read_bytes()[:40])
+    error = run("predict", light_or_dark, tmp_path / "new", code=2).stderr
+    assert "b.png" in error
+    assert "--skip-bad leaves out what cannot be read" in error
+    result = run("predict", light_or_dark, tmp_path / "new", "--skip-bad", "--csv", tmp_path / "t.csv")
+    assert "Left out 1" in result.stderr
+    assert "b.png" in result.stderr
+    rows = (tmp_path / "t.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[1] for row in rows] == ["dark", "light"]
+    assert (
+        "none of the images can be read"
+        in run("predict", light_or_dark, tmp_path / "new" / "b.png", "--skip-bad", code=2).stderr
+    )
+
+
+def test_evaluate_leaves_out_bad_images_if_told_to(light_or_dark, tmp_path):
+    for name, level in (("dark", 0), ("light", 255)):
+        grey(tmp_path / "photos" / name / "1.png", level)
+        (tmp_path / "photos" / name / "2.png").write_bytes(b"no picture")
+    assert "2.png" in run("evaluate", light_or_dark, tmp_path / "photos", code=2).stderr
+    result = run("evaluate", light_or_dark, tmp_path / "photos", "--skip-bad", "--json")
+    assert json.loads(result.stdout)["images"] == 2
+
+
+def test_a_missing_folder_is_told_its_neighbour(tmp_path):
+    (tmp_path / "photos").mkdir()
+    error = run("train", tmp_path / "fotos", code=2).stderr
+    assert f"Did you mean '{tmp_path / 'photos'}'?" in error
+
+
+def test_explain_names_the_classes(light_or_dark, tmp_path):
+    grey(tmp_path / "g.png", 90)
+    assert "classes: 0 dark, 1 light" in run("explain", light_or_dark, tmp_path / "g.png").stdout

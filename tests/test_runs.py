@@ -15,6 +15,7 @@ import pytest
 
 import neocog
 from neocog import runs
+from neocog.runs.training import outcome
 from neocog.settings import Settings, settings_for, train_command
 
 SETTINGS = Settings("lines", "tiny-cnn", 3, 0.12, 0.0, 0.0, 18, 5)
@@ -214,8 +215,8 @@ def test_a_run_measures_held_out_images_that_chose_nothing(bright, tmp_path):
     data = runs.open_images(settings)
     (train, labels), (held_out, truth) = directory.open_data()
     config = json.loads(directory.config.read_text())
-    assert (len(labels), len(truth)) == (config["training_images"], config["validation_images"]) == (129, 38)
-    assert config["tuning_images"] == 23  # 15 % of the other 152
+    assert (len(labels), len(truth)) == (129, 38)
+    assert config["images"] == {"training": 129, "validation": 23, "held-out": 38}  # 15 % of 152, 20 % of 190
     np.testing.assert_array_equal(held_out, data.validation[0])
     assert not {x.tobytes() for x in train} & {x.tobytes() for x in held_out}
     # The kept epoch has the lowest loss on the validation images, and its weights are the model's.
@@ -328,6 +329,14 @@ def test_a_class_of_one_image_leaves_nothing_to_hold_out(tmp_path):
     assert "No validation images: class '1' has 1 training image, fewer than 20" in said
     assert (tmp_path / "run" / "report.html").exists()
     config = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert (config["training_images"], config["validation_images"], config["held_out"]) == (6, 0, None)
+    assert (config["images"], config["held_out"]) == ({"training": 6, "validation": 0, "held-out": 0}, None)
     again = CliRunner().invoke(app, ["train", "--resume", str(tmp_path / "run")])
     assert again.exit_code == 0, again.output
+
+
+def test_that_the_untrained_network_was_kept_is_said():
+    settings = settings_for("lines", keep_best="loss")
+    first, warning = outcome({"kept_epoch": 0}, settings, 5)
+    assert first == "kept epoch 0 of 5: the lowest loss on the validation images"
+    assert warning.startswith("warning: that is the untrained network")
+    assert len(outcome({"kept_epoch": 3}, settings, 5)) == 1

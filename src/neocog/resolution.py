@@ -138,9 +138,8 @@ def _augment(settings: Settings, data: Split) -> tuple[Settings, str]:
     allowed = kept - 2 * math.sqrt(max(kept * (1 - kept), 0.01) / len(labels))
     if sides < allowed:
         return replace(settings, augment="affine"), (
-            "random moves, rotations, scalings and shears, no mirroring: mirrored images look like other "
-            f"classes ({kept:.0%} of the nearest neighbours are of the same class, {sides:.0%} of the "
-            "mirrored)"
+            "random moves, rotations, scalings and shears, no mirroring, as mirrored images are less like "
+            f"their class: of {sides:.0%} the most similar image is of the same class, unmirrored {kept:.0%}"
         )
     if both < allowed:
         return replace(settings, augment="flip-shift"), "random moves and mirroring, which keeps the classes"

@@ -151,7 +151,10 @@ def test_overfitting():
 def test_a_rate_that_is_too_high(lr):
     data = neocog.data.line_patterns("a")
     found = train(neocog.models.tiny_cnn(1), data, SGD(lr), epochs=12, batch_size=18)
-    assert f"the learning rate, {lr:.2g}, is probably too high; try {lr / 10:.2g}" in found["learning rate"]
+    assert (
+        f"the learning rate, {lr:.2g} at most, is probably too high; try {lr / 10:.2g}"
+        in found["learning rate"]
+    )
 
 
 def after(**columns):
@@ -277,3 +280,13 @@ def test_a_schedule_that_rises_will_fall_again(losses, expected):
     diagnose = Diagnose(io.StringIO())
     diagnose.on_epoch(state)
     assert ("learning rate" in diagnose.messages) is expected
+
+
+def test_the_rate_that_was_too_high_is_named_and_not_what_a_schedule_has_made_of_it():
+    state = after(
+        train_loss=[1.0, 0.5, 9.0, 9.0, 9.0], train_accuracy=[0.9] * 5, lr=[np.nan, 0.02, 0.05, 1e-3, 4e-8]
+    )
+    diagnose = Diagnose(io.StringIO())
+    diagnose.on_epoch(state)
+    message = diagnose.messages["learning rate"]
+    assert "the learning rate, 0.05 at most, is probably too high; try 0.005" in message

@@ -194,6 +194,11 @@ def say(text: str) -> None:
     Console(highlight=False).print(text, soft_wrap=True)
 
 
+def warn(text: str) -> None:
+    """Print a line on standard error."""
+    Console(stderr=True, highlight=False).print(escaped(text), soft_wrap=True)
+
+
 @app.callback(invoke_without_command=True)
 def _options(
     context: typer.Context,

@@ -28,6 +28,7 @@ from neocog.cli.common import (
     report_errors,
     say,
     to_json,
+    warn,
 )
 from neocog.cli.results import print_mistakes, print_results, results_json
 from neocog.data import LazyImages
@@ -51,6 +52,11 @@ Csv = Annotated[
 ]
 
 
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave out images that cannot be read; they are listed.")
+]
+
+
 @dataclass(frozen=True)
 class Measured:
     """The images to measure a model on, with labels that are indices of the model's classes."""
@@ -70,6 +76,7 @@ def evaluate_command(
         bool, typer.Option("--mistakes", help="List the images that are classified wrongly.")
     ] = False,
     table: Csv = None,
+    skip_bad: SkipBad = False,
     layers: Layers = None,
     kernels: Kernels = "auto",
     as_json: Json = False,
@@ -84,7 +91,7 @@ def evaluate_command(
     Example: [bold]neocog evaluate model.neocog photos --csv photos.csv[/]
     """
     network = runs.open_model(model, layers or ())
-    measured = _measured(model, network, source)
+    measured = _measured(model, network, source, skip_bad)
     if network.input_shape is None:  # else the file's reader has measured it
         with blaming(model):
             check_values(network, measured.images.shape[1:])
@@ -120,7 +127,7 @@ def evaluate_command(
         say(f"table: [bold]{escaped(table)}[/]")
 
 
-def _measured(model: Path, network: Container, source: str) -> Measured:
+def _measured(model: Path, network: Container, source: str, skip_bad: bool) -> Measured:
     run = runs.RunDirectory(model) if model.is_dir() else None
     if run is not None and (not source or run.is_trained_on(source)):
         # With another split, training images would be among the held-out ones.
@@ -135,7 +142,7 @@ def _measured(model: Path, network: Container, source: str) -> Measured:
         preprocessing=network.preprocessing,
         class_names=network.class_names,
         validation_fraction=0,
-        **({} if run is None else run.settings().reading),
+        **({} if run is None else run.settings().reading) | ({"skip_bad": True} if skip_bad else {}),
     )
     images, labels = data.validation or data.train
     labels = _as_model_classes(data.class_names, network, labels, source, model)
@@ -168,7 +175,8 @@ def _origin(run: runs.RunDirectory | None, images: Any) -> str:
     if tuple(trained.shape[1:]) != tuple(images.shape[1:]):
         return "the run trained on images of another shape"
     seen = count_common(images, trained)
-    return f"the run trained on {seen or 'none'} of them"
+    known = ", for which these figures are too good" if seen else ""
+    return f"the run trained on {seen or 'none'} of them{known}"
 
 
 def class_names(network: Container, outputs: int) -> tuple[str, ...]:
@@ -180,8 +188,8 @@ def class_names(network: Container, outputs: int) -> tuple[str, ...]:
 def _say_class_weights(network: Container) -> None:
     if network.class_weight is not None:
         say(
-            "trained with class weights: the class of the least expected cost is chosen; probabilities are "
-            "those without the weights"
+            "trained with class weights, so that no class is neglected: a rare class may be chosen though "
+            "another is more probable; the probabilities are those of the training images' own mixture"
         )
 
 
@@ -217,6 +225,7 @@ def predict(
         ),
     ] = False,
     table: Csv = None,
+    skip_bad: SkipBad = False,
     layers: Layers = None,
     as_json: Json = False,
 ) -> None:
@@ -235,16 +244,24 @@ def predict(
         raise ValueError(f"{model} must give a number for each class to predict by, gives {outputs}.")
     form = network.preprocessing or shape
     names, paths = class_names(network, *outputs), list(_files(images))
+    if skip_bad and (bad := dict(LazyImages(paths, form).problems())):
+        paths = [path for path in paths if path not in bad]
+        warn(f"Left out {len(bad)}: {'; '.join(f'{path} {reason}' for path, reason in bad.items())}")
+        if not paths:
+            raise ValueError("none of the images can be read.")
     parts: list[np.ndarray] = []
     most = max(1, min(BATCH, limit("values") // math.prod(shape)))
+    at_once = not as_json and table is None  # a table is written before anything is printed: a pipe may close
     for start in range(0, len(paths), most):
-        batch = LazyImages(paths[start : start + most], form, invert)[:]  # decoded by all threads
+        try:
+            batch = LazyImages(paths[start : start + most], form, invert)[:]  # decoded by all threads
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError) as error:
+            raise type(error)(f"{error} (--skip-bad leaves out what cannot be read)") from error
         parts.append(network.predict_proba(batch))
-        if not as_json:
-            ranking = network.ranking(parts[-1])[:, :top]
-            for path, row, order in zip(paths[start:], parts[-1], ranking, strict=False):
-                first, *others = [f"{escaped(names[k])} {row[k]:.1%}" for k in order]
-                say(f"{escaped(path)}: [bold]{first}[/]  {'  '.join(others)}".rstrip())
+        if at_once:
+            _say_answers(paths[start:], parts[-1], names, network.ranking(parts[-1])[:, :top])
     probabilities = np.concatenate(parts)
     answers = list(zip(paths, probabilities, network.ranking(probabilities)[:, :top], strict=True))
     if table is not None:
@@ -257,9 +274,19 @@ def predict(
             )
         )
         return
+    if not at_once:
+        _say_answers(paths, probabilities, names, [order for _, _, order in answers])
     _say_class_weights(network)
     if table is not None:
         say(f"table: [bold]{escaped(table)}[/]")
+
+
+def _say_answers(
+    paths: Iterable[Path], probabilities: np.ndarray, names: Sequence[str], ranking: Iterable[np.ndarray]
+) -> None:
+    for path, row, order in zip(paths, probabilities, ranking, strict=False):
+        first, *others = [f"{escaped(names[k])} {row[k]:.1%}" for k in order]
+        say(f"{escaped(path)}: [bold]{first}[/]  {'  '.join(others)}".rstrip())
 
 
 def _best(probabilities: np.ndarray, names: Sequence[str], order: np.ndarray) -> list[dict[str, Any]]:

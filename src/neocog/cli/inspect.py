@@ -122,6 +122,11 @@ def explain(
         return
     for link in chain:
         link.print(top)
+    if at == "softmax" and network.class_names:
+        names = ", ".join(f"{k} {escaped(name)}" for k, name in enumerate(network.class_names))
+        say(f"classes: {names}")
+        if network.class_weight is not None:
+            say("trained with class weights, for which the probabilities of predict are corrected, these not")
 
 
 def _place(index: str, network: Container) -> tuple[int, ...]:

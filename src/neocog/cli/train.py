@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from neocog import representation, runs
-from neocog.cli.common import INTERRUPTED, Json, Source, app, escaped, report_errors, say, to_json
+from neocog.cli.common import INTERRUPTED, Json, Source, app, escaped, report_errors, say, to_json, warn
 from neocog.cli.options import with_settings
 from neocog.cli.results import print_mistakes, print_results, results_json
 from neocog.data.identity import image_name
@@ -50,7 +50,7 @@ def train(
 
     Example: [bold]neocog train photos --epochs 30 --out runs/photos[/]
 
-    Example: [bold]neocog train --resume runs/photos --epochs 60[/]
+    Example: [bold]neocog train --resume runs/photos[/]
     """
     stream = sys.stderr if as_json else sys.stdout
     if resume is not None:
@@ -62,7 +62,9 @@ def train(
         result = runs.resume(resume, chosen.get("epochs"), stream)
     else:
         if not source:
-            raise ValueError(f"SOURCE is missing: one of {', '.join(source_forms())}.")
+            raise ValueError(
+                f"SOURCE is missing: the path of a folder or file, or one of {', '.join(source_forms())}."
+            )
         result = runs.train(settings_for(source, **chosen), out, stream)
     if result is None:  # another process of the job reports
         return
@@ -96,7 +98,7 @@ def _write_pages(run: Path, stream: TextIO | None) -> dict[str, Path]:
                 found[name] = write_report(run)
         except Exception as error:
             words = f"no {name}: {type(error).__name__}: {error}; try again: neocog {name} {run}"
-            Console(stderr=True, highlight=False).print(escaped(words), soft_wrap=True)
+            warn(words)
     return found
 
 

@@ -197,12 +197,24 @@ def split_source(source: str) -> tuple[str, str]:
         return _recognised(Path(source)), os.path.abspath(source)
     forms = dict(zip(SOURCES, source_forms(), strict=True))
     near = difflib.get_close_matches(kind, SOURCES, n=1)
-    hint = f" Did you mean {forms[near[0]]!r}?" if near else ""
+    named = forms[near[0]] if near else near_path(source)
+    hint = f" Did you mean {named!r}?" if named else ""
     allowed = ", ".join(map(repr, forms.values()))
     raise ValueError(
-        f"source must be one of {allowed}, or the path of a folder or file that there is, got "
+        f"source must be the path of a folder or file that there is, or one of {allowed}, got "
         f"{source!r}.{hint}"
     )
+
+
+def near_path(path: str) -> str:
+    """Return the path beside a missing one whose name is most like its name; "" if none is."""
+    folder, name = os.path.split(path.rstrip(os.sep))
+    try:
+        others = [other for other in os.listdir(folder or ".") if not other.startswith(".")]
+    except OSError:
+        return ""
+    near = difflib.get_close_matches(name, others, n=1, cutoff=0.7)
+    return os.path.join(folder, near[0]) if near else ""
 
 
 def _recognised(path: Path) -> str:

@@ -52,7 +52,7 @@ class Material:
         directory = RunDirectory(run)
         network, settings = open_model(directory.path, layers), directory.settings()
         config = json.loads(directory.config.read_text(encoding="utf-8"))
-        if config.get("validation_images") != 0:
+        if config.get("images", {}).get("held-out", config.get("validation_images")) != 0:
             return cls(directory, network, config, *directory.open_data())
         data = directory.open_split(settings)
         if not data.has_fingerprint(str(config["data"])):

@@ -127,7 +127,7 @@ def _curves(material: Material) -> list[Part]:
         material.history,
         classes=len(material.names) or None,
         kept=material.kept_epoch,
-        val="validation" if material.config.get("tuning_images") else "held out",
+        val="validation" if material.config.get("images", {}).get("validation") else "held out",
     )
     return [untitled(figure)]
 
@@ -190,13 +190,11 @@ def _settings(material: Material) -> list[Part]:
     rows = [
         [name.replace("_", " "), value] for name, value in config["settings"].items() if value is not None
     ]
-    counts = {"training": "training_images", "validation": "tuning_images", "held-out": "validation_images"}
-    rows += [[f"{part} images", config[key]] for part, key in counts.items() if config.get(key)]
+    rows += [[f"{part} images", count] for part, count in config.get("images", {}).items() if count]
     rows += [[name, value] for name, value in config["versions"].items()]
     half = (len(rows) + 1) // 2  # two tables side by side where there is room
     tables = "".join(table([], part) for part in (rows[:half], rows[half:]))
-    chosen = [paragraph(sentence(line)) for line in config.get("chosen", ())]
-    return [f'<div class="pair">{tables}</div>', *chosen]
+    return [f'<div class="pair">{tables}</div>']
 
 
 def _reproduce(material: Material) -> list[Part]:

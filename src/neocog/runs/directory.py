@@ -217,22 +217,16 @@ class RunDirectory:
         sample: np.ndarray,
         results: Mapping[str, Any],
     ) -> None:
-        """Write the settings, a description of data, network and versions, and what was measured.
-
-        "validation_images" is the number of held-out images, which are reported; "tuning_images" is that of
-        those that choose the epoch.
-        """
+        """Write the settings, a description of data, network and versions, and what was measured."""
         split = training_split(settings, data)
         held_out = len(data.validation[1]) if data.validation else 0
-        tuning = len(split.validation[1]) if settings.validation and split.validation else 0
+        validation = len(split.validation[1]) if settings.validation and split.validation else 0
         config = {
             "settings": settings.to_dict(),
             "class_names": data.class_names,
             "image_shape": data.image_shape,
             "preprocessing": None if data.preprocessing is None else data.preprocessing.to_dict(),
-            "training_images": len(split.train[1]),
-            "tuning_images": tuning,
-            "validation_images": held_out,
+            "images": {"training": len(split.train[1]), "validation": validation, "held-out": held_out},
             "data": data.fingerprint(),
             "data_summary": DataSummary.of(data).lines(),
             "sample": sample.tolist(),

@@ -153,6 +153,8 @@ def _train(
             history = fit_as(settings, split, network, rng, callbacks, checkpoint)
             result = RunResult(directory, network, history, list(chosen), data=data)
             if history.stopped != "interrupted":
+                if settings.recipe == "standard" and data.validation is not None:
+                    tell(["Comparing with other classifiers on the held-out images ..."])
                 result = _measured(result, settings, data, choosing)
                 tell(map(sentence, outcome(result.to_dict(), settings, int(history.last["epoch"]))))
             directory.write_config(settings, data, network, sample, result.to_dict())
@@ -195,6 +197,11 @@ def outcome(results: Mapping[str, Any], settings: Settings, epochs: int) -> list
     if results.get("kept_epoch") is not None:
         best = "lowest loss" if settings.keep_best == "loss" else "highest accuracy"
         lines.append(f"kept epoch {results['kept_epoch']} of {epochs}: the {best} on the validation images")
+        if results["kept_epoch"] == 0 and epochs:
+            lines.append(
+                "warning: that is the untrained network, as training has not helped on the validation "
+                "images; train for more epochs, or with another learning rate"
+            )
     if results.get("baselines") and results.get("held_out"):
         others = ", ".join(f"{name} {accuracy:.3f}" for name, accuracy in results["baselines"].items())
         lines.append(

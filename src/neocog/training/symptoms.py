@@ -207,8 +207,9 @@ def _rate_too_high(state: TrainingState) -> str:
         return ""
     if callable(state.optimizer.lr) and now <= losses[0]:  # a schedule that rises will fall again
         return ""
-    rate = state.optimizer.last_lr
+    rates = [rate for rate in state.history["lr"] if not math.isnan(rate)]
+    rate = max(rates, default=state.optimizer.last_lr)  # a schedule may have lowered it since
     return (
-        f"The training loss has jumped from {lowest:.3g} to {now:.3g} up to epoch {state.epoch}: the "
-        f"learning rate, {rate:.2g}, is probably too high; try {rate / 10:.2g}, or clip the gradients."
+        f"The training loss has jumped from {lowest:.3g} to {now:.3g} by epoch {state.epoch}: the learning "
+        f"rate, {rate:.2g} at most, is probably too high; try {rate / 10:.2g}, or clip the gradients."
     )
