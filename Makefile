@@ -37,7 +37,7 @@ docs: .venv/docs  ## the book and the reference, every cell executed, into docs/
 page: .venv/docs  ## one page of the book alone: make page PAGE=book/4-backward
 	$(BIN)/sphinx-build -b html -D master_doc=$(PAGE) -D include_patterns=$(PAGE).md docs docs/_build/$(PAGE)
 
-vendor:  ## the libraries of the page in the browser, anew from their lock file; needs npm, which nothing else does
+vendor:  ## the library of the page in the browser, anew from its lock file; needs npm, which nothing else does
 	src/neocog/studio/web/vendor/build.sh
 
 check: .venv/dev  ## lint and types
