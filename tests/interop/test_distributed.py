@@ -1,6 +1,7 @@
 """Two processes under ``torchrun`` against one; a killed process; a Ctrl-C."""
 
 import csv
+import inspect
 import io
 import json
 import os
@@ -158,6 +159,29 @@ def test_ctrl_c_saves_in_all_processes(tmp_path):
     assert rows(tmp_path / "run")[-1]["epoch"] == done + 1
 
 
+class Halve(Callback):
+    def on_epoch(self, run):
+        run.optimizer.lr /= 2
+
+
+class Clip(Callback):
+    def on_epoch(self, run):
+        for array in run.network.params.values():
+            np.clip(array, -0.1, 0.1, out=array)
+
+
+class Scale(neocog.Layer):
+    def __init__(self):
+        super().__init__()
+        self._params["scale"] = np.full(64, 0.5, np.float32)
+
+    def forward(self, x, training=False):
+        return x * self._params["scale"], x
+
+    def backward(self, dy, cache, input_grad=True):
+        return dy * self._params["scale"], {"scale": (dy * cache).sum(axis=0)}
+
+
 SCRIPT = """
 import atexit, hashlib, os
 from pathlib import Path
@@ -171,6 +195,8 @@ import numpy as np
 import neocog
 from neocog import Conv2D, BatchNorm2D, Flatten, GlobalAvgPool2D, Reshape, Dense, SGD, Sequential
 from neocog.training import Callback, EarlyStopping
+
+CLASSES
 
 rank = int(os.environ["RANK"])
 told = open(f"told{rank}.txt", "w")
@@ -192,15 +218,6 @@ def train(name, network, data=few, **arguments):
 def linear(**more):
     return Sequential(Flatten(), Dense(64, 10, rng=0), **more)
 
-class Halve(Callback):
-    def on_epoch(self, run):
-        run.optimizer.lr /= 2
-
-class Clip(Callback):
-    def on_epoch(self, run):
-        for array in run.network.params.values():
-            np.clip(array, -0.1, 0.1, out=array)
-
 stopping = EarlyStopping("val_accuracy", patience=1)
 small = neocog.models.small_cnn(seed=0)
 train("stop", small, digits, optimizer=SGD(0.3, 0.9), epochs=50, batch_size=128, rng=0, callbacks=[stopping])
@@ -213,17 +230,6 @@ train("one-value", normed, rng=0, batch_size=39)
 reshaping = Sequential(Conv2D(1, 10, 3, rng=0), GlobalAvgPool2D(), Reshape((0, -1)))
 train("reshape", reshaping, rng=0, batch_size=39)
 train("no-weights", Sequential(Conv2D(1, 10, 8, rng=0), Flatten())[1:], (few[0][:, :, :2, :5], few[1]), rng=0)
-
-class Scale(neocog.Layer):
-    def __init__(self):
-        super().__init__()
-        self._params["scale"] = np.full(64, 0.5, np.float32)
-
-    def forward(self, x, training=False):
-        return x * self._params["scale"], x
-
-    def backward(self, dy, cache, input_grad=True):
-        return dy * self._params["scale"], {"scale": (dy * cache).sum(axis=0)}
 
 train("own", Sequential(Flatten(), Scale(), Dense(64, 10, rng=0)), rng=0, epochs=3)
 train("bad-layer", Sequential(train=Flatten()))
@@ -244,22 +250,9 @@ else:
 """
 
 
-class Scale(neocog.Layer):
-    """As in the script."""
-
-    def __init__(self):
-        super().__init__()
-        self._params["scale"] = np.full(64, 0.5, np.float32)
-
-    def forward(self, x, training=False):
-        return x * self._params["scale"], x
-
-    def backward(self, dy, cache, input_grad=True):
-        return dy * self._params["scale"], {"scale": (dy * cache).sum(axis=0)}
-
-
 def test_what_is_given_and_changed_in_several_processes(tmp_path):
-    (tmp_path / "script.py").write_text(SCRIPT)
+    classes = "\n".join(map(inspect.getsource, (Halve, Clip, Scale)))
+    (tmp_path / "script.py").write_text(SCRIPT.replace("CLASSES", classes))
     status, _, err = finish(torchrun(folder=tmp_path, program=["script.py"]))
     assert status == 0, err
     # A thread of gloo that is still there when the interpreter goes may abort the process.
@@ -303,17 +296,6 @@ def test_what_is_given_and_changed_in_several_processes(tmp_path):
     # The second process has left.
     assert found[0]["left"].startswith("WorkerLostError process 0 of 2 has lost another one")
     assert "Process group cannot be None" not in err
-
-
-class Halve(Callback):
-    def on_epoch(self, run):
-        run.optimizer.lr /= 2
-
-
-class Clip(Callback):
-    def on_epoch(self, run):
-        for array in run.network.params.values():
-            np.clip(array, -0.1, 0.1, out=array)
 
 
 def test_several_processes_need_the_engine_torch(tmp_path, monkeypatch):
