@@ -60,7 +60,10 @@ class Snapshots(Callback):
         if 6 * sum(array.size for array in arrays.values()) > self.budget:
             self.snapshots = {}
             return
-        self.snapshots = {e: _halved(older) for e, older in self.snapshots.items() if e != epoch}
+        older = {e: kept for e, kept in self.snapshots.items() if e != epoch}
+        if older:  # of which the last alone is not halved yet
+            older[max(older)] = _halved(older[max(older)])
+        self.snapshots = older
         self.snapshots[epoch] = {name: array.astype(np.float32) for name, array in arrays.items()}
         while len(self.snapshots) > 2 and _bytes(self.snapshots) > self.budget:
             epochs = sorted(self.snapshots)
