@@ -259,6 +259,14 @@ def test_what_cannot_be_opened_is_said_at_the_start(tmp_path, monkeypatch, argum
     assert text in " ".join(result.output.split())
 
 
+@pytest.mark.parametrize("package", ["starlette", "uvicorn", "websockets"])
+def test_what_is_not_installed_is_said(monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    result = CliRunner().invoke(app, ["studio", "--no-browser"])
+    assert result.exit_code == 2
+    assert f"the studio needs {package}: pip install 'neocog[studio]'." in " ".join(result.output.split())
+
+
 def opened(monkeypatch, tmp_path, *arguments):
     """Return the studio that a command would serve."""
     monkeypatch.chdir(tmp_path)
