@@ -246,7 +246,7 @@ def test_weights_are_edited_and_kernels_painted_and_accuracy_follows_at_once(stu
     panel.get_by_label("Weight", exact=True).fill("3")
     page.keyboard.press("Enter")
     wait(page, f"{WEIGHTS}[4] === 3 && model.remote.undo === 1")
-    says(page, "[data-tool=Weights] .status", r"Held-out accuracy [\d.]+ % → [\d.]+ %")
+    says(page, "[data-tool=Weights] .status", r"Held-out accuracy [\d.]+\s% → [\d.]+\s%")
     panel.locator('[data-stamp="→ edge"]').click()
     wait(page, "model.remote.undo === 2")
     kernel = value(page, f"Array.from({WEIGHTS}.slice(0, 9))")
@@ -422,7 +422,7 @@ def test_a_run_is_saved_opened_again_and_written_as_page_and_report(server, stud
     """Things 2 and 8: the living page, and a link that carries the state."""
     page, (_, runs) = studio, server
     steps(page, "epoch", 2)
-    page.click(".menu summary")
+    page.click(".menu summary >> text=Save")
     page.click("[data-save=run]")
     says(page, ".views .status", r"Saved in")
     session = value(page, "model.remote.session")
@@ -430,7 +430,7 @@ def test_a_run_is_saved_opened_again_and_written_as_page_and_report(server, stud
     assert [row["epoch"] for row in saved.history.rows] == [0, 1, 2]
     weights = value(page, f"Array.from({WEIGHTS})")
     for kind, most in (("page", 400_000), ("report", 20_000_000)):
-        page.click(".menu summary")
+        page.click(".menu summary >> text=Save")
         with page.expect_download(timeout=20_000) as download:
             page.click(f"[data-save={kind}]")
         path = Path(download.value.path())
@@ -449,7 +449,7 @@ def test_a_run_is_saved_opened_again_and_written_as_page_and_report(server, stud
     wait(page, "model?.latest?.epoch === 2 && !model.remote.playing")  # trained to the same place
     assert value(page, "model.remote.session") != session
     assert np.allclose(value(page, f"Array.from({WEIGHTS})"), weights)
-    page.click(".menu summary")
+    page.click(".menu summary >> text=Save")
     page.select_option("text=Open a run >> select", session)
     wait(page, f"model.remote.session.includes('{session}') && model.latest?.epoch === 2")
 

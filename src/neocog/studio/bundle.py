@@ -105,12 +105,12 @@ def _add(path: Path, folder: Path, done: dict[str, str], above: tuple[str, ...])
     ):
         text = pattern.sub(replace, text)
     found = ", ".join(outer if outer == inner else f'"{outer}": {inner}' for outer, inner in exports.items())
-    body = "\n".join([*head, _without_comments(text)])
+    body = "\n".join([*head, without_comments(text)])
     done[name] = f'modules["{name}"] = (() => {{\n{body}\nreturn {{ {found} }};\n}})();'
     return name
 
 
-def _without_comments(text: str) -> str:
+def without_comments(text: str) -> str:
     """Return code without the lines that are comments, empty lines and indentation, templates left alone."""
     lines, within, comment = [], False, False
     for line in text.split("\n"):

@@ -26,6 +26,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from neocog.studio import messages
+from neocog.studio.bundle import without_comments
 from neocog.studio.guard import Guard, redirect_file
 from neocog.studio.lessons import find, names
 from neocog.studio.outbox import Outbox, as_json
@@ -100,7 +101,7 @@ class Studio:
                 WebSocketRoute("/ws", self._socket),
                 Route("/upload", self._upload, methods=["POST"]),
                 Route("/files/{session}/{name}", self._file),
-                Mount("/", StaticFiles(directory=WEB)),
+                Mount("/", _Files(directory=WEB)),
             ]
         )
 
@@ -389,6 +390,16 @@ def _sender(websocket: WebSocket) -> Callable[[str | bytes], Any]:
             await websocket.send_bytes(data)
 
     return send
+
+
+class _Files(StaticFiles):
+    """The page's files; its own scripts without their comments, as a living page has them."""
+
+    def file_response(self, full_path: Any, *args: Any, **kwargs: Any) -> Response:
+        path = Path(full_path)
+        if path.suffix != ".js" or path.parent != WEB:
+            return super().file_response(full_path, *args, **kwargs)
+        return Response(without_comments(path.read_text(encoding="utf-8")), media_type="text/javascript")
 
 
 def _new_id() -> str:

@@ -152,11 +152,9 @@ export class Remote extends Model {
   on_error({ to, text }) {
     const waits = this.pending.get(to);
     this.pending.delete(to);
+    this.problem = text;
     if (waits) waits.reject(new Error(text));
-    else {
-      this.problem = text;
-      this.emit("notice", { text });
-    }
+    else this.emit("notice", { text });
   }
 
   /** Take a network and its data: the first message, and again when one of them changes. */

@@ -81,7 +81,7 @@ export function className(model, label) {
 
 /** Write a fraction as a percentage with one decimal. */
 export function share(value) {
-  return value === null || value === undefined || !Number.isFinite(value) ? "–" : `${(100 * value).toFixed(1)} %`;
+  return value === null || value === undefined || !Number.isFinite(value) ? "–" : `${(100 * value).toFixed(1)}\u00a0%`;
 }
 
 /** Whether a panel can be seen: what nobody sees is not asked for. */
