@@ -957,3 +957,13 @@ def test_a_missing_folder_is_told_its_neighbour(tmp_path):
 def test_explain_names_the_classes(light_or_dark, tmp_path):
     grey(tmp_path / "g.png", 90)
     assert "classes: 0 dark, 1 light" in run("explain", light_or_dark, tmp_path / "g.png").stdout
+
+
+def test_images_beyond_the_budget_are_refused_before_they_are_read(folder, tmp_path, monkeypatch):
+    error = run("train", folder, "--size", 5000, "--out", tmp_path / "run", code=2).stderr
+    assert "an image of shape (3, 5000, 5000)" in error
+    assert "NEOCOG_BUDGET_VALUES" in error
+    monkeypatch.setenv("NEOCOG_BUDGET_VALUES", "1000")
+    error = run("train", folder, "--epochs", 1, "--out", tmp_path / "run", code=2).stderr
+    assert "layer 'conv1', for images of shape (3, " in error
+    assert not (tmp_path / "run").exists()

@@ -10,6 +10,8 @@ __all__ = ["MOST_IMAGES", "baselines"]
 
 MOST_IMAGES = 2000
 """Training images up to which they are run."""
+MOST_NUMBERS = 2**28
+"""Pixels of all training images up to which they are run: 1 GiB."""
 MOST_PRODUCTS = 2e10
 """Squares of the training images times pixels up to which the support vector machine is run."""
 
@@ -19,8 +21,8 @@ def baselines(
 ) -> dict[str, float]:
     """Return the accuracies of a random forest and of a support vector machine on held-out images.
 
-    Both see pixels. They are run only where they take seconds: with up to ``MOST_IMAGES`` training images,
-    the support vector machine with up to ``MOST_PRODUCTS``.
+    Both see pixels. They are run only where they take seconds: with up to ``MOST_IMAGES`` training images of
+    up to ``MOST_NUMBERS`` pixels, the support vector machine with up to ``MOST_PRODUCTS``.
 
     Parameters
     ----------
@@ -47,7 +49,7 @@ def baselines(
     (x, y), (x_held_out, y_held_out) = train, held_out
     pixels = int(np.prod(x.shape[1:]))
     models: dict[str, Any] = {}
-    if len(y) <= MOST_IMAGES:
+    if len(y) <= MOST_IMAGES and len(y) * pixels <= MOST_NUMBERS:
         models["random forest"] = RandomForestClassifier(200, class_weight=class_weight, random_state=seed)
         if len(y) ** 2 * pixels <= MOST_PRODUCTS:
             models["SVC"] = SVC(C=10.0, class_weight=class_weight)

@@ -29,6 +29,8 @@ EPOCHS = (10, 100)
 """The fewest and the most epochs that are chosen."""
 NEIGHBOURS = 600
 """Images among which nearest neighbours are looked for."""
+AT_ONCE = 2**24
+"""Numbers of images that are read at once to make them small."""
 
 
 def resolve(settings: Settings, data: Split) -> tuple[Settings, list[str]]:
@@ -195,11 +197,16 @@ def small_images(images: Any, side: int = 16) -> np.ndarray:
     >>> small_images(np.ones((3, 1, 40, 70))).shape
     (3, 1, 20, 17)
     """
-    some = np.asarray(images[_places(len(images))], np.float32)
-    N, C, H, W = some.shape
+    N, C, H, W = images.shape
     h, w = max(1, H // side), max(1, W // side)
-    some = some[:, :, : H // h * h, : W // w * w]
-    return np.asarray(some.reshape(N, C, H // h, h, W // w, w).mean(axis=(3, 5)))
+    places, at_once = _places(N), max(1, AT_ONCE // (C * H * W))
+    parts = []
+    for start in range(0, len(places), at_once):
+        part = np.asarray(images[places[start : start + at_once]], np.float32)[
+            :, :, : H // h * h, : W // w * w
+        ]
+        parts.append(part.reshape(len(part), C, H // h, h, W // w, w).mean(axis=(3, 5)))
+    return np.concatenate(parts)
 
 
 def neighbours_right(images: np.ndarray, labels: np.ndarray, changed: np.ndarray) -> float:

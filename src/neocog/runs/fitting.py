@@ -24,13 +24,15 @@ from neocog.training.by_name import make_augmentation, make_optimizer, make_sche
 SAMPLE_SIZE = 36
 # Training images whose channels are averaged: reading more pictures would not change the first three digits.
 NORMALIZED_IMAGES = 2000
+NORMALIZED_NUMBERS = 2**26  # of large images fewer, so that they fit into memory
 
 
 def network_for(settings: Settings, data: Split) -> Sequential:
     """Build the network that the settings name, for a :func:`training_split`.
 
     With ``settings.normalize`` a layer ``normalize`` leads it, whose numbers are those of the training
-    images; of more than ``NORMALIZED_IMAGES`` those of so many, at equal distances.
+    images; of more than ``NORMALIZED_IMAGES``, or ``NORMALIZED_NUMBERS`` in them, those of so many, at equal
+    distances.
 
     Raises
     ------
@@ -55,7 +57,8 @@ def adapted(network: Sequential, settings: Settings, data: Split) -> Sequential:
     """Return a network led by the normalization, and with the class weights, that the settings name."""
     if settings.normalize == "channels":
         images, shape = data.train[0], network.input_shape
-        some = images[np.linspace(0, len(images) - 1, min(len(images), NORMALIZED_IMAGES)).astype(int)]
+        most = min(len(images), NORMALIZED_IMAGES, max(1, NORMALIZED_NUMBERS // math.prod(data.image_shape)))
+        some = images[np.linspace(0, len(images) - 1, most).astype(int)]
         leading = normalize_for(np.asarray(some, network.dtype))
         network = Sequential(normalize=leading, **network.children)
         network.input_shape = shape

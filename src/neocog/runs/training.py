@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from neocog.baselines import baselines
-from neocog.budgets import BudgetError
+from neocog.budgets import BudgetError, check_budget
 from neocog.data import Split
 from neocog.data.duplicates import note_of_duplicates
 from neocog.data.folder import check_pictures
@@ -54,11 +55,13 @@ def train(
         If the loss becomes NaN or infinite.
     """
     data = open_images(settings)
+    check_budget("values", math.prod(data.image_shape), f"an image of shape {data.image_shape}")
     check_pictures(data)
     data.notes += note_of_duplicates(data)
     settings, chosen = resolve(settings, data)
     split = training_split(settings, data)
     network = network_for(settings, split)
+    check_values(network, data.image_shape)
     check_batch_sizes(network, data.image_shape, len(split.train[1]), settings.batch_size)
     if settings.engine == "torch":  # raises ImportError, ValueError or TypeError before a directory is made
         loss = SoftmaxCrossEntropy(settings.label_smoothing)
