@@ -241,7 +241,8 @@ def test_ctrl_c_once_saves_everything_and_tells_the_pages(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["nowhere"], "source must be one of"),
+        (["nowhere"], "got 'nowhere'"),
+        (["wide.neocog"], "wide.neocog was made for images of your own: name them, too"),
         (["lines", "digits", "lines-b"], "name a run, images, or a model and images"),
         (["--kernels", "magic"], "kernels must be one of"),
         (["model.neocog", "digits"], "must have an output for each of the 10 classes"),
@@ -251,6 +252,7 @@ def test_ctrl_c_once_saves_everything_and_tells_the_pages(tmp_path):
 def test_what_cannot_be_opened_is_said_at_the_start(tmp_path, monkeypatch, arguments, text):
     monkeypatch.chdir(tmp_path)
     save(models.tiny_cnn(), "model.neocog")
+    save(models.digits_cnn(image_shape=(1, 9, 9)), "wide.neocog")
     from neocog.layers import Flatten, Graph
 
     save(Graph({"flatten": (Flatten(), "x")}, ("x",), "flatten"), "graph.neocog")
@@ -282,6 +284,7 @@ def test_a_model_and_images_a_run_and_a_folder_are_begun_with(tmp_path, monkeypa
 
     network = models.digits_cnn(seed=9)
     save(network, tmp_path / "model.neocog")
+    assert opened(monkeypatch, tmp_path, "model.neocog").begin_with().id == "digits"
     work = opened(monkeypatch, tmp_path, "model.neocog", "digits").begin_with()
     np.testing.assert_array_equal(work.make_network().params["conv1.weight"], network.params["conv1.weight"])
     expected = runs.train(settings_for("lines", epochs=1), tmp_path / "mine", io.StringIO())

@@ -19,7 +19,7 @@ def studio(
         typer.Argument(
             help="What to begin with: a run directory, images, or a model file and images. "
             f"Images are: {sources_help()} Default: digits.",
-            metavar="[RUN | SOURCE | MODEL SOURCE]",
+            metavar="[RUN | SOURCE | MODEL [SOURCE]]",
             show_default=False,
         ),
     ] = None,
@@ -53,7 +53,7 @@ def studio(
             f"the studio needs {error.name}: pip install 'neocog[studio]'.", name=error.name
         ) from None
     from neocog.studio.server import Studio, serve
-    from neocog.studio.work import Work, model_work, run_work, source_work
+    from neocog.studio.work import Work, data_of_model, model_work, run_work, source_work
     from neocog.validation import one_of
 
     given = list(what or ["digits"])
@@ -64,6 +64,8 @@ def studio(
     }
     one_of("kernels", kernels, ("auto", "reference", "im2col", "fused"))
     run = Path(given[0]) if len(given) == 1 and (Path(given[0]) / "config.json").is_file() else None
+    if len(given) == 1 and Path(given[0]).suffix in (".neocog", ".onnx") and Path(given[0]).is_file():
+        given.append(data_of_model(Path(given[0])))
     model = Path(given.pop(0)) if len(given) == 2 and Path(given[0]).exists() else None
     if len(given) != 1:
         raise ValueError(f"name a run, images, or a model and images, got {' '.join(what or [])}.")

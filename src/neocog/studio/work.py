@@ -36,6 +36,7 @@ __all__ = [
     "STUDIO_NETWORKS",
     "Beginning",
     "Work",
+    "data_of_model",
     "model_work",
     "own_work",
     "pictures_work",
@@ -323,6 +324,23 @@ def run_work(path: Path, key: str, kernels: str = "auto") -> Work:
         start=studio.get("start", "usual"),
         labels=studio.get("labels", "true"),
         swapped=studio.get("swapped", {}),
+    )
+
+
+def data_of_model(path: Path) -> str:
+    """Return the built-in source that a model file was made for, by its shapes.
+
+    Raises
+    ------
+    ValueError, OSError
+        If it cannot be read, or was made for other images.
+    """
+    network = open_model(path)
+    for name, (shape, classes) in {"digits": ((1, 8, 8), 10), "lines": ((1, 8, 8), 3)}.items():
+        if network.input_shape == shape and tuple(network.output_shape((1, *shape))) == (1, classes):
+            return name
+    raise ValueError(
+        f"{path} was made for images of your own: name them, too, as in: neocog studio {path} PHOTOS."
     )
 
 
