@@ -44,7 +44,9 @@ def test_same_as_pytorch(case):
     assert worst_difference(network, twin, x) < 1e-12
 
 
-@pytest.mark.parametrize(("make", "lr"), [(alexnet, 1e-3), (alexnet_one_tower, 3e-4)])
+@pytest.mark.parametrize(
+    ("make", "lr"), [(alexnet, 1e-3), pytest.param(alexnet_one_tower, 3e-4, marks=pytest.mark.nightly)]
+)
 def test_learning(make, lr, losses):
     values = losses(make(10, (1, 72, 72), rng=0), lr=lr, steps=8)
     assert values[-1] < 0.75 * values[0]

@@ -49,7 +49,7 @@ def test_batch_norm_is_that_of_pytorch_in_training():
     assert worst_difference(network, twin, x, training=True) < 1e-9
 
 
-@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("batch_norm", [pytest.param(False, marks=pytest.mark.nightly), True])
 def test_learning(batch_norm, losses):
     values = losses(vgg11(10, (1, 32, 32), batch_norm=batch_norm, rng=0), lr=0.001, steps=6)
     assert values[-1] < 0.75 * values[0]

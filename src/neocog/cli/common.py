@@ -176,6 +176,12 @@ def image_shape(model: object, network: Container) -> tuple[int, int, int]:
     return network.input_shape
 
 
+def class_names(network: Container, outputs: int) -> tuple[str, ...]:
+    """Return a name for each output of a network: its class names, then numbers."""
+    names = tuple(network.class_names or ())[:outputs]
+    return names + tuple(str(k) for k in range(len(names), outputs))
+
+
 def to_json(data: Any) -> str:
     """Write JSON that every parser reads: NaN and infinity become null."""
 

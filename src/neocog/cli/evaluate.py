@@ -23,6 +23,7 @@ from neocog.cli.common import (
     Layers,
     Model,
     app,
+    class_names,
     escaped,
     image_shape,
     report_errors,
@@ -177,12 +178,6 @@ def _origin(run: runs.RunDirectory | None, images: Any) -> str:
     seen = count_common(images, trained)
     known = ", for which these figures are too good" if seen else ""
     return f"the run trained on {seen or 'none'} of them{known}"
-
-
-def class_names(network: Container, outputs: int) -> tuple[str, ...]:
-    """Return a name for each output of a network: its class names, then numbers."""
-    names = tuple(network.class_names or ())[:outputs]
-    return names + tuple(str(k) for k in range(len(names), outputs))
 
 
 def _say_class_weights(network: Container) -> None:

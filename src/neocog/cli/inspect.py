@@ -18,13 +18,13 @@ from neocog.cli.common import (
     Layers,
     Model,
     app,
+    class_names,
     escaped,
     image_shape,
     report_errors,
     say,
     to_json,
 )
-from neocog.cli.evaluate import class_names
 from neocog.data import load_image
 from neocog.inspection.attribution_maps import ATTRIBUTIONS, attribution_maps
 from neocog.kernels import use_kernels
