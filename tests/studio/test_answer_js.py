@@ -13,7 +13,7 @@ pytestmark = pytest.mark.browser
 ANSWERS = """async (cases) => {
   const { probabilities, ranking } = await import("/answer.js");
   return JSON.parse(cases).map(({ description, output }) =>
-    [probabilities(description, { data: output }), ranking({ data: output })]);
+    [probabilities(description, { shape: [output.length], data: output }), ranking({ data: output })]);
 }"""
 
 
@@ -39,7 +39,7 @@ def test_an_answer_that_is_no_number(module_page):
     network = Sequential(Flatten(), Dense(9, 2))
     code = """async (description) => {
       const { probabilities, ranking } = await import("/answer.js");
-      const output = { data: Float64Array.of(NaN, 1) };
+      const output = { shape: [2], data: Float64Array.of(NaN, 1) };
       const found = probabilities(description, output).map(String);
       return [found, probabilities(description, undefined), ranking(undefined)];
     }"""
