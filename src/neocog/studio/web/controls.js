@@ -125,7 +125,7 @@ export const transportPanel = {
       mark();
     } }, "Branch …");
     const now = h("button.quiet", { hidden: true, onclick: () => model.emit("now") }, "Back to now");
-    fill(el, h("div.transport", {}, play, step("batch", "Step a batch"), step("epoch", "Step an epoch"), speed, rewind, open, now, where), form, status);
+    fill(el, h("div.transport", {}, play, step("batch", "Step a batch"), step("epoch", "Step an epoch"), speed, rewind, open, now), where, form, status);
 
     /** Send to this session and to the one compared with. */
     async function both(kind, fields) {
@@ -165,7 +165,7 @@ export const transportPanel = {
       const held = model.history.val_accuracy?.at(-1);
       const parts = [`epoch ${latest?.epoch ?? remote.epoch}`, `batch ${latest?.batch ?? remote.batch} of ${remote.batches}`];
       if (latest?.loss !== null && latest?.loss !== undefined) parts.push(`loss ${number(latest.loss)}`);
-      if (Number.isFinite(held)) parts.push(`held-out accuracy ${share(held)}`);
+      if (Number.isFinite(held)) parts.push(`held out ${share(held)}`);
       const fresh = !playing && !(latest?.epoch || latest?.batch || remote.epoch > 0);
       say(where, fresh ? "It knows nothing yet: press Play, and watch it learn." : parts.join(" · "));
       now.hidden = context.state.epoch === model.now;

@@ -186,6 +186,7 @@ export const weightsPanel = {
 
     /** Show changed weights at once, before Python has them. */
     function preview(changes) {
+      if (context.state.epoch !== model.now) model.emit("now");
       const found = array();
       const data = Float32Array.from(found.data);
       for (const [index, w] of changes) data[offset(found.shape, index)] = w;
@@ -253,7 +254,9 @@ export const weightsPanel = {
     brush.addEventListener("input", () => { paintToggle.checked = true; el.classList.add("painting"); });
     paintToggle.addEventListener("change", () => el.classList.toggle("painting", paintToggle.checked));
 
-    model.on("state", ({ undo: count }) => { undo.disabled = !count; });
+    const undoable = () => { undo.disabled = !model.remote?.undo; };
+    undoable();
+    model.on("state", undoable);
     model.on("row", () => {
       const last = model.history.val_accuracy?.at(-1);
       model.accuracy = Number.isFinite(last) ? last : undefined;
@@ -375,7 +378,9 @@ export const healthPanel = {
       }));
     }
 
-    model.on("state", ({ hints: said }) => fill(hints, (said ?? []).map((text) => h("li", {}, text))));
+    const hint = () => fill(hints, (model.remote?.hints ?? []).map((text) => h("li", {}, text)));
+    hint();
+    model.on("state", hint);
     model.on("frame", refresh);
     model.on("shown", refresh);
     context.on("input", refresh);
