@@ -36,6 +36,8 @@ nb_execution_allow_errors = True  # reported by _extensions/book.py, with the pa
 nb_execution_timeout = -1  # a cell has nb_execution_cell_limit seconds instead
 suppress_warnings = ["mystnb.unknown_mime_type"]  # Plotly's, for notebooks
 nb_merge_streams = True
+nb_ipywidgets_js = {}  # they would be loaded from elsewhere; a widget's still picture stands in the page
+nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
 nb_render_markdown_format = "myst"  # the default, CommonMark, has no tables
 
 autodoc_default_options = {"members": True, "show-inheritance": True}
