@@ -128,13 +128,25 @@ def test_back_to_an_epoch_and_on_it_is_the_same_again(live, uninterrupted):
     kernels, run = uninterrupted
     studio = live(kernels=kernels)
     studio.play_until(EPOCHS)
-    for epoch in (2, 0, 3):
+    for epoch in (3, 2, 0):
         studio.do(lambda state, k=epoch: studio.begin_at(studio.moments[k])).result(SECONDS)
         assert studio.idle() == (epoch, 0)
         assert len(studio.rows) == epoch + 1
         studio.play_until(EPOCHS)
         assert equal(studio.weights(), run.network.params)
         assert measures(studio.rows) == measures(run.history.rows)
+
+
+def test_a_moment_that_was_left_is_not_gone_back_to(live):
+    studio = live()
+    studio.play_until(3)
+    left = studio.moments[3]
+    studio.do(lambda state: studio.begin_at(studio.moments[1])).result(SECONDS)
+    assert studio.idle() == (1, 0)
+    assert sorted(studio.moments) == [0, 1]
+    with pytest.raises(ValueError, match="epoch 3 was left"):
+        studio.do(lambda state: studio.begin_at(left)).result(SECONDS)
+    assert studio.idle() == (1, 0)
 
 
 def test_a_branch_is_training_from_that_epoch_with_the_other_rate(live):

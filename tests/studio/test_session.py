@@ -82,10 +82,12 @@ def test_play_pause_step_rewind_and_branch(studio, tmp_path):
         assert answer["exact"]
         await page.idle(1)
         await page.until(lambda: len(page.rows) == 2)
-        assert page.state["epochs"] == [0, 1, 2, 3]  # the page may still look at what was
-        await page.tell("want", epoch=2)
-        await page.until(lambda: 2 in page.snapshots)
-        assert page.snapshots[2][0]["exact"]
+        assert page.state["epochs"] == [0, 1]
+        with pytest.raises(Refused, match="epoch must be one that is stored, 0, 1, got 3"):
+            await page.ask("restart", epoch=3)
+        await page.tell("want", epoch=1)
+        await page.until(lambda: 1 in page.snapshots)
+        assert page.snapshots[1][0]["exact"]
         answer, _ = await page.ask("branch", epoch=1, settings={"lr": 0.5}, name="faster")
         await page.idle(1)
         await page.until(lambda: page.state["branches"])

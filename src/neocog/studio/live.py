@@ -245,7 +245,9 @@ class Live(Callback):
     # What is called between two batches: commands, on the thread of training.
 
     def begin_at(self, moment: Moment) -> None:
-        """Go on from a moment."""
+        """Go on from a moment; what lies behind it is forgotten."""
+        if moment.epoch >= max(len(self.rows), 1):
+            raise ValueError(f"epoch {moment.epoch} was left when training went back to an earlier one.")
         self._start, self._again = moment, True
 
     def refit(self, state: TrainingState) -> None:
@@ -332,6 +334,7 @@ class Live(Callback):
                 self._diagnose.reset()
                 self.hints = []
             self.rows = self.rows[: moment.epoch + 1]
+            self.moments = {epoch: kept for epoch, kept in self.moments.items() if epoch <= moment.epoch}
             state.history = History(self.rows)
             state.epoch, state.batch_losses = moment.epoch, list(moment.batch_losses)
             state.epoch_rng_state = dict(moment.epoch_rng_state)
