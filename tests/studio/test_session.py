@@ -621,6 +621,33 @@ def test_a_session_that_is_left_is_saved_freed_and_opened_again(tmp_path):
             np.testing.assert_array_equal(array, kept["weights"][name])
 
 
+def test_a_session_whose_checkpoint_is_damaged_goes_on_from_its_weights(studio):
+    kept = {}
+
+    async def conversation(client):
+        page = await client()
+        await page.ask("play", until=2)
+        await page.idle(2)
+        kept["path"] = Path((await page.ask("save", what="run"))[0]["path"])
+        kept["weights"] = await page.weights()
+
+    talk(studio, conversation)
+    (kept["path"] / "checkpoint.neocog").write_bytes(b"damaged")
+    with serving(studio.runs_folder) as again:
+
+        async def reopen(client):
+            page = await client(session=kept["path"].name)
+            await page.until(lambda: page.state["ready"])
+            assert page.state["problem"] == ""
+            assert "goes on from the weights alone" in page.state["hints"][0]
+            for name, array in (await page.weights()).items():
+                np.testing.assert_array_equal(array, kept["weights"][name])
+            await page.ask("step", unit="epoch")
+            await page.idle(3)
+
+        talk(again, reopen)
+
+
 def test_neocog_train_goes_on_with_a_session_bit_by_bit(studio, tmp_path):
     settings = settings_for("lines", epochs=4, kernels="im2col")
     expected = runs.train(settings, tmp_path / "expected", io.StringIO())

@@ -27,6 +27,7 @@ from neocog.kernels import kernels_for, use_kernels
 from neocog.layers import Sequential
 from neocog.layers.base import random_generators
 from neocog.losses import SoftmaxCrossEntropy
+from neocog.model_file import ModelFileError
 from neocog.optimizers import Optimizer
 from neocog.serialization import arrays_of
 from neocog.settings import Settings
@@ -281,6 +282,10 @@ class Live(Callback):
                     self._fit()
             except NonFiniteLossError as error:
                 self._halt(str(error))
+            except ModelFileError as error:  # the checkpoint is of no use; the weights are there without it
+                self.hints = [f"It goes on from the weights alone, without the optimizer's memory: {error}"]
+                arrays = {name: array.copy() for name, array in arrays_of(self.network).items()}
+                self.begin_at(Moment(max(len(self.rows) - 1, 0), arrays, exact=False))
             except Exception as error:  # such as MemoryError: the session goes on, at the last good place
                 self._halt(f"training stopped: {type(error).__name__}: {error}")
         for _, future in self._commands:
