@@ -45,6 +45,13 @@ def sequential():
 
 # Modules that ``to_torch`` does not write, or with options that it writes otherwise.
 CHAIN = [
+    nn.ReLU6(),
+    nn.Hardtanh(-1.5, 0.5),
+    nn.SiLU(),
+    nn.ELU(0.4),
+    nn.SELU(),
+    nn.Softplus(2),
+    nn.Mish(),
     nn.Conv2d(3, 4, (3, 2), (2, 1), (1, 0), (1, 2), bias=False),
     nn.Conv2d(3, 6, 4, padding="same", groups=3),
     nn.Conv2d(3, 6, 4, padding="valid"),
@@ -124,6 +131,10 @@ FUNCTIONS = {
     "permute dims=": lambda x: torch.permute(input=x.permute(dims=(0, 2, 3, 1)), dims=(0, 2, 1, 3)),
     "reshape shape=": lambda x: torch.reshape(x, shape=(-1, 3, 48)) + x.reshape(shape=(x.size(0), 3, -1)),
     "view size=": lambda x: x.view(size=(x.size(dim=0), -1)),
+    "relu6, hardtanh, clamp": lambda x: F.relu6(x) + F.hardtanh(x, -0.5, 2.0),
+    "clamps": lambda x: x.clamp(-0.5, 1) + torch.clamp(x, max=0.3) + x.clamp_min(0.2) + torch.clamp_max(x, 1),
+    "silu, elu, selu, mish": lambda x: F.silu(x) + F.elu(x, 0.3) + F.selu(x) + F.mish(x, inplace=False),
+    "softplus": lambda x: F.softplus(x, beta=2),
     "axis=, keepdims=": lambda x: torch.mean(x, axis=(2, 3), keepdims=True) + x.softmax(axis=1),
 }
 
@@ -185,6 +196,80 @@ def test_names_that_cannot_be_kept():
     ):
         module = awake(module)
         assert worst_difference(from_torch(module), module, x, False, names) < 1e-10
+
+
+class FunctionalNorm(nn.Module):
+    """Batch norm as a function: its mode is an argument beside others that are parameters."""
+
+    def __init__(self, mode=None, statistics=True, affine=True, by_name=False, channels=3):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels, eps=0.1, momentum=0.3)
+        self.mode, self.statistics, self.affine, self.by_name = mode, statistics, affine, by_name
+
+    def forward(self, x):
+        n = self.norm
+        statistics = (n.running_mean, n.running_var) if self.statistics else (None, None)
+        weights = (n.weight, n.bias) if self.affine else (None, None)
+        mode = self.training if self.mode is None else self.mode
+        if self.by_name:
+            y = F.batch_norm(x, *statistics, *weights, training=mode, eps=n.eps, momentum=n.momentum)
+        else:
+            y = F.batch_norm(x, *statistics, *weights, mode, n.momentum, n.eps)
+        return y + x
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("by_name", [False, True])
+def test_batch_norm_as_a_function(by_name, training):
+    """As timm's BatchNormAct2d has it."""
+    module = awake(FunctionalNorm(by_name=by_name))
+    network = from_torch(module, (3, 5, 4))
+    x = np.random.default_rng(1).normal(size=(4, 3, 5, 4))
+    arrays = ("weight", "bias", "running_mean", "running_var")
+    (own,) = {name.rpartition(".")[0] for name in network.params}
+    names = {f"{own}.{key}": f"norm.{key}" for key in arrays}
+    assert worst_difference(network, module, x, training, names) < 1e-10
+
+
+class Replaced(nn.Module):
+    """Its forward is another of its methods, as timm's fasternet and fused convolutions have it."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.forward = self.forward_fast
+
+    def forward_fast(self, x):
+        return torch.relu(self.conv(x))
+
+    def forward(self, x):
+        return self.conv(x)
+
+
+class WithMore(nn.Module):
+    """A child that is given what it does not read, as timm's dla34 has it."""
+
+    class Child(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 3, padding=1)
+
+        def forward(self, x, shortcut=None):
+            return self.conv(x)
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = self.Child(), self.Child()
+
+    def forward(self, x):
+        return self.b(self.a(x), x)
+
+
+@pytest.mark.parametrize("module", [Replaced(), nn.Sequential(Replaced(), nn.ReLU()), WithMore()])
+def test_forwards_that_are_replaced_or_given_more(module):
+    module = module.double()
+    x = np.random.default_rng(1).normal(size=(2, 3, 6, 5))
+    assert worst_difference(from_torch(module), module, x, True) < 1e-10
 
 
 class Learned(nn.Module):
@@ -646,18 +731,6 @@ class ModeDependent(nn.Module):
         return x.relu() if self.training else x.tanh()
 
 
-class FunctionalNorm(nn.Module):
-    """Its mode is an argument beside others that are parameters."""
-
-    def __init__(self):
-        super().__init__()
-        self.norm = nn.BatchNorm2d(3)
-
-    def forward(self, x):
-        n = self.norm
-        return F.batch_norm(x, n.running_mean, n.running_var, n.weight, n.bias, self.training) + x
-
-
 class Nested(nn.Module):
     def __init__(self, child):
         super().__init__()
@@ -751,8 +824,13 @@ REFUSED = [
     (Function(lambda x: (x, x)), "Function: it returns no single tensor"),
     (Function(lambda x: {"out": x}), "Function: it returns no single tensor"),
     (Function(lambda x: torch.ones(3)), "Function: its forward cannot be traced: a tensor that is neither"),
-    (FunctionalNorm(), "functional.batch_norm in FunctionalNorm: it has no counterpart"),
-    (Nested(FunctionalNorm()), "functional.batch_norm in FunctionalNorm at 'block.1': it has no counterpart"),
+    (FunctionalNorm(), r"functional.batch_norm in FunctionalNorm: the number of axes .* pass input_shape"),
+    (FunctionalNorm(mode=False), "it takes the running statistics in training too"),
+    (FunctionalNorm(mode=True), "it takes the batch's statistics in evaluation too"),
+    (FunctionalNorm(statistics=False), "without running statistics it has no counterpart"),
+    (FunctionalNorm(affine=False), "without weight or bias it has no counterpart"),
+    (Function(lambda x: x.clamp(max=torch.ones(1))), "Function: its forward cannot be traced"),
+    (Function(lambda x: F.softplus(x, 1, 5)), "functional.softplus in Function: its threshold must be at"),
     (
         Function(lambda x: F.prelu(x, torch.ones(1))),
         "Function: its forward cannot be traced: a tensor that",

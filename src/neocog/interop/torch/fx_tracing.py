@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
+from torch.nn import functional as F
 
 from neocog.interop.nesting import apart
 from neocog.interop.torch.graph_builder import (
@@ -312,7 +313,7 @@ def follow(module: nn.Module, constants: Mapping[str, Any]) -> fx.Graph:
     try:
         for training in (False, True):
             module.training = training
-            graphs.append(_Tracer().trace(vars(module).get("forward", module), concrete))
+            graphs.append(_trace(module, concrete))
     except Exception as error:  # any exception that the module's code raises on symbolic values
         raise UnsupportedError(f"its forward cannot be traced: {error}") from error
     finally:
@@ -325,6 +326,8 @@ def follow(module: nn.Module, constants: Mapping[str, Any]) -> fx.Graph:
     evaluation, graph = graphs
     same = len(evaluation.nodes) == len(graph.nodes)
     for before, node in zip(evaluation.nodes, graph.nodes, strict=False):
+        for each in (before, node):
+            _name_mode(each)
         if (before.kwargs.get("training"), node.kwargs.get("training")) == (False, True):
             for each in (before, node):  # each keeps the arguments that are nodes of its own graph
                 each.kwargs = {**each.kwargs, "training": IN_TRAINING}
@@ -332,6 +335,28 @@ def follow(module: nn.Module, constants: Mapping[str, Any]) -> fx.Graph:
     if not same:
         raise UnsupportedError("its forward takes another path in training than in evaluation")
     return graph
+
+
+def _trace(module: nn.Module, concrete: Mapping[str, Any]) -> fx.Graph:
+    """Trace the forward of a module, which the module itself may have replaced by another of its methods."""
+    tracer, replaced = _Tracer(), vars(module).get("forward")
+    if inspect.ismethod(replaced) and replaced.__self__ is module:
+        tracer.traced_func_name = replaced.__name__
+        replaced = None
+    return tracer.trace(replaced or module, dict(concrete))
+
+
+MODES: dict[Any, int] = {F.batch_norm: 5, F.dropout: 2}
+"""The place of the argument ``training``, by the function."""
+
+
+def _name_mode(node: fx.Node) -> None:
+    """Pass the mode by its name, and what follows it, to a function to which it was passed by its place."""
+    place = MODES.get(node.target, len(node.args))
+    if place < len(node.args):
+        names = list(inspect.signature(cast(Any, node.target)).parameters)
+        node.kwargs = {**node.kwargs, **dict(zip(names[place:], node.args[place:], strict=False))}
+        node.args = node.args[:place]
 
 
 def _described(node: fx.Node) -> tuple[Any, ...]:

@@ -128,6 +128,11 @@ class Builder:
         if result is not None and result is not value:
             result.base = value
 
+    def used(self, output: TracedValue) -> set[str]:
+        """Return the names of the nodes and inputs that lead to an output."""
+        nodes = needed(self.nodes, output.name)
+        return {*nodes}.union(*(sources for _, *sources in nodes.values()))
+
     def finish(self, output: TracedValue, chain: bool = True) -> Layer:
         """Return the container: a Sequential if the nodes are a chain, unless ``chain=False``.
 

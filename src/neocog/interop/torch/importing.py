@@ -221,6 +221,9 @@ class _Reader:
         if inner.writes:
             for value in outer:
                 builder.overwrite(value)
+        used = inner.used(output)  # a module may not read all that it is given
+        outer = [value for value, name in zip(outer, names, strict=True) if name in used]
+        inner.inputs = [value for value in inner.inputs if value.name in used]
         layer = inner.finish(output, chain=not isinstance(module, modules.Graph))
         return builder.add(builder.free(name, child=True), layer, *outer)
 

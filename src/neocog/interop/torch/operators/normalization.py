@@ -8,9 +8,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from neocog.interop.torch import modules
-from neocog.interop.torch.graph_builder import TracedValue, UnsupportedError
+from neocog.interop.torch.graph_builder import TracedValue, UnsupportedError, known
 from neocog.interop.torch.operators.arguments import loaded, parameter
-from neocog.interop.torch.registry import Chain, imports, imports_module, register_layer
+from neocog.interop.torch.operators.dropout import IN_TRAINING
+from neocog.interop.torch.registry import Chain, Loaded, imports, imports_module, register_layer
 from neocog.layers import BatchNorm1D, BatchNorm2D, GroupNorm, LayerNorm, Normalize
 
 
@@ -44,6 +45,34 @@ def _from_batch_norm(module: nn.BatchNorm1d | nn.BatchNorm2d, x: TracedValue) ->
         raise UnsupportedError("momentum=None, a cumulative mean, has no counterpart; a number is supported")
     layer = BatchNorm1D if isinstance(module, nn.BatchNorm1d) else BatchNorm2D
     return layer(module.num_features, module.eps, module.momentum)
+
+
+@imports(F.batch_norm)
+def batch_norm(
+    x: TracedValue,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: Any = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Chain:
+    """Convert batch norm as a function: in its module's mode, or always in evaluation, as if frozen."""
+    if training is True:
+        raise UnsupportedError("it takes the batch's statistics in evaluation too, which has no counterpart")
+    if running_mean is None or running_var is None:
+        raise UnsupportedError("without running statistics it has no counterpart")
+    if weight is None or bias is None:
+        raise UnsupportedError("without weight or bias it has no counterpart; with both it is supported")
+    if training != IN_TRAINING:
+        raise UnsupportedError(
+            "it takes the running statistics in training too; with training=self.training it is supported"
+        )
+    shape = known(x, "the number of axes")
+    layer = (BatchNorm2D if len(shape) == 3 else BatchNorm1D)(len(running_mean), eps, momentum)
+    weights = {"weight": parameter("weight", weight), "bias": parameter("bias", bias)}
+    return Loaded(layer, weights | {"running_mean": running_mean, "running_var": running_var})
 
 
 @register_layer(GroupNorm)
