@@ -701,8 +701,11 @@ def test_data_network_and_settings_of_a_link(studio):
         assert page.hello["data"]["id"] == "digits"
         assert page.state["network"] == "tiny-mlp"
         assert page.state["settings"]["seed"] == 5
-        with pytest.raises(Refused, match="lr must be in"):
-            await client(data="digits", settings={"lr": -3})
+        page = await client(data="digits", settings={"lr": -3, "batch_size": 1e99})
+        assert page.state["settings"]["lr"] == 0
+        assert page.state["settings"]["batch_size"] == 4096
+        with pytest.raises(Refused, match="lr must be a number, got 'fast'"):
+            await client(data="digits", settings={"lr": "fast"})
         with pytest.raises(Refused, match="data must be one of"):
             await client(data="nonsense")
 

@@ -14,8 +14,8 @@ kind           fields                                                       answ
 =============  ===========================================================  ==================================
 ``open``       ``version``; ``session?`` or ``run?`` or ``data?`` (ids      ``session``; then hello, state,
                that ``hello`` lists), with ``data`` also ``network?``,      frame, row
-               ``blocks?`` and ``settings?``; none: what the command line
-               named
+               ``blocks?`` and ``settings?`` (brought into range); none:
+               what the command line named
 ``want``       none: the page has drawn the last frame and wants the next;  frame, once there is a newer one;
                ``epoch?``: the parameters of a stored epoch                 snapshot
 ``play``       ``until?`` (an epoch)                                        -
@@ -109,10 +109,9 @@ kind           fields
 ``hello``      binary: ``version``, ``session``, ``description`` (:mod:`neocog.studio.architecture`), ``data``
                ({id, name, class_names, tone, image_shape, train, held_out, own, notes}), ``samples``:
                [{label, name}] (held-out images), ``sources``, ``runs``, ``lessons``: [{id, name}],
-               ``networks``, ``blocks``: {kind: {field: {default, least, most |
-               choices}}}, ``settings``: {name: {least, most} or {choices}}, ``swaps``, ``methods``: {name:
-               what it shows}, ``limits``; array ``samples`` [n, C, H, W]. It comes first, and again whenever
-               network or data change.
+               ``networks``, ``blocks``: {kind: {field: {default, least, most | choices}}}, ``settings``:
+               {name: {least, most} or {choices}}, ``swaps``, ``methods``: {name: what it shows}, ``limits``;
+               array ``samples`` [n, C, H, W]. It comes first, and again whenever network or data change.
 ``state``      ``session``, ``playing``, ``until``, ``epoch``, ``batch``, ``batches`` (in an epoch),
                ``speed``, ``settings`` (all of :data:`SETTINGS`), ``network`` (its name, or "blocks"),
                ``blocks`` (or null), ``epochs`` (those stored), ``branches``: [{name, from, rows}] (left out
@@ -347,8 +346,8 @@ def check(message: Any) -> dict[str, Any]:
     return checked
 
 
-def check_settings(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings of training, checked against :data:`SETTINGS`.
+def check_settings(values: Mapping[str, Any], clamp: bool = False) -> dict[str, Any]:
+    """Return settings of training, checked against :data:`SETTINGS`, with ``clamp`` brought into range.
 
     Raises
     ------
@@ -359,10 +358,14 @@ def check_settings(values: Mapping[str, Any]) -> dict[str, Any]:
     --------
     >>> check_settings({"lr": 0.5, "batch_size": 32.0})
     {'lr': 0.5, 'batch_size': 32}
+    >>> check_settings({"batch_size": 10**9}, clamp=True)
+    {'batch_size': 4096}
     """
     checked = {}
     for name, value in values.items():
         allowed = SETTINGS[one_of("settings", name, SETTINGS)]
+        if clamp and "least" in allowed and not isinstance(value, bool) and isinstance(value, int | float):
+            value = min(max(value, allowed["least"]), allowed["most"])
         if "choices" in allowed:
             checked[name] = one_of(name, value, allowed["choices"])
         elif isinstance(allowed["least"], int):

@@ -166,7 +166,7 @@ class Studio:
             work = await self.compute(self.begin_with)
         if "network" in message or "blocks" in message:
             work = work.with_network(message.get("network"), message.get("blocks"))
-        return work.with_settings(message.get("settings", {}))
+        return work.with_settings(message.get("settings", {}), clamp=True)
 
     async def _attach(self, session: Session, websocket: WebSocket) -> Outbox:
         """Connect a page to a session; a page that had it before is told so."""

@@ -125,15 +125,15 @@ class Work:
             return str(self.data.preprocessing.tone)
         return "ink" if self.own or self.settings.source in ("digits", "lines", "lines-b") else "white"
 
-    def with_settings(self, values: Mapping[str, Any]) -> Work:
-        """Return the work with other settings of the page, checked.
+    def with_settings(self, values: Mapping[str, Any], clamp: bool = False) -> Work:
+        """Return the work with other settings of the page, checked, or brought into range.
 
         Raises
         ------
         ValueError, TypeError
             If one is unknown or out of range.
         """
-        checked = check_settings(values)
+        checked = check_settings(values, clamp)
         start, labels = checked.pop("start", self.start), checked.pop("labels", self.labels)
         return replace(self, settings=replace(self.settings, **checked), start=start, labels=labels)
 
