@@ -97,7 +97,9 @@ assert os.waitpid(child, 0)[1] == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-@pytest.mark.parametrize("work", ["network(x)", "frozen(x)", "compiling", "step(x, t)"])
+@pytest.mark.parametrize(
+    "work", ["network(x)", pytest.param("frozen(x)", marks=pytest.mark.nightly), "compiling", "step(x, t)"]
+)
 def test_a_process_forked_while_another_thread_computes_does_not_hang(work):
     code = f"""
 import itertools, os, signal, threading, time
