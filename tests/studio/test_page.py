@@ -202,22 +202,25 @@ def test_it_works_from_a_file_and_asks_nobody(page, living):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(
-    "at", ["conv1:2,3,4", "relu1:0,1,1", "pool1:5,2,3", "conv2:3,1,1", "flatten:40", "dense:7"]
-)
-def test_a_picked_sum_is_that_of_explain(page, run, living, at):
-    opened(page, living, f"#at={at}&sample=0")
-    name, _, place = at.partition(":")
-    index = (0, *map(int, place.split(",")))
+def test_a_picked_sum_is_that_of_explain(page, run, living):
+    opened(page, living, "#sample=0")
     image = np.array(page.evaluate("Array.from(view.context.image())")).reshape(1, 1, 8, 8)
-    answer = explain(neocog.load(run / "model.neocog").astype("float64"), image, at=name, index=index)
-    found = page.evaluate("(({value, parts}) => [value, parts.map((p) => p.product)])(view.context.found)")
-    assert found[0] == pytest.approx(answer.value, rel=1e-6)
-    np.testing.assert_allclose(sorted(found[1]), sorted(term.value for term in answer.terms), atol=1e-6)
-    assert page.locator(".why .value").inner_text() == shown(answer.value)
-    listed = page.locator(".term .result").all_inner_texts()
-    largest = sorted((abs(term.value) for term in answer.terms), reverse=True)[: len(listed)]
-    np.testing.assert_allclose([abs(float(text.replace("−", "-"))) for text in listed], largest, atol=6e-4)
+    network = neocog.load(run / "model.neocog").astype("float64")
+    for at in ("conv1:2,3,4", "relu1:0,1,1", "pool1:5,2,3", "conv2:3,1,1", "flatten:40", "dense:7"):
+        name, _, place = at.partition(":")
+        index = (0, *map(int, place.split(",")))
+        page.evaluate("(place) => view.context.set({ at: place })", {"node": name, "index": list(index[1:])})
+        settle(page)
+        answer = explain(network, image, at=name, index=index)
+        found = page.evaluate("[view.context.found.value, view.context.found.parts.map((p) => p.product)]")
+        assert found[0] == pytest.approx(answer.value, rel=1e-6)
+        np.testing.assert_allclose(sorted(found[1]), sorted(term.value for term in answer.terms), atol=1e-6)
+        assert page.locator(".why .value").inner_text() == shown(answer.value)
+        listed = page.locator(".term .result").all_inner_texts()
+        largest = sorted((abs(term.value) for term in answer.terms), reverse=True)[: len(listed)]
+        np.testing.assert_allclose(
+            [abs(float(text.replace("−", "-"))) for text in listed], largest, atol=6e-4
+        )
 
 
 def explained(run, epoch, image, at, index):
@@ -414,13 +417,17 @@ NONSENSE = [
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("place", NONSENSE, ids=range(len(NONSENSE)))
-def test_nonsense_in_the_url_is_dropped_or_clamped(page, living, place):
-    opened(page, living, place)
-    assert page.evaluate("[0, 1, 2, 3, 4].includes(view.state.epoch)")
-    assert page.evaluate("view.state.sample < view.context.model.samples.length")
-    assert page.evaluate("view.state.at") is None
-    assert page.locator(".verdict").inner_text()
+@pytest.mark.parametrize("anew", [True, False], ids=["opened with it", "changed to it"])
+def test_nonsense_in_the_url_is_dropped_or_clamped(page, living, anew):
+    opened(page, living)
+    for place in NONSENSE:
+        if anew:
+            page.goto("about:blank")
+        opened(page, living, place)
+        assert page.evaluate("[0, 1, 2, 3, 4].includes(view.state.epoch)"), place
+        assert page.evaluate("view.state.sample < view.context.model.samples.length"), place
+        assert page.evaluate("view.state.at") is None, place
+        assert page.locator(".verdict").inner_text(), place
 
 
 @pytest.mark.browser
@@ -585,8 +592,9 @@ def test_answers_of_other_kinds(page, tmp_path, rng):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("width", [320, 390, 768, 1024, 1440, 2560])
-def test_nothing_stands_beyond_the_edge(page, living, width):
-    page.set_viewport_size({"width": width, "height": 800})
+def test_nothing_stands_beyond_the_edge(page, living):
     opened(page, living, "#at=conv2:3,1,1&open=conv1,conv2")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for width in (2560, 1440, 1024, 768, 390, 320):
+        page.set_viewport_size({"width": width, "height": 800})
+        settle(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -220,6 +220,7 @@ export function render({ model, el, panels = [], page = false, begin = "" }) {
       told.add("input");
     }
     if ("at" in changes) {
+      if (changes.at) stop();
       state.at = valid(changes.at);
       state.hover = null;
       state.trail = changes.trail ?? [];
