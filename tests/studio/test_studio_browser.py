@@ -404,6 +404,8 @@ def test_two_networks_are_compared_on_one_input(studio):
         wait(page, f"[model, model.twins[0]].every(({{ latest }}) => {there})")
     page.wait_for_selector(".curve .key-other >> text=B")
     assert page.locator(".second-answer .verdict").inner_text()
+    page.click(".tabs [data-view=look]")
+    wait(page, "model.twins.length === 0")  # the second is not trained where nobody looks
 
 
 def test_the_picture_is_pushed_by_the_arrow_keys(studio):
@@ -436,6 +438,8 @@ def test_a_run_is_saved_opened_again_and_written_as_page_and_report(server, stud
         path = Path(download.value.path())
         assert 10_000 < path.stat().st_size < most
         assert path.read_text(encoding="utf-8").lstrip().startswith("<!doctype html>")
+    page.get_by_role("button", name="Share").click()
+    says(page, ".views .status", "link")
     link = value(page, "model.link()")
     assert "net=digits-cnn" in link
     assert "token" not in link

@@ -34,6 +34,7 @@ export class Comparison {
     first.context.root.querySelector("main .zone.middle").after(this.element);
     this.offer();
     this.model.on("hello", () => { this.end(); this.offer(); });
+    this.model.on("viewed", () => { if (this.twin && this.model.view !== "compare") this.end(); });
     this.model.on("state", () => { if (!this.control || this.control.dataset.for !== this.what.value) this.offer(); });
   }
 
@@ -123,6 +124,8 @@ export class Comparison {
     this.twin?.close();
     this.twin = null;
     this.model.twins = [];
+    say(this.said, "");
+    this.model.emit("history", this.model.history);
   }
 }
 
