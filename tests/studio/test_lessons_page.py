@@ -1,7 +1,9 @@
 """The lessons in the browser: the page measures as Python does, and lessons are done by keyboard alone."""
 
+import base64
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from neocog.layers import AvgPool2D, Conv2D, Dense, Flatten, MaxPool2D, ReLU, Se
 from neocog.serialization import arrays_of
 from neocog.studio import lessons
 from neocog.studio.architecture import describe
+from neocog.studio.lesson_page import write_lesson_page
 from neocog.studio.measures import MEASURES, Scene, measure
 from neocog.studio.page import living_page
 from neocog.training import Snapshots
@@ -187,7 +190,46 @@ def tab_to(page, matches):
 def test_a_lesson_is_done_by_keyboard_alone(page, open_lesson, small, name):
     network, _, samples, _, columns = small
     lesson = open_lesson(name)
-    scene = bound_to(name, network, describe(network), samples, columns)[1]
+    do_by_keyboard(page, lesson, bound_to(name, network, describe(network), samples, columns)[1])
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", lessons.names())
+def test_a_lesson_as_it_ships_is_done_by_keyboard_alone(page, tmp_path, name):
+    """Over its own network; the answers are computed from the weights in the file."""
+    path = write_lesson_page(name, tmp_path / "lesson.html")
+    header, arrays = contents(path)
+    found = lessons.find(name)
+    trained = found.train()
+    last = header["start"]
+    for array, values in arrays_of(trained.network).items():
+        values[...] = arrays[f"w/{last}/{array}"]
+    runs = {run["name"]: run for run in header["lesson"]["runs"]}
+    scene = Scene(trained.network, arrays["images"][found.sample], arrays["images"], runs)
+    page.goto(path.as_uri())
+    page.wait_for_selector(".lesson h3")
+    do_by_keyboard(page, header["lesson"], scene)
+
+
+def contents(path):
+    """The header of a living page, and its arrays."""
+    text = re.search(r'id="data">([A-Za-z0-9+/=]+)</script>', path.read_text(encoding="utf-8"))[1]
+    data = base64.b64decode(text)
+    size = int.from_bytes(data[:4], "little")
+    header = json.loads(data[4 : 4 + size])
+    start, arrays = 4 + size + -size % 4, {}
+    for name, shape, kind in header["arrays"]:
+        dtype = {"u1": np.uint8, "f2": "<f2", "f4": "<f4"}[kind]
+        count = int(np.prod(shape))
+        array = np.frombuffer(data, dtype, count, start).reshape(shape).astype(np.float32)
+        arrays[name] = array / np.float32(255) if kind == "u1" else array
+        start += count * np.dtype(dtype).itemsize
+        start += -start % 4
+    return header, arrays
+
+
+def do_by_keyboard(page, lesson, scene):
+    """Go through a lesson by Tab, Enter and letters, with a wrong and a right answer to each question."""
     for number, step in enumerate(lesson["steps"]):
         assert page.locator(".lesson h3").inner_text() == step["title"]
         if "at" in step:
@@ -205,9 +247,7 @@ def test_a_lesson_is_done_by_keyboard_alone(page, open_lesson, small, name):
             tab_to(page, ".question input")
             page.keyboard.type("-99")
             page.keyboard.press("Enter")
-            page.wait_for_function(
-                "() => document.querySelector('.lesson .verdict').textContent.startsWith('Not yet')"
-            )
+            page.wait_for_function(SAYS, arg="Not yet")
             page.keyboard.press("ControlOrMeta+a")
             page.keyboard.type(right)
             page.keyboard.press("Enter")
@@ -222,7 +262,7 @@ def test_a_lesson_is_done_by_keyboard_alone(page, open_lesson, small, name):
             )  # a screen reader reads on from here
     solved = [dot for dot in page.locator(".lesson .dot").all_inner_texts() if dot == "✓"]
     assert len(solved) == sum("question" in step for step in lesson["steps"])
-    assert f"lesson={name}" in page.evaluate("location.hash")
+    assert f"lesson={lesson['name']}" in page.evaluate("location.hash")
 
 
 def test_a_link_leads_to_a_step_and_to_what_was_looked_at(page, open_lesson):

@@ -270,6 +270,7 @@ export function lessonPanel(lesson, ask = null) {
       if (lesson.hide.length) context.set({ hide: [...new Set([...context.state.hide, ...lesson.hide])] });
       if (!context.state.at) context.set({ sample: lesson.sample });
       show(!context.state.at, false);
+      queueMicrotask(() => context.slide(false)); // nothing moves by itself beside a text
       const off = ["values", "pick"].map((event) => context.on(event, () => update()));
       return () => off.forEach((end) => end());
     },
