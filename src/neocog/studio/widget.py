@@ -309,6 +309,7 @@ def widget(
 
     Examples
     --------
+    >>> import neocog
     >>> network = neocog.models.tiny_cnn()
     >>> images, labels = neocog.data.line_patterns("b").validation
     >>> neocog.widget(network, images, labels)  # doctest: +SKIP
@@ -363,6 +364,7 @@ def widget_fit(
 
     Examples
     --------
+    >>> import neocog
     >>> network = neocog.models.tiny_cnn()
     >>> neocog.widget_fit(network, neocog.data.line_patterns("b"), lr=0.1)  # doctest: +SKIP
     """
