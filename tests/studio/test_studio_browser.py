@@ -207,6 +207,9 @@ def test_training_is_paused_stepped_slowed_rewound_and_branched(studio):
     page.keyboard.press("Enter")
     assert "“fast” is not a number" in page.inner_text(".settings .status")
     assert float(page.input_value("#set-lr")) == value(page, "model.remote.settings.lr")
+    page.select_option("#set-network", "lenet5")  # needs larger images
+    says(page, ".settings .status", "larger than the")
+    until(page, "document.querySelector('#set-network').value !== 'lenet5'")
     page.fill("#set-seed", "7")
     page.keyboard.press("Enter")
     wait(page, "model.remote.settings.seed === 7 && model.latest.epoch === 0")

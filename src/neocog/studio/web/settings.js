@@ -14,29 +14,39 @@ export const settingsPanel = {
   mount(el, context) {
     const { model } = context;
     const said = h("p.status", { role: "status" });
-    const set = (fields, control) => run(control, said, async () => {
+    let pending = 0; // what was sent and not answered yet: meanwhile the controls show what was chosen
+    let skipped = false;
+    const change = async (work) => {
+      pending++;
+      const done = await run(null, said, () => work().then(() => true));
+      pending--;
+      if (skipped || !done) show(!done);
+    };
+    const set = (fields) => change(async () => {
       const answer = await model.send("set", fields);
-      const note = answer.note ?? "";
-      say(said, note || (answer.anew ? "Training begins anew." : "Holds from the next batch on."));
+      say(said, answer.note || (answer.anew ? "Training begins anew." : "Holds from the next batch on."));
     });
     const builder = new Builder(context, (blocks) => model.send("set", { blocks }));
     const data = h("select", { id: "set-data", onchange: () => {
       if (data.value === "mine") return model.emit("view", "mine");
-      return run(data, said, () => model.send("data", { source: data.value }));
+      return change(async () => {
+        await model.send("data", { source: data.value });
+        say(said, "");
+      });
     } });
-    const net = h("select", { id: "set-network", onchange: () => (net.value === "blocks" ? builder.open() : set({ network: net.value }, net)) });
+    const net = h("select", { id: "set-network", onchange: () => (net.value === "blocks" ? builder.open() : set({ network: net.value })) });
     const blocks = h("button.quiet", { id: "set-blocks", onclick: () => run(blocks, said, () => builder.open()) }, "Blocks …");
-    const optimizer = h("select", { id: "set-optimizer", onchange: () => set({ settings: { optimizer: optimizer.value } }, optimizer) });
+    const optimizer = h("select", { id: "set-optimizer", onchange: () => set({ settings: { optimizer: optimizer.value } }) });
     const rate = h("input", { id: "set-lr", type: "text", inputmode: "decimal", onchange: () => setNumber(rate, "lr") });
     const slider = h("input", { type: "range", min: RATES[0], max: RATES[1], step: 0.05, "aria-label": "Learning rate, as a power of ten", oninput: () => {
       rate.value = rounded(10 ** Number(slider.value));
       setNumber(rate, "lr");
     } });
-    const batch = h("select", { id: "set-batch", onchange: () => set({ settings: { batch_size: Number(batch.value) } }, batch) });
+    const batch = h("select", { id: "set-batch", onchange: () => set({ settings: { batch_size: Number(batch.value) } }) });
     const seed = h("input", { id: "set-seed", type: "number", min: 0, step: 1, onchange: () => setNumber(seed, "seed") });
     const momentum = h("input", { id: "set-momentum", type: "number", min: 0, max: 0.999, step: 0.1, onchange: () => setNumber(momentum, "momentum") });
     const decay = h("input", { id: "set-decay", type: "text", inputmode: "decimal", onchange: () => setNumber(decay, "weight_decay") });
-    const augment = h("select", { id: "set-augment", onchange: () => set({ settings: { augment: augment.value } }, augment) });
+    const augment = h("select", { id: "set-augment", onchange: () => set({ settings: { augment: augment.value } }) });
     const field = (label, name, ...controls) => h("div.field", { "data-setting": name }, h("label", { for: controls[0].id }, label), h("div.control", {}, controls));
     fill(el,
       field("Data", "data", data),
@@ -57,17 +67,20 @@ export const settingsPanel = {
         control.value = rounded(model.remote.settings[name]);
         return undefined;
       }
-      return set({ settings: { [name]: value } }).then(() => show());
+      return set({ settings: { [name]: value } });
     }
 
     /** Show what the session has, but what a lesson hides. */
-    function show() {
+    function show(forced = false) {
       const { remote, hello } = model;
-      if (!remote || !hello) return;
+      skipped = pending > 0;
+      if (!remote || !hello || skipped) return;
       for (const each of el.querySelectorAll("[data-setting]")) each.hidden = context.state.hide.includes(each.dataset.setting);
       const options = (select, list, value) => {
-        if (select === document.activeElement && select.options.length === list.length) return;
-        fill(select, list.map(([key, label]) => h("option", { value: key, selected: key === value }, label)));
+        if (select.options.length !== list.length || select !== document.activeElement) {
+          fill(select, list.map(([key, label]) => h("option", { value: key }, label)));
+        }
+        select.value = value;
       };
       const { settings } = remote;
       options(data, [...hello.sources.map(({ id, name }) => [id, name]), ["mine", hello.data.own ? "my classes" : "draw my own …"]], hello.data.own ? "mine" : hello.data.id);
@@ -76,12 +89,12 @@ export const settingsPanel = {
       options(batch, [...new Set([...BATCHES, settings.batch_size])].sort((a, b) => a - b).map((size) => [size, String(size)]), settings.batch_size);
       options(augment, hello.settings.augment.choices.map((name) => [name, name]), settings.augment);
       for (const [control, name] of [[rate, "lr"], [seed, "seed"], [momentum, "momentum"], [decay, "weight_decay"]]) {
-        if (control !== document.activeElement) control.value = rounded(settings[name]);
+        if (forced || control !== document.activeElement) control.value = rounded(settings[name]);
       }
       if (slider !== document.activeElement) slider.value = Math.log10(Math.max(settings.lr, 1e-9));
     }
-    model.on("state", show);
-    model.on("hello", show);
+    model.on("state", () => show());
+    model.on("hello", () => show());
     model.on("build", () => builder.open());
     show();
   },
