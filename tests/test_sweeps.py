@@ -955,7 +955,7 @@ def test_show_and_json(tmp_path):
     ("arguments", "message"),
     [
         ((), "SOURCE is missing"),
-        (("nothing", "--grid", "lr=1"), "source must be one of"),
+        (("nothing", "--grid", "lr=1"), "source must be the path of a folder or file that there is"),
         (("digits", "--grid", "lr=1,1"), "different values"),
         (("digits", "--seeds", 0), "seeds must be at least 1"),
         (("digits", "--jobs", 0), "jobs must be at least 1"),
