@@ -128,6 +128,12 @@ def test_what_does_not_fit_is_said(data):
         neocog.widget_fit(network, data, lr=-1)
     with pytest.raises(ValueError, match="optimizer must be one of"):
         neocog.widget_fit(network, data, optimizer="sdg")
+    large = neocog.layers.Sequential(
+        conv=neocog.Conv2D(1, 600, 3, padding=1), more=neocog.Conv2D(600, 600, 3, padding=1),
+        pool=neocog.GlobalAvgPool2D(), dense=neocog.Dense(600, 3),
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=r"a network that the page computes\. .*Train it by neocog.fit"):
+        neocog.widget_fit(large, data)
 
 
 def test_training_takes_no_cell_and_is_that_of_fit(data):

@@ -360,7 +360,7 @@ def widget_fit(
     ImportError
         If anywidget is not installed; the message says how.
     ValueError, TypeError
-        If the data do not fit the network, or a setting is out of range.
+        If the data do not fit the network, the page cannot compute it, or a setting is out of range.
 
     Examples
     --------
@@ -387,6 +387,12 @@ def widget_fit(
     )
     part = data.validation or data.train
     content = page_content(network, *part, None, None)
+    description = describe(network, content["images"].shape[1:])
+    if not description["page"]:
+        raise ValueError(
+            f"widget_fit needs a network that the page computes. {description['why_not']} Train it by "
+            "neocog.fit, and show it by neocog.widget; or use the studio: neocog studio."
+        )
     found = FitWidget(network, data, settings, np.random.default_rng(rng), content)
     found._live.start()
     if play:
