@@ -29,7 +29,7 @@ export const minePanel = {
     const add = h("button.quiet", { onclick: () => { classes.push(bin(String.fromCharCode(65 + classes.length))); draw(); } }, "＋ another class");
     const train = h("button.primary", { onclick: () => run(train, said, learn) }, "Train on these");
     fill(el, h("p.hint", {}, `Draw ${ENOUGH} to 10 of each class; the network learns them in a second.`),
-      h("div.pad-frame", {}, canvas, prompt), h("div.line", {}, answer, clear), bins, add, train, said);
+      h("div.mine-pad", {}, h("div.pad-frame", {}, canvas, prompt), h("div.line", {}, answer, clear)), bins, add, train, said);
 
     /** Draw the pad. */
     function paint() {

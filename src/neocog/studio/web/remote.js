@@ -23,6 +23,7 @@ export class Remote extends Model {
     this.asked = 0;
     this.tries = 0;
     this.latest = undefined;
+    this.drawing = this.owed = false; // whether the newest frame is not drawn yet, and the next not asked for
     this.closed = false;
     this.delays = [];
     this.connect();
@@ -178,7 +179,7 @@ export class Remote extends Model {
     this.sought = new Set();
     this.latest = this.live = this.now = this.told = this.mapped = this.mapping = undefined;
     this.change({ title: "neocog", description: header.description, samples, notes: header.data.notes ?? [] });
-    this.ask("want", {}, undefined, false);
+    this.want();
     this.emit("hello", { header, again, known });
   }
 
@@ -215,15 +216,28 @@ export class Remote extends Model {
     this.emit("history", this.history);
   }
 
-  /** Show the newest parameters; the next are asked for once the page has drawn these. */
+  /** Show the newest parameters; while the page draws these, the next are on their way, and no more than that. */
   on_frame(header, arrays) {
     this.latest = header;
     this.live = arrays;
     this.count();
     this.emit("frame", { header, arrays });
+    if (this.drawing) {
+      this.owed = true;
+      return;
+    }
+    this.drawing = true;
+    this.want();
     requestAnimationFrame(() => {
-      if (this.socket?.readyState === WebSocket.OPEN) this.ask("want", {}, undefined, false);
+      this.drawing = false;
+      if (this.owed) this.want();
+      this.owed = false;
     });
+  }
+
+  /** Ask for the next frame. */
+  want() {
+    if (this.socket?.readyState === WebSocket.OPEN) this.ask("want", {}, undefined, false);
   }
 
   /** Keep the parameters of a stored epoch. */
