@@ -104,6 +104,12 @@ def test_a_history_with_snapshots_can_be_gone_through(data):
     assert header["history"]["val_accuracy"] == pytest.approx(history["val_accuracy"])
 
 
+def test_a_network_that_has_seen_no_image_yet():
+    network = neocog.layers.Sequential(flatten=neocog.Flatten(), dense=neocog.Dense(16, 2))
+    shown = neocog.widget(network, np.zeros((1, 1, 4, 4)))
+    assert unpack(shown.data)[0]["description"]["input"] == [1, 4, 4]
+
+
 def test_a_still_picture_stands_where_no_kernel_runs(data):
     images, labels = data.validation
     found, _ = neocog.widget(neocog.models.tiny_cnn(), images, labels)._repr_mimebundle_()

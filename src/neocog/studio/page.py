@@ -254,7 +254,7 @@ def living_data(
     begin: str = "",
 ) -> bytes:
     """Return what a living page holds, for ``unpackModel`` of ``living.js``; see :func:`living_page`."""
-    description = describe(network)
+    description = describe(network, network.input_shape or images.shape[1:])
     if ink is not None:
         description["tone"] = "ink" if ink else "white"
     notes = list(notes)
