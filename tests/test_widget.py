@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -452,4 +453,58 @@ def test_jupyter_shows_it_and_asks_nobody_else(jupyter):
         page.locator(".neocog .answer .bar.best").click()
         page.wait_for_function("() => /[0-9]/.test(document.querySelector('.why .value').textContent)")
         chromium.close()
+    assert outside == []
+
+
+MARIMO = """
+import marimo
+app = marimo.App()
+
+@app.cell
+def _():
+    import marimo as mo
+    import neocog
+    network, data = neocog.models.tiny_cnn(), neocog.data.line_patterns("b")
+    mo.ui.anywidget(neocog.widget_fit(network, data, epochs=40, lr=0.12))
+"""
+
+
+def answers(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.nightly
+@pytest.mark.browser
+def test_marimo_shows_it_and_asks_nobody_else(tmp_path):
+    if BROWSER is None:
+        pytest.skip("there is no Chrome or Chromium")
+    pytest.importorskip("marimo", reason="marimo is not installed")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (tmp_path / "book.py").write_text(MARIMO)
+    source = str(Path(neocog.__file__).parents[1])
+    environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": source}
+    command = [sys.executable, "-m", "marimo", "run", "book.py", "--headless", "--no-token", f"--port={port}"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    outside = []
+    own = (f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{port}", "data:", "blob:")
+    try:
+        until(lambda: answers(port), 120)
+        with playwright.sync_playwright() as started:
+            chromium = started.chromium.launch(executable_path=BROWSER)
+            page = chromium.new_page(viewport={"width": 1440, "height": 1000})
+            page.on("request", lambda request: request.url.startswith(own) or outside.append(request.url))
+            page.goto(f"http://127.0.0.1:{port}/")
+            page.wait_for_selector(".neocog .answer .bar", timeout=120_000)
+            # It stands in a shadow tree, which locators look into.
+            page.locator(".transport .stand", has_text="epoch 40").wait_for(timeout=120_000)
+            chromium.close()
+    finally:
+        process.terminate()
+        process.wait(60)
     assert outside == []
