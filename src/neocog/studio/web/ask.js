@@ -33,10 +33,10 @@ export const gradientPanel = {
       }
       if (model.remote?.playing) return say(status, "Pause first: a gradient belongs to the batch that comes next.");
       await run(null, status, async () => {
+        if (asked !== model.weight) say(outcome, "");
         asked = model.weight;
         answer = await model.send("ask", { about: "gradient", ...asked });
         say(status, "");
-        say(outcome, "");
         draw();
       });
     });
@@ -75,20 +75,21 @@ export const gradientPanel = {
     }
 
     /** Step one batch and compare the weight with what was said. */
-    function take() {
-      return run(step, status, async () => {
+    async function take() {
+      await run(step, status, async () => {
         const { array, index } = asked;
+        const told = answer; // a newer answer may come meanwhile
         const before = model.latest?.tick;
         await model.send("step", { unit: "batch", count: 1 });
         const found = await model.frameAfter(before);
         const { shape, data } = found.get(array);
         const now = data[offset(shape, index)];
-        const off = Math.abs(now - answer.after);
-        const right = off <= 1e-5 * Math.max(1e-3, Math.abs(answer.after));
+        const off = Math.abs(now - told.after);
+        const right = off <= 1e-5 * Math.max(1e-3, Math.abs(told.after));
         outcome.classList.toggle("good", right);
-        say(outcome, `It was ${num(answer.value, 6)} and is ${num(now, 6)}: moved by ${num(now - answer.value, 4)}, said ${num(answer.change, 4)}. ${right ? "Exactly." : `Off by ${num(off)}.`}`);
-        step.hidden = true;
+        say(outcome, `The step was taken. It was ${num(told.value, 6)} and is ${num(now, 6)}: moved by ${num(now - told.value, 4)}, said ${num(told.change, 4)}. ${right ? "Exactly." : `Off by ${num(off)}.`}`);
       });
+      refresh();
     }
 
     model.on("weight", refresh);

@@ -109,7 +109,7 @@ export class Remote extends Model {
 
   /** Send a command; the promise holds the answer, with `arrays`, or is refused by a sentence. */
   send(kind, fields = {}, arrays = undefined) {
-    if (this.socket?.readyState !== WebSocket.OPEN || this.status !== "open") {
+    if (!this.ready) {
       return Promise.reject(new Error("There is no connection to neocog now."));
     }
     return this.ask(kind, fields, arrays);
@@ -235,9 +235,14 @@ export class Remote extends Model {
     });
   }
 
-  /** Ask for the next frame. */
-  want() {
-    if (this.socket?.readyState === WebSocket.OPEN) this.ask("want", {}, undefined, false);
+  /** Whether messages can be sent now. */
+  get ready() {
+    return this.status === "open" && this.socket?.readyState === WebSocket.OPEN;
+  }
+
+  /** Ask for the next frame, or for a stored epoch. */
+  want(fields = {}) {
+    if (this.ready) this.ask("want", fields, undefined, false);
   }
 
   /** Keep the parameters of a stored epoch. */
@@ -251,9 +256,9 @@ export class Remote extends Model {
   weights(epoch) {
     if (epoch === this.now || this.frames.size + this.epochs.length === 0) return this.live;
     const here = this.frames.get(epoch);
-    if (!here && this.status === "open" && !this.sought.has(epoch)) {
+    if (!here && this.ready && !this.sought.has(epoch)) {
       this.sought.add(epoch);
-      this.ask("want", { epoch }, undefined, false);
+      this.want({ epoch });
     }
     return here;
   }
@@ -264,7 +269,7 @@ export class Remote extends Model {
     if (!shown) return undefined;
     const place = `${this.latest?.tick}/${Array.prototype.join.call(shown, ",")}`;
     if (this.mapped?.place === place) return this.mapped.arrays;
-    if (this.status === "open" && this.mapping !== place) {
+    if (this.ready && this.mapping !== place) {
       this.mapping = place;
       const given = new Map([["image", { shape: this.description.input, data: Float32Array.from(shown) }]]);
       this.send("image", {}, given).then(({ arrays }) => {
