@@ -333,6 +333,7 @@ def test_the_widget_draws_and_explains(page, data):
     page.wait_for_function("() => document.querySelector('.answer .verdict').textContent.includes('sure')")
     assert page.locator(".answer .verdict").inner_text().startswith(f"{best},")
     page.locator(".answer .bar.best").click()
+    page.wait_for_function("() => /[0-9]/.test(document.querySelector('.why.pinned .value')?.textContent)")
     value = page.locator(".why .value").inner_text().replace("−", "-")
     assert float(value) == pytest.approx(float(network(images[:1])[0, best]), rel=1e-3)
     assert page.evaluate("location.href") == "http://notebook.test/"  # a widget leaves the address alone
