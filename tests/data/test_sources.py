@@ -60,7 +60,7 @@ def test_file_sources(tmp_path, monkeypatch):
         ("nzp:a.npz", r"got 'nzp:a\.npz'\. Did you mean 'npz:PATH'\?"),
         ("folder", r"got 'folder'\. Did you mean 'folder:PATH'\?"),
         ("digits:a", r"got 'digits:a'\. Did you mean 'digits'\?"),
-        ("photos", r"one of 'digits', .*, or the path of a folder or file that there is, got 'photos'\.$"),
+        ("photos", r"the path of a folder or file that there is, or one of 'digits', .*, got 'photos'\.$"),
         ("", r"got ''\.$"),
         ("npz:", r"source must name a path, as in npz:PATH, got 'npz:'\."),
     ],

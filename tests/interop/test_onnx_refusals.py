@@ -285,7 +285,7 @@ MIXED = "the difference of two computed values, or of a constant and one, has no
     ("nodes", "message"),
     [
         (
-            [node("Sigmoid", "x", "z"), node("Mul", "x z", "y")],
+            [node("Tanh", "x", "z"), node("Mul", "x z", "y")],
             "products of two computed values have no layer",
         ),
         (

@@ -56,13 +56,17 @@ class Activation(Lowering):
         """Return the fields of the operation that select the function."""
         raise NotImplementedError
 
+    def backward_fields(self, layer: Any) -> dict[str, Any]:
+        """Return the fields of the backward operation, the same unless overridden."""
+        return self.fields(layer)
+
     def forward(self, emit: Emitter, node: LayerNode) -> None:
         x, y = node.input.place, emit.maps(node.output)
         emit.pointwise(self.operation, self.flops, x=x, y=y, **self.fields(node.layer))
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
         if node.input.wanted:
-            known, fields = self.known(node).place, self.fields(node.layer)
+            known, fields = self.known(node).place, self.backward_fields(node.layer)
             with emit.into(node.input) as dx:
                 emit.pointwise(f"{self.operation}_back", self.flops, saved=known, dy=dy, dx=dx, **fields)
 
@@ -141,8 +145,11 @@ class Clipping(Activation):
     operation = "clip"
 
     def fields(self, layer: Clip) -> dict[str, Any]:
+        return {"offset": 0.0, **self.backward_fields(layer)}
+
+    def backward_fields(self, layer: Clip) -> dict[str, Any]:
         low, high = layer.bounds
-        return {"slope": 1.0, "offset": 0.0, "low": low, "high": high}
+        return {"slope": 1.0, "low": low, "high": high}
 
 
 @lowers(Hardsigmoid)
@@ -154,7 +161,10 @@ class HardLogistic(Activation):
     operation = "clip"
 
     def fields(self, layer: Hardsigmoid) -> dict[str, Any]:
-        return {"slope": layer.slope, "offset": layer.offset, "low": 0.0, "high": 1.0}
+        return {"offset": layer.offset, **self.backward_fields(layer)}
+
+    def backward_fields(self, layer: Hardsigmoid) -> dict[str, Any]:
+        return {"slope": layer.slope, "low": 0.0, "high": 1.0}
 
 
 @lowers(SiLU)

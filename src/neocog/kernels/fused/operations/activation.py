@@ -116,7 +116,7 @@ def clip(p: Any, unit: int, scratch: int, zero: Any) -> None:
                 y[n] = low if v < low else high if v > high else v
 
 
-@operation(maps="saved dy dx", integers=PLANES, numbers="slope offset low high")
+@operation(maps="saved dy dx", integers=PLANES, numbers="slope low high")
 def clip_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
     """Compute ``dx = slope dy`` where the output, which is saved, is between its bounds."""
     like = zero[0]
