@@ -1,6 +1,5 @@
 // The settings of training: data, network, rate, batch, optimizer, seed; they may change while it runs.
 
-import { Builder } from "./builder.js";
 import { rounded } from "./controls.js";
 import { fill, h, say } from "./dom.js";
 import { run } from "./tools.js";
@@ -26,7 +25,11 @@ export const settingsPanel = {
       const answer = await model.send("set", fields);
       say(said, answer.note || (answer.anew ? "Training begins anew." : "Holds from the next batch on."));
     });
-    const builder = new Builder(context, (blocks) => model.send("set", { blocks }));
+    let builder = null; // fetched when it is first opened
+    const build = async () => {
+      builder ??= new (await import("./builder.js")).Builder(context, (chosen) => model.send("set", { blocks: chosen }));
+      await builder.open();
+    };
     const data = h("select", { id: "set-data", onchange: () => {
       if (data.value === "mine") return model.emit("view", "mine");
       return change(async () => {
@@ -34,8 +37,8 @@ export const settingsPanel = {
         say(said, "");
       });
     } });
-    const net = h("select", { id: "set-network", onchange: () => (net.value === "blocks" ? builder.open() : set({ network: net.value })) });
-    const blocks = h("button.quiet", { id: "set-blocks", onclick: () => run(blocks, said, () => builder.open()) }, "Blocks …");
+    const net = h("select", { id: "set-network", onchange: () => (net.value === "blocks" ? run(null, said, build) : set({ network: net.value })) });
+    const blocks = h("button.quiet", { id: "set-blocks", onclick: () => run(blocks, said, build) }, "Blocks …");
     const optimizer = h("select", { id: "set-optimizer", onchange: () => set({ settings: { optimizer: optimizer.value } }) });
     const rate = h("input", { id: "set-lr", type: "text", inputmode: "decimal", onchange: () => setNumber(rate, "lr") });
     const slider = h("input", { type: "range", min: RATES[0], max: RATES[1], step: 0.05, "aria-label": "Learning rate, as a power of ten", oninput: () => {
@@ -95,7 +98,6 @@ export const settingsPanel = {
     }
     model.on("state", () => show());
     model.on("hello", () => show());
-    model.on("build", () => builder.open());
     show();
   },
 };
