@@ -371,7 +371,7 @@ def test_an_entry_stands_in_a_file_of_the_family_name(name):
     cls = getattr(layers, name)
     entries = [type(Rule.registered.get(cls)), type(_LOWERINGS.get(cls)), WRITERS.get(cls), MODULES.get(cls)]
     floors = "neocog.inspection.rules", "neocog.compilation.lowerings", "neocog.interop.onnx.operators"
-    family = cls.__module__.removeprefix("neocog.layers.")
+    family = cls.__module__.removeprefix("neocog.layers.").partition(".")[0]  # a file, or a folder of files
     for entry, floor in zip(entries, (*floors, "neocog.interop.torch.operators"), strict=True):
         place = getattr(entry, "__module__", "builtins")
         # A row of the table of what PyTorch has one to one has no file of its own.
