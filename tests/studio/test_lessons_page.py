@@ -281,6 +281,7 @@ def test_the_picked_pixel_is_read_live(page, open_lesson, small):
     open_lesson("path", hash_="#step=3")
     value = page.locator(".readings dd")
     page.wait_for_function("() => /[0-9]/.test(document.querySelector('.readings dd').textContent)")
+    page.wait_for_function("() => location.hash.includes('at=input:0,')")  # written a moment later
     place = page.evaluate("location.hash").split("at=input:0,")[1].split("&")[0]
     row, column = map(int, place.split(","))
     first = measure(scene, "slope", pixel=[row, column])
