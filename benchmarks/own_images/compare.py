@@ -225,15 +225,16 @@ def table(path: Path) -> str:
     lines = [["folder", "images", "classes", *LEARNERS, "neocog - best rival"], ["---"] * (4 + len(LEARNERS))]
     ranks = []
     for name in KINDS:
-        seeds = sorted(seed for kind, seed, learner in rows if (kind, learner) == (name, "neocog"))
-        there = [each for each in LEARNERS if seeds and all((name, seed, each) in rows for seed in seeds)]
-        if len(there) < 2:
+        measured = {(seed, learner) for kind, seed, learner in rows if kind == name}
+        there = [each for each in LEARNERS if any(learner == each for _, learner in measured)]
+        seeds = sorted(seed for seed in {s for s, _ in measured} if all((seed, e) in measured for e in there))
+        if len(there) < 2 or not seeds:
             continue
         found = {each: np.array([rows[name, s, each]["accuracy"] for s in seeds]) for each in there}
         means = {each: values.mean() for each, values in found.items()}
         rival = max(there[1:], key=lambda each: means[each])
         differences = found["neocog"] - found[rival]
-        error = 2 * differences.std(ddof=1) / len(seeds) ** 0.5 if len(seeds) > 1 else float("nan")
+        error = f" ± {2 * differences.std(ddof=1) / len(seeds) ** 0.5:.3f}" if len(seeds) > 1 else ""
         if len(there) == len(LEARNERS):
             all_means = np.array(list(means.values()))
             ranks.append([(all_means > own).sum() + ((all_means == own).sum() + 1) / 2 for own in all_means])
@@ -244,7 +245,7 @@ def table(path: Path) -> str:
                 str(round(0.9 * len(kind.x))),
                 str(len(kind.class_names)),
                 *(f"{means[each]:.3f}" if each in means else "" for each in LEARNERS),
-                f"{differences.mean():+.3f} ± {error:.3f} ({rival}, {len(seeds)} seeds)",
+                f"{differences.mean():+.3f}{error} ({rival}, {len(seeds)} seed{'s' * (len(seeds) > 1)})",
             ]
         )
     if ranks:
