@@ -146,7 +146,7 @@ def test_a_newcomer_trains_draws_and_finds_out_why(studio):
     wait(page, "state.at && state.at.node === 'conv1'")
     page.wait_for_selector(".panel.why .equation")
     at = value(page, "state.at")
-    page.click(".panel.why .term >> nth=0")
+    page.click(".panel.why button.term >> nth=0")  # the bias may be the largest; it leads nowhere
     wait(page, "state.at.node === 'input'")
     page.click(".panel.why .crumb >> nth=0")
     wait(page, f"JSON.stringify(state.at) === {json.dumps(json.dumps(at, separators=(',', ':')))}")
@@ -160,6 +160,27 @@ def test_a_newcomer_trains_draws_and_finds_out_why(studio):
     assert value(page, "state.at") == at  # the same pixel at another time
     page.get_by_text("Back to now").click()
     wait(page, "state.epoch === model.now")
+
+
+def test_a_button_that_is_pressed_or_focused_stays_while_the_numbers_change(studio):
+    page = studio
+    page.locator('.layer[data-node="conv1"] .maps').click(position={"x": 30, "y": 30})
+    term = "button.term >> nth=0"
+    page.wait_for_selector(term)
+    page.focus(term)
+    steps(page, "batch", 1)
+    page.focus(term)
+    page.evaluate("document.querySelector('[data-step=batch]').click()")
+    wait(page, "model.latest.batch === 2")
+    assert page.evaluate("document.activeElement.className") == "term"
+    page.locator(term).scroll_into_view_if_needed()
+    box = page.locator(term).bounding_box()
+    page.mouse.move(box["x"] + 20, box["y"] + 8)
+    page.mouse.down()
+    page.evaluate("document.querySelector('[data-step=batch]').click()")
+    wait(page, "model.latest.batch === 3")
+    page.mouse.up()
+    wait(page, "state.at.node === 'input'")
 
 
 def test_training_is_paused_stepped_slowed_rewound_and_branched(studio):

@@ -19,9 +19,28 @@ export function h(tag, properties = {}, ...children) {
   return element;
 }
 
-/** Replace what is in an element, only if a child differs from what stands there. */
+// While a button is pressed, what holds it is not replaced: the numbers change many times a second, and the click would be lost.
+let pressed = null;
+const waiting = new Map();
+globalThis.addEventListener?.("pointerdown", (event) => { pressed = event.composedPath()[0].closest?.("button") ?? null; }, true);
+for (const end of ["pointerup", "pointercancel"]) {
+  globalThis.addEventListener?.(end, () => setTimeout(() => {
+    pressed = null;
+    for (const [element, children] of waiting) fill(element, ...children);
+    waiting.clear();
+  }), true);
+}
+
+/** Replace what is in an element; the button that has the keyboard, or its successor, keeps it. */
 export function fill(element, ...children) {
+  if (pressed && element.contains(pressed)) {
+    waiting.set(element, children);
+    return element;
+  }
+  const active = element.getRootNode().activeElement;
+  const place = active && element.contains(active) ? [...element.querySelectorAll("button")].indexOf(active) : -1;
   element.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  if (place >= 0 && !active.isConnected) element.querySelectorAll("button")[place]?.focus({ preventScroll: true });
   return element;
 }
 
