@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from neocog.deprecation import accepts_old_names
-from neocog.layers.activation import softmax
 from neocog.layers.base import Array, Layer, Shape
 from neocog.layers.prediction import ends_in_softmax
+from neocog.layers.softmax import softmax
 from neocog.representation import constructor_call
 from neocog.validation import label_hint, number, unmasked
 

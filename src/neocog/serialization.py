@@ -128,7 +128,7 @@ def import_layers(names: LayerSource | Iterable[LayerSource]) -> list[type[Layer
     Examples
     --------
     >>> import_layers("neocog.layers:ReLU")
-    [<class 'neocog.layers.activation.ReLU'>]
+    [<class 'neocog.layers.activation.rectified.ReLU'>]
     """
     classes: dict[str, type[Layer]] = {}
     for name in [names] if isinstance(names, str | type) else names:

@@ -478,7 +478,7 @@ class Focal:
     def __call__(self, z, t, weight=None):
         rows, N = np.arange(len(z)), len(z)
         share = (np.ones(N) if weight is None else np.asarray(weight)) / N
-        p = neocog.layers.activation.softmax(z)
+        p = neocog.layers.softmax.softmax(z)
         right = p[rows, t]
         d_right = -share * ((1 - right) ** 2 / right - 2 * (1 - right) * np.log(right))
         dz = -p * (d_right * right)[:, None]

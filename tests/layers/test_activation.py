@@ -23,7 +23,7 @@ from neocog.layers import (
     Softplus,
     Tanh,
 )
-from neocog.layers.activation import softmax
+from neocog.layers.softmax import softmax
 
 # Phi(1), phi(1) from tables of the normal distribution; tanh form from u = sqrt(2/pi) 1.044715
 PHI, DENSITY = 0.8413447460685429, 0.24197072451914337

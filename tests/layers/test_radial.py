@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from neocog.layers import RadialBasis
-from neocog.layers.activation import softmax
+from neocog.layers.softmax import softmax
 
 
 def by_hand():

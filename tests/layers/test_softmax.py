@@ -4,8 +4,8 @@ import pytest
 from torch.nn import functional as F
 
 from neocog.layers import LogSoftmax, Softmax
-from neocog.layers.activation import softmax
 from neocog.layers.base import Field
+from neocog.layers.softmax import softmax
 
 X = np.log([[1.0, 3.0, 4.0]])
 

@@ -39,7 +39,7 @@ from neocog.data.sources import open_source
 from neocog.inspection.predictions import Confusion, count_pairs
 from neocog.kernels import use_kernels
 from neocog.layers import Container
-from neocog.layers.activation import softmax
+from neocog.layers.softmax import softmax
 from neocog.losses import SoftmaxCrossEntropy
 from neocog.model_file import blaming
 from neocog.representation import printable

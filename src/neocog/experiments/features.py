@@ -18,7 +18,7 @@ from neocog.experiments.protocol import (
 )
 from neocog.experiments.study import Outcome, TableRow, listed, percent, study
 from neocog.layers import Dense, Layer
-from neocog.layers.activation import softmax
+from neocog.layers.softmax import softmax
 from neocog.training import KernelSnapshots
 
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from neocog.deprecation import accepts_old_names
 from neocog.layers import Container, Graph, Layer, Sequential
-from neocog.layers.activation import softmax
 from neocog.layers.base import Array, Grads, as_dtype, check_network, random_generators
 from neocog.layers.prediction import ends_in_softmax
+from neocog.layers.softmax import softmax
 from neocog.losses import Loss, SoftmaxCrossEntropy, check_logits
 from neocog.validation import check_images, unmasked
 

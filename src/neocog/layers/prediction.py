@@ -10,9 +10,8 @@ import numpy as np
 
 from neocog.budgets import limit
 from neocog.deprecation import accepts_old_names
-from neocog.layers.activation import softmax
 from neocog.layers.base import Array, Layer, as_dtype
-from neocog.layers.softmax import Softmax
+from neocog.layers.softmax import Softmax, softmax
 from neocog.validation import batch_hint, check_images, finite, integer
 
 if TYPE_CHECKING:

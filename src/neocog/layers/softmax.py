@@ -1,12 +1,35 @@
-"""Define softmax as a layer, and its logarithm."""
+"""Define softmax, as a function and as a layer, and its logarithm."""
 
 from __future__ import annotations
 
 from functools import reduce
 
-from neocog.layers.activation import below_maximum, softmax
+from neocog.kernels.geometry import is_complex
 from neocog.layers.base import Array, Field, Grads, Layer, Shape
 from neocog.validation import integer
+
+
+def softmax(z: Array, axis: int = 1) -> Array:
+    """Turn logits into probabilities: ``p[n,k] = exp(z[n,k] - m[n]) / sum_k exp(z[n,k] - m[n])``.
+
+    ``m[n] = max_k z[n,k]`` cancels out; it keeps ``exp`` from overflowing. Shapes: (N, K) -> (N, K), or any
+    with the classes along ``axis``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> softmax(np.array([[1000.0, 1000.0]]))
+    array([[0.5, 0.5]])
+    """
+    xp = z.__array_namespace__()
+    exponentials = xp.exp(below_maximum(z, axis))
+    return exponentials / xp.sum(exponentials, axis=axis, keepdims=True)
+
+
+def below_maximum(z: Array, axis: int) -> Array:
+    """Subtract the maximum along an axis, so that no ``exp`` overflows and one of them is 1."""
+    xp = z.__array_namespace__()
+    return z - xp.max(xp.real(z) if is_complex(z) else z, axis=axis, keepdims=True)
 
 
 class _Softmax(Layer):
