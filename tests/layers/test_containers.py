@@ -12,6 +12,7 @@ from neocog.layers import (
     Flatten,
     GlobalAvgPool2D,
     Graph,
+    LeakyReLU,
     LogSoftmax,
     MaxPool2D,
     ReLU,
@@ -426,6 +427,26 @@ def test_a_layer_can_be_replaced():
         net["head"] = ReLU()
     with pytest.raises(TypeError, match="must be a neocog Layer"):
         net["dense"] = 3
+
+
+def test_a_layer_within_layers_is_named_by_dots_and_replaced_there():
+    inner = Sequential(conv=Conv2D(1, 1, 3, padding=1, dtype="float64"), relu=ReLU())
+    net = Sequential(block=Residual(inner), end=Graph({"a": (Tanh(), "input"), "b": (Add(), "a", "input")}))
+    assert net["block.body.conv"] is inner["conv"]
+    x = np.linspace(-1, 1, 16).reshape(1, 1, 4, 4)
+    net["block.body.conv"] = other = Conv2D(1, 1, 1, rng=3, dtype="float64")
+    net["end.a"] = LeakyReLU(1.0)
+    between = x + np.maximum(x * other.params["weight"][0, 0, 0, 0] + other.params["bias"][0], 0)
+    np.testing.assert_allclose(net(x), 2 * between, rtol=1e-15)
+    assert net.params["block.body.conv.weight"] is other.params["weight"]
+    y, cache = net.forward(x)
+    assert set(net.backward(y, cache)[1]) == set(net.params)
+    net["block.body"] = LeakyReLU(2.0)
+    assert net["block"].config() == {"body": net["block.body"], "shortcut": None}
+    with pytest.raises(ValueError, match=r"layer 'end.b' has several inputs, and ReLU takes one"):
+        net["end.b"] = ReLU()
+    with pytest.raises(KeyError, match=r"no layer 'a.b'; the layers are \['a', 'b'\]"):
+        net["end.a.b"]
 
 
 def test_children_cannot_be_changed_behind_its_back():

@@ -13,11 +13,13 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from neocog import load, runs
+from neocog import load, runs, save
 from neocog.cli.common import app
+from neocog.layers import Conv2D, Dense, GlobalAvgPool2D, Graph, ReLU, Residual, Sequential, Tanh
 from neocog.settings import settings_for
 from neocog.studio import server
 from neocog.studio.protocol import KINDS, LIMITS, VERSION
+from neocog.studio.work import model_work, run_work, source_work
 
 from .serving import Refused, cookie_of, fetch, serving, talk
 
@@ -131,6 +133,41 @@ def test_settings_edits_and_swaps(studio):
         await page.idle(2)
 
     talk(studio, conversation)
+
+
+def test_a_graph_of_ones_own_trains_and_a_layer_deep_in_it_is_swapped(tmp_path):
+    body = Sequential(conv=Conv2D(4, 4, 3, padding=1), relu=ReLU())
+    nodes = {
+        "stem": (Conv2D(1, 4, 3, padding=1), "input"),
+        "block": (Residual(body), "stem"),
+        "pool": (GlobalAvgPool2D(), "block"),
+        "dense": (Dense(4, 3), "pool"),
+    }
+    path = tmp_path / "mine.neocog"
+    network = Graph(nodes)
+    network.input_shape = (1, 8, 8)
+    save(network, path)
+
+    async def conversation(client):
+        page = await client()
+        names = [node["name"] for node in page.hello["description"]["nodes"]]
+        assert "block.body.relu" in names
+        await page.ask("step", unit="epoch")
+        await page.idle(1)
+        answer, _ = await page.ask("swap", node="block.body.relu", to="Tanh")
+        await page.until(lambda: page.state["swapped"] == {"block.body.relu": "Tanh"})
+        await page.ask("step", unit="epoch")
+        await page.idle(2)
+        answer, _ = await page.ask("save", what="run")
+        kept = load(Path(answer["path"]) / "model.neocog")
+        assert isinstance(kept["block.body.relu"], Tanh)
+        assert not np.array_equal(kept.params["dense.weight"], network.params["dense.weight"])
+        again = run_work(Path(answer["path"]), "again").make_network()
+        np.testing.assert_array_equal(again.params["dense.weight"], kept.params["dense.weight"])
+
+    lines = source_work("lines", "line patterns", "lines", "im2col")
+    with serving(tmp_path / "runs", begin_with=lambda: model_work(path, lines)) as studio:
+        talk(studio, conversation)
 
 
 def test_another_network_zeros_at_the_start_and_shuffled_labels_begin_anew(studio):

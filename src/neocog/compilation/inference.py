@@ -118,7 +118,7 @@ class Inference(Predictor):
         return self._network.children
 
     def __getitem__(self, key: Any) -> Any:
-        return self._network[key]  # type: ignore[index]
+        return self._network[key]
 
     def __iter__(self) -> Iterator[Layer]:
         return iter(self._network.children.values())

@@ -43,8 +43,28 @@ class Container(Predictor):
 
     @property
     def children(self) -> Mapping[str, Layer]:
-        """The layers by name; not to be changed, but see ``Sequential.__setitem__``."""
+        """The layers by name; not to be changed, but see :meth:`__setitem__`."""
         return MappingProxyType(self._children)
+
+    def __getitem__(self, name: str) -> Layer:
+        """Return a layer by its dotted name, at any depth; KeyError if there is none."""
+        child, _, rest = name.partition(".")
+        layer = self._children.get(child)
+        if layer is None or (rest and not isinstance(layer, Container)):
+            raise KeyError(f"no layer {name!r}; the layers are {list(self._children)}.")
+        return layer[rest] if isinstance(layer, Container) and rest else layer
+
+    def __setitem__(self, name: str, layer: Layer) -> None:
+        """Replace a layer by its dotted name, as for a new head on trained convolutions."""
+        several = self[name].several_inputs
+        if isinstance(layer, Layer) and several and not layer.several_inputs:
+            raise ValueError(f"layer {name!r} has several inputs, and {type(layer).__name__} takes one.")
+        child, _, rest = name.partition(".")
+        within = self._children[child]
+        if rest and isinstance(within, Container):
+            within[rest] = layer
+        renewed = Container(self._children | {child: within if rest else layer})
+        self._children, self._names = renewed._children, renewed._names
 
     def _first_names(self) -> dict[tuple[str, str], str]:
         """Map (child, its array's name) to the dotted name of that array's first occurrence."""
@@ -257,28 +277,20 @@ class Sequential(Container):
         return iter(self._children.values())
 
     @overload
-    def __getitem__(self, key: int | str) -> Layer: ...
+    def __getitem__(self, name: int | str) -> Layer: ...
     @overload
-    def __getitem__(self, key: slice) -> Sequential: ...
+    def __getitem__(self, name: slice) -> Sequential: ...
 
-    def __getitem__(self, key: int | str | slice) -> Layer | Sequential:
-        if isinstance(key, slice):
-            part = Sequential(**dict(list(self._children.items())[key]))
+    def __getitem__(self, name: int | str | slice) -> Layer | Sequential:
+        if isinstance(name, slice):
+            part = Sequential(**dict(list(self._children.items())[name]))
             if next(iter(part), None) is next(iter(self), None):
                 part.input_shape, part.preprocessing = self.input_shape, self.preprocessing
             return part
-        if isinstance(key, str):
-            if key not in self._children:
-                raise KeyError(f"no layer {key!r}; the layers are {list(self._children)}.")
-            return self._children[key]
-        return list(self._children.values())[key]
+        return super().__getitem__(name if isinstance(name, str) else list(self._children)[name])
 
-    def __setitem__(self, key: int | str, layer: Layer) -> None:
-        """Replace a layer, as for a new head on trained convolutions."""
-        name = list(self._children)[key] if isinstance(key, int) else key
-        self[name]  # KeyError if there is none
-        replaced = Container(self._children | {name: layer})
-        self._children, self._names = replaced._children, replaced._names
+    def __setitem__(self, name: int | str, layer: Layer) -> None:
+        super().__setitem__(name if isinstance(name, str) else list(self._children)[name], layer)
 
     def __repr__(self) -> str:
         lines = []

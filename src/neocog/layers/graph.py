@@ -192,7 +192,6 @@ class Residual(Graph):
     """
 
     def __init__(self, body: Layer, shortcut: Layer | None = None) -> None:
-        self.body, self.shortcut = body, shortcut
         nodes: dict[str, tuple[Any, ...]] = {"body": (body, "input")}
         if shortcut is not None:
             nodes["shortcut"] = (shortcut, "input")
@@ -200,6 +199,6 @@ class Residual(Graph):
         super().__init__(nodes)
 
     def config(self) -> dict[str, Any]:
-        return {"body": self.body, "shortcut": self.shortcut}
+        return {name: self.children.get(name) for name in ("body", "shortcut")}
 
     __repr__ = Layer.__repr__

@@ -22,7 +22,7 @@ from neocog.inspection.attribution_maps import ATTRIBUTIONS, attribution_maps
 from neocog.inspection.explanation import Contribution
 from neocog.inspection.predictions import confusion, misclassified
 from neocog.kernels import use_kernels
-from neocog.layers import Sequential
+from neocog.layers import Container
 from neocog.layers.base import as_dtype
 from neocog.models.by_name import build_network
 from neocog.optimizers import SGD
@@ -86,9 +86,9 @@ class Subject:
         return cls(twin, state.data, source, kernels, image, label)
 
     @property
-    def network(self) -> Sequential:
+    def network(self) -> Container:
         """The copy of the network."""
-        network: Sequential = self.state.network  # type: ignore[assignment]
+        network: Container = self.state.network  # type: ignore[assignment]
         return network
 
     @property

@@ -284,14 +284,14 @@ def _block_of(layer: Layer) -> dict[str, Any] | None:
     return {"kind": kind} if kind in BLOCKS else None
 
 
-def swapped(network: Sequential, node: str, to: str) -> Layer:
+def swapped(network: Container, node: str, to: str) -> Layer:
     """Return the layer that takes another's place.
 
     Parameters
     ----------
-    network : Sequential
+    network : Container
     node : str
-        The layer's name.
+        The layer's dotted name.
     to : str
         The kind of the new one; "none" for a layer that lets all numbers pass.
 
@@ -306,12 +306,8 @@ def swapped(network: Sequential, node: str, to: str) -> Layer:
     >>> swapped(tiny_cnn(), "relu1", "none")
     LeakyReLU(negative_slope=1.0)
     """
-    if node not in network.children:
-        inner = [name for name, _ in network.leaves()]
-        if node in inner:
-            raise ValueError(f"{node} lies within another layer, where nothing can be swapped.")
-        one_of("node", node, network.children)
-    layer = network.children[node]
+    leaves = dict(network.leaves())
+    layer = leaves[one_of("node", node, leaves)]
     kind = type(layer).__name__
     if kind not in (*ACTIVATIONS, *POOLINGS):
         raise ValueError(f"only an activation or a pooling can be swapped, got {kind}.")

@@ -11,7 +11,7 @@ import numpy as np
 
 from neocog.data import Split
 from neocog.inspection.predictions import confusion
-from neocog.layers import Sequential
+from neocog.layers import Container
 from neocog.runs import RunDirectory, RunResult, draw_sample
 from neocog.serialization import save
 from neocog.settings import OF_BLOCKS, Settings
@@ -78,10 +78,10 @@ def save_run(
     return directory
 
 
-def work_network(state: TrainingState) -> Sequential:
+def work_network(state: TrainingState) -> Container:
     """Return the network that is trained."""
     network = state.network
-    assert isinstance(network, Sequential)
+    assert isinstance(network, Container)
     return network
 
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from neocog.data import Split
 from neocog.kernels import kernels_for, use_kernels
-from neocog.layers import Sequential
+from neocog.layers import Container
 from neocog.layers.base import random_generators
 from neocog.losses import SoftmaxCrossEntropy
 from neocog.model_file import ModelFileError
@@ -108,7 +108,7 @@ def thinned(moments: Mapping[int, Moment]) -> dict[int, Moment]:
     return kept
 
 
-def make_kernels(settings: Settings, network: Sequential, data: Split) -> str:
+def make_kernels(settings: Settings, network: Container, data: Split) -> str:
     """Choose the kernels of a session, for good: nobody knows how long it will be, so it is taken as long."""
     if settings.kernels != "auto":
         return settings.kernels
@@ -124,7 +124,7 @@ class Live(Callback):
 
     Parameters
     ----------
-    network : Sequential
+    network : Container
     data : Split
         What is trained on, and measured after each epoch.
     settings : Settings
@@ -151,7 +151,7 @@ class Live(Callback):
 
     def __init__(
         self,
-        network: Sequential,
+        network: Container,
         data: Split,
         settings: Settings,
         rng: np.random.Generator,

@@ -115,7 +115,7 @@ class FitWidget(NetworkWidget):
         self._rows: list[dict[str, float]] | None = None
         self._sent_rows, self._sent_state, self._greeted = 0, 0.0, False
         self._lock = threading.Lock()
-        self._live = Live(network, data, settings, rng, self._tell, messages.encode)  # type: ignore[arg-type]
+        self._live = Live(network, data, settings, rng, self._tell, messages.encode)
         super().__init__(network, content["images"], b"", training=True)
         self.on_msg(self._receive)
 

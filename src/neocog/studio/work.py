@@ -19,7 +19,7 @@ from neocog.data import Split, stratified_split
 from neocog.data.folder import image_folder
 from neocog.data.sources import LARGEST_IMAGE, split_source
 from neocog.data.split import TooFewImagesError
-from neocog.layers import Conv2D, Dense, Sequential
+from neocog.layers import Container, Conv2D, Dense
 from neocog.model_file import ModelFileError
 from neocog.resolution import resolve
 from neocog.runs import RunDirectory, open_model
@@ -65,7 +65,7 @@ OWN = "npz:own-images"
 class Beginning:
     """Where training begins, if not anew: a network with its weights, and what is known of its past."""
 
-    network: Sequential
+    network: Container
     checkpoint: Path | None = None
     rows: Sequence[Mapping[str, float]] = ()
     moments: Mapping[int, Moment] = field(default_factory=dict)
@@ -161,7 +161,7 @@ class Work:
             labels = np.random.default_rng(self.settings.seed).permutation(labels)
         return Split((images, labels), data.validation, data.class_names, preprocessing=data.preprocessing)
 
-    def make_network(self) -> Sequential:
+    def make_network(self) -> Container:
         """Return the network to be trained.
 
         Raises
@@ -291,7 +291,7 @@ def run_work(path: Path, key: str, kernels: str = "auto") -> Work:
     Raises
     ------
     ValueError, OSError
-        If it cannot be read, or its network is no Sequential.
+        If it cannot be read.
     """
     directory = RunDirectory(path)
     settings = replace(
@@ -300,8 +300,6 @@ def run_work(path: Path, key: str, kernels: str = "auto") -> Work:
     if kernels != "auto":
         settings = replace(settings, kernels=kernels)
     network = open_model(path)
-    if not isinstance(network, Sequential):
-        raise ValueError(f"the studio trains a Sequential, got a {type(network).__name__} in {path}.")
     data = directory.open_split(settings)
     kind, _ = split_source(settings.source)
     rows, moments, checkpoint = [], {}, None
@@ -353,8 +351,6 @@ def model_work(path: Path, work: Work) -> Work:
         If it cannot be read, or does not fit the images.
     """
     network = open_model(path)
-    if not isinstance(network, Sequential):
-        raise ValueError(f"the studio trains a Sequential, got a {type(network).__name__} in {path}.")
     outputs = network.output_shape((1, *work.image_shape))
     if tuple(outputs) != (1, len(work.data.class_names)):
         raise ValueError(
