@@ -4,8 +4,10 @@ from neocog.layers.activation import (
     ELU,
     GELU,
     SELU,
+    Abs,
     Clip,
     Elementwise,
+    Exp,
     Hardsigmoid,
     Hardswish,
     LeakyReLU,
@@ -16,6 +18,7 @@ from neocog.layers.activation import (
     Sigmoid,
     SiLU,
     Softplus,
+    Sqrt,
     Tanh,
 )
 from neocog.layers.base import Layer
@@ -26,7 +29,7 @@ from neocog.layers.dense import Dense
 from neocog.layers.dropout import Dropout
 from neocog.layers.global_pooling import GlobalAvgPool2D, GlobalMaxPool2D
 from neocog.layers.graph import Graph, Residual
-from neocog.layers.merge import Add, Concat
+from neocog.layers.merge import Add, Concat, Maximum, Minimum, Multiply
 from neocog.layers.normalization import (
     BatchNorm1D,
     BatchNorm2D,
@@ -38,6 +41,8 @@ from neocog.layers.normalization import (
 from neocog.layers.padding import Pad2D, PadChannels
 from neocog.layers.pooling import AvgPool2D, MaxPool2D
 from neocog.layers.radial import RadialBasis
+from neocog.layers.reduction import Mean, Sum
+from neocog.layers.scaling import Rescale, Scale
 from neocog.layers.shape import Flatten, Reshape, Transpose
 from neocog.layers.softmax import LogSoftmax, Softmax
 from neocog.layers.sparse import SparseConv2D
@@ -46,6 +51,7 @@ __all__ = [
     "ELU",
     "GELU",
     "SELU",
+    "Abs",
     "Add",
     "AvgPool2D",
     "BatchNorm1D",
@@ -58,6 +64,7 @@ __all__ = [
     "Dense",
     "Dropout",
     "Elementwise",
+    "Exp",
     "Flatten",
     "GlobalAvgPool2D",
     "GlobalMaxPool2D",
@@ -71,15 +78,21 @@ __all__ = [
     "LocalResponseNorm",
     "LogSoftmax",
     "MaxPool2D",
+    "Maximum",
+    "Mean",
+    "Minimum",
     "Mish",
+    "Multiply",
     "Normalize",
     "PReLU",
     "Pad2D",
     "PadChannels",
     "RadialBasis",
     "ReLU",
+    "Rescale",
     "Reshape",
     "Residual",
+    "Scale",
     "ScaledTanh",
     "Sequential",
     "SiLU",
@@ -87,6 +100,8 @@ __all__ = [
     "Softmax",
     "Softplus",
     "SparseConv2D",
+    "Sqrt",
+    "Sum",
     "Tanh",
     "Transpose",
 ]

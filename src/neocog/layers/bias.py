@@ -7,7 +7,7 @@ from typing import Any
 
 from neocog.initializers import zeros
 from neocog.layers.base import Array, Grads, Layer, Shape, as_dtype
-from neocog.layers.merge import summed_to
+from neocog.layers.merge import fitting, summed_to
 from neocog.validation import float_dtype, generator, integer
 
 
@@ -66,12 +66,7 @@ class Bias(Layer):
         return dy if input_grad else None, {"bias": summed_to(dy, self.shape)}
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        padded = (1,) * (len(input_shape) - len(self.shape)) + self.shape
-        if len(padded) != len(input_shape) or any(
-            b not in (1, size) for b, size in zip(padded, input_shape, strict=True)
-        ):
-            raise ValueError(f"Bias of shape {self.shape} does not fit an x of shape {tuple(input_shape)}.")
-        return input_shape
+        return fitting("Bias", self.shape, input_shape)
 
     def flops(self, input_shape: Shape) -> int:
         return reduce(int.__mul__, input_shape, 1)

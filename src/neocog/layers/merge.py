@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import reduce
-from operator import add
-from typing import Any
+from operator import add, gt, lt, mul
+from typing import Any, ClassVar
 
 import numpy as np
 
+from neocog.kernels.geometry import is_complex
 from neocog.layers.base import Array, Field, Grads, Layer, Shape
 from neocog.validation import integer
 
@@ -42,7 +43,34 @@ def summed_to(dy: Array, shape: Shape) -> Array:
     return xp.reshape(xp.sum(dy, axis=axes, keepdims=True), shape)
 
 
-class Add(Layer):
+def fitting(layer: str, shape: Shape, input_shape: Shape) -> Shape:
+    """Return ``input_shape``; ValueError if an array of ``shape`` cannot be repeated along it."""
+    padded = (1,) * (len(input_shape) - len(shape)) + tuple(shape)
+    if len(padded) != len(input_shape) or any(
+        own not in (1, size) for own, size in zip(padded, input_shape, strict=True)
+    ):
+        raise ValueError(f"{layer} of shape {tuple(shape)} does not fit an x of shape {tuple(input_shape)}.")
+    return input_shape
+
+
+class Broadcasting(Layer):
+    """Base of the layers that compute each number from one of every input, repeated where they broadcast."""
+
+    several_inputs = True
+
+    def output_shape(self, input_shape: Any) -> Any:
+        if input_shape and all(tuple(shape) == tuple(input_shape[0]) for shape in input_shape):
+            return input_shape[0]
+        return broadcast_shape(type(self).__name__, input_shape)
+
+    def flops(self, input_shape: Any) -> int:
+        return (len(input_shape) - 1) * reduce(int.__mul__, self.output_shape(input_shape), 1)
+
+    def receptive_field(self, field: Any) -> Field:
+        return _widest(field)
+
+
+class Add(Broadcasting):
     """Sum arrays; where their shapes differ, those of size 1 are repeated, as NumPy broadcasts.
 
     Forward: ``y = x_1 + x_2 + ...``.
@@ -70,8 +98,6 @@ class Add(Layer):
            [12., 22.]])
     """
 
-    several_inputs = True
-
     def forward(self, x: Any, training: bool = False) -> tuple[Array, list[Shape]]:
         shapes = [tuple(part.shape) for part in x]
         self.output_shape(shapes)
@@ -80,16 +106,129 @@ class Add(Layer):
     def backward(self, dy: Array, cache: list[Shape], input_grad: bool = True) -> tuple[Any, Grads]:
         return tuple(summed_to(dy, shape) for shape in cache) if input_grad else None, {}
 
-    def output_shape(self, input_shape: Any) -> Any:
-        if input_shape and all(tuple(shape) == tuple(input_shape[0]) for shape in input_shape):
-            return input_shape[0]
-        return broadcast_shape("Add", input_shape)
 
-    def flops(self, input_shape: Any) -> int:
-        return (len(input_shape) - 1) * reduce(int.__mul__, self.output_shape(input_shape), 1)
+class Multiply(Broadcasting):
+    """Multiply arrays number by number; where their shapes differ, those of size 1 are repeated.
 
-    def receptive_field(self, field: Any) -> Field:
-        return _widest(field)
+    Forward: ``y = x_1 x_2 ...``.
+
+    Backward: ``dx_k = dy`` times all inputs but ``x_k``, summed over the axes along which ``x_k`` was
+    repeated.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not broadcast or there is no input.
+
+    Notes
+    -----
+    Shapes: a tuple of shapes -> the shape they broadcast to; squeeze and excitation multiplies (N, C, H, W)
+    by (N, C, 1, 1), one gate a channel.
+
+    Source: S. Hochreiter, J. Schmidhuber, "Long short-term memory", 1997, whose gates are such products;
+    J. Hu, L. Shen, G. Sun, "Squeeze-and-excitation networks", 2018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Multiply()((np.array([[1.0, 2.0]]), np.array([[3.0], [10.0]])))
+    array([[ 3.,  6.],
+           [10., 20.]])
+    """
+
+    def forward(self, x: Any, training: bool = False) -> tuple[Array, tuple[Array, ...]]:
+        self.output_shape([part.shape for part in x])
+        return reduce(mul, x), tuple(x)
+
+    def backward(self, dy: Array, cache: Any, input_grad: bool = True) -> tuple[Any, Grads]:
+        if not input_grad:
+            return None, {}
+        products = (reduce(mul, cache[:k] + cache[k + 1 :], dy) for k in range(len(cache)))
+        return tuple(summed_to(dx, x.shape) for dx, x in zip(products, cache, strict=True)), {}
+
+
+class _Extremum(Broadcasting):
+    """Base of both: ``_function`` picks the best of two numbers, and ``_loses`` tells which are not."""
+
+    _function: ClassVar[str]
+    _loses: ClassVar[Any]
+
+    def forward(self, x: Any, training: bool = False) -> tuple[Array, Any]:
+        self.output_shape([part.shape for part in x])
+        xp = x[0].__array_namespace__()
+        real = [xp.real(part) if is_complex(part) else part for part in x]
+        y = reduce(getattr(xp, self._function), real)
+        won = [~self._loses(part, y) for part in real]  # all, where a NaN won
+        if any(map(is_complex, x)):
+            for mask, part in zip(won, x, strict=True):
+                y = xp.where(mask, part, y)
+        return y, (won, [part.shape for part in x])
+
+    def backward(self, dy: Array, cache: Any, input_grad: bool = True) -> tuple[Any, Grads]:
+        if not input_grad:
+            return None, {}
+        xp = dy.__array_namespace__()
+        won = [xp.astype(mask, dy.dtype) for mask in cache[0]]
+        share = dy / reduce(add, won)
+        return tuple(summed_to(share * mask, shape) for mask, shape in zip(won, cache[1], strict=True)), {}
+
+
+class Maximum(_Extremum):
+    """Keep the largest of several numbers; where shapes differ, those of size 1 are repeated.
+
+    Forward: ``y = max(x_1, x_2, ...)``.
+
+    Backward: ``dx_k = dy [x_k = y] / n``, ``n`` being how many inputs equal ``y``: on a tie they share, as in
+    PyTorch; summed over the axes along which ``x_k`` was repeated.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not broadcast or there is no input.
+
+    Notes
+    -----
+    Shapes: a tuple of shapes -> the shape they broadcast to.
+
+    Source: I. Goodfellow et al., "Maxout networks", 2013.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Maximum()((np.array([1.0, 5.0]), np.array([2.0, 3.0])))
+    array([2., 5.])
+    """
+
+    _function, _loses = "maximum", staticmethod(lt)
+
+
+class Minimum(_Extremum):
+    """Keep the smallest of several numbers; where shapes differ, those of size 1 are repeated.
+
+    Forward: ``y = min(x_1, x_2, ...)``.
+
+    Backward: ``dx_k = dy [x_k = y] / n``, ``n`` being how many inputs equal ``y``: on a tie they share, as in
+    PyTorch; summed over the axes along which ``x_k`` was repeated.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not broadcast or there is no input.
+
+    Notes
+    -----
+    Shapes: a tuple of shapes -> the shape they broadcast to.
+
+    Source: I. Goodfellow et al., "Maxout networks", 2013, whose maximum it mirrors.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Minimum()((np.array([1.0, 5.0]), np.array([2.0, 3.0])))
+    array([1., 3.])
+    """
+
+    _function, _loses = "minimum", staticmethod(gt)
 
 
 class Concat(Layer):

@@ -1,5 +1,6 @@
 """Define activations: straight pieces, exponentials, squashing, gates, and the base of them all."""
 
+from neocog.layers.activation.elementary import Abs, Exp, Sqrt
 from neocog.layers.activation.elementwise import DECLARED, Elementwise, states_function
 from neocog.layers.activation.exponential import ELU, SELU, Softplus
 from neocog.layers.activation.gated import GELU, Hardswish, Mish, SiLU
@@ -11,8 +12,10 @@ __all__ = [
     "ELU",
     "GELU",
     "SELU",
+    "Abs",
     "Clip",
     "Elementwise",
+    "Exp",
     "Hardsigmoid",
     "Hardswish",
     "LeakyReLU",
@@ -23,6 +26,7 @@ __all__ = [
     "SiLU",
     "Sigmoid",
     "Softplus",
+    "Sqrt",
     "Tanh",
     "states_function",
 ]
