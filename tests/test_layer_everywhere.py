@@ -212,6 +212,7 @@ NOT_COMPILED = {
     *named("Pad2D"),
     *("MaxPool2D-8", "MaxPool2D-9", "MaxPool2D-11", "AvgPool2D-10", "AvgPool2D-11"),  # dilation
     *("AvgPool2D-7", "AvgPool2D-9"),  # means over a divisor of their own
+    *("LayerNorm-9", "LayerNorm-10"),  # along neither the channels alone nor the last axes
     "Flatten-2",  # of vectors
     *("Add-3", "Add-4", "Add-5", "Concat-2"),  # of several shapes, along another axis
     *("Sequential-6", "Graph-1"),  # a layer at two places

@@ -23,10 +23,11 @@ from neocog.layers.activation import (
 )
 from neocog.layers.base import Layer
 from neocog.layers.bias import Bias
+from neocog.layers.channels import ChannelShuffle, Slice
 from neocog.layers.containers import Container, Sequential
 from neocog.layers.convolution import Conv2D
 from neocog.layers.dense import Dense
-from neocog.layers.dropout import Dropout
+from neocog.layers.dropout import Dropout, StochasticDepth
 from neocog.layers.global_pooling import GlobalAvgPool2D, GlobalMaxPool2D
 from neocog.layers.graph import Graph, Residual
 from neocog.layers.merge import Add, Concat, Maximum, Minimum, Multiply
@@ -34,6 +35,7 @@ from neocog.layers.normalization import (
     BatchNorm1D,
     BatchNorm2D,
     GroupNorm,
+    InstanceNorm,
     LayerNorm,
     LocalResponseNorm,
     Normalize,
@@ -57,6 +59,7 @@ __all__ = [
     "BatchNorm1D",
     "BatchNorm2D",
     "Bias",
+    "ChannelShuffle",
     "Clip",
     "Concat",
     "Container",
@@ -72,6 +75,7 @@ __all__ = [
     "GroupNorm",
     "Hardsigmoid",
     "Hardswish",
+    "InstanceNorm",
     "Layer",
     "LayerNorm",
     "LeakyReLU",
@@ -97,10 +101,12 @@ __all__ = [
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "Slice",
     "Softmax",
     "Softplus",
     "SparseConv2D",
     "Sqrt",
+    "StochasticDepth",
     "Sum",
     "Tanh",
     "Transpose",

@@ -5,6 +5,7 @@ Each class registers itself by :func:`neocog.compilation.emitter.lowers`; import
 
 from neocog.compilation.lowerings import (
     activation,
+    channels,
     convolution,
     dense,
     dropout,
@@ -20,6 +21,7 @@ from neocog.compilation.lowerings import (
 
 __all__ = [
     "activation",
+    "channels",
     "convolution",
     "dense",
     "dropout",

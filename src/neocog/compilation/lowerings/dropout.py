@@ -1,20 +1,24 @@
-"""Lower dropout."""
+"""Lower dropout, of single numbers and of whole branches."""
 
 from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
 
 from neocog.compilation.emitter import Emitter, lowers
 from neocog.compilation.lowerings.shape import Reshaping
 from neocog.compilation.nodes import LayerNode
 from neocog.kernels.fused import lowering
 from neocog.kernels.fused.program import Maps, Slot
-from neocog.layers import Dropout
+from neocog.layers import Dropout, StochasticDepth
 
 
-@lowers(Dropout)
+@lowers(Dropout, StochasticDepth)
 class Dropping(Reshaping):
     """Multiplication by a mask that the layer's own generator draws before each run; nothing in inference."""
 
-    settings = ("p",)
+    settings: ClassVar[tuple[str, ...]] = ("p",)
 
     def flat(self, node: LayerNode, training: bool) -> tuple[bool, bool]:
         return True, not _drops(node, training)
@@ -24,23 +28,46 @@ class Dropping(Reshaping):
             super().forward(emit, node)
             return
         y = emit.maps(node.output)
-        mask = node.memo["mask"] = emit.program.maps(*node.output.shape, emit.N)
         slot, layer, shape = Slot(), node.layer, node.output.array_shape
+        mask, node.memo["mask"] = self.mask(emit, y)
 
         def draw() -> None:
-            kept = layer.rng.random(shape) >= layer.p
-            emit.bind(slot, (kept / (1 - layer.p)).astype(emit.program.dtype))
+            kept = layer.rng.random(layer.mask_shape(shape)) >= layer.p
+            emit.bind(slot, self.repeated((kept / (1 - layer.p)).astype(emit.program.dtype), mask))
 
         emit.program.call(draw)
         lowering.load(emit.program, slot, mask)
-        emit.pointwise("multiply", 1.0, x=node.input.place, y=mask, z=y)
+        emit.pointwise("multiply", 1.0, x=node.input.place, **node.memo["mask"], z=y)
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
         if not _drops(node, emit.training):
             super().backward(emit, node, dy)
         elif node.input.wanted:
             with emit.into(node.input) as dx:
-                emit.pointwise("multiply", 1.0, x=dy, y=node.memo["mask"], z=dx)
+                emit.pointwise("multiply", 1.0, x=dy, **node.memo["mask"], z=dx)
+
+    def mask(self, emit: Emitter, y: Maps) -> tuple[Maps, dict[str, Any]]:
+        """Reserve memory for the mask; return it, and the fields of the factor that it is."""
+        mask = emit.program.maps(y.C, y.H, y.W, y.N)
+        return mask, {"y": mask}
+
+    def repeated(self, drawn: np.ndarray, mask: Maps) -> np.ndarray:
+        """Return the numbers that were drawn as the array that the mask is loaded from."""
+        return drawn
+
+
+@lowers(StochasticDepth)
+class BranchDropping(Dropping):
+    """One factor an image: the mask is a single row, which all rows are multiplied by."""
+
+    settings = ("p", "mode")
+
+    def mask(self, emit: Emitter, y: Maps) -> tuple[Maps, dict[str, Any]]:
+        row = emit.program.maps(1, 1, y.W, y.N)
+        return row, {"y": row.origin, "y_plane": 0, "y_row": 0}
+
+    def repeated(self, drawn: np.ndarray, mask: Maps) -> np.ndarray:
+        return np.ascontiguousarray(np.broadcast_to(drawn.reshape(-1, 1), (mask.N, mask.W)))
 
 
 def _drops(node: LayerNode, training: bool) -> bool:

@@ -6,10 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from neocog.compilation.emitter import Emitter, Lowering, Use, lowers
 from neocog.compilation.nodes import LayerNode, Uncompilable
 from neocog.kernels.fused.program import Maps
-from neocog.layers import BatchNorm1D, BatchNorm2D, GroupNorm, LayerNorm, Normalize
+from neocog.layers import BatchNorm1D, BatchNorm2D, GroupNorm, InstanceNorm, LayerNorm, Normalize
 from neocog.layers.base import Shape
 
 
@@ -84,93 +86,135 @@ class BatchNormalization(Lowering):
 class SampleNormalization(Lowering):
     """Each set of numbers of an image becomes a lane of a plane; forward and backward are of these planes."""
 
-    settings = ("eps",)
-
-    def sets(self, layer: Any, shape: tuple[int, int, int]) -> tuple[int, int]:
-        """Return the number of sets in an image, and how many neighbours in one share a weight."""
+    def planes(self, layer: Any, maps: Maps) -> Maps:
+        """Return maps as planes, with a row for each number of a set."""
         raise NotImplementedError
 
-    def weights_step(self, layer: Any) -> int:
-        """Return the number of weights from one set to the next; 0 if all sets have the same."""
+    def weights(self, layer: Any, maps: Maps) -> tuple[int, int]:
+        """Return how many neighbours in a set share a weight, and the number of weights to the next set."""
         raise NotImplementedError
 
     def flat(self, node: LayerNode, training: bool) -> tuple[bool, bool]:
         return True, True
 
     def forward(self, emit: Emitter, node: LayerNode) -> None:
-        y = emit.maps(node.output)
-        planes, repeat = self.sets(node.layer, node.input.shape)
-        mean, inv_std = (emit.program.memory(planes * y.N, size=8) for _ in range(2))
-        node.memo.update(mean=mean, inv_std=inv_std)
+        layer, maps = node.layer, emit.maps(node.output)
+        x, y = self.planes(layer, node.input.place), self.planes(layer, maps)
+        mean, inv_std = (emit.program.memory(y.C * y.lanes, size=8) for _ in range(2))
+        node.memo.update(mean=mean, inv_std=inv_std, weight=self._weight(emit, node))
+        repeat, step = self.weights(layer, maps)
         emit.pointwise(
             "normalise_sets",
             8.0,
-            x=_planes(node.input.place, planes),
-            y=_planes(y, planes),
-            weight=node.layer.params["weight"],
-            bias=node.layer.params["bias"],
+            x=x,
+            y=y,
+            weight=node.memo["weight"],
+            bias=layer.params["bias"] if layer.params else np.zeros_like(node.memo["weight"]),
             mean=mean,
             inv_std=inv_std,
             repeat=repeat,
-            plane_step=self.weights_step(node.layer),
-            eps=node.layer.eps,
+            plane_step=step,
+            eps=layer.eps,
         )
 
+    @staticmethod
+    def _weight(emit: Emitter, node: LayerNode) -> np.ndarray:
+        """Return the weights, ones where the layer learns none."""
+        C = node.input.shape[0]
+        weight: np.ndarray = node.layer.params.get("weight", np.ones(C, emit.program.dtype))
+        return weight
+
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
-        planes, repeat = self.sets(node.layer, node.input.shape)
-        step = self.weights_step(node.layer)
-        gradients = {name: emit.gradient(node, name) for name in ("weight", "bias")}
+        layer, weight = node.layer, node.memo["weight"]
+        repeat, step = self.weights(layer, dy)
+        x, dy = self.planes(layer, node.input.place), self.planes(layer, dy)
+        gradients = {
+            name: emit.gradient(node, name) if layer.params else emit.program.memory(weight.size)
+            for name in ("weight", "bias")
+        }
         # Weights that all sets have: their gradients, set by set side by side, are added up afterwards.
-        weights = node.layer.params["weight"].size
         shared = {
-            name: emit.program.maps(weights, 1, planes, 1) for name in gradients if planes > 1 and not step
+            name: emit.program.maps(weight.size, 1, dy.C, 1) for name in gradients if dy.C > 1 and not step
         }
         fields = {
-            "x": _planes(node.input.place, planes),
-            "dy": _planes(dy, planes),
-            "weight": node.layer.params["weight"],
+            "x": x,
+            "dy": dy,
+            "weight": weight,
             "mean": node.memo["mean"],
             "inv_std": node.memo["inv_std"],
-            "sums": emit.program.memory(2 * planes * dy.N, size=8),
+            "sums": emit.program.memory(2 * dy.C * dy.lanes, size=8),
             "d_weight": shared["weight"].memory if shared else gradients["weight"],
             "d_bias": shared["bias"].memory if shared else gradients["bias"],
             "repeat": repeat,
             "plane_step": step,
             "d_plane_step": 1 if shared else step,
-            "d_row_step": planes if shared else 1,
+            "d_row_step": dy.C if shared else 1,
         }
         if node.input.wanted:
             with emit.into(node.input) as dx:
-                emit.pointwise("normalise_sets_back", 12.0, **fields, dx=_planes(dx, planes))
+                emit.pointwise("normalise_sets_back", 12.0, **fields, dx=self.planes(layer, dx))
         else:
             emit.pointwise("normalise_sets_back", 12.0, **fields)
         for name, parts in shared.items():
             emit.pointwise("plane_sum", 1.0, dy=parts, d_bias=gradients[name])
 
 
-def _planes(maps: Maps, count: int) -> Maps:
-    """Return maps as so many planes, with a row for each number of one image's part of a plane."""
-    return maps.reshaped(count, maps.C * maps.H * maps.W // count, 1)
-
-
-@lowers(GroupNorm)
+@lowers(GroupNorm, InstanceNorm)
 class GroupNormalization(SampleNormalization):
     """A set is a group of channels, whose weights are its own."""
 
-    def sets(self, layer: GroupNorm, shape: tuple[int, int, int]) -> tuple[int, int]:
-        _, H, W = shape
-        return layer.num_groups, H * W
+    settings = ("eps", "num_groups")
 
-    def weights_step(self, layer: GroupNorm) -> int:
-        return layer.num_channels // layer.num_groups
+    def planes(self, layer: GroupNorm, maps: Maps) -> Maps:
+        return _whole_images(maps, layer.num_groups)
+
+    def weights(self, layer: GroupNorm, maps: Maps) -> tuple[int, int]:
+        return maps.H * maps.W, layer.num_channels // layer.num_groups
 
 
 @lowers(LayerNorm)
 class LayerNormalization(SampleNormalization):
-    """A set is what lies along the last axes; all sets have the same weights."""
+    """A set is what lies along the last axes, or the channels of a pixel; all sets have the same weights."""
 
-    def sets(self, layer: LayerNorm, shape: tuple[int, int, int]) -> tuple[int, int]:
-        return math.prod(shape) // math.prod(layer.normalized_shape), 1
+    settings = ("eps", "axis")
 
-    def weights_step(self, layer: LayerNorm) -> int:
-        return 0
+    def supports(self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, use: Use) -> None:
+        _, end = layer.span(len(output_shape))
+        if end < len(output_shape) and not _of_channels(layer):
+            raise Uncompilable("layer norm along neither the channels alone nor the last axes")
+
+    def flat(self, node: LayerNode, training: bool) -> tuple[bool, bool]:
+        return not _of_channels(node.layer), not _of_channels(node.layer)
+
+    def planes(self, layer: LayerNorm, maps: Maps) -> Maps:
+        if _of_channels(layer):
+            return _Across(maps.memory, maps.H, maps.C, maps.W, maps.N, maps.border, maps.begin)
+        return _whole_images(maps, maps.C * maps.H * maps.W // math.prod(layer.normalized_shape))
+
+    def weights(self, layer: LayerNorm, maps: Maps) -> tuple[int, int]:
+        return 1, 0
+
+
+def _of_channels(layer: LayerNorm) -> bool:
+    return layer.axis == 1 and len(layer.normalized_shape) == 1
+
+
+def _whole_images(maps: Maps, count: int) -> Maps:
+    """Return maps as so many planes, with a row for each number of one image's part of a plane."""
+    return maps.reshaped(count, maps.C * maps.H * maps.W // count, 1)
+
+
+class _Across(Maps):
+    """Maps cut the other way: a plane for each row of pixels, in which the rows are the channels."""
+
+    @property
+    def plane(self) -> int:
+        return (self.border[2] + self.W + self.border[3]) * self.N
+
+    @property
+    def row(self) -> int:
+        return (self.border[0] + self.C + self.border[1]) * self.plane
+
+    @property
+    def origin(self) -> tuple[Any, int]:
+        return self.memory, self.begin + self.border[0] * self.plane + self.border[2] * self.N

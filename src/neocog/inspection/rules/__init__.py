@@ -10,6 +10,7 @@ same name; importing it registers them. ``jacobian`` is the default for a layer 
 from neocog.inspection.rules import (  # noqa: F401
     activation,
     bias,
+    channels,
     convolution,
     dense,
     dropout,

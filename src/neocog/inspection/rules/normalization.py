@@ -9,7 +9,15 @@ import numpy as np
 
 from neocog.inspection.rules.base import Factor, Index, Rule, Term, dy_at, parameter_at, product, x_at
 from neocog.inspection.trace import LayerRecord
-from neocog.layers import BatchNorm1D, BatchNorm2D, GroupNorm, LayerNorm, LocalResponseNorm, Normalize
+from neocog.layers import (
+    BatchNorm1D,
+    BatchNorm2D,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    LocalResponseNorm,
+    Normalize,
+)
 
 
 class NormalizeRule(Rule, of=Normalize):
@@ -109,6 +117,18 @@ class SampleNormRule(Rule):
         """Return the index of its weight and bias."""
         raise NotImplementedError
 
+    def _weight(self, record: LayerRecord, index: Index) -> list[Factor]:
+        """Return the weight of a number as the only factor; none if the layer learns none."""
+        layer = record.layer
+        return [parameter_at(record, "weight", self._place(record, index))] if layer.params else []
+
+    def forward_formula(self, record: LayerRecord) -> str:
+        return self.formula if record.layer.params else "y = (x - m) / sqrt(v + eps)"
+
+    def gradient_formula(self, record: LayerRecord, key: str) -> str:
+        formula = super().gradient_formula(record, key)
+        return formula if record.layer.params else formula.replace("w_j ", "")
+
     def _numbers(self, record: LayerRecord, index: Index) -> tuple[float, float]:
         """Return the mean, and 1 by the standard deviation."""
         x = np.array([record.x[other] for other in self._members(record, index)], np.float64)
@@ -117,13 +137,14 @@ class SampleNormRule(Rule):
 
     def forward(self, record: LayerRecord, index: Index) -> list[Term]:
         mean, inv_std = self._numbers(record, index)
-        place = self._place(record, index)
-        w, scale = parameter_at(record, "weight", place), Factor("1/std", inv_std)
-        return [
-            product(x_at(record, index), w, scale),
-            product(Factor("-mean", -mean), w, scale, note="mean of the group"),
-            product(parameter_at(record, "bias", place), note="bias"),
+        by = (*self._weight(record, index), Factor("1/std", inv_std))
+        terms = [
+            product(x_at(record, index), *by),
+            product(Factor("-mean", -mean), *by, note="mean of the group"),
         ]
+        if record.layer.params:
+            terms.append(product(parameter_at(record, "bias", self._place(record, index)), note="bias"))
+        return terms
 
     def input_gradient(self, record: LayerRecord, index: Index, slot: int) -> list[Term]:
         mean, inv_std = self._numbers(record, index)
@@ -133,8 +154,8 @@ class SampleNormRule(Rule):
         for other in members:
             x_hat = (float(record.x[other]) - mean) * inv_std
             share = float(other == index) - (1 + own * x_hat) / len(members)
-            w = parameter_at(record, "weight", self._place(record, other))
-            terms.append(product(dy_at(record, other), Factor("share", share), w, scale))
+            w = self._weight(record, other)
+            terms.append(product(dy_at(record, other), Factor("share", share), *w, scale))
         return terms
 
     def parameter_gradient(self, record: LayerRecord, key: str, index: Index) -> list[Term]:
@@ -151,8 +172,8 @@ class SampleNormRule(Rule):
         return terms
 
 
-class GroupNormRule(SampleNormRule, of=GroupNorm):
-    """The set is some channels of an image."""
+class GroupNormRule(SampleNormRule, of=(GroupNorm, InstanceNorm)):
+    """The set is some channels of an image, or one."""
 
     def _members(self, record: LayerRecord, index: Index) -> list[Index]:
         layer: Any = record.layer
@@ -167,14 +188,23 @@ class GroupNormRule(SampleNormRule, of=GroupNorm):
 
 
 class LayerNormRule(SampleNormRule, of=LayerNorm):
-    """The set is all numbers along the last axes."""
-
-    def _members(self, record: LayerRecord, index: Index) -> list[Index]:
-        sizes = record.layer.params["weight"].shape
-        return [(*index[: -len(sizes)], *place) for place in np.ndindex(*sizes)]
+    """The set is all numbers along the normalised axes, the last ones unless the layer names the first."""
 
     def _place(self, record: LayerRecord, index: Index) -> Index:
-        return index[-record.layer.params["weight"].ndim :]
+        first, end = self._span(record)
+        return index[first:end]
+
+    def _members(self, record: LayerRecord, index: Index) -> list[Index]:
+        first, end = self._span(record)
+        places = np.ndindex(*record.x.shape[first:end])
+        return [(*index[:first], *place, *index[end:]) for place in places]
+
+    @staticmethod
+    def _span(record: LayerRecord) -> tuple[int, int]:
+        layer: Any = record.layer
+        count = len(layer.normalized_shape)
+        first = record.x.ndim - count if layer.axis is None else layer.axis
+        return first, first + count
 
 
 class LocalResponseNormRule(Rule, of=LocalResponseNorm):

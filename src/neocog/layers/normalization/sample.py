@@ -13,7 +13,8 @@ from neocog.validation import float_dtype, generator, integer, number
 class _SampleNorm(Layer):
     """Normalise sets of numbers within each image, the same in training and inference.
 
-    Subclasses say which numbers of ``x`` are a set, and along which axes the weights lie.
+    Subclasses say which numbers of ``x`` are a set, and along which axes the weights lie; without weights,
+    the normalised numbers are the output.
     """
 
     eps: float
@@ -23,7 +24,7 @@ class _SampleNorm(Layer):
         self._params.update(weight=ones(*arguments), bias=zeros(*arguments))
 
     def _sets(self, shape: Shape) -> Shape:
-        """Return the shape (sets, numbers in a set) in which each set of ``x`` is a row."""
+        """Return the shape of three axes in which the numbers of a set lie along the second."""
         raise NotImplementedError
 
     def _affine(self, shape: Shape) -> tuple[Shape, tuple[int, ...]]:
@@ -32,27 +33,32 @@ class _SampleNorm(Layer):
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Any]:
         self.output_shape(x.shape)
-        weight, bias = self._params["weight"], self._params["bias"]
-        x = as_dtype(x, weight.dtype)
+        x = as_dtype(x, self.dtype)
         xp = x.__array_namespace__()
         sets = xp.reshape(x, self._sets(x.shape))
         centred = sets - xp.mean(sets, axis=1, keepdims=True)
         inv_std = 1 / xp.sqrt(xp.mean(centred * centred, axis=1, keepdims=True) + self.eps)
-        x_hat = xp.reshape(centred * inv_std, x.shape)
-        lift, _ = self._affine(x.shape)
-        return x_hat * xp.reshape(weight, lift) + xp.reshape(bias, lift), (x_hat, inv_std)
+        y = x_hat = xp.reshape(centred * inv_std, x.shape)
+        if self._params:
+            lift, _ = self._affine(x.shape)
+            weight, bias = (xp.reshape(self._params[name], lift) for name in ("weight", "bias"))
+            y = x_hat * weight + bias
+        return y, (x_hat, inv_std)
 
     def backward(self, dy: Array, cache: Any, input_grad: bool = True) -> tuple[Array | None, Grads]:
         x_hat, inv_std = cache
         xp = dy.__array_namespace__()
-        weight = self._params["weight"]
-        lift, repeated = self._affine(dy.shape)
-        sums = {"weight": xp.sum(dy * x_hat, axis=repeated), "bias": xp.sum(dy, axis=repeated)}
-        grads = {name: xp.reshape(each, weight.shape) for name, each in sums.items()}
+        g, grads = dy, {}
+        if self._params:
+            weight = self._params["weight"]
+            lift, repeated = self._affine(dy.shape)
+            sums = {"weight": xp.sum(dy * x_hat, axis=repeated), "bias": xp.sum(dy, axis=repeated)}
+            grads = {name: xp.reshape(each, weight.shape) for name, each in sums.items()}
+            g = dy * xp.reshape(weight, lift)
         if not input_grad:
             return None, grads
         shape = self._sets(dy.shape)
-        g, x_hat = xp.reshape(dy * xp.reshape(weight, lift), shape), xp.reshape(x_hat, shape)
+        g, x_hat = xp.reshape(g, shape), xp.reshape(x_hat, shape)
         mean, slope = (xp.mean(each, axis=1, keepdims=True) for each in (g, g * x_hat))
         return xp.reshape(inv_std * (g - mean - x_hat * slope), dy.shape), grads
 
@@ -76,15 +82,17 @@ class GroupNorm(_SampleNorm):
     Parameters
     ----------
     num_groups : int
-        ``G``: 1 for one mean and variance an image, ``num_channels`` for one a map (instance normalization).
+        ``G``: 1 for one mean and variance an image, ``num_channels`` for one a map, as :class:`InstanceNorm`.
     num_channels : int
         ``C``, a multiple of ``num_groups``.
     eps : float
+    affine : bool
+        Whether to scale and shift; else ``y = x_hat``.
     dtype : floating point type
 
     Attributes
     ----------
-    params : ``weight`` (C,) and ``bias`` (C,)
+    params : ``weight`` (C,) and ``bias`` (C,), if ``affine``
 
     Raises
     ------
@@ -107,7 +115,13 @@ class GroupNorm(_SampleNorm):
     """
 
     def __init__(
-        self, num_groups: int, num_channels: int, eps: float = 1e-5, *, dtype: Any = "float32"
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        *,
+        dtype: Any = "float32",
     ) -> None:
         super().__init__()
         self.num_groups = integer("num_groups", num_groups)
@@ -117,11 +131,13 @@ class GroupNorm(_SampleNorm):
                 f"num_channels must be a multiple of num_groups {num_groups}, got {num_channels}."
             )
         self.eps = number("eps", eps, 0, exclusive_minimum=True)
-        self._learn((self.num_channels,), dtype)
+        self.affine = bool(affine)
+        if self.affine:
+            self._learn((self.num_channels,), dtype)
 
     def _sets(self, shape: Shape) -> Shape:
         N, C, *places = shape
-        return N * self.num_groups, C // self.num_groups * math.prod(places)
+        return N * self.num_groups, C // self.num_groups * math.prod(places), 1
 
     def _affine(self, shape: Shape) -> tuple[Shape, tuple[int, ...]]:
         rank = len(shape)
@@ -139,14 +155,74 @@ class GroupNorm(_SampleNorm):
         return WHOLE_IMAGE
 
 
-class LayerNorm(_SampleNorm):
-    """Give the numbers along the last axes mean 0 and variance 1, then scale and shift each.
+class InstanceNorm(GroupNorm):
+    """Give each map of each image mean 0 and variance 1, then scale and shift each channel if ``affine``.
 
-    Forward, with the mean m and the (biased) variance v over the last axes, i a place along them::
+    Forward, with the mean m and the (biased) variance v over all positions of a map::
+
+        x_hat = (x - m) / sqrt(v + eps),    y = w[c] x_hat + b[c]    or, unless affine,    y = x_hat
+
+    Backward, with g = w[c] dy or g = dy, sums over the batch and all positions, means over a map::
+
+        dw[c] = sum dy x_hat,    db[c] = sum dy
+        dx = (g - mean(g) - x_hat mean(g x_hat)) / sqrt(v + eps)
+
+    Parameters
+    ----------
+    num_features : int
+        ``C``.
+    eps : float
+    affine : bool, default False
+        Whether to scale and shift, as in PyTorch.
+    dtype : floating point type
+
+    Attributes
+    ----------
+    params : ``weight`` (C,) and ``bias`` (C,), if ``affine``
+
+    Raises
+    ------
+    ValueError, TypeError
+        On an argument out of range, or an ``x`` of another number of channels or without positions.
+
+    Notes
+    -----
+    Shapes: (N, C, ...) with one further axis at least -> the same.
+
+    Source: D. Ulyanov, A. Vedaldi, V. Lempitsky, "Instance normalization: the missing ingredient for fast
+    stylization", 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> InstanceNorm(2, eps=1e-12)(np.array([[[1.0, 3.0], [5.0, 5.0]]])).round(6)
+    array([[[-1.,  1.],
+            [ 0.,  0.]]])
+    """
+
+    def __init__(
+        self, num_features: int, eps: float = 1e-5, affine: bool = False, *, dtype: Any = "float32"
+    ) -> None:
+        self.num_features = integer("num_features", num_features)
+        super().__init__(self.num_features, self.num_features, eps, affine, dtype=dtype)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        C = self.num_features
+        if len(input_shape) < 3 or input_shape[1] != C:
+            raise ValueError(
+                f"InstanceNorm needs maps of shape (N, C, ...) with C = {C}, got shape {tuple(input_shape)}."
+            )
+        return input_shape
+
+
+class LayerNorm(_SampleNorm):
+    """Give the numbers along the last axes, or the channels, mean 0 and variance 1; scale and shift each.
+
+    Forward, with the mean m and the (biased) variance v over the normalised axes, i a place along them::
 
         x_hat = (x - m) / sqrt(v + eps),    y = w[i] x_hat + b[i]
 
-    Backward, with g = w[i] dy, sums over all other axes, means over the last axes::
+    Backward, with g = w[i] dy, sums over all other axes, means over the normalised axes::
 
         dw[i] = sum dy x_hat,    db[i] = sum dy
         dx = (g - mean(g) - x_hat mean(g x_hat)) / sqrt(v + eps)
@@ -154,8 +230,11 @@ class LayerNorm(_SampleNorm):
     Parameters
     ----------
     normalized_shape : int or tuple of int
-        Sizes of the last axes; never the batch.
+        Sizes of the normalised axes, which follow each other; never the batch.
     eps : float
+    axis : int or None
+        First of the normalised axes: 1 for the channels of each pixel of maps (N, C, H, W), as in ConvNeXt.
+        None: they are the last.
     dtype : floating point type
 
     Attributes
@@ -165,14 +244,11 @@ class LayerNorm(_SampleNorm):
     Raises
     ------
     ValueError, TypeError
-        On an argument out of range, or an ``x`` whose last axes are of other sizes.
+        On an argument out of range, or an ``x`` whose normalised axes are of other sizes.
 
     Notes
     -----
-    Shapes: ``(N, ..., *normalized_shape)`` -> the same.
-
-    The channels of each pixel, as in ConvNeXt, are normalised between two transpositions:
-    ``Transpose((0, 2, 3, 1)), LayerNorm(C, 1e-6), Transpose((0, 3, 1, 2))``.
+    Shapes: ``(N, ..., *normalized_shape)``, or ``(N, *normalized_shape, ...)`` for ``axis=1`` -> the same.
 
     Source: J. Ba, J. Kiros, G. Hinton, "Layer normalization", 2016.
 
@@ -182,10 +258,18 @@ class LayerNorm(_SampleNorm):
     >>> LayerNorm(2, eps=1e-12, dtype="float64")(np.array([[1.0, 3.0], [5.0, 5.0]])).round(6)
     array([[-1.,  1.],
            [ 0.,  0.]])
+    >>> LayerNorm(2, eps=1e-12, axis=1, dtype="float64")(np.array([[[1.0, 5.0], [3.0, 5.0]]])).round(6)
+    array([[[-1.,  0.],
+            [ 1.,  0.]]])
     """
 
     def __init__(
-        self, normalized_shape: int | tuple[int, ...], eps: float = 1e-5, *, dtype: Any = "float32"
+        self,
+        normalized_shape: int | tuple[int, ...],
+        eps: float = 1e-5,
+        axis: int | None = None,
+        *,
+        dtype: Any = "float32",
     ) -> None:
         super().__init__()
         sizes = normalized_shape if isinstance(normalized_shape, tuple | list) else (normalized_shape,)
@@ -193,24 +277,34 @@ class LayerNorm(_SampleNorm):
         if not self.normalized_shape:
             raise ValueError("normalized_shape must have one size at least, got ().")
         self.eps = number("eps", eps, 0, exclusive_minimum=True)
+        self.axis = None if axis is None else integer("axis", axis)
         self._learn(self.normalized_shape, dtype)
 
+    def span(self, rank: int) -> tuple[int, int]:
+        """Return the first of the normalised axes of an array of so many axes, and one past the last."""
+        count = len(self.normalized_shape)
+        first = rank - count if self.axis is None else self.axis
+        return first, first + count
+
     def _sets(self, shape: Shape) -> Shape:
-        outer = len(shape) - len(self.normalized_shape)
-        return math.prod(shape[:outer]), math.prod(shape[outer:])
+        first, end = self.span(len(shape))
+        return math.prod(shape[:first]), math.prod(shape[first:end]), math.prod(shape[end:])
 
     def _affine(self, shape: Shape) -> tuple[Shape, tuple[int, ...]]:
-        outer = len(shape) - len(self.normalized_shape)
-        return (*(1,) * outer, *self.normalized_shape), tuple(range(outer))
+        rank = len(shape)
+        first, end = self.span(rank)
+        lift = (*(1,) * first, *self.normalized_shape, *(1,) * (rank - end))
+        return lift, (*range(first), *range(end, rank))
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        sizes = self.normalized_shape
-        if len(input_shape) <= len(sizes) or tuple(input_shape[-len(sizes) :]) != sizes:
+        first, end = self.span(len(input_shape))
+        if first < 1 or tuple(input_shape[first:end]) != self.normalized_shape:
+            sizes = [str(size) for size in self.normalized_shape]
+            wanted = ["N", "...", *sizes] if self.axis is None else ["N", *["."] * (first - 1), *sizes, "..."]
             raise ValueError(
-                f"LayerNorm needs inputs of shape (N, ..., {', '.join(map(str, sizes))}), "
-                f"got shape {tuple(input_shape)}."
+                f"LayerNorm needs inputs of shape ({', '.join(wanted)}), got shape {tuple(input_shape)}."
             )
         return input_shape
 
     def receptive_field(self, field: Field) -> Field:
-        return WHOLE_IMAGE
+        return field if self.axis == 1 and len(self.normalized_shape) == 1 else WHOLE_IMAGE

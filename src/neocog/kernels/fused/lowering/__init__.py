@@ -1,7 +1,7 @@
 """Lower what layers compute into operations of a program."""
 
 from neocog.kernels.fused.lowering.convolution import Convolution, ConvolutionWindows
-from neocog.kernels.fused.lowering.copies import copy, load, store, transfer
+from neocog.kernels.fused.lowering.copies import copy, load, store, strides, transfer
 from neocog.kernels.fused.lowering.dense import dense, dense_input, dense_weight
 from neocog.kernels.fused.lowering.pooling import LARGEST_WINDOW, counts_padding, pool, pool_back
 from neocog.kernels.fused.lowering.products import NARROW
@@ -20,5 +20,6 @@ __all__ = [
     "pool",
     "pool_back",
     "store",
+    "strides",
     "transfer",
 ]
