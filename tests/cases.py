@@ -16,6 +16,7 @@ from neocog.layers import (
     Clip,
     Concat,
     Conv2D,
+    ConvTranspose2D,
     Dense,
     Dropout,
     Exp,
@@ -60,6 +61,7 @@ from neocog.layers import (
     Sum,
     Tanh,
     Transpose,
+    Upsample,
 )
 from neocog.models import digits_cnn, tiny_cnn, tiny_mlp
 
@@ -135,6 +137,17 @@ CASES = {
         (lambda: Conv2D(2, 2, 2, (2, 3), ((3, 1), (0, 2)), (1, 2), rng=0), IMAGES),
         (lambda: Conv2D(2, 2, 2, 2, ((0, 1), (3, 0)), 1, 2, rng=0), IMAGES),
     ],
+    "ConvTranspose2D": [
+        (lambda: awake(ConvTranspose2D(2, 3, 3, rng=0)), IMAGES),
+        (lambda: ConvTranspose2D(2, 3, 2, 2, rng=0), IMAGES),
+        (lambda: ConvTranspose2D(2, 3, 3, 2, 1, 1, rng=0), IMAGES),
+        (lambda: ConvTranspose2D(2, 1, (3, 2), (1, 3), (2, 0), (0, 2), rng=0), IMAGES),
+        (lambda: awake(ConvTranspose2D(2, 2, 2, 3, bias=True, rng=0)), IMAGES),
+        (lambda: ConvTranspose2D(2, 4, 3, 2, 1, 0, 2, rng=0), IMAGES),
+        (lambda: ConvTranspose2D(2, 2, 2, groups=2, bias=False, dilation=(2, 1), rng=0), IMAGES),
+        (lambda: ConvTranspose2D(2, 2, 3, 2, ((0, 3), (2, 1)), dilation=(2, 3), rng=0), IMAGES),
+        (lambda: ConvTranspose2D(2, 3, 1, 2, rng=0), normal(2, 2, 1, 1)),
+    ],
     "SparseConv2D": [
         (lambda: SparseConv2D(2, [(0,), (0, 1), (1,)], 3, rng=0), IMAGES),
         (lambda: SparseConv2D(3, [(2, 0), (1,)], (2, 3), (2, 1), (0, 1), rng=0), normal(2, 3, 4, 3)),
@@ -168,6 +181,17 @@ CASES = {
         (lambda: AvgPool2D(2, 1, 1, dilation=(2, 1)), IMAGES),
         (lambda: AvgPool2D(3, 2, 2, False, True, None, 2), IMAGES),
         (lambda: AvgPool2D(3, 2, 1, ceil_mode=True), normal(2, 2, 5, 7)),
+    ],
+    "Upsample": [
+        (lambda: Upsample(2), IMAGES),
+        (lambda: Upsample((1.5, 3)), IMAGES),
+        (lambda: Upsample(size=(7, 3)), IMAGES),
+        (lambda: Upsample(2, mode="bilinear"), IMAGES),
+        (lambda: Upsample((2.5, 0.7), mode="bilinear"), IMAGES),
+        (lambda: Upsample(size=(3, 9), mode="bilinear"), IMAGES),
+        (lambda: Upsample(2, mode="bilinear", align_corners=True), IMAGES),
+        (lambda: Upsample(size=(1, 7), mode="bilinear", align_corners=True), IMAGES),
+        (lambda: Upsample(3, mode="bilinear"), normal(2, 2, 1, 1)),
     ],
     "GlobalAvgPool2D": [(GlobalAvgPool2D, IMAGES), (GlobalAvgPool2D, normal(2, 3, 1, 1))],
     "GlobalMaxPool2D": [(GlobalMaxPool2D, IMAGES), (GlobalMaxPool2D, normal(2, 3, 1, 1))],

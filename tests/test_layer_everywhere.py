@@ -138,6 +138,9 @@ FUNCTIONS = {
     ),
     "MaxPool2D": max_pool,
     "AvgPool2D": avg_pool,
+    "Upsample": lambda layer: (
+        lambda x: F.interpolate(x, layer.size, layer.scale, layer.mode, layer.align_corners or None)
+    ),
     "GlobalAvgPool2D": lambda layer: lambda x: F.adaptive_avg_pool2d(x, 1).flatten(1),
     "GlobalMaxPool2D": lambda layer: lambda x: F.adaptive_max_pool2d(x, 1).flatten(1),
     "Flatten": lambda layer: lambda x: torch.flatten(x, 1),
@@ -209,7 +212,7 @@ def has_compiled_form(network, x, training):
 
 NOT_COMPILED = {
     *named("SparseConv2D", "Bias", "RadialBasis", "LocalResponseNorm", "Softmax", "LogSoftmax", "Transpose"),
-    *named("Pad2D"),
+    *named("Pad2D", "ConvTranspose2D", "Upsample"),
     *("MaxPool2D-8", "MaxPool2D-9", "MaxPool2D-11", "AvgPool2D-10", "AvgPool2D-11"),  # dilation
     *("AvgPool2D-7", "AvgPool2D-9"),  # means over a divisor of their own
     *("LayerNorm-9", "LayerNorm-10"),  # along neither the channels alone nor the last axes

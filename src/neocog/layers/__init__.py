@@ -48,6 +48,8 @@ from neocog.layers.scaling import Rescale, Scale
 from neocog.layers.shape import Flatten, Reshape, Transpose
 from neocog.layers.softmax import LogSoftmax, Softmax
 from neocog.layers.sparse import SparseConv2D
+from neocog.layers.transposed_convolution import ConvTranspose2D
+from neocog.layers.upsampling import Upsample
 
 __all__ = [
     "ELU",
@@ -64,6 +66,7 @@ __all__ = [
     "Concat",
     "Container",
     "Conv2D",
+    "ConvTranspose2D",
     "Dense",
     "Dropout",
     "Elementwise",
@@ -110,4 +113,5 @@ __all__ = [
     "Sum",
     "Tanh",
     "Transpose",
+    "Upsample",
 ]

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
@@ -29,10 +31,13 @@ Grads: TypeAlias = dict[str, Array]
 
 @dataclass(frozen=True)
 class Field:
-    """The receptive field of one unit: its size, and the step between neighbours, in input pixels."""
+    """The receptive field of one unit: its size, and the step between neighbours, in input pixels.
 
-    size: tuple[float, float] = (1, 1)
-    jump: tuple[int, int] = (1, 1)
+    Neighbours in maps that were enlarged are a fraction of a pixel apart.
+    """
+
+    size: tuple[float | Fraction, float | Fraction] = (1, 1)
+    jump: tuple[int | Fraction, int | Fraction] = (1, 1)
 
     def through(
         self, kernel_size: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int] = (1, 1)
@@ -43,6 +48,14 @@ class Field:
             for s, k, d, j in zip(self.size, kernel_size, dilation, self.jump, strict=True)
         )
         return Field((size[0], size[1]), (self.jump[0] * stride[0], self.jump[1] * stride[1]))
+
+    def finer(self, scale: tuple[float, float]) -> Field:
+        """Return the field after maps are enlarged: neighbours are closer by ``scale``."""
+        return Field(self.size, (self.jump[0] / Fraction(scale[0]), self.jump[1] / Fraction(scale[1])))
+
+    def within(self, image: tuple[int, ...]) -> tuple[int, int]:
+        """Return the size in whole pixels, at most that of an image (H, W)."""
+        return math.ceil(min(self.size[0], image[0])), math.ceil(min(self.size[1], image[1]))
 
 
 Visit: TypeAlias = Callable[[str, "Layer", Any], Any]

@@ -91,9 +91,6 @@ def summarize(network: Layer, input_shape: Any) -> Summary:
         shape, field = layer.output_shape(shapes), layer.receptive_field(fields)
         new = [array for array in layer.params.values() if id(array) not in counted]
         counted.update(map(id, new))
-        sees = None
-        if is_image:
-            sees = tuple(int(min(s, limit)) for s, limit in zip(field.size, inputs[0][2:], strict=True))
         rows.append(
             Row(
                 name,
@@ -101,7 +98,7 @@ def summarize(network: Layer, input_shape: Any) -> Summary:
                 tuple(shape),
                 sum(array.size for array in new),
                 layer.flops(shapes),
-                None if sees is None else (sees[0], sees[1]),
+                field.within(inputs[0][2:]) if is_image else None,
             )
         )
         return _At((shape, field))

@@ -328,7 +328,6 @@ def list_nodes(network: Container, inputs: Mapping[str, tuple[int, ...]]) -> tup
         new = [array for array in layer.params.values() if id(array) not in counted]
         counted.update(map(id, new))
         kind, settings = _page_form(layer, shapes, shape)
-        seen = [int(min(s, most)) for s, most in zip(field.size, image, strict=True)] if image else None
         nodes.append(
             {
                 "name": name,
@@ -340,7 +339,7 @@ def list_nodes(network: Container, inputs: Mapping[str, tuple[int, ...]]) -> tup
                 "array_shapes": {role: list(array.shape) for role, array in own.items()},
                 "parameters": sum(int(array.size) for array in new),
                 "flops": layer.flops(_given(shapes, layer)),
-                "receptive": seen,
+                "receptive": list(field.within(image)) if image else None,
                 "formula": formula_of(type(layer)),
                 "page": kind is not None,
             }

@@ -207,7 +207,7 @@ def _examined(
                 row["flops"] = int(layer.flops((1, *shape)))
                 shape, field = tuple(after[1:]), layer.receptive_field(field)
                 row["shape"], row["parameters"] = list(shape), layer.parameter_count
-                row["receptive"] = [min(s, n) for s, n in zip(field.size, image_shape[1:], strict=True)]
+                row["receptive"] = list(field.within(image_shape[1:]))
         except (ValueError, TypeError) as error:
             row["problem"], shape, layer = str(error), None, None
         rows.append(row)

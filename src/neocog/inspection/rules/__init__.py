@@ -24,6 +24,8 @@ from neocog.inspection.rules import (  # noqa: F401
     shape,
     softmax,
     sparse,
+    transposed_convolution,
+    upsampling,
 )
 from neocog.inspection.rules.base import (
     Factor,

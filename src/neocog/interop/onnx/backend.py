@@ -21,6 +21,7 @@ from neocog.layers import Container, Layer, MaxPool2D
 PARAMETERS = {
     "BatchNormalization": (1, 2, 3, 4),
     "Conv": (1, 2),
+    "ConvTranspose": (1, 2),
     "ConstantOfShape": (0,),
     "Dropout": (1, 2),
     "Gather": (1,),
@@ -30,9 +31,11 @@ PARAMETERS = {
     "ReduceMax": (1,),
     "ReduceMean": (1,),
     "Reshape": (1,),
+    "Resize": (1, 2, 3),
     "Slice": (1, 2, 3, 4),
     "Squeeze": (1,),
     "Unsqueeze": (1,),
+    "Upsample": (1,),
 }
 
 

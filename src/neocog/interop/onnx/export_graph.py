@@ -82,6 +82,10 @@ class Writer:
         """Add any other array of the network's dtype as an initializer; return its name."""
         return self._constant(suffix, np.ascontiguousarray(values, self.dtype))
 
+    def floats(self, suffix: str, values: Any) -> str:
+        """Add numbers that are float32 whatever the network's dtype as an initializer; return its name."""
+        return self._constant(suffix, np.array(values, np.float32))
+
     def _constant(self, suffix: str, content: np.ndarray) -> str:
         name = f"{self.place}/{suffix}"
         self.initializers[name] = numpy_helper.from_array(content, name)

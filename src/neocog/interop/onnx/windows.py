@@ -24,14 +24,18 @@ class WindowGeometry:
     dilation: tuple[int, int]
     is_row: bool
     """Whether the image is a row of numbers, (N, C, L), read as (N, C, L, 1)."""
+    output_padding: tuple[int, int] = (0, 0)
+    """Of a transposed convolution."""
 
     def result(self, y: SymbolicValue) -> SymbolicValue:
         """Return a result with the rank of the operator's input."""
         return y.lowered() if self.is_row else y
 
 
-def read_windows(node: Node, kernel_shape: list[int] | None = None) -> WindowGeometry:
-    """Read the attributes of a convolution or a pooling.
+def read_windows(
+    node: Node, kernel_shape: list[int] | None = None, transposed: bool = False
+) -> WindowGeometry:
+    """Read the attributes of a convolution, a transposed one, or a pooling.
 
     Raises
     ------
@@ -58,20 +62,36 @@ def read_windows(node: Node, kernel_shape: list[int] | None = None) -> WindowGeo
     automatic = node.get("auto_pad", "NOTSET")
     if automatic not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
         node.fail(f"auto_pad must be NOTSET, VALID, SAME_UPPER or SAME_LOWER, got {automatic!r}")
-    if automatic.startswith("SAME"):
+    more = sizes("output_padding", 0, minimum=0) if transposed else [0] * axes
+    asked = node.get("output_shape") if transposed else None
+    if asked and len(asked) not in (axes, axes + 2):
+        node.fail(f"output_shape must be {axes} integers, got {asked}")
+    if asked or (transposed and automatic.startswith("SAME")):
+        for k, (length, step) in enumerate(zip(x.sizes[2:], strides, strict=True)):
+            if length is None:
+                node.fail("output_shape and auto_pad need images of a known size: pass input_shape=(C, H, W)")
+            wanted = asked[k - axes] if asked else length * step
+            whole = (length - 1) * step + more[k] + dilations[k] * (kernel[k] - 1) + 1
+            cut = max(whole - wanted, 0)
+            less, rest = cut // 2, cut - cut // 2
+            padding[k] = (less, rest) if automatic == "SAME_UPPER" else (rest, less)
+            more[k] += max(wanted - whole, 0)
+    elif automatic.startswith("SAME"):
         padding = [
             _same(node, x.sizes[2 + k], kernel[k], strides[k], dilations[k], automatic == "SAME_UPPER")
             for k in range(axes)
         ]
     elif automatic == "VALID":
         padding = [(0, 0)] * axes
-    whole = [(*shape[:2], *(size + sum(padding[k]) for k, size in enumerate(shape[2:]))) for shape in x.shape]
-    check_values((whole[0], whole[1]), f"padding of {padding}, to an image of shape {whole[0][2:]},")
+    padded = [
+        (*shape[:2], *(size + sum(padding[k]) for k, size in enumerate(shape[2:]))) for shape in x.shape
+    ]
+    check_values((padded[0], padded[1]), f"padding of {padding}, to an image of shape {padded[0][2:]},")
     is_row = axes == 1
     if is_row:
         x = x.lifted()
         kernel, strides, dilations = [*kernel, 1], [*strides, 1], [*dilations, 1]
-        padding = [*padding, (0, 0)]
+        padding, more = [*padding, (0, 0)], [*more, 0]
     return WindowGeometry(
         x,
         (kernel[0], kernel[1]),
@@ -79,6 +99,7 @@ def read_windows(node: Node, kernel_shape: list[int] | None = None) -> WindowGeo
         (padding[0], padding[1]),
         (dilations[0], dilations[1]),
         is_row,
+        (more[0], more[1]),
     )
 
 

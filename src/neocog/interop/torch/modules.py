@@ -116,6 +116,26 @@ class PaddedConv2d(nn.Conv2d):
         return f"{super().extra_repr()}, sides={self.sides}"  # type: ignore[no-untyped-call]
 
 
+class CroppedConvTranspose2d(nn.ConvTranspose2d):
+    """``nn.ConvTranspose2d`` with another padding on each side."""
+
+    def __init__(self, *args: Any, sides: Padding, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.sides = sides
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        return pad(super().forward(x, output_size), _negative(self.sides))
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, sides={self.sides}"  # type: ignore[no-untyped-call]
+
+
+def _negative(sides: Padding) -> Padding:
+    """Return the padding that crops."""
+    (top, bottom), (left, right) = sides
+    return (-top, -bottom), (-left, -right)
+
+
 class SparseConv2d(nn.Module):
     """A convolution with a kernel for each connection ``(f, c)`` of the output map f with the input map c."""
 

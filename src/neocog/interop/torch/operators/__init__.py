@@ -13,6 +13,8 @@ from neocog.interop.torch.operators import (
     pooling,
     shape,
     softmax,
+    transposed_convolution,
+    upsampling,
 )
 
 __all__ = [
@@ -25,4 +27,6 @@ __all__ = [
     "pooling",
     "shape",
     "softmax",
+    "transposed_convolution",
+    "upsampling",
 ]
