@@ -4,7 +4,9 @@ What is not possible is named in a list here, and each list is held exact: what 
 """
 
 import copy
+import functools
 import inspect
+import operator
 import pickle
 
 import array_api_strict as strict
@@ -148,10 +150,15 @@ FUNCTIONS = {
     "Pad2D": pad,
     "PadChannels": lambda layer: lambda x: F.pad(x, (0, 0, 0, 0, 0, layer.channels)),
     "Add": lambda layer: lambda *x: sum(x),
+    "Multiply": lambda layer: lambda *x: functools.reduce(operator.mul, x),
+    "Maximum": lambda layer: lambda *x: functools.reduce(torch.maximum, x),
+    "Minimum": lambda layer: lambda *x: functools.reduce(torch.minimum, x),
+    "Mean": lambda layer: lambda x: x.mean(layer.axes, layer.keepdims),
+    "Sum": lambda layer: lambda x: torch.sum(x, layer.axes, keepdim=layer.keepdims),
     "Concat": lambda layer: lambda *x: torch.cat(x, layer.axis),
 }
 WITHOUT_FUNCTION = {
-    *("ScaledTanh", "Reshape", "RadialBasis", "Normalize"),  # of several functions
+    *("ScaledTanh", "Reshape", "RadialBasis", "Normalize", "Rescale"),  # of several functions
     "Dropout",  # its random numbers differ
     *("Sequential", "Residual", "Graph"),
 }

@@ -124,7 +124,7 @@ class Rescale(Layer):
     >>> Rescale(2, offset=-1)(np.array([[0.0, 0.5, 1.0]]))
     array([[-1.,  0.,  1.]])
     >>> Rescale([1, 10])(np.array([[3.0, 3.0]]))
-    array([[ 3., 30.]])
+    array([[ 3., 30.]], dtype=float32)
     """
 
     def __init__(self, scale: Any = 1.0, offset: Any = 0.0, *, dtype: Any = "float32") -> None:

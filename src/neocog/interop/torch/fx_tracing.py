@@ -17,6 +17,7 @@ from torch.fx.node import map_arg
 from torch.nn import functional as F
 
 from neocog.interop.nesting import apart
+from neocog.interop.torch.arithmetic import ARITHMETIC, IN_PLACE, Arithmetic
 from neocog.interop.torch.graph_builder import (
     BATCH,
     Builder,
@@ -28,10 +29,9 @@ from neocog.interop.torch.graph_builder import (
     with_location,
 )
 from neocog.interop.torch.operators.dropout import IN_TRAINING
-from neocog.interop.torch.registry import FUNCTIONS, Chain, Loaded
-from neocog.layers import Add, Bias, Concat
+from neocog.interop.torch.registry import FUNCTIONS, Chain
+from neocog.layers import Concat
 
-ADD = (operator.add, operator.iadd, torch.add, "add", "add_")
 CONCAT = (torch.cat, torch.concat, torch.concatenate)
 
 KEYWORDS = {"axis": "dim", "keepdims": "keepdim"}
@@ -148,9 +148,9 @@ class TracedForward:
         first = "tensors" if target in CONCAT else "input"
         x, *rest = args if args else (kwargs.pop(first, None),)
         name = _title(target).split(".")[-1].strip("_")
-        if target in ADD:
-            result = self._add(x, *rest, **kwargs)
-            if target in (operator.iadd, "add_"):
+        if target in ARITHMETIC:
+            result = getattr(Arithmetic(self._apply), ARITHMETIC[target])(x, *rest, **kwargs)
+            if target in IN_PLACE or _title(target).endswith("_"):
                 self.builder.overwrite(x, result)
             return result
         if target in CONCAT:
@@ -162,26 +162,15 @@ class TracedForward:
         if target == "contiguous":
             return replace(x, base=x)
         if target not in FUNCTIONS or not isinstance(x, TracedValue) or len(values) > 1:
-            names = {_title(each).split(".")[-1].strip("_") for each in (*FUNCTIONS, *ADD, *CONCAT)}
+            names = {_title(each).split(".")[-1].strip("_") for each in (*FUNCTIONS, *ARITHMETIC, *CONCAT)}
             raise UnsupportedError(f"it has no counterpart; supported are {', '.join(sorted(names))}")
         result = self._reader.apply(self.builder, name, FUNCTIONS[target](x, *rest, **kwargs), (x,), {})
         if kwargs.get("inplace") or _title(target).endswith("_"):
             self.builder.overwrite(x, result)
         return result
 
-    def _add(self, x: Any, other: Any, alpha: float = 1) -> TracedValue:
-        if alpha != 1:
-            raise UnsupportedError(f"alpha={alpha!r} has no counterpart; 1 is supported")
-        if not isinstance(x, TracedValue):
-            x, other = other, x
-        if isinstance(other, nn.Parameter):
-            layer = Loaded(Bias(tuple(other.shape)), {"bias": other})
-            return self._reader.apply(self.builder, "bias", layer, (x,), {})
-        if not isinstance(other, TracedValue):
-            if isinstance(other, int | float) and other == 0:  # the start value of the built-in sum
-                return cast(TracedValue, x)
-            raise UnsupportedError("adding anything but a tensor or a parameter has no counterpart")
-        return self.builder.add(self.builder.free("add"), Add(), x, other)
+    def _apply(self, name: str, chain: Chain, *values: TracedValue) -> TracedValue:
+        return self._reader.apply(self.builder, name, chain, values, {})
 
     def _concat(self, tensors: Any, dim: int = 0) -> TracedValue:
         values = values_in(tensors)
@@ -224,8 +213,23 @@ def _constant(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     if getattr(target, "__module__", None) in ("_operator", "builtins", "math") or "_assert" in _title(
         target
     ):
-        return target(*args, **kwargs)
+        with torch.enable_grad():  # what is computed from a parameter must be known by its gradient
+            return _learned_view(target(*args, **kwargs), args)
+    if target in ("view", "reshape", "unsqueeze", "squeeze", "flatten") and isinstance(args[0], Tensor):
+        return _learned_view(getattr(args[0], target)(*args[1:], **kwargs), args)
     raise UnsupportedError("its arguments are no tensors of the network")
+
+
+def _learned_view(result: Any, args: tuple[Any, ...]) -> Any:
+    """Return a parameter in another shape as a parameter; any other result as it is."""
+    parameter = args[0] if args else None
+    if not isinstance(parameter, nn.Parameter) or not isinstance(result, Tensor):
+        return result
+    if result._base is not parameter or result.numel() != parameter.numel() or not result.is_contiguous():
+        return result
+    view: Any = nn.Parameter(result.detach(), parameter.requires_grad)
+    view.original = getattr(parameter, "original", parameter)
+    return view
 
 
 def _title(target: Any) -> str:
@@ -238,10 +242,19 @@ def _title(target: Any) -> str:
 
 
 class _Proxy(fx.Proxy):
-    """A proxy that distinguishes ``x += y``, which writes into x, from ``x = x + y``."""
+    """A proxy that distinguishes ``x += y``, which writes into x, from ``x = x + y``, and so on."""
 
     def __iadd__(self, other: Any) -> fx.Proxy:
         return self.tracer.create_proxy("call_function", operator.iadd, (self, other), {})
+
+    def __isub__(self, other: Any) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", operator.isub, (self, other), {})
+
+    def __imul__(self, other: Any) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", operator.imul, (self, other), {})
+
+    def __itruediv__(self, other: Any) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", operator.itruediv, (self, other), {})
 
 
 class _Tracer(fx.Tracer):

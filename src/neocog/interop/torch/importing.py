@@ -152,6 +152,7 @@ class _Reader:
     def __init__(self) -> None:
         self._chains: dict[int, Chain] = {}  # by the module's id
         self._arrays: dict[tuple[int, bool], np.ndarray] = {}  # by the tensor's id, and whether transposed
+        self._kept: list[Tensor] = []  # so that no other tensor has the id of one of these
 
     def layer(
         self, module: nn.Module, inputs: Sequence[TracedValue], args: tuple[Any, ...], path: str
@@ -275,14 +276,16 @@ class _Reader:
             raise UnsupportedError(f"its tensors {sorted(rest)} have no place in {layer!r}")
 
     def _array(self, name: str, tensor: Tensor, transposed: bool) -> np.ndarray:
-        key = (id(tensor), transposed)
+        original = getattr(tensor, "original", tensor)  # of which it is a view
+        key = (id(original), transposed)
         if key not in self._arrays:
-            if tensor._backward_hooks or tensor._post_accumulate_grad_hooks:
+            if original._backward_hooks or original._post_accumulate_grad_hooks:
                 raise UnsupportedError(f"its tensor {name!r} has hooks, which cannot be traced; remove them")
             if tensor.is_meta or not (tensor.is_floating_point() or tensor.is_complex()):
                 raise UnsupportedError(f"its tensor {name!r} holds no floating point numbers")
             array = tensor.detach().cpu().numpy()
             self._arrays[key] = np.array(array.T if transposed else array, order="C")
+            self._kept.append(original)
         return self._arrays[key]
 
     def _sequential(self, module: nn.Module, x: TracedValue, path: str) -> tuple[Builder, TracedValue]:

@@ -30,16 +30,22 @@ from neocog.layers import (
     Layer,
     LeakyReLU,
     LocalResponseNorm,
+    Maximum,
+    Mean,
+    Minimum,
     Mish,
+    Multiply,
     PadChannels,
     PReLU,
     RadialBasis,
     ReLU,
     Reshape,
+    Scale,
     ScaledTanh,
     Sigmoid,
     SiLU,
     SparseConv2D,
+    Sum,
     Tanh,
     Transpose,
 )
@@ -88,6 +94,7 @@ row(GELU, nn.GELU, "approximate", functions=(F.gelu,))
 row(SparseConv2D, modules.SparseConv2d, "in_channels", "connections", "kernel_size", "stride", "padding")
 row(RadialBasis, modules.RadialBasis, "in_features", "out_features")
 row(Bias, modules.Bias, "shape")
+row(Scale, modules.Scale, "shape")
 row(Dropout, nn.Dropout, "p")
 row(
     LocalResponseNorm,
@@ -103,4 +110,9 @@ row(Reshape, modules.Reshape, "shape")
 row(Transpose, modules.Permute, "axes=dims")
 row(PadChannels, modules.PadChannels, "channels")
 row(Add, modules.Add)
+row(Multiply, modules.Multiply)
+row(Maximum, modules.Maximum)
+row(Minimum, modules.Minimum)
+row(Mean, modules.Mean, "axes=dim", "keepdims=keepdim")
+row(Sum, modules.Sum, "axes=dim", "keepdims=keepdim")
 row(Concat, modules.Concat, "axis=dim")

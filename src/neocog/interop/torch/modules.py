@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any, TypeAlias
 
 import torch
@@ -86,6 +87,31 @@ class Add(nn.Module):
         for part in x[1:]:
             total = total + part
         return total
+
+
+class Multiply(nn.Module):
+    """Multiply a tuple of tensors, broadcast."""
+
+    def forward(self, x: Sequence[Tensor]) -> Tensor:
+        return reduce(torch.mul, x)
+
+
+class Maximum(nn.Module):
+    """Take the largest of a tuple of tensors, broadcast; equal ones have the same gradient."""
+
+    def forward(self, x: Sequence[Tensor]) -> Tensor:
+        if len(x) == 2:
+            return torch.maximum(*x)
+        return torch.stack(torch.broadcast_tensors(*x)).amax(0)  # type: ignore[no-untyped-call]
+
+
+class Minimum(nn.Module):
+    """Take the smallest of a tuple of tensors, broadcast; equal ones have the same gradient."""
+
+    def forward(self, x: Sequence[Tensor]) -> Tensor:
+        if len(x) == 2:
+            return torch.minimum(*x)
+        return torch.stack(torch.broadcast_tensors(*x)).amin(0)  # type: ignore[no-untyped-call]
 
 
 class Concat(nn.Module):
@@ -288,6 +314,68 @@ class Bias(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.shape}"
+
+
+class Scale(nn.Module):
+    """Multiply by a learned array."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(shape))
+
+    @property
+    def shape(self) -> Shape:
+        """Return the shape of the learned array."""
+        return tuple(self.weight.shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.weight
+
+    def extra_repr(self) -> str:
+        return f"{self.shape}"
+
+
+class Rescale(nn.Module):
+    """``scale x + offset`` with fixed numbers, or buffers."""
+
+    scale: Any
+    offset: Any
+
+    def __init__(self, scale: Any, offset: Any) -> None:
+        super().__init__()
+        for name, value in (("scale", scale), ("offset", offset)):
+            if isinstance(value, float):
+                setattr(self, name, value)
+            else:
+                self.register_buffer(name, torch.tensor(value))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = x * self.scale + self.offset
+        return y
+
+    def extra_repr(self) -> str:
+        return f"scale={self.scale}, offset={self.offset}"
+
+
+class Mean(nn.Module):
+    """Take the mean along axes."""
+
+    def __init__(self, dim: Shape, keepdim: bool) -> None:
+        super().__init__()
+        self.dim, self.keepdim = dim, keepdim
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(self.dim, keepdim=self.keepdim)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, keepdim={self.keepdim}"
+
+
+class Sum(Mean):
+    """Sum along axes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sum(self.dim, keepdim=self.keepdim)
 
 
 class PadChannels(nn.Module):

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from neocog.interop.torch.graph_builder import TracedValue, UnsupportedError
 from neocog.interop.torch.operators.arguments import loaded, parameter
 from neocog.interop.torch.registry import Chain, imports, register_layer
-from neocog.layers import Clip, Hardsigmoid, PReLU, Softplus
+from neocog.layers import Abs, Clip, Exp, Hardsigmoid, PReLU, Softplus, Sqrt
 
 
 @imports(F.prelu, torch.prelu, "prelu")
@@ -74,3 +74,18 @@ def softplus(x: TracedValue, beta: float = 1.0, threshold: float = 20.0) -> Chai
     if threshold < 20:
         raise UnsupportedError(f"its threshold must be at least 20, got {threshold}")
     return Softplus(beta)
+
+
+@imports(torch.exp, torch.exp_, "exp", "exp_")
+def exp(x: TracedValue) -> Chain:
+    return Exp()
+
+
+@imports(torch.sqrt, torch.sqrt_, "sqrt", "sqrt_")
+def sqrt(x: TracedValue) -> Chain:
+    return Sqrt()
+
+
+@imports(torch.abs, torch.abs_, "abs", "abs_")
+def abs_(x: TracedValue) -> Chain:
+    return Abs()

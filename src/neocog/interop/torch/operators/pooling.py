@@ -126,10 +126,3 @@ def _adaptive(
         windows.append((lengths.pop(), steps.pop() if steps else length))
     (kH, sH), (kW, sW) = windows
     return () if (kH, kW, sH, sW) == (1, 1, 1, 1) else pool((kH, kW), (sH, sW))
-
-
-@imports(torch.mean, "mean")
-def mean(x: TracedValue, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Chain:
-    if dtype is not None or not isinstance(dim, tuple | list) or {d % 4 for d in dim} != {2, 3}:
-        raise UnsupportedError(f"dim={dim!r} has no counterpart; the mean of whole maps, dim=(2, 3), has")
-    return (GlobalAvgPool2D(), Reshape((0, -1, 1, 1))) if keepdim else GlobalAvgPool2D()

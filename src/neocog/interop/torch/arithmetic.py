@@ -1,0 +1,144 @@
+"""Convert sums, differences, products and extrema of tensors, parameters, buffers and numbers."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, Protocol, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from neocog.interop.torch.graph_builder import BATCH, TracedValue, UnsupportedError
+from neocog.interop.torch.registry import Chain, Loaded
+from neocog.layers import Add, Bias, Maximum, Minimum, Multiply, Rescale, Scale, Sqrt
+
+ARITHMETIC: dict[Any, str] = {
+    **dict.fromkeys((operator.add, operator.iadd, torch.add, "add", "add_"), "add"),
+    **dict.fromkeys((operator.sub, operator.isub, torch.sub, torch.subtract, "sub", "sub_"), "subtract"),
+    **dict.fromkeys((operator.mul, operator.imul, torch.mul, torch.multiply, "mul", "mul_"), "multiply"),
+    **dict.fromkeys((operator.truediv, operator.itruediv, torch.div, torch.divide), "divide"),
+    **dict.fromkeys(("div", "div_", torch.true_divide), "divide"),
+    **dict.fromkeys((operator.neg, torch.neg, torch.negative, "neg", "neg_"), "negative"),
+    **dict.fromkeys((operator.pow, torch.pow, "pow", torch.square, "square"), "power"),
+    **dict.fromkeys((torch.rsub, "rsub"), "subtract_from"),
+    **dict.fromkeys((torch.maximum, "maximum", torch.max, "max"), "maximum"),
+    **dict.fromkeys((torch.minimum, "minimum", torch.min, "min"), "minimum"),
+}
+"""The method of :class:`Arithmetic` by the function, or by the name of a tensor's method."""
+
+IN_PLACE = {operator.iadd, operator.isub, operator.imul, operator.itruediv}
+"""Functions that write into their first argument, besides the methods whose names end in ``_``."""
+
+
+class Apply(Protocol):
+    """Apply layers to values, at nodes of a name."""
+
+    def __call__(self, name: str, chain: Chain, *values: TracedValue) -> TracedValue:
+        """Return the result."""
+        ...
+
+
+class Arithmetic:
+    """Computes with operands of which one at least is a tensor of the network.
+
+    A parameter becomes a layer that learns it (Bias, Scale), a buffer or a number a Rescale.
+    """
+
+    def __init__(self, apply: Apply) -> None:
+        self._apply = apply
+
+    def add(self, x: Any, other: Any, alpha: float = 1) -> TracedValue:
+        """Convert ``x + other``."""
+        if alpha != 1:
+            raise UnsupportedError(f"alpha={alpha!r} has no counterpart; 1 is supported")
+        if not isinstance(x, TracedValue):
+            x, other = other, x
+        if isinstance(other, TracedValue):
+            return self._apply("add", Add(), x, other)
+        if isinstance(other, nn.Parameter):
+            return self._apply("bias", Loaded(Bias(tuple(other.shape)), {"bias": other}), x)
+        return self._rescaled(x, offset=other)
+
+    def multiply(self, x: Any, other: Any) -> TracedValue:
+        """Convert ``x * other``."""
+        if not isinstance(x, TracedValue):
+            x, other = other, x
+        if isinstance(other, TracedValue):
+            return self._apply("mul", Multiply(), x, other)
+        if isinstance(other, nn.Parameter):
+            return self._apply("scale", Loaded(Scale(tuple(other.shape)), {"weight": other}), x)
+        return self._rescaled(x, scale=other)
+
+    def negative(self, x: Any) -> Any:
+        """Convert ``-x``; a buffer or a number is computed."""
+        return self._rescaled(x, scale=-1.0) if isinstance(x, TracedValue) else -x
+
+    def subtract(self, x: Any, other: Any, alpha: float = 1) -> TracedValue:
+        """Convert ``x - other``; a parameter is added to ``-x``, and the sum negated."""
+        if isinstance(other, nn.Parameter):
+            total: TracedValue = self.negative(self.add(self.negative(x), other, alpha))
+            return total
+        return self.add(x, self.negative(other), alpha)
+
+    def subtract_from(self, x: Any, other: Any, alpha: float = 1) -> TracedValue:
+        """Convert ``other - x``."""
+        return self.subtract(other, x, alpha)
+
+    def divide(self, x: Any, other: Any) -> TracedValue:
+        """Convert ``x / other``, other being fixed."""
+        if isinstance(other, TracedValue | nn.Parameter):
+            raise UnsupportedError(
+                "dividing by what is computed or learned has no counterpart; by a number or a buffer has"
+            )
+        return self._rescaled(x, scale=1 / other)
+
+    def power(self, x: Any, exponent: Any = 2) -> TracedValue:
+        """Convert the square, the square root, and the power 1."""
+        if not isinstance(x, TracedValue) or not isinstance(exponent, int | float):
+            exponent = None
+        if exponent == 2:
+            return self._apply("square", Multiply(), x, x)
+        if exponent == 0.5:
+            return self._apply("sqrt", Sqrt(), x)
+        if exponent == 1:
+            return cast(TracedValue, x)
+        raise UnsupportedError("this power has no counterpart; the exponents 2, 1 and 0.5 have")
+
+    def maximum(self, x: Any, other: Any = None) -> TracedValue:
+        """Convert the larger of two."""
+        return self._extremum("maximum", Maximum(), x, other)
+
+    def minimum(self, x: Any, other: Any = None) -> TracedValue:
+        """Convert the smaller of two."""
+        return self._extremum("minimum", Minimum(), x, other)
+
+    def _extremum(self, name: str, layer: Maximum | Minimum, x: Any, other: Any) -> TracedValue:
+        if not isinstance(x, TracedValue) or not isinstance(other, TracedValue):
+            raise UnsupportedError(f"only the {name} of two tensors made of the input has a counterpart")
+        return self._apply(name, layer, x, other)
+
+    def _rescaled(self, x: TracedValue, **given: Any) -> TracedValue:
+        """Multiply by ``scale``, or add ``offset``: a number or a buffer."""
+        ((name, other),) = given.items()
+        if isinstance(other, Tensor):
+            if other.requires_grad:
+                raise UnsupportedError(
+                    "a tensor computed from parameters has no counterpart; a parameter has"
+                )
+            if other.ndim:
+                zeros = np.zeros(tuple(other.shape)).tolist()
+                return self._apply("rescale", Loaded(Rescale(**{name: zeros}), {name: other}), x)
+            other = other.item()
+        if not isinstance(other, int | float) or _counts_images(other):
+            what = "the batch size" if isinstance(other, int | float) else repr(other)
+            raise UnsupportedError(f"computing with {what} has no counterpart; with another number it has")
+        if other == (name == "scale"):  # changes nothing: 0 is the start value of the built-in sum
+            return x
+        return self._apply("rescale", Rescale(**{name: float(other)}), x)
+
+
+def _counts_images(number: float) -> bool:
+    """Return whether a number is a multiple of the batch size's stand-in, or a fraction by it."""
+    sizes = [abs(number), abs(1 / number)] if number else []
+    return any(size >= BATCH - 0.5 and abs(size / BATCH - round(size / BATCH)) < 1e-9 for size in sizes)

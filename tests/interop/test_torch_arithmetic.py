@@ -1,0 +1,126 @@
+"""Sums, products, extrema, powers and reductions in a module's forward, beside PyTorch's own."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from neocog.interop.torch import UnsupportedError, from_torch
+
+IMAGES = np.random.default_rng(3).normal(size=(2, 3, 4, 5))
+
+
+class Function(nn.Module):
+    """A function of the input, a parameter of one number a channel, and a buffer of the same shape."""
+
+    def __init__(self, function, shape=(3,)):
+        super().__init__()
+        self.function = function
+        rng = torch.Generator().manual_seed(4)
+        self.learned = nn.Parameter(torch.rand(shape, generator=rng) + 0.5)
+        self.register_buffer("fixed", torch.rand((3, 1, 1), generator=rng) + 0.5)
+
+    def forward(self, x):
+        return self.function(x, self.learned, self.fixed)
+
+
+def in_place(x, w, b):
+    y = x + 0.5
+    y *= 2.0
+    y -= 2.0
+    y /= 4
+    y += x
+    return y.mul_(3).sub_(x).neg_()
+
+
+FUNCTIONS = {
+    "numbers": lambda x, w, b: 2 - 3 * x / 4 + (x - 1) * 0.5 - (-x),
+    "functions": lambda x, w, b: torch.sub(torch.mul(x, 2), torch.div(x, 3)) + torch.rsub(x, 1) - x.neg(),
+    "tensors": lambda x, w, b: (x - 0.5 * x) * (x * x),
+    "squares": lambda x, w, b: x**2 + torch.square(x) * x.pow(2) + torch.pow(x, 2),
+    "extrema": lambda x, w, b: torch.maximum(x, -x) + torch.minimum(x, 0.5 * x) * x.maximum(x * x),
+    "max and min": lambda x, w, b: torch.max(x, x * x) - torch.min(x, -x),
+    "elementary": lambda x, w, b: torch.exp(x) + torch.sqrt(x.abs() + 1) + torch.abs(x) + (x * x + 1) ** 0.5,
+    "buffers": lambda x, w, b: (x - b) / b + b * x + (b - x),
+    "broadcast": lambda x, w, b: x * x.mean((2, 3), keepdim=True) + x * x.mean(1, keepdim=True),
+    "sums": lambda x, w, b: x * x.sum((2, 3), keepdim=True) - x.sum(-1, keepdim=True),
+    "reduced": lambda x, w, b: torch.mean(x, (1, 2)) - torch.sum(x, dim=(1, 2)),
+    "in place": in_place,
+}
+
+
+def beside(module, x=IMAGES, learned=()):
+    """Compare outputs and gradients with PyTorch's; ``learned`` are the names of the network's parameters."""
+    network = from_torch(module)
+    inputs = torch.tensor(x, requires_grad=True)
+    wanted = module(inputs)
+    dy = np.random.default_rng(5).normal(size=tuple(wanted.shape))
+    wanted.backward(torch.tensor(dy))
+    y, cache = network.forward(x)
+    dx, grads = network.backward(dy, cache)
+    np.testing.assert_allclose(y, wanted.detach(), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(dx, inputs.grad, rtol=1e-10, atol=1e-10)
+    assert list(grads) == list(learned)
+    for gradient in grads.values():
+        np.testing.assert_allclose(gradient.ravel(), module.learned.grad.ravel(), rtol=1e-10, atol=1e-10)
+    return network
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions(name):
+    beside(Function(FUNCTIONS[name]).double())
+
+
+LEARNED = {
+    "product": (lambda x, w, b: x * w, (3, 1, 1), "weight"),
+    "product from the left": (lambda x, w, b: w * x, (1, 3, 1, 1), "weight"),
+    "one factor": (lambda x, w, b: x.mul(w), (), "weight"),
+    "in place": (lambda x, w, b: (x + 1).mul_(w), (1,), "weight"),
+    "last axis": (lambda x, w, b: x.permute(0, 2, 3, 1) * w, (3,), "weight"),
+    "reshaped": (lambda x, w, b: x * w.reshape(1, -1, 1, 1), (3,), "weight"),
+    "viewed": (lambda x, w, b: x * w.view(-1, 1, 1).unsqueeze(0), (3,), "weight"),
+    "indexed": (lambda x, w, b: x * w[:, None, None], (3,), "weight"),
+    "sum": (lambda x, w, b: x + w[None, :, None, None], (3,), "bias"),
+    "difference": (lambda x, w, b: x - w, (3, 1, 1), "bias"),
+    "difference from the left": (lambda x, w, b: w - x, (3, 1, 1), "bias"),
+}
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_parameters(name):
+    function, shape, kind = LEARNED[name]
+    network = from_torch(Function(function, shape).double())
+    (key,) = network.params
+    assert key.endswith(kind)
+    beside(Function(function, shape).double(), learned=[key])
+
+
+def test_layer_scale_is_a_layer_of_one_factor_a_channel():
+    network = from_torch(Function(LEARNED["reshaped"][0]))
+    assert repr(network) == "Scale((1, 3, 1, 1))"
+
+
+def test_what_changes_nothing_makes_no_layer():
+    network = from_torch(Function(lambda x, w, b: sum([x * 1, x + 0.0, x / 1.0, x - 0, x**1])))
+    assert {type(layer).__name__ for _, layer in network.leaves()} == {"Add"}
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x, w, b: x * (2 * w), "operator.mul in Function: a tensor computed from parameters"),
+        (lambda x, w, b: x / w, "operator.truediv in Function: dividing by what is computed or learned"),
+        (lambda x, w, b: torch.maximum(x, w), "torch.maximum in Function: only the maximum of two tensors"),
+        (lambda x, w, b: x.sub(w, alpha=2), "Tensor.sub in Function: alpha=2"),
+        (lambda x, w, b: 2**x, "operator.pow in Function: this power has no counterpart"),
+        (
+            lambda x, w, b: x * w.view(3, 1, 1) + w.view(1, 3, 1, 1),
+            r"its tensor .bias. is of shape \(3, 1, 1\) here",
+        ),
+    ],
+)
+def test_refused(function, message):
+    with pytest.raises(UnsupportedError, match=message):
+        from_torch(Function(function))
+    with torch.no_grad(), pytest.raises(UnsupportedError, match=message):  # as in evaluation scripts
+        from_torch(Function(function))
