@@ -73,7 +73,12 @@ BUDGETS = {
         "numbers",
         "what a layer of a model file makes of one image of the file's input shape",
     ),
-    "weights": Budget(2**28, "weights", "the network that the settings of a run, a sweep or a command name"),
+    "weights": Budget(
+        2**28,
+        "weights",
+        "the network that the settings of a run, a sweep or a command name, or that an ONNX file makes of "
+        "constants, beyond those in it",
+    ),
     "folded": Budget(
         2**26, "bytes", "the arrays computed from the constants of an ONNX file, beyond 4 times those in it"
     ),

@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from neocog import models
-from neocog.budgets import limit
+from neocog.budgets import budgets, limit
 from neocog.errors import UnsupportedError
 from neocog.interop.onnx import OnnxImportError, from_onnx, to_onnx
 from neocog.serialization import ModelFileError
@@ -83,12 +83,13 @@ def without_shape():
 
 
 HUGE = np.array([2**20, 2**20], np.int64)
+ONE, WIDE = np.ones((1, 1), np.float32), ("N", 2**20)
 WEIGHTS = {"s": np.ones(2, np.float32), "b": np.ones(2, np.float32)}
 
 REFUSED = {
     "unknown operator": (
         lambda: model([node("Det", "x", "y", "area")], {}, X),
-        r"operator Det \(node 'area'\) has no layer; neocog reads Add, AveragePool",
+        r"operator Det \(node 'area'\) has no layer; neocog reads Abs, Add,",
     ),
     "unknown domain": (
         lambda: model([helper.make_node("Relu", ["x"], ["y"], domain="ai.acme")], {}, X),
@@ -98,7 +99,7 @@ REFUSED = {
     "operators redefined": (redefined, "meanings of its own"),
     "cycle": (
         lambda: model([node("Add", "x b", "a"), node("Relu", "a", "b")], {}, X),
-        "topologically sorted",
+        r"the nodes \['a', 'b'\] form a cycle",
     ),
     "dangling input": (lambda: model([node("Add", "x nothing", "y")], {}, X), "'nothing'"),
     "dangling output": (lambda: model([node("Relu", "x", "y")], {}, X, output="z"), "z"),
@@ -110,7 +111,7 @@ REFUSED = {
         lambda: model([helper.make_node("Relu", ["x"], [""]), node("Relu", "x", "y")], {}, X),
         "has no first output",
     ),
-    "several outputs": (two_outputs, r"has 2 outputs, \['z', 'y'\]; a network has one"),
+    "several outputs": (two_outputs, r"has 2 outputs, \['z', 'y'\], .* choose it, as in outputs='z'"),
     "second output read": (second_output_read, "reads 'places', a second output"),
     "nothing computed": (lambda: model([node("Identity", "w", "y")], {"w": KERNEL}, X), "computes nothing"),
     "input not read": (
@@ -121,19 +122,11 @@ REFUSED = {
     "two opsets": (two_opsets, r"must have one opset, got \[13, 17\]"),
     "integer input": (
         lambda: model([node("Relu", "x", "y")], {}, X, dtype=TensorProto.INT32),
-        "input 'x' must be a float32 or float64 tensor",
-    ),
-    "half input": (
-        lambda: model([node("Relu", "x", "y")], {}, X, dtype=TensorProto.FLOAT16),
-        "input 'x' must be a float32 or float64 tensor",
+        "input 'x' must be a tensor of floating point numbers",
     ),
     "integer weights": (
         lambda: model([node("Conv", "x w", "y")], {"w": KERNEL.astype("int64")}, X),
         r"node 'y' \(Conv\): its input 1 must be float32 or float64 to be learned, got int64",
-    ),
-    "half weights": (
-        lambda: model([node("Conv", "x w", "y")], {"w": KERNEL.astype("float16")}, X),
-        "must be float32 or float64 to be learned, got float16",
     ),
     "weights computed": (
         lambda: model([node("Conv", "x x", "y")], {}, X),
@@ -206,7 +199,31 @@ REFUSED = {
         lambda: model(
             [node("ConstantOfShape", "s", "w"), node("MatMul", "x w", "y")], {"s": HUGE}, ("N", 2**20)
         ),
-        r"node 'w' \(ConstantOfShape\): its result is too large",
+        r"the model asks for 1,099,511,627,776 weights, more than the",
+    ),
+    "giant expansion": (
+        lambda: model([node("Expand", "k s", "w"), node("MatMul", "x w", "y")], {"k": ONE, "s": HUGE}, WIDE),
+        r"the model asks for 1,099,511,627,776 weights, more than the",
+    ),
+    "giant tiles": (
+        lambda: model([node("Tile", "k s", "w"), node("MatMul", "x w", "y")], {"k": ONE, "s": HUGE}, WIDE),
+        r"node 'w' \(Tile\): its result is too large",
+    ),
+    "giant range": (
+        lambda: model(
+            [node("Range", "a b c", "w"), node("Add", "x w", "y")],
+            {"a": np.float32(0), "b": np.float32(2**40), "c": np.float32(1)},
+            WIDE,
+        ),
+        r"node 'w' \(Range\): its result is too large",
+    ),
+    "giant cast": (
+        lambda: model(
+            [node("Expand", "k s", "v"), node("Cast", "v", "w", to=11), node("MatMul", "x w", "y")],
+            {"k": ONE, "s": HUGE},
+            WIDE,
+        ),
+        r"node 'w' \(Cast\): its result is too large",
     ),
     "giant sum": (
         lambda: model(
@@ -247,7 +264,7 @@ REFUSED = {
 # What a well-formed model may hold and no layer computes; all else is malformed, unsafe or too large.
 UNSUPPORTED = {
     *("unknown operator", "unknown domain", "control flow", "second output read", "integer weights"),
-    *("half weights", "weights computed", "constant activation", "product of activations", "even LRN"),
+    *("weights computed", "constant activation", "product of activations", "even LRN"),
     *("three axes of pixels", "training batch norm", "batch norm of places", "training dropout", "cropping"),
     "padded batch",
 }
@@ -333,8 +350,9 @@ def test_a_small_file_makes_no_large_network(kind):
     proto = copies(kind, 100, 2048)
     tracemalloc.start()
     try:
-        with pytest.raises(
-            OnnxImportError, match="arrays made of a model's constants must not outgrow its file"
+        with (
+            budgets(weights=2**24),
+            pytest.raises(OnnxImportError, match=r"more than the .* allowed"),
         ):
             from_onnx(proto)
         assert tracemalloc.get_traced_memory()[1] < 2 * limit("folded")
@@ -360,7 +378,10 @@ def test_channels_that_take_no_room_are_not_scaled():
     scaled = [node("Mul", "a16 k", f"b{i}") for i in range(100)]
     total = node("Sum", " ".join(f"b{i}" for i in range(100)), "y")
     proto = model([node("Relu", "x", "a0"), *nodes, *scaled, total], pads, ("N", 16, 1, 1))
-    with pytest.raises(OnnxImportError, match=r"b\d' \(Mul\): .* must not outgrow its file"):
+    with (
+        budgets(weights=2**25),
+        pytest.raises(OnnxImportError, match=r"b\d' \(Mul\): its weights are too many"),
+    ):
         from_onnx(proto)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from neocog.budgets import check_budget, limit, over_budget
+from neocog.budgets import BudgetError, check_budget, limit, over_budget
 from neocog.interop.nesting import Nodes, has_arrays
 from neocog.interop.onnx.naming import DEEPEST, dotted_name
 from neocog.interop.onnx.symbolic import Known, Shapes, SymbolicValue, target
@@ -92,7 +92,11 @@ class GraphBuilder:
         """Ids of the convolutions whose bias is not in the file."""
         in_file = sum(value.arrays[0].nbytes for value in values.values() if isinstance(value, Known))
         in_file += sum(a.ByteSize() for node in nodes if node.op_type == "Constant" for a in node.attribute)
-        self._allowed = self._left = limit("folded") + 4 * in_file
+        self._allowed = {
+            "folded": limit("folded") + 4 * in_file,
+            "weights": limit("weights") + in_file,  # up to four times as many, if they are float32
+        }
+        self._taken = dict.fromkeys(self._allowed, 0)
 
     def name(self, wanted: str) -> str:
         """Return an unused name for a layer, as close as possible to the wanted one."""
@@ -105,18 +109,37 @@ class GraphBuilder:
         return name
 
     def charge(self, size: int) -> None:
-        """Count bytes about to be allocated for constants; raise ValueError beyond the limit."""
-        self._left -= size
-        if self._left < 0:
-            asked = self._allowed - self._left
-            raise ValueError(
-                "its result is too large: arrays made of a model's constants must not outgrow its file; "
-                + over_budget("folded", asked, "the model", self._allowed)
-            )
+        """Count bytes about to be allocated for computed constants; raise BudgetError beyond the limit."""
+        self._charge("folded", size, "its result is too large: ")
+
+    def charge_weights(self, count: int) -> None:
+        """Count weights about to be allocated for layers; raise BudgetError beyond the limit."""
+        self._charge("weights", count, "its weights are too many: ")
+
+    def _charge(self, budget: str, asked: int, reason: str) -> None:
+        self._taken[budget] += asked
+        taken, allowed = self._taken[budget], self._allowed[budget]
+        if taken > allowed:
+            raise BudgetError(reason + over_budget(budget, taken, "the model", allowed))
+
+    def check_weights(self, nodes: Sequence[onnx.NodeProto]) -> None:
+        """Raise BudgetError if constants that these nodes read are too large to be copied into layers.
+
+        All are known before the first is copied. Nodes that share one layer count once.
+        """
+        sizes: dict[tuple[Any, ...], int] = {}
+        for node in nodes:
+            known = [self.values[name] for name in node.input if isinstance(self.values.get(name), Known)]
+            arrays = [value.arrays[0] for value in known if isinstance(value, Known)]
+            attributes = sorted(each.SerializeToString(deterministic=True) for each in node.attribute)
+            sizes[node.op_type, *map(id, arrays), *attributes] = sum(array.size for array in arrays)
+        asked, allowed = sum(sizes.values()), self._allowed["weights"]
+        if asked > allowed:
+            raise BudgetError(over_budget("weights", asked, "the model", allowed))
 
     def copied(self, array: np.ndarray, dtype: Any = None) -> np.ndarray:
         """Copy a constant, as a parameter that a layer can train."""
-        self.charge(array.size * np.dtype(dtype or array.dtype).itemsize)
+        self.charge_weights(array.size)
         return np.array(array, dtype, order="C")
 
     def note_pixels(self, x: SymbolicValue, y: SymbolicValue, scale: Any = 1.0, offset: Any = 0.0) -> None:

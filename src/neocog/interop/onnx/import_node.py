@@ -229,9 +229,10 @@ def shortest(value: float) -> float:
     return float(str(np.float32(value)))
 
 
-ReadNode: TypeAlias = Callable[[Node], SymbolicValue | Known]
+Value: TypeAlias = SymbolicValue | Known
+ReadNode: TypeAlias = Callable[[Node], Value | tuple[Value, ...]]
 ReadPattern: TypeAlias = Callable[[Node], SymbolicValue | None]
-FoldNode: TypeAlias = Callable[..., np.ndarray]
+FoldNode: TypeAlias = Callable[..., np.ndarray | tuple[np.ndarray, ...]]
 Reading = TypeVar("Reading", bound=ReadNode)
 Pattern = TypeVar("Pattern", bound=ReadPattern)
 Folding = TypeVar("Folding", bound=FoldNode)
@@ -257,8 +258,9 @@ def reads(*operators: str) -> Callable[[Reading], Reading]:
     Returns
     -------
     decorator
-        For a function ``(node) -> value``. ``node.get(name, default)`` is an attribute, ``node.value(k)`` the
-        k-th input where it is computed, ``node.weights(k)`` where it is a constant.
+        For a function ``(node) -> value``, or a tuple of values for several outputs.
+        ``node.get(name, default)`` is an attribute, ``node.value(k)`` the k-th input where it is computed,
+        ``node.weights(k)`` where it is a constant.
         ``node.apply(layer, node.value())`` appends a layer and returns its output;
         ``node.elementwise(layer)`` does so for one that treats every number on its own.
         ``node.unsupported(reason)`` raises an error that names the node.
@@ -299,7 +301,7 @@ def reads_pattern(*operators: str) -> Callable[[Pattern], Pattern]:
 
 
 def folds(*operators: str) -> Callable[[Folding], Folding]:
-    """Register the function that computes an operator on constants: ``(node, *arrays) -> array``."""
+    """Register the function that computes an operator on constants: ``(node, *arrays) -> array(s)``."""
 
     def register(function: Folding) -> Folding:
         FOLDS.update(dict.fromkeys(operators, function))
@@ -308,7 +310,7 @@ def folds(*operators: str) -> Callable[[Folding], Folding]:
     return register
 
 
-def read(node: Node) -> SymbolicValue | Known:
+def read(node: Node) -> Value | tuple[Value, ...]:
     """Fold a node whose inputs are all constants; turn any other into layers."""
     constant = all(source is None or isinstance(source, Known) for source in node.inputs)
     if constant and node.operator in FOLDS:
@@ -321,18 +323,18 @@ def read(node: Node) -> SymbolicValue | Known:
     return READERS[node.operator](node)
 
 
-def fold(node: Node) -> Known:
+def fold(node: Node) -> tuple[Known, ...]:
     """Compute a node on constants, once for each batch size."""
     sources = [source for source in node.inputs if isinstance(source, Known)]
     label = sources[0].label if sources else ""
 
-    def result(k: int) -> np.ndarray:
-        return FOLDS[node.operator](node, *(s and s.arrays[k] for s in node.inputs))  # type: ignore[union-attr]
+    def results(k: int) -> tuple[np.ndarray, ...]:
+        y = FOLDS[node.operator](node, *(s and s.arrays[k] for s in node.inputs))  # type: ignore[union-attr]
+        return y if isinstance(y, tuple) else (y,)
 
     if any(source.arrays[0] is not source.arrays[1] for source in sources):
-        return Known((result(0), result(1)), label)
+        return tuple(Known(arrays, label) for arrays in zip(results(0), results(1), strict=True))
     origin = tuple(source.arrays[0] for source in sources) if node.operator == "ScatterND" else None
     if origin:
         label = sources[-1].label
-    array = result(0)
-    return Known((array, array), label, origin)
+    return tuple(Known((array, array), label, origin) for array in results(0))

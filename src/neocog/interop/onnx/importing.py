@@ -37,6 +37,7 @@ def from_onnx(
     source: str | os.PathLike[str] | bytes | onnx.ModelProto,
     *,
     input_shape: tuple[int, int, int] | None = None,
+    outputs: str | None = None,
     channels_first: bool = False,
     rng: RandomSource = None,
 ) -> Container:
@@ -52,6 +53,9 @@ def from_onnx(
     source : path, bytes or onnx.ModelProto
     input_shape : (channels, height, width), optional
         For a model whose image size is open.
+    outputs : str, optional
+        Name of the output to import, for a model with several; or of any other value computed in it, such as
+        the logits before an ArgMax.
     channels_first : bool
         For a model that takes images (N, H, W, C), as those of TensorFlow do, and begins with a Transpose:
         True omits the Transpose, so that the network takes (N, C, H, W). By default it is imported as it is,
@@ -69,9 +73,10 @@ def from_onnx(
     FileNotFoundError, IsADirectoryError
         If there is no such file.
     OnnxImportError
-        If the model is malformed or truncated, has several outputs or data in a file outside its folder; or
-        if arrays computed from its constants, or a value for one image, would take more than the budgets
-        "folded" and "values" (:mod:`neocog.budgets`).
+        If the model is malformed or truncated, has several outputs of which none is chosen, or data in a file
+        outside its folder; or
+        if arrays computed from its constants, its layers' weights, or a value for one image would take more
+        than the budgets "folded", "weights" and "values" (:mod:`neocog.budgets`).
     UnsupportedOperatorError
         An OnnxImportError and a :class:`~neocog.errors.UnsupportedError`: if the model has an operator that
         no layer computes, or weights that are not float32 or float64.
@@ -100,7 +105,7 @@ def from_onnx(
     model, folder = read_model(source)
     try:
         with refusing():
-            return _network(model, folder, input_shape, channels_first, rng)
+            return _network(model, folder, input_shape, outputs, channels_first, rng)
     except OnnxImportError as error:
         if not isinstance(source, str | os.PathLike) or str(source) in str(error):
             raise
@@ -111,19 +116,20 @@ def _network(
     model: onnx.ModelProto,
     folder: Path | None,
     input_shape: tuple[int, ...] | None,
+    outputs: str | None,
     channels_first: bool,
     rng: np.random.Generator,
 ) -> Container:
-    check(model)
     graph = model.graph
+    output = _chosen_output(graph, outputs)
+    check(model, [output])
     arrays = initializers(graph, folder)
     constants = {name: Known.constant(array, name) for name, array in arrays.items()}
-    if len(graph.output) != 1:
-        raise OnnxImportError(
-            f"the model has {len(graph.output)} outputs, {[output.name for output in graph.output]}; a "
-            "network has one."
-        )
-    declared = {value.name: declared_sizes(value) for value in graph.input if value.name not in constants}
+    given = [value for value in graph.input if value.name not in constants]
+    if outputs is not None:  # the others may be read for other outputs
+        read = {name for node in leading_to(graph, [output]) for name in node.input}
+        given = [value for value in given if value.name in read]
+    declared = {value.name: declared_sizes(value) for value in given}
     if input_shape is not None and len(declared) != 1:
         raise OnnxImportError(f"input_shape is for a model of one input, this one has {list(declared)}.")
     channels_last = [name for name in declared if transposes(graph, name)]
@@ -136,7 +142,7 @@ def _network(
             raise OnnxImportError(f"input {name!r} has no shape: pass input_shape=(channels, height, width).")
 
     def build(fixed_batch: bool) -> Layer | np.ndarray:
-        return read_graph(model, constants, two_sizes(declared, fixed_batch), graph.output[0].name, rng)
+        return read_graph(model, constants, two_sizes(declared, fixed_batch), output, rng)
 
     batch_is_open = any(sizes and sizes[0] is None for sizes in declared.values())
     as_it_stands = bool(channels_last) and not channels_first
@@ -154,6 +160,20 @@ def _network(
         raise OnnxImportError("the model computes nothing from an input.")
     _describe(network, model, list(declared.values()), as_it_stands)
     return network
+
+
+def _chosen_output(graph: onnx.GraphProto, wanted: str | None) -> str:
+    """Return the name of the value to import: that which is wanted, else the only output."""
+    names = [output.name for output in graph.output]
+    if wanted is None and len(names) != 1:
+        first = next(iter(names), "")
+        raise OnnxImportError(
+            f"the model has {len(names)} outputs, {names}, and a network has one: choose it, as in "
+            f"outputs={first!r}, or on the command line as in model.onnx:{first}."
+        )
+    if wanted is not None and wanted not in {*names, *(name for node in graph.node for name in node.output)}:
+        raise OnnxImportError(f"outputs must be one of {names}, or another value computed, got {wanted!r}.")
+    return names[0] if wanted is None else wanted
 
 
 def read_graph(
@@ -186,15 +206,24 @@ def read_graph(
     names = ["input"] if len(shapes) == 1 else [dotted_name(name).replace(".", "_") for name in shapes]
     values: dict[str, SymbolicValue | Known] = dict(constants)
     # Constants first, because readers look ahead.
-    nodes = sorted(leading_to(model.graph, [output], shapes), key=lambda node: node.op_type != "Constant")
+    nodes = leading_to(model.graph, [output], shapes)
+    fixed = {"", *constants}
+    for node in nodes:
+        if fixed.issuperset(node.input):
+            fixed.update(node.output)
+    nodes.sort(key=lambda node: node.output[0] not in fixed)
+    first_of_layers = sum(node.output[0] in fixed for node in nodes)
     uses = Counter([output, *(name for node in nodes for name in node.input)])
     for name, (onnx_name, shape) in zip(names, shapes.items(), strict=True):
         values[onnx_name] = SymbolicValue(name, shape, shape, uses[onnx_name] > 1)
     builder = GraphBuilder(nodes, output, opset, values, rng)
-    for proto in nodes:
-        if proto.output[0] in builder.done:
-            continue
-        _read(proto, builder)
+    for k, proto in enumerate(nodes):
+        if k == first_of_layers:
+            builder.check_weights(nodes[k:])
+        if proto.output[0] not in builder.done:
+            _read(proto, builder)
+    if output not in builder.values:
+        raise OnnxImportError(f"output {output!r} is a second output of its node, which no layer has.")
     result = builder.values[output]
     if isinstance(result, Known):
         return result.arrays[0]
@@ -222,9 +251,10 @@ def _read(proto: onnx.NodeProto, builder: GraphBuilder) -> None:
         raise
     except (ArithmeticError, LookupError, MemoryError, TypeError, ValueError) as error:
         node.fail(str(error) if isinstance(error, TypeError | ValueError) else repr(error))
-    if isinstance(y, SymbolicValue):
-        y = replace(y, shared=y.shared or builder.uses[proto.output[0]] > 1)
-    builder.values[proto.output[0]] = y
+    for name, value in zip(proto.output, y if isinstance(y, tuple) else (y,), strict=False):
+        if isinstance(value, SymbolicValue):
+            value = replace(value, shared=value.shared or builder.uses[name] > 1)
+        builder.values[name] = value
 
 
 def _describe(network: Container, model: onnx.ModelProto, shapes: Sequence[Any], channels_last: bool) -> None:

@@ -11,21 +11,21 @@ import onnx
 
 from neocog.budgets import check_budget
 from neocog.interop.onnx.errors import OnnxImportError
+from neocog.interop.onnx.model_file import float32_for_half
 from neocog.interop.onnx.symbolic import Shapes
 
-# Two sizes to try for each open axis: primes, so that no two products are equal by chance.
-SIZES = [(1009, 2003), (1013, 2011), (1019, 2017), (1021, 2027), (1031, 2029), (1033, 2039)]
+# Two sizes to try for each open axis: primes and twice other primes, so that no two products are equal by
+# chance, and so that what is left of a division by 2 or by 3 is not the same for both.
+SIZES = [(1009, 2042), (1013, 2038), (1019, 2026), (1021, 2066), (1031, 2098), (1033, 2078)]
 MOST_PIXELS = 2**20  # along one axis of the input
 
 
 def declared_sizes(value: onnx.ValueInfoProto) -> list[int | None] | None:
     """Return the sizes of an input, None where they are open; None if it has no shape at all."""
     tensor = value.type.tensor_type
-    if not value.type.HasField("tensor_type") or tensor.elem_type not in (
-        onnx.TensorProto.FLOAT,
-        onnx.TensorProto.DOUBLE,
-    ):
-        raise OnnxImportError(f"input {value.name!r} must be a float32 or float64 tensor.")
+    kinds = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
+    if not value.type.HasField("tensor_type") or float32_for_half(tensor.elem_type) not in kinds:
+        raise OnnxImportError(f"input {value.name!r} must be a tensor of floating point numbers.")
     if not tensor.HasField("shape"):
         return None
     return [

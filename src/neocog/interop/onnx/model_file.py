@@ -58,10 +58,18 @@ def _named(source: object) -> str:
     return "the content" if isinstance(source, bytes) else str(source)
 
 
+HALF = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
+
+
+def float32_for_half(element: int) -> int:
+    """Return an ONNX type, but float32 for float16 and bfloat16, in which nothing here computes."""
+    return onnx.TensorProto.FLOAT if element in HALF else element
+
+
 def tensor_array(
     tensor: onnx.TensorProto, folder: Path | None = None, read: Counter[str] | None = None
 ) -> np.ndarray:
-    """Return a tensor's numbers, after checking that their count fits its shape.
+    """Return a tensor's numbers, after checking that their count fits its shape; half precision as float32.
 
     ``read`` counts the bytes that were read from each file.
 
@@ -77,25 +85,32 @@ def tensor_array(
     if tensor.HasField("segment"):
         raise OnnxImportError(f"{label} is split into segments, which no exporter writes.")
     try:
-        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type))
+        half = tensor.data_type in HALF
+        dtype = np.dtype(np.uint16 if half else helper.tensor_dtype_to_np_dtype(tensor.data_type))
     except (KeyError, TypeError) as error:
         raise OnnxImportError(f"{label} has the unknown type {tensor.data_type}.") from error
     if dtype.kind not in "fiub":
         raise OnnxImportError(f"{label} must hold numbers, got {dtype}.")
     count = math.prod(dims)
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
-        return _external(tensor, label, dtype, folder, Counter() if read is None else read).reshape(dims)
-    if tensor.HasField("raw_data"):
+        array = _external(tensor, label, dtype, folder, Counter() if read is None else read)
+    elif tensor.HasField("raw_data"):
         if len(tensor.raw_data) != count * dtype.itemsize:
             raise OnnxImportError(
                 f"{label} of shape {dims} must have {count * dtype.itemsize} bytes, got "
                 f"{len(tensor.raw_data)}."
             )
-        return np.frombuffer(tensor.raw_data, dtype.newbyteorder("<")).astype(dtype, copy=False).reshape(dims)
-    stored = len(getattr(tensor, helper.tensor_dtype_to_field(tensor.data_type)))
-    if stored != count:
-        raise OnnxImportError(f"{label} of shape {dims} must have {count} numbers, got {stored}.")
-    return numpy_helper.to_array(tensor)
+        array = np.frombuffer(tensor.raw_data, dtype.newbyteorder("<")).astype(dtype, copy=False)
+    else:
+        field = getattr(tensor, helper.tensor_dtype_to_field(tensor.data_type))
+        if len(field) != count:
+            raise OnnxImportError(f"{label} of shape {dims} must have {count} numbers, got {len(field)}.")
+        array = np.array(field, dtype) if half else numpy_helper.to_array(tensor)
+    if tensor.data_type == onnx.TensorProto.FLOAT16:
+        array = array.view(np.float16).astype(np.float32)
+    elif half:
+        array = (array.astype(np.uint32) << 16).view(np.float32)  # the first half of a float32
+    return array.reshape(dims)
 
 
 def initializers(graph: onnx.GraphProto, folder: Path | None) -> dict[str, np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from heapq import heapify, heappop, heappush
 
 import onnx
 from onnx import helper
@@ -36,15 +37,18 @@ def refusing() -> Iterator[None]:
         raise OnnxImportError(f"the model is malformed: {text.rstrip('.')}.") from error
 
 
-def check(model: onnx.ModelProto) -> None:
-    """Raise OnnxImportError if a model is malformed or holds operators that no layer computes."""
+def check(model: onnx.ModelProto, outputs: Sequence[str]) -> None:
+    """Raise OnnxImportError if a model is malformed, or no layer computes an operator before the outputs."""
     graph = model.graph
     versions = {opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")}
     newest = onnx.defs.onnx_opset_version()
     if len(versions) > 1:
         raise OnnxImportError(f"the model must have one opset, got {sorted(versions)}.")
-    version = next(iter(versions), None)
-    if version is None or not 1 <= version <= newest:
+    if not versions:
+        domains = sorted(opset.domain for opset in model.opset_import)
+        raise OnnxImportError(f"the model must have operators of ONNX's own domain, got those of {domains}.")
+    (version,) = versions
+    if not 1 <= version <= newest:
         raise OnnxImportError(f"the model's opset must be from 1 to {newest}, got {version}.")
     if graph.sparse_initializer:
         raise OnnxImportError("the model has sparse initializers, which neocog does not read.")
@@ -54,7 +58,7 @@ def check(model: onnx.ModelProto) -> None:
     for node in graph.node:
         if not node.output or not node.output[0]:
             raise OnnxImportError(f"node {node.name!r} ({node.op_type}) has no first output.")
-    read = leading_to(graph, [output.name for output in graph.output])
+    read = leading_to(graph, outputs)
     for node in read:
         if node.domain not in ("", "ai.onnx") or node.op_type not in known:
             operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
@@ -68,7 +72,7 @@ def check(model: onnx.ModelProto) -> None:
     if twice:
         raise OnnxImportError(f"the graph is malformed: {twice} are computed or given more than once.")
     try:
-        onnx.checker.check_model(_without_weights(model, read))
+        onnx.checker.check_model(_without_weights(model, read, outputs))
     except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
         text = " ".join(str(error).split()).rstrip(".")
         raise OnnxImportError(f"the graph is malformed: {text}.") from error
@@ -77,19 +81,60 @@ def check(model: onnx.ModelProto) -> None:
 def leading_to(
     graph: onnx.GraphProto, outputs: Sequence[str], given: Collection[str] = ()
 ) -> list[onnx.NodeProto]:
-    """Return the nodes between the given values and these outputs, in the order of the graph."""
-    makers = {name: node for node in graph.node for name in node.output if name}
+    """Return the nodes between the given values and these outputs, each after those that it reads.
+
+    Otherwise they keep the order of the graph.
+
+    Raises
+    ------
+    OnnxImportError
+        If nodes form a cycle.
+    """
+    makers = {name: node for node in graph.node for name in node.output if name and name not in given}
     wanted, frontier = set(), list(outputs)
     while frontier:
         name = frontier.pop()
         node = makers.get(name)
-        if node is not None and name not in given and node.output[0] not in wanted:
+        if node is not None and node.output[0] not in wanted:
             wanted.add(node.output[0])
             frontier.extend(name for name in node.input if name)
-    return [node for node in graph.node if node.output[0] in wanted]
+    return _in_order([node for node in graph.node if node.output[0] in wanted], given)
 
 
-def _without_weights(model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) -> onnx.ModelProto:
+def _in_order(nodes: Sequence[onnx.NodeProto], given: Collection[str]) -> list[onnx.NodeProto]:
+    """Sort nodes by what they read: of those whose inputs are there, the first comes first."""
+    makers = {name: k for k, node in enumerate(nodes) for name in node.output if name and name not in given}
+    before = [{makers[name] for name in node.input if name in makers} for node in nodes]
+    readers: list[list[int]] = [[] for _ in nodes]
+    for k, sources in enumerate(before):
+        for source in sources:
+            readers[source].append(k)
+    missing = [len(sources) for sources in before]
+    ready = [k for k, count in enumerate(missing) if not count]
+    heapify(ready)
+    order = []
+    while ready:
+        k = heappop(ready)
+        order.append(nodes[k])
+        for reader in readers[k]:
+            missing[reader] -= 1
+            if not missing[reader]:
+                heappush(ready, reader)
+    if len(order) < len(nodes):
+        path: dict[int, None] = {}
+        k = next(k for k, count in enumerate(missing) if count)
+        while k not in path:
+            path[k] = None
+            k = next(source for source in before[k] if missing[source])
+        places = list(path)
+        names = [nodes[j].name or nodes[j].output[0] for j in sorted(places[places.index(k) :])]
+        raise OnnxImportError(f"the graph is malformed: the nodes {names} form a cycle.")
+    return order
+
+
+def _without_weights(
+    model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto], outputs: Sequence[str]
+) -> onnx.ModelProto:
     """Return a model of these nodes for ONNX's checker, with the arrays as inputs and without shapes."""
     bare = onnx.ModelProto(ir_version=model.ir_version)
     bare.opset_import.extend(model.opset_import)
@@ -98,7 +143,7 @@ def _without_weights(model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) ->
     inputs = {value.name for value in model.graph.input}
     bare.graph.input.extend(_scalar(value.name) for value in model.graph.input)
     bare.graph.input.extend(_scalar(t.name) for t in model.graph.initializer if t.name not in inputs)
-    bare.graph.output.extend(_scalar(value.name) for value in model.graph.output)
+    bare.graph.output.extend(map(_scalar, outputs))
     return bare
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from neocog.interop.onnx.export_graph import OPERATORS, Tensor, Writer, writes
-from neocog.interop.onnx.import_node import Node, reads, reads_pattern
+from neocog.interop.onnx.import_node import Node, folds, reads, reads_pattern
 from neocog.interop.onnx.recording import record
 from neocog.interop.onnx.symbolic import SymbolicValue
 from neocog.layers import (
@@ -69,12 +69,25 @@ def write_clip(w: Writer, layer: Clip, x: Tensor) -> str:
 
 @reads("Clip")
 def read_clip(node: Node) -> SymbolicValue:
-    """Read Clip by two numbers, which were attributes before opset 11."""
+    """Read Clip by two numbers."""
+    return node.elementwise(Clip(*_bounds(node)))
+
+
+@folds("Clip")
+def fold_clip(node: Node, x: np.ndarray, *_: np.ndarray) -> np.ndarray:
+    """Fold Clip by two numbers."""
+    low, high = _bounds(node)
+    node.builder.charge(x.nbytes)
+    return np.asarray(np.clip(x, low, high), x.dtype)
+
+
+def _bounds(node: Node) -> list[float | None]:
+    """Return the bounds of Clip, which were attributes before opset 11; None where there is none."""
     bounds: list[float | None] = []
     for k, name in enumerate(("min", "max"), 1):
         bound = node.get(name, math.inf) if node.opset < 11 else node.number(k) if node.has(k) else math.inf
         bounds.append(None if abs(bound) >= FLOAT32_MAX else float(bound))
-    return node.elementwise(Clip(*bounds))
+    return bounds
 
 
 @writes(SiLU, operators="Sigmoid, Mul")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import numpy as np
 from onnx import helper
 
 from neocog.interop.onnx.import_node import Node, folds
+from neocog.interop.onnx.model_file import float32_for_half
 
 
 @folds("Constant")
@@ -29,13 +32,39 @@ def constant(node: Node) -> np.ndarray:
 
 @folds("ConstantOfShape")
 def constant_of_shape(node: Node, shape: np.ndarray) -> np.ndarray:
-    """Fold ConstantOfShape: return an array of one repeated value."""
+    """Fold ConstantOfShape: return an array of one repeated value, which takes no memory until it is used."""
+    value = np.float32(0) if node.get("value") is None else node.get("value").ravel()[0]
+    return np.broadcast_to(value, _sizes(node, shape))
+
+
+@folds("Expand")
+def expand(node: Node, x: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    """Fold Expand: repeat the constant along axes of size 1, which takes no memory until it is used."""
+    return np.broadcast_to(x, np.broadcast_shapes(x.shape, tuple(_sizes(node, shape))))
+
+
+@folds("Tile")
+def tile(node: Node, x: np.ndarray, repeats: np.ndarray) -> np.ndarray:
+    """Fold Tile: repeat the constant side by side."""
+    times = _sizes(node, repeats)
+    node.builder.charge(x.nbytes * math.prod(times))
+    return np.tile(x, times)
+
+
+@folds("Range")
+def range_(node: Node, start: np.ndarray, limit: np.ndarray, delta: np.ndarray) -> np.ndarray:
+    """Fold Range: return numbers at equal distances."""
+    first, end, step = (array.reshape(()).item() for array in (start, limit, delta))
+    node.builder.charge(max(math.ceil((end - first) / step), 0) * start.itemsize)
+    numbers: np.ndarray = np.arange(first, end, step).astype(start.dtype)
+    return numbers
+
+
+def _sizes(node: Node, shape: np.ndarray) -> list[int]:
     sizes = [int(size) for size in shape.ravel()]
     if min(sizes, default=0) < 0:
         node.fail(f"shape must have sizes of 0 or more, got {sizes}")
-    value = np.float32(0) if node.get("value") is None else node.get("value").ravel()[0]
-    node.builder.charge(math.prod(sizes) * value.itemsize)
-    return np.broadcast_to(value, sizes)
+    return sizes
 
 
 @folds("Identity")
@@ -50,14 +79,33 @@ def shape(node: Node, x: np.ndarray) -> np.ndarray:
     return np.array(x.shape[slice(node.get("start", 0), node.get("end"))], np.int64)
 
 
+@folds("Size")
+def size(node: Node, x: np.ndarray) -> np.ndarray:
+    """Fold Size: return the count of numbers."""
+    return np.array(x.size, np.int64)
+
+
 @folds("Cast")
 def cast(node: Node, x: np.ndarray) -> np.ndarray:
-    """Fold Cast: convert the constant to another type."""
-    dtype = helper.tensor_dtype_to_np_dtype(node.get("to"))
+    """Fold Cast: convert the constant to another type; half precision stays float32."""
+    dtype = helper.tensor_dtype_to_np_dtype(float32_for_half(node.get("to")))
     if dtype.kind not in "fiub":
         node.fail(f"to must be a type of numbers, got {dtype}")
+    return _converted(node, x, dtype)
+
+
+@folds("CastLike")
+def cast_like(node: Node, x: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """Fold CastLike: convert the constant to another's type."""
+    return _converted(node, x, like.dtype)
+
+
+def _converted(node: Node, x: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    if x.dtype == dtype:
+        return x
     node.builder.charge(x.size * dtype.itemsize)
-    return x.astype(dtype)
+    with np.errstate(all="ignore"):
+        return x.astype(dtype)
 
 
 @folds("Gather")
@@ -83,6 +131,20 @@ def slice_(node: Node, x: np.ndarray, *bounds: Any) -> np.ndarray:
         stop = None if step < 0 and end < -x.shape[int(axis)] else int(end)
         parts[int(axis)] = slice(int(start), stop, int(step))
     return x[tuple(parts)]
+
+
+@folds("Split")
+def split(node: Node, x: np.ndarray, *_: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Fold Split: return parts of the constant, by default of one size but for the last."""
+    axis, count = node.axis(0, x.ndim), len(node.proto.output)
+    whole = x.shape[axis]
+    sizes = node.integers("split", 1)
+    if sizes is None:
+        part = -(-whole // count)
+        sizes = [max(min(part, whole - k * part), 0) for k in range(count)]
+    if len(sizes) != count or sum(sizes) != whole or min(sizes) < 0:
+        node.fail(f"split must be {count} sizes that add up to {whole}, got {sizes}")
+    return tuple(np.split(x, np.cumsum(sizes)[:-1], axis))
 
 
 @folds("Concat")
@@ -134,18 +196,60 @@ def transpose(node: Node, x: np.ndarray) -> np.ndarray:
     return np.transpose(x, node.get("perm"))
 
 
-@folds("Add", "Sub", "Mul", "Div")
-def arithmetic(node: Node, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Fold Add, Sub, Mul or Div; integers are divided towards zero."""
+def _divide(x: np.ndarray, y: np.ndarray) -> Any:
+    """Divide; integers towards zero."""
+    if x.dtype.kind in "iu":
+        return (np.sign(x) * np.sign(y) * (abs(x) // abs(y))).astype(x.dtype)
+    return np.divide(x, y)
+
+
+ONE_BY_ONE: dict[str, Callable[..., Any]] = {
+    **{"Abs": np.abs, "Ceil": np.ceil, "Exp": np.exp, "Floor": np.floor, "Log": np.log, "Neg": np.negative},
+    **{"Not": np.logical_not, "Reciprocal": np.reciprocal, "Relu": lambda x: np.maximum(x, x.dtype.type(0))},
+    **{"Round": np.rint, "Sign": np.sign, "Sqrt": np.sqrt},
+    **{"Add": np.add, "And": np.logical_and, "Div": _divide, "Equal": np.equal, "Greater": np.greater},
+    **{"GreaterOrEqual": np.greater_equal, "Less": np.less, "LessOrEqual": np.less_equal, "Max": np.maximum},
+    **{"Min": np.minimum, "Mul": np.multiply, "Or": np.logical_or, "Sub": np.subtract, "Sum": np.add},
+    **{"Pow": lambda x, y: np.power(x, y).astype(x.dtype), "Where": np.where, "Xor": np.logical_xor},
+}
+"""What each operator makes of numbers at the same place."""
+
+OF_ANY_NUMBER = {"Max", "Min", "Sum"}
+
+
+@folds(*ONE_BY_ONE)
+def one_by_one(node: Node, *xs: np.ndarray) -> np.ndarray:
+    """Fold arithmetic, comparisons and logic, number by number."""
+    numbers = math.prod(np.broadcast_shapes(*(x.shape for x in xs)))
+    node.builder.charge(numbers * np.result_type(*xs).itemsize)
+    operation = ONE_BY_ONE[node.operator]
+    with np.errstate(all="ignore"):
+        return np.asarray(reduce(operation, xs) if node.operator in OF_ANY_NUMBER else operation(*xs))
+
+
+@folds("Mod")
+def modulo(node: Node, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Fold Mod; the remainder has the sign of the divisor, unless ``fmod`` is set."""
     numbers = math.prod(np.broadcast_shapes(x.shape, y.shape))
     node.builder.charge(numbers * np.result_type(x, y).itemsize)
     with np.errstate(all="ignore"):
-        if node.operator == "Div" and x.dtype.kind in "iu":
-            whole: np.ndarray = (np.sign(x) * np.sign(y) * (abs(x) // abs(y))).astype(x.dtype)
-            return whole
-        operation = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide}[node.operator]
-        result: np.ndarray = operation(x, y)
-        return result
+        return np.asarray(np.fmod(x, y) if node.flag("fmod") else np.mod(x, y))
+
+
+REDUCTIONS: dict[str, Callable[..., Any]] = {
+    **{"ReduceMax": np.max, "ReduceMean": np.mean, "ReduceMin": np.min},
+    **{"ReduceProd": np.prod, "ReduceSum": np.sum},
+}
+
+
+@folds(*REDUCTIONS)
+def reduction(node: Node, x: np.ndarray, *_: np.ndarray) -> np.ndarray:
+    """Fold a sum, product, mean, maximum or minimum over axes, by default all."""
+    axes = node.integers("axes", 1, [])
+    if not axes and node.flag("noop_with_empty_axes"):
+        return x
+    over, keepdims = tuple(axes) if axes else None, node.flag("keepdims", 1)
+    return np.asarray(REDUCTIONS[node.operator](x, axis=over, keepdims=keepdims), x.dtype)
 
 
 @folds("ScatterND")

@@ -77,7 +77,7 @@ def _scaled(builder: GraphBuilder, layer: Layer | None, x: SymbolicValue, factor
     scale = per_channel(layer, x, factor)
     if layer is None or scale is None:
         return None
-    builder.charge(sum(array.nbytes for array in layer.params.values()))
+    builder.charge_weights(sum(array.size for array in layer.params.values()))
     if isinstance(layer, Dense | Conv2D):
         weight = layer.params["weight"]
         across = scale if isinstance(layer, Dense) else scale[:, None, None, None]

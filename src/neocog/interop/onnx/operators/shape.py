@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from onnx import TensorProto
 
 from neocog.interop.onnx.export_graph import Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node, reads
+from neocog.interop.onnx.model_file import float32_for_half
 from neocog.interop.onnx.symbolic import Known, Shape, SymbolicValue
 from neocog.layers import Flatten, Reshape, Transpose
 
@@ -100,6 +102,32 @@ def read_identity(node: Node) -> SymbolicValue:
     return node.value()
 
 
+@reads("Cast")
+def read_cast(node: Node) -> SymbolicValue:
+    """Read Cast among types of floating point numbers, of which a network has one: return the input."""
+    if float32_for_half(node.get("to")) not in (TensorProto.FLOAT, TensorProto.DOUBLE):
+        node.unsupported("a network computes with floating point numbers alone")
+    return node.value()
+
+
+@reads("CastLike")
+def read_cast_like(node: Node) -> SymbolicValue | Known:
+    """Read CastLike of two values that are both floating point numbers: return the first."""
+    like = node.inputs[1] if node.has(1) else None
+    if isinstance(like, Known) and like.arrays[0].dtype.kind != "f":
+        node.unsupported("a network computes with floating point numbers alone")
+    if isinstance(node.inputs[0], Known):
+        return Known.constant(node.array(0).astype(np.float32), node.inputs[0].label)
+    return node.value()
+
+
+@reads("Size")
+def read_size(node: Node) -> Known:
+    """Read Size: return the count of numbers as a constant."""
+    first, second = (np.array(math.prod(sizes), np.int64) for sizes in node.value().shape)
+    return Known((first, second))
+
+
 @reads("Shape")
 def read_shape(node: Node) -> Known:
     """Read Shape: return the sizes, from ``start`` to ``end``, as a constant."""
@@ -126,3 +154,12 @@ def read_transpose(node: Node) -> SymbolicValue:
     if moving == sorted(moving):
         return node.viewed(x, lambda s: [s[axis] for axis in axes])
     return node.apply(Transpose(tuple(axes)), x)
+
+
+@reads("ArgMax", "TopK")
+def read_choice(node: Node) -> SymbolicValue:
+    """Refuse a choice among numbers, and say how to import what it chooses from."""
+    node.unsupported(
+        "it chooses among numbers, through which nothing is learned; "
+        f"outputs={node.proto.input[0]!r} imports those that it chooses from"
+    )

@@ -1,0 +1,327 @@
+"""Habits of exporters: nodes in any order, arithmetic about shapes, several outputs, half precision."""
+
+import numpy as np
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from neocog.interop.onnx import OnnxImportError, from_onnx
+from neocog.layers import Conv2D, Pad2D, ReLU
+
+from .onnx_graphs import model, node, runtime
+
+X = ("N", 3, 8, 8)
+KERNEL = np.random.default_rng(0).normal(size=(2, 3, 3, 3)).astype("float32")
+
+
+def images(*shape):
+    return np.random.default_rng(1).normal(size=shape).astype("float32")
+
+
+# Order
+
+
+def test_nodes_in_any_order():
+    """As keras2onnx writes them; ONNX's own checker refuses the file, ONNX Runtime sorts it."""
+    nodes = [node("Relu", "a", "y", "relu"), node("Conv", "x w", "a", "conv")]
+    proto = model(nodes, {"w": KERNEL}, X, output="y")
+    network = from_onnx(proto)
+    assert [name for name, _ in network.leaves()] == ["conv", "relu"]
+    np.testing.assert_allclose(
+        network(images(2, 3, 8, 8)), runtime(proto, images(2, 3, 8, 8)), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_nodes_that_are_in_order_stay_there():
+    nodes = [node("Relu", "x", "b"), node("Tanh", "x", "a"), node("Add", "a b", "y")]
+    assert [name for name, _ in from_onnx(model(nodes, {}, X)).leaves()] == ["b", "a", "y"]
+
+
+def test_a_cycle_is_named_and_what_hangs_on_it_is_not():
+    nodes = [
+        node("Add", "x b", "a", "first"),
+        node("Relu", "a", "b", "second"),
+        node("Tanh", "b", "y", "third"),
+    ]
+    with pytest.raises(OnnxImportError, match=r"the nodes \['first', 'second'\] form a cycle\.$"):
+        from_onnx(model(nodes, {}, X))
+
+
+def test_constants_may_come_late():
+    """A pattern looks ahead at a number that is computed after its first node."""
+    nodes = [
+        node("Div", "x r", "a"),
+        node("Erf", "a", "b"),
+        node("Identity", "k", "one"),
+        *(node("Add", "b one", "c"), node("Mul", "c x", "d"), node("Mul", "d h", "y")),
+    ]
+    arrays = {"r": np.float32(2**0.5), "k": np.float32(1), "h": np.float32(0.5)}
+    assert [type(layer).__name__ for _, layer in from_onnx(model(nodes, arrays, X)).leaves()] == ["GELU"]
+
+
+# Several outputs
+
+
+@pytest.fixture
+def two_heads():
+    nodes = [node("Conv", "x w", "a"), node("Relu", "a", "features"), node("Sigmoid", "a", "scores")]
+    nodes.append(node("ArgMax", "scores", "best", axis=1))
+    proto = model(nodes, {"w": KERNEL}, X, output="features")
+    proto.graph.output.append(helper.make_tensor_value_info("scores", TensorProto.FLOAT, None))
+    proto.graph.output.append(helper.make_tensor_value_info("best", TensorProto.INT64, None))
+    return proto
+
+
+def test_one_of_several_outputs(two_heads):
+    x = images(2, 3, 8, 8)
+    session = onnxruntime.InferenceSession(two_heads.SerializeToString())
+    features, scores = session.run(["features", "scores"], {"x": x})
+    np.testing.assert_allclose(from_onnx(two_heads, outputs="features")(x), features, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(from_onnx(two_heads, outputs="scores")(x), scores, rtol=1e-5, atol=1e-6)
+    before = from_onnx(two_heads, outputs="a")(x)  # a value that is no output of the graph
+    np.testing.assert_allclose(before.clip(0), features, rtol=1e-5, atol=1e-6)
+
+
+def test_which_outputs_there_are_is_said(two_heads):
+    names = r"\['features', 'scores', 'best'\]"
+    with pytest.raises(OnnxImportError, match=rf"has 3 outputs, {names}, .* as in model\.onnx:features"):
+        from_onnx(two_heads)
+    with pytest.raises(OnnxImportError, match=rf"outputs must be one of {names}, or .*, got 'z'"):
+        from_onnx(two_heads, outputs="z")
+    with pytest.raises(OnnxImportError, match=r"\(ArgMax\): .* outputs='scores' imports"):
+        from_onnx(two_heads, outputs="best")
+
+
+def test_inputs_of_other_outputs_are_left_out():
+    nodes = [node("Relu", "x", "y"), node("Relu", "z", "other")]
+    proto = model(nodes, {}, X, output="y", inputs=("x", "z"))
+    proto.graph.output.append(helper.make_tensor_value_info("other", TensorProto.FLOAT, None))
+    assert from_onnx(proto, outputs="other").input_shape == X[1:]
+
+
+def test_operators_of_other_outputs_do_not_matter():
+    nodes = [node("Relu", "x", "y"), node("Det", "x", "z")]
+    proto = model(nodes, {}, X, output="y")
+    proto.graph.output.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, None))
+    assert [type(layer) for _, layer in from_onnx(proto, outputs="y").leaves()] == [ReLU]
+
+
+# Arithmetic about shapes
+
+
+def known(*values, dtype="float32"):
+    return np.array(values, dtype)
+
+
+FOLDED = {
+    "Abs": ([known(-1.5, 2)], {}),
+    "Ceil": ([known(1.2, -1.2)], {}),
+    "Floor": ([known(1.2, -1.2)], {}),
+    "Round": ([known(0.5, 1.5)], {}),
+    "Exp": ([known(1, 2)], {}),
+    "Log": ([known(1, 2)], {}),
+    "Neg": ([known(1, -2)], {}),
+    "Sqrt": ([known(4, 2)], {}),
+    "Sign": ([known(-3, 2)], {}),
+    "Reciprocal": ([known(4, 2)], {}),
+    "Relu": ([known(-4, 2)], {}),
+    "Clip": ([known(-4, 2), known(-1).reshape(()), known(1).reshape(())], {}),
+    "Max": ([known(1, 5), known(2, 2), known(3, 0)], {}),
+    "Min": ([known(1, 5), known(2, 2), known(3, 0)], {}),
+    "Sum": ([known(1, 5), known(2, 2), known(3, 0)], {}),
+    "Pow": ([known(2, 3), known(3, 2)], {}),
+    "Mod": ([known(-7, 7, dtype="int64"), known(3, -3, dtype="int64")], {}),
+    "Mod by fmod": ([known(-7, 7), known(3, -3)], {"fmod": 1}),
+    "Div": ([known(-7, 7, dtype="int64"), known(2, -2, dtype="int64")], {}),
+    "Equal": ([known(1, 2), known(1, 3)], {}),
+    "Less": ([known(1, 2), known(1, 3)], {}),
+    "LessOrEqual": ([known(1, 2), known(1, 3)], {}),
+    "Greater": ([known(1, 5), known(1, 3)], {}),
+    "GreaterOrEqual": ([known(1, 2), known(1, 3)], {}),
+    "Where": ([known(True, False, dtype=bool), known(1, 2), known(3, 4)], {}),
+    "And": ([known(True, True, dtype=bool), known(True, False, dtype=bool)], {}),
+    "Or": ([known(True, False, dtype=bool), known(False, False, dtype=bool)], {}),
+    "Xor": ([known(True, True, dtype=bool), known(True, False, dtype=bool)], {}),
+    "Not": ([known(True, False, dtype=bool)], {}),
+    "Expand": ([known(3), known(2, dtype="int64")], {}),
+    "ConstantOfShape": ([known(2, dtype="int64")], {"value": numpy_helper.from_array(known(7))}),
+    "Tile": ([known(3), known(2, dtype="int64")], {}),
+    "Range": ([np.float32(1), np.float32(3), np.float32(1)], {}),
+    "Size": ([known(3, 4, 5)], {}),
+    "ReduceProd": ([known(3, 4, 5)], {"axes": [0]}),
+    "ReduceSum": ([known(3, 4, 5), known(0, dtype="int64")], {"keepdims": 0}),
+    "ReduceMax": ([known(3, 4, 5)], {}),
+    "ReduceMin": ([known(3, 4, 5)], {"axes": [-1]}),
+    "ReduceMean": ([known(3, 4, 5)], {}),
+    "Gather": ([known(3, 4, 5), known(2, 0, dtype="int64")], {}),
+    "Slice": ([known(3, 4, 5), *(known(n, dtype="int64") for n in (-1, -3, 0, -1))], {}),
+}
+
+
+@pytest.mark.parametrize("name", FOLDED)
+def test_operators_on_constants(name):
+    """Added to the input, as float32, in ONNX Runtime and here."""
+    arrays, attributes = FOLDED[name]
+    named = {f"k{i}": array for i, array in enumerate(arrays)}
+    nodes = [
+        node(name.split()[0], " ".join(named), "k", **attributes),
+        node("Cast", "k", "f", to=TensorProto.FLOAT),
+        node("Add", "x f", "y"),
+    ]
+    proto = model(nodes, named, ("N", 2))
+    network, x = from_onnx(proto), images(3, 2)
+    assert [type(layer).__name__ for _, layer in network.leaves()] == ["Bias"]
+    np.testing.assert_allclose(network(x), runtime(proto, x), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "attributes", "opset", "sizes"),
+    [("k", {}, 13, [2, 2]), ("k s", {}, 17, [1, 3]), ("k", {"num_outputs": 2}, 18, [3, 2])],
+)
+def test_split_of_a_constant(inputs, attributes, opset, sizes):
+    k, s = np.arange(1, 1 + sum(sizes), dtype="float32"), np.array(sizes)
+    split = helper.make_node("Split", inputs.split(), ["a", "b"], **attributes)
+    nodes = [split, node("ReduceSum", "b", "c"), node("Add", "x c", "y")]
+    proto = model(nodes, {"k": k, "s": s}, ("N", 2), opset)
+    x = images(3, 2)
+    np.testing.assert_allclose(from_onnx(proto)(x), runtime(proto, x), rtol=1e-6)
+    np.testing.assert_allclose(from_onnx(proto)(x) - x, k[sizes[0] :].sum(), rtol=1e-5)
+
+
+def matlab_padding(kernel, stride):
+    """Arithmetic that pads as many pixels as ``ceil(size / stride)`` windows need."""
+    steps = (
+        "Shape x s|Cast s f|Div f stride d|Ceil d c|Sub c one e|Mul e stride g|Add g k i|Sub i f j|Relu j l"
+    )
+    nodes = [
+        node(
+            step.split()[0],
+            " ".join(step.split()[1:-1]),
+            step.split()[-1],
+            **({"to": 1} if "Cast" in step else {}),
+        )
+        for step in steps.split("|")
+    ]
+    nodes.append(helper.make_node("Split", ["l", "parts"], ["rest", "t1", "t2"], axis=0))
+    for n in "12":
+        nodes += [
+            node("Div", f"t{n} two", f"p{n}"),
+            node("Floor", f"p{n}", f"q{n}"),
+            node("Ceil", f"p{n}", f"r{n}"),
+        ]
+    nodes += [
+        node("Concat", "z z q1 q2 z z r1 r2", "pf", axis=0),
+        node("Cast", "pf", "pads", to=TensorProto.INT64),
+    ]
+    nodes += [node("Pad", "x pads v", "xp"), node("Conv", "xp w", "y", strides=[stride, stride])]
+    ones = np.ones(2, "float32")
+    arrays = {
+        "stride": np.append(ones, [stride, stride]).astype("float32"),
+        "one": np.ones(4, "float32"),
+        "k": np.append(ones, kernel.shape[2:]).astype("float32"),
+        "parts": np.array([2, 1, 1]),
+        "two": known(2),
+        "z": known(0),
+        "v": np.float32(0),
+        "w": kernel,
+    }
+    return nodes, arrays
+
+
+@pytest.mark.parametrize(("size", "stride"), [(8, 1), (7, 2), (8, 2)])
+def test_matlabs_padding(size, stride):
+    nodes, arrays = matlab_padding(KERNEL, stride)
+    proto = model(nodes, arrays, ("N", 3, size, size))
+    network, x = from_onnx(proto), images(2, 3, size, size)
+    assert [type(layer) for _, layer in network.leaves()] == [Pad2D, Conv2D]
+    np.testing.assert_allclose(network(x), runtime(proto, x), rtol=1e-5, atol=1e-5)
+
+
+def test_padding_of_images_of_an_open_size():
+    nodes, arrays = matlab_padding(KERNEL, 2)
+    proto = model(nodes, arrays, ("N", 3, "H", "W"))
+    with pytest.raises(OnnxImportError, match=r"pass input_shape=\(C, H, W\)"):
+        from_onnx(proto)
+    x = images(1, 3, 9, 6)
+    np.testing.assert_allclose(
+        from_onnx(proto, input_shape=(3, 9, 6))(x), runtime(proto, x), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_a_shape_by_where_and_equal():
+    """PyTorch's ``expand``: -1 stands for the size that is there."""
+    nodes = [
+        node("ConstantOfShape", "rank", "ones", value=numpy_helper.from_array(np.array([1]))),
+        node("Mul", "ones minus", "all"),
+        node("Equal", "wanted all", "keeps"),
+        node("Where", "keeps ones wanted", "sizes"),
+        node("Expand", "k sizes", "e"),
+        node("Add", "x e", "y"),
+    ]
+    arrays = {"rank": np.array([3]), "minus": np.array(-1), "wanted": np.array([3, -1, 8])}
+    proto = model(nodes, {**arrays, "k": images(3, 1, 1)}, X)
+    x = images(2, *X[1:])
+    np.testing.assert_allclose(from_onnx(proto)(x), runtime(proto, x), rtol=1e-6)
+
+
+# Half precision
+
+
+def half_tensor(array, name, kind, way):
+    """float16 or bfloat16, as bytes or as integers."""
+    if kind == TensorProto.FLOAT16:
+        words = array.astype("float16").view("uint16")
+    else:
+        words = (array.view("uint32") >> 16).astype("uint16")
+    tensor = TensorProto(name=name, data_type=kind, dims=array.shape)
+    if way == "bytes":
+        tensor.raw_data = words.astype("<u2").tobytes()
+    else:
+        tensor.int32_data.extend(words.ravel().tolist())
+    return tensor
+
+
+@pytest.mark.parametrize("way", ["bytes", "integers"])
+@pytest.mark.parametrize("kind", [TensorProto.FLOAT16, TensorProto.BFLOAT16])
+def test_weights_of_half_precision(kind, way):
+    nodes = [node("Cast", "h", "w", to=TensorProto.FLOAT), node("Conv", "x w", "y")]
+    proto = model(nodes, {}, X)
+    numbers = (np.arange(54) / 16 - 1).reshape(2, 3, 3, 3).astype("float32")  # exact in 8 bits
+    proto.graph.initializer.append(half_tensor(numbers, "h", kind, way))
+    weight = from_onnx(proto)[0].params["weight"]
+    assert weight.dtype == np.float32
+    np.testing.assert_array_equal(weight, numbers)
+
+
+def test_a_graph_of_half_precision():
+    """Cast in, layers, Cast out: all of it float32 here, half in ONNX Runtime."""
+    nodes = [
+        node("Cast", "x", "a", to=TensorProto.FLOAT16),
+        node("Conv", "a w", "b"),
+        node("Constant", "", "one", value=numpy_helper.from_array(np.ones((), "float16"))),
+        node("CastLike", "k b", "l"),
+        *(node("Add", "b one", "c"), node("Add", "c l", "d"), node("Cast", "d", "y", to=TensorProto.FLOAT)),
+    ]
+    proto = model(nodes, {"w": KERNEL.astype("float16"), "k": np.float32(2)}, X)
+    network, x = from_onnx(proto), images(2, 3, 8, 8)
+    assert network(x).dtype == np.float32
+    np.testing.assert_allclose(network(x), runtime(proto, x), rtol=2e-2, atol=2e-2)
+    for k, kind in ((0, TensorProto.FLOAT16), (0, TensorProto.BFLOAT16)):
+        proto.graph.input[k].type.tensor_type.elem_type = kind
+        np.testing.assert_array_equal(from_onnx(proto)(x), network(x))
+
+
+def test_a_cast_to_integers_has_no_layer():
+    with pytest.raises(
+        OnnxImportError, match=r"\(Cast\): a network computes with floating point numbers alone"
+    ):
+        from_onnx(model([node("Cast", "x", "y", to=TensorProto.INT64)], {}, X))
+
+
+def test_a_file_without_onnxs_own_operators():
+    scaler = helper.make_node("Normalizer", ["x"], ["y"], domain="ai.onnx.ml")
+    proto = model([scaler], {}, (3, 2))
+    del proto.opset_import[:]
+    proto.opset_import.add(domain="ai.onnx.ml", version=1)
+    with pytest.raises(OnnxImportError, match=r"ONNX's own domain, got those of \['ai\.onnx\.ml'\]"):
+        from_onnx(proto)
