@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from neocog import runs
+from neocog.initializers import zeros
 from neocog.inspection import explain, integrated_gradients, misclassified, occlusion, trace
-from neocog.layers import AvgPool2D, BatchNorm2D, Conv2D, Dense, Dropout, Flatten, ReLU, Sequential
-from neocog.models import digits_cnn
+from neocog.layers import AvgPool2D, BatchNorm2D, Conv2D, Dense, Dropout, Flatten, ReLU, Residual, Sequential
+from neocog.models import digits_cnn, resnet18
 from neocog.settings import settings_for
 from neocog.studio import messages
 from neocog.studio.answers import Subject, answer, plain
@@ -292,10 +293,33 @@ def test_every_kind_of_block_is_built_and_read_back():
         network = build(blocks, 3, (3, 20, 20), seed=0)
         assert network.parameter_count == found["parameters"]
         assert network.flops((1, 3, 20, 20)) == found["flops"]
-        shapes = [record.y.shape[1:] for record in trace(network, np.zeros((1, 3, 20, 20)))]
+        x = np.zeros((1, 3, 20, 20))
+        shapes = [network[: k + 1](x).shape[1:] for k in range(len(blocks))]
         assert [tuple(row["shape"]) for row in found["blocks"]] == shapes
         again = build(blocks_of(network), 3, (3, 20, 20), seed=0)
         assert repr(again) == repr(network)
+
+
+def test_a_residual_block_is_that_of_resnet18_and_convolutions_may_have_no_bias():
+    blocks = [
+        {"kind": "Conv2D", "channels": 4, "bias": False},
+        {"kind": "Residual", "channels": 8, "stride": 2},
+        {"kind": "Residual"},
+        {"kind": "GlobalAvgPool2D"},
+        {"kind": "Dense"},
+    ]
+    found = examine(blocks, 3, LINES)
+    assert [row["shape"] for row in found["blocks"]] == [[4, 8, 8], [8, 4, 4], [8, 4, 4], [8], [3]]
+    norm = 2 * 8  # of batch norm over 8 maps
+    by_hand = [36, (9 * 4 * 8 + norm) + (9 * 8 * 8 + norm) + (4 * 8 + norm), 2 * (9 * 8 * 8 + norm), 0, 27]
+    assert [row["parameters"] for row in found["blocks"]] == by_hand
+    network = build(blocks, 3, LINES, seed=0)
+    assert list(network["block1"].params) == list(resnet18(init=zeros)["layer2.0"].params)
+    assert blocks_of(network)[1:3] == [
+        {"kind": "Residual", "channels": 8, "stride": 2},
+        {"kind": "Residual", "channels": 8, "stride": 1},
+    ]
+    assert blocks_of(network)[0]["bias"] is False
 
 
 def test_receptive_fields_end_at_the_image():
@@ -313,6 +337,8 @@ def test_receptive_fields_end_at_the_image():
         ([{"kind": "Conv2D", "kernel": "3"}], 0, "kernel must be an integer, got '3'"),
         ([{"kind": "Conv2D", "kernel": 11, "padding": 0}], 0, "is larger than the 8x8 image"),
         ([{"kind": "Dropout", "rate": 1.0}], 0, "rate must be in"),
+        ([{"kind": "Conv2D", "bias": "no"}], 0, "bias must be True or False, got 'no'"),
+        ([{"kind": "Flatten"}, {"kind": "Residual"}], 1, "Residual needs maps"),
         ([{"kind": "Dense"}], 0, "put Flatten or GlobalAvgPool2D before it"),
         ([{"kind": "Flatten"}, {"kind": "Conv2D"}], 1, "Conv2D needs maps, but what comes before it"),
         ([{"kind": "Flatten"}, {"kind": "MaxPool2D"}], 1, "MaxPool2D needs maps"),
@@ -348,7 +374,8 @@ def test_what_is_no_list_of_blocks_is_refused(blocks):
 
 
 def test_networks_that_are_no_blocks_are_told_so():
-    assert blocks_of(Sequential(Conv2D(1, 2, 3, bias=False))) is None
+    assert blocks_of(Sequential(Conv2D(2, 2, 3, groups=2))) is None
+    assert blocks_of(Sequential(Residual(Conv2D(2, 2, 3, padding=1)))) is None
     assert blocks_of(Sequential(AvgPool2D(2, padding=1))) is None
     assert blocks_of(Sequential(Conv2D(1, 2, (3, 1)))) is None
 

@@ -255,9 +255,54 @@ def test_a_network_is_built_from_blocks_and_what_is_wrong_is_said_beside_the_blo
     page.locator(".adder").get_by_role("button", name="Flatten").click()
     page.wait_for_selector(".builder .block.wrong", state="detached")
     assert "sees 3 × 3" in blocks.nth(0).inner_text()
+    page.locator(".adder").get_by_role("button", name="Residual block").click()
+    until(
+        page, "document.querySelectorAll('.builder .block')[6].dataset.kind === 'Residual'"
+    )  # before Flatten
+    page.wait_for_selector(".builder .block.wrong", state="detached")
+    blocks.nth(0).get_by_label("bias").uncheck()
+    until(page, "document.querySelector('.builder .block').textContent.includes('45 parameters')")
     page.get_by_role("button", name="Train this network").click()
     wait(page, "model.remote.network !== 'digits-cnn' && model.description.nodes[0].shape[0] === 5")
+    assert value(page, "model.description.nodes.some(({ name }) => name === 'block1.add')")
     steps(page, "epoch", 1)
+
+
+def test_a_network_too_large_for_the_page_is_computed_by_python_and_explained(studio):
+    page = studio
+    conv = {"kind": "Conv2D", "channels": 192, "kernel": 5, "padding": 2}
+    blocks = [conv, {"kind": "ReLU"}, conv, {"kind": "GlobalAvgPool2D"}, {"kind": "Dense"}]
+    page.evaluate(f"{MODEL}.send('set', {{ blocks: {json.dumps(blocks)} }})")
+    wait(page, "model.description.page === false && model.latest && model.description.nodes.length === 5")
+    draw(page, ".panel.input canvas.pad", ONE)
+    page.mouse.up()
+    says(page, ".panel.answer .verdict", r"\d %")
+    page.locator('.layer[data-node="conv2"] .maps').click(position={"x": 30, "y": 30})
+    page.wait_for_selector(".panel.why button.term")
+    found = page.inner_text(".panel.why .headline .value").replace("−", "-")
+    at = value(page, "state.at.index")
+    asked = page.evaluate(
+        f"async () => [...(await {MODEL}.send('measure', {{ what: 'maps' }})).arrays.get('conv2').data]"
+    )
+    assert float(found) == pytest.approx(np.reshape(asked, (192, 8, 8))[tuple(at)], rel=1e-3, abs=1e-3)
+
+
+def test_a_loss_that_is_no_number_is_said_where_it_arose_and_training_begins_again(studio):
+    page = studio
+    steps(page, "epoch", 1)
+    panel = tool(page, "Weights")
+    panel.locator(".weight").nth(0).click()
+    panel.get_by_label("Weight", exact=True).fill("1e30")
+    page.keyboard.press("Enter")
+    wait(page, "model.remote.undo === 1")
+    page.click(".play-training")
+    says(page, ".panel.transport .status", "the loss is not finite in epoch 2, .* in layer '")
+    wait(page, "!model.remote.playing")
+    assert page.locator(".layer").count() > 5
+    page.click("text=Rewind")
+    wait(page, "model.latest.epoch === 0 && !model.remote.problem")
+    steps(page, "epoch", 1)
+    wait(page, "Number.isFinite(model.history.train_loss.at(-1))")
 
 
 def test_weights_are_edited_and_kernels_painted_and_accuracy_follows_at_once(studio):

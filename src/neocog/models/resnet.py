@@ -197,10 +197,37 @@ def _for_imagenet(
     }
     stages = dict(zip((64, 128, 256, 512), counts, strict=True))
 
+    return _network(stem, kind, stages, _projection(new), classes, image_shape, new)
+
+
+def basic_block(
+    in_channels: int,
+    out_channels: int,
+    stride: int = 1,
+    *,
+    init: Initializer = he_normal,
+    rng: RandomSource = None,
+    dtype: Any = "float32",
+) -> Graph:
+    """Build the block of ResNet-18: two convolutions, each with batch norm, and a way around them.
+
+    ``y = relu(bn2(conv2(relu(bn1(conv1(x))))) + x)``; where the shape changes, a 1 x 1 convolution with batch
+    norm takes the place of ``x``.
+
+    Examples
+    --------
+    >>> basic_block(8, 16, stride=2).output_shape((1, 8, 6, 6))
+    (1, 16, 3, 3)
+    """
+    new: dict[str, Any] = {"init": init, "rng": generator(rng), "dtype": dtype}
+    return _block(_basic(in_channels, out_channels, stride), _projection(new), new)
+
+
+def _projection(new: dict[str, Any]) -> WayAround:
     def around(in_channels: int, out_channels: int, stride: int) -> Layer:
         return Sequential(*_chain([(in_channels, out_channels, 1, stride)], new).values())
 
-    return _network(stem, kind, stages, around, classes, image_shape, new)
+    return around
 
 
 def _network(

@@ -15,6 +15,7 @@ from neocog import layers
 from neocog.initializers import zeros
 from neocog.layers import Container, Layer, Sequential
 from neocog.layers.base import Field
+from neocog.models.resnet import basic_block
 from neocog.studio.protocol import LIMITS
 from neocog.validation import integer, number, one_of, pair
 
@@ -37,7 +38,9 @@ BLOCKS: dict[str, dict[str, dict[str, Any]]] = {
         "kernel": _field(3, 1, 15),
         "stride": _field(1, 1, 8),
         "padding": _field(1, 0, 8),
+        "bias": _field(True, False, True),
     },
+    "Residual": {"channels": _field(None, 1, 512), "stride": _field(1, 1, 8)},
     "ReLU": {},
     "LeakyReLU": {"slope": _field(0.01, 0.0, 1.0)},
     "Tanh": {},
@@ -54,11 +57,13 @@ BLOCKS: dict[str, dict[str, dict[str, Any]]] = {
 }
 """The kinds of blocks, with the default and the range of each field.
 
-A ``stride`` of null is the kernel's size; ``features`` of null are as many as there are classes.
+A ``stride`` of null is the kernel's size; ``features`` of null are as many as there are classes, ``channels``
+of null as many as come in. Residual is the block of ResNet-18, :func:`neocog.models.resnet.basic_block`.
 """
 
 _STEMS = {
     "Conv2D": "conv",
+    "Residual": "block",
     "ReLU": "relu",
     "LeakyReLU": "leaky",
     "MaxPool2D": "pool",
@@ -90,6 +95,10 @@ def _values(block: Mapping[str, Any]) -> dict[str, Any]:
         value = block.get(name, field["default"])
         if value is None and field["default"] is None:
             values[name] = None
+        elif isinstance(field["default"], bool):
+            if not isinstance(value, bool):
+                raise TypeError(f"{name} must be True or False, got {value!r}.")
+            values[name] = value
         elif isinstance(field["least"], float):
             values[name] = number(name, value, field["least"], field["most"])
         else:
@@ -104,14 +113,18 @@ def _layer(
 ) -> Layer:
     """Make the layer of a block for an input of a shape (C, H, W) or (K,)."""
     maps = len(shape) == 3
-    if kind in ("Conv2D", "MaxPool2D", "AvgPool2D", "GlobalAvgPool2D", "GroupNorm") and not maps:
+    if kind in ("Conv2D", "Residual", "MaxPool2D", "AvgPool2D", "GlobalAvgPool2D", "GroupNorm") and not maps:
         raise ValueError(f"{kind} needs maps, but what comes before it has flattened them into a row.")
     if kind == "Dense" and maps:
         raise ValueError("Dense needs a row of numbers: put Flatten or GlobalAvgPool2D before it.")
     if kind == "Conv2D":
-        arguments = {"stride": v["stride"], "padding": v["padding"], **how}
+        arguments = {**{name: v[name] for name in ("stride", "padding", "bias")}, **how}
         size = v["channels"] * shape[0] * v["kernel"] ** 2
         return _affordable(size, lambda: layers.Conv2D(shape[0], v["channels"], v["kernel"], **arguments))
+    if kind == "Residual":
+        channels = v["channels"] or shape[0]
+        size = 9 * channels * (shape[0] + channels)
+        return _affordable(size, lambda: basic_block(shape[0], channels, v["stride"], **how))
     if kind == "Dense":
         features = v["features"] or classes
         return _affordable(shape[0] * features, lambda: layers.Dense(shape[0], features, **how))
@@ -266,9 +279,17 @@ def _block_of(layer: Layer) -> dict[str, Any] | None:
             return None
         block = {"kind": kind, "kernel": kernel, "stride": stride}
         if isinstance(layer, layers.Conv2D):
-            usual = config["groups"] == 1 and config["bias"]
-            return block | {"channels": config["out_channels"], "padding": int(pad[0])} if usual else None
+            block |= {"channels": config["out_channels"], "padding": int(pad[0]), "bias": config["bias"]}
+            return block if config["groups"] == 1 else None
         return None if pad.any() or config["ceil_mode"] or config.get("divisor_override") else block
+    if isinstance(layer, layers.Graph):
+        first = layer.children.get("conv1")
+        if not isinstance(first, layers.Conv2D):
+            return None
+        stride = pair("stride", first.stride)[0]
+        like = basic_block(first.in_channels, first.out_channels, stride, init=zeros)
+        found = {"kind": "Residual", "channels": first.out_channels, "stride": stride}
+        return found if repr(layer) == repr(like) else None
     if isinstance(layer, layers.Dense):
         return {"kind": kind, "features": layer.config()["out_features"]}
     if isinstance(layer, layers.BatchNorm1D | layers.BatchNorm2D):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Iterable
 from dataclasses import replace
@@ -53,7 +54,10 @@ def save_run(
         log.write("".join(f"{line}\n" for line in journal))
         if work.own:
             data = save_images(directory, work.data)
-        held_out = None if data.validation is None else confusion(network, *data.validation)
+        held_out = None
+        if data.validation is not None:
+            with contextlib.suppress(ValueError):  # weights that give no numbers; what came before is kept
+                held_out = confusion(network, *data.validation)
         result = RunResult(directory, network, state.history, list(work.notes), held_out)
         session = {
             "data": work.name,

@@ -4,10 +4,12 @@ import { fill, h, say, whole } from "./dom.js";
 
 const NAMES = {
   Conv2D: "Convolution", ReLU: "ReLU", LeakyReLU: "Leaky ReLU", MaxPool2D: "Max pooling", AvgPool2D: "Average pooling",
-  BatchNorm: "Batch norm", GroupNorm: "Group norm", GlobalAvgPool2D: "Mean of each map",
+  BatchNorm: "Batch norm", GroupNorm: "Group norm", GlobalAvgPool2D: "Mean of each map", Residual: "Residual block",
 };
 const LABELS = { channels: "maps", features: "outputs", rate: "share dropped" };
-const USUAL = { stride: "as kernel", features: "as classes" }; // what an empty field means
+const USUAL = { stride: "as kernel", features: "as classes", channels: "same" }; // what an empty field means
+const MAPS = ["Conv2D", "Residual", "MaxPool2D", "AvgPool2D", "GroupNorm"]; // what needs maps
+const ROWS = ["Flatten", "GlobalAvgPool2D"]; // what makes rows of them
 
 /** Return a block's name for people. */
 export function blockName(kind) {
@@ -175,8 +177,10 @@ export class Builder {
       const fields = this.model.hello.blocks[kind];
       const block = { kind };
       for (const [name, { default: value }] of Object.entries(fields)) if (value !== null) block[name] = value;
-      const last = this.blocks.at(-1)?.kind;
-      this.blocks.splice(last === "Dense" ? this.blocks.length - 1 : this.blocks.length, 0, block);
+      let place = this.blocks.length;
+      if (this.blocks[place - 1]?.kind === "Dense") place--;
+      if (MAPS.includes(kind) && ROWS.includes(this.blocks[place - 1]?.kind)) place--; // where there are maps yet
+      this.blocks.splice(place, 0, block);
       this.check();
     };
     return h("li.adder", {}, h("span", {}, "Add"), Object.keys(this.model.hello.blocks).map((kind) =>

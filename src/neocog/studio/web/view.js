@@ -170,9 +170,13 @@ export function render({ model, el, panels = [], page = false, begin = "" }) {
 
   /** Return the terms of a number, null where the page has none. */
   function explain(place) {
-    if (!place || place.node === "input" || model.description.page === false || !current().has(place.node)) return null;
+    if (!place || place.node === "input" || !current().has(place.node)) return null;
+    const arrays = network ? null : model.weights(state.epoch);
+    if (!network && !Object.values(node(place.node)?.arrays ?? {}).every((name) => arrays?.has(name))) return null;
     try {
-      return terms(network, current(), place.node, place.index);
+      const found = terms(network ?? { description: model.description, arrays }, current(), place.node, place.index);
+      const size = found.parts.reduce((sum, { product }) => sum + Math.abs(product), 0);
+      return network || Math.abs(found.rest) > 1e-5 * size ? found : { ...found, rest: 0 }; // maps of Python's are float32
     } catch (error) {
       return { value: NaN, formula: "", parts: [], rest: 0, problem: error.message };
     }

@@ -144,13 +144,13 @@ function explain(context, node, place, shown, all, more) {
   if (node.name === "input") {
     return [h("p", {}, "A pixel of the picture. This is where every number of the network begins.")];
   }
-  if (context.description.page === false) {
+  const found = context.found ?? context.explain(place);
+  if (!found && context.description.page === false) {
     return [h("p", {}, "The sums behind the numbers of this network are not in the page: it is too large for that. The command “neocog explain” gives them.")];
   }
   if (!Number.isFinite(shown)) {
     return [h("p.bad", {}, "This is not a finite number. Look for the first layer from above that has such numbers: there it went wrong.")];
   }
-  const found = context.found ?? context.explain(place);
   if (!found) return [];
   if (found.problem) return [h("p.bad", {}, `Its terms cannot be computed: ${found.problem}.`)];
   const parts = [];
