@@ -168,7 +168,7 @@ class Emitter:
 
     def clean(self, value: TensorNode) -> bool:
         """Return whether a convolution or its gradient reads a value's border, which must then be zero."""
-        borders = (node.memo["conv"].input_border for node in value.consumers if "conv" in node.memo)
+        borders = (node.memo.get("border", NO_BORDER) for node in value.consumers)
         return self.training or any(border != NO_BORDER for border in borders)
 
     def gradient(self, node: LayerNode, name: str) -> Memory:

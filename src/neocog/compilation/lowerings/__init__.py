@@ -17,6 +17,8 @@ from neocog.compilation.lowerings import (
     padding,
     pooling,
     shape,
+    transposed_convolution,
+    upsampling,
 )
 
 __all__ = [
@@ -33,4 +35,6 @@ __all__ = [
     "padding",
     "pooling",
     "shape",
+    "transposed_convolution",
+    "upsampling",
 ]

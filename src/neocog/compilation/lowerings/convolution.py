@@ -31,6 +31,7 @@ class Convolution(Lowering):
             layer.dilation,
             layer.groups,
         )
+        node.memo["border"] = conv.input_border
         node.input.border = wider(node.input.border, conv.input_border)
         node.output.gradient_border = conv.output_border
 

@@ -330,8 +330,8 @@ class Convolution:
 
     # Backward
 
-    def input_gradient(self, dy: Maps, weight: Any, dx: Maps, adding: bool = False) -> None:
-        """Add the gradient in the input, a convolution of dy with the flipped kernel."""
+    def input_gradient(self, dy: Maps, weight: Any, dx: Maps, adding: bool = False, bias: Any = None) -> None:
+        """Add the gradient in the input, a convolution of dy with the flipped kernel, plus ``bias``."""
         F, per_group = self.w_shape[:2]
         if self.back_by_winograd and not adding:
             (top, bottom), (left, right) = self.padding
@@ -340,19 +340,22 @@ class Convolution:
             shape = (dy.N, F, dy.H, dy.W), (per_group, F, _KERNEL, _KERNEL)
             flipped = Convolution(self.program, *shape, (1, 1), back, (1, 1))
             strided = (9, 9 * per_group, 1)
-            flipped._winograd(flipped.windows(dy), weight, (per_group, F), strided, None, dx, -np.inf)
+            flipped._winograd(flipped.windows(dy), weight, (per_group, F), strided, bias, dx, -np.inf)
             return
         border = self.output_border
         if any(b < n for b, n in zip(dy.border, border, strict=True)):
             padded = self.program.maps(*dy.shape, border)
             transfer(self.program, dy, padded)
             dy = padded
-        if self.stride != (1, 1) and not adding:
-            self.program.clear(dx)
+        if not adding and not all(taps for axis in (0, 1) for _, _, taps in self._phases(axis)):
+            self.program.clear(dx)  # no tap reaches some pixels
+            if bias is not None:
+                copy(self.program, bias, (1, 0, 0, 0), dx.origin, dx.shape, strides(dx))
         for v, (i0, rows, p) in enumerate(self._phases(0)):
             for h, (j0, columns, q) in enumerate(self._phases(1)):
                 if rows > 0 and columns > 0 and p and q:
-                    self._phase_gradient(dy, weight, dx, adding, (v, h), (i0, j0), (rows, columns), (p, q))
+                    places = (v, h), (i0, j0), (rows, columns), (p, q)
+                    self._phase_gradient(dy, weight, dx, adding, bias, *places)
 
     def _phase_gradient(
         self,
@@ -360,6 +363,7 @@ class Convolution:
         weight: Any,
         dx: Maps,
         adding: bool,
+        bias: Any,
         phase: Pair,
         first: Pair,
         size: Pair,
@@ -390,7 +394,7 @@ class Convolution:
                 ),
                 x=dy,
                 y=target,
-                bias=bias_or_zeros(program, None, 0, per_group),
+                bias=bias_or_zeros(program, bias, g * per_group, per_group),
                 floor=-np.inf,
                 init=target if adding and whole else None,
             )

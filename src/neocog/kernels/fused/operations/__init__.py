@@ -9,6 +9,7 @@ from neocog.kernels.fused.operations import (
     pooling,
     products,
     sampling,
+    upsampling,
     winograd,
 )
 
@@ -21,5 +22,6 @@ __all__ = [
     "pooling",
     "products",
     "sampling",
+    "upsampling",
     "winograd",
 ]
