@@ -263,7 +263,7 @@ CASES = {
     "InstanceNorm": [
         (lambda: InstanceNorm(2), IMAGES),
         (lambda: awake(InstanceNorm(2, eps=0.1, affine=True)), IMAGES),
-        (lambda: awake(InstanceNorm(2, affine=True)), normal(3, 2, 4)),
+        (lambda: awake(InstanceNorm(3, affine=True)), normal(3, 3, 1, 4)),
     ],
     "LayerNorm": [
         (lambda: LayerNorm(3), ROWS),

@@ -139,7 +139,7 @@ def test_group_normalization_by_hand():
 def test_instance_normalization_alone():
     node_ = node("InstanceNormalization", "x s b", "y", epsilon=0.1)
     network = same(model([node_], {"s": normal(3), "b": normal(3)}, ("N", 3, 4, 5)), 2, 3, 4, 5)
-    assert [repr(layer) for _, layer in network.leaves()] == ["GroupNorm(3, 3, eps=0.1)"]
+    assert [repr(layer) for _, layer in network.leaves()] == ["InstanceNorm(3, eps=0.1, affine=True)"]
 
 
 @pytest.mark.parametrize("sizes", [(4, 5), (5,), (1,), (4, 1)])

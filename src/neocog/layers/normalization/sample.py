@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from neocog.initializers import ones, zeros
-from neocog.layers.base import WHOLE_IMAGE, Array, Field, Grads, Layer, Shape, as_dtype
+from neocog.layers.base import WHOLE_IMAGE, Array, Field, Grads, Layer, Shape, as_dtype, images
 from neocog.validation import float_dtype, generator, integer, number
 
 
@@ -183,11 +183,11 @@ class InstanceNorm(GroupNorm):
     Raises
     ------
     ValueError, TypeError
-        On an argument out of range, or an ``x`` of another number of channels or without positions.
+        On an argument out of range, or an ``x`` that is not (N, C, H, W).
 
     Notes
     -----
-    Shapes: (N, C, ...) with one further axis at least -> the same.
+    Shapes: (N, C, H, W) -> the same.
 
     Source: D. Ulyanov, A. Vedaldi, V. Lempitsky, "Instance normalization: the missing ingredient for fast
     stylization", 2016.
@@ -195,9 +195,10 @@ class InstanceNorm(GroupNorm):
     Examples
     --------
     >>> import numpy as np
-    >>> InstanceNorm(2, eps=1e-12)(np.array([[[1.0, 3.0], [5.0, 5.0]]])).round(6)
-    array([[[-1.,  1.],
-            [ 0.,  0.]]])
+    >>> InstanceNorm(2, eps=1e-12)(np.array([[[[1.0, 3.0]], [[5.0, 5.0]]]])).round(6)
+    array([[[[-1.,  1.]],
+    <BLANKLINE>
+            [[ 0.,  0.]]]])
     """
 
     def __init__(
@@ -207,12 +208,7 @@ class InstanceNorm(GroupNorm):
         super().__init__(self.num_features, self.num_features, eps, affine, dtype=dtype)
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        C = self.num_features
-        if len(input_shape) < 3 or input_shape[1] != C:
-            raise ValueError(
-                f"InstanceNorm needs maps of shape (N, C, ...) with C = {C}, got shape {tuple(input_shape)}."
-            )
-        return input_shape
+        return images("InstanceNorm", input_shape, self.num_features)
 
 
 class LayerNorm(_SampleNorm):

@@ -5,13 +5,19 @@ from __future__ import annotations
 from neocog.interop.onnx.export_graph import Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node, reads
 from neocog.interop.onnx.symbolic import SymbolicValue
-from neocog.layers import Dropout
+from neocog.layers import Dropout, StochasticDepth
 
 
 @writes(Dropout, operators="Dropout")
 def write_dropout(w: Writer, layer: Dropout, x: Tensor) -> str:
     """Write Dropout, which does nothing in inference but lets an importer train the model."""
     return w.node("Dropout", x, w.number("ratio", layer.p))
+
+
+@writes(StochasticDepth, operators="Identity")
+def write_stochastic_depth(w: Writer, layer: StochasticDepth, x: Tensor) -> str:
+    """Write Identity, as it does nothing in inference; ONNX's Dropout drops single numbers only."""
+    return w.node("Identity", x)
 
 
 @reads("Dropout")

@@ -10,7 +10,15 @@ import numpy as np
 from neocog.interop.onnx.export_graph import Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node, reads, reads_pattern
 from neocog.interop.onnx.symbolic import Known, SymbolicValue
-from neocog.layers import BatchNorm1D, BatchNorm2D, GroupNorm, LayerNorm, LocalResponseNorm, Normalize
+from neocog.layers import (
+    BatchNorm1D,
+    BatchNorm2D,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    LocalResponseNorm,
+    Normalize,
+)
 
 
 @writes(Normalize, operators="Sub, Div or Unsqueeze, Unsqueeze, Sub, Div")
@@ -107,12 +115,23 @@ def write_group_norm(w: Writer, layer: GroupNorm, x: Tensor) -> str:
     plain = w.numbers("ones", np.ones(groups)), w.numbers("zeros", np.zeros(groups))
     normal = w.node("InstanceNormalization", rows, *plain, epsilon=layer.eps)
     maps = w.node("Reshape", normal, w.integers("maps", (0, C, *places)))
+    if not layer.affine:
+        return maps
     lift = w.integers("axes", range(1, 1 + len(places)))
     scale, shift = (
         w.node("Unsqueeze", w.array(array), lift) if places else w.array(array)
         for array in layer.params.values()
     )
     return w.node("Add", w.node("Mul", maps, scale), shift)
+
+
+@writes(InstanceNorm, operators="InstanceNormalization")
+def write_instance_norm(w: Writer, layer: InstanceNorm, x: Tensor) -> str:
+    """Write InstanceNormalization; its scale and bias are ones and zeros where the layer learns none."""
+    C = layer.num_features
+    arrays = [w.array(array) for array in layer.params.values()]
+    arrays = arrays or [w.numbers("ones", np.ones(C)), w.numbers("zeros", np.zeros(C))]
+    return w.node("InstanceNormalization", x, *arrays, epsilon=layer.eps)
 
 
 @reads("InstanceNormalization")
@@ -149,29 +168,67 @@ def _group_norm(node: Node, x: SymbolicValue, groups: int, channels: int) -> Sym
     wanted = groups if node.operator == "InstanceNormalization" else channels
     if scale.shape != (wanted,) or bias.shape != (wanted,):
         node.fail(f"it needs a scale and a bias of shape ({wanted},), got {scale.shape} and {bias.shape}")
-    layer = GroupNorm(groups, channels, node.get("epsilon", 1e-5), dtype=scale.dtype)
-    for name, array in (("weight", scale), ("bias", bias)):
-        layer.params[name] = node.builder.copied(np.repeat(array, channels // wanted))
-    return node.apply(layer, x, place="" if channels > wanted else node.learned_place())
+    eps, affine = node.get("epsilon", 1e-5), not _is_plain(node, scale, bias)
+    layer = (
+        InstanceNorm(channels, eps, affine, dtype=scale.dtype)
+        if groups == channels and x.rank == 4
+        else GroupNorm(groups, channels, eps, affine, dtype=scale.dtype)
+    )
+    if affine:
+        for name, array in (("weight", scale), ("bias", bias)):
+            layer.params[name] = node.builder.copied(np.repeat(array, channels // wanted))
+    return node.apply(layer, x, place="" if channels > wanted or not affine else node.learned_place())
 
 
-@writes(LayerNorm, operators="LayerNormalization")
+def _is_plain(node: Node, scale: np.ndarray, bias: np.ndarray) -> bool:
+    """Return whether ones and zeros stand for a layer that learns none: nothing names or multiplies them."""
+    named = any(node.known(k).label.endswith((".weight", ".bias")) for k in (1, 2))
+    learned = named or node.follow("Mul") or node.follow("Reshape", "Mul")
+    return not learned and bool((scale == 1).all() and (bias == 0).all())
+
+
+@writes(LayerNorm, operators="LayerNormalization or Transpose, LayerNormalization, Transpose")
 def write_layer_norm(w: Writer, layer: LayerNorm, x: Tensor) -> str:
-    """Write LayerNormalization, whose axis is the first of those that are normalised."""
+    """Write LayerNormalization of the last axes, to which others are moved, and back."""
+    rank = len(x.shape)
+    first, end = layer.span(rank)
     arrays = [w.array(array) for array in layer.params.values()]
-    return w.node("LayerNormalization", x, *arrays, axis=-len(layer.normalized_shape), epsilon=layer.eps)
+    options = {"axis": first - end, "epsilon": layer.eps}
+    if end == rank:
+        return w.node("LayerNormalization", x, *arrays, **options)
+    perm = (*range(first), *range(end, rank), *range(first, end))
+    turned = w.node("Transpose", x, perm=perm)
+    normal = w.node("LayerNormalization", turned, *arrays, **options)
+    return w.node("Transpose", normal, perm=np.argsort(perm).tolist())
 
 
 @reads("LayerNormalization")
 def read_layer_norm(node: Node) -> SymbolicValue:
     """Read LayerNormalization; a scale or a bias that is repeated is learned for each place on its own."""
-    x = node.value()
-    axis = node.axis(-1, x.rank)
-    if axis == 0 or None in x.sizes[axis:]:
-        node.unsupported(f"it may not normalise over the batch, got axis {axis} of {x.sizes}")
-    sizes = x.shape[0][axis:]
+    return _layer_norm(node, node.value())
+
+
+@reads_pattern("Transpose")
+def read_channel_norm(node: Node) -> SymbolicValue | None:
+    """Read LayerNormalization of the channels, which come last for it, as a layer of axis 1."""
+    chain = node.follow("LayerNormalization", "Transpose")
+    if chain is None or node.get("perm") != [0, 2, 3, 1] or chain[1].get("perm") != [0, 3, 1, 2]:
+        return None
+    norm, _ = chain
+    if norm.axis(-1, 4) != 3 or len(norm.proto.output) > 1:
+        return None
+    return node.take(chain, _layer_norm(norm, node.value(), axis=1))
+
+
+def _layer_norm(node: Node, x: SymbolicValue, axis: int | None = None) -> SymbolicValue:
+    """Append a LayerNorm with the node's scale and bias, of the last axes, or of the one that is given."""
+    first = node.axis(-1, x.rank) if axis is None else axis
+    end = x.rank if axis is None else axis + 1
+    if first == 0 or None in x.sizes[first:end]:
+        node.unsupported(f"it may not normalise over the batch, got axis {first} of {x.sizes}")
+    sizes = x.shape[0][first:end]
     scale = node.weights(1)
-    layer = LayerNorm(sizes, node.get("epsilon", 1e-5), dtype=scale.dtype)
+    layer = LayerNorm(sizes, node.get("epsilon", 1e-5), axis, dtype=scale.dtype)
     for name, array in (
         ("weight", scale),
         ("bias", node.weights(2) if node.has(2) else np.zeros_like(scale)),
