@@ -109,6 +109,11 @@ def avg_pool(layer):
     return (lambda x: F.avg_pool2d(x, layer.kernel_size, layer.stride, sides, *options)) if fits else None
 
 
+def entries(layer):
+    part = slice(layer.start, layer.stop, layer.step)
+    return lambda x: x[(slice(None),) * layer.axis + (part,)]
+
+
 def pad(layer):
     constant = {"value": layer.value} if layer.mode == "constant" else {}
     sides = padding(layer.padding)
@@ -147,6 +152,8 @@ FUNCTIONS = {
     "GlobalMaxPool2D": lambda layer: lambda x: F.adaptive_max_pool2d(x, 1).flatten(1),
     "Flatten": lambda layer: lambda x: torch.flatten(x, 1),
     "Transpose": lambda layer: lambda x: x.permute(layer.axes),
+    "Slice": entries,
+    "ChannelShuffle": lambda layer: lambda x: F.channel_shuffle(x, layer.groups),
     "Pad2D": pad,
     "PadChannels": lambda layer: lambda x: F.pad(x, (0, 0, 0, 0, 0, layer.channels)),
     "Add": lambda layer: lambda *x: sum(x),
@@ -160,6 +167,8 @@ FUNCTIONS = {
 WITHOUT_FUNCTION = {
     *("ScaledTanh", "Reshape", "RadialBasis", "Normalize", "Rescale"),  # of several functions
     "Dropout",  # its random numbers differ
+    *("ScaledTanh", "Reshape", "RadialBasis", "Normalize"),  # of several functions
+    *("Dropout", "StochasticDepth"),  # their random numbers differ
     *("Sequential", "Residual", "Graph"),
 }
 """Layers that learn nothing and have no function. Those that learn: tests/interop/test_from_torch.py."""

@@ -148,6 +148,8 @@ class TracedForward:
         first = "tensors" if target in CONCAT else "input"
         x, *rest = args if args else (kwargs.pop(first, None),)
         name = _title(target).split(".")[-1].strip("_")
+        if target is operator.getitem and isinstance(x, list | tuple):
+            return x[rest[0]]
         if target in ARITHMETIC:
             result = getattr(Arithmetic(self._apply), ARITHMETIC[target])(x, *rest, **kwargs)
             if target in IN_PLACE or _title(target).endswith("_"):
@@ -164,7 +166,10 @@ class TracedForward:
         if target not in FUNCTIONS or not isinstance(x, TracedValue) or len(values) > 1:
             names = {_title(each).split(".")[-1].strip("_") for each in (*FUNCTIONS, *ARITHMETIC, *CONCAT)}
             raise UnsupportedError(f"it has no counterpart; supported are {', '.join(sorted(names))}")
-        result = self._reader.apply(self.builder, name, FUNCTIONS[target](x, *rest, **kwargs), (x,), {})
+        made = FUNCTIONS[target](x, *rest, **kwargs)
+        if isinstance(made, list):
+            return [self._reader.apply(self.builder, name, each, (x,), {}) for each in made]
+        result = self._reader.apply(self.builder, name, made, (x,), {})
         if kwargs.get("inplace") or _title(target).endswith("_"):
             self.builder.overwrite(x, result)
         return result

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from neocog import errors
 from neocog.interop.nesting import Nodes, assemble, needed
-from neocog.layers import Dropout, Flatten, Layer, MaxPool2D, Reshape, Transpose
+from neocog.layers import Dropout, Flatten, Layer, MaxPool2D, Reshape, Slice, Transpose
 from neocog.layers.base import Shape
 
 BATCH = 7919
@@ -176,7 +176,7 @@ def keeps_batch(layer: Layer) -> bool:
 def shares_memory(layer: Layer) -> bool:
     """Return whether PyTorch's counterpart may return a view of its input."""
     return all(
-        isinstance(leaf, Flatten | Reshape | Transpose | Dropout)
+        isinstance(leaf, Flatten | Reshape | Transpose | Dropout | Slice)
         or (isinstance(leaf, MaxPool2D) and leaf.kernel_size == (1, 1))
         for _, leaf in layer.leaves()
     )

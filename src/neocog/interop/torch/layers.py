@@ -21,6 +21,7 @@ from neocog.layers import (
     SELU,
     Add,
     Bias,
+    ChannelShuffle,
     Concat,
     Dropout,
     GlobalAvgPool2D,
@@ -44,7 +45,9 @@ from neocog.layers import (
     ScaledTanh,
     Sigmoid,
     SiLU,
+    Slice,
     SparseConv2D,
+    StochasticDepth,
     Sum,
     Tanh,
     Transpose,
@@ -108,6 +111,14 @@ row(GlobalMaxPool2D, modules.GlobalMaxPool2d)
 
 row(Reshape, modules.Reshape, "shape")
 row(Transpose, modules.Permute, "axes=dims")
+row(Slice, modules.Slice, "start", "stop", "step", "axis=dim")
+row(
+    ChannelShuffle,
+    nn.ChannelShuffle,
+    "groups",
+    functions=(F.channel_shuffle, torch.channel_shuffle),
+)
+row(StochasticDepth, modules.StochasticDepth, "p", "mode")
 row(PadChannels, modules.PadChannels, "channels")
 row(Add, modules.Add)
 row(Multiply, modules.Multiply)

@@ -378,6 +378,54 @@ class Sum(Mean):
         return x.sum(self.dim, keepdim=self.keepdim)
 
 
+class Slice(nn.Module):
+    """Take the entries ``start:stop:step`` along an axis."""
+
+    def __init__(self, start: int, stop: int | None, step: int = 1, dim: int = 1) -> None:
+        super().__init__()
+        self.start, self.stop, self.step, self.dim = start, stop, step, dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[(slice(None),) * self.dim + (slice(self.start, self.stop, self.step),)]
+
+    def extra_repr(self) -> str:
+        return f"{self.start}, {self.stop}, {self.step}, dim={self.dim}"
+
+
+class StochasticDepth(nn.Module):
+    """Set all numbers of some images, or of the batch, to zero in training, as torchvision's does."""
+
+    def __init__(self, p: float, mode: str) -> None:
+        super().__init__()
+        self.p, self.mode = p, mode
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        images = x.shape[0] if self.mode == "row" else 1
+        kept = torch.full((images, *(1,) * (x.ndim - 1)), 1 - self.p, dtype=x.dtype, device=x.device)
+        return x * (torch.bernoulli(kept) / (1 - self.p))
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}, mode={self.mode}"
+
+
+class LayerNorm(nn.LayerNorm):
+    """``nn.LayerNorm`` of axes that begin at ``axis``."""
+
+    def __init__(self, *args: Any, axis: int, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.axis = axis
+
+    def forward(self, x: Tensor) -> Tensor:
+        axes = tuple(range(self.axis, self.axis + len(self.normalized_shape)))
+        last = tuple(range(-len(axes), 0))
+        return super().forward(x.movedim(axes, last)).movedim(last, axes)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, axis={self.axis}"
+
+
 class PadChannels(nn.Module):
     """Append channels of zeros."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar, cast
 
 from torch import Tensor, nn
 
@@ -33,8 +33,11 @@ MODULES: dict[type[Layer], MakeModule] = {}
 LAYERS: dict[type[nn.Module], MakeLayer] = {}
 """By the class of a module, the function that makes its layers from it and its input, without weights."""
 
-FUNCTIONS: dict[Any, Callable[..., Chain]] = {}
-"""By the function, or the name of a tensor's method, the function that makes its layers."""
+FUNCTIONS: dict[Any, Callable[..., Chain | list[Chain]]] = {}
+"""By the function, or the name of a tensor's method, the function that makes its layers.
+
+For a function that returns several tensors, a list: the layers of each, all applied to the one input.
+"""
 
 
 def register_layer(layer_class: type[Layer]) -> Callable[[MakeModule], MakeModule]:
@@ -120,17 +123,21 @@ def imports_module(*module_classes: type[nn.Module]) -> Callable[[MakeLayer], Ma
     return enter
 
 
-def imports(*targets: Any) -> Callable[[Callable[..., Chain]], Callable[..., Chain]]:
+Convert = TypeVar("Convert", bound=Callable[..., Chain | list[Chain]])
+
+
+def imports(*targets: Any) -> Callable[[Convert], Convert]:
     """Register a function of an input and arguments for PyTorch's functions, methods and modules.
 
     Methods are given by their names. For a module, its attributes are the arguments of the same names.
     """
 
-    def enter(make: Callable[..., Chain]) -> Callable[..., Chain]:
+    def enter(make: Convert) -> Convert:
         _, *names = inspect.signature(make).parameters
 
         def of_module(module: nn.Module, x: TracedValue) -> Chain:
-            return make(x, **{name: getattr(module, name) for name in names if hasattr(module, name)})
+            given = {name: getattr(module, name) for name in names if hasattr(module, name)}
+            return cast(Chain, make(x, **given))
 
         for target in targets:
             if isinstance(target, type):

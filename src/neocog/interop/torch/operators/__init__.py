@@ -5,6 +5,7 @@ A function named like one of PyTorch's takes the same arguments.
 
 from neocog.interop.torch.operators import (
     activation,
+    channels,
     convolution,
     dense,
     dropout,
@@ -21,6 +22,7 @@ from neocog.interop.torch.operators import (
 
 __all__ = [
     "activation",
+    "channels",
     "convolution",
     "dense",
     "dropout",

@@ -12,7 +12,7 @@ from neocog.interop.torch.graph_builder import TracedValue, UnsupportedError, kn
 from neocog.interop.torch.operators.arguments import loaded, parameter
 from neocog.interop.torch.operators.dropout import IN_TRAINING
 from neocog.interop.torch.registry import Chain, Loaded, imports, imports_module, register_layer
-from neocog.layers import BatchNorm1D, BatchNorm2D, GroupNorm, LayerNorm, Normalize
+from neocog.layers import BatchNorm1D, BatchNorm2D, GroupNorm, InstanceNorm, LayerNorm, Normalize
 
 
 @register_layer(Normalize)
@@ -77,27 +77,68 @@ def batch_norm(
 
 @register_layer(GroupNorm)
 def _to_group_norm(layer: GroupNorm) -> nn.GroupNorm:
-    return nn.GroupNorm(layer.num_groups, layer.num_channels, layer.eps)
+    return nn.GroupNorm(layer.num_groups, layer.num_channels, layer.eps, layer.affine)
 
 
 @imports_module(nn.GroupNorm)
 def _from_group_norm(module: nn.GroupNorm, x: TracedValue) -> Chain:
-    if not module.affine:
-        raise UnsupportedError("affine=False has no counterpart; affine=True is supported")
-    return GroupNorm(module.num_groups, module.num_channels, module.eps)
+    return GroupNorm(module.num_groups, module.num_channels, module.eps, module.affine)
 
 
 @imports(F.group_norm)
 def group_norm(
     x: TracedValue, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Chain:
+    if weight is None and bias is None:
+        return GroupNorm(num_groups, known(x, "the number of channels")[0], eps, affine=False)
     weight = parameter("weight", weight)
     return loaded(GroupNorm(num_groups, len(weight), eps), weight, parameter("bias", bias))
 
 
+@register_layer(InstanceNorm)
+def _to_instance_norm(layer: InstanceNorm) -> nn.InstanceNorm2d:
+    return nn.InstanceNorm2d(layer.num_features, layer.eps, affine=layer.affine)
+
+
+@imports_module(nn.InstanceNorm1d, nn.InstanceNorm2d)
+def _from_instance_norm(module: nn.InstanceNorm1d | nn.InstanceNorm2d, x: TracedValue) -> Chain:
+    if module.track_running_stats:
+        raise UnsupportedError("track_running_stats=True has no counterpart; False is supported")
+    C = module.num_features
+    if isinstance(module, nn.InstanceNorm1d):
+        return GroupNorm(C, C, module.eps, module.affine)
+    return InstanceNorm(C, module.eps, module.affine)
+
+
+@imports(F.instance_norm)
+def instance_norm(
+    x: TracedValue,
+    running_mean: Any = None,
+    running_var: Any = None,
+    weight: Any = None,
+    bias: Any = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Chain:
+    if running_mean is not None or running_var is not None or not use_input_stats:
+        raise UnsupportedError("with running statistics it has no counterpart; without, it is supported")
+    C, *sizes = known(x, "the number of channels")
+    affine = weight is not None or bias is not None
+    layer = InstanceNorm(C, eps, affine) if len(sizes) == 2 else GroupNorm(C, C, eps, affine)
+    return loaded(layer, parameter("weight", weight), parameter("bias", bias)) if affine else layer
+
+
 @register_layer(LayerNorm)
-def _to_layer_norm(layer: LayerNorm) -> nn.LayerNorm:
-    return nn.LayerNorm(layer.normalized_shape, layer.eps)
+def _to_layer_norm(layer: LayerNorm) -> nn.LayerNorm | modules.LayerNorm:
+    if layer.axis is None:
+        return nn.LayerNorm(layer.normalized_shape, layer.eps)
+    return modules.LayerNorm(layer.normalized_shape, layer.eps, axis=layer.axis)
+
+
+@imports_module(modules.LayerNorm)
+def _from_layer_norm_along(module: modules.LayerNorm, x: TracedValue) -> Chain:
+    return LayerNorm(tuple(module.normalized_shape), module.eps, module.axis)
 
 
 @imports_module(nn.LayerNorm)

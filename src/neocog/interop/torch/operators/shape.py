@@ -1,8 +1,7 @@
-"""Convert reshaping, transposition, and strided slices of pixels."""
+"""Convert reshaping and transposition."""
 
 from __future__ import annotations
 
-import operator
 from math import prod
 from typing import Any
 
@@ -19,7 +18,7 @@ from neocog.interop.torch.graph_builder import (
 )
 from neocog.interop.torch.operators.arguments import listed
 from neocog.interop.torch.registry import Chain, imports, imports_module, register_layer
-from neocog.layers import Flatten, MaxPool2D, Reshape, Transpose
+from neocog.layers import Flatten, Reshape, Transpose
 
 
 @imports_module(nn.Identity)
@@ -41,7 +40,7 @@ def flatten(x: TracedValue, start_dim: int = 0, end_dim: int = -1) -> Chain:
         start, end = start_dim % (len(shape) + 1), end_dim % (len(shape) + 1)
         if start == 0:
             raise UnsupportedError("start_dim=0 would join the images of a batch; start_dim=1 is supported")
-        return _reshaped((*shape[: start - 1], prod(shape[start - 1 : end]), *shape[end:]))
+        return reshaped((*shape[: start - 1], prod(shape[start - 1 : end]), *shape[end:]))
     return Reshape((0,) * start_dim + (-1,))
 
 
@@ -61,10 +60,10 @@ def reshape(x: TracedValue, *args: Any, shape: Any = (), size: Any = ()) -> Chai
     if batch == -1:
         return Reshape((-1, *rest))
     check_batch_axis(x)
-    return _reshaped(tuple(rest))
+    return reshaped(tuple(rest))
 
 
-def _reshaped(rest: tuple[int, ...]) -> Chain:
+def reshaped(rest: tuple[int, ...]) -> Chain:
     """Return a layer that reshapes to a shape without the batch; Flatten where that does the same."""
     return Flatten() if len(rest) == 1 else Reshape((0, *rest))
 
@@ -77,7 +76,7 @@ def squeeze(x: TracedValue, dim: int | None = None) -> Chain:
     axis = dim % (len(shape) + 1) - 1
     if axis < 0:
         raise UnsupportedError("dim=0 is the batch; another dim is supported")
-    return _reshaped(shape[:axis] + shape[axis + 1 :]) if shape[axis] == 1 else ()
+    return reshaped(shape[:axis] + shape[axis + 1 :]) if shape[axis] == 1 else ()
 
 
 @imports(torch.permute, "permute")
@@ -94,17 +93,3 @@ def transpose(x: TracedValue, dim0: int, dim1: int) -> Chain:
     axes = list(range(len(known(x, "transpose")) + 1))
     axes[dim0], axes[dim1] = axes[dim1], axes[dim0]
     return Transpose(tuple(axes))
-
-
-@imports(operator.getitem)
-def getitem(x: TracedValue, index: Any) -> Chain:
-    """``x[:, :, ::2, ::2]``, every second pixel, is a pooling of single pixels."""
-    parts = list(index) if isinstance(index, tuple) else [index]
-    if Ellipsis in parts:
-        at = parts.index(Ellipsis)
-        parts[at : at + 1] = [slice(None)] * (5 - len(parts))
-    whole = [part for part in parts if isinstance(part, slice) and not part.start and part.stop is None]
-    steps = [part.step or 1 for part in whole] + [1] * (4 - len(parts))
-    if len(whole) < len(parts) or len(steps) > 4 or steps[:2] != [1, 1]:
-        raise UnsupportedError("the index has no counterpart; x[:, :, ::a, ::b] has")
-    return MaxPool2D(1, (steps[2], steps[3])) if max(steps) > 1 else ()
