@@ -18,7 +18,7 @@ from neocog.interop.torch.graph_builder import (
 )
 from neocog.interop.torch.operators.arguments import listed
 from neocog.interop.torch.registry import Chain, imports, imports_module, register_layer
-from neocog.layers import Flatten, Reshape, Transpose
+from neocog.layers import Flatten, Layer, Reshape, Transpose
 
 
 @imports_module(nn.Identity)
@@ -63,7 +63,7 @@ def reshape(x: TracedValue, *args: Any, shape: Any = (), size: Any = ()) -> Chai
     return reshaped(tuple(rest))
 
 
-def reshaped(rest: tuple[int, ...]) -> Chain:
+def reshaped(rest: tuple[int, ...]) -> Layer:
     """Return a layer that reshapes to a shape without the batch; Flatten where that does the same."""
     return Flatten() if len(rest) == 1 else Reshape((0, *rest))
 
