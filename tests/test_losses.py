@@ -8,7 +8,7 @@ from torch.nn import functional as F
 import neocog
 from neocog import losses
 from neocog.compilation.lowerings.losses import loss_lowering_of
-from neocog.losses import FocalLoss, MeanSquaredError, SoftmaxCrossEntropy, gradient_terms
+from neocog.losses import BinaryCrossEntropy, FocalLoss, MeanSquaredError, SoftmaxCrossEntropy, gradient_terms
 
 
 def is_a_loss(cls):
@@ -18,6 +18,7 @@ def is_a_loss(cls):
 
 FOUND = [name for name in losses.__all__ if is_a_loss(getattr(losses, name))]
 MORE = {
+    "BinaryCrossEntropy": [{"label_smoothing": 0.1, "pos_weight": 2}, {"pos_weight": (0.5, 1, 3)}],
     "FocalLoss": [{"gamma": 0.5, "alpha": (1, 2, 0.5)}, {"gamma": 0}],
     "SoftmaxCrossEntropy": [{"label_smoothing": 0.1}, {"label_smoothing": 0.9}],
 }
@@ -26,14 +27,14 @@ CONTRACT = [(getattr(losses, name), options) for name in FOUND for options in ({
 
 
 def example(loss):
-    """Outputs and targets: labels for a loss that takes them, numbers for any other."""
+    """Outputs and targets that a loss takes: labels, probabilities, or numbers."""
     rng = np.random.default_rng(0)
     z, labels = rng.normal(size=(5, 3)), np.array([0, 2, 1, 1, 0])
-    try:
-        loss(z, labels)
-    except (TypeError, ValueError):
-        return z, rng.normal(size=z.shape)
-    return z, labels
+    if loss.output_kind == "logits":
+        return z, labels
+    return z, rng.uniform(size=z.shape) if loss.output_kind == "independent-logits" else rng.normal(
+        size=z.shape
+    )
 
 
 @pytest.mark.parametrize(("cls", "options"), CONTRACT)
@@ -327,3 +328,120 @@ def test_a_loss_that_computes_something_else_has_not_its_bases_terms():
 def test_focal_losses_gamma_is_finite():
     with pytest.raises(ValueError, match=r"gamma must be in \[0, inf\), got inf"):
         FocalLoss(np.inf)
+
+
+def test_binary_cross_entropy_by_hand():
+    # p = 3/4 1/2 / 1/4 1/2, labels 1 0 / 1 1: L = (ln(4/3) + ln 2 + ln 4 + ln 2) / 4, dz = (p - t) / 4
+    z = np.array([[math.log(3), 0.0], [-math.log(3), 0.0]])
+    value, dz = BinaryCrossEntropy()(z, np.array([[1, 0], [1, 1]]))
+    assert value == pytest.approx(math.log(64 / 3) / 4, rel=1e-14)
+    np.testing.assert_allclose(dz, [[-0.0625, 0.125], [-0.1875, -0.125]], rtol=1e-13)
+
+
+def test_binary_cross_entropy_of_large_logits():
+    value, dz = BinaryCrossEntropy()(np.array([[1e4, -1e4]]), np.array([[0, 0]]))
+    assert value == 5e3
+    assert dz.tolist() == [[0.5, 0.0]]
+
+
+@pytest.mark.parametrize("weight", [None, 3.0, (0.5, 1.0, 4.0)])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_binary_cross_entropy_is_that_of_pytorch(weight, smoothing):
+    rng = np.random.default_rng(0)
+    z, t = rng.normal(0, 5, (6, 3)), rng.integers(2, size=(6, 3))
+    value, dz = BinaryCrossEntropy(smoothing, weight)(z, t)
+    tensor = torch.tensor(z, requires_grad=True)
+    soft = torch.tensor(t * (1 - smoothing) + smoothing / 2)
+    positive = None if weight is None else torch.tensor(np.broadcast_to(weight, 3).copy())
+    expected = F.binary_cross_entropy_with_logits(tensor, soft, pos_weight=positive)
+    expected.backward()
+    assert value == pytest.approx(expected.item(), rel=1e-13)
+    np.testing.assert_allclose(dz, tensor.grad, rtol=1e-10, atol=1e-16)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_compiled_step_of_binary_cross_entropy_is_that_of_pytorch(dtype):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(5, 4)).astype(dtype)
+    for outputs, t in ((3, rng.integers(2, size=(5, 3))), (1, rng.integers(2, size=5))):
+        network = neocog.layers.Sequential(neocog.layers.Dense(4, outputs, rng=0)).astype(dtype)
+        weight = torch.tensor(network.params["0.weight"].copy(), requires_grad=True)
+        z = torch.tensor(x) @ weight
+        loss = F.binary_cross_entropy_with_logits(z, torch.tensor(t.reshape(5, -1).astype(dtype)))
+        loss.backward()
+        expected = (weight - 0.5 * weight.grad).detach().numpy()
+        with neocog.use_kernels("fused"):
+            step = neocog.training.make_step(network, BinaryCrossEntropy(), neocog.SGD(0.5, momentum=0))
+            assert step(x, t) == pytest.approx(loss.item(), rel=1e-6)
+            np.testing.assert_allclose(network.params["0.weight"], expected, rtol=1e-5, atol=1e-7)
+            with pytest.raises(ValueError, match=r"labels must be in 0\.\.1, got [23]"):
+                step(x, t + 2)
+            with pytest.raises(ValueError, match="pos_weight must hold"):
+                neocog.training.make_step(network, BinaryCrossEntropy(0, (1, 2)), neocog.SGD(0.5))(x, t)
+
+
+def test_all_labels_of_an_image_must_be_right():
+    z = np.array([[1.0, -1.0], [1.0, 1.0], [-1.0, -1.0]])
+    assert BinaryCrossEntropy().correct(z, np.array([[1, 0], [1, 0], [0, 0]])).tolist() == [True, False, True]
+    assert BinaryCrossEntropy().correct(z[:, :1], np.array([1, 0, 0])).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("z", "t", "message"),
+    [
+        (
+            np.zeros((2, 3)),
+            np.zeros((2, 2)),
+            r"labels must have the outputs' shape \(2, 3\), .* got \(2, 2\)",
+        ),
+        (np.zeros((2, 3)), np.zeros(2), r"labels must have the outputs' shape \(2, 3\), .* got \(2,\)"),
+        (np.zeros((2, 3)), np.full((2, 3), 1.5), r"labels must be in 0\.\.1, got 1\.5"),
+        (np.zeros((2, 3)), np.full((2, 3), np.nan), r"labels must be in 0\.\.1, got nan"),
+        (np.zeros((2, 3, 2, 2)), np.zeros((2, 3)), r"logits must have shape \(N, labels\)"),
+    ],
+)
+def test_labels_that_binary_cross_entropy_refuses(z, t, message):
+    with pytest.raises(ValueError, match=message):
+        BinaryCrossEntropy()(z, t)
+
+
+@pytest.mark.parametrize("weight", [0, -1.0, (1, np.inf), np.nan])
+def test_pos_weights_that_are_none(weight):
+    with pytest.raises(ValueError, match="pos_weight must be in"):
+        BinaryCrossEntropy(0, weight)
+
+
+@pytest.mark.parametrize("last", [neocog.layers.Softmax, neocog.layers.Sigmoid])
+def test_no_loss_takes_the_sigmoid_twice(last):
+    network = neocog.layers.Sequential(neocog.layers.Flatten(), neocog.layers.Dense(4, 2, rng=0), last())
+    x, y = np.zeros((4, 1, 2, 2), "float32"), np.eye(2, dtype=int)[[0, 1, 0, 1]]
+    with pytest.raises(ValueError, match=f"the sigmoid itself, got one that ends in {last.__name__}; take"):
+        neocog.fit(network, (x, y), loss=BinaryCrossEntropy())
+    logits = network.without_last(last)
+    measured = neocog.evaluate(network, x, y, loss=BinaryCrossEntropy())
+    assert measured == neocog.evaluate(logits, x, y, loss=BinaryCrossEntropy())
+
+
+def test_several_labels_need_a_loss_that_takes_them():
+    network = neocog.layers.Sequential(neocog.layers.Flatten(), neocog.layers.Dense(4, 2, rng=0))
+    x = np.zeros((3, 1, 2, 2), "float32")
+    with pytest.raises(ValueError, match=r"got \(3, 2\); for several labels an image pass loss=Binary"):
+        neocog.fit(network, (x, np.array([[1, 1], [0, 1], [0, 0]])))
+    with pytest.raises(ValueError, match=r"pass y\.argmax\(axis=1\); for several labels an image"):
+        neocog.fit(network, (x, np.array([[1, 0], [0, 1], [0, 1]])))
+    with pytest.raises(ValueError, match=r"must have one output for labels \(N,\) of two classes"):
+        neocog.fit(network, (x, np.array([1, 0, 1])), loss=BinaryCrossEntropy())
+    with pytest.raises(ValueError, match="must have an output for each of the 3 classes"):
+        neocog.fit(network, (x, np.eye(3, dtype=int)), loss=BinaryCrossEntropy())
+
+
+def test_a_single_output_learns_two_classes():
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 2
+    x = rng.normal(y[:, None, None, None], 0.3, (60, 1, 2, 2))
+    network = neocog.layers.Sequential(neocog.layers.Flatten(), neocog.layers.Dense(4, 1, rng=0))
+    data = neocog.data.Split((x, y), class_names=("dark", "bright"))
+    history = neocog.fit(network, data, loss=BinaryCrossEntropy(), epochs=20, rng=0)
+    assert history["train_accuracy"][-1] == 1
+    assert network.class_names == ("dark", "bright")
+    assert network.predict(x).tolist() == y.tolist()

@@ -16,7 +16,7 @@ from neocog.gradcheck import check_gradients
 from neocog.kernels import set_threads, use_kernels
 from neocog.layers import *  # noqa: F403
 from neocog.layers import __all__ as _layers
-from neocog.losses import FocalLoss, MeanSquaredError, SoftmaxCrossEntropy
+from neocog.losses import BinaryCrossEntropy, FocalLoss, MeanSquaredError, SoftmaxCrossEntropy
 from neocog.optimizers import SGD, Adam, AdamW, NAdam, RMSProp
 from neocog.serialization import load, save
 from neocog.testing import check_layer, check_loss, check_optimizer
@@ -31,6 +31,7 @@ __all__ = [
     "SGD",
     "Adam",
     "AdamW",
+    "BinaryCrossEntropy",
     "ConvNetClassifier",
     "ConvNetRegressor",
     "FocalLoss",

@@ -7,26 +7,38 @@ weight.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 from neocog.deprecation import accepts_old_names
+from neocog.layers.activation import Sigmoid
 from neocog.layers.base import Array, Layer, Shape
-from neocog.layers.prediction import ends_in_softmax
-from neocog.layers.softmax import softmax
+from neocog.layers.outputs import INDEPENDENT, flat_shape, last_layer
+from neocog.layers.prediction import Predictor, ends_in_softmax
+from neocog.layers.softmax import Softmax, softmax
 from neocog.representation import constructor_call
 from neocog.validation import label_hint, number, unmasked
 
-__all__ = ["FocalLoss", "Loss", "LossTerm", "MeanSquaredError", "SoftmaxCrossEntropy", "SoftmaxLoss"]
+__all__ = [
+    "BinaryCrossEntropy",
+    "FocalLoss",
+    "Loss",
+    "LossTerm",
+    "MeanSquaredError",
+    "SoftmaxCrossEntropy",
+    "SoftmaxLoss",
+]
 
 
 class LossTerm(NamedTuple):
     """A product that contributes to an entry of ``dz``: its factors by symbol, and where it comes from.
 
-    A factor "p" is the softmax of the outputs at that entry and "z" the output itself; an explanation
-    continues from there. A symbol with a minus sign before it is the target's. Others are constants.
+    A factor "p" is the probability at that entry, by softmax or sigmoid, and "z" the output itself; an
+    explanation continues from there. A symbol with a minus sign before it is the target's. Others are
+    constants.
     """
 
     factors: Mapping[str, float]
@@ -37,7 +49,9 @@ class Loss(Protocol):
     """Protocol of a loss, as the training loop calls it.
 
     A loss may also have ``gradient_terms(z, t, index)``, a list of :class:`LossTerm` that add up to
-    ``dz[index]``. Explanations show them; without it the derivative is one term.
+    ``dz[index]``. Explanations show them; without it the derivative is one term. And it may say by
+    ``output_kind``, one of :data:`neocog.layers.outputs.OUTPUT_KINDS`, what the outputs are of a network that
+    is trained with it.
     """
 
     def __call__(self, z: Array, t: Array, sample_weight: Array | None = None, /) -> tuple[Any, Array]:
@@ -66,13 +80,75 @@ def check_weights(weight: Any, N: int) -> Array:
     return weight
 
 
+Call = TypeVar("Call", bound=Callable[..., Any])
+
+
+def of_rows(method: Call) -> Call:
+    """Have a loss take outputs (N, K, 1, 1), as fully convolutional networks have, for (N, K)."""
+
+    @functools.wraps(method)
+    def call(self: Any, z: Array, t: Array, *rest: Any, **named: Any) -> Any:
+        shape = z.shape
+        if len(shape) == 2 or np.ndim(t) > 2:
+            return method(self, z, t, *rest, **named)
+        found = method(self, z.reshape(flat_shape(shape)), t, *rest, **named)
+        return (found[0], found[1].reshape(shape)) if isinstance(found, tuple) else found
+
+    return call  # type: ignore[return-value]
+
+
+def kind_of_loss(loss: Loss) -> str | None:
+    """Return what the outputs are that a loss compares with targets; None if it does not say."""
+    kind: str | None = getattr(loss, "output_kind", None)
+    return kind
+
+
+_INCLUDED: dict[str | None, tuple[type[Layer], ...]] = {
+    "logits": (Softmax,),
+    "independent-logits": (Softmax, Sigmoid),
+}
+"""The layers at a network's end that losses of logits hold themselves."""
+
+
 def check_logits(network: Layer, loss: Loss) -> None:
-    """Raise ValueError if the softmax of a network's outputs would be taken twice."""
-    if isinstance(loss, SoftmaxLoss) and ends_in_softmax(network):
+    """Raise ValueError if the softmax, or the sigmoid, of a network's outputs would be taken twice."""
+    last = last_layer(network)
+    if isinstance(last, _INCLUDED.get(kind_of_loss(loss), ())):
+        own, end = "softmax" if isinstance(loss, SoftmaxLoss) else "sigmoid", type(last).__name__
+        take = "without_softmax()" if isinstance(last, Softmax) else "without_last(neocog.layers.Sigmoid)"
         raise ValueError(
-            f"the network must end in logits for {type(loss).__name__}, which holds the softmax itself, got "
-            "one that ends in Softmax; take network.without_softmax(), which shares its weights."
+            f"the network must end in logits for {type(loss).__name__}, which holds the {own} itself, got "
+            f"one that ends in {end}; take network.{take}, which shares its weights."
         )
+
+
+def network_for_loss(network: Layer, loss: Loss) -> Layer:
+    """Return the network without a last layer that the loss holds itself, to be measured by the loss."""
+    kinds = _INCLUDED.get(kind_of_loss(loss), ())
+    return network.without_last(*kinds) if isinstance(network, Predictor) and kinds else network
+
+
+def state_output(network: Layer, loss: Loss) -> None:
+    """Have a network say what its outputs are by the loss that it is trained with.
+
+    Squared errors of a softmax leave probabilities what they are.
+    """
+    kind = kind_of_loss(loss)
+    if isinstance(network, Predictor) and kind and not (kind == "values" and ends_in_softmax(network)):
+        network.output_kind = kind
+
+
+def loss_of_kind(kind: str) -> Loss:
+    """Return the loss by which a network is measured if none is named, by what its outputs are.
+
+    Examples
+    --------
+    >>> loss_of_kind("probabilities"), loss_of_kind("independent-logits"), loss_of_kind("values")
+    (SoftmaxCrossEntropy(), BinaryCrossEntropy(), MeanSquaredError())
+    """
+    if kind in INDEPENDENT:
+        return BinaryCrossEntropy()
+    return MeanSquaredError() if kind == "values" else SoftmaxCrossEntropy()
 
 
 def gradient_terms(loss: Loss, z: Array, t: Array, index: Shape) -> list[LossTerm] | None:
@@ -92,6 +168,8 @@ def gradient_terms(loss: Loss, z: Array, t: Array, index: Shape) -> list[LossTer
 class SoftmaxLoss:
     """Base of the losses that compare the softmax of logits (N, K) with class indices (N,)."""
 
+    output_kind = "logits"
+
     def targets(self, shape: Shape, t: Any) -> Array:
         """Return ``t`` as class indices that fit logits of a shape; raise if it is anything else."""
         t = np.asarray(t)
@@ -110,6 +188,7 @@ class SoftmaxLoss:
             raise ValueError(f"labels must be in 0..{K - 1}, got {wrong}.")
         return t
 
+    @of_rows
     def correct(self, z: Array, t: Array) -> Array:
         """Return for each image whether the largest logit is that of its class."""
         return z.argmax(axis=1) == t
@@ -151,6 +230,7 @@ class SoftmaxCrossEntropy(SoftmaxLoss):
         self.label_smoothing = number("label_smoothing", label_smoothing, 0, 1, exclusive_maximum=True)
 
     @accepts_old_names
+    @of_rows
     def __call__(self, z: Array, t: Array, sample_weight: Array | None = None) -> tuple[Any, Array]:
         t = self.targets(z.shape, t)
         N, K = z.shape
@@ -232,6 +312,7 @@ class FocalLoss(SoftmaxLoss):
         self.alpha = None if alpha is None else tuple(number("alpha", a, 0) for a in alpha)
 
     @accepts_old_names
+    @of_rows
     def __call__(self, z: Array, t: Array, sample_weight: Array | None = None) -> tuple[Any, Array]:
         t = self.targets(z.shape, t)
         N, K = z.shape
@@ -279,6 +360,126 @@ class FocalLoss(SoftmaxLoss):
         return constructor_call(self, {"gamma": self.gamma, "alpha": self.alpha})
 
 
+class BinaryCrossEntropy:
+    """Cross-entropy of labels that do not exclude each other, under the sigmoid of each output.
+
+    ``L = -1/(N K) sum_{n,k} v q log p + (1 - q) log(1 - p)`` at ``[n,k]``, with the probabilities
+    ``p = sigmoid(z)`` and the targets ``q = t``, or ``q = (1 - s) t + s / 2`` with label smoothing ``s``;
+    ``v[k]`` is ``pos_weight``. It is computed as ``(1 - q) z + (1 + (v - 1) q) log(1 + exp(-z))``, so that no
+    probability underflows. With weights, image n is counted ``w[n]`` times.
+
+    Derivative: ``dz = (p (1 + (v - 1) q) - v q) / (N K)``, times ``w[n]``; ``(p - q) / (N K)`` without ``v``.
+
+    Parameters
+    ----------
+    label_smoothing : float in [0, 1)
+    pos_weight : float or sequence of float, optional
+        How often a label that applies counts, for all labels or for each; default 1.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range, a target is not in 0..1, or ``z`` and ``t`` do not match.
+
+    Notes
+    -----
+    Shapes: z (N, K), t (N, K) of 0 and 1 or of probabilities, or for K = 1 also (N,), sample_weight (N,) -> a
+    number, dz (N, K). Accuracy is the fraction of images of which all labels are right.
+
+    Source: D. Cox, "The regression analysis of binary sequences", 1958.
+
+    Examples
+    --------
+    >>> value, dz = BinaryCrossEntropy()(np.array([[0.0, 0.0]]), np.array([[1, 0]]))
+    >>> round(value, 6), dz
+    (0.693147, array([[-0.25,  0.25]]))
+    """
+
+    output_kind = "independent-logits"
+
+    def __init__(
+        self, label_smoothing: float = 0.0, pos_weight: float | Sequence[float] | None = None
+    ) -> None:
+        self.label_smoothing = number("label_smoothing", label_smoothing, 0, 1, exclusive_maximum=True)
+        self.pos_weight: float | tuple[float, ...] | None = None
+        if isinstance(pos_weight, Sequence | np.ndarray):
+            weights = np.asarray(pos_weight).tolist()
+            self.pos_weight = tuple(number("pos_weight", weight, 0, np.inf, True, True) for weight in weights)
+        elif pos_weight is not None:
+            self.pos_weight = number("pos_weight", pos_weight, 0, np.inf, True, True)
+
+    @accepts_old_names
+    @of_rows
+    def __call__(self, z: Array, t: Array, sample_weight: Array | None = None) -> tuple[Any, Array]:
+        q, v = self.smoothed(self.targets(z.shape, t), z.real.dtype)
+        share = np.full(len(z), 1 / z.size)
+        if sample_weight is not None:
+            share = check_weights(sample_weight, len(z)) / z.size
+        column = share.astype(z.real.dtype)[:, None]
+        positive = z.real >= 0
+        decay = np.exp(np.where(positive, -z, z))  # never above 1
+        p = np.where(positive, 1, decay) / (1 + decay)
+        softplus = np.log1p(decay) - np.where(positive, 0, z)  # log(1 + exp(-z))
+        times = 1 + (v - 1) * q
+        losses = (1 - q) * z + times * softplus
+        return (share @ losses.sum(axis=1)).item(), column * (p * times - v * q)
+
+    def targets(self, shape: Shape, t: Any) -> Array:
+        """Return ``t`` (N, K) as probabilities that fit logits of a shape; raise if it is anything else."""
+        t = np.asarray(t)
+        if len(shape) != 2:
+            raise ValueError(f"logits must have shape (N, labels), got {tuple(shape)}.")
+        if t.shape == shape[:1] and shape[1] == 1:
+            t = t[:, None]
+        if t.shape != tuple(shape):
+            raise ValueError(
+                f"labels must have the outputs' shape {tuple(shape)}, 1 where one applies and 0 elsewhere, "
+                f"got {t.shape}."
+            )
+        if t.dtype.kind not in "biuf":
+            raise TypeError(f"labels must be 0 and 1, or probabilities, got {t.dtype}.")
+        if t.size == 0:
+            raise ValueError("the loss of an empty batch is not defined: got 0 labels.")
+        wrong = t[~((t >= 0) & (t <= 1))]
+        if wrong.size:
+            raise ValueError(f"labels must be in 0..1, got {wrong[0]}.")
+        return t
+
+    def weights_of(self, labels: int) -> Array:
+        """Return how often each label counts where it applies; ValueError if that is not said of each."""
+        weights: Array = np.ones(labels)
+        if self.pos_weight is not None:
+            weights = np.atleast_1d(np.asarray(self.pos_weight, float))
+        if weights.shape not in ((1,), (labels,)):
+            raise ValueError(f"pos_weight must hold {labels} weights, one a label, got {len(weights)}.")
+        return np.broadcast_to(weights, (labels,))
+
+    def smoothed(self, t: Array, dtype: Any) -> tuple[Array, Array]:
+        """Return ``q`` and ``v`` of targets (N, K), in a floating point type."""
+        s = self.label_smoothing
+        return (t * (1 - s) + s / 2).astype(dtype), self.weights_of(t.shape[1]).astype(dtype)
+
+    @of_rows
+    def correct(self, z: Array, t: Array) -> Array:
+        """Return for each image whether all its labels are right: above 0 if they are above one half."""
+        right: Array = ((z.real > 0) == (self.targets(z.shape, t) > 0.5)).all(axis=1)
+        return right
+
+    def gradient_terms(self, z: Array, t: Array, index: Shape) -> list[LossTerm]:
+        """Return the two terms of ``dz[n,k] = p m / (N K) - v q / (N K)``, ``m = 1 + (v - 1) q``."""
+        targets, weights = self.smoothed(self.targets(z.shape, t), z.real.dtype)
+        q, v, p = float(targets[index]), float(weights[index[1]]), float(Sigmoid().forward(z)[0][index])
+        own: dict[str, float] = {} if self.pos_weight is None else {"m": 1 + (v - 1) * q}
+        label: dict[str, float] = {} if self.pos_weight is None else {"v": v}
+        return [
+            LossTerm({"p": p, **own, "1/NK": 1 / z.size}, "the network's output"),
+            LossTerm({"-q": -q, **label, "1/NK": 1 / z.size}, "the label"),
+        ]
+
+    def __repr__(self) -> str:
+        return constructor_call(self, vars(self))
+
+
 class MeanSquaredError:
     """Mean squared distance between outputs and targets.
 
@@ -303,7 +504,10 @@ class MeanSquaredError:
     (2.0, array([[0., 2.]]))
     """
 
+    output_kind = "values"
+
     @accepts_old_names
+    @of_rows
     def __call__(self, z: Array, t: Array, sample_weight: Array | None = None) -> tuple[Any, Array]:
         t = self.targets(z.shape, t)
         difference = z - t.astype(z.dtype, copy=False)

@@ -1,8 +1,8 @@
 """Save and load models: safetensors, with the architecture as JSON in the header; never pickle.
 
 A file (see :mod:`neocog.model_file`) holds the arrays under their dotted names, and describes the layers with
-their arguments, class names and input shape. Reading builds only layers of :mod:`neocog.layers` (or those
-passed in); nothing in a file is ever executed.
+their arguments, class names, input shape and what the outputs are. Reading builds only layers of
+:mod:`neocog.layers` (or those passed in); nothing in a file is ever executed.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from neocog.budgets import BudgetError, allowance, check_budget, limit
 from neocog.data.preprocessing import Preprocessing
 from neocog.layers import Container, Elementwise, Layer
 from neocog.layers.base import generator_places, random_generators
+from neocog.layers.outputs import OUTPUT_KINDS
 from neocog.layers.prediction import largest_output
 from neocog.model_file import ModelFileError, PathLike, blaming, read, write
 from neocog.representation import printable
@@ -37,7 +38,7 @@ LayerSource: TypeAlias = str | type[Layer]
 
 
 def save(network: Layer, path: PathLike) -> None:
-    """Write a network to a file: architecture, parameters, buffers, class names, input shape.
+    """Write a network to a file: architecture, parameters, buffers, class names, input shape, kind of output.
 
     The file is written completely or not at all; on an error an older file of that name stays.
 
@@ -203,7 +204,7 @@ def describe(network: Layer) -> dict[str, Any]:
         described["class_names"] = None if names is None else [str(name) for name in names]
         described["input_shape"] = None if shape is None else image_shape(tuple(shape))
         image = network.preprocessing
-        described["output"] = "logits"
+        described["output"], described["output_stated"] = network.output_kind, network.stated_kind is not None
         described["image"] = None if image is None else image.to_dict()
         if network.class_weight is not None:
             described["class_weight"] = [float(weight) for weight in network.class_weight]
@@ -288,14 +289,17 @@ def rebuild(
         setattr(layer, name, rngs[k])
     if isinstance(network, Container):
         names, shape = described["class_names"], described["input_shape"]
-        if described.get("output", "logits") != "logits":
-            raise ModelFileError(f"its output is {described['output']!r}, which this neocog does not know")
+        kind = described.get("output", "logits")
+        if kind not in OUTPUT_KINDS:
+            raise ModelFileError(f"its output is {kind!r}, which this neocog does not know")
         image = described.get("image")
         network.preprocessing = None if image is None else Preprocessing.from_dict(image)
         network.class_weight = _class_weight(described.get("class_weight"))
         network.class_names = None if names is None else tuple(str(name) for name in names)
         network.input_shape = None if shape is None else image_shape(shape)
         _check_input_shape(network)
+        # Files of neocog before output_kind call every output logits: there the network's end decides.
+        network.output_kind = kind if described.get("output_stated") else None
         if network.input_shape is not None:
             check_values(network, network.input_shape)
     return network

@@ -164,7 +164,11 @@ def test_a_loss_that_overflows_says_where():
         ({"device": "cpu"}, ValueError, "device must be left out"),
         ({"engine": "torch", "device": "toaster"}, ValueError, "device must be one that PyTorch has here"),
         ({"engine": "torch", "device": "cuda:99"}, ValueError, "device must be one that PyTorch has here"),
-        ({"engine": "torch", "loss": lambda z, t: (0, z)}, TypeError, "loss must be a SoftmaxCrossEntropy"),
+        (
+            {"engine": "torch", "loss": lambda z, t: (0, z)},
+            TypeError,
+            "loss must be one of SoftmaxCrossEntropy",
+        ),
         ({"engine": "torch", "device": 0}, TypeError, "device must be a text"),
         ({"engine": "torch", "device": "meta"}, ValueError, "device must be one that PyTorch has here"),
     ],

@@ -62,7 +62,7 @@ def test_the_weights_are_kept_in_files_and_copies(tmp_path, rng):
 def test_weights_that_are_none(weights, tmp_path, rng):
     made = network()
     made.class_weight = weights
-    with pytest.raises(ValueError, match="class_weight must hold a number above 0 for each of 3 outputs"):
+    with pytest.raises(ValueError, match="class_weight must hold a number above 0 for each of 3 classes"):
         made.predict_proba(rng.normal(size=(2, 1, 2, 2)).astype("float32"))
 
 

@@ -68,6 +68,7 @@ class Inference(Predictor):
         self.precision, self.several_inputs = precision, self._network.several_inputs
         self.class_names, self.input_shape = network.class_names, network.input_shape
         self.preprocessing, self.class_weight = network.preprocessing, network.class_weight
+        self.stated_kind = network.stated_kind
         self._forward = None if missing_numba() else Forward(self._network, True, precision)
 
     def __call__(self, x: Array) -> Array:
@@ -148,6 +149,10 @@ class Inference(Predictor):
     def without_softmax(self) -> Inference:
         """Return a copy of the network that outputs the logits; see :meth:`Container.without_softmax`."""
         return Inference(self._network.without_softmax(), self.precision)
+
+    def without_last(self, *kinds: type[Layer]) -> Inference:
+        """Return a copy without the last layer, if it is of one of these kinds."""
+        return Inference(self._network.without_last(*kinds), self.precision)
 
     def for_inference(self, precision: str = "fast") -> Inference:
         """Return a copy of another precision."""

@@ -86,7 +86,7 @@ class _Batch:
             sample_weight=self.weights,
             C=z.C,
             N=z.N,
-            **lowered.fields(loss),
+            **lowered.fields(loss, z.C),
         )
         if self.compiler.cuts:
             self.program.cut()

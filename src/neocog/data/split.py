@@ -39,9 +39,10 @@ class Split:
     ----------
     train, validation : (images, labels)
         Images (N, C, H, W), an array or :class:`~neocog.data.folder.LazyImages`; labels integers
-        0..classes-1 of shape (N,), or float targets for a regression. ``validation`` may be None.
+        0..classes-1 of shape (N,), or 0 and 1 of shape (N, labels) where an image may have several, or float
+        targets for a regression. ``validation`` may be None.
     class_names : sequence of str, optional
-        Default: "0", "1", ... as many as the labels need.
+        Names of the classes, or labels. Default: "0", "1", ... as many as there are.
     tuning : (images, labels), optional
         A third part, neither trained on nor reported: it may choose the epoch, as a data set's own validation
         part does where it has a test part, too, which is ``validation`` here.
@@ -109,6 +110,11 @@ class Split:
                     f"{name} labels must be of the training labels' kind, {self.train[1].dtype}, got "
                     f"{part[1].dtype}."
                 )
+            if part and self.is_classification and part[1].shape[1:] != self.train[1].shape[1:]:
+                raise ValueError(
+                    f"{name} labels must be like the training labels, of shape {self.train[1].shape}, got "
+                    f"{part[1].shape}."
+                )
         self.notes = tuple(notes)
         self.preprocessing: Preprocessing | None = preprocessing or getattr(
             self.train[0], "preprocessing", None
@@ -125,6 +131,11 @@ class Split:
         return self.train[1].dtype.kind in "iu"
 
     @property
+    def is_multilabel(self) -> bool:
+        """Whether an image may have several labels, or none."""
+        return self.is_classification and self.train[1].ndim == 2
+
+    @property
     def test(self) -> tuple[Images, Labels] | None:
         """The held-out part, under the name used where it decides nothing (the digits' protocol)."""
         return self.validation
@@ -136,6 +147,15 @@ class Split:
 
     def _name_classes(self, class_names: Sequence[str] | None, fewest: int) -> None:
         parts = self._parts
+        if self.is_multilabel:
+            names = [str(k) for k in range(self.train[1].shape[1])] if class_names is None else class_names
+            self.class_names = tuple(str(name) for name in names)
+            if len(set(self.class_names)) != self.train[1].shape[1] or len(names) != self.train[1].shape[1]:
+                raise ValueError(
+                    f"class_names must be {self.train[1].shape[1]} different names, one a label, got "
+                    f"{list(self.class_names)}."
+                )
+            return
         classes = 1 + max(int(labels.max()) for _, labels in parts)
         lowest = min(int(labels.min()) for _, labels in parts)
         if lowest < 0:
@@ -212,6 +232,18 @@ class Split:
         return f"{text}, {len(self.class_names)} classes: {names})"
 
 
+def images_of_classes(y: np.ndarray, classes: int) -> np.ndarray:
+    """Return how many images each class, or label, has.
+
+    Examples
+    --------
+    >>> images_of_classes(np.array([0, 2, 2]), 3), images_of_classes(np.array([[1, 1], [0, 1]]), 2)
+    (array([1, 0, 2]), array([1, 2]))
+    """
+    counts: np.ndarray = np.bincount(y, minlength=classes) if y.ndim == 1 else y.sum(axis=0)
+    return counts
+
+
 def _checked_groups(groups: Any, count: int) -> np.ndarray:
     groups = np.atleast_1d(groups)
     if groups.shape != (count,) or groups.dtype.kind not in "iu":
@@ -239,8 +271,12 @@ def _checked_part(name: str, part: Any) -> tuple[Images, Labels]:
             f"{name} must have one label an image, got {len(images)} images and labels of shape "
             f"{labels.shape}."
         )
-    if labels.dtype.kind in "iu" and labels.ndim != 1:
-        raise ValueError(f"{name} labels must be of shape (N,), got {labels.shape}{label_hint(labels)}.")
+    several = labels.ndim == 2 and labels.dtype.kind in "iu" and labels.shape[1] > 1 and labels.max() <= 1
+    if labels.dtype.kind in "iu" and labels.ndim != 1 and not (several and labels.min() >= 0):
+        raise ValueError(
+            f"{name} labels must be of shape (N,), or (N, labels) of 0 and 1, got {labels.shape}"
+            f"{label_hint(labels)}."
+        )
     if labels.dtype.kind not in "iuf":
         raise TypeError(f"{name} labels must be integers, got {labels.dtype}{label_hint(labels)}.")
     if labels.dtype.kind == "f":
@@ -259,12 +295,13 @@ def stratified_split(
 ) -> Split:
     """Hold out the same fraction of every class, drawn at random.
 
-    With ``groups``, whole groups of images are drawn, and the fractions are approximate.
+    With ``groups``, whole groups of images are drawn, and the fractions are approximate. So they are where
+    images have several labels: those of each label, and of the images without any.
 
     Parameters
     ----------
     x : array (N, C, H, W), or lazy images
-    y : integers (N,)
+    y : integers (N,), or (N, labels) of 0 and 1
     validation_fraction : float in (0, 1)
     rng : Generator or int
     class_names : sequence of str, optional
@@ -284,8 +321,11 @@ def stratified_split(
     x, y = _checked_part("data", (x, y))
     if y.dtype.kind not in "iu":
         raise TypeError(f"y must be integers, got {y.dtype}.")
-    found, counts = np.unique(y, return_counts=True)
-    if counts.min() < 2:
+    if y.ndim == 1:
+        found, counts = np.unique(y, return_counts=True)
+    else:
+        found, counts = np.flatnonzero(y.any(axis=0)), y.sum(axis=0)[y.any(axis=0)]
+    if counts.min(initial=2) < 2:
         lonely = int(found[counts.argmin()])
         named = class_names is not None and 0 <= lonely < len(class_names)
         name = class_names[lonely] if named and class_names is not None else lonely
@@ -299,12 +339,12 @@ def stratified_split(
             f"{validation_fraction} of {len(y)} images."
         )
     pick = getattr(x, "subset", x.__getitem__)  # lazy images stay in their files
-    if groups is not None:
-        groups = _checked_groups(groups, len(y))
-        is_out = _held_out_groups(y, groups, validation_fraction, generator(rng), class_names)
+    if groups is not None or y.ndim == 2:
+        together = np.arange(len(y)) if groups is None else _checked_groups(groups, len(y))
+        is_out = _held_out_groups(y, together, validation_fraction, generator(rng), class_names)
         train, validation = np.flatnonzero(~is_out), np.flatnonzero(is_out)
         parts = (pick(train), y[train]), (pick(validation), y[validation])
-        return Split(*parts, class_names, groups=groups[train])
+        return Split(*parts, class_names, groups=None if groups is None else together[train])
     seed = int(generator(rng).integers(2**31))
     train, validation = train_test_split(np.arange(len(y)), test_size=held_out, stratify=y, random_state=seed)
     return Split((pick(train), y[train]), (pick(validation), y[validation]), class_names)
@@ -318,15 +358,22 @@ def _held_out_groups(
     class_names: Sequence[str] | None,
 ) -> np.ndarray:
     """Return which images are held out: whole groups, about the fraction of each class, at least one."""
-    classes, labels = np.unique(y, return_inverse=True)
     group = np.unique(groups, return_inverse=True)[1]
-    counts = np.zeros((group.max() + 1, len(classes)))
-    np.add.at(counts, (group, labels), 1)
+    if y.ndim == 1:
+        classes, labels = np.unique(y, return_inverse=True)
+        counts = np.zeros((group.max() + 1, len(classes)))
+        np.add.at(counts, (group, labels), 1)
+    else:  # images without a label are a class like the others, if there are two
+        has = np.column_stack([y, ~y.any(axis=1)])
+        classes = np.flatnonzero(has.sum(axis=0) >= [*np.ones(y.shape[1]), 2])
+        counts = np.zeros((group.max() + 1, len(classes)))
+        np.add.at(counts, group, has[:, classes])
     in_training = (counts > 0).sum(axis=0)  # groups of each class
     wanted, held = fraction * counts.sum(axis=0), np.zeros(len(classes))
     chosen = np.zeros(len(counts), bool)
     # Groups of the classes that have fewest come first, so that each class gets one before others fill up.
-    for k in sorted(rng.permutation(len(counts)), key=lambda k: in_training[counts[k] > 0].min()):
+    rarest = [in_training[row > 0].min(initial=len(counts)) for row in counts]
+    for k in sorted(rng.permutation(len(counts)), key=rarest.__getitem__):
         present = counts[k] > 0
         is_nearer = ((held + counts[k] - wanted) ** 2).sum() < ((held - wanted) ** 2).sum()
         if (is_nearer or (held[present] == 0).any()) and (in_training[present] > 1).all():
@@ -335,7 +382,7 @@ def _held_out_groups(
             in_training = in_training - present
     if (held == 0).any():
         lonely = int(classes[held.argmin()])
-        name = lonely if class_names is None else class_names[lonely]
+        name = lonely if class_names is None else [*class_names, "no label"][lonely]
         raise TooFewImagesError(
             "every class needs images of at least two groups to hold one out and to train on another, class "
             f"{name!r} does not have them."

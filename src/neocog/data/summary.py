@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Self
 
-import numpy as np
-
 from neocog.data.layout import listed
-from neocog.data.split import Split
+from neocog.data.split import Split, images_of_classes
 
 __all__ = ["DataSummary"]
 
@@ -29,6 +27,8 @@ class DataSummary:
     image_shape : tuple of int
     notes : tuple of str
         What was found and chosen when the data were read, a sentence each.
+    multilabel : bool
+        Whether an image may have several labels, or none.
 
     Examples
     --------
@@ -43,13 +43,14 @@ class DataSummary:
     classes: dict[str, dict[str, int]]
     image_shape: tuple[int, ...]
     notes: tuple[str, ...] = ()
+    multilabel: bool = False
 
     @classmethod
     def of(cls, split: Split) -> Self:
         """Summarize a split."""
         labels = {name: part[1] for name in _PARTS if (part := getattr(split, name))}
         count = len(split.class_names)
-        counts = {part: np.bincount(y, minlength=count) for part, y in labels.items()} if count else {}
+        counts = {part: images_of_classes(y, count) for part, y in labels.items()} if count else {}
         return cls(
             {part: len(y) for part, y in labels.items()},
             {
@@ -58,6 +59,7 @@ class DataSummary:
             },
             split.image_shape,
             split.notes,
+            split.is_multilabel,
         )
 
     def lines(self) -> list[str]:
@@ -67,7 +69,8 @@ class DataSummary:
         lines = [f"{sum(self.images.values())} images of shape {shape}: {parts}."]
         if self.classes:
             texts = [f"{name} {' + '.join(map(str, n.values()))}" for name, n in self.classes.items()]
-            lines.append(f"{len(texts)} classes: {listed(texts)}.")
+            kind = "labels, of which an image may have several" if self.multilabel else "classes"
+            lines.append(f"{len(texts)} {kind}: {listed(texts)}.")
         return [*lines, *self.notes]
 
     def to_dict(self) -> dict[str, Any]:
@@ -76,5 +79,6 @@ class DataSummary:
             "images": self.images,
             "classes": self.classes,
             "image_shape": list(self.image_shape),
+            "multilabel": self.multilabel,
             "notes": list(self.notes),
         }

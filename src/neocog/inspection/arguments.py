@@ -9,6 +9,7 @@ import numpy as np
 
 from neocog.layers import Container, Conv2D, Layer, LogSoftmax, Sigmoid, Softmax
 from neocog.layers.base import Array, as_dtype, check_network
+from neocog.layers.outputs import flat_shape
 from neocog.layers.prediction import Predictor
 from neocog.validation import check_images, finite, integer, one_of, unmasked
 
@@ -125,13 +126,13 @@ def without_probabilities(network: Layer) -> Layer:
 
 def class_targets(network: Layer, x: Array, target: Any) -> Array:
     """Return a class index for each image, by default the class that the network predicts."""
-    shape = tuple(network.output_shape(x.shape))
+    shape = flat_shape(network.output_shape(x.shape))
     if len(shape) != 2:
         raise ValueError(f"the network's outputs must be logits (N, classes), got shape {shape}.")
     if target is None:
         z = network(x)
         finite("the network's outputs", z)
-        return z.argmax(axis=1)
+        return z.reshape(shape).argmax(axis=1)
     return class_indices("y", target, *shape)
 
 

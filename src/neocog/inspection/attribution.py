@@ -313,14 +313,14 @@ def occlusion(
     if stride[0] > patch[0] or stride[1] > patch[1]:
         raise ValueError(f"stride must be at most the patch {patch}, or pixels are left out, got {stride}.")
     rows = np.arange(len(x))
-    logit = network(x)[rows, y]
+    logit = network(x)[rows, y].reshape(len(x))  # of outputs (N, K, 1, 1), too
     total, times = np.zeros((len(x), H, W), dtype=logit.dtype), np.zeros((H, W), dtype=logit.dtype)
     for i in _starts(H, patch[0], stride[0]):
         for j in _starts(W, patch[1], stride[1]):
             place = (..., slice(i, i + patch[0]), slice(j, j + patch[1]))
             covered = x.copy()
             covered[place] = value
-            total[place] += (logit - network(covered)[rows, y])[:, None, None]
+            total[place] += (logit - network(covered)[rows, y].reshape(len(x)))[:, None, None]
             times[place] += 1
     return total / times
 

@@ -17,11 +17,13 @@ from neocog.inspection.explanation import Contribution, Explanation, Number, Par
 from neocog.inspection.rules import Factor, Index, Term, rule_for
 from neocog.inspection.trace import LayerRecord, Trace, trace
 from neocog.layers import Layer
-from neocog.layers.prediction import ends_in_softmax
+from neocog.layers.activation import Sigmoid
+from neocog.layers.outputs import before_last, flat_shape
 from neocog.losses import Loss, LossTerm, SoftmaxLoss, gradient_terms
 from neocog.validation import integer, one_of
 
 KINDS = ("activation", "gradient")
+_ANSWERS = {"logits": "softmax", "independent-logits": "sigmoid"}
 
 
 @accepts_old_names
@@ -43,15 +45,17 @@ def explain(
     network : Layer
     x : floating point array (N, C, H, W)
     at : str
-        A layer's dotted name for its output, "input", a parameter's dotted name, "softmax" or "loss".
-        A layer of that name comes first; of a network that ends in Softmax, "softmax" is that layer.
+        A layer's dotted name for its output, "input", a parameter's dotted name, "softmax" (of independent
+        outputs "sigmoid") or "loss". A layer of that name comes first; of a network that ends in Softmax,
+        "softmax" is that layer, as "sigmoid" is of one that ends in Sigmoid.
     index : sequence of int
         The entry, the image first: ``(0, 2, 3, 4)`` is filter 2 at row 3, column 4 for image 0.
     of : {"activation", "gradient"}
         The number itself, or the derivative of the loss in it.
     y : labels (N,), optional
-        Needed for gradients and the loss.
+        Needed for gradients and the loss; see :func:`~neocog.inspection.trace`.
     loss : default SoftmaxCrossEntropy()
+        As for :func:`~neocog.inspection.trace`, by what the network's outputs are.
     training : bool
         Run the network in training mode: dropout drops, batch norm uses the statistics of the batch.
 
@@ -137,11 +141,26 @@ class Inquiry:
             place = tuple(integer("index", i, -(2**31)) for i in index)
         return self.explain(Number(of, at, place))
 
+    @property
+    def answer(self) -> str:
+        """The name of what the network answers: "softmax", "sigmoid", or the output, which holds values."""
+        return _ANSWERS.get(before_last(self.trace.output_kind), self.output)
+
     def _place(self, at: str) -> str:
-        one_of("at", at, ["input", *self.trace.records, *self.users, "softmax", "loss"])
-        if at == "softmax" and not self._is_layer(at) and ends_in_softmax(self.trace.network):
-            return self.output
-        return at
+        ends = [] if self.answer == self.output else [self.answer]
+        one_of("at", at, ["input", *self.trace.records, *self.users, *ends, "loss"])
+        made = before_last(self.trace.output_kind) != self.trace.output_kind  # by the last layer
+        return self.output if made and at == self.answer and not self._is_layer(at) else at
+
+    @property
+    def _logits(self) -> Any:
+        """The network's output, of shape (N, outputs)."""
+        output = self.trace.output
+        return output.reshape(flat_shape(output.shape))
+
+    def _output_number(self, n: int, k: int) -> Number:
+        """Return the output k for image n."""
+        return Number("activation", self.output, (n, k, *(0,) * (self.trace.output.ndim - 2)))
 
     def _is_layer(self, at: str) -> bool:
         """Return whether a name is a layer's, which may be called "softmax" or "loss"."""
@@ -164,11 +183,13 @@ class Inquiry:
         if number.of == "activation":
             if self._is_layer(at):
                 return seen[at].y
-            if at == "softmax" and seen.probabilities is None:
-                raise ValueError("at='softmax' needs an output of shape (N, classes).")
-            special = {"input": seen.x, "softmax": seen.probabilities, "loss": seen.loss}
+            if at == self.answer and seen.probabilities is None:
+                raise ValueError(f"at={at!r} needs an output of shape (N, classes).")
+            special = {"input": seen.x, "loss": seen.loss, "softmax": seen.probabilities}
+            if at == "sigmoid":
+                return Sigmoid().forward(self._logits)[0]
             return special[at] if at in special else seen.network.params[at]
-        if at in ("softmax", "loss") and not self._is_layer(at):
+        if at in (self.answer, "loss") and not self._is_layer(at):
             raise ValueError(f"at={at!r} has no gradient here; ask for that of {self.output!r}, the logits.")
         if at in self.users:
             return sum(record.grads[key] for record, key in self.users[at])
@@ -184,6 +205,8 @@ class Inquiry:
                 return self._loss_terms()
             if number.at == "softmax":
                 return self._softmax_terms(number.index)
+            if number.at == "sigmoid":
+                return self._sigmoid_terms(number.index)
             return "", "a pixel" if number.at == "input" else "a parameter", []
         record = self.trace[number.at]
         rule = rule_for(record.layer)
@@ -230,11 +253,11 @@ class Inquiry:
     def _softmax_terms(self, index: Index) -> tuple[str, str, list[Contribution]]:
         """Return the share of each class in the sum of exponentials; only that at ``index`` has a value."""
         n, k = index
-        z, p = self.trace.output, self.trace.probabilities
+        z, p = self._logits, self.trace.probabilities
         assert p is not None
         terms = []
         for j in range(p.shape[1]):
-            part = Part("z", float(z[n, j]), Number("activation", self.output, (n, j)))
+            part = Part("z", float(z[n, j]), self._output_number(n, j))
             share = float(p[n, j])
             terms.append(Contribution((part,), share if j == k else 0.0, f"share {share:.4g}"))
         return (
@@ -242,6 +265,13 @@ class Inquiry:
             "p[n,k] = exp(z[n,k]) / sum over j of exp(z[n,j]): each logit's share of that sum",
             terms,
         )
+
+    def _sigmoid_terms(self, index: Index) -> tuple[str, str, list[Contribution]]:
+        """Return the one output that the probability of an independent label is made of."""
+        z = float(self._logits[index])
+        value = float(Sigmoid().forward(self._logits)[0][index])
+        part = Part("z", z, self._output_number(*index))
+        return "sigmoid", "p[n,k] = 1 / (1 + exp(-z[n,k]))", [Contribution((part,), value, "its sigmoid")]
 
     def _loss_terms(self) -> tuple[str, str, list[Contribution]]:
         """Return the loss of each image over N; a single term if the loss is not the mean over the images."""
@@ -279,8 +309,9 @@ class Inquiry:
         """Return which number a factor is, by its symbol; see :class:`neocog.losses.LossTerm`."""
         if symbol.startswith("-"):
             return Number("activation", "loss", ())  # where the derivative starts
-        at = {"p": "softmax", "z": self.output}.get(symbol)
-        return None if at is None else Number("activation", at, index)
+        if symbol == "p":
+            return Number("activation", self.answer, index[:2])
+        return Number("activation", self.output, index) if symbol == "z" else None
 
 
 def _checked(number: Number, shape: tuple[int, ...]) -> Index:

@@ -27,8 +27,8 @@ FACTOR_ROUNDINGS = 10
 class Number:
     """The position of a number: an entry of an activation, of a parameter, or of a gradient.
 
-    ``at`` is "input", a layer's dotted name (its output), a parameter's dotted name, "softmax" (the
-    probabilities) or "loss".
+    ``at`` is "input", a layer's dotted name (its output), a parameter's dotted name, "softmax" or
+    "sigmoid" (the probabilities) or "loss".
     """
 
     of: str

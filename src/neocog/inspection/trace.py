@@ -12,9 +12,8 @@ import numpy as np
 from neocog.deprecation import accepts_old_names
 from neocog.layers import Container, Graph, Layer, Sequential
 from neocog.layers.base import Array, Grads, as_dtype, check_network, random_generators
-from neocog.layers.prediction import ends_in_softmax
-from neocog.layers.softmax import softmax
-from neocog.losses import Loss, SoftmaxCrossEntropy, check_logits
+from neocog.layers.outputs import before_last, flat_shape, implied_kind, probabilities_of
+from neocog.losses import Loss, check_logits, kind_of_loss, loss_of_kind
 from neocog.validation import check_images, unmasked
 
 # The number of layers that the repr of a trace shows at the beginning and at the end.
@@ -88,9 +87,12 @@ class Trace:
         By dotted name, in the order of computation.
     loss : float or None
     probabilities : array (N, classes) or None
-        Softmax of the logits, where the output is (N, classes).
+        Of the classes, by softmax or sigmoid, where the output is (N, outputs) and no values.
     training : bool
     loss_function : Loss
+    output_kind : str
+        What the outputs are, by the loss that was passed or by the network: see
+        :attr:`neocog.layers.Container.output_kind`.
     """
 
     network: Layer
@@ -102,6 +104,7 @@ class Trace:
     dz: Array | None
     training: bool
     loss_function: Loss
+    output_kind: str = "logits"
 
     def __repr__(self) -> str:
         loss = "" if self.loss is None else f", loss {self.loss:.6g}"
@@ -143,16 +146,17 @@ def trace(
     network : Layer
     x : floating point array (N, C, H, W)
     y : labels (N,), optional
-        Without them there is no loss and no gradient.
+        Without them there is no loss and no gradient. Of several labels an image (N, labels) of 0 and 1.
     loss : default SoftmaxCrossEntropy()
+        BinaryCrossEntropy() for a network of independent outputs, MeanSquaredError() for one of values.
     training : bool
         Run the network in training mode: dropout drops, batch norm uses the statistics of the batch.
 
     Raises
     ------
     TypeError, ValueError
-        If images or labels do not fit the network, or labels are passed and it ends in Softmax, which
-        the loss includes itself.
+        If images or labels do not fit the network, or labels are passed and it ends in a Softmax or Sigmoid
+        that the loss includes itself.
 
     Examples
     --------
@@ -172,17 +176,21 @@ def trace(
     records: dict[str, LayerRecord] = {}
     watched = _watched(network, "", records)
     z, cache = watched.forward(x, training=training)
-    probabilities = None
-    if z.ndim == 2:
-        probabilities = z if ends_in_softmax(network) else softmax(z)
+    rows = z.reshape(flat_shape(z.shape))
+    outputs = rows.shape[1] if rows.ndim == 2 else None
+    kind = getattr(network, "stated_kind", None) or implied_kind(network, outputs)
+    if loss is None:
+        loss = loss_of_kind(kind)
+    elif before_last(kind) == kind:
+        kind = kind_of_loss(loss) or kind
+    probabilities = probabilities_of(kind, rows) if outputs is not None and kind != "values" else None
     value, dz = None, None
-    loss = SoftmaxCrossEntropy() if loss is None else loss
     if y is not None:
         check_logits(network, loss)
         value, dz = loss(z, np.asarray(y))
         watched.backward(dz, cache)
     state.restore(network)
-    return Trace(network, x, y, records, value, probabilities, dz, training, loss)
+    return Trace(network, x, y, records, value, probabilities, dz, training, loss, kind)
 
 
 class _Watch(Layer):

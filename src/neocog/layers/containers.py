@@ -10,6 +10,7 @@ from typing import Any, Self, overload
 from neocog.errors import UnsupportedError
 from neocog.kernels import active_kernels, whole_network
 from neocog.layers.base import Array, Field, Grads, Layer, Visit
+from neocog.layers.outputs import PASSING, before_last
 from neocog.layers.prediction import Predictor
 from neocog.layers.softmax import LogSoftmax, Softmax
 
@@ -166,12 +167,13 @@ class Container(Predictor):
     def without_last(self, *kinds: type[Layer]) -> Container:
         """Return the network without its last layer, if it is of one of these kinds; else the network itself.
 
-        The layers are shared. The last layer of a container at the end is removed, too; see
-        :meth:`without_softmax` for the error.
+        The layers are shared. The last layer of a container at the end is removed, too, and one that only
+        Flatten, Reshape and Dropout follow, which stay; see :meth:`without_softmax` for the error.
         """
         if not self._children:
             return self
-        name, last = list(self._children.items())[-1]  # of a graph, too: all nodes lead to the last one
+        ordered = list(reversed(self._children.items()))  # of a graph, too: all nodes lead to the last one
+        name, last = next((each for each in ordered if not isinstance(each[1], PASSING)), ordered[0])
         rest: Layer | None = None
         if isinstance(last, Container):
             rest = last.without_last(*kinds)
@@ -182,10 +184,11 @@ class Container(Predictor):
         network = self._with_last(name, rest)
         network.class_names, network.input_shape = self.class_names, self.input_shape
         network.preprocessing, network.class_weight = self.preprocessing, self.class_weight
+        network.output_kind = before_last(self.output_kind)
         return network
 
     def _with_last(self, name: str, layer: Layer | None) -> Container:
-        """Return the container with another layer in the last one's place, or with none."""
+        """Return the container with another layer in the place of its last one, or with none."""
         raise TypeError(f"{type(self).__name__} does not say what it is without its last layer, {name!r}.")
 
     def for_inference(self, precision: str = "fast") -> Predictor:

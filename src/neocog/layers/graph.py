@@ -152,7 +152,10 @@ class Graph(Container):
             return Graph(nodes | {name: (layer, *self.sources[name])}, self.inputs, self.output)
         del nodes[name]
         (source,) = self.sources[name]
-        return Graph(nodes, self.inputs, source) if nodes else Sequential()
+        for child, (each, *sources) in nodes.items():
+            nodes[child] = (each, *(source if before == name else before for before in sources))
+        output = source if self.output == name else self.output
+        return Graph(nodes, self.inputs, output) if nodes else Sequential()
 
     def config(self) -> dict[str, Any]:
         nodes = {name: (layer, *self.sources[name]) for name, layer in self._children.items()}

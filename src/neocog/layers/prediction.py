@@ -11,15 +11,26 @@ import numpy as np
 from neocog.budgets import limit
 from neocog.deprecation import accepts_old_names
 from neocog.layers.base import Array, Layer, as_dtype
-from neocog.layers.softmax import Softmax, softmax
-from neocog.validation import batch_hint, check_images, finite, integer
+from neocog.layers.outputs import (
+    INDEPENDENT,
+    OUTPUT_KINDS,
+    classes_of,
+    count_outputs,
+    flat_shape,
+    implied_kind,
+    last_layer,
+    log_odds,
+    probabilities_of,
+)
+from neocog.layers.softmax import Softmax
+from neocog.validation import batch_hint, check_images, finite, integer, one_of
 
 if TYPE_CHECKING:
     from neocog.layers.summary import Summary
 
 
 class Predictor(Layer):
-    """Base of callables that map images to logits.
+    """Base of callables that map images to numbers, of which ``output_kind`` says what they are.
 
     Attributes
     ----------
@@ -39,14 +50,41 @@ class Predictor(Layer):
     input_shape: tuple[int, int, int] | None
     preprocessing: Any = None
     class_weight: tuple[float, ...] | None = None
+    stated_kind: str | None = None
+    """What was said of the outputs; None: what follows from the network's end."""
+
+    @property
+    def output_kind(self) -> str:
+        """What the outputs are; saved in the model file, and stated anew by the loss of ``fit``.
+
+        "logits", "probabilities", "independent-logits", "independent-probabilities" (a probability for each
+        label, or of the second of two classes) or "values". By default it follows from the end: Softmax
+        makes probabilities, Sigmoid independent ones, a single output is a value, any others are logits. Set
+        it where that is wrong; None restores the default.
+        """
+        return self._kind(count_outputs(self, self.input_shape))
+
+    @output_kind.setter
+    def output_kind(self, kind: str | None) -> None:
+        if kind is not None:
+            one_of("output_kind", kind, OUTPUT_KINDS)
+        implied = implied_kind(self, count_outputs(self, self.input_shape))
+        self.stated_kind = None if kind == implied else kind
+
+    def _kind(self, outputs: int | None) -> str:
+        return self.stated_kind or implied_kind(self, outputs)
 
     def without_softmax(self) -> Predictor:
         """Return the network that outputs the logits: without the Softmax or LogSoftmax at its end."""
         raise NotImplementedError
 
+    def without_last(self, *kinds: type[Layer]) -> Predictor:
+        """Return the network without its last layer, if it is of one of these kinds; else itself."""
+        raise NotImplementedError
+
     @accepts_old_names
     def predict_logits(self, x: Array, batch_size: int = 256) -> Array:
-        """Run the network in inference, batch by batch.
+        """Run the network in inference, batch by batch, and return its outputs, of whatever kind they are.
 
         Parameters
         ----------
@@ -57,7 +95,8 @@ class Predictor(Layer):
 
         Returns
         -------
-        array (N, classes)
+        array (N, outputs)
+            Outputs (N, outputs, 1, 1) are reshaped.
 
         Raises
         ------
@@ -74,7 +113,7 @@ class Predictor(Layer):
         batches = (x[start : start + batch_size] for start in range(0, len(x), batch_size))
         logits = np.concatenate([self(as_dtype(batch, self.dtype)) for batch in batches])
         finite("the network's outputs", logits)
-        return logits
+        return logits.reshape(flat_shape(logits.shape))
 
     def _check_batch(self, shape: tuple[int, ...]) -> None:
         """Raise ValueError if there are no images, or one image is not a batch of one."""
@@ -94,11 +133,17 @@ class Predictor(Layer):
 
     @accepts_old_names
     def predict_proba(self, x: Array, batch_size: int = 256) -> Array:
-        """Return the probability of each class, the softmax of the logits: (N, C, H, W) -> (N, classes).
+        """Return the probability of each class: (N, C, H, W) -> (N, classes).
 
-        Of a network that ends in Softmax, its outputs. With ``class_weight`` w the softmax q is that of
-        images counted w times each; the probabilities are ``p_k = (q_k / w_k) / sum_j (q_j / w_j)``, by
-        Bayes' rule those for classes as frequent as among the training images.
+        The softmax of logits; probabilities as they are; of independent ones each its own, and of a single
+        one those of two classes, 1 - p and p. With ``class_weight`` w these q are those of images counted w
+        times each; the probabilities are ``p_k = (q_k / w_k) / sum_j (q_j / w_j)``, by Bayes' rule those for
+        classes as frequent as among the training images.
+
+        Raises
+        ------
+        ValueError
+            If the outputs are values.
         """
         return self.probabilities(self.predict_logits(x, batch_size))
 
@@ -108,19 +153,24 @@ class Predictor(Layer):
         Raises
         ------
         ValueError
-            If ``class_weight`` has not one number above 0 for each output.
+            If the outputs are values, ``class_weight`` has not one number above 0 for each class, or the
+            classes do not exclude each other.
         """
+        kind = self._kind(outputs.shape[1] if outputs.ndim == 2 else None)
         if self.class_weight is None:
-            return outputs if ends_in_softmax(self) else softmax(outputs)
+            return probabilities_of(kind, outputs)
+        classes = classes_of(kind, outputs.shape[1])
         weight = np.asarray(self.class_weight, float)
-        if weight.shape != outputs.shape[1:] or not (np.isfinite(weight).all() and weight.min() > 0):
+        if weight.shape != (classes,) or not (np.isfinite(weight).all() and weight.min() > 0):
             raise ValueError(
-                f"class_weight must hold a number above 0 for each of {outputs.shape[1]} outputs, got "
+                f"class_weight must hold a number above 0 for each of {classes} classes, got "
                 f"{self.class_weight}."
             )
-        if not ends_in_softmax(self):
-            return softmax((outputs - np.log(weight)).astype(outputs.dtype))
-        shares = outputs / weight
+        if kind in INDEPENDENT and outputs.shape[1] > 1:
+            raise ValueError("class_weight must be None for labels that are independent of each other.")
+        if kind == "logits":
+            return probabilities_of(kind, (outputs - np.log(weight)).astype(outputs.dtype))
+        shares = probabilities_of(kind, outputs) / weight
         return (shares / shares.sum(axis=1, keepdims=True)).astype(outputs.dtype)
 
     def ranking(self, probabilities: Array) -> Array:
@@ -133,12 +183,23 @@ class Predictor(Layer):
 
     @accepts_old_names
     def predict(self, x: Array, batch_size: int = 256) -> Array:
-        """Return the index of the most probable class: (N, C, H, W) -> (N,).
+        """Return the answer for each image: (N, C, H, W) -> (N,), the index of the most probable class.
 
         With ``class_weight`` w, that of the highest ``w_k p_k``: of the least expected cost, if a mistake
-        on an image of class k costs w_k.
+        on an image of class k costs w_k. Of several independent outputs, (N, outputs): 1 for each label that
+        is more probable than not, else 0. Of values, the values: (N, outputs).
         """
-        return self.predict_logits(x, batch_size).argmax(axis=1)
+        return self.answers(self.predict_logits(x, batch_size))
+
+    def answers(self, outputs: Array) -> Array:
+        """Return the answer for each image, from the network's outputs: see :meth:`predict`."""
+        kind = self._kind(outputs.shape[1] if outputs.ndim == 2 else None)
+        if kind == "values":
+            return outputs
+        if kind in INDEPENDENT:
+            applies = (log_odds(kind, outputs) > 0).astype(np.intp)
+            return applies[:, 0] if outputs.shape[1] == 1 else applies
+        return outputs.argmax(axis=1)
 
     def summary(self, input_shape: tuple[int, ...] | None = None, *, show: bool = True) -> Summary:
         """Print output shape, parameters, FLOPs and receptive field of every layer; return them as data.
@@ -191,6 +252,5 @@ class _Shape(tuple):  # type: ignore[type-arg]
 
 
 def ends_in_softmax(network: Layer) -> bool:
-    """Return whether a network's outputs are probabilities: whether its last layer is a Softmax."""
-    *_, (_, last) = [("", network), *network.leaves()]  # of a graph, too: all nodes lead to the last one
-    return isinstance(last, Softmax)
+    """Return whether a network's outputs are probabilities of classes: whether a Softmax makes them."""
+    return isinstance(last_layer(network), Softmax)

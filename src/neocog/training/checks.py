@@ -12,10 +12,11 @@ import numpy as np
 from neocog.data.split import Split
 from neocog.layers import Container, Layer
 from neocog.layers.base import as_dtype, check_network, random_generators
-from neocog.losses import Loss, MeanSquaredError, check_logits, check_weights
+from neocog.layers.outputs import classes_of, flat_shape
+from neocog.losses import Loss, check_logits, check_weights, kind_of_loss, state_output
 from neocog.optimizers import Optimizer
 from neocog.training.state import Callback, TrainingState
-from neocog.validation import check_images
+from neocog.validation import check_images, label_hint
 
 # Lazy images up to this size, as float32, are read once instead of at every epoch.
 IN_MEMORY_BYTES = 1 << 29
@@ -56,13 +57,10 @@ def prepare_data(network: Layer, data: Split | tuple[Any, Any], loss: Loss) -> S
     validation = split.validation and cast("validation images", split.validation)
     names = split.class_names
     check_logits(network, loss)
-    if split.is_classification and not isinstance(loss, MeanSquaredError):
-        if len(outputs) != 2 or outputs[1] < len(names):
-            raise ValueError(
-                f"the network must have an output for each of the {len(names)} classes, its output shape is "
-                f"{tuple(outputs)}."
-            )
-        names += tuple(str(k) for k in range(len(names), outputs[1]))  # outputs without a class
+    if split.is_classification and kind_of_loss(loss) != "values":
+        _check_outputs(split, flat_shape(outputs), loss)
+        classes = classes_of(kind_of_loss(loss) or "logits", outputs[1])
+        names += tuple(str(k) for k in range(len(names), classes))  # outputs without a class
     if isinstance(network, Container):
         if len(split.image_shape) == 3:
             network.input_shape = split.image_shape
@@ -70,7 +68,31 @@ def prepare_data(network: Layer, data: Split | tuple[Any, Any], loss: Loss) -> S
         network.preprocessing = kept if kept and kept.image_shape == split.image_shape else None
         if split.named or network.class_names is None or len(network.class_names) != len(names):
             network.class_names = names or None
+    state_output(network, loss)
     return Split(train, validation, split.class_names or None, preprocessing=split.preprocessing)
+
+
+def _check_outputs(split: Split, outputs: tuple[int, ...], loss: Loss) -> None:
+    """Raise ValueError if a network's outputs, or a loss, do not fit the labels."""
+    count, kind = len(split.class_names), kind_of_loss(loss)
+    if split.is_multilabel and kind == "logits":
+        y = split.train[1]
+        hint = label_hint(y) if (y.sum(axis=1) == 1).all() else ""
+        raise ValueError(
+            f"labels must have shape (N,) for {type(loss).__name__}, one an image, got {y.shape}{hint}; for "
+            "several labels an image pass loss=BinaryCrossEntropy()."
+        )
+    if kind == "independent-logits" and not split.is_multilabel:
+        if len(outputs) != 2 or outputs[1] != 1 or count > 2:
+            raise ValueError(
+                f"the network must have one output for labels (N,) of two classes and {type(loss).__name__}, "
+                f"got {count} classes and the output shape {outputs}; for several labels an image pass "
+                "labels (N, labels) of 0 and 1."
+            )
+    elif len(outputs) != 2 or outputs[1] < count or (split.is_multilabel and outputs[1] > count):
+        raise ValueError(
+            f"the network must have an output for each of the {count} classes, its output shape is {outputs}."
+        )
 
 
 def prepare_weights(sample_weight: Any, data: Split) -> tuple[np.ndarray | None, np.ndarray | None]:

@@ -12,13 +12,16 @@ from neocog.deprecation import accepts_old_names
 from neocog.kernels import kernels_for, use_kernels
 from neocog.layers import Layer
 from neocog.layers.base import Array, as_dtype, check_network
-from neocog.layers.prediction import Predictor, ends_in_softmax
-from neocog.losses import Loss, SoftmaxCrossEntropy, SoftmaxLoss, check_weights
+from neocog.layers.prediction import Predictor
+from neocog.losses import Loss, check_weights, loss_of_kind, network_for_loss
 from neocog.validation import check_images, integer, unmasked
 
 
 class Evaluation(NamedTuple):
-    """Mean loss and, for a classifier, the fraction classified correctly (NaN for a regression)."""
+    """Mean loss and, for a classifier, the fraction classified correctly (NaN for a regression).
+
+    Of several labels an image, the fraction of images of which all labels are right.
+    """
 
     loss: float
     accuracy: float
@@ -63,9 +66,10 @@ def evaluate(
     ----------
     network : Layer
     x : floating point array (N, C, H, W), or lazy images
-    y : labels (N,)
+    y : labels (N,), of several labels an image (N, labels) of 0 and 1, or values
     loss : default SoftmaxCrossEntropy()
-        It includes the softmax; a Softmax at the end of the network is left out then.
+        BinaryCrossEntropy() for a network of independent outputs, MeanSquaredError() for one of values. What
+        it includes, a Softmax or a Sigmoid at the end of the network, is left out then.
     batch_size : int
     sample_weight : (N,), optional
         Weight of each image.
@@ -89,9 +93,9 @@ def evaluate(
         raise ValueError(f"y must have shape (N,), one label an image, got a single number, {y}.")
     if len(y) == 0:
         raise ValueError("x and y must not be empty.")
-    loss = SoftmaxCrossEntropy() if loss is None else loss
-    if isinstance(loss, SoftmaxLoss) and isinstance(network, Predictor) and ends_in_softmax(network):
-        network = network.without_softmax()  # the loss includes one itself
+    if loss is None:
+        loss = loss_of_kind(network.output_kind if isinstance(network, Predictor) else "logits")
+    network = network_for_loss(network, loss)
     weights = np.ones(len(y)) if sample_weight is None else check_weights(sample_weight, len(y))
     if not weights.any():
         raise ValueError("sample_weight must not be all 0.")
@@ -115,7 +119,7 @@ def evaluate(
 
 @accepts_old_names
 def predict(network: Predictor, x: Array, batch_size: int = 256) -> Array:
-    """Return the index of the most probable class of each image: ``network.predict``."""
+    """Return the answer for each image, as a rule the most probable class: ``network.predict``."""
     return network.predict(x, batch_size)
 
 

@@ -112,6 +112,8 @@ def fit(
     network : Layer
     data : Split, or (images, labels)
     loss : default SoftmaxCrossEntropy()
+        The network's ``output_kind`` follows from it. With BinaryCrossEntropy() images may have several
+        labels, (N, labels) of 0 and 1; accuracy is then the fraction of images of which all are right.
     optimizer : default SGD(lr=0.05, momentum=0.9)
     epochs : int
         Total number of epochs, including those before a restart.

@@ -11,6 +11,7 @@ import numpy as np
 
 from neocog.layers import Layer, ReLU
 from neocog.layers.base import as_dtype
+from neocog.losses import kind_of_loss
 from neocog.representation import printable, say
 from neocog.training.state import Callback, TrainingState
 
@@ -123,17 +124,25 @@ class Diagnose(Callback):
 def _most_frequent(state: TrainingState) -> tuple[str, float, float]:
     """Return the most frequent class, the accuracy of answering it always, and its standard error."""
     labels, weight = state.data.train[1], state.sample_weight
+    names = state.data.class_names
+    if state.data.is_multilabel:
+        sets, labels = np.unique(labels, axis=0, return_inverse=True)
+        names = tuple(", ".join(name for name, has in zip(names, row, strict=True) if has) for row in sets)
     counts = np.bincount(labels, weight)
     chance = float(counts.max() / counts.sum())
     effective = len(labels) if weight is None else float(weight.sum() ** 2 / np.square(weight).sum())
     error = math.sqrt(chance * (1 - chance) / effective)
-    return repr(state.data.class_names[int(counts.argmax())]), chance, error
+    return repr(names[int(counts.argmax())]), chance, error
 
 
 def _loss_of_the_mean(state: TrainingState) -> float:
-    """Return the loss of a regression that always answers the mean of the targets."""
+    """Return the loss of always answering the mean of the targets, in a regression or of probabilities."""
     targets, weight = state.data.train[1], state.sample_weight
-    z = np.broadcast_to(np.average(targets, axis=0, weights=weight), targets.shape)
+    mean = np.average(targets, axis=0, weights=weight)
+    if kind_of_loss(state.loss) == "independent-logits":
+        mean = np.clip(mean, 1e-6, 1 - 1e-6)
+        mean = np.log(mean / (1 - mean))
+    z = np.broadcast_to(mean, targets.shape)
     value, _ = state.loss(z, targets) if weight is None else state.loss(z, targets, weight)
     return float(value)
 

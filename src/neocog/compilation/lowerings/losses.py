@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from neocog.layers.base import Array
-from neocog.losses import MeanSquaredError, SoftmaxCrossEntropy
+from neocog.losses import BinaryCrossEntropy, MeanSquaredError, SoftmaxCrossEntropy
 
 __all__ = ["LossLowering", "loss_lowering_of", "lowers_loss"]
 
@@ -26,8 +26,8 @@ class LossLowering:
     operation: ClassVar[str]
     settings: ClassVar[tuple[str, ...]] = ()
 
-    def fields(self, loss: Any) -> dict[str, Any]:
-        """Return the operation's fields that hold the settings of the loss."""
+    def fields(self, loss: Any, outputs: int) -> dict[str, Any]:
+        """Return the operation's fields that hold the settings of the loss, for so many outputs."""
         return {}
 
     def targets(self, t: Array, shape: tuple[int, int], dtype: np.dtype[Any]) -> Array | None:
@@ -69,7 +69,7 @@ class SoftmaxCrossEntropyLowering(LossLowering):
     operation = "softmax_cross_entropy"
     settings = ("label_smoothing",)
 
-    def fields(self, loss: SoftmaxCrossEntropy) -> dict[str, Any]:
+    def fields(self, loss: SoftmaxCrossEntropy, outputs: int) -> dict[str, Any]:
         return {"smoothing": loss.label_smoothing}
 
     def targets(self, t: Array, shape: tuple[int, int], dtype: np.dtype[Any]) -> Array | None:
@@ -85,3 +85,19 @@ class MeanSquaredErrorLowering(LossLowering):
 
     def targets(self, t: Array, shape: tuple[int, int], dtype: np.dtype[Any]) -> Array | None:
         return as_read(t, dtype) if t.shape == shape else None
+
+
+@lowers_loss(BinaryCrossEntropy)
+class BinaryCrossEntropyLowering(LossLowering):
+    """Binary cross-entropy; a target that is no probability makes the loss NaN, inside the operation."""
+
+    operation = "binary_cross_entropy"
+    settings = ("label_smoothing", "pos_weight")
+
+    def fields(self, loss: BinaryCrossEntropy, outputs: int) -> dict[str, Any]:
+        weights = np.array(loss.weights_of(outputs), np.float64)
+        return {"smoothing": loss.label_smoothing, "pos_weight": weights}
+
+    def targets(self, t: Array, shape: tuple[int, int], dtype: np.dtype[Any]) -> Array | None:
+        fits = t.dtype.kind in "biuf" and (t.shape == shape or (t.shape == shape[:1] and shape[1] == 1))
+        return as_read(t, dtype) if fits else None

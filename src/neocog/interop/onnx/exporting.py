@@ -16,6 +16,7 @@ from neocog.atomic import atomic_write
 from neocog.errors import UnsupportedError
 from neocog.interop.onnx.export_graph import Tensor, Writer, writer_of
 from neocog.layers import Container, Layer
+from neocog.layers.outputs import count_outputs, implied_kind
 from neocog.validation import float_dtype, integer
 
 # Gelu came with opset 20; ONNX Runtime 1.17 and everything since reads this pair.
@@ -40,7 +41,8 @@ def to_onnx(
     """Export a network as an ONNX model, for inference in ONNX Runtime or any other runtime.
 
     Initializers have the network's dotted names, nodes those of the layers; the batch size is free. Dropout
-    stays in the graph, where it does nothing in inference. Class names and input shape become metadata.
+    stays in the graph, where it does nothing in inference. Class names, input shape and what the outputs
+    are become metadata.
 
     Parameters
     ----------
@@ -200,6 +202,8 @@ def _metadata(network: Layer, inputs: tuple[Tensor, ...]) -> dict[str, str]:
         if network.class_weight is not None:
             metadata["neocog.class_weight"] = json.dumps([float(weight) for weight in network.class_weight])
         if len(inputs) == 1:
+            outputs = count_outputs(network, inputs[0].shape[1:])
+            metadata["neocog.output"] = network.stated_kind or implied_kind(network, outputs)
             metadata["neocog.input_shape"] = json.dumps(list(inputs[0].shape[1:]))
             if network.preprocessing is not None:
                 metadata["neocog.image"] = json.dumps(network.preprocessing.to_dict())

@@ -30,6 +30,7 @@ from neocog.interop.onnx.naming import dotted_name, move_into_groups
 from neocog.interop.onnx.symbolic import Known, Shapes, SymbolicValue
 from neocog.interop.onnx.validation import check, leading_to, refusing
 from neocog.layers import Container, Layer
+from neocog.layers.outputs import OUTPUT_KINDS
 from neocog.validation import RandomSource, generator, image_shape
 
 
@@ -258,7 +259,7 @@ def _read(proto: onnx.NodeProto, builder: GraphBuilder) -> None:
 
 
 def _describe(network: Container, model: onnx.ModelProto, shapes: Sequence[Any], channels_last: bool) -> None:
-    """Set the network's input shape, class names and preprocessing, where the model states them."""
+    """Set what the model states: input shape, class names, preprocessing, what the outputs are."""
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     of_images = not channels_last or "neocog.input_shape" in metadata
     if of_images and len(shapes) == 1 and len(shapes[0]) == 4 and None not in shapes[0][1:]:
@@ -286,3 +287,8 @@ def _describe(network: Container, model: onnx.ModelProto, shapes: Sequence[Any],
             raise OnnxImportError(f"neocog.image in the metadata is malformed: {error}") from error
         if image.image_shape == network.input_shape:
             network.preprocessing = image
+    if (kind := metadata.get("neocog.output")) is not None:
+        if kind not in OUTPUT_KINDS:
+            allowed = ", ".join(OUTPUT_KINDS)
+            raise OnnxImportError(f"neocog.output in the metadata must be one of {allowed}, got {kind!r}.")
+        network.output_kind = kind

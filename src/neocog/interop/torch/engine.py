@@ -20,13 +20,13 @@ from neocog.interop.torch.exporting import load_from_torch, to_array, to_torch
 from neocog.interop.torch.graph_builder import UnsupportedError
 from neocog.interop.torch.layer_modules import transposed
 from neocog.layers import Dropout, Layer
-from neocog.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy, check_weights
+from neocog.losses import BinaryCrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy, check_weights
 from neocog.optimizers import Optimizer
 
 __all__ = ["TorchEngine"]
 
 _EVALUATION_BATCH = 256
-_LOSSES = (SoftmaxCrossEntropy, MeanSquaredError)
+_LOSSES = (SoftmaxCrossEntropy, BinaryCrossEntropy, MeanSquaredError)
 
 
 class TorchEngine(Engine):
@@ -42,7 +42,7 @@ class TorchEngine(Engine):
     Parameters
     ----------
     network : Layer
-    loss : SoftmaxCrossEntropy or MeanSquaredError
+    loss : SoftmaxCrossEntropy, BinaryCrossEntropy or MeanSquaredError
     optimizer : Optimizer
     device : str, optional
         As in ``torch.device``; "cuda" is each process's own GPU.
@@ -56,13 +56,13 @@ class TorchEngine(Engine):
     """
 
     def __init__(self, network: Layer, loss: Loss, optimizer: Optimizer, device: str | None = None) -> None:
-        if not isinstance(loss, SoftmaxCrossEntropy | MeanSquaredError) or type(loss) not in _LOSSES:
+        if type(loss) not in _LOSSES:
+            names = ", ".join(each.__name__ for each in _LOSSES)
             raise UnsupportedError(
-                "loss must be a SoftmaxCrossEntropy or a MeanSquaredError for engine='torch', got a "
-                f"{type(loss).__name__}."
+                f"loss must be one of {names} for engine='torch', got a {type(loss).__name__}."
             )
         self.network, self.neocogs_optimizer = network, optimizer
-        self.loss: SoftmaxCrossEntropy | MeanSquaredError = loss
+        self.loss: Any = loss
         self.dtype = network.dtype or np.dtype(np.float32)
         self.group = Group()
         self.leads = self.group.rank == 0
@@ -177,6 +177,11 @@ class TorchEngine(Engine):
             return functional.cross_entropy(
                 z, self._tensor(t, np.int64), reduction="none", label_smoothing=smoothing
             )
+        if isinstance(self.loss, BinaryCrossEntropy):
+            q, weights = self.loss.smoothed(self.loss.targets(tuple(z.shape), t), self.dtype)
+            return functional.binary_cross_entropy_with_logits(
+                z, self._tensor(q, self.dtype), reduction="none", pos_weight=self._tensor(weights, self.dtype)
+            ).mean(1)
         return ((z - self._tensor(t, self.dtype)) ** 2).flatten(1).mean(1)
 
     def evaluate(self, x: Any, t: Any, sample_weight: Any = None) -> tuple[float, float]:
@@ -202,6 +207,9 @@ class TorchEngine(Engine):
         """Return 1 for each image classified correctly, else 0; NaN in a regression."""
         if isinstance(self.loss, SoftmaxCrossEntropy):
             return (z.argmax(1) == self._tensor(t, np.int64)).to(z.dtype)
+        if isinstance(self.loss, BinaryCrossEntropy):
+            t = self.loss.targets(tuple(z.shape), t)
+            return ((z > 0) == (self._tensor(t, self.dtype) > 0.5)).all(1).to(z.dtype)
         return z.new_full((len(z),), math.nan)
 
     def synchronize(self) -> None:

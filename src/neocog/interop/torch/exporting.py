@@ -18,7 +18,7 @@ from neocog.layers import Container, Graph, Layer, Residual, Sequential
 from neocog.layers.activation import states_function
 from neocog.layers.base import computes_as
 
-NOTES = ("class_names", "input_shape", "preprocessing", "class_weight")
+NOTES = ("class_names", "input_shape", "preprocessing", "class_weight", "stated_kind")
 """Attributes of a network that the module keeps."""
 
 CONTAINERS: dict[type[Container], str] = {
@@ -39,8 +39,8 @@ def to_torch(network: Layer) -> nn.Module:
     PyTorch's own classes are taken where they fit. A dense layer's weight is transposed, as ``nn.Linear``
     has it. A layer that occurs at several places is one module there, a shared array one parameter. A
     layer of several inputs takes a tuple, a graph of several inputs also those themselves. A network's
-    ``class_names``, ``input_shape``, ``preprocessing`` and ``class_weight`` become attributes of the module,
-    for :func:`from_torch` to read.
+    ``class_names``, ``input_shape``, ``preprocessing``, ``class_weight`` and ``stated_kind`` become
+    attributes of the module, for :func:`from_torch` to read.
 
     A layer of your own needs no entry. An :class:`Elementwise` layer that states its ``function`` calls it
     with tensors, on any device, and PyTorch differentiates it. Any other layer, and a container with a

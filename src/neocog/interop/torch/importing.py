@@ -111,7 +111,7 @@ def from_torch(module: nn.Module, input_shape: tuple[int, int, int] | None = Non
     network, _ = _Reader().layer(module, values, (tuple(values),) if several else tuple(values), "")
     if isinstance(network, Container):
         network.input_shape, network.class_names = shape, notes.get("class_names")
-        network.class_weight = notes.get("class_weight")
+        network.class_weight, network.stated_kind = notes.get("class_weight"), notes.get("stated_kind")
         if shape == notes.get("input_shape"):
             network.preprocessing = notes.get("preprocessing")
     return network

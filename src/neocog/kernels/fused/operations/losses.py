@@ -10,7 +10,7 @@ import numpy as np
 from neocog.kernels.fused.operation import operation
 from neocog.kernels.fused.simd import size_of, view
 
-__all__ = ["mean_squared_error", "softmax_cross_entropy"]
+__all__ = ["binary_cross_entropy", "mean_squared_error", "softmax_cross_entropy"]
 
 
 @operation(arrays="z dz loss targets sample_weight", integers="C N", numbers="smoothing")
@@ -71,4 +71,36 @@ def mean_squared_error(p: Any, unit: int, scratch: int, zero: Any) -> None:
             difference = z[k * N + n] - t[n * C + k]
             total += share * difference * difference
             dz[k * N + n] = 2 * share * difference
+    view(p.loss, 1, np.float64(0))[0] = total
+
+
+@operation(arrays="z dz loss targets sample_weight pos_weight", integers="C N", numbers="smoothing")
+def binary_cross_entropy(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute the loss of :class:`neocog.BinaryCrossEntropy` and its gradient, in one unit.
+
+    z are the logits (C, N), ``loss`` is one float64, ``targets`` are (N, C), ``sample_weight`` is float64
+    (N,) and 1/N each without weights, ``pos_weight`` float64 (C,). The loss is
+    NaN if a target is not in 0..1.
+    """
+    like = zero[0]
+    N, C = p.N, p.C
+    z, dz, t = view(p.z, C * N, like), view(p.dz, C * N, like), view(p.targets, N * C, like)
+    weights, positive = view(p.sample_weight, N, np.float64(0)), view(p.pos_weight, C, np.float64(0))
+    total = 0.0
+    for n in range(N):
+        share = weights[n] / C
+        for k in range(C):
+            target = t[n * C + k]
+            if not (0 <= target <= 1):
+                view(p.loss, 1, np.float64(0))[0] = np.nan
+                return
+            q = target * (1 - p.smoothing) + p.smoothing / 2
+            v = positive[k]
+            logit = z[k * N + n]
+            decay = math.exp(-abs(logit))
+            softplus = math.log1p(decay) + max(-logit, 0)
+            probability = (1 if logit >= 0 else decay) / (1 + decay)
+            times = 1 + (v - 1) * q
+            total += share * ((1 - q) * logit + times * softplus)
+            dz[k * N + n] = share * (probability * times - v * q)
     view(p.loss, 1, np.float64(0))[0] = total
