@@ -9,6 +9,7 @@ from neocog.layers import (
     Bias,
     Concat,
     Conv2D,
+    ConvTranspose2D,
     Dense,
     Flatten,
     GlobalAvgPool2D,
@@ -24,12 +25,17 @@ from neocog.layers import (
     Sequential,
     Softmax,
     Transpose,
+    Upsample,
 )
 from neocog.models import digits_cnn, tiny_cnn
 
 
 def conv(cin, cout, k, **options):
     return Conv2D(cin, cout, k, rng=0, dtype="float64", **options)
+
+
+def up(cin, cout, k, **options):
+    return ConvTranspose2D(cin, cout, k, rng=0, dtype="float64", **options)
 
 
 def branches():
@@ -70,6 +76,12 @@ NETWORKS = {
     "mirrored": Sequential(conv(1, 1, 2), Pad2D(((2, 0), (1, 3)), mode="reflect"), conv(1, 1, 2)),
     "edges": Sequential(Pad2D((3, 1), mode="replicate"), conv(1, 1, 3, stride=2)),
     "round": Sequential(conv(1, 1, 2, stride=2), Pad2D(1, mode="circular"), conv(1, 1, (1, 2))),
+    "down and up": Sequential(conv(1, 2, 3, stride=2), up(2, 1, 3, stride=2, padding=1, output_padding=1)),
+    "up with gaps": Sequential(up(1, 1, (1, 2), stride=3, padding=((0, 0), (1, 0))), conv(1, 1, 2)),
+    "up, dilated": Sequential(up(1, 1, 3, stride=2, dilation=(3, 2)), conv(1, 1, 3, stride=2)),
+    "upsampled": Sequential(conv(1, 1, 3), Upsample(2), conv(1, 1, 3, stride=(2, 1))),
+    "interpolated": Sequential(Upsample((1.5, 0.5), mode="bilinear"), conv(1, 1, 2, padding=1)),
+    "resized": Sequential(Upsample(size=(5, 20), mode="bilinear", align_corners=True), conv(1, 1, 2)),
     "softmax": Sequential(conv(1, 2, 3), Softmax()),
     "softmax of rows": Sequential(conv(1, 2, 3, stride=2), LogSoftmax(-1)),
     "repeated": Graph(
@@ -113,7 +125,10 @@ def test_it_is_the_support_of_the_input_gradient(name):
             assert seen == expected, f"{name} at {position}"
 
 
-UNEVEN = {"gaps", "concatenated rows", "mirrored", "edges", "round", "softmax of rows", "repeated"}
+UNEVEN = {
+    *("gaps", "concatenated rows", "mirrored", "edges", "round", "softmax of rows", "repeated"),
+    *("down and up", "up with gaps", "up, dilated", "upsampled", "interpolated", "resized"),
+}
 FEATURES = {"flat", "dense", "global", "features", "reshaped", "groups", "groups of features"}
 # They see a whole image, however large
 

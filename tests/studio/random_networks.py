@@ -49,6 +49,19 @@ def pooling(rng, shape):
     return layers.AvgPool2D(size, stride, padding, count, ceil, None, dilation)
 
 
+def resizing(rng, shape):
+    C, F, stride = shape[0], int(rng.integers(1, 4)), pair(rng, 1, 3)
+    mode = str(rng.choice(["nearest", "bilinear"]))
+    return [
+        lambda: layers.ConvTranspose2D(
+            C, F * C, pair(rng, 1, 3), stride, sides(rng, 1), 0, C, dilation=pair(rng, 1, 2), rng=rng
+        ),
+        lambda: layers.ConvTranspose2D(C, F, pair(rng, 1, 3), stride, sides(rng, 1), stride[0] - 1, rng=rng),
+        lambda: layers.Upsample(tuple(rng.uniform(0.5, 2.5, 2)), None, mode),
+        lambda: layers.Upsample(None, pair(rng, 1, 9), "bilinear", bool(rng.integers(2))),
+    ][rng.integers(4)]()
+
+
 def norm(rng, shape):
     C = shape[0]
     return [
@@ -86,6 +99,7 @@ MAKERS = [
     convolution,
     sparse_convolution,
     pooling,
+    resizing,
     norm,
     padding,
     shaping,

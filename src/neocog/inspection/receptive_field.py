@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from neocog.layers import (
     AvgPool2D,
     Concat,
     Conv2D,
+    ConvTranspose2D,
     Dense,
     Flatten,
     GlobalAvgPool2D,
@@ -30,6 +33,7 @@ from neocog.layers import (
     Softmax,
     SparseConv2D,
     Transpose,
+    Upsample,
 )
 from neocog.layers.base import Array, Field
 from neocog.layers.padding import copied_from
@@ -69,13 +73,13 @@ class _Axis:
     """The pixels along one axis of the image that each position along that axis of a map depends on.
 
     ``seen`` is a bool array (positions, pixels), ``start`` and ``stop`` are its unclipped ends (positions,),
-    ``jump`` the step between neighbours, by which they go on outside the map.
+    ``jump`` the step between neighbours, by which they go on outside the map: in enlarged maps a fraction.
     """
 
     seen: Array
     start: Array
     stop: Array
-    jump: int
+    jump: int | Fraction
 
     def window(self, kernel: int, stride: int, padding: tuple[int, int], dilation: int = 1) -> _Axis:
         """Apply a window: position i depends on ``i s + p d - P`` of the input, p = 0..kernel-1."""
@@ -89,6 +93,26 @@ class _Axis:
         start = self._beyond(self.start, first)
         stop = self._beyond(self.stop, first + dilation * (kernel - 1))
         return _Axis(seen, start, stop, self.jump * stride)
+
+    def transposed(
+        self, kernel: int, stride: int, padding: tuple[int, int], dilation: int, count: int
+    ) -> _Axis:
+        """Apply a transposed window: u depends on each place i with a tap p where ``i s + p d - P = u``."""
+        place = np.arange(count) + padding[0] - np.arange(kernel)[:, None] * dilation  # i s, tap by tap
+        source = np.ma.masked_where(place % stride, place // stride)
+        inside = ~np.ma.getmaskarray(source) & (source.data >= 0) & (source.data < len(self.start))
+        seen = np.zeros((count, self.seen.shape[1]), dtype=bool)
+        for own, reached in zip(source.data, inside, strict=True):
+            seen[reached] |= self.seen[own[reached]]
+        first, last = source.min(axis=0).filled(0), source.max(axis=0).filled(0)
+        start, stop = self._beyond(self.start, first), self._beyond(self.stop, last)
+        none = np.ma.getmaskarray(source).all(axis=0)  # no tap reaches these: they see nothing
+        return _Axis(seen, start, np.where(none, start, stop), self.jump / Fraction(stride))
+
+    def between(self, first: Array, second: Array) -> _Axis:
+        """Let position i depend on two: ``first[i]`` and ``second[i]``."""
+        jump = self.jump * Fraction(len(self.start), len(first))
+        return replace(_either([self.take(first), self.take(second)]), jump=jump)
 
     def _beyond(self, ends: Array, place: Array) -> Array:
         nearest = place.clip(0, len(ends) - 1)
@@ -184,8 +208,8 @@ def unit_receptive_field(
     return ReceptiveField(
         rows,
         columns,
-        (int(view.rows.start[row]), int(view.rows.stop[row])),
-        (int(view.columns.start[column]), int(view.columns.stop[column])),
+        (math.floor(view.rows.start[row]), math.ceil(view.rows.stop[row])),
+        (math.floor(view.columns.start[column]), math.ceil(view.columns.stop[column])),
     )
 
 
@@ -219,6 +243,16 @@ def _after(layer: Layer, view: Any) -> _View:
         padding = layer.window_sides(view.shape) if pools else layer.sides  # type: ignore[union-attr]
         geometry = zip(layer.kernel_size, layer.stride, padding, dilation, strict=True)
         rows, columns = (axis.window(*sizes) for axis, sizes in zip((rows, columns), geometry, strict=True))
+    elif isinstance(layer, ConvTranspose2D):
+        geometry = zip(layer.kernel_size, layer.stride, layer.sides, layer.dilation, shape[2:], strict=True)
+        rows, columns = (
+            axis.transposed(*sizes) for axis, sizes in zip((rows, columns), geometry, strict=True)
+        )
+    elif isinstance(layer, Upsample):
+        rows, columns = (
+            axis.between(np.array(first), np.where(share, second, first))
+            for axis, (first, second, share) in zip((rows, columns), layer.places(view.shape), strict=True)
+        )
     elif isinstance(layer, Pad2D):
         rows, columns = (
             axis.window(1, 1, sides)

@@ -25,6 +25,7 @@ from neocog.layers import (
     Concat,
     Container,
     Conv2D,
+    ConvTranspose2D,
     Dense,
     Dropout,
     Flatten,
@@ -57,6 +58,7 @@ from neocog.layers import (
     SparseConv2D,
     Tanh,
     Transpose,
+    Upsample,
 )
 from neocog.layers.base import Field, Shape, check_network, computes_as
 from neocog.layers.padding import copied_from
@@ -154,6 +156,7 @@ PAGE_FORMS: dict[type[Layer], Settings] = {
     Clip: _attributes("low", "high"),
     Concat: _inner_axis,
     Conv2D: _convolution,
+    ConvTranspose2D: _convolution,
     Dense: _nothing,
     Dropout: _nothing,
     ELU: _attributes("alpha"),
@@ -186,6 +189,7 @@ PAGE_FORMS: dict[type[Layer], Settings] = {
     SparseConv2D: _sparse_convolution,
     Tanh: _nothing,
     Transpose: _transposition,
+    Upsample: lambda layer, shapes: dict(zip(("rows", "columns"), layer.places(shapes[0]), strict=True)),
 }
 """The layers that ``web/network.js`` computes, and their settings there: one image's, for input shapes."""
 

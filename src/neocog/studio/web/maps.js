@@ -13,10 +13,12 @@ const TABLE = 4096; // numbers of a map that are listed
 /** Words for the kinds of layers, where the class's name is not clear by itself. */
 const WORDS = {
   Conv2D: "convolution",
+  ConvTranspose2D: "transposed convolution",
   MaxPool2D: "max pooling",
   AvgPool2D: "average pooling",
   GlobalAvgPool2D: "mean of each map",
   GlobalMaxPool2D: "maximum of each map",
+  Upsample: "resized maps",
   Dense: "fully connected",
   Flatten: "all maps in one row",
   BatchNorm2D: "batch norm",

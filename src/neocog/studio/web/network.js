@@ -170,6 +170,35 @@ function addFour(y, to, length, x, step, a0, a1, a2, a3, w0, w1, w2, w3) {
   }
 }
 
+/** ConvTranspose2D: at every pixel of an input map its kernel, times the pixel, is added to each output map. */
+function transposedConvolution({ settings }, y, [x], { w, b }) {
+  const { kernel_size: [kH, kW], stride: [s, t], padding: [[top], [left]], dilation: [d, e], groups } = settings;
+  const [C, H, W] = x.shape, [F, Ho, Wo] = y.shape, each = F / groups;
+  return () => {
+    for (let f = 0; f < F; f++) y.data.fill(b ? b[f] : 0, f * Ho * Wo, (f + 1) * Ho * Wo);
+    let k = 0; // of the weight
+    for (let c = 0; c < C; c++) {
+      const first = Math.floor(c / (C / groups)) * each;
+      for (let f = first; f < first + each; f++) {
+        for (let p = 0; p < kH; p++) {
+          const [i0, i1] = reaching(p * d - top, s, H, Ho);
+          for (let q = 0; q < kW; q++, k++) {
+            const right = q * e - left, [j0, j1] = reaching(right, t, W, Wo);
+            for (let i = i0; i < i1; i++) {
+              const from = (c * H + i) * W, to = (f * Ho + i * s + p * d - top) * Wo + right;
+              for (let j = j0; j < j1; j++) y.data[to + j * t] += w[k] * x.data[from + j];
+            }
+          }
+        }
+      }
+    }
+  };
+}
+
+/** Return the places i, [first, end) of `length`, for which i stride + shift lies in [0, most). */
+const reaching = (shift, stride, length, most) =>
+  [Math.max(0, Math.ceil(-shift / stride)), Math.min(length, Math.ceil((most - shift) / stride))];
+
 /** Dense: y = x w + b, input by input, as w lies in rows of one input's weights. */
 function dense(node, y, [x], { w, b }) {
   const K = y.data.length, I = x.data.length, z = x.data;
@@ -232,6 +261,24 @@ const pooling = (begin, combine, end) => ({ settings }, y, [x]) => {
 
 const larger = (a, b) => (b > a || b !== b ? b : a); // NaN wins
 const sum = (a, b) => a + b;
+
+/** Upsample: each output is between two rows and two columns; `share` is that of the second of each. */
+function upsample({ settings: { rows: [up, down, low], columns: [before, after, share] } }, y, [x]) {
+  const [C, H, W] = x.shape, [, Ho, Wo] = y.shape;
+  return () => {
+    let to = 0;
+    for (let c = 0; c < C; c++) {
+      for (let i = 0; i < Ho; i++) {
+        const first = (c * H + up[i]) * W, second = (c * H + down[i]) * W;
+        for (let j = 0; j < Wo; j++) {
+          const b = share[j], at = (row) => b ? (1 - b) * x.data[row + before[j]] + b * x.data[row + after[j]]
+            : x.data[row + before[j]];
+          y.data[to++] = low[i] ? (1 - low[i]) * at(first) + low[i] * at(second) : at(first);
+        }
+      }
+    }
+  };
+}
 
 /** A number for each whole map. */
 const globalPooling = (begin, combine, end) => (node, y, [x]) => () => {
@@ -466,7 +513,7 @@ const nothing = () => () => {};
 const SAME = new Set(["Dropout", "Flatten", "Reshape"]);
 
 const FORMS = {
-  Conv2D: convolution, SparseConv2D: convolution, Dense: dense, RadialBasis: radialBasis,
+  Conv2D: convolution, SparseConv2D: convolution, ConvTranspose2D: transposedConvolution, Upsample: upsample, Dense: dense, RadialBasis: radialBasis,
   MaxPool2D: pooling(-Infinity, larger, (max) => max),
   AvgPool2D: pooling(0, sum, (total, rows, columns, i, j) => total / (rows[i] * columns[j])),
   GlobalMaxPool2D: globalPooling(-Infinity, larger, (max) => max),

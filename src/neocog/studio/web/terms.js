@@ -102,6 +102,33 @@ function convolution(context, [f, i, j]) {
   return { parts: [...parts, ...context.bias([f])] };
 }
 
+function transposedConvolution(context, [f, u, v]) {
+  const { settings, input, y } = context;
+  const { kernel_size: [kH, kW], stride: [s, t], padding: [[top], [left]], dilation: [d, e], groups } = settings;
+  const [C, H, W] = input.shape, each = y.shape[0] / groups, own = C / groups;
+  const [group, k] = [Math.floor(f / each), f % each];
+  const parts = [];
+  for (let i = 0; i < H; i++) {
+    for (let j = 0; j < W; j++) {
+      const p = (u + top - i * s) / d, q = (v + left - j * t) / e; // the tap of this pixel's kernel that is here
+      if (!(Number.isInteger(p) && Number.isInteger(q) && p >= 0 && p < kH && q >= 0 && q < kW)) continue;
+      for (let c = group * own; c < (group + 1) * own; c++) {
+        parts.push(part([context.x([c, i, j]), context.array("w", [c, k, p, q])]));
+      }
+    }
+  }
+  return { parts: [...parts, ...context.bias([f])] };
+}
+
+function upsample(context, [c, i, j]) {
+  const { rows, columns } = context.settings;
+  const around = ([first, second, share], k) => [[first[k], 1 - share[k]], [second[k], share[k]]].filter(([, a]) => a);
+  return {
+    parts: around(rows, i).flatMap(([u, a]) => around(columns, j).map(([v, b]) =>
+      part([context.x([c, u, v]), constant("share", a * b)]))),
+  };
+}
+
 function dense(context, [k]) {
   const parts = Array.from(context.input.data, (_, i) => part([context.x([i]), context.array("w", [i, k])]));
   return { parts: [...parts, ...context.bias([k])] };
@@ -240,7 +267,7 @@ const bias = (context, index) => ({
 });
 
 const TERMS = {
-  Conv2D: convolution, SparseConv2D: convolution, Dense: dense, RadialBasis: radialBasis,
+  Conv2D: convolution, SparseConv2D: convolution, ConvTranspose2D: transposedConvolution, Upsample: upsample, Dense: dense, RadialBasis: radialBasis,
   MaxPool2D: maximum(windowOf), GlobalMaxPool2D: maximum(mapOf),
   AvgPool2D: mean(windowOf, "1/count", ({ settings }, [, i, j]) => settings.rows[i] * settings.columns[j]),
   GlobalAvgPool2D: mean(mapOf, "1/(H W)", ({ input }) => size(input.shape.slice(1))),
