@@ -17,6 +17,7 @@ from neocog.validation import one_of
 def export(
     model: Model,
     out: Annotated[Path, typer.Argument(help="The file to write; its suffix says the format: .onnx.")],
+    opset: Annotated[int, typer.Option(help="Version of ONNX's operators, from 13 to 22.")] = 20,
     layers: Layers = None,
     as_json: Json = False,
 ) -> None:
@@ -28,7 +29,7 @@ def export(
     from neocog.interop.onnx import to_onnx
 
     network = runs.open_model(model, layers or ())
-    written = to_onnx(network.astype("float32"), out)
+    written = to_onnx(network.astype("float32"), out, opset=opset)
     operators = sorted({node.op_type for node in written.graph.node})
     if as_json:
         print(to_json({"file": str(out), "bytes": out.stat().st_size, "operators": operators}))

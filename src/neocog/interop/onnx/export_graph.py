@@ -10,9 +10,21 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from neocog.errors import UnsupportedError
 from neocog.layers import Elementwise, Layer
 from neocog.layers.activation import DECLARED
 from neocog.layers.base import computes_as
+
+OPSET = 20
+"""By default: the first with Gelu; ONNX Runtime 1.17 and everything since reads it."""
+
+
+class NewerOpsetError(UnsupportedError):
+    """A layer has an ONNX form, but not in the opset that is written."""
+
+    def __init__(self, opset: int, form: str) -> None:
+        super().__init__(f"{form} came with opset {opset}")
+        self.opset = opset
 
 
 class Tensor(NamedTuple):
@@ -35,10 +47,13 @@ class Writer:
         Names of the inputs, the output and the arrays, which no other value may take.
     place : str
         Dotted name of the layer that is being written; its nodes and constants are named after it.
+    opset : int
+        Version of the operators.
     """
 
     names: Mapping[int, str]
     dtype: np.dtype[Any]
+    opset: int = OPSET
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     initializers: dict[str, onnx.TensorProto] = field(default_factory=dict)
     reserved: frozenset[str] = frozenset({"output"})
@@ -49,7 +64,12 @@ class Writer:
         """Append a node; return the name of its output.
 
         The first node of a layer has the layer's name, others ``layer/operator``. Attributes that are None
-        are omitted.
+        are omitted. Axes of a reduction are given as an input, also where the opset has them as an attribute.
+
+        Raises
+        ------
+        NewerOpsetError
+            If the opset has no such operator, or not with these attributes and inputs.
         """
         name, number = self.place, 1
         while name in self._taken:
@@ -59,8 +79,22 @@ class Writer:
         output = f"{name}/y" if name in self.reserved else name
         given = {key: value for key, value in attributes.items() if value is not None}
         sources = [source.name if isinstance(source, Tensor) else source for source in inputs]
+        if operator.startswith("Reduce") and not _takes(operator, self.opset, len(sources), given):
+            given["axes"] = numpy_helper.to_array(self.initializers[sources.pop()]).tolist()
+        if not _takes(operator, self.opset, len(sources), given):
+            newer = range(self.opset + 1, onnx.defs.onnx_opset_version() + 1)
+            first = next((opset for opset in newer if _takes(operator, opset, len(sources), given)), None)
+            form = f"{operator} with {', '.join(given)}" if given else operator
+            self.require(first, form)
         self.nodes.append(helper.make_node(operator, sources, [output], name, **given))
         return output
+
+    def require(self, opset: int | None, form: str) -> None:
+        """Raise NewerOpsetError if a form came with a later opset than the one that is written."""
+        if opset is None:
+            raise UnsupportedError(f"ONNX has no {form}")
+        if opset > self.opset:
+            raise NewerOpsetError(opset, form)
 
     def array(self, array: Any) -> str:
         """Add one of the network's arrays as an initializer of its dotted name; return the name."""
@@ -90,6 +124,14 @@ class Writer:
         name = f"{self.place}/{suffix}"
         self.initializers[name] = numpy_helper.from_array(content, name)
         return name
+
+
+def _takes(operator: str, opset: int, inputs: int, attributes: Mapping[str, Any]) -> bool:
+    """Return whether an opset has an operator with so many inputs and these attributes."""
+    if not onnx.defs.has(operator, opset):
+        return False
+    schema = onnx.defs.get_schema(operator, opset)
+    return inputs <= schema.max_input and attributes.keys() <= schema.attributes.keys()
 
 
 WriteLayer: TypeAlias = Callable[[Writer, Any, Any], str]

@@ -14,13 +14,13 @@ from onnx import helper
 
 from neocog.atomic import atomic_write
 from neocog.errors import UnsupportedError
-from neocog.interop.onnx.export_graph import Tensor, Writer, writer_of
+from neocog.interop.onnx.export_graph import OPSET, NewerOpsetError, Tensor, Writer, writer_of
 from neocog.layers import Container, Layer
 from neocog.layers.outputs import count_outputs, implied_kind
 from neocog.validation import float_dtype, integer
 
-# Gelu came with opset 20; ONNX Runtime 1.17 and everything since reads this pair.
-OPSET, IR_VERSION = 20, 9
+OPSETS = (13, 22)
+"""The first and the last that are written."""
 
 LARGEST = 2**31 - 2**20
 """Bytes of arrays that fit one protobuf message, with room for the graph."""
@@ -37,6 +37,7 @@ def to_onnx(
     *,
     input_shape: Any = None,
     dtype: Any = None,
+    opset: int = OPSET,
 ) -> onnx.ModelProto:
     """Export a network as an ONNX model, for inference in ONNX Runtime or any other runtime.
 
@@ -54,6 +55,9 @@ def to_onnx(
     dtype : {"float32", "float64"}, optional
         Default: the network's. A float64 network with layers that ONNX Runtime computes in float32 only
         (convolutions, average pooling, ...) is then written as float32, with a warning.
+    opset : int
+        Version of ONNX's operators, from 13 to 22, for runtimes and tools that are older than the default.
+        What it has no operator for is written as several, such as GELU before 20.
 
     Returns
     -------
@@ -67,14 +71,15 @@ def to_onnx(
         file.
     neocog.errors.UnsupportedError
         If a layer has no ONNX form: one of your own, for which nothing is registered by
-        ``neocog.interop.onnx.writes`` and which is no element-wise layer whose ``function`` can be written.
+        ``neocog.interop.onnx.writes`` and which is no element-wise layer whose ``function`` can be written;
+        or none in this opset, such as average pooling with dilation before 19.
     OSError
         If the file cannot be written.
 
     Notes
     -----
-    Opset 20, IR version 9. Layers without an operator of their own (:class:`~neocog.layers.RadialBasis`,
-    :class:`~neocog.layers.ScaledTanh`, ...) become several nodes.
+    Layers without an operator of their own (:class:`~neocog.layers.RadialBasis`,
+    :class:`~neocog.layers.ScaledTanh`, ...) become several nodes. The IR version is the first with the opset.
 
     Examples
     --------
@@ -83,7 +88,9 @@ def to_onnx(
     >>> [node.op_type for node in model.graph.node][:3]
     ['Conv', 'Relu', 'MaxPool']
     """
-    network = network.original
+    network, opset = network.original, integer("opset", opset)
+    if not OPSETS[0] <= opset <= OPSETS[1]:
+        raise ValueError(f"opset must be from {OPSETS[0]} to {OPSETS[1]}, got {opset}.")
     arrays = {**network.params, **network.buffers}
     kept = _dtype(network, dtype)
     size = sum(array.size for array in arrays.values()) * kept.itemsize
@@ -94,7 +101,7 @@ def to_onnx(
     names = {id(array): name for name, array in arrays.items()}
     inputs = _inputs(network, input_shape)
     reserved = frozenset({"output", *names.values(), *(x.name for x in inputs)})
-    writer = Writer(names, kept, reserved=reserved)
+    writer = Writer(names, kept, opset, reserved=reserved)
     output = _walk(network, writer, inputs)
     if kept == np.float64 and dtype is None:
         narrow = sorted(FLOAT32_ONLY & {node.op_type for node in writer.nodes})
@@ -104,7 +111,7 @@ def to_onnx(
                 "dtype='float64' writes float64 all the same.",
                 stacklevel=2,
             )
-            writer = Writer(names, np.dtype("float32"), reserved=reserved)
+            writer = Writer(names, np.dtype("float32"), opset, reserved=reserved)
             output = _walk(network, writer, inputs)
     model = _model(network, writer, inputs, output)
     if path is not None:
@@ -150,6 +157,11 @@ def _walk(network: Layer, writer: Writer, inputs: tuple[Tensor, ...]) -> Tensor:
             if write is None:
                 raise UnsupportedError("nothing says how to write it")
             output = write(writer, layer, value)
+        except NewerOpsetError as error:
+            raise UnsupportedError(
+                f"layer {name!r} is a {kind}, which has no form in opset {writer.opset}: {error}; pass "
+                f"opset={error.opset} or more."
+            ) from error
         except UnsupportedError as error:
             raise UnsupportedError(
                 f"layer {name!r} is a {kind}, which has no ONNX form ({error}): register a function that "
@@ -174,19 +186,21 @@ def _model(network: Layer, writer: Writer, inputs: tuple[Tensor, ...], output: T
     for node in writer.nodes:
         for names in (node.input, node.output):
             names[:] = [renamed.get(name, name) for name in names]
+    read = {name for node in writer.nodes for name in node.input}
     graph = helper.make_graph(
         writer.nodes,
         "neocog",
         [helper.make_tensor_value_info(x.name, element, ["N", *x.shape[1:]]) for x in inputs],
         [helper.make_tensor_value_info("output", element, None)],
-        list(writer.initializers.values()),
+        [tensor for name, tensor in writer.initializers.items() if name in read],
     )
+    opset = helper.make_opsetid("", writer.opset)
     model = helper.make_model(
         graph,
         producer_name="neocog",
         producer_version=version("neocog"),
-        ir_version=IR_VERSION,
-        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=helper.find_min_ir_version_for([opset]),
+        opset_imports=[opset],
     )
     helper.set_model_props(model, _metadata(network, inputs))
     model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)

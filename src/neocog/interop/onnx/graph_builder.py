@@ -69,7 +69,10 @@ class GraphBuilder:
         self.values = dict(values)
         self.layers: Nodes = {}
         self.uses = Counter([output, *(name for node in nodes for name in node.input)])
-        self.readers = {name: node for node in nodes for name in node.input}
+        self.readers: dict[str, list[onnx.NodeProto]] = {}
+        for node in nodes:
+            for name in dict.fromkeys(node.input):
+                self.readers.setdefault(name, []).append(node)
         self.makers = {name: node for node in nodes for name in node.output}
         self.done: set[str] = set()
         self.placed: set[int] = set()

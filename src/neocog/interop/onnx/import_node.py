@@ -203,7 +203,7 @@ class Node:
             output = proto.output[0]
             if self.builder.uses[output] != 1 or output not in self.builder.readers:
                 return None
-            proto = self.builder.readers[output]
+            (proto,) = self.builder.readers[output]
             if proto.op_type != operator:
                 return None
             chain.append(Node(proto, self.builder))

@@ -37,11 +37,25 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 @writes(ReLU, operators="Relu")
 @writes(Sigmoid, operators="Sigmoid")
 @writes(Tanh, operators="Tanh")
-@writes(Hardswish, operators="HardSwish")
-@writes(Mish, operators="Mish")
 def write_plain(w: Writer, layer: Layer, x: Tensor) -> str:
     """Write an activation that is one operator without attributes."""
     return w.node(OPERATORS[type(layer)], x)
+
+
+@writes(Hardswish, operators="HardSwish or HardSigmoid, Mul")
+def write_hardswish(w: Writer, layer: Hardswish, x: Tensor) -> str:
+    """Write HardSwish, which is ``x hardsigmoid(x)`` before opset 14."""
+    if w.opset >= 14:
+        return w.node("HardSwish", x)
+    return w.node("Mul", x, w.node("HardSigmoid", x, alpha=1 / 6, beta=0.5))
+
+
+@writes(Mish, operators="Mish or Softplus, Tanh, Mul")
+def write_mish(w: Writer, layer: Mish, x: Tensor) -> str:
+    """Write Mish, which is ``x tanh(softplus(x))`` before opset 18."""
+    if w.opset >= 18:
+        return w.node("Mish", x)
+    return w.node("Mul", x, w.node("Tanh", w.node("Softplus", x)))
 
 
 PLAIN: dict[str, type[Layer]] = {
@@ -106,6 +120,27 @@ def read_silu(node: Node) -> SymbolicValue | None:
     return node.take(chain, node.elementwise(SiLU()))
 
 
+@reads_pattern("Softplus")
+def read_mish(node: Node) -> SymbolicValue | None:
+    """Read ``Mul(x, Tanh(Softplus(x)))`` as Mish."""
+    chain = node.follow("Tanh", "Mul")
+    if chain is None or sorted(chain[1].proto.input) != sorted((node.proto.input[0], *chain[0].proto.output)):
+        return None
+    return node.take(chain, node.elementwise(Mish()))
+
+
+@reads_pattern("HardSigmoid")
+def read_hardswish(node: Node) -> SymbolicValue | None:
+    """Read ``Mul(x, HardSigmoid(x))`` as Hardswish."""
+    chain = node.follow("Mul")
+    name, layer = node.proto.input[0], _hardsigmoid(node)
+    if chain is None or sorted(chain[0].proto.input) != sorted((name, node.proto.output[0])):
+        return None
+    if (layer.slope, layer.offset) != (1 / 6, 0.5):
+        return None
+    return node.take(chain, node.elementwise(Hardswish()))
+
+
 @reads("Swish")
 def read_swish(node: Node) -> SymbolicValue:
     """Read Swish of the one slope 1 as SiLU."""
@@ -122,9 +157,14 @@ def write_hardsigmoid(w: Writer, layer: Hardsigmoid, x: Tensor) -> str:
 
 @reads("HardSigmoid")
 def read_hardsigmoid(node: Node) -> SymbolicValue:
-    """Read HardSigmoid, whose alpha is the slope, beta the offset; a float32 of 1/6 is 1/6."""
+    """Read HardSigmoid, whose alpha is the slope, beta the offset."""
+    return node.elementwise(_hardsigmoid(node))
+
+
+def _hardsigmoid(node: Node) -> Hardsigmoid:
+    """Make the layer of a HardSigmoid; a float32 of 1/6 is 1/6."""
     slope, offset = node.get("alpha", 0.2), node.get("beta", 0.5)
-    return node.elementwise(Hardsigmoid(1 / 6 if abs(slope - 1 / 6) < 1e-7 else slope, offset))
+    return Hardsigmoid(1 / 6 if abs(slope - 1 / 6) < 1e-7 else slope, offset)
 
 
 @writes(ELU, operators="Elu")
@@ -199,10 +239,19 @@ def read_prelu(node: Node) -> SymbolicValue:
     return node.apply(layer, x, place=node.learned_place())
 
 
-@writes(GELU, operators="Gelu")
+@writes(GELU, operators="Gelu or Div, Erf, Add, Mul, Mul or Pow, Mul, Add, Mul, Tanh, Add, Mul, Mul")
 def write_gelu(w: Writer, layer: GELU, x: Tensor) -> str:
-    """Write Gelu; the approximation has the same name in ONNX."""
-    return w.node("Gelu", x, approximate=layer.approximate)
+    """Write Gelu; before opset 20 ``x (1 + erf(x / sqrt(2))) / 2``, or its approximation by tanh."""
+    if w.opset >= 20:
+        return w.node("Gelu", x, approximate=layer.approximate)
+    if layer.approximate == "none":
+        inner = w.node("Erf", w.node("Div", x, w.number("root", math.sqrt(2))))
+    else:
+        cube = w.node("Mul", w.node("Pow", x, w.number("three", 3)), w.number("part", 0.044715))
+        inner = w.node("Add", x, cube)
+        inner = w.node("Tanh", w.node("Mul", inner, w.number("slope", math.sqrt(2 / math.pi))))
+    product = w.node("Mul", w.node("Add", inner, w.number("one", 1)), x)
+    return w.node("Mul", product, w.number("half", 0.5))
 
 
 @reads("Gelu")

@@ -9,6 +9,7 @@ import numpy as np
 
 from neocog.interop.onnx.export_graph import Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node, reads, reads_pattern
+from neocog.interop.onnx.operators.layer_norm import write_spelt_out_layer_norm
 from neocog.interop.onnx.symbolic import Known, SymbolicValue
 from neocog.layers import (
     BatchNorm1D,
@@ -187,9 +188,15 @@ def _is_plain(node: Node, scale: np.ndarray, bias: np.ndarray) -> bool:
     return not learned and bool((scale == 1).all() and (bias == 0).all())
 
 
-@writes(LayerNorm, operators="LayerNormalization or Transpose, LayerNormalization, Transpose")
+@writes(
+    LayerNorm,
+    operators="LayerNormalization or Transpose, LayerNormalization, Transpose or "
+    "ReduceMean, Sub, Mul, ReduceMean, Add, Sqrt, Div, Mul, Add",
+)
 def write_layer_norm(w: Writer, layer: LayerNorm, x: Tensor) -> str:
     """Write LayerNormalization of the last axes, to which others are moved, and back."""
+    if w.opset < 17:
+        return write_spelt_out_layer_norm(w, layer, x)
     rank = len(x.shape)
     first, end = layer.span(rank)
     arrays = [w.array(array) for array in layer.params.values()]

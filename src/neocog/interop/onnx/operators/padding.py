@@ -15,6 +15,7 @@ MOST_PADDING = 2**20
 @writes(Pad2D, operators="Pad")
 def write_pad(w: Writer, layer: Pad2D, x: Tensor) -> str:
     """Write Pad of the last two axes."""
+    w.require(19 if layer.mode == "circular" else 13, "Pad with mode 'wrap'")
     (top, bottom), (left, right) = layer.padding
     pads = w.integers("pads", [0, 0, top, left, 0, 0, bottom, right])
     return w.node("Pad", x, pads, w.number("value", layer.value), mode=MODES[layer.mode])

@@ -68,7 +68,7 @@ def write_average_pool(w: Writer, layer: AvgPool2D, x: Tensor) -> str:
         kernel_shape=layer.kernel_size,
         strides=layer.stride,
         pads=pads(sides),
-        dilations=layer.dilation,
+        dilations=None if layer.dilation == (1, 1) else layer.dilation,
         ceil_mode=int(ceil_mode),
         count_include_pad=int(counted),
     )
