@@ -99,7 +99,7 @@ class _Axis:
     ) -> _Axis:
         """Apply a transposed window: u depends on each place i with a tap p where ``i s + p d - P = u``."""
         place = np.arange(count) + padding[0] - np.arange(kernel)[:, None] * dilation  # i s, tap by tap
-        source = np.ma.masked_where(place % stride, place // stride)
+        source = np.ma.masked_where(place % stride != 0, place // stride)
         inside = ~np.ma.getmaskarray(source) & (source.data >= 0) & (source.data < len(self.start))
         seen = np.zeros((count, self.seen.shape[1]), dtype=bool)
         for own, reached in zip(source.data, inside, strict=True):
@@ -244,10 +244,8 @@ def _after(layer: Layer, view: Any) -> _View:
         geometry = zip(layer.kernel_size, layer.stride, padding, dilation, strict=True)
         rows, columns = (axis.window(*sizes) for axis, sizes in zip((rows, columns), geometry, strict=True))
     elif isinstance(layer, ConvTranspose2D):
-        geometry = zip(layer.kernel_size, layer.stride, layer.sides, layer.dilation, shape[2:], strict=True)
-        rows, columns = (
-            axis.transposed(*sizes) for axis, sizes in zip((rows, columns), geometry, strict=True)
-        )
+        own = zip(layer.kernel_size, layer.stride, layer.sides, layer.dilation, shape[2:], strict=True)
+        rows, columns = (axis.transposed(*sizes) for axis, sizes in zip((rows, columns), own, strict=True))
     elif isinstance(layer, Upsample):
         rows, columns = (
             axis.between(np.array(first), np.where(share, second, first))
