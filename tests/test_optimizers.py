@@ -102,6 +102,7 @@ OPTIONS = {
     "weight_decay": 0.1,
     "momentum_decay": 0.1,
     "clip_norm": 0.7,
+    "rates": {"*weight": 0.5},
 }
 """Settings to try in every optimizer that has them, all named as in PyTorch."""
 
@@ -160,7 +161,9 @@ def test_same_as_pytorch(name, options):
     ours = getattr(optimizers, name)(lr=0.1, **options, decay_all=True)
     options = dict(options)
     clip_norm = options.pop("clip_norm", None)
-    theirs = TORCH[name.lower()](tensors.values(), lr=0.1, **options)
+    slower = 0.5 if options.pop("rates", None) else 1
+    groups = [{"params": [tensors["weight"]], "lr": 0.1 * slower}, {"params": [tensors["bias"]]}]
+    theirs = TORCH[name.lower()](groups, lr=0.1, **options)
     for grads in steps:
         ours.step(params, grads)
         for k, tensor in tensors.items():

@@ -220,7 +220,7 @@ class LossFunction:
         self._inputs = tuple(part.astype(wide) for part in x) if isinstance(x, tuple) else x.astype(wide)
         self._is_complex = method == "complex"
         inputs = self._inputs if isinstance(x, tuple) else (self._inputs,)
-        self.arrays = {**self._network.params, **dict(zip(input_names(x), inputs, strict=True))}
+        self.arrays = {**self._network.trainable_params, **dict(zip(input_names(x), inputs, strict=True))}
         self._rngs = random_generators(self._network)
         self._states = [rng.bit_generator.state for rng in self._rngs]
 

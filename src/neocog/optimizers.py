@@ -6,7 +6,8 @@ each parameter is kept in ``state``, by name, and is saved in checkpoints.
 Weight decay acts on weights only, that is on parameters of two or more axes: biases, of whatever shape, and
 the scales of a batch norm do not decay, unless ``decay_all``.
 
-With ``clip_norm`` all gradients are scaled down together where their common norm is larger.
+With ``clip_norm`` all gradients are scaled down together where their common norm is larger. Groups of
+parameters learn at rates of their own by ``rates``, as ``{"features": 0.1}``: factors of the learning rate.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from neocog.layers.base import Array
+from neocog.layers.selection import select
 from neocog.representation import constructor_call
 from neocog.validation import number
 
@@ -41,6 +43,9 @@ class Optimizer:
     clip_norm : float above 0, optional
         The largest norm ``|g|`` of all gradients together, the root of the sum of their squares: each is
         multiplied by ``min(1, clip_norm / (|g| + 1e-6))``, as PyTorch's ``clip_grad_norm_`` does.
+    rates : dict of str to float above 0, optional
+        Factors of the learning rate, by the names of layers or parameters, as ``network.freeze`` takes them;
+        of several that select a parameter the last one holds. The decay, part of a step, goes with it.
 
     Attributes
     ----------
@@ -60,6 +65,7 @@ class Optimizer:
         weight_decay: float = 0.0,
         decay_all: bool = False,
         clip_norm: float | None = None,
+        rates: Mapping[str, float] | None = None,
     ) -> None:
         self.lr = lr if callable(lr) else number("lr", lr, 0, exclusive_maximum=True)
         self.weight_decay = number("weight_decay", weight_decay, 0)
@@ -67,6 +73,7 @@ class Optimizer:
         self.clip_norm = None
         if clip_norm is not None:
             self.clip_norm = number("clip_norm", clip_norm, 0, np.inf, True, True)
+        self.rates = _checked_rates(rates)
         self.steps = 0
         # The formulas use operators only, so that they hold for any library's arrays.
         self.zeros_like: Callable[[Array], Array] = np.zeros_like
@@ -102,12 +109,22 @@ class Optimizer:
                 )
         if self.clip_norm is not None:
             grads = clipped(grads, self.clip_norm)
-        lr = self.current_lr
+        lr, factors = self.current_lr, self.factors(params)
         self.steps += 1
         for name, gradient in grads.items():
             w = params[name]
             decay = self.weight_decay if self.decays(name, w) else 0.0
-            self.update(w, gradient, lr, decay, name)
+            self.update(w, gradient, lr * factors.get(name, 1.0), decay, name)
+
+    def factors(self, params: Mapping[str, Array]) -> Mapping[str, float]:
+        """Return the factor of the learning rate by parameter; those not in it have 1.
+
+        Raises
+        ------
+        ValueError
+            If a name of ``rates`` selects no parameter; the message lists near ones.
+        """
+        return _factors(tuple(self.rates.items()), tuple(params)) if self.rates else {}
 
     def decays(self, name: str, w: Array) -> bool:
         """Return whether a parameter decays: all but biases and vectors do, with ``decay_all`` these, too.
@@ -157,7 +174,7 @@ class Optimizer:
         settings = {  # which a callback may have changed; a schedule is a function of the steps
             name: value.item() if isinstance(value, np.generic) else value
             for name, value in vars(self).items()
-            if name != "steps" and isinstance(value, Real | tuple)
+            if name not in ("steps", "state") and isinstance(value, Real | tuple | dict)
         }
         return {"type": type(self).__name__, "steps": self.steps, "state": state, "settings": settings}
 
@@ -169,6 +186,8 @@ class Optimizer:
         if unknown:
             raise ValueError(f"{saved['type']} has no settings {sorted(unknown)}.")
         for name, value in saved["settings"].items():
+            if name == "rates":
+                value = _checked_rates(value)
             now = getattr(self, name)
             if isinstance(now, int | float) and (not isinstance(value, int | float) or value != value):
                 raise ValueError(f"{name} must be a number, as {now!r}, got {value!r}.")
@@ -181,6 +200,24 @@ class Optimizer:
 
     def __repr__(self) -> str:
         return constructor_call(self, vars(self))
+
+
+def _checked_rates(rates: Any) -> dict[str, float] | None:
+    """Return factors of the learning rate by name, checked; None if there are none."""
+    if rates is None:
+        return None
+    if not isinstance(rates, Mapping) or not all(isinstance(name, str) for name in rates):
+        raise TypeError(f"rates must be a dict of names to factors, as {{'features': 0.1}}, got {rates!r}.")
+    checked = {name: number("rates", factor, 0, np.inf, True, True) for name, factor in rates.items()}
+    return checked or None
+
+
+@functools.lru_cache(maxsize=64)
+def _factors(rates: tuple[tuple[str, float], ...], names: tuple[str, ...]) -> Mapping[str, float]:
+    head = names[-1].rpartition(".")[0] if names else ""
+    return {
+        name: factor for group, factor in rates for name in select(group, names, head, "parameter or layer")
+    }
 
 
 def clipped(grads: Mapping[str, Array], clip_norm: float) -> Mapping[str, Array]:
@@ -222,6 +259,8 @@ class SGD(Optimizer):
         Whether biases and batch norm scales decay, too.
     clip_norm : float above 0, optional
         The largest norm of all gradients together; see :class:`neocog.optimizers.Optimizer`.
+    rates : dict of str to float above 0, optional
+        Factors of the learning rate for groups of parameters, as ``{"features": 0.1}``; see there.
 
     Raises
     ------
@@ -253,8 +292,9 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
         decay_all: bool = False,
         clip_norm: float | None = None,
+        rates: Mapping[str, float] | None = None,
     ) -> None:
-        super().__init__(lr, weight_decay, decay_all, clip_norm)
+        super().__init__(lr, weight_decay, decay_all, clip_norm, rates)
         self.momentum = number("momentum", momentum, 0, 1, exclusive_maximum=True)
         self.nesterov = bool(nesterov)
         if self.nesterov and not self.momentum:
@@ -294,6 +334,8 @@ class Adam(Optimizer):
         Whether biases and batch norm scales decay, too.
     clip_norm : float above 0, optional
         The largest norm of all gradients together; see :class:`neocog.optimizers.Optimizer`.
+    rates : dict of str to float above 0, optional
+        Factors of the learning rate for groups of parameters, as ``{"features": 0.1}``; see there.
 
     Raises
     ------
@@ -322,8 +364,9 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
         decay_all: bool = False,
         clip_norm: float | None = None,
+        rates: Mapping[str, float] | None = None,
     ) -> None:
-        super().__init__(lr, weight_decay, decay_all, clip_norm)
+        super().__init__(lr, weight_decay, decay_all, clip_norm, rates)
         if not isinstance(betas, tuple | list) or len(betas) != 2:
             raise ValueError(f"betas must be two numbers, got {betas!r}.")
         self.betas = (
@@ -364,6 +407,8 @@ class AdamW(Adam):
         Whether biases and batch norm scales decay, too.
     clip_norm : float above 0, optional
         The largest norm of all gradients together; see :class:`neocog.optimizers.Optimizer`.
+    rates : dict of str to float above 0, optional
+        Factors of the learning rate for groups of parameters, as ``{"features": 0.1}``; see there.
 
     Raises
     ------
@@ -390,8 +435,9 @@ class AdamW(Adam):
         weight_decay: float = 1e-2,
         decay_all: bool = False,
         clip_norm: float | None = None,
+        rates: Mapping[str, float] | None = None,
     ) -> None:
-        super().__init__(lr, betas, eps, weight_decay, decay_all, clip_norm)
+        super().__init__(lr, betas, eps, weight_decay, decay_all, clip_norm, rates)
 
     def update(self, w: Array, g: Array, lr: float, decay: float, name: str) -> None:
         if decay:
@@ -420,6 +466,8 @@ class NAdam(Adam):
         Let biases and batch norm scales decay, too.
     clip_norm : float above 0, optional
         The largest norm of all gradients together; see :class:`neocog.optimizers.Optimizer`.
+    rates : dict of str to float above 0, optional
+        Factors of the learning rate for groups of parameters, as ``{"features": 0.1}``; see there.
 
     Raises
     ------
@@ -447,8 +495,9 @@ class NAdam(Adam):
         momentum_decay: float = 4e-3,
         decay_all: bool = False,
         clip_norm: float | None = None,
+        rates: Mapping[str, float] | None = None,
     ) -> None:
-        super().__init__(lr, betas, eps, weight_decay, decay_all, clip_norm)
+        super().__init__(lr, betas, eps, weight_decay, decay_all, clip_norm, rates)
         self.momentum_decay = number("momentum_decay", momentum_decay, 0)
 
     def shares(self, step: int) -> tuple[float, float]:
@@ -490,6 +539,8 @@ class RMSProp(Optimizer):
         Whether biases and batch norm scales decay, too.
     clip_norm : float above 0, optional
         The largest norm of all gradients together; see :class:`neocog.optimizers.Optimizer`.
+    rates : dict of str to float above 0, optional
+        Factors of the learning rate for groups of parameters, as ``{"features": 0.1}``; see there.
 
     Raises
     ------
@@ -519,8 +570,9 @@ class RMSProp(Optimizer):
         momentum: float = 0.0,
         decay_all: bool = False,
         clip_norm: float | None = None,
+        rates: Mapping[str, float] | None = None,
     ) -> None:
-        super().__init__(lr, weight_decay, decay_all, clip_norm)
+        super().__init__(lr, weight_decay, decay_all, clip_norm, rates)
         self.alpha = number("alpha", alpha, 0, 1, exclusive_maximum=True)
         self.eps = number("eps", eps, 0, exclusive_minimum=True)
         self.momentum = number("momentum", momentum, 0, 1, exclusive_maximum=True)

@@ -208,6 +208,8 @@ def describe(network: Layer) -> dict[str, Any]:
         described["image"] = None if image is None else image.to_dict()
         if network.class_weight is not None:
             described["class_weight"] = [float(weight) for weight in network.class_weight]
+        if network.frozen:
+            described["frozen"] = network.frozen
         _check_input_shape(network)
     return described
 
@@ -295,6 +297,8 @@ def rebuild(
         image = described.get("image")
         network.preprocessing = None if image is None else Preprocessing.from_dict(image)
         network.class_weight = _class_weight(described.get("class_weight"))
+        if network.runs_children:
+            network.freeze_only(_frozen(described.get("frozen", {})))
         network.class_names = None if names is None else tuple(str(name) for name in names)
         network.input_shape = None if shape is None else image_shape(shape)
         _check_input_shape(network)
@@ -312,6 +316,13 @@ def _class_weight(weights: Any) -> tuple[float, ...] | None:
     if not isinstance(weights, list | tuple) or not weights:
         raise TypeError(f"class_weight must be a list of numbers, got {weights!r}")
     return tuple(number("class_weight", weight, 0, math.inf, True, True) for weight in weights)
+
+
+def _frozen(frozen: Any) -> dict[str, bool]:
+    """Return what a file says is frozen; TypeError if that is no map of names to truths."""
+    if not isinstance(frozen, dict) or not all(isinstance(mode, bool) for mode in frozen.values()):
+        raise TypeError(f"frozen must be a map of names to true or false, got {frozen!r}")
+    return frozen
 
 
 def check_values(network: Layer, image: tuple[int, ...]) -> None:

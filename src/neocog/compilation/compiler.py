@@ -124,7 +124,8 @@ class Compiler(Emitter):
         self.start.wanted = input_grad
         for node in self.nodes:
             if not node.fused:
-                node.output.wanted = bool(node.layer.params) or any(value.wanted for value in node.inputs)
+                learns = node.learns and bool(node.layer.params)
+                node.output.wanted = learns or any(value.wanted for value in node.inputs)
         for node in reversed(self.nodes):
             if node.fused or not node.output.wanted:
                 continue

@@ -32,7 +32,7 @@ class Cut(Lowering):
 
         def call() -> None:
             arrays = tuple(value.array for value in node.inputs)
-            output.array, cache = layer.forward(arrays if layer.several_inputs else arrays[0], emit.training)
+            output.array, cache = layer.forward(arrays if layer.several_inputs else arrays[0], node.training)
             if emit.training:
                 node.memo["cache"] = cache
             if take is not None:
@@ -59,6 +59,8 @@ class Cut(Lowering):
             cache = node.memo.pop("cache")
             dx, grads = layer.backward(output.gradient_array, cache, bool(wanted))
             _check_gradients(node, grads)
+            if not node.learns:
+                grads = {}
             for name, gradient in grads.items():
                 emit.parameter_gradients[node, name] = gradient
             for k, value in enumerate(node.inputs):

@@ -172,9 +172,10 @@ class Emitter:
         return self.training or any(border != NO_BORDER for border in borders)
 
     def gradient(self, node: LayerNode, name: str) -> Memory:
-        """Reserve memory for a parameter's gradient."""
+        """Reserve memory for a parameter's gradient, which nobody reads where the layer is frozen."""
         memory = self.program.memory(node.layer.params[name].size)
-        self.gradients.append((node, name, memory))
+        if node.learns:
+            self.gradients.append((node, name, memory))
         return memory
 
     def gradient_maps(self, value: TensorNode) -> Maps:
@@ -277,8 +278,8 @@ class Emitter:
         self.pointwise("activate_back", 2.0, saved=y, dy=dy, dx=dy, kind=activation.RELU)
 
     def bias_backward(self, node: LayerNode, dy: Maps) -> None:
-        """Sum dy over all but the channels, if the node has a bias."""
-        if "bias" in node.layer.params:
+        """Sum dy over all but the channels, if the node has a bias that learns."""
+        if "bias" in node.layer.params and node.learns:
             self.pointwise("plane_sum", 1.0, dy=dy, d_bias=self.gradient(node, "bias"))
 
 

@@ -91,6 +91,10 @@ class LayerNode:
     ----------
     lowering : Lowering
         Of :mod:`~neocog.compilation.emitter`, which stands above and knows nodes.
+    training : bool
+        Whether the layer runs as in training: not where it is frozen, as a rule.
+    learns : bool
+        Whether its parameters, if any, need gradients.
     """
 
     name: str
@@ -100,6 +104,8 @@ class LayerNode:
     output: TensorNode
     relu: LayerNode | None = None  # a ReLU that is fused into this layer
     fused: bool = False  # into the layer before it
+    training: bool = False
+    learns: bool = True
     reason: str = ""  # why it has no compiled form
     memo: dict[str, Any] = field(default_factory=dict)
 

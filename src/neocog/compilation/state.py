@@ -35,7 +35,7 @@ class State:
 
     def __init__(self, network: Layer) -> None:
         self.network, self.dtype = network, network.dtype
-        self._children = [(container, container._children) for container in _containers(network)]
+        self._children = [(each, each._children, each._frozen) for each in _containers(network)]
         self._arrays = network_arrays(network)
         self._settings: list[tuple[Layer, Callable[[Any], Any], Any]] = []
         for _, leaf in network.leaves():
@@ -46,8 +46,8 @@ class State:
 
     def current(self) -> bool:
         """Return whether no layer, array or setting of the network has been replaced since."""
-        for container, children in self._children:
-            if container._children is not children:  # a container whose layer is replaced has new ones
+        for container, children, frozen in self._children:  # replaced, never changed
+            if container._children is not children or container._frozen is not frozen:
                 return False
         for owner, name, array in self._arrays:
             if owner.get(name) is not array:

@@ -37,6 +37,7 @@ class _Batch:
         self.compiler = compiler = Compiler(network, shape, training=True, exact=exact)
         self.program, self.network, self.optimizer = compiler.program, network, optimizer
         self.names = {id(array): name for name, array in network.params.items()}
+        factors = optimizer.factors(network.params) if isinstance(optimizer, Optimizer) else {}
         self.loss = np.full(1, np.nan)
         # What the loss reads during a run, in Python or as an operation.
         self.targets, self.weights = Slot(), Slot()
@@ -55,7 +56,7 @@ class _Batch:
         compiler.backward()
         self.update = optimizer_lowering_of(type(optimizer))
         if isinstance(optimizer, Optimizer) and optimizer.clip_norm is not None:
-            if any(node.layer.params for node in compiler.cuts):
+            if any(node.learns and node.layer.params for node in compiler.cuts):
                 self.update = None  # the norm is that of all gradients, and some of them are Python's
             elif self.update is not None:
                 self._add_clipping(optimizer.clip_norm)
@@ -65,11 +66,13 @@ class _Batch:
             if self.update is None:
                 gradient.kept = True  # for the step in Python
             else:
-                self._add_update(self.update, self.names[id(weight)], weight, gradient)
+                name = self.names[id(weight)]
+                self._add_update(self.update, name, weight, gradient, factors.get(name, 1.0))
         self.program.finish()
         self.rows = self.program.program[self.program.number[first] :]
         self.written: dict[str, float] = {}
-        self.decays = self.rows["decay"].copy()  # 1 for a parameter with weight decay, else 0
+        # 1 for a parameter with weight decay, else 0; and its factor of the learning rate.
+        self.shares = {name: self.rows[name].copy() for name in ("decay", "lr")}
 
     def _add_loss(self, lowered: LossLowering, loss: Any) -> None:
         """Compute loss and derivative by an operation; stop before Python code if the loss is not finite."""
@@ -141,7 +144,9 @@ class _Batch:
             fields = {"gradient": gradient, "count": size, "block": _BLOCK}
             program.add_units("clip_gradient", units, 1.0 * size, factor=factor, **fields)
 
-    def _add_update(self, update: OptimizerLowering, name: str, weight: np.ndarray, gradient: Memory) -> None:
+    def _add_update(
+        self, update: OptimizerLowering, name: str, weight: np.ndarray, gradient: Memory, factor: float
+    ) -> None:
         optimizer = self.optimizer
         memories: dict[str, Any] = {
             memory: _remembered(optimizer, memory, name, weight) for memory in update.memories(optimizer)
@@ -156,6 +161,7 @@ class _Batch:
             block=_BLOCK,
             loss=self.loss,
             decay=float(optimizer.decays(name, weight)),
+            lr=factor,
             **update.fields(optimizer),
             **memories,
         )
@@ -170,7 +176,7 @@ class _Batch:
         for name, value in numbers.items():
             if written.get(name) != value:
                 written[name] = value
-                rows[name] = self.decays * value if name == "decay" else value
+                rows[name] = self.shares[name] * value if name in self.shares else value
 
     def finish_step(self) -> None:
         """Count the step, and let the optimizer update what the program has not updated."""
@@ -229,7 +235,7 @@ class CompiledStep:
         self.network, self.loss, self.optimizer = network, loss, optimizer
         lowered_loss, update = loss_lowering_of(type(loss)), optimizer_lowering_of(type(optimizer))
         self._loss_settings = _reader(lowered_loss.settings if lowered_loss else ())
-        own = ("decay_all", "clip_norm") if isinstance(optimizer, Optimizer) else ()
+        own = ("decay_all", "clip_norm", "rates") if isinstance(optimizer, Optimizer) else ()
         self._optimizer_settings = _reader((*own, *(update.settings if update else ())))
         self._lock = threading.Lock()
         self._forget()

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from neocog.compilation.cut import CUT
 from neocog.compilation.emitter import Lowering, Use, lowering_of
 from neocog.compilation.nodes import LayerNode, TensorNode, Uncompilable, features
-from neocog.layers import Container, Graph, Sequential
+from neocog.layers import Container
 from neocog.layers.base import Layer, Shape
 
 __all__ = ["list_nodes"]
-
-
-def _is_seen_through(layer: Layer) -> bool:
-    """Return whether a layer only runs its children, as a Sequential or a Graph does."""
-    made = type(layer)
-    return isinstance(layer, Container) and any(
-        all(getattr(made, name) is getattr(base, name) for name in ("flow", "forward", "backward"))
-        for base in (Sequential, Graph)
-    )
 
 
 def _supported(layer: Layer, given: Sequence[Shape], shape: Shape, use: Use) -> Lowering:
@@ -50,10 +42,10 @@ def list_nodes(
     seen: set[int] = set()
     unsure: list[str] = []  # layers that inherit ``output_shape``, which may be wrong for them
 
-    def visit(name: str, layer: Layer, value: Any) -> Any:
-        if _is_seen_through(layer):
-            prefix = f"{name}." if name else ""
-            return layer.flow(lambda child, inner, x: visit(prefix + child, inner, x), value)  # type: ignore[attr-defined]
+    def visit(name: str, layer: Layer, value: Any, frozen: bool | None = None) -> Any:
+        if isinstance(layer, Container) and layer.runs_children:
+            prefix, marks = f"{name}." if name else "", layer._frozen
+            return layer.flow(lambda child, each, x: visit(prefix + child, each, x, marks.get(child)), value)
         inputs = list(value) if isinstance(value, tuple) else [value]
         if id(layer) in seen and layer.params:
             raise Uncompilable(f"layer {name!r} occurs at several places")
@@ -65,15 +57,17 @@ def list_nodes(
             if unsure:
                 raise Uncompilable(f"layer {unsure[0]!r} does not state output_shape") from None
             raise
-        reason = ""
+        reason, training = "", use.training and not frozen
         try:
-            lowering = _supported(layer, given, shape, use)
+            lowering = _supported(layer, given, shape, replace(use, training=training))
         except Uncompilable as error:
             lowering, reason = CUT, str(error)
             if type(layer).output_shape is Layer.output_shape:
                 unsure.append(name)
         output = TensorNode(tuple(shape))
-        node = output.producer = LayerNode(name, layer, lowering, inputs, output, reason=reason)
+        node = output.producer = LayerNode(
+            name, layer, lowering, inputs, output, reason=reason, training=training, learns=frozen is None
+        )
         for v in inputs:
             v.consumers.append(node)
         nodes.append(node)

@@ -128,7 +128,7 @@ class Layer:
         Returns
         -------
         dx : array shaped like x, or a tuple of arrays, or None
-        grads : dict with the keys of ``params``
+        grads : dict with the keys of ``params``; of a container, of its ``trainable_params``
         """
         raise NotImplementedError
 
@@ -163,6 +163,16 @@ class Layer:
             dtype: np.dtype[Any] = array.dtype
             return dtype
         return None
+
+    @property
+    def trainable_params(self) -> Mapping[str, Array]:
+        """The arrays of ``params`` that training changes: all but those of frozen layers."""
+        return self.params
+
+    @property
+    def frozen(self) -> dict[str, bool]:
+        """The frozen layers in it by dotted name, and whether each is in inference during training."""
+        return {}
 
     @property
     def parameter_count(self) -> int:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, Self, overload
+from typing import Any, ClassVar, Self, overload
 
 from neocog.errors import UnsupportedError
 from neocog.kernels import active_kernels, whole_network
 from neocog.layers.base import Array, Field, Grads, Layer, Visit
 from neocog.layers.outputs import PASSING, before_last
 from neocog.layers.prediction import Predictor
+from neocog.layers.selection import select
 from neocog.layers.softmax import LogSoftmax, Softmax
 
 
@@ -27,6 +28,9 @@ class Container(Predictor):
     compiled: Any = None
     """The program that ``__call__`` has compiled; neither copied nor saved."""
 
+    _loop: ClassVar[tuple[Callable[..., Any], ...]] = ()
+    """``flow``, ``forward`` and ``backward`` of a class that only runs its children, heeding ``_frozen``."""
+
     def __init__(self, children: Mapping[str, Layer]) -> None:
         super().__init__()
         for name, layer in children.items():
@@ -35,6 +39,7 @@ class Container(Predictor):
             if not name or "." in name:
                 raise ValueError(f"a layer's name may not be empty or contain a dot, got {name!r}.")
         self._children: dict[str, Layer] = dict(children)
+        self._frozen: Mapping[str, bool] = {}  # whether in inference; replaced, not changed
         self.class_names = None
         self.input_shape = None
         self._names = self._first_names()
@@ -66,6 +71,8 @@ class Container(Predictor):
             within[rest] = layer
         renewed = Container(self._children | {child: within if rest else layer})
         self._children, self._names = renewed._children, renewed._names
+        if not rest:
+            self._frozen = {name: mode for name, mode in self._frozen.items() if name != child}
 
     def _first_names(self) -> dict[tuple[str, str], str]:
         """Map (child, its array's name) to the dotted name of that array's first occurrence."""
@@ -94,10 +101,133 @@ class Container(Predictor):
         return MappingProxyType(arrays)  # setting an item of a copy would be lost
 
     def _add_grads(self, grads: Grads, child: str, more: Grads) -> None:
-        """Add a child's gradients to ``grads`` by dotted name; those of a shared array are summed."""
+        """Add a child's gradients to ``grads`` by dotted name, unless frozen; those of a shared array sum."""
+        if child in self._frozen:
+            return
         for name, gradient in more.items():
             name = self._names.get((child, name), f"{child}.{name}")
             grads[name] = grads[name] + gradient if name in grads else gradient
+
+    @property
+    def runs_children(self) -> bool:
+        """Whether it only runs its children, as a Sequential or a Graph whose methods none overrides."""
+        made = type(self)
+        return bool(made._loop) and (made.flow, made.forward, made.backward) == made._loop
+
+    @property
+    def trainable_params(self) -> Mapping[str, Array]:
+        """The arrays of ``params`` that training changes: all but those of frozen layers.
+
+        A shared array is one of them as long as one of its layers is not frozen.
+        """
+        arrays: dict[str, Array] = {}
+        for child, layer in self._children.items():
+            if child not in self._frozen:
+                for name, array in layer.trainable_params.items():
+                    arrays.setdefault(self._names[child, name], array)
+        return MappingProxyType(arrays)
+
+    @property
+    def frozen(self) -> dict[str, bool]:
+        """The frozen layers by dotted name, and whether each is in inference during training."""
+        places = self._places() if self.runs_children else ()
+        return {name: each._frozen[child] for name, each, child in places if child in each._frozen}
+
+    def freeze(self, names: str | Iterable[str] = "*", *, inference: bool = True) -> None:
+        """Keep layers from learning, as those of a pretrained network under a new head.
+
+        ``params`` stays complete, while ``backward`` returns gradients of ``trainable_params`` only, and
+        computes nothing below the first layer that learns: no optimizer changes a frozen array, and no weight
+        decay, momentum or norm of the gradients counts it. A model file keeps what is frozen.
+
+        Parameters
+        ----------
+        names : str or iterable of str
+            Each a layer's name, the beginning of dotted names (``"layer1"`` of ``"layer1.0.conv1"``) or a
+            pattern such as ``"*.bn?"``. ``"features"`` also stands for all layers before the last one with
+            parameters, the head, where no layer is named so.
+        inference : bool
+            Whether frozen layers run as in inference during training: batch norm by its running statistics,
+            which stay as they are, and no dropout.
+
+        Raises
+        ------
+        ValueError
+            If no layer has such a name; the message lists near ones.
+
+        Notes
+        -----
+        A layer that occurs at several places is frozen at all of them. Activations and pooling are frozen
+        with the layers around them, which changes nothing.
+
+        Examples
+        --------
+        >>> from neocog.layers import Conv2D, Dense, Flatten, ReLU
+        >>> network = Sequential(
+        ...     features=Sequential(Conv2D(1, 2, 3), ReLU()), flatten=Flatten(), fc=Dense(8, 3)
+        ... )
+        >>> network.freeze("features")
+        >>> list(network.trainable_params)
+        ['fc.weight', 'fc.bias']
+        >>> network.unfreeze("features.0")
+        >>> list(network.trainable_params) == list(network.params)
+        True
+        """
+        self._mark(names, bool(inference))
+
+    def unfreeze(self, names: str | Iterable[str] = "*") -> None:
+        """Let frozen layers learn again: the opposite of :meth:`freeze`, with the same names."""
+        self._mark(names, None)
+
+    def freeze_only(self, frozen: Mapping[str, bool]) -> None:
+        """Freeze the layers of these full names, as :attr:`frozen` lists them, and no others."""
+        places = {name: (container, child) for name, container, child in self._places()}
+        if unknown := [name for name in frozen if name not in places]:
+            raise ValueError(f"frozen must name layers, got {unknown}")
+        for container, _ in places.values():
+            container._frozen = {}
+        for name, mode in frozen.items():
+            container, child = places[name]
+            container._frozen = {**container._frozen, child: mode}
+
+    def _mark(self, names: str | Iterable[str], inference: bool | None) -> None:
+        """Freeze the layers of these names, or unfreeze them if ``inference`` is None."""
+        places = list(self._places())
+        learn = [name for name, container, child in places if container._children[child].params]
+        chosen = set(select(names, [name for name, _, _ in places], head=learn[-1] if learn else ""))
+        layers = {id(container._children[child]) for name, container, child in places if name in chosen}
+        for _, container, child in places:
+            if id(container._children[child]) in layers:
+                others = {name: mode for name, mode in container._frozen.items() if name != child}
+                container._frozen = others if inference is None else {**others, child: inference}
+
+    def _places(self, prefix: str = "") -> Iterator[tuple[str, Container, str]]:
+        """Yield (dotted name, container, child) of each layer that can be frozen by itself."""
+        if not self.runs_children:
+            raise ValueError(
+                f"a {type(self).__name__} runs its layers itself, so that none of them can be frozen alone; "
+                "put it into a Sequential and freeze it there as a whole."
+            )
+        for child, layer in self._children.items():
+            if isinstance(layer, Container) and layer.runs_children:
+                yield from layer._places(f"{prefix}{child}.")
+            else:
+                yield f"{prefix}{child}", self, child
+
+    def _trains(self, child: str, training: bool) -> bool:
+        """Return whether a child runs as in training: not if it is frozen, and then in inference."""
+        return training and not self._frozen.get(child, False)
+
+    def _learns(self, child: str) -> bool:
+        """Return whether anything in a child learns."""
+        return child not in self._frozen and bool(self._children[child].trainable_params)
+
+    def _taking_after(self, network: Container) -> Self:
+        """Take what a network made of some of these layers knows of its images and classes, and is frozen."""
+        self.class_names, self.input_shape = network.class_names, network.input_shape
+        self.preprocessing, self.class_weight = network.preprocessing, network.class_weight
+        self._frozen = {child: mode for child, mode in network._frozen.items() if child in self._children}
+        return self
 
     def flow(self, visit: Visit, x: Any) -> Any:
         """Carry ``x`` through the children: ``visit(name, layer, value) -> value`` at each."""
@@ -181,9 +311,7 @@ class Container(Predictor):
             return self
         if rest is last:
             return self
-        network = self._with_last(name, rest)
-        network.class_names, network.input_shape = self.class_names, self.input_shape
-        network.preprocessing, network.class_weight = self.preprocessing, self.class_weight
+        network = self._with_last(name, rest)._taking_after(self)
         network.output_kind = before_last(self.output_kind)
         return network
 
@@ -245,7 +373,7 @@ class Sequential(Container):
     def forward(self, x: Array, training: bool = False) -> tuple[Array, dict[str, Any]]:
         cache = {}
         for name, layer in self._children.items():
-            x, cache[name] = layer.forward(x, training)
+            x, cache[name] = layer.forward(x, self._trains(name, training))
         return x, cache
 
     def backward(
@@ -253,14 +381,16 @@ class Sequential(Container):
     ) -> tuple[Array | None, Grads]:
         children = list(self._children.items())
         first = 0
-        if not input_grad:  # nothing below the first layer with parameters needs a gradient
-            first = next((i for i, (_, layer) in enumerate(children) if layer.params), len(children))
+        if not input_grad:  # nothing below the first layer that learns needs a gradient
+            first = next((i for i, (name, _) in enumerate(children) if self._learns(name)), len(children))
         grads: Grads = {}
         for i in range(len(children) - 1, first - 1, -1):
             name, layer = children[i]
             dy, more = layer.backward(dy, cache[name], input_grad or i > first)
             self._add_grads(grads, name, more)
         return dy if input_grad else None, grads
+
+    _loop = (flow, forward, backward)
 
     def _with_last(self, name: str, layer: Layer | None) -> Container:
         children = self._children | {name: layer}
@@ -287,6 +417,7 @@ class Sequential(Container):
     def __getitem__(self, name: int | str | slice) -> Layer | Sequential:
         if isinstance(name, slice):
             part = Sequential(**dict(list(self._children.items())[name]))
+            part._frozen = {child: mode for child, mode in self._frozen.items() if child in part._children}
             if next(iter(part), None) is next(iter(self), None):
                 part.input_shape, part.preprocessing = self.input_shape, self.preprocessing
             return part

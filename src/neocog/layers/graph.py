@@ -111,7 +111,7 @@ class Graph(Container):
         cache: dict[str, Any] = {}
 
         def step(name: str, layer: Layer, value: Any) -> Any:
-            y, cache[name] = layer.forward(value, training)
+            y, cache[name] = layer.forward(value, self._trains(name, training))
             return y
 
         return self.flow(step, x), cache
@@ -139,12 +139,14 @@ class Graph(Container):
         return dxs if self.several_inputs else dxs[0], grads
 
     def _wanted(self, input_grad: bool) -> set[str]:
-        """Return the values whose derivative a parameter at or before them, or the caller, needs."""
+        """Return the values whose derivative the caller needs, or what learns at or before them."""
         wanted = set(self.inputs) if input_grad else set()
-        for name, layer in self._children.items():
-            if layer.params or any(source in wanted for source in self.sources[name]):
+        for name in self._children:
+            if self._learns(name) or any(source in wanted for source in self.sources[name]):
                 wanted.add(name)
         return wanted
+
+    _loop = (flow, forward, backward)
 
     def _with_last(self, name: str, layer: Layer | None) -> Container:
         nodes = {child: (each, *self.sources[child]) for child, each in self._children.items()}

@@ -22,6 +22,7 @@ class Row:
     parameters: int
     flops: int
     receptive_field: tuple[int, int] | None
+    frozen: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,16 @@ class Summary:
     input_shape : (N, C, H, W), or a tuple of shapes
     rows : list of Row
         One a layer, in the order of computation. ``receptive_field`` is (height, width) in input pixels,
-        None if the input is not an image.
+        None if the input is not an image; ``frozen`` tells whether the layer's parameters do not learn.
+    trainable : int
+        The parameters that learn.
     """
 
     input_shape: Any
     rows: list[Row]
     parameters: int
     flops: int
+    trainable: int
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, ready for JSON."""
@@ -56,7 +60,10 @@ class Summary:
         table.add_column("name", "total", overflow="fold")
         table.add_column("layer", overflow="fold")
         table.add_column("output shape")
-        table.add_column("parameters", f"{self.parameters:,}", justify="right")
+        total = f"{self.parameters:,}"
+        if self.trainable < self.parameters:
+            total += f"\n{self.trainable:,} learn"
+        table.add_column("parameters", total, justify="right")
         table.add_column("FLOPs", f"{self.flops:,}", justify="right")
         table.add_column("receptive field", justify="right")
         for row in self.rows:
@@ -64,7 +71,7 @@ class Summary:
                 markup(row.name),
                 markup(row.layer, lines=True),
                 _shape(row.output_shape),
-                f"{row.parameters:,}" if row.parameters else "",
+                f"{'frozen ' * row.frozen}{row.parameters:,}" if row.parameters else "",
                 f"{row.flops:,}" if row.flops else "",
                 "x".join(map(str, row.receptive_field)) if row.receptive_field else "",
             )
@@ -82,6 +89,7 @@ def summarize(network: Layer, input_shape: Any) -> Summary:
     network.output_shape(input_shape)  # raises an error with the layer's name if the shape does not fit
     inputs = input_shape if network.several_inputs else (input_shape,)
     is_image = len(inputs[0]) == 4
+    frozen = network.frozen
     counted: set[int] = set()
     rows: list[Row] = []
 
@@ -99,13 +107,15 @@ def summarize(network: Layer, input_shape: Any) -> Summary:
                 sum(array.size for array in new),
                 layer.flops(shapes),
                 field.within(inputs[0][2:]) if is_image else None,
+                bool(layer.params) and name in frozen,
             )
         )
         return _At((shape, field))
 
     starts = tuple(_At((tuple(shape), Field())) for shape in inputs)
     network.walk(visit, starts if network.several_inputs else starts[0])
-    return Summary(tuple(input_shape), rows, network.parameter_count, network.flops(input_shape))
+    trainable = sum(array.size for array in network.trainable_params.values())
+    return Summary(tuple(input_shape), rows, network.parameter_count, network.flops(input_shape), trainable)
 
 
 class _At(tuple):  # type: ignore[type-arg]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from neocog.budgets import allowance
-from neocog.layers import Layer
+from neocog.layers import Container, Layer
 from neocog.layers.base import random_generators
 from neocog.model_file import ModelFileError, blaming, read, write
 from neocog.representation import printable
@@ -100,6 +100,8 @@ def load_checkpoint(path: str | os.PathLike[str], state: TrainingState) -> None:
         raise ModelFileError(f"{path} is a {printable(header.get('kind'))}, not a checkpoint.")
     with blaming(path):
         _restore(state, _unpack(header["state"], arrays), path)
+        if isinstance(state.network, Container) and state.network.runs_children:
+            state.network.freeze_only(header["network"].get("frozen", {}))  # callbacks may have changed it
 
 
 def _restore(state: TrainingState, saved: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
@@ -111,9 +113,9 @@ def _restore(state: TrainingState, saved: Mapping[str, Any], path: str | os.Path
     saved_types = [callback["type"] for callback in saved["callbacks"]]
     if types != saved_types:
         raise ModelFileError(f"{path} was saved with the callbacks {saved_types}, got {types}.")
-    for name in ("optimizer", "loss", "augment", "batch_size"):
-        if began_as[name] != now[name]:
-            raise ModelFileError(f"{path} was saved with {name} {began_as[name]}, got {now[name]}.")
+    for name in ("optimizer", "loss", "augment", "batch_size", "frozen"):
+        if (before := began_as.get(name, {})) != now[name]:
+            raise ModelFileError(f"{path} was saved with {name} {before}, got {now[name]}.")
     if not state.has_fingerprint(saved["data"]):
         raise ModelFileError(f"{path} was saved with data {saved['data']}, got {state.fingerprint}.")
     if saved["epoch"] > state.epochs:
@@ -178,7 +180,12 @@ def beginning(state: TrainingState) -> dict[str, Any]:
     """Describe the settings that a resumed run must have in common with the original one."""
     settings = {"optimizer": state.optimizer, "loss": state.loss, "augment": state.augment}
     texts = {name: described(value) for name, value in settings.items()}
-    return texts | {"batch_size": state.batch_size, "layers": describe(state.network)["layers"]}
+    network = describe(state.network)
+    return texts | {
+        "batch_size": state.batch_size,
+        "layers": network["layers"],
+        "frozen": network.get("frozen", {}),
+    }
 
 
 def _restore_settings(network: Layer, saved: Mapping[str, Any]) -> None:

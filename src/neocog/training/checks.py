@@ -161,5 +161,9 @@ def check_batch_sizes(network: Layer, image_shape: tuple[int, ...], images: int,
 def check_run(state: TrainingState) -> None:
     """Raise ValueError for settings that would fail during training."""
     check_batch_sizes(state.network, state.data.image_shape, len(state.data.train[1]), state.batch_size)
+    if state.network.params and not state.network.trainable_params:
+        raise ValueError("all layers of the network are frozen, so that nothing learns; unfreeze some.")
+    if isinstance(state.optimizer, Optimizer):
+        state.optimizer.factors(state.network.params)
     if any(rng is state.rng for rng in random_generators(state.network)):
         raise ValueError("rng must not be the generator of a layer, or a resumed run would draw otherwise.")

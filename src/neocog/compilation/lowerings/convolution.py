@@ -52,7 +52,8 @@ class Convolution(Lowering):
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
         conv, weight = node.memo["conv"], node.layer.params["weight"]
-        conv.weight_gradient(node.memo["windows"], dy, emit.gradient(node, "weight"))
+        if node.learns:
+            conv.weight_gradient(node.memo["windows"], dy, emit.gradient(node, "weight"))
         emit.bias_backward(node, dy)
         if node.input.wanted:
             adding = node.input.gradient is not None

@@ -23,7 +23,8 @@ class MatrixProduct(Lowering):
         lowering.dense(emit.program, x, params["weight"], params.get("bias"), y, node.floor)
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
-        lowering.dense_weight(emit.program, node.input.place, dy, emit.gradient(node, "weight"))
+        if node.learns:
+            lowering.dense_weight(emit.program, node.input.place, dy, emit.gradient(node, "weight"))
         emit.bias_backward(node, dy)
         if node.input.wanted:
             with emit.into(node.input) as dx:

@@ -21,10 +21,10 @@ class Dropping(Reshaping):
     settings: ClassVar[tuple[str, ...]] = ("p",)
 
     def flat(self, node: LayerNode, training: bool) -> tuple[bool, bool]:
-        return True, not _drops(node, training)
+        return True, not _drops(node)
 
     def forward(self, emit: Emitter, node: LayerNode) -> None:
-        if not _drops(node, emit.training):
+        if not _drops(node):
             super().forward(emit, node)
             return
         y = emit.maps(node.output)
@@ -40,7 +40,7 @@ class Dropping(Reshaping):
         emit.pointwise("multiply", 1.0, x=node.input.place, **node.memo["mask"], z=y)
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
-        if not _drops(node, emit.training):
+        if not _drops(node):
             super().backward(emit, node, dy)
         elif node.input.wanted:
             with emit.into(node.input) as dx:
@@ -70,5 +70,5 @@ class BranchDropping(Dropping):
         return np.ascontiguousarray(np.broadcast_to(drawn.reshape(-1, 1), (mask.N, mask.W)))
 
 
-def _drops(node: LayerNode, training: bool) -> bool:
-    return training and node.layer.p > 0
+def _drops(node: LayerNode) -> bool:
+    return node.training and node.layer.p > 0

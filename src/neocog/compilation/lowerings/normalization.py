@@ -51,7 +51,7 @@ class BatchNormalization(Lowering):
             6.0,
             x=x,
             y=y,
-            training=int(emit.training),
+            training=int(node.training),
             weight=layer.params["weight"],
             bias=layer.params["bias"],
             running_mean=layer.buffers["running_mean"],
@@ -67,7 +67,7 @@ class BatchNormalization(Lowering):
         fields = {
             "x": node.input.place,
             "dy": dy,
-            "training": int(emit.training),
+            "training": int(node.training),
             "weight": node.layer.params["weight"],
             "mean": node.memo["mean"],
             "inv_std": node.memo["inv_std"],

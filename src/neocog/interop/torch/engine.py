@@ -19,7 +19,7 @@ from neocog.interop.torch.distributed import Group, share_batch_statistics
 from neocog.interop.torch.exporting import load_from_torch, to_array, to_torch
 from neocog.interop.torch.graph_builder import UnsupportedError
 from neocog.interop.torch.layer_modules import transposed
-from neocog.layers import Dropout, Layer
+from neocog.layers import Container, Dropout, Layer
 from neocog.losses import BinaryCrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy, check_weights
 from neocog.optimizers import Optimizer
 
@@ -74,7 +74,7 @@ class TorchEngine(Engine):
         self.module = to_torch(self.network).to(self.device)
         self.parameters = dict(self.module.named_parameters())
         self.transposed = transposed(self.network)
-        self._layers = _layer_settings(self.network)
+        self._layers, self._frozen = _layer_settings(self.network), self.network.frozen
 
     def _spread(self) -> None:
         """Wrap the module so that the processes share each batch."""
@@ -140,7 +140,7 @@ class TorchEngine(Engine):
         N = len(x)
         share = np.full(N, 1 / N) if sample_weight is None else check_weights(sample_weight, N) / N
         mine = slice(self.group.rank, None, self.group.size)
-        self.module.train()
+        self._train()
         with torch.enable_grad(), self._random_numbers(), self.group.watched():
             z = self.parallel(self._tensor(x[mine], self.dtype))
             t = self.loss.targets((N, *z.shape[1:]), t)
@@ -152,6 +152,14 @@ class TorchEngine(Engine):
                 (part * self.group.size).backward()  # type: ignore[no-untyped-call]  # DDP takes the mean
                 self._update()
         return value
+
+    def _train(self) -> None:
+        """Set the module to training, and what is frozen in inference to evaluation."""
+        self.module.train()
+        parts = dict(self.module.named_modules())
+        for name, inference in self._frozen.items():
+            if inference and name in parts:
+                parts[name].eval()
 
     def _update(self) -> None:
         self.optimizer.__dict__.update(_settings(self.neocogs_optimizer))
@@ -225,8 +233,11 @@ class TorchEngine(Engine):
         """Apply the changes that callbacks made to weights and settings, in all processes."""
         layer_settings = _layer_settings(self.network)
         layers = {name: new for name, new in layer_settings.items() if new != self._layers.get(name)}
-        layers = self.group.from_leader(layers, self.device)
-        if layers:
+        frozen = None if self.network.frozen == self._frozen else self.network.frozen
+        layers, frozen = self.group.from_leader((layers, frozen), self.device)
+        if frozen is not None and isinstance(self.network, Container):
+            self.network.freeze_only(frozen)
+        if layers or frozen is not None:
             for name, layer in self.network.leaves():
                 now = layer.config()
                 for key, value in layers.get(name, {}).items():

@@ -36,6 +36,9 @@ def to_torch(network: Layer) -> nn.Module:
     dtype. It is in evaluation mode; ``module.train()`` is neocog's ``training=True``. Dropout then drops as
     often, but other numbers, as PyTorch draws them.
 
+    Parameters of frozen layers get ``requires_grad=False``; ``train()`` and ``eval()`` decide there whether
+    such a layer is in inference.
+
     PyTorch's own classes are taken where they fit. A dense layer's weight is transposed, as ``nn.Linear``
     has it. A layer that occurs at several places is one module there, a shared array one parameter. A
     layer of several inputs takes a tuple, a graph of several inputs also those themselves. A network's
@@ -90,6 +93,9 @@ def to_torch(network: Layer) -> nn.Module:
         for name in NOTES:
             if getattr(network, name) is not None and name not in module._modules:
                 setattr(module, name, getattr(network, name))
+        learns = network.trainable_params
+        for name, parameter in module.named_parameters():
+            parameter.requires_grad_(parameter.requires_grad and name in learns)
     return module
 
 

@@ -38,9 +38,10 @@ def from_torch(module: nn.Module, input_shape: tuple[int, int, int] | None = Non
     dtype. ``nn.Sequential`` becomes a :class:`Sequential`; the ``forward`` of any other module is traced
     by ``torch.fx``, and becomes a :class:`Sequential` if it is a chain, else a :class:`Graph`. Nested
     modules become nested containers. Functions become layers named after them, such as ``relu_1``. Parts
-    that do not lead to the output are omitted; frozen parameters are no longer frozen. A layer of your own
-    that :func:`to_torch` has wrapped in a module is unwrapped, and so are modules wrapped by
-    ``torch.compile``, ``nn.DataParallel`` or ``DistributedDataParallel``.
+    that do not lead to the output are omitted. A layer none of whose parameters requires a gradient is
+    frozen; ``network.unfreeze()`` lets it learn. A layer of your own that :func:`to_torch` has wrapped in a
+    module is unwrapped, and so are modules wrapped by ``torch.compile``, ``nn.DataParallel`` or
+    ``DistributedDataParallel``.
 
     Parameters
     ----------
@@ -108,8 +109,10 @@ def from_torch(module: nn.Module, input_shape: tuple[int, int, int] | None = Non
         raise ValueError(f"input_shape must be left out for a module of several inputs, {names}.")
     values = [TracedValue(name, shape) for name in names]
     several = isinstance(inner, modules.Graph) and len(values) > 1
-    network, _ = _Reader().layer(module, values, (tuple(values),) if several else tuple(values), "")
+    reader = _Reader()
+    network, _ = reader.layer(module, values, (tuple(values),) if several else tuple(values), "")
     if isinstance(network, Container):
+        network.freeze_only(dict.fromkeys(reader.frozen(network), True))
         network.input_shape, network.class_names = shape, notes.get("class_names")
         network.class_weight, network.stated_kind = notes.get("class_weight"), notes.get("stated_kind")
         if shape == notes.get("input_shape"):
@@ -153,6 +156,15 @@ class _Reader:
         self._chains: dict[int, Chain] = {}  # by the module's id
         self._arrays: dict[tuple[int, bool], np.ndarray] = {}  # by the tensor's id, and whether transposed
         self._kept: list[Tensor] = []  # so that no other tensor has the id of one of these
+        self._fixed: set[int] = set()  # ids of the arrays whose tensors require no gradient
+
+    def frozen(self, network: Container) -> list[str]:
+        """Return the names of the layers none of whose parameters requires a gradient."""
+        return [
+            name
+            for name, layer in network.leaves()
+            if layer.params and all(id(array) in self._fixed for array in layer.params.values())
+        ]
 
     def layer(
         self, module: nn.Module, inputs: Sequence[TracedValue], args: tuple[Any, ...], path: str
@@ -286,6 +298,8 @@ class _Reader:
             array = tensor.detach().cpu().numpy()
             self._arrays[key] = np.array(array.T if transposed else array, order="C")
             self._kept.append(original)
+            if not original.requires_grad:
+                self._fixed.add(id(self._arrays[key]))
         return self._arrays[key]
 
     def _sequential(self, module: nn.Module, x: TracedValue, path: str) -> tuple[Builder, TracedValue]:
