@@ -252,7 +252,10 @@ def test_what_is_compiled(name, training):
 
 @every_layer
 def test_compiled(name):
-    check(everywhere.compiled, name)
+    layer, x = case(name)
+    if isinstance(layer, layers.Sqrt):  # of what learned layers give
+        layer = layers.Sequential(layers.Abs(), layer)
+    everywhere.compiled(layer, x, np.random.default_rng([1980, 0]))
 
 
 PLAIN = bool | int | float | str | tuple | None

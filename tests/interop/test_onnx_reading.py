@@ -15,7 +15,19 @@ from neocog.interop.onnx import (
     to_onnx,
 )
 from neocog.interop.onnx.import_node import READERS
-from neocog.layers import Add, AvgPool2D, Conv2D, Dense, Elementwise, Graph, ReLU, Sequential, Tanh
+from neocog.layers import (
+    Add,
+    AvgPool2D,
+    Conv2D,
+    Dense,
+    Elementwise,
+    Graph,
+    ReLU,
+    Rescale,
+    Scale,
+    Sequential,
+    Tanh,
+)
 
 from .onnx_graphs import model, node, runtime
 
@@ -284,6 +296,83 @@ def test_one_factor_for_any_shape(rank):
     sizes = (2, 3, 2, 2)[: rank - 1]
     nodes = [node("Relu", "x", "a"), node("Mul", "k a", "y")]
     same(model(nodes, {"k": normal(1)}, ("N", *sizes)), 3, *sizes)
+
+
+# Products, differences, extrema, reductions
+
+
+COMPUTED = {
+    "product": [node("Sigmoid", "x", "z"), node("Mul", "x z", "y")],
+    "square": [node("Mul", "x x", "y")],
+    "power": [node("Pow", "x two", "z"), node("Pow", "z root", "y")],
+    "difference": [node("Sigmoid", "x", "z"), node("Sub", "x z", "y")],
+    "from a number": [node("Sub", "two x", "y")],
+    "from an array": [node("Sub", "array x", "y")],
+    "negative": [node("Neg", "x", "y")],
+    "number": [
+        node("Tanh", "x", "a"),
+        node("Div", "a two", "b"),
+        node("Add", "b root", "c"),
+        node("Sub", "c two", "y"),
+    ],
+    "array": [node("Tanh", "x", "a"), node("Mul", "array a", "b"), node("Add", "b array", "y")],
+    "pixels": [node("Tanh", "x", "a"), node("Mul", "a row", "y")],
+    "largest": [node("Sigmoid", "x", "z"), node("Neg", "x", "a"), node("Max", "x z a", "y")],
+    "smallest": [node("Sigmoid", "x", "z"), node("Min", "x z", "y")],
+    "bounds": [node("Max", "x root", "a"), node("Min", "two a root", "y")],
+    "one of Max": [node("Max", "x", "y")],
+    "elementary": [node("Abs", "x", "a"), node("Sqrt", "a", "b"), node("Exp", "b", "y")],
+    "gate": [node("GlobalAveragePool", "x", "a"), node("Sigmoid", "a", "b"), node("Mul", "b x", "y")],
+    "gate of rows": [
+        node("ReduceMean", "x", "a", axes=[2, 3], keepdims=0),
+        node("Sigmoid", "a", "b"),
+        node("Unsqueeze", "b pixels", "c"),
+        node("Mul", "x c", "y"),
+    ],
+    "mean of channels": [node("ReduceMean", "x", "a", axes=[1]), node("Mul", "x a", "y")],
+    "mean of rows": [node("ReduceMean", "x", "y", axes=[-1], keepdims=0)],
+    "sum": [node("ReduceSum", "x pixels", "a"), node("Mul", "x a", "y")],
+    "sum of all": [node("ReduceSum", "x axes", "y", keepdims=0)],
+    "sum of the images": [node("ReduceSum", "x images", "y")],
+    "mean of the images": [node("ReduceMean", "x", "y", axes=[0, 2])],
+}
+
+
+@pytest.mark.parametrize("name", COMPUTED)
+def test_computed_values(name):
+    arrays = {"two": np.float32(2), "root": np.float32(0.5), "array": normal(3, 1, 1), "row": normal(5)}
+    arrays |= {"pixels": np.array([2, 3]), "axes": np.array([-3, 2, -1]), "images": np.array([0])}
+    batch = 2 if "images" in name else "N"
+    same(model(COMPUTED[name], arrays, (batch, 3, 4, 5)), 2, 3, 4, 5)
+
+
+@pytest.mark.parametrize("name", ["sum", "sum of all", "mean of channels"])
+@pytest.mark.parametrize("opset", [11, 13, 18])
+def test_axes_of_a_reduction_by_opset(name, opset):
+    """ReduceSum takes them as an input from opset 13 on, ReduceMean from 18."""
+    operator, axes = ("ReduceMean", [1]) if "mean" in name else ("ReduceSum", [2, 3])
+    given = opset >= {"ReduceMean": 18, "ReduceSum": 13}[operator]
+    reduction = node(operator, "x axes", "y") if given else node(operator, "x", "y", axes=axes)
+    same(model([reduction], {"axes": np.array(axes)} if given else {}, ("N", 3, 4, 5), opset), 2, 3, 4, 5)
+
+
+def test_factors_and_offsets_there_and_back():
+    """What is learned keeps its name, what is fixed stays fixed, also after a layer that could take it in."""
+    layers = {
+        "conv": Conv2D(2, 3, 1, rng=0),
+        "gain": Scale((3, 1, 1), 0.5),
+        "one": Scale((), 2.0),
+        "shift": Rescale(2, offset=-1),
+        "each": Rescale([[[1]], [[2]], [[3]]], [[[0.5]], [[1]], [[2]]]),
+        "add": Rescale(offset=[[[1]], [[2]], [[3]]]),
+        "last": Rescale(0.5),
+    }
+    network = Sequential(**layers)
+    again = from_onnx(to_onnx(network, input_shape=(2, 4, 4)))
+    x = normal(2, 2, 4, 4)
+    np.testing.assert_allclose(again(x), network(x), rtol=1e-6)
+    assert list(again.params) == list(network.params)
+    assert [repr(layer) for _, layer in again.leaves()] == [repr(layer) for layer in layers.values()]
 
 
 # GELU, spelt out

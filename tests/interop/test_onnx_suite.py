@@ -20,6 +20,7 @@ from neocog.budgets import budgets
 from neocog.interop.onnx import Backend, OnnxImportError, from_onnx
 
 OPERATORS = {
+    *("Abs", "Exp", "Max", "Min", "Mul", "Neg", "ReduceSum", "Sqrt", "Sub"),
     *("Add", "AveragePool", "BatchNormalization", "Concat", "Constant", "ConstantOfShape", "Conv", "Dropout"),
     *("Flatten", "Gelu", "Gemm", "GlobalAveragePool", "GlobalMaxPool", "Identity", "LRN", "LeakyRelu"),
     *("GroupNormalization", "HardSwish", "InstanceNormalization", "LayerNormalization"),
@@ -49,6 +50,8 @@ LEFT_OUT = {
     r"matmul_1d_1d": "a scalar as the result; Reshape has one axis at least",
     r"batchnorm_(example|epsilon)_training_mode": "a step of training with three outputs; neocog.fit trains",
     r"training_dropout(_default)?(_mask)?": "the random numbers of another generator",
+    r"operator_non_float_params": "integers; a network computes with floating point numbers",
+    r"reduce_(l1|sum)_.*": "axes that are an input, not known when the network is made",
     r"identity_(opt|sequence)": "optional values and sequences, not tensors",
     r"prelu_(broadcast|example)": "slopes that are computed; a layer's are learned",
     r"(group_normalization|instancenorm|layer_normalization)_.*": "weights that are computed, not learned",
@@ -70,6 +73,8 @@ def cases():
 
 
 def is_ours(model):
+    if re.search(r"_u?int(8|16|32|64)$", model.graph.name):
+        return False  # a network computes with floating point numbers; some of these pass, as they are small
     return all(node.op_type in OPERATORS and node.domain == "" for node in model.graph.node)
 
 
@@ -95,6 +100,7 @@ def run(name):
         pytest.fail(f"skipped: {skipped}")
 
 
+@pytest.mark.filterwarnings("ignore:invalid value encountered in sqrt")  # of numbers below 0, as expected
 @pytest.mark.parametrize("name", [name for name in OURS if reason(name) is None])
 def test_case(name):
     run(name)
@@ -115,7 +121,7 @@ def test_the_numbers():
     """As documented: how many cases there are, and how many pass."""
     left_out = [name for name in OURS if reason(name) is not None]
     assert (len(OURS), len(left_out)) >= (250, 30), "the suite has shrunk"
-    assert len(left_out) < 70
+    assert len(left_out) < 110
     # Matrices are named 2d, too: weights of a MatMul, and what is normalised with weights that are inputs.
     images = [n for n in left_out if "2d" in n.lower() and "matmul" not in n and "layer_norm" not in n]
     assert images == [], "everything two-dimensional passes"

@@ -14,8 +14,10 @@ from neocog.layers import (
     ELU,
     GELU,
     SELU,
+    Abs,
     Clip,
     Elementwise,
+    Exp,
     Hardsigmoid,
     Hardswish,
     Layer,
@@ -27,6 +29,7 @@ from neocog.layers import (
     Sigmoid,
     SiLU,
     Softplus,
+    Sqrt,
     Tanh,
 )
 
@@ -37,6 +40,9 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 @writes(ReLU, operators="Relu")
 @writes(Sigmoid, operators="Sigmoid")
 @writes(Tanh, operators="Tanh")
+@writes(Exp, operators="Exp")
+@writes(Sqrt, operators="Sqrt")
+@writes(Abs, operators="Abs")
 def write_plain(w: Writer, layer: Layer, x: Tensor) -> str:
     """Write an activation that is one operator without attributes."""
     return w.node(OPERATORS[type(layer)], x)
@@ -59,11 +65,14 @@ def write_mish(w: Writer, layer: Mish, x: Tensor) -> str:
 
 
 PLAIN: dict[str, type[Layer]] = {
+    "Abs": Abs,
+    "Exp": Exp,
     "HardSwish": Hardswish,
     "Mish": Mish,
     "Relu": ReLU,
     "Sigmoid": Sigmoid,
     "Softplus": Softplus,
+    "Sqrt": Sqrt,
     "Tanh": Tanh,
 }
 

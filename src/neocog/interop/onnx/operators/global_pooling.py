@@ -1,4 +1,4 @@
-"""Write global pooling; read it, and ReduceMax and ReduceMean."""
+"""Write global pooling; read it, and reductions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from neocog.interop.onnx.export_graph import Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node, reads
 from neocog.interop.onnx.symbolic import SymbolicValue
-from neocog.layers import GlobalAvgPool2D, GlobalMaxPool2D, Layer, Transpose
+from neocog.layers import GlobalAvgPool2D, GlobalMaxPool2D, Layer, Mean, Sum, Transpose
 
 
 @writes(GlobalAvgPool2D, operators="GlobalAveragePool, Flatten")
@@ -34,9 +34,12 @@ def read_global_pool(node: Node) -> SymbolicValue:
     return node.viewed(node.apply(layer, image), lambda s: (s[0], s[1], *[1] * (x.rank - 2)))
 
 
-@reads("ReduceMean", "ReduceMax")
+@reads("ReduceMax", "ReduceMean", "ReduceSum")
 def read_reduction(node: Node) -> SymbolicValue:
-    """Read a mean or maximum over any axes as global pooling, transposed and reshaped as needed."""
+    """Read a mean or sum over axes other than the batch as a layer of these axes.
+
+    A maximum, and a mean or sum over the batch, are global pooling, of what is transposed and reshaped.
+    """
     x = node.value()
     axes = node.integers("axes", 1, [])
     if not axes and node.flag("noop_with_empty_axes"):
@@ -45,17 +48,23 @@ def read_reduction(node: Node) -> SymbolicValue:
     over = sorted({axis + rank if axis < 0 else axis for axis in axes or range(rank)})
     if not over or over[0] < 0 or over[-1] >= rank:
         node.fail(f"axes must be from {-rank} to {rank - 1}, got {axes}")
+    keepdims, maps = node.flag("keepdims", 1), (rank, over) == (4, [2, 3])
+    if node.operator != "ReduceMax" and over[0] > 0 and not (maps and node.operator == "ReduceMean"):
+        layer: Layer = (Mean if node.operator == "ReduceMean" else Sum)(over, keepdims)
+        return node.apply(layer, x)
     kept = [axis for axis in range(rank) if axis not in over]
     moved = x
     if [*kept, *over] != list(range(rank)):
         moved = node.apply(Transpose((*kept, *over)), x)
-    if (rank, over) != (4, [2, 3]):
+    if not maps:
         moved = moved.viewed(lambda s: (*_two(s[: len(kept)]), 1, math.prod(s[len(kept) :])))
-    layer: Layer = GlobalAvgPool2D() if node.operator == "ReduceMean" else GlobalMaxPool2D()
+    layer = GlobalMaxPool2D() if node.operator == "ReduceMax" else GlobalAvgPool2D()
+    if node.operator == "ReduceSum":
+        layer = Sum((2, 3))
     y = node.apply(layer, moved)
     # The kept sizes are those of x, for each of the two batch sizes.
     first, second = ([1 if k in over else size for k, size in enumerate(sizes)] for sizes in x.shape)
-    if not node.flag("keepdims", 1):
+    if not keepdims:
         first, second = [first[k] for k in kept], [second[k] for k in kept]
     return y.reshaped((first, second), node.place)
 

@@ -1,14 +1,15 @@
-"""Write and read Add and Concat."""
+"""Write and read layers of several inputs: sums, products, extrema, concatenation."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import reduce
 
 from neocog.interop.onnx.export_graph import Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node, reads
 from neocog.interop.onnx.operators.bias import add_constant
 from neocog.interop.onnx.symbolic import Known, SymbolicValue
-from neocog.layers import Add, Concat
+from neocog.layers import Add, Clip, Concat, Layer, Maximum, Minimum, Multiply
 
 
 @writes(Add, operators="Add or Sum")
@@ -27,13 +28,53 @@ def read_sum(node: Node) -> SymbolicValue:
     constants = [node.weights(k) for k, source in enumerate(node.inputs) if isinstance(source, Known)]
     y = values[0]
     if len(values) > 1:
-        if len({(value.held, value.shape) for value in values}) == 1:
-            y = replace(node.builder.add(node.place, Add(), *values), shape=y.shape, view=y.view)
-        else:
-            y = node.apply(Add(), *values)
+        y = joined(node, Add())
     for constant in constants:
         y = add_constant(node, y, constant)
     return y
+
+
+def joined(node: Node, layer: Layer) -> SymbolicValue:
+    """Join the computed inputs by a layer, without a Reshape where all are reshaped alike."""
+    values = [source for source in node.inputs if isinstance(source, SymbolicValue)]
+    y = values[0]
+    if len({(value.held, value.shape) for value in values}) > 1:
+        return node.apply(layer, *values)
+    return replace(node.builder.add(node.place, layer, *values), shape=y.shape, view=y.view)
+
+
+@writes(Multiply, operators="Mul or Mul, Mul or Identity")
+def write_multiply(w: Writer, layer: Multiply, x: tuple[Tensor, ...]) -> str:
+    """Write Mul for two inputs, one after another for more."""
+    names = [part.name for part in x]
+    return reduce(lambda a, b: w.node("Mul", a, b), names) if len(x) > 1 else w.node("Identity", *x)
+
+
+@writes(Maximum, operators="Max")
+def write_maximum(w: Writer, layer: Maximum, x: tuple[Tensor, ...]) -> str:
+    """Write Max."""
+    return w.node("Max", *x)
+
+
+@writes(Minimum, operators="Min")
+def write_minimum(w: Writer, layer: Minimum, x: tuple[Tensor, ...]) -> str:
+    """Write Min."""
+    return w.node("Min", *x)
+
+
+@reads("Max", "Min")
+def read_extremum(node: Node) -> SymbolicValue:
+    """Read Max or Min: of computed values as a layer, by a number as a Clip."""
+    numbers = [node.number(k) for k, source in enumerate(node.inputs) if isinstance(source, Known)]
+    largest = node.operator == "Max"
+    values = [source for source in node.inputs if isinstance(source, SymbolicValue)]
+    if len(values) + len(numbers) < len(node.inputs):
+        node.fail("an input is missing")
+    y = values[0] if len(values) == 1 else joined(node, Maximum() if largest else Minimum())
+    if not numbers:
+        return y
+    bound = max(numbers) if largest else min(numbers)
+    return node.apply(Clip(bound, None) if largest else Clip(None, bound), y)
 
 
 @writes(Concat, operators="Concat")

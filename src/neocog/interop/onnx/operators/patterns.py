@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from neocog.interop.onnx.import_node import Node, reads, reads_pattern
 from neocog.interop.onnx.symbolic import SymbolicValue
-from neocog.layers import GELU
+from neocog.layers import GELU, Multiply, Sqrt
 
 # The nodes of a GELU, as PyTorch before opset 20 and others write it: each node's operator, and its operand
 # other than the result of the node before: "x", "x / 2", a number, or None.
@@ -62,7 +62,16 @@ def _applied(x: str, rank: int, chain: Sequence[Node], operands: Sequence[str | 
     return True
 
 
-@reads("Erf", "Neg", "Pow", "ReduceSumSquare")
+@reads("Pow")
+def read_power(node: Node) -> SymbolicValue:
+    """Read the square as a product, and the square root; other powers only within a known pattern."""
+    exponent = node.scalar(1, node.value().rank)
+    if exponent == 2:
+        return node.apply(Multiply(), node.value(), node.value())
+    return node.elementwise(Sqrt()) if exponent == 0.5 else read_part(node)
+
+
+@reads("Erf", "ReduceSumSquare")
 def read_part(node: Node) -> SymbolicValue:
     """Refuse a node that is not part of a known pattern."""
     node.unsupported(

@@ -1,4 +1,4 @@
-"""Read Mul and Div by a constant: scale the layer before, or append a convolution."""
+"""Read Mul and Div: products of computed values; by a constant, scale the layer before, or append one."""
 
 from __future__ import annotations
 
@@ -6,64 +6,76 @@ import math
 
 import numpy as np
 
-from neocog.initializers import zeros
 from neocog.interop.onnx.graph_builder import GraphBuilder
 from neocog.interop.onnx.import_node import Node, reads
+from neocog.interop.onnx.operators.merge import joined
 from neocog.interop.onnx.symbolic import Known, SymbolicValue
 from neocog.interop.onnx.weights import per_channel, with_arrays
-from neocog.layers import AvgPool2D, BatchNorm1D, BatchNorm2D, Conv2D, Dense, GroupNorm, Layer
+from neocog.layers import (
+    AvgPool2D,
+    BatchNorm1D,
+    BatchNorm2D,
+    Conv2D,
+    Dense,
+    GroupNorm,
+    Layer,
+    Multiply,
+    Rescale,
+    Scale,
+)
 
 
 @reads("Mul", "Div")
 def read_product(node: Node) -> SymbolicValue:
-    """Read Mul or Div by a constant, folded into the layer before if possible."""
+    """Read a product of computed values, or with a constant, folded into the layer before if possible."""
+    if len(node.inputs) == 2 and all(isinstance(source, SymbolicValue) for source in node.inputs):
+        if node.operator == "Div":
+            node.unsupported("quotients of two computed values have no layer")
+        return joined(node, Multiply())
     swapped = node.operator == "Mul" and isinstance(node.inputs[0], Known)
-    if len(node.inputs) == 2 and not any(isinstance(source, Known) for source in node.inputs):
-        kind = "products" if node.operator == "Mul" else "quotients"
-        node.unsupported(f"{kind} of two computed values have no layer")
-    x, factor = node.value(int(swapped)), node.weights(int(not swapped))
+    x, k = node.value(int(swapped)), int(not swapped)
+    factor = node.weights(k)
     if node.operator == "Div":
         if not factor.all():
             node.fail("it divides by zero")
         factor = 1 / factor
     rank = factor.ndim
-    y = _product(node, x, factor.reshape(()) if factor.size == 1 else factor)
+    y = _product(node, x, factor.reshape(()) if factor.size == 1 else factor, k)
     return y if rank <= x.rank else node.viewed(y, lambda s: (*[1] * (rank - x.rank), *s))
 
 
-def _product(node: Node, x: SymbolicValue, factor: np.ndarray) -> SymbolicValue:
-    """Multiply by a constant: scale the weights of the layer before, or append a layer."""
+def _product(node: Node, x: SymbolicValue, factor: np.ndarray, k: int) -> SymbolicValue:
+    """Multiply by a constant, the k-th input: scale the weights of the layer before, or append a layer.
+
+    A number without axes is fixed, as in a program; any other array is learned, but for one named ``scale``.
+    """
+    label, rank = node.known(k).label, node.known(k).rank
+    own = label.endswith(".weight") and node.learned_place(k) == node.place != x.node
+    fixed = label.endswith((".scale", "/scale"))
     before = node.builder.layers.get(x.node, (None,))[0]
-    scaled = None if x.shared else _scaled(node.builder, before, x, factor)
+    scaled = None if x.shared or own or fixed else _scaled(node.builder, before, x, factor)
     if scaled is not None:
         node.builder.put(scaled, x)
         node.builder.note_pixels(x, x, scale=factor)
         return x
-    C = x.sizes[1] if x.rank == 4 else None
-    if C is None and x.rank and factor.size == 1:
-        return _multiple(node, x, factor)
-    if C is None or factor.ndim > 4 or math.prod(factor.shape) not in (1, C):
-        node.unsupported(
-            "there is a layer for it only where it scales channels of images or a layer's outputs"
-        )
-    if factor.size > 1 and (1,) * (4 - factor.ndim) + factor.shape != (1, C, 1, 1):
-        node.unsupported(f"it must scale whole channels, got a factor of shape {factor.shape}")
-    weight = node.builder.copied(np.broadcast_to(factor.ravel(), (C,))).reshape(C, 1, 1, 1)
-    depthwise = Conv2D(C, C, 1, groups=C, bias=False, init=zeros, dtype=factor.dtype)
-    depthwise.params["weight"] = weight
-    y = node.apply(depthwise, x)
+    if any(one not in (1, size) for one, size in zip(factor.shape[::-1], x.sizes[::-1], strict=False)) or (
+        factor.ndim > x.rank
+    ):
+        node.unsupported(f"its factor of shape {factor.shape} would repeat an input of shape {x.sizes}")
+    layer: Layer
+    if factor.size == 1 and (fixed or rank == 0) and not label.endswith(".weight"):
+        number = node.number(k)
+        layer = Rescale(1 / number if node.operator == "Div" else number)
+    elif fixed:
+        layer = Rescale(node.builder.copied(factor), dtype=factor.dtype)
+    else:
+        layer = Scale(factor.shape, dtype=factor.dtype)
+        layer.params["weight"] = node.builder.copied(factor)
+    y = node.apply(layer, x, place=node.learned_place(k) if own else "")
     node.builder.note_pixels(x, y, scale=factor)
+    if factor.size == 1:
+        node.builder.multiples[y.node] = x, factor.item()
     return y
-
-
-def _multiple(node: Node, x: SymbolicValue, factor: np.ndarray) -> SymbolicValue:
-    """Multiply a value of any shape by one learned number: a 1 x 1 convolution of one channel."""
-    image = x.viewed(lambda s: (s[0], 1, 1, math.prod(s[1:])))
-    product = Conv2D(1, 1, 1, bias=False, init=zeros, dtype=factor.dtype)
-    product.params["weight"] = node.builder.copied(factor).reshape(1, 1, 1, 1)
-    y = node.apply(product, image)
-    node.builder.multiples[y.node] = x, factor.item()
-    return y.reshaped(x.shape, node.place)
 
 
 def _scaled(builder: GraphBuilder, layer: Layer | None, x: SymbolicValue, factor: np.ndarray) -> Layer | None:
