@@ -7,6 +7,7 @@ from neocog import layers
 ACTIVATIONS = [
     layers.ReLU, lambda: layers.LeakyReLU(0.2), layers.Sigmoid, layers.Tanh, layers.ScaledTanh, layers.GELU,
     lambda: layers.GELU("tanh"), layers.Hardswish, layers.PReLU, layers.Dropout, layers.Hardsigmoid,
+    lambda: layers.StochasticDepth(0.5),
     lambda: layers.Clip(-0.5, 1), lambda: layers.Clip(high=None), layers.SiLU, lambda: layers.ELU(0.5),
     layers.SELU, lambda: layers.Softplus(2), layers.Mish,
 ]  # fmt: skip
@@ -68,12 +69,14 @@ def norm(rng, shape):
         lambda: layers.BatchNorm2D(C),
         lambda: layers.GroupNorm(1 if rng.integers(2) else C, C),
         lambda: layers.LayerNorm(shape[-int(rng.integers(1, 4)) :]),
+        lambda: layers.LayerNorm(C, axis=1),
+        lambda: layers.InstanceNorm(C, affine=bool(rng.integers(2))),
         lambda: layers.LocalResponseNorm(int(rng.integers(1, 5)), 0.5, 0.75, 2.0),
         lambda: layers.Normalize(rng.normal(size=C).tolist(), rng.uniform(0.5, 2, C).tolist()),
         lambda: layers.Bias((C, 1, 1)),
         lambda: layers.Softmax(int(rng.integers(1, 4))),
         lambda: layers.LogSoftmax(int(rng.integers(1, 4))),
-    ][rng.integers(8)]()
+    ][rng.integers(10)]()
 
 
 def padding(rng, shape):
@@ -82,12 +85,14 @@ def padding(rng, shape):
 
 
 def shaping(rng, shape):
-    _, H, W = shape
+    C, H, W = shape
     return [
         lambda: layers.PadChannels(int(rng.integers(3))),
         lambda: layers.Transpose((0, *(1 + rng.permutation(3)).tolist())),
         lambda: layers.Reshape((0, H, -1, W)),
-    ][rng.integers(3)]()
+        lambda: layers.Slice(int(rng.integers(2)), None, int(rng.integers(1, 3)), int(rng.integers(1, 4))),
+        lambda: layers.ChannelShuffle(C // 2 if C % 2 == 0 else C),
+    ][rng.integers(5)]()
 
 
 def activation(rng, shape):

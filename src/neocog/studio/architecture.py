@@ -7,7 +7,6 @@ paddings as ((top, bottom), (left, right)), axes without the batch.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +20,7 @@ from neocog.layers import (
     BatchNorm1D,
     BatchNorm2D,
     Bias,
+    ChannelShuffle,
     Clip,
     Concat,
     Container,
@@ -35,6 +35,7 @@ from neocog.layers import (
     GroupNorm,
     Hardsigmoid,
     Hardswish,
+    InstanceNorm,
     Layer,
     LayerNorm,
     LeakyReLU,
@@ -53,9 +54,11 @@ from neocog.layers import (
     Sequential,
     Sigmoid,
     SiLU,
+    Slice,
     Softmax,
     Softplus,
     SparseConv2D,
+    StochasticDepth,
     Tanh,
     Transpose,
     Upsample,
@@ -142,9 +145,13 @@ def _transposition(layer: Any, shapes: list[Shape]) -> dict[str, Any]:
     return {"axes": [axis - 1 for axis in layer.axes[1:]]}
 
 
-def _layer_norm(layer: Any, shapes: list[Shape]) -> dict[str, Any]:
-    inner = math.prod(layer.normalized_shape)
-    return {"sets": math.prod(shapes[0]) // inner, "eps": layer.eps}
+def _sample_norm(layer: Any, shapes: list[Shape]) -> dict[str, Any]:
+    """Return the axes before, of and after the numbers that share a mean and a variance, each as one."""
+    return {"sets": layer.sets(shapes[0]), "eps": layer.eps}
+
+
+def _slice(layer: Any, shapes: list[Shape]) -> dict[str, Any]:
+    return {"axis": layer.axis - 1, "start": layer.places(shapes[0]).start, "step": layer.step}
 
 
 PAGE_FORMS: dict[type[Layer], Settings] = {
@@ -153,6 +160,7 @@ PAGE_FORMS: dict[type[Layer], Settings] = {
     BatchNorm1D: _attributes("eps"),
     BatchNorm2D: _attributes("eps"),
     Bias: _nothing,
+    ChannelShuffle: _attributes("groups"),
     Clip: _attributes("low", "high"),
     Concat: _inner_axis,
     Conv2D: _convolution,
@@ -164,10 +172,11 @@ PAGE_FORMS: dict[type[Layer], Settings] = {
     GELU: _attributes("approximate"),
     GlobalAvgPool2D: _nothing,
     GlobalMaxPool2D: _nothing,
-    GroupNorm: lambda layer, shapes: {"sets": layer.num_groups, "eps": layer.eps},
+    GroupNorm: _sample_norm,
     Hardsigmoid: _attributes("slope", "offset"),
     Hardswish: _nothing,
-    LayerNorm: _layer_norm,
+    InstanceNorm: _sample_norm,
+    LayerNorm: _sample_norm,
     LeakyReLU: lambda layer, shapes: {"slope": layer.negative_slope},
     LocalResponseNorm: _attributes("size", "alpha", "beta", "k"),
     LogSoftmax: _inner_axis,
@@ -184,9 +193,11 @@ PAGE_FORMS: dict[type[Layer], Settings] = {
     SELU: _nothing,
     Sigmoid: _nothing,
     SiLU: _nothing,
+    Slice: _slice,
     Softmax: _inner_axis,
     Softplus: _attributes("beta"),
     SparseConv2D: _sparse_convolution,
+    StochasticDepth: _nothing,
     Tanh: _nothing,
     Transpose: _transposition,
     Upsample: lambda layer, shapes: dict(zip(("rows", "columns"), layer.places(shapes[0]), strict=True)),

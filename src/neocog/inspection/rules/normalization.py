@@ -122,13 +122,6 @@ class SampleNormRule(Rule):
         layer = record.layer
         return [parameter_at(record, "weight", self._place(record, index))] if layer.params else []
 
-    def forward_formula(self, record: LayerRecord) -> str:
-        return self.formula if record.layer.params else "y = (x - m) / sqrt(v + eps)"
-
-    def gradient_formula(self, record: LayerRecord, key: str) -> str:
-        formula = super().gradient_formula(record, key)
-        return formula if record.layer.params else formula.replace("w_j ", "")
-
     def _numbers(self, record: LayerRecord, index: Index) -> tuple[float, float]:
         """Return the mean, and 1 by the standard deviation."""
         x = np.array([record.x[other] for other in self._members(record, index)], np.float64)
@@ -172,8 +165,8 @@ class SampleNormRule(Rule):
         return terms
 
 
-class GroupNormRule(SampleNormRule, of=(GroupNorm, InstanceNorm)):
-    """The set is some channels of an image, or one."""
+class GroupNormRule(SampleNormRule, of=GroupNorm):
+    """The set is some channels of an image."""
 
     def _members(self, record: LayerRecord, index: Index) -> list[Index]:
         layer: Any = record.layer
@@ -185,6 +178,12 @@ class GroupNormRule(SampleNormRule, of=(GroupNorm, InstanceNorm)):
 
     def _place(self, record: LayerRecord, index: Index) -> Index:
         return (index[1],)
+
+
+class InstanceNormRule(GroupNormRule, of=InstanceNorm):
+    """The set is one channel of an image."""
+
+    formula = f"{SampleNormRule.formula}, with w = 1 and b = 0 unless affine"
 
 
 class LayerNormRule(SampleNormRule, of=LayerNorm):

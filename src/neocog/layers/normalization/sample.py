@@ -23,7 +23,7 @@ class _SampleNorm(Layer):
         arguments = (shape, 1, 1, generator(0), float_dtype(dtype))
         self._params.update(weight=ones(*arguments), bias=zeros(*arguments))
 
-    def _sets(self, shape: Shape) -> Shape:
+    def sets(self, shape: Shape) -> Shape:
         """Return the shape of three axes in which the numbers of a set lie along the second."""
         raise NotImplementedError
 
@@ -35,8 +35,8 @@ class _SampleNorm(Layer):
         self.output_shape(x.shape)
         x = as_dtype(x, self.dtype)
         xp = x.__array_namespace__()
-        sets = xp.reshape(x, self._sets(x.shape))
-        centred = sets - xp.mean(sets, axis=1, keepdims=True)
+        parts = xp.reshape(x, self.sets(x.shape))
+        centred = parts - xp.mean(parts, axis=1, keepdims=True)
         inv_std = 1 / xp.sqrt(xp.mean(centred * centred, axis=1, keepdims=True) + self.eps)
         y = x_hat = xp.reshape(centred * inv_std, x.shape)
         if self._params:
@@ -57,7 +57,7 @@ class _SampleNorm(Layer):
             g = dy * xp.reshape(weight, lift)
         if not input_grad:
             return None, grads
-        shape = self._sets(dy.shape)
+        shape = self.sets(dy.shape)
         g, x_hat = xp.reshape(g, shape), xp.reshape(x_hat, shape)
         mean, slope = (xp.mean(each, axis=1, keepdims=True) for each in (g, g * x_hat))
         return xp.reshape(inv_std * (g - mean - x_hat * slope), dy.shape), grads
@@ -135,7 +135,7 @@ class GroupNorm(_SampleNorm):
         if self.affine:
             self._learn((self.num_channels,), dtype)
 
-    def _sets(self, shape: Shape) -> Shape:
+    def sets(self, shape: Shape) -> Shape:
         N, C, *places = shape
         return N * self.num_groups, C // self.num_groups * math.prod(places), 1
 
@@ -282,7 +282,7 @@ class LayerNorm(_SampleNorm):
         first = rank - count if self.axis is None else self.axis
         return first, first + count
 
-    def _sets(self, shape: Shape) -> Shape:
+    def sets(self, shape: Shape) -> Shape:
         first, end = self.span(len(shape))
         return math.prod(shape[:first]), math.prod(shape[first:end]), math.prod(shape[end:])
 

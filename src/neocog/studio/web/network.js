@@ -308,25 +308,27 @@ const batchNorm = (node, y, inputs, { w, b, mean, var: v }) =>
 
 const normalize = (node, y, inputs, { mean, std }) => perChannel(y, inputs, mean, (c) => 1 / std[c]);
 
-/** Return mean and 1 / sqrt(variance + eps) of numbers in a row. */
-export function moments(x, first, length, eps) {
+/** Return mean and 1 / sqrt(variance + eps) of so many numbers, `step` apart. */
+export function moments(x, first, length, eps, step) {
   let mean = 0, variance = 0;
-  for (let k = first; k < first + length; k++) mean += x[k];
+  const end = first + length * step;
+  for (let k = first; k < end; k += step) mean += x[k];
   mean /= length;
-  for (let k = first; k < first + length; k++) variance += (x[k] - mean) ** 2;
+  for (let k = first; k < end; k += step) variance += (x[k] - mean) ** 2;
   return { mean, scale: 1 / Math.sqrt(variance / length + eps) };
 }
 
-/** GroupNorm and LayerNorm: sets of numbers in a row; weights go along channels or along the last axes. */
+/** GroupNorm, InstanceNorm, LayerNorm: sets of numbers; weights, if any, go along channels or normalised axes. */
 function sampleNorm(node, y, [x], { w, b }) {
-  const { sets, eps } = node.settings, length = x.data.length / sets;
-  const weightAt = weightPlace(node, x);
+  const { sets: [before, length, after], eps } = node.settings;
+  const weightAt = w && weightPlace(node, x);
   return () => {
-    for (let g = 0; g < sets; g++) {
-      const { mean, scale } = moments(x.data, g * length, length, eps);
-      for (let k = g * length; k < (g + 1) * length; k++) {
-        const c = weightAt(k);
-        y.data[k] = (x.data[k] - mean) * scale * w[c] + b[c];
+    for (let g = 0; g < before * after; g++) {
+      const first = Math.floor(g / after) * length * after + (g % after);
+      const { mean, scale } = moments(x.data, first, length, eps, after);
+      for (let n = 0, k = first; n < length; n++, k += after) {
+        const normal = (x.data[k] - mean) * scale, c = w && weightAt(k);
+        y.data[k] = w ? normal * w[c] + b[c] : normal;
       }
     }
   };
@@ -334,9 +336,9 @@ function sampleNorm(node, y, [x], { w, b }) {
 
 /** Return the function from a place in x to the place of its weight. */
 export function weightPlace(node, x) {
-  const weights = size(node.array_shapes.w);
-  const each = x.data.length / weights;
-  return node.kind === "GroupNorm" ? (k) => Math.floor(k / each) : (k) => k % weights;
+  const [, length, after] = node.settings.sets;
+  const each = x.data.length / size(node.array_shapes.w);
+  return node.kind === "LayerNorm" ? (k) => Math.floor(k / after) % length : (k) => Math.floor(k / each);
 }
 
 /** LocalResponseNorm: y = x / s^beta. */
@@ -466,6 +468,9 @@ export const SOURCES = {
   Transpose: ({ axes }, index) => [0, axes.reduce((from, axis, k) => ((from[axis] = index[k]), from), [])],
   Pad2D: ({ rows, columns }, [c, i, j]) => (rows[i] < 0 || columns[j] < 0 ? null : [0, [c, rows[i], columns[j]]]),
   PadChannels: (settings, index, [x]) => (index[0] < x.shape[0] ? [0, index] : null),
+  Slice: ({ axis, start, step }, index) => [0, index.map((k, a) => (a === axis ? start + k * step : k))],
+  ChannelShuffle: ({ groups }, [c, ...place], [x]) =>
+    [0, [(c % groups) * (x.shape[0] / groups) + Math.floor(c / groups), ...place]],
   Concat: ({ axis }, index, inputs) => {
     let place = index[axis], slot = 0;
     while (place >= inputs[slot].shape[axis]) place -= inputs[slot++].shape[axis];
@@ -510,7 +515,7 @@ const bias = (node, y, [x], { b }) => sums(y, [x, { shape: node.array_shapes.b, 
 const nothing = () => () => {};
 
 /** Layers that only give the numbers another shape, or in inference do nothing. */
-const SAME = new Set(["Dropout", "Flatten", "Reshape"]);
+const SAME = new Set(["Dropout", "StochasticDepth", "Flatten", "Reshape"]);
 
 const FORMS = {
   Conv2D: convolution, SparseConv2D: convolution, ConvTranspose2D: transposedConvolution, Upsample: upsample, Dense: dense, RadialBasis: radialBasis,
@@ -519,10 +524,11 @@ const FORMS = {
   GlobalMaxPool2D: globalPooling(-Infinity, larger, (max) => max),
   GlobalAvgPool2D: globalPooling(0, sum, (total, count) => total / count),
   BatchNorm1D: batchNorm, BatchNorm2D: batchNorm, Normalize: normalize,
-  GroupNorm: sampleNorm, LayerNorm: sampleNorm, LocalResponseNorm: localResponseNorm,
+  GroupNorm: sampleNorm, InstanceNorm: sampleNorm, LayerNorm: sampleNorm, LocalResponseNorm: localResponseNorm,
   ...Object.fromEntries(Object.entries(ACTIVATIONS).map(([kind, make]) => [kind, elementwise(make)])),
   PReLU: prelu,
   Softmax: softmax((z, total) => Math.exp(z) / total), LogSoftmax: softmax((z, total) => z - Math.log(total)),
-  Transpose: copying, Pad2D: copying, PadChannels: copying, Concat: copying, Add: add, Bias: bias,
-  Dropout: nothing, Flatten: nothing, Reshape: nothing,
+  Transpose: copying, Pad2D: copying, PadChannels: copying, Concat: copying, Slice: copying, ChannelShuffle: copying,
+  Add: add, Bias: bias,
+  Dropout: nothing, StochasticDepth: nothing, Flatten: nothing, Reshape: nothing,
 };

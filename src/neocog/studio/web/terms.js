@@ -174,10 +174,10 @@ const mean = (places, symbol, countOf) => (context, index) => {
   return { parts: found.map((at) => part([context.x(at), constant(symbol, 1 / count)])), numbers: { count } };
 };
 
-/** y = w (x - mean) scale + b as three parts: of the number, of the mean, the bias. */
+/** y = w (x - mean) scale + b as three parts: of the number, of the mean, the bias; w and b only if there are any. */
 function normalized(context, index, mean, scale, whose, place) {
-  const w = context.array("w", place), over = constant("1/std", scale);
-  const parts = [part([context.x(index), w, over]), part([constant("-mean", -mean), w, over], whose)];
+  const by = [...("w" in context.node.arrays ? [context.array("w", place)] : []), constant("1/std", scale)];
+  const parts = [part([context.x(index), ...by]), part([constant("-mean", -mean), ...by], whose)];
   return { parts: [...parts, ...context.bias(place)], numbers: { mean, std: 1 / scale } };
 }
 
@@ -188,9 +188,10 @@ function batchNorm(context, index) {
 
 function sampleNorm(context, index) {
   const { settings, input, node } = context;
-  const place = placeOf(index, input.shape), length = input.data.length / settings.sets;
-  const { mean, scale } = moments(input.data, Math.floor(place / length) * length, length, settings.eps);
-  const at = indexAt(weightPlace(node, input)(place), node.array_shapes.w);
+  const place = placeOf(index, input.shape), [, length, after] = settings.sets;
+  const first = Math.floor(place / (length * after)) * length * after + (place % after);
+  const { mean, scale } = moments(input.data, first, length, settings.eps, after);
+  const at = "w" in node.arrays ? indexAt(weightPlace(node, input)(place), node.array_shapes.w) : null;
   return normalized(context, index, mean, scale, "mean of the group", at);
 }
 
@@ -258,6 +259,8 @@ function copying(context, index) {
 
 const reshape = (context, index) => copied(context, indexAt(placeOf(index, context.y.shape), context.input.shape));
 
+const same = (context, index) => copied(context, index);
+
 const add = (context, index) => ({
   parts: context.inputs.map(({ shape }, slot) => part([context.x(repeatedFrom(index, shape), slot)])),
 });
@@ -271,10 +274,10 @@ const TERMS = {
   MaxPool2D: maximum(windowOf), GlobalMaxPool2D: maximum(mapOf),
   AvgPool2D: mean(windowOf, "1/count", ({ settings }, [, i, j]) => settings.rows[i] * settings.columns[j]),
   GlobalAvgPool2D: mean(mapOf, "1/(H W)", ({ input }) => size(input.shape.slice(1))),
-  BatchNorm1D: batchNorm, BatchNorm2D: batchNorm, GroupNorm: sampleNorm, LayerNorm: sampleNorm,
-  Normalize: normalize, LocalResponseNorm: localResponseNorm,
+  BatchNorm1D: batchNorm, BatchNorm2D: batchNorm, Normalize: normalize, LocalResponseNorm: localResponseNorm,
+  GroupNorm: sampleNorm, InstanceNorm: sampleNorm, LayerNorm: sampleNorm,
   ...Object.fromEntries(Object.entries(ACTIVATIONS).map(([kind, make]) => [kind, activation(make)])),
   PReLU: prelu, Softmax: softmax, LogSoftmax: logSoftmax,
-  Transpose: copying, Pad2D: copying, PadChannels: copying, Concat: copying, Reshape: reshape, Flatten: reshape,
-  Dropout: (context, index) => copied(context, index), Add: add, Bias: bias,
+  Transpose: copying, Pad2D: copying, PadChannels: copying, Concat: copying, Slice: copying, ChannelShuffle: copying,
+  Reshape: reshape, Flatten: reshape, Dropout: same, StochasticDepth: same, Add: add, Bias: bias,
 };
