@@ -156,6 +156,32 @@ def test_the_environment_sets_the_number_of_threads(value, expected):
     assert expected in done.stdout
 
 
+# Rounding
+
+
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize(("channels", "kernel"), [(512, 3), (2048, 1), (256, 5)])
+def test_long_sums_are_made_of_short_ones(channels, kernel, positive):
+    rng = np.random.default_rng(0)
+
+    def drawn(shape):
+        return (np.abs if positive else np.asarray)(rng.standard_normal(shape, dtype="float32"))
+
+    x, w = drawn((2, channels, 7, 7)), drawn((8, channels, kernel, kernel))
+    k = kernel // 2
+    padded = np.pad(x.astype(float), [(0, 0), (0, 0), (k, k), (k, k)])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), (2, 3))
+    exact = np.einsum("nchwpq,fcpq->nfhw", windows, w.astype(float), optimize=True)
+
+    def error(name):
+        with use_kernels(name, "exact"):
+            y = kernels.conv2d(x, w, None, (1, 1), ((k, k), (k, k)))
+        return np.abs(y - exact).max() / np.abs(exact).max()
+
+    assert error("fused") < 2 * error("im2col")  # as each sum in turn it would be 3 to 10 times as large
+    assert error("fused") < 1e-6
+
+
 # Winograd
 
 

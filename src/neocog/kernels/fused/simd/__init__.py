@@ -6,7 +6,7 @@ written as LLVM instructions (``tiles``): they run at the machine's peak and com
 So are the transforms of Winograd's method (``winograd``).
 
 :func:`row_tile`
-    ``y[r, l] = init[r, l] + bias[r] + sum_k a[r, k] x[offset[k] + l]`` for a few rows r and vectors of
+    ``y[r, l] = bias[r] + sum_k a[r, k] x[offset[k] + l] + init[r, l]`` for a few rows r and vectors of
     lanes l: each number of ``a`` is broadcast, each vector of ``x`` is used by all rows, the sums stay in
     registers.
 :func:`dots`

@@ -29,19 +29,7 @@ def _tile(rows: int, vectors: int, masked: bool) -> Any:
                 return emit.step(base, elements)
 
             biases = [emit.broadcast(emit.step(bias, emit.number(r))) for r in range(rows)]
-            plain = builder.block
-            with builder.if_then(builder.icmp_signed("!=", init, emit.number(0))):
-                loaded = [
-                    builder.fadd(emit.load(place(init, init_row, r, v), mask), biases[r]) for r, v in grid
-                ]
-                inside = builder.block
-            sums = []
-            for (r, _v), value in zip(grid, loaded, strict=True):
-                phi = builder.phi(emit.vector)
-                phi.add_incoming(biases[r], plain)
-                phi.add_incoming(value, inside)
-                sums.append(phi)
-
+            sums = [biases[r] for r, _v in grid]
             rows_of_a = [emit.step(a, builder.mul(a_row, emit.number(r))) for r in range(rows)]
             loop = Loop(emit, emit.number(0), K, 1, sums)
             at = emit.step(x, emit.offset(offset, loop.index))
@@ -51,8 +39,20 @@ def _tile(rows: int, vectors: int, masked: bool) -> Any:
             loop.close(
                 [emit.fma(weights[r], across[v], s) for (r, v), s in zip(grid, loop.carried, strict=True)]
             )
+            # What the sums are added to comes last: long sums are then made of short ones, and err less.
+            plain = builder.block
+            with builder.if_then(builder.icmp_signed("!=", init, emit.number(0))):
+                starts = [emit.load(place(init, init_row, r, v), mask) for r, v in grid]
+                added = [builder.fadd(start, s) for start, s in zip(starts, loop.carried, strict=True)]
+                inside = builder.block
+            totals = []
+            for value, more in zip(loop.carried, added, strict=True):
+                phi = builder.phi(emit.vector)
+                phi.add_incoming(value, plain)
+                phi.add_incoming(more, inside)
+                totals.append(phi)
             least = emit.splat(floor)
-            for (r, v), value in zip(grid, loop.carried, strict=True):
+            for (r, v), value in zip(grid, totals, strict=True):
                 low = builder.fcmp_ordered("<", value, least)
                 emit.store(builder.select(low, least, value), place(y, y_row, r, v), mask)
             return context.get_dummy_value()
