@@ -49,8 +49,7 @@ def read_spelt_out_layer_norm(node: Node) -> SymbolicValue | None:
         return None
     first, end = (axes[0], axes[-1] + 1) if axes else (0, 0)
     sizes = x.shape[0][first:end]
-    together = axes == [*range(first, end)] and (first == 1 or end == x.rank)
-    if not first or not together or None in x.sizes[first:end]:
+    if not first or axes != [*range(first, end)] or None in x.sizes[first:end]:
         return None
     affine = quotient.follow("Mul", "Add") or []
     steps = zip([quotient, *affine], affine, strict=False)

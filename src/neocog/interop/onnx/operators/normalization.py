@@ -108,7 +108,8 @@ def read_batch_norm(node: Node) -> SymbolicValue:
 def write_group_norm(w: Writer, layer: GroupNorm, x: Tensor) -> str:
     """Write a group as one channel of InstanceNormalization, then Mul and Add, as PyTorch does.
 
-    GroupNormalization has a scale for each channel since opset 21; its first form, without, was withdrawn.
+    GroupNormalization has a scale for each channel since opset 21, but ONNX infers no shape of its output;
+    its first form was withdrawn.
     """
     _, C, *places = x.shape
     groups = layer.num_groups
