@@ -69,6 +69,24 @@ def test_a_model_that_reads_its_channels_last_predicts(tmp_path):
     assert answer["classes"][0]["class"] == str(logits[0].argmax())
 
 
+def test_one_of_several_outputs(tmp_path):
+    text = """
+    <ir_version: 9, opset_import: ["" : 20]>
+    heads (float[N, 2, 4, 4] image) => (float[N, 2, 4, 4] kept, float[N, 2] means)
+    {
+      kept = Relu (image)
+      pooled = GlobalAveragePool (kept)
+      means = Flatten (pooled)
+    }
+    """
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "heads.onnx")
+    assert "choose it, as in outputs='kept', or on the command line as in" in run(
+        "summary", tmp_path / "heads.onnx", code=2
+    )
+    table = run("summary", f"{tmp_path}/heads.onnx:means")
+    assert "pooled" in table, "the layer before that output"
+
+
 def test_commands_read_onnx_files(digits, tmp_path):
     """The answers are those of the network that was exported."""
     network, own = digits

@@ -18,6 +18,10 @@ def images(*shape):
     return np.random.default_rng(1).normal(size=shape).astype("float32")
 
 
+def known(*values, dtype="float32"):
+    return np.array(values, dtype)
+
+
 # Order
 
 
@@ -106,11 +110,74 @@ def test_operators_of_other_outputs_do_not_matter():
     assert [type(layer) for _, layer in from_onnx(proto, outputs="y").leaves()] == [ReLU]
 
 
+# Images in another layout
+
+
+def channels_last(first, arrays, shape):
+    nodes = [*first, node("Conv", "t w", "c"), node("Relu", "c", "y")]
+    return model(nodes, {"w": KERNEL[:, : arrays.pop("C", 3)], **arrays}, shape)
+
+
+TURN = node("Transpose", "n", "t", perm=[0, 3, 1, 2])
+LAYOUTS = {
+    "grey images": ([node("Reshape", "x s", "t")], {"s": np.array([-1, 1, 8, 7]), "C": 1}, ("N", 8, 7, 1)),
+    "rows of pixels": ([node("Reshape", "x s", "t")], {"s": np.array([-1, 3, 8, 7])}, ("N", 168)),
+    "images without an axis of channels": (
+        [node("Reshape", "x s", "t")],
+        {"s": np.array([-1, 1, 8, 7]), "C": 1},
+        ("N", 8, 7),
+    ),
+    "Keras' Rescaling": (
+        [node("Cast", "x", "i", to=1), node("Mul", "i k", "m"), node("Add", "m o", "n"), TURN],
+        {"k": np.float32(2 / 255), "o": np.float32(-1)},
+        ("N", 8, 7, 3),
+    ),
+    "a mean and a deviation for each channel": (
+        [node("Sub", "x mean", "m"), node("Div", "m std", "n"), TURN],
+        {"mean": known(0.1, 0.2, 0.3), "std": known(0.5, 0.6, 0.7).reshape(1, 1, 1, 3)},
+        ("N", 8, 7, 3),
+    ),
+    "a shape in a node": (
+        [
+            node("Constant", "", "s", value=numpy_helper.from_array(np.array([-1, 1, 8, 7]))),
+            node("Reshape", "x s", "t"),
+        ],
+        {"C": 1},
+        ("N", 8, 7, 1),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_images_in_another_layout(name):
+    first, arrays, shape = LAYOUTS[name]
+    channels = arrays.get("C", 3)
+    proto = channels_last(first, dict(arrays), shape)
+    if "deviation" not in name:
+        assert from_onnx(proto).input_shape is None, "(H, W, C) is no input shape here"
+    network, x = from_onnx(proto, channels_first=True), images(2, channels, 8, 7)
+    assert network.input_shape == (channels, 8, 7)
+    assert [type(layer) for _, layer in network.leaves()][-2:] == [Conv2D, ReLU]
+    theirs = x.reshape(2, *shape[1:]) if "rows" in name else x.transpose(0, 2, 3, 1).reshape(2, *shape[1:])
+    np.testing.assert_allclose(network(x), runtime(proto, theirs), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("first", "arrays", "shape"),
+    [
+        ([node("Reshape", "x s", "t")], {"s": np.array([-1, 3, 8, 7])}, ("N", 8, 7, 3)),  # mixes the pixels
+        ([node("Reshape", "x s", "t")], {"s": np.array([-1, 3, 8, 7])}, ("N", 3, 8, 7)),  # changes nothing
+        ([node("Relu", "x", "n"), TURN], {}, ("N", 8, 7, 3)),
+        ([node("Add", "x k", "n"), TURN], {"k": np.ones((8, 1, 1), "float32")}, ("N", 8, 7, 3)),  # rows
+        ([node("Add", "x x", "n"), TURN], {}, ("N", 8, 7, 3)),
+    ],
+)
+def test_what_is_no_other_layout(first, arrays, shape):
+    with pytest.raises(OnnxImportError, match="channels_first needs a model of one input that a Transpose"):
+        from_onnx(channels_last(first, arrays, shape), channels_first=True)
+
+
 # Arithmetic about shapes
-
-
-def known(*values, dtype="float32"):
-    return np.array(values, dtype)
 
 
 FOLDED = {

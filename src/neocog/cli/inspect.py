@@ -41,7 +41,7 @@ def _model_or_name(model: str, layers: list[str] | None) -> Container:
     if model in NETWORKS and not Path(model).exists():
         classes = 3 if model.startswith("tiny") else 10
         return build_network(model, classes, (1, 8, 8), seed=42)
-    if not Path(model).exists():
+    if not Path(model).exists() and ".onnx:" not in model.lower():
         one_of("MODEL", model, ["a path", *NETWORKS])
     return runs.open_model(model, layers or ())
 

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import platform
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -288,6 +289,7 @@ def open_model(path: str | Path, layers: Iterable[str | type[Layer]] = ()) -> Co
     Parameters
     ----------
     path : path
+        A file or a folder; ``model.onnx:NAME`` for one of several outputs.
     layers : iterable of Layer classes, or of their names as package.module:Class
         Your own layers that the file may name; see :func:`~neocog.serialization.load`. An ONNX file needs
         the module that registers them.
@@ -305,14 +307,18 @@ def open_model(path: str | Path, layers: Iterable[str | type[Layer]] = ()) -> Co
         if not directory.model.exists():
             raise FileNotFoundError(f"{path} holds no {directory.model.name}; has its training ended?")
         path = directory.model
-    if path.suffix.lower() == ".onnx":
+    named = re.fullmatch(r"(.+\.onnx)(?::(.+))?", str(path), re.IGNORECASE | re.DOTALL)
+    if named:
         from neocog.interop.onnx import OnnxImportError, from_onnx
 
-        model = from_onnx(path)
-        if model.input_shape is None:  # such as channels-last images, which nothing here loads
-            with contextlib.suppress(OnnxImportError):
-                return from_onnx(path, channels_first=True)
-        return model
+        file, outputs = (path, None) if path.exists() else named.groups()
+        with contextlib.suppress(OnnxImportError):
+            model = from_onnx(file, outputs=outputs)
+            if model.input_shape is not None:
+                return model
+        with contextlib.suppress(OnnxImportError):  # channels-last images, which nothing here loads
+            return from_onnx(file, outputs=outputs, channels_first=True)
+        return from_onnx(file, outputs=outputs)
     network = load(path, layers)
     if not isinstance(network, Container):
         raise ModelFileError(f"{path} holds one layer, {network!r}; save Sequential(layer) to use it here.")

@@ -14,7 +14,7 @@ from neocog.interop.onnx.errors import OnnxImportError
 from neocog.interop.onnx.importing import read_graph
 from neocog.interop.onnx.model_file import tensor_array
 from neocog.interop.onnx.symbolic import Known
-from neocog.interop.onnx.validation import check, leading_to, refusing
+from neocog.interop.onnx.validation import check, leading_to, opset_of, refusing
 from neocog.layers import Container, Layer, MaxPool2D
 
 # Inputs of an operator that become a layer's arrays and arguments, not its input.
@@ -135,11 +135,12 @@ class BackendRep(base.BackendRep):
     ) -> Layer | np.ndarray:
         """Import the network for inputs of these shapes; cache it unless weights are among the inputs."""
         shapes = {name: (array.shape, array.shape) for name, array in x.items()}
+        nodes, opset = leading_to(self.model.graph, [output]), opset_of(self.model)
         if bound:
-            return read_graph(self.model, {**self.constants, **bound}, shapes, output)
+            return read_graph(nodes, opset, {**self.constants, **bound}, shapes, output)
         key = (output, *shapes.items())
         if key not in self._networks:
-            self._networks[key] = read_graph(self.model, self.constants, shapes, output)
+            self._networks[key] = read_graph(nodes, opset, self.constants, shapes, output)
         return self._networks[key]
 
     def _second_output(

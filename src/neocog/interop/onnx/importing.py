@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,20 +15,15 @@ import onnx
 
 from neocog.data.preprocessing import Preprocessing
 from neocog.interop.nesting import assemble, needed
+from neocog.interop.onnx.channels_last import turned
 from neocog.interop.onnx.errors import OnnxImportError
 from neocog.interop.onnx.graph_builder import GraphBuilder
 from neocog.interop.onnx.import_node import Node, read
-from neocog.interop.onnx.inputs import (
-    declared_sizes,
-    of_open_sizes,
-    transposes,
-    two_sizes,
-    with_channels_first,
-)
+from neocog.interop.onnx.inputs import declared_sizes, of_open_sizes, two_sizes
 from neocog.interop.onnx.model_file import initializers, read_model
 from neocog.interop.onnx.naming import dotted_name, move_into_groups
 from neocog.interop.onnx.symbolic import Known, Shapes, SymbolicValue
-from neocog.interop.onnx.validation import check, leading_to, refusing
+from neocog.interop.onnx.validation import check, leading_to, opset_of, refusing
 from neocog.layers import Container, Layer
 from neocog.layers.outputs import OUTPUT_KINDS
 from neocog.validation import RandomSource, generator, image_shape
@@ -58,9 +53,9 @@ def from_onnx(
         Name of the output to import, for a model with several; or of any other value computed in it, such as
         the logits before an ArgMax.
     channels_first : bool
-        For a model that takes images (N, H, W, C), as those of TensorFlow do, and begins with a Transpose:
-        True omits the Transpose, so that the network takes (N, C, H, W). By default it is imported as it is,
-        and the network's ``input_shape`` is None.
+        For a model that takes images (N, H, W, C), as those of TensorFlow do, and begins with a Transpose or
+        a Reshape, or takes rows of pixels that it makes images of: True omits that node, so that the network
+        takes (N, C, H, W). By default it is imported as it is, and the network's ``input_shape`` is None.
     rng : Generator, int or None
         Draws the masks of dropout layers.
 
@@ -126,16 +121,24 @@ def _network(
     check(model, [output])
     arrays = initializers(graph, folder)
     constants = {name: Known.constant(array, name) for name, array in arrays.items()}
+    nodes = leading_to(graph, [output])
     given = [value for value in graph.input if value.name not in constants]
     if outputs is not None:  # the others may be read for other outputs
-        read = {name for node in leading_to(graph, [output]) for name in node.input}
+        read = {name for node in nodes for name in node.input}
         given = [value for value in given if value.name in read]
     declared = {value.name: declared_sizes(value) for value in given}
     if input_shape is not None and len(declared) != 1:
         raise OnnxImportError(f"input_shape is for a model of one input, this one has {list(declared)}.")
-    channels_last = [name for name in declared if transposes(graph, name)]
+    images = turned(nodes, *next(iter(declared.items())), constants) if len(declared) == 1 else None
     if channels_first:
-        declared = with_channels_first(graph, declared)
+        if images is None:
+            raise OnnxImportError(
+                "channels_first needs a model of one input that a Transpose by (0, 3, 1, 2), or a Reshape to "
+                "(N, C, H, W) in which pixels keep their order, and nothing else, reads first; its inputs "
+                f"{list(declared)} are read by {_readers(nodes, declared)}."
+            )
+        nodes, constants = images.nodes, constants | images.constants
+        declared = dict.fromkeys(declared, images.sizes)
     if input_shape is not None:
         declared = {name: [sizes[0] if sizes else None, *input_shape] for name, sizes in declared.items()}
     for name, sizes in declared.items():
@@ -143,10 +146,10 @@ def _network(
             raise OnnxImportError(f"input {name!r} has no shape: pass input_shape=(channels, height, width).")
 
     def build(fixed_batch: bool) -> Layer | np.ndarray:
-        return read_graph(model, constants, two_sizes(declared, fixed_batch), output, rng)
+        return read_graph(nodes, opset_of(model), constants, two_sizes(declared, fixed_batch), output, rng)
 
     batch_is_open = any(sizes and sizes[0] is None for sizes in declared.values())
-    as_it_stands = bool(channels_last) and not channels_first
+    as_it_stands = images is not None and not channels_first
     try:
         try:
             network = build(fixed_batch=False)
@@ -177,8 +180,13 @@ def _chosen_output(graph: onnx.GraphProto, wanted: str | None) -> str:
     return names[0] if wanted is None else wanted
 
 
+def _readers(nodes: Sequence[onnx.NodeProto], names: Collection[str]) -> list[str]:
+    return [node.op_type for node in nodes if not {*names}.isdisjoint(node.input)]
+
+
 def read_graph(
-    model: onnx.ModelProto,
+    nodes: Sequence[onnx.NodeProto],
+    opset: int,
     constants: Mapping[str, Known],
     shapes: Mapping[str, Shapes],
     output: str,
@@ -188,8 +196,9 @@ def read_graph(
 
     Parameters
     ----------
-    model : onnx.ModelProto
-        Checked.
+    nodes : sequence of onnx.NodeProto
+        Checked, each after those that it reads.
+    opset : int
     constants : mapping of str to Known
         Values that are given, as initializers are.
     shapes : mapping of str to pair of shapes
@@ -203,16 +212,14 @@ def read_graph(
     OnnxImportError
         If a node cannot be read.
     """
-    (opset,) = {opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")}
     names = ["input"] if len(shapes) == 1 else [dotted_name(name).replace(".", "_") for name in shapes]
     values: dict[str, SymbolicValue | Known] = dict(constants)
-    # Constants first, because readers look ahead.
-    nodes = leading_to(model.graph, [output], shapes)
     fixed = {"", *constants}
     for node in nodes:
         if fixed.issuperset(node.input):
             fixed.update(node.output)
-    nodes.sort(key=lambda node: node.output[0] not in fixed)
+    # Constants first, because readers look ahead.
+    nodes = sorted(nodes, key=lambda node: node.output[0] not in fixed)
     first_of_layers = sum(node.output[0] in fixed for node in nodes)
     uses = Counter([output, *(name for node in nodes for name in node.input)])
     for name, (onnx_name, shape) in zip(names, shapes.items(), strict=True):

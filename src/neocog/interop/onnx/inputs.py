@@ -53,33 +53,6 @@ def two_sizes(declared: Mapping[str, Any], fixed_batch: bool) -> dict[str, Shape
     return shapes
 
 
-def transposes(graph: onnx.GraphProto, name: str) -> list[onnx.NodeProto]:
-    """Return the nodes that transpose an input (N, H, W, C) to (N, C, H, W)."""
-    return [
-        node
-        for node in graph.node
-        if node.op_type == "Transpose"
-        and node.input[0] == name
-        and any(a.name == "perm" and list(a.ints) == [0, 3, 1, 2] for a in node.attribute)
-    ]
-
-
-def with_channels_first(graph: onnx.GraphProto, declared: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the output of the only input's Transpose, as the input instead."""
-    readers = [node for node in graph.node if any(name in declared for name in node.input)]
-    turning = [node for name in declared for node in transposes(graph, name)]
-    if len(declared) != 1 or len(readers) != 1 or readers != turning:
-        raise OnnxImportError(
-            "channels_first needs a model of one input that a Transpose by (0, 3, 1, 2), and nothing else, "
-            f"reads; its inputs {list(declared)} are read by {[node.op_type for node in readers]}."
-        )
-    (sizes,) = declared.values()
-    if sizes is not None and len(sizes) == 4:
-        N, H, W, C = sizes
-        sizes = [N, C, H, W]
-    return {readers[0].output[0]: sizes}
-
-
 def of_open_sizes(message: str, declared: Sequence[Any], layout: str) -> str:
     """Write N for an open batch in a message, and add the image size that was assumed, if any."""
     if all(sizes[:1] == [None] for sizes in declared):

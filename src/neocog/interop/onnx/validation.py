@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from heapq import heapify, heappop, heappush
 
@@ -40,14 +40,13 @@ def refusing() -> Iterator[None]:
 def check(model: onnx.ModelProto, outputs: Sequence[str]) -> None:
     """Raise OnnxImportError if a model is malformed, or no layer computes an operator before the outputs."""
     graph = model.graph
-    versions = {opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")}
-    newest = onnx.defs.onnx_opset_version()
+    versions, newest = _opsets(model), onnx.defs.onnx_opset_version()
     if len(versions) > 1:
-        raise OnnxImportError(f"the model must have one opset, got {sorted(versions)}.")
+        raise OnnxImportError(f"the model must have one opset, got {versions}.")
     if not versions:
         domains = sorted(opset.domain for opset in model.opset_import)
         raise OnnxImportError(f"the model must have operators of ONNX's own domain, got those of {domains}.")
-    (version,) = versions
+    version = opset_of(model)
     if not 1 <= version <= newest:
         raise OnnxImportError(f"the model's opset must be from 1 to {newest}, got {version}.")
     if graph.sparse_initializer:
@@ -78,10 +77,17 @@ def check(model: onnx.ModelProto, outputs: Sequence[str]) -> None:
         raise OnnxImportError(f"the graph is malformed: {text}.") from error
 
 
-def leading_to(
-    graph: onnx.GraphProto, outputs: Sequence[str], given: Collection[str] = ()
-) -> list[onnx.NodeProto]:
-    """Return the nodes between the given values and these outputs, each after those that it reads.
+def opset_of(model: onnx.ModelProto) -> int:
+    """Return the version of ONNX's own operators in a checked model."""
+    return _opsets(model)[0]
+
+
+def _opsets(model: onnx.ModelProto) -> list[int]:
+    return sorted({opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")})
+
+
+def leading_to(graph: onnx.GraphProto, outputs: Sequence[str]) -> list[onnx.NodeProto]:
+    """Return the nodes that these outputs need, each after those that it reads.
 
     Otherwise they keep the order of the graph.
 
@@ -90,7 +96,7 @@ def leading_to(
     OnnxImportError
         If nodes form a cycle.
     """
-    makers = {name: node for node in graph.node for name in node.output if name and name not in given}
+    makers = {name: node for node in graph.node for name in node.output if name}
     wanted, frontier = set(), list(outputs)
     while frontier:
         name = frontier.pop()
@@ -98,12 +104,12 @@ def leading_to(
         if node is not None and node.output[0] not in wanted:
             wanted.add(node.output[0])
             frontier.extend(name for name in node.input if name)
-    return _in_order([node for node in graph.node if node.output[0] in wanted], given)
+    return _in_order([node for node in graph.node if node.output[0] in wanted])
 
 
-def _in_order(nodes: Sequence[onnx.NodeProto], given: Collection[str]) -> list[onnx.NodeProto]:
+def _in_order(nodes: Sequence[onnx.NodeProto]) -> list[onnx.NodeProto]:
     """Sort nodes by what they read: of those whose inputs are there, the first comes first."""
-    makers = {name: k for k, node in enumerate(nodes) for name in node.output if name and name not in given}
+    makers = {name: k for k, node in enumerate(nodes) for name in node.output if name}
     before = [{makers[name] for name in node.input if name in makers} for node in nodes]
     readers: list[list[int]] = [[] for _ in nodes]
     for k, sources in enumerate(before):
