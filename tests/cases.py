@@ -126,6 +126,8 @@ CASES = {
         (lambda: Conv2D(2, 2, (3, 2), padding=(0, 2), rng=0), IMAGES),
         (lambda: Conv2D(2, 2, 3, padding="same", rng=0), IMAGES),
         (lambda: Conv2D(2, 2, 4, padding="same", rng=0), IMAGES),
+        (lambda: Conv2D(2, 2, 4, (2, 3), "same", rng=0), IMAGES),
+        (lambda: Conv2D(2, 4, 2, 2, "same", (3, 1), 2, rng=0), IMAGES),
         (lambda: Conv2D(2, 2, (1, 4), padding="valid", rng=0), IMAGES),
         (lambda: Conv2D(2, 2, 2, dilation=2, padding="same", rng=0), IMAGES),
         (lambda: Conv2D(2, 2, 2, dilation=(3, 1), stride=2, rng=0), IMAGES),
@@ -166,6 +168,7 @@ CASES = {
         (lambda: MaxPool2D((2, 3), 2, ceil_mode=True), IMAGES),
         (lambda: MaxPool2D(3, 2, ((2, 0), (1, 1)), (2, 1), True), IMAGES),
         (lambda: MaxPool2D(3, 2, ((1, 0), (2, 2)), ceil_mode=True), IMAGES),
+        (lambda: MaxPool2D((3, 4), 2, "same"), IMAGES),
     ],
     "AvgPool2D": [
         (lambda: AvgPool2D(2), IMAGES),
@@ -181,6 +184,8 @@ CASES = {
         (lambda: AvgPool2D(2, 1, 1, dilation=(2, 1)), IMAGES),
         (lambda: AvgPool2D(3, 2, 2, False, True, None, 2), IMAGES),
         (lambda: AvgPool2D(3, 2, 1, ceil_mode=True), normal(2, 2, 5, 7)),
+        (lambda: AvgPool2D(3, 2, "same", count_include_pad=False), IMAGES),
+        (lambda: AvgPool2D(4, 2, "same", ceil_mode=True), IMAGES),
     ],
     "Upsample": [
         (lambda: Upsample(2), IMAGES),

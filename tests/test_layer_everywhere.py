@@ -90,7 +90,9 @@ def padding(sides):
 
 
 def equal_sides(layer):
-    """PyTorch's functions pad both sides alike."""
+    """PyTorch's functions pad both sides alike, in images of any size."""
+    if layer.sides is None:
+        return None
     (top, bottom), (left, right) = layer.sides
     return (top, left) if (top, left) == (bottom, right) else None
 

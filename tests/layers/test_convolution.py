@@ -75,6 +75,20 @@ def test_same_keeps_the_size_and_puts_the_odd_pixel_last():
     assert conv(x).tolist() == [[[[10.0, 6.0], [7.0, 4.0]]]]
 
 
+def test_same_with_a_stride_depends_on_the_size():
+    """TensorFlow has ceil(size / stride) windows, their padding shared out, the odd one after the image."""
+    conv = Conv2D(1, 1, 3, stride=2, padding="same", bias=False, dtype="float64")
+    conv.params["weight"][...] = [[0, 0, 0], [1, 10, 100], [0, 0, 0]]
+    # of 4 pixels: windows 1 2 3 and 3 4 ., one column after; of 5: . 1 2, 2 3 4 and 4 5 ., one on each side
+    assert conv(np.array([[[[1.0, 2, 3, 4]] * 2]]))[0, 0].tolist() == [[321, 43]]
+    assert conv(np.array([[[[1.0, 2, 3, 4, 5]] * 2]]))[0, 0].tolist() == [[210, 432, 54]]
+    # the middle row of two rows' only window is the second row: nothing before, one row after
+    assert conv.window_sides((1, 1, 2, 5)) == ((0, 1), (1, 1))
+    wide = Conv2D(1, 1, (1, 6), stride=(3, 2), padding="same", dilation=(1, 2))
+    assert wide.window_sides((1, 1, 7, 7)) == ((0, 0), (5, 5))  # (4 - 1) 2 + 11 - 7 = 10 columns
+    assert wide.output_shape((2, 1, 7, 7)) == (2, 1, 3, 4)
+
+
 @pytest.mark.parametrize(
     ("conv", "input_shape", "output_shape", "flops"),
     [
@@ -127,7 +141,6 @@ def test_receptive_field(stack, size):
         ({"padding": ((1, 1),)}, ValueError, r"\(\(top, bottom\), \(left, right\)\), got \(\(1, 1\),\)"),
         ({"padding": ((0, 1), (-2, 0))}, ValueError, "padding must be at least 0, got -2"),
         ({"padding": "sane"}, ValueError, "'same', 'valid', got 'sane'. Did you mean 'same'"),
-        ({"padding": "same", "stride": 2}, ValueError, r"padding='same' needs stride 1, got stride=\(2, 2\)"),
         ({"groups": 3}, ValueError, "groups must divide .* groups=3, in_channels=2, out_channels=4"),
         ({"groups": 4}, ValueError, "groups must divide .* groups=4"),
         ({"groups": 0}, ValueError, "groups must be at least 1"),

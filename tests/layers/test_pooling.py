@@ -80,6 +80,17 @@ def test_same_as_pytorch(kernel_size, stride, padding, same_as_torch, normal):
     )
 
 
+def test_same_is_tensorflows():
+    """Pooling has ceil(size / stride) windows, their padding shared out, the odd one after the image."""
+    x = np.arange(1.0, 6).reshape(1, 1, 1, 5)
+    mean = AvgPool2D((1, 4), (1, 2), "same", count_include_pad=False)
+    assert mean(x)[0, 0].tolist() == [[2, 3.5, 4.5]]  # . 1 2 3 | 2 3 4 5 | 4 5 . .
+    assert AvgPool2D((1, 4), (1, 2), "same")(x)[0, 0].tolist() == [[6 / 4, 14 / 4, 9 / 4]]
+    assert MaxPool2D((1, 2), padding="same")(-x)[0, 0].tolist() == [[-1, -3, -5]]  # 1 2 | 3 4 | 5 .
+    assert MaxPool2D((1, 2), padding="same").output_shape((1, 1, 1, 6)) == (1, 1, 1, 3)
+    assert MaxPool2D((1, 2), padding="valid")(-x)[0, 0].tolist() == [[-1, -3]]
+
+
 def test_global_pooling_is_that_of_pytorch(same_as_torch, normal):
     same_as_torch(GlobalAvgPool2D(), lambda _, x: F.adaptive_avg_pool2d(x, 1).flatten(1), normal(2, 3, 4, 5))
 
@@ -124,7 +135,11 @@ def test_receptive_field(stack, size, jump):
         ({"stride": -1}, ValueError, "stride must be at least 1, got -1"),
         ({"stride": (1, 2, 3)}, ValueError, "stride must be an integer or a pair"),
         ({"padding": -1}, ValueError, "padding must be at least 0, got -1"),
-        ({"padding": "same"}, TypeError, "padding must be an integer, got 'same'"),
+        (
+            {"padding": "samé"},
+            ValueError,
+            "padding must be one of 'same', 'valid', got 'samé'. Did you mean 'same'",
+        ),
         (
             {"kernel_size": 3, "padding": 3},
             ValueError,

@@ -239,8 +239,7 @@ def _after(layer: Layer, view: Any) -> _View:
     rows, columns = view.rows, view.columns
     if isinstance(layer, Conv2D | SparseConv2D | MaxPool2D | AvgPool2D):
         dilation = (1, 1) if isinstance(layer, SparseConv2D) else layer.dilation
-        pools = isinstance(layer, MaxPool2D | AvgPool2D)
-        padding = layer.window_sides(view.shape) if pools else layer.sides  # type: ignore[union-attr]
+        padding = layer.sides if isinstance(layer, SparseConv2D) else layer.window_sides(view.shape)
         geometry = zip(layer.kernel_size, layer.stride, padding, dilation, strict=True)
         rows, columns = (axis.window(*sizes) for axis, sizes in zip((rows, columns), geometry, strict=True))
     elif isinstance(layer, ConvTranspose2D):

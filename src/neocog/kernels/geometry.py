@@ -116,6 +116,29 @@ def ceil_paddings(
     )
 
 
+def same_padding(size: int, kernel: int, stride: int = 1, dilation: int = 1) -> Pair:
+    """Return the padding with which ``ceil(size / stride)`` windows fit, an odd pixel after the image.
+
+    Examples
+    --------
+    >>> same_padding(8, kernel=3, stride=2), same_padding(7, kernel=3, stride=2)
+    ((0, 1), (1, 1))
+    """
+    total = max((-(-size // stride) - 1) * stride + dilation * (kernel - 1) + 1 - size, 0)
+    return total // 2, total - total // 2
+
+
+@lru_cache(maxsize=4096)
+def same_paddings(
+    x_shape: tuple[int, ...], kernel_size: Pair, stride: Pair = (1, 1), dilation: Pair = (1, 1)
+) -> Padding:
+    """Apply :func:`same_padding` to both axes."""
+    return (
+        same_padding(x_shape[2], kernel_size[0], stride[0], dilation[0]),
+        same_padding(x_shape[3], kernel_size[1], stride[1], dilation[1]),
+    )
+
+
 def window_count(
     size: int, kernel: int, stride: int, padding: Pair, dilation: int = 1, counted: Pair = (0, 0)
 ) -> tuple[int, ...]:

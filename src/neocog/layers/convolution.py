@@ -6,7 +6,7 @@ from typing import Any
 
 from neocog import kernels
 from neocog.initializers import Initializer, he_normal, zeros
-from neocog.kernels.geometry import Padding, one_a_direction, output_sizes
+from neocog.kernels.geometry import NO_PADDING, Padding, one_a_direction, output_sizes, same_paddings
 from neocog.layers.base import Array, Field, Grads, Layer, Shape, as_dtype, images
 from neocog.validation import RandomSource, float_dtype, generator, integer, one_of, pair, sides
 
@@ -31,8 +31,9 @@ class Conv2D(Layer):
     stride : int or (int, int)
     padding : int, (int, int), ((int, int), (int, int)), "same" or "valid"
         Zeros around the image: the same on all sides, (vertical, horizontal), or
-        ((top, bottom), (left, right)). "same" keeps its size (stride 1 only; an even kernel gets the odd row
-        and column at the bottom and right, as in PyTorch), "valid" is 0.
+        ((top, bottom), (left, right)). "same" makes ``H_out = ceil(H / s)``, an odd row or column at the
+        bottom or right, as in TensorFlow (and in PyTorch, which has it for stride 1): with a larger stride it
+        depends on the size of the image. "valid" is 0.
     dilation : int or (int, int)
         Distance between the taps of the kernel.
     groups : int
@@ -99,9 +100,11 @@ class Conv2D(Layer):
                 f"in_channels={self.in_channels}, out_channels={self.out_channels}."
             )
         self.padding: Any
+        self.sides: Padding | None
+        """The padding as ((top, bottom), (left, right)); None if it depends on the image."""
         if isinstance(padding, str):
             self.padding = one_of("padding", padding, ("same", "valid"))
-            self.sides = self._named_padding()
+            self.sides = NO_PADDING if self.padding == "valid" else None
         else:
             self.sides = sides("padding", padding)
             self.padding = one_a_direction(self.sides)
@@ -115,26 +118,26 @@ class Conv2D(Layer):
         if self.bias:
             self._params["bias"] = zeros((self.out_channels,), 0, 0, rng, dtype)
 
-    def _named_padding(self) -> Padding:
-        """Translate "same" and "valid" into ((top, bottom), (left, right))."""
-        if self.padding == "valid":
-            return (0, 0), (0, 0)
-        if self.stride != (1, 1):
-            raise ValueError(f"padding='same' needs stride 1, got stride={self.stride}.")
-        totals = [d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True)]
-        return (totals[0] // 2, totals[0] - totals[0] // 2), (totals[1] // 2, totals[1] - totals[1] // 2)
+    def window_sides(self, x_shape: Shape) -> Padding:
+        """Return the padding ((top, bottom), (left, right)) around images of a shape."""
+        if self.sides is not None:
+            return self.sides
+        return same_paddings(tuple(x_shape), self.kernel_size, self.stride, self.dilation)
+
+    def _geometry(self, x_shape: Shape) -> tuple[Any, ...]:
+        """Return the arguments of the kernels."""
+        return self.stride, self.window_sides(x_shape), self.dilation, self.groups
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
         self.output_shape(x.shape)
         weight = self._params["weight"]
         x = as_dtype(x, weight.dtype)
         bias = self._params.get("bias")
-        y = kernels.conv2d(x, weight, bias, self.stride, self.sides, self.dilation, self.groups)
-        return y, x
+        return kernels.conv2d(x, weight, bias, *self._geometry(x.shape)), x
 
     def backward(self, dy: Array, cache: Array, input_grad: bool = True) -> tuple[Array | None, Grads]:
         x, w = cache, self._params["weight"]
-        geometry = (self.stride, self.sides, self.dilation, self.groups)
+        geometry = self._geometry(x.shape)
         grads = {"weight": kernels.conv2d_weight(x, dy, w.shape, *geometry)}
         if self.bias:
             grads["bias"] = dy.__array_namespace__().sum(dy, axis=(0, 2, 3))
@@ -143,7 +146,8 @@ class Conv2D(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         N, _, H, W = images("Conv2D", input_shape, self.in_channels)
-        out = output_sizes(input_shape, self.kernel_size, self.stride, self.sides, self.dilation)
+        around = self.window_sides(input_shape)
+        out = output_sizes(input_shape, self.kernel_size, self.stride, around, self.dilation)
         if min(out) < 1:
             raise ValueError(
                 f"Conv2D's kernel {self.kernel_size} with dilation {self.dilation} is larger than the "

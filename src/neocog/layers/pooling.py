@@ -12,10 +12,11 @@ from neocog.kernels.geometry import (
     ceil_paddings,
     one_a_direction,
     output_sizes,
+    same_paddings,
     window_counts,
 )
 from neocog.layers.base import Array, Field, Grads, Layer, Shape, images
-from neocog.validation import integer, pair, sides
+from neocog.validation import integer, one_of, pair, sides
 
 
 class _Pool2D(Layer):
@@ -25,17 +26,24 @@ class _Pool2D(Layer):
         self,
         kernel_size: int | tuple[int, int],
         stride: int | tuple[int, int] | None,
-        padding: int | tuple[Any, Any],
+        padding: int | tuple[Any, Any] | str,
         dilation: int | tuple[int, int],
         ceil_mode: bool,
     ) -> None:
         super().__init__()
         self.kernel_size = pair("kernel_size", kernel_size)
         self.stride = self.kernel_size if stride is None else pair("stride", stride)
-        self.sides = (top, _), (left, _) = sides("padding", padding)
-        self.padding = one_a_direction(self.sides)
         self.dilation = pair("dilation", dilation)
         self.ceil_mode = bool(ceil_mode)
+        self.padding: Any
+        self.sides: Padding | None
+        """The padding as ((top, bottom), (left, right)); None if it depends on the image."""
+        if isinstance(padding, str):
+            self.padding = one_of("padding", padding, ("same", "valid"))
+            self.sides = NO_PADDING if self.padding == "valid" else None
+            return
+        self.sides = (top, _), (left, _) = sides("padding", padding)
+        self.padding = one_a_direction(self.sides)
         reach = tuple(d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel_size, strict=True))
         if top >= reach[0] or left >= reach[1]:
             raise ValueError(
@@ -49,11 +57,18 @@ class _Pool2D(Layer):
             config["stride"] = None
         return config
 
+    def stated_sides(self, x_shape: Shape) -> Padding:
+        """Return the padding around images of a shape, without what ``ceil_mode`` adds to it."""
+        if self.sides is not None:
+            return self.sides
+        return same_paddings(tuple(x_shape), self.kernel_size, self.stride, self.dilation)
+
     def window_sides(self, x_shape: Shape) -> Padding:
         """Return the padding around images of a shape, with what ``ceil_mode`` adds to it."""
+        stated = self.stated_sides(x_shape)
         if not self.ceil_mode:
-            return self.sides
-        return ceil_paddings(tuple(x_shape), self.kernel_size, self.stride, self.sides, self.dilation)
+            return stated
+        return ceil_paddings(tuple(x_shape), self.kernel_size, self.stride, stated, self.dilation)
 
     def _geometry(self, x_shape: Shape) -> dict[str, Any]:
         """Return the keyword arguments of the kernels."""
@@ -114,9 +129,10 @@ class MaxPool2D(_Pool2D):
     ----------
     kernel_size : int or (int, int)
     stride : int or (int, int), default ``kernel_size``
-    padding : int, (int, int) or ((int, int), (int, int))
+    padding : int, (int, int), ((int, int), (int, int)), "same" or "valid"
         The same on all sides, (vertical, horizontal), or ((top, bottom), (left, right)). No window may lie
-        wholly in it.
+        wholly in it. "same" makes ``H_out = ceil(H / s)`` as in TensorFlow, an odd row or column at the
+        bottom or right; "valid" is 0.
     dilation : int or (int, int)
         Distance between the pixels of a window.
     ceil_mode : bool, default False
@@ -148,7 +164,7 @@ class MaxPool2D(_Pool2D):
         self,
         kernel_size: int | tuple[int, int],
         stride: int | tuple[int, int] | None = None,
-        padding: int | tuple[Any, Any] = 0,
+        padding: int | tuple[Any, Any] | str = 0,
         dilation: int | tuple[int, int] = 1,
         ceil_mode: bool = False,
     ) -> None:
@@ -181,11 +197,13 @@ class AvgPool2D(_Pool2D):
     ----------
     kernel_size : int or (int, int)
     stride : int or (int, int), default ``kernel_size``
-    padding : int, (int, int) or ((int, int), (int, int))
+    padding : int, (int, int), ((int, int), (int, int)), "same" or "valid"
         The same on all sides, (vertical, horizontal), or ((top, bottom), (left, right)). No window may lie
-        wholly in it.
+        wholly in it. "same" makes ``H_out = ceil(H / s)`` as in TensorFlow, an odd row or column at the
+        bottom or right; "valid" is 0.
     count_include_pad : bool, default True
-        Whether ``count`` is the window's part inside the padded image or inside the image alone.
+        Whether ``count`` is the window's part inside the padded image or inside the image alone, as in
+        TensorFlow.
     ceil_mode : bool, default False
         Whether a last window may run over the end of the padded image, if it begins before the padding
         there: ``H_out`` is rounded up, not down. What runs over is never counted.
@@ -221,7 +239,7 @@ class AvgPool2D(_Pool2D):
         self,
         kernel_size: int | tuple[int, int],
         stride: int | tuple[int, int] | None = None,
-        padding: int | tuple[Any, Any] = 0,
+        padding: int | tuple[Any, Any] | str = 0,
         count_include_pad: bool = True,
         ceil_mode: bool = False,
         divisor_override: int | None = None,
@@ -242,7 +260,7 @@ class AvgPool2D(_Pool2D):
             return (self.divisor_override,) * H, (1,) * W
         if self.count_include_pad and not self.ceil_mode:
             return None
-        counted = self.sides if self.count_include_pad else NO_PADDING
+        counted = self.stated_sides(x_shape) if self.count_include_pad else NO_PADDING
         rows, columns = window_counts(tuple(x_shape), **self._geometry(x_shape), counted=counted)
         whole = set(rows) == {self.kernel_size[0]} and set(columns) == {self.kernel_size[1]}
         return None if whole else (rows, columns)

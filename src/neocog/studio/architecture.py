@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from neocog.inspection.rules import formula_of
+from neocog.kernels.geometry import Padding
 from neocog.layers import (
     ELU,
     GELU,
@@ -91,21 +92,26 @@ def _attributes(*names: str) -> Settings:
     return lambda layer, shapes: {name: getattr(layer, name) for name in names}
 
 
-def _window(layer: Any) -> dict[str, Any]:
-    return {"kernel_size": layer.kernel_size, "stride": layer.stride, "padding": layer.sides}
+def _window(layer: Any, padding: Padding) -> dict[str, Any]:
+    return {"kernel_size": layer.kernel_size, "stride": layer.stride, "padding": padding}
 
 
 def _convolution(layer: Any, shapes: list[Shape]) -> dict[str, Any]:
-    return _window(layer) | {"dilation": layer.dilation, "groups": layer.groups}
+    around = _window(layer, layer.window_sides(shapes[0]))
+    return around | {"dilation": layer.dilation, "groups": layer.groups}
+
+
+def _transposed_convolution(layer: Any, shapes: list[Shape]) -> dict[str, Any]:
+    return _window(layer, layer.sides) | {"dilation": layer.dilation, "groups": layer.groups}
 
 
 def _sparse_convolution(layer: Any, shapes: list[Shape]) -> dict[str, Any]:
-    return _window(layer) | {"dilation": (1, 1), "connections": layer.connections}
+    return _window(layer, layer.sides) | {"dilation": (1, 1), "connections": layer.connections}
 
 
 def _pooling(layer: Any, shapes: list[Shape]) -> dict[str, Any]:
     """Return the window, its padding with what ``ceil_mode`` adds."""
-    return _window(layer) | {"dilation": layer.dilation, "padding": layer.window_sides(shapes[0])}
+    return _window(layer, layer.window_sides(shapes[0])) | {"dilation": layer.dilation}
 
 
 def _average_pooling(layer: Any, shapes: list[Shape]) -> dict[str, Any]:
@@ -164,7 +170,7 @@ PAGE_FORMS: dict[type[Layer], Settings] = {
     Clip: _attributes("low", "high"),
     Concat: _inner_axis,
     Conv2D: _convolution,
-    ConvTranspose2D: _convolution,
+    ConvTranspose2D: _transposed_convolution,
     Dense: _nothing,
     Dropout: _nothing,
     ELU: _attributes("alpha"),

@@ -17,7 +17,7 @@ from neocog.layers import Conv2D
 class Convolution(Lowering):
     """Convolution, fused with the sum after it in inference, with frozen weights also with batch norm."""
 
-    settings = ("stride", "dilation", "groups")
+    settings = ("stride", "sides", "dilation", "groups")
     takes_relu = True
 
     def plan(self, emit: Emitter, node: LayerNode) -> None:
@@ -27,7 +27,7 @@ class Convolution(Lowering):
             (emit.N, *node.input.shape),
             layer.params["weight"].shape,
             layer.stride,
-            layer.sides,
+            layer.window_sides(node.input.array_shape),
             layer.dilation,
             layer.groups,
         )

@@ -32,7 +32,7 @@ class Pooling(Lowering):
     """The maximum, or the mean, of each window."""
 
     kind = ""
-    settings: ClassVar[tuple[str, ...]] = ("kernel_size", "stride", "dilation", "ceil_mode")
+    settings: ClassVar[tuple[str, ...]] = ("kernel_size", "stride", "sides", "dilation", "ceil_mode")
 
     def windows(self, layer: Any, x_shape: Shape) -> PoolWindows:
         """Return the windows of a layer; raise Uncompilable if pooling them is not supported."""

@@ -63,7 +63,7 @@ exercise(
     "1.5",
     2,
     "Which padding keeps the size of an image under a 7 x 7 kernel with dilation 2 and stride 1?",
-    answer=lambda: Conv2D(1, 1, 7, padding="same", dilation=2).sides[0][0],
+    answer=lambda: Conv2D(1, 1, 7, padding="same", dilation=2).window_sides((1, 1, 9, 9))[0][0],
     hint="set H_out = H in the formula.",
     solution="From H = H + 2P - d (k - 1) - 1 + 1 follows P = d (k - 1) / 2 = 6: the kernel reaches 6 pixels "
     "to each side of its middle.",

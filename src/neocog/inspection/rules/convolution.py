@@ -22,9 +22,10 @@ class Conv2DRule(Rule, of=Conv2D):
     }
 
     @staticmethod
-    def _seen(layer: Conv2D, i: int, j: int, p: int, q: int) -> tuple[int, int]:
+    def _seen(record: LayerRecord, i: int, j: int, p: int, q: int) -> tuple[int, int]:
         """Return the pixel under tap (p, q) of the window at (i, j); it may lie in the padding."""
-        (top, _), (left, _) = layer.sides
+        layer: Any = record.layer
+        (top, _), (left, _) = layer.window_sides(record.x.shape)
         return (
             i * layer.stride[0] + p * layer.dilation[0] - top,
             j * layer.stride[1] + q * layer.dilation[1] - left,
@@ -38,7 +39,7 @@ class Conv2DRule(Rule, of=Conv2D):
         first = f // (F // layer.groups) * C  # input channel that the group begins with
         terms = []
         for c, p, q in np.ndindex(C, kH, kW):
-            u, v = self._seen(layer, i, j, p, q)
+            u, v = self._seen(record, i, j, p, q)
             if 0 <= u < H and 0 <= v < W:
                 x = x_at(record, (n, first + c, u, v))
                 terms.append(product(x, parameter_at(record, "weight", (f, c, p, q))))
@@ -51,7 +52,7 @@ class Conv2DRule(Rule, of=Conv2D):
         n, c, u, v = index
         F, C, kH, kW = layer.params["weight"].shape
         _, _, H_out, W_out = record.y.shape
-        (top, _), (left, _) = layer.sides
+        (top, _), (left, _) = layer.window_sides(record.x.shape)
         group, own = divmod(c, C)
         terms = []
         for p, q in np.ndindex(kH, kW):
@@ -76,7 +77,7 @@ class Conv2DRule(Rule, of=Conv2D):
         channel = f // (F // layer.groups) * layer.params["weight"].shape[1] + c
         terms = []
         for n, i, j in positions:
-            u, v = self._seen(layer, i, j, p, q)
+            u, v = self._seen(record, i, j, p, q)
             if 0 <= u < H and 0 <= v < W:
                 terms.append(product(dy_at(record, (n, f, i, j)), x_at(record, (n, channel, u, v))))
         return terms

@@ -22,14 +22,15 @@ class PoolRule(Rule):
         H, W = record.x.shape[2:]
         kH, kW = layer.kernel_size
         for p, q in np.ndindex(kH, kW):
-            u, v = PoolRule._under(layer, i, j, p, q)
+            u, v = PoolRule._under(record, i, j, p, q)
             if 0 <= u < H and 0 <= v < W:
                 yield p * kW + q, u, v
 
     @staticmethod
-    def _under(layer: Any, i: int, j: int, p: int, q: int) -> tuple[int, int]:
+    def _under(record: LayerRecord, i: int, j: int, p: int, q: int) -> tuple[int, int]:
         """Return the pixel under tap (p, q) of the window at (i, j); it may lie outside the image."""
-        (top, _), (left, _) = layer.sides
+        layer: Any = record.layer
+        (top, _), (left, _) = layer.stated_sides(record.x.shape)
         (s, t), (d, e) = layer.stride, layer.dilation
         return i * s + p * d - top, j * t + q * e - left
 
@@ -76,9 +77,11 @@ class AvgPool2DRule(PoolRule, of=AvgPool2D):
         layer: Any = record.layer
         if layer.divisor_override is not None:
             return Factor("1/count", 1 / layer.divisor_override)
-        (top, bottom), (left, right) = layer.sides if layer.count_include_pad else ((0, 0), (0, 0))
+        (top, bottom), (left, right) = (0, 0), (0, 0)
+        if layer.count_include_pad:
+            (top, bottom), (left, right) = layer.stated_sides(record.x.shape)
         H, W = record.x.shape[2:]
-        seen = (self._under(layer, i, j, p, q) for p, q in np.ndindex(*layer.kernel_size))
+        seen = (self._under(record, i, j, p, q) for p, q in np.ndindex(*layer.kernel_size))
         return Factor("1/count", 1 / sum(-top <= u < H + bottom and -left <= v < W + right for u, v in seen))
 
     def forward(self, record: LayerRecord, index: Index) -> list[Term]:

@@ -8,7 +8,7 @@ from typing import Any
 from neocog.interop.onnx.graph_builder import check_values
 from neocog.interop.onnx.import_node import Node
 from neocog.interop.onnx.symbolic import SymbolicValue
-from neocog.kernels.geometry import Padding
+from neocog.kernels.geometry import Padding, same_padding
 
 LARGEST = 2**20  # larger strides, kernels and paddings are taken for malicious
 
@@ -107,14 +107,9 @@ def _same(
     node: Node, size: int | None, kernel: int, stride: int, dilation: int, upper: bool
 ) -> tuple[int, int]:
     """Return padding for ``ceil(size / stride)`` windows; an odd pixel is at the end for SAME_UPPER."""
-    reach = dilation * (kernel - 1) + 1
-    if size is None:
-        if stride > 1:
-            node.fail("auto_pad with a stride needs images of a known size: pass input_shape=(C, H, W)")
-        total = reach - 1
-    else:
-        total = max((-(-size // stride) - 1) * stride + reach - size, 0)
-    small, large = total // 2, total - total // 2
+    if size is None and stride > 1:
+        node.fail("auto_pad with a stride needs images of a known size: pass input_shape=(C, H, W)")
+    small, large = same_padding(size or kernel, kernel, stride, dilation)
     return (small, large) if upper else (large, small)
 
 

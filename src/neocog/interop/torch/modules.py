@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neocog.kernels.geometry import NO_PADDING, Padding, Pair, ceil_paddings, window_counts
+from neocog.kernels.geometry import NO_PADDING, Padding, Pair, ceil_paddings, same_paddings, window_counts
 
 Shape: TypeAlias = tuple[int, ...]
 
@@ -129,14 +129,19 @@ class Concat(nn.Module):
 
 
 class PaddedConv2d(nn.Conv2d):
-    """``nn.Conv2d`` with another padding on each side."""
+    """``nn.Conv2d`` with another padding on each side; None is TensorFlow's "same"."""
 
-    def __init__(self, *args: Any, sides: Padding, **kwargs: Any) -> None:
+    kernel_size: Pair
+    stride: Pair
+    dilation: Pair
+
+    def __init__(self, *args: Any, sides: Padding | None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.sides = sides
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(pad(x, self.sides))
+        sides = self.sides or same_paddings(one_map(x), self.kernel_size, self.stride, self.dilation)
+        return super().forward(pad(x, sides))
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, sides={self.sides}"  # type: ignore[no-untyped-call]
@@ -198,17 +203,22 @@ class WindowPool2d(nn.Module):
     """Base of pooling with a padding that ``nn.MaxPool2d`` and ``nn.AvgPool2d`` refuse: uneven, or wide."""
 
     def __init__(
-        self, kernel_size: Pair, stride: Pair, sides: Padding, dilation: Pair, ceil_mode: bool
+        self, kernel_size: Pair, stride: Pair, sides: Padding | None, dilation: Pair, ceil_mode: bool
     ) -> None:
         super().__init__()
         self.kernel_size, self.stride, self.sides = kernel_size, stride, sides
         self.dilation, self.ceil_mode = dilation, ceil_mode
 
+    def stated_sides(self, shape: Shape) -> Padding:
+        """Return the padding, without what ``ceil_mode`` adds to it; None is TensorFlow's "same"."""
+        return self.sides or same_paddings(shape, self.kernel_size, self.stride, self.dilation)
+
     def window_sides(self, shape: Shape) -> Padding:
         """Return the padding, with what ``ceil_mode`` adds to it."""
+        stated = self.stated_sides(shape)
         if not self.ceil_mode:
-            return self.sides
-        return ceil_paddings(shape, self.kernel_size, self.stride, self.sides, self.dilation)
+            return stated
+        return ceil_paddings(shape, self.kernel_size, self.stride, stated, self.dilation)
 
     def extra_repr(self) -> str:
         return (
@@ -239,7 +249,7 @@ class PaddedAvgPool2d(WindowPool2d):
         sums = F.conv2d(pad(x, sides), ones, stride=self.stride, dilation=self.dilation, groups=C)
         if self.divisor_override is not None:
             return sums / self.divisor_override
-        counted = self.sides if self.count_include_pad else NO_PADDING
+        counted = self.stated_sides(one_map(x)) if self.count_include_pad else NO_PADDING
         geometry = (self.kernel_size, self.stride, sides, self.dilation)
         rows, columns = window_counts(one_map(x), *geometry, counted=counted)
         return sums / (x.new_tensor(rows)[:, None] * x.new_tensor(columns))

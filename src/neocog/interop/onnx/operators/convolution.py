@@ -23,7 +23,7 @@ def write_convolution(w: Writer, layer: Conv2D, x: Tensor) -> str:
         *(w.array(array) for array in layer.params.values()),
         kernel_shape=layer.kernel_size,
         strides=layer.stride,
-        pads=pads(layer.sides),
+        pads=pads(layer.window_sides(x.shape)),
         dilations=layer.dilation,
         group=layer.groups,
     )

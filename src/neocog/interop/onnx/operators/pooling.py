@@ -18,17 +18,18 @@ def _sides(layer: MaxPool2D | AvgPool2D, x: Tensor) -> tuple[Padding, bool]:
     A last window that would begin in the end padding is dropped, but ONNX's shape inference does so only from
     opset 22 on: in that case the padding is widened to the reach of the windows, without ``ceil_mode``.
     """
+    stated = layer.stated_sides(x.shape)
     if not layer.ceil_mode:
-        return layer.sides, False
+        return stated, False
     out = layer.output_shape(x.shape)[2:]
     reach = [d * (k - 1) + 1 for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
-    slack = [size + sum(sides) - r for size, sides, r in zip(x.shape[2:], layer.sides, reach, strict=True)]
+    slack = [size + sum(sides) - r for size, sides, r in zip(x.shape[2:], stated, reach, strict=True)]
     if out == tuple(-(-free // s) + 1 for free, s in zip(slack, layer.stride, strict=True)):
-        return layer.sides, True
+        return stated, True
     first, second = (
         (a, b) if n == free // s + 1 else (a, end)
         for n, free, s, (a, b), (_, end) in zip(
-            out, slack, layer.stride, layer.sides, layer.window_sides(x.shape), strict=True
+            out, slack, layer.stride, stated, layer.window_sides(x.shape), strict=True
         )
     )
     return (first, second), False
@@ -55,7 +56,7 @@ def write_average_pool(w: Writer, layer: AvgPool2D, x: Tensor) -> str:
     divisor = layer.divisor_override
     sides, ceil_mode = _sides(layer, x) if divisor is None else (layer.window_sides(x.shape), False)
     counted = layer.count_include_pad or divisor is not None
-    over = [max(end - b, 0) for (_, end), (_, b) in zip(sides, layer.sides, strict=True)]
+    over = [max(end - b, 0) for (_, end), (_, b) in zip(sides, layer.stated_sides(x.shape), strict=True)]
     if divisor is None and counted and any(over):
         # Only the part beyond the layer's own padding is not counted, so the latter becomes a Pad before.
         (top, bottom), (left, right) = sides

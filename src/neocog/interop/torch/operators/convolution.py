@@ -24,11 +24,13 @@ def _to_conv2d(layer: Conv2D) -> nn.Conv2d:
         "bias": layer.bias,
         "device": "meta",
     }
-    (top, bottom), (left, right) = layer.sides
+    if layer.padding == "same" and layer.stride != (1, 1):
+        return modules.PaddedConv2d(*arguments, sides=None, **rest)
+    sides = (top, bottom), (left, right) = layer.window_sides((1, 1, 1, 1))  # of images of any size
     if top == bottom and left == right:
         padding = layer.padding if isinstance(layer.padding, str) else (top, left)
         return nn.Conv2d(*arguments, padding=padding, **rest)
-    return modules.PaddedConv2d(*arguments, sides=layer.sides, **rest)
+    return modules.PaddedConv2d(*arguments, sides=sides, **rest)
 
 
 @imports_module(nn.Conv2d)
@@ -38,16 +40,15 @@ def _from_conv2d(module: nn.Conv2d, x: TracedValue) -> Chain:
     conv = Conv2D(**arguments, padding=padding)
     if module.padding_mode == "zeros":
         return conv
-    return Pad2D(conv.sides, mode=module.padding_mode), Conv2D(**arguments)
+    return Pad2D(conv.window_sides((1, 1, 1, 1)), mode=module.padding_mode), Conv2D(**arguments)
 
 
 @imports_module(modules.PaddedConv2d)
 def _from_padded_conv2d(module: modules.PaddedConv2d, x: TracedValue) -> Chain:
     arguments = _arguments(module)
-    if module.stride == (1, 1):
-        same = Conv2D(**arguments, padding="same")
-        if same.sides == module.sides:
-            return same
+    same = Conv2D(**arguments, padding="same")
+    if module.sides is None or (module.stride == (1, 1) and same.window_sides((1, 1, 1, 1)) == module.sides):
+        return same
     return Conv2D(**arguments, padding=module.sides)
 
 

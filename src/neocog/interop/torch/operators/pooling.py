@@ -18,7 +18,7 @@ from neocog.layers import AvgPool2D, GlobalAvgPool2D, GlobalMaxPool2D, MaxPool2D
 
 def _fits_pytorch(layer: MaxPool2D | AvgPool2D) -> bool:
     """Return whether PyTorch's pooling allows the padding: up to half the undilated kernel, on all sides."""
-    return all(
+    return layer.sides is not None and all(
         before == after and 2 * before <= k
         for (before, after), k in zip(layer.sides, layer.kernel_size, strict=True)
     )
@@ -29,7 +29,7 @@ def _to_max_pool2d(layer: MaxPool2D) -> nn.MaxPool2d | modules.PaddedMaxPool2d:
     window = (layer.kernel_size, layer.stride)
     if not _fits_pytorch(layer):
         return modules.PaddedMaxPool2d(*window, layer.sides, layer.dilation, layer.ceil_mode)
-    (top, _), (left, _) = layer.sides
+    (top, _), (left, _) = layer.stated_sides((1, 1, 1, 1))
     return nn.MaxPool2d(*window, (top, left), layer.dilation, ceil_mode=layer.ceil_mode)
 
 
@@ -49,7 +49,8 @@ def max_pool2d(
 
 @imports_module(modules.PaddedMaxPool2d)
 def _from_padded_max_pool2d(module: modules.PaddedMaxPool2d, x: TracedValue) -> Chain:
-    return MaxPool2D(module.kernel_size, module.stride, module.sides, module.dilation, module.ceil_mode)
+    padding = module.sides or "same"
+    return MaxPool2D(module.kernel_size, module.stride, padding, module.dilation, module.ceil_mode)
 
 
 @register_layer(AvgPool2D)
@@ -61,7 +62,7 @@ def _to_avg_pool2d(layer: AvgPool2D) -> nn.AvgPool2d | modules.PaddedAvgPool2d:
     }
     if layer.dilation != (1, 1) or not _fits_pytorch(layer):
         return modules.PaddedAvgPool2d(*window, layer.sides, layer.dilation, layer.ceil_mode, **count)
-    (top, _), (left, _) = layer.sides
+    (top, _), (left, _) = layer.stated_sides((1, 1, 1, 1))
     return nn.AvgPool2d(*window, (top, left), layer.ceil_mode, **count)
 
 
@@ -82,7 +83,7 @@ def avg_pool2d(
 @imports_module(modules.PaddedAvgPool2d)
 def _from_padded_avg_pool2d(module: modules.PaddedAvgPool2d, x: TracedValue) -> Chain:
     count = (module.count_include_pad, module.ceil_mode, module.divisor_override)
-    return AvgPool2D(module.kernel_size, module.stride, module.sides, *count, module.dilation)
+    return AvgPool2D(module.kernel_size, module.stride, module.sides or "same", *count, module.dilation)
 
 
 @imports(F.adaptive_avg_pool2d, nn.AdaptiveAvgPool2d)
