@@ -5,6 +5,7 @@ Each class registers itself by :func:`neocog.compilation.emitter.lowers`; import
 
 from neocog.compilation.lowerings import (
     activation,
+    bias,
     channels,
     convolution,
     dense,
@@ -16,6 +17,8 @@ from neocog.compilation.lowerings import (
     optimizers,
     padding,
     pooling,
+    reduction,
+    scaling,
     shape,
     transposed_convolution,
     upsampling,
@@ -23,6 +26,7 @@ from neocog.compilation.lowerings import (
 
 __all__ = [
     "activation",
+    "bias",
     "channels",
     "convolution",
     "dense",
@@ -34,6 +38,8 @@ __all__ = [
     "optimizers",
     "padding",
     "pooling",
+    "reduction",
+    "scaling",
     "shape",
     "transposed_convolution",
     "upsampling",

@@ -1,5 +1,6 @@
 """Lower what layers compute into operations of a program."""
 
+from neocog.kernels.fused.lowering.broadcasting import Operand, combine, operand, reduce, repeat
 from neocog.kernels.fused.lowering.convolution import Convolution, ConvolutionWindows
 from neocog.kernels.fused.lowering.copies import copy, load, store, strides, transfer
 from neocog.kernels.fused.lowering.dense import dense, dense_input, dense_weight
@@ -11,14 +12,19 @@ __all__ = [
     "NARROW",
     "Convolution",
     "ConvolutionWindows",
+    "Operand",
+    "combine",
     "copy",
     "counts_padding",
     "dense",
     "dense_input",
     "dense_weight",
     "load",
+    "operand",
     "pool",
     "pool_back",
+    "reduce",
+    "repeat",
     "store",
     "strides",
     "transfer",

@@ -2,6 +2,7 @@
 
 from neocog.kernels.fused.operations import (
     activation,
+    broadcasting,
     elementwise,
     losses,
     normalization,
@@ -15,6 +16,7 @@ from neocog.kernels.fused.operations import (
 
 __all__ = [
     "activation",
+    "broadcasting",
     "elementwise",
     "losses",
     "normalization",
