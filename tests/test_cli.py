@@ -307,7 +307,7 @@ def test_evaluate_lists_mistakes_and_writes_a_table(light_or_dark, tmp_path):
     assert [row["predicted"] for row in rows] == ["dark", "light", "light", "light"]
     assert rows[1] | {"light": ""} == {
         "image": str(wrong), "true": "dark", "predicted": "light", "dark": "0.119203", "light": "",
-        "probability": rows[1]["probability"],
+        "probability": rows[1]["probability"], "output": "logits",
     }  # fmt: skip
     data = json.loads(run("evaluate", light_or_dark, source, "--mistakes", "--json").stdout)
     assert data["confusion_matrix"] == [[1, 1], [0, 2]]
@@ -360,7 +360,7 @@ def test_predict_takes_folders_and_patterns_and_writes_a_table(light_or_dark, tm
     rows = list(csv.DictReader((tmp_path / "t.csv").read_text().splitlines()))
     found = [str(tmp_path / name) for name in ("new/b.png", "new/deep/a.JPG", "other/c.png")]
     assert [row["image"] for row in rows] == found
-    assert list(rows[0]) == ["image", "predicted", "probability", "dark", "light"]
+    assert list(rows[0]) == ["image", "predicted", "probability", "output", "dark", "light"]
     (tmp_path / "empty").mkdir()
     assert "must hold image files" in run("predict", light_or_dark, tmp_path / "empty", code=2).stderr
     assert "no file fits the pattern" in run("predict", light_or_dark, tmp_path / "*.gif", code=2).stderr

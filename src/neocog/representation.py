@@ -50,6 +50,17 @@ def sentence(remark: str) -> str:
     return f"{remark[0].upper()}{remark[1:]}."
 
 
+def counted(number: int, thing: str) -> str:
+    """Return a number and what it counts, in the plural unless it is one.
+
+    Examples
+    --------
+    >>> counted(1, "epoch"), counted(2, "epoch")
+    ('1 epoch', '2 epochs')
+    """
+    return f"{number} {thing}{'s' * (number != 1)}"
+
+
 def is_terminal(stream: Any) -> bool:
     """Return whether a stream is a terminal; one that is None, closed or has no ``isatty`` is none."""
     try:

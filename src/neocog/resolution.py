@@ -13,6 +13,7 @@ from neocog.data import Split, stratified_split
 from neocog.data.split import TooFewImagesError
 from neocog.models.by_name import build_network
 from neocog.models.image_cnn import suited_filters
+from neocog.representation import counted
 from neocog.settings import VALIDATION, Settings, shown
 from neocog.training.evaluation import EVALUATION_BATCH, estimated_seconds
 from neocog.validation import image_shape
@@ -156,8 +157,8 @@ def _epochs(settings: Settings, data: Split) -> tuple[Settings, str]:
         seconds = epoch_seconds(settings, data)
         epochs = max(1, int(60 * settings.minutes / seconds))
         return replace(settings, epochs=epochs), (
-            f"{epochs} epochs: {settings.minutes:g} minutes by an estimate of {seconds:.3g} s an epoch, from "
-            "the network's floating point operations"
+            f"{counted(epochs, 'epoch')}: {settings.minutes:g} minutes by an estimate of {seconds:.3g} s an "
+            "epoch, from the network's floating point operations"
         )
     epochs = int(np.clip(round(STEPS * settings.batch_size / images), *EPOCHS))
     return replace(settings, epochs=epochs), f"{epochs} epochs for {images} training images"

@@ -13,6 +13,7 @@ import operator
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -30,6 +31,8 @@ from neocog.validation import image_shape, number, one_of
 
 __all__ = ["ModelFileError", "check_values", "import_layers", "load", "save"]
 
+MODEL_NAME = "model.neocog"
+"""The model's name in a run directory."""
 MARGIN = 2**20
 BIT_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 
@@ -77,6 +80,7 @@ def load(path: PathLike, layers: LayerSource | Iterable[LayerSource] = ()) -> An
     Parameters
     ----------
     path : path
+        Of the file, or of a run directory, which holds one.
     layers : class, ``"package.module:Class"``, or iterable of these
         Your own layers that the file may name, as :func:`import_layers` takes them. A file names a layer by
         its class name alone and cannot cause an import.
@@ -97,6 +101,11 @@ def load(path: PathLike, layers: LayerSource | Iterable[LayerSource] = ()) -> An
         If ``layers`` cannot be imported or are no layers.
     """
     known = import_layers(layers)
+    path = Path(path)
+    if path.is_dir():
+        if not (path / MODEL_NAME).exists():
+            raise IsADirectoryError(f"{path} is a folder that holds no {MODEL_NAME}; name a model file.")
+        path /= MODEL_NAME
     header, arrays = read(path)
     if header.get("kind") != "model":
         raise ModelFileError(f"{path} is a {printable(header.get('kind'))}, not a model.")

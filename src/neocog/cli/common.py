@@ -25,6 +25,7 @@ import neocog
 from neocog.data.sources import sources_help
 from neocog.kernels import BACKENDS
 from neocog.layers import Container
+from neocog.layers.outputs import OUTPUT_KINDS
 from neocog.representation import markup, printable
 from neocog.training import NonFiniteLossError
 
@@ -78,6 +79,15 @@ Layers = Annotated[
         "folder; once for each.",
         metavar="MODULE:CLASS",
         callback=_make_importable,
+    ),
+]
+
+Output = Annotated[
+    str,
+    typer.Option(
+        help=f"What the model's outputs are, if its file does not say it: {', '.join(OUTPUT_KINDS)}.",
+        metavar="KIND",
+        show_default=False,
     ),
 ]
 
@@ -176,10 +186,12 @@ def image_shape(model: object, network: Container) -> tuple[int, int, int]:
     return network.input_shape
 
 
-def class_names(network: Container, outputs: int) -> tuple[str, ...]:
-    """Return a name for each output of a network: its class names, then numbers."""
-    names = tuple(network.class_names or ())[:outputs]
-    return names + tuple(str(k) for k in range(len(names), outputs))
+def class_names(network: Container, classes: int) -> tuple[str, ...]:
+    """Return a name for each class of a network: its class names, then numbers."""
+    names = tuple(network.class_names or ())[:classes]
+    if len(names) == 1 and classes == 2:  # the one output says whether this class applies
+        return f"not {names[0]}", names[0]
+    return names + tuple(str(k) for k in range(len(names), classes))
 
 
 def to_json(data: Any) -> str:

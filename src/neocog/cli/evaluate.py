@@ -17,13 +17,14 @@ import typer
 from neocog import runs
 from neocog.atomic import atomic_write
 from neocog.budgets import limit
+from neocog.cli.answers import Answers, joined
 from neocog.cli.common import (
     Json,
     Kernels,
     Layers,
     Model,
+    Output,
     app,
-    class_names,
     escaped,
     image_shape,
     report_errors,
@@ -36,11 +37,11 @@ from neocog.data import LazyImages
 from neocog.data.folder import IMAGE_SUFFIXES
 from neocog.data.identity import count_common, image_name
 from neocog.data.sources import open_source
-from neocog.inspection.predictions import Confusion, count_pairs
+from neocog.inspection.predictions import Confusion, LabelScores, count_pairs
 from neocog.kernels import use_kernels
-from neocog.layers import Container
-from neocog.layers.softmax import softmax
-from neocog.losses import SoftmaxCrossEntropy
+from neocog.layers import Container, Sigmoid, Softmax
+from neocog.layers.outputs import as_logits, before_last, count_outputs
+from neocog.losses import loss_of_kind
 from neocog.model_file import blaming
 from neocog.representation import printable
 from neocog.serialization import check_values
@@ -49,7 +50,9 @@ BATCH = 64
 
 Csv = Annotated[
     Path | None,
-    typer.Option("--csv", help="Also write a table: a row an image, with each class's probability."),
+    typer.Option(
+        "--csv", help="Also write a table: a row an image, with each class's probability, or the values."
+    ),
 ]
 
 
@@ -78,6 +81,7 @@ def evaluate_command(
     ] = False,
     table: Csv = None,
     skip_bad: SkipBad = False,
+    output: Output = "",
     layers: Layers = None,
     kernels: Kernels = "auto",
     as_json: Json = False,
@@ -91,36 +95,60 @@ def evaluate_command(
 
     Example: [bold]neocog evaluate model.neocog photos --csv photos.csv[/]
     """
-    network = runs.open_model(model, layers or ())
+    network = runs.open_model(model, layers or (), output)
     measured = _measured(model, network, source, skip_bad)
     if network.input_shape is None:  # else the file's reader has measured it
         with blaming(model):
             check_values(network, measured.images.shape[1:])
     with use_kernels(kernels):
-        logits = network.without_softmax().predict_logits(measured.images).astype(np.float64)
-    if network.class_weight is not None:
-        logits -= np.log(network.class_weight)  # as predict_proba does
-    probabilities = softmax(logits)
-    predicted = network.ranking(probabilities)[:, 0]
-    names = class_names(network, probabilities.shape[1])
-    found = Confusion(count_pairs(measured.labels, predicted, len(names)), names)
+        made = before_last(network.output_kind) != network.output_kind  # by the last layer
+        bare = network.without_last(Softmax, Sigmoid) if made else network  # whose loss is exact
+        outputs = bare.predict_logits(measured.images).astype(np.float64)
+    kind, labels = bare.output_kind, measured.labels
+    if kind == "values":
+        raise ValueError(
+            f"{model}: its outputs are values, and no source has values to compare them with; if they are "
+            "something else, say what by --output."
+        )
+    answers = Answers(bare, outputs)
+    if (labels.ndim == 2) != answers.several:
+        raise ValueError(
+            f"{model} must have independent outputs for images with several labels, and only for these: its "
+            f"outputs are {kind}, the labels of {measured.described} of shape {labels.shape}."
+        )
+    names = answers.names
+    found: Confusion | LabelScores
+    if answers.several:
+        predicted = answers.numbers > 0.5
+        found = LabelScores.of(labels, predicted, names)
+        true = [joined([names[k] for k in np.flatnonzero(row)]) for row in labels]
+        mistaken = (labels != predicted).sum(axis=1)
+    else:
+        found = Confusion(count_pairs(labels, answers.order[:, 0], len(names)), names)
+        true = [names[label] for label in labels]
+        mistaken = labels != answers.order[:, 0]
     rows = [
-        {"image": image_name(measured.images, k), "true": names[label], **_answer(row, names, best)}
-        for k, (label, row, best) in enumerate(zip(measured.labels, probabilities, predicted, strict=True))
+        {"image": image_name(measured.images, k), "true": label, **answers.cells(k)}
+        for k, label in enumerate(true)
     ]
     if table is not None:
-        _write_csv(table, rows, probabilities, names)
-    loss = float(SoftmaxCrossEntropy()(logits, measured.labels)[0])
-    wrong = sorted(
-        (row for row in rows if row["true"] != row["predicted"]), key=lambda row: -float(row["probability"])
-    )
+        _write_csv(table, rows, answers.numbers, names)
+    z = as_logits(kind, outputs)
+    if network.class_weight is not None:  # as predict_proba does
+        weight = np.log(network.class_weight)
+        z = z - (weight if z.shape[1] > 1 else weight[1] - weight[0])
+    loss = float(loss_of_kind(kind)(z, labels)[0])
+    # The surest mistakes come first; of several labels, the images with the most wrong ones.
+    worst = np.argsort(-np.where(answers.several, mistaken, answers.numbers.max(axis=1)), kind="stable")
+    wrong = [rows[k] | ({"wrong": int(mistaken[k])} if answers.several else {}) for k in worst if mistaken[k]]
     if as_json:
         listed = {"mistakes": wrong} if mistakes else {}
         about = {"source": measured.described, "origin": measured.origin, "loss": loss}
-        print(to_json(about | results_json(found) | listed))
+        print(to_json(about | {"output": network.output_kind} | results_json(found) | listed))
         return
     print_results(found, f"{len(rows)} images of {escaped(measured.described)}: {escaped(measured.origin)}")
     say(f"loss {loss:.4f}")
+    say(Answers(network, outputs[:0]).meaning)
     _say_class_weights(network)
     if mistakes:
         print_mistakes(wrong, len(wrong), len(rows))
@@ -188,10 +216,6 @@ def _say_class_weights(network: Container) -> None:
         )
 
 
-def _answer(probabilities: np.ndarray, names: Sequence[str], best: int) -> dict[str, Any]:
-    return {"predicted": names[best], "probability": float(probabilities[best])}
-
-
 def _write_csv(
     path: Path, rows: Iterable[dict[str, Any]], probabilities: Iterable[np.ndarray], names: Sequence[str]
 ) -> None:
@@ -221,10 +245,14 @@ def predict(
     ] = False,
     table: Csv = None,
     skip_bad: SkipBad = False,
+    output: Output = "",
     layers: Layers = None,
     as_json: Json = False,
 ) -> None:
     """Classify images; each is turned grey or coloured and resized as the model needs.
+
+    A model may also tell independent labels, of which all over one half are listed, or values: what its
+    outputs are taken for is said.
 
     A folder stands for all images in it and below, a pattern such as 'photos/*.jpg' for those it fits.
 
@@ -232,13 +260,13 @@ def predict(
 
     Example: [bold]neocog predict runs/photos new --csv new.csv[/]
     """
-    network = runs.open_model(model, layers or ())
+    network = runs.open_model(model, layers or (), output)
     shape = image_shape(model, network)
-    outputs = network.output_shape((1, *shape))[1:]
-    if len(outputs) != 1:
-        raise ValueError(f"{model} must give a number for each class to predict by, gives {outputs}.")
+    if count_outputs(network, shape) is None:
+        gives = network.output_shape((1, *shape))[1:]
+        raise ValueError(f"{model} must give a number for each class to predict by, gives {gives}.")
     form = network.preprocessing or shape
-    names, paths = class_names(network, *outputs), list(_files(images))
+    paths = list(_files(images))
     if skip_bad and (bad := dict(LazyImages(paths, form).problems())):
         paths = [path for path in paths if path not in bad]
         warn(f"Left out {len(bad)}: {'; '.join(f'{path} {reason}' for path, reason in bad.items())}")
@@ -254,38 +282,27 @@ def predict(
             raise
         except (OSError, ValueError) as error:
             raise type(error)(f"{error} (--skip-bad leaves out what cannot be read)") from error
-        parts.append(network.predict_proba(batch))
+        parts.append(network.predict_logits(batch))
         if at_once:
-            _say_answers(paths[start:], parts[-1], names, network.ranking(parts[-1])[:, :top])
-    probabilities = np.concatenate(parts)
-    answers = list(zip(paths, probabilities, network.ranking(probabilities)[:, :top], strict=True))
+            _say_answers(paths[start:], Answers(network, parts[-1]), top)
+    answers = Answers(network, np.concatenate(parts))
     if table is not None:
-        rows = [{"image": str(path), **_answer(row, names, order[0])} for path, row, order in answers]
-        _write_csv(table, rows, probabilities, names)
+        rows = [{"image": str(path), **answers.cells(k)} for k, path in enumerate(paths)]
+        _write_csv(table, rows, answers.numbers, answers.names)
     if as_json:
-        print(
-            to_json(
-                [{"image": str(path), "classes": _best(row, names, order)} for path, row, order in answers]
-            )
-        )
+        print(to_json([{"image": str(path), **answers.to_dict(k, top)} for k, path in enumerate(paths)]))
         return
     if not at_once:
-        _say_answers(paths, probabilities, names, [order for _, _, order in answers])
+        _say_answers(paths, answers, top)
+    say(answers.meaning)
     _say_class_weights(network)
     if table is not None:
         say(f"table: [bold]{escaped(table)}[/]")
 
 
-def _say_answers(
-    paths: Iterable[Path], probabilities: np.ndarray, names: Sequence[str], ranking: Iterable[np.ndarray]
-) -> None:
-    for path, row, order in zip(paths, probabilities, ranking, strict=False):
-        first, *others = [f"{escaped(names[k])} {row[k]:.1%}" for k in order]
-        say(f"{escaped(path)}: [bold]{first}[/]  {'  '.join(others)}".rstrip())
-
-
-def _best(probabilities: np.ndarray, names: Sequence[str], order: np.ndarray) -> list[dict[str, Any]]:
-    return [{"class": names[k], "probability": float(probabilities[k])} for k in order]
+def _say_answers(paths: Sequence[Path], answers: Answers, top: int) -> None:
+    for n, path in enumerate(paths[: len(answers.numbers)]):
+        say(f"{escaped(path)}: {answers.line(n, top)}")
 
 
 def _files(arguments: Iterable[str]) -> Iterator[Path]:

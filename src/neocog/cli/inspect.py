@@ -12,11 +12,13 @@ from rich.console import Console
 
 import neocog
 from neocog import runs
+from neocog.cli.answers import SEPARATOR, Answers
 from neocog.cli.common import (
     Json,
     Kernels,
     Layers,
     Model,
+    Output,
     app,
     class_names,
     escaped,
@@ -28,7 +30,9 @@ from neocog.cli.common import (
 from neocog.data import load_image
 from neocog.inspection.attribution_maps import ATTRIBUTIONS, attribution_maps
 from neocog.kernels import use_kernels
-from neocog.layers import Container
+from neocog.layers import Container, Sigmoid, Softmax
+from neocog.layers.outputs import INDEPENDENT, before_last, classes_of, count_outputs
+from neocog.losses import loss_of_kind
 from neocog.models.by_name import CLASSIC_NETWORKS, NETWORKS, build_network
 from neocog.representation import is_terminal
 from neocog.validation import one_of
@@ -71,8 +75,13 @@ def explain(
     model: Model,
     image: Annotated[Path, typer.Argument(help="An image file of any size and colour.")],
     at: Annotated[
-        str, typer.Option(help="A layer, input, softmax, loss, or a parameter such as conv1.weight.")
-    ] = "softmax",
+        str,
+        typer.Option(
+            help="A layer, input, softmax or sigmoid, loss, or a parameter such as conv1.weight; default the "
+            "answer, softmax as a rule.",
+            show_default=False,
+        ),
+    ] = "",
     index: Annotated[
         str,
         typer.Option(
@@ -80,10 +89,17 @@ def explain(
         ),
     ] = "",
     of: Annotated[str, typer.Option(help="activation, or gradient of the loss.")] = "activation",
-    label: Annotated[str, typer.Option(help="True class, for gradients and the loss.")] = "",
+    label: Annotated[
+        str,
+        typer.Option(
+            help="True class, for gradients and the loss; of independent labels all that apply, as cat;dog; "
+            "of values these, as 0.5;2.",
+        ),
+    ] = "",
     top: Annotated[int, typer.Option(min=1, help="How many terms to show.")] = 12,
     down: Annotated[int, typer.Option(min=0, help="Explain the largest term in turn, so many times.")] = 0,
     invert: Annotated[bool, typer.Option("--invert", help="Swap dark and bright.")] = False,
+    output: Output = "",
     layers: Layers = None,
     as_json: Json = False,
 ) -> None:
@@ -95,16 +111,19 @@ def explain(
     """
     from neocog import inspection
 
-    network = runs.open_model(model, layers or ())
+    network = runs.open_model(model, layers or (), output)
     shape = image_shape(model, network)
     x = load_image(image, network.preprocessing or shape, invert=invert)[None].astype("float64")
     network = network.astype("float64")
     t = None
     if label:
-        t = [_class_index("label", label, network, shape)]
+        t = _target(label, network, shape)
+        if before_last(network.output_kind) != network.output_kind:  # the loss takes logits
+            network = network.without_last(Softmax, Sigmoid)
     if of == "gradient" and t is None:
         raise ValueError("--label is missing: there is no gradient without the true class.")
     inquiry = inspection.Inquiry(inspection.trace(network, x, t))
+    at = at or inquiry.answer
     place: tuple[int, ...] | None = None
     if index:
         place = _place(index, network)
@@ -122,7 +141,7 @@ def explain(
         return
     for link in chain:
         link.print(top)
-    if at == "softmax" and network.class_names:
+    if at == inquiry.answer and network.class_names:
         names = ", ".join(f"{k} {escaped(name)}" for k, name in enumerate(network.class_names))
         say(f"classes: {names}")
         if network.class_weight is not None:
@@ -141,10 +160,36 @@ def _place(index: str, network: Container) -> tuple[int, ...]:
         raise ValueError(f"--index must be integers such as 2,3,4{classes}, got {index!r}.") from None
 
 
+def _names(network: Container, shape: tuple[int, int, int]) -> tuple[str, ...]:
+    """Return the names of the classes, labels or values that a network gives for an image."""
+    count = count_outputs(network, shape)
+    if count is None:
+        raise ValueError(
+            f"the model must give a number for each class, gives {network.output_shape((1, *shape))}."
+        )
+    return class_names(network, classes_of(network.output_kind, count))
+
+
 def _class_index(option: str, name: str, network: Container, shape: tuple[int, int, int]) -> int:
-    """Return the index of the output of a class."""
-    names = class_names(network, network.output_shape((1, *shape))[1])
+    """Return the index of a class."""
+    names = _names(network, shape)
     return names.index(one_of(option, name, names))
+
+
+def _target(label: str, network: Container, shape: tuple[int, int, int]) -> np.ndarray:
+    """Return what one image is said to be: a class, the labels that apply, or values."""
+    kind, count = network.output_kind, count_outputs(network, shape)
+    several = [part.strip() for part in label.split(SEPARATOR) if part.strip()]
+    if kind == "values":
+        try:
+            return np.array([[float(part) for part in several]])
+        except ValueError:
+            raise ValueError(f"label must be numbers such as 0.5;2, got {label!r}.") from None
+    if kind in INDEPENDENT and count != 1:
+        names = _names(network, shape)
+        applying = {one_of("label", part, names) for part in several}
+        return np.array([[int(name in applying) for name in names]])
+    return np.array([_class_index("label", label, network, shape)])
 
 
 @app.command()
@@ -161,6 +206,7 @@ def attribute(
         ),
     ] = None,
     invert: Annotated[bool, typer.Option("--invert", help="Swap dark and bright.")] = False,
+    output: Output = "",
     layers: Layers = None,
     as_json: Json = False,
 ) -> None:
@@ -172,24 +218,37 @@ def attribute(
     """
     from neocog import figures
 
-    network = runs.open_model(model, layers or ())
+    network = runs.open_model(model, layers or (), output)
     one_of("method", method, ATTRIBUTIONS)
     shape = image_shape(model, network)
     x = load_image(image, network.preprocessing or shape, invert=invert)[None]
-    probabilities = network.predict_proba(x)[0]
-    names = class_names(network, len(probabilities))
-    k = _class_index("of", of, network, shape) if of else int(network.ranking(probabilities[None])[0, 0])
-    heat = attribution_maps(network, x, method, k)[0]
+    names = _names(network, shape)
+    answers = Answers(network, network.predict_logits(x))
+    k = _class_index("of", of, network, shape) if of else answers.best(0)
+    single = len(names) != count_outputs(network, shape)  # one output for two classes
+    heat = attribution_maps(network, x, method, 0 if single else k)[0]
     path = out or Path(f"{image.stem}-{method}.html")
-    title = f"{method} for {names[k]}"
+    title = f"{method} for {names[1] if single else names[k]}"
     ink = network.preprocessing is None or network.preprocessing.tone == "ink"
     figures.save(figures.heat_overlay(x[0], heat, label=method, title=title, ink=ink), path)
     if as_json:
-        shown = {"class": names[k], "probability": float(probabilities[k]), "figure": str(path)}
-        print(to_json({"image": str(image), "method": method} | shown | {"map": heat.tolist()}))
+        said = {"class": names[k], "probability": float(answers.numbers[0, k])}
+        if answers.kind == "values":
+            said = {"value of": names[k], "value": float(answers.numbers[0, k])}
+        shown = {"output": answers.kind, **said, "attributed": names[1] if single else names[k]}
+        print(
+            to_json(
+                {"image": str(image), "method": method, "figure": str(path)} | shown | {"map": heat.tolist()}
+            )
+        )
         return
-    say(f"{escaped(image)}: [bold]{escaped(names[k])}[/] {probabilities[k]:.1%}")
+    number = f"{answers.numbers[0, k]:.6g}" if answers.kind == "values" else f"{answers.numbers[0, k]:.1%}"
+    say(f"{escaped(image)}: [bold]{escaped(names[k])}[/] {number}")
     say(ATTRIBUTIONS[method].shows)
+    if single:
+        say(f"What raises the one output speaks for {escaped(names[1])}, against {escaped(names[0])}.")
+    if answers.kind == "values":
+        say("The output is a value: read logit as value.")
     say(f"figure: [bold]{escaped(path)}[/]")
 
 
@@ -215,10 +274,17 @@ def check_gradients(
     network = _model_or_name(model, layers).astype("float64")
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(4, *image_shape(model, network)))
-    classes = network.output_shape(x.shape)[1]
+    count, kind = network.output_shape(x.shape)[1], network.output_kind
+    targets: np.ndarray
+    if kind == "values":
+        targets = rng.normal(size=network.output_shape(x.shape))
+    elif kind in INDEPENDENT:
+        targets = rng.integers(2, size=(4, count))
+    else:
+        targets = rng.integers(count, size=4)
     with use_kernels(kernels):
         report = neocog.check_gradients(
-            network, x, rng.integers(classes, size=4), method=method, max_entries=max_entries
+            network, x, targets, loss=loss_of_kind(kind), method=method, max_entries=max_entries
         )
     if as_json:
         print(to_json(report.to_dict()))

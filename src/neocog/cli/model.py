@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from neocog import runs
-from neocog.cli.common import Json, Layers, Model, app, escaped, report_errors, say, to_json
+from neocog.cli.common import Json, Layers, Model, Output, app, escaped, report_errors, say, to_json
 from neocog.validation import one_of
 
 
@@ -18,6 +18,7 @@ def export(
     model: Model,
     out: Annotated[Path, typer.Argument(help="The file to write; its suffix says the format: .onnx.")],
     opset: Annotated[int, typer.Option(help="Version of ONNX's operators, from 13 to 22.")] = 20,
+    output: Output = "",
     layers: Layers = None,
     as_json: Json = False,
 ) -> None:
@@ -28,7 +29,7 @@ def export(
     one_of("format", out.suffix, [".onnx"])
     from neocog.interop.onnx import to_onnx
 
-    network = runs.open_model(model, layers or ())
+    network = runs.open_model(model, layers or (), output)
     written = to_onnx(network.astype("float32"), out, opset=opset)
     operators = sorted({node.op_type for node in written.graph.node})
     if as_json:

@@ -12,16 +12,27 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from neocog.cli.common import escaped, say
-from neocog.inspection.predictions import Confusion
+from neocog.inspection.predictions import Confusion, LabelScores
 
 MOST_TAKEN = 3
 """Wrong classes that are named where the whole matrix does not fit the terminal."""
 
 
-def print_results(found: Confusion, title: str) -> None:
-    """Print recall, precision and the confusion matrix, and both accuracies with their intervals of 95 %."""
+def print_results(found: Confusion | LabelScores, title: str) -> None:
+    """Print recall, precision and the confusion matrix, and both accuracies with their intervals of 95 %.
+
+    Of several labels an image, the numbers of each label, and how often all are right.
+    """
     say(f"[italic]{title}[/]")
     console = Console()
+    if isinstance(found, LabelScores):
+        console.print(_label_table(found))
+        low, high = found.accuracy_interval
+        say(
+            f"all labels right for [bold]{found.accuracy:.3f}[/] of the images ({low:.3f} to {high:.3f}; in "
+            f"brackets an interval of 95 %), mean F1 [bold]{found.macro_f1:.3f}[/]"
+        )
+        return
     table = _results_table(found, whole=True)
     if Measurement.get(console, console.options.update(width=10_000), table).maximum > console.width:
         table = _results_table(found, whole=False)
@@ -33,8 +44,31 @@ def print_results(found: Confusion, title: str) -> None:
     say(f"{', '.join(words)}; in brackets intervals of 95 %")
 
 
-def results_json(found: Confusion) -> dict[str, Any]:
+def _label_table(found: LabelScores) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("label")
+    for column in ("images", "accuracy", "recall", "precision", "F1"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for k, name in enumerate(found.class_names):
+        scores = (found.label_accuracy[k], found.recall[k], found.precision[k], found.f1[k])
+        table.add_row(escaped(name), str(found.having[k]), *map(_share, scores))
+    return table
+
+
+def results_json(found: Confusion | LabelScores) -> dict[str, Any]:
     """Return the same as JSON data."""
+    if isinstance(found, LabelScores):
+        labels = {
+            name: {
+                "images": int(found.having[k]),
+                "accuracy": float(found.label_accuracy[k]),
+                "recall": float(found.recall[k]),
+                "precision": float(found.precision[k]),
+                "f1": float(found.f1[k]),
+            }
+            for k, name in enumerate(found.class_names)
+        }
+        return found.to_dict() | {"labels": labels}
     rows = zip(found.class_names, found.matrix.sum(axis=1), found.per_class, found.precision, strict=True)
     classes = {
         name: {"images": int(images), "recall": float(recall), "precision": float(precision)}
@@ -87,8 +121,13 @@ def print_mistakes(mistakes: Sequence[dict[str, Any]], count: int, images: int) 
     if not count:
         say(f"all {images} images are classified correctly")
         return
-    say(f"{count} of {images} images are classified wrongly, those of the highest probability first:")
+    first = "the most wrong labels" if any("wrong" in row for row in mistakes) else "the highest probability"
+    say(f"{count} of {images} images are classified wrongly, those of {first} first:")
     for row in mistakes:
+        if "wrong" in row:
+            true, predicted = (escaped(row[key] or "no label") for key in ("true", "predicted"))
+            say(f"  {escaped(row['image'])}: {true}, taken for {predicted}")
+            continue
         say(
             f"  {escaped(row['image'])}: {escaped(row['true'])}, taken for {escaped(row['predicted'])} "
             f"({row['probability']:.1%})"

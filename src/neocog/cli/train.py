@@ -17,7 +17,8 @@ from neocog.cli.results import print_mistakes, print_results, results_json
 from neocog.data.identity import image_name
 from neocog.data.sources import source_forms
 from neocog.data.summary import DataSummary
-from neocog.inspection.predictions import Confusion, misclassified
+from neocog.inspection.predictions import Confusion, LabelScores, misclassified
+from neocog.representation import counted
 from neocog.settings import settings_for
 
 MOST_MISTAKES = 5
@@ -123,7 +124,8 @@ def _report_training(result: runs.RunResult, pages: dict[str, Path], as_json: bo
     if result.held_out is not None:
         _print_held_out(result, result.held_out)
     images = " x ".join(map(str, result.network.input_shape or ()))
-    say(f"{result.network.parameter_count} parameters, images {images}, {last['epoch']:.0f} epochs")
+    epochs = counted(int(result.history.last["epoch"]), "epoch")
+    say(f"{result.network.parameter_count} parameters, images {images}, {epochs}")
     say(f"model:  [bold]{escaped(result.directory.model)}[/]")
     if "report" in pages:
         say(f"report: [bold]{escaped(pages['report'])}[/]")
@@ -131,10 +133,10 @@ def _report_training(result: runs.RunResult, pages: dict[str, Path], as_json: bo
         say(f"page:   [bold]{escaped(pages['page'])}[/] (open it: the network, to draw for and to look into)")
 
 
-def _print_held_out(result: runs.RunResult, found: Confusion) -> None:
+def _print_held_out(result: runs.RunResult, found: Confusion | LabelScores) -> None:
     """Print how the network does on the held-out images, and the first of its mistakes."""
-    print_results(found, f"{found.matrix.sum()} held-out images")
-    if result.data is None or result.data.validation is None:
+    print_results(found, f"{found.images} held-out images")
+    if result.data is None or result.data.validation is None or isinstance(found, LabelScores):
         return
     images, labels = result.data.validation
     wrong = misclassified(result.network, images, labels, MOST_MISTAKES)

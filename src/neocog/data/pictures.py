@@ -228,6 +228,8 @@ def _opened(path: AnyPath, whole: bool = True) -> Iterator[Image.Image]:
         raise
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no image file {named}.") from None
+    except IsADirectoryError:
+        raise IsADirectoryError(f"{named} is a folder, not an image file.") from None
     except UnidentifiedImageError:
         raise ValueError(f"{named} {_unidentified(Path(path))}.") from None
     except Exception as problem:  # damage raises SyntaxError, struct.error, IndexError ... in decoders

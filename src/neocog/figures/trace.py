@@ -12,6 +12,7 @@ from neocog.figures import checks
 from neocog.figures.image_grid import LINE_HEIGHT, ImageGrid, flat, tiles
 from neocog.figures.style import BLUE, LINE, MUTED, grey, number, symmetric
 from neocog.inspection.trace import Trace
+from neocog.layers.outputs import INDEPENDENT
 from neocog.validation import integer
 
 WEIGHTED = ("Conv2D", "Dense")  # each begins a new scale
@@ -84,8 +85,15 @@ def trace(
         grid.text("→", 27, LINE_HEIGHT + tall / 2, 20, MUTED, "center", "middle")
     output = np.asarray(steps[-1].y)[index]
     if output.ndim == 1:
-        _answer(grid, seen, index, output, checks.class_names(class_names, len(output)), steps[-1].name, y)
+        single = len(output) == 1 and seen.probabilities is not None  # of which the second class is told
+        names = checks.class_names(class_names, len(output) + single)[-len(output) :]
+        _answer(grid, seen, index, output, names, steps[-1].name, y)
     return grid.finish()
+
+
+_KINDS = {"logits": "logits", "independent-logits": "log-odds", "values": "values"} | dict.fromkeys(
+    ("probabilities", "independent-probabilities"), "probabilities"
+)
 
 
 def _verdict(seen: Any, index: int, class_names: Sequence[str] | None) -> str:
@@ -94,8 +102,16 @@ def _verdict(seen: Any, index: int, class_names: Sequence[str] | None) -> str:
         return ""
     chances = np.asarray(seen.probabilities)[index]
     names, chosen = checks.class_names(class_names, len(chances)), int(chances.argmax())
+    if seen.output_kind in INDEPENDENT and len(chances) == np.asarray(seen.output).size // len(seen.output):
+        applying = [f"{names[k]} ({chances[k]:.1%})" for k in np.argsort(-chances) if chances[k] > 0.5]
+        words = ", ".join(applying) or "no label"
+        return words if seen.t is None else f"{words}; has {_named(np.asarray(seen.t)[index], names)}"
     words = f"classified as {names[chosen]} ({chances[chosen]:.1%})"
-    return words if seen.t is None else f"{words}, is {names[int(np.asarray(seen.t)[index])]}"
+    return words if seen.t is None else f"{words}, is {names[int(np.asarray(seen.t).ravel()[index])]}"
+
+
+def _named(labels: np.ndarray, names: Sequence[str]) -> str:
+    return ", ".join(name for name, label in zip(names, labels, strict=True) if label > 0.5) or "no label"
 
 
 def _answer(
@@ -110,13 +126,16 @@ def _answer(
     width = (100 - labels - 4) / 2
     texts = [f"{output[k]:.2f}".replace("-", "\N{MINUS SIGN}") for k in order]
     top = y + LINE_HEIGHT + 0.4
-    grid.text(f"<b>{layer}</b>  logits", labels, y)
+    kind = seen.output_kind
+    grid.text(f"<b>{layer}</b>  {_KINDS[kind]}", labels, y)
     grid.bars(output[order], shown, texts, 0, top, labels + width, colours, labels, numbers=12)
     if seen.probabilities is None:
         return
-    chances = np.asarray(seen.probabilities)[index][order]
+    every = np.asarray(seen.probabilities)[index]
+    chances = every[-len(output) :][order]  # of a single output, that of the second class
     percent = [f"{p:.1%}" for p in chances]
-    grid.text("<b>softmax</b>" + "  probability" * (labels < 20), labels + width + 4, y)
+    made = "sigmoid" if kind in INDEPENDENT else "softmax"
+    grid.text(f"<b>{made}</b>" + "  probability" * (labels < 20), labels + width + 4, y)
     grid.bars(chances, shown, percent, labels + width + 4, top, width, colours, 0, limit=1.0, numbers=13)
 
 

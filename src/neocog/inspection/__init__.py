@@ -15,7 +15,7 @@ from neocog.inspection.explain import Inquiry, explain
 from neocog.inspection.explanation import Explanation
 from neocog.inspection.filters import dead_units, feature_maps, filters
 from neocog.inspection.loss_landscape import loss_landscape
-from neocog.inspection.predictions import confusion, least_certain, misclassified
+from neocog.inspection.predictions import confusion, label_scores, least_certain, misclassified
 from neocog.inspection.receptive_field import unit_receptive_field
 from neocog.inspection.rules import Factor, Rule, Term
 from neocog.inspection.statistics import StatisticsLog, layer_statistics
@@ -40,6 +40,7 @@ __all__ = [
     "grad_cam",
     "gradient_times_input",
     "integrated_gradients",
+    "label_scores",
     "layer_statistics",
     "least_certain",
     "loss_landscape",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -11,9 +12,18 @@ from neocog.deprecation import accepts_old_names
 from neocog.inspection.arguments import check_batch, class_indices
 from neocog.layers import Container
 from neocog.layers.base import Array
+from neocog.layers.outputs import INDEPENDENT
 from neocog.validation import integer, unmasked
 
-__all__ = ["Confusion", "Predictions", "confusion", "least_certain", "misclassified"]
+__all__ = [
+    "Confusion",
+    "LabelScores",
+    "Predictions",
+    "confusion",
+    "label_scores",
+    "least_certain",
+    "misclassified",
+]
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,16 @@ class Confusion:
             "confusion_matrix": self.matrix.tolist(),
         }
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], class_names: tuple[str, ...]) -> Self:
+        """Return what :meth:`to_dict` has made plain data of."""
+        return cls(np.array(data["confusion_matrix"], int), class_names)
+
+    @property
+    def images(self) -> int:
+        """How many images there are."""
+        return int(self.matrix.sum())
+
     @property
     def per_class(self) -> Array:
         """Diagonal entries divided by the row sums."""
@@ -100,6 +120,141 @@ class Confusion:
         limits = np.array([_wilson(right, images) for right, images in rows])
         below, above = np.sqrt(np.square(limits - recall[:, None]).sum(axis=0)) / len(rows)
         return self.balanced_accuracy - float(below), self.balanced_accuracy + float(above)
+
+
+@dataclass(frozen=True)
+class LabelScores:
+    """How often each label was predicted, and how often rightly, where an image may have several labels.
+
+    Attributes
+    ----------
+    counts : int array (K, 2, 2)
+        ``counts[k, t, p]`` images that have label k (t = 1) or not (t = 0), and are predicted to have it (p).
+    exact : int
+        Images of which all labels are right.
+    class_names : tuple of str
+    label_accuracy, recall, precision, f1 : array (K,)
+        Of each label: the fraction of images for which it is right; of those that have it, the fraction for
+        which it is predicted; of those for which it is predicted, the fraction that have it; their harmonic
+        mean. NaN where there are none.
+    accuracy : float
+        The fraction of images of which all labels are right, as scikit-learn's ``accuracy_score``.
+    accuracy_interval : (float, float)
+    macro_f1 : float
+        The mean of ``f1``, labels without images left out.
+
+    Examples
+    --------
+    >>> found = LabelScores(np.array([[[5, 1], [0, 4]], [[9, 0], [1, 0]]]), 8, ("cat", "dog"))
+    >>> found.images, found.accuracy, found.label_accuracy, found.recall
+    (10, 0.8, array([0.9, 0.9]), array([1., 0.]))
+    """
+
+    counts: Array
+    exact: int
+    class_names: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the number of images, the accuracy with its interval, and the counts as plain data."""
+        return {
+            "images": self.images,
+            "accuracy": self.accuracy,
+            "accuracy_interval": self.accuracy_interval,
+            "exact": self.exact,
+            "macro_f1": self.macro_f1,
+            "confusion_matrices": self.counts.tolist(),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], class_names: tuple[str, ...]) -> Self:
+        """Return what :meth:`to_dict` has made plain data of."""
+        return cls(np.array(data["confusion_matrices"], int), int(data["exact"]), class_names)
+
+    @property
+    def images(self) -> int:
+        """How many images there are."""
+        return int(self.counts[0].sum())
+
+    @property
+    def having(self) -> Array:
+        """How many images have each label."""
+        having: Array = self.counts[:, 1].sum(axis=1)
+        return having
+
+    @property
+    def label_accuracy(self) -> Array:
+        return (self.counts[:, 0, 0] + self.counts[:, 1, 1]) / self.images
+
+    @property
+    def recall(self) -> Array:
+        return _ratio(self.counts[:, 1, 1], self.having)
+
+    @property
+    def precision(self) -> Array:
+        return _ratio(self.counts[:, 1, 1], self.counts[:, :, 1].sum(axis=1))
+
+    @property
+    def f1(self) -> Array:
+        return _ratio(2 * self.counts[:, 1, 1], self.having + self.counts[:, :, 1].sum(axis=1))
+
+    @property
+    def macro_f1(self) -> float:
+        some = self.f1[self.having > 0]
+        return float(some.mean()) if len(some) else float("nan")
+
+    @property
+    def accuracy(self) -> float:
+        return self.exact / self.images
+
+    @property
+    def accuracy_interval(self) -> tuple[float, float]:
+        return _wilson(self.exact, self.images)
+
+    @classmethod
+    def of(cls, true: Array, predicted: Array, class_names: tuple[str, ...]) -> Self:
+        """Count labels: (N, K) of 0 and 1, the true ones and the predicted ones."""
+        true, predicted = np.asarray(true) > 0, np.asarray(predicted) > 0
+        pairs = [[(~true & ~predicted), (~true & predicted)], [(true & ~predicted), (true & predicted)]]
+        counts = np.array([[each.sum(axis=0) for each in row] for row in pairs])  # (2, 2, K)
+        return cls(counts.transpose(2, 0, 1), int((true == predicted).all(axis=1).sum()), class_names)
+
+
+def label_scores(network: Container, x: Any, y: Any) -> LabelScores:
+    """Count how often each of several labels is told rightly.
+
+    Parameters
+    ----------
+    network : Container
+        Of several independent outputs: see :attr:`neocog.layers.Container.output_kind`.
+    x : floating point array (N, C, H, W), or lazy images
+    y : array (N, labels) of 0 and 1
+
+    Raises
+    ------
+    TypeError, ValueError
+        If images or labels are empty or do not fit each other or the network, or the outputs exclude each
+        other.
+    """
+    outputs = network.predict_logits(check_batch(network, x, "x"))
+    if network.output_kind not in INDEPENDENT or outputs.shape[1] < 2:
+        raise ValueError(
+            f"the network must have an independent output for each label, its {outputs.shape[1]} are "
+            f"{network.output_kind}; use confusion."
+        )
+    y = np.asarray(unmasked("y", y))
+    if y.shape != outputs.shape or y.dtype.kind not in "biuf" or not np.isin(y, (0, 1)).all():
+        raise ValueError(f"y must be 0 and 1, of shape {outputs.shape}, got {y.dtype} of shape {y.shape}.")
+    return LabelScores.of(y, network.answers(outputs), _names(network, y.shape[1]))
+
+
+def measure(network: Container, x: Any, y: Any) -> Confusion | LabelScores:
+    """Return the scores of each label where images may have several, else the confusion matrix."""
+    return label_scores(network, x, y) if np.ndim(y) == 2 else confusion(network, x, y)
+
+
+def _names(network: Container, classes: int) -> tuple[str, ...]:
+    names = network.class_names
+    return names if names is not None and len(names) == classes else tuple(str(k) for k in range(classes))
 
 
 def _ratio(part: Array, whole: Array) -> Array:
@@ -164,10 +319,7 @@ def confusion(network: Container, x: Any, y: Any) -> Confusion:
     """
     probabilities, predicted, y = _predict(network, x, y)
     K = probabilities.shape[1]
-    names = network.class_names
-    if names is None or len(names) != K:
-        names = tuple(str(k) for k in range(K))
-    return Confusion(count_pairs(y, predicted, K), names)
+    return Confusion(count_pairs(y, predicted, K), _names(network, K))
 
 
 def count_pairs(true: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -236,7 +388,12 @@ def _predict(network: Container, x: Any, y: Any) -> tuple[Array, Array, Array]:
     """Return the probabilities, the predicted and the true classes."""
     x = check_batch(network, x, "x")
     outputs = network.predict_logits(x)
-    probabilities, predicted = network.probabilities(outputs), outputs.argmax(axis=1)
+    probabilities, predicted = network.probabilities(outputs), network.answers(outputs)
+    if predicted.ndim == 2:
+        raise ValueError(
+            f"the network's {outputs.shape[1]} outputs say independent labels, of which an image may have "
+            "several; use label_scores."
+        )
     y = np.asarray(unmasked("y", y))
     if y.ndim == 0:
         raise ValueError(f"y must have shape ({len(x)},), one an image, got ().")

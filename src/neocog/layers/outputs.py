@@ -18,6 +18,7 @@ __all__ = [
     "MEANINGS",
     "OUTPUT_KINDS",
     "PASSING",
+    "as_logits",
     "before_last",
     "classes_of",
     "count_outputs",
@@ -122,6 +123,15 @@ def probabilities_of(kind: str, outputs: Array) -> Array:
             outputs = np.concatenate([-outputs, outputs], axis=1)
         return Sigmoid().forward(outputs)[0]
     return np.concatenate([1 - outputs, outputs], axis=1) if outputs.shape[1] == 1 else outputs
+
+
+def as_logits(kind: str, outputs: Array) -> Array:
+    """Return the logits, or log-odds, whose probabilities are those of outputs that are no values."""
+    if kind == before_last(kind):
+        return outputs
+    tiny = np.finfo(outputs.dtype).tiny
+    logarithms = np.log(np.maximum(outputs, tiny))
+    return logarithms - np.log(np.maximum(1 - outputs, tiny)) if kind in INDEPENDENT else logarithms
 
 
 def log_odds(kind: str, outputs: Array) -> Array:

@@ -13,7 +13,7 @@ from neocog.model_file import ModelFileError, blaming
 from neocog.report import held_out, numbers
 from neocog.report.material import Material
 from neocog.report.page import Part, facts, page, paragraph, table, text, untitled
-from neocog.representation import sentence
+from neocog.representation import counted, sentence
 from neocog.runs import outcome
 from neocog.settings import train_command
 from neocog.training import load_snapshots
@@ -101,7 +101,8 @@ def _facts(material: Material) -> list[Part]:
         history = material.history
     except (ModelFileError, OSError):  # said under "Learning curves"
         return [facts(boxes)]
-    boxes.append((f"{history.last['epoch']:.0f}", "epochs"))
+    epochs = int(history.last["epoch"])
+    boxes.append((str(epochs), counted(epochs, "epoch").split()[1]))
     boxes.append((f"{sum(history['seconds']):.1f} s", "of training steps"))
     lines = outcome(material.config, material.directory.settings(), int(history.last["epoch"]))
     if history.stopped:

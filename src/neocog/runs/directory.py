@@ -20,15 +20,16 @@ from neocog.atomic import atomic_write, remove_parts
 from neocog.data import Preprocessing, Split
 from neocog.data.sources import split_source
 from neocog.data.summary import DataSummary
-from neocog.inspection.predictions import Confusion
+from neocog.inspection.predictions import Confusion, LabelScores
 from neocog.layers import Container, Layer
+from neocog.layers.outputs import OUTPUT_KINDS
 from neocog.locking import lock
 from neocog.model_file import ModelFileError, blaming
 from neocog.runs.images import open_images, training_split
-from neocog.serialization import import_layers, load
+from neocog.serialization import MODEL_NAME, import_layers, load
 from neocog.settings import Settings
 from neocog.training import History
-from neocog.validation import image_shape
+from neocog.validation import image_shape, one_of
 
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 """The disk, a file or a user's share of the disk is full."""
@@ -55,7 +56,7 @@ class RunDirectory:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.model = self.path / "model.neocog"
+        self.model = self.path / MODEL_NAME
         self.checkpoint = self.path / "checkpoint.neocog"
         self.config = self.path / "config.json"
         self.history_csv = self.path / "history.csv"
@@ -130,8 +131,9 @@ class RunDirectory:
         with blaming(self.config, "run's configuration"):
             held_out = found.get("held_out")
             if held_out is not None:
-                matrix = np.array(held_out["confusion_matrix"], int)
-                held_out = Confusion(matrix, tuple(network.class_names or ()))
+                names = tuple(network.class_names or ())
+                several = "confusion_matrices" in held_out
+                held_out = (LabelScores if several else Confusion).from_dict(held_out, names)
             kept, compared = found.get("kept_epoch"), dict(found.get("baselines", {}))
             return RunResult(self, network, history, list(found.get("chosen", ())), held_out, kept, compared)
 
@@ -154,7 +156,8 @@ class RunDirectory:
             if settings.planned
             else f"for more, resume it with --epochs {2 * epochs}, for instance"
         )
-        return f"{self.path} is finished: all {epochs} epochs are trained; {more}."
+        trained = "its one epoch is trained" if epochs == 1 else f"all {epochs} epochs are trained"
+        return f"{self.path} is finished: {trained}; {more}."
 
     def is_trained_on(self, source: str) -> bool:
         """Return whether a source is the run's own."""
@@ -253,7 +256,7 @@ class RunResult:
     history : History
     chosen : list of str
         What was chosen to suit the images, and why, a line each.
-    held_out : Confusion or None
+    held_out : Confusion, LabelScores or None
         The network's predictions for the held-out images, which decided nothing.
     kept_epoch : int or None
         The epoch whose weights the network has, where it was chosen by the validation images.
@@ -267,7 +270,7 @@ class RunResult:
     network: Container
     history: History
     chosen: list[str] = field(default_factory=list)
-    held_out: Confusion | None = None
+    held_out: Confusion | LabelScores | None = None
     kept_epoch: int | None = None
     baselines: dict[str, float] = field(default_factory=dict)
     data: Split | None = field(default=None, repr=False)
@@ -283,7 +286,9 @@ class RunResult:
         }
 
 
-def open_model(path: str | Path, layers: Iterable[str | type[Layer]] = ()) -> Container:
+def open_model(
+    path: str | Path, layers: Iterable[str | type[Layer]] = (), output: str | None = None
+) -> Container:
     """Load a model file, ``.onnx`` or neocog's own, or the model of a run directory.
 
     Parameters
@@ -293,14 +298,23 @@ def open_model(path: str | Path, layers: Iterable[str | type[Layer]] = ()) -> Co
     layers : iterable of Layer classes, or of their names as package.module:Class
         Your own layers that the file may name; see :func:`~neocog.serialization.load`. An ONNX file needs
         the module that registers them.
+    output : str, optional
+        What its outputs are, see :attr:`neocog.layers.Container.output_kind`; default what the file says.
 
     Raises
     ------
     FileNotFoundError, ModelFileError
         If there is none.
+    ValueError
+        If there is no such kind of outputs.
     ImportError
         If it is an ONNX file and ONNX is not installed, or a layer's module cannot be imported.
     """
+    if output:
+        one_of("output", output, OUTPUT_KINDS)
+        network = open_model(path, layers)
+        network.output_kind = output
+        return network
     path, layers = Path(path), import_layers(layers)
     if path.is_dir():
         directory = RunDirectory(path)

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from neocog.layers import Conv2D
-from neocog.representation import is_terminal, printable, say
+from neocog.representation import counted, is_terminal, printable, say
 from neocog.training.history import COLUMNS
 from neocog.training.state import Callback, TrainingState
 from neocog.validation import integer, number, one_of
@@ -163,7 +163,7 @@ class EarlyStopping(KeepBest):
         super().on_epoch(state)
         if state.epoch - self.best_epoch >= self.patience:
             return (
-                f"{self.monitor} has not improved for {self.patience} epochs; "
+                f"{self.monitor} has not improved for {counted(self.patience, 'epoch')}; "
                 f"best {self.best:.6g} after epoch {self.best_epoch}"
             )
         return None

@@ -12,7 +12,7 @@ from neocog.budgets import allowance
 from neocog.layers import Container, Layer
 from neocog.layers.base import random_generators
 from neocog.model_file import ModelFileError, blaming, read, write
-from neocog.representation import printable
+from neocog.representation import counted, printable
 from neocog.serialization import arrays_of, describe
 from neocog.training.history import COLUMNS, History
 from neocog.training.state import Callback, TrainingState, described
@@ -120,7 +120,7 @@ def _restore(state: TrainingState, saved: Mapping[str, Any], path: str | os.Path
         raise ModelFileError(f"{path} was saved with data {saved['data']}, got {state.fingerprint}.")
     if saved["epoch"] > state.epochs:
         raise ModelFileError(
-            f"{path} has {saved['epoch']} epochs behind it already, got epochs={state.epochs}."
+            f"{path} has {counted(saved['epoch'], 'epoch')} behind it already, got epochs={state.epochs}."
         )
 
     _check_progress(state, saved)

@@ -13,6 +13,7 @@ from typing import Any
 
 from neocog.atomic import atomic_write
 from neocog.model_file import blaming, damaged, digest
+from neocog.representation import counted
 
 COLUMNS = (
     "epoch",
@@ -118,7 +119,7 @@ class History:
         shown = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
         numbers = ", ".join(f"{k}={last[k]:.4g}" for k in shown if not math.isnan(last[k]))
         stopped = f", stopped: {self.stopped}" if self.stopped else ""
-        return f"History({last['epoch']:g} epochs, {numbers}{stopped})"
+        return f"History({counted(int(last['epoch']), 'epoch')}, {numbers}{stopped})"
 
 
 def _number(value: Any) -> float:
