@@ -310,7 +310,7 @@ CASES = {
     "ScaledTanh": [(ScaledTanh, ROWS), (lambda: ScaledTanh(-2, 0.5), IMAGES)],
     "GELU": [(GELU, ROWS), (lambda: GELU("tanh"), ROWS), (GELU, IMAGES)],
     "Exp": [(Exp, ROWS), (Exp, IMAGES)],
-    "Sqrt": [(Sqrt, ROWS**2), (Sqrt, IMAGES**2 + 0.1)],
+    "Sqrt": [(Sqrt, ROWS**2 + 0.5), (Sqrt, IMAGES**2 + 0.5)],
     "Abs": [(Abs, ROWS), (Abs, IMAGES)],
     "Softmax": [
         (Softmax, ROWS),
@@ -401,12 +401,12 @@ CASES = {
         (Maximum, (ROWS, 2 * ROWS + 1)),
         (Maximum, (IMAGES, -IMAGES, IMAGES**2)),
         (Maximum, (ROWS,)),
-        (Maximum, (IMAGES, normal(2, 1, 5, 1))),
+        (Maximum, (IMAGES, normal(2, 1, 5, 1) + 0.3)),
     ],
     "Minimum": [
         (Minimum, (ROWS, 2 * ROWS + 1)),
         (Minimum, (IMAGES, -IMAGES, IMAGES**2)),
-        (Minimum, (IMAGES, normal(2, 1, 5, 1))),
+        (Minimum, (IMAGES, normal(2, 1, 5, 1) + 0.3)),
     ],
     "Concat": [
         (Concat, (ROWS, normal(4, 1))),

@@ -21,6 +21,8 @@ from neocog.inspection.rules import (  # noqa: F401
     padding,
     pooling,
     radial,
+    reduction,
+    scaling,
     shape,
     softmax,
     sparse,

@@ -1,4 +1,4 @@
-"""Explain layers of several inputs: sums and concatenation."""
+"""Explain layers of several inputs: sums, products, extrema and concatenation."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from neocog.inspection.rules.base import Index, Rule, Term, dy_at, product, x_at
+from neocog.inspection.rules.base import Factor, Index, Rule, Term, dy_at, product, x_at
 from neocog.inspection.trace import LayerRecord
-from neocog.layers import Add, Concat
+from neocog.layers import Add, Concat, Maximum, Minimum, Multiply
 
 
 def repeated_from(index: Index, shape: Index) -> Index:
@@ -41,6 +41,63 @@ class AddRule(Rule, of=Add):
         if shape == record.y.shape:
             return [product(dy_at(record, index))]
         return [product(dy_at(record, place)) for place in places_of(record, index, shape)]
+
+
+class MultiplyRule(Rule, of=Multiply):
+    """The one term of a product: its factors are the inputs."""
+
+    formula = "y = x_1 x_2 ..."
+    gradients = {"x": "dx_k = dy times the other inputs, summed where x_k is repeated"}
+
+    @staticmethod
+    def _factors(record: LayerRecord, index: Index, without: int | None = None) -> list[Factor]:
+        return [
+            x_at(record, repeated_from(index, part.shape), slot)
+            for slot, part in enumerate(record.x)
+            if slot != without
+        ]
+
+    def forward(self, record: LayerRecord, index: Index) -> list[Term]:
+        return [product(*self._factors(record, index))]
+
+    def input_gradient(self, record: LayerRecord, index: Index, slot: int) -> list[Term]:
+        return [
+            product(dy_at(record, place), *self._factors(record, place, without=slot))
+            for place in places_of(record, index, record.x[slot].shape)
+        ]
+
+
+class ExtremumRule(Rule, of=(Maximum, Minimum)):
+    """The inputs, of which those that win count, with equal shares."""
+
+    gradients = {"x": "dx_k = dy / n if x_k is y, n being how many are; summed where x_k is repeated"}
+
+    def forward_formula(self, record: LayerRecord) -> str:
+        """Return the formula of the larger or the smaller."""
+        return f"y = {'max' if isinstance(record.layer, Maximum) else 'min'}(x_1, x_2, ...)"
+
+    @staticmethod
+    def _inputs(record: LayerRecord, index: Index) -> tuple[list[Factor], list[bool]]:
+        """Return the inputs of an output, and which of them win."""
+        inputs = [x_at(record, repeated_from(index, part.shape), slot) for slot, part in enumerate(record.x)]
+        best = (max if isinstance(record.layer, Maximum) else min)(x.value for x in inputs)
+        return inputs, [x.value == best for x in inputs]
+
+    def forward(self, record: LayerRecord, index: Index) -> list[Term]:
+        inputs, won = self._inputs(record, index)
+        return [
+            Term((x,), x.value / sum(won) if wins else 0.0, "winner" if wins else "loses")
+            for x, wins in zip(inputs, won, strict=True)
+        ]
+
+    def input_gradient(self, record: LayerRecord, index: Index, slot: int) -> list[Term]:
+        terms = []
+        for place in places_of(record, index, record.x[slot].shape):
+            _, won = self._inputs(record, place)
+            if won[slot]:
+                share = () if sum(won) == 1 else (Factor("1/n", 1 / sum(won)),)
+                terms.append(product(dy_at(record, place), *share, note="won"))
+        return terms
 
 
 class ConcatRule(Rule, of=Concat):
