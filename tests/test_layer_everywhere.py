@@ -230,7 +230,6 @@ def has_compiled_form(network, x, training):
 
 NOT_COMPILED = {
     *named("SparseConv2D", "RadialBasis", "LocalResponseNorm", "Softmax", "LogSoftmax", "Transpose"),
-    *named("Pad2D"),
     *("MaxPool2D-8", "MaxPool2D-9", "MaxPool2D-11", "AvgPool2D-10", "AvgPool2D-11"),  # dilation
     *("AvgPool2D-7", "AvgPool2D-9"),  # means over a divisor of their own
     *("LayerNorm-9", "LayerNorm-10"),  # along neither the channels alone nor the last axes

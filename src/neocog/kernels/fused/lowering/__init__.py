@@ -5,7 +5,8 @@ from neocog.kernels.fused.lowering.convolution import Convolution, ConvolutionWi
 from neocog.kernels.fused.lowering.copies import copy, load, store, strides, transfer
 from neocog.kernels.fused.lowering.dense import dense, dense_input, dense_weight
 from neocog.kernels.fused.lowering.pooling import LARGEST_WINDOW, counts_padding, pool, pool_back
-from neocog.kernels.fused.lowering.products import NARROW
+from neocog.kernels.fused.lowering.products import NARROW, shifted
+from neocog.kernels.fused.lowering.resampling import resample, resample_back
 
 __all__ = [
     "LARGEST_WINDOW",
@@ -25,6 +26,9 @@ __all__ = [
     "pool_back",
     "reduce",
     "repeat",
+    "resample",
+    "resample_back",
+    "shifted",
     "store",
     "strides",
     "transfer",

@@ -9,8 +9,8 @@ from neocog.kernels.fused.operations import (
     optimizers,
     pooling,
     products,
+    resampling,
     sampling,
-    upsampling,
     winograd,
 )
 
@@ -23,7 +23,7 @@ __all__ = [
     "optimizers",
     "pooling",
     "products",
+    "resampling",
     "sampling",
-    "upsampling",
     "winograd",
 ]

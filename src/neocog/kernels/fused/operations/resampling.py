@@ -1,4 +1,4 @@
-"""Read maps at places between their pixels, and compute the gradient of that.
+"""Read rows and columns of maps at other places, also between pixels, and compute the gradient of that.
 
 A unit of work is ``block`` planes (channels).
 """
@@ -12,14 +12,14 @@ import numpy as np
 from neocog.kernels.fused.operation import PLANES, operation
 from neocog.kernels.fused.simd import size_of, view
 
-__all__ = ["upsample", "upsample_back"]
+__all__ = ["resample", "resample_back"]
 
 TABLES = "down across down_share across_share"
 """For rows and columns of the output: all first pixels, then all second ones; the shares of the second."""
 
 
 @operation(maps="x y", arrays=TABLES, integers=f"{PLANES} W N linear")
-def upsample(p: Any, unit: int, scratch: int, zero: Any) -> None:
+def resample(p: Any, unit: int, scratch: int, zero: Any) -> None:
     """Compute y (C, rows, lanes) of x (C, H, W, N): between two rows, then between two columns.
 
     Unless ``linear``, the first pixels are copied.
@@ -50,7 +50,7 @@ def upsample(p: Any, unit: int, scratch: int, zero: Any) -> None:
 
 
 @operation(maps="dy dx", arrays=TABLES, integers=f"{PLANES} H W N linear")
-def upsample_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
+def resample_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
     """Add each dy (C, rows, lanes) to the pixels of dx (C, H, W, N) it was read from, in their shares."""
     like = zero[0]
     size = size_of(like)
