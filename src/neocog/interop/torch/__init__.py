@@ -7,11 +7,12 @@ except ImportError:
 
 from neocog.interop.torch import layers, operators  # noqa: F401, they fill the registries
 from neocog.interop.torch.exporting import counterpart, load_from_torch, to_torch
-from neocog.interop.torch.graph_builder import UnsupportedError
+from neocog.interop.torch.graph_builder import ConversionWarning, UnsupportedError
 from neocog.interop.torch.importing import from_torch
 from neocog.interop.torch.registry import register_layer, register_module
 
 __all__ = [
+    "ConversionWarning",
     "UnsupportedError",
     "counterpart",
     "from_torch",

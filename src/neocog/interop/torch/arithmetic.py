@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import operator
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from neocog.interop.torch.graph_builder import BATCH, TracedValue, UnsupportedError
-from neocog.interop.torch.registry import Chain, Loaded
+from neocog.interop.torch.operators.arguments import is_learned
+from neocog.interop.torch.registry import Apply, Loaded
 from neocog.layers import Add, Bias, Maximum, Minimum, Multiply, Rescale, Scale, Sqrt
 
 ARITHMETIC: dict[Any, str] = {
@@ -31,14 +32,6 @@ IN_PLACE = {operator.iadd, operator.isub, operator.imul, operator.itruediv}
 """Functions that write into their first argument, besides the methods whose names end in ``_``."""
 
 
-class Apply(Protocol):
-    """Apply layers to values, at nodes of a name."""
-
-    def __call__(self, name: str, chain: Chain, *values: TracedValue) -> TracedValue:
-        """Return the result."""
-        ...
-
-
 class Arithmetic:
     """Computes with operands of which one at least is a tensor of the network.
 
@@ -56,7 +49,7 @@ class Arithmetic:
             x, other = other, x
         if isinstance(other, TracedValue):
             return self._apply("add", Add(), x, other)
-        if isinstance(other, nn.Parameter):
+        if is_learned(other):
             return self._apply("bias", Loaded(Bias(tuple(other.shape)), {"bias": other}), x)
         return self._rescaled(x, offset=other)
 
@@ -66,7 +59,7 @@ class Arithmetic:
             x, other = other, x
         if isinstance(other, TracedValue):
             return self._apply("mul", Multiply(), x, other)
-        if isinstance(other, nn.Parameter):
+        if is_learned(other):
             return self._apply("scale", Loaded(Scale(tuple(other.shape)), {"weight": other}), x)
         return self._rescaled(x, scale=other)
 
@@ -76,7 +69,7 @@ class Arithmetic:
 
     def subtract(self, x: Any, other: Any, alpha: float = 1) -> TracedValue:
         """Convert ``x - other``; a parameter is added to ``-x``, and the sum negated."""
-        if isinstance(other, nn.Parameter):
+        if is_learned(other):
             total: TracedValue = self.negative(self.add(self.negative(x), other, alpha))
             return total
         return self.add(x, self.negative(other), alpha)
@@ -87,7 +80,7 @@ class Arithmetic:
 
     def divide(self, x: Any, other: Any) -> TracedValue:
         """Convert ``x / other``, other being fixed."""
-        if isinstance(other, TracedValue | nn.Parameter):
+        if isinstance(other, TracedValue) or is_learned(other):
             raise UnsupportedError(
                 "dividing by what is computed or learned has no counterpart; by a number or a buffer has"
             )

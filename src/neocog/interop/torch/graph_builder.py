@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any, cast
 
+from torch.utils._pytree import tree_map_only
+
 from neocog import errors
 from neocog.interop.nesting import Nodes, assemble, needed
 from neocog.layers import Dropout, Flatten, Layer, MaxPool2D, Reshape, Slice, Transpose
@@ -28,6 +30,10 @@ class UnsupportedError(errors.UnsupportedError):
     """
 
     place: str | None = None
+
+
+class ConversionWarning(UserWarning):
+    """What of a PyTorch module was not taken over, though the rest was."""
 
 
 def with_location(error: Exception, place: str) -> UnsupportedError:
@@ -112,6 +118,24 @@ class Builder:
         shape = output_shape(layer, values)
         mixed = shape is None and (not keeps_batch(layer) or any(value.mixed for value in values))
         return TracedValue(name, shape, shared, mixed)
+
+    def inline(self, name: str, inner: Builder, outer: Sequence[TracedValue], output: Any) -> Any:
+        """Take over the nodes of a module that returns several values; return these in its form."""
+        names = (f"{name}_{k}" if k else name for k in count())
+        prefix = next(n for n in names if not any(f"{node}.".startswith(f"{n}.") for node in self.nodes))
+        known = dict(zip((value.name for value in inner.inputs), outer, strict=True))
+        renamed = {node: f"{prefix}.{node}" for node in inner.nodes}
+        renamed |= {mine: value.name for mine, value in known.items()}
+        for node, (layer, *sources) in inner.nodes.items():
+            self.nodes[renamed[node]] = (layer, *(renamed[source] for source in sources))
+
+        def outside(value: TracedValue) -> TracedValue:
+            if value.name in known:
+                return known[value.name]
+            base = value.base and outside(value.base)
+            return TracedValue(renamed[value.name], value.shape, base, value.mixed)
+
+        return tree_map_only(TracedValue, outside, output)
 
     def _before_reshapes(self, value: TracedValue) -> TracedValue:
         while value.base is not None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,9 +15,9 @@ from torch import Tensor, nn
 from neocog.interop.nesting import apart
 from neocog.interop.torch import modules
 from neocog.interop.torch.exporting import NOTES, own_tensors, unwrapped, wrapped
-from neocog.interop.torch.fx_tracing import TracedForward, place_of
 from neocog.interop.torch.graph_builder import (
     Builder,
+    ConversionWarning,
     TracedValue,
     UnsupportedError,
     values_in,
@@ -24,33 +25,43 @@ from neocog.interop.torch.graph_builder import (
 )
 from neocog.interop.torch.layer_modules import LayerModule
 from neocog.interop.torch.registry import LAYERS, Chain, Loaded
+from neocog.interop.torch.tracing import TracedForward, place_of
 from neocog.layers import Container, Dense, Layer, Residual, Sequential
-from neocog.validation import image_shape
+from neocog.validation import image_shape, one_of
 
 MADE = (nn.Sequential, modules.Graph, modules.GraphOfSeveralInputs, modules.Residual, LayerModule)
 """The classes that :func:`to_torch` makes of a network; only their notes are read."""
 
 
-def from_torch(module: nn.Module, input_shape: tuple[int, int, int] | None = None) -> Any:
+def from_torch(
+    module: nn.Module,
+    input_shape: tuple[int, int, int] | None = None,
+    *,
+    path: Literal["evaluation", "training"] | None = "evaluation",
+) -> Any:
     """Build the network that computes what a PyTorch module computes.
 
     It has the same weights (copied) under the same names, the same outputs and gradients, and the same
-    dtype. ``nn.Sequential`` becomes a :class:`Sequential`; the ``forward`` of any other module is traced
-    by ``torch.fx``, and becomes a :class:`Sequential` if it is a chain, else a :class:`Graph`. Nested
-    modules become nested containers. Functions become layers named after them, such as ``relu_1``. Parts
-    that do not lead to the output are omitted. A layer none of whose parameters requires a gradient is
-    frozen; ``network.unfreeze()`` lets it learn. A layer of your own that :func:`to_torch` has wrapped in a
-    module is unwrapped, and so are modules wrapped by ``torch.compile``, ``nn.DataParallel`` or
-    ``DistributedDataParallel``.
+    dtype. ``nn.Sequential`` becomes a :class:`Sequential`; the ``forward`` of any other module runs once on
+    stand-ins for its tensors, which have sizes and no numbers, and becomes a :class:`Sequential` if it is a
+    chain, else a :class:`Graph`. Nested modules become nested containers. Functions become layers named
+    after them, such as ``relu_1``. Parts that do not lead to the output are omitted. A layer none of whose
+    parameters requires a gradient is frozen; ``network.unfreeze()`` lets it learn. A layer of your own that
+    :func:`to_torch` has wrapped in a module is unwrapped, and so are modules wrapped by ``torch.compile``,
+    ``nn.DataParallel`` or ``DistributedDataParallel``.
 
     Parameters
     ----------
     module : nn.Module
         In either mode.
     input_shape : (channels, height, width), optional
-        Needed where a module reads the sizes of maps, such as ``nn.AdaptiveAvgPool2d(7)``, or for the
-        batch after a ``view(-1, ...)``, which may have mixed its images. The network keeps it. Default: what
-        :func:`to_torch` has noted in a module that it made, as it notes the names of the classes.
+        Needed where a module reads the sizes of maps, such as ``nn.AdaptiveAvgPool2d(7)``, on which its
+        control flow may depend, or for the batch after a ``view(-1, ...)``, which may have mixed its images.
+        The network keeps it. Default: what :func:`to_torch` has noted in a module that it made, as it notes
+        the names of the classes.
+    path : {"evaluation", "training"} or None, default "evaluation"
+        Which way the network goes, in both modes, where a forward goes another in training than in
+        evaluation, as with auxiliary heads; a warning names the module. None refuses such modules.
 
     Returns
     -------
@@ -63,6 +74,12 @@ def from_torch(module: nn.Module, input_shape: tuple[int, int, int] | None = Non
     ValueError
         If ``input_shape`` is not one, or does not fit; or (an ``UnsupportedError``) if the module holds
         something without a counterpart; the message has its name, its place and what is supported.
+
+    Warns
+    -----
+    ConversionWarning
+        If a forward takes another path in the other mode, or a weight that is computed from parameters
+        there is a parameter here.
 
     See Also
     --------
@@ -109,10 +126,15 @@ def from_torch(module: nn.Module, input_shape: tuple[int, int, int] | None = Non
         raise ValueError(f"input_shape must be left out for a module of several inputs, {names}.")
     values = [TracedValue(name, shape) for name in names]
     several = isinstance(inner, modules.Graph) and len(values) > 1
-    reader = _Reader()
+    if path is not None:
+        one_of("path", path, ("evaluation", "training"))
+    reader = _Reader(path, module)
     network, _ = reader.layer(module, values, (tuple(values),) if several else tuple(values), "")
+    if reader.notes:
+        warnings.warn(". ".join(reader.notes) + ".", ConversionWarning, stacklevel=2)
     if isinstance(network, Container):
-        network.freeze_only(dict.fromkeys(reader.frozen(network), True))
+        if frozen := reader.frozen(network):
+            network.freeze_only(dict.fromkeys(frozen, True))
         network.input_shape, network.class_names = shape, notes.get("class_names")
         network.class_weight, network.stated_kind = notes.get("class_weight"), notes.get("stated_kind")
         if shape == notes.get("input_shape"):
@@ -152,11 +174,19 @@ def _is_known(module: nn.Module) -> bool:
 class _Reader:
     """One run of :func:`from_torch`: tensors that are shared in the module are shared in the network."""
 
-    def __init__(self) -> None:
+    def __init__(self, path_taken: str | None, module: nn.Module) -> None:
+        self.path_taken = path_taken
+        floating = (tensor.dtype for tensor in module.parameters() if tensor.is_floating_point())
+        self.dtype = next(floating, torch.get_default_dtype())
+        self.notes: dict[str, None] = {}  # each once, in order
         self._chains: dict[int, Chain] = {}  # by the module's id
-        self._arrays: dict[tuple[int, bool], np.ndarray] = {}  # by the tensor's id, and whether transposed
-        self._kept: list[Tensor] = []  # so that no other tensor has the id of one of these
+        self._arrays: dict[Any, np.ndarray] = {}  # by the tensor's id and shape, and whether transposed
+        self._held: list[Tensor] = []  # so that no other tensor has the id of one of these
         self._fixed: set[int] = set()  # ids of the arrays whose tensors require no gradient
+
+    def note(self, text: str) -> None:
+        """Tell the user something of how the module was converted."""
+        self.notes[text] = None
 
     def frozen(self, network: Container) -> list[str]:
         """Return the names of the layers none of whose parameters requires a gradient."""
@@ -172,6 +202,9 @@ class _Reader:
         """Return the layer of a module, and whether the module writes into its inputs."""
         builder = Builder(inputs)
         result = self.call(builder, "layer", module, args, {}, path)
+        if not isinstance(result, TracedValue):
+            error = UnsupportedError("it returns no single tensor, which alone is supported")
+            raise with_location(error, place_of(module, path))
         if result.name in [value.name for value in inputs]:
             return Sequential(), builder.writes
         if len(builder.nodes) == 1:
@@ -181,8 +214,8 @@ class _Reader:
 
     def call(
         self, builder: Builder, name: str, module: nn.Module, args: Any, kwargs: Mapping[str, Any], path: str
-    ) -> TracedValue:
-        """Apply a module to values, at a new node or several."""
+    ) -> Any:
+        """Apply a module to values, at a new node or several; return its value, or several as it does."""
         try:
             return self._call(builder, name, module, args, kwargs, path)
         except (TypeError, ValueError) as error:
@@ -190,7 +223,7 @@ class _Reader:
 
     def _call(
         self, builder: Builder, name: str, module: nn.Module, args: Any, kwargs: Mapping[str, Any], path: str
-    ) -> TracedValue:
+    ) -> Any:
         _refuse_scripts(module)
         hooks = (module._forward_hooks, module._forward_pre_hooks)
         if any(hooks) or module._backward_hooks or module._backward_pre_hooks:
@@ -215,11 +248,11 @@ class _Reader:
             return result
         if isinstance(module, modules.Residual):
             return builder.add(builder.free(name, child=True), self._residual(module, outer[0], path), *outer)
-        if _is_sequential(module):
-            inner, output = self._sequential(module, outer[0], path)
+        if _is_sequential(module) and isinstance(args[0], TracedValue):
+            inner, output = self._sequential(module, args[0], path)
         elif isinstance(module, modules.Graph):
             inner, output = self._graph(module, outer, path)
-        elif type(module).__module__.startswith("torch.nn."):
+        elif type(module).__module__.startswith("torch.nn.modules."):
             names = sorted(each.__name__ for each in LAYERS if each.__module__.startswith("torch."))
             raise UnsupportedError(
                 f"it has no counterpart; supported are {', '.join(names)}, and your own modules by "
@@ -229,11 +262,13 @@ class _Reader:
             forward = TracedForward(self, module, args, kwargs, path)
             inner, outer, output = forward.builder, forward.outer, forward.run()
         names = [value.name for value in inner.inputs]
-        if output.name in names:
-            return outer[names.index(output.name)]
         if inner.writes:
             for value in outer:
                 builder.overwrite(value)
+        if not isinstance(output, TracedValue):
+            return builder.inline(name, inner, outer, output)
+        if output.name in names:
+            return outer[names.index(output.name)]
         used = inner.used(output)  # a module may not read all that it is given
         outer = [value for value, name in zip(outer, names, strict=True) if name in used]
         inner.inputs = [value for value in inner.inputs if value.name in used]
@@ -250,13 +285,12 @@ class _Reader:
         child: bool = False,
     ) -> TracedValue:
         """Apply layers one after another; the one with parameters gets the name, or else the first."""
-        if isinstance(chain, Loaded):
-            layers: tuple[Layer, ...] = (chain.layer,)
-            tensors = chain.tensors
-        else:
-            layers = chain if isinstance(chain, tuple) else (chain,)
+        parts = chain if isinstance(chain, tuple) else (chain,)
+        layers = [part.layer if isinstance(part, Loaded) else part for part in parts]
         main = next((layer for layer in layers if layer.params), next(iter(layers), Sequential()))
-        self._load(main, tensors)
+        given = [part for part in parts if isinstance(part, Loaded)]
+        for part in given or [Loaded(main, dict(tensors))]:
+            self._load(part.layer, part.tensors)
         for layer in layers:
             kind = type(layer).__name__.lower()
             own = builder.free(name, child) if layer is main else builder.free(f"{name}_{kind}")
@@ -288,22 +322,22 @@ class _Reader:
             raise UnsupportedError(f"its tensors {sorted(rest)} have no place in {layer!r}")
 
     def _array(self, name: str, tensor: Tensor, transposed: bool) -> np.ndarray:
-        original = getattr(tensor, "original", tensor)  # of which it is a view
-        key = (id(original), transposed)
+        whole = tensor if tensor._base is None else tensor._base  # of a view, which is a new one each time
+        key = (id(whole), tuple(tensor.shape), tensor.storage_offset(), transposed)
         if key not in self._arrays:
-            if original._backward_hooks or original._post_accumulate_grad_hooks:
+            self._held.append(whole)
+            if whole._backward_hooks or whole._post_accumulate_grad_hooks:
                 raise UnsupportedError(f"its tensor {name!r} has hooks, which cannot be traced; remove them")
             if tensor.is_meta or not (tensor.is_floating_point() or tensor.is_complex()):
                 raise UnsupportedError(f"its tensor {name!r} holds no floating point numbers")
             array = tensor.detach().cpu().numpy()
             self._arrays[key] = np.array(array.T if transposed else array, order="C")
-            self._kept.append(original)
-            if not original.requires_grad:
+            if not whole.requires_grad:
                 self._fixed.add(id(self._arrays[key]))
         return self._arrays[key]
 
-    def _sequential(self, module: nn.Module, x: TracedValue, path: str) -> tuple[Builder, TracedValue]:
-        value = replace(x, name=apart("input", module._modules), base=None)
+    def _sequential(self, module: nn.Module, x: TracedValue, path: str) -> tuple[Builder, Any]:
+        value: Any = replace(x, name=apart("input", module._modules), base=None)
         builder = Builder([value], module._modules)
         for name, each in module._modules.items():
             assert each is not None

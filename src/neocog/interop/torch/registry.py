@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 from torch import Tensor, nn
 
@@ -21,8 +21,17 @@ class Loaded:
     tensors: dict[str, Tensor]
 
 
-Chain: TypeAlias = Layer | Loaded | tuple[Layer, ...]
+Chain: TypeAlias = Layer | Loaded | tuple[Layer | Loaded, ...]
 """A layer, several applied one after another, or none for an identity."""
+
+
+class Apply(Protocol):
+    """Apply layers to values, at nodes of a name."""
+
+    def __call__(self, name: str, chain: Chain, *values: TracedValue) -> TracedValue:
+        """Return the result."""
+        ...
+
 
 MakeModule: TypeAlias = Callable[[Any], nn.Module]
 MakeLayer: TypeAlias = Callable[[Any, TracedValue], Chain]
@@ -38,6 +47,9 @@ FUNCTIONS: dict[Any, Callable[..., Chain | list[Chain]]] = {}
 
 For a function that returns several tensors, a list: the layers of each, all applied to the one input.
 """
+
+COMBINATIONS: dict[Any, Callable[..., TracedValue]] = {}
+"""By the function, or the name of a method, what converts it where it takes several tensors."""
 
 
 def register_layer(layer_class: type[Layer]) -> Callable[[MakeModule], MakeModule]:
@@ -144,6 +156,19 @@ def imports(*targets: Any) -> Callable[[Convert], Convert]:
                 LAYERS[target] = of_module
             else:
                 FUNCTIONS[target] = make
+        return make
+
+    return enter
+
+
+def combines(*targets: Any) -> Callable[[Callable[..., TracedValue]], Callable[..., TracedValue]]:
+    """Register a function for PyTorch's functions, and methods by their names, of several tensors.
+
+    It takes an :class:`Apply` and the arguments, and returns a value.
+    """
+
+    def enter(make: Callable[..., TracedValue]) -> Callable[..., TracedValue]:
+        COMBINATIONS.update(dict.fromkeys(targets, make))
         return make
 
     return enter

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from neocog.interop.torch.graph_builder import UnsupportedError
+from neocog.interop.torch.graph_builder import TracedValue, UnsupportedError, known
 from neocog.interop.torch.registry import Loaded
 from neocog.layers import Layer
 
@@ -22,14 +22,27 @@ def listed(args: tuple[Any, ...]) -> Sequence[Any]:
     return args[0] if len(args) == 1 and isinstance(args[0], tuple | list) else args
 
 
-def parameter(name: str, tensor: Any) -> nn.Parameter:
-    """Return a tensor; raise UnsupportedError if it is no parameter of the module."""
-    if not isinstance(tensor, nn.Parameter):
-        raise UnsupportedError(f"its {name} is computed; a parameter of the module is supported")
+def axis_of(x: TracedValue, dim: int) -> int:
+    """Return an axis counted from the first, the batch."""
+    return dim if dim >= 0 else dim + len(known(x, f"dim={dim}")) + 1
+
+
+def is_learned(tensor: Any) -> bool:
+    """Return whether a tensor is a parameter, or all of one in another shape."""
+    if isinstance(tensor, nn.Parameter):
+        return True
+    base = tensor._base if isinstance(tensor, Tensor) else None
+    return isinstance(base, nn.Parameter) and tensor.is_contiguous() and tensor.numel() == base.numel()
+
+
+def parameter(name: str, tensor: Any) -> Tensor:
+    """Return a tensor; raise UnsupportedError if it is none with known numbers."""
+    if not isinstance(tensor, Tensor):
+        raise UnsupportedError(f"its {name} is {tensor!r}; a parameter of the module is supported")
     return tensor
 
 
-def loaded(layer: Layer, weight: nn.Parameter, bias: Any) -> Loaded:
+def loaded(layer: Layer, weight: Tensor, bias: Any) -> Loaded:
     """Pair a layer with the weight, and the bias unless it is None, that a function was given."""
     tensors: dict[str, Tensor] = {"weight": weight}
     if bias is not None:

@@ -93,3 +93,12 @@ def transpose(x: TracedValue, dim0: int, dim1: int) -> Chain:
     axes = list(range(len(known(x, "transpose")) + 1))
     axes[dim0], axes[dim1] = axes[dim1], axes[dim0]
     return Transpose(tuple(axes))
+
+
+@imports(torch.unsqueeze, "unsqueeze")
+def unsqueeze(x: TracedValue, dim: int) -> Chain:
+    shape = known(x, "unsqueeze")
+    axis = dim if dim >= 0 else dim + len(shape) + 2
+    if axis == 0:
+        raise UnsupportedError("dim=0 is the batch; another dim is supported")
+    return Reshape((0, *shape[: axis - 1], 1, *shape[axis - 1 :]))
