@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from neocog import models, runs, save
 from neocog.cli.common import app
 from neocog.settings import settings_for
-from neocog.studio import server
+from neocog.studio import commands, server
 from neocog.studio.protocol import VERSION
 from neocog.studio.server import bound, sentence
 
@@ -137,10 +137,7 @@ def test_a_message_that_is_too_large_ends_the_connection_and_not_the_session(stu
 
 
 def test_a_bug_is_a_sentence_for_the_page_and_a_traceback_here(studio, monkeypatch, capsys):
-    monkeypatch.setattr("neocog.studio.session.Session._pause", None)
-    monkeypatch.setitem(
-        __import__("neocog.studio.session", fromlist=["_HANDLERS"])._HANDLERS, "pause", lambda *_: 1 / 0
-    )
+    monkeypatch.setitem(commands._HANDLERS, "pause", lambda *_: 1 / 0)
 
     async def conversation(client):
         page = await client()
@@ -246,7 +243,7 @@ def test_ctrl_c_once_saves_everything_and_tells_the_pages(tmp_path):
         (["lines", "digits", "lines-b"], "name a run, images, or a model and images"),
         (["--kernels", "magic"], "kernels must be one of"),
         (["model.neocog", "digits"], "must have an output for each of the 10 classes"),
-        (["graph.neocog", "digits"], "the studio trains a Sequential, got a Graph"),
+        (["graph.neocog", "digits"], "must have an output for each of the 10 classes"),
     ],
 )
 def test_what_cannot_be_opened_is_said_at_the_start(tmp_path, monkeypatch, arguments, text):

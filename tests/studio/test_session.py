@@ -414,7 +414,7 @@ def test_pictures_are_uploaded_named_and_never_used_as_paths(studio):
         await page.idle(1)
         with pytest.raises(Refused, match="'blue' needs at least one picture"):
             await page.ask("data", classes=[classes[0], {"name": "blue", "images": []}])
-        folder = studio.sessions[session].folder
+        folder = studio.sessions[session].pictures.folder
         assert sorted(path.name for path in folder.iterdir()) == [f"picture-{k}.png" for k in range(1, 5)]
         answer, _ = await page.ask("save", what="run")
         network = load(Path(answer["path"]) / "model.neocog")

@@ -74,7 +74,7 @@ def until(page, condition):
     """Wait until an expression holds in the page; its policy forbids `wait_for_function`, which evaluates."""
     page.evaluate(
         f"""async () => {{
-          const end = performance.now() + 20000;
+          const end = performance.now() + 60000;
           const holds = () => {{ try {{ return {condition}; }} catch {{ return false; }} }};
           while (!holds()) {{
             if (performance.now() > end) throw new Error("never came true: " + {json.dumps(condition)});

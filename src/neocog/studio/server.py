@@ -27,6 +27,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from neocog.studio import messages
 from neocog.studio.bundle import without_comments
+from neocog.studio.commands import carry_out
 from neocog.studio.guard import Guard, redirect_file
 from neocog.studio.lessons import find, names
 from neocog.studio.outbox import Outbox, as_json
@@ -264,7 +265,8 @@ class Studio:
             return JSONResponse({"error": "there is no such session."}, 404)
         try:
             name = request.query_params.get("name", "picture")
-            return JSONResponse(await session.upload(name, await request.body()))
+            content = await request.body()
+            return JSONResponse(await self.compute(lambda: session.pictures.add(name, content)))
         except EXPECTED as error:
             return JSONResponse({"error": str(error)}, 400)
 
@@ -332,7 +334,7 @@ async def _respond(
     session: Session, outbox: Outbox, message: Mapping[str, Any], arrays: Any, number: int | None
 ) -> None:
     try:
-        data, found = await session.handle(message, arrays)
+        data, found = await carry_out(session, message, arrays)
         outbox.put(_answered(number, message["kind"], data), found)
     except Exception as error:
         outbox.put({"kind": "error", "to": number, "text": sentence(error)})
