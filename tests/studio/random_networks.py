@@ -9,8 +9,11 @@ ACTIVATIONS = [
     lambda: layers.GELU("tanh"), layers.Hardswish, layers.PReLU, layers.Dropout, layers.Hardsigmoid,
     lambda: layers.StochasticDepth(0.5),
     lambda: layers.Clip(-0.5, 1), lambda: layers.Clip(high=None), layers.SiLU, lambda: layers.ELU(0.5),
-    layers.SELU, lambda: layers.Softplus(2), layers.Mish,
+    layers.SELU, lambda: layers.Softplus(2), layers.Mish, layers.Abs, layers.Exp,
+    lambda: layers.Rescale(0.5, -1), lambda: layers.Scale((), -0.5),
 ]  # fmt: skip
+
+JOINING = [layers.Add, layers.Multiply, layers.Maximum, layers.Minimum]
 
 
 def pair(rng, low, high):
@@ -74,9 +77,12 @@ def norm(rng, shape):
         lambda: layers.LocalResponseNorm(int(rng.integers(1, 5)), 0.5, 0.75, 2.0),
         lambda: layers.Normalize(rng.normal(size=C).tolist(), rng.uniform(0.5, 2, C).tolist()),
         lambda: layers.Bias((C, 1, 1)),
+        lambda: layers.Scale((C, 1, 1), rng.uniform(0.5, 2)),
+        lambda: layers.Rescale(rng.normal(size=(C, 1, 1)).tolist(), rng.normal(size=shape[1:]).tolist()),
+        lambda: layers.Sequential(root=layers.Abs(), of=layers.Sqrt()),
         lambda: layers.Softmax(int(rng.integers(1, 4))),
         lambda: layers.LogSoftmax(int(rng.integers(1, 4))),
-    ][rng.integers(10)]()
+    ][rng.integers(13)]()
 
 
 def padding(rng, shape):
@@ -92,7 +98,9 @@ def shaping(rng, shape):
         lambda: layers.Reshape((0, H, -1, W)),
         lambda: layers.Slice(int(rng.integers(2)), None, int(rng.integers(1, 3)), int(rng.integers(1, 4))),
         lambda: layers.ChannelShuffle(C // 2 if C % 2 == 0 else C),
-    ][rng.integers(5)]()
+        lambda: layers.Mean((int(rng.integers(1, 3)), 3), keepdims=True),
+        lambda: layers.Sum(int(rng.integers(1, 4)), keepdims=True),
+    ][rng.integers(7)]()
 
 
 def activation(rng, shape):
@@ -135,7 +143,7 @@ def random_network(rng, steps=12):
         other = str(rng.choice([*shapes]))
         kind = rng.random()
         if kind < 0.12:
-            add(lambda *_: layers.Add(), source, other)
+            add(lambda *_: JOINING[rng.integers(len(JOINING))](), source, other)
         elif kind < 0.24:
             add(lambda *_: layers.Concat(int(rng.integers(1, 4))), source, other)
         elif kind < 0.34 and nodes:

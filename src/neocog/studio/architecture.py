@@ -16,6 +16,7 @@ from neocog.layers import (
     ELU,
     GELU,
     SELU,
+    Abs,
     Add,
     AvgPool2D,
     BatchNorm1D,
@@ -29,6 +30,7 @@ from neocog.layers import (
     ConvTranspose2D,
     Dense,
     Dropout,
+    Exp,
     Flatten,
     GlobalAvgPool2D,
     GlobalMaxPool2D,
@@ -42,15 +44,21 @@ from neocog.layers import (
     LeakyReLU,
     LocalResponseNorm,
     LogSoftmax,
+    Maximum,
     MaxPool2D,
+    Mean,
+    Minimum,
     Mish,
+    Multiply,
     Normalize,
     Pad2D,
     PadChannels,
     PReLU,
     RadialBasis,
     ReLU,
+    Rescale,
     Reshape,
+    Scale,
     ScaledTanh,
     Sequential,
     Sigmoid,
@@ -59,7 +67,9 @@ from neocog.layers import (
     Softmax,
     Softplus,
     SparseConv2D,
+    Sqrt,
     StochasticDepth,
+    Sum,
     Tanh,
     Transpose,
     Upsample,
@@ -160,7 +170,18 @@ def _slice(layer: Any, shapes: list[Shape]) -> dict[str, Any]:
     return {"axis": layer.axis - 1, "start": layer.places(shapes[0]).start, "step": layer.step}
 
 
+def _rescale(layer: Any, shapes: list[Shape]) -> dict[str, Any]:
+    """Return the fixed numbers; where they are arrays, the page has these."""
+    terms = zip(("scale", "offset"), layer.terms(), strict=True)
+    return {name: term for name, term in terms if isinstance(term, float)}
+
+
+def _reduction(layer: Any, shapes: list[Shape]) -> dict[str, Any]:
+    return {"axes": [axis - 1 for axis in layer.over(shapes[0])], "keepdims": layer.keepdims}
+
+
 PAGE_FORMS: dict[type[Layer], Settings] = {
+    Abs: _nothing,
     Add: _nothing,
     AvgPool2D: _average_pooling,
     BatchNorm1D: _attributes("eps"),
@@ -174,6 +195,7 @@ PAGE_FORMS: dict[type[Layer], Settings] = {
     Dense: _nothing,
     Dropout: _nothing,
     ELU: _attributes("alpha"),
+    Exp: _nothing,
     Flatten: _nothing,
     GELU: _attributes("approximate"),
     GlobalAvgPool2D: _nothing,
@@ -186,15 +208,21 @@ PAGE_FORMS: dict[type[Layer], Settings] = {
     LeakyReLU: lambda layer, shapes: {"slope": layer.negative_slope},
     LocalResponseNorm: _attributes("size", "alpha", "beta", "k"),
     LogSoftmax: _inner_axis,
+    Maximum: _nothing,
     MaxPool2D: _pooling,
+    Mean: _reduction,
+    Minimum: _nothing,
     Mish: _nothing,
+    Multiply: _nothing,
     Normalize: _nothing,
     Pad2D: _padding,
     PadChannels: _nothing,
     PReLU: _nothing,
     RadialBasis: _nothing,
     ReLU: _nothing,
+    Rescale: _rescale,
     Reshape: _nothing,
+    Scale: _nothing,
     ScaledTanh: _attributes("amplitude", "slope"),
     SELU: _nothing,
     Sigmoid: _nothing,
@@ -203,7 +231,9 @@ PAGE_FORMS: dict[type[Layer], Settings] = {
     Softmax: _inner_axis,
     Softplus: _attributes("beta"),
     SparseConv2D: _sparse_convolution,
+    Sqrt: _nothing,
     StochasticDepth: _nothing,
+    Sum: _reduction,
     Tanh: _nothing,
     Transpose: _transposition,
     Upsample: lambda layer, shapes: dict(zip(("rows", "columns"), layer.places(shapes[0]), strict=True)),

@@ -67,14 +67,11 @@ class MultiplyRule(Rule, of=Multiply):
         ]
 
 
-class ExtremumRule(Rule, of=(Maximum, Minimum)):
+class MaximumRule(Rule, of=Maximum):
     """The inputs, of which those that win count, with equal shares."""
 
+    formula = "y = max(x_1, x_2, ...)"
     gradients = {"x": "dx_k = dy / n if x_k is y, n being how many are; summed where x_k is repeated"}
-
-    def forward_formula(self, record: LayerRecord) -> str:
-        """Return the formula of the larger or the smaller."""
-        return f"y = {'max' if isinstance(record.layer, Maximum) else 'min'}(x_1, x_2, ...)"
 
     @staticmethod
     def _inputs(record: LayerRecord, index: Index) -> tuple[list[Factor], list[bool]]:
@@ -98,6 +95,12 @@ class ExtremumRule(Rule, of=(Maximum, Minimum)):
                 share = () if sum(won) == 1 else (Factor("1/n", 1 / sum(won)),)
                 terms.append(product(dy_at(record, place), *share, note="won"))
         return terms
+
+
+class MinimumRule(MaximumRule, of=Minimum):
+    """The same, where the smallest wins."""
+
+    formula = "y = min(x_1, x_2, ...)"
 
 
 class ConcatRule(Rule, of=Concat):

@@ -10,17 +10,11 @@ from neocog.inspection.trace import LayerRecord
 from neocog.layers import Mean, Sum
 
 
-class ReductionRule(Rule, of=(Mean, Sum)):
-    """Terms of a mean or a sum: the numbers along the axes, of a mean with equal shares."""
+class MeanRule(Rule, of=Mean):
+    """Terms of a mean: the numbers along the axes, with equal shares."""
 
-    def forward_formula(self, record: LayerRecord) -> str:
-        """Return the formula of the mean or the sum, with its axes."""
-        axes = ", ".join(map(str, self._over(record)))
-        return f"y = {'the mean' if isinstance(record.layer, Mean) else 'the sum'} of x along axes {axes}"
-
-    def gradient_formula(self, record: LayerRecord, key: str) -> str:
-        """Return the formula of the gradient."""
-        return "dx = dy / n" if isinstance(record.layer, Mean) else "dx = dy"
+    formula = "y = the mean of x along the axes"
+    gradients = {"x": "dx = dy / n, n being how many numbers a mean has"}
 
     @staticmethod
     def _over(record: LayerRecord) -> tuple[int, ...]:
@@ -28,8 +22,6 @@ class ReductionRule(Rule, of=(Mean, Sum)):
         return tuple(sorted(axis % rank for axis in record.layer.axes))  # type: ignore[attr-defined]
 
     def _share(self, record: LayerRecord) -> tuple[Factor, ...]:
-        if isinstance(record.layer, Sum):
-            return ()
         return (Factor("1/n", 1 / prod(record.x.shape[axis] for axis in self._over(record))),)
 
     def forward(self, record: LayerRecord, index: Index) -> list[Term]:
@@ -45,3 +37,13 @@ class ReductionRule(Rule, of=(Mean, Sum)):
         kept = record.layer.keepdims  # type: ignore[attr-defined]
         place = tuple(0 if axis in over else k for axis, k in enumerate(index) if kept or axis not in over)
         return [product(dy_at(record, place), *self._share(record))]
+
+
+class SumRule(MeanRule, of=Sum):
+    """Terms of a sum: the numbers along the axes."""
+
+    formula = "y = the sum of x along the axes"
+    gradients = {"x": "dx = dy"}
+
+    def _share(self, record: LayerRecord) -> tuple[Factor, ...]:
+        return ()

@@ -26,6 +26,11 @@ const WORDS = {
   GroupNorm: "group norm",
   Normalize: "normalised channels",
   Add: "sum",
+  Multiply: "product",
+  Maximum: "the largest",
+  Minimum: "the smallest",
+  Scale: "learned factors",
+  Rescale: "fixed factor",
   input: "the image",
 };
 

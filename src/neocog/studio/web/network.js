@@ -389,6 +389,9 @@ export const ACTIVATIONS = {
   SELU: () => (x) => 1.0507009873554805 * (x > 0 ? x : 1.6732632423543772 * Math.expm1(x)),
   Softplus: ({ beta }) => (x) => softplus(beta * x) / beta,
   Mish: () => (x) => x * Math.tanh(softplus(x)),
+  Exp: () => Math.exp,
+  Sqrt: () => Math.sqrt,
+  Abs: () => Math.abs,
 };
 
 /** The logistic function, without overflow. */
@@ -493,8 +496,8 @@ function copying(node, y, inputs) {
   };
 }
 
-/** Sum arrays, those of size 1 along an axis repeated. */
-function sums(y, parts) {
+/** Combine arrays number by number, those of size 1 along an axis repeated. */
+function combined(y, parts, combine) {
   const places = parts.map(({ shape, data }) => { // null where nothing is repeated
     if (data.length === y.data.length) return null;
     const own = new Int32Array(y.data.length);
@@ -502,16 +505,47 @@ function sums(y, parts) {
     return own;
   });
   return () => {
-    y.data.fill(0);
     for (const [n, { data }] of parts.entries()) {
       const own = places[n];
-      for (let k = 0; k < y.data.length; k++) y.data[k] += data[own ? own[k] : k];
+      for (let k = 0; k < y.data.length; k++) {
+        const value = data[own ? own[k] : k];
+        y.data[k] = n ? combine(y.data[k], value) : value;
+      }
     }
   };
 }
 
-const add = (node, y, inputs) => sums(y, inputs);
-const bias = (node, y, [x], { b }) => sums(y, [x, { shape: node.array_shapes.b, data: b }]);
+const times = (a, b) => a * b;
+const smaller = (a, b) => (b < a || b !== b ? b : a); // NaN wins
+const joining = (combine) => (node, y, inputs) => combined(y, inputs, combine);
+const bias = (node, y, [x], { b }) => combined(y, [x, { shape: node.array_shapes.b, data: b }], sum);
+const scale = (node, y, [x], { w }) => combined(y, [x, { shape: node.array_shapes.w, data: w }], times);
+
+/** Return a fixed number, or the array of a role, as an array. */
+const fixedNumbers = (node, arrays, role) => role in node.arrays
+  ? { shape: node.array_shapes[role], data: arrays[role] } : { shape: [], data: [node.settings[role]] };
+
+/** Rescale: y = a x + b. */
+function rescale(node, y, [x], arrays) {
+  const product = combined(y, [x, fixedNumbers(node, arrays, "scale")], times);
+  const total = combined(y, [y, fixedNumbers(node, arrays, "offset")], sum);
+  return () => (product(), total());
+}
+
+/** Return the index of the sum, along axes that stay with size 1 or not, to which a number at an index belongs. */
+const reducedIndex = ({ axes, keepdims }, index) =>
+  keepdims ? index.map((k, axis) => (axes.includes(axis) ? 0 : k)) : index.filter((k, axis) => !axes.includes(axis));
+
+/** Mean and Sum: each number is added to the one that it belongs to, and the sums are divided. */
+const reduction = (divisorOf) => ({ settings }, y, [x]) => {
+  const places = new Int32Array(x.data.length), divisor = divisorOf(x.data.length / y.data.length);
+  eachIndex(x.shape, (index, place) => (places[place] = placeOf(reducedIndex(settings, index), y.shape)));
+  return () => {
+    y.data.fill(0);
+    for (let k = 0; k < places.length; k++) y.data[places[k]] += x.data[k] / divisor;
+  };
+};
+
 const nothing = () => () => {};
 
 /** Layers that only give the numbers another shape, or in inference do nothing. */
@@ -529,6 +563,7 @@ const FORMS = {
   PReLU: prelu,
   Softmax: softmax((z, total) => Math.exp(z) / total), LogSoftmax: softmax((z, total) => z - Math.log(total)),
   Transpose: copying, Pad2D: copying, PadChannels: copying, Concat: copying, Slice: copying, ChannelShuffle: copying,
-  Add: add, Bias: bias,
+  Add: joining(sum), Multiply: joining(times), Maximum: joining(larger), Minimum: joining(smaller),
+  Bias: bias, Scale: scale, Rescale: rescale, Mean: reduction((count) => count), Sum: reduction(() => 1),
   Dropout: nothing, StochasticDepth: nothing, Flatten: nothing, Reshape: nothing,
 };

@@ -265,6 +265,42 @@ const add = (context, index) => ({
   parts: context.inputs.map(({ shape }, slot) => part([context.x(repeatedFrom(index, shape), slot)])),
 });
 
+const multiply = (context, index) => ({
+  parts: [part(context.inputs.map(({ shape }, slot) => context.x(repeatedFrom(index, shape), slot)))],
+});
+
+/** The inputs, of which the winners share what they are. */
+const extremum = (best) => (context, index) => {
+  const inputs = context.inputs.map(({ shape }, slot) => context.x(repeatedFrom(index, shape), slot));
+  const winner = best(...inputs.map(({ value }) => value)), count = inputs.filter(({ value }) => value === winner).length;
+  return {
+    parts: inputs.map((x) => (x.value === winner ? part([x], "winner", x.value / count) : part([x], "loses", 0))),
+  };
+};
+
+const scale = (context, index) => ({
+  parts: [part([context.x(index), context.array("w", repeatedFrom(index, context.node.array_shapes.w))])],
+});
+
+function rescale(context, index) {
+  const { node, settings } = context;
+  const [a, b] = ["scale", "offset"].map((role) => role in node.arrays
+    ? context.array(role, repeatedFrom(index, node.array_shapes[role])).value : settings[role]);
+  const parts = [part([context.x(index), constant("a", a)])];
+  return { parts: b ? [...parts, part([constant("b", b)], "offset")] : parts };
+}
+
+/** The numbers along the axes, each by their count if it is a mean. */
+const reduction = (isMean) => (context, index) => {
+  const { input: { shape }, settings: { axes, keepdims } } = context;
+  const rest = keepdims ? index.filter((k, axis) => !axes.includes(axis)) : [...index];
+  const fixed = shape.map((length, axis) => (axes.includes(axis) ? 0 : rest.shift()));
+  const places = indices(axes.map((axis) => shape[axis])).map((along) =>
+    fixed.map((k, axis) => (axes.includes(axis) ? along[axes.indexOf(axis)] : k)));
+  const count = places.length, share = isMean ? [constant("1/n", 1 / count)] : [];
+  return { parts: places.map((at) => part([context.x(at), ...share])), numbers: isMean ? { count } : {} };
+};
+
 const bias = (context, index) => ({
   parts: [part([context.x(index)]), ...context.bias(repeatedFrom(index, context.node.array_shapes.b))],
 });
@@ -280,4 +316,6 @@ const TERMS = {
   PReLU: prelu, Softmax: softmax, LogSoftmax: logSoftmax,
   Transpose: copying, Pad2D: copying, PadChannels: copying, Concat: copying, Slice: copying, ChannelShuffle: copying,
   Reshape: reshape, Flatten: reshape, Dropout: same, StochasticDepth: same, Add: add, Bias: bias,
+  Multiply: multiply, Maximum: extremum(Math.max), Minimum: extremum(Math.min),
+  Scale: scale, Rescale: rescale, Mean: reduction(true), Sum: reduction(false),
 };
