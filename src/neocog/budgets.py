@@ -2,10 +2,11 @@
 
 Files are not trusted: one of a few bytes can ask for gigabytes. Each limit has a name, a default here, and
 two ways to change it: the environment variable ``NEOCOG_BUDGET_NAME``, and :func:`budgets` in Python. What
-is beyond "cached", the decoded pictures kept in memory, is not refused, but decoded again at each use.
+is beyond "cached", the decoded pictures kept in memory, and "features" is not refused, but computed again at
+each use.
 
 >>> sorted(BUDGETS)
-['cached', 'columns', 'data', 'folded', 'layers', 'pixels', 'scanned', 'values', 'weights']
+['cached', 'columns', 'data', 'features', 'folded', 'layers', 'pixels', 'scanned', 'values', 'weights']
 >>> with budgets(pixels=100_000_000):
 ...     limit("pixels")
 100000000
@@ -63,6 +64,9 @@ BUDGETS = {
     "cached": Budget(2**30, "bytes", "the decoded pictures of files that are kept in memory"),
     "data": Budget(
         2 * 2**30, "bytes", "the arrays made of an npz or IDX file; 16 times its length is always allowed"
+    ),
+    "features": Budget(
+        2**30, "bytes", "the features of all images that are computed once, before a part that learns"
     ),
     "columns": Budget(2**22, "columns", "the cells in a row of a CSV file"),
     "pixels": Budget(2**26, "pixels", "the pixels of a picture"),

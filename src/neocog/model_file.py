@@ -27,7 +27,17 @@ import numpy as np
 from neocog.atomic import atomic_write
 from neocog.budgets import BudgetError
 
-__all__ = ["FORMAT_VERSION", "ModelFileError", "PathLike", "blaming", "damaged", "digest", "read", "write"]
+__all__ = [
+    "FORMAT_VERSION",
+    "ModelFileError",
+    "PathLike",
+    "blaming",
+    "damaged",
+    "digest",
+    "is_own",
+    "read",
+    "write",
+]
 
 FORMAT_VERSION = 2
 BLOCK = 16 * 2**20
@@ -132,6 +142,17 @@ def read(path: PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         with blaming(path):
             _check_arrays(path, content["arrays"], arrays)
     return content, arrays
+
+
+def is_own(path: PathLike) -> bool:
+    """Return whether a file is one of neocog's, and no other safetensors file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return "neocog" in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
 
 
 def _content(path: Path, text: str) -> dict[str, Any]:

@@ -306,8 +306,7 @@ def rebuild(
         image = described.get("image")
         network.preprocessing = None if image is None else Preprocessing.from_dict(image)
         network.class_weight = _class_weight(described.get("class_weight"))
-        if network.runs_children:
-            network.freeze_only(_frozen(described.get("frozen", {})))
+        network.freeze_only(_frozen(described.get("frozen", {})))
         network.class_names = None if names is None else tuple(str(name) for name in names)
         network.input_shape = None if shape is None else image_shape(shape)
         _check_input_shape(network)

@@ -20,6 +20,7 @@ from neocog.data.sources import READING, SOURCES, source_forms, split_source
 from neocog.kernels import BACKENDS
 from neocog.losses import SoftmaxCrossEntropy
 from neocog.models.by_name import NETWORKS, OF_FILTERS
+from neocog.models.pretrained import ARCHITECTURES
 from neocog.recipes import RECIPES
 from neocog.training.by_name import (
     AUGMENTATIONS,
@@ -44,10 +45,12 @@ __all__ = [
     "train_command",
 ]
 
+PRETRAINED = "pretrained"
+"""What a run's network, and its normalization, are called that come with a pretrained model."""
 OF_BLOCKS = "blocks"
 """What a run's network is called that was put together in the studio, and has no name to be built by."""
 CLASS_WEIGHTS = ("none", "balanced")
-NORMALIZATIONS = ("none", "channels")
+NORMALIZATIONS = ("none", "channels", PRETRAINED)
 MEASURES = ("none", "loss", "accuracy")
 """By which measure of the validation images the best epoch is chosen."""
 VALIDATION = 0.15
@@ -73,6 +76,33 @@ def parse_filters(text: str) -> tuple[int, ...]:
     return _checked_filters([int(part) for part in parts])
 
 
+def parse_rates(text: str | None) -> dict[str, float] | None:
+    """Parse factors of the learning rate as the command line writes them.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else.
+
+    Examples
+    --------
+    >>> parse_rates("features=0.1,fc=2")
+    {'features': 0.1, 'fc': 2.0}
+    """
+    if text is None:
+        return None
+    rates = {}
+    for part in text.split(","):
+        name, _, factor = part.partition("=")
+        try:
+            rates[name.strip()] = number("rates", float(factor), 0, math.inf, True, True)
+        except ValueError:
+            raise ValueError(
+                f"rates must be names with factors above 0, as features=0.1, got {part!r}."
+            ) from None
+    return rates
+
+
 @dataclass(frozen=True)
 class Option:
     """How a setting is written on the command line.
@@ -87,6 +117,7 @@ class Option:
         Whether a sweep may vary it.
     parse : function
         Turns what was written, a text, into the setting's value.
+    flag : str
     """
 
     name: str
@@ -94,6 +125,7 @@ class Option:
     help: str
     axis: bool
     parse: Callable[[str], Any]
+    flag: str
 
     def help_with_defaults(self) -> str:
         """Return the help, with the default of each recipe."""
@@ -111,10 +143,16 @@ class Option:
 
 
 def _option(
-    default: Any, kind: type, text: str, axis: bool = True, parse: Callable[[str], Any] | None = None
+    default: Any,
+    kind: type,
+    text: str,
+    axis: bool = True,
+    parse: Callable[[str], Any] | None = None,
+    flag: str = "",
 ) -> Any:
     """Return a field of the settings that is an option of the command line."""
-    return field(default=default, metadata={"kind": kind, "help": text, "axis": axis, "parse": parse or kind})
+    kept = {"kind": kind, "help": text, "axis": axis, "parse": parse or kind, "flag": flag}
+    return field(default=default, metadata=kept)
 
 
 def _yes_or_no(text: str) -> bool:
@@ -204,7 +242,10 @@ class Settings:
     )
     clip_norm: float = _option(0.0, float, "Largest norm of all gradients together; 0: no limit.")
     normalize: str = _option(
-        "none", str, "channels: subtract each channel's mean, divide by its deviation; or none."
+        "none",
+        str,
+        "channels: subtract each channel's mean, divide by its deviation; pretrained: as the weights of "
+        "--from expect; or none.",
     )
     validation: float = _option(
         0.0,
@@ -232,6 +273,28 @@ class Settings:
         "looks at no clock.",
         axis=False,
     )
+    pretrained: str | None = _option(
+        None,
+        str,
+        "What to begin with instead of random weights: a model file or run directory, an ONNX file, a state "
+        "dict of torchvision or timm (safetensors; --network says of which network) or hf:OWNER/NAME.",
+        axis=False,
+        flag="--from",
+    )
+    freeze: str | None = _option(
+        None,
+        str,
+        "Layers that do not learn: names, beginnings of dotted names or patterns, with commas between; "
+        "features: all before the head.",
+        axis=False,
+    )
+    rates: str | None = _option(
+        None,
+        str,
+        "Layers that learn at a part of the learning rate, as features=0.1,layer4=0.5.",
+        axis=False,
+        parse=str,
+    )
     from_data: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -239,7 +302,8 @@ class Settings:
             raise TypeError(f"source must be text, got {self.source!r}.")
         one_of("recipe", self.recipe, RECIPES)
         self._take_recipes_own()
-        one_of("network", self.network, (*NETWORKS, OF_BLOCKS))
+        given = () if self.pretrained is None else (*ARCHITECTURES, PRETRAINED)
+        one_of("network", self.network, (*NETWORKS, OF_BLOCKS, *given))
         one_of("kernels", self.kernels, BACKENDS)
         check_engine(self.engine, self.device)
         integer("epochs", self.epochs, 0)
@@ -251,6 +315,7 @@ class Settings:
         make_augmentation(self.augment, (1, 8, 8))
         one_of("class_weight", self.class_weight, CLASS_WEIGHTS)
         one_of("normalize", self.normalize, NORMALIZATIONS)
+        self._check_transfer()
         number("clip_norm", self.clip_norm, 0, math.inf, False, True)
         number("held_out", self.held_out, 0, 1, True, True)
         if self.minutes is not None:
@@ -285,6 +350,17 @@ class Settings:
                     f"{name} must be {none} without validation images, for those that are reported decide "
                     f"nothing, got {getattr(self, name)}; set validation, as {VALIDATION}."
                 )
+
+    def _check_transfer(self) -> None:
+        for name in ("pretrained", "freeze"):
+            if not isinstance(getattr(self, name), str | None):
+                raise TypeError(f"{name} must be text, got {getattr(self, name)!r}.")
+        if self.pretrained is None and self.normalize == PRETRAINED:
+            raise ValueError("normalize must be none or channels without pretrained weights, got pretrained.")
+        if self.pretrained is not None and (self.filters is not None or self.minutes is not None):
+            given = "filters" if self.filters is not None else "minutes"
+            raise ValueError(f"{given} must be left out where the network is a pretrained one.")
+        parse_rates(self.rates)
 
     def _check_source(self) -> None:
         kind = self.source.partition(":")[0]
@@ -330,8 +406,13 @@ class Settings:
 
 _DEFAULTS: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(Settings) if f.name != "source"}
 
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 OPTIONS: dict[str, Option] = {
-    f.name: Option(f.name, f.metadata["kind"], f.metadata["help"], f.metadata["axis"], f.metadata["parse"])
+    f.name: Option(**{**f.metadata, "name": f.name, "flag": f.metadata["flag"] or _flag(f.name)})
     for f in sorted(dataclasses.fields(Settings), key=lambda f: f.name != "recipe")
     if f.metadata
 }
@@ -384,9 +465,18 @@ def settings_for(source: str, **chosen: Any) -> Settings:
             f"epochs={chosen['epochs']}."
         )
     suited = {**SOURCES[kind].settings, **RECIPES[recipe].settings}
+    given = chosen.get("pretrained") is not None
+    if given:
+        suited |= {"network": PRETRAINED, "normalize": PRETRAINED}
+        if chosen.get("freeze") is None:  # what has been learned is to be changed slowly
+            suited["lr"] = suited.get("lr", _DEFAULTS["lr"]) / 10
     if chosen.get("filters") is not None and suited.get("network") not in OF_FILTERS:
         chosen.setdefault("network", "conv-net")
     left = {name for name in RECIPES[recipe].from_data if name not in chosen}
+    if given:
+        left -= {"filters"}
+    if chosen.get("freeze") is not None:  # so that what is frozen is computed once, not in each epoch
+        left -= {"augment"}
     if chosen.get("network", suited.get("network")) != suited.get("network"):
         left -= {"filters"}
     if chosen.get("minutes") is not None:
@@ -418,7 +508,8 @@ def train_command(source: str, options: Mapping[str, Any]) -> str:
     words = ["neocog", "train", source]
     for name, value in options.items():
         if value is not None and value is not False:
-            words += [f"--{name.replace('_', '-')}"] + ([] if value is True else [shown(value)])
+            words.append(OPTIONS[name].flag if name in OPTIONS else _flag(name))
+            words += [] if value is True else [shown(value)]
     return shlex.join(words)
 
 

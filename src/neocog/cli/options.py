@@ -9,9 +9,15 @@ from typing import Annotated, Any
 
 import typer
 
-from neocog.settings import OPTIONS
+from neocog.settings import OPTIONS, Option
 
 __all__ = ["with_settings"]
+
+
+def _option(option: Option) -> Any:
+    """Return how Typer writes an option; it writes a truth with its opposite by itself."""
+    flags = () if option.kind is bool else (option.flag,)
+    return typer.Option(*flags, help=option.help_with_defaults())
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
@@ -37,7 +43,7 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
             option.name,
             keyword,
             default=None,
-            annotation=Annotated[option.kind | None, typer.Option(help=option.help_with_defaults())],
+            annotation=Annotated[option.kind | None, _option(option)],
         )
         for option in OPTIONS.values()
     ]

@@ -181,7 +181,8 @@ class Container(Predictor):
 
     def freeze_only(self, frozen: Mapping[str, bool]) -> None:
         """Freeze the layers of these full names, as :attr:`frozen` lists them, and no others."""
-        places = {name: (container, child) for name, container, child in self._places()}
+        found = self._places() if frozen or self.runs_children else ()
+        places = {name: (container, child) for name, container, child in found}
         if unknown := [name for name in frozen if name not in places]:
             raise ValueError(f"frozen must name layers, got {unknown}")
         for container, _ in places.values():

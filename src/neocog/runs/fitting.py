@@ -11,12 +11,13 @@ import numpy as np
 from neocog.budgets import charging, check_budget
 from neocog.data import Split
 from neocog.kernels import use_kernels
-from neocog.layers import Sequential
+from neocog.layers import Container, Normalize, Sequential
 from neocog.layers.normalization import normalize_for
 from neocog.losses import SoftmaxCrossEntropy
 from neocog.models.by_name import build_network
 from neocog.optimizers import Optimizer
-from neocog.settings import Settings, shown
+from neocog.runs.starting import Start
+from neocog.settings import PRETRAINED, Settings, parse_rates, shown
 from neocog.training import Callback, EarlyStopping, History, KeepBest, fit
 from neocog.training.by_name import make_augmentation, make_optimizer, make_schedule, plateau
 
@@ -27,8 +28,10 @@ NORMALIZED_IMAGES = 2000
 NORMALIZED_NUMBERS = 2**26  # of large images fewer, so that they fit into memory
 
 
-def network_for(settings: Settings, data: Split) -> Sequential:
+def network_for(settings: Settings, data: Split) -> Container:
     """Build the network that the settings name, for a :func:`training_split`.
+
+    It has random weights; for those of ``settings.pretrained`` see :func:`started_network`.
 
     With ``settings.normalize`` a layer ``normalize`` leads it, whose numbers are those of the training
     images; of more than ``NORMALIZED_IMAGES``, or ``NORMALIZED_NUMBERS`` in them, those of so many, at equal
@@ -53,16 +56,41 @@ def network_for(settings: Settings, data: Split) -> Sequential:
     return adapted(network, settings, data)
 
 
-def adapted(network: Sequential, settings: Settings, data: Split) -> Sequential:
-    """Return a network led by the normalization, and with the class weights, that the settings name."""
+def started_network(start: Start, settings: Settings, data: Split) -> tuple[Container, list[str]]:
+    """Return a pretrained network for a :func:`training_split`, and what was made of it, a line each.
+
+    Raises
+    ------
+    ValueError
+        If it does not accept such images, or has no layers that ``settings.freeze`` names.
+    """
+    network, lines = start.fitted_to(data)
+    if settings.normalize != PRETRAINED and isinstance(network, Sequential):
+        first = next(iter(network.children), "")
+        if isinstance(network.children.get(first), Normalize):
+            network = network[1:]._taking_after(network)
+    network = adapted(network, settings, data)
+    if settings.freeze is not None:
+        learned = sum(array.size for array in network.trainable_params.values())
+        lines.append(
+            f"frozen: {settings.freeze}; {learned:,} of {network.parameter_count:,} parameters learn"
+        )
+    return network, lines
+
+
+def adapted(network: Container, settings: Settings, data: Split) -> Container:
+    """Return a network with the normalization, class weights and frozen layers that the settings name."""
     if settings.normalize == "channels":
         images, shape = data.train[0], network.input_shape
         most = min(len(images), NORMALIZED_IMAGES, max(1, NORMALIZED_NUMBERS // math.prod(data.image_shape)))
         some = images[np.linspace(0, len(images) - 1, most).astype(int)]
         leading = normalize_for(np.asarray(some, network.dtype))
-        network = Sequential(normalize=leading, **network.children)
+        inner = dict(network.children) if isinstance(network, Sequential) else {"network": network}
+        network = Sequential(normalize=leading, **inner)
         network.input_shape = shape
     network.class_weight = _class_weight(settings, data)
+    if settings.freeze is not None:
+        network.freeze(part.strip() for part in settings.freeze.split(","))
     return network
 
 
@@ -79,7 +107,10 @@ def optimizer_for(settings: Settings, steps: int) -> Optimizer:
     """Return the optimizer of the settings, with its learning rates spread over so many steps."""
     rate = make_schedule(settings.schedule, settings.lr, steps)
     clip_norm = settings.clip_norm or None
-    return make_optimizer(settings.optimizer, rate, settings.momentum, settings.weight_decay, clip_norm)
+    rates = parse_rates(settings.rates)
+    return make_optimizer(
+        settings.optimizer, rate, settings.momentum, settings.weight_decay, clip_norm, rates
+    )
 
 
 def choosing_callbacks(settings: Settings) -> list[Callback]:
@@ -105,7 +136,7 @@ def draw_sample(settings: Settings, images: int) -> tuple[np.ndarray, np.random.
 def fit_as(
     settings: Settings,
     data: Split,
-    network: Sequential,
+    network: Container,
     rng: np.random.Generator,
     callbacks: Sequence[Callback] = (),
     checkpoint: Path | None = None,
@@ -118,7 +149,7 @@ def fit_as(
         With nothing left to be chosen.
     data : Split
         As :func:`training_split` returns it.
-    network : Sequential
+    network : Container
         As :func:`network_for` returns it.
     rng : Generator
     callbacks : sequence of Callback

@@ -18,16 +18,25 @@ from neocog.data.folder import check_pictures
 from neocog.data.summary import DataSummary
 from neocog.inspection.predictions import confusion
 from neocog.kernels import use_kernels
-from neocog.layers import Sequential
+from neocog.layers import Container
 from neocog.losses import SoftmaxCrossEntropy
 from neocog.representation import printable, say, sentence
 from neocog.resolution import resolve
 from neocog.runs.directory import RunDirectory, RunResult
-from neocog.runs.fitting import choosing_callbacks, draw_sample, fit_as, network_for, optimizer_for
+from neocog.runs.fitting import (
+    choosing_callbacks,
+    draw_sample,
+    fit_as,
+    network_for,
+    optimizer_for,
+    started_network,
+)
 from neocog.runs.images import open_images, training_split
+from neocog.runs.starting import open_start
 from neocog.serialization import check_values, save
 from neocog.settings import Settings
 from neocog.training import Callback, Checkpoint, CSVLog, Diagnose, KeepBest, Progress, Snapshots
+from neocog.training.checkpoint import network_in
 from neocog.training.checks import check_batch_sizes
 from neocog.training.engine import leads, torch_engine
 
@@ -54,13 +63,20 @@ def train(
     NonFiniteLossError
         If the loss becomes NaN or infinite.
     """
-    data = open_images(settings)
+    start = None if settings.pretrained is None else open_start(settings)
+    if start is not None:
+        settings = start.settings
+    data = open_images(settings, **({} if start is None else start.reading))
     check_budget("values", math.prod(data.image_shape), f"an image of shape {data.image_shape}")
     check_pictures(data)
     data.notes += note_of_duplicates(data)
     settings, chosen = resolve(settings, data)
     split = training_split(settings, data)
-    network = network_for(settings, split)
+    if start is None:
+        network = network_for(settings, split)
+    else:
+        network, made = started_network(start, settings, split)
+        chosen = [*start.lines, *made, *chosen]
     check_values(network, data.image_shape)
     check_batch_sizes(network, data.image_shape, len(split.train[1]), settings.batch_size)
     if settings.engine == "torch":  # raises ImportError, ValueError or TypeError before a directory is made
@@ -98,12 +114,18 @@ def resume(path: str | Path, epochs: int | None = None, stream: TextIO | None = 
             return directory.result()
         return None
     data = directory.open_split(settings)
+    checkpoint = directory.checkpoint if directory.checkpoint.exists() else None
     try:
-        network = network_for(settings, training_split(settings, data))
+        split = training_split(settings, data)
+        if settings.pretrained is None:
+            network = network_for(settings, split)
+        elif checkpoint is not None:  # the pretrained model may be gone
+            network = network_in(checkpoint)
+        else:
+            network, _ = started_network(open_start(settings), settings, split)
         check_values(network, data.image_shape)
     except BudgetError as error:
         raise BudgetError(f"{directory.config}: {error}") from error
-    checkpoint = directory.checkpoint if directory.checkpoint.exists() else None
     if checkpoint is None:
         out = sys.stdout if stream is None else stream
         say(out, "The run was ended before its first checkpoint: it begins anew.")
@@ -113,7 +135,7 @@ def resume(path: str | Path, epochs: int | None = None, stream: TextIO | None = 
 def _train(
     settings: Settings,
     data: Split,
-    network: Sequential,
+    network: Container,
     directory: RunDirectory | None,
     stream: TextIO | None,
     checkpoint: Path | None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from neocog.data.augmentation import Affine, ColorJitter, Compose, Erase, Flip, Shift
@@ -60,7 +60,7 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "nadam": _nadam,
     "rmsprop": _rmsprop,
 }
-"""Functions (lr, momentum, weight_decay=, clip_norm=) -> Optimizer; Adam's momentum is its first beta."""
+"""Functions (lr, momentum, **options) -> Optimizer; Adam's momentum is its first beta."""
 
 SCHEDULES: dict[str, Callable[[float, int], Rate]] = {
     "constant": lambda lr, steps: lr,
@@ -103,6 +103,7 @@ def make_optimizer(
     momentum: float = 0.9,
     weight_decay: float = 0.0,
     clip_norm: float | None = None,
+    rates: Mapping[str, float] | None = None,
 ) -> Optimizer:
     """Make an optimizer.
 
@@ -116,6 +117,8 @@ def make_optimizer(
     weight_decay : float
     clip_norm : float, optional
         Default: gradients are not clipped.
+    rates : dict of str to float, optional
+        Factors of the learning rate for groups of parameters, by the names of layers.
 
     Raises
     ------
@@ -128,7 +131,7 @@ def make_optimizer(
     AdamW(lr=0.01, weight_decay=0.05)
     """
     one_of("optimizer", name, OPTIMIZERS)
-    return OPTIMIZERS[name](lr, momentum, weight_decay=weight_decay, clip_norm=clip_norm)
+    return OPTIMIZERS[name](lr, momentum, weight_decay=weight_decay, clip_norm=clip_norm, rates=rates)
 
 
 AUGMENTATIONS: dict[str, Callable[[int], list[Augmentation]]] = {

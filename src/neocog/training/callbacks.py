@@ -14,7 +14,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from neocog.layers import Conv2D
-from neocog.representation import counted, is_terminal, printable, say
+from neocog.representation import counted, is_terminal, printable, say, sentence
 from neocog.training.history import COLUMNS
 from neocog.training.state import Callback, TrainingState
 from neocog.validation import integer, number, one_of
@@ -405,6 +405,8 @@ class Progress(Callback):
             done = state.epoch * state.batches_per_epoch + len(state.batch_losses)
             self._task = self._bar.add_task("training", total=total, completed=done)
             self._bar.start()
+        for note in state.notes:
+            self._say(sentence(note))
 
     def _say(self, text: str) -> None:
         if self._bar is not None:

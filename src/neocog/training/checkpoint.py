@@ -13,7 +13,7 @@ from neocog.layers import Container, Layer
 from neocog.layers.base import random_generators
 from neocog.model_file import ModelFileError, blaming, read, write
 from neocog.representation import counted, printable
-from neocog.serialization import arrays_of, describe
+from neocog.serialization import arrays_of, describe, rebuild
 from neocog.training.history import COLUMNS, History
 from neocog.training.state import Callback, TrainingState, described
 from neocog.validation import integer, number
@@ -85,6 +85,21 @@ def save_checkpoint(path: str | os.PathLike[str], state: TrainingState) -> None:
     write(path, {"kind": "checkpoint", "network": network, "state": _pack(saved, "", arrays)}, arrays)
 
 
+def network_in(path: str | os.PathLike[str]) -> Any:
+    """Return the network of a checkpoint, as it was when that was saved.
+
+    Raises
+    ------
+    FileNotFoundError, ModelFileError
+        If there is no such file, or it is not a checkpoint.
+    """
+    header, arrays = read(path)
+    if header.get("kind") != "checkpoint":
+        raise ModelFileError(f"{path} is a {printable(header.get('kind'))}, not a checkpoint.")
+    with blaming(path):
+        return rebuild(header["network"], _unpack(header["state"]["arrays"], arrays))
+
+
 def load_checkpoint(path: str | os.PathLike[str], state: TrainingState) -> None:
     """Restore the state of training from a checkpoint.
 
@@ -100,7 +115,7 @@ def load_checkpoint(path: str | os.PathLike[str], state: TrainingState) -> None:
         raise ModelFileError(f"{path} is a {printable(header.get('kind'))}, not a checkpoint.")
     with blaming(path):
         _restore(state, _unpack(header["state"], arrays), path)
-        if isinstance(state.network, Container) and state.network.runs_children:
+        if isinstance(state.network, Container):
             state.network.freeze_only(header["network"].get("frozen", {}))  # callbacks may have changed it
 
 

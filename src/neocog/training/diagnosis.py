@@ -16,8 +16,10 @@ class NonFiniteLossError(FloatingPointError):
     """Report that the loss became NaN or infinite; the message names the epoch, batch and layer."""
 
 
-def diagnosis(state: TrainingState, x: Any, training: bool) -> NonFiniteLossError:
-    """Return the error that names the first layer whose output is not finite."""
+def diagnosis(
+    state: TrainingState, x: Any, training: bool, network: Layer | None = None
+) -> NonFiniteLossError:
+    """Return the error that names the first layer, of the state's network or another, that is not finite."""
     state.engine.synchronize()
     found: list[str] = []
 
@@ -32,7 +34,8 @@ def diagnosis(state: TrainingState, x: Any, training: bool) -> NonFiniteLossErro
     bad_input = training and not np.isfinite(x).all()  # caused by augmentation: fit has checked its arguments
     if bad_input:
         found.append("the images as they were augmented")
-    twin = copy.deepcopy(state.network)  # a forward pass changes running statistics and generators
+    # A copy, as a forward pass changes running statistics and generators.
+    twin = copy.deepcopy(state.network if network is None else network)
     for start in range(0, len(x), 256):
         if not found:
             twin.walk(visit, as_dtype(x[start : start + 256], twin.dtype))

@@ -23,6 +23,7 @@ from neocog.training.checks import check_arguments, check_run, prepare_data, pre
 from neocog.training.diagnosis import diagnosis
 from neocog.training.engine import Engine, check_engine, torch_engine
 from neocog.training.evaluation import EVALUATION_BATCH, estimated_seconds, evaluate
+from neocog.training.features import Features
 from neocog.training.history import History
 from neocog.training.signals import interruptible
 from neocog.training.state import Callback, TrainingState, alike
@@ -187,7 +188,7 @@ def fit(
             state.engine.begin(state.rng, functools.partial(alike, state))
         else:
             stack.enter_context(_kernels(state))
-            state.engine = _Layers(network, loss, optimizer)
+            state.engine = _layers(state)
         stack.enter_context(_callbacks(state))
         if not state.history.rows:
             _finish_epoch(state)  # epoch 0: the untrained network
@@ -195,6 +196,16 @@ def fit(
             _train_epoch(state)
     state.history.stopped = state.stop
     return state.history
+
+
+def _layers(state: TrainingState) -> _Layers:
+    """Return the engine of neocog's own layers; what is frozen is computed first, if nothing is random."""
+    state.features, state.frozen = None, state.network.frozen
+    if state.augment is None and state.epoch < state.epochs:
+        state.features, note = Features.of(state.network, state.optimizer, *state.inputs)
+        state.notes += [note] if note else []
+    network = state.network if state.features is None else state.features.network
+    return _Layers(network, state.loss, state.optimizer)
 
 
 def _kernels(state: TrainingState) -> use_kernels:
@@ -214,10 +225,12 @@ def _kernels(state: TrainingState) -> use_kernels:
 def _train_epoch(state: TrainingState) -> None:
     """Train on every batch of an epoch."""
     start = time.perf_counter()
+    if isinstance(state.engine, _Layers) and state.frozen != state.network.frozen:  # by a callback
+        state.engine = _layers(state)
     for x, *targets in remaining_batches(state):
         value = state.engine.step(x, *targets)
         if not math.isfinite(value):
-            raise diagnosis(state, x, training=True)
+            raise diagnosis(state, x, True, None if state.features is None else state.features.network)
         state.batch_losses.append(value)
         for callback in state.callbacks:
             callback.on_batch(state)
@@ -237,7 +250,7 @@ def remaining_batches(state: TrainingState) -> Iterator[tuple[Any, ...]]:
         state.rng.bit_generator.state = state.epoch_rng_state
     else:
         state.epoch_rng_state = dict(state.rng.bit_generator.state)
-    images, labels = state.data.train
+    images, labels = state.inputs[0], state.data.train[1]
     places = np.arange(len(labels))
     drawn = batches(images, places, state.batch_size, rng=state.rng, augment=state.augment)
     for k, (x, here) in enumerate(drawn):
@@ -249,10 +262,13 @@ def remaining_batches(state: TrainingState) -> Iterator[tuple[Any, ...]]:
 def _finish_epoch(state: TrainingState) -> None:
     """Evaluate the network, add a row to the history, and call the callbacks."""
     row = {}
-    row["train_loss"], row["train_accuracy"] = state.engine.evaluate(*state.data.train, state.sample_weight)
+    train, validation = state.inputs
+    row["train_loss"], row["train_accuracy"] = state.engine.evaluate(
+        train, state.data.train[1], state.sample_weight
+    )
     if state.data.validation is not None:
         row["val_loss"], row["val_accuracy"] = state.engine.evaluate(
-            *state.data.validation, state.validation_weight
+            validation, state.data.validation[1], state.validation_weight
         )
     for part, column in ((state.data.train, "train_loss"), (state.data.validation, "val_loss")):
         if part is not None and not math.isfinite(row[column]):

@@ -23,6 +23,7 @@ from neocog.layers import Layer
 from neocog.losses import Loss
 from neocog.optimizers import Optimizer
 from neocog.training.engine import Engine
+from neocog.training.features import Features
 from neocog.training.history import History
 
 
@@ -44,6 +45,12 @@ class TrainingState:
         The kernels in use; a resumed run keeps those that ``auto`` had chosen.
     began_as : dict
         With checkpoints, the settings before callbacks changed them, with which a run must be resumed.
+    features : Features or None
+        The outputs of the frozen part, computed once, from which the engine trains the rest.
+    frozen : dict
+        What of the network was frozen when the features were computed.
+    notes : list of str
+        What is said before the first epoch.
     requested_stop : str
         Set by a signal handler: the reason to stop after the current batch.
     stop : str
@@ -71,6 +78,9 @@ class TrainingState:
     engine: Engine = field(init=False, repr=False)
     kernels: str = ""
     began_as: dict[str, Any] = field(default_factory=dict)
+    features: Features | None = field(default=None, repr=False)
+    frozen: dict[str, bool] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     requested_stop: str = ""
     stop: str = ""
     failed: bool = False
@@ -87,6 +97,13 @@ class TrainingState:
             return True
         weights = self.fingerprint.removeprefix(self.data.fingerprint())
         return fingerprint.endswith(weights) and self.data.has_fingerprint(fingerprint.removesuffix(weights))
+
+    @property
+    def inputs(self) -> tuple[Any, Any]:
+        """What the engine computes from: the images to train on and to validate on, or their features."""
+        if self.features is not None:
+            return self.features.train, self.features.validation
+        return self.data.train[0], None if self.data.validation is None else self.data.validation[0]
 
     @property
     def batches_per_epoch(self) -> int:
