@@ -7,6 +7,7 @@ from neocog.layers import (
     AvgPool2D,
     BatchNorm2D,
     Bias,
+    ChannelShuffle,
     Concat,
     Conv2D,
     ConvTranspose2D,
@@ -15,7 +16,9 @@ from neocog.layers import (
     GlobalAvgPool2D,
     Graph,
     GroupNorm,
+    InstanceNorm,
     Layer,
+    LayerNorm,
     LeakyReLU,
     LogSoftmax,
     MaxPool2D,
@@ -23,6 +26,7 @@ from neocog.layers import (
     Reshape,
     Residual,
     Sequential,
+    Slice,
     Softmax,
     Transpose,
     Upsample,
@@ -50,6 +54,8 @@ def branches():
     )
 
 
+C, H, W = 1, 7, 9
+
 NETWORKS = {
     "kernel": Sequential(conv(1, 2, (3, 2))),
     "stride, padding": Sequential(conv(1, 2, 3, stride=2, padding=1), conv(2, 2, 3, padding=(2, 1))),
@@ -63,6 +69,14 @@ NETWORKS = {
     "padding beyond": Sequential(conv(1, 1, 2, padding=4)),
     "groups": Sequential(conv(1, 4, 3, padding=1), GroupNorm(2, 4, dtype="float64")),
     "groups of features": Sequential(conv(1, 1, (1, 3)), Flatten(), GroupNorm(7, 49, dtype="float64")),
+    "instances": Sequential(conv(1, 4, 3, padding=1), InstanceNorm(4)),
+    "norm of channels": Sequential(conv(1, 4, 3), LayerNorm(4, axis=1, dtype="float64"), conv(4, 1, 2)),
+    "norm of rows": Sequential(conv(1, 1, 3, padding=1), LayerNorm(W, dtype="float64")),
+    "norm of maps": Sequential(conv(1, 2, 3, padding=1), LayerNorm((H, W), dtype="float64")),
+    "norm of features": Sequential(conv(1, 1, 3), Flatten(), LayerNorm((H - 2) * (W - 2), dtype="float64")),
+    "half of the channels": Sequential(conv(1, 4, 3), Slice(1, 3), ChannelShuffle(2), conv(2, 1, 2)),
+    "part of the rows": Sequential(Slice(1, None, 2, axis=2), conv(1, 2, 2), Slice(-3, -1, axis=3)),
+    "part of the features": Sequential(conv(1, 1, 3), Flatten(), Slice(5, 30, 3)),
     "residual": Sequential(
         conv(1, 2, 3, stride=2),
         Residual(Sequential(conv(2, 2, 3, padding=1), BatchNorm2D(2, dtype="float64"))),
@@ -104,7 +118,6 @@ NETWORKS = {
         }
     ),
 }
-C, H, W = 1, 7, 9
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -127,9 +140,13 @@ def test_it_is_the_support_of_the_input_gradient(name):
 
 UNEVEN = {
     *("gaps", "concatenated rows", "mirrored", "edges", "round", "softmax of rows", "repeated"),
+    "part of the rows",
     *("down and up", "up with gaps", "up, dilated", "upsampled", "interpolated", "resized"),
 }
-FEATURES = {"flat", "dense", "global", "features", "reshaped", "groups", "groups of features"}
+FEATURES = {
+    *("flat", "dense", "global", "features", "reshaped", "groups", "groups of features", "instances"),
+    *("norm of rows", "norm of maps", "norm of features", "part of the features"),
+}
 # They see a whole image, however large
 
 

@@ -54,6 +54,9 @@ def worst_difference(network, module, x, training, names=None):
     mine = {names.get(n, n): g.T if n in dense else g for n, g in grads.items()}
     theirs = dict(module.named_parameters())
     assert mine.keys() == theirs.keys()
+    for name, array in mine.items():  # a matrix that is applied to each pixel is a 1 x 1 convolution
+        if [size for size in array.shape if size != 1] == [size for size in theirs[name].shape if size != 1]:
+            mine[name] = array.reshape(theirs[name].shape)
     pairs |= {name: (mine[name], theirs[name].grad) for name in mine}
     mine = {names.get(n, n): b for n, b in network.buffers.items()}
     theirs = {n: b for n, b in module.named_buffers() if not n.endswith("num_batches_tracked")}

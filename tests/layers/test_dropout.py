@@ -3,7 +3,7 @@ import copy
 import numpy as np
 import pytest
 
-from neocog.layers import Dense, Dropout, Sequential
+from neocog.layers import Dense, Dropout, Sequential, StochasticDepth
 
 
 def test_by_hand():
@@ -82,3 +82,41 @@ def test_sizes_and_repr():
     assert Dropout().flops((2, 3)) == 0
     assert repr(Dropout()) == "Dropout()"
     assert repr(Dropout(0.3, rng=5)) == "Dropout(p=0.3)"
+
+
+def test_whole_images_by_hand():
+    # default_rng(0) draws 0.64 0.27 0.04: below p = 0.5 an image is dropped, the rest is doubled
+    x = np.arange(1.0, 7.0).reshape(3, 2, 1, 1)
+    depth = StochasticDepth(0.5, rng=0)
+    y, cache = depth.forward(x, training=True)
+    assert y.ravel().tolist() == [2.0, 4.0, 0.0, 0.0, 0.0, 0.0]
+    dx, grads = depth.backward(10 * x, cache)
+    assert dx.ravel().tolist() == [20.0, 40.0, 0.0, 0.0, 0.0, 0.0]
+    assert grads == {}
+    assert np.array_equal(depth(x), x)
+
+
+def test_the_whole_batch_by_hand():
+    # 0.64, then 0.27: the first batch is kept, the second dropped
+    depth, x = StochasticDepth(0.5, "batch", rng=0), np.ones((3, 2))
+    assert depth.forward(x, training=True)[0].tolist() == [[2.0, 2.0]] * 3
+    assert depth.forward(x, training=True)[0].tolist() == [[0.0, 0.0]] * 3
+
+
+@pytest.mark.parametrize("mode", ["row", "batch"])
+def test_images_are_dropped_as_often_as_said(mode):
+    depth = StochasticDepth(0.2, mode, rng=0)
+    y = np.array([depth.forward(np.ones((5, 3)), training=True)[0] for _ in range(2000)])
+    assert np.ptp(y, axis=-1).max() == 0, "an image is kept or dropped as a whole"
+    assert (np.ptp(y, axis=1).max() == 0) == (mode == "batch")
+    assert set(np.unique(y)) == {0.0, 1.25}
+    assert abs(np.mean(y == 0) - 0.2) < 0.03
+
+
+def test_stochastic_depth_arguments():
+    with pytest.raises(ValueError, match=r"p must be in \[0, 1\), got 1"):
+        StochasticDepth(1)
+    with pytest.raises(ValueError, match="mode must be one of 'row', 'batch', got 'rows'"):
+        StochasticDepth(0.5, "rows")
+    assert repr(StochasticDepth(0.5, "batch", rng=3)) == "StochasticDepth(0.5, mode='batch')"
+    assert StochasticDepth(0.5).flops((2, 3)) == 0

@@ -11,12 +11,14 @@ from neocog.layers import (
     Dense,
     Flatten,
     GroupNorm,
+    InstanceNorm,
     LayerNorm,
     LocalResponseNorm,
     Normalize,
     Sequential,
     Transpose,
 )
+from neocog.layers.base import WHOLE_IMAGE, Field
 from neocog.layers.normalization import normalize_for
 
 
@@ -208,6 +210,52 @@ def test_group_norm_arguments_and_inputs():
         GroupNorm(1, 2)(np.zeros((2, 2), np.uint8))
 
 
+def test_groups_without_weights(same_as_torch, normal):
+    norm = GroupNorm(2, 4, eps=3.0, affine=False)
+    assert norm(np.array([[1.0, 3.0, 5.0, 5.0]])).tolist() == [[-0.5, 0.5, 0.0, 0.0]]
+    assert (norm.params, norm.parameter_count) == ({}, 0)
+    assert repr(norm) == "GroupNorm(2, 4, eps=3.0, affine=False)"
+    same_as_torch(norm, lambda _, x: F.group_norm(x, 2, eps=3.0), normal(3, 4, 2, 2))
+
+
+def test_instances_by_hand():
+    # The numbers of the groups above, as two maps of two pixels
+    norm = InstanceNorm(2, eps=3.0, affine=True, dtype="float64")
+    norm.params["weight"][...] = [2, 4]
+    norm.params["bias"][...] = [1, 0]
+    y, cache = norm.forward(np.array([[[[1.0, 3.0]], [[5.0, 5.0]]]]))
+    assert y.tolist() == [[[[0.0, 2.0]], [[0.0, 0.0]]]]
+    # g = 2, 4 with mean 3, g x_hat = -1, 2 with mean 1/2; of the second map g = 4, 4 and x_hat = 0
+    dx, grads = norm.backward(np.array([[[[1.0, 2.0]], [[1.0, 1.0]]]]), cache)
+    assert dx.tolist() == [[[[-0.375, 0.375]], [[0.0, 0.0]]]]
+    assert grads["weight"].tolist() == [0.5, 0.0]
+    assert grads["bias"].tolist() == [3.0, 2.0]
+
+
+@pytest.mark.parametrize("affine", [False, True])
+def test_instance_norm_is_that_of_pytorch(affine, same_as_torch, normal):
+    norm = InstanceNorm(3, 1e-3, affine, dtype="float64")
+    for array in norm.params.values():
+        array[...] = normal(3)
+
+    def instance_norm(p, x):
+        return F.instance_norm(x, weight=p.get("weight"), bias=p.get("bias"), eps=1e-3)
+
+    same_as_torch(norm, instance_norm, normal(2, 3, 4, 5), training=True)
+
+
+def test_instance_norm_arguments_and_inputs():
+    assert repr(InstanceNorm(4)) == "InstanceNorm(4)"
+    assert InstanceNorm(4).parameter_count == 0
+    assert InstanceNorm(4, affine=True).parameter_count == 8
+    with pytest.raises(ValueError, match="num_features must be at least 1, got 0"):
+        InstanceNorm(0)
+    with pytest.raises(ValueError, match="InstanceNorm needs 4 input channels, got 3"):
+        InstanceNorm(4)(np.zeros((2, 3, 5, 5)))
+    with pytest.raises(ValueError, match=r"InstanceNorm needs images of shape \(N, C, H, W\), got shape"):
+        InstanceNorm(4)(np.zeros((2, 4)))
+
+
 def test_layer_norm_by_hand():
     # The numbers of group 0 above, with another row 5, 5 of the same weights
     norm = LayerNorm(2, eps=3.0, dtype="float64")
@@ -234,11 +282,32 @@ def test_layer_norm_is_that_of_pytorch(axes, shape, same_as_torch, normal):
     same_as_torch(norm, lambda p, x: F.layer_norm(x, sizes, p["weight"], p["bias"], 1e-3), normal(*shape))
 
 
-def test_channels_of_each_pixel_between_two_transpositions():
-    """ConvNeXt's: two channels 1, 3 and 5, 5 at two pixels."""
+def test_channels_of_each_pixel():
+    """ConvNeXt's: two channels 1, 3 and 5, 5 at two pixels; the same between two transpositions."""
+    x, expected = np.array([[[[1.0, 5.0]], [[3.0, 5.0]]]]), [[[[-0.5, 0.0]], [[0.5, 0.0]]]]
+    assert LayerNorm(2, eps=3.0, axis=1, dtype="float64")(x).tolist() == expected
     norm = LayerNorm(2, eps=3.0, dtype="float64")
-    pixels = Sequential(Transpose((0, 2, 3, 1)), norm, Transpose((0, 3, 1, 2)))
-    assert pixels(np.array([[[[1.0, 5.0]], [[3.0, 5.0]]]])).tolist() == [[[[-0.5, 0.0]], [[0.5, 0.0]]]]
+    assert Sequential(Transpose((0, 2, 3, 1)), norm, Transpose((0, 3, 1, 2)))(x).tolist() == expected
+
+
+@pytest.mark.parametrize(("sizes", "axis"), [((6,), 1), ((6, 4), 1), ((4,), 2), ((4, 3), 2), ((6, 4, 3), 1)])
+def test_layer_norm_along_an_axis_is_that_of_pytorch(sizes, axis, same_as_torch, normal):
+    norm = LayerNorm(sizes, 1e-3, axis, dtype="float64")
+    for array in norm.params.values():
+        array[...] = normal(*sizes)
+    axes, last = tuple(range(axis, axis + len(sizes))), tuple(range(-len(sizes), 0))
+
+    def layer_norm(p, x):
+        moved = F.layer_norm(x.movedim(axes, last), sizes, p["weight"], p["bias"], 1e-3)
+        return moved.movedim(last, axes)
+
+    same_as_torch(norm, layer_norm, normal(2, 6, 4, 3))
+
+
+def test_the_field_of_a_norm_of_channels_is_the_pixel():
+    assert LayerNorm(4, axis=1).receptive_field(Field()) == Field()
+    assert LayerNorm((4, 5), axis=1).receptive_field(Field()) == WHOLE_IMAGE
+    assert LayerNorm(4).receptive_field(Field()) == InstanceNorm(4).receptive_field(Field()) == WHOLE_IMAGE
 
 
 def test_layer_norm_arguments_and_inputs():
@@ -252,6 +321,13 @@ def test_layer_norm_arguments_and_inputs():
     for shape in ((3, 4), (2, 4, 3), (2, 4)):
         with pytest.raises(ValueError, match=r"LayerNorm needs inputs of shape \(N, ..., 3, 4\)"):
             LayerNorm((3, 4))(np.zeros(shape))
+    assert repr(LayerNorm(4, axis=1)) == "LayerNorm((4,), axis=1)"
+    for bad in (0, -1):
+        with pytest.raises(ValueError, match=f"axis must be at least 1, got {bad}"):
+            LayerNorm(4, axis=bad)
+    for layer, wanted in ((LayerNorm(3, axis=1), "N, 3, ..."), (LayerNorm(3, axis=2), "N, ., 3, ...")):
+        with pytest.raises(ValueError, match=rf"needs inputs of shape \({wanted}\), got shape \(2, 4, 4\)"):
+            layer(np.zeros((2, 4, 4)))
 
 
 def test_local_response_by_hand():

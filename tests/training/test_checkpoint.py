@@ -10,7 +10,7 @@ import pytest
 import neocog
 from neocog import BatchNorm2D, Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU, Sequential
 from neocog.data import Compose, Noise, Shift
-from neocog.layers import LeakyReLU
+from neocog.layers import LeakyReLU, StochasticDepth
 from neocog.serialization import ModelFileError
 from neocog.training import Callback, Checkpoint, EarlyStopping, KernelSnapshots
 
@@ -21,6 +21,7 @@ def network():
         BatchNorm2D(3),
         ReLU(),
         MaxPool2D(2),
+        StochasticDepth(0.3, rng=4),
         Flatten(),
         Dropout(0.3, rng=2),
         Dense(27, 3, rng=3),

@@ -157,7 +157,7 @@ def _blocks(steps: list[Any], index: int) -> list[tuple[Any, np.ndarray, float]]
         values = np.asarray(step.y)[index]
         if kind in WEIGHTED:
             block += 1
-        if kind in ("Flatten", "Dropout"):
+        if kind in ("Flatten", "Dropout", "StochasticDepth"):
             continue
         bounds[block] = max(bounds.get(block, 0.0), float(np.abs(values).max()))
         found.append((step, values, block))

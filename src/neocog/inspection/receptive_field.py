@@ -15,6 +15,7 @@ from neocog.kernels.geometry import output_size
 from neocog.layers import (
     Add,
     AvgPool2D,
+    ChannelShuffle,
     Concat,
     Conv2D,
     ConvTranspose2D,
@@ -24,12 +25,14 @@ from neocog.layers import (
     GlobalMaxPool2D,
     GroupNorm,
     Layer,
+    LayerNorm,
     LogSoftmax,
     MaxPool2D,
     Pad2D,
     PadChannels,
     RadialBasis,
     Reshape,
+    Slice,
     Softmax,
     SparseConv2D,
     Transpose,
@@ -118,9 +121,9 @@ class _Axis:
         nearest = place.clip(0, len(ends) - 1)
         return ends[nearest] + (place - nearest) * self.jump
 
-    def take(self, place: Array) -> _Axis:
-        """Select positions by index."""
-        return _Axis(self.seen[place], self.start[place], self.stop[place], self.jump)
+    def take(self, place: Array, step: int = 1) -> _Axis:
+        """Select positions by index, each ``step`` after the one before."""
+        return _Axis(self.seen[place], self.start[place], self.stop[place], self.jump * step)
 
     def together(self, count: int) -> _Axis:
         """Return ``count`` positions, each of which depends on all that these depend on."""
@@ -268,6 +271,18 @@ def _after(layer: Layer, view: Any) -> _View:
             )
         else:  # the means are those of whole maps
             rows, columns = (axis.together(len(axis.start)) for axis in (rows, columns))
+    elif isinstance(layer, LayerNorm):
+        first, end = layer.span(len(shape))
+        if len(shape) == 2 or first <= 2 < end:
+            rows = rows.together(len(rows.start))
+        if len(shape) == 2 or first <= 3 < end:
+            columns = columns.together(len(columns.start))
+    elif isinstance(layer, Slice):
+        place = np.array(layer.places(view.shape))
+        if len(shape) == 2 or layer.axis == 2:
+            rows = rows.take(place, layer.step)
+        if len(shape) == 2 or layer.axis == 3:
+            columns = columns.take(place, layer.step)
     elif isinstance(layer, Softmax | LogSoftmax):
         axis_of_maps = layer.axis % len(shape)
         if len(shape) == 2 and axis_of_maps == 1:
@@ -280,7 +295,7 @@ def _after(layer: Layer, view: Any) -> _View:
         if len(view.shape) == 4:
             place = np.indices(view.shape[1:]).reshape(3, -1)  # channel, row, column of each feature
             rows, columns = rows.take(place[1]), columns.take(place[2])
-    elif isinstance(layer, PadChannels):
+    elif isinstance(layer, PadChannels | ChannelShuffle):
         return _View(rows, columns, shape)  # every channel of a map sees the same
     elif (
         shape != tuple(view.shape)

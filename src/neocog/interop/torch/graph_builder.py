@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_map_only
 
 from neocog import errors
 from neocog.interop.nesting import Nodes, assemble, needed
+from neocog.interop.torch.patterns import merged
 from neocog.layers import Dropout, Flatten, Layer, MaxPool2D, Reshape, Slice, Transpose
 from neocog.layers.base import Shape
 
@@ -99,6 +100,7 @@ class Builder:
         """Whether the module writes into an input."""
         self.overwritten: list[tuple[TracedValue, TracedValue | None]] = []
         """Values written into since this was last cleared, each with its new value if that has a name."""
+        self._shapes = {value.name: value.shape for value in inputs}
         self._children = {*reserved}
         self._reserved = self._children | {value.name for value in inputs}
 
@@ -116,6 +118,7 @@ class Builder:
         self.nodes[name] = (layer, *(value.name for value in values))
         shared = values[0] if shares_memory(layer) else None
         shape = output_shape(layer, values)
+        self._shapes[name] = shape
         mixed = shape is None and (not keeps_batch(layer) or any(value.mixed for value in values))
         return TracedValue(name, shape, shared, mixed)
 
@@ -157,12 +160,14 @@ class Builder:
         nodes = needed(self.nodes, output.name)
         return {*nodes}.union(*(sources for _, *sources in nodes.values()))
 
-    def finish(self, output: TracedValue, chain: bool = True) -> Layer:
+    def finish(self, output: TracedValue, chain: bool = True, merge: bool = True) -> Layer:
         """Return the container: a Sequential if the nodes are a chain, unless ``chain=False``.
 
-        Where they are one function of the inputs, that layer itself.
+        Where they are one function of the inputs, that layer itself. ``merge`` nodes that are one together.
         """
-        nodes = needed(self.nodes, output.name)
+        nodes, end = needed(self.nodes, output.name), output.name
+        if merge:
+            nodes, end = merged(nodes, end, self._shapes)
         inputs = [value.name for value in self.inputs]
         unread = {*inputs}.difference(*(sources for _, *sources in nodes.values()))
         if unread:
@@ -170,7 +175,7 @@ class Builder:
         ((name, (layer, *sources)), *others) = nodes.items()
         if not others and chain and sources == inputs and name.split(".")[0] not in self._children:
             return cast(Layer, layer)
-        return assemble(nodes, inputs, output.name, chain)
+        return assemble(nodes, inputs, end, chain)
 
 
 def output_shape(layer: Layer, values: Sequence[TracedValue]) -> Shape | None:

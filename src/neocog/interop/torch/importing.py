@@ -24,7 +24,7 @@ from neocog.interop.torch.graph_builder import (
     with_location,
 )
 from neocog.interop.torch.layer_modules import LayerModule
-from neocog.interop.torch.registry import LAYERS, Chain, Loaded
+from neocog.interop.torch.registry import LAYERS, Chain, Loaded, layers_of
 from neocog.interop.torch.tracing import TracedForward, place_of
 from neocog.layers import Container, Dense, Layer, Residual, Sequential
 from neocog.validation import image_shape, one_of
@@ -147,7 +147,7 @@ def _input_names(module: nn.Module) -> list[str]:
     _refuse_scripts(module)
     if isinstance(module, modules.Graph):
         return list(module._inputs)
-    if _is_sequential(module) or type(module) in LAYERS:
+    if _is_sequential(module) or layers_of(module):
         return ["input"]
     given = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     parameters = inspect.signature(module.forward).parameters.values()
@@ -168,7 +168,7 @@ def _is_sequential(module: nn.Module) -> bool:
 def _is_known(module: nn.Module) -> bool:
     """Return whether a module is converted without tracing its forward."""
     containers = (modules.Graph, modules.Residual)
-    return type(module) in LAYERS or isinstance(module, containers) or _is_sequential(module)
+    return bool(layers_of(module)) or isinstance(module, containers) or _is_sequential(module)
 
 
 class _Reader:
@@ -237,9 +237,9 @@ class _Reader:
             raise UnsupportedError("it is called without a tensor made of the input")
         if _is_known(module) and len(outer) < len(args) + len(kwargs):
             raise UnsupportedError("it is called with more than tensors, which has no counterpart")
-        if type(module) in LAYERS:
+        if (make := layers_of(module)) is not None:
             tensors = own_tensors(module)
-            chain = self._chains.get(id(module)) or LAYERS[type(module)](module, outer[0])
+            chain = self._chains.get(id(module)) or make(module, outer[0])
             if tensors:  # the same layers at each call
                 self._chains[id(module)] = chain
             result = self.apply(builder, name, chain, outer, tensors, child=True)
@@ -253,7 +253,8 @@ class _Reader:
         elif isinstance(module, modules.Graph):
             inner, output = self._graph(module, outer, path)
         elif type(module).__module__.startswith("torch.nn.modules."):
-            names = sorted(each.__name__ for each in LAYERS if each.__module__.startswith("torch."))
+            classes = [each for each in LAYERS if not isinstance(each, str)]
+            names = sorted(each.__name__ for each in classes if each.__module__.startswith("torch."))
             raise UnsupportedError(
                 f"it has no counterpart; supported are {', '.join(names)}, and your own modules by "
                 "neocog.interop.torch.register_module"
@@ -272,7 +273,10 @@ class _Reader:
         used = inner.used(output)  # a module may not read all that it is given
         outer = [value for value, name in zip(outer, names, strict=True) if name in used]
         inner.inputs = [value for value in inner.inputs if value.name in used]
-        layer = inner.finish(output, chain=not isinstance(module, modules.Graph))
+        made = isinstance(module, modules.Graph)
+        moves = any(isinstance(each, modules.Permute | modules.Reshape) for each in module.children())
+        # What to_torch has made comes back as it was.
+        layer = inner.finish(output, chain=not made, merge=not moves)
         return builder.add(builder.free(name, child=True), layer, *outer)
 
     def apply(

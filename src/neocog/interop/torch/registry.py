@@ -39,8 +39,18 @@ MakeLayer: TypeAlias = Callable[[Any, TracedValue], Chain]
 MODULES: dict[type[Layer], MakeModule] = {}
 """By the class of a layer, the function that makes its module, without its weights."""
 
-LAYERS: dict[type[nn.Module], MakeLayer] = {}
-"""By the class of a module, the function that makes its layers from it and its input, without weights."""
+LAYERS: dict[type[nn.Module] | str, MakeLayer] = {}
+"""By the class of a module, the function that makes its layers from it and its input, without weights.
+
+A class of a library that need not be installed is given by its qualified name.
+"""
+
+
+def layers_of(module: nn.Module) -> MakeLayer | None:
+    """Return the function that makes the layers of a module; None if its forward is to be traced."""
+    kind = type(module)
+    return LAYERS.get(kind) or LAYERS.get(f"{kind.__module__}.{kind.__qualname__}")
+
 
 FUNCTIONS: dict[Any, Callable[..., Chain | list[Chain]]] = {}
 """By the function, or the name of a tensor's method, the function that makes its layers.
@@ -125,7 +135,7 @@ def register_module(module_class: type[nn.Module]) -> Callable[[Callable[[Any], 
     return enter
 
 
-def imports_module(*module_classes: type[nn.Module]) -> Callable[[MakeLayer], MakeLayer]:
+def imports_module(*module_classes: type[nn.Module] | str) -> Callable[[MakeLayer], MakeLayer]:
     """Register a function of a module and its input for several classes of modules."""
 
     def enter(make: MakeLayer) -> MakeLayer:

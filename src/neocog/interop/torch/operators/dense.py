@@ -1,4 +1,4 @@
-"""Convert the dense layer, whose weight PyTorch transposes."""
+"""Convert the dense layer, whose weight PyTorch transposes, also where it is applied to each pixel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from neocog.initializers import zeros
 from neocog.interop.torch.graph_builder import TracedValue
 from neocog.interop.torch.operators.arguments import loaded, parameter
 from neocog.interop.torch.registry import Chain, imports, imports_module, register_layer
-from neocog.layers import Dense
+from neocog.layers import Conv2D, Dense, Transpose
 
 
 @register_layer(Dense)
@@ -21,11 +21,15 @@ def _to_linear(layer: Dense) -> nn.Linear:
 
 @imports_module(nn.Linear)
 def _from_linear(module: nn.Linear, x: TracedValue) -> Chain:
-    return Dense(module.in_features, module.out_features, module.bias is not None, init=zeros)
+    return linear(x, module.weight, module.bias)
 
 
 @imports(F.linear)
 def linear(x: TracedValue, weight: Any, bias: Any = None) -> Chain:
+    """Return a Dense, or for images (N, H, W, C) a 1 x 1 convolution between two transpositions."""
     weight = parameter("weight", weight)
     out_features, in_features = weight.shape
-    return loaded(Dense(in_features, out_features, bias is not None, init=zeros), weight, bias)
+    if x.shape is None or len(x.shape) != 3:
+        return loaded(Dense(in_features, out_features, bias is not None, init=zeros), weight, bias)
+    conv = Conv2D(in_features, out_features, 1, bias=bias is not None, init=zeros)
+    return Transpose((0, 3, 1, 2)), loaded(conv, weight[:, :, None, None], bias), Transpose((0, 2, 3, 1))
