@@ -3,6 +3,7 @@ import pytest
 
 from neocog.layers import (
     GELU,
+    Add,
     AvgPool2D,
     BatchNorm1D,
     BatchNorm2D,
@@ -15,14 +16,20 @@ from neocog.layers import (
     GlobalMaxPool2D,
     Graph,
     LeakyReLU,
+    Maximum,
     MaxPool2D,
+    Mean,
+    Multiply,
     PadChannels,
     ReLU,
+    Rescale,
     Reshape,
     Residual,
+    Scale,
     ScaledTanh,
     Sequential,
     Sigmoid,
+    Sum,
     Tanh,
 )
 from neocog.models import digits_cnn, tiny_cnn
@@ -181,6 +188,34 @@ def best():
     )
 
 
+def gated():
+    """Gates of channels (squeeze and excitation) and of pixels, layer scale, sums of several shapes."""
+    return Graph(
+        {
+            "stem": (Conv2D(2, 6, 3, padding=1, rng=0), "input"),
+            "squeeze": (Mean((2, 3), keepdims=True), "stem"),
+            "fc1": (Conv2D(6, 3, 1, rng=1), "squeeze"),
+            "relu": (ReLU(), "fc1"),
+            "fc2": (Conv2D(3, 6, 1, rng=2), "relu"),
+            "gate": (Sigmoid(), "fc2"),
+            "excited": (Multiply(), "stem", "gate"),
+            "mean": (Mean(1, keepdims=True), "excited"),
+            "pixels": (Conv2D(1, 1, 3, padding=1, rng=3), "mean"),
+            "attended": (Multiply(), "pixels", "excited"),
+            "conv": (Conv2D(6, 6, 3, padding=1, groups=6, rng=4), "attended"),
+            "scaled": (Scale((6, 1, 1), 0.5), "conv"),
+            "residual": (Add(), "scaled", "stem", "gate"),
+            "bend": (ReLU(), "residual"),
+            "rows": (Sum(3, keepdims=True), "bend"),
+            "most": (Maximum(), "bend", "attended"),
+            "all": (Multiply(), "most", "gate", "rows"),
+            "shrunk": (Rescale(0.1, 0.5), "all"),
+            "pool": (Mean((2, 3)), "shrunk"),
+            "head": (Dense(6, 3, rng=5), "pool"),
+        }
+    )
+
+
 NETWORKS = {
     "tiny": (lambda: tiny_cnn(1), (18, 1, 8, 8), 3),
     "digits": (lambda: digits_cnn(1), (64, 1, 8, 8), 10),
@@ -196,6 +231,9 @@ NETWORKS = {
     "narrow": (narrow, (2, 3, 12, 12), 4),
     "uneven": (uneven, (4, 2, 9, 11), 3),
     "uneven, many images": (uneven, (17, 2, 9, 11), 3),
+    "gated": (gated, (3, 2, 9, 7), 3),
+    "gated, many images": (gated, (20, 2, 11, 6), 3),
+    "gated, one image": (gated, (1, 2, 9, 7), 3),
     "best": (best, (3, 1, 9, 8), 3),
     "best, many images": (best, (20, 1, 9, 8), 3),
 }

@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from torch.nn import functional as F
 
 import neocog
@@ -9,8 +10,10 @@ from neocog.layers import (
     ELU,
     GELU,
     SELU,
+    Abs,
     Clip,
     Elementwise,
+    Exp,
     Hardsigmoid,
     Hardswish,
     LeakyReLU,
@@ -21,6 +24,7 @@ from neocog.layers import (
     Sigmoid,
     SiLU,
     Softplus,
+    Sqrt,
     Tanh,
 )
 from neocog.layers.softmax import softmax
@@ -32,6 +36,9 @@ SLOPE = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715)
 
 BY_HAND = [
     # layer, x, y, derivative
+    (Exp(), [0.0, math.log(3), -math.log(2)], [1.0, 3.0, 0.5], [1.0, 3.0, 0.5]),
+    (Sqrt(), [0.25, 4.0], [0.5, 2.0], [1.0, 0.25]),
+    (Abs(), [-2.0, 0.0, 3.0], [2.0, 0.0, 3.0], [-1.0, 0.0, 1.0]),
     (ReLU(), [-1.0, 0.0, 2.0], [0.0, 0.0, 2.0], [0.0, 0.0, 1.0]),
     (LeakyReLU(0.5), [-2.0, 0.0, 3.0], [-1.0, 0.0, 3.0], [0.5, 0.5, 1.0]),
     (LeakyReLU(), [-2.0, 3.0], [-0.02, 3.0], [0.01, 1.0]),
@@ -110,6 +117,8 @@ def test_by_hand(layer, x, y, slope):
         (SELU(), F.selu),
         (Softplus(), lambda x: F.softplus(x, threshold=40)),
         (Mish(), F.mish),
+        (Exp(), torch.exp),
+        (Abs(), torch.abs),
         (GELU("tanh"), lambda x: F.gelu(x, approximate="tanh")),
     ],
 )

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from neocog.layers import Add, Concat
+from neocog.layers import Add, Concat, Maximum, Minimum, Multiply
 from neocog.layers.base import Field
 
 
@@ -35,6 +35,41 @@ def test_add_of_equal_shapes_copies_nothing():
     assert all(part is dy for part in Add().backward(dy, cache)[0])
 
 
+def test_multiply_by_hand():
+    x = (np.array([[2.0, 3.0], [4.0, 5.0]]), np.array([[10.0], [100.0]]))
+    y, cache = Multiply().forward(x)
+    assert y.tolist() == [[20.0, 30.0], [400.0, 500.0]]
+    dx, grads = Multiply().backward(np.array([[1.0, 2.0], [3.0, 4.0]]), cache)
+    assert dx[0].tolist() == [[10.0, 20.0], [300.0, 400.0]]
+    assert dx[1].tolist() == [[2.0 + 6.0], [12.0 + 20.0]]
+    assert grads == {}
+
+
+def test_a_square_by_hand():
+    x = np.array([3.0])
+    y, cache = Multiply().forward((x, x))
+    assert (y.tolist(), [part.tolist() for part in Multiply().backward(np.ones(1), cache)[0]]) == (
+        [9.0],
+        [[3.0], [3.0]],
+    )
+
+
+@pytest.mark.parametrize(("layer", "sign"), [(Maximum(), 1.0), (Minimum(), -1.0)])
+def test_extrema_by_hand(layer, sign):
+    """A tie of three, of two, a winner, and the winner of what is repeated."""
+    a, b, c = np.array([1.0, 2.0, 5.0, 0.0]), np.array([1.0, 2.0, 3.0, 0.5]), np.array([1.0])
+    y, cache = layer.forward((sign * a, sign * b, sign * c))
+    assert (sign * y).tolist() == [1.0, 2.0, 5.0, 1.0]
+    dx, _ = layer.backward(np.array([3.0, 4.0, 5.0, 6.0]), cache)
+    assert [part.tolist() for part in dx] == [[1.0, 2.0, 5.0, 0.0], [1.0, 2.0, 0.0, 0.0], [7.0]]
+
+
+@pytest.mark.parametrize("layer", [Maximum(), Minimum()])
+def test_a_nan_wins(layer):
+    y, _ = layer.forward((np.array([np.nan, 1.0, 1.0]), np.array([1.0, np.nan, 2.0])))
+    assert np.isnan(y).tolist() == [True, True, False]
+
+
 def test_concat_by_hand():
     y, cache = Concat().forward((np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[5.0], [6.0]])))
     assert y.tolist() == [[1.0, 2.0, 5.0], [3.0, 4.0, 6.0]]
@@ -48,6 +83,12 @@ def test_same_as_pytorch(same_as_torch, normal):
     same_as_torch(Add(), lambda _, x, y: x + y, a, b)
     same_as_torch(Add(), lambda _, x, y, z: x + y + z, normal(3, 1, 1), a, normal(2, 1, 4, 1))
     same_as_torch(Add(), lambda _, x, y: x + y, normal(2, 1, 3), normal(4, 1))
+    same_as_torch(Multiply(), lambda _, x, y: x * y, a, b)
+    same_as_torch(Multiply(), lambda _, x, y, z: x * y * z, normal(2, 3, 1, 1), a, normal(2, 1, 4, 1))
+    for layer, function in ((Maximum(), torch.maximum), (Minimum(), torch.minimum)):
+        tied = np.where(a > 0, a, b)
+        same_as_torch(layer, lambda _, x, y, function=function: function(x, y), a, tied)
+        same_as_torch(layer, lambda _, x, y, function=function: function(x, y), a, normal(3, 1, 1))
     same_as_torch(Concat(), lambda _, *x: torch.cat(x, 1), a, c, b)
     same_as_torch(Concat(axis=3), lambda _, *x: torch.cat(x, 3), a, b)
 
@@ -57,12 +98,14 @@ def test_sizes():
     assert Add().flops(((2, 3), (2, 3), (2, 3))) == 12
     assert Add().output_shape(((2, 1, 5), (3, 1), (1,))) == (2, 3, 5)
     assert Add().flops(((2, 1, 5), (3, 1))) == 30
+    assert Multiply().output_shape(((2, 3, 1, 1), (2, 3, 4, 4))) == (2, 3, 4, 4)
+    assert Multiply().flops(((2, 3, 1, 1), (2, 3, 4, 4))) == 96
     assert Concat().output_shape(((2, 3, 4, 4), (2, 5, 4, 4))) == (2, 8, 4, 4)
     assert Concat(2).output_shape(((2, 3, 4, 4), (2, 3, 1, 4))) == (2, 3, 5, 4)
     assert Concat().flops(((2, 3), (2, 3))) == 0
 
 
-@pytest.mark.parametrize("layer", [Add(), Concat()])
+@pytest.mark.parametrize("layer", [Add(), Multiply(), Maximum(), Concat()])
 def test_the_widest_path_sets_the_receptive_field(layer):
     field = layer.receptive_field((Field((5, 1), (2, 2)), Field((3, 3), (2, 2))))
     assert (field.size, field.jump) == ((5, 3), (2, 2))
@@ -74,6 +117,9 @@ def test_the_widest_path_sets_the_receptive_field(layer):
         (Add(), [], r"Add needs inputs whose shapes broadcast, got \[\]"),
         (Add(), [(2, 3), (2, 2)], r"Add needs inputs whose shapes broadcast, got \[\(2, 3\), \(2, 2\)\]"),
         (Add(), [(2, 3), (2,)], "Add needs inputs whose shapes broadcast"),
+        (Multiply(), [(2, 3), (2, 2)], r"Multiply needs inputs whose shapes broadcast, got"),
+        (Maximum(), [], r"Maximum needs inputs whose shapes broadcast, got \[\]"),
+        (Minimum(), [(2, 3), (2,)], "Minimum needs inputs whose shapes broadcast"),
         (Concat(), [], r"Concat needs shapes that differ only on axis 1, got \[\]"),
         (Concat(), [(2, 3), (1, 3)], "differ only on axis 1"),
         (Concat(), [(2, 3), (2, 3, 1)], "differ only on axis 1"),

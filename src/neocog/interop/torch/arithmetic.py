@@ -12,7 +12,7 @@ from torch import Tensor
 from neocog.interop.torch.graph_builder import BATCH, TracedValue, UnsupportedError
 from neocog.interop.torch.operators.arguments import is_learned
 from neocog.interop.torch.registry import Apply, Loaded
-from neocog.layers import Add, Bias, Maximum, Minimum, Multiply, Rescale, Scale, Sqrt
+from neocog.layers import Add, Bias, Layer, Maximum, Minimum, Multiply, Rescale, Scale, Sqrt
 
 ARITHMETIC: dict[Any, str] = {
     **dict.fromkeys((operator.add, operator.iadd, torch.add, "add", "add_"), "add"),
@@ -48,7 +48,7 @@ class Arithmetic:
         if not isinstance(x, TracedValue):
             x, other = other, x
         if isinstance(other, TracedValue):
-            return self._apply("add", Add(), x, other)
+            return self._joined("add", Add(), x, other)
         if is_learned(other):
             return self._apply("bias", Loaded(Bias(tuple(other.shape)), {"bias": other}), x)
         return self._rescaled(x, offset=other)
@@ -58,7 +58,7 @@ class Arithmetic:
         if not isinstance(x, TracedValue):
             x, other = other, x
         if isinstance(other, TracedValue):
-            return self._apply("mul", Multiply(), x, other)
+            return self._joined("mul", Multiply(), x, other)
         if is_learned(other):
             return self._apply("scale", Loaded(Scale(tuple(other.shape)), {"weight": other}), x)
         return self._rescaled(x, scale=other)
@@ -109,6 +109,14 @@ class Arithmetic:
     def _extremum(self, name: str, layer: Maximum | Minimum, x: Any, other: Any) -> TracedValue:
         if not isinstance(x, TracedValue) or not isinstance(other, TracedValue):
             raise UnsupportedError(f"only the {name} of two tensors made of the input has a counterpart")
+        return self._joined(name, layer, x, other)
+
+    def _joined(self, name: str, layer: Layer, x: TracedValue, other: TracedValue) -> TracedValue:
+        """Join two values; one that repeats another is that other, where the layer repeats it as well."""
+        if x.shape == other.shape and x.narrow is not None:
+            x = x.narrow
+        elif x.shape == other.shape and other.narrow is not None:
+            other = other.narrow
         return self._apply(name, layer, x, other)
 
     def _rescaled(self, x: TracedValue, **given: Any) -> TracedValue:

@@ -51,13 +51,14 @@ class TracedValue:
     """A symbolic tensor: the node that computes it, and its shape without the batch if that is known.
 
     ``mixed`` says that its first axis may be another than the batch, as after ``view(-1, 4)`` of a tensor of
-    unknown shape.
+    unknown shape. ``narrow`` is the value that this one repeats along axes where that has size 1.
     """
 
     name: str
     shape: Shape | None
     base: TracedValue | None = None
     mixed: bool = False
+    narrow: TracedValue | None = None
 
     @property
     def root(self) -> TracedValue:

@@ -129,7 +129,8 @@ def from_torch(
     if path is not None:
         one_of("path", path, ("evaluation", "training"))
     reader = _Reader(path, module)
-    network, _ = reader.layer(module, values, (tuple(values),) if several else tuple(values), "")
+    with torch.enable_grad():  # what is computed from a parameter is known by its gradient
+        network, _ = reader.layer(module, values, (tuple(values),) if several else tuple(values), "")
     if reader.notes:
         warnings.warn(". ".join(reader.notes) + ".", ConversionWarning, stacklevel=2)
     if isinstance(network, Container):
@@ -182,6 +183,7 @@ class _Reader:
         self._chains: dict[int, Chain] = {}  # by the module's id
         self._arrays: dict[Any, np.ndarray] = {}  # by the tensor's id and shape, and whether transposed
         self._held: list[Tensor] = []  # so that no other tensor has the id of one of these
+        self._shapes: dict[int, tuple[int, ...]] = {}  # in which a parameter is used, by its id
         self._fixed: set[int] = set()  # ids of the arrays whose tensors require no gradient
 
     def note(self, text: str) -> None:
@@ -327,7 +329,10 @@ class _Reader:
 
     def _array(self, name: str, tensor: Tensor, transposed: bool) -> np.ndarray:
         whole = tensor if tensor._base is None else tensor._base  # of a view, which is a new one each time
-        key = (id(whole), tuple(tensor.shape), tensor.storage_offset(), transposed)
+        shape = tuple(tensor.shape)
+        if isinstance(whole, nn.Parameter) and self._shapes.setdefault(id(whole), shape) != shape:
+            raise UnsupportedError(f"its tensor {name!r} is used in two shapes, as if it were two")
+        key = (id(whole), shape, tensor.storage_offset(), transposed)
         if key not in self._arrays:
             self._held.append(whole)
             if whole._backward_hooks or whole._post_accumulate_grad_hooks:
