@@ -8,9 +8,14 @@ from typing import Any
 
 from neocog.layers import Sequential
 from neocog.models.alexnet import alexnet
+from neocog.models.convnext import convnext_tiny
+from neocog.models.efficientnet import efficientnet_b0
 from neocog.models.image_cnn import image_cnn, suited_filters
 from neocog.models.lenet import lenet5
+from neocog.models.mobilenet import mobilenet_v2, mobilenet_v3_large, mobilenet_v3_small
+from neocog.models.regnet import regnet_y_400mf
 from neocog.models.resnet import resnet18, resnet50, resnet_cifar
+from neocog.models.shufflenet import shufflenet_v2_x0_5, shufflenet_v2_x1_0
 from neocog.models.tiny import conv_net, digits_cnn, small_cnn, tiny_cnn, tiny_mlp
 from neocog.models.vgg import vgg16
 from neocog.validation import image_shape as check_image_shape
@@ -23,8 +28,16 @@ CLASSIC_NETWORKS: dict[str, Callable[..., Sequential]] = {
     "resnet18": resnet18,
     "resnet50": resnet50,
     "resnet20": partial(resnet_cifar, 20),
+    "mobilenet-v2": mobilenet_v2,
+    "mobilenet-v3-small": mobilenet_v3_small,
+    "mobilenet-v3-large": mobilenet_v3_large,
+    "efficientnet-b0": efficientnet_b0,
+    "shufflenet-v2": shufflenet_v2_x1_0,
+    "shufflenet-v2-x0.5": shufflenet_v2_x0_5,
+    "regnet-y-400mf": regnet_y_400mf,
+    "convnext-tiny": convnext_tiny,
 }
-"""The networks from LeNet-5 to ResNet, for images of their size."""
+"""The networks from LeNet-5 to ConvNeXt, for images of their size."""
 OF_FILTERS: dict[str, Callable[..., Sequential]] = {"conv-net": conv_net, "image-cnn": image_cnn}
 """The networks whose channels can be chosen."""
 NETWORKS = ("digits-cnn", "small-cnn", *OF_FILTERS, "tiny-cnn", "tiny-mlp", *CLASSIC_NETWORKS)

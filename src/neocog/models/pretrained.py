@@ -12,11 +12,16 @@ from typing import Any
 import numpy as np
 
 from neocog.initializers import zeros
-from neocog.layers import Container, Dense, Normalize, Sequential
+from neocog.layers import Container, Conv2D, Dense, Normalize, Scale, Sequential
 from neocog.models.alexnet import alexnet_one_tower
+from neocog.models.convnext import convnext_small, convnext_tiny
+from neocog.models.efficientnet import efficientnet_b0
 from neocog.models.heads import head_of
 from neocog.models.hub import fetch, is_hub
+from neocog.models.mobilenet import mobilenet_v2, mobilenet_v3_large, mobilenet_v3_small
+from neocog.models.regnet import regnet_y_400mf, regnet_y_800mf
 from neocog.models.resnet import resnet18, resnet34, resnet50, resnet101
+from neocog.models.shufflenet import shufflenet_v2_x0_5, shufflenet_v2_x1_0
 from neocog.models.vgg import vgg11, vgg13, vgg16, vgg19
 from neocog.validation import image_shape as check_image_shape
 
@@ -34,8 +39,18 @@ ARCHITECTURES: dict[str, Callable[..., Sequential]] = {
     "resnet101": resnet101,
     **_vgg,
     **{f"{name}_bn": functools.partial(make, batch_norm=True) for name, make in _vgg.items()},
+    "mobilenet_v2": mobilenet_v2,
+    "mobilenet_v3_small": mobilenet_v3_small,
+    "mobilenet_v3_large": mobilenet_v3_large,
+    "efficientnet_b0": efficientnet_b0,
+    "shufflenet_v2_x0_5": shufflenet_v2_x0_5,
+    "shufflenet_v2_x1_0": shufflenet_v2_x1_0,
+    "regnet_y_400mf": regnet_y_400mf,
+    "regnet_y_800mf": regnet_y_800mf,
+    "convnext_tiny": convnext_tiny,
+    "convnext_small": convnext_small,
 }
-"""The networks that take the weights of torchvision's, and timm's, of the same name."""
+"""The networks that take the weights of torchvision's of the same name; those up to VGG take timm's, too."""
 
 _RENAMED = {
     "pre_logits.fc1.": "classifier.0.",
@@ -213,11 +228,15 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
 def load_torchvision(network: Container, state_dict: Mapping[str, Any]) -> None:
     """Copy weights from PyTorch into a network whose arrays have the same names, such as torchvision's.
 
-    That is so for :func:`alexnet_one_tower`, :func:`vgg11` to :func:`vgg19` with or without batch norm and
-    :func:`resnet18` to :func:`resnet101`. PyTorch's dense weights are transposed, and its
-    counters ``num_batches_tracked`` omitted. Build the network with ``init=neocog.initializers.zeros`` to
-    save the time of drawing weights. torchvision's networks take pixels in 0..1, in RGB, less the mean
-    (0.485, 0.456, 0.406), divided by (0.229, 0.224, 0.225).
+    That is so for :func:`alexnet_one_tower`, :func:`vgg11` to :func:`vgg19` with or without batch norm,
+    :func:`resnet18` to :func:`resnet101`, :func:`mobilenet_v2`, :func:`mobilenet_v3_small`,
+    :func:`mobilenet_v3_large`, :func:`efficientnet_b0`, :func:`shufflenet_v2_x0_5`,
+    :func:`shufflenet_v2_x1_0`, :func:`regnet_y_400mf`, :func:`regnet_y_800mf`, :func:`convnext_tiny` and
+    :func:`convnext_small`. PyTorch's dense weights are transposed, or become those of a 1 x 1 convolution;
+    a learned factor gets the name of its layer; the counters ``num_batches_tracked`` are omitted. Build the
+    network with ``init=neocog.initializers.zeros`` to save the time of drawing weights. torchvision's
+    networks take pixels in 0..1, in RGB, less the mean (0.485, 0.456, 0.406), divided by
+    (0.229, 0.224, 0.225).
 
     Parameters
     ----------
@@ -258,6 +277,10 @@ def load_torchvision(network: Container, state_dict: Mapping[str, Any]) -> None:
                     f"parameter {name!r} must have PyTorch's shape {shape}, got {arrays[name].shape}."
                 )
             arrays[name] = arrays[name].T
+        if isinstance(layer, Conv2D) and name in arrays and arrays[name].ndim == 2:
+            arrays[name] = arrays[name][:, :, None, None]
+        if isinstance(layer, Scale) and prefix in arrays:
+            arrays[name] = arrays.pop(prefix)
     remembered = network.buffers
     buffers = {name: arrays.pop(name) for name in remembered if name in arrays}
     network.load(arrays, buffers)
