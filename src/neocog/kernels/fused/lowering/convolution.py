@@ -309,22 +309,22 @@ class Convolution:
             self._winograd(x, weight, (F, per_group), (K, 9, 0), bias, y, floor)
             return
         rows, lanes = rows_and_lanes(y, x.row if init is None or init.row == y.row else 0)
-        for g in range(self.groups):
-            part = y.channels(g * filters, filters)
-            add_product(
-                program,
-                filters,
-                x.offsets[g * per_group : (g + 1) * per_group],
-                rows,
-                lanes,
-                a=packed(program, shifted(weight, g * filters * K), filters, K, np.arange(K)),
-                x=x.start,
-                x_row=x.row,
-                y=part,
-                bias=bias_or_zeros(program, bias, g * filters, filters),
-                floor=floor,
-                init=None if init is None else init.channels(g * filters, filters),
-            )
+        add_product(
+            program,
+            filters,
+            x.offsets[:per_group],
+            rows,
+            lanes,
+            groups=self.groups,
+            x_group=per_group * x.plane,
+            a=packed(program, weight, F, K, np.arange(K), filters, filters * K),
+            x=x.start,
+            x_row=x.row,
+            y=y,
+            bias=bias_or_zeros(program, bias, 0, F),
+            floor=floor,
+            init=init,
+        )
         if rows < y.H and clean:
             program.frame(y, always=True)
 
@@ -375,51 +375,47 @@ class Convolution:
         filters, whole = F // self.groups, self.stride == (1, 1)
         f, a, b = np.arange(filters)[:, None, None], np.array(taps[0])[:, None], np.array(taps[1])
         i, j = first[0] - a * self.dilation[0] // s, first[1] - b * self.dilation[1] // t
-        for g in range(self.groups):
-            part = dx.channels(g * per_group, per_group)
-            target = part if whole else program.maps(per_group, *size, N)
-            rows, lanes = rows_and_lanes(target, dy.row)
-            add_product(
-                program,
-                per_group,
-                (g * filters + f) * dy.plane + i * dy.row + j * N,
-                rows,
-                lanes,
-                a=packed(
-                    program,
-                    shifted(weight, g * filters * per_group * kh * kw),
-                    per_group,
-                    kh * kw,
-                    f * per_group * kh * kw + a * kw + b,
-                ),
-                x=dy,
-                y=target,
-                bias=bias_or_zeros(program, bias, g * per_group, per_group),
-                floor=-np.inf,
-                init=target if adding and whole else None,
-            )
-            if rows < target.H:
-                program.frame(target, always=True)
-            if not whole:
-                down = first[0] * s + phase[0] - self.padding[0][0]
-                across = first[1] * t + phase[1] - self.padding[1][0]
-                place = shifted(part.origin, down * part.row + across * N)
-                spread = (part.plane, s * part.row, t * N, 1)
-                copy(program, target.origin, strides(target), place, target.shape, spread, adding)
+        target = dx if whole else program.maps(dx.C, *size, N)
+        rows, lanes = rows_and_lanes(target, dy.row)
+        terms = f * per_group * kh * kw + a * kw + b
+        add_product(
+            program,
+            per_group,
+            f * dy.plane + i * dy.row + j * N,
+            rows,
+            lanes,
+            groups=self.groups,
+            x_group=filters * dy.plane,
+            a=packed(program, weight, dx.C, kh * kw, terms, per_group, filters * per_group * kh * kw),
+            x=dy,
+            y=target,
+            bias=bias_or_zeros(program, bias, 0, dx.C),
+            floor=-np.inf,
+            init=target if adding and whole else None,
+        )
+        if rows < target.H:
+            program.frame(target, always=True)
+        if not whole:
+            down = first[0] * s + phase[0] - self.padding[0][0]
+            across = first[1] * t + phase[1] - self.padding[1][0]
+            place = shifted(dx.origin, down * dx.row + across * N)
+            spread = (dx.plane, s * dx.row, t * N, 1)
+            copy(program, target.origin, strides(target), place, target.shape, spread, adding)
 
     def weight_gradient(self, x: ConvolutionWindows, dy: Maps, d_weight: Any) -> None:
         """Add the gradient in the weights: the windows of x, each weighted by its dy, summed."""
-        F, per_group, kh, kw = self.w_shape
+        F, per_group = self.w_shape[:2]
         filters = F // self.groups
-        for g in range(self.groups):
-            part = dy.channels(g * filters, filters)
-            add_correlation(
-                self.program,
-                np.arange(filters) * part.plane,
-                x.offsets[g * per_group : (g + 1) * per_group],
-                *rows_and_lanes(dy, x.row),  # the border of dy is zero
-                a=part,
-                x=x.start,
-                x_row=x.row,
-                y=shifted(d_weight, g * filters * per_group * kh * kw),
-            )
+        add_correlation(
+            self.program,
+            np.arange(filters) * dy.plane,
+            x.offsets[:per_group],
+            *rows_and_lanes(dy, x.row),  # the border of dy is zero
+            groups=self.groups,
+            a_group=filters * dy.plane,
+            x_group=per_group * x.plane,
+            a=dy,
+            x=x.start,
+            x_row=x.row,
+            y=d_weight,
+        )

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from neocog.kernels.fused.program import Maps, Memory, Program, Slot
+from neocog.kernels.fused.program import PLANE_UNIT_WORK, PLANE_UNITS, Maps, Memory, Program, Slot
 from neocog.kernels.fused.simd import DOT_ROWS, DOT_TAPS, VECTOR_BYTES, VECTORS
 
 __all__ = [
@@ -69,16 +69,18 @@ def add_product(
     rows: int,
     lanes: int,
     streaming: bool = False,
+    groups: int = 1,
     **fields: Any,
 ) -> None:
     """Add a product, cut into units along rows and lanes, and along the filters where that is not enough.
 
     ``streaming``: x is large and used once, so it is read as it lies in memory, some long rows at a time.
+    ``groups``: how many groups of F filters there are; each is cut into units only if they are few.
     """
     K = offsets.size
     table = program.table(offsets.ravel())
-    work = 2.0 * F * K * rows * lanes
-    units = max(1, min(UNITS, int(work // UNIT_WORK)))
+    work = 2.0 * groups * F * K * rows * lanes
+    units = max(1, min(UNITS, int(work // UNIT_WORK)) // groups)
     tile = VECTOR_BYTES // program.size * VECTORS
     depth = DEPTH if K > DEPTH * 4 // 3 else max(K, 1)
     if streaming:
@@ -91,13 +93,19 @@ def add_product(
             row_block = max(1, min(row_block, -(-rows // units)))
             if rows == 1:
                 lane_block = min(lane_block, max(tile, -(-lanes // units // tile) * tile))
+    if units == 1 < groups:
+        row_block, lane_block = max(rows, 1), lanes
     blocks = -(-rows // row_block) * -(-lanes // max(lane_block, 1))
     f_units = max(1, min(-(-F // PANEL), -(-units // max(blocks, 1)))) if units > blocks else 1
     f_block = -(-F // f_units // PANEL) * PANEL
+    blocks *= -(-F // f_block)
+    together = _groups_together(groups, work) if blocks == 1 else 1
     program.add_units(
         "product",
-        -(-F // f_block) * blocks,
+        -(-groups // together) * blocks,
         work,
+        groups=groups,
+        group_block=together,
         F=F,
         K=K,
         depth=depth,
@@ -112,15 +120,26 @@ def add_product(
     )
 
 
+def _groups_together(groups: int, work: float) -> int:
+    """Return how many groups a unit takes, the work of all being given."""
+    return -(-groups // min(groups, PLANE_UNITS, max(1, int(work // PLANE_UNIT_WORK))))
+
+
 def panel_block(F: int) -> int:
     """Return how many of F filters a unit of packing takes."""
     return max(PANEL, -(-F // PACK_UNITS // PANEL) * PANEL)
 
 
-def packed(program: Program, weight: Any, F: int, row: int, offsets: np.ndarray) -> Memory:
-    """Add the packing of F rows of weights, ``row`` elements apart, their terms at ``offsets``."""
+def packed(
+    program: Program, weight: Any, F: int, row: int, offsets: np.ndarray, group: int = 0, start: int = 0
+) -> Memory:
+    """Add the packing of F rows of weights, ``row`` elements apart, their terms at ``offsets``.
+
+    ``group``: rows of a group, if there are several; the groups begin ``start`` elements apart.
+    """
     memory = program.memory(F * offsets.size)
-    block = panel_block(F)
+    group = group or F
+    block = -(-panel_block(F) // group) * group if group < F else panel_block(F)
     program.add_units(
         "pack",
         -(-F // block),
@@ -128,8 +147,10 @@ def packed(program: Program, weight: Any, F: int, row: int, offsets: np.ndarray)
         weight=weight,
         y=memory,
         weight_row=row,
+        weight_group=start,
         F=F,
         f_block=block,
+        group=group,
         K=offsets.size,
         offsets=program.table(offsets.ravel()),
         once=program.frozen,
@@ -162,22 +183,35 @@ def _padded_table(offsets: np.ndarray, multiple: int) -> np.ndarray:
 
 
 def add_correlation(
-    program: Program, a_offsets: np.ndarray, x_offsets: np.ndarray, rows: int, lanes: int, **fields: Any
+    program: Program,
+    a_offsets: np.ndarray,
+    x_offsets: np.ndarray,
+    rows: int,
+    lanes: int,
+    groups: int = 1,
+    **fields: Any,
 ) -> None:
-    """Add the sums over all rows and lanes of each plane of ``a`` times each tap of ``x``, cut into units."""
+    """Add the sums over all rows and lanes of each plane of ``a`` times each tap of ``x``, cut into units.
+
+    ``groups``: how many groups of such planes and taps there are.
+    """
     F, K = a_offsets.size, x_offsets.size
-    work = 2.0 * F * K * rows * lanes
-    units = max(1, min(UNITS, int(work // UNIT_WORK)))
+    work = 2.0 * groups * F * K * rows * lanes
+    units = max(1, min(UNITS, int(work // UNIT_WORK)) // groups)
     # Filters share the x that is in the cache, so many to a unit; the terms are what is shared out first.
     f_block = -(-min(F, CORRELATED) // DOT_ROWS) * DOT_ROWS
     depth = max(1, -(-K * -(-F // f_block) // units // DOT_TAPS)) * DOT_TAPS
     depth = min(depth, -(-K // DOT_TAPS) * DOT_TAPS)
     while f_block > 2 * DOT_ROWS and -(-F // f_block) * -(-K // depth) < units // 2:
         f_block = -(-f_block // 2 // DOT_ROWS) * DOT_ROWS
+    blocks = -(-F // f_block) * -(-K // depth)
+    together = _groups_together(groups, work) if blocks == 1 else 1
     program.add_units(
         "correlate",
-        -(-F // f_block) * -(-K // depth),
+        -(-groups // together) * blocks,
         work,
+        groups=groups,
+        group_block=together,
         F=F,
         K=K,
         f_block=f_block,

@@ -19,11 +19,12 @@ def panel_rows(left: int) -> int:
     return rows
 
 
-@operation(arrays="weight offsets y", integers="F K f_block weight_row")
+@operation(arrays="weight offsets y", integers="F K f_block group weight_row weight_group")
 def pack(p: Any, unit: int, scratch: int, zero: Any) -> None:
     """Copy the weights into the order in which the register tile reads them: panels of rows, each K x rows.
 
-    ``y[panel][k][r] = weight[weight_row (first + r) + offsets[k]]``, ``F`` rows in all; a unit is ``f_block``
+    ``y[panel][k][r] = weight[start + weight_row r + offsets[k]]``, ``F`` rows in all, in groups of ``group``
+    rows that begin ``weight_group`` elements apart; no panel has rows of two groups. A unit is ``f_block``
     rows.
     """
     like = zero[0]
@@ -31,12 +32,12 @@ def pack(p: Any, unit: int, scratch: int, zero: Any) -> None:
     table = view(p.offsets, p.K, np.int64(0))
     first, last = unit * p.f_block, min(p.F, (unit + 1) * p.f_block)
     while first < last:
-        rows = panel_rows(last - first)
+        g, row = first // p.group, first % p.group
+        rows = panel_rows(min(last - first, p.group - row))
+        start = g * p.weight_group + row * p.weight_row
         y = view(p.y + first * p.K * size, p.K * rows, like)
         for k in range(p.K):
-            weights = view(
-                p.weight + (first * p.weight_row + table[k]) * size, (rows - 1) * p.weight_row + 1, like
-            )
+            weights = view(p.weight + (start + table[k]) * size, (rows - 1) * p.weight_row + 1, like)
             for r in range(rows):
                 y[k * rows + r] = weights[r * p.weight_row]
         first += rows
@@ -45,7 +46,7 @@ def pack(p: Any, unit: int, scratch: int, zero: Any) -> None:
 @operation(
     maps="x y init",
     arrays="a offsets bias zeros",
-    integers="F K depth rows lanes a_row a_step f_block row_block lane_block",
+    integers="F K depth rows lanes a_row a_step f_block row_block lane_block groups group_block x_group",
     numbers="floor",
 )
 def product(p: Any, unit: int, scratch: int, zero: Any) -> None:
@@ -53,14 +54,27 @@ def product(p: Any, unit: int, scratch: int, zero: Any) -> None:
 
     A convolution, a dense layer, or the gradient of one in its input: the offsets say which. The K terms
     are taken ``depth`` at a time, so that the weights in use stay in the nearest cache. ``a`` is packed if
-    ``a_step`` is 0. A unit is a block of filters, rows and lanes.
+    ``a_step`` is 0. There are ``groups`` of ``F`` filters, which see inputs ``x_group`` apart. A unit is
+    ``group_block`` groups, or a block of filters, rows and lanes of one.
     """
+    blocks = (p.F + p.f_block - 1) // p.f_block
+    blocks *= (p.rows + p.row_block - 1) // p.row_block
+    blocks *= (p.lanes + p.lane_block - 1) // p.lane_block
+    first = unit // blocks * p.group_block
+    for g in range(first, min(p.groups, first + p.group_block)):
+        _product(p, g, unit % blocks, zero)
+
+
+@compiled
+def _product(p: Any, g: int, block: int, zero: Any) -> None:
+    """Compute a block of filters, rows and lanes of a group."""
     like = zero[0]
     size = size_of(like)
+    x, before = p.x + g * p.x_group * size, g * p.F
     lane_blocks = (p.lanes + p.lane_block - 1) // p.lane_block
     row_blocks = (p.rows + p.row_block - 1) // p.row_block
-    fb, rest = unit // (lane_blocks * row_blocks), unit % (lane_blocks * row_blocks)
-    f_first, f_last = fb * p.f_block, min(p.F, (fb + 1) * p.f_block)
+    fb, rest = block // (lane_blocks * row_blocks), block % (lane_blocks * row_blocks)
+    f_first, f_last = before + fb * p.f_block, before + min(p.F, (fb + 1) * p.f_block)
     i_first = rest // lane_blocks * p.row_block
     i_last = min(p.rows, i_first + p.row_block)
     l_first = rest % lane_blocks * p.lane_block
@@ -94,7 +108,7 @@ def product(p: Any, unit: int, scratch: int, zero: Any) -> None:
                     a_step,
                     p.offsets + 8 * k,
                     depth,
-                    p.x + (i * p.x_row + l_first) * size,
+                    x + (i * p.x_row + l_first) * size,
                     y,
                     p.y_plane,
                     init,
@@ -110,31 +124,47 @@ def product(p: Any, unit: int, scratch: int, zero: Any) -> None:
             break
 
 
-@operation(maps="a x", arrays="a_offsets offsets y", integers="F K depth rows lanes f_block row_block")
+@operation(
+    maps="a x",
+    arrays="a_offsets offsets y",
+    integers="F K depth rows lanes f_block row_block groups group_block a_group x_group",
+)
 def correlate(p: Any, unit: int, scratch: int, zero: Any) -> None:
     """Compute ``y[f,k] = sum_{i,l} a[a_offsets[f] + a_row i + l] x[offsets[k] + x_row i + l]``.
 
     With a = dy this is the gradient in the weights. Both tables are filled up to whole register tiles with
-    repetitions, whose sums are dropped. ``row_block`` rows at a time stay in the cache. A unit is ``f_block``
-    filters and ``depth`` terms.
+    repetitions, whose sums are dropped. ``row_block`` rows at a time stay in the cache. There are ``groups``,
+    which lie ``a_group`` and ``x_group`` apart. A unit is ``group_block`` groups, or ``f_block`` filters and
+    ``depth`` terms of one.
     """
+    blocks = (p.F + p.f_block - 1) // p.f_block * ((p.K + p.depth - 1) // p.depth)
+    first = unit // blocks * p.group_block
+    for g in range(first, min(p.groups, first + p.group_block)):
+        _correlate(p, g, unit % blocks, zero)
+
+
+@compiled
+def _correlate(p: Any, g: int, block: int, zero: Any) -> None:
+    """Compute a block of filters and terms of a group."""
     like = zero[0]
     size = size_of(like)
     sums = np.empty(DOT_ROWS * DOT_TAPS)  # of the larger dtype, so for both
     out = sums.ctypes.data
     results = view(out, DOT_ROWS * DOT_TAPS, like)
+    start_a, start_x = p.a + g * p.a_group * size, p.x + g * p.x_group * size
+    start_y = p.y + g * p.F * p.K * size
     blocks = (p.F + p.f_block - 1) // p.f_block
-    f_first, k_first = unit % blocks * p.f_block, unit // blocks * p.depth
+    f_first, k_first = block % blocks * p.f_block, block // blocks * p.depth
     f_last, k_last = min(p.F, f_first + p.f_block), min(p.K, k_first + p.depth)
     for i in range(0, max(p.rows, 1), p.row_block):
         rows = min(p.row_block, p.rows - i)
         for k in range(k_first, k_last, DOT_TAPS):
             for f in range(f_first, f_last, DOT_ROWS):
                 dots(
-                    p.a + i * p.a_row * size,
+                    start_a + i * p.a_row * size,
                     p.a_offsets + 8 * f,
                     p.a_row,
-                    p.x + i * p.x_row * size,
+                    start_x + i * p.x_row * size,
                     p.offsets + 8 * k,
                     p.x_row,
                     rows,
@@ -144,6 +174,6 @@ def correlate(p: Any, unit: int, scratch: int, zero: Any) -> None:
                 )
                 taps = min(DOT_TAPS, k_last - k)
                 for r in range(min(DOT_ROWS, f_last - f)):
-                    y = view(p.y + ((f + r) * p.K + k) * size, taps, like)
+                    y = view(start_y + ((f + r) * p.K + k) * size, taps, like)
                     for q in range(taps):
                         y[q] = results[r * DOT_TAPS + q] + (y[q] if i else 0)
