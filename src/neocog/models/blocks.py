@@ -30,7 +30,7 @@ def conv_norm(
     activation: Layer | None = None,
     stride: int = 1,
     groups: int = 1,
-    **norm: float,
+    norm: Mapping[str, float] | None = None,
 ) -> Sequential:
     """Build a convolution that keeps the size but for its stride, batch norm, and an activation.
 
@@ -39,7 +39,7 @@ def conv_norm(
     conv = Conv2D(
         in_channels, out_channels, size, stride, padding=size // 2, groups=groups, bias=False, **new
     )
-    layers: list[Layer] = [conv, BatchNorm2D(out_channels, dtype=new["dtype"], **norm)]
+    layers: list[Layer] = [conv, BatchNorm2D(out_channels, dtype=new["dtype"], **(norm or {}))]
     return Sequential(*layers if activation is None else [*layers, activation])
 
 

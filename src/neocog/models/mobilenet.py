@@ -195,11 +195,11 @@ def _mobilenet_v3(
     new: dict[str, Any] = {"init": init, "rng": rng, "dtype": dtype}
     shape = check_image_shape(image_shape)
     channels = 16
-    features: list[Layer] = [conv_norm(shape[0], channels, 3, new, Hardswish(), stride=2, **V3_NORM)]
+    features: list[Layer] = [conv_norm(shape[0], channels, 3, new, Hardswish(), stride=2, norm=V3_NORM)]
     for kernel, width, out_channels, gates, activation, stride in blocks:
         features.append(_v3_block(channels, kernel, width, out_channels, gates, activation, stride, new))
         channels = out_channels
-    features.append(conv_norm(channels, 6 * channels, 1, new, Hardswish(), **V3_NORM))
+    features.append(conv_norm(channels, 6 * channels, 1, new, Hardswish(), norm=V3_NORM))
     classifier = Sequential(
         Dense(6 * channels, hidden, **new),
         Hardswish(),
@@ -235,9 +235,9 @@ def _v3_block(
     """Build a block of MobileNetV3: wider, filtered, gated, narrower without an activation."""
     layers: list[Layer] = []
     if width != in_channels:
-        layers.append(conv_norm(in_channels, width, 1, new, activation(), **V3_NORM))
-    layers.append(conv_norm(width, width, kernel, new, activation(), stride, groups=width, **V3_NORM))
+        layers.append(conv_norm(in_channels, width, 1, new, activation(), norm=V3_NORM))
+    layers.append(conv_norm(width, width, kernel, new, activation(), stride, groups=width, norm=V3_NORM))
     if gates:
         layers.append(squeeze_excitation(width, divisible(width // 4), new, gate=Hardsigmoid()))
-    layers.append(conv_norm(width, out_channels, 1, new, **V3_NORM))
+    layers.append(conv_norm(width, out_channels, 1, new, norm=V3_NORM))
     return chain({"block": Sequential(*layers)}, shortcut=stride == 1 and in_channels == out_channels)
