@@ -7,7 +7,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 
 def node(operator, inputs, output, name="", **attributes):
-    return helper.make_node(operator, inputs.split(), [output], name, **attributes)
+    return helper.make_node(operator, inputs.split(), output.split(), name, **attributes)
 
 
 def model(nodes, arrays, shape, opset=17, output=None, inputs=("x",), dtype=TensorProto.FLOAT, listed=False):

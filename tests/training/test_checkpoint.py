@@ -69,7 +69,8 @@ def assert_same_run(one, two):
         for name, array in arrays.items():
             assert array.tobytes() == opt2.state[memory][name].tobytes()
     assert rng1.bit_generator.state == rng2.bit_generator.state
-    assert net1[5].rng.bit_generator.state == net2[5].rng.bit_generator.state
+    for name in ("4", "6"):  # what drops branches, and what drops numbers
+        assert net1[name].rng.bit_generator.state == net2[name].rng.bit_generator.state
     for row1, row2 in zip(history1.rows, history2.rows, strict=True):
         assert row1.keys() == row2.keys()
         for column in row1.keys() - {"seconds"}:
@@ -133,7 +134,7 @@ def test_a_failed_run_leaves_the_last_good_checkpoint(tmp_path):
     class Poison(Callback):
         def on_batch(self, run):
             if run.epoch == 1 and len(run.batch_losses) == 4:
-                run.network.params["6.bias"][0] = np.nan
+                run.network.params["7.bias"][0] = np.nan
 
     with pytest.raises(neocog.training.NonFiniteLossError):
         train(path, 5, extra=[Poison()])

@@ -14,6 +14,8 @@ from neocog.layers import ChannelShuffle, Slice
 
 END = np.iinfo(np.int64).max
 """Stands for the end of an axis of any size."""
+FAR = np.iinfo(np.int32).max
+"""From this on, exporters mean the end of an axis."""
 
 
 @writes(Slice, operators="Slice")
@@ -50,9 +52,10 @@ def _part(node: Node, x: SymbolicValue, axis: int, start: int, end: int, step: i
     size = x.sizes[axis]
     if step < 1:
         node.unsupported(f"a step must be at least 1, got {step}: no layer turns an axis round")
-    if start == 0 and step == 1 and end >= (END if size is None else size):
+    stop = None if end >= (FAR if size is None else size) else end
+    if start == 0 and step == 1 and stop is None:
         return x
-    part = (start, None if end >= (END if size is None else size) else end, step)
+    part = (start, stop, step)
     if axis:
         return node.apply(Slice(*part, axis), x)
     y = node.apply(Slice(*part), x.viewed(lambda s: (1, *s)))
