@@ -79,10 +79,11 @@ def from_onnx(
 
     Notes
     -----
-    Operators: Add, AveragePool, BatchNormalization, Concat, Conv, Dropout, Flatten, Gelu, Gemm,
-    GlobalAveragePool, GlobalMaxPool, Identity, LRN, LeakyRelu, LogSoftmax, MatMul, MaxPool, Pad, ReduceMax,
-    ReduceMean, Relu, Reshape, Sigmoid, Softmax, Squeeze, Sum, Tanh, Transpose, Unsqueeze; Sub, Mul and Div by
-    constants; the nodes as which PyTorch writes GELU before opset 20; and on constants and shapes also Cast,
+    Operators: Add, AveragePool, BatchNormalization, Concat, Conv, Dropout, Flatten, Gather of entries in
+    equal steps, Gelu, Gemm, GlobalAveragePool, GlobalMaxPool, GroupNormalization, Identity,
+    InstanceNormalization, LRN, LayerNormalization, LeakyRelu, LogSoftmax, MatMul, MaxPool, Pad, ReduceMax,
+    ReduceMean, Relu, Reshape, Sigmoid, Slice, Softmax, Split, Squeeze, Sum, Tanh, Transpose, Unsqueeze; Sub,
+    Mul and Div by constants; the nodes as which PyTorch writes GELU before opset 20; and on constants and shapes also Cast,
     Constant, ConstantOfShape, Gather, ScatterND, Shape, Slice. Images and rows, (N, C, H, W) and (N, C, L);
     opsets 1 to that of the installed ``onnx``.
 
