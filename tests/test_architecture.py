@@ -87,11 +87,32 @@ def test_importing_neocog_loads_numpy_and_the_standard_library_only():
     code = (
         "import sys, numpy.random; before = {m.split('.')[0] for m in sys.modules}\n"
         "import neocog\n"
+        "used = [getattr(neocog, name) for name in neocog.__all__ if not name.startswith('ConvNet')]\n"
         "after = {m.split('.')[0] for m in sys.modules}\n"
         "print(sorted(after - before - set(sys.stdlib_module_names)))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "['neocog']"
+
+
+def test_a_module_is_loaded_when_a_name_of_it_is_first_used():
+    code = (
+        "import sys, neocog\n"
+        "print([m for m in sys.modules if m.startswith('neocog.') or m == 'numpy'])\n"
+        "neocog.SGD\n"
+        "print('neocog.optimizers' in sys.modules, 'neocog.training' in sys.modules)\n"
+        "print(neocog.inspection.explain.__name__, hasattr(neocog, 'inspections'))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split("\n")[:3] == ["[]", "True False", "explain False"]
+
+
+def test_tools_that_read_the_code_see_the_public_names():
+    tree = ast.parse(Path(neocog.__file__).read_text(encoding="utf-8"))
+    (static,) = [node for node in tree.body if isinstance(node, ast.If)]
+    seen = {name.asname for node in static.body for name in node.names} - {None}
+    assert seen == set(neocog.__all__) - set(neocog.layers.__all__)
+    assert set(neocog.__all__) <= set(dir(neocog))
 
 
 @pytest.mark.parametrize("module", GRAPH)
@@ -122,7 +143,7 @@ def test_no_import_circle_in_the_benchmarks():
 
 
 def test_one_door_leads_up():
-    """Kernels find their backends, and what compiles whole networks, by name; so does neocog its widget."""
+    """Kernels find their backends, and what compiles whole networks, by name; neocog itself is above all."""
     named = set()
     for path in FILES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -131,8 +152,7 @@ def test_one_door_leads_up():
     kernels = {
         ("neocog.kernels.choice", f"neocog.kernels.{name}") for name in ("reference", "columns", "fused")
     }
-    upwards = {("neocog.kernels", "neocog.compilation"), ("neocog", "neocog.studio.widget")}
-    assert named == kernels | upwards
+    assert named == kernels | {("neocog.kernels", "neocog.compilation")}
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_name)
