@@ -83,9 +83,9 @@ def from_onnx(
     equal steps, Gelu, Gemm, GlobalAveragePool, GlobalMaxPool, GroupNormalization, Identity,
     InstanceNormalization, LRN, LayerNormalization, LeakyRelu, LogSoftmax, MatMul, MaxPool, Pad, ReduceMax,
     ReduceMean, Relu, Reshape, Sigmoid, Slice, Softmax, Split, Squeeze, Sum, Tanh, Transpose, Unsqueeze; Sub,
-    Mul and Div by constants; the nodes as which PyTorch writes GELU before opset 20; and on constants and shapes also Cast,
-    Constant, ConstantOfShape, Gather, ScatterND, Shape, Slice. Images and rows, (N, C, H, W) and (N, C, L);
-    opsets 1 to that of the installed ``onnx``.
+    Mul and Div by constants; the nodes as which PyTorch writes GELU before opset 20; and on constants and
+    shapes also Cast, Constant, ConstantOfShape, Gather, ScatterND, Shape, Slice. Images and rows,
+    (N, C, H, W) and (N, C, L); opsets 1 to that of the installed ``onnx``.
 
     Examples
     --------
