@@ -1,12 +1,12 @@
-"""Measure what pretraining is worth: learn the digits 5 to 9 from a few images each, after 0 to 4, or from nothing.
+"""Measure what pretraining is worth: learn the digits 5 to 9 from a few images, after 0 to 4 or from nothing.
 
     python benchmarks/transfer.py [--seeds 10] [--json transfer.json]
 
-For each seed a network is trained on all training images of the digits 0 to 4. Then 5, 10 and 20 training images
-of each of the digits 5 to 9, drawn anew for each seed, are learned in four ways that see the same images in the
-same batches: a new head on the frozen features; a new head, and the features at a tenth of the rate; a new head,
-and everything at the same rate; and everything from random weights. What is reported is the accuracy on all 225
-test images of 5 to 9, after some epochs on the way and at the end, as mean and standard deviation over the seeds.
+For each seed a network is trained on all training images of the digits 0 to 4. Then 5, 10 and 20 training
+images of each of the digits 5 to 9, drawn anew for each seed, are learned in four ways that see the same
+images in the same batches: a new head on the frozen features; a new head, and the features at a tenth of the
+rate; a new head, and everything at the same rate; and everything from random weights. What is reported is the
+accuracy on all test images of 5 to 9, on the way and at the end: mean and standard deviation over the seeds.
 Settings were fixed beforehand and are the same for all ways; the test images choose nothing.
 """
 
@@ -89,14 +89,15 @@ def measure(seeds: int) -> dict:
     curves: dict[str, list[list[float]]] = {}
     for seed in range(seeds):
         parent = small_cnn(seed, len(OLD))
-        fit(parent, old, optimizer=AdamW(RATE, weight_decay=DECAY), epochs=PRETRAINING_EPOCHS, batch_size=BATCH, rng=seed)
+        optimizer = AdamW(RATE, weight_decay=DECAY)
+        fit(parent, old, optimizer=optimizer, epochs=PRETRAINING_EPOCHS, batch_size=BATCH, rng=seed)
         for count in COUNTS:
             few = few_of(new, count, np.random.default_rng(seed))
             for way, begin in beginnings(parent, seed).items():
                 network, rates = begin()
                 curve = Curve()
-                optimizer = AdamW(RATE, weight_decay=DECAY, rates=rates)
-                fit(network, few, optimizer=optimizer, epochs=EPOCHS, batch_size=FEW, rng=seed, callbacks=[curve])
+                training = {"epochs": EPOCHS, "batch_size": FEW, "rng": seed, "callbacks": [curve]}
+                fit(network, few, optimizer=AdamW(RATE, weight_decay=DECAY, rates=rates), **training)
                 curves.setdefault(f"{way}/{count}", []).append(curve.accuracies)
         print(f"seed {seed} of {seeds}", flush=True)
     return {"seeds": seeds, "marks": MARKS, "curves": curves}
