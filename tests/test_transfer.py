@@ -154,7 +154,7 @@ def test_settings_that_contradict():
 
 
 def test_images_that_do_not_fit(parent):
-    with pytest.raises(ValueError, match=r"images of 1 x 8 x 8 do not fit .*, which takes 1 x 12 x 12: layer"):
+    with pytest.raises(ValueError, match=r"images of 1 x 8 x 8 do not fit .*, which takes 1 x 12 x 12:"):
         runs.train(settings_for("lines", pretrained=str(parent)), stream=io.StringIO())
 
 
