@@ -47,7 +47,7 @@ NO_CNNS = re.compile(r"vit_|swin|maxvit")
 """Transformers among torchvision's classifiers."""
 SIZES = (64, 96, 128, 160, 192, 224, 256, 299, 320)
 """Sizes of images that are tried, until one suits a model."""
-MANY_PARAMETERS = 100e6
+MANY_PARAMETERS = 50e6
 """From here on a model is compared in float32 alone."""
 LIMITS = {
     "float32": 1e-5,
@@ -79,7 +79,8 @@ def make(name):
     torch.manual_seed(0)
     if library == "torchvision":
         kwargs = {"init_weights": False} if model in ("googlenet", "inception_v3") else {}
-        module, size = torchvision.models.get_model(model, weights=None, **kwargs), 224
+        module = torchvision.models.get_model(model, weights=None, **kwargs)
+        size = 299 if model == "inception_v3" else 224
     else:
         module = timm.create_model(model)
         size = module.default_cfg["input_size"][-1]

@@ -27,11 +27,11 @@ def weights_of(network):
     return {name: array.T if name in dense else array for name, array in arrays.items()}
 
 
-def worst_difference(network, module, x, training, names=None):
+def worst_difference(network, module, x, training, names=None, reshaped=False):
     """Run both; return the largest difference of the outputs, gradients and statistics.
 
     Each is relative to the largest number of its array, or to 1e-4 of the largest of all. ``names``
-    translates those of the network.
+    translates those of the network; ``reshaped`` allows its arrays other shapes of as many numbers.
     """
     module.train(training)
     module.zero_grad()
@@ -68,6 +68,7 @@ def worst_difference(network, module, x, training, names=None):
     floor = 1e-4 * max(largest.values())
     worst = 0.0
     for name, (got, wanted) in pairs.items():
+        got = got.reshape(wanted.shape) if reshaped and got.size == wanted.size else got
         assert got.shape == wanted.shape, name
         worst = max(worst, np.abs(got - wanted).max(initial=0) / max(largest[name], floor))
     return worst

@@ -250,11 +250,12 @@ class _Reader:
             return result
         if isinstance(module, modules.Residual):
             return builder.add(builder.free(name, child=True), self._residual(module, outer[0], path), *outer)
-        if _is_sequential(module) and isinstance(args[0], TracedValue):
+        several = _is_sequential(module) and not isinstance(args[0], TracedValue)
+        if _is_sequential(module) and not several:
             inner, output = self._sequential(module, args[0], path)
         elif isinstance(module, modules.Graph):
             inner, output = self._graph(module, outer, path)
-        elif type(module).__module__.startswith("torch.nn.modules."):
+        elif type(module).__module__.startswith("torch.nn.modules.") and not several:
             classes = [each for each in LAYERS if not isinstance(each, str)]
             names = sorted(each.__name__ for each in classes if each.__module__.startswith("torch."))
             raise UnsupportedError(

@@ -1,4 +1,4 @@
-"""Convert convolution, with PyTorch's padding modes, and with a different padding on each side."""
+"""Convert convolution, of maps and of lines, with PyTorch's padding modes and a padding on each side."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch.nn import functional as F
 
 from neocog.initializers import zeros
 from neocog.interop.torch import modules
-from neocog.interop.torch.graph_builder import TracedValue
+from neocog.interop.torch.graph_builder import TracedValue, UnsupportedError, known
 from neocog.interop.torch.operators.arguments import loaded, parameter, size
-from neocog.interop.torch.registry import Chain, imports, imports_module, register_layer
-from neocog.layers import Conv2D, Pad2D
+from neocog.interop.torch.registry import Chain, Loaded, imports, imports_module, register_layer
+from neocog.layers import Conv2D, Pad2D, Reshape
 
 
 @register_layer(Conv2D)
@@ -80,3 +80,30 @@ def conv2d(
     options = (size(stride), size(padding), size(dilation), groups, bias is not None)
     layer = Conv2D(in_channels * groups, out_channels, (kH, kW), *options, init=zeros)
     return loaded(layer, weight, bias)
+
+
+@imports(F.conv1d, nn.Conv1d)
+def conv1d(
+    x: TracedValue,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+) -> Chain:
+    """Convert a convolution along a line, which is a map of one row."""
+    if padding_mode != "zeros":
+        raise UnsupportedError(f"padding_mode={padding_mode!r} has no counterpart; 'zeros' is supported")
+    C, length = known(x, "a line")
+    options = (
+        (1, size(stride)),
+        padding if isinstance(padding, str) else (0, size(padding)),
+        (1, size(dilation)),
+        groups,
+    )
+    row = conv2d(x, parameter("weight", weight)[:, :, None], bias, *options)
+    assert isinstance(row, Loaded)
+    (_, out, _, columns) = row.layer.output_shape((1, C, 1, length))
+    return Reshape((0, C, 1, length)), row, Reshape((0, out, columns))

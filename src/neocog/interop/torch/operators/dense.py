@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from torch import nn
@@ -11,7 +12,7 @@ from neocog.initializers import zeros
 from neocog.interop.torch.graph_builder import TracedValue
 from neocog.interop.torch.operators.arguments import loaded, parameter
 from neocog.interop.torch.registry import Chain, imports, imports_module, register_layer
-from neocog.layers import Conv2D, Dense, Transpose
+from neocog.layers import Conv2D, Dense, Reshape, Transpose
 
 
 @register_layer(Dense)
@@ -26,10 +27,18 @@ def _from_linear(module: nn.Linear, x: TracedValue) -> Chain:
 
 @imports(F.linear)
 def linear(x: TracedValue, weight: Any, bias: Any = None) -> Chain:
-    """Return a Dense, or for images (N, H, W, C) a 1 x 1 convolution between two transpositions."""
+    """Return a Dense, or for images (N, H, W, C) a 1 x 1 convolution between two transpositions.
+
+    Other axes than these become those of an image first.
+    """
     weight = parameter("weight", weight)
     out_features, in_features = weight.shape
-    if x.shape is None or len(x.shape) != 3:
+    if x.shape is None or len(x.shape) == 1:
         return loaded(Dense(in_features, out_features, bias is not None, init=zeros), weight, bias)
-    conv = Conv2D(in_features, out_features, 1, bias=bias is not None, init=zeros)
-    return Transpose((0, 3, 1, 2)), loaded(conv, weight[:, :, None, None], bias), Transpose((0, 2, 3, 1))
+    layer = Conv2D(in_features, out_features, 1, bias=bias is not None, init=zeros)
+    conv = loaded(layer, weight[:, :, None, None], bias)
+    pixels = (Transpose((0, 3, 1, 2)), conv, Transpose((0, 2, 3, 1)))
+    *sizes, last = x.shape
+    if len(sizes) == 2:
+        return pixels
+    return Reshape((0, 1, prod(sizes), last)), *pixels, Reshape((0, *sizes, out_features))
