@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from neocog.kernels.fused.program import PLANE_UNIT_WORK, PLANE_UNITS, Maps, Memory, Program, Slot
-from neocog.kernels.fused.simd import DOT_ROWS, DOT_TAPS, VECTOR_BYTES, VECTORS
+from neocog.kernels.fused.simd import DOT_ROWS, DOT_TAPS, ROW_TAPS, VECTOR_BYTES, VECTORS
 
 __all__ = [
     "NARROW",
@@ -196,12 +196,13 @@ def add_correlation(
     ``groups``: how many groups of such planes and taps there are.
     """
     F, K = a_offsets.size, x_offsets.size
+    taps = ROW_TAPS if F < DOT_ROWS else DOT_TAPS
     work = 2.0 * groups * F * K * rows * lanes
     units = max(1, min(UNITS, int(work // UNIT_WORK)) // groups)
     # Filters share the x that is in the cache, so many to a unit; the terms are what is shared out first.
     f_block = -(-min(F, CORRELATED) // DOT_ROWS) * DOT_ROWS
-    depth = max(1, -(-K * -(-F // f_block) // units // DOT_TAPS)) * DOT_TAPS
-    depth = min(depth, -(-K // DOT_TAPS) * DOT_TAPS)
+    depth = max(1, -(-K * -(-F // f_block) // units // taps)) * taps
+    depth = min(depth, -(-K // taps) * taps)
     while f_block > 2 * DOT_ROWS and -(-F // f_block) * -(-K // depth) < units // 2:
         f_block = -(-f_block // 2 // DOT_ROWS) * DOT_ROWS
     blocks = -(-F // f_block) * -(-K // depth)
@@ -220,6 +221,6 @@ def add_correlation(
         lanes=lanes,
         row_block=max(1, min(rows, FAR // program.size // max((f_block + len(x_offsets)) * lanes, 1))),
         a_offsets=program.table(_padded_table(a_offsets, DOT_ROWS)),
-        offsets=program.table(_padded_table(x_offsets, DOT_TAPS)),
+        offsets=program.table(_padded_table(x_offsets, taps)),
         **fields,
     )

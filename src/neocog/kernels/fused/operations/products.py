@@ -7,7 +7,17 @@ from typing import Any
 import numpy as np
 
 from neocog.kernels.fused.operation import compiled, operation
-from neocog.kernels.fused.simd import DOT_ROWS, DOT_TAPS, ROWS, dots, row_tile, size_of, view
+from neocog.kernels.fused.simd import (
+    DOT_ROWS,
+    DOT_TAPS,
+    ROW_TAPS,
+    ROWS,
+    dots,
+    dots_of_row,
+    row_tile,
+    size_of,
+    view,
+)
 
 
 @compiled
@@ -135,7 +145,7 @@ def correlate(p: Any, unit: int, scratch: int, zero: Any) -> None:
     With a = dy this is the gradient in the weights. Both tables are filled up to whole register tiles with
     repetitions, whose sums are dropped. ``row_block`` rows at a time stay in the cache. There are ``groups``,
     which lie ``a_group`` and ``x_group`` apart. A unit is ``group_block`` groups, or ``f_block`` filters and
-    ``depth`` terms of one.
+    ``depth`` terms of one. Fewer filters than a tile has rows go one by one.
     """
     blocks = (p.F + p.f_block - 1) // p.f_block * ((p.K + p.depth - 1) // p.depth)
     first = unit // blocks * p.group_block
@@ -148,9 +158,10 @@ def _correlate(p: Any, g: int, block: int, zero: Any) -> None:
     """Compute a block of filters and terms of a group."""
     like = zero[0]
     size = size_of(like)
-    sums = np.empty(DOT_ROWS * DOT_TAPS)  # of the larger dtype, so for both
+    sums = np.empty(max(DOT_ROWS * DOT_TAPS, ROW_TAPS))  # of the larger dtype, so for both
     out = sums.ctypes.data
-    results = view(out, DOT_ROWS * DOT_TAPS, like)
+    results = view(out, len(sums), like)
+    tile_rows, tile_taps = (1, ROW_TAPS) if p.F < DOT_ROWS else (DOT_ROWS, DOT_TAPS)
     start_a, start_x = p.a + g * p.a_group * size, p.x + g * p.x_group * size
     start_y = p.y + g * p.F * p.K * size
     blocks = (p.F + p.f_block - 1) // p.f_block
@@ -158,22 +169,16 @@ def _correlate(p: Any, g: int, block: int, zero: Any) -> None:
     f_last, k_last = min(p.F, f_first + p.f_block), min(p.K, k_first + p.depth)
     for i in range(0, max(p.rows, 1), p.row_block):
         rows = min(p.row_block, p.rows - i)
-        for k in range(k_first, k_last, DOT_TAPS):
-            for f in range(f_first, f_last, DOT_ROWS):
-                dots(
-                    start_a + i * p.a_row * size,
-                    p.a_offsets + 8 * f,
-                    p.a_row,
-                    start_x + i * p.x_row * size,
-                    p.offsets + 8 * k,
-                    p.x_row,
-                    rows,
-                    p.lanes,
-                    out,
-                    like,
-                )
-                taps = min(DOT_TAPS, k_last - k)
-                for r in range(min(DOT_ROWS, f_last - f)):
+        a, x = start_a + i * p.a_row * size, start_x + i * p.x_row * size
+        for k in range(k_first, k_last, tile_taps):
+            for f in range(f_first, f_last, tile_rows):
+                down, across = p.a_offsets + 8 * f, p.offsets + 8 * k
+                if tile_rows == 1:
+                    dots_of_row(a, down, p.a_row, x, across, p.x_row, rows, p.lanes, out, like)
+                else:
+                    dots(a, down, p.a_row, x, across, p.x_row, rows, p.lanes, out, like)
+                taps = min(tile_taps, k_last - k)
+                for r in range(min(tile_rows, f_last - f)):
                     y = view(start_y + ((f + r) * p.K + k) * size, taps, like)
                     for q in range(taps):
-                        y[q] = results[r * DOT_TAPS + q] + (y[q] if i else 0)
+                        y[q] = results[r * tile_taps + q] + (y[q] if i else 0)

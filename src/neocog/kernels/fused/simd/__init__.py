@@ -26,12 +26,13 @@ from __future__ import annotations
 
 from numba import config
 
-from neocog.kernels.fused.simd.emitter import DOT_ROWS, DOT_TAPS, INT, ROWS, VECTOR_BYTES, VECTORS
+from neocog.kernels.fused.simd.emitter import DOT_ROWS, DOT_TAPS, INT, ROW_TAPS, ROWS, VECTOR_BYTES, VECTORS
 
 if config.DISABLE_JIT:
     from neocog.kernels.fused.simd.plain import (
         deinterleave,
         dots,
+        dots_of_row,
         fetch_add,
         interleave,
         read,
@@ -44,7 +45,7 @@ if config.DISABLE_JIT:
     )
 else:
     from neocog.kernels.fused.simd.memory import fetch_add, read, size_of, view
-    from neocog.kernels.fused.simd.tiles import dots, row_tile
+    from neocog.kernels.fused.simd.tiles import dots, dots_of_row, row_tile
     from neocog.kernels.fused.simd.winograd import (
         deinterleave,
         interleave,
@@ -58,10 +59,12 @@ __all__ = [
     "DOT_TAPS",
     "INT",
     "ROWS",
+    "ROW_TAPS",
     "VECTORS",
     "VECTOR_BYTES",
     "deinterleave",
     "dots",
+    "dots_of_row",
     "fetch_add",
     "interleave",
     "read",

@@ -8,7 +8,7 @@ from llvmlite import binding, ir
 from numba import config, types
 from numba.core import cgutils
 
-__all__ = ["DOT_ROWS", "DOT_TAPS", "INT", "ROWS", "VECTORS", "VECTOR_BYTES", "Emitter", "Loop"]
+__all__ = ["DOT_ROWS", "DOT_TAPS", "INT", "ROWS", "ROW_TAPS", "VECTORS", "VECTOR_BYTES", "Emitter", "Loop"]
 
 
 def _wide() -> bool:
@@ -28,6 +28,8 @@ VECTORS = 3
 
 DOT_ROWS, DOT_TAPS = (4, 6) if _WIDE else (3, 3)
 """Rows and taps of a tile of dot products: 24 sums in 32 registers with AVX-512, 9 in 16 with AVX2."""
+ROW_TAPS = 9
+"""Taps of a tile of one row: those of a 3 x 3 kernel, about as many sums as are multiplied at a time."""
 
 INT = ir.IntType(64)
 

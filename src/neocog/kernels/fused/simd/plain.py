@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from neocog.kernels.fused.simd.emitter import DOT_ROWS, DOT_TAPS, VECTOR_BYTES
+from neocog.kernels.fused.simd.emitter import DOT_ROWS, DOT_TAPS, ROW_TAPS, VECTOR_BYTES
 
 __all__ = [
     "deinterleave",
     "dots",
+    "dots_of_row",
     "fetch_add",
     "interleave",
     "read",
@@ -39,16 +40,21 @@ def row_tile(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bia
         view(y + r * y_row * size, count, like)[:] = np.where(sums < floor, floor, sums)
 
 
-def dots(dy, dy_offset, dy_row, x, offset, x_row, rows, count, out, like):
-    size = like.itemsize
-    result = view(out, DOT_ROWS * DOT_TAPS, like).reshape(DOT_ROWS, DOT_TAPS)
-    result[:] = 0
-    down = view(dy_offset, DOT_ROWS, np.int64(0))
-    taps = view(offset, DOT_TAPS, np.int64(0))
-    for i in range(rows):
-        a = [view(dy + (o + i * dy_row) * size, count, like) for o in down]
-        b = [view(x + (o + i * x_row) * size, count, like) for o in taps]
-        result += np.array(a) @ np.array(b).T
+def _dots(shape):
+    def dots(dy, dy_offset, dy_row, x, offset, x_row, rows, count, out, like):
+        size = like.itemsize
+        result = view(out, shape[0] * shape[1], like).reshape(shape)
+        result[:] = 0
+        down, taps = view(dy_offset, shape[0], np.int64(0)), view(offset, shape[1], np.int64(0))
+        for i in range(rows):
+            a = [view(dy + (o + i * dy_row) * size, count, like) for o in down]
+            b = [view(x + (o + i * x_row) * size, count, like) for o in taps]
+            result += np.array(a) @ np.array(b).T
+
+    return dots
+
+
+dots, dots_of_row = _dots((DOT_ROWS, DOT_TAPS)), _dots((1, ROW_TAPS))
 
 
 _INPUT = np.array(

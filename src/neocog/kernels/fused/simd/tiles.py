@@ -7,10 +7,18 @@ from typing import Any
 from numba import njit, types
 from numba.extending import intrinsic
 
-from neocog.kernels.fused.simd.emitter import DOT_ROWS, DOT_TAPS, VECTOR_BYTES, VECTORS, Emitter, Loop
+from neocog.kernels.fused.simd.emitter import (
+    DOT_ROWS,
+    DOT_TAPS,
+    ROW_TAPS,
+    VECTOR_BYTES,
+    VECTORS,
+    Emitter,
+    Loop,
+)
 from neocog.kernels.fused.simd.memory import size_of
 
-__all__ = ["dots", "row_tile"]
+__all__ = ["dots", "dots_of_row", "row_tile"]
 
 
 def _tile(rows: int, vectors: int, masked: bool) -> Any:
@@ -63,48 +71,55 @@ def _tile(rows: int, vectors: int, masked: bool) -> Any:
     return tile
 
 
-@intrinsic
-def dots(_, dy, dy_offset, dy_row, x, offset, x_row, rows, count, out, like):
-    """Write ``DOT_ROWS x DOT_TAPS`` dot products over ``rows x count`` lanes to ``out``."""
+def _dots(height: int, width: int) -> Any:
+    """Make the tile of ``height x width`` dot products over ``rows x count`` lanes, written to ``out``."""
 
-    def generate(context, builder, signature, arguments):
-        dy, dy_offset, dy_row, x, offset, x_row, rows, count, out, _ = arguments
-        emit = Emitter(builder, like)
-        down = [emit.step(dy, emit.offset(dy_offset, emit.number(r))) for r in range(DOT_ROWS)]
-        taps = [emit.step(x, emit.offset(offset, emit.number(k))) for k in range(DOT_TAPS)]
-        grid = [(r, k) for r in range(DOT_ROWS) for k in range(DOT_TAPS)]
-        whole = builder.mul(builder.sdiv(count, emit.number(emit.width)), emit.number(emit.width))
-        mask = emit.mask(builder.sub(count, whole))
+    @intrinsic
+    def dots(_, dy, dy_offset, dy_row, x, offset, x_row, rows, count, out, like):
+        def generate(context, builder, signature, arguments):
+            dy, dy_offset, dy_row, x, offset, x_row, rows, count, out, _ = arguments
+            emit = Emitter(builder, like)
+            down = [emit.step(dy, emit.offset(dy_offset, emit.number(r))) for r in range(height)]
+            taps = [emit.step(x, emit.offset(offset, emit.number(k))) for k in range(width)]
+            grid = [(r, k) for r in range(height) for k in range(width)]
+            whole = builder.mul(builder.sdiv(count, emit.number(emit.width)), emit.number(emit.width))
+            mask = emit.mask(builder.sub(count, whole))
 
-        def multiply(sums, at_dy, at_x, mask=None):
-            a = [emit.load(emit.step(row, at_dy), mask) for row in down]
-            b = [emit.load(emit.step(tap, at_x), mask) for tap in taps]
-            return [emit.fma(a[r], b[k], s) for (r, k), s in zip(grid, sums, strict=True)]
+            def multiply(sums, at_dy, at_x, mask=None):
+                a = [emit.load(emit.step(row, at_dy), mask) for row in down]
+                b = [emit.load(emit.step(tap, at_x), mask) for tap in taps]
+                return [emit.fma(a[r], b[k], s) for (r, k), s in zip(grid, sums, strict=True)]
 
-        outer = Loop(emit, emit.number(0), rows, 1, [emit.zero] * len(grid))
-        start_dy, start_x = builder.mul(outer.index, dy_row), builder.mul(outer.index, x_row)
-        inner = Loop(emit, emit.number(0), whole, emit.width, outer.carried)
-        inner.close(
-            multiply(inner.carried, builder.add(start_dy, inner.index), builder.add(start_x, inner.index))
-        )
-        before = builder.block
-        with builder.if_then(builder.icmp_signed("<", whole, count)):
-            rest = multiply(inner.carried, builder.add(start_dy, whole), builder.add(start_x, whole), mask)
-            inside = builder.block
-        sums = []
-        for value, more in zip(inner.carried, rest, strict=True):
-            phi = builder.phi(emit.vector)
-            phi.add_incoming(value, before)
-            phi.add_incoming(more, inside)
-            sums.append(phi)
-        outer.close(sums)
-        for (r, k), value in zip(grid, outer.carried, strict=True):
-            address = emit.step(out, emit.number(r * DOT_TAPS + k))
-            builder.store(emit.total(value), builder.inttoptr(address, emit.scalar.as_pointer()))
-        return context.get_dummy_value()
+            outer = Loop(emit, emit.number(0), rows, 1, [emit.zero] * len(grid))
+            start_dy, start_x = builder.mul(outer.index, dy_row), builder.mul(outer.index, x_row)
+            inner = Loop(emit, emit.number(0), whole, emit.width, outer.carried)
+            inner.close(
+                multiply(inner.carried, builder.add(start_dy, inner.index), builder.add(start_x, inner.index))
+            )
+            before = builder.block
+            with builder.if_then(builder.icmp_signed("<", whole, count)):
+                rest = multiply(
+                    inner.carried, builder.add(start_dy, whole), builder.add(start_x, whole), mask
+                )
+                inside = builder.block
+            sums = []
+            for value, more in zip(inner.carried, rest, strict=True):
+                phi = builder.phi(emit.vector)
+                phi.add_incoming(value, before)
+                phi.add_incoming(more, inside)
+                sums.append(phi)
+            outer.close(sums)
+            for (r, k), value in zip(grid, outer.carried, strict=True):
+                address = emit.step(out, emit.number(r * width + k))
+                builder.store(emit.total(value), builder.inttoptr(address, emit.scalar.as_pointer()))
+            return context.get_dummy_value()
 
-    return types.void(*(types.int64,) * 9, like), generate
+        return types.void(*(types.int64,) * 9, like), generate
 
+    return dots
+
+
+dots, dots_of_row = _dots(DOT_ROWS, DOT_TAPS), _dots(1, ROW_TAPS)
 
 _TILES = {
     (rows, vectors): _tile(rows, vectors, vectors == 1) for rows in (8, 4, 2, 1) for vectors in (VECTORS, 1)
