@@ -362,7 +362,7 @@ def test_repr_and_pickle(name):
     expected = layer.forward(x)[0]
     twin = pickle.loads(pickle.dumps(layer))
     np.testing.assert_array_equal(twin.forward(x)[0], expected)
-    built = eval(repr(layer), vars(neocog)).astype("float64")
+    built = eval(repr(layer), vars(layers)).astype("float64")
     assert repr(built) == repr(layer)
     if built.params.keys() == layer.params.keys():  # a layer at two places is printed as two
         built.load(layer.params, layer.buffers)

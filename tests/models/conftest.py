@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 import neocog
+from neocog import layers
 from neocog.layers import Dropout
 
 
@@ -63,7 +64,7 @@ def survives(tmp_path):
         assert twin.input_shape == network.input_shape
         x = np.random.default_rng(0).random((2, *network.input_shape), np.float32)
         np.testing.assert_array_equal(twin(x), network(x))
-        written = eval(repr(network), dict(vars(neocog)))
+        written = eval(repr(network), dict(vars(layers)))
         assert {**written.params, **written.buffers}.keys() == {**network.params, **network.buffers}.keys()
 
     return check
