@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from neocog.interop.onnx import OnnxImportError, from_onnx
-from neocog.layers import Conv2D, Pad2D, ReLU
+from neocog.layers import Bias, Conv2D, Pad2D, ReLU, Rescale
 
 from .onnx_graphs import model, node, runtime
 
@@ -237,7 +237,8 @@ def test_operators_on_constants(name):
     ]
     proto = model(nodes, named, ("N", 2))
     network, x = from_onnx(proto), images(3, 2)
-    assert [type(layer).__name__ for _, layer in network.leaves()] == ["Bias"]
+    (layer,) = (layer for _, layer in network.leaves())
+    assert isinstance(layer, Bias | Rescale)
     np.testing.assert_allclose(network(x), runtime(proto, x), rtol=1e-6, atol=1e-6)
 
 
@@ -329,6 +330,67 @@ def test_a_shape_by_where_and_equal():
     proto = model(nodes, {**arrays, "k": images(3, 1, 1)}, X)
     x = images(2, *X[1:])
     np.testing.assert_allclose(from_onnx(proto)(x), runtime(proto, x), rtol=1e-6)
+
+
+# Habits of PyTorch's exporters
+
+
+def test_a_view_as_a_gather():
+    """The newer one writes ``as_strided`` as a Gather of all numbers, in their order."""
+    nodes = [
+        node("GlobalAveragePool", "x", "a"),
+        node("Shape", "a", "n", end=1),
+        node("Squeeze", "n", "N"),
+        node("Reshape", "a flat", "b"),
+        *(
+            node("Range", "zero N one", "rows"),
+            node("Mul", "rows C", "begins"),
+            node("Unsqueeze", "begins axes", "c"),
+        ),
+        *(node("Add", "c columns", "places"), node("Gather", "b places", "d"), node("Relu", "d", "y")),
+    ]
+    arrays = {"flat": np.array([-1]), "zero": np.array(0), "one": np.array(1), "C": np.array(3)}
+    arrays |= {"axes": np.array([1, 2, 3]), "columns": np.arange(3).reshape(1, 1, 1, 3)}
+    proto = model(nodes, arrays, X)
+    network, x = from_onnx(proto), images(2, *X[1:])
+    np.testing.assert_allclose(network(x), runtime(proto, x), rtol=1e-5, atol=1e-6)
+    assert network(x).shape == (2, 1, 1, 3)
+
+
+def test_standardised_weights():
+    """A batch norm of constants, in training mode, as timm's NFNet has it."""
+    norm = helper.make_node("BatchNormalization", ["r", "g", "z", "z", "g"], ["n", "", ""], training_mode=1)
+    norm.output[:] = ["n", "mean", "var"]
+    nodes = [
+        *(node("Reshape", "w rows", "r"), norm, node("Reshape", "n maps", "k"), node("Conv", "x k", "y")),
+    ]
+    arrays = {"w": KERNEL, "rows": np.array([1, 2, -1]), "maps": np.array([2, 3, 3, 3])}
+    arrays |= {"g": known(0.5, 2), "z": known(0, 0)}
+    proto = model(nodes, arrays, X)
+    network, x = from_onnx(proto), images(2, *X[1:])
+    weight = network[0].params["weight"].reshape(2, -1)
+    np.testing.assert_allclose(weight.mean(1), 0, atol=1e-6)
+    np.testing.assert_allclose(weight.std(1), [0.5, 2], rtol=1e-4)
+    np.testing.assert_allclose(network(x), runtime(proto, x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("operator", ["Mul", "Add", "Max"])
+def test_a_weight_for_each_channel_that_is_expanded(operator):
+    """``x * w.expand_as(x)``, as in ECA networks."""
+    nodes = [node("GlobalAveragePool", "x", "a"), node("Sigmoid", "a", "w"), node("Shape", "x", "s")]
+    nodes += [node("Expand", "w s", "e"), node(operator, "x e", "y")]
+    proto, x = model(nodes, {}, X), images(2, *X[1:])
+    np.testing.assert_allclose(from_onnx(proto)(x), runtime(proto, x), rtol=1e-5, atol=1e-6)
+
+
+def test_an_expansion_that_something_else_reads():
+    nodes = [node("GlobalAveragePool", "x", "a"), node("Shape", "x", "s"), node("Expand", "a s", "e")]
+    with pytest.raises(OnnxImportError, match=r"\(Expand\): the output of a network may not be expanded"):
+        from_onnx(model(nodes, {}, X))
+    with pytest.raises(
+        OnnxImportError, match=r"\(Expand\): only arithmetic with a computed value of its shape"
+    ):
+        from_onnx(model([*nodes, node("Relu", "e", "y")], {}, X))
 
 
 # Half precision

@@ -186,6 +186,10 @@ REFUSED = {
         lambda: model([node("Pad", "x p", "y")], {"p": np.array([0, 0, -1, 0, 0, 0, 0, 0])}, X),
         "no layer that crops",
     ),
+    "bounds in the wrong order": (
+        lambda: model([node("Clip", "x a b", "y")], {"a": np.float32(2), "b": np.float32(1)}, X),
+        r"node 'y' \(Clip\): low must be below high, got 2\.0 and 1\.0",
+    ),
     "padded batch": (
         lambda: model([node("Pad", "x p", "y")], {"p": np.array([1, 0, 0, 0, 0, 0, 0, 0])}, X),
         "only the sides of images",

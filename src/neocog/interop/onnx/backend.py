@@ -7,36 +7,41 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import helper
+from onnx import TensorProto, helper
 from onnx.backend import base
 
 from neocog.interop.onnx.errors import OnnxImportError
+from neocog.interop.onnx.import_node import PATTERNS, READERS
 from neocog.interop.onnx.importing import read_graph
 from neocog.interop.onnx.model_file import tensor_array
 from neocog.interop.onnx.symbolic import Known
 from neocog.interop.onnx.validation import check, leading_to, opset_of, refusing
-from neocog.layers import Container, Layer, MaxPool2D
+from neocog.layers import BatchNorm1D, Container, Layer, MaxPool2D
+
+HALF = [
+    np.dtype(helper.tensor_dtype_to_np_dtype(kind)) for kind in (TensorProto.FLOAT16, TensorProto.BFLOAT16)
+]
 
 # Inputs of an operator that become a layer's arrays and arguments, not its input.
 PARAMETERS = {
-    "BatchNormalization": (1, 2, 3, 4),
-    "Conv": (1, 2),
-    "ConvTranspose": (1, 2),
-    "ConstantOfShape": (0,),
-    "Dropout": (1, 2),
-    "Gather": (1,),
-    "Gemm": (1, 2),
-    "MatMul": (1,),
-    "Pad": (1, 2, 3),
-    "ReduceMax": (1,),
-    "ReduceMean": (1,),
-    "Reshape": (1,),
-    "Resize": (1, 2, 3),
+    **dict.fromkeys(("BatchNormalization",), (1, 2, 3, 4)),
+    **dict.fromkeys(("Clip", "Conv", "ConvTranspose", "Dropout", "Gemm"), (1, 2)),
+    **dict.fromkeys(("GroupNormalization", "InstanceNormalization", "LayerNormalization"), (1, 2)),
+    **dict.fromkeys(("Gather", "MatMul", "PRelu", "Reshape", "Split", "Squeeze", "Unsqueeze"), (1,)),
+    **dict.fromkeys(
+        ("ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare", "Upsample"), (1,)
+    ),
+    **dict.fromkeys(("Pad", "Resize"), (1, 2, 3)),
+    "Expand": (0, 1),
     "Slice": (1, 2, 3, 4),
-    "Squeeze": (1,),
-    "Unsqueeze": (1,),
-    "Upsample": (1,),
 }
+
+
+def _parameters(node: onnx.NodeProto) -> list[str]:
+    """Return the inputs that are no input of a layer: all, where no layer computes the operator."""
+    folded = node.op_type not in READERS.keys() | PATTERNS.keys()
+    places = range(len(node.input)) if folded else PARAMETERS.get(node.op_type, ())
+    return [node.input[k] for k in places if k < len(node.input) and node.input[k]]
 
 
 class BackendRep(base.BackendRep):
@@ -63,12 +68,9 @@ class BackendRep(base.BackendRep):
         self.constants = {t.name: Known.constant(tensor_array(t), t.name) for t in graph.initializer}
         self.inputs = [value.name for value in graph.input]
         self.outputs = [value.name for value in graph.output]
-        self._parameters = {
-            node.input[k]
-            for node in graph.node
-            for k in PARAMETERS.get(node.op_type, ())
-            if k < len(node.input) and node.input[k]
-        }
+        types = {value.name: value.type.tensor_type.elem_type for value in graph.output}
+        self._types = {name: helper.tensor_dtype_to_np_dtype(kind) for name, kind in types.items() if kind}
+        self._parameters = {name for node in graph.node for name in _parameters(node)}
         self._networks: dict[tuple[Any, ...], Layer | np.ndarray] = {}
 
     def run(self, inputs: Any, **kwargs: Any) -> tuple[Any, ...]:
@@ -92,10 +94,15 @@ class BackendRep(base.BackendRep):
             If an input is missing or unknown.
         """
         given = self._named(inputs)
+        given = {name: x.astype("float32") if x.dtype in HALF else x for name, x in given.items()}
         bound = {name: Known.constant(x, name) for name, x in given.items() if name in self._parameters}
         free = {name: x for name, x in given.items() if name not in bound}
         results = base.namedtupledict("Outputs", self.outputs)
-        return results(*(self._compute(output, bound, free) for output in self.outputs))
+        return results(*(self._typed(output, self._compute(output, bound, free)) for output in self.outputs))
+
+    def _typed(self, output: str, y: np.ndarray) -> np.ndarray:
+        """Return floating point numbers, in which a network computes, as the type that the graph states."""
+        return y.astype(self._types.get(output, y.dtype)) if y.dtype.kind == "f" else y
 
     def _named(self, inputs: Any) -> dict[str, np.ndarray]:
         """Return the inputs by name; those that are also initializers may be left out."""
@@ -112,9 +119,17 @@ class BackendRep(base.BackendRep):
 
     def _compute(self, output: str, bound: Mapping[str, Known], free: Mapping[str, np.ndarray]) -> np.ndarray:
         """Run the network that leads to one output."""
+        if output in free:
+            return free[output]
         nodes = leading_to(self.model.graph, [output])
-        if nodes and output in list(nodes[-1].output)[1:]:
-            return self._second_output(nodes[-1], bound, free)
+        if nodes and (nodes[-1].op_type, len(nodes[-1].output)) == ("BatchNormalization", 3):
+            return self._training_step(nodes[-1], bound, free)[[*nodes[-1].output].index(output)]
+        if (
+            nodes
+            and nodes[-1].op_type in ("Dropout", "LayerNormalization", "MaxPool")
+            and output != nodes[-1].output[0]
+        ):
+            return self._second_output(nodes[-1], output, bound, free)
         read = {name for node in nodes for name in node.input} | {output}
         x = {name: array for name, array in free.items() if name in read}
         network = self._network(output, bound, x)
@@ -143,17 +158,49 @@ class BackendRep(base.BackendRep):
             self._networks[key] = read_graph(nodes, opset, self.constants, shapes, output)
         return self._networks[key]
 
-    def _second_output(
+    def _training_step(
         self, node: onnx.NodeProto, bound: Mapping[str, Known], free: Mapping[str, np.ndarray]
+    ) -> tuple[np.ndarray, ...]:
+        """Compute batch norm in training: the output, and the two running statistics after it.
+
+        Both here and in ONNX the output is normalised by the variance of the batch, but ONNX's running
+        variance is the mean of these, a layer's that of unbiased ones.
+        """
+        values = {**self.constants, **bound}
+        scale, bias, mean, var = (values[name].arrays[0] for name in node.input[1:])
+        x = self._compute(node.input[0], bound, free)
+        attributes = {each.name: each.f for each in node.attribute}
+        momentum = attributes.get("momentum", 0.9)
+        layer = BatchNorm1D(len(scale), attributes.get("epsilon", 1e-5), dtype=x.dtype)
+        layer.params.update(weight=scale, bias=bias)
+        rows = np.moveaxis(x, 1, -1)
+        y = layer.forward(rows.reshape(-1, len(scale)), training=True)[0].reshape(rows.shape)
+        over = tuple(k for k in range(x.ndim) if k != 1)
+        old, new = (mean, var), (x.mean(over), x.var(over))
+        running = (momentum * a + (1 - momentum) * b for a, b in zip(old, new, strict=True))
+        return np.moveaxis(y, -1, 1), *(array.astype(x.dtype) for array in running)
+
+    def _second_output(
+        self, node: onnx.NodeProto, output: str, bound: Mapping[str, Known], free: Mapping[str, np.ndarray]
     ) -> np.ndarray:
-        """Compute the mask of Dropout in inference, or the indices of MaxPool."""
+        """Compute the mask of Dropout in inference, MaxPool's indices, or a layer norm's statistics."""
+        if node.op_type == "LayerNormalization":
+            x, attributes = (
+                self._compute(node.input[0], bound, free),
+                {each.name: each for each in node.attribute},
+            )
+            axis = attributes["axis"].i if "axis" in attributes else -1
+            eps = attributes["epsilon"].f if "epsilon" in attributes else 1e-5
+            over = tuple(range(axis % x.ndim, x.ndim))
+            mean, var = x.mean(over, keepdims=True), x.var(over, keepdims=True)
+            return np.asarray(mean if output == node.output[1] else 1 / np.sqrt(var + eps))
         if node.op_type == "Dropout":
             return np.ones(self._compute(node.output[0], bound, free).shape, bool)
         network = self._network(node.output[0], bound, free)
         layers = list(network.leaves()) if isinstance(network, Container) else []
         if len(layers) != 1 or not isinstance(layers[0][1], MaxPool2D):
             raise OnnxImportError(
-                f"output {node.output[1]!r} of {node.op_type} cannot be computed: layers have one output."
+                f"output {output!r} of {node.op_type} cannot be computed: layers have one output."
             )
         column_major = any(a.name == "storage_order" and a.i for a in node.attribute)
         (x,) = free.values()

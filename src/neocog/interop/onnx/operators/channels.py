@@ -80,9 +80,14 @@ def read_split(node: Node) -> tuple[SymbolicValue, ...]:
 
 @reads("Gather")
 def read_gather(node: Node) -> SymbolicValue:
-    """Read Gather of entries that follow each other in equal steps, or of a single one."""
-    x, indices = node.value(), node.array(1)
+    """Read Gather of entries in equal steps, or of a single one; of all in their order, as a Reshape."""
+    x, known = node.value(), node.known(1)
     axis = node.axis(0, x.rank)
+    both = [*zip(x.shape, known.arrays, strict=True)]
+    if all(k.size == shape[axis] and (k.ravel() == np.arange(k.size)).all() for shape, k in both):
+        first, second = ((*shape[:axis], *k.shape, *shape[axis + 1 :]) for shape, k in both)
+        return x.reshaped((first, second), node.place)
+    indices = node.array(1)
     size = x.sizes[axis]
     if size is None:
         node.unsupported("it takes some of a batch of any size; entries of other axes are read")

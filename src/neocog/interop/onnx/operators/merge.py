@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import reduce
 
+import numpy as np
+
 from neocog.interop.onnx.export_graph import Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node, reads
 from neocog.interop.onnx.operators.bias import add_constant
@@ -94,3 +96,19 @@ def read_concat(node: Node) -> SymbolicValue:
         return node.apply(Concat(axis), *values)
     y = node.apply(Concat(1), *(x.viewed(lambda s: (1, *s)) for x in values))
     return node.viewed(y, lambda s: s[1:])
+
+
+@reads("Expand")
+def read_expand(node: Node) -> SymbolicValue:
+    """Read Expand before arithmetic with a value of the whole shape, which broadcasts by itself."""
+    x, wanted = node.value(), node.known(1)
+    shapes = [np.broadcast_shapes(s, tuple(map(int, k))) for s, k in zip(x.shape, wanted.arrays, strict=True)]
+    (name,) = node.proto.output
+    for reader in node.builder.readers.get(name, []):
+        values = [node.builder.values.get(source) for source in reader.input if source != name]
+        whole = [value for value in values if isinstance(value, SymbolicValue) and [*value.shape] == shapes]
+        if reader.op_type not in ("Add", "Div", "Max", "Min", "Mul", "Sub") or not whole:
+            node.unsupported(f"only arithmetic with a computed value of its shape {shapes[0]} may read it")
+    if node.builder.uses[name] > len(node.builder.readers.get(name, [])):
+        node.unsupported("the output of a network may not be expanded")
+    return x

@@ -41,7 +41,7 @@ def read_normalize(node: Node) -> SymbolicValue | None:
     Constants of other names are learned, as all are whose use is not known.
     """
     chain = node.follow("Div")
-    if chain is None or not isinstance(node.inputs[0], SymbolicValue):
+    if chain is None or not (isinstance(node.inputs[0], SymbolicValue) and node.has(1) and chain[0].has(1)):
         return None
     x, constants = node.inputs[0], [node.inputs[1], chain[0].inputs[1]]
     if not all(isinstance(each, Known) and each.is_fixed for each in constants):
