@@ -70,22 +70,20 @@ def from_onnx(
         If there is no such file.
     OnnxImportError
         If the model is malformed or truncated, has several outputs of which none is chosen, or data in a file
-        outside its folder; or
-        if arrays computed from its constants, its layers' weights, or a value for one image would take more
-        than the budgets "folded", "weights" and "values" (:mod:`neocog.budgets`).
+        outside its folder; or if arrays computed from its constants, its layers' weights, or a value for one
+        image would take more than the budgets "folded", "weights" and "values" (:mod:`neocog.budgets`).
     UnsupportedOperatorError
         An OnnxImportError and a :class:`~neocog.errors.UnsupportedError`: if the model has an operator that
-        no layer computes, or weights that are not float32 or float64.
+        no layer computes, or weights that are no floating point numbers.
 
     Notes
     -----
-    Operators: Add, AveragePool, BatchNormalization, Concat, Conv, Dropout, Flatten, Gather of entries in
-    equal steps, Gelu, Gemm, GlobalAveragePool, GlobalMaxPool, GroupNormalization, Identity,
-    InstanceNormalization, LRN, LayerNormalization, LeakyRelu, LogSoftmax, MatMul, MaxPool, Pad, ReduceMax,
-    ReduceMean, Relu, Reshape, Sigmoid, Slice, Softmax, Split, Squeeze, Sum, Tanh, Transpose, Unsqueeze; Sub,
-    Mul and Div by constants; the nodes as which PyTorch writes GELU before opset 20; and on constants and
-    shapes also Cast, Constant, ConstantOfShape, Gather, ScatterND, Shape, Slice. Images and rows,
-    (N, C, H, W) and (N, C, L); opsets 1 to that of the installed ``onnx``.
+    Operators: those as which :func:`to_onnx` writes layers in any opset; Expand, Gather, GroupNormalization,
+    Neg, ReduceMax, Split, Squeeze, Swish, Upsample where a layer computes what they do; sums, differences,
+    products and extrema of computed values and constants; nodes as which exporters spell layers out. On
+    constants and shapes also arithmetic, comparisons, logic, reductions, Cast, Constant, ConstantOfShape,
+    Range, ScatterND, Shape, Size, Tile, Where. Images and rows, (N, C, H, W) and (N, C, L); opsets 1 to that
+    of the installed ``onnx``. Half precision is read as float32.
 
     Examples
     --------
