@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, ClassVar, Self, TypeAlias
@@ -241,7 +241,7 @@ class Layer:
         for kind, mine, theirs in pairs:
             missing, unknown = sorted(set(mine) - set(theirs)), sorted(set(theirs) - set(mine))
             if missing or unknown:
-                raise ValueError(f"{kind} names differ: missing {missing}, unknown {unknown}.")
+                raise ValueError(f"{kind} names differ: missing {_some(missing)}, unknown {_some(unknown)}.")
             for name, array in mine.items():
                 if array.shape != theirs[name].shape:
                     raise ValueError(
@@ -255,6 +255,11 @@ class Layer:
 
     def __repr__(self) -> str:
         return constructor_call(self, self.config())
+
+
+def _some(names: Sequence[str]) -> str:
+    """List the first names of possibly hundreds."""
+    return f"{list(names[:4])}" + f" and {len(names) - 4} more" * (len(names) > 4)
 
 
 DESCRIPTION = frozenset(

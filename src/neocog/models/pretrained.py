@@ -145,6 +145,7 @@ def load_pretrained(
     else:
         path = Path(name)
         architecture = network or _named_in(path.stem)
+    architecture = architecture and architecture.replace("-", "_")
     if architecture not in ARCHITECTURES:
         raise ValueError(
             f"{name}: which network it is of must be one of {', '.join(ARCHITECTURES)}, got "
