@@ -153,8 +153,7 @@ def test_images_in_another_layout(name):
     first, arrays, shape = LAYOUTS[name]
     channels = arrays.get("C", 3)
     proto = channels_last(first, dict(arrays), shape)
-    if "deviation" not in name:
-        assert from_onnx(proto).input_shape is None, "(H, W, C) is no input shape here"
+    assert from_onnx(proto).input_shape is None, "(H, W, C) is no input shape here"
     network, x = from_onnx(proto, channels_first=True), images(2, channels, 8, 7)
     assert network.input_shape == (channels, 8, 7)
     assert [type(layer) for _, layer in network.leaves()][-2:] == [Conv2D, ReLU]
@@ -391,6 +390,92 @@ def test_an_expansion_that_something_else_reads():
         OnnxImportError, match=r"\(Expand\): only arithmetic with a computed value of its shape"
     ):
         from_onnx(model([*nodes, node("Relu", "e", "y")], {}, X))
+
+
+@pytest.mark.parametrize(
+    ("steps", "kind"),
+    [
+        ("Add x three a|Clip a zero six b|Mul x b c|Div c six y", "Hardswish"),
+        ("Add three x a|Clip a zero six b|Mul b x c|Mul c sixth y", "Hardswish"),
+        ("Add x three a|Clip a zero six b|Div b six c|Mul x c y", "Hardswish"),
+        ("Add x three a|Clip a zero six b|Div b six y", "Hardsigmoid"),
+        ("HardSigmoid x b|Mul b x y", "Hardswish"),
+        ("Softplus x a|Tanh a b|Mul x b y", "Mish"),
+    ],
+)
+def test_activations_spelt_out(steps, kind):
+    nodes = [
+        node(
+            operator,
+            " ".join(names),
+            last,
+            **({"alpha": 1 / 6, "beta": 0.5} if operator == "HardSigmoid" else {}),
+        )
+        for operator, *names, last in (step.split() for step in steps.split("|"))
+    ]
+    numbers = {
+        "three": np.float32(3),
+        "zero": np.float32(0),
+        "six": np.float32(6),
+        "sixth": np.float32(1 / 6),
+    }
+    network, x = from_onnx(model(nodes, numbers, X)), 3 * images(2, *X[1:])
+    assert [type(layer).__name__ for _, layer in network.leaves()] == [kind]
+    np.testing.assert_allclose(network(x), runtime(model(nodes, numbers, X), x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        "Add x three a|Clip a zero three b|Mul x b c|Div c six y",
+        "Add x six a|Clip a zero six b|Mul x b c|Div c six y",
+        "Add x three a|Clip a zero six b|Mul x b c|Div c three y",
+        "Add x three a|Clip a zero six b|Div b six c|Mul a c y",
+    ],
+)
+def test_almost_hardswish(steps):
+    """Another bound, term, divisor or factor: read as it stands."""
+    nodes = [
+        node(operator, " ".join(names), last)
+        for operator, *names, last in (s.split() for s in steps.split("|"))
+    ]
+    numbers = {"three": np.float32(3), "zero": np.float32(0), "six": np.float32(6)}
+    network, x = from_onnx(model(nodes, numbers, X)), 3 * images(2, *X[1:])
+    assert "Hardswish" not in [type(layer).__name__ for _, layer in network.leaves()]
+    np.testing.assert_allclose(network(x), runtime(model(nodes, numbers, X), x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("square", ["Pow d two s", "Mul d d s"])
+@pytest.mark.parametrize("affine", ["", "Mul n w z|Add z b y", "Mul w n z|Add b z y"])
+def test_a_layer_norm_spelt_out(square, affine):
+    """As exporters write it before opset 17."""
+    steps = f"Sub x m d|{square}|Add v eps e|Sqrt e r|Div d r {'n' if affine else 'y'}" + f"|{affine}" * bool(
+        affine
+    )
+    nodes = [
+        node(operator, " ".join(names), last)
+        for operator, *names, last in (s.split() for s in steps.split("|"))
+    ]
+    nodes.insert(0, node("ReduceMean", "x", "m", axes=[-1]))
+    nodes.insert(3, node("ReduceMean", "s", "v", axes=[3]))
+    arrays = {"two": np.float32(2), "eps": np.float32(1e-3), "w": images(8), "b": images(8) + 1}
+    proto = model(nodes, arrays, X)
+    network, x = from_onnx(proto), images(2, *X[1:])
+    assert [repr(layer) for _, layer in network.leaves()] == ["LayerNorm((8,), eps=0.001)"]
+    np.testing.assert_allclose(network(x), runtime(proto, x), rtol=1e-4, atol=1e-4)
+
+
+def test_almost_a_layer_norm():
+    """The variance is of other axes: no LayerNorm, and a quotient of computed values has no layer."""
+    steps = "Sub x m d|Mul d d s|Add v eps e|Sqrt e r|Div d r y"
+    nodes = [
+        node(operator, " ".join(names), last)
+        for operator, *names, last in (s.split() for s in steps.split("|"))
+    ]
+    nodes.insert(0, node("ReduceMean", "x", "m", axes=[-1]))
+    nodes.insert(3, node("ReduceMean", "s", "v", axes=[2]))
+    with pytest.raises(OnnxImportError, match="quotients of two computed values have no layer"):
+        from_onnx(model(nodes, {"eps": np.float32(1e-3)}, X))
 
 
 # Half precision

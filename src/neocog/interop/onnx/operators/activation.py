@@ -93,24 +93,24 @@ def write_clip(w: Writer, layer: Clip, x: Tensor) -> str:
 @reads("Clip")
 def read_clip(node: Node) -> SymbolicValue:
     """Read Clip by two numbers."""
-    return node.elementwise(Clip(*_bounds(node)))
+    return node.elementwise(Clip(*bounds(node)))
 
 
 @folds("Clip")
 def fold_clip(node: Node, x: np.ndarray, *_: np.ndarray) -> np.ndarray:
     """Fold Clip by two numbers."""
-    low, high = _bounds(node)
+    low, high = bounds(node)
     node.builder.charge(x.nbytes)
     return np.asarray(np.clip(x, low, high), x.dtype)
 
 
-def _bounds(node: Node) -> list[float | None]:
+def bounds(node: Node) -> list[float | None]:
     """Return the bounds of Clip, which were attributes before opset 11; None where there is none."""
-    bounds: list[float | None] = []
+    found: list[float | None] = []
     for k, name in enumerate(("min", "max"), 1):
         bound = node.get(name, math.inf) if node.opset < 11 else node.number(k) if node.has(k) else math.inf
-        bounds.append(None if abs(bound) >= FLOAT32_MAX else float(bound))
-    return bounds
+        found.append(None if abs(bound) >= FLOAT32_MAX else float(bound))
+    return found
 
 
 @writes(SiLU, operators="Sigmoid, Mul")

@@ -103,7 +103,8 @@ def read_batch_norm(node: Node) -> SymbolicValue:
 @writes(
     GroupNorm,
     operators="Reshape, InstanceNormalization, Reshape, Mul, Add or "
-    "Reshape, InstanceNormalization, Reshape, Unsqueeze, Unsqueeze, Mul, Add",
+    "Reshape, InstanceNormalization, Reshape, Unsqueeze, Unsqueeze, Mul, Add or "
+    "Reshape, InstanceNormalization, Reshape",
 )
 def write_group_norm(w: Writer, layer: GroupNorm, x: Tensor) -> str:
     """Write a group as one channel of InstanceNormalization, then Mul and Add, as PyTorch does.

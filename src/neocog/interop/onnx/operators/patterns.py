@@ -1,42 +1,49 @@
-"""Read several nodes as one layer: GELU as PyTorch writes it before opset 20."""
+"""Read several nodes as one layer: GELU, Hardswish and Hardsigmoid as they are written in older opsets."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import product
 from typing import TypeAlias
 
 from neocog.interop.onnx.import_node import Node, reads, reads_pattern
+from neocog.interop.onnx.operators.activation import bounds
 from neocog.interop.onnx.symbolic import SymbolicValue
-from neocog.layers import GELU, Multiply, Sqrt
+from neocog.layers import GELU, Hardsigmoid, Hardswish, Layer, Multiply, Sqrt
 
-# The nodes of a GELU, as PyTorch before opset 20 and others write it: each node's operator, and its operand
-# other than the result of the node before: "x", "x / 2", a number, or None.
+# Nodes that are one layer: each node's operator, and its operand other than the result of the node before:
+# "x", "x / 2", a number, "0 to 6" for the bounds of a Clip, or None.
 Steps: TypeAlias = list[tuple[str, str | float | None]]
 ROOTS: list[Steps] = [[("Div", math.sqrt(2))], [("Mul", math.sqrt(0.5))]]
 CUBES: list[Steps] = [[("Mul", "x"), ("Mul", "x")], [("Pow", 3.0)]]
 ERF: Steps = [("Erf", None), ("Add", 1.0)]
 TANH: Steps = [("Mul", 0.044715), ("Add", "x"), ("Mul", math.sqrt(2 / math.pi)), ("Tanh", None), ("Add", 1.0)]
 HALVES: list[Steps] = [[("Mul", "x"), ("Mul", 0.5)], [("Mul", 0.5), ("Mul", "x")], [("Mul", "x / 2")]]
-SPELT_OUT = [
-    *(("none", first + ERF + last) for first, last in product(ROOTS, HALVES)),
-    *(("tanh", first + TANH + last) for first, last in product(CUBES, HALVES)),
+RELU6: Steps = [("Add", 3.0), ("Clip", "0 to 6")]
+SIXTHS: list[Steps] = [[("Div", 6.0)], [("Mul", 1 / 6)]]
+SPELT_OUT: list[tuple[Callable[[], Layer], Steps]] = [
+    *((partial(GELU, "none"), first + ERF + last) for first, last in product(ROOTS, HALVES)),
+    *((partial(GELU, "tanh"), first + TANH + last) for first, last in product(CUBES, HALVES)),
+    *((Hardswish, [*RELU6, ("Mul", "x"), *last]) for last in SIXTHS),
+    *((Hardswish, [*RELU6, *last, ("Mul", "x")]) for last in SIXTHS),
+    *((Hardsigmoid, RELU6 + last) for last in SIXTHS),
 ]
 
 
-@reads_pattern("Div", "Mul", "Pow")
-def read_spelt_out_gelu(node: Node) -> SymbolicValue | None:
-    """Read ``x (1 + erf(x / sqrt(2))) / 2``, or its approximation by tanh, as a GELU."""
+@reads_pattern("Add", "Div", "Mul", "Pow")
+def read_spelt_out(node: Node) -> SymbolicValue | None:
+    """Read an activation of which each node is applied to the one before and a number, or x, or nothing."""
     k = next((k for k, source in enumerate(node.inputs) if isinstance(source, SymbolicValue)), None)
     if k is None:
         return None
     x, rank = node.proto.input[k], node.value(k).rank
-    for approximate, steps in SPELT_OUT:
+    for layer, steps in SPELT_OUT:
         if node.operator == steps[0][0]:
             chain = node.follow(*(operator for operator, _ in steps[1:]))
             if chain and _applied(x, rank, [node, *chain], [operand for _, operand in steps]):
-                return node.take(chain, node.elementwise(GELU(approximate), k, chain[-1].place))
+                return node.take(chain, node.elementwise(layer(), k, chain[-1].place))
     return None
 
 
@@ -52,6 +59,9 @@ def _applied(x: str, rank: int, chain: Sequence[Node], operands: Sequence[str | 
             if number is None or not math.isclose(number, wanted, rel_tol=1e-5):
                 return False
             if place and node.operator in ("Div", "Pow"):
+                return False
+        elif wanted == "0 to 6":
+            if bounds(node) != [0, 6]:
                 return False
         elif wanted == "x / 2":
             if not node.builder.is_multiple(others[0], x, 0.5, rank):
