@@ -298,7 +298,7 @@ def test_a_run_that_stopped_early_says_why_it_is_finished(bright, tmp_path):
     settings = short(bright, early_stopping=1, lr=0.5, optimizer="sgd", schedule="constant", epochs=40)
     result = runs.train(settings, tmp_path / "run", io.StringIO())
     stopped = result.history.stopped
-    assert "has not improved for 1 epochs" in stopped
+    assert "has not improved for 1 epoch;" in stopped
     stream = io.StringIO()
     runs.resume(tmp_path / "run", 50, stream)
     assert f"as {stopped}. Train anew." in stream.getvalue()

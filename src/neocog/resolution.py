@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from neocog.data import Split, stratified_split
-from neocog.data.split import TooFewImagesError
+from neocog.data.split import TooFewImagesError, images_of_classes
 from neocog.models.by_name import build_network
 from neocog.models.image_cnn import suited_filters
 from neocog.representation import counted
@@ -18,7 +18,7 @@ from neocog.settings import VALIDATION, Settings, shown
 from neocog.training.evaluation import EVALUATION_BATCH, estimated_seconds
 from neocog.validation import image_shape
 
-__all__ = ["LEAST_IMAGES", "resolve"]
+__all__ = ["LEAST_IMAGES", "outputs_for", "resolve"]
 
 LEAST_IMAGES = 20
 """Training images that each class needs for some of them to choose the epoch."""
@@ -73,8 +73,27 @@ def resolve(settings: Settings, data: Split) -> tuple[Settings, list[str]]:
     return replace(settings, from_data=(), minutes=None), reasons
 
 
+def outputs_for(settings: Settings, data: Split) -> int:
+    """Return how many outputs a network needs: one for each class, or a single one for two of them.
+
+    Raises
+    ------
+    ValueError
+        If the loss does not fit the labels.
+    """
+    classes = len(data.class_names)
+    if settings.loss != "bce" or data.is_multilabel:
+        return classes
+    if classes != 2:
+        raise ValueError(
+            "loss bce is for images with several labels, as a table names them (cat;dog), or for two "
+            f"classes, got one label an image, of {classes} classes; leave it out."
+        )
+    return 1
+
+
 def _counts(data: Split) -> np.ndarray:
-    return np.bincount(data.train[1], minlength=len(data.class_names))
+    return images_of_classes(data.train[1], len(data.class_names))
 
 
 def _validation(settings: Settings, data: Split) -> tuple[Settings, str]:
@@ -122,6 +141,8 @@ def _filters(settings: Settings, data: Split) -> tuple[Settings, str]:
 
 
 def _class_weight(settings: Settings, data: Split) -> tuple[Settings, str]:
+    if data.is_multilabel:
+        return replace(settings, class_weight="none"), "no class weights: an image may have several labels"
     counts = _counts(data)
     seen = counts[counts > 0]
     if seen.max() < UNEVEN * seen.min():
@@ -177,7 +198,8 @@ _CHOICES: dict[str, Callable[[Settings, Split], tuple[Settings, str]]] = {
 def epoch_seconds(settings: Settings, data: Split) -> float:
     """Estimate the seconds of an epoch, evaluation included, by a model of its FLOPs."""
     shape = data.image_shape
-    network = build_network(settings.network, len(data.class_names), shape, settings.seed, settings.filters)
+    outputs = outputs_for(settings, data)
+    network = build_network(settings.network, outputs, shape, settings.seed, settings.filters)
     images = len(data.train[1])
     trained = images
     if settings.validation and data.tuning is None:
@@ -216,7 +238,7 @@ def neighbours_right(images: np.ndarray, labels: np.ndarray, changed: np.ndarray
     Parameters
     ----------
     images : (N, C, H, W)
-    labels : (N,)
+    labels : (N,), or (N, labels) of 0 and 1, all of which must be those of the neighbour
     changed : (N, C, H, W)
 
     Examples
@@ -230,4 +252,5 @@ def neighbours_right(images: np.ndarray, labels: np.ndarray, changed: np.ndarray
     known, asked = images.reshape(len(images), -1), changed.reshape(len(images), -1)
     distances = (known**2).sum(axis=1) - 2 * asked @ known.T
     np.fill_diagonal(distances, np.inf)
-    return float((labels[distances.argmin(axis=1)] == labels).mean())
+    same = labels[distances.argmin(axis=1)] == labels
+    return float(same.reshape(len(same), -1).all(axis=1).mean())

@@ -18,7 +18,7 @@ from neocog.data.layout import pattern_finder
 from neocog.data.preprocessing import FITS, Preprocessing
 from neocog.data.sources import READING, SOURCES, source_forms, split_source
 from neocog.kernels import BACKENDS
-from neocog.losses import SoftmaxCrossEntropy
+from neocog.losses import BinaryCrossEntropy, SoftmaxCrossEntropy
 from neocog.models.by_name import NETWORKS, OF_FILTERS
 from neocog.models.pretrained import ARCHITECTURES
 from neocog.recipes import RECIPES
@@ -49,6 +49,7 @@ PRETRAINED = "pretrained"
 """What a run's network, and its normalization, are called that come with a pretrained model."""
 OF_BLOCKS = "blocks"
 """What a run's network is called that was put together in the studio, and has no name to be built by."""
+LOSSES = ("softmax", "bce")
 CLASS_WEIGHTS = ("none", "balanced")
 NORMALIZATIONS = ("none", "channels", PRETRAINED)
 MEASURES = ("none", "loss", "accuracy")
@@ -227,6 +228,13 @@ class Settings:
     )
     device: str | None = _option(None, str, "Where the engine torch computes: cpu, cuda, cuda:1 ...")
     optimizer: str = _option("", str, _names(tuple(OPTIMIZERS)))
+    loss: str = _option(
+        "softmax",
+        str,
+        "softmax: an image is of one class; or bce, binary cross-entropy: it may have several labels, as a "
+        "table names them (cat;dog), or the classes are two.",
+        axis=False,
+    )
     schedule: str = _option("", str, f"How the learning rate changes: {_names(tuple(SCHEDULES))}")
     label_smoothing: float = _option(
         math.nan, float, "Part of each label spread evenly over the classes, 0 to below 1."
@@ -311,7 +319,8 @@ class Settings:
         integer("seed", self.seed, 0)
         make_optimizer(self.optimizer, self.lr, self.momentum, self.weight_decay)
         one_of("schedule", self.schedule, SCHEDULES)
-        SoftmaxCrossEntropy(self.label_smoothing)
+        one_of("loss", self.loss, LOSSES)
+        self.make_loss()
         make_augmentation(self.augment, (1, 8, 8))
         one_of("class_weight", self.class_weight, CLASS_WEIGHTS)
         one_of("normalize", self.normalize, NORMALIZATIONS)
@@ -366,7 +375,8 @@ class Settings:
         kind = self.source.partition(":")[0]
         options = SOURCES[kind].options if kind in SOURCES else ()
         self._check_reading()
-        for option, value in self.reading.items():
+        for option in READING:
+            value = getattr(self, option)
             if option not in options and value is not None and value is not False:
                 allowed = " and ".join(source_forms(option))
                 raise ValueError(f"{option} is only allowed for {allowed}, got source {self.source!r}.")
@@ -390,7 +400,12 @@ class Settings:
     @property
     def reading(self) -> dict[str, Any]:
         """The options of :func:`~neocog.data.sources.open_source` that say how pictures are read."""
-        return {option: getattr(self, option) for option in READING}
+        return {option: getattr(self, option) for option in READING} | {"several_labels": self.loss == "bce"}
+
+    def make_loss(self) -> SoftmaxCrossEntropy | BinaryCrossEntropy:
+        """Return the loss that is trained with."""
+        smoothing = self.label_smoothing
+        return BinaryCrossEntropy(smoothing) if self.loss == "bce" else SoftmaxCrossEntropy(smoothing)
 
     @property
     def planned(self) -> bool:
@@ -489,6 +504,8 @@ def settings_for(source: str, **chosen: Any) -> Settings:
     if idle and "validation" in left and chosen.get("schedule", suited.get("schedule")) != "plateau":
         chosen["validation"] = 0.0  # there is nothing that they would choose
         left -= {"validation"}
+    if chosen.get("loss") == "bce":  # rare labels must be allowed to be improbable
+        suited |= {"label_smoothing": 0.0}
     if chosen.get("validation") == 0:
         suited |= {"keep_best": "none", "early_stopping": 0}
     order = (*RECIPES[recipe].from_data, "epochs")

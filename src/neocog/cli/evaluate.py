@@ -40,7 +40,7 @@ from neocog.data.sources import open_source
 from neocog.inspection.predictions import Confusion, LabelScores, count_pairs
 from neocog.kernels import use_kernels
 from neocog.layers import Container, Sigmoid, Softmax
-from neocog.layers.outputs import as_logits, before_last, count_outputs
+from neocog.layers.outputs import INDEPENDENT, as_logits, before_last, count_outputs
 from neocog.losses import loss_of_kind
 from neocog.model_file import blaming
 from neocog.representation import printable
@@ -111,10 +111,12 @@ def evaluate_command(
             "something else, say what by --output."
         )
     answers = Answers(bare, outputs)
-    if (labels.ndim == 2) != answers.several:
+    if answers.several and labels.ndim == 1:  # each image happens to have one label
+        labels = np.eye(len(answers.names), dtype=int)[labels]
+    if (labels.ndim == 2) != answers.several or (answers.several and labels.shape != answers.numbers.shape):
         raise ValueError(
-            f"{model} must have independent outputs for images with several labels, and only for these: its "
-            f"outputs are {kind}, the labels of {measured.described} of shape {labels.shape}."
+            f"{model} must have an independent output for each label to be measured on images with several, "
+            f"its {outputs.shape[1]} outputs are {kind}; the labels are {labels.shape}."
         )
     names = answers.names
     found: Confusion | LabelScores
@@ -164,6 +166,8 @@ def _measured(model: Path, network: Container, source: str, skip_bad: bool) -> M
         return Measured(images, labels, run.settings().source, "the run held them out of training")
     if not source:
         raise ValueError("SOURCE is missing: a model file does not say what it was trained on.")
+    several = network.output_kind in INDEPENDENT and count_outputs(network, network.input_shape) != 1
+    reading = {"several_labels": several} | ({} if run is None else run.settings().reading)
     # Which images of a file without a held-out part the model has seen is unknown: measure on all.
     data = open_source(
         source,
@@ -171,7 +175,7 @@ def _measured(model: Path, network: Container, source: str, skip_bad: bool) -> M
         preprocessing=network.preprocessing,
         class_names=network.class_names,
         validation_fraction=0,
-        **({} if run is None else run.settings().reading) | ({"skip_bad": True} if skip_bad else {}),
+        **reading | ({"skip_bad": True} if skip_bad else {}),
     )
     images, labels = data.validation or data.train
     labels = _as_model_classes(data.class_names, network, labels, source, model)
@@ -189,8 +193,13 @@ def _as_model_classes(
             f"{model}: the model's classes are {known}; {source} has others: {unknown}. Rename the classes, "
             "or leave these out."
         )
-    indices: np.ndarray = np.array([known.index(name) for name in names])[labels]
-    return indices
+    indices = np.array([known.index(name) for name in names])
+    if labels.ndim == 1:
+        found: np.ndarray = indices[labels]
+        return found
+    of_model = np.zeros((len(labels), len(known)), labels.dtype)
+    of_model[:, indices] = labels
+    return of_model
 
 
 def _origin(run: runs.RunDirectory | None, images: Any) -> str:

@@ -28,6 +28,7 @@ def load_csv(
     group_by: str | None = None,
     skip_bad: bool = False,
     class_names: Sequence[str] | None = None,
+    several_labels: bool = False,
 ) -> Split:
     """Load a data set from a CSV file: one image a row, with a column for its label.
 
@@ -68,6 +69,10 @@ def load_csv(
         How pictures in files are read, see :func:`image_folder`.
     class_names : sequence of str, optional
         The classes, of which the file may lack some. Default: those found.
+    several_labels : bool
+        Whether an image may have several labels, or none, as ``cat;dog``: separated by semicolons, bars or
+        commas, or if there are none of these by spaces, or each in a row of its own. Where the training
+        images of a table that names files do, labels are (N, labels) of 0 and 1.
 
     Returns
     -------
@@ -92,7 +97,7 @@ def load_csv(
         return split_of_pictures(
             Path(path) if len(files) > 1 else files["train"],
             files["train"].parent,
-            pictures_of_tables(files, columns),
+            pictures_of_tables(files, columns, several_labels),
             image_shape,
             validation_fraction,
             seed,

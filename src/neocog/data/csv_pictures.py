@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import unicodedata
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,8 @@ __all__ = ["Columns", "picture_columns", "pictures_of_tables"]
 SAMPLE = 20  # rows that are looked at to tell what is in which column
 MOST_FOLDERS = 50  # sub-folders, at most, in which files are searched beside those with usual names
 _IMAGE_FOLDERS = ("images", "image", "imgs", "img", "pictures", "photos", "data", "jpg", "jpeg", "png")
+_MARKS = (";", "|", ",", " ")
+"""What may stand between the labels of one picture."""
 _LABELS_SHOWN = "label, class, target or category"
 
 
@@ -128,7 +131,7 @@ def picture_columns(table: Path) -> Columns | None:
     return Columns(header, file, label, part)
 
 
-def pictures_of_tables(tables: dict[Part, Path], columns: Columns) -> Layout:
+def pictures_of_tables(tables: dict[Part, Path], columns: Columns, several_labels: bool = False) -> Layout:
     """Find the pictures that tables name, the label of each, and its part.
 
     Parameters
@@ -137,6 +140,8 @@ def pictures_of_tables(tables: dict[Part, Path], columns: Columns) -> Layout:
         The table of each part; if there is only one, a column of it may say the part of each row.
     columns : Columns
         Those of the training part's table.
+    several_labels : bool
+        Whether a picture may have several labels, or none.
     """
     layout = Layout()
     rows: dict[Part, list[_Row]] = {}
@@ -151,7 +156,15 @@ def pictures_of_tables(tables: dict[Part, Path], columns: Columns) -> Layout:
             rows.setdefault(row_part, []).append(row)
     if "train" not in rows:
         raise ValueError(f"{printable(tables['train'])} must hold images of the training part, got none.")
+    unlabelled_parts = {part for part, some in rows.items() if not any(row.label for row in some)}
+    if several_labels and _may_be_several(rows["train"]):
+        layout.separator = _separator(row.label for row in rows["train"])
+        what = {" ": "spaces"}.get(layout.separator, layout.separator)
+        layout.notes.append(f"An image may have several labels; between them stand {what}.")
+    elif not several_labels and any(mark in row.label for row in rows["train"] for mark in _MARKS[:2]):
+        layout.notes.append("Labels hold ; or |, and count as one each; --loss bce takes them for several.")
     seen: dict[str, tuple[Part, _Row]] = {}  # by the real path, as links may name a file again
+    more: dict[str, list[str]] = {}  # labels in further rows of a file
     unlabelled, repeated = 0, 0
     for part, some in rows.items():
         finder = _Finder(tables["train"].parent, part)
@@ -160,17 +173,20 @@ def pictures_of_tables(tables: dict[Part, Path], columns: Columns) -> Layout:
             where = f"{row.table.name}, " if len(tables) > 1 else ""
             path = finder.find(row.cell) if row.cell else None
             real = os.path.realpath(path) if path else ""
-            if not row.label and part != "train":
+            if not row.label and part != "train" and (layout.separator is None or part in unlabelled_parts):
                 unlabelled += 1
             elif path is None:
                 named = row.table.parent / row.cell if row.cell else row.table
                 reason = "is not there" if row.cell else "names no file"
                 layout.problems.append((named, f"{reason} ({where}line {row.line})"))
                 layout.hint = f"Looked in {listed(finder.places, 6)}."
-            elif not row.label:
+            elif not row.label and layout.separator is None:
                 layout.problems.append((path, f"has no label ({where}line {row.line})"))
             elif real in seen:
                 other_part, other = seen[real]
+                if layout.separator is not None and other_part == part:
+                    more.setdefault(real, []).append(row.label)
+                    continue
                 if (other_part, other.label) == (part, row.label):
                     repeated += 1
                     continue
@@ -190,11 +206,40 @@ def pictures_of_tables(tables: dict[Part, Path], columns: Columns) -> Layout:
         if places and list(places) != [tables["train"].parent]:
             layout.notes.append(f"The {PART_TITLES[part]} pictures are in {listed(places, 3)}.")
     layout.parts.setdefault("train", [])
+    if layout.separator and more:
+        between = layout.separator
+        for pairs in layout.parts.values():
+            pairs[:] = [
+                (path, between.join([label, *more.get(os.path.realpath(path), ())])) for path, label in pairs
+            ]
     if repeated:
         layout.notes.append(f"Rows that name a file again: {repeated}, left out.")
     if unlabelled:
         layout.notes.append(f"Rows of other parts than training without a label: {unlabelled}, left out.")
     return layout
+
+
+def _may_be_several(rows: Sequence[_Row]) -> bool:
+    """Return whether rows name several labels of a file, or none."""
+    of_file: dict[str, str] = {}
+    return any(
+        not row.label
+        or any(mark in row.label for mark in _MARKS)
+        or of_file.setdefault(row.cell, row.label) != row.label
+        for row in rows
+    )
+
+
+def _separator(labels: Iterable[str]) -> str:
+    """Return what stands between labels: the first of the marks that occurs in any; a semicolon if none does.
+
+    Examples
+    --------
+    >>> _separator(["cat", "cat|dog"]), _separator(["haze primary", "clear"]), _separator(["cat", "dog"])
+    ('|', ' ', ';')
+    """
+    found = set("".join(labels))
+    return next((mark for mark in _MARKS if mark in found), _MARKS[0])
 
 
 def _is_unlabelled(table: Path, train: Columns) -> bool:

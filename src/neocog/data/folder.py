@@ -260,13 +260,18 @@ def split_of_pictures(
         _skip(layout, {file for file, _ in bad}, _described(bad, root))
         check_classes(path, layout, class_names)
     notes = list(layout.notes)
-    names = sorted({name for _, name in layout.parts["train"]}) if class_names is None else class_names
+    names = sorted(layout.names("train")) if class_names is None else class_names
     number, place = {name: k for k, name in enumerate(names)}, {file: k for k, file in enumerate(files)}
     parts = {}
     for part, pairs in layout.parts.items():
-        labels = np.array([number[name] for _, name in pairs])
+        if layout.separator is None:
+            labels = np.array([number[name] for _, name in pairs])
+        else:
+            labels = np.zeros((len(pairs), len(names)), np.int64)
+            for row, (_, text) in zip(labels, pairs, strict=True):
+                row[[number[name] for name in layout.labels(text)]] = 1
         parts[part] = images.subset([place[file] for file, _ in pairs]), labels
-        missing = sorted(set(names) - {name for _, name in pairs})
+        missing = sorted(set(names) - layout.names(part))
         if missing and part != "train":
             notes.append(f"The {PART_TITLES[part]} part holds no images of {listed(missing)}.")
     groups = None

@@ -55,12 +55,26 @@ class Layout:
         What cannot be used.
     hint : str
         A sentence that may help with the problems.
+    separator : str or None
+        What stands between the labels of a picture that may have several; None if each has one.
     """
 
     parts: dict[Part, list[tuple[Path, str]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     problems: list[tuple[Path, str]] = field(default_factory=list)
     hint: str = ""
+    separator: str | None = None
+
+    def labels(self, text: str) -> list[str]:
+        """Return the labels that a picture's label names: itself, or several, each once."""
+        if self.separator is None:
+            return [text]
+        parts = text.split(self.separator) if self.separator.strip() else text.split()
+        return list(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+    def names(self, part: Part) -> set[str]:
+        """Return all labels of the pictures of a part."""
+        return {name for _, text in self.parts[part] for name in self.labels(text)}
 
 
 @dataclass
@@ -355,7 +369,7 @@ def _places(parts: dict[Part, list[_Place]]) -> Iterator[tuple[Part, Path]]:
 
 def check_classes(folder: Path, layout: Layout, class_names: Sequence[str] | None) -> None:
     """Raise ValueError if there are too few classes, or a part holds classes that are not trained on."""
-    found = {name for _, name in layout.parts["train"]}
+    found = layout.names("train")
     if class_names is None and len(found) < 2:
         only = f"only {printable(next(iter(found)))!r}" if found else "none"
         hint = _pattern_hint([path.name for path, _ in layout.parts["train"]])
@@ -363,8 +377,8 @@ def check_classes(folder: Path, layout: Layout, class_names: Sequence[str] | Non
         hint = f" {_use_table(tables[0])}" if tables else hint
         raise ValueError(f"{printable(folder)} must hold images of at least two classes, got {only}.{hint}")
     known = found if class_names is None else set(class_names)
-    for part, pairs in layout.parts.items():
-        unknown = sorted({name for _, name in pairs} - known)
+    for part in layout.parts:
+        unknown = sorted(layout.names(part) - known)
         if unknown and class_names is not None:
             raise ValueError(
                 f"{printable(folder)}: the classes must be among {listed(sorted(known))}, got also "

@@ -41,6 +41,7 @@ def load_npz(
     *,
     image_shape: Sequence[int] | Preprocessing | None = None,
     class_names: Sequence[str] | None = None,
+    several_labels: bool = False,
 ) -> Split:
     """Load a data set from a NumPy archive.
 
@@ -69,6 +70,8 @@ def load_npz(
         also tells the unit of images that are all 0 and 1.
     class_names : sequence of str, optional
         The classes of a trained network, of which the file may lack some. Default: those found, at least two.
+    several_labels : bool
+        Whether an image may have several labels, or none: labels (N, labels) of 0 and 1 are kept so.
 
     Returns
     -------
@@ -96,7 +99,8 @@ def load_npz(
     keys = _npz_keys(path, arrays)
     images = {part: _npz_pixels(f"{path}: {x}", arrays[x]) for part, (x, _) in keys.items()}
     notes = _arrange(path, keys, images, arrays.get("channels_last"), image_shape)
-    labels, names = _npz_labels(path, arrays, {part: y for part, (_, y) in keys.items()}, class_names)
+    of_parts = {part: y for part, (_, y) in keys.items()}
+    labels, names = _npz_labels(path, arrays, of_parts, class_names, several_labels)
     white, note = parts_in_unit(images, {part: f"{path}: {x}" for part, (x, _) in keys.items()}, known)
     notes += [note, *_without_opaque_alpha(images)]
     parts = {part: (images[part], labels[part]) for part in keys}
@@ -329,11 +333,11 @@ def _without_opaque_alpha(images: dict[Part, np.ndarray]) -> list[str]:
 
 
 def _npz_labels(
-    path: AnyPath, arrays: _Arrays, keys: dict[Part, str], known: Sequence[str] | None
+    path: AnyPath, arrays: _Arrays, keys: dict[Part, str], known: Sequence[str] | None, several: bool
 ) -> tuple[dict[Part, Labels], list[str] | None]:
     """Return the labels of each part as class indices, and the names of the classes if there are any."""
     names = _npz_class_names(path, arrays)
-    labels = {part: _one_label_each(f"{path}: {key}", arrays[key]) for part, key in keys.items()}
+    labels = {part: _checked_labels(f"{path}: {key}", arrays[key], several) for part, key in keys.items()}
     if labels["train"].dtype.kind == "U" and names is None:
         names = np.unique(labels["train"]).tolist() if known is None else list(known)
     indices = {} if names is None else {name: k for k, name in enumerate(names)}
@@ -349,8 +353,16 @@ def _npz_labels(
     return labels, names
 
 
-def _one_label_each(name: str, y: np.ndarray) -> Labels:
-    """Return labels (N,), integers or names."""
+def _checked_labels(name: str, y: np.ndarray, several: bool) -> Labels:
+    """Return labels (N,), integers or names; or where an image may have ``several``, (N, labels)."""
+    if y.ndim == 2 and y.shape[1] > 1 and y.dtype.kind in "biuf" and ((y == 0) | (y == 1)).all():
+        if several:
+            return y.astype(np.int64)
+        if not _is_one_hot(y):
+            raise ValueError(
+                f"{name} must be one label an image, (N,) or (N, 1), got shape {y.shape}; to train on "
+                "several labels an image pass --loss bce."
+            )
     if y.ndim == 2 and y.shape[1] > 1 and y.dtype.kind in "biuf" and _is_one_hot(y):
         y = y.argmax(1)
     if y.ndim != 1 and (y.ndim != 2 or y.shape[1] != 1):

@@ -34,7 +34,8 @@ READING = ("size", "channels", "fit", "label_pattern", "group_by", "skip_bad")
 """The options of how pictures are read that a user may choose; a run keeps them."""
 
 _UNSET: dict[str, Any] = dict.fromkeys((*READING, "image_shape", "preprocessing", "class_names")) | {
-    "skip_bad": False
+    "skip_bad": False,
+    "several_labels": False,
 }
 _MNIST = re.compile(r"train[-.]images[-.]idx3[-.]ubyte(\.gz)?$")
 
@@ -133,7 +134,7 @@ SOURCES: dict[str, Source] = {
         _arrays,
         "a NumPy archive of images x and labels y",
         has_path=True,
-        options=("image_shape", "preprocessing", "class_names", "validation_fraction"),
+        options=("image_shape", "preprocessing", "class_names", "validation_fraction", "several_labels"),
         fits=lambda path: path.is_file() and path.suffix.lower() == ".npz",
     ),
     "idx": Source(
@@ -149,7 +150,7 @@ SOURCES: dict[str, Source] = {
         has_path=True,
         options=(
             *(option for option in READING if option != "label_pattern"),
-            *("image_shape", "preprocessing", "class_names", "validation_fraction"),
+            *("image_shape", "preprocessing", "class_names", "validation_fraction", "several_labels"),
         ),
         fits=_is_table,
     ),
@@ -249,7 +250,8 @@ def open_source(source: str, *, validation_fraction: float = 0.2, **options: Any
     **options
         How pictures are read: ``image_shape`` or ``preprocessing``, as a trained network takes them; or, for
         a folder, the options of :func:`image_folder`: ``size`` (default at most 64 x 64), ``channels``,
-        ``fit``, ``label_pattern``, ``group_by``, ``skip_bad``; ``class_names``, those of a trained network.
+        ``fit``, ``label_pattern``, ``group_by``, ``skip_bad``; ``class_names``, those of a trained network;
+        ``several_labels``, whether an image of a table or archive may have several.
 
     Returns
     -------

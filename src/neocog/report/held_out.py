@@ -10,6 +10,7 @@ from neocog import figures
 from neocog.figures.checks import shortened
 from neocog.figures.trace import trace as draw_trace
 from neocog.inspection import grad_cam, integrated_gradients, occlusion, saliency, trace
+from neocog.inspection.predictions import LabelScores
 from neocog.report.material import Material
 from neocog.report.page import Part, paragraph, table, text, untitled
 
@@ -28,15 +29,18 @@ def sample(material: Material) -> list[Part]:
     chosen = np.array(material.config["sample"], int)
     images, labels = material.train
     drawn = material.pictures(images[chosen])
-    gallery = figures.image_gallery(drawn, labels[chosen], material.names, ink=material.ink)
+    (classes,), names = material.as_classes(labels[chosen])
+    gallery = figures.image_gallery(drawn, classes, names, ink=material.ink)
     words = f"{len(chosen)} of the {len(labels):,} training images. {material.tone}"
     about = [paragraph(line) for line in material.config.get("data_summary") or ()]
     return [*about, paragraph(words), untitled(gallery)]
 
 
 def results(material: Material) -> list[Part]:
-    """Count the pairs of true and predicted classes."""
-    found = material.confusion
+    """Count the pairs of true and predicted classes; of several labels an image, each label's by itself."""
+    found = material.scores
+    if isinstance(found, LabelScores):
+        return _labels(found)
     matrix, names = found.matrix, material.names
     header = ["", "class", "images", "recall", "precision"]
     rows = [
@@ -71,6 +75,28 @@ def results(material: Material) -> list[Part]:
     return parts
 
 
+def _labels(found: LabelScores) -> list[Part]:
+    """Say of each label how often it is told rightly."""
+    words = (
+        "An image may have several labels, and each is told by itself: predicted where its probability is "
+        "over one half. Accuracy is the fraction of images for which it is right; as most images lack most "
+        "labels, it says little by itself. Recall is the fraction of the images with the label for which it "
+        "is predicted, precision the fraction of those for which it is predicted that have it; F1 their "
+        "harmonic mean."
+    )
+    header = ["label", "images with it", "predicted for", "accuracy", "recall", "precision", "F1"]
+    rows = [
+        [
+            name,
+            f"{found.having[k]:,}",
+            f"{found.counts[k, :, 1].sum():,}",
+            *map(_percent, (found.label_accuracy[k], found.recall[k], found.precision[k], found.f1[k])),
+        ]
+        for k, name in enumerate(found.class_names)
+    ]
+    return [paragraph(words), table(header, rows, lambda k: k > 0, high=len(rows) > 12)]
+
+
 def _percent(value: float) -> str:
     return "–" if np.isnan(value) else f"{value:.1%}"
 
@@ -78,11 +104,11 @@ def _percent(value: float) -> str:
 def mistakes(material: Material) -> list[Part]:
     """Draw the misclassified images of the highest probability, and list them by their files."""
     images, labels = material.held
-    wrong = material.ranking[(material.predicted != labels)[material.ranking]]
+    wrong = material.ranking[~material.right[material.ranking]]
     if not len(wrong):
         return [paragraph(f"All {len(labels):,} {material.kind} images are classified correctly.")]
-    names, highest = material.names, material.certainty
-    few = wrong[:MOST_MISTAKES]
+    (labels, predicted), names = material.as_classes(labels, material.predicted)
+    highest, few = material.certainty, wrong[:MOST_MISTAKES]
     words = f"{len(wrong):,} of {len(labels):,} {material.kind} images are misclassified."
     if len(wrong) > len(few):
         words += f" Drawn are the {len(few)} with the highest probability."
@@ -91,13 +117,13 @@ def mistakes(material: Material) -> list[Part]:
         material.pictures(images[few]),
         labels[few],
         names,
-        material.predicted[few],
+        predicted[few],
         highest[few],
         ink=material.ink,
         image_names=own,
     )
     rows = [
-        [material.name(k), names[labels[k]], names[material.predicted[k]], f"{highest[k]:.1%}"]
+        [material.name(k), names[labels[k]], names[predicted[k]], f"{highest[k]:.1%}"]
         for k in wrong[:MOST_LISTED]
     ]
     if len(wrong) > len(rows):
@@ -118,21 +144,27 @@ def attributions(material: Material) -> list[Part]:
         return [paragraph(f"Left out: {left_out}")]
     chosen = _examples(material)[:count]
     x = np.asarray(images[chosen], dtype=material.network.dtype)
-    predicted = material.predicted[chosen]
-    maps = {name: method(x, predicted) for name, method in methods.items()}
+    maps = {name: method(x, material.attributed[chosen]) for name, method in methods.items()}
     captions = []
-    for k, guess in zip(chosen, predicted, strict=True):
+    (labels, predicted), names = material.as_classes(labels, material.predicted)
+    for k in chosen:
         own = shortened(material.name(k).rpartition("/")[2], 20)
-        true, found = (shortened(material.names[c], 16) for c in (labels[k], guess))
-        captions.append(f"{own}: {true}" + (f" → {found}" if labels[k] != guess else ""))
+        true, found = (shortened(names[c], 16) for c in (labels[k], predicted[k]))
+        captions.append(f"{own}: {true}" + (f" → {found}" if labels[k] != predicted[k] else ""))
     drawn = figures.attribution_grid(material.pictures(x), maps, captions, ink=material.ink)
     words = (
-        "Which pixels raise or lower the logit of the predicted class; an arrow leads to a wrong one. "
+        f"Which pixels raise or lower the logit of {_of_what(material)}; an arrow leads to a wrong answer. "
         "Saliency is the largest absolute gradient of the channels; Grad-CAM weights the maps of the last "
         "convolution; integrated gradients start from an image of zeros; occlusion covers patches of "
         "the image with its mean."
     )
     return [paragraph(words), paragraph(f"Left out: {left_out}") if left_out else "", untitled(drawn)]
+
+
+def _of_what(material: Material) -> str:
+    if material.multilabel:
+        return "the most probable label"
+    return f"class {material.names[1]}, the one output," if material.outputs == 1 else "the predicted class"
 
 
 def _affordable(material: Material) -> tuple[int, dict[str, Callable[..., np.ndarray]], str]:
@@ -170,8 +202,9 @@ def _affordable(material: Material) -> tuple[int, dict[str, Callable[..., np.nda
 
 def _examples(material: Material) -> np.ndarray:
     """Return images to look at: correct and wrong in turn, of many classes, the most probable first."""
-    labels, order = material.held[1], material.ranking
-    right = (material.predicted == labels)[order]
+    (labels,), _ = material.as_classes(material.held[1])
+    order = material.ranking
+    right = material.right[order]
     queues = [_spread(order[mask], labels) for mask in (right, ~right)]
     turns = [k for pair in zip(*queues, strict=False) for k in pair]
     rest = [k for queue in queues for k in queue if k not in turns]
@@ -188,13 +221,14 @@ def _spread(order: np.ndarray, labels: np.ndarray) -> list[int]:
 def layer_by_layer(material: Material) -> list[Part]:
     """Trace the correct and the wrong prediction of the highest probability through the network."""
     images, labels = material.held
-    right = (material.predicted == labels)[material.ranking]
+    right = material.right[material.ranking]
+    (labels,), names = material.as_classes(labels)
     parts: list[Part] = [paragraph(material.tone) if material.tone and images.shape[1] in (1, 3) else ""]
     for verdict, chosen in (("correctly", right), ("wrongly", ~right)):
         if chosen.any():
             index = int(material.ranking[chosen][0])
             seen = trace(material.network, np.asarray(images[[index]]))
-            name = material.names[int(labels[index])]
+            name = names[int(labels[index])]
             parts.append(f"<h3>{text(f'{material.name(index)}, {name}: classified {verdict}')}</h3>")
             drawn = draw_trace(
                 seen, class_names=material.names, most=MOST_MAPS, ink=material.ink, layers=MOST_LAYERS

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from neocog.data.sources import split_source
-from neocog.inspection.predictions import Confusion, count_pairs
+from neocog.inspection.predictions import Confusion, LabelScores, count_pairs
 from neocog.layers import Container, Conv2D, Layer
+from neocog.layers.outputs import classes_of, count_outputs
 from neocog.model_file import ModelFileError
 from neocog.runs import RunDirectory, open_model, training_split
 from neocog.training import History
@@ -84,12 +85,37 @@ class Material:
             raise ModelFileError(f"{path} is not a history: it has no rows.")
         return history
 
+    @property
+    def outputs(self) -> int:
+        """How many numbers the network gives for an image."""
+        return count_outputs(self.network, tuple(self.held[0].shape[1:])) or 0
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether an image may have several labels, or none."""
+        return self.held[1].ndim == 2
+
     @cached_property
     def names(self) -> list[str]:
-        """The class names."""
-        classes = self.network.output_shape((1, *self.held[0].shape[1:]))[1]
+        """The names of the classes, or labels."""
+        classes = classes_of(self.network.output_kind, self.outputs)
         found = self.network.class_names
         return list(found) if found and len(found) == classes else [str(k) for k in range(classes)]
+
+    def as_classes(self, *labels: np.ndarray) -> tuple[list[np.ndarray], list[str]]:
+        """Return class indices and their names; of several labels an image, every set of them is a class."""
+        if not self.multilabel:
+            return list(labels), self.names
+        rows = np.concatenate([np.asarray(each) > 0 for each in labels])
+        sets, indices = np.unique(rows, axis=0, return_inverse=True)
+        names = [", ".join(np.array(self.names)[row].tolist()) or "no label" for row in sets]
+        return np.split(indices.ravel(), np.cumsum([len(each) for each in labels])[:-1]), names
+
+    @cached_property
+    def right(self) -> np.ndarray:
+        """Whether each held-out image is classified correctly: all of its labels, if it may have several."""
+        same: np.ndarray = (self.predicted == self.held[1]).reshape(len(self.predicted), -1).all(axis=1)
+        return same
 
     @cached_property
     def probabilities(self) -> np.ndarray:
@@ -98,19 +124,34 @@ class Material:
 
     @cached_property
     def predicted(self) -> np.ndarray:
-        """The predicted class of each held-out image."""
+        """The predicted class of each held-out image, (N,); of several labels 0 and 1, (N, labels)."""
+        if self.multilabel:
+            return (self.probabilities > 0.5).astype(int)
         found: np.ndarray = self.network.ranking(self.probabilities)[:, 0]
         return found
 
+    @property
+    def attributed(self) -> np.ndarray:
+        """The output of each held-out image that its prediction rests on: the most probable label's."""
+        if self.multilabel:
+            best: np.ndarray = self.probabilities.argmax(axis=1)
+            return best
+        return np.zeros(len(self.predicted), int) if self.outputs == 1 else self.predicted
+
     @cached_property
     def certainty(self) -> np.ndarray:
-        """The probability of the predicted class of each held-out image."""
+        """The probability of the predicted class of each held-out image, or of all labels as predicted."""
+        if self.multilabel:
+            whole: np.ndarray = np.maximum(self.probabilities, 1 - self.probabilities).prod(axis=1)
+            return whole
         found: np.ndarray = self.probabilities[np.arange(len(self.predicted)), self.predicted]
         return found
 
     @cached_property
-    def confusion(self) -> Confusion:
-        """How often each class was predicted for each true one."""
+    def scores(self) -> Confusion | LabelScores:
+        """How often each class was predicted for each true one; or each label, rightly or wrongly."""
+        if self.multilabel:
+            return LabelScores.of(self.held[1], self.predicted, tuple(self.names))
         matrix = count_pairs(self.held[1], self.predicted, len(self.names))
         return Confusion(matrix, tuple(self.names))
 

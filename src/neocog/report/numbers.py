@@ -8,7 +8,7 @@ from neocog import figures
 from neocog.gradcheck import STEPS, LossFunction, check_gradients, input_names
 from neocog.inspection import Inquiry, trace
 from neocog.layers import Container
-from neocog.losses import SoftmaxCrossEntropy
+from neocog.losses import loss_of_kind
 from neocog.report.material import Material
 from neocog.report.page import Part, paragraph, table, text
 
@@ -27,7 +27,7 @@ def explained(material: Material) -> list[Part]:
         return [words]
     images = np.asarray(material.held[0][[0]], float)
     inquiry = Inquiry(trace(material.network.astype("float64"), images))
-    answer = inquiry.ask("softmax")
+    answer = inquiry.ask(inquiry.answer)
     parts: list[Part] = [
         paragraph(
             "Every number of the network can be explained. This is the sum behind the predicted class of "
@@ -54,12 +54,14 @@ def gradients(material: Material) -> list[Part]:
         ]
     x = np.asarray(material.held[0][:CHECKED_IMAGES], float)
     # At the true labels the gradients of a trained network are almost zero, at wrong ones they are not.
-    t = (material.held[1][:CHECKED_IMAGES] + 1) % len(material.names)
+    labels = material.held[1][:CHECKED_IMAGES]
+    t = 1 - labels if material.multilabel else (labels + 1) % len(material.names)
     network = material.network.astype("float64")
     entries = int(min(CHECKED_ENTRIES, BUDGET // (flops * len(x) * (len(network.params) + 1))))
     if entries < FEWEST_ENTRIES:
         return [_directional(network, x[:2], t[:2])]
-    report = check_gradients(network, x, t, max_entries=entries)
+    loss = loss_of_kind(network.output_kind)
+    report = check_gradients(network, x, t, loss=loss, max_entries=entries)
     rows = [[a.name, a.checked, f"{a.relative_error:.1e}"] for a in report.arrays]
     worst = f"the worst relative error is {report.max_relative_error:.1e}"
     if not report.max_relative_error:
@@ -73,7 +75,7 @@ def gradients(material: Material) -> list[Part]:
 
 def _directional(network: Container, x: np.ndarray, t: np.ndarray) -> str:
     """Check all gradients at once, by the derivative of the loss along one random direction."""
-    rng, loss, step = np.random.default_rng(0), SoftmaxCrossEntropy(), STEPS["complex"]
+    rng, loss, step = np.random.default_rng(0), loss_of_kind(network.output_kind), STEPS["complex"]
     z, cache = network.forward(x, training=True)
     dx, found = network.backward(loss(z, t)[1], cache)
     found = {**found, input_names(x)[0]: dx}

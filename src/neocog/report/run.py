@@ -8,6 +8,7 @@ from pathlib import Path
 
 from neocog import figures
 from neocog.atomic import atomic_write
+from neocog.inspection.predictions import Confusion, LabelScores
 from neocog.layers import Conv2D, Layer
 from neocog.model_file import ModelFileError, blaming
 from neocog.report import held_out, numbers
@@ -89,13 +90,18 @@ def missing(error: Exception) -> str:
 
 
 def _facts(material: Material) -> list[Part]:
-    found = material.confusion
-    boxes = []
-    for value, (low, high), words in (
-        (found.accuracy, found.accuracy_interval, f"of the {material.kind} images correct"),
-        (found.balanced_accuracy, found.balanced_accuracy_interval, "balanced accuracy"),
-    ):
-        boxes.append((f"{value:.1%}", f"{words} (95 %: {low:.1%} to {high:.1%})"))
+    found = material.scores
+    several = isinstance(found, LabelScores)
+    right = f"of the {material.kind} images {'with all labels right' if several else 'correct'}"
+    shown = [(found.accuracy, found.accuracy_interval, right)]
+    if isinstance(found, Confusion):
+        shown.append((found.balanced_accuracy, found.balanced_accuracy_interval, "balanced accuracy"))
+    boxes = [
+        (f"{value:.1%}", f"{words} (95 %: {low:.1%} to {high:.1%})") for value, (low, high), words in shown
+    ]
+    if isinstance(found, LabelScores):
+        boxes.append((f"{found.label_accuracy.mean():.1%}", "of all labels right"))
+        boxes.append((f"{found.macro_f1:.3f}", "F1, the mean over the labels"))
     boxes.append((f"{material.network.parameter_count:,}", "parameters"))
     try:
         history = material.history
@@ -126,7 +132,7 @@ def _link(material: Material, target: Path) -> list[Part]:
 def _curves(material: Material) -> list[Part]:
     figure = figures.learning_curves(
         material.history,
-        classes=len(material.names) or None,
+        classes=None if material.multilabel else len(material.names) or None,
         kept=material.kept_epoch,
         val="validation" if material.config.get("images", {}).get("validation") else "held out",
     )

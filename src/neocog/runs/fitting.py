@@ -13,9 +13,9 @@ from neocog.data import Split
 from neocog.kernels import use_kernels
 from neocog.layers import Container, Normalize, Sequential
 from neocog.layers.normalization import normalize_for
-from neocog.losses import SoftmaxCrossEntropy
 from neocog.models.by_name import build_network
 from neocog.optimizers import Optimizer
+from neocog.resolution import outputs_for
 from neocog.runs.starting import Start
 from neocog.settings import PRETRAINED, Settings, parse_rates, shown
 from neocog.training import Callback, EarlyStopping, History, KeepBest, fit
@@ -44,7 +44,7 @@ def network_for(settings: Settings, data: Split) -> Container:
     BudgetError
         If it has more weights than the budget "weights", or more layers than the budget "layers".
     """
-    classes, filters = len(data.class_names), settings.filters
+    classes, filters = outputs_for(settings, data), settings.filters
     named = f"network {settings.network!r}"
     if filters:
         check_budget(
@@ -98,6 +98,8 @@ def _class_weight(settings: Settings, data: Split) -> tuple[float, ...] | None:
     """Return the weight of each class's images: ``N / (K n_k)``, so that all K classes count the same."""
     if settings.class_weight == "none":
         return None
+    if data.is_multilabel:
+        raise ValueError("class_weight must be none for images that may have several labels.")
     counts = np.bincount(data.train[1], minlength=len(data.class_names))
     weights = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
     return tuple(np.where(counts > 0, weights, 1.0).tolist())
@@ -174,7 +176,7 @@ def fit_as(
         return fit(
             network,
             data,
-            loss=SoftmaxCrossEntropy(settings.label_smoothing),
+            loss=settings.make_loss(),
             optimizer=optimizer_for(settings, steps),
             epochs=settings.epochs,
             batch_size=settings.batch_size,

@@ -16,10 +16,9 @@ from neocog.data import Split
 from neocog.data.duplicates import note_of_duplicates
 from neocog.data.folder import check_pictures
 from neocog.data.summary import DataSummary
-from neocog.inspection.predictions import confusion
+from neocog.inspection.predictions import measure
 from neocog.kernels import use_kernels
 from neocog.layers import Container
-from neocog.losses import SoftmaxCrossEntropy
 from neocog.representation import printable, say, sentence
 from neocog.resolution import resolve
 from neocog.runs.directory import RunDirectory, RunResult
@@ -80,7 +79,7 @@ def train(
     check_values(network, data.image_shape)
     check_batch_sizes(network, data.image_shape, len(split.train[1]), settings.batch_size)
     if settings.engine == "torch":  # raises ImportError, ValueError or TypeError before a directory is made
-        loss = SoftmaxCrossEntropy(settings.label_smoothing)
+        loss = settings.make_loss()
         torch_engine(network, loss, optimizer_for(settings, 1), settings.device)
     directory = RunDirectory.new(out, settings.source) if leads(settings.engine) else None
     return _train(settings, data, network, directory, stream, None, chosen)
@@ -199,7 +198,7 @@ def _measured(result: RunResult, settings: Settings, data: Split, choosing: Sequ
     if data.validation is None:
         return replace(result, kept_epoch=kept_epoch)
     with use_kernels(settings.kernels):
-        held_out = confusion(result.network, *data.validation)
+        held_out = measure(result.network, *data.validation)
     compared = {}
     if settings.recipe == "standard":
         class_weight = None if settings.class_weight == "none" else settings.class_weight

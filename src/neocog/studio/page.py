@@ -131,9 +131,9 @@ def _opened(run: str | Path, layers: Iterable[str | type[Layer]]) -> tuple[Mater
         return Material(directory, network, config, nothing, nothing), [printable(note)]
     names = [printable(name) for name in material.names]
     classes = ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} … {names[-1]}"
+    told = "labels, of which an image may have several" if material.multilabel else "classes apart"
     notes = [
-        f"A network that learned from {len(material.train[1])} images to tell {len(names)} classes apart: "
-        f"{classes}."
+        f"A network that learned from {len(material.train[1])} images to tell {len(names)} {told}: {classes}."
     ]
     if not material.held_out:
         notes.append("No images were held out: these are training images.")
@@ -428,8 +428,12 @@ def _samples(material: Material) -> tuple[np.ndarray, list[dict[str, Any]]]:
         return np.zeros((0, *images.shape[1:]), np.float32), []
     size = int(np.prod(images.shape[1:]))
     count = min(len(labels), max(FEWEST_SAMPLES, min(MOST_SAMPLES, SAMPLE_BYTES // size)))
-    right = material.predicted == labels
-    order = material.ranking
+    right, order = material.right, material.ranking
+    if material.multilabel:
+        first = order[:count]
+        return np.asarray(images[first], np.float32), [
+            {"name": material.name(int(k)), "label": None, "predicted": None} for k in first
+        ]
     wrong = order[~right[order]][: min(MOST_MISTAKES, count // 2 or 1)]
     queues = [order[right[order] & (labels[order] == k)].tolist() for k in range(len(material.names))]
     turns = [queue[depth] for depth in range(count) for queue in queues if depth < len(queue)]

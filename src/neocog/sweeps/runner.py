@@ -15,7 +15,6 @@ import numpy as np
 
 import neocog
 from neocog.data.sources import split_source
-from neocog.losses import SoftmaxCrossEntropy
 from neocog.resolution import resolve
 from neocog.runs import network_for, training_split
 from neocog.settings import Settings
@@ -219,7 +218,7 @@ def _prepare(
             network = network_for(point, training_split(point, data[reading]))
             if engines and point.engine == "torch":
                 loss, optimizer = (
-                    SoftmaxCrossEntropy(point.label_smoothing),
+                    point.make_loss(),
                     make_optimizer(point.optimizer, point.lr),
                 )
                 torch_engine(network, loss, optimizer, point.device)
