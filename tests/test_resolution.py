@@ -103,7 +103,7 @@ def test_minutes_become_epochs_before_the_first_step():
         minutes = (epochs + 0.5) * seconds / 60
         settings, (reason,) = resolve(settings_for("lines", minutes=minutes), data)
         assert (settings.epochs, settings.minutes) == (epochs, None)
-        assert reason.startswith(f"{epochs} epochs: ")
+        assert reason.startswith(f"{epochs} epoch{'s' * (epochs != 1)}: ")
     assert resolve(settings_for("lines", minutes=1e-9), data)[0].epochs == 1
     with pytest.raises(
         ValueError, match="minutes become epochs: give one of them, got minutes=1 and epochs=3"

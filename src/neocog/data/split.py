@@ -339,15 +339,47 @@ def stratified_split(
             f"{validation_fraction} of {len(y)} images."
         )
     pick = getattr(x, "subset", x.__getitem__)  # lazy images stay in their files
+    if groups is not None:
+        groups = _checked_groups(groups, len(y))
+        is_out = _held_out_groups(y, groups, validation_fraction, generator(rng), class_names)
+    elif y.ndim == 2:
+        is_out = _held_out_of_labels(y, validation_fraction, generator(rng))
     if groups is not None or y.ndim == 2:
-        together = np.arange(len(y)) if groups is None else _checked_groups(groups, len(y))
-        is_out = _held_out_groups(y, together, validation_fraction, generator(rng), class_names)
         train, validation = np.flatnonzero(~is_out), np.flatnonzero(is_out)
         parts = (pick(train), y[train]), (pick(validation), y[validation])
-        return Split(*parts, class_names, groups=None if groups is None else together[train])
+        return Split(*parts, class_names, groups=None if groups is None else groups[train])
     seed = int(generator(rng).integers(2**31))
     train, validation = train_test_split(np.arange(len(y)), test_size=held_out, stratify=y, random_state=seed)
     return Split((pick(train), y[train]), (pick(validation), y[validation]), class_names)
+
+
+def _labels_and_none(y: np.ndarray) -> np.ndarray:
+    """Return labels (N, K) with a column more, of the images without any; labels of fewer than two are 0."""
+    has = np.column_stack([y > 0, ~y.any(axis=1)])
+    common: np.ndarray = has & (has.sum(axis=0) > 1)
+    return common
+
+
+def _held_out_of_labels(y: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
+    """Return which images are held out: of each label about the fraction.
+
+    The rarest label's images are divided first: each goes to the part that lacks more of them. Source: K.
+    Sechidis, G. Tsoumakas, I. Vlahavas, "On the stratification of multi-label data", 2011.
+    """
+    has = _labels_and_none(y)
+    counts = has.sum(axis=0)
+    lacks = np.where(counts, np.maximum(fraction * counts, 1), 0)
+    lacking = np.stack([counts - lacks, lacks])  # in training, and of those held out
+    is_out = np.zeros(len(y), bool)
+    left = np.array(has.any(axis=1))
+    while left.any():
+        remaining = has[left].sum(axis=0)
+        k = int(np.where(remaining > 0, remaining, len(y) + 1).argmin())
+        for n in rng.permutation(np.flatnonzero(left & has[:, k])):
+            is_out[n] = lacking[1, k] > lacking[0, k]
+            lacking[int(is_out[n]), has[n]] -= 1
+            left[n] = False
+    return is_out
 
 
 def _held_out_groups(
@@ -363,9 +395,9 @@ def _held_out_groups(
         classes, labels = np.unique(y, return_inverse=True)
         counts = np.zeros((group.max() + 1, len(classes)))
         np.add.at(counts, (group, labels), 1)
-    else:  # images without a label are a class like the others, if there are two
-        has = np.column_stack([y, ~y.any(axis=1)])
-        classes = np.flatnonzero(has.sum(axis=0) >= [*np.ones(y.shape[1]), 2])
+    else:
+        has = _labels_and_none(y)
+        classes = np.flatnonzero(has.any(axis=0))
         counts = np.zeros((group.max() + 1, len(classes)))
         np.add.at(counts, group, has[:, classes])
     in_training = (counts > 0).sum(axis=0)  # groups of each class

@@ -143,7 +143,7 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X : (N, C, H, W), (N, H, W) or (N, features)
-        y : (N,), or (N, targets) for a regressor
+        y : (N,), (N, targets) for a regressor, or (N, labels) of 0 and 1 for a classifier
         sample_weight : (N,), optional
             Relative weight of each image; one of weight 0 is left out.
 
@@ -249,8 +249,9 @@ class ConvNet(BaseEstimator):  # type: ignore[misc]
         self._check_parameters()
         X, found = flattened(X, self.image_shape_ if again else None)
         unmasked("y", y)
-        tags = self.__sklearn_tags__().target_tags
-        X, y = read_rows(self, X, y, reset=not again, multi_output=tags.multi_output)
+        tags = self.__sklearn_tags__()
+        several = tags.target_tags.multi_output or getattr(tags.classifier_tags, "multi_label", False)
+        X, y = read_rows(self, X, y, reset=not again, multi_output=several)
         weight = None
         if sample_weight is not None:
             unmasked("sample_weight", sample_weight)

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
-from scipy.special import log_softmax
+from scipy.sparse import issparse
+from scipy.special import log_expit, log_softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import column_or_1d
 
 from neocog.data.batches import Augmentation
 from neocog.estimators.base import ConvNet, has_partial_fit
@@ -18,7 +20,7 @@ from neocog.estimators.documentation import share_documentation
 from neocog.estimators.networks import make_network
 from neocog.layers import Container
 from neocog.layers.prediction import ends_in_softmax
-from neocog.losses import SoftmaxCrossEntropy
+from neocog.losses import BinaryCrossEntropy, SoftmaxCrossEntropy, check_logits
 from neocog.training.state import Callback, TrainingState
 from neocog.validation import unmasked
 
@@ -27,7 +29,10 @@ from neocog.validation import unmasked
 class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
     """Convolutional network that classifies images, for scikit-learn.
 
-    It minimizes the cross-entropy of the softmax of the network's outputs by minibatch gradient descent.
+    It minimizes the cross-entropy of the softmax of the network's outputs by minibatch gradient descent. If
+    an image may have several labels, y (N, labels) of 0 and 1, it minimizes the binary cross-entropy of each
+    output's sigmoid; answers and probabilities have y's shape then, and score is the fraction of images of
+    which all labels are right.
 
     Parameters
     ----------
@@ -38,13 +43,14 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
     class_weight : dict, "balanced" or None, default None
         Weights of the labels; None: all labels have the same weight. With weights w ``predict`` chooses the
         class of the highest ``w_k p_k``, of the least expected cost if a mistake on a label costs its weight;
-        ``predict_proba`` gives the p_k themselves, for labels as frequent as in y.
+        ``predict_proba`` gives the p_k themselves, for labels as frequent as in y. It must
+        be None where an image may have several labels.
     %(fitting)s
 
     Attributes
     ----------
     classes_ : (K,)
-        The labels, in the order of the network's outputs.
+        The labels, in the order of the network's outputs; of several labels an image their columns in y.
     %(fitted)s
     validation_scores_ : list of float, or None
         Accuracy on the part held out, weighted, after each epoch of the last fit, if it held out any.
@@ -75,6 +81,7 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
     """
 
     _of_class: tuple[float, ...] | None
+    _labels_as: np.dtype[Any] | None = None  # y's, if an image may have several labels
 
     def __init__(
         self,
@@ -128,8 +135,9 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
         self.class_weight = class_weight
 
     @property
-    def _loss(self) -> SoftmaxCrossEntropy:  # type: ignore[override]
-        return SoftmaxCrossEntropy(self.label_smoothing)
+    def _loss(self) -> SoftmaxCrossEntropy | BinaryCrossEntropy:  # type: ignore[override]
+        kind = SoftmaxCrossEntropy if self._labels_as is None else BinaryCrossEntropy
+        return kind(self.label_smoothing)
 
     @available_if(has_partial_fit)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
@@ -140,9 +148,9 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
         Parameters
         ----------
         X : (N, C, H, W), (N, H, W) or (N, features)
-        y : (N,)
+        y : (N,), or (N, labels) of 0 and 1
         classes : (K,)
-            All classes that may occur in any call; needed in the first one.
+            All classes that may occur in any call; needed in the first one. Of several labels ``range(K)``.
         sample_weight : (N,), optional
             Factor of each image's loss; unlike in fit, weights are not scaled to mean 1.
 
@@ -165,16 +173,21 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable class of each image: (N,).
 
-        With ``class_weight`` that of the least expected cost.
+        With ``class_weight`` that of the least expected cost. Of several labels, 1 for each that is more
+        probable than not: (N, labels).
         """
-        chosen = self._forward(X).argmax(axis=1)
+        z = self._forward(X)
+        if self._labels_as is not None:
+            return (z > 0).astype(self._labels_as)
+        chosen = z.argmax(axis=1)
         labels: np.ndarray = self.classes_[chosen]
         return labels
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each class, in the order of ``classes_``: (N, classes).
 
-        It is corrected for ``class_weight``: see :meth:`neocog.layers.Container.predict_proba`.
+        It is corrected for ``class_weight``: see :meth:`neocog.layers.Container.predict_proba`. Several
+        labels of an image have a probability each, which do not add up to 1.
         """
         z = self._forward(X)
         probabilities: np.ndarray = self._network.probabilities(z)
@@ -183,6 +196,9 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of the probability of each class, finite where that is 0: (N, classes)."""
         z = self._forward(X)
+        if self._labels_as is not None:
+            independent: np.ndarray = log_expit(z)
+            return independent
         if self._network.class_weight is not None:
             z = z - np.log(self._network.class_weight).astype(z.dtype)
         logarithms: np.ndarray = log_softmax(z, axis=1)
@@ -191,18 +207,29 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the logits (N, classes); of two classes the log-odds of the second one, (N,).
 
+        Of several labels the log-odds of each: (N, labels).
+
         With ``class_weight`` they are those of the weighted labels, by which ``predict`` chooses.
         """
         z = self._forward(X)
-        return z[:, 1] - z[:, 0] if z.shape[1] == 2 else z
+        return z[:, 1] - z[:, 0] if z.shape[1] == 2 and self._labels_as is None else z
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the fraction classified correctly."""
+        """Return the fraction classified correctly; of several labels all of an image's must be right."""
         accuracy: float = super().score(X, unmasked("y", y), unmasked("sample_weight", sample_weight))
         return accuracy
 
     def _read_targets(self, y: np.ndarray, again: bool, classes: Any) -> np.ndarray:
         check_classification_targets(y)
+        several = type_of_target(y) == "multilabel-indicator"
+        if again and several != (self._labels_as is not None):
+            before = "(N,)" if self._labels_as is None else "(N, labels) of 0 and 1"
+            raise ValueError(f"y must be {before}, as it was in fit, got shape {y.shape}.")
+        if not again:
+            self._labels_as = None
+        if several:
+            return self._read_labels(y, again, classes)
+        y = column_or_1d(y, warn=True)  # raises for several classes an image
         if not again:
             self.classes_ = np.unique(y if classes is None else classes)
             if len(self.classes_) < 2:
@@ -215,10 +242,30 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
             raise ValueError(f"y must hold the classes {self.classes_} alone, got {y[~known].tolist()[0]!r}.")
         return np.searchsorted(self.classes_, y)
 
+    def _read_labels(self, y: Any, again: bool, classes: Any) -> np.ndarray:
+        """Return labels (N, K) of 0 and 1 as integers; see :meth:`_read_targets`."""
+        y = y.toarray() if issparse(y) else np.asarray(y)
+        if not np.isin(y, (0, 1)).all():
+            raise ValueError(
+                f"y must hold 0 and 1 where an image may have several labels, got {np.unique(y)}."
+            )
+        if again and y.shape[1] != len(self.classes_):
+            raise ValueError(f"y must have {len(self.classes_)} labels, as before, got {y.shape[1]}.")
+        if classes is not None and not np.array_equal(np.unique(classes), np.arange(y.shape[1])):
+            raise ValueError(f"classes must be range({y.shape[1]}), y's columns, got {classes}.")
+        if not again:
+            self.classes_, self._labels_as = np.arange(y.shape[1]), y.dtype
+        labels: np.ndarray = y.astype(np.intp)
+        return labels
+
     def _weights(self, t: np.ndarray, weight: np.ndarray | None, passing: bool) -> np.ndarray | None:
         self._of_class = None
         if self.class_weight is None:
             return weight
+        if self._labels_as is not None:
+            raise ValueError(
+                f"class_weight must be None for images of several labels, got {self.class_weight!r}."
+            )
         balanced = isinstance(self.class_weight, str) and self.class_weight == "balanced"
         if passing and balanced:
             raise ValueError(
@@ -247,6 +294,8 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
                 "network must end in logits, as the estimator computes the softmax itself, got one that "
                 "ends in Softmax; pass network.without_softmax()."
             )
+        check_logits(network, self._loss)
+        network.output_kind = self._loss.output_kind
         network.class_names = tuple(str(label) for label in self.classes_)
         return network
 
@@ -256,3 +305,8 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
 
     def _score_held_out(self, state: TrainingState) -> float:
         return state.history.last["val_accuracy"]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

@@ -33,7 +33,7 @@ def hold_out(
     fraction : float
         Fraction to hold out; at least as many images as there are classes, and at least two.
     class_names : sequence of str, or None for a regression
-        With classes, the split is stratified.
+        With classes, of which an image has one, the split is stratified.
     seed : int
 
     Raises
@@ -48,7 +48,7 @@ def hold_out(
     (8, 2)
     """
     least, classes = 2, None  # R^2 of one image is not defined
-    if class_names is not None:
+    if class_names is not None and t.ndim == 1:
         classes = t
         present, counts = np.unique(t, return_counts=True)
         least = len(present)

@@ -90,6 +90,7 @@ def led_by(normalize: Normalize, network: Container) -> Container:
     """Return the network with a layer before its first one."""
     led = Sequential(normalize=normalize.astype(network.dtype), **network.children)
     led.input_shape, led.class_names = network.input_shape, network.class_names
+    led.output_kind = network.output_kind
     return led
 
 

@@ -69,6 +69,7 @@ def with_scaling(network: Container, scaler: TargetScaler) -> Sequential:
     layers = network.children if isinstance(network, Sequential) else {"network": network}
     longer = Sequential(**layers, **{SCALING_LAYER: last})
     longer.input_shape = network.input_shape
+    longer.output_kind = "values"
     return longer
 
 
@@ -103,4 +104,5 @@ def ending_in_dense(network: Container, outputs: int) -> Container:
     dense.params["weight"][...] = np.eye(outputs)
     longer = Sequential(network=network, dense=dense)
     longer.input_shape = network.input_shape
+    longer.output_kind = "values"
     return longer

@@ -10,10 +10,12 @@ from typing import Any
 from neocog.data import Preprocessing, Split
 from neocog.data.sources import SOURCES
 from neocog.layers import Container, Normalize
+from neocog.layers.outputs import count_outputs
 from neocog.model_file import is_own
 from neocog.models.heads import head_of, with_new_head
 from neocog.models.hub import is_hub
 from neocog.models.pretrained import load_pretrained
+from neocog.resolution import outputs_for
 from neocog.runs.directory import open_model
 from neocog.settings import PRETRAINED, Settings
 
@@ -48,8 +50,8 @@ class Start:
         ValueError
             If the network does not take such images, or its head cannot be replaced.
         """
-        network, settings, classes = self.network, self.settings, len(data.class_names)
-        if network.class_names == data.class_names:
+        network, settings, classes = self.network, self.settings, outputs_for(self.settings, data)
+        if network.class_names == data.class_names and count_outputs(network, data.image_shape) == classes:
             lines = ["the head is kept, as the classes are the same"]
         else:
             name, head = head_of(network)
