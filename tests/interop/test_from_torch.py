@@ -62,6 +62,15 @@ CHAIN = [
     nn.MaxPool2d((2, 3)),
     nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False),
     nn.AvgPool2d(2, divisor_override=3),
+    nn.ConvTranspose2d(3, 4, 3, stride=2, padding=1, output_padding=1),
+    nn.ConvTranspose2d(3, 6, (2, 3), (1, 2), groups=3, bias=False, dilation=(2, 1)),
+    nn.Upsample(scale_factor=2),
+    nn.Upsample(scale_factor=(1.5, 3.0)),
+    nn.Upsample((5, 3), mode="bilinear", align_corners=True),
+    nn.Upsample(scale_factor=2, mode="nearest-exact"),
+    nn.Upsample(scale_factor=(1.3, 2), mode="bilinear", recompute_scale_factor=True),
+    nn.UpsamplingNearest2d(scale_factor=3),
+    nn.UpsamplingBilinear2d(size=7),
     nn.AdaptiveAvgPool2d(1),
     nn.AdaptiveAvgPool2d((None, 1)),
     nn.AdaptiveAvgPool2d((4, 2)),
@@ -107,6 +116,10 @@ FUNCTIONS = {
     "max_pool2d": lambda x: F.max_pool2d(x, 3, stride=1, padding=1) + F.max_pool2d(x, (3, 3), 1, 1),
     "avg_pool2d": lambda x: F.avg_pool2d(x, 2, ceil_mode=True) + F.avg_pool2d(x, [2, 2]),
     "pool of the whole map": lambda x: F.avg_pool2d(x, x.size()[2:]).view(x.size(0), -1),
+    "interpolate": lambda x: F.interpolate(x, scale_factor=2.0) + F.interpolate(x, (2 * x.shape[2], 12)),
+    "interpolate to the size of another": lambda x: (
+        x + F.interpolate(F.avg_pool2d(x, 2), size=x.shape[-2:], mode="bilinear", align_corners=False)
+    ),
     "adaptive": lambda x: F.adaptive_avg_pool2d(x, 1) + F.adaptive_max_pool2d(x, (1, 1)),
     "squeeze": lambda x: F.adaptive_avg_pool2d(x, 1).squeeze(-1).squeeze(-1),
     "flatten": lambda x: x.contiguous().flatten(1),
@@ -303,6 +316,15 @@ def test_prelu_as_a_function(function, slopes, shape):
     x = np.random.default_rng(1).normal(size=shape)
     network = from_torch(module)
     names = dict(zip(network.params, dict(module.named_parameters()), strict=True))
+    assert worst_difference(network, module, x, False, names) < 1e-10
+
+
+def test_transposed_convolution_as_a_function():
+    options = {"stride": (2, 1), "padding": 1, "output_padding": (1, 0), "groups": 2}
+    module = Learned(lambda x, w, b: F.conv_transpose2d(x, w, b, **options), (4, 3, 2, 3), 6).double()
+    network = from_torch(module)
+    names = dict(zip(network.params, dict(module.named_parameters()), strict=True))
+    x = np.random.default_rng(1).normal(size=(2, 4, 3, 5))
     assert worst_difference(network, module, x, False, names) < 1e-10
 
 
@@ -765,6 +787,22 @@ REFUSED = [
     (nn.BatchNorm2d(3, track_running_stats=False), "BatchNorm2d: track_running_stats=False"),
     (nn.BatchNorm1d(3, momentum=None), "BatchNorm1d: momentum=None, a cumulative mean"),
     (nn.BatchNorm1d(3, momentum=1.5), r"BatchNorm1d: momentum must be in \[0, 1\], got 1.5"),
+    (
+        nn.Upsample(scale_factor=2, mode="bicubic"),
+        "Upsample: mode='bicubic' has no counterpart; 'nearest' and",
+    ),
+    (
+        nn.Upsample(scale_factor=1.5, mode="nearest-exact"),
+        "Upsample: mode='nearest-exact' has no counterpart",
+    ),
+    (
+        nn.Upsample(scale_factor=1.5, recompute_scale_factor=True),
+        r"Upsample: recompute_scale_factor=True needs .* pass input_shape=\(C, H, W\)",
+    ),
+    (
+        nn.ConvTranspose2d(3, 3, 2, dilation=2, output_padding=1),
+        r"ConvTranspose2d: output_padding=\(1, 1\) has no counterpart; less than stride=\(1, 1\) is",
+    ),
     (nn.Dropout(1.0), r"Dropout: p must be in \[0, 1\), got 1.0"),
     (nn.Softmax(), "Softmax: it needs a dim"),
     (nn.ZeroPad2d((-1, 0, 0, 0)), "ZeroPad2d: padding must be at least 0, got -1"),

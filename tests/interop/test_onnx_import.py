@@ -59,6 +59,8 @@ def chain(*steps, **attributes):
     ]
 
 
+EMPTY, ROW = np.zeros(0, np.float32), np.float32([1, 1, 2.5])
+
 # name: (nodes, arrays, shape of x, opset)
 GRAPHS = {
     **{
@@ -91,6 +93,74 @@ GRAPHS = {
     "conv-asymmetric": (
         [node("Conv", "x w b", "y", pads=[0, 1, 2, 0], group=2)],
         {"w": normal(4, 1, 2, 3), "b": normal(4)},
+        X,
+        17,
+    ),
+    **{
+        f"transposed-{pad}-{size}": (
+            [node("ConvTranspose", "x w b", "y", auto_pad=pad, strides=[2, 3], **size)],
+            {"w": normal(2, 3, 3, 4), "b": normal(3)},
+            X,
+            17,
+        )
+        for pad in ("SAME_UPPER", "SAME_LOWER", "NOTSET")
+        for size in ({}, {"output_shape": [12, 15]}, {"output_padding": [1, 2]})
+    },
+    "transposed-asymmetric": (
+        [node("ConvTranspose", "x w", "y", pads=[0, 1, 2, 0], group=2, dilations=[2, 1], strides=[1, 2])],
+        {"w": normal(2, 2, 3, 2)},
+        X,
+        17,
+    ),
+    "transposed-of-a-row": (
+        [node("ConvTranspose", "x w b", "y", strides=[2], output_padding=[1])],
+        {"w": normal(3, 4, 3), "b": normal(4)},
+        ("N", 3, 5),
+        17,
+    ),
+    "upsample-7": ([node("Upsample", "x", "y", scales=[1.0, 1.0, 2.0, 3.0])], {}, X, 7),
+    "upsample-9": ([node("Upsample", "x s", "y")], {"s": np.float32([1, 1, 3, 1])}, X, 9),
+    "resize-10": ([node("Resize", "x s", "y")], {"s": np.float32([1, 1, 1.5, 2])}, X, 10),
+    **{
+        f"resize-nearest-{where}-{rounding}": (
+            [node("Resize", "x r s", "y", coordinate_transformation_mode=where, nearest_mode=rounding)],
+            {"r": EMPTY, "s": np.float32([1, 1, 2, 3])},
+            X,
+            13,
+        )
+        for where, rounding in (
+            *(("half_pixel", "round_prefer_floor"), ("pytorch_half_pixel", "round_prefer_ceil")),
+            *(("asymmetric", "floor"), ("tf_half_pixel_for_nn", "floor")),
+        )
+    },
+    **{
+        f"resize-linear-{where}": (
+            [node("Resize", "x r e n", "y", mode="linear", coordinate_transformation_mode=where)],
+            {"r": EMPTY, "e": EMPTY, "n": np.array([2, 2, 9, 4])},
+            (2, *X[1:]),
+            13,
+        )
+        for where in ("half_pixel", "pytorch_half_pixel", "align_corners")
+    },
+    "resize-axes": (
+        [node("Resize", "x r s", "y", mode="linear", axes=[3, 2], antialias=1)],
+        {"r": EMPTY, "s": np.float32([1.5, 2])},
+        X,
+        19,
+    ),
+    "resize-of-a-row": (
+        [node("Resize", "x r s", "y", mode="linear")],
+        {"r": EMPTY, "s": ROW},
+        ("N", 3, 5),
+        13,
+    ),
+    "resize-to-the-size-of-another": (
+        [
+            node("Conv", "x w", "c", strides=[2, 2]),
+            node("Shape", "x", "h"),
+            node("Resize", "c r e h", "y", mode="linear"),
+        ],
+        {"w": normal(2, 2, 2, 2), "r": EMPTY, "e": EMPTY},
         X,
         17,
     ),

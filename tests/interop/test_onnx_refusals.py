@@ -84,6 +84,8 @@ def without_shape():
 
 HUGE = np.array([2**20, 2**20], np.int64)
 ONE, WIDE = np.ones((1, 1), np.float32), ("N", 2**20)
+RESIZE = {"r": np.zeros(0, np.float32), "s": np.float32([1, 1, 2, 2])}
+ASYMMETRIC = {"coordinate_transformation_mode": "asymmetric"}
 WEIGHTS = {"s": np.ones(2, np.float32), "b": np.ones(2, np.float32)}
 
 REFUSED = {
@@ -160,6 +162,30 @@ REFUSED = {
     "channels that do not fit": (
         lambda: model([node("Conv", "x w", "y")], {"w": np.ones((3, 4, 3, 3), np.float32)}, X),
         r"node 'y' \(Conv\): Conv2D needs 4 input channels, got 2",
+    ),
+    "cubic": (
+        lambda: model([node("Resize", "x r s", "y", mode="cubic")], RESIZE, X),
+        r"node 'y' \(Resize\): mode 'cubic' has no layer; 'nearest' and 'linear' have",
+    ),
+    "places beside the layer's": (
+        lambda: model([node("Resize", "x r s", "y", mode="linear", **ASYMMETRIC)], RESIZE, X),
+        "its pixels are not those of Upsample: mode 'linear', coordinate_transformation_mode 'asymmetric'",
+    ),
+    "more channels": (
+        lambda: model([node("Resize", "x r s", "y")], {**RESIZE, "s": np.float32([1, 2, 1, 1])}, X),
+        r"it may not resize batch or channels, got scales \[1.0, 2.0, 1.0, 1.0\]",
+    ),
+    "giant scale": (
+        lambda: model([node("Resize", "x r s", "y")], {**RESIZE, "s": np.float32([1, 1, 9e3, 9e3])}, X),
+        "its output asks for .* numbers, more than",
+    ),
+    "output_padding of a stride": (
+        lambda: model([node("ConvTranspose", "x t", "y", output_padding=[0, 1])], {"t": KERNEL[:2]}, X),
+        r"output_padding must be smaller than the stride \(1, 1\), got \(0, 1\)",
+    ),
+    "output_shape without one": (
+        lambda: model([node("ConvTranspose", "x t", "y", output_shape=[9])], {"t": KERNEL[:2]}, X),
+        r"output_shape must be 2 integers, got \[9\]",
     ),
     "unknown auto_pad": (
         lambda: model([node("Conv", "x w", "y", auto_pad="BOTH")], {"w": KERNEL}, X),
@@ -269,7 +295,7 @@ UNSUPPORTED = {
     *("unknown operator", "unknown domain", "control flow", "second output read", "integer weights"),
     *("weights computed", "constant activation", "product of activations", "even LRN"),
     *("three axes of pixels", "training batch norm", "batch norm of places", "training dropout", "cropping"),
-    "padded batch",
+    *("padded batch", "cubic", "places beside the layer's", "more channels", "output_padding of a stride"),
 }
 
 

@@ -10,12 +10,21 @@ import numpy as np
 import pytest
 import torch
 
-from neocog.layers import AvgPool2D, BatchNorm1D, BatchNorm2D, Conv2D, Dense, MaxPool2D
+from neocog.layers import AvgPool2D, BatchNorm1D, BatchNorm2D, Conv2D, ConvTranspose2D, Dense, MaxPool2D
 
 # Samples that have no counterpart, and why. A sample is named by its shapes and options.
 LEFT_OUT = {
     ("batch_norm", "(0,) ((0,), (0,), None, None) {'training': True}"): "it has no axis of channels",
     ("batch_norm", "(0,) ((0,), (0,), None, None) {'training': False}"): "it has no axis of channels",
+}
+
+WIDER = "{'stride': (3, 2), 'padding': (1, 2), 'output_padding': (2, 3), 'groups': 2, 'dilation': (4, 4)}"
+LEFT_OUT |= {
+    (
+        "conv_transpose2d",
+        f"{shape} ((2, 2, 4, 5), (4,)) {WIDER}",
+    ): "an output_padding that is no choice of sizes"
+    for shape in ((2, 2, 4, 4), (2, 4, 4))
 }
 
 # Errors of PyTorch's that are none here.
@@ -77,6 +86,13 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     return layer, {"weight": weight, "bias": bias}, as_images(x), True
 
 
+def conv_transpose2d(x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+    in_channels, out_channels, *kernel_size = weight.shape
+    options = (size(stride), size(padding), size(output_padding), groups, bias is not None, size(dilation))
+    layer = ConvTranspose2D(in_channels, out_channels * groups, tuple(kernel_size), *options)
+    return layer, {"weight": weight, "bias": bias}, as_images(x), True
+
+
 def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
     layer = MaxPool2D(size(kernel_size), size(stride), size(padding), size(dilation), ceil_mode)
     return layer, {}, as_images(x), True
@@ -118,7 +134,9 @@ def as_images(x):
     return (1,) * (4 - x.ndim) + tuple(x.shape)
 
 
-MAKE = {each.__name__: each for each in (conv2d, max_pool2d, avg_pool2d, linear, batch_norm)}
+MAKE = {
+    each.__name__: each for each in (conv2d, conv_transpose2d, max_pool2d, avg_pool2d, linear, batch_norm)
+}
 DTYPES = {"float64": 1e-10, "float32": 1e-4}
 
 
@@ -203,6 +221,7 @@ def results(name, dtype="float64", every=1):
     ("name", "total", "left_out"),
     [
         ("conv2d", 30, 0),
+        ("conv_transpose2d", 10, 2),
         ("max_pool2d", 1440, 0),
         ("avg_pool2d", 7, 0),
         ("batch_norm", 12, 2),

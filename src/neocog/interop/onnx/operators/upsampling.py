@@ -28,7 +28,7 @@ PLACES: dict[str, Callable[[int, int, int, float], float]] = {
     "half_pixel_symmetric": lambda i, n, m, scale: n / 2 * (1 - m / (n * scale)) + (i + 0.5) / scale - 0.5,
     "pytorch_half_pixel": lambda i, n, m, scale: (i + 0.5) / scale - 0.5 if m > 1 else 0.0,
     "asymmetric": lambda i, n, m, scale: i / scale,
-    "align_corners": lambda i, n, m, scale: i * (n - 1) / (m - 1) if m > 1 else 0.0,
+    "align_corners": lambda i, n, m, scale: i * (n - 1) / (n * scale - 1) if m > 1 else 0.0,
     "tf_half_pixel_for_nn": lambda i, n, m, scale: (i + 0.5) / scale,
 }
 """ONNX's ``coordinate_transformation_mode``: where output i of m is read, among n pixels."""
