@@ -101,6 +101,8 @@ class LeakyRectifier(Activation):
 class Logistic(Activation):
     """``1 / (1 + exp(-x))``."""
 
+    operation = "bend"
+
     def fields(self, layer: Sigmoid) -> dict[str, Any]:
         return {"kind": activation.SIGMOID}
 
@@ -108,6 +110,8 @@ class Logistic(Activation):
 @lowers(Tanh)
 class HyperbolicTangent(Activation):
     """``tanh(x)``."""
+
+    operation = "bend"
 
     def fields(self, layer: Tanh) -> dict[str, Any]:
         return {"kind": activation.TANH, "amplitude": 1.0, "slope": 1.0}
@@ -118,6 +122,7 @@ class ScaledHyperbolicTangent(Activation):
     """``a tanh(s x)``."""
 
     settings = ("amplitude", "slope")
+    operation = "bend"
 
     def fields(self, layer: ScaledTanh) -> dict[str, Any]:
         return {"kind": activation.TANH, "amplitude": layer.amplitude, "slope": layer.slope}
@@ -128,6 +133,7 @@ class GaussianErrorLinearUnit(Activation):
     """``x Phi(x)``, whose derivative needs x."""
 
     settings = ("approximate",)
+    operation = "bend"
 
     def known(self, node: LayerNode) -> TensorNode:
         return node.input

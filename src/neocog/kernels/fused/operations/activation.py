@@ -9,7 +9,14 @@ import math
 from typing import Any
 
 from neocog.kernels.fused.operation import PLANES, operation
-from neocog.kernels.fused.simd import size_of, view
+from neocog.kernels.fused.simd import (
+    exponential,
+    hyperbolic_tangent,
+    logistic,
+    normal_distribution,
+    size_of,
+    view,
+)
 
 __all__ = [
     "GELU",
@@ -22,6 +29,8 @@ __all__ = [
     "TANH",
     "activate",
     "activate_back",
+    "bend",
+    "bend_back",
     "clip",
     "clip_back",
     "gate",
@@ -30,16 +39,16 @@ __all__ = [
     "learned_slope_back",
 ]
 
-RELU, LEAKY, SIGMOID, TANH, GELU, GELU_TANH = range(6)
+RELU, LEAKY = range(2)
+SIGMOID, TANH, GELU, GELU_TANH = range(4)
 SILU, HARDSWISH = range(2)
-_SQRT_HALF = math.sqrt(0.5)
 _DENSITY = 1 / math.sqrt(2 * math.pi)
 _GELU_SLOPE = math.sqrt(2 / math.pi)
 
 
-@operation(maps="x y", integers=f"{PLANES} kind", numbers="negative_slope amplitude slope")
+@operation(maps="x y", integers=f"{PLANES} kind", numbers="negative_slope")
 def activate(p: Any, unit: int, scratch: int, zero: Any) -> None:
-    """Compute ``y = f(x)``, f by ``kind``; TANH is ``amplitude tanh(slope x)``."""
+    """Compute ``y = x`` of positive numbers, and of others 0 or ``negative_slope x``, by ``kind``."""
     like = zero[0]
     size = size_of(like)
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
@@ -49,27 +58,14 @@ def activate(p: Any, unit: int, scratch: int, zero: Any) -> None:
             if p.kind == RELU:
                 for n in range(p.lanes):
                     y[n] = x[n] if not x[n] < 0 else like
-            elif p.kind == LEAKY:
-                for n in range(p.lanes):
-                    y[n] = x[n] if not x[n] < 0 else x[n] * p.negative_slope
-            elif p.kind == SIGMOID:
-                for n in range(p.lanes):
-                    y[n] = 0.5 * (1 + math.tanh(0.5 * x[n]))
-            elif p.kind == TANH:
-                for n in range(p.lanes):
-                    y[n] = p.amplitude * math.tanh(p.slope * x[n])
-            elif p.kind == GELU:
-                for n in range(p.lanes):
-                    y[n] = 0.5 * x[n] * math.erfc(-_SQRT_HALF * x[n])
             else:
                 for n in range(p.lanes):
-                    v = float(x[n])
-                    y[n] = 0.5 * v * (1 + math.tanh(_GELU_SLOPE * (v + 0.044715 * v * v * v)))
+                    y[n] = x[n] if not x[n] < 0 else x[n] * p.negative_slope
 
 
-@operation(maps="saved dy dx", integers=f"{PLANES} kind", numbers="negative_slope amplitude slope")
+@operation(maps="saved dy dx", integers=f"{PLANES} kind", numbers="negative_slope")
 def activate_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
-    """Compute ``dx = dy f'(x)`` from what the forward pass has saved: x for a GELU, else the output y."""
+    """Compute ``dx``, the gradient of :func:`activate`, by the sign of what is saved."""
     like = zero[0]
     size = size_of(like)
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
@@ -80,10 +76,46 @@ def activate_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
             if p.kind == RELU:
                 for n in range(p.lanes):
                     dx[n] = dy[n] if saved[n] > 0 else like
-            elif p.kind == LEAKY:
+            else:
                 for n in range(p.lanes):
                     dx[n] = dy[n] if saved[n] > 0 else dy[n] * p.negative_slope
-            elif p.kind == SIGMOID:
+
+
+@operation(maps="x y", integers=f"{PLANES} kind", numbers="amplitude slope")
+def bend(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute ``y = f(x)``, f by ``kind``; TANH is ``amplitude tanh(slope x)``."""
+    like = zero[0]
+    size = size_of(like)
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        for i in range(p.rows):
+            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+            y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
+            if p.kind == SIGMOID:
+                for n in range(p.lanes):
+                    y[n] = logistic(x[n])
+            elif p.kind == TANH:
+                for n in range(p.lanes):
+                    y[n] = p.amplitude * hyperbolic_tangent(p.slope * x[n])
+            elif p.kind == GELU:
+                for n in range(p.lanes):
+                    y[n] = x[n] * normal_distribution(x[n])
+            else:
+                for n in range(p.lanes):
+                    v = float(x[n])
+                    y[n] = v * logistic(2 * _GELU_SLOPE * (v + 0.044715 * v * v * v))
+
+
+@operation(maps="saved dy dx", integers=f"{PLANES} kind", numbers="amplitude slope")
+def bend_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute ``dx = dy f'(x)`` from what the forward pass has saved: x for a GELU, else the output y."""
+    like = zero[0]
+    size = size_of(like)
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        for i in range(p.rows):
+            saved = view(p.saved + (c * p.saved_plane + i * p.saved_row) * size, p.lanes, like)
+            dy = view(p.dy + (c * p.dy_plane + i * p.dy_row) * size, p.lanes, like)
+            dx = view(p.dx + (c * p.dx_plane + i * p.dx_row) * size, p.lanes, like)
+            if p.kind == SIGMOID:
                 for n in range(p.lanes):
                     dx[n] = dy[n] * (saved[n] * (1 - saved[n]))
             elif p.kind == TANH:
@@ -92,13 +124,13 @@ def activate_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
             elif p.kind == GELU:
                 for n in range(p.lanes):
                     v = float(saved[n])
-                    dx[n] = dy[n] * (0.5 * math.erfc(-_SQRT_HALF * v) + v * _DENSITY * math.exp(-0.5 * v * v))
+                    dx[n] = dy[n] * (normal_distribution(v) + v * _DENSITY * exponential(-0.5 * v * v))
             else:
                 for n in range(p.lanes):
                     v = float(saved[n])
-                    t = math.tanh(_GELU_SLOPE * (v + 0.044715 * v * v * v))
+                    s = logistic(2 * _GELU_SLOPE * (v + 0.044715 * v * v * v))
                     inner = _GELU_SLOPE * (1 + 3 * 0.044715 * v * v)
-                    dx[n] = dy[n] * (0.5 * (1 + t) + 0.5 * v * (1 - t * t) * inner)
+                    dx[n] = dy[n] * (s + 2 * v * s * (1 - s) * inner)
 
 
 @operation(maps="x y", integers=PLANES, numbers="slope offset low high")
@@ -142,7 +174,7 @@ def gate(p: Any, unit: int, scratch: int, zero: Any) -> None:
             y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
             if p.kind == SILU:
                 for n in range(p.lanes):
-                    y[n] = 0.5 * x[n] * (1 + math.tanh(0.5 * x[n]))
+                    y[n] = x[n] * logistic(x[n])
             else:
                 for n in range(p.lanes):
                     v = x[n]
@@ -162,7 +194,7 @@ def gate_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
             if p.kind == SILU:
                 for n in range(p.lanes):
                     v = saved[n]
-                    s = 0.5 * (1 + math.tanh(0.5 * v))
+                    s = logistic(v)
                     dx[n] = dy[n] * (s + v * s * (1 - s))
             else:
                 for n in range(p.lanes):

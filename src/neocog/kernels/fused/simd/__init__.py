@@ -3,7 +3,8 @@
 A compiler that vectorises four nested loops by itself reaches a quarter of what the machine can do, and
 takes seconds. The two register tiles of which all convolutions and dense layers are made are therefore
 written as LLVM instructions (``tiles``): they run at the machine's peak and compile in a tenth of a second.
-So are the transforms of Winograd's method (``winograd``).
+So are the transforms of Winograd's method (``winograd``). Functions of one number (``functions``) have no
+branches, so that the compiler vectorises the loop around them.
 
 :func:`row_tile`
     ``y[r, l] = bias[r] + sum_k a[r, k] x[offset[k] + l] + init[r, l]`` for a few rows r and vectors of
@@ -33,8 +34,12 @@ if config.DISABLE_JIT:
         deinterleave,
         dots,
         dots_of_row,
+        exponential,
         fetch_add,
+        hyperbolic_tangent,
         interleave,
+        logistic,
+        normal_distribution,
         read,
         row_tile,
         size_of,
@@ -44,6 +49,12 @@ if config.DISABLE_JIT:
         winograd_output,
     )
 else:
+    from neocog.kernels.fused.simd.functions import (
+        exponential,
+        hyperbolic_tangent,
+        logistic,
+        normal_distribution,
+    )
     from neocog.kernels.fused.simd.memory import fetch_add, read, size_of, view
     from neocog.kernels.fused.simd.tiles import dots, dots_of_row, row_tile
     from neocog.kernels.fused.simd.winograd import (
@@ -65,8 +76,12 @@ __all__ = [
     "deinterleave",
     "dots",
     "dots_of_row",
+    "exponential",
     "fetch_add",
+    "hyperbolic_tangent",
     "interleave",
+    "logistic",
+    "normal_distribution",
     "read",
     "row_tile",
     "size_of",

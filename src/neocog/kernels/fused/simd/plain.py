@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,12 @@ __all__ = [
     "deinterleave",
     "dots",
     "dots_of_row",
+    "exponential",
     "fetch_add",
+    "hyperbolic_tangent",
     "interleave",
+    "logistic",
+    "normal_distribution",
     "read",
     "row_tile",
     "size_of",
@@ -129,3 +134,19 @@ def size_of(like: Any) -> int:
 
 def read(address: int) -> int:
     return int(view(address, 1, np.int64(0))[0])
+
+
+def exponential(x: Any) -> Any:
+    return np.exp(np.clip(np.float64(x), -700, 700))
+
+
+def logistic(x: Any) -> Any:
+    return 1 / (1 + exponential(-x))
+
+
+def hyperbolic_tangent(x: Any) -> Any:
+    return np.tanh(np.float64(x))
+
+
+def normal_distribution(x: Any) -> Any:
+    return 0.5 * math.erfc(-float(x) * 0.5**0.5)
