@@ -337,7 +337,7 @@ def test_images_as_outputs_are_no_logits():
     with neocog.use_kernels("fused"):
         step = make_step(network, SoftmaxCrossEntropy(), SGD(0.1))
     with pytest.raises(ValueError, match="logits must have shape"):
-        step(np.ones((2, 1, 8, 8), "f4"), np.array([0, 1]))
+        step(np.ones((2, 1, 9, 9), "f4"), np.array([0, 1]))  # maps of 1 x 1 would be logits
 
 
 def test_dropout_that_drops_nothing_on_narrow_maps():
