@@ -234,6 +234,27 @@ REFUSED = {
         lambda: model([node("Expand", "k s", "w"), node("MatMul", "x w", "y")], {"k": ONE, "s": HUGE}, WIDE),
         r"the model asks for 1,099,511,627,776 weights, more than the",
     ),
+    "giant sum of a constant": (
+        lambda: model(
+            [node("Expand", "k s", "v"), node("ReduceSum", "v", "w"), node("Add", "x w", "y")],
+            {"k": ONE, "s": HUGE // 2**6},
+            WIDE,
+        ),
+        r"node 'w' \(ReduceSum\): its result is too large",
+    ),
+    "giant constant of the input's size": (
+        lambda: model(
+            [
+                node("Shape", "x", "n"),
+                node("Mul", "n s", "m"),
+                node("Expand", "k m", "v"),
+                node("Sub", "x v", "y"),
+            ],
+            {"k": ONE, "s": HUGE // 2**12},
+            WIDE,
+        ),
+        r"node 'v' \(Expand\): the model asks for .* weights, more than",
+    ),
     "giant tiles": (
         lambda: model([node("Tile", "k s", "w"), node("MatMul", "x w", "y")], {"k": ONE, "s": HUGE}, WIDE),
         r"node 'w' \(Tile\): its result is too large",
@@ -249,7 +270,7 @@ REFUSED = {
     "giant cast": (
         lambda: model(
             [node("Expand", "k s", "v"), node("Cast", "v", "w", to=11), node("MatMul", "x w", "y")],
-            {"k": ONE, "s": HUGE},
+            {"k": ONE, "s": HUGE // 2**6},
             WIDE,
         ),
         r"node 'w' \(Cast\): its result is too large",

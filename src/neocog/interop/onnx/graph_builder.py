@@ -136,9 +136,13 @@ class GraphBuilder:
             arrays = [value.arrays[0] for value in known if isinstance(value, Known)]
             attributes = sorted(each.SerializeToString(deterministic=True) for each in node.attribute)
             sizes[node.op_type, *map(id, arrays), *attributes] = sum(array.size for array in arrays)
-        asked, allowed = sum(sizes.values()), self._allowed["weights"]
-        if asked > allowed:
-            raise BudgetError(over_budget("weights", asked, "the model", allowed))
+        self.check_count(sum(sizes.values()))
+
+    def check_count(self, count: int) -> None:
+        """Raise BudgetError if an array has more numbers than the layers may have weights."""
+        allowed = self._allowed["weights"]
+        if count > allowed:
+            raise BudgetError(over_budget("weights", count, "the model", allowed))
 
     def copied(self, array: np.ndarray, dtype: Any = None) -> np.ndarray:
         """Copy a constant, as a parameter that a layer can train."""

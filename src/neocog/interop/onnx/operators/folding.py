@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any
 
@@ -34,13 +34,13 @@ def constant(node: Node) -> np.ndarray:
 def constant_of_shape(node: Node, shape: np.ndarray) -> np.ndarray:
     """Fold ConstantOfShape: return an array of one repeated value, which takes no memory until it is used."""
     value = np.float32(0) if node.get("value") is None else node.get("value").ravel()[0]
-    return np.broadcast_to(value, _sizes(node, shape))
+    return _repeated(node, value, _sizes(node, shape))
 
 
 @folds("Expand")
 def expand(node: Node, x: np.ndarray, shape: np.ndarray) -> np.ndarray:
     """Fold Expand: repeat the constant along axes of size 1, which takes no memory until it is used."""
-    return np.broadcast_to(x, np.broadcast_shapes(x.shape, tuple(_sizes(node, shape))))
+    return _repeated(node, x, np.broadcast_shapes(x.shape, tuple(_sizes(node, shape))))
 
 
 @folds("Tile")
@@ -65,6 +65,11 @@ def _sizes(node: Node, shape: np.ndarray) -> list[int]:
     if min(sizes, default=0) < 0:
         node.fail(f"shape must have sizes of 0 or more, got {sizes}")
     return sizes
+
+
+def _repeated(node: Node, x: Any, sizes: Sequence[int]) -> np.ndarray:
+    node.builder.check_count(math.prod(sizes))
+    return np.broadcast_to(x, sizes)
 
 
 @folds("Identity")
@@ -248,6 +253,7 @@ def reduction(node: Node, x: np.ndarray, *_: np.ndarray) -> np.ndarray:
     axes = node.integers("axes", 1, [])
     if not axes and node.flag("noop_with_empty_axes"):
         return x
+    node.builder.charge(x.nbytes)  # of the time that it takes
     over, keepdims = tuple(axes) if axes else None, node.flag("keepdims", 1)
     return np.asarray(REDUCTIONS[node.operator](x, axis=over, keepdims=keepdims), x.dtype)
 
