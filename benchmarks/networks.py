@@ -16,6 +16,7 @@ class Conv:
     stride: int = 1
     padding: int = 0
     bias: bool = True
+    groups: int = 1
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,29 @@ class Pool:
 class Norm:
     """Batch norm."""
 
+    eps: float = 1e-5
+
 
 @dataclass(frozen=True)
 class ReLU:
     pass
+
+
+@dataclass(frozen=True)
+class ReLU6:
+    pass
+
+
+@dataclass(frozen=True)
+class HardSwish:
+    pass
+
+
+@dataclass(frozen=True)
+class Gates:
+    """Squeeze and excitation, with ReLU and hard sigmoid."""
+
+    squeezed: int
 
 
 @dataclass(frozen=True)
@@ -49,7 +69,9 @@ class Flatten:
 
 @dataclass(frozen=True)
 class Drop:
-    """Dropout of one half."""
+    """Dropout."""
+
+    p: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -82,7 +104,7 @@ class Network:
     @property
     def draws(self) -> bool:
         """Return whether training draws random numbers, so that no two competitors get the same losses."""
-        return Drop() in self.layers
+        return any(isinstance(layer, Drop) for layer in self.layers)
 
     def with_side(self, side: int) -> Network:
         """Return the same layers for images of another height and width."""
@@ -115,7 +137,8 @@ def _weights(
     for layer in layers:
         match layer:
             case Conv(filters, size):
-                yield he_normal(filters, shape[0], size, size, fan_in=shape[0] * size * size)
+                depth = shape[0] // layer.groups
+                yield he_normal(filters, depth, size, size, fan_in=depth * size * size)
                 if layer.bias:
                     yield np.zeros(filters, np.float32)
                 shape = after(filters, layer)
@@ -124,6 +147,10 @@ def _weights(
             case Norm():
                 yield np.ones(shape[0], np.float32)
                 yield np.zeros(shape[0], np.float32)
+            case Gates(squeezed):
+                for F, C in ((squeezed, shape[0]), (shape[0], squeezed)):
+                    yield he_normal(F, C, 1, 1, fan_in=C)
+                    yield np.zeros(F, np.float32)
             case Average():
                 shape = shape[:1]
             case Dense(units):
@@ -155,6 +182,55 @@ def _bottlenecks(width: int, count: int, stride: int) -> tuple:
 
     projection = (Conv(4 * width, 1, stride, bias=False), Norm())
     return *block(stride, projection), *(layer for _ in range(count - 1) for layer in block(1, ()))
+
+
+def _inverted(channels: int, width: int, out: int, stride: int, size: int = 3, act=ReLU6, squeezed: int = 0):
+    """Make a block of MobileNetV2, or with ``size`` and ``act`` of V3."""
+    norm = Norm() if act is ReLU6 else Norm(1e-3)
+    wider = (Conv(width, 1, bias=False), norm, act()) if width != channels else ()
+    depthwise = Conv(width, size, stride, size // 2, bias=False, groups=width)
+    gates = (Gates(squeezed),) if squeezed else ()
+    block = *wider, depthwise, norm, act(), *gates, Conv(out, 1, bias=False), norm
+    return (Residual((), block),) if stride == 1 and channels == out else block
+
+
+def _mobilenet_v2() -> Iterator:
+    yield from (Conv(32, 3, 2, 1, bias=False), Norm(), ReLU6())
+    channels = 32
+    table = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2))
+    for factor, out, count, first in (*table, (6, 320, 1, 1)):
+        for k in range(count):
+            yield from _inverted(channels, factor * channels, out, 1 if k else first)
+            channels = out
+    yield from (Conv(1280, 1, bias=False), Norm(), ReLU6(), Average(), Flatten(), Drop(0.2), Dense(1000))
+
+
+def _mobilenet_v3_small() -> Iterator:
+    yield from (Conv(16, 3, 2, 1, bias=False), Norm(1e-3), HardSwish())
+    yield from _inverted(16, 16, 16, 2, 3, ReLU, 8)
+    yield from _inverted(16, 72, 24, 2, 3, ReLU)
+    yield from _inverted(24, 88, 24, 1, 3, ReLU)
+    yield from _inverted(24, 96, 40, 2, 5, HardSwish, 24)
+    for _ in range(2):
+        yield from _inverted(40, 240, 40, 1, 5, HardSwish, 64)
+    yield from _inverted(40, 120, 48, 1, 5, HardSwish, 32)
+    yield from _inverted(48, 144, 48, 1, 5, HardSwish, 40)
+    yield from _inverted(48, 288, 96, 2, 5, HardSwish, 72)
+    for _ in range(2):
+        yield from _inverted(96, 576, 96, 1, 5, HardSwish, 144)
+    yield from (Conv(576, 1, bias=False), Norm(1e-3), HardSwish(), Average(), Flatten())
+    yield from (Dense(1024), HardSwish(), Drop(0.2), Dense(1000))
+
+
+def _separable() -> Iterator:
+    """Make a net of depthwise convolutions, each followed by one of 1 x 1, for images of 32 x 32."""
+    yield from (Conv(32, 3, 1, 1, bias=False), Norm(), ReLU())
+    channels = 32
+    for out, stride in ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1)):
+        yield from (Conv(channels, 3, stride, 1, bias=False, groups=channels), Norm(), ReLU())
+        yield from (Conv(out, 1, bias=False), Norm(), ReLU())
+        channels = out
+    yield from (Average(), Flatten(), Dense(10))
 
 
 _ALL = (
@@ -221,5 +297,8 @@ _ALL = (
         ),
         epoch=1,
     ),
+    Network("MobileNetV2", (3, 224, 224), tuple(_mobilenet_v2()), epoch=1),
+    Network("MobileNetV3-small", (3, 224, 224), tuple(_mobilenet_v3_small()), epoch=1),
+    Network("Separable", (3, 32, 32), tuple(_separable()), epoch=1),
 )
 NETWORKS = {network.name: network for network in _ALL}

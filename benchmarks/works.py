@@ -11,6 +11,7 @@ from networks import NETWORKS, Network
 
 SMALL = {"TinyCNN": 18, "digits": 64, "LeNet-5": 64}  # with the batch sizes of their training
 LARGE = ("AlexNet", "VGG-16", "ResNet-50")
+MOBILE = ("MobileNetV2", "MobileNetV3-small")
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,16 @@ INFERENCE = {
     "VGG-16": {"onnxruntime": 1.4, "torch": 2},
     "ResNet-50": {"onnxruntime": 1, "torch": 1.3},
 }
+DEPTHWISE = {"onnxruntime": 1 / 1.2, "torch": 1}
 WORKS = (
     *(Work(name, "step", batch, targets=STEPS[name]) for name, batch in SMALL.items()),
     *(Work(name, "inference", batch, targets={"onnxruntime": 1}) for name, batch in SMALL.items()),
     *(Work(name, "inference", batch, targets=INFERENCE[name]) for name in LARGE for batch in (1, 8)),
     *(Work(name, "step", 8, targets={"torch": 1.3}) for name in LARGE),
+    *(Work(name, "inference", batch, targets=DEPTHWISE) for name in MOBILE for batch in (1, 8)),
+    *(Work(name, "step", 8, targets={"torch": 1}) for name in MOBILE),
+    Work("Separable", "inference", 64, targets=DEPTHWISE),
+    Work("Separable", "step", 64, targets={"torch": 1}),
 )
 
 
@@ -90,7 +96,7 @@ def _competitors(work: Work, quick: bool, threads: int | None) -> Iterator[Compe
             yield Competitor(peer, library, "1 thread", 1, task)
 
     yield from settings("torch", "torch")
-    if work.name in LARGE and not quick:
+    if work.name not in SMALL and not quick:
         yield Competitor("torch", "torch", "channels-last", threads, options={"channels_last": True})
     if work.name in SMALL:
         yield from settings("jax", "jax")

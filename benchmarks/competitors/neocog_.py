@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import neocog
 import neocog.kernels.fused  # so that importing counts as importing
+import networks
 from neocog import models
 from neocog.initializers import zeros
+from neocog.layers import BatchNorm2D, Conv2D, Dense, GlobalAvgPool2D, Layer, ReLU, Sequential
 from neocog.training import make_step
 from neocog.training.engine import torch_engine
-from networks import Network
+from networks import NETWORKS, Network
 
 neocog.use_kernels("fused")
 
@@ -19,7 +21,30 @@ MODELS = {
     "AlexNet": lambda image: models.alexnet_one_tower(image_shape=image, init=zeros),
     "VGG-16": lambda image: models.vgg16(image_shape=image, init=zeros),
     "ResNet-50": lambda image: models.resnet50(image_shape=image, init=zeros),
+    "MobileNetV2": lambda image: models.mobilenet_v2(image_shape=image, init=zeros),
+    "MobileNetV3-small": lambda image: models.mobilenet_v3_small(image_shape=image, init=zeros),
+    "Separable": lambda image: chain(NETWORKS["Separable"].layers, image[0]),
 }
+
+
+def chain(layers: tuple, channels: int) -> Sequential:
+    """Build a chain of the layers that are here."""
+    made: list[Layer] = []
+    for layer in layers:
+        match layer:
+            case networks.Conv(filters, size, stride, padding, bias, groups):
+                sizes = channels, filters, size, stride, padding
+                made.append(Conv2D(*sizes, groups=groups, bias=bias, init=zeros))
+                channels = filters
+            case networks.Norm(eps):
+                made.append(BatchNorm2D(channels, eps))
+            case networks.ReLU():
+                made.append(ReLU())
+            case networks.Average():
+                made.append(GlobalAvgPool2D())
+            case networks.Dense(units):
+                made.append(Dense(channels, units, init=zeros))
+    return Sequential(*made)
 
 
 def build(network: Network):

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import onnxruntime
 
 from networks import (
@@ -17,10 +18,13 @@ from networks import (
     Dense,
     Drop,
     Flatten,
+    Gates,
+    HardSwish,
     Network,
     Norm,
     Pool,
     ReLU,
+    ReLU6,
     Residual,
 )
 
@@ -55,7 +59,7 @@ def write(network: Network, file: str) -> None:
         return nodes[-1].output[0]
 
     def keep(array) -> str:
-        arrays.append(numpy_helper.from_array(array, f"w{len(arrays)}"))
+        arrays.append(numpy_helper.from_array(np.asarray(array), f"w{len(arrays)}"))
         return arrays[-1].name
 
     def chain(layers: tuple, x: str) -> str:
@@ -65,22 +69,28 @@ def write(network: Network, file: str) -> None:
 
     def node(layer, x: str, weights: Iterator) -> str:
         match layer:
-            case Conv(_, _, stride, padding, bias):
+            case Conv(_, _, stride, padding, bias, groups):
                 params = [keep(next(weights)) for _ in range(1 + bias)]
-                return add("Conv", x, *params, strides=[stride] * 2, pads=[padding] * 4)
+                return add("Conv", x, *params, strides=[stride] * 2, pads=[padding] * 4, group=groups)
             case Pool(size, stride, padding):
                 return add("MaxPool", x, kernel_shape=[size] * 2, strides=[stride] * 2, pads=[padding] * 4)
-            case Norm():
+            case Norm(eps):
                 scale, bias = next(weights), next(weights)
-                return add(
-                    "BatchNormalization", x, *(keep(a) for a in (scale, bias, 0 * scale, 0 * scale + 1))
-                )
+                kept = [keep(a) for a in (scale, bias, 0 * scale, 0 * scale + 1)]
+                return add("BatchNormalization", x, *kept, epsilon=eps)
             case Dense():
                 return add("Gemm", x, keep(next(weights)), keep(next(weights)))
             case Residual(shortcut, body):
                 return add("Add", chain(shortcut, x), chain(body, x))
             case ReLU():
                 return add("Relu", x)
+            case ReLU6():
+                return add("Clip", x, keep(np.float32(0)), keep(np.float32(6)))
+            case HardSwish():
+                return add("HardSwish", x)
+            case Gates(squeezed):
+                gate = chain((Average(), Conv(squeezed, 1), ReLU(), Conv(0, 1)), x)
+                return add("Mul", x, add("HardSigmoid", gate, alpha=1 / 6, beta=0.5))
             case Average():
                 return add("GlobalAveragePool", x)
             case Flatten():

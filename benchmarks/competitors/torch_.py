@@ -8,7 +8,21 @@ import numpy as np
 import torch
 from torch import nn
 
-from networks import Average, Conv, Dense, Drop, Flatten, Network, Norm, Pool, ReLU, Residual
+from networks import (
+    Average,
+    Conv,
+    Dense,
+    Drop,
+    Flatten,
+    Gates,
+    HardSwish,
+    Network,
+    Norm,
+    Pool,
+    ReLU,
+    ReLU6,
+    Residual,
+)
 
 
 class Sum(nn.Module):
@@ -22,6 +36,18 @@ class Sum(nn.Module):
         return self.body(x) + self.shortcut(x)
 
 
+class Excitation(nn.Module):
+    """Squeeze and excitation."""
+
+    def __init__(self, fc1: nn.Module, fc2: nn.Module) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = fc1, fc2
+
+    def forward(self, x):
+        squeezed = nn.functional.adaptive_avg_pool2d(x, 1)
+        return x * nn.functional.hardsigmoid(self.fc2(nn.functional.relu(self.fc1(squeezed))))
+
+
 def chain(layers: tuple, weights: Iterator[np.ndarray]) -> nn.Sequential:
     return nn.Sequential(*(module(layer, weights) for layer in layers))
 
@@ -32,9 +58,10 @@ def module(layer, weights: Iterator[np.ndarray]) -> nn.Module:
         return nn.Parameter(torch.from_numpy(w.T.copy() if turned else w))
 
     match layer:
-        case Conv(filters, size, stride, padding, bias):
+        case Conv(filters, size, stride, padding, bias, groups):
             w = parameter()
-            made = nn.Conv2d(w.shape[1], filters, size, stride, padding, bias=bias, device="meta")
+            sizes = w.shape[1] * groups, filters, size, stride, padding
+            made = nn.Conv2d(*sizes, groups=groups, bias=bias, device="meta")
             made.weight, made.bias = w, parameter() if bias else None
             return made
         case Dense(units):
@@ -42,8 +69,8 @@ def module(layer, weights: Iterator[np.ndarray]) -> nn.Module:
             made = nn.Linear(w.shape[1], units, device="meta")
             made.weight, made.bias = w, parameter()
             return made
-        case Norm():
-            made = nn.BatchNorm2d(len(next(weights)))
+        case Norm(eps):
+            made = nn.BatchNorm2d(len(next(weights)), eps)
             made.bias = parameter()
             return made
         case Pool(size, stride, padding):
@@ -52,12 +79,19 @@ def module(layer, weights: Iterator[np.ndarray]) -> nn.Module:
             return Sum(chain(shortcut, weights), chain(body, weights))
         case ReLU():
             return nn.ReLU(inplace=True)
+        case ReLU6():
+            return nn.ReLU6(inplace=True)
+        case HardSwish():
+            return nn.Hardswish(inplace=True)
+        case Gates(squeezed):
+            fc1 = module(Conv(squeezed, 1), weights)
+            return Excitation(fc1, module(Conv(fc1.in_channels, 1), weights))
         case Average():
             return nn.AdaptiveAvgPool2d(1)
         case Flatten():
             return nn.Flatten()
-        case Drop():
-            return nn.Dropout(0.5)
+        case Drop(p):
+            return nn.Dropout(p)
     raise TypeError(layer)
 
 

@@ -7,6 +7,7 @@ from neocog.layers import (
     AvgPool2D,
     BatchNorm1D,
     BatchNorm2D,
+    Clip,
     Concat,
     Conv2D,
     Dense,
@@ -216,6 +217,44 @@ def gated():
     )
 
 
+def clipping():
+    """Clips after all that they are fused into, each at two bounds that matter, and before pooling."""
+    return Graph(
+        {
+            "stem": (Conv2D(2, 6, 3, padding=1, rng=0), "input"),
+            "after conv": (Clip(-0.5, 1), "stem"),
+            "pool": (MaxPool2D(2), "after conv"),
+            "depthwise": (Conv2D(6, 12, 3, padding=1, groups=6, bias=False, rng=1), "pool"),
+            "norm": (BatchNorm2D(12), "depthwise"),
+            "after norm": (Clip(-0.3, 0.6), "norm"),
+            "mixed": (Conv2D(12, 12, 1, rng=2), "after norm"),
+            "strided": (Conv2D(12, 12, 3, 2, padding=1, groups=12, rng=3), "mixed"),
+            "grouped": (Conv2D(12, 12, 1, 2, groups=3, rng=4), "mixed"),
+            "sum": (Add(), "strided", "grouped"),
+            "after sum": (Clip(0, 1), "sum"),
+            "squeeze": (Mean((2, 3), keepdims=True), "after sum"),
+            "shifted": (Add(), "squeeze", "after sum"),
+            "after shifted": (Clip(None, 1.2), "shifted"),
+            "best": (GlobalMaxPool2D(), "after shifted"),
+            "dense": (Dense(12, 9, rng=5), "best"),
+            "after dense": (Clip(-1, 1), "dense"),
+            "head": (Dense(9, 3, rng=6), "after dense"),
+        }
+    )
+
+
+def many_channels_clipped():
+    """Convolutions that Winograd's method takes in float32, between two bounds."""
+    return Sequential(
+        Conv2D(2, 32, 3, padding=1, rng=0),
+        Clip(-0.5, 1),
+        Conv2D(32, 40, 3, padding=1, rng=1),
+        Clip(-0.5, 1),
+        GlobalAvgPool2D(),
+        Dense(40, 4, rng=3),
+    )
+
+
 NETWORKS = {
     "tiny": (lambda: tiny_cnn(1), (18, 1, 8, 8), 3),
     "digits": (lambda: digits_cnn(1), (64, 1, 8, 8), 10),
@@ -234,6 +273,9 @@ NETWORKS = {
     "gated": (gated, (3, 2, 9, 7), 3),
     "gated, many images": (gated, (20, 2, 11, 6), 3),
     "gated, one image": (gated, (1, 2, 9, 7), 3),
+    "clipping": (clipping, (3, 2, 13, 14), 3),
+    "clipping, many images": (clipping, (20, 2, 9, 8), 3),
+    "many channels, clipped": (many_channels_clipped, (4, 2, 13, 14), 4),
     "best": (best, (3, 1, 9, 8), 3),
     "best, many images": (best, (20, 1, 9, 8), 3),
 }

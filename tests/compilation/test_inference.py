@@ -29,7 +29,7 @@ from neocog.layers import (
     Sequential,
     Softmax,
 )
-from neocog.models import alexnet, resnet18, resnet_cifar, tiny_cnn
+from neocog.models import alexnet, mobilenet_v2, mobilenet_v3_small, resnet18, resnet_cifar, tiny_cnn
 
 
 def lived_in(network, seed=0):
@@ -83,8 +83,10 @@ def test_in_float32_within_rounding(case, precision):
     [
         (resnet18(image_shape=(3, 64, 64), rng=0), (2, 3, 64, 64)),
         (resnet_cifar(20, rng=0), (3, 3, 32, 32)),
+        (mobilenet_v2(rng=0), (2, 3, 64, 64)),
+        (mobilenet_v3_small(rng=0), (1, 3, 64, 64)),
     ],
-    ids=["resnet18", "resnet20"],
+    ids=["resnet18", "resnet20", "mobilenet-v2", "mobilenet-v3-small"],
 )
 def test_big_networks(network, shape):
     lived_in(network)

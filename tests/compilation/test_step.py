@@ -8,6 +8,7 @@ import pytest
 import neocog
 from neocog.compilation import CompiledStep, Uncompilable
 from neocog.data import line_patterns
+from neocog.initializers import zeros
 from neocog.layers import (
     BatchNorm1D,
     BatchNorm2D,
@@ -23,7 +24,7 @@ from neocog.layers import (
     Sequential,
 )
 from neocog.losses import MeanSquaredError, SoftmaxCrossEntropy
-from neocog.models import lenet5_1998, tiny_cnn
+from neocog.models import lenet5_1998, mobilenet_v2, tiny_cnn
 from neocog.optimizers import SGD, Adam, AdamW, RMSProp
 from neocog.schedules import Cosine
 from neocog.training import make_step
@@ -50,6 +51,15 @@ def test_operations_are_named_in_the_order_in_which_they_run():
     assert names[-4:] == ["sgd"] * 4
     assert "activate" not in names
     assert "activate_back" not in names  # the ReLU is done along with the layers around it
+
+
+def test_relu6_is_done_along_with_the_layers_before_it():
+    network = mobilenet_v2(3, (3, 32, 32), init=zeros)
+    names = CompiledStep(network, SoftmaxCrossEntropy(), SGD(0.1)).operations((2, 3, 32, 32))
+    assert "normalise" in names
+    assert not {"clip", "clip_back", "activate"} & {*names}
+    convolutions = sum(isinstance(layer, Conv2D) for _, layer in network.leaves())
+    assert names.count("correlate") == convolutions + 1  # one of all groups, and that of the dense layer
 
 
 def plain_step(network, loss, optimizer, x, t):

@@ -130,8 +130,8 @@ class Compiler(Emitter):
             if node.fused or not node.output.wanted:
                 continue
             dy: Any = node.output.gradient  # None where Python computes it
-            if node.relu and not node.lowering.undoes_relu and not self.pooling_undoes_relu(node):
-                self.relu_backward(dy, node.output.place)
+            if node.clip and not node.lowering.undoes_clip and not self.pooling_undoes_relu(node):
+                self.clip_backward(dy, node.output.place, node.bounds)
             node.lowering.backward(self, node, dy)
 
     def return_output(self) -> None:

@@ -13,8 +13,7 @@ import numpy as np
 
 from neocog.compilation.nodes import LayerNode, TensorNode
 from neocog.kernels.fused import lowering
-from neocog.kernels.fused.operations import activation
-from neocog.kernels.fused.program import NO_BORDER, Maps, Memory, Program, Slot
+from neocog.kernels.fused.program import NO_BORDER, UNBOUNDED, Bounds, Maps, Memory, Program, Slot
 from neocog.layers.base import Layer, Shape, computes_as
 
 __all__ = ["Emitter", "Lowering", "Use", "lowering_of", "lowers", "space"]
@@ -41,12 +40,10 @@ class Lowering:
         Attributes of the layer that a program is compiled with: it is compiled anew when one of them changes.
     computes : bool
         Whether it does floating point work; reshaping alone is not worth a program.
-    is_relu : bool
-        Whether it is a ReLU that may be fused into the layer before it.
-    takes_relu : bool
-        Whether the ReLU that follows can be fused into its operation.
-    undoes_relu : bool
-        Whether its backward includes the backward of that ReLU.
+    takes_clip : bool
+        Whether the ReLU or other clip that follows can be fused into its operation.
+    undoes_clip : bool
+        Whether its backward includes the backward of that.
     undoes_relu_before : bool
         Whether its backward includes the backward of a ReLU just before it.
     overridable : frozenset of str
@@ -56,9 +53,8 @@ class Lowering:
 
     settings: ClassVar[tuple[str, ...]] = ()
     computes: ClassVar[bool] = True
-    is_relu: ClassVar[bool] = False
-    takes_relu: ClassVar[bool] = False
-    undoes_relu: ClassVar[bool] = False
+    takes_clip: ClassVar[bool] = False
+    undoes_clip: ClassVar[bool] = False
     undoes_relu_before: ClassVar[bool] = False
     overridable: ClassVar[frozenset[str]] = frozenset()
 
@@ -68,6 +64,10 @@ class Lowering:
     def settings_of(self, layer_class: type[Layer]) -> Callable[[Any], Any] | None:
         """Return the function that reads a layer's settings; None if there are none."""
         return attrgetter(*self.settings) if self.settings else None
+
+    def bounds(self, layer: Any) -> Bounds | None:
+        """Return the bounds of a layer that does nothing else, and may be fused into the one before it."""
+        return None
 
     def flat(self, node: LayerNode, training: bool) -> tuple[bool, bool]:
         """Return whether the inputs, and whether the output, must lie in memory without a border."""
@@ -262,20 +262,28 @@ class Emitter:
         *_, last = (each for each in operands.values() if isinstance(each, Maps))
         self.program.add(operation, last.C, flops * last.C * last.H * last.lanes, **space(last), **operands)
 
-    def sum(self, x: Maps, y: Maps, z: Maps, floor: float = -np.inf) -> None:
-        """Add the operation ``z = max(floor, x + y)``."""
-        self.pointwise("add", 2.0, x=x, y=y, z=z, floor=floor)
+    def sum(self, x: Maps, y: Maps, z: Maps, bounds: Bounds = UNBOUNDED) -> None:
+        """Add the operation ``z = x + y``, bounded."""
+        self.pointwise("add", 2.0, x=x, y=y, z=z, low=bounds[0], high=bounds[1])
+
+    def clip(self, maps: Maps, bounds: Bounds) -> None:
+        """Bound maps in place."""
+        if bounds != UNBOUNDED:
+            low, high = bounds
+            self.pointwise("clip", 2.0, x=maps, y=maps, slope=1.0, offset=0.0, low=low, high=high)
 
     def pooling_undoes_relu(self, node: LayerNode) -> bool:
         """Return whether only max pooling reads a node's ReLU: its backward then includes the ReLU's.
 
         A window's maximum is above 0 exactly where the pooled output is, which is the smaller array.
         """
-        return node.output.alone and node.output.consumers[0].lowering.undoes_relu_before
+        alone, relu = node.output.alone, node.bounds == (0, np.inf)
+        return alone and relu and node.output.consumers[0].lowering.undoes_relu_before
 
-    def relu_backward(self, dy: Maps, y: Maps) -> None:
-        """Set dy to zero where the ReLU's output y is zero."""
-        self.pointwise("activate_back", 2.0, saved=y, dy=dy, dx=dy, kind=activation.RELU)
+    def clip_backward(self, dy: Maps, y: Maps, bounds: Bounds) -> None:
+        """Set dy to zero where the output y is at a bound."""
+        low, high = bounds
+        self.pointwise("clip_back", 2.0, saved=y, dy=dy, dx=dy, slope=1.0, low=low, high=high)
 
     def bias_backward(self, node: LayerNode, dy: Maps) -> None:
         """Sum dy over all but the channels, if the node has a bias that learns."""

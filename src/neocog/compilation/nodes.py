@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from neocog.errors import UnsupportedError
-from neocog.kernels.fused.program import NO_BORDER, Border, Maps
+from neocog.kernels.fused.program import NO_BORDER, UNBOUNDED, Border, Bounds, Maps
 from neocog.layers.base import Shape
 
 __all__ = ["LayerNode", "TensorNode", "Uncompilable", "features", "wider"]
@@ -102,7 +102,7 @@ class LayerNode:
     lowering: Any
     inputs: list[TensorNode]
     output: TensorNode
-    relu: LayerNode | None = None  # a ReLU that is fused into this layer
+    clip: LayerNode | None = None  # a ReLU, or another clip, that is fused into this layer
     fused: bool = False  # into the layer before it
     training: bool = False
     learns: bool = True
@@ -120,6 +120,9 @@ class LayerNode:
         return tuple(self.layer.output_shape(given if self.layer.several_inputs else given[0]))
 
     @property
-    def floor(self) -> float:
-        """The least output: 0 if a ReLU is fused into the layer."""
-        return -float("inf") if self.relu is None else 0.0
+    def bounds(self) -> Bounds:
+        """The least and the greatest output: 0 and infinity if a ReLU is fused into the layer."""
+        if self.clip is None:
+            return UNBOUNDED
+        bounds: Bounds = self.clip.lowering.bounds(self.clip.layer)
+        return bounds

@@ -86,17 +86,17 @@ def list_nodes(
 
 
 def _fuse(nodes: list[LayerNode]) -> None:
-    """Fuse each ReLU into the layer before it, where nothing else reads the value between them."""
+    """Fuse each ReLU or clip into the layer before it, where nothing else reads the value between them."""
     for node in nodes:
         before = node.input.producer
         if (
-            node.lowering.is_relu
+            node.lowering.bounds(node.layer)
             and before is not None
-            and before.lowering.takes_relu
+            and before.lowering.takes_clip
             and node.input.alone
-            and before.relu is None
+            and before.clip is None
         ):
-            before.relu = node
+            before.clip = node
             node.fused = True
             between = node.output
             between.producer = before

@@ -117,7 +117,7 @@ def _block(channels: int, new: dict[str, Any]) -> Graph:
     return Graph(
         {
             "unchanged": (Slice(0, half), "input"),
-            "second": (Slice(half, channels), "input"),
+            "second": (Slice(half), "input"),
             "branch2": (_branch(half, half, 1, new), "second"),
             "concat": (Concat(), "unchanged", "branch2"),
             "shuffle": (ChannelShuffle(2), "concat"),

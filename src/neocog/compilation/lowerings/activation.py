@@ -15,7 +15,7 @@ from neocog.compilation.nodes import LayerNode, TensorNode, Uncompilable
 from neocog.errors import UnsupportedError
 from neocog.kernels.fused.declared import declared_operation, read_outside
 from neocog.kernels.fused.operations import activation
-from neocog.kernels.fused.program import Maps
+from neocog.kernels.fused.program import Bounds, Maps
 from neocog.layers import (
     GELU,
     Clip,
@@ -76,7 +76,9 @@ class Rectifier(Activation):
     """``max(x, 0)``, fused into the layer before it where possible."""
 
     flops = 2.0
-    is_relu = True
+
+    def bounds(self, layer: Any) -> Bounds:
+        return 0.0, np.inf
 
     def fields(self, layer: ReLU) -> dict[str, Any]:
         return {"kind": activation.RELU}
@@ -144,11 +146,15 @@ class GaussianErrorLinearUnit(Activation):
 
 @lowers(Clip)
 class Clipping(Activation):
-    """``min(max(x, low), high)``."""
+    """``min(max(x, low), high)``, fused into the layer before it where possible."""
 
     settings = ("low", "high")
     flops = 2.0
     operation = "clip"
+
+    def bounds(self, layer: Any) -> Bounds:
+        bounds: Bounds = layer.bounds
+        return bounds
 
     def fields(self, layer: Clip) -> dict[str, Any]:
         return {"offset": 0.0, **self.backward_fields(layer)}

@@ -18,7 +18,7 @@ class Convolution(Lowering):
     """Convolution, fused with the sum after it in inference, with frozen weights also with batch norm."""
 
     settings = ("stride", "sides", "dilation", "groups")
-    takes_relu = True
+    takes_clip = True
 
     def plan(self, emit: Emitter, node: LayerNode) -> None:
         layer = node.layer
@@ -48,7 +48,7 @@ class Convolution(Lowering):
             node = total
         y = emit.maps(node.output)
         first.memo["windows"] = windows = conv.windows(source, y.row)
-        conv.forward(windows, weight, bias, y, node.floor, other, emit.clean(node.output))
+        conv.forward(windows, weight, bias, y, node.bounds, other, emit.clean(node.output))
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
         conv, weight = node.memo["conv"], node.layer.params["weight"]
@@ -63,7 +63,7 @@ class Convolution(Lowering):
 
 def _sum_after(node: LayerNode) -> LayerNode | None:
     """Return the sum that alone reads a node's output, if its other inputs are computed before it."""
-    if node.relu or not node.output.alone:
+    if node.clip or not node.output.alone:
         return None
     (after,) = node.output.consumers
     if not isinstance(after.lowering, Sum) or len(after.inputs) != 2:
@@ -74,7 +74,7 @@ def _sum_after(node: LayerNode) -> LayerNode | None:
 
 def _norm_after(node: LayerNode) -> LayerNode | None:
     """Return the batch norm that is the only reader of a node's output."""
-    if node.relu or not node.output.alone:
+    if node.clip or not node.output.alone:
         return None
     (after,) = node.output.consumers
     return after if isinstance(after.lowering, BatchNormalization) else None

@@ -13,14 +13,14 @@ from neocog.layers import Dense
 class MatrixProduct(Lowering):
     """``y = x w + b``."""
 
-    takes_relu = True
+    takes_clip = True
 
     def flat(self, node: LayerNode, training: bool) -> tuple[bool, bool]:
         return True, False
 
     def forward(self, emit: Emitter, node: LayerNode) -> None:
         x, y, params = node.input.place, emit.maps(node.output), node.layer.params
-        lowering.dense(emit.program, x, params["weight"], params.get("bias"), y, node.floor)
+        lowering.dense(emit.program, x, params["weight"], params.get("bias"), y, node.bounds)
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
         if node.learns:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from neocog.compilation.emitter import Emitter, Lowering, Use, lowers
 from neocog.compilation.nodes import LayerNode, Uncompilable
 from neocog.kernels.fused import lowering
-from neocog.kernels.fused.operations import activation, broadcasting
-from neocog.kernels.fused.program import Maps
+from neocog.kernels.fused.operations import broadcasting
+from neocog.kernels.fused.program import UNBOUNDED, Maps
 from neocog.layers import Add, Concat, Maximum, Minimum, Multiply
 from neocog.layers.base import Shape
 
@@ -20,7 +18,7 @@ from neocog.layers.base import Shape
 class Sum(Lowering):
     """``y = x_1 + x_2 + ...``."""
 
-    takes_relu = True
+    takes_clip = True
 
     def supports(self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, use: Use) -> None:
         _of_one_rank(input_shapes)
@@ -29,17 +27,15 @@ class Sum(Lowering):
         z = emit.maps(node.output)
         if any(value.shape != node.output.shape for value in node.inputs):
             _chain(emit, broadcasting.ADD, [value.place for value in node.inputs], z)
-            if node.relu:
-                emit.pointwise("activate", 2.0, x=z, y=z, kind=activation.RELU)
+            emit.clip(z, node.bounds)
             return
         parts = [value.place for value in node.inputs]
         if len(parts) == 1:
             lowering.transfer(emit.program, parts[0], z)
-            if node.relu:
-                emit.pointwise("activate", 2.0, x=z, y=z, kind=activation.RELU)
+            emit.clip(z, node.bounds)
         for k, part in enumerate(parts[1:], 1):
             last = k == len(parts) - 1
-            emit.sum(parts[0] if k == 1 else z, part, z, node.floor if last else -np.inf)
+            emit.sum(parts[0] if k == 1 else z, part, z, node.bounds if last else UNBOUNDED)
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
         # The last input may take dy itself as its gradient; the others need copies.

@@ -34,8 +34,8 @@ class BatchNormalization(Lowering):
     """Batch normalization, in training by the statistics of the batch, else by the running ones."""
 
     settings = ("eps", "momentum")
-    takes_relu = True
-    undoes_relu = True
+    takes_clip = True
+    undoes_clip = True
 
     def supports(self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, use: Use) -> None:
         N, _, *sizes = input_shapes[0]
@@ -60,7 +60,8 @@ class BatchNormalization(Lowering):
             inv_std=inv_std,
             momentum=layer.momentum,
             eps=layer.eps,
-            floor=node.floor,
+            low=node.bounds[0],
+            high=node.bounds[1],
         )
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
@@ -74,8 +75,8 @@ class BatchNormalization(Lowering):
             "d_weight": emit.gradient(node, "weight"),
             "d_bias": emit.gradient(node, "bias"),
         }
-        if node.relu and not emit.pooling_undoes_relu(node):
-            fields |= {"relu_output": node.output.place}
+        if node.clip and not emit.pooling_undoes_relu(node):
+            fields |= {"clipped": node.output.place, "low": node.bounds[0], "high": node.bounds[1]}
         if not node.input.wanted:
             emit.pointwise("normalise_back", 8.0, **fields)
             return

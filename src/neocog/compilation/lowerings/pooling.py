@@ -54,7 +54,7 @@ class Pooling(Lowering):
         if not node.input.wanted:
             return
         before = node.input.producer
-        relu = before is not None and before.relu is not None and emit.pooling_undoes_relu(before)
+        relu = before is not None and before.clip is not None and emit.pooling_undoes_relu(before)
         index, where = node.memo.get("index"), node.output.place if relu else None
         with emit.into(node.input) as dx:
             geometry = _geometry(node.memo["pooled"])

@@ -32,6 +32,10 @@ STRETCH_WORK = PARALLEL_WORK / 2
 Border = tuple[int, int, int, int]
 NO_BORDER: Border = (0, 0, 0, 0)
 
+Bounds = tuple[float, float]
+"""The least and the greatest result of an operation, which replace what is beyond: 0 and inf are a ReLU."""
+UNBOUNDED: Bounds = (-np.inf, np.inf)
+
 
 def address(array: np.ndarray) -> int:
     """Return the address of an array; quicker than its ``ctypes.data``."""

@@ -24,7 +24,15 @@ from neocog.kernels.fused.lowering.products import (
     rows_and_lanes,
     shifted,
 )
-from neocog.kernels.fused.program import NO_BORDER, Border, Maps, Memory, Program
+from neocog.kernels.fused.program import (
+    NO_BORDER,
+    UNBOUNDED,
+    Border,
+    Bounds,
+    Maps,
+    Memory,
+    Program,
+)
 from neocog.kernels.fused.simd import VECTOR_BYTES, VECTORS
 from neocog.kernels.geometry import Padding, Pair, output_sizes
 
@@ -166,7 +174,7 @@ class Convolution:
         weight_strides: tuple[int, int, int],
         bias: Any,
         y: Maps,
-        floor: float,
+        bounds: Bounds = UNBOUNDED,
     ) -> None:
         """Add a convolution by Winograd's method.
 
@@ -214,7 +222,8 @@ class Convolution:
             y=y,
             bias=bias_or_zeros(program, bias, 0, F),
             zeros=program.zeros,
-            floor=floor,
+            low=bounds[0],
+            high=bounds[1],
             F=F,
             C=C,
             N=N,
@@ -294,11 +303,11 @@ class Convolution:
         weight: Any,
         bias: Any,
         y: Maps,
-        floor: float = -np.inf,
+        bounds: Bounds = UNBOUNDED,
         init: Maps | None = None,
         clean: bool = True,
     ) -> None:
-        """Add ``y = max(floor, conv(x, weight) + bias + init)``; ``weight`` and ``bias`` are addresses.
+        """Add ``y = conv(x, weight) + bias + init``, bounded; ``weight`` and ``bias`` are addresses.
 
         ``clean``: whether the border of y must be zero.
         """
@@ -306,7 +315,7 @@ class Convolution:
         F, per_group, kh, kw = self.w_shape
         K, filters = per_group * kh * kw, F // self.groups
         if self.by_winograd and init is None:
-            self._winograd(x, weight, (F, per_group), (K, 9, 0), bias, y, floor)
+            self._winograd(x, weight, (F, per_group), (K, 9, 0), bias, y, bounds)
             return
         rows, lanes = rows_and_lanes(y, x.row if init is None or init.row == y.row else 0)
         add_product(
@@ -322,7 +331,7 @@ class Convolution:
             x_row=x.row,
             y=y,
             bias=bias_or_zeros(program, bias, 0, F),
-            floor=floor,
+            bounds=bounds,
             init=init,
         )
         if rows < y.H and clean:
@@ -340,7 +349,7 @@ class Convolution:
             shape = (dy.N, F, dy.H, dy.W), (per_group, F, _KERNEL, _KERNEL)
             flipped = Convolution(self.program, *shape, (1, 1), back, (1, 1))
             strided = (9, 9 * per_group, 1)
-            flipped._winograd(flipped.windows(dy), weight, (per_group, F), strided, bias, dx, -np.inf)
+            flipped._winograd(flipped.windows(dy), weight, (per_group, F), strided, bias, dx)
             return
         border = self.output_border
         if any(b < n for b, n in zip(dy.border, border, strict=True)):
@@ -390,7 +399,6 @@ class Convolution:
             x=dy,
             y=target,
             bias=bias_or_zeros(program, bias, 0, dx.C),
-            floor=-np.inf,
             init=target if adding and whole else None,
         )
         if rows < target.H:

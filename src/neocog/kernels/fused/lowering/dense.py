@@ -8,7 +8,7 @@ import numpy as np
 
 from neocog.kernels.fused.lowering.copies import copy
 from neocog.kernels.fused.lowering.products import add_correlation, add_product, bias_or_zeros
-from neocog.kernels.fused.program import Maps, Program
+from neocog.kernels.fused.program import UNBOUNDED, Bounds, Maps, Program
 from neocog.kernels.fused.simd import VECTOR_BYTES
 
 __all__ = ["dense", "dense_input", "dense_weight"]
@@ -27,8 +27,8 @@ def _lanes_are_outputs(inputs: int, outputs: int, N: int) -> bool:
     return outputs >= FEWEST_OUTPUTS and (N < FEW_IMAGES or inputs * outputs > MANY_WEIGHTS)
 
 
-def dense(program: Program, x: Maps, weight: Any, bias: Any, y: Maps, floor: float = -np.inf) -> None:
-    """Add ``y = max(floor, weight^T x + bias)``."""
+def dense(program: Program, x: Maps, weight: Any, bias: Any, y: Maps, bounds: Bounds = UNBOUNDED) -> None:
+    """Add ``y = weight^T x + bias``, bounded."""
     inputs, outputs, N = x.C, y.C, x.N
     if not _lanes_are_outputs(inputs, outputs, N):
         add_product(
@@ -44,7 +44,7 @@ def dense(program: Program, x: Maps, weight: Any, bias: Any, y: Maps, floor: flo
             y=y.origin,
             y_plane=N,
             bias=bias_or_zeros(program, bias, 0, outputs),
-            floor=floor,
+            bounds=bounds,
         )
         return
     direct = N == 1
@@ -64,7 +64,7 @@ def dense(program: Program, x: Maps, weight: Any, bias: Any, y: Maps, floor: flo
         y=transposed.origin,
         y_plane=outputs,
         bias=bias_or_zeros(program, None, 0, N),
-        floor=floor,
+        bounds=bounds,
         **fields,
     )
     if not direct:
@@ -108,7 +108,6 @@ def dense_input(program: Program, dy: Maps, weight: Any, dx: Maps) -> None:
         y=dx.origin,
         y_plane=N,
         bias=bias_or_zeros(program, None, 0, inputs),
-        floor=-np.inf,
     )
 
 
@@ -129,7 +128,6 @@ def dense_weight(program: Program, x: Maps, dy: Maps, d_weight: Any) -> None:
             y=d_weight,
             y_plane=outputs,
             bias=bias_or_zeros(program, None, 0, inputs),
-            floor=-np.inf,
         )
         return
     add_correlation(

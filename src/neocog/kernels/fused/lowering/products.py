@@ -6,7 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from neocog.kernels.fused.program import PLANE_UNIT_WORK, PLANE_UNITS, Maps, Memory, Program, Slot
+from neocog.kernels.fused.program import (
+    PLANE_UNIT_WORK,
+    PLANE_UNITS,
+    UNBOUNDED,
+    Bounds,
+    Maps,
+    Memory,
+    Program,
+    Slot,
+)
 from neocog.kernels.fused.simd import DOT_ROWS, DOT_TAPS, ROW_TAPS, VECTOR_BYTES, VECTORS
 
 __all__ = [
@@ -70,6 +79,7 @@ def add_product(
     lanes: int,
     streaming: bool = False,
     groups: int = 1,
+    bounds: Bounds = UNBOUNDED,
     **fields: Any,
 ) -> None:
     """Add a product, cut into units along rows and lanes, and along the filters where that is not enough.
@@ -116,6 +126,8 @@ def add_product(
         row_block=row_block,
         lane_block=max(lane_block, 1),
         zeros=program.zeros,
+        low=bounds[0],
+        high=bounds[1],
         **fields,
     )
 

@@ -62,23 +62,20 @@ def frame(p: Any, unit: int, scratch: int, zero: Any) -> None:
                     y[start + n] = 0
 
 
-@operation(maps="x y z", integers=PLANES, numbers="floor")
+@operation(maps="x y z", integers=PLANES, numbers="low high")
 def add(p: Any, unit: int, scratch: int, zero: Any) -> None:
-    """Compute ``z = max(floor, x + y)``; the floor is 0 or -inf."""
+    """Compute ``z = min(max(x + y, low), high)``."""
     like = zero[0]
     size = size_of(like)
+    low, high = like + p.low, like + p.high
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
         for i in range(p.rows):
             x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
             y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
             z = view(p.z + (c * p.z_plane + i * p.z_row) * size, p.lanes, like)
-            if p.floor == 0:
-                for n in range(p.lanes):
-                    v = x[n] + y[n]
-                    z[n] = v if not v < 0 else like
-            else:
-                for n in range(p.lanes):
-                    z[n] = x[n] + y[n]
+            for n in range(p.lanes):
+                v = x[n] + y[n]
+                z[n] = low if v < low else high if v > high else v
 
 
 @operation(maps="x y z", integers=PLANES)

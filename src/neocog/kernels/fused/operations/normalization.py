@@ -34,16 +34,17 @@ def standardise(p: Any, unit: int, scratch: int, zero: Any) -> None:
     maps="x y",
     arrays="weight bias mean inv_std running_mean running_var",
     integers=f"{PLANES} training",
-    numbers="momentum eps floor",
+    numbers="momentum eps low high",
 )
 def normalise(p: Any, unit: int, scratch: int, zero: Any) -> None:
-    """Compute ``y = max(floor, weight (x - m) / sqrt(v + eps) + bias)`` of each channel.
+    """Compute ``y = weight (x - m) / sqrt(v + eps) + bias`` of each channel, bounded by ``low`` and ``high``.
 
     In ``training``, m and v (biased) are those of the batch, and move the running statistics by ``momentum``;
     else they are the running statistics. ``mean`` and ``inv_std`` receive m and 1 / sqrt(v + eps).
     """
     like = zero[0]
     size = size_of(like)
+    low, high = like + p.low, like + p.high
     count = p.rows * p.lanes
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
         running_mean = view(p.running_mean + c * size, 1, like)
@@ -78,26 +79,25 @@ def normalise(p: Any, unit: int, scratch: int, zero: Any) -> None:
         for i in range(p.rows):
             x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
             y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
-            if p.floor == 0:
-                for n in range(p.lanes):
-                    v = (x[n] - m) * scale + shift
-                    y[n] = v if not v < 0 else like
-            else:
-                for n in range(p.lanes):
-                    y[n] = (x[n] - m) * scale + shift
+            for n in range(p.lanes):
+                v = (x[n] - m) * scale + shift
+                y[n] = low if v < low else high if v > high else v
 
 
 @operation(
-    maps="x dy dx relu_output", arrays="weight mean inv_std d_weight d_bias", integers=f"{PLANES} training"
+    maps="x dy dx clipped",
+    arrays="weight mean inv_std d_weight d_bias",
+    integers=f"{PLANES} training",
+    numbers="low high",
 )
 def normalise_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
     """Compute the gradients of :func:`normalise`: ``d_weight``, ``d_bias``, and ``dx`` unless it is 0.
 
-    With ``relu_output``, the output of a ReLU fused into :func:`normalise`, dy is first set to zero where
-    that is zero.
+    With ``clipped``, the output of :func:`normalise`, dy is first set to zero where that is at a bound.
     """
     like = zero[0]
     size = size_of(like)
+    low, high = like + p.low, like + p.high
     count = p.rows * p.lanes
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
         m = view(p.mean + c * size, 1, like)[0]
@@ -106,12 +106,10 @@ def normalise_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
         for i in range(p.rows):
             x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
             dy = view(p.dy + (c * p.dy_plane + i * p.dy_row) * size, p.lanes, like)
-            if p.relu_output:
-                out = view(
-                    p.relu_output + (c * p.relu_output_plane + i * p.relu_output_row) * size, p.lanes, like
-                )
+            if p.clipped:
+                out = view(p.clipped + (c * p.clipped_plane + i * p.clipped_row) * size, p.lanes, like)
                 for n in range(p.lanes):
-                    dy[n] = dy[n] if out[n] > 0 else like
+                    dy[n] = dy[n] if out[n] > low and out[n] < high else like
             row, product = like * 0, like * 0
             for n in range(p.lanes):
                 row += dy[n]

@@ -57,15 +57,16 @@ def pack(p: Any, unit: int, scratch: int, zero: Any) -> None:
     maps="x y init",
     arrays="a offsets bias zeros",
     integers="F K depth rows lanes a_row a_step f_block row_block lane_block groups group_block x_group",
-    numbers="floor",
+    numbers="low high",
 )
 def product(p: Any, unit: int, scratch: int, zero: Any) -> None:
-    """Compute ``y[f,i,l] = max(floor, init[f,i,l] + bias[f] + sum_k a[f,k] x[offsets[k] + x_row i + l])``.
+    """Compute ``y[f,i,l] = init[f,i,l] + bias[f] + sum_k a[f,k] x[offsets[k] + x_row i + l]``.
 
-    A convolution, a dense layer, or the gradient of one in its input: the offsets say which. The K terms
-    are taken ``depth`` at a time, so that the weights in use stay in the nearest cache. ``a`` is packed if
-    ``a_step`` is 0. There are ``groups`` of ``F`` filters, which see inputs ``x_group`` apart. A unit is
-    ``group_block`` groups, or a block of filters, rows and lanes of one.
+    What is below ``low`` or above ``high`` becomes that. A convolution, a dense layer, or the gradient of one
+    in its input: the offsets say which. The K terms are taken ``depth`` at a time, so that the weights in use
+    stay in the nearest cache. ``a`` is packed if ``a_step`` is 0. There are ``groups`` of ``F`` filters,
+    which see inputs ``x_group`` apart. A unit is ``group_block`` groups, or a block of filters, rows and
+    lanes of one.
     """
     blocks = (p.F + p.f_block - 1) // p.f_block
     blocks *= (p.rows + p.row_block - 1) // p.row_block
@@ -93,7 +94,7 @@ def _product(p: Any, g: int, block: int, zero: Any) -> None:
     while k < p.K or k == 0:
         depth = min(p.depth, p.K - k)
         begins, ends = k == 0, k + depth >= p.K
-        floor = p.floor if ends else -np.inf
+        low, high = (p.low, p.high) if ends else (-np.inf, np.inf)
         bias = p.bias if begins else p.zeros
         f = f_first
         while f < f_last:
@@ -124,7 +125,8 @@ def _product(p: Any, g: int, block: int, zero: Any) -> None:
                     init,
                     init_row,
                     bias + f * size if begins else bias,
-                    floor,
+                    low,
+                    high,
                     count,
                     like,
                 )

@@ -122,10 +122,10 @@ def gather_tiles(o: int, o_step: int, y: int, N: int, tiles: int, W: int, like: 
     maps="x y",
     arrays="a offsets bias zeros",
     integers="F C N W rows strip_lanes tiles tile_rows depth f_block row_block",
-    numbers="floor",
+    numbers="low high",
 )
 def winograd(p: Any, unit: int, scratch: int, zero: Any) -> None:
-    """Compute ``y = max(floor, conv(x) + bias)``, the weights from :func:`winograd_weights`.
+    """Compute ``y = min(max(conv(x) + bias, low), high)``, the weights from :func:`winograd_weights`.
 
     x begins at tap (0, 0) of output pixel (0, 0) and has zeros wherever a tile reaches beyond the image.
     There are ``tile_rows`` rows of ``tiles`` tiles. A unit is ``row_block`` of these rows, a strip of at most
@@ -179,6 +179,7 @@ def winograd(p: Any, unit: int, scratch: int, zero: Any) -> None:
                     0,
                     p.zeros,
                     -np.inf,
+                    np.inf,
                     lanes,
                     like,
                 )
@@ -186,9 +187,8 @@ def winograd(p: Any, unit: int, scratch: int, zero: Any) -> None:
         for at in range(f, end):
             bias = view(p.bias + at * size, 1, like)[0]
             for n in range(0, lanes, vector):
-                winograd_output(
-                    m + ((at - f) * T + n) * size, p.depth * T, bias, p.floor, o + n * size, d_step, like
-                )
+                sums, out = m + ((at - f) * T + n) * size, o + n * size
+                winograd_output(sums, p.depth * T, bias, p.low, p.high, out, d_step, like)
             for i in range(i_first, i_last):
                 for r in range(min(4, p.rows - 4 * i)):
                     gather_tiles(

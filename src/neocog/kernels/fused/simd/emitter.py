@@ -110,6 +110,13 @@ class Emitter:
         function = self.intrinsic(f"llvm.fma.{self.suffix}", self.vector, [self.vector] * 3)
         return self.builder.call(function, [a, b, c])
 
+    def clipped(self, values: list[Any], low: Any, high: Any) -> list[Any]:
+        """Bound vectors by two numbers; a NaN stays one."""
+        select, compare = self.builder.select, self.builder.fcmp_ordered
+        low, high = self.splat(low), self.splat(high)
+        values = [select(compare("<", value, low), low, value) for value in values]
+        return [select(compare(">", value, high), high, value) for value in values]
+
     def total(self, value: Any) -> Any:
         """Sum the lanes."""
         function = self.intrinsic(

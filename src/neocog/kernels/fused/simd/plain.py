@@ -34,7 +34,7 @@ def view(address: int, count: int, like: Any) -> Any:
     return np.frombuffer((kind * max(int(count), 1)).from_address(int(address)), dtype=type(like))[:count]
 
 
-def row_tile(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bias, floor, count, like):
+def row_tile(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bias, low, high, count, like):
     size = like.itemsize
     offsets = view(offset, K, np.int64(0))
     columns = np.array([view(x + o * size, count, like) for o in offsets], type(like)).reshape(K, count)
@@ -42,7 +42,7 @@ def row_tile(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bia
         start = view(init + r * init_row * size, count, like) if init else 0
         weights = view(a + r * a_row * size, (K - 1) * a_step + 1 if K else 0, like)[::a_step]
         sums = start + view(bias + r * size, 1, like) + weights @ columns
-        view(y + r * y_row * size, count, like)[:] = np.where(sums < floor, floor, sums)
+        view(y + r * y_row * size, count, like)[:] = np.clip(sums, low, high)
 
 
 def _dots(shape):
@@ -105,10 +105,10 @@ def winograd_input(d, d_step, v, v_step, like):
     _scatter(np.einsum("ir,jk,rkn->ijn", _INPUT, _INPUT, tiles).reshape(36, -1), v, v_step, like)
 
 
-def winograd_output(m, m_step, bias, floor, o, o_step, like):
+def winograd_output(m, m_step, bias, low, high, o, o_step, like):
     tiles = _gather(m, m_step, 36, like).reshape(6, 6, -1)
     y = np.einsum("ir,jk,rkn->ijn", _OUTPUT, _OUTPUT, tiles).reshape(16, -1) + bias
-    _scatter(np.where(y < floor, floor, y), o, o_step, like)
+    _scatter(np.clip(y, low, high), o, o_step, like)
 
 
 def deinterleave(x, d, d_step, like):

@@ -25,9 +25,11 @@ def _tile(rows: int, vectors: int, masked: bool) -> Any:
     """Make the register tile of ``rows x vectors``; a masked one holds ``count`` lanes of one vector."""
 
     @intrinsic
-    def tile(_, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bias, floor, count, like):
+    def tile(_, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bias, floor, ceiling, count, like):
         def generate(context, builder, signature, arguments):
-            a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bias, floor, count, _ = arguments
+            a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bias, floor, ceiling, count, _ = (
+                arguments
+            )
             emit = Emitter(builder, like)
             mask = emit.mask(count) if masked else None
             grid = [(r, v) for r in range(rows) for v in range(vectors)]
@@ -59,14 +61,12 @@ def _tile(rows: int, vectors: int, masked: bool) -> Any:
                 phi.add_incoming(value, plain)
                 phi.add_incoming(more, inside)
                 totals.append(phi)
-            least = emit.splat(floor)
-            for (r, v), value in zip(grid, totals, strict=True):
-                low = builder.fcmp_ordered("<", value, least)
-                emit.store(builder.select(low, least, value), place(y, y_row, r, v), mask)
+            for (r, v), value in zip(grid, emit.clipped(totals, floor, ceiling), strict=True):
+                emit.store(value, place(y, y_row, r, v), mask)
             return context.get_dummy_value()
 
         integers = (types.int64,) * 11
-        return types.void(*integers, like, types.int64, like), generate
+        return types.void(*integers, like, like, types.int64, like), generate
 
     return tile
 
@@ -129,7 +129,7 @@ _rest8, _rest4, _rest2, _rest1 = (_TILES[rows, 1] for rows in (8, 4, 2, 1))
 
 
 @njit(nogil=True)
-def row_tile(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bias, floor, count, like):
+def row_tile(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bias, low, high, count, like):
     """Write ``count`` lanes of ``rows`` (8, 4, 2 or 1) sums: whole register tiles, then masked vectors."""
     size = size_of(like)
     width = VECTOR_BYTES // size
@@ -138,25 +138,25 @@ def row_tile(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bia
     while n < count:
         shift = n * size
         xs, ys, left = x + shift, y + shift, count - n
-        start = init + shift if init != 0 else init
+        at = init + shift if init != 0 else init
         if left >= wide:
             if rows == 8:
-                _tile8(a, a_row, a_step, offset, K, xs, ys, y_row, start, init_row, bias, floor, wide, like)
+                _tile8(a, a_row, a_step, offset, K, xs, ys, y_row, at, init_row, bias, low, high, wide, like)
             elif rows == 4:
-                _tile4(a, a_row, a_step, offset, K, xs, ys, y_row, start, init_row, bias, floor, wide, like)
+                _tile4(a, a_row, a_step, offset, K, xs, ys, y_row, at, init_row, bias, low, high, wide, like)
             elif rows == 2:
-                _tile2(a, a_row, a_step, offset, K, xs, ys, y_row, start, init_row, bias, floor, wide, like)
+                _tile2(a, a_row, a_step, offset, K, xs, ys, y_row, at, init_row, bias, low, high, wide, like)
             else:
-                _tile1(a, a_row, a_step, offset, K, xs, ys, y_row, start, init_row, bias, floor, wide, like)
+                _tile1(a, a_row, a_step, offset, K, xs, ys, y_row, at, init_row, bias, low, high, wide, like)
             n += wide
         else:
             left = min(left, width)
             if rows == 8:
-                _rest8(a, a_row, a_step, offset, K, xs, ys, y_row, start, init_row, bias, floor, left, like)
+                _rest8(a, a_row, a_step, offset, K, xs, ys, y_row, at, init_row, bias, low, high, left, like)
             elif rows == 4:
-                _rest4(a, a_row, a_step, offset, K, xs, ys, y_row, start, init_row, bias, floor, left, like)
+                _rest4(a, a_row, a_step, offset, K, xs, ys, y_row, at, init_row, bias, low, high, left, like)
             elif rows == 2:
-                _rest2(a, a_row, a_step, offset, K, xs, ys, y_row, start, init_row, bias, floor, left, like)
+                _rest2(a, a_row, a_step, offset, K, xs, ys, y_row, at, init_row, bias, low, high, left, like)
             else:
-                _rest1(a, a_row, a_step, offset, K, xs, ys, y_row, start, init_row, bias, floor, left, like)
+                _rest1(a, a_row, a_step, offset, K, xs, ys, y_row, at, init_row, bias, low, high, left, like)
             n += left

@@ -105,25 +105,24 @@ def winograd_input(_, d, d_step, v, v_step, like):
 
 
 @intrinsic
-def winograd_output(_, m, m_step, bias, floor, o, o_step, like):
-    """Compute ``y = max(floor, A^T m A + bias)`` of a vector of tiles: 36 arrays into 16."""
+def winograd_output(_, m, m_step, bias, low, high, o, o_step, like):
+    """Compute ``y = min(max(A^T m A + bias, low), high)`` of a vector of tiles: 36 arrays into 16."""
 
     def generate(context, builder, signature, arguments):
-        m, m_step, bias, floor, o, o_step, _ = arguments
+        m, m_step, bias, low, high, o, o_step, _ = arguments
         emit = Emitter(builder, like)
         rows = []
         for r in range(6):
             places = [emit.step(m, builder.mul(m_step, emit.number(6 * r + k))) for k in range(6)]
             rows.append(_transform_output(emit, [emit.load(place) for place in places]))
-        shift, least = emit.splat(bias), emit.splat(floor)
+        shift = emit.splat(bias)
         for k in range(4):
-            for r, value in enumerate(_transform_output(emit, [row[k] for row in rows])):
-                value = builder.fadd(value, shift)
-                value = builder.select(builder.fcmp_ordered("<", value, least), least, value)
+            sums = [builder.fadd(each, shift) for each in _transform_output(emit, [row[k] for row in rows])]
+            for r, value in enumerate(emit.clipped(sums, low, high)):
                 emit.store(value, emit.step(o, builder.mul(o_step, emit.number(4 * r + k))))
         return context.get_dummy_value()
 
-    return types.void(types.int64, types.int64, like, like, types.int64, types.int64, like), generate
+    return types.void(*(types.int64,) * 2, *(like,) * 3, *(types.int64,) * 2, like), generate
 
 
 def _shuffle(emit: Emitter, value: Any, order: list[int]) -> Any:
