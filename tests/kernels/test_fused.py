@@ -390,10 +390,10 @@ def test_register_tiles_are_those_of_numpy(rows, count, dtype):
     for tile, y in ((simd.row_tile, got), (plain.row_tile, expected)):
         tile(
             rows, a.ctypes.data, 1, rows, offsets.ctypes.data, K, x.ctypes.data, y.ctypes.data, count + 3,
-            init.ctypes.data, count, bias.ctypes.data, -0.5, count, like,
+            init.ctypes.data, count, bias.ctypes.data, -0.5, 1.5, count, like,
         )  # fmt: skip
     columns = np.array([x[o : o + count] for o in offsets], np.float64)
-    by_hand = np.maximum(a.T.astype(np.float64) @ columns + init + bias[:, None], -0.5)
+    by_hand = np.clip(a.T.astype(np.float64) @ columns + init + bias[:, None], -0.5, 1.5)
     np.testing.assert_allclose(got[:, :count], by_hand, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
     assert (got[:, count:] == 7).all()

@@ -54,8 +54,8 @@ def test_a_field_that_an_operation_does_not_declare_is_refused_with_its_name(nam
 def test_a_field_of_another_operation_is_refused_too():
     program = Program(np.dtype("float32"))
     maps = program.maps(1, 1, 1, 1)
-    with pytest.raises(TypeError, match=r"'max_pool' declares no field \['floor', 'z', 'z_plane', 'z_row'\]"):
-        program.add("max_pool", 1, x=maps, z=maps, floor=0.0)
+    with pytest.raises(TypeError, match=r"'max_pool' declares no field \['low', 'z', 'z_plane', 'z_row'\]"):
+        program.add("max_pool", 1, x=maps, z=maps, low=0.0)
 
 
 def test_a_misspelt_field_does_not_compile():
@@ -70,11 +70,11 @@ def test_a_misspelt_field_does_not_compile():
 def test_one_name_has_one_type(monkeypatch):
     monkeypatch.setattr("neocog.kernels.fused.operation.OPERATIONS", dict(OPERATIONS))
 
-    @operation(integers="floor")
+    @operation(integers="low")
     def odd(p, unit, scratch, zero):
         """Read an integer that is a number elsewhere."""
 
-    with pytest.raises(TypeError, match="the field 'floor' of the operation 'odd' has two types"):
+    with pytest.raises(TypeError, match="the field 'low' of the operation 'odd' has two types"):
         row_layout.__wrapped__()
 
 
