@@ -343,7 +343,7 @@ def test_pooling_that_leaves_pixels_out_gives_them_no_gradient():
 
 
 def test_images_as_outputs_are_no_logits():
-    network = Sequential(Conv2D(1, 3, 8, rng=0))
+    network = Sequential(Conv2D(1, 3, 7, rng=0))
     with neocog.use_kernels("fused"):
         step = make_step(network, SoftmaxCrossEntropy(), SGD(0.1))
     with pytest.raises(ValueError, match="logits must have shape"):
