@@ -68,7 +68,7 @@ def test_from_a_model_with_frozen_features(photos, parent, tmp_path):
     assert (network.input_shape, network.class_names) == ((1, 12, 12), ("5", "6"))
     for line in (
         f"Network and weights of {parent}.",
-        "Normalised as these weights expect: mean (0.3,), deviation (0.4,).",
+        "Normalised as these weights expect: mean 0.3; deviation 0.4.",
         "Images of 1 x 12 x 12, as this network takes them.",
         "Head 'dense': Dense(576, 3) replaced by a new Dense(576, 2).",
         f"Frozen: features; 1,154 of {network.parameter_count:,} parameters learn.",
@@ -208,7 +208,7 @@ def test_from_a_state_dict(photos, weights, tmp_path):
     found, said = train(photos, tmp_path / "a", **chosen)
     assert f"Weights of {path} (SHA-256 " in said
     assert "in the network resnet18." in said
-    assert "mean (0.485, 0.456, 0.406), deviation (0.229, 0.224, 0.225)." in said
+    assert "mean 0.485, 0.456, 0.406; deviation 0.229, 0.224, 0.225." in said
     assert "Head 'fc': Dense(512, 6) replaced by a new Dense(512, 2)." in said
     state = twin.state_dict()
     for name in ("conv1.weight", "layer3.0.downsample.1.running_var", "layer4.1.bn2.bias"):

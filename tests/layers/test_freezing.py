@@ -7,8 +7,10 @@ import pytest
 
 import neocog
 from neocog.compilation import CompiledStep
+from neocog.inspection import trace
 from neocog.layers import (
     Add,
+    BatchNorm1D,
     BatchNorm2D,
     Conv2D,
     Dense,
@@ -411,6 +413,35 @@ def test_a_frozen_network_is_checked_and_explained(batch):
     assert report.passed
     assert {each.name for each in report.arrays} >= {"slope.weight", "fc.weight"}
     assert not any(each.name.startswith("conv") for each in report.arrays)
+
+
+def test_a_trace_of_training_runs_what_is_frozen_as_in_inference(batch):
+    x, t = batch
+    net = network()
+    net.freeze("features")
+    traced = trace(net, x, t, training=True)
+    np.testing.assert_array_equal(traced.records["bn"].y, net["bn"](net["conv"](x)))
+    assert traced.records["conv"].grads["weight"].any()  # to be explained all the same
+
+
+def test_frozen_batch_norm_takes_a_batch_of_one(batch):
+    x, t = batch
+    net = Sequential(flat=Flatten(), bn=BatchNorm1D(72, dtype="float64"), fc=Dense(72, 3, dtype="float64"))
+    with pytest.raises(ValueError, match="BatchNorm1D in training needs more than one value"):
+        neocog.fit(net, (x, t), epochs=1, batch_size=1)
+    net.freeze("features")
+    neocog.fit(net, (x, t), epochs=1, batch_size=1)
+
+
+def test_an_estimator_keeps_what_is_frozen(batch):
+    from neocog import ConvNetClassifier
+
+    x, t = batch
+    net = network("float32")
+    net.freeze("features")
+    model = ConvNetClassifier(network=net, epochs=1).fit(x.astype("float32"), t)
+    assert set(model.network_.frozen) == set(net.frozen)
+    np.testing.assert_array_equal(model.network_.params["conv.weight"], net.params["conv.weight"])
 
 
 def test_rates_are_factors_of_the_schedule():

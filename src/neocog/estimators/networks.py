@@ -88,8 +88,8 @@ def make_network(
 
 def led_by(normalize: Normalize, network: Container) -> Container:
     """Return the network with a layer before its first one."""
-    led = Sequential(normalize=normalize.astype(network.dtype), **network.children)
-    led.input_shape, led.class_names = network.input_shape, network.class_names
+    inner = dict(network.children) if isinstance(network, Sequential) else {"network": network}
+    led = Sequential(normalize=normalize.astype(network.dtype), **inner)._taking_after(network)
     led.output_kind = network.output_kind
     return led
 

@@ -215,6 +215,12 @@ class _Watch(Layer):
         return record.dx, record.grads
 
 
+def _marked(copy: Container, container: Container) -> Container:
+    """Freeze in a copy what is frozen in a container, so that it runs as there in training."""
+    copy._frozen = dict(container._frozen)
+    return copy
+
+
 def _watched(layer: Layer, name: str, records: dict[str, LayerRecord]) -> Layer:
     """Return the network with its layers wrapped to record; they share their arrays with the originals."""
 
@@ -226,11 +232,10 @@ def _watched(layer: Layer, name: str, records: dict[str, LayerRecord]) -> Layer:
             child: (_watched(part, inner(child), records), *layer.sources[child])
             for child, part in layer.children.items()
         }
-        return Graph(nodes, layer.inputs, layer.output)
+        return _marked(Graph(nodes, layer.inputs, layer.output), layer)
     if isinstance(layer, Sequential):
-        return Sequential(
-            **{child: _watched(part, inner(child), records) for child, part in layer.children.items()}
-        )
+        parts = {child: _watched(part, inner(child), records) for child, part in layer.children.items()}
+        return _marked(Sequential(**parts), layer)
     if isinstance(layer, Container):
         raise TypeError(
             f"a {type(layer).__name__} cannot be traced: only the layers of a Sequential or a Graph can be "

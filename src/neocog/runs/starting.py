@@ -100,7 +100,8 @@ def open_start(settings: Settings) -> Start:
     settings, reading = _reading(settings, network)
     first = next((leaf for _, leaf in network.leaves()), None)
     if isinstance(first, Normalize) and settings.normalize == PRETRAINED:
-        lines.append(f"normalised as these weights expect: mean {first.mean}, deviation {first.std}")
+        mean, std = (", ".join(map("{:g}".format, numbers)) for numbers in (first.mean, first.std))
+        lines.append(f"normalised as these weights expect: mean {mean}; deviation {std}")
     if network.input_shape is not None:
         lines.append(f"images of {_shape(network.input_shape)}, as this network takes them")
     return Start(settings, network, lines, reading)

@@ -260,6 +260,7 @@ def _formula(optimizer: Any) -> str:
 def _prove(subject: Subject, message: Mapping[str, Any]) -> Answer:
     name, index = _entry(subject, message)
     network = subject.network.astype("float64")
+    network.unfreeze()  # what is frozen has a gradient, too
     x, t = np.asarray(subject.batch[0], np.float64), subject.batch[1]
 
     def loss(moved: float) -> tuple[float, Any]:

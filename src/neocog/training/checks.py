@@ -124,9 +124,12 @@ def check_batch_sizes(network: Layer, image_shape: tuple[int, ...], images: int,
     if all(check is Layer.check_training_shape for check in checks):
         return
 
+    frozen = network.frozen
+
     def visit(name: str, layer: Layer, shape: Any) -> Any:
         try:
-            layer.check_training_shape(shape)
+            if not frozen.get(name, False):  # what is frozen runs as in inference
+                layer.check_training_shape(shape)
         except ValueError as error:
             raise ValueError(f"layer {name!r}: {error}") from None
         return layer.output_shape(shape)
