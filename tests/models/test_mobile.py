@@ -3,12 +3,15 @@
 import copy
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 
 import neocog
 from neocog import models
 from neocog.initializers import zeros
+from neocog.interop.onnx import from_onnx, to_onnx
+from neocog.interop.torch import from_torch, to_torch
 from neocog.layers import Dropout
 from neocog.models import load_torchvision
 from neocog.models.by_name import build_network
@@ -105,10 +108,12 @@ def test_names_and_outputs_are_those_of_pytorch(name):
     assert _difference(got, expected) < 1e-5
 
 
-LONG = [pytest.param(name, marks=pytest.mark.nightly) for name in TWINS if "shuffle" not in name]
+def quick(*names):
+    """Return all names, those that are not quick marked as nightly."""
+    return [name if name in names else pytest.param(name, marks=pytest.mark.nightly) for name in TWINS]
 
 
-@pytest.mark.parametrize("name", ["shufflenet_v2_x0_5", *LONG])
+@pytest.mark.parametrize("name", quick("shufflenet_v2_x0_5"))
 def test_gradients_are_those_of_pytorch(name):
     """In training, which leaves all statistics of the batch norms to be compared, too; and a step of it."""
     differences, trained = compare(name, awake(getattr(mobile_twins, name)(10).double()), 40, training=True)
@@ -134,6 +139,23 @@ def test_same_as_torchvision(name, torchvision):
     got, expected = compare(name, twin.double(), 64, training=False)
     # The derivative of PyTorch's hard swish has 1/6 rounded to float32.
     assert max(got, expected) < (1e-6 if "v3" in name else 1e-10)
+
+
+@pytest.mark.parametrize("name", quick("mobilenet_v3_small"))
+def test_there_and_back(name):
+    """Through an ONNX file, as ONNX Runtime reads it and as it comes back, and through PyTorch."""
+    network = getattr(models, name)(10, (3, 32, 32), init=zeros)
+    load_torchvision(network, awake(getattr(mobile_twins, name)(10)).state_dict())
+    x = np.random.default_rng(1).normal(size=(2, 3, 32, 32)).astype("float32")
+    expected = network(x)
+    written = to_onnx(network)
+    session = onnxruntime.InferenceSession(written.SerializeToString())
+    (got,) = session.run(None, {session.get_inputs()[0].name: x})
+    assert _difference(got, expected) < 1e-5
+    assert _difference(from_onnx(written)(x), expected) < 1e-5
+    module = to_torch(network).eval()
+    assert _difference(module(torch.tensor(x)).detach().numpy(), expected) < 1e-5
+    assert repr(from_torch(module, (3, 32, 32))) == repr(network)
 
 
 def test_small_images():
