@@ -1018,8 +1018,8 @@ def test_buffers_are_left_alone():
 def test_weights_that_are_computed(module, how):
     """Their numbers are taken over, and a warning says that they learn."""
     with pytest.warns(ConversionWarning, match=how):
-        network = from_torch(module)
-    x = torch.randn(2, 3, 4, 4)
+        network = from_torch(module.double())
+    x = torch.randn(2, 3, 4, 4, dtype=torch.float64)
     np.testing.assert_allclose(network(x.numpy()), module(x).detach(), rtol=1e-5)
 
 

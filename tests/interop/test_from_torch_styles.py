@@ -262,9 +262,15 @@ def test_same_as_pytorch(module, training):
     assert worst_difference(network, module, x, training, names, reshaped=True) < 1e-10
 
 
-def test_batch_norm_with_an_activation_is_batch_norm():
-    leaves = dict(from_torch(MBConv(), (4, 6, 6)).leaves())
-    assert sum(isinstance(layer, BatchNorm2D) for layer in leaves.values()) == 2
+@pytest.mark.parametrize("make", [MBConv, lambda: ConvSame(3, 4, 3, stride=2), lambda: LayerNorm2d(3)])
+def test_arrays_keep_their_names(make):
+    """Also where a function is given a module's own: it becomes the layer, what is around stays beside."""
+    module = nn.Sequential(nn.Conv2d(4, 4 if make is MBConv else 3, 1), make(), nn.ReLU())
+    network = from_torch(module, (4, 7, 6))
+    names = [name for name in module.state_dict() if not name.endswith("num_batches_tracked")]
+    assert {*network.params, *network.buffers} == {*names}
+    kinds = [type(layer) for _, layer in network.leaves()]
+    assert kinds.count(BatchNorm2D) == (2 if make is MBConv else 0)
 
 
 class Called(nn.Module):

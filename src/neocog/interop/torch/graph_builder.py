@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_map_only
 from neocog import errors
 from neocog.interop.nesting import Nodes, assemble, needed
 from neocog.interop.torch.patterns import merged
-from neocog.layers import Dropout, Flatten, Layer, MaxPool2D, Reshape, Slice, Transpose
+from neocog.layers import Dropout, Flatten, Graph, Layer, MaxPool2D, Reshape, Slice, Transpose
 from neocog.layers.base import Shape
 
 BATCH = 7919
@@ -122,6 +122,21 @@ class Builder:
         self._shapes[name] = shape
         mixed = shape is None and (not keeps_batch(layer) or any(value.mixed for value in values))
         return TracedValue(name, shape, shared, mixed)
+
+    def is_child(self, name: str) -> bool:
+        """Return whether a name is that of a child of the module, or within one."""
+        return name.partition(".")[0] in self._children
+
+    def splice(self, name: str, layer: Any, owner: str, outer: Sequence[TracedValue]) -> TracedValue:
+        """Apply the layers of a container one by one, so that the arrays of one of them keep its name."""
+        inputs = layer.inputs if isinstance(layer, Graph) else ("",)
+        values, last = dict[str, TracedValue](zip(inputs, outer, strict=True)), inputs[0]
+        for child, each in layer.children.items():
+            sources = layer.sources[child] if isinstance(layer, Graph) else (last,)
+            node = self.free(name, child=True) if child == owner else self.free(f"{name}_{child}")
+            values[child] = self.add(node, each, *(values[source] for source in sources))
+            last = child
+        return values[layer.output if isinstance(layer, Graph) else last]
 
     def inline(self, name: str, inner: Builder, outer: Sequence[TracedValue], output: Any) -> Any:
         """Take over the nodes of a module that returns several values; return these in its form."""

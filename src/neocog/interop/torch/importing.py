@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neocog.interop.nesting import apart
+from neocog.interop.nesting import apart, has_arrays
 from neocog.interop.torch import modules
 from neocog.interop.torch.exporting import NOTES, own_tensors, unwrapped, wrapped
 from neocog.interop.torch.graph_builder import (
@@ -92,10 +92,11 @@ def from_torch(
     container ``layers`` with the functions between them. Where that is impossible, as several of their
     values are used elsewhere, or other modules lie between, the names become ``layers_0`` and ``layers_1``.
 
-    A parameter that a function is given, rather than a module, is named after the function: in
-    ``torch.relu(x + self.offset)`` it is ``bias.bias``, in ``F.linear(x.flatten(1), self.kernel)``
-    ``linear.weight``. The same holds for a subclass of ``nn.Conv2d`` that computes more than its base, even
-    just a ``padding_mode``.
+    A module whose own parameters go to one function, and that has no others, becomes the layer of that name
+    with what it does before and after it beside: a batch norm ``bn1`` with an activation ``bn1`` and
+    ``bn1_act``. Otherwise a parameter that a function is given, rather than a module, is named after the
+    function: in ``torch.relu(x + self.offset)`` it is ``bias.bias``, in
+    ``F.linear(x.flatten(1), self.kernel)`` it is ``linear.weight``.
 
     Examples
     --------
@@ -184,6 +185,7 @@ class _Reader:
         self._arrays: dict[Any, np.ndarray] = {}  # by the tensor's id and shape, and whether transposed
         self._held: list[Tensor] = []  # so that no other tensor has the id of one of these
         self._shapes: dict[int, tuple[int, ...]] = {}  # in which a parameter is used, by its id
+        self._sources: dict[int, Tensor] = {}  # by the array's id, the tensor from which it is copied
         self._fixed: set[int] = set()  # ids of the arrays whose tensors require no gradient
 
     def note(self, text: str) -> None:
@@ -280,7 +282,21 @@ class _Reader:
         moves = any(isinstance(each, modules.Permute | modules.Reshape) for each in module.children())
         # What to_torch has made comes back as it was.
         layer = inner.finish(output, chain=not made, merge=not moves)
-        return builder.add(builder.free(name, child=True), layer, *outer)
+        owner = self._owner(module, layer) if builder.is_child(name) else None
+        if owner is None:
+            return builder.add(builder.free(name, child=True), layer, *outer)
+        return builder.splice(name, layer, owner, outer)
+
+    def _owner(self, module: nn.Module, layer: Layer) -> str | None:
+        """Return the only child with arrays, if these are the module's own and have their names there."""
+        owners = [name for name, child in getattr(layer, "children", {}).items() if has_arrays(child)]
+        if len(owners) != 1:
+            return None
+        child = layer.children[owners[0]]  # type: ignore[attr-defined]
+        own = module._parameters | module._buffers
+        arrays = {**child.params, **child.buffers}
+        theirs = all(self._sources.get(id(array)) is own.get(key, array) for key, array in arrays.items())
+        return owners[0] if theirs else None
 
     def apply(
         self,
@@ -342,6 +358,7 @@ class _Reader:
                 raise UnsupportedError(f"its tensor {name!r} holds no floating point numbers")
             array = tensor.detach().cpu().numpy()
             self._arrays[key] = np.array(array.T if transposed else array, order="C")
+            self._sources[id(self._arrays[key])] = whole
             if not whole.requires_grad:
                 self._fixed.add(id(self._arrays[key]))
         return self._arrays[key]
