@@ -7,7 +7,7 @@ import torch
 import neocog
 from neocog import Conv2D, Dense, Dropout, Flatten, MaxPool2D, ReLU, Sequential
 from neocog.layers import BatchNorm2D, LeakyReLU
-from neocog.losses import MeanSquaredError, SoftmaxCrossEntropy
+from neocog.losses import BinaryCrossEntropy, MeanSquaredError, SoftmaxCrossEntropy
 from neocog.schedules import OneCycle
 from neocog.training import Callback, Checkpoint, EarlyStopping, KernelSnapshots, NonFiniteLossError
 
@@ -73,6 +73,21 @@ def test_a_regression(rng):
     assert_same(*networks)
     np.testing.assert_allclose(histories[0]["train_loss"], histories[1]["train_loss"], rtol=1e-9)
     assert np.isnan(histories[1]["train_accuracy"]).all()
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_binary_cross_entropy(rng, outputs):
+    x = rng.normal(size=(40, 1, 8, 8))
+    t = rng.integers(2, size=(40, 3) if outputs > 1 else 40)
+    loss = BinaryCrossEntropy(0.1, 2.0)
+    networks = [neocog.models.tiny_cnn(seed=1, classes=outputs) for _ in range(2)]
+    histories = [
+        neocog.fit(network, (x, t), loss=loss, epochs=2, rng=0, engine=engine)
+        for network, engine in zip(networks, ("neocog", "torch"), strict=True)
+    ]
+    assert_same(*networks)
+    for column in ("train_loss", "train_accuracy"):
+        np.testing.assert_allclose(histories[0][column], histories[1][column], rtol=1e-9)
 
 
 def test_a_run_goes_on_under_the_other_engine(tmp_path):

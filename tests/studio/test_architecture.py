@@ -66,6 +66,7 @@ def test_what_it_says_of_a_network():
         "input": [1, 8, 8],
         "class_names": list("0123456789"),
         "class_weight": None,
+        "output_kind": "logits",
         "tone": "ink",
         "preprocessing": None,
         "output": "dense",

@@ -12,7 +12,7 @@ import numpy as np
 from neocog.deprecation import accepts_old_names
 from neocog.layers import Container, Graph, Layer, Sequential
 from neocog.layers.base import Array, Grads, as_dtype, check_network, random_generators
-from neocog.layers.outputs import before_last, flat_shape, implied_kind, probabilities_of
+from neocog.layers.outputs import before_last, flat_shape, kind_of, probabilities_of
 from neocog.losses import Loss, check_logits, kind_of_loss, loss_of_kind
 from neocog.validation import check_images, unmasked
 
@@ -178,7 +178,7 @@ def trace(
     z, cache = watched.forward(x, training=training)
     rows = z.reshape(flat_shape(z.shape))
     outputs = rows.shape[1] if rows.ndim == 2 else None
-    kind = getattr(network, "stated_kind", None) or implied_kind(network, outputs)
+    kind = kind_of(network, outputs)
     if loss is None:
         loss = loss_of_kind(kind)
     elif before_last(kind) == kind:

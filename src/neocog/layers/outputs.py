@@ -24,6 +24,7 @@ __all__ = [
     "count_outputs",
     "flat_shape",
     "implied_kind",
+    "kind_of",
     "last_layer",
     "log_odds",
     "probabilities_of",
@@ -61,6 +62,11 @@ def implied_kind(network: Layer, outputs: int | None = None) -> str:
     if isinstance(last, Sigmoid):
         return "independent-probabilities"
     return "values" if outputs == 1 and not isinstance(last, LogSoftmax) else "logits"
+
+
+def kind_of(network: Layer, outputs: int | None = None) -> str:
+    """Return what a network's outputs are: what was stated of them, else what its end implies."""
+    return getattr(network, "stated_kind", None) or implied_kind(network, outputs)
 
 
 def flat_shape(shape: Shape) -> Shape:

@@ -18,6 +18,7 @@ from neocog.layers.outputs import (
     count_outputs,
     flat_shape,
     implied_kind,
+    kind_of,
     last_layer,
     log_odds,
     probabilities_of,
@@ -62,7 +63,7 @@ class Predictor(Layer):
         makes probabilities, Sigmoid independent ones, a single output is a value, any others are logits. Set
         it where that is wrong; None restores the default.
         """
-        return self._kind(count_outputs(self, self.input_shape))
+        return kind_of(self, count_outputs(self, self.input_shape))
 
     @output_kind.setter
     def output_kind(self, kind: str | None) -> None:
@@ -70,9 +71,6 @@ class Predictor(Layer):
             one_of("output_kind", kind, OUTPUT_KINDS)
         implied = implied_kind(self, count_outputs(self, self.input_shape))
         self.stated_kind = None if kind == implied else kind
-
-    def _kind(self, outputs: int | None) -> str:
-        return self.stated_kind or implied_kind(self, outputs)
 
     def without_softmax(self) -> Predictor:
         """Return the network that outputs the logits: without the Softmax or LogSoftmax at its end."""
@@ -156,7 +154,7 @@ class Predictor(Layer):
             If the outputs are values, ``class_weight`` has not one number above 0 for each class, or the
             classes do not exclude each other.
         """
-        kind = self._kind(outputs.shape[1] if outputs.ndim == 2 else None)
+        kind = kind_of(self, outputs.shape[1] if outputs.ndim == 2 else None)
         if self.class_weight is None:
             return probabilities_of(kind, outputs)
         classes = classes_of(kind, outputs.shape[1])
@@ -193,7 +191,7 @@ class Predictor(Layer):
 
     def answers(self, outputs: Array) -> Array:
         """Return the answer for each image, from the network's outputs: see :meth:`predict`."""
-        kind = self._kind(outputs.shape[1] if outputs.ndim == 2 else None)
+        kind = kind_of(self, outputs.shape[1] if outputs.ndim == 2 else None)
         if kind == "values":
             return outputs
         if kind in INDEPENDENT:

@@ -75,6 +75,7 @@ from neocog.layers import (
     Upsample,
 )
 from neocog.layers.base import Field, Shape, check_network, computes_as
+from neocog.layers.outputs import count_outputs, kind_of
 from neocog.layers.padding import copied_from
 
 __all__ = ["MULTIPLY_ADDS", "describe", "has_page_form", "list_nodes"]
@@ -304,6 +305,7 @@ def describe(network: Layer, input_shape: tuple[int, ...] | None = None) -> dict
         "input": list(shape),
         "class_names": None if network.class_names is None else list(network.class_names),
         "class_weight": None if network.class_weight is None else list(network.class_weight),
+        "output_kind": kind_of(network, count_outputs(network, shape)),
         "tone": "ink" if preprocessing is None else preprocessing.tone,
         "preprocessing": None if preprocessing is None else preprocessing.to_dict(),
         "output": output,

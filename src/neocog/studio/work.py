@@ -294,6 +294,11 @@ def run_work(path: Path, key: str, kernels: str = "auto") -> Work:
         If it cannot be read.
     """
     directory = RunDirectory(path)
+    if directory.settings().loss != "softmax":
+        raise ValueError(
+            f"{path} was trained with the loss {directory.settings().loss}; the studio trains networks that "
+            "tell one class an image: look at page.html and report.html in the run instead."
+        )
     settings = replace(
         directory.settings(), schedule="constant", keep_best="none", early_stopping=0, validation=0.0
     )

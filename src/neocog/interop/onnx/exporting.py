@@ -16,7 +16,7 @@ from neocog.atomic import atomic_write
 from neocog.errors import UnsupportedError
 from neocog.interop.onnx.export_graph import OPSET, NewerOpsetError, Tensor, Writer, writer_of
 from neocog.layers import Container, Layer
-from neocog.layers.outputs import count_outputs, implied_kind
+from neocog.layers.outputs import count_outputs, kind_of
 from neocog.validation import float_dtype, integer
 
 OPSETS = (13, 22)
@@ -216,8 +216,7 @@ def _metadata(network: Layer, inputs: tuple[Tensor, ...]) -> dict[str, str]:
         if network.class_weight is not None:
             metadata["neocog.class_weight"] = json.dumps([float(weight) for weight in network.class_weight])
         if len(inputs) == 1:
-            outputs = count_outputs(network, inputs[0].shape[1:])
-            metadata["neocog.output"] = network.stated_kind or implied_kind(network, outputs)
+            metadata["neocog.output"] = kind_of(network, count_outputs(network, inputs[0].shape[1:]))
             metadata["neocog.input_shape"] = json.dumps(list(inputs[0].shape[1:]))
             if network.preprocessing is not None:
                 metadata["neocog.image"] = json.dumps(network.preprocessing.to_dict())

@@ -192,9 +192,10 @@ function sight(context) {
     const { state, description } = context;
     const output = context.values().get(description.output);
     const p = probabilities(description, output);
-    const best = p.length ? ranking(output)[0] : -1;
-    if (!state.shift.some(Boolean)) still = best < 0 ? null : { best, z: output.data[best] };
-    else if (still && output) say(words, `${moved(...state.shift).trim()} The logit of ${className(description, still.best)}: ${number(still.z)} → ${number(output.data[still.best])}.`);
+    const best = p.length ? ranking(output, description)[0] : -1;
+    const own = Math.min(best, (output?.data.length ?? 1) - 1);
+    if (!state.shift.some(Boolean)) still = best < 0 ? null : { best, own, z: output.data[own] };
+    else if (still && output) say(words, `${moved(...state.shift).trim()} The logit of ${className(description, still.best)}: ${number(still.z)} → ${number(output.data[still.own])}.`);
     say(verdict, best < 0 ? "" : `${className(context.description, best)} · ${percent(p[best])}`);
   };
   const ends = [context.on("input", draw), context.on("values", tell)];

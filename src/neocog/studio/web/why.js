@@ -159,8 +159,10 @@ function explain(context, node, place, shown, all, more) {
   if (found.formula) parts.push(h("p.formula", {}, h("code", {}, found.formula)));
   const numbers = Object.entries(found.numbers ?? {}).map(([name, value]) => `${name} = ${number(value)}`);
   if (numbers.length) parts.push(h("p.hint", {}, `Here ${numbers.join(", ")}.`));
-  const p = node.name === context.description.output && node.kind !== "Softmax" ? probabilities(context.description, context.values().get(node.name)) : [];
-  if (p.length > 1) parts.push(h("p", {}, "This is a logit: the larger beside the others, the more probable its class. ", h("b", {}, `Probability ${percent(p[place.index[0]])}`), ", its exponential as a share of all."));
+  const kind = context.description.output_kind ?? "logits";
+  const p = node.name === context.description.output && kind.endsWith("logits") ? probabilities(context.description, context.values().get(node.name)) : [];
+  if (p.length > 1 && kind !== "logits") parts.push(h("p", {}, "These are log-odds: above 0 the label is more probable than not. ", h("b", {}, `Probability ${percent(p[p.length === 2 && context.values().get(node.name).data.length === 1 ? 1 : place.index[0]])}`), ", its sigmoid."));
+  else if (p.length > 1) parts.push(h("p", {}, "This is a logit: the larger beside the others, the more probable its class. ", h("b", {}, `Probability ${percent(p[place.index[0]])}`), ", its exponential as a share of all."));
   parts.push(...list(context, found, all, more));
   return parts;
 }
