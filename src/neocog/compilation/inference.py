@@ -29,9 +29,9 @@ class Inference(Predictor):
 
     It is a copy. Batch norm is folded into the convolution before it, ``w' = w s`` and ``b' = (b - m) s +
     beta`` with ``s = gamma / sqrt(v + eps)``; ReLU and ReLU6 are fused into the layer before them; dropout is
-    removed; weights are packed once for the compiled kernels. The outputs are those of the network up to rounding.
-    Where Numba cannot be imported, and for a network that has no compiled form, the layers compute them.
-    It can be used in place of the network wherever that is not trained: ``evaluate``, ``summary``,
+    removed; weights are packed once for the compiled kernels. The outputs are those of the network up to
+    rounding. Where Numba cannot be imported, and for a network that has no compiled form, the layers compute
+    them. It can be used in place of the network wherever that is not trained: ``evaluate``, ``summary``,
     ``confusion``. Saved or traced, it is the network that it is a copy of.
 
     Parameters
