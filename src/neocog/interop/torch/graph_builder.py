@@ -183,7 +183,7 @@ class Builder:
         """
         nodes, end = needed(self.nodes, output.name), output.name
         if merge:
-            nodes, end = merged(nodes, end, self._shapes)
+            nodes, end = merged(nodes, end, self._shapes, self._children)
         inputs = [value.name for value in self.inputs]
         unread = {*inputs}.difference(*(sources for _, *sources in nodes.values()))
         if unread:

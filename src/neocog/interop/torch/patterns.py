@@ -1,18 +1,23 @@
-"""Recognise nodes that are something else together: a shuffle of channels, work on channels moved last."""
+"""Recognise nodes that are something else together: shuffles, work on channels moved last, padding."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from neocog.interop.nesting import Nodes, apart, needed, renamed
 from neocog.layers import (
+    AvgPool2D,
     ChannelShuffle,
+    Conv2D,
     Dropout,
     Elementwise,
     Layer,
     LayerNorm,
+    MaxPool2D,
+    Pad2D,
     Reshape,
     Sequential,
     Transpose,
@@ -20,18 +25,23 @@ from neocog.layers import (
 from neocog.layers.base import Shape
 
 
-def merged(nodes: Nodes, output: str, shapes: Mapping[str, Shape | None]) -> tuple[Nodes, str]:
+def merged(
+    nodes: Nodes, output: str, shapes: Mapping[str, Shape | None], children: Collection[str] = ()
+) -> tuple[Nodes, str]:
     """Replace nodes that are one layer only together; return all nodes and the output.
 
     Reshape, Transpose and Reshape that interleave groups of channels become a ChannelShuffle. A Transpose
     of the channels behind the other axes, and the one back, are omitted where what lies between can work on
-    the channels where they are. ``shapes`` are those of the values, without the batch.
+    the channels where they are. A padding that is no module of its own, whose names are ``children``, goes
+    into the convolution or pooling after it. ``shapes`` are those of the values, without the batch.
     """
     for name in [*nodes]:
         readers = _only_readers(nodes, output)
-        if name not in nodes or not isinstance(nodes[name][0], Transpose):
-            continue
-        found = _shuffle(nodes, readers, name, shapes) or _in_place(nodes, readers, name)
+        found = None
+        if name in nodes and isinstance(nodes[name][0], Transpose):
+            found = _shuffle(nodes, readers, name, shapes) or _in_place(nodes, readers, name)
+        elif name in nodes and isinstance(nodes[name][0], Pad2D) and name.partition(".")[0] not in children:
+            found = _padding(nodes, readers, name, shapes)
         if found is not None:
             changed, end, now = found
             last = now if output == end else output
@@ -64,6 +74,43 @@ def _shuffle(
         return None
     new = apart("channel_shuffle", nodes)
     return renamed(nodes | {after: (ChannelShuffle(groups), source)}, {after: new}), after, new
+
+
+def _padding(
+    nodes: Nodes, readers: Mapping[str, str], name: str, shapes: Mapping[str, Shape | None]
+) -> tuple[Nodes, str, str] | None:
+    """Return the nodes without a padding, its name, and what it pads; the layer after it pads."""
+    (pad, source), after = nodes[name], readers.get(name)
+    if after is None or sum(nodes[after][0] is other for other, *_ in nodes.values()) > 1:
+        return None
+    twin = _padded(nodes[after][0], pad, shapes.get(source))
+    if twin is None:
+        return None
+    changed = {n: (twin, source) if n == after else node for n, node in nodes.items() if n != name}
+    return changed, name, source
+
+
+def _padded(layer: Layer, pad: Pad2D, shape: Shape | None) -> Layer | None:
+    """Return the layer that does to images what a layer does to padded ones; None if there is none."""
+    if not isinstance(layer, Conv2D | MaxPool2D | AvgPool2D) or layer.sides is None or pad.mode != "constant":
+        return None
+    if pad.value != (-math.inf if isinstance(layer, MaxPool2D) else 0):
+        return None
+    if not isinstance(layer, Conv2D) and (layer.ceil_mode or shape is None):
+        return None  # where the windows end depends on what is image
+    if isinstance(layer, AvgPool2D) and not layer.count_include_pad:
+        return None
+    (top, bottom), (left, right) = layer.sides
+    (above, below), (before, behind) = pad.padding
+    sides = (top + above, bottom + below), (left + before, right + behind)
+    try:
+        twin = layer.from_config(layer.config() | {"padding": sides})
+        if shape is not None:
+            twin.output_shape((1, *shape))
+    except ValueError:  # a window would lie wholly in the padding
+        return None
+    twin.params.update(layer.params)
+    return twin
 
 
 def _in_place(nodes: Nodes, readers: Mapping[str, str], name: str) -> tuple[Nodes, str, str] | None:
