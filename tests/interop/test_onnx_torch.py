@@ -136,6 +136,38 @@ class Normed(nn.Module):
         return self.slope(self.norm(self.fc(x.flatten(1))))
 
 
+class Modern(nn.Module):
+    """What MobileNetV3, EfficientNet, ShuffleNet, ConvNeXt and decoders are made of."""
+
+    shape = (3, 8, 8)
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, 2, 1)
+        self.depthwise = nn.Conv2d(8, 8, 3, 1, 1, groups=8, bias=False)
+        self.norm = nn.BatchNorm2d(8)
+        self.squeeze, self.excite = nn.Conv2d(8, 2, 1), nn.Conv2d(2, 8, 1)
+        self.pixels = nn.LayerNorm(8)
+        self.wide, self.narrow = nn.Linear(8, 12), nn.Linear(12, 8)
+        self.scale = nn.Parameter(torch.rand(8, 1, 1) + 0.5)
+        self.up = nn.ConvTranspose2d(8, 4, 3, 2, 1, 1)
+        self.fc = nn.Linear(8, 5)
+
+    def forward(self, x):
+        x = F.hardswish(self.stem(x))
+        y = F.silu(self.norm(self.depthwise(x)))
+        weights = F.hardsigmoid(self.excite(F.relu(self.squeeze(F.adaptive_avg_pool2d(y, 1)))))
+        x = x + weights * y
+        z = self.narrow(F.gelu(self.wide(self.pixels(x.permute(0, 2, 3, 1))))).permute(0, 3, 1, 2)
+        x = x + self.scale * z
+        a, b = x.chunk(2, 1)
+        x = torch.cat((F.relu6(a), F.mish(b)), 1)
+        N, C, H, W = x.shape
+        x = x.view(N, 2, C // 2, H, W).transpose(1, 2).reshape(N, C, H, W)
+        x = F.interpolate(self.up(x), scale_factor=2, mode="bilinear", align_corners=False)
+        return self.fc(torch.cat((x.mean((2, 3)), x.amax((-1, -2))), 1))
+
+
 MODULES = [SmallResNet, Viewing, Branching, Gaussian, Normed]
 
 
@@ -181,6 +213,18 @@ def test_the_same_as_in_pytorch(cls, way):
         x = torch.randn(size, *cls.shape)
         expected = module(x).detach().numpy()
         np.testing.assert_allclose(network(x.numpy()), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("way", "opset"), [("dynamo", None), ("fixed", 13), ("dynamic", 17)])
+def test_blocks_of_modern_networks(way, opset):
+    module = made(Modern)
+    network = from_onnx(export(module, way, opset))
+    kinds = [type(layer).__name__ for _, layer in network.leaves()]
+    assert {"Hardswish", "Hardsigmoid", "SiLU", "Mish", "GELU", "LayerNorm", "ChannelShuffle"} <= {*kinds}, (
+        kinds
+    )
+    x = torch.randn(3, *Modern.shape)
+    np.testing.assert_allclose(network(x.numpy()), module(x).detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("cls", MODULES)
