@@ -465,6 +465,24 @@ def test_a_layer_norm_spelt_out(square, affine):
     np.testing.assert_allclose(network(x), runtime(proto, x), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("last", ["Div e s y", "Div e s p|Add e p y"])
+@pytest.mark.parametrize("axes", [[1], [-1], [2, 3]])
+def test_a_softmax_spelt_out(last, axes):
+    """Only over one axis, and only if nothing else reads the powers."""
+    nodes = [
+        node(operator, " ".join(names), y) for operator, *names, y in (s.split() for s in last.split("|"))
+    ]
+    steps = [node("Exp", "x", "e"), node("ReduceSum", "e axes", "s"), *nodes]
+    proto = model(steps, {"axes": np.array(axes)}, X)
+    if len(axes) > 1 or len(nodes) > 1:
+        with pytest.raises(OnnxImportError, match="quotients of two computed values have no layer"):
+            from_onnx(proto)
+        return
+    network, x = from_onnx(proto), images(2, *X[1:])
+    assert [type(layer).__name__ for _, layer in network.leaves()] == ["Softmax"]
+    np.testing.assert_allclose(network(x), runtime(proto, x), rtol=1e-5, atol=1e-6)
+
+
 def test_almost_a_layer_norm():
     """The variance is of other axes: no LayerNorm, and a quotient of computed values has no layer."""
     steps = "Sub x m d|Mul d d s|Add v eps e|Sqrt e r|Div d r y"

@@ -154,6 +154,11 @@ class Node:
             self.fail(f"axis must be from {-rank} to {rank + last - 1}, got {axis}")
         return axis + rank if axis < 0 else axis
 
+    def kept_axes(self, rank: int) -> list[int] | None:
+        """Return the sorted axes of a reduction that keeps them with size 1, None for any other."""
+        axes = self.integers("axes", 1, [])
+        return sorted(axis % rank for axis in axes or []) if self.flag("keepdims", 1) else None
+
     def scalar(self, k: int, rank: int) -> float | None:
         """Return the k-th input if it is a constant of one number with at most ``rank`` axes, else None."""
         source = self.inputs[k] if self.has(k) else None

@@ -29,7 +29,7 @@ def write_spelt_out_layer_norm(w: Writer, layer: LayerNorm, x: Tensor) -> str:
 @reads_pattern("ReduceMean")
 def read_spelt_out_layer_norm(node: Node) -> SymbolicValue | None:
     """Read ``(x - m) / sqrt(v + eps)``, with the Mul and the Add that may follow, as a LayerNorm."""
-    x, centre, axes = node.value(), node.follow("Sub"), _kept_axes(node, node.value().rank)
+    x, centre, axes = node.value(), node.follow("Sub"), node.kept_axes(node.value().rank)
     if centre is None or list(centre[0].proto.input) != [node.proto.input[0], *node.proto.output]:
         return None
     centred = centre[0].proto.output[0]
@@ -43,7 +43,7 @@ def read_spelt_out_layer_norm(node: Node) -> SymbolicValue | None:
     by_itself = [*square.proto.input] == [centred] * 2
     squared = by_itself or (square.operator == "Pow" and square.scalar(1, x.rank) == 2)
     uses = 2 + by_itself
-    if not squared or eps is None or _kept_axes(mean, x.rank) != axes or node.builder.uses[centred] != uses:
+    if not squared or eps is None or mean.kept_axes(x.rank) != axes or node.builder.uses[centred] != uses:
         return None
     if [*quotient.proto.input] != [centred, root.proto.output[0]]:
         return None
@@ -64,12 +64,6 @@ def read_spelt_out_layer_norm(node: Node) -> SymbolicValue | None:
         layer.params[name] = node.builder.copied(array)
     place = affine[0].learned_place(_other(affine[0], quotient)) if affine else ""
     return node.take([*centre, square, *chain, *affine], node.apply(layer, x, place=place))
-
-
-def _kept_axes(node: Node, rank: int) -> list[int] | None:
-    """Return the sorted axes of a mean that keeps them with size 1, None for any other."""
-    axes = node.integers("axes", 1, [])
-    return sorted(axis % rank for axis in axes or []) if node.flag("keepdims", 1) else None
 
 
 def _other(step: Node, before: Node) -> int:
