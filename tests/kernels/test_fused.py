@@ -412,3 +412,24 @@ def test_training_by_fit_agrees_with_im2col():
             )
     for column in ("train_loss", "running_loss", "val_accuracy"):
         np.testing.assert_allclose(histories[0][column], histories[1][column], atol=2e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("channels", "multiplier"), [(70, 1), (70, 2), (9, 3), (5, 4), (3, 9), (2, 20)])
+@pytest.mark.parametrize(("stride", "kernel"), [(1, 3), (2, 3), (2, 5)])
+def test_depthwise_with_any_multiplier(dtype, channels, multiplier, stride, kernel):
+    """Fewer filters a group than a tile has rows, as many, and more; one group a unit, and several."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3, channels, 7, 6)).astype(dtype)
+    w = rng.normal(size=(channels * multiplier, 1, kernel, kernel)).astype(dtype)
+    geometry = ((stride, stride), ((1, 2), (2, 1)), (1, 1), channels)
+    results = []
+    for backend in ("im2col", "fused"):
+        with kernels.use_kernels(backend):
+            y = kernels.conv2d(x, w, None, *geometry)
+            dy = np.random.default_rng(1).normal(size=y.shape).astype(dtype)
+            dx = kernels.conv2d_input(dy, w, x.shape, *geometry)
+            results.append([y, dx, kernels.conv2d_weight(x, dy, w.shape, *geometry)])
+    for expected, got in zip(*results, strict=True):
+        tolerance = {"float32": 1e-4, "float64": 1e-12}[dtype]
+        np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance)
