@@ -233,7 +233,6 @@ class Settings:
         str,
         "softmax: an image is of one class; or bce, binary cross-entropy: it may have several labels, as a "
         "table names them (cat;dog), or the classes are two.",
-        axis=False,
     )
     schedule: str = _option("", str, f"How the learning rate changes: {_names(tuple(SCHEDULES))}")
     label_smoothing: float = _option(

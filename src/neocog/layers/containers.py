@@ -227,6 +227,7 @@ class Container(Predictor):
         """Take what a network made of some of these layers knows of its images and classes, and is frozen."""
         self.class_names, self.input_shape = network.class_names, network.input_shape
         self.preprocessing, self.class_weight = network.preprocessing, network.class_weight
+        self.stated_kind = network.stated_kind
         self._frozen = {child: mode for child, mode in network._frozen.items() if child in self._children}
         return self
 

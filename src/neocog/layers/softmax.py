@@ -67,8 +67,7 @@ class Softmax(_Softmax):
     Backward: ``dx_k = y_k (dy_k - sum_j dy_j y_j)``.
 
     Do not train a network that ends in it with SoftmaxCrossEntropy, which takes logits and computes the
-    softmax itself: two in a row would train, but slowly and to the wrong probabilities. For the same reason
-    ``predict_proba`` takes logits.
+    softmax itself: two in a row would train, but slowly and to the wrong probabilities.
 
     Parameters
     ----------
