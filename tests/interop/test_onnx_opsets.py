@@ -57,6 +57,20 @@ def test_layers(name, opset):
     check(name, opset)
 
 
+@pytest.mark.filterwarnings("ignore:written as float32")
+@pytest.mark.parametrize("name", FIRST)
+def test_networks_of_float64(name):
+    """ONNX Runtime computes them, if need be in float32."""
+    make, x = LAYERS[name]
+    layer = make().astype("float64")
+    model = to_onnx(layer, input_shape=each(lambda part: part.shape[1:], x), opset=19)
+    kind = (
+        "float32" if model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT else "float64"
+    )
+    y = runtime(model, *(part.astype(kind) for part in as_list(x)))
+    np.testing.assert_allclose(y, layer(x), rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("opset", range(OPSETS[0], OPSETS[1] + 1))
 @pytest.mark.parametrize("name", LAYERS)

@@ -26,8 +26,9 @@ LARGEST = 2**31 - 2**20
 """Bytes of arrays that fit one protobuf message, with room for the graph."""
 
 # Operators that ONNX Runtime computes in float32 only.
-FLOAT32_ONLY = {"AveragePool", "Conv", "Gelu", "GlobalAveragePool", "GlobalMaxPool", "LRN", "LeakyRelu"} | {
-    *("Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cosh", "Sinh", "Tan")
+FLOAT32_ONLY = {"AveragePool", "Conv", "ConvTranspose", "Gelu", "GlobalAveragePool", "GlobalMaxPool"} | {
+    *("InstanceNormalization", "LRN", "LeakyRelu", "PRelu"),
+    *("Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cosh", "Sinh", "Tan"),
 }
 
 
