@@ -13,6 +13,7 @@ from neocog.layers import (
     BatchNorm2D,
     Bias,
     Conv2D,
+    ConvTranspose2D,
     Dense,
     Flatten,
     GlobalAvgPool2D,
@@ -109,6 +110,12 @@ GRAPHS = {
     "transposed-asymmetric": (
         [node("ConvTranspose", "x w", "y", pads=[0, 1, 2, 0], group=2, dilations=[2, 1], strides=[1, 2])],
         {"w": normal(2, 2, 3, 2)},
+        X,
+        17,
+    ),
+    "transposed-plus-channels": (
+        chain("ConvTranspose x w c", "Add c b y"),
+        {"w": normal(2, 3, 3, 3), "b": normal(1, 3, 1, 1)},
         X,
         17,
     ),
@@ -438,6 +445,9 @@ def test_batch_norms_of_equal_arrays_are_not_tied():
 def test_matmul_and_add_are_one_layer():
     network = from_onnx(model(*GRAPHS["matmul-add"]))
     assert [type(layer) for layer in network] == [Dense]
+    assert network[0].bias
+    network = from_onnx(model(*GRAPHS["transposed-plus-channels"]))
+    assert [type(layer) for layer in network] == [ConvTranspose2D]
     assert network[0].bias
 
 

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from neocog.figures.diagram import LINE_HEIGHT, WIDTH, Diagram, Words, text_width
 from neocog.figures.network_plan import STAGES, Arc, Box, Plan, Shape
 from neocog.figures.style import FAINT, INK, MUTED
-from neocog.layers import Conv2D, Dense, Layer, SparseConv2D
+from neocog.layers import Conv2D, ConvTranspose2D, Dense, Layer, SparseConv2D
 from neocog.validation import integer
 
 CONVOLUTION, DENSE = "#e6f1f8", "#fdf1de"  # fills of boxes with such layers
@@ -183,7 +183,7 @@ def _hover(box: Box) -> str:
 
 def _fill(layers: Sequence[Layer]) -> str:
     leaves = [leaf for layer in layers for _, leaf in layer.leaves()]
-    if any(isinstance(leaf, Conv2D | SparseConv2D) for leaf in leaves):
+    if any(isinstance(leaf, Conv2D | ConvTranspose2D | SparseConv2D) for leaf in leaves):
         return CONVOLUTION
     return DENSE if any(isinstance(leaf, Dense) for leaf in leaves) else "white"
 

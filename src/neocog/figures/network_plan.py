@@ -12,6 +12,7 @@ from neocog.layers import (
     BatchNorm2D,
     Bias,
     Conv2D,
+    ConvTranspose2D,
     Dense,
     Dropout,
     Elementwise,
@@ -267,13 +268,16 @@ def kind(layer: Layer) -> str:
     --------
     >>> kind(Conv2D(1, 3, 5, stride=2)), kind(Dense(27, 3))
     ('Conv2D 5 × 5, stride 2', 'Dense 27 → 3')
+    >>> kind(ConvTranspose2D(4, 2, 2, stride=2, groups=2))
+    'ConvTranspose2D 2 × 2, stride 2, 2 groups'
     """
     words = " ".join(filter(None, (type(layer).__name__, _size(layer))))
     stride = getattr(layer, "stride", None)
-    usual = (1, 1) if isinstance(layer, Conv2D | SparseConv2D) else getattr(layer, "kernel_size", None)
+    moves = isinstance(layer, Conv2D | ConvTranspose2D | SparseConv2D)
+    usual = (1, 1) if moves else getattr(layer, "kernel_size", None)
     if stride is not None and stride != usual:
         words += f", stride {stride[0] if stride[0] == stride[1] else stride}"
-    if isinstance(layer, Conv2D) and layer.groups > 1:
+    if isinstance(layer, Conv2D | ConvTranspose2D) and layer.groups > 1:
         words += f", {layer.groups} groups"
     leaves = len(list(layer.leaves()))
     return words if leaves == 1 else f"{words} of {leaves} layers"

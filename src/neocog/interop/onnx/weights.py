@@ -8,7 +8,7 @@ import numpy as np
 
 from neocog.initializers import zeros
 from neocog.interop.onnx.symbolic import SymbolicValue
-from neocog.layers import Conv2D, Dense, Layer
+from neocog.layers import Conv2D, ConvTranspose2D, Dense, Layer
 
 
 def dense_with(weight: np.ndarray, bias: np.ndarray | None) -> Dense:
@@ -37,12 +37,14 @@ def per_channel(layer: Layer | None, x: SymbolicValue, constant: np.ndarray) -> 
     return np.broadcast_to(constant.ravel(), (features,))
 
 
-def with_arrays(layer: Dense | Conv2D, weight: np.ndarray, bias: np.ndarray | None) -> Layer:
+def with_arrays(
+    layer: Dense | Conv2D | ConvTranspose2D, weight: np.ndarray, bias: np.ndarray | None
+) -> Layer:
     """Make a layer of the same arguments with these arrays, not copies."""
     if isinstance(layer, Dense):
         return dense_with(weight, bias)
     config = layer.config() | {"bias": bias is not None}
-    conv = Conv2D(**config, init=zeros, dtype=weight.dtype)
+    conv = type(layer)(**config, init=zeros, dtype=weight.dtype)
     conv.params["weight"] = weight
     if bias is not None:
         conv.params["bias"] = bias

@@ -10,7 +10,18 @@ from neocog.interop.onnx.export_graph import Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node, reads, shortest
 from neocog.interop.onnx.symbolic import Known, SymbolicValue
 from neocog.interop.onnx.weights import per_channel, with_arrays
-from neocog.layers import Add, BatchNorm1D, BatchNorm2D, Bias, Conv2D, Dense, GroupNorm, Layer, Rescale
+from neocog.layers import (
+    Add,
+    BatchNorm1D,
+    BatchNorm2D,
+    Bias,
+    Conv2D,
+    ConvTranspose2D,
+    Dense,
+    GroupNorm,
+    Layer,
+    Rescale,
+)
 
 
 @writes(Bias, operators="Add")
@@ -51,7 +62,7 @@ def add_constant(node: Node, x: SymbolicValue, constant: np.ndarray) -> Symbolic
         per_feature = None  # a single number is learned as one parameter
     if offset or place == node.place != x.node:
         per_feature = None  # the node has the name of a layer of its own
-    if per_feature is not None and isinstance(before, Dense | Conv2D) and not before.bias:
+    if per_feature is not None and isinstance(before, Dense | Conv2D | ConvTranspose2D) and not before.bias:
         weight = before.params["weight"]
         biased = with_arrays(before, weight, node.builder.copied(per_feature, weight.dtype))
         node.builder.put(biased, x)
