@@ -16,6 +16,7 @@ from neocog.layers import (
     GlobalAvgPool2D,
     GlobalMaxPool2D,
     Graph,
+    Hardswish,
     LeakyReLU,
     Maximum,
     MaxPool2D,
@@ -30,6 +31,7 @@ from neocog.layers import (
     ScaledTanh,
     Sequential,
     Sigmoid,
+    SiLU,
     Sum,
     Tanh,
 )
@@ -243,6 +245,26 @@ def clipping():
     )
 
 
+def swishing():
+    """Gates after convolutions: of long sums, with batch norm, of groups, of what two layers read."""
+    return Graph(
+        {
+            "stem": (Conv2D(2, 48, 3, padding=1, rng=0), "input"),
+            "after stem": (Hardswish(), "stem"),
+            "deep": (Conv2D(48, 10, 3, 2, padding=1, rng=1), "after stem"),
+            "after deep": (SiLU(), "deep"),
+            "depthwise": (Conv2D(10, 10, 5, padding=2, groups=10, bias=False, rng=2), "after deep"),
+            "norm": (BatchNorm2D(10), "depthwise"),
+            "after norm": (Hardswish(), "norm"),
+            "twice": (Conv2D(10, 10, 1, rng=3), "after norm"),
+            "swish": (SiLU(), "twice"),
+            "sum": (Add(), "swish", "twice"),
+            "mean": (GlobalAvgPool2D(), "sum"),
+            "head": (Dense(10, 3, rng=4), "mean"),
+        }
+    )
+
+
 def many_channels_clipped():
     """Convolutions that Winograd's method takes in float32, between two bounds."""
     return Sequential(
@@ -275,6 +297,8 @@ NETWORKS = {
     "gated, one image": (gated, (1, 2, 9, 7), 3),
     "clipping": (clipping, (3, 2, 13, 14), 3),
     "clipping, many images": (clipping, (20, 2, 9, 8), 3),
+    "swishing": (swishing, (3, 2, 13, 14), 3),
+    "swishing, one image": (swishing, (1, 2, 30, 37), 3),
     "many channels, clipped": (many_channels_clipped, (4, 2, 13, 14), 4),
     "best": (best, (3, 1, 9, 8), 3),
     "best, many images": (best, (20, 1, 9, 8), 3),

@@ -186,6 +186,14 @@ def test_the_sum_of_a_residual_block_is_done_along_with_its_convolution():
     assert len(ready.program.program) == 4
 
 
+def test_a_gate_is_done_along_with_its_convolution():
+    network = mobilenet_v3_small(3, (3, 64, 64), rng=0)
+    fast = network.for_inference()
+    fast(np.zeros((1, 3, 64, 64), "f4"))
+    (compiler,) = fast._forward._programs.values()
+    assert compiler.program.operations.count("gate") == 1  # that between the dense layers
+
+
 def test_errors_are_those_of_the_network():
     fast = tiny_cnn(1).for_inference()
     with pytest.raises(ValueError, match="needs 1 input channels"):

@@ -6,7 +6,7 @@ import dis
 import inspect
 from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -179,31 +179,32 @@ class HardLogistic(Activation):
         return {"slope": layer.slope, "low": 0.0, "high": 1.0}
 
 
-@lowers(SiLU)
-class SigmoidGate(Activation):
-    """``x sigmoid(x)``, whose derivative needs x."""
+class Gate(Activation):
+    """``x`` times a gate, whose derivative needs x; in inference fused into a convolution before it."""
 
     operation = "gate"
+    kind: ClassVar[int]
 
     def known(self, node: LayerNode) -> TensorNode:
         return node.input
 
-    def fields(self, layer: SiLU) -> dict[str, Any]:
-        return {"kind": activation.SILU}
+    def fields(self, layer: Any) -> dict[str, Any]:
+        return {"kind": self.kind}
+
+
+@lowers(SiLU)
+class SigmoidGate(Gate):
+    """``x sigmoid(x)``."""
+
+    kind = activation.SILU
 
 
 @lowers(Hardswish)
-class HardGate(Activation):
-    """``x min(max(x / 6 + 1/2, 0), 1)``, whose derivative needs x."""
+class HardGate(Gate):
+    """``x min(max(x / 6 + 1/2, 0), 1)``."""
 
     flops = 6.0
-    operation = "gate"
-
-    def known(self, node: LayerNode) -> TensorNode:
-        return node.input
-
-    def fields(self, layer: Hardswish) -> dict[str, Any]:
-        return {"kind": activation.HARDSWISH}
+    kind = activation.HARDSWISH
 
 
 @lowers(PReLU)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from neocog.compilation.emitter import Emitter, Lowering, lowers
+from neocog.compilation.lowerings.activation import Gate
 from neocog.compilation.lowerings.merge import Sum
 from neocog.compilation.lowerings.normalization import BatchNormalization
 from neocog.compilation.nodes import LayerNode, wider
@@ -15,7 +16,7 @@ from neocog.layers import Conv2D
 
 @lowers(Conv2D)
 class Convolution(Lowering):
-    """Convolution, fused with the sum after it in inference, with frozen weights also with batch norm."""
+    """Convolution, fused with the sum or gate after it in inference, frozen also with batch norm."""
 
     settings = ("stride", "sides", "dilation", "groups")
     takes_clip = True
@@ -39,16 +40,22 @@ class Convolution(Lowering):
         layer, source, conv = node.layer, node.input.place, node.memo["conv"]
         first, other = node, None
         weight, bias = layer.params["weight"], layer.params.get("bias")
-        if emit.program.frozen and (norm := _norm_after(node)):
+        if emit.program.frozen and (norm := _after(node, BatchNormalization)):
             weight, bias = _folded(node, norm)
             node = norm
-        if not emit.training and not conv.by_winograd and (total := _sum_after(node)):
-            (other,) = (value.maps for value in total.inputs if value is not node.output)
-            total.memo["folded"] = True
-            node = total
+        gated = 0
+        if not emit.training and not conv.by_winograd:
+            if total := _sum_after(node):
+                (other,) = (value.maps for value in total.inputs if value is not node.output)
+                total.memo["folded"] = True
+                node = total
+            elif gate := _after(node, Gate):
+                gated = gate.lowering.kind
+                gate.memo["folded"] = True
+                node = gate
         y = emit.maps(node.output)
         first.memo["windows"] = windows = conv.windows(source, y.row)
-        conv.forward(windows, weight, bias, y, node.bounds, other, emit.clean(node.output))
+        conv.forward(windows, weight, bias, y, node.bounds, other, emit.clean(node.output), gated)
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
         conv, weight = node.memo["conv"], node.layer.params["weight"]
@@ -72,12 +79,12 @@ def _sum_after(node: LayerNode) -> LayerNode | None:
     return after if len(others) == 1 and others[0].maps is not None else None
 
 
-def _norm_after(node: LayerNode) -> LayerNode | None:
-    """Return the batch norm that is the only reader of a node's output."""
+def _after(node: LayerNode, kind: type[Lowering]) -> LayerNode | None:
+    """Return the node of this kind that is the only reader of a node's output."""
     if node.clip or not node.output.alone:
         return None
     (after,) = node.output.consumers
-    return after if isinstance(after.lowering, BatchNormalization) else None
+    return after if isinstance(after.lowering, kind) else None
 
 
 def _folded(node: LayerNode, norm: LayerNode) -> tuple[np.ndarray, np.ndarray]:

@@ -306,10 +306,12 @@ class Convolution:
         bounds: Bounds = UNBOUNDED,
         init: Maps | None = None,
         clean: bool = True,
+        gated: int = 0,
     ) -> None:
         """Add ``y = conv(x, weight) + bias + init``, bounded; ``weight`` and ``bias`` are addresses.
 
-        ``clean``: whether the border of y must be zero.
+        ``clean``: whether the border of y must be zero. ``gated``: the gate by which y is multiplied, if any;
+        Winograd's method has none.
         """
         program = self.program
         F, per_group, kh, kw = self.w_shape
@@ -333,6 +335,7 @@ class Convolution:
             bias=bias_or_zeros(program, bias, 0, F),
             bounds=bounds,
             init=init,
+            gated=gated,
         )
         if rows < y.H and clean:
             program.frame(y, always=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from neocog.kernels.fused.operation import PLANES, operation
+from neocog.kernels.fused.operation import PLANES, compiled, operation
 from neocog.kernels.fused.simd import (
     exponential,
     hyperbolic_tangent,
@@ -35,13 +35,15 @@ __all__ = [
     "clip_back",
     "gate",
     "gate_back",
+    "gate_in_place",
     "learned_slope",
     "learned_slope_back",
 ]
 
 RELU, LEAKY = range(2)
 SIGMOID, TANH, GELU, GELU_TANH = range(4)
-SILU, HARDSWISH = range(2)
+SILU, HARDSWISH = 1, 2
+"""Gates; 0 is none."""
 _DENSITY = 1 / math.sqrt(2 * math.pi)
 _GELU_SLOPE = math.sqrt(2 / math.pi)
 
@@ -163,6 +165,23 @@ def clip_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
                 dx[n] = p.slope * dy[n] if saved[n] > low and saved[n] < high else like
 
 
+@compiled
+def hard_gated(v: Any, like: Any) -> Any:
+    """Return ``v g(v)``, g being straight pieces from -3 to 3."""
+    return v * (like if v < -3 else like + 1 if v > 3 else v / 6 + 0.5)
+
+
+@compiled
+def gate_in_place(kind: int, y: Any, like: Any) -> None:
+    """Compute what :func:`gate` does in the place of its input."""
+    if kind == SILU:
+        for n in range(len(y)):
+            y[n] = y[n] * logistic(y[n])
+    else:
+        for n in range(len(y)):
+            y[n] = hard_gated(y[n], like)
+
+
 @operation(maps="x y", integers=f"{PLANES} kind")
 def gate(p: Any, unit: int, scratch: int, zero: Any) -> None:
     """Compute ``y = x g(x)``: g is the sigmoid, or straight pieces from -3 to 3."""
@@ -177,8 +196,7 @@ def gate(p: Any, unit: int, scratch: int, zero: Any) -> None:
                     y[n] = x[n] * logistic(x[n])
             else:
                 for n in range(p.lanes):
-                    v = x[n]
-                    y[n] = v * (like if v < -3 else like + 1 if v > 3 else v / 6 + 0.5)
+                    y[n] = hard_gated(x[n], like)
 
 
 @operation(maps="saved dy dx", integers=f"{PLANES} kind")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from neocog.kernels.fused.operation import compiled, operation
+from neocog.kernels.fused.operations.activation import gate_in_place
 from neocog.kernels.fused.simd import (
     DOT_ROWS,
     DOT_TAPS,
@@ -56,17 +57,19 @@ def pack(p: Any, unit: int, scratch: int, zero: Any) -> None:
 @operation(
     maps="x y init",
     arrays="a offsets bias zeros",
-    integers="F K depth rows lanes a_row a_step f_block row_block lane_block groups group_block x_group",
+    integers="F K depth rows lanes a_row a_step f_block row_block lane_block"
+    " groups group_block x_group gated",
     numbers="low high",
 )
 def product(p: Any, unit: int, scratch: int, zero: Any) -> None:
     """Compute ``y[f,i,l] = init[f,i,l] + bias[f] + sum_k a[f,k] x[offsets[k] + x_row i + l]``.
 
-    What is below ``low`` or above ``high`` becomes that. A convolution, a dense layer, or the gradient of one
-    in its input: the offsets say which. The K terms are taken ``depth`` at a time, so that the weights in use
-    stay in the nearest cache. ``a`` is packed if ``a_step`` is 0. There are ``groups`` of ``F`` filters,
-    which see inputs ``x_group`` apart. A unit is ``group_block`` groups, or a block of filters, rows and
-    lanes of one.
+    What is below ``low`` or above ``high`` becomes that; with ``gated``, each number is then multiplied by a
+    gate, see :func:`~neocog.kernels.fused.operations.activation.gate`. A convolution, a dense layer, or the
+    gradient of one in its input: the offsets say which. The K terms are taken ``depth`` at a time, so that
+    the weights in use stay in the nearest cache. ``a`` is packed if ``a_step`` is 0. There are ``groups`` of
+    ``F`` filters, which see inputs ``x_group`` apart. A unit is ``group_block`` groups, or a block of
+    filters, rows and lanes of one.
     """
     blocks = (p.F + p.f_block - 1) // p.f_block
     blocks *= (p.rows + p.row_block - 1) // p.row_block
@@ -130,6 +133,10 @@ def _product(p: Any, g: int, block: int, zero: Any) -> None:
                     count,
                     like,
                 )
+            for r in range(f, f + rows if ends and p.gated else f):  # while they are in the cache
+                for i in range(i_first, i_last):
+                    y_row = view(p.y + (r * p.y_plane + i * p.y_row + l_first) * size, count, like)
+                    gate_in_place(p.gated, y_row, like)
             f += rows
         k += depth
         if ends:
