@@ -40,7 +40,7 @@ from torch import nn
 
 import neocog
 from neocog.inspection import explain
-from neocog.interop.torch import from_torch
+from neocog.interop.torch import ConversionWarning, from_torch
 from neocog.layers import Dense, Dropout
 
 HERE = Path(__file__)
@@ -48,8 +48,8 @@ NO_CNNS = re.compile(r"vit_|swin|maxvit")
 """Transformers among torchvision's classifiers."""
 DECLARED = torch.library.Library("torchvision", "FRAGMENT")
 """What declares torchvision's operators, for as long as it lives."""
-SIZES = (64, 96, 128, 160, 192, 224, 256, 299, 320)
-"""Sizes of images that are tried, until one suits a model."""
+SIZES = (64, 128)
+"""Sizes of images that are tried before a model's own."""
 MANY_PARAMETERS = 50e6
 """From here on a model is compared in float32 alone."""
 LIMITS = {
@@ -111,24 +111,20 @@ def wake(module):
 
 def convert(module, sizes):
     """Return the network and the size of images, the first of some at which both compute."""
-    for size in sizes:
-        x = torch.randn(2, 3, size, size)
-        try:
-            with torch.no_grad():
-                module.eval()(x)
-            module.train()(x)
-            module.eval()
-        except Exception:
-            if size == sizes[-1]:
-                raise
-            continue
-        try:
-            return from_torch(module, (3, size, size)), size
-        except Exception as error:
-            if size == sizes[-1]:
-                raise
-            last = error
-    raise last
+    *smaller, own = sizes
+    for size in smaller:
+        with contextlib.suppress(Exception):
+            return converted(module, size), size
+    return converted(module, own), own
+
+
+def converted(module, size):
+    """Return the network at one size, at which the module computes in both modes."""
+    x = torch.randn(2, 3, size, size)
+    with torch.no_grad():
+        module.train()(x)  # fails where batch norm is given single numbers
+        module.eval()(x)
+    return from_torch(module, (3, size, size))
 
 
 def first(y):
@@ -143,24 +139,24 @@ def weights_of(network):
 
 
 def names_of(network, module):
-    """Map the network's names of arrays to the module's, by their numbers."""
+    """Map the network's names of arrays to the module's, by their numbers; None for what is computed."""
     tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    known = {name: tensor.detach().numpy() for name, tensor in tensors.items()}
-    by_content = {}
-    for name, array in known.items():
-        by_content.setdefault((array.shape, array.tobytes()), name)
+    known = {name: tensor.detach().numpy().tobytes() for name, tensor in tensors.items()}
+    by_content = {content: name for name, content in reversed(known.items())}
     names = {}
     for name, array in weights_of(network)[0].items():
-        same = name in known and known[name].shape == array.shape and np.array_equal(known[name], array)
-        key = array.shape, np.ascontiguousarray(array).tobytes()
-        names[name] = name if same else by_content.get(key)
+        content = np.ascontiguousarray(array).tobytes()
+        names[name] = name if known.get(name) == content else by_content.get(content)
     return names
 
 
 def difference(mine, theirs, floor=0.0):
     """Return the largest difference, relative to the largest number."""
     theirs = theirs.detach().numpy() if isinstance(theirs, torch.Tensor) else theirs
-    return float(np.abs(mine - theirs).max(initial=0) / max(np.abs(theirs).max(initial=0), floor, 1e-300))
+    return float(
+        np.abs(mine.reshape(theirs.shape) - theirs).max(initial=0)
+        / max(np.abs(theirs).max(initial=0), floor, 1e-300)
+    )
 
 
 def exact_hardsigmoid(x, inplace=False):
@@ -179,7 +175,7 @@ def compare_gradients(network, module, x, names):
     dx, grads = network.backward(dy, cache)
     theirs, (_, dense) = dict(module.named_parameters()), weights_of(network)
     pairs = {"x": (dx, given.grad)}
-    pairs |= {n: (g.T if n in dense else g, theirs[names[n]].grad) for n, g in grads.items()}
+    pairs |= {n: (g.T if n in dense else g, theirs[names[n]].grad) for n, g in grads.items() if names[n]}
     floor = 1e-4 * max(float(t.abs().max()) for _, t in pairs.values())
     return difference(y, y_torch), max(difference(*pair, floor) for pair in pairs.values())
 
@@ -198,7 +194,7 @@ def compare_steps(network, module, x, names):
     neocog.SGD(lr=0.01, momentum=0.9).step(network.params, grads)
     theirs = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     mine, _ = weights_of(network)
-    return max(difference(array, theirs[names[name]], 1e-3) for name, array in mine.items())
+    return max(difference(array, theirs[names[name]], 1e-3) for name, array in mine.items() if names[name])
 
 
 def explained(network, x):
@@ -241,7 +237,7 @@ def export(module, x, dynamo):
         return difference(network(x), module(given[0]))
 
 
-def measure(name, exports):
+def measure(name, exports, outputs):
     """Measure one model."""
     module, sizes = make(name)
     line = {"model": name, "parameters": sum(p.numel() for p in module.parameters())}
@@ -251,8 +247,8 @@ def measure(name, exports):
             network, size = convert(module, sizes)
         except Exception as error:
             return line | {"in": False, "reason": f"{type(error).__name__}: {error}"}
-    notes = [str(each.message) for each in noted if "evaluation" in str(each.message)]
-    line |= {"in": True, "size": size, "note": notes[-1] if notes else ""}
+    notes = [str(each.message) for each in noted if each.category is ConversionWarning]
+    line |= {"in": True, "size": size, "note": notes[-1][:200] if notes else ""}
     x = np.random.default_rng(0).normal(size=(2, 3, size, size))
     names = names_of(network, module)
     line["renamed"] = sum(mine != theirs for mine, theirs in names.items())
@@ -261,15 +257,20 @@ def measure(name, exports):
         line["float32"] = difference(network(small), module(torch.from_numpy(small)))
     if exports:
         line |= {"dynamo": export(module, small, True), "script": export(module, small, False)}
-    if line["parameters"] < MANY_PARAMETERS:
-        network, module = network.astype("float64"), module.double()
+    if line["parameters"] < MANY_PARAMETERS and not outputs:
+        module = module.double()
+        if all(names.values()):
+            network = network.astype("float64")
+        else:  # weights are computed, in the precision of the module
+            network = from_torch(module, (3, size, size))
         nn.functional.hardsigmoid = exact_hardsigmoid
         for _, layer in network.leaves():
             if isinstance(layer, Dropout):
                 layer.p = 0.0
         line["float64"], line["gradients"] = compare_gradients(network, module, x, names)
         line["explained"] = explained(network, x)
-        line["step"] = compare_steps(network, module, x, names)
+        if all(names.get(name) for name in network.params):
+            line["step"] = compare_steps(network, module, x, names)
     return line
 
 
@@ -361,12 +362,13 @@ def main():
     parser.add_argument("--torchvision", nargs="+", default=["all"], metavar="NAME")
     parser.add_argument("--timm", nargs="+", default=["fifty"], metavar="NAME")
     parser.add_argument("--exports", action="store_true", help="also through ONNX, by both exporters")
+    parser.add_argument("--outputs", action="store_true", help="compare outputs in float32 alone")
     parser.add_argument("--seconds", type=float, default=900, help="the limit for one model")
     parser.add_argument("--table", type=Path, help="write the census in this file as Markdown")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        print(json.dumps(measure(arguments.one, arguments.exports)))
+        print(json.dumps(measure(arguments.one, arguments.exports, arguments.outputs)))
         return
     old = arguments.json.read_text().splitlines() if arguments.json.exists() else []
     lines = {line["model"]: line for line in map(json.loads, old)}
@@ -375,7 +377,7 @@ def main():
             continue
         start = time.perf_counter()
         command = [sys.executable, str(HERE), str(arguments.json), "--one", name]
-        command += ["--exports"] if arguments.exports else []
+        command += ["--exports"] * arguments.exports + ["--outputs"] * arguments.outputs
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, timeout=arguments.seconds, check=True

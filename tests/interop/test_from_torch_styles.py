@@ -218,7 +218,8 @@ class Sizes(nn.Module):
     """A size decides the way."""
 
     def forward(self, x):
-        x = F.avg_pool2d(x, 2) if x.shape[2] > 4 else x.relu()
+        x = F.avg_pool2d(x.to(memory_format=torch.channels_last), 2) if x.shape[2] > 4 else x.relu()
+        x = x.tanh().type_as(x).to(x.dtype)
         return torch.stack([x, x / x.dim()], dim=2).flatten(1, 2) if x.numel() else x
 
 
@@ -306,6 +307,8 @@ class Sized(nn.Module):
             Called(lambda m, x: F.linear(x, torch.ones(3, 4))),
             "linear in Called: Conv2D needs",
         ),
+        (Called(lambda m, x: x.double()), "Tensor.double in Called: a cast to torch.float64 has no"),
+        (Called(lambda m, x: x.to(torch.int64)), "Tensor.to in Called: a cast to torch.int64 has no"),
         (nn.Conv1d(4, 4, 3, padding=1, padding_mode="circular"), "Conv1d: padding_mode='circular' has no"),
     ],
 )

@@ -50,6 +50,17 @@ NUMBERS = {"__bool__", "__int__", "__float__", operator.index, "item", "tolist",
 """Methods that read a tensor's numbers."""
 
 
+CASTS = {
+    "float": torch.float32,
+    "double": torch.float64,
+    "to": None,
+    "type": None,
+    "type_as": None,
+    "cpu": None,
+}
+"""Methods that return a tensor itself if it is of the type, by the type unless it is an argument."""
+
+
 class Reader(Protocol):
     """Converts the modules that a traced forward calls."""
 
@@ -330,7 +341,15 @@ class TracedForward:
         first = "tensors" if target in COMBINATIONS else "input"
         x, *rest = args if args else (kwargs.pop(first, None),)
         result: Any
-        if target in ARITHMETIC:
+        if target in CASTS:
+            types = [
+                CASTS[target],
+                *(each for each in (*rest, *kwargs.values()) if isinstance(each, torch.dtype)),
+            ]
+            if other := [each for each in types if each not in (None, self._reader.dtype)]:
+                raise UnsupportedError(f"a cast to {other[0]} has no counterpart in {self._reader.dtype}")
+            result = replace(x, base=x)
+        elif target in ARITHMETIC:
             result = getattr(Arithmetic(self._apply), ARITHMETIC[target])(x, *rest, **kwargs)
         elif target in COMBINATIONS:
             result = COMBINATIONS[target](self._apply, x, *rest, **kwargs)
