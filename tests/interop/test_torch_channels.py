@@ -183,6 +183,13 @@ def test_blocks(name, training):
     assert worst_difference(network, module, x, training, names) < 1e-10
 
 
+@pytest.mark.parametrize("name", ["ConvNeXt", "ConvNeXt of timm", "a norm"])
+def test_blocks_whose_sizes_nobody_asks_for(name):
+    """A transposition shows that a dense layer is given images, whatever their size."""
+    module = awake(BLOCKS[name][0]())
+    assert repr(from_torch(module)) == repr(from_torch(module, input_shape=(8, 6, 5)))
+
+
 class Classifier(nn.Module):
     def __init__(self, block):
         super().__init__()

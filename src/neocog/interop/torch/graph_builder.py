@@ -12,7 +12,18 @@ from torch.utils._pytree import tree_map_only
 from neocog import errors
 from neocog.interop.nesting import Nodes, assemble, needed
 from neocog.interop.torch.patterns import merged
-from neocog.layers import Dropout, Flatten, Graph, Layer, MaxPool2D, Reshape, Slice, Transpose
+from neocog.layers import (
+    Dropout,
+    Elementwise,
+    Flatten,
+    Graph,
+    Layer,
+    LayerNorm,
+    MaxPool2D,
+    Reshape,
+    Slice,
+    Transpose,
+)
 from neocog.layers.base import Shape
 
 BATCH = 7919
@@ -51,7 +62,8 @@ class TracedValue:
     """A symbolic tensor: the node that computes it, and its shape without the batch if that is known.
 
     ``mixed`` says that its first axis may be another than the batch, as after ``view(-1, 4)`` of a tensor of
-    unknown shape. ``narrow`` is the value that this one repeats along axes where that has size 1.
+    unknown shape. ``narrow`` is the value that this one repeats along axes where that has size 1. ``rank`` is
+    the number of axes with the batch, which may be known where the shape is not.
     """
 
     name: str
@@ -59,6 +71,7 @@ class TracedValue:
     base: TracedValue | None = None
     mixed: bool = False
     narrow: TracedValue | None = None
+    rank: int | None = None
 
     @property
     def root(self) -> TracedValue:
@@ -121,7 +134,7 @@ class Builder:
         shape = output_shape(layer, values)
         self._shapes[name] = shape
         mixed = shape is None and (not keeps_batch(layer) or any(value.mixed for value in values))
-        return TracedValue(name, shape, shared, mixed)
+        return TracedValue(name, shape, shared, mixed, rank=_rank(layer, shape, values[0]))
 
     def is_child(self, name: str) -> bool:
         """Return whether a name is that of a child of the module, or within one."""
@@ -152,7 +165,7 @@ class Builder:
             if value.name in known:
                 return known[value.name]
             base = value.base and outside(value.base)
-            return TracedValue(renamed[value.name], value.shape, base, value.mixed)
+            return TracedValue(renamed[value.name], value.shape, base, value.mixed, rank=value.rank)
 
         return tree_map_only(TracedValue, outside, output)
 
@@ -207,6 +220,15 @@ def output_shape(layer: Layer, values: Sequence[TracedValue]) -> Shape | None:
     if batch != BATCH:
         raise UnsupportedError(MOVED_BATCH)
     return tuple(rest)
+
+
+def _rank(layer: Layer, shape: Shape | None, x: TracedValue) -> int | None:
+    """Return the number of axes of a layer's output, as far as it is known."""
+    if shape is not None:
+        return len(shape) + 1
+    if isinstance(layer, Transpose):
+        return len(layer.axes)
+    return x.rank if isinstance(layer, Elementwise | LayerNorm | Dropout) else None
 
 
 def keeps_batch(layer: Layer) -> bool:

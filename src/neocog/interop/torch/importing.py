@@ -125,7 +125,8 @@ def from_torch(
     shape = None if input_shape is None else image_shape(input_shape)
     if shape is not None and len(names) > 1:
         raise ValueError(f"input_shape must be left out for a module of several inputs, {names}.")
-    values = [TracedValue(name, shape) for name in names]
+    rank = None if shape is None else len(shape) + 1
+    values = [TracedValue(name, shape, rank=rank) for name in names]
     several = isinstance(inner, modules.Graph) and len(values) > 1
     if path is not None:
         one_of("path", path, ("evaluation", "training"))
@@ -375,7 +376,7 @@ class _Reader:
         self, module: modules.Graph, outer: Sequence[TracedValue], path: str
     ) -> tuple[Builder, TracedValue]:
         whole = len(outer) < len(module._inputs)  # one value stands for the tuple of all inputs
-        like = [replace(outer[0], shape=None)] * len(module._inputs) if whole else outer
+        like = [replace(outer[0], shape=None, rank=None)] * len(module._inputs) if whole else outer
         inputs = [
             replace(value, name=name, base=None) for name, value in zip(module._inputs, like, strict=True)
         ]

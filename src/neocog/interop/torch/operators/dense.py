@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from neocog.initializers import zeros
-from neocog.interop.torch.graph_builder import TracedValue
+from neocog.interop.torch.graph_builder import TracedValue, known
 from neocog.interop.torch.operators.arguments import loaded, parameter
 from neocog.interop.torch.registry import Chain, imports, imports_module, register_layer
 from neocog.layers import Conv2D, Dense, Reshape, Transpose
@@ -33,12 +33,12 @@ def linear(x: TracedValue, weight: Any, bias: Any = None) -> Chain:
     """
     weight = parameter("weight", weight)
     out_features, in_features = weight.shape
-    if x.shape is None or len(x.shape) == 1:
+    if x.rank in (None, 2):
         return loaded(Dense(in_features, out_features, bias is not None, init=zeros), weight, bias)
     layer = Conv2D(in_features, out_features, 1, bias=bias is not None, init=zeros)
     conv = loaded(layer, weight[:, :, None, None], bias)
     pixels = (Transpose((0, 3, 1, 2)), conv, Transpose((0, 2, 3, 1)))
-    *sizes, last = x.shape
-    if len(sizes) == 2:
+    if x.rank == 4:
         return pixels
+    *sizes, last = known(x, "a dense layer of several axes")
     return Reshape((0, 1, prod(sizes), last)), *pixels, Reshape((0, *sizes, out_features))
