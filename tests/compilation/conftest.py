@@ -21,6 +21,7 @@ from neocog.layers import (
     Maximum,
     MaxPool2D,
     Mean,
+    Minimum,
     Multiply,
     PadChannels,
     ReLU,
@@ -213,7 +214,8 @@ def gated():
             "most": (Maximum(), "bend", "attended"),
             "all": (Multiply(), "most", "gate", "rows"),
             "shrunk": (Rescale(0.1, 0.5), "all"),
-            "pool": (Mean((2, 3)), "shrunk"),
+            "tied": (Minimum(), "shrunk", "shrunk"),
+            "pool": (Mean((2, 3)), "tied"),
             "head": (Dense(6, 3, rng=5), "pool"),
         }
     )
