@@ -132,7 +132,7 @@ def test_the_textbooks_settings_choose_nothing():
         ({"schedule": "cosin"}, "schedule must be one of .*Did you mean 'cosine'"),
         ({"augment": "flop"}, "augment must be one of .*Did you mean 'flip'"),
         ({"class_weight": "balance"}, "class_weight must be one of 'none', 'balanced', got 'balance'"),
-        ({"normalize": "yes"}, "normalize must be one of 'none', 'channels', got 'yes'"),
+        ({"normalize": "yes"}, "normalize must be one of 'none', 'channels', 'pretrained', got 'yes'"),
         ({"keep_best": "f1", "validation": 0.1}, "keep_best must be one of 'none', 'loss', 'accuracy'"),
         ({"label_smoothing": 1}, r"label_smoothing must be in \[0, 1\), got 1"),
         ({"clip_norm": -1}, r"clip_norm must be in \[0, inf\), got -1"),
