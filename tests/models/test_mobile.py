@@ -1,5 +1,6 @@
 """MobileNet, EfficientNet, ShuffleNet, RegNet and ConvNeXt, beside the same networks in PyTorch."""
 
+import contextlib
 import copy
 
 import numpy as np
@@ -121,13 +122,15 @@ def test_gradients_are_those_of_pytorch(name):
     assert trained < 1e-10
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def torchvision():
-    """The library, whose own compiled operators are declared, for they are in no build without its source."""
+    """The library; the operators that it compiles itself are declared where it has been installed without."""
     library = torch.library.Library("torchvision", "FRAGMENT")
     for each in ("nms(Tensor dets, Tensor scores, float iou_threshold)", "qnms(Tensor d, Tensor s, float i)"):
-        library.define(f"{each} -> Tensor")
-    return pytest.importorskip("torchvision")
+        with contextlib.suppress(RuntimeError):
+            library.define(f"{each} -> Tensor")
+    yield pytest.importorskip("torchvision")
+    del library
 
 
 @pytest.mark.nightly
