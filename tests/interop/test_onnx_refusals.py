@@ -175,6 +175,10 @@ REFUSED = {
         lambda: model([node("Resize", "x r s", "y")], {**RESIZE, "s": np.float32([1, 2, 1, 1])}, X),
         r"it may not resize batch or channels, got scales \[1.0, 2.0, 1.0, 1.0\]",
     ),
+    "too few sizes": (
+        lambda: model([node("Resize", "x r e n", "y")], RESIZE | {"e": RESIZE["r"], "n": np.arange(3)}, X),
+        r"node 'y' \(Resize\): sizes must be 4 integers, got \[0, 1, 2\]",
+    ),
     "giant scale": (
         lambda: model([node("Resize", "x r s", "y")], {**RESIZE, "s": np.float32([1, 1, 9e3, 9e3])}, X),
         "its output asks for .* numbers, more than",

@@ -87,12 +87,14 @@ def _target(node: Node, x: SymbolicValue) -> tuple[Any, Any]:
     if node.has(3) and node.opset >= 11:
         if node.get("keep_aspect_ratio_policy", "stretch") != "stretch":
             node.unsupported("keep_aspect_ratio_policy must be 'stretch'")
-        found = [
-            {**dict(enumerate(shape)), **dict(zip(axes, map(int, array.ravel()), strict=True))}
-            for shape, array in zip(x.shape, node.known(3).arrays, strict=True)
-        ]
-        if any(each[k] != shape[k] for each, shape in zip(found, x.shape, strict=True) for k in (0, 1)):
-            node.unsupported("it may not resize batch or channels")
+        found = []
+        for shape, array in zip(x.shape, node.known(3).arrays, strict=True):
+            if array.size != len(axes):
+                node.fail(f"sizes must be {len(axes)} integers, got {array.ravel().tolist()}")
+            found.append(dict(enumerate(shape)) | dict(zip(axes, map(int, array.ravel()), strict=True)))
+            batches = shape[0], x.shape[0][0]  # that of the exported model may be written as a number
+            if found[-1][0] not in batches or found[-1][1] != shape[1]:
+                node.unsupported(f"it may not resize batch or channels, got sizes {array.ravel().tolist()}")
         if any(found[0][k] != found[1][k] for k in range(2, x.rank)):
             node.unsupported("its sizes may not depend on the batch")
         return None, (found[0][2], found[0][3] if x.rank == 4 else 1)
