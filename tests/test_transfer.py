@@ -19,6 +19,7 @@ from neocog.data import Split
 from neocog.layers import Normalize, Sequential
 from neocog.models import pretrained, small_cnn
 from neocog.models.pretrained import read_weights
+from neocog.report import write_report
 from neocog.runs.starting import open_start
 from neocog.settings import settings_for, train_command
 
@@ -122,14 +123,12 @@ def test_resuming_needs_no_pretrained_model(photos, parent, tmp_path):
 def test_the_command_line(photos, parent, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     arguments = ["train", str(photos), "--from", str(parent), "--freeze", "features", "--epochs", "1"]
-    done = CliRunner().invoke(app, [*arguments, "--out", "run", "--json", "--rates", "dense=0.5"])
+    more = ["--out", "run", "--json", "--rates", "dense=0.5", "--no-report"]
+    done = CliRunner().invoke(app, [*arguments, *more])
     assert done.exit_code == 0, done.output
     written = json.loads((tmp_path / "run" / "config.json").read_text())["settings"]
     assert (written["pretrained"], written["rates"]) == (str(parent), "dense=0.5")
     assert "--from" in train_command("folder:x", {"pretrained": "m.neocog"})
-    page = (tmp_path / "run" / "report.html").read_text()
-    assert "network and weights of" in page
-    assert "--from" in page
     for more, message in (
         (["--freeze", "dnse"], "no layer is named 'dnse'; near it is 'dense'"),
         (["--rates", "dnse=0.1"], "no parameter or layer is named 'dnse'"),
@@ -138,6 +137,14 @@ def test_the_command_line(photos, parent, tmp_path, monkeypatch):
         failed = CliRunner().invoke(app, [*arguments, *more, "--out", "other"])
         assert failed.exit_code != 0
         assert message in " ".join(failed.output.split())
+
+
+@pytest.mark.nightly
+def test_the_report_says_it(photos, parent, tmp_path):
+    train(photos, tmp_path / "run", pretrained=str(parent), freeze="features", **OPTIONS)
+    page = write_report(tmp_path / "run").read_text()
+    assert "network and weights of" in page
+    assert f"--from {parent} --freeze features" in page
 
 
 def test_settings_that_contradict():
@@ -158,6 +165,7 @@ def test_images_that_do_not_fit(parent):
         runs.train(settings_for("lines", pretrained=str(parent)), stream=io.StringIO())
 
 
+@pytest.mark.nightly
 def test_other_sizes_and_normalizations(photos, parent, tmp_path):
     found, said = train(
         photos, tmp_path / "a", pretrained=str(parent), size=12, channels=1, normalize="channels", epochs=0
@@ -204,7 +212,7 @@ def weights(tmp_path_factory):
 
 def test_from_a_state_dict(photos, weights, tmp_path):
     path, twin = weights
-    chosen = {"pretrained": str(path), "freeze": "features", "size": 32, "epochs": 1}
+    chosen = {"pretrained": str(path), "freeze": "features", "size": 32, "epochs": 0}
     found, said = train(photos, tmp_path / "a", **chosen)
     assert f"Weights of {path} (SHA-256 " in said
     assert "in the network resnet18." in said
@@ -217,7 +225,13 @@ def test_from_a_state_dict(photos, weights, tmp_path):
     assert json.loads((tmp_path / "a" / "config.json").read_text())["settings"]["network"] == "resnet18"
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        torch.bfloat16,
+        *(pytest.param(kind, marks=pytest.mark.nightly) for kind in (torch.float16, torch.float64)),
+    ],
+)
 def test_formats_of_weights(weights, tmp_path, dtype):
     path = tmp_path / "w.safetensors"
     save_file({name: tensor.to(dtype) for name, tensor in weights[1].state_dict().items()}, path)
