@@ -47,8 +47,8 @@ def efficientnet_b0(
     excitation) and narrows them again; in training, blocks with a shortcut are left out at random, the later
     the more often. The arrays have torchvision's names; :func:`load_torchvision` reads its weights.
 
-    Shapes: (N, C, H, W) -> (N, classes), whatever H and W; the last maps have a 32nd of their size. At 32 x
-    32 and below that is one pixel: batch norm then needs batches of many images, the last of an epoch, too.
+    Shapes: (N, C, H, W) -> (N, classes), whatever H and W; the last maps have a 32nd of their size, at
+    32 x 32 and below one pixel: batch norm then needs batches of many images, the last of an epoch, too.
 
     Parameters
     ----------

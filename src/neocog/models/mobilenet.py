@@ -84,8 +84,8 @@ def mobilenet_v2(
     convolution), and narrows them without an activation; its shortcut joins the narrow ends. The arrays have
     torchvision's names; :func:`load_torchvision` reads its weights.
 
-    Shapes: (N, C, H, W) -> (N, classes), whatever H and W; the last maps have a 32nd of their size. At 32 x
-    32 and below that is one pixel: batch norm then needs batches of many images, the last of an epoch, too.
+    Shapes: (N, C, H, W) -> (N, classes), whatever H and W; the last maps have a 32nd of their size, at
+    32 x 32 and below one pixel: batch norm then needs batches of many images, the last of an epoch, too.
 
     Parameters
     ----------

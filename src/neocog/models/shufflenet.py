@@ -53,8 +53,8 @@ def shufflenet_v2_x1_0(
     between two of 1 x 1; joined, they are shuffled. The arrays have torchvision's names;
     :func:`load_torchvision` reads its weights.
 
-    Shapes: (N, C, H, W) -> (N, classes), whatever H and W; the last maps have a 32nd of their size. At 32 x
-    32 and below that is one pixel: batch norm then needs batches of many images, the last of an epoch, too.
+    Shapes: (N, C, H, W) -> (N, classes), whatever H and W; the last maps have a 32nd of their size, at
+    32 x 32 and below one pixel: batch norm then needs batches of many images, the last of an epoch, too.
 
     Parameters
     ----------
