@@ -11,7 +11,7 @@ from torch.nn import functional as F
 import neocog
 from neocog.compilation import uncompiled
 from neocog.interop.onnx import from_onnx, to_onnx
-from neocog.interop.torch import from_torch, to_torch
+from neocog.interop.torch import UnsupportedError, from_torch, to_torch
 from neocog.layers import Add, Concat, Conv2D, ConvTranspose2D, Graph, ReLU, Upsample
 from neocog.losses import MeanSquaredError
 from neocog.optimizers import SGD
@@ -136,3 +136,26 @@ def test_a_graph_that_reads_the_same_maps_twice():
         results.append([value, *twin.params.values()])
     for mine, wanted in zip(*results, strict=True):
         np.testing.assert_allclose(mine, wanted, rtol=1e-11, atol=1e-13)
+
+
+class ToTheSizeOf(nn.Module):
+    """Up to a size that it is given: which of the possible ones it is."""
+
+    def __init__(self):
+        super().__init__()
+        self.down, self.up = (
+            nn.Conv2d(2, 3, 3, stride=3, padding=1),
+            nn.ConvTranspose2d(3, 2, 3, 3, padding=1),
+        )
+
+    def forward(self, x):
+        return self.up(self.down(x), x.shape[-2:]) + x
+
+
+def test_a_transposed_convolution_that_is_given_its_size():
+    module = ToTheSizeOf().double()
+    network = from_torch(module, input_shape=SHAPE)
+    assert network["up"].output_padding == (2, 0)  # of 4 x 4 pixels come 10 to 12 rows, and 10 columns
+    assert worst_difference(network, module, X, training=True) < 1e-10
+    with pytest.raises(UnsupportedError, match=r"a size needs the sizes of the maps: pass input_shape"):
+        from_torch(module)

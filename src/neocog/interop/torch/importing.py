@@ -240,9 +240,11 @@ class _Reader:
         outer = [*values_in(args), *values_in(kwargs)]
         if not outer:
             raise UnsupportedError("it is called without a tensor made of the input")
-        if _is_known(module) and len(outer) < len(args) + len(kwargs):
+        more = len(outer) < len(args) + len(kwargs)
+        sized = more and isinstance(module, nn.ConvTranspose2d)  # an output_size, which its forward reads
+        if more and not sized and _is_known(module):
             raise UnsupportedError("it is called with more than tensors, which has no counterpart")
-        if (make := layers_of(module)) is not None:
+        if not sized and (make := layers_of(module)) is not None:
             tensors = own_tensors(module)
             chain = self._chains.get(id(module)) or make(module, outer[0])
             if tensors:  # the same layers at each call
@@ -258,7 +260,7 @@ class _Reader:
             inner, output = self._sequential(module, args[0], path)
         elif isinstance(module, modules.Graph):
             inner, output = self._graph(module, outer, path)
-        elif type(module).__module__.startswith("torch.nn.modules.") and not several:
+        elif type(module).__module__.startswith("torch.nn.modules.") and not several and not sized:
             classes = [each for each in LAYERS if not isinstance(each, str)]
             names = sorted(each.__name__ for each in classes if each.__module__.startswith("torch."))
             raise UnsupportedError(
