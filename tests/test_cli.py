@@ -124,6 +124,8 @@ def test_options_reach_the_run(tmp_path):
         "validation": 0.25,
         "keep-best": "accuracy",
         "early-stopping": 3,
+        "freeze": "dense1",
+        "rates": "dense2=0.5",
     }
     arguments = [text for name, value in options.items() for text in (f"--{name}", value)]
     run("train", "lines", "--out", tmp_path / "run", *arguments)
@@ -143,6 +145,8 @@ def test_options_reach_the_run(tmp_path):
         "device": None,
         "held_out": 0.2,
         "minutes": None,
+        "pretrained": None,
+        "loss": "softmax",
     }
     assert settings == left | given
     assert neocog.load(tmp_path / "run" / "model.neocog").parameter_count == 1227
