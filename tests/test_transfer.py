@@ -103,6 +103,13 @@ def test_what_is_frozen_in_the_file_is_not_unless_it_is_asked_for(photos, parent
     assert settings_for(f"folder:{photos}", pretrained="m.neocog", freeze="features").lr == 0.01
 
 
+def test_a_network_that_is_named_beside_a_whole_one_is_said_to_be_of_no_use(photos, parent):
+    start = open_start(settings_for(f"folder:{photos}", pretrained=str(parent), network="resnet18"))
+    assert start.settings.network == "pretrained"
+    assert "a whole network, so that network resnet18 is not needed, and not used" in start.lines
+    assert list(start.network.params) == list(neocog.load(parent / "model.neocog").params)
+
+
 def test_resuming_needs_no_pretrained_model(photos, parent, tmp_path):
     from neocog.training import Callback
 

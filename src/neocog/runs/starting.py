@@ -95,8 +95,10 @@ def open_start(settings: Settings) -> Start:
     else:
         network = open_model(path)
         network.freeze_only({})  # what is frozen, the settings say
-        settings = replace(settings, network=PRETRAINED)
         lines = [f"network and weights of {name}{_digest(file)}"]
+        if settings.network != PRETRAINED:
+            lines.append(f"a whole network, so that network {settings.network} is not needed, and not used")
+        settings = replace(settings, network=PRETRAINED)
     settings, reading = _reading(settings, network)
     first = next((leaf for _, leaf in network.leaves()), None)
     if isinstance(first, Normalize) and settings.normalize == PRETRAINED:
