@@ -179,7 +179,7 @@ def test_what_is_no_image_is_named(tmp_path, content):
 
 
 def test_a_folder_is_no_image(tmp_path):
-    with pytest.raises(ValueError, match="cannot be read as an image"):
+    with pytest.raises(IsADirectoryError, match="is a folder, not an image file"):
         load_image(tmp_path, (1, 8, 8))
 
 
