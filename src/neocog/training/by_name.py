@@ -60,7 +60,7 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "nadam": _nadam,
     "rmsprop": _rmsprop,
 }
-"""Functions (lr, momentum, **options) -> Optimizer; Adam's momentum is its first beta."""
+"""Functions ``(lr, momentum, **options) -> Optimizer``; Adam's momentum is its first beta."""
 
 SCHEDULES: dict[str, Callable[[float, int], Rate]] = {
     "constant": lambda lr, steps: lr,
