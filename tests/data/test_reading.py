@@ -110,7 +110,10 @@ READING = {
 
 
 def test_settings_of_how_pictures_are_read():
-    assert settings_for("folder:x", size=9, **READING).reading == READING | {"size": 9, "several_labels": False}
+    assert settings_for("folder:x", size=9, **READING).reading == READING | {
+        "size": 9,
+        "several_labels": False,
+    }
     for option, value in READING.items():
         with pytest.raises(ValueError, match=f"{option} is only allowed for folder:PATH"):
             Settings("digits", **{option: value})
