@@ -96,7 +96,7 @@ def wake(module):
     """Give norms, biases and layer scales numbers that are neither 0 nor 1."""
     generator = torch.Generator().manual_seed(0)
     for tensor in [*module.parameters(), *module.buffers()]:
-        if tensor.is_floating_point() and (tensor.ndim == 1 or not tensor.detach().any()):
+        if tensor.is_floating_point() and (tensor.ndim == 1 or tensor.detach().unique().numel() == 1):
             tensor.data.uniform_(0.5, 1.5, generator=generator)
     for each in module.modules():
         if isinstance(each, nn.Dropout):
