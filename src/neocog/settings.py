@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -204,6 +205,18 @@ class Settings:
         "A regular expression whose group tells which pictures belong together, as patches of one photograph "
         "do; they are all held out or none.",
     )
+    images: str | None = _option(
+        None, str, "The folder that holds the files which a table names, where they lie elsewhere."
+    )
+    file_column: str | None = _option(
+        None, str, "The column of a table that names the files, if its name is no usual one."
+    )
+    label_column: str | None = _option(
+        None,
+        str,
+        "The column of a table that names the labels; or several columns of 0 and 1, one a label, commas "
+        "between them.",
+    )
     skip_bad: bool = _option(
         False, bool, "Leave out files that cannot be used, and list them.", parse=_yes_or_no
     )
@@ -384,6 +397,11 @@ class Settings:
             raise ValueError(f"held_out is only allowed for {allowed}, got source {self.source!r}.")
 
     def _check_reading(self) -> None:
+        for option in ("images", "file_column", "label_column"):
+            if not isinstance(getattr(self, option), str | None):
+                raise TypeError(f"{option} must be text, got {getattr(self, option)!r}.")
+        if self.images is not None:  # so that the run finds them from anywhere
+            object.__setattr__(self, "images", os.path.abspath(self.images))
         if self.size is not None:
             integer("size", self.size)
         if self.channels is not None:

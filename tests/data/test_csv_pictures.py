@@ -199,12 +199,67 @@ def test_a_file_that_is_named_twice(folder):
 
 
 def test_the_column_of_labels_must_be_clear(folder):
-    rows = [(name, 1, 0) for name in NAMES]
+    rows = [(name, 1, 7) for name in NAMES]
     for header, found in ((("file", "scab", "rust"), "file, scab, rust"), (None, "3 columns without names")):
         with pytest.raises(ValueError, match=rf"a\.csv names files, .*named label, class.*; got {found}"):
             load(write(folder, rows, header))
     numbered = [(n, name, kind) for n, (name, kind) in enumerate(zip(NAMES, KINDS, strict=True))]
     assert shades(load(write(folder, numbered, ("", "file", "kind of pet"))).train[0]) == [0, 1, 2, 3]
+
+
+def test_columns_are_named(folder):
+    rows = [(n, name, kind, "x") for n, (name, kind) in enumerate(zip(NAMES, KINDS, strict=True))]
+    path = write(folder, rows, ("label", "where it is", '"what, in truth"', "class"))
+    named = {"file_column": "where it is", "label_column": "what, in truth"}
+    split = load(path, **named)
+    assert (split.class_names, shades(split.train[0])) == (("cat", "dog"), [0, 1, 2, 3])
+    split = load(path, file_column="where it is", label_column="class", class_names=("x", "y"))
+    assert split.train[1].tolist() == [0, 0, 0, 0]
+    for option, name, message in (
+        ("label_column", "kind", r"label_column must be names, each once, of a column of .*a\.csv, of its"),
+        ("file_column", "label,class", "file_column must be one name of a column of .*got 'label,class'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            load(path, **{option: name})
+    with pytest.raises(ValueError, match="and it has no header; got 'kind'"):
+        load(write(folder, rows, None), label_column="kind")
+    pixels = write(folder, [("a", 1), ("b", 2)], ("label", "1x1"), name="b.csv")
+    with pytest.raises(ValueError, match="label_column is only for tables that name files"):
+        load(pixels, label_column="label")
+
+
+def test_the_folder_of_the_files_is_named(folder, tmp_path_factory):
+    table = write(tmp_path_factory.mktemp("tables"), zip(NAMES, KINDS, strict=True))
+    with pytest.raises(ValueError, match=r"a\.csv: 4 files cannot be used"):
+        load(table)
+    assert shades(load(table, images=folder).train[0]) == [0, 1, 2, 3]
+    for name in NAMES:  # others of the same name, beside the table, are not taken
+        picture(table.parent / name, 255)
+    assert shades(load(table, images=folder).train[0]) == [0, 1, 2, 3]
+    assert load_csv(table, 0.5, images=folder, group_by="/?(.)[.]png").groups is not None
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        load(table, images=folder / "gone")
+
+
+def test_a_column_of_zeros_and_ones_for_each_class(folder):
+    rows = [(n, name, f"{1 - n % 2}.0", f"{n % 2}.0") for n, name in enumerate(NAMES)]
+    split = load(write(folder, rows, ("", "image", "dog", "cat")))
+    assert (split.class_names, split.train[1].tolist()) == (("cat", "dog"), [1, 0, 1, 0])
+    rows[2] = (2, "c.png", 1, 1)
+    path = write(folder, rows, ("", "image", "dog", "cat"))
+    with pytest.raises(ValueError, match=r"a\.csv, line 4: one of the columns .* got dog, cat; --loss bce"):
+        load(path)
+    split = load(path, several_labels=True)
+    assert split.train[1].tolist() == [[0, 1], [1, 0], [1, 1], [1, 0]]
+    rows[3] = (3, "d.png", 0, "maybe")
+    path = write(folder, [*rows, *rows], ("", "image", "dog", "cat"))
+    with pytest.raises(ValueError, match=r"line 5, column cat: must be 0 or 1, .* got 'maybe'"):
+        load(path, label_column="dog, cat", several_labels=True)
+    rows = [(name, n == 0, n > 1, 5) for n, name in enumerate(NAMES)]
+    path = write(folder, rows, ("file", "a;b", "c d", "age"))
+    split = load(path, several_labels=True, label_column="a;b,c d")
+    assert split.class_names == ("a;b", "c d")
+    assert split.train[1].tolist() == [[1, 0], [0, 0], [0, 1], [0, 1]]
 
 
 def test_options_of_pictures(folder):
@@ -250,6 +305,21 @@ def test_from_the_command_line(folder, monkeypatch):
     assert json.loads((folder / "r" / "config.json").read_text())["image_shape"] == [1, 6, 6]
     assert json.loads(run("evaluate", "r/model.neocog", "kinds.csv", "--json").stdout)["images"] == 12
     write(folder, [("0.png", "dark"), ("99.png", "bright")], name="few.csv")
+    columns = ["--images", "photos", "--file-column", "id", "--label-column", "dark,bright"]
+    rows = [(n, int(n < 6), int(n >= 6), n) for n in range(12)]
+    (folder / "t").mkdir()
+    write(folder / "t", rows, ("id", "dark", "bright", "n"), name="kinds.csv")
+    run("train", "t/kinds.csv", *columns, "--loss", "bce", "--epochs", 1, "--out", "several", "--no-report")
+    monkeypatch.chdir(folder / "t")
+    assert json.loads(run("evaluate", "../several", "--json").stdout)["images"] == 2
+    monkeypatch.chdir(folder)
+    write(folder, rows[:9], ("id", "dark", "bright", "n"), name="others.csv")
+    picture(folder / "elsewhere" / "8.png")
+    shown = run("evaluate", "several", "others.csv").stdout
+    assert shown.startswith("9 images of others.csv: the run trained on 7 of them")
+    assert "--images is for a SOURCE" in run("evaluate", "several", "--images", "photos", code=2).stderr
+    error = run("evaluate", "several", "others.csv", "--images", "elsewhere", code=2).stderr
+    assert "8 files cannot be used: " in error
     error = run("evaluate", "r/model.neocog", "few.csv", code=2).stderr
     assert "99.png is not there (line 3)" in error
     assert error.count("\n") == 1

@@ -110,10 +110,17 @@ READING = {
 
 
 def test_settings_of_how_pictures_are_read():
-    assert settings_for("folder:x", size=9, **READING).reading == READING | {
-        "size": 9,
-        "several_labels": False,
-    }
+    of_tables = {"images": None, "file_column": None, "label_column": None}
+    found = settings_for("folder:x", size=9, **READING).reading
+    assert found == READING | of_tables | {"size": 9, "several_labels": False}
+    of_tables = {"images": os.path.abspath("pictures"), "file_column": "f", "label_column": "a,b"}
+    found = settings_for("csv:x", images="pictures", file_column="f", label_column="a,b").reading
+    assert found.items() > of_tables.items()
+    for option in of_tables:
+        with pytest.raises(ValueError, match=f"{option} is only allowed for csv:PATH, got source 'folder:x'"):
+            Settings("folder:x", **{option: "x"})
+        with pytest.raises(TypeError, match=f"{option} must be text, got 3"):
+            Settings("csv:x", **{option: 3})
     for option, value in READING.items():
         with pytest.raises(ValueError, match=f"{option} is only allowed for folder:PATH"):
             Settings("digits", **{option: value})

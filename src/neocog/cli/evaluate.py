@@ -81,6 +81,12 @@ def evaluate_command(
     ] = False,
     table: Csv = None,
     skip_bad: SkipBad = False,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--images", help="The folder of the files that a table names; default: where the table is."
+        ),
+    ] = None,
     output: Output = "",
     layers: Layers = None,
     kernels: Kernels = "auto",
@@ -96,7 +102,10 @@ def evaluate_command(
     Example: [bold]neocog evaluate model.neocog photos --csv photos.csv[/]
     """
     network = runs.open_model(model, layers or (), output)
-    measured = _measured(model, network, source, skip_bad)
+    if folder is not None and not source:
+        raise ValueError(f"--images is for a SOURCE that is a table, got {folder} without one.")
+    reading = {"skip_bad": True} if skip_bad else {}
+    measured = _measured(model, network, source, reading | {"images": folder})
     if network.input_shape is None:  # else the file's reader has measured it
         with blaming(model):
             check_values(network, measured.images.shape[1:])
@@ -158,9 +167,9 @@ def evaluate_command(
         say(f"table: [bold]{escaped(table)}[/]")
 
 
-def _measured(model: Path, network: Container, source: str, skip_bad: bool) -> Measured:
+def _measured(model: Path, network: Container, source: str, how: dict[str, Any]) -> Measured:
     run = runs.RunDirectory(model) if model.is_dir() else None
-    if run is not None and (not source or run.is_trained_on(source)):
+    if run is not None and (not source or (run.is_trained_on(source) and how["images"] is None)):
         # With another split, training images would be among the held-out ones.
         _, (images, labels) = run.open_data()
         return Measured(images, labels, run.settings().source, "the run held them out of training")
@@ -175,7 +184,7 @@ def _measured(model: Path, network: Container, source: str, skip_bad: bool) -> M
         preprocessing=network.preprocessing,
         class_names=network.class_names,
         validation_fraction=0,
-        **reading | ({"skip_bad": True} if skip_bad else {}),
+        **reading | how,
     )
     images, labels = data.validation or data.train
     labels = _as_model_classes(data.class_names, network, labels, source, model)

@@ -12,7 +12,7 @@ from neocog.data.csv_pixels import pixel_tables
 from neocog.data.folder import split_of_pictures
 from neocog.data.parts import Part, part_of
 from neocog.data.preprocessing import Preprocessing
-from neocog.data.split import AnyPath, Split
+from neocog.data.split import AnyPath, Split, existing_folder
 
 
 def load_csv(
@@ -29,10 +29,14 @@ def load_csv(
     skip_bad: bool = False,
     class_names: Sequence[str] | None = None,
     several_labels: bool = False,
+    images: AnyPath | None = None,
+    file_column: str | None = None,
+    label_column: str | None = None,
 ) -> Split:
     """Load a data set from a CSV file: one image a row, with a column for its label.
 
-    The label is in the column whose header is ``label``, ``class``, ``target`` or another usual name.
+    The label is in the column whose header is ``label``, ``class``, ``target`` or another usual name. Or
+    there is a column for each label, of 0 and 1: exactly one of a row is 1 then, unless ``several_labels``.
 
     The images are in files, which another column names: one with names as ``cat1.jpg``, or whose header is
     ``filename``, ``path``, ``image_id`` or another usual name, with or without the files' suffix. They lie
@@ -73,6 +77,11 @@ def load_csv(
         Whether an image may have several labels, or none, as ``cat;dog``: separated by semicolons, bars or
         commas, or if there are none of these by spaces, or each in a row of its own. Where the training
         images of a table that names files do, labels are (N, labels) of 0 and 1.
+    images : str or path, optional
+        The folder that holds the files which a table names; they are searched nowhere else then.
+    file_column, label_column : str, optional
+        The columns of files and labels, where their names are no usual ones; several columns of labels, each
+        of 0 and 1, with commas between them.
 
     Returns
     -------
@@ -91,13 +100,15 @@ def load_csv(
         If a row has more columns than the budget "columns" (:mod:`neocog.budgets`).
     """
     files = _files(Path(path))
-    columns = picture_columns(files["train"])
+    named = {"file_column": file_column, "label_column": label_column}
+    folder = None if images is None else existing_folder(images)
+    columns = picture_columns(files["train"], folder, **named)
     options: dict[str, Any] = {"channels": channels, "size": size, "fit": fit, "group_by": group_by}
     if columns is not None:
         return split_of_pictures(
             Path(path) if len(files) > 1 else files["train"],
-            files["train"].parent,
-            pictures_of_tables(files, columns, several_labels),
+            folder or files["train"].parent,
+            pictures_of_tables(files, columns, several_labels, folder, **named),
             image_shape,
             validation_fraction,
             seed,
@@ -106,6 +117,7 @@ def load_csv(
             class_names=class_names,
             **options,
         )
+    options |= {"images": images, **named}
     if given := [name for name, value in options.items() if value is not None]:
         raise ValueError(f"{given[0]} is only for tables that name files of pictures; {path} holds pixels.")
     return pixel_tables(path, files, validation_fraction, seed, image_shape, class_names)

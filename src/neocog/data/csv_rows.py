@@ -10,6 +10,7 @@ from typing import TextIO
 
 from neocog.budgets import BudgetError, limit, over_budget
 from neocog.data.parts import Part, part_of
+from neocog.representation import printable
 
 __all__ = [
     "FILES",
@@ -19,8 +20,10 @@ __all__ = [
     "csv_rows",
     "is_header",
     "is_number",
+    "named_columns",
     "part_column",
     "parts_of",
+    "truth",
 ]
 
 DELIMITERS = ",;\t"
@@ -140,6 +143,37 @@ def column_of(names: Sequence[str], header: Sequence[str], but: Sequence[int | N
     return next(found, None)
 
 
+def named_columns(
+    table: Path, header: Sequence[str], option: str, names: str, most: int | None = None
+) -> tuple[int, ...]:
+    """Return the columns with names that a user gives, with commas between them, or one name with commas.
+
+    Raises
+    ------
+    ValueError
+        If there is no such column, two have the name, or there are more than ``most``.
+
+    Examples
+    --------
+    >>> named_columns(Path("a.csv"), ["file", "cat", "dog"], "label_column", "cat,dog")
+    (1, 2)
+    """
+    wanted = [names] if names in header else [name.strip() for name in names.split(",")]
+    for name in wanted:
+        if list(header).count(name) != 1 or (most is not None and len(wanted) > most):
+            how = "one name" if most == 1 else "names, each once,"
+            have = f"of its columns {', '.join(map(printable, header))}" if header else "and it has no header"
+            raise ValueError(
+                f"{option} must be {how} of a column of {printable(table)}, {have}; got {names!r}."
+            )
+    return tuple(list(header).index(name) for name in wanted)
+
+
+def truth(cell: str) -> bool | None:
+    """Return what a cell says that holds 0 or 1, yes or no, true or false; None of any other."""
+    return _TRUTH.get(cell.strip().lower())
+
+
 def _plain(name: str) -> str:
     return re.sub(r"[\W_]", "", name.lower())
 
@@ -171,8 +205,8 @@ def parts_of(name: str, cells: Sequence[str]) -> list[Part] | int | None:
     yes, no = _IS_PART.get(_plain(name), (None, None))
     found: list[Part | None] = []
     for cell in cells:
-        truth = _TRUTH.get(cell.strip().lower())
-        found.append(part_of(cell) if truth is None else yes if truth else no)
+        true = truth(cell)
+        found.append(part_of(cell) if true is None else yes if true else no)
     known = [part for part in found if part is not None]
     if not known:
         return None

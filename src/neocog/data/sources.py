@@ -30,7 +30,8 @@ __all__ = ["READING", "SOURCES", "Source", "open_source", "source_forms", "sourc
 # Photos are scaled down to this size by default: these networks are for small images.
 LARGEST_IMAGE = 64
 
-READING = ("size", "channels", "fit", "label_pattern", "group_by", "skip_bad")
+_OF_TABLES = ("images", "file_column", "label_column")
+READING = ("size", "channels", "fit", "label_pattern", "group_by", "skip_bad", *_OF_TABLES)
 """The options of how pictures are read that a user may choose; a run keeps them."""
 
 _UNSET: dict[str, Any] = dict.fromkeys((*READING, "image_shape", "preprocessing", "class_names")) | {
@@ -127,7 +128,10 @@ SOURCES: dict[str, Source] = {
         _photos,
         "a folder with a sub-folder of pictures for each class",
         has_path=True,
-        options=(*READING, "image_shape", "preprocessing", "class_names", "validation_fraction"),
+        options=(
+            *(option for option in READING if option not in _OF_TABLES),
+            *("image_shape", "preprocessing", "class_names", "validation_fraction"),
+        ),
         fits=Path.is_dir,
     ),
     "npz": Source(
@@ -250,7 +254,8 @@ def open_source(source: str, *, validation_fraction: float = 0.2, **options: Any
     **options
         How pictures are read: ``image_shape`` or ``preprocessing``, as a trained network takes them; or, for
         a folder, the options of :func:`image_folder`: ``size`` (default at most 64 x 64), ``channels``,
-        ``fit``, ``label_pattern``, ``group_by``, ``skip_bad``; ``class_names``, those of a trained network;
+        ``fit``, ``label_pattern``, ``group_by``, ``skip_bad``; for a table those of :func:`load_csv`, too:
+        ``images``, ``file_column``, ``label_column``; ``class_names``, those of a trained network;
         ``several_labels``, whether an image of a table or archive may have several.
 
     Returns

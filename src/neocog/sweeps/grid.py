@@ -18,7 +18,8 @@ Grid: TypeAlias = dict[str, list[Any]]
 _PARSERS: dict[str, Callable[[str], Any]] = {
     name: option.parse for name, option in OPTIONS.items() if option.axis
 }
-_PATTERNS = ("label_pattern", "group_by")  # of which a comma is a part
+_WITH_COMMAS = ("label_pattern", "group_by", "images", "file_column", "label_column")
+"""Settings of which a comma may be a part."""
 GRID_KEYS = tuple(_PARSERS)
 """The settings of a run that a grid may vary."""
 MOST_POINTS = 100_000
@@ -51,7 +52,7 @@ def parse_grid(texts: Iterable[str]) -> Grid:
         one_of("a grid's key", key, GRID_KEYS)
         if key in grid:
             raise ValueError(f"a grid must name each key once, got {key!r} twice.")
-        apart = [values] if key in _PATTERNS else values.split(",")
+        apart = [values] if key in _WITH_COMMAS else values.split(",")
         grid[key] = [_parse(key, value.strip()) for value in apart]
     return grid
 
