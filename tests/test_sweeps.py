@@ -99,8 +99,8 @@ def test_a_grid_as_the_command_line_writes_it():
     }
 
 
-def test_every_setting_may_be_varied_but_those_of_the_data_and_the_seed():
-    others = {"source", "seed", "held_out", "minutes", "from_data", "pretrained", "freeze", "rates"}
+def test_every_setting_may_be_varied_but_the_source_and_what_is_pretrained():
+    others = {"source", "from_data", "pretrained", "freeze", "rates"}
     assert {*sweeps.GRID_KEYS} == set(Settings.__dataclass_fields__) - others
 
 
@@ -114,7 +114,7 @@ def test_every_setting_may_be_varied_but_those_of_the_data_and_the_seed():
         ("epochs=1.5", "epochs must be integers with commas between them, got '1.5'"),
         ("filters=8x16", "filters must be channels such as 8 or 8-16, got '8x16'"),
         ("network=", "network must be values with commas between them, got ''"),
-        ("seed=1,2", "must leave out the seed; --seeds says"),
+        ("seed=1,x", "seed must be integers with commas between them, got 'x'"),
     ],
 )
 def test_a_grid_that_cannot_be_read(text, message):
@@ -132,7 +132,6 @@ def test_a_key_stands_in_a_grid_once():
     [
         ([("lr", 1)], TypeError, "grid must be a dict"),
         ({"rate": [1]}, ValueError, "a grid's key must be one of 'recipe', .*'lr'"),
-        ({"seed": [1]}, ValueError, "grid must leave out the seed"),
         ({"lr": 0.1}, TypeError, r"grid\['lr'\] must be a list of values, got 0.1"),
         ({"network": "conv-net"}, TypeError, r"grid\['network'\] must be a list of values"),
         ({"lr": []}, ValueError, r"grid\['lr'\] must hold at least one value"),
@@ -401,6 +400,52 @@ def test_of_equal_accuracies_the_lower_loss_wins():
     for row in better:
         row["val_loss"] = 0.4
     assert sweep_of(worse + better, [0.0, 0.1]).best.values == {"lr": 0.1}
+
+
+def test_what_decides_between_equal_accuracies_is_said():
+    """The loss, then the number of parameters, then the order of the grid."""
+    rows = rows_of(0.5, lr=0.0) + rows_of(0.5, lr=0.1) + rows_of(0.5, lr=0.2) + rows_of(0.4, lr=0.3)
+    for k, row in enumerate(rows):
+        row["point"] = k
+    values = [0.0, 0.1, 0.2, 0.3]
+    found = sweep_of(rows, values, seeds=1)
+    assert [c.values["lr"] for c in found.tied] == [0.0, 0.1, 0.2]
+    assert (
+        found.choice
+        == "3 settings are equally accurate, 0.5000; of these the one first in the grid comes first."
+    )
+    assert found.choice in found.table().caption
+    rows[2]["parameters"] = 3
+    found = sweep_of(rows, values, seeds=1)
+    assert (found.best.values["lr"], "of fewer parameters" in found.choice) == (0.2, True)
+    rows[1]["val_loss"] = 0.01
+    found = sweep_of(rows, values, seeds=1)
+    assert (found.best.values["lr"], "of the lower validation loss" in found.choice) == (0.1, True)
+    assert [c["values"]["lr"] for c in found.to_dict()["tied"]] == [0.1, 0.2, 0.0]
+    rows[0]["val_accuracy"] = 0.6
+    found = sweep_of(rows, values, seeds=1)
+    assert (found.best.values["lr"], found.tied, found.choice) == (0.0, [], "")
+
+
+def test_seeds_held_out_fractions_and_minutes_in_a_grid(tmp_path):
+    x = np.random.default_rng(0).random((60, 1, 8, 8), "float32")
+    np.savez(tmp_path / "x.npz", x=x, y=np.arange(60) % 2)
+    grid = {"held_out": [0.2, 0.5], "minutes": [0.01, 0.02], "seed": [7, 3], "recipe": ["plain"]}
+    found = sweeps.sweep(f"npz:{tmp_path / 'x.npz'}", grid, jobs=1, out=tmp_path / "s.jsonl")
+    assert not found.failures
+    assert found.keys == ["held_out", "minutes", "recipe"]
+    assert [row["seed"] for row in found.rows] == [7, 3] * 4
+    assert [row["minutes"] for row in found.rows] == [0.01, 0.01, 0.02, 0.02] * 2
+    epochs = [row["epoch"] for row in found.rows]
+    assert 0 < epochs[0] < epochs[2]  # more minutes are more epochs
+    assert epochs[0] < epochs[4]  # as fewer images are
+    # 60 images, of which 12 or 30 are held out, and a fifth of the others compares.
+    steps = [row["val_accuracy"] * n % 1 for row, n in zip(found.rows, [10] * 4 + [6] * 4, strict=True)]
+    assert steps == pytest.approx([0] * 8)
+    assert " --minutes 0.0" in found.train_command
+    assert sweeps.resume(tmp_path / "s.jsonl", jobs=1).rows == found.rows
+    with pytest.raises(ValueError, match="seeds must be left out where the grid names them, got 2"):
+        sweeps.sweep("lines", {"seed": [1]}, 2)
 
 
 def test_settings_that_diverge_or_miss_seeds_come_after_the_others():
@@ -894,6 +939,18 @@ def test_the_command(tmp_path, monkeypatch):
     assert "4 points, 1 at once" in result.stdout
     cli(*arguments)
     assert Path("sweeps/lines-b-2.jsonl").exists()
+
+
+def test_a_setting_of_all_points_is_an_option(tmp_path):
+    out = tmp_path / "s.jsonl"
+    data = json.loads(
+        cli("lines-b", "--epochs", 1, "--grid", "lr=0.1,0.2", "--grid", "seed=5", "--jobs", 1, "--out", out,
+            "--json").stdout
+    )  # fmt: skip
+    assert [(row["epochs"], row["lr"], row["seed"]) for row in data["rows"]] == [(1, 0.1, 5), (1, 0.2, 5)]
+    assert data["grid"] == {"lr": [0.1, 0.2], "epochs": [1]}
+    error = cli("lines-b", "--epochs", 1, "--grid", "epochs=2", code=2).stderr
+    assert "epochs must be given once, got it in --grid and as --epochs" in error
 
 
 def test_other_pages_are_not_replaced(tmp_path):

@@ -182,7 +182,7 @@ class Settings:
     momentum: float = _option(0.9, float, "Momentum, 0 to below 1; the first beta of Adam's kind.")
     weight_decay: float = _option(1e-4, float, "Decay of the weights, not of biases.")
     batch_size: int = _option(64, int, "Images a step.")
-    seed: int = _option(42, int, "Seed of the weights and of the batches.", axis=False)
+    seed: int = _option(42, int, "Seed of the weights and of the batches.")
     kernels: str = _option("auto", str, f"Kernel backend: {', '.join(BACKENDS)}.")
     size: int | None = _option(
         None, int, "Height and width of pictures' images; default the median's, at most 64."
@@ -284,14 +284,12 @@ class Settings:
         0.2,
         float,
         "Fraction of the images that are never trained on, only reported, where the source has no such part.",
-        axis=False,
     )
     minutes: float | None = _option(
         None,
         float,
         "About how long to train; it becomes a number of epochs before the first step, by an estimate that "
         "looks at no clock.",
-        axis=False,
     )
     pretrained: str | None = _option(
         None,

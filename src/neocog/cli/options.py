@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -20,18 +20,20 @@ def _option(option: Option) -> Any:
     return typer.Option(*flags, help=option.help_with_defaults())
 
 
-def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+def with_settings(command: Callable[..., None], names: Sequence[str] = tuple(OPTIONS)) -> Callable[..., None]:
     """Add the options; the command gets those that were given as a dict, its first argument.
 
     Parameters
     ----------
     command : function (chosen, ...)
+    names : sequence of str
+        Of the settings. Default: all.
     """
     first, *others = inspect.signature(command, eval_str=True).parameters.values()
 
     @functools.wraps(command)
     def run(**given: Any) -> None:
-        settings = {name: given.pop(name) for name in OPTIONS}
+        settings = {name: given.pop(name) for name in names}
         chosen = {
             name: OPTIONS[name].parse(str(value)) for name, value in settings.items() if value is not None
         }
@@ -45,7 +47,7 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
             default=None,
             annotation=Annotated[option.kind | None, _option(option)],
         )
-        for option in OPTIONS.values()
+        for option in map(OPTIONS.__getitem__, names)
     ]
     source, *rest = (parameter.replace(kind=keyword) for parameter in others)
     run.__signature__ = inspect.Signature([source, *options, *rest])  # type: ignore[attr-defined]

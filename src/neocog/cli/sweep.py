@@ -13,21 +13,28 @@ from rich.console import Console
 
 from neocog import runs
 from neocog.cli.common import INTERRUPTED, Json, Source, app, escaped, report_errors, say, to_json
+from neocog.cli.options import with_settings
 from neocog.data.sources import source_forms
+from neocog.settings import OPTIONS
 
 if TYPE_CHECKING:
     from neocog.sweeps import Sweep
 
+# --validation is the part that compares the settings, and --seeds gives the seeds.
+_SETTINGS = [name for name, option in OPTIONS.items() if option.axis and name not in ("validation", "seed")]
+
 
 @app.command()
 @report_errors
+@functools.partial(with_settings, names=_SETTINGS)
 def sweep(
+    chosen: dict[str, Any],
     source: Source = "",
     grid: Annotated[
         list[str] | None,
         typer.Option(
             help="A setting and its values, as lr=0.01,0.1, or filters=8,8-16 for one convolution of 8 "
-            "channels, and two of 8 and 16; once for each setting.",
+            "channels, and two of 8 and 16; once for each setting. seed=3,7 names the seeds.",
             metavar="KEY=VALUES",
         ),
     ] = None,
@@ -55,16 +62,19 @@ def sweep(
     """Train every setting of a grid with several seeds, and rank them.
 
     They are compared on a part of the training images; the source's held-out images are not used.
+    A setting that is given as an option, as --epochs 5, is that of all points.
 
     Each result is written at once. Ctrl-C ends; --resume continues, also after a crash.
 
     Example: [bold]neocog sweep digits --grid lr=0.01,0.05,0.1 --grid filters=4,8,16 --seeds 3[/]
 
+    Example: [bold]neocog sweep photos --epochs 5 --grid optimizer=sgd,adamw --grid seed=3,7[/]
+
     Example: [bold]neocog sweep --resume sweeps/digits.jsonl --dask tcp://10.0.0.1:8786[/]
     """
     from neocog import sweeps
 
-    described = source or grid or seeds is not None or validation is not None
+    described = source or grid or chosen or seeds is not None or validation is not None
     stream = sys.stderr if as_json else sys.stdout
     how: dict[str, Any] = {
         "jobs": jobs,
@@ -88,8 +98,8 @@ def sweep(
             out = resume
         found = sweeps.sweep(
             source,
-            sweeps.parse_grid(grid or []),
-            1 if seeds is None else seeds,
+            _grid(grid or [], chosen),
+            seeds,
             validation_fraction=0.2 if validation is None else validation,
             out=out or runs.numbered_path("sweeps", source, ".jsonl"),
             **how,
@@ -104,6 +114,18 @@ def sweep(
     if found.rows and found.best is None:
         _warn("All points diverged: try a smaller lr.")
         raise typer.Exit(1)
+
+
+def _grid(texts: list[str], chosen: dict[str, Any]) -> dict[str, list[Any]]:
+    """Return the grid, with one value for each setting that is an option."""
+    from neocog.sweeps import parse_grid
+
+    grid = parse_grid(texts)
+    for name, value in chosen.items():
+        if name in grid:
+            raise ValueError(f"{name} must be given once, got it in --grid and as {OPTIONS[name].flag}.")
+        grid[name] = [value]
+    return grid
 
 
 def _warn(text: str) -> None:

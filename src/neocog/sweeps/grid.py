@@ -21,7 +21,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
 _WITH_COMMAS = ("label_pattern", "group_by", "images", "file_column", "label_column")
 """Settings of which a comma may be a part."""
 GRID_KEYS = tuple(_PARSERS)
-"""The settings of a run that a grid may vary."""
+"""The settings of a run that a grid may vary; the values of ``seed`` are the seeds of all its points."""
 MOST_POINTS = 100_000
 
 
@@ -47,8 +47,6 @@ def parse_grid(texts: Iterable[str]) -> Grid:
     for text in texts:
         key, _, values = text.partition("=")
         key = key.strip().replace("-", "_")
-        if key == "seed":
-            raise ValueError("a grid must leave out the seed; --seeds says how many there are.")
         one_of("a grid's key", key, GRID_KEYS)
         if key in grid:
             raise ValueError(f"a grid must name each key once, got {key!r} twice.")
@@ -82,8 +80,6 @@ def checked_grid(grid: Any) -> Grid:
         raise TypeError(f"grid must be a dict of setting to values, got {grid!r}.")
     checked: Grid = {}
     for key, values in grid.items():
-        if key == "seed":
-            raise ValueError("grid must leave out the seed; seeds says how many there are.")
         one_of("a grid's key", key, GRID_KEYS)
         if isinstance(values, np.ndarray):
             values = values.tolist()

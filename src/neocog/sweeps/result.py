@@ -67,6 +67,11 @@ class Candidate:
             parameters=rows[0]["parameters"],
         )
 
+    @property
+    def score(self) -> float:
+        """The accuracy that ranks; rounded, as the order in which seeds are added must not decide."""
+        return round(self.val_accuracy, 12)
+
     def __str__(self) -> str:
         name = named(self.values) or "the one setting"
         spread = f" ± {self.val_accuracy_std:.3f}" if self.seeds - self.diverged > 1 else ""
@@ -120,8 +125,9 @@ class Sweep:
     def candidates(self) -> list[Candidate]:
         """The settings of the grid, the best first.
 
-        Ranked by the mean validation accuracy over the seeds, ties by the lower mean validation loss.
-        Settings of which seeds diverged, or are missing, come after the others.
+        Ranked by the mean validation accuracy over the seeds; of equal ones, first the lower mean validation
+        loss, then the fewer parameters, then the order of the grid. Settings of which seeds diverged, or are
+        missing, come after the others.
         """
         return [candidate for candidate, _ in self._ranked()]
 
@@ -132,13 +138,12 @@ class Sweep:
             groups.setdefault(row["point"] // seeds, []).append(row)
         found = [(Candidate.of(rows, self.keys), rows) for _, rows in sorted(groups.items())]
 
-        def order(group: tuple[Candidate, list[PointRow]]) -> tuple[bool, float, float]:
+        def order(group: tuple[Candidate, list[PointRow]]) -> tuple[bool, float, float, int]:
             candidate, _ = group
             if candidate.diverged == candidate.seeds:
-                return True, math.inf, math.inf
+                return True, math.inf, math.inf, 0
             partial = candidate.diverged > 0 or candidate.seeds < seeds
-            # Rounded: the order in which the seeds were summed must not decide between equal accuracies.
-            return partial, -round(candidate.val_accuracy, 12), candidate.val_loss
+            return partial, -candidate.score, candidate.val_loss, candidate.parameters
 
         return sorted(found, key=order)
 
@@ -147,6 +152,32 @@ class Sweep:
         """The best setting; None if nothing was trained, or all diverged."""
         first = next(iter(self.candidates), None)
         return None if first is None or first.diverged == first.seeds else first
+
+    @property
+    def tied(self) -> list[Candidate]:
+        """The settings whose accuracy is as high as that of the best, which is the first; alone, none."""
+        best = self.best
+        if best is None:
+            return []
+        whole = [c for c in self.candidates if (c.seeds, c.diverged) == (best.seeds, best.diverged)]
+        found = [c for c in whole if c.score == best.score]
+        return found if len(found) > 1 else []
+
+    @property
+    def choice(self) -> str:
+        """How the best was chosen of several that are as accurate, in a sentence; empty if there is one."""
+        if not self.tied:
+            return ""
+        best, second = self.tied[:2]
+        rule = "first in the grid"
+        if best.parameters != second.parameters:
+            rule = "of fewer parameters"
+        if best.val_loss != second.val_loss:
+            rule = "of the lower validation loss"
+        return (
+            f"{len(self.tied)} settings are equally accurate, {best.val_accuracy:.4f}; of these the one "
+            f"{rule} comes first."
+        )
 
     @property
     def train_command(self) -> str:
@@ -162,6 +193,7 @@ class Sweep:
         same = {key: values[0] for key, values in self.header["grid"].items() if len(values) == 1}
         title = f"{len(self.rows)} of {self.total} points of {self.source}" + f"; {named(same)}" * bool(same)
         caption = f"{images['training']} images to train on, {images['validation']} to choose by"
+        caption += f"\n{self.choice}" * bool(self.choice)
         table = Table(title=markup(title), caption=caption, title_justify="left", caption_justify="left")
         varied = [key for key in self.keys if key not in same]
         for key in varied:  # on a narrow terminal the names are folded, so that no measured number is cut
@@ -214,6 +246,8 @@ class Sweep:
             "done": len(self.rows),
             "stopped": self.stopped,
             "best": None if best is None else asdict(best),
+            "tied": [asdict(candidate) for candidate in self.tied],
+            "choice": self.choice,
             "train": self.train_command,
             "candidates": [asdict(candidate) for candidate in self.candidates],
             "failures": [asdict(failure) for failure in self.failures],

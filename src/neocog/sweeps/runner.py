@@ -8,6 +8,7 @@ import os
 import platform
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ from neocog.validation import integer
 def sweep(
     source: str,
     grid: Mapping[str, Sequence[Any]],
-    seeds: int | Sequence[int] = 1,
+    seeds: int | Sequence[int] | None = None,
     *,
     validation_fraction: float = 0.2,
     jobs: int = -1,
@@ -56,9 +57,11 @@ def sweep(
         for the network that is chosen.
     grid : dict of setting to values
         See ``GRID_KEYS``; other settings take the values that suit the source and the recipe. An
-        empty grid is one setting.
-    seeds : int, or sequence of int
-        Their number, from 0, or the seeds themselves. A seed draws the weights and the batches.
+        empty grid is one setting. The values of ``seed`` are the seeds. Where ``held_out`` or how images are
+        read varies, points are compared by different images.
+    seeds : int, or sequence of int, optional
+        Their number, from 0, or the seeds themselves. A seed draws the weights and the batches. Default:
+        those of the grid, or the seed 0.
     validation_fraction : float in (0, 1)
         The fraction of the training images to compare by.
     jobs : int
@@ -100,7 +103,11 @@ def sweep(
         raise TypeError(f"source must be a text such as 'digits' or 'folder:PATH', got {source!r}.")
     kind, place = split_source(source)
     source = f"{kind}:{place}" if place else source
-    grid, seeds = checked_grid(grid), checked_seeds(seeds)
+    grid = checked_grid(grid)
+    if seeds is not None and "seed" in grid:
+        raise ValueError(f"seeds must be left out where the grid names them, got {seeds}.")
+    of_grid = grid.pop("seed", 1)
+    seeds = checked_seeds(of_grid if seeds is None else seeds)
     jobs = -1 if jobs == -1 else integer("jobs", jobs)
     if dask is not None and not re.fullmatch(r"\w+://.+:\d+", dask):
         raise ValueError(f"dask must be a scheduler's address such as tcp://10.0.0.1:8786, got {dask!r}.")
@@ -210,6 +217,7 @@ def _prepare(
             if reading not in data:
                 data[reading] = selection_data(left_open.source, reading, validation_fraction)
             point, _ = resolve(left_open, data[reading])
+            point = replace(point, minutes=left_open.minutes)  # which became the epochs
             chosen.append(point)
             case = (reading, point.network, point.filters, point.normalize, point.engine, point.device)
             if case in seen:

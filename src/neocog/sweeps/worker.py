@@ -55,8 +55,8 @@ Reading: TypeAlias = tuple[tuple[str, Any], ...]
 
 
 def reading_of(settings: Settings) -> Reading:
-    """Return how a point's pictures are read, as pairs of option and value: a key of the data."""
-    return tuple(settings.reading.items())
+    """Return how a point's images are read, as pairs of option and value: a key of the data."""
+    return (*settings.reading.items(), ("validation_fraction", settings.held_out))
 
 
 Work: TypeAlias = Callable[[Task], "PointRow | Failure"]
