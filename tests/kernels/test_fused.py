@@ -18,7 +18,7 @@ import neocog
 from neocog import kernels
 from neocog.compilation import CompiledStep, Forward
 from neocog.kernels import active_precision, get_threads, kernels_for, set_threads, use_kernels
-from neocog.kernels.fused import lowering, simd
+from neocog.kernels.fused import lowering, simd, workers
 from neocog.kernels.fused.program import Memory, Program, _place
 from neocog.kernels.fused.simd import plain
 from neocog.models import digits_cnn, resnet_cifar
@@ -71,10 +71,10 @@ def test_many_programs_at_once_from_many_threads():
             if not np.array_equal(forward(x), expected[k]):
                 wrong.append(k)
 
-    workers = [threading.Thread(target=work, args=(k,)) for k in range(3)]
-    for worker in workers:
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(3)]
+    for worker in threads:
         worker.start()
-    for worker in workers:
+    for worker in threads:
         worker.join()
     assert not wrong
 
@@ -433,3 +433,17 @@ def test_depthwise_with_any_multiplier(dtype, channels, multiplier, stride, kern
     for expected, got in zip(*results, strict=True):
         tolerance = {"float32": 1e-4, "float64": 1e-12}[dtype]
         np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance)
+
+
+def test_scratch_memory_is_whole_wherever_a_cache_line_begins(monkeypatch):
+    """What is kept for a smaller need is not taken where aligning its start leaves too little."""
+    buffer = np.empty(4096, np.uint8)
+    first = -buffer.ctypes.data % workers.ALIGNMENT
+    for shift in (0, 1, 16, 48, 63):
+        for needed in (100, 200, 256, 300):
+            monkeypatch.setattr(workers._local, "scratch", buffer[first + shift :][:264], raising=False)
+            start = workers._scratch(needed)
+            kept = workers._local.scratch
+            assert kept.ctypes.data <= start
+            assert start + needed <= kept.ctypes.data + kept.nbytes
+            assert start % workers.ALIGNMENT == 0

@@ -72,9 +72,10 @@ def _scratch(bytes_needed: int) -> int:
     """Return the address of memory that only this thread uses, and keeps."""
     if not bytes_needed:
         return 0
+    bytes_needed += ALIGNMENT  # which the first address may be moved by
     if getattr(_local, "scratch", None) is None or _local.scratch.nbytes < bytes_needed:
         _local.scratch = None
-        _local.scratch = np.empty(bytes_needed + ALIGNMENT, np.uint8)
+        _local.scratch = np.empty(bytes_needed, np.uint8)
     address: int = _local.scratch.ctypes.data
     return address + -address % ALIGNMENT
 
