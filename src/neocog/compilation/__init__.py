@@ -4,6 +4,9 @@ The layers define what a network computes, and can be called one at a time. Here
 as one program for one batch size, with all memory allocated beforehand, so that a step costs one call. The
 results are the same up to rounding; what changes are the network's own parameters.
 
+A step written by hand, ``network.forward`` and ``network.backward`` under the ``fused`` kernels, runs the
+same operations in two stretches of one program, which is the cache (:mod:`~neocog.compilation.passes`).
+
 The life of a training step:
 
 1. ``training.make_step`` makes a :class:`CompiledStep` if the ``fused`` kernels are in use. In each step
@@ -36,6 +39,7 @@ if not missing_numba():
     from neocog.compilation.emitter import Emitter, Lowering, lowering_of, lowers
     from neocog.compilation.forward import Forward, compiled_forward
     from neocog.compilation.nodes import Uncompilable
+    from neocog.compilation.passes import compiled_passes
     from neocog.compilation.step import CompiledStep
 
 __all__ = [
@@ -46,6 +50,7 @@ __all__ = [
     "Lowering",
     "Uncompilable",
     "compiled_forward",
+    "compiled_passes",
     "lowering_of",
     "lowers",
     "uncompiled",

@@ -74,7 +74,7 @@ def _backend() -> ModuleType:
 
 
 def whole_network() -> Any:
-    """Return the module that compiles whole networks; it holds ``compiled_forward`` and ``Inference``."""
+    """Return the module that compiles whole networks: ``compiled_forward``, ``compiled_passes``, ``Inference``."""
     return _module(WHOLE_NETWORK)
 
 

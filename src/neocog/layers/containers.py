@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Self, overload
@@ -16,6 +17,38 @@ from neocog.layers.selection import select
 from neocog.layers.softmax import LogSoftmax, Softmax
 
 
+def forward_in_one_program(forward: Any) -> Any:
+    """Run a container's forward pass in training as one program under the ``fused`` kernels, if there is one.
+
+    The cache is then that program, in whose memory all values stay.
+    """
+
+    @functools.wraps(forward)
+    def run(self: Container, x: Any, training: bool = False) -> tuple[Any, Any]:
+        if training and active_kernels() == "fused" and self.runs_children:
+            with contextlib.suppress(UnsupportedError):  # run layer by layer instead
+                passes: tuple[Any, Any] = whole_network().compiled_passes(self, x)
+                return passes
+        y, cache = forward(self, x, training)
+        return y, cache
+
+    return run
+
+
+def backward_in_one_program(backward: Any) -> Any:
+    """Run a container's backward pass by the program of its forward pass, if that was one."""
+
+    @functools.wraps(backward)
+    def run(self: Container, dy: Any, cache: Any, input_grad: bool = True) -> tuple[Any, Grads]:
+        layer_by_layer = isinstance(cache, dict)
+        dx, grads = (
+            backward(self, dy, cache, input_grad) if layer_by_layer else cache.backward(dy, input_grad)
+        )
+        return dx, grads
+
+    return run
+
+
 class Container(Predictor):
     """Base of all containers; every network is one.
 
@@ -27,6 +60,8 @@ class Container(Predictor):
 
     compiled: Any = None
     """The program that ``__call__`` has compiled; neither copied nor saved."""
+    compiled_passes: Any = None
+    """Those of ``forward`` in training and of ``backward``, in the same way."""
 
     _loop: ClassVar[tuple[Callable[..., Any], ...]] = ()
     """``flow``, ``forward`` and ``backward`` of a class that only runs its children, heeding ``_frozen``."""
@@ -45,7 +80,7 @@ class Container(Predictor):
         self._names = self._first_names()
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"compiled": None}
+        return vars(self) | {"compiled": None, "compiled_passes": None}
 
     @property
     def children(self) -> Mapping[str, Layer]:
@@ -372,12 +407,14 @@ class Sequential(Container):
             x = visit(name, layer, x)
         return x
 
+    @forward_in_one_program
     def forward(self, x: Array, training: bool = False) -> tuple[Array, dict[str, Any]]:
         cache = {}
         for name, layer in self._children.items():
             x, cache[name] = layer.forward(x, self._trains(name, training))
         return x, cache
 
+    @backward_in_one_program
     def backward(
         self, dy: Array, cache: dict[str, Any], input_grad: bool = True
     ) -> tuple[Array | None, Grads]:

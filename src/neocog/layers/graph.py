@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from neocog.layers.base import Array, Grads, Layer, Visit
-from neocog.layers.containers import Container, Sequential
+from neocog.layers.containers import Container, Sequential, backward_in_one_program, forward_in_one_program
 from neocog.layers.merge import Add
 
 
@@ -107,6 +107,7 @@ class Graph(Container):
             values[name] = visit(name, layer, self._gather(values, name))
         return values[self.output]
 
+    @forward_in_one_program
     def forward(self, x: Any, training: bool = False) -> tuple[Array, dict[str, Any]]:
         cache: dict[str, Any] = {}
 
@@ -116,6 +117,7 @@ class Graph(Container):
 
         return self.flow(step, x), cache
 
+    @backward_in_one_program
     def backward(self, dy: Array, cache: dict[str, Any], input_grad: bool = True) -> tuple[Any, Grads]:
         wanted = self._wanted(input_grad)
         derivatives: dict[str, Array] = {self.output: dy}

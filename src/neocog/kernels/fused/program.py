@@ -280,10 +280,11 @@ class Program:
             self.stretches[-1].work += work
         return len(self.rows) - 1
 
-    def cut(self) -> None:
-        """Begin a new stretch, whose calls see what all operations so far have computed."""
+    def cut(self) -> int:
+        """Begin a new stretch, whose calls see what all operations so far computed; return its number."""
         if len(self.rows) > self.stretches[-1].first:
             self.stretches.append(Stretch(len(self.rows)))
+        return len(self.stretches) - 1
 
     def call(self, function: Callable[[], Any]) -> None:
         """Add a function to be called in every run, before the rows of the current stretch."""
@@ -358,8 +359,12 @@ class Program:
         """Run all operations, and call all functions between them, up to one that ends the run."""
         if not self.calls_python:
             run_program(self.task, self.parallel)
-            return
-        for stretch in self.stretches:
+        else:
+            self.run_stretches(0, len(self.stretches))
+
+    def run_stretches(self, first: int, end: int) -> None:
+        """Run some stretches, and call the functions before each, up to one that ends the run."""
+        for stretch in self.stretches[first:end]:
             for function in stretch.calls:
                 if function():
                     return
