@@ -41,6 +41,7 @@ from neocog.layers import (
     Normalize,
     Pad2D,
     PadChannels,
+    Power,
     PReLU,
     RadialBasis,
     ReLU,
@@ -312,6 +313,11 @@ CASES = {
     "Exp": [(Exp, ROWS), (Exp, IMAGES)],
     "Sqrt": [(Sqrt, ROWS**2 + 0.5), (Sqrt, IMAGES**2 + 0.5)],
     "Abs": [(Abs, ROWS), (Abs, IMAGES)],
+    "Power": [
+        (lambda: Power(-1), ROWS**2 + 0.5),
+        (lambda: Power(3), IMAGES),
+        (lambda: Power(-2), -(ROWS**2) - 0.5),
+    ],
     "Softmax": [
         (Softmax, ROWS),
         (Softmax, 3 * IMAGES),

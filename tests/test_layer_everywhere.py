@@ -137,6 +137,7 @@ FUNCTIONS = {
     "Exp": lambda layer: torch.exp,
     "Sqrt": lambda layer: torch.sqrt,
     "Abs": lambda layer: torch.abs,
+    "Power": lambda layer: lambda x: x**layer.exponent,
     "Sigmoid": lambda layer: torch.sigmoid,
     "Tanh": lambda layer: torch.tanh,
     "GELU": lambda layer: lambda x: F.gelu(x, approximate=layer.approximate),
@@ -255,7 +256,7 @@ def test_what_is_compiled(name, training):
 @every_layer
 def test_compiled(name):
     layer, x = case(name)
-    if isinstance(layer, layers.Sqrt):  # of what learned layers give
+    if isinstance(layer, layers.Sqrt | layers.Power):  # of what learned layers give
         layer = layers.Sequential(layers.Abs(), layer)
     everywhere.compiled(layer, x, np.random.default_rng([1980, 0]))
 

@@ -41,6 +41,16 @@ FUNCTIONS = {
     "extrema": lambda x, w, b: torch.maximum(x, -x) + torch.minimum(x, 0.5 * x) * x.maximum(x * x),
     "max and min": lambda x, w, b: torch.max(x, x * x) - torch.min(x, -x),
     "elementary": lambda x, w, b: torch.exp(x) + torch.sqrt(x.abs() + 1) + torch.abs(x) + (x * x + 1) ** 0.5,
+    "powers": lambda x, w, b: (x * x + 1) ** -1.5 + x**3 + torch.rsqrt(x.abs() + 1) * (x + 9).reciprocal(),
+    "quotients": lambda x, w, b: x / (1 + x.abs()) + 3 / (x * x + 2) - torch.div(x, x.exp()),
+    "products added": lambda x, w, b: torch.addcmul(b, b, x * x) + torch.addcmul(x, x, b, value=2),
+    "norms": lambda x, w, b: x.norm(p=2, dim=(2, 3), keepdim=True) + torch.linalg.vector_norm(x, 2, 1, True),
+    "normalized": lambda x, w, b: nn.functional.normalize(x) + nn.functional.normalize(x, dim=-1),
+    "variances": lambda x, w, b: x.var((2, 3), keepdim=True) * x + torch.std(x, 1, False, keepdim=True),
+    "moments": lambda x, w, b: sum(torch.var_mean(x, dim=-1, correction=0)) - sum(torch.std_mean(x, (3,))),
+    "root mean square": lambda x, w, b: nn.functional.rms_norm(
+        x, (5,), b.view(3, 1)[:1].expand(1, 5)[0], 1e-5
+    ),
     "buffers": lambda x, w, b: (x - b) / b + b * x + (b - x),
     "broadcast": lambda x, w, b: x * x.mean((2, 3), keepdim=True) + x * x.mean(1, keepdim=True),
     "sums": lambda x, w, b: x * x.sum((2, 3), keepdim=True) - x.sum(-1, keepdim=True),
@@ -111,10 +121,11 @@ def test_what_changes_nothing_makes_no_layer():
     ("function", "message"),
     [
         (lambda x, w, b: x * (2 * w), "Tensor.mul in Function: a tensor computed from parameters"),
-        (lambda x, w, b: x / w, "Tensor.div in Function: dividing by what is computed or learned"),
+        (lambda x, w, b: x / w, "Tensor.div in Function: dividing by a parameter"),
         (lambda x, w, b: torch.maximum(x, w), "torch.maximum in Function: only the maximum of two tensors"),
         (lambda x, w, b: x.sub(w, alpha=2), "Tensor.sub in Function: alpha=2"),
-        (lambda x, w, b: 2**x, "operator.pow in Function: this power has no counterpart"),
+        (lambda x, w, b: 2**x, "operator.pow in Function: its exponent must be a number other than 0"),
+        (lambda x, w, b: x.norm(1, 1), "Tensor.norm in Function: the norm 1 has no counterpart"),
         (
             lambda x, w, b: x * w.view(3, 1, 1) + w.view(1, 3, 1, 1),
             "its tensor 'bias' is used in two shapes",

@@ -79,7 +79,7 @@ def norm(rng, shape):
         lambda: layers.Bias((C, 1, 1)),
         lambda: layers.Scale((C, 1, 1), rng.uniform(0.5, 2)),
         lambda: layers.Rescale(rng.normal(size=(C, 1, 1)).tolist(), rng.normal(size=shape[1:]).tolist()),
-        lambda: layers.Sequential(root=layers.Abs(), of=layers.Sqrt()),
+        lambda: layers.Sequential(root=layers.Abs(), of=layers.Sqrt(), over=layers.Power(-0.7)),
         lambda: layers.Softmax(int(rng.integers(1, 4))),
         lambda: layers.LogSoftmax(int(rng.integers(1, 4))),
     ][rng.integers(13)]()

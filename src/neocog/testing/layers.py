@@ -139,8 +139,9 @@ def _adjoint(layer: Layer, x: Any, rng: np.random.Generator) -> None:
         with np.errstate(divide="ignore", invalid="ignore"):  # these may be outside of a layer's domain
             ys = [_run(layer, tuple(v) if isinstance(x, tuple) else v[0], dy, training)[0] for v in inputs]
             ax, ao, ab = (y - ys[0] for y in ys[1:])
-        if not np.abs(ab - ax - ao).max() <= 1e-12 * np.abs(ab).max():
-            continue  # not linear
+            linear = np.abs(ab - ax - ao).max() <= 1e-12 * np.abs(ab).max()
+        if not linear:
+            continue
         dx = _run(layer, x, dy, training)[1 : 1 + len(parts)]
         left = (ax * dy).sum()
         right = sum((a * d).sum() for a, d in zip(parts, dx, strict=True))

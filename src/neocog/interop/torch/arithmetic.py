@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from neocog.interop.torch.graph_builder import BATCH, TracedValue, UnsupportedError
 from neocog.interop.torch.operators.arguments import is_learned
 from neocog.interop.torch.registry import Apply, Loaded
-from neocog.layers import Add, Bias, Layer, Maximum, Minimum, Multiply, Rescale, Scale, Sqrt
+from neocog.layers import Add, Bias, Layer, Maximum, Minimum, Multiply, Power, Rescale, Scale, Sqrt
 
 ARITHMETIC: dict[Any, str] = {
     **dict.fromkeys((operator.add, operator.iadd, torch.add, "add", "add_"), "add"),
@@ -23,6 +23,9 @@ ARITHMETIC: dict[Any, str] = {
     **dict.fromkeys((operator.neg, torch.neg, torch.negative, "neg", "neg_"), "negative"),
     **dict.fromkeys((operator.pow, torch.pow, "pow", torch.square, "square"), "power"),
     **dict.fromkeys((torch.rsub, "rsub"), "subtract_from"),
+    **dict.fromkeys((torch.reciprocal, "reciprocal"), "reciprocal"),
+    **dict.fromkeys((torch.rsqrt, "rsqrt"), "reciprocal_root"),
+    **dict.fromkeys((torch.addcmul, "addcmul", "addcmul_"), "add_product"),
     **dict.fromkeys((torch.maximum, "maximum", torch.max, "max"), "maximum"),
     **dict.fromkeys((torch.minimum, "minimum", torch.min, "min"), "minimum"),
 }
@@ -79,24 +82,39 @@ class Arithmetic:
         return self.subtract(other, x, alpha)
 
     def divide(self, x: Any, other: Any) -> TracedValue:
-        """Convert ``x / other``, other being fixed."""
-        if isinstance(other, TracedValue) or is_learned(other):
+        """Convert ``x / other``; by what is computed it is a product with the reciprocal."""
+        if isinstance(other, TracedValue):
+            return self.multiply(x, self.power(other, -1))
+        if is_learned(other):
             raise UnsupportedError(
-                "dividing by what is computed or learned has no counterpart; by a number or a buffer has"
+                "dividing by a parameter has no counterpart; by a number, a buffer or a computed tensor has"
             )
         return self._rescaled(x, scale=1 / other)
 
     def power(self, x: Any, exponent: Any = 2) -> TracedValue:
-        """Convert the square, the square root, and the power 1."""
-        if not isinstance(x, TracedValue) or not isinstance(exponent, int | float):
-            exponent = None
+        """Convert a power with a fixed exponent."""
+        if not isinstance(x, TracedValue) or not isinstance(exponent, int | float) or exponent == 0:
+            raise UnsupportedError("its exponent must be a number other than 0")
         if exponent == 2:
             return self._apply("square", Multiply(), x, x)
         if exponent == 0.5:
             return self._apply("sqrt", Sqrt(), x)
         if exponent == 1:
-            return cast(TracedValue, x)
-        raise UnsupportedError("this power has no counterpart; the exponents 2, 1 and 0.5 have")
+            return x
+        return self._apply("power", Power(exponent), x)
+
+    def reciprocal(self, x: Any) -> TracedValue:
+        """Convert ``1 / x``."""
+        return self.power(x, -1)
+
+    def reciprocal_root(self, x: Any) -> TracedValue:
+        """Convert ``1 / sqrt(x)``."""
+        return self.power(x, -0.5)
+
+    def add_product(self, x: Any, first: Any, second: Any, value: float = 1) -> TracedValue:
+        """Convert ``x + value first second``."""
+        product = self.multiply(first, second)
+        return self.add(x, product if value == 1 else self._rescaled(product, scale=value))
 
     def maximum(self, x: Any, other: Any = None) -> TracedValue:
         """Convert the larger of two."""

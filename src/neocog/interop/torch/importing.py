@@ -260,7 +260,7 @@ class _Reader:
             inner, output = self._sequential(module, args[0], path)
         elif isinstance(module, modules.Graph):
             inner, output = self._graph(module, outer, path)
-        elif type(module).__module__.startswith("torch.nn.modules.") and not several and not sized:
+        elif _is_torchs(module) and not several and not sized:
             classes = [each for each in LAYERS if not isinstance(each, str)]
             names = sorted(each.__name__ for each in classes if each.__module__.startswith("torch."))
             raise UnsupportedError(
@@ -401,6 +401,11 @@ class _Reader:
                 raise UnsupportedError(f"its {name} writes into its input; inplace=False is supported")
             ways.append(layer)
         return Residual(*ways)
+
+
+def _is_torchs(module: nn.Module) -> bool:
+    """Return whether a module is of PyTorch's own whose forward is not traced."""
+    return type(module).__module__.startswith("torch.nn.modules.") and not isinstance(module, nn.RMSNorm)
 
 
 def _within(path: str, name: str) -> str:

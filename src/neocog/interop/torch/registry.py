@@ -58,7 +58,7 @@ FUNCTIONS: dict[Any, Callable[..., Chain | list[Chain]]] = {}
 For a function that returns several tensors, a list: the layers of each, all applied to the one input.
 """
 
-COMBINATIONS: dict[Any, Callable[..., TracedValue]] = {}
+COMBINATIONS: dict[Any, Callable[..., Any]] = {}
 """By the function, or the name of a method, what converts it where it takes several tensors."""
 
 
@@ -171,13 +171,16 @@ def imports(*targets: Any) -> Callable[[Convert], Convert]:
     return enter
 
 
-def combines(*targets: Any) -> Callable[[Callable[..., TracedValue]], Callable[..., TracedValue]]:
+Combine = TypeVar("Combine", bound=Callable[..., Any])
+
+
+def combines(*targets: Any) -> Callable[[Combine], Combine]:
     """Register a function for PyTorch's functions, and methods by their names, of several tensors.
 
-    It takes an :class:`Apply` and the arguments, and returns a value.
+    It takes an :class:`Apply` and the arguments, and returns a value, or several.
     """
 
-    def enter(make: Callable[..., TracedValue]) -> Callable[..., TracedValue]:
+    def enter(make: Combine) -> Combine:
         COMBINATIONS.update(dict.fromkeys(targets, make))
         return make
 

@@ -1,6 +1,6 @@
 """Define activations: straight pieces, exponentials, squashing, gates, and the base of them all."""
 
-from neocog.layers.activation.elementary import Abs, Exp, Sqrt
+from neocog.layers.activation.elementary import Abs, Exp, Power, Sqrt
 from neocog.layers.activation.elementwise import DECLARED, Elementwise, states_function
 from neocog.layers.activation.exponential import ELU, SELU, Softplus
 from neocog.layers.activation.gated import GELU, Hardswish, Mish, SiLU
@@ -21,6 +21,7 @@ __all__ = [
     "LeakyReLU",
     "Mish",
     "PReLU",
+    "Power",
     "ReLU",
     "ScaledTanh",
     "SiLU",

@@ -1,10 +1,12 @@
-"""Define elementary functions that networks compute with: exponential, square root, absolute value."""
+"""Define elementary functions that networks compute with: exponential, powers, absolute value."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from neocog.layers.activation.elementwise import Elementwise
+from neocog.validation import number
 
 
 class Exp(Elementwise):
@@ -63,6 +65,59 @@ class Sqrt(Elementwise):
     @staticmethod
     def derivative(xp: Any, x: Any) -> Any:
         return 0.5 / xp.sqrt(x)
+
+
+class Power(Elementwise):
+    """Power with a fixed exponent; ``Power(-1)`` is the reciprocal, by which a product is a quotient.
+
+    Forward: ``y = x^p``.
+
+    Backward: ``dx = dy p x^(p - 1)``.
+
+    Parameters
+    ----------
+    exponent : float
+        ``p``, other than 0. A negative ``x`` has a power only where it is an integer, and 0 only where it is
+        positive; elsewhere ``y`` is NaN, or infinite.
+
+    Raises
+    ------
+    ValueError, TypeError
+        On an exponent that is 0 or not finite, or no number.
+
+    See Also
+    --------
+    Multiply : Of an array with itself it is the square.
+    Sqrt : The square root.
+
+    Notes
+    -----
+    Shapes: any -> the same.
+
+    Source: the operators Pow and Reciprocal of ONNX.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Power(-1)(np.array([0.5, -4.0]))
+    array([ 2.  , -0.25])
+    >>> Power(3)(np.array([2.0, -1.0]))
+    array([ 8., -1.])
+    """
+
+    def __init__(self, exponent: float) -> None:
+        super().__init__()
+        self.exponent = float(number("exponent", exponent, -math.inf, math.inf, True, True))
+        if self.exponent == 0:
+            raise ValueError("exponent must not be 0, as every power would be 1.")
+
+    @staticmethod
+    def function(xp: Any, x: Any, exponent: float) -> Any:
+        return x**exponent
+
+    @staticmethod
+    def derivative(xp: Any, x: Any, exponent: float) -> Any:
+        return exponent * x ** (exponent - 1.0)
 
 
 class Abs(Elementwise):

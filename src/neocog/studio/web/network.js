@@ -391,6 +391,7 @@ export const ACTIVATIONS = {
   Mish: () => (x) => x * Math.tanh(softplus(x)),
   Exp: () => Math.exp,
   Sqrt: () => Math.sqrt,
+  Power: ({ exponent }) => (x) => x ** exponent,
   Abs: () => Math.abs,
 };
 

@@ -23,6 +23,7 @@ from neocog.layers import (
     Layer,
     LeakyReLU,
     Mish,
+    Power,
     PReLU,
     ReLU,
     ScaledTanh,
@@ -81,6 +82,18 @@ PLAIN: dict[str, type[Layer]] = {
 def read_plain(node: Node) -> SymbolicValue:
     """Read an operator without attributes as an activation without arguments."""
     return node.elementwise(PLAIN[node.operator]())
+
+
+@writes(Power, operators="Pow")
+def write_power(w: Writer, layer: Power, x: Tensor) -> str:
+    """Write Pow, whose exponent is an input."""
+    return w.node("Pow", x, w.number("exponent", layer.exponent))
+
+
+@reads("Reciprocal")
+def read_reciprocal(node: Node) -> SymbolicValue:
+    """Read Reciprocal, the power -1."""
+    return node.elementwise(Power(-1))
 
 
 @writes(Clip, operators="Clip")

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from neocog.interop.onnx.import_node import Node, reads, reads_pattern
 from neocog.interop.onnx.operators.activation import bounds
 from neocog.interop.onnx.symbolic import SymbolicValue
-from neocog.layers import GELU, Hardsigmoid, Hardswish, Layer, Multiply, Sqrt
+from neocog.layers import GELU, Hardsigmoid, Hardswish, Layer, Multiply, Power, Sqrt
 
 # Nodes that are one layer: each node's operator, and its operand other than the result of the node before:
 # "x", "x / 2", a number, "0 to 6" for the bounds of a Clip, or None.
@@ -74,11 +74,13 @@ def _applied(x: str, rank: int, chain: Sequence[Node], operands: Sequence[str | 
 
 @reads("Pow")
 def read_power(node: Node) -> SymbolicValue:
-    """Read the square as a product, and the square root; other powers only within a known pattern."""
+    """Read the square as a product, the square root as such, and powers with another fixed exponent."""
     exponent = node.scalar(1, node.value().rank)
+    if not exponent:
+        node.unsupported("its exponent must be one number other than 0")
     if exponent == 2:
         return node.apply(Multiply(), node.value(), node.value())
-    return node.elementwise(Sqrt()) if exponent == 0.5 else read_part(node)
+    return node.elementwise(Sqrt() if exponent == 0.5 else Power(exponent))
 
 
 @reads("Erf", "ReduceSumSquare")

@@ -20,6 +20,7 @@ from neocog.layers import (
     GroupNorm,
     Layer,
     Multiply,
+    Power,
     Rescale,
     Scale,
 )
@@ -29,9 +30,13 @@ from neocog.layers import (
 def read_product(node: Node) -> SymbolicValue:
     """Read a product of computed values, or with a constant, folded into the layer before if possible."""
     if len(node.inputs) == 2 and all(isinstance(source, SymbolicValue) for source in node.inputs):
-        if node.operator == "Div":
-            node.unsupported("quotients of two computed values have no layer")
-        return joined(node, Multiply())
+        if node.operator == "Mul":
+            return joined(node, Multiply())
+        x, divisor = (source for source in node.inputs if isinstance(source, SymbolicValue))
+        return node.apply(Multiply(), x, node.apply(Power(-1), divisor))
+    if node.operator == "Div" and isinstance(node.inputs[0], Known):
+        y = node.elementwise(Power(-1), 1)
+        return y if node.scalar(0, y.rank) == 1 else _product(node, y, node.weights(0), 0)
     swapped = node.operator == "Mul" and isinstance(node.inputs[0], Known)
     x, k = node.value(int(swapped)), int(not swapped)
     factor = node.weights(k)
@@ -65,7 +70,7 @@ def _product(node: Node, x: SymbolicValue, factor: np.ndarray, k: int) -> Symbol
     layer: Layer
     if factor.size == 1 and (fixed or rank == 0) and not label.endswith(".weight"):
         number = node.number(k)
-        layer = Rescale(1 / number if node.operator == "Div" else number)
+        layer = Rescale(1 / number if node.operator == "Div" and k else number)
     elif fixed:
         layer = Rescale(node.builder.copied(factor), dtype=factor.dtype)
     else:

@@ -17,6 +17,7 @@ from neocog.interop.torch.operators import (
     scaling,
     shape,
     softmax,
+    statistics,
     transposed_convolution,
     upsampling,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "scaling",
     "shape",
     "softmax",
+    "statistics",
     "transposed_convolution",
     "upsampling",
 ]
