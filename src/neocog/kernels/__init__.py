@@ -74,7 +74,7 @@ def _backend() -> ModuleType:
 
 
 def whole_network() -> Any:
-    """Return the module that compiles whole networks: ``compiled_forward``, ``compiled_passes``, ``Inference``."""
+    """Return the module with the compiled forms of networks: inference, and the two passes in training."""
     return _module(WHOLE_NETWORK)
 
 
