@@ -776,8 +776,8 @@ class Nested(nn.Module):
 
 REFUSED = [
     (
-        nn.Sequential(nn.RMSNorm(3)),
-        "RMSNorm at '0': it has no counterpart; supported are Adapt.*BatchNorm1d",
+        nn.Sequential(nn.Fold(4, 2)),
+        "Fold at '0': it has no counterpart; supported are Adapt.*BatchNorm1d",
     ),
     (Nested(nn.Conv3d(3, 3, 2)), "Conv3d at 'block.1': it has no counterpart"),
     (Nested(nn.Dropout2d()), "Dropout2d at 'block.1': it has no counterpart"),

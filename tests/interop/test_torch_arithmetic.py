@@ -142,3 +142,10 @@ def test_refused(function, message):
 def test_a_repeated_gate_is_not_stored():
     network = from_torch(Function(FUNCTIONS["expanded"]), IMAGES.shape[1:])
     assert {type(layer).__name__ for _, layer in network.leaves()} & {"Upsample", "Multiply"} == {"Multiply"}
+
+
+@pytest.mark.parametrize("settings", [{}, {"eps": 0.5}, {"eps": 0.5, "elementwise_affine": False}])
+def test_a_module_of_the_root_mean_square(settings):
+    module = nn.Sequential(nn.RMSNorm((4, 5), **settings)).double()
+    network, x = from_torch(module, IMAGES.shape[1:]), torch.tensor(IMAGES)
+    np.testing.assert_allclose(network(IMAGES), module(x).detach(), rtol=1e-12, atol=1e-12)

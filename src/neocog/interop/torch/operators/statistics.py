@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from neocog.interop.torch.arithmetic import Arithmetic
 from neocog.interop.torch.graph_builder import TracedValue, UnsupportedError, known
-from neocog.interop.torch.operators.arguments import axis_of
+from neocog.interop.torch.operators.arguments import axis_of, parameter
 from neocog.interop.torch.operators.reduction import mean, sum_
 from neocog.interop.torch.registry import Apply, combines
 from neocog.layers import Clip, Sqrt
@@ -111,7 +111,7 @@ def rms_norm(
     square = compute.power(input)
     axes = tuple(range(-len(normalized_shape), 0))
     mean_square = apply("mean", mean(square, axes, keepdim=True), square)
-    if eps is None:
-        raise UnsupportedError("its eps depends on the type of the numbers; a number is supported")
+    if eps is None:  # PyTorch's depends on the type of the numbers
+        eps = torch.finfo(parameter("weight", weight).dtype).eps
     y = compute.multiply(input, compute.reciprocal_root(compute.add(mean_square, eps)))
     return y if weight is None else compute.multiply(y, weight)
