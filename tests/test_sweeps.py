@@ -430,12 +430,12 @@ def test_what_decides_between_equal_accuracies_is_said():
 def test_seeds_held_out_fractions_and_minutes_in_a_grid(tmp_path):
     x = np.random.default_rng(0).random((60, 1, 8, 8), "float32")
     np.savez(tmp_path / "x.npz", x=x, y=np.arange(60) % 2)
-    grid = {"held_out": [0.2, 0.5], "minutes": [0.01, 0.02], "seed": [7, 3], "recipe": ["plain"]}
+    grid = {"held_out": [0.2, 0.5], "minutes": [0.0001, 0.0002], "seed": [7, 3], "recipe": ["plain"]}
     found = sweeps.sweep(f"npz:{tmp_path / 'x.npz'}", grid, jobs=1, out=tmp_path / "s.jsonl")
     assert not found.failures
     assert found.keys == ["held_out", "minutes", "recipe"]
     assert [row["seed"] for row in found.rows] == [7, 3] * 4
-    assert [row["minutes"] for row in found.rows] == [0.01, 0.01, 0.02, 0.02] * 2
+    assert [row["minutes"] for row in found.rows] == [0.0001, 0.0001, 0.0002, 0.0002] * 2
     epochs = [row["epoch"] for row in found.rows]
     assert 0 < epochs[0] < epochs[2]  # more minutes are more epochs
     assert epochs[0] < epochs[4]  # as fewer images are
