@@ -219,3 +219,48 @@ def test_the_picture_of_a_trace_says_sigmoid(images, tmp_path):
     text = draw(trace(network, x), class_names=network.class_names).to_json()
     assert "sigmoid" in text
     assert "softmax" not in text
+
+
+@pytest.mark.parametrize("last", [(), (Softmax(),)])
+def test_class_weights_leave_the_probabilities_of_all_commands_alike(images, tmp_path, last):
+    """For white the softmax of (4, 8, 12) is of classes of weights 1, 3 and 2000, which it does without."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    network = neocog.load(saved(tmp_path / "m.neocog", *last, names=("cat", "dog", "fox")))
+    network.class_weight = (1.0, 3.0, 2000.0)
+    neocog.save(network, tmp_path / "m.neocog")
+    shares = np.exp([4.0, 8.0, 12.0]) / [1, 3, 2000]
+    expected = shares / shares.sum()
+    (row,) = json.loads(run("predict", tmp_path / "m.neocog", images[2], "--json").stdout)
+    assert row["classes"][0]["class"] == "fox"  # the least expected cost, though dog is more probable
+    found = {each["class"]: each["probability"] for each in row["classes"]}
+    np.testing.assert_allclose([found[name] for name in ("cat", "dog", "fox")], expected, rtol=1e-5)
+    shown = run("explain", tmp_path / "m.neocog", images[2], "--index", "dog", "--json", code=0).stdout
+    answer = json.loads(shown)
+    if not last:
+        assert (answer["class"], answer["value"]) == ("dog", pytest.approx(expected[1], rel=1e-5))
+    for command in (
+        ["predict"],
+        ["explain"],
+        ["attribute", "--method", "saliency", "--out", tmp_path / "a.html"],
+    ):
+        words = run(command[0], tmp_path / "m.neocog", images[2], *command[1:]).stdout
+        assert "trained with class weights" in words
+        weighted = "numbers of its last layer are those of the weighted classes" in words
+        assert weighted == (command == ["explain"] and bool(last))
+    words = run("export", tmp_path / "m.neocog", tmp_path / "m.onnx").stdout
+    assert "outputs are those of the weighted classes" in words
+    assert "neocog.class_weight: 1, 3, 2000" in words
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
+    (outputs,) = session.run(None, {session.get_inputs()[0].name: np.ones((1, 1, 2, 2), "float32")})
+    weights = json.loads(session.get_modelmeta().custom_metadata_map["neocog.class_weight"])
+    of_class = outputs[0] if last else np.exp(outputs[0].astype("float64"))
+    assert int(of_class.argmax()) == 2
+    np.testing.assert_allclose(
+        of_class / weights / (of_class / weights).sum(), expected, rtol=1e-5
+    )  # as the command says
+
+
+def test_export_says_what_the_outputs_are(tmp_path):
+    words = run("export", saved(tmp_path / "m.neocog", Softmax()), tmp_path / "m.onnx").stdout
+    assert "outputs: probabilities of classes that exclude each other" in words
+    assert "class weights" not in words

@@ -229,8 +229,10 @@ def test_what_is_said_of_each_class(tmp_path, rng):
     network = neocog.load(run / "model.neocog")
     for name, array in network.params.items():
         array[...] = np.array([5.0, 0.0]) if name == "dense.bias" else 0.0
+    network.class_weight = (1.0, 1.5)
     neocog.save(network, run / "model.neocog")
     page = read(run)
+    assert "Trained with class weights, so that no class is neglected" in page
     assert "<b>90.0%</b>" in page
     assert "balanced accuracy" in page
     assert "<b>50.0%</b>" in page

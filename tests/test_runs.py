@@ -239,6 +239,8 @@ def test_a_run_measures_held_out_images_that_chose_nothing(bright, tmp_path):
         assert line[1:] in said
     assert said in directory.log.read_text() + said
     assert config["chosen"][0][1:] in directory.log.read_text()
+    assert "| validation: loss" in said
+    assert "held-out images, which decide nothing" not in said
 
 
 def test_weights_of_classes_are_those_of_the_images_trained_on(bright, tmp_path):
@@ -309,6 +311,10 @@ def test_the_textbooks_runs_measure_what_they_held_out_and_choose_nothing(whole)
     assert (config["chosen"], config["kept_epoch"], config["baselines"]) == ([], None, {})
     history = neocog.training.History.from_json(whole / "history.json")
     assert config["held_out"]["accuracy"] == history.last["val_accuracy"]
+    log = (whole / "log.txt").read_text()
+    assert "show the held-out images, which decide nothing" in log
+    assert log.count("| held out: loss") == 1 + history.last["epoch"]
+    assert "validation" not in log
 
 
 def test_a_class_of_one_image_leaves_nothing_to_hold_out(tmp_path):

@@ -407,3 +407,77 @@ def test_single_precision_adds_up(name, training, scale):
             assert answer.adds_up, answer
     assert inquiry.ask("softmax").adds_up
     assert inquiry.ask("loss").adds_up
+
+
+def named(names, weights=None, logits=(1.0, 2.0, 5.0)):
+    """A network (1, 2, 2) -> logits, which are the logarithms of some numbers for every image."""
+    network = Sequential(Flatten(), Dense(4, len(logits), rng=0)).astype("float64")
+    network.params["1.weight"][...], network.params["1.bias"][...] = 0, np.log(logits)
+    network.class_names, network.class_weight, network.input_shape = names, weights, (1, 2, 2)
+    return network
+
+
+def test_numbers_of_an_output_name_their_class():
+    x = np.ones((1, 1, 2, 2))
+    answer = explain(named(("cat", "dog", "1")), x, "softmax", (0, 1))
+    assert str(answer.number) == "softmax[0,1] (dog)"
+    assert {part.name for term in answer.terms for part in term.parts} == {
+        "1[0,0] (cat)", "1[0,1] (dog)", "1[0,2] (1)",
+    }  # fmt: skip
+    assert "softmax[0,1] (dog)" in answer.table().title
+    data = answer.to_dict()
+    assert (data["class"], data["terms"][0]["parts"][0]["class"]) == ("dog", "dog")
+    inner = answer.explain()
+    assert str(inner.number) == "1[0,1] (dog)"
+    assert all(part.number.name == "" for term in inner.terms for part in term.parts if part.number)
+    gradient = explain(named(("cat", "dog", "1")), x, "1", (0, 0), of="gradient", y=[1])
+    assert str(gradient.number) == "d loss / d 1[0,0] (cat)"
+    assert gradient.terms[0].parts[0].name == "softmax[0,0] (cat)"
+    # A class that is called as its index is not named twice, and one without a name not at all.
+    for names in (("0", "1", "2"), None):
+        network = named(("a", "b", "c"))
+        network.class_names = names
+        assert str(explain(network, x, "softmax", (0, 1)).number) == "softmax[0,1]"
+    # Of a Softmax at the end, the logits before it are of the same classes.
+    ending = Sequential(*named(("cat", "dog", "fox")).children.values(), neocog.Softmax())
+    ending.class_names = ("cat", "dog", "fox")
+    found = explain(ending, x, "2", (0, 2))
+    assert str(found.number) == "2[0,2] (fox)"
+    assert {part.number.name for term in found.terms for part in term.parts if part.number} == {
+        "cat", "dog", "fox",
+    }  # fmt: skip
+
+
+def test_probabilities_are_those_of_predict_with_class_weights():
+    """Softmax of (0, log 2, log 5) is (1, 2, 5) / 8; without the weights (1, 1, 5) it is (1, 2, 1) / 4."""
+    x, names = np.ones((1, 1, 2, 2)), ("cat", "dog", "fox")
+    network = named(names, (1.0, 1.0, 5.0))
+    expected = [0.25, 0.5, 0.25]
+    np.testing.assert_allclose(network.predict_proba(x), [expected], rtol=1e-12)
+    np.testing.assert_allclose(trace(network, x).probabilities, [expected], rtol=1e-12)
+    for k in range(3):
+        answer = explain(network, x, "softmax", (0, k))
+        assert answer.value == pytest.approx(expected[k], rel=1e-12)
+        assert answer.adds_up
+        assert "without the class weights w = 1, 1, 5 of training" in answer.formula
+    # The loss and its gradient are of the weighted classes: p is there what the softmax of the logits is.
+    gradient = explain(network, x, "1", (0, 2), of="gradient", y=[0])
+    assert gradient.value == pytest.approx(5 / 8)
+    assert gradient.terms[0].parts[0].name == "p(1[0,2] (fox))"
+    assert gradient.adds_up
+    loss = explain(network, x, "loss", y=[0])
+    assert loss.terms[0].parts[0].name == "loss(1[0,0] (cat))"
+    assert loss.value == pytest.approx(np.log(8))
+
+
+def test_a_single_probability_is_that_of_predict_with_class_weights():
+    """The log-odds log 2 are of weighted classes; without the weights 1 and 4 the odds are 1 to 2."""
+    network = named(("cat", "dog"), (1.0, 4.0), (2.0,))
+    network.output_kind = "independent-logits"
+    x = np.ones((1, 1, 2, 2))
+    answer = explain(network, x, "sigmoid", (0, 0))
+    assert answer.value == pytest.approx(1 / 3)
+    np.testing.assert_allclose(network.predict_proba(x), [[2 / 3, 1 / 3]], rtol=1e-12)
+    assert str(answer.number) == "sigmoid[0,0] (dog)"
+    assert "without the class weights w = 1, 4 of training" in answer.formula
+    assert answer.adds_up

@@ -40,7 +40,7 @@ from neocog.data.sources import open_source
 from neocog.inspection.predictions import Confusion, LabelScores, count_pairs
 from neocog.kernels import use_kernels
 from neocog.layers import Container, Sigmoid, Softmax
-from neocog.layers.outputs import INDEPENDENT, as_logits, before_last, count_outputs
+from neocog.layers.outputs import INDEPENDENT, WEIGHTED, as_logits, before_last, count_outputs
 from neocog.losses import loss_of_kind
 from neocog.model_file import blaming
 from neocog.representation import printable
@@ -228,10 +228,7 @@ def _origin(run: runs.RunDirectory | None, images: Any) -> str:
 
 def _say_class_weights(network: Container) -> None:
     if network.class_weight is not None:
-        say(
-            "trained with class weights, so that no class is neglected: a rare class may be chosen though "
-            "another is more probable; the probabilities are those of the training images' own mixture"
-        )
+        say(WEIGHTED)
 
 
 def _write_csv(

@@ -31,7 +31,7 @@ from neocog.data import load_image
 from neocog.inspection.attribution_maps import ATTRIBUTIONS, attribution_maps
 from neocog.kernels import use_kernels
 from neocog.layers import Container, Sigmoid, Softmax
-from neocog.layers.outputs import INDEPENDENT, before_last, classes_of, count_outputs
+from neocog.layers.outputs import INDEPENDENT, WEIGHTED, before_last, classes_of, count_outputs
 from neocog.losses import loss_of_kind
 from neocog.models.by_name import CLASSIC_NETWORKS, NETWORKS, build_network
 from neocog.representation import is_terminal
@@ -144,8 +144,11 @@ def explain(
     if at == inquiry.answer and network.class_names:
         names = ", ".join(f"{k} {escaped(name)}" for k, name in enumerate(network.class_names))
         say(f"classes: {names}")
-        if network.class_weight is not None:
-            say("trained with class weights, for which the probabilities of predict are corrected, these not")
+    if network.class_weight is not None:
+        made = before_last(network.output_kind) != network.output_kind
+        say(WEIGHTED)
+        if made:
+            say("the numbers of its last layer are those of the weighted classes, not these probabilities")
 
 
 def _place(index: str, network: Container) -> tuple[int, ...]:
@@ -245,6 +248,8 @@ def attribute(
     number = f"{answers.numbers[0, k]:.6g}" if answers.kind == "values" else f"{answers.numbers[0, k]:.1%}"
     say(f"{escaped(image)}: [bold]{escaped(names[k])}[/] {number}")
     say(ATTRIBUTIONS[method].shows)
+    if network.class_weight is not None:
+        say(WEIGHTED)
     if single:
         say(f"What raises the one output speaks for {escaped(names[1])}, against {escaped(names[0])}.")
     if answers.kind == "values":

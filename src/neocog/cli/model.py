@@ -9,6 +9,7 @@ import typer
 
 from neocog import runs
 from neocog.cli.common import Json, Layers, Model, Output, app, escaped, report_errors, say, to_json
+from neocog.layers.outputs import MEANINGS
 from neocog.validation import one_of
 
 
@@ -32,11 +33,21 @@ def export(
     network = runs.open_model(model, layers or (), output)
     written = to_onnx(network.astype("float32"), out, opset=opset)
     operators = sorted({node.op_type for node in written.graph.node})
+    weights = None if network.class_weight is None else list(network.class_weight)
     if as_json:
-        print(to_json({"file": str(out), "bytes": out.stat().st_size, "operators": operators}))
+        about = {"file": str(out), "bytes": out.stat().st_size, "operators": operators}
+        print(to_json(about | {"output": network.output_kind, "class_weight": weights}))
         return
     say(f"{len(written.graph.node)} nodes: {', '.join(operators)}")
     say(f"model: [bold]{escaped(out)}[/], {out.stat().st_size / 1e3:.0f} kB, float32")
+    say(f"outputs: {MEANINGS[network.output_kind]}")
+    if weights is not None:
+        say(
+            "trained with class weights w, and the file's outputs are those of the weighted classes: the "
+            "largest is the answer of neocog predict, too; for its probabilities divide that of each class "
+            "by its w, then all by their sum "
+            f"(w, in the metadata neocog.class_weight: {', '.join(f'{w:.4g}' for w in weights)})"
+        )
 
 
 @app.command()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,14 @@ from neocog.inspection.rules import Factor, Index, Term, rule_for
 from neocog.inspection.trace import LayerRecord, Trace, trace
 from neocog.layers import Layer
 from neocog.layers.activation import Sigmoid
-from neocog.layers.outputs import before_last, flat_shape
+from neocog.layers.outputs import PASSING, before_last, flat_shape
+from neocog.layers.softmax import LogSoftmax, Softmax
 from neocog.losses import Loss, LossTerm, SoftmaxLoss, gradient_terms
 from neocog.validation import integer, one_of
 
 KINDS = ("activation", "gradient")
+_KEEPING = (*PASSING, Softmax, LogSoftmax, Sigmoid)
+"""Layers whose outputs belong to the same classes as their inputs."""
 _ANSWERS = {"logits": "softmax", "independent-logits": "sigmoid"}
 
 
@@ -121,6 +125,25 @@ class Inquiry:
             for key, array in record.layer.params.items():
                 self.users[first[id(array)]].append((record, key))
         self._first = first
+        self._outputs = self._of_outputs()
+
+    def _of_outputs(self) -> set[str]:
+        """Return the layers whose outputs belong to a class each: the last one, and those that it reads."""
+        found, at = {self.output, self.answer}, self.output
+        while at in self.trace.records and isinstance(self.trace[at].layer, _KEEPING):
+            at = self.sources[at][0]
+            if flat_shape(self._array(Number("activation", at, ())).shape) == self._logits.shape:
+                found.add(at)
+        return found
+
+    def _named(self, number: Number) -> Number:
+        """Return a number with the name of the class that it belongs to, if it is one of an output."""
+        names = getattr(self.trace.network, "class_names", None)
+        if not names or number.at not in self._outputs or len(number.index) < 2:
+            return number
+        k, outputs = number.index[1], self._logits.shape[1]
+        name = names[-1] if outputs == 1 else names[k] if k < len(names) else ""
+        return number if name == str(k) else replace(number, name=name)
 
     def ask(
         self, at: str, index: Sequence[int] | int | None = None, *, of: str = "activation"
@@ -158,6 +181,18 @@ class Inquiry:
         output = self.trace.output
         return output.reshape(flat_shape(output.shape))
 
+    @property
+    def _weights(self) -> tuple[float, ...] | None:
+        """The class weights of training, which the probabilities do without."""
+        weights: tuple[float, ...] | None = getattr(self.trace.network, "class_weight", None)
+        return weights
+
+    @property
+    def _sigmoids(self) -> Any:
+        """The probabilities of independent outputs: (N, outputs)."""
+        p = self.trace.probabilities
+        return p if p is None or self._logits.shape[1] > 1 else p[:, 1:]
+
     def _output_number(self, n: int, k: int) -> Number:
         """Return the output k for image n."""
         return Number("activation", self.output, (n, k, *(0,) * (self.trace.output.ndim - 2)))
@@ -174,8 +209,18 @@ class Inquiry:
         value = float(np.asarray(array)[number.index])
         explainer = self._gradient if number.of == "gradient" else self._activation
         layer, formula, terms = explainer(number)
+        terms = [
+            replace(
+                term,
+                parts=tuple(
+                    part if part.number is None else replace(part, number=self._named(part.number))
+                    for part in term.parts
+                ),
+            )
+            for term in terms
+        ]
         dtype = self.trace.output.dtype
-        return Explanation(self.explain, number, value, layer, formula, terms, dtype)
+        return Explanation(self.explain, self._named(number), value, layer, formula, terms, dtype)
 
     def _array(self, number: Number) -> Any:
         """Return the array that holds a number."""
@@ -187,7 +232,7 @@ class Inquiry:
                 raise ValueError(f"at={at!r} needs an output of shape (N, classes).")
             special = {"input": seen.x, "loss": seen.loss, "softmax": seen.probabilities}
             if at == "sigmoid":
-                return Sigmoid().forward(self._logits)[0]
+                return self._sigmoids
             return special[at] if at in special else seen.network.params[at]
         if at in (self.answer, "loss") and not self._is_layer(at):
             raise ValueError(f"at={at!r} has no gradient here; ask for that of {self.output!r}, the logits.")
@@ -260,18 +305,25 @@ class Inquiry:
             part = Part("z", float(z[n, j]), self._output_number(n, j))
             share = float(p[n, j])
             terms.append(Contribution((part,), share if j == k else 0.0, f"share {share:.4g}"))
-        return (
-            "softmax",
-            "p[n,k] = exp(z[n,k]) / sum over j of exp(z[n,j]): each logit's share of that sum",
-            terms,
-        )
+        formula = "p[n,k] = exp(z[n,k]) / sum over j of exp(z[n,j]): each logit's share of that sum"
+        if self._weights is not None:
+            formula = (
+                "p[n,k] = exp(z[n,k]) / w[k] / sum over j of exp(z[n,j]) / w[j]: each logit's share of that "
+                f"sum, without the class weights w = {_listed(self._weights)} of training"
+            )
+        return "softmax", formula, terms
 
     def _sigmoid_terms(self, index: Index) -> tuple[str, str, list[Contribution]]:
         """Return the one output that the probability of an independent label is made of."""
         z = float(self._logits[index])
-        value = float(Sigmoid().forward(self._logits)[0][index])
         part = Part("z", z, self._output_number(*index))
-        return "sigmoid", "p[n,k] = 1 / (1 + exp(-z[n,k]))", [Contribution((part,), value, "its sigmoid")]
+        formula = "p[n,k] = 1 / (1 + exp(-z[n,k]))"
+        if self._weights is not None:
+            formula = (
+                "p[n,k] = 1 / (1 + w[1] / w[0] exp(-z[n,k])), without the class weights "
+                f"w = {_listed(self._weights)} of training"
+            )
+        return "sigmoid", formula, [Contribution((part,), float(self._sigmoids[index]), "its sigmoid")]
 
     def _loss_terms(self) -> tuple[str, str, list[Contribution]]:
         """Return the loss of each image over N; a single term if the loss is not the mean over the images."""
@@ -282,7 +334,7 @@ class Inquiry:
         for n, value in enumerate(values):
             number = None
             if isinstance(self.loss, SoftmaxLoss):
-                number = Number("activation", "softmax", (n, int(t[n])))
+                number = self._of_probability((n, int(t[n])))
             parts = (Part("loss", value, number), Part("1/N", 1 / images, None))
             terms.append(Contribution(parts, value / images, f"image {n}"))
         assert seen.loss is not None
@@ -305,13 +357,23 @@ class Inquiry:
             terms.append(Contribution(parts, math.prod(term.factors.values()), term.note))
         return terms
 
+    def _of_probability(self, index: tuple[int, int]) -> Number:
+        """Return where a probability in the loss comes from: of weighted classes it is that of the logit."""
+        if self._weights is not None:
+            return self._output_number(*index)
+        return Number("activation", self.answer, index)
+
     def _loss_part(self, symbol: str, index: Index) -> Number | None:
         """Return which number a factor is, by its symbol; see :class:`neocog.losses.LossTerm`."""
         if symbol.startswith("-"):
             return Number("activation", "loss", ())  # where the derivative starts
         if symbol == "p":
-            return Number("activation", self.answer, index[:2])
+            return self._of_probability((index[0], index[1]))
         return Number("activation", self.output, index) if symbol == "z" else None
+
+
+def _listed(weights: Sequence[float]) -> str:
+    return ", ".join(f"{weight:.4g}" for weight in weights)
 
 
 def _checked(number: Number, shape: tuple[int, ...]) -> Index:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # some roundings of the numbers that it is computed from are added.
 TERM_ROUNDINGS = 1000
 FACTOR_ROUNDINGS = 10
+ANSWERS = ("softmax", "sigmoid")
+"""What the probabilities are called."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +30,17 @@ class Number:
     """The position of a number: an entry of an activation, of a parameter, or of a gradient.
 
     ``at`` is "input", a layer's dotted name (its output), a parameter's dotted name, "softmax" or
-    "sigmoid" (the probabilities) or "loss".
+    "sigmoid" (the probabilities) or "loss". ``name`` is that of the class that an output belongs to.
     """
 
     of: str
     at: str
     index: Index
+    name: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         place = f"{self.at}[{','.join(map(str, self.index))}]" if self.index else self.at
+        place += f" ({self.name})" if self.name else ""
         return f"d loss / d {place}" if self.of == "gradient" else place
 
 
@@ -53,7 +57,8 @@ class Part:
         """The position of the number; with the symbol, if the factor is computed from it."""
         if self.number is None or self.symbol.startswith("-"):
             return self.symbol
-        return f"{self.symbol}({self.number})" if self.symbol in ("loss", "x_hat") else str(self.number)
+        computed = self.symbol in ("loss", "x_hat") or (self.symbol == "p" and self.number.at not in ANSWERS)
+        return f"{self.symbol}({self.number})" if computed else str(self.number)
 
 
 @dataclass(frozen=True)
@@ -166,6 +171,7 @@ class Explanation:
                     "of": p.number.of if p.number else None,
                     "at": p.number.at if p.number else None,
                     "index": list(p.number.index) if p.number else None,
+                    **({"class": p.number.name} if p.number and p.number.name else {}),
                 }
                 for p in term.parts
             ]
@@ -174,6 +180,7 @@ class Explanation:
             "of": self.number.of,
             "at": self.number.at,
             "index": list(self.number.index),
+            **({"class": self.number.name} if self.number.name else {}),
             "value": self.value,
             "total": self.total,
             "adds_up": self.adds_up,

@@ -13,6 +13,7 @@ from neocog.deprecation import accepts_old_names
 from neocog.layers import Container, Graph, Layer, Sequential
 from neocog.layers.base import Array, Grads, as_dtype, check_network, random_generators
 from neocog.layers.outputs import before_last, flat_shape, kind_of, probabilities_of
+from neocog.layers.prediction import Predictor
 from neocog.losses import Loss, check_logits, kind_of_loss, loss_of_kind
 from neocog.validation import check_images, unmasked
 
@@ -87,7 +88,8 @@ class Trace:
         By dotted name, in the order of computation.
     loss : float or None
     probabilities : array (N, classes) or None
-        Of the classes, by softmax or sigmoid, where the output is (N, outputs) and no values.
+        Of the classes, by softmax or sigmoid, where the output is (N, outputs) and no values; without the
+        class weights of training, as ``predict_proba`` gives them.
     training : bool
     loss_function : Loss
     output_kind : str
@@ -183,7 +185,12 @@ def trace(
         loss = loss_of_kind(kind)
     elif before_last(kind) == kind:
         kind = kind_of_loss(loss) or kind
-    probabilities = probabilities_of(kind, rows) if outputs is not None and kind != "values" else None
+    probabilities = None
+    if outputs is not None and kind != "values":
+        if isinstance(network, Predictor) and kind == kind_of(network, outputs):
+            probabilities = network.probabilities(rows)
+        else:
+            probabilities = probabilities_of(kind, rows)
     value, dz = None, None
     if y is not None:
         check_logits(network, loss)

@@ -18,6 +18,7 @@ __all__ = [
     "MEANINGS",
     "OUTPUT_KINDS",
     "PASSING",
+    "WEIGHTED",
     "as_logits",
     "before_last",
     "classes_of",
@@ -43,6 +44,12 @@ OUTPUT_KINDS = tuple(MEANINGS)
 
 INDEPENDENT = ("independent-logits", "independent-probabilities")
 """Kinds whose outputs each say whether a label applies; a single output, whether it is the second class."""
+
+WEIGHTED = (
+    "trained with class weights, so that no class is neglected: a rare class may be chosen though "
+    "another is more probable; the probabilities are those of the training images' own mixture"
+)
+"""What is said beside the probabilities of a network with ``class_weight``."""
 
 PASSING = (Flatten, Reshape, Dropout)
 """Layers that change none of the numbers in inference; the last layer before them makes the outputs."""

@@ -10,6 +10,7 @@ from neocog import figures
 from neocog.atomic import atomic_write
 from neocog.inspection.predictions import Confusion, LabelScores
 from neocog.layers import Conv2D, Layer
+from neocog.layers.outputs import WEIGHTED
 from neocog.model_file import ModelFileError, blaming
 from neocog.report import held_out, numbers
 from neocog.report.material import Material
@@ -115,6 +116,8 @@ def _facts(material: Material) -> list[Part]:
         lines.insert(0, f"training stopped early: {history.stopped}")
     if not material.held_out:
         lines.insert(0, NOTHING_HELD_OUT)
+    if material.network.class_weight is not None:
+        lines.append(WEIGHTED)
     return [facts(boxes), *(paragraph(sentence(line)) for line in lines)]
 
 

@@ -39,6 +39,11 @@ from neocog.training.checkpoint import network_in
 from neocog.training.checks import check_batch_sizes
 from neocog.training.engine import leads, torch_engine
 
+_SHOWN = (
+    "The lines below show the held-out images, which decide nothing: an epoch chosen by them would look "
+    "better than it is."
+)
+
 
 def train(
     settings: Settings, out: str | Path | None = None, stream: TextIO | None = None
@@ -162,8 +167,9 @@ def _train(
             tell(map(sentence, chosen))
         else:
             chosen = directory.results().get("chosen", ())
-        reported = settings.recipe == "standard" and not settings.validation
-        measured = "held out" if reported else "validation"
+        measured = "validation" if settings.validation else "held out"
+        if measured == "held out" and data.validation is not None and settings.epochs:
+            tell([_SHOWN])
         callbacks = [
             *choosing,
             Progress(stream, measured),
