@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,7 +24,7 @@ if reason := missing_numba():
 from neocog.kernels.fused import lowering
 from neocog.kernels.fused.operation import OPERATIONS
 from neocog.kernels.fused.operations.sampling import scratch_bytes
-from neocog.kernels.fused.program import Maps, Memory, Program, Slot
+from neocog.kernels.fused.program import Maps, Program, Slot
 from neocog.kernels.fused.workers import codes
 
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
@@ -53,23 +52,23 @@ def warm_up(dtype: Any) -> float:
 
 
 class _Call:
-    """Run one function of this module as a program: arrays are bound to slots, one or two are returned."""
+    """Run one function of this module as a program, with the arrays that it reads and returns in slots."""
 
     def __init__(self, dtype: np.dtype[Any], exact: bool) -> None:
         self.program = Program(dtype, exact=exact)
         self.slots: list[Slot] = []
-        self.results: list[tuple[Memory, tuple[int, ...], Any]] = []
+        self.results: list[tuple[Slot, tuple[int, ...], np.dtype[Any]]] = []
 
     def array(self) -> Slot:
         """Add a slot for an array that is read as it lies in memory."""
         self.slots.append(Slot())
         return self.slots[-1]
 
-    def images(self, shape: tuple[int, ...], strides: tuple[int, ...], border: Any = (0, 0, 0, 0)) -> Maps:
-        """Add a slot for images (N, C, H, W) with any strides (in elements), copied to maps."""
-        N, C, H, W = shape
+    def images(self, x: np.ndarray, border: Any = (0, 0, 0, 0)) -> Maps:
+        """Add a slot for images (N, C, H, W) with the strides of ``x``, copied to maps."""
+        N, C, H, W = x.shape
         maps = self.program.maps(C, H, W, N, border)
-        n, c, h, w = strides
+        n, c, h, w = (stride // x.itemsize for stride in x.strides)
         lowering.copy(
             self.program,
             self.array(),
@@ -80,62 +79,65 @@ class _Call:
         )
         return maps
 
-    def add_result(self, memory: Memory | Slot, shape: tuple[int, ...], dtype: Any = None) -> None:
-        """Add the contents of some memory to the results."""
-        assert isinstance(memory, Memory)
-        memory.kept = True
-        self.results.append((memory, shape, dtype))
+    def result(self, shape: tuple[int, ...], dtype: Any = None) -> Slot:
+        """Add a slot for an array that is made anew in every run, and returned."""
+        self.results.append((Slot(), shape, np.dtype(dtype or self.program.dtype)))
+        return self.results[-1][0]
+
+    def result_maps(self, C: int, H: int, W: int, N: int) -> Maps:
+        """Add a slot for maps that are returned."""
+        return Maps(self.result((C, H, W, N)), C, H, W, N)
 
     def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        bind, results = self.program.bind, []
         for slot, array in zip(self.slots, arrays, strict=True):
-            self.program.bind(slot, array)
+            bind(slot, array)
+        for slot, shape, dtype in self.results:
+            results.append(np.empty(shape, dtype))
+            bind(slot, results[-1])
         self.program.run()
-        return [
-            self.program.array(memory, dtype)[: int(np.prod(shape))].reshape(shape).copy()
-            for memory, shape, dtype in self.results
-        ]
+        return results
 
 
-_calls: OrderedDict[Any, list[_Call]] = OrderedDict()
+_calls: dict[Any, list[_Call]] = {}
 
 
 def _call(key: Any, build: Callable[[_Call], None], arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Run the program of this key on the arrays; a program serves one thread at a time."""
     key = (active_precision(), *key)
-    with _lock:
-        idle = _calls.setdefault(key, [])
-        _calls.move_to_end(key)
-        call = idle.pop() if idle else None
-        while len(_calls) > _KEPT:
-            _calls.popitem(last=False)
-    if call is None:
+    idle = _calls.get(key)
+    if idle is None:
+        with _lock:
+            idle = _calls.setdefault(key, [])
+            while len(_calls) > _KEPT:
+                del _calls[next(iter(_calls))]  # the oldest
+    try:
+        call = idle.pop()
+    except IndexError:  # the first call, or another thread has it
         call = _Call(arrays[0].dtype, active_precision() == "exact")
         build(call)
         call.program.finish()
     results = call(arrays)
     if call.program.bytes <= _LARGEST:
-        with _lock:
-            if key in _calls:
-                _calls[key].append(call)
+        idle.append(call)
     return results
 
 
-def _suits(*arrays: Any) -> bool:
-    """Return whether the arrays are of a dtype that is compiled, and none is empty."""
-    return (
-        all(
-            array is None or (isinstance(array, np.ndarray) and array.dtype in _DTYPES and array.size > 0)
-            for array in arrays
-        )
-        and len({array.dtype for array in arrays if array is not None}) == 1
-    )
+def _suits(x: Any, *others: Any) -> bool:
+    """Return whether the arrays are of one dtype that is compiled, and none is empty."""
+    if not isinstance(x, np.ndarray) or x.dtype not in _DTYPES:
+        return False
+    for array in (x, *others):
+        if array is not None and not (
+            isinstance(array, np.ndarray) and array.dtype == x.dtype and array.size
+        ):
+            return False
+    return True
 
 
-def _strided(x: np.ndarray) -> tuple[np.ndarray, tuple[int, ...]]:
-    """Return x and its strides in elements; a copy where these are negative or not whole elements."""
-    if any(s < 0 or s % x.itemsize for s in x.strides) or not x.flags.aligned:
-        x = np.ascontiguousarray(x)
-    return x, tuple(s // x.itemsize for s in x.strides)
+def _strided(x: np.ndarray) -> np.ndarray:
+    """Return x, or a copy where its strides are negative or not whole elements."""
+    return x if min(x.strides) >= 0 and x.flags.aligned else np.ascontiguousarray(x)
 
 
 def _batch_first(y: np.ndarray) -> np.ndarray:
@@ -148,17 +150,15 @@ def conv2d(
     """Add products over one table of offsets; see :mod:`neocog.kernels.fused.lowering.convolution`."""
     if not _suits(x, w, b):
         return columns.conv2d(x, w, b, stride, padding, dilation, groups)
-    x, strides = _strided(x)
+    x = _strided(x)
 
     def build(call: _Call) -> None:
         conv = lowering.Convolution(call.program, x.shape, w.shape, stride, padding, dilation, groups)
-        maps = call.images(x.shape, strides, conv.input_border)
-        y = call.program.maps(w.shape[0], *conv.out, x.shape[0])
-        windows = conv.windows(maps)
+        windows = conv.windows(call.images(x, conv.input_border))
+        y = call.result_maps(w.shape[0], *conv.out, x.shape[0])
         conv.forward(windows, call.array(), None if b is None else call.array(), y)
-        call.add_result(y.memory, y.shape)
 
-    key = ("conv2d", x.dtype, x.shape, strides, w.shape, b is None, stride, padding, dilation, groups)
+    key = ("conv2d", x.dtype, x.shape, x.strides, w.shape, b is None, stride, padding, dilation, groups)
     arrays = [x, np.ascontiguousarray(w), *([] if b is None else [np.ascontiguousarray(b)])]
     return _batch_first(_call(key, build, arrays)[0])
 
@@ -170,16 +170,25 @@ def conv2d_input(
     if not _suits(dy, w) or 0 in x_shape:
         return columns.conv2d_input(dy, w, x_shape, stride, padding, dilation, groups)
     N, C, H, W = x_shape
-    dy, strides = _strided(dy)
+    dy = _strided(dy)
 
     def build(call: _Call) -> None:
         conv = lowering.Convolution(call.program, x_shape, w.shape, stride, padding, dilation, groups)
-        maps = call.images(dy.shape, strides, conv.output_border)
-        dx = call.program.maps(C, H, W, N)
-        conv.input_gradient(maps, call.array(), dx)
-        call.add_result(dx.memory, dx.shape)
+        maps = call.images(dy, conv.output_border)
+        conv.input_gradient(maps, call.array(), call.result_maps(C, H, W, N))
 
-    key = ("conv2d_input", dy.dtype, x_shape, dy.shape, strides, w.shape, stride, padding, dilation, groups)
+    key = (
+        "conv2d_input",
+        dy.dtype,
+        x_shape,
+        dy.shape,
+        dy.strides,
+        w.shape,
+        stride,
+        padding,
+        dilation,
+        groups,
+    )
     return _batch_first(_call(key, build, [dy, np.ascontiguousarray(w)])[0])
 
 
@@ -189,56 +198,57 @@ def conv2d_weight(
     """Sum the windows of x, each weighted by its dy."""
     if not _suits(x, dy):
         return columns.conv2d_weight(x, dy, w_shape, stride, padding, dilation, groups)
-    x, strides = _strided(x)
-    dy, dy_strides = _strided(dy)
+    x, dy = _strided(x), _strided(dy)
 
     def build(call: _Call) -> None:
         conv = lowering.Convolution(call.program, x.shape, w_shape, stride, padding, dilation, groups)
-        maps = call.images(x.shape, strides, conv.input_border)
-        dy_maps = call.images(dy.shape, dy_strides)
-        dw = call.program.memory(int(np.prod(w_shape)))
-        conv.weight_gradient(conv.windows(maps), dy_maps, dw)
-        call.add_result(dw, w_shape)
+        maps, dy_maps = call.images(x, conv.input_border), call.images(dy)
+        conv.weight_gradient(conv.windows(maps), dy_maps, call.result(w_shape))
 
     geometry = (w_shape, stride, padding, dilation, groups)
-    key = ("conv2d_weight", x.dtype, x.shape, strides, dy.shape, dy_strides, *geometry)
+    key = ("conv2d_weight", x.dtype, x.shape, x.strides, dy.shape, dy.strides, *geometry)
     return _call(key, build, [x, dy])[0]
 
 
 def _pool_call(
     kind: str,
-    like: np.ndarray,
-    x_shape: Any,
+    x: np.ndarray,
     kernel: Pair,
     stride: Pair,
     padding: Padding,
-    counted: bool,
-    arrays: list[np.ndarray],
+    counted: bool = True,
 ) -> list[np.ndarray]:
-    N, C, H, W = x_shape
-    out = output_sizes(x_shape, kernel, stride, padding)
-    laid_out = [_strided(array) for array in arrays]
-    arrays = [array for array, _ in laid_out]
-    strides = [s for _, s in laid_out]
+    x = _strided(x)
 
     def build(call: _Call) -> None:
-        program = call.program
-        first = call.images(arrays[0].shape, strides[0])
-        if kind.endswith("back"):
-            result = program.maps(C, H, W, N)
-            winners = call.array() if kind.startswith("max") else None
-            lowering.pool_back(program, kind[:3], first, result, winners, kernel, stride, padding, counted)
-            call.add_result(result.memory, result.shape)
-            return
-        result = program.maps(C, *out, N)
-        index = program.memory(C * out[0] * out[1] * N, size=1) if kind == "max" else None
-        lowering.pool(program, kind, first, result, index, kernel, stride, padding, counted)
-        call.add_result(result.memory, result.shape)
-        if index is not None:
-            call.add_result(index, result.shape, np.uint8)
+        shape = x.shape[1], *output_sizes(x.shape, kernel, stride, padding), x.shape[0]
+        y, maps = call.result_maps(*shape), call.images(x)
+        index = call.result(shape, np.uint8) if kind == "max" else None
+        lowering.pool(call.program, kind, maps, y, index, kernel, stride, padding, counted)
 
-    key = (kind, like.dtype, x_shape, tuple(strides), kernel, stride, padding, counted)
-    return _call(key, build, arrays)
+    return _call((kind, x.dtype, x.shape, x.strides, kernel, stride, padding, counted), build, [x])
+
+
+def _pool_back_call(
+    kind: str,
+    dy: np.ndarray,
+    winners: np.ndarray | None,
+    x_shape: tuple[int, ...],
+    kernel: Pair,
+    stride: Pair,
+    padding: Padding,
+    counted: bool = True,
+) -> Array:
+    dy = _strided(dy)
+
+    def build(call: _Call) -> None:
+        N, C, H, W = x_shape
+        maps, dx = call.images(dy), call.result_maps(C, H, W, N)
+        index = None if winners is None else call.array()
+        lowering.pool_back(call.program, kind, maps, dx, index, kernel, stride, padding, counted)
+
+    key = (f"{kind}_back", dy.dtype, x_shape, dy.strides, kernel, stride, padding, counted)
+    return _batch_first(_call(key, build, [dy] if winners is None else [dy, winners])[0])
 
 
 def max_pool2d(
@@ -247,7 +257,7 @@ def max_pool2d(
     """Compare tap by tap along the batch; the winner's tap is one byte."""
     if not _suits(x) or kernel_size[0] * kernel_size[1] > lowering.LARGEST_WINDOW or dilation != (1, 1):
         return columns.max_pool2d(x, kernel_size, stride, padding, dilation)
-    y, index = _pool_call("max", x, x.shape, kernel_size, stride, padding, True, [x])
+    y, index = _pool_call("max", x, kernel_size, stride, padding)
     return _batch_first(y), _batch_first(index)
 
 
@@ -265,9 +275,7 @@ def max_pool2d_input(
     if not plain or not _suits(dy) or 0 in x_shape:
         return columns.max_pool2d_input(dy, argmax, x_shape, kernel_size, stride, padding, dilation)
     winners = np.ascontiguousarray(argmax.transpose(1, 2, 3, 0), np.uint8)
-    return _batch_first(
-        _pool_call("max_back", dy, x_shape, kernel_size, stride, padding, True, [dy, winners])[0]
-    )
+    return _pool_back_call("max", dy, winners, x_shape, kernel_size, stride, padding)
 
 
 def avg_pool2d(
@@ -277,7 +285,7 @@ def avg_pool2d(
     counted = lowering.counts_padding(x.shape, kernel_size, stride, padding, dilation, counts)
     if counted is None or not _suits(x):
         return columns.avg_pool2d(x, kernel_size, stride, padding, dilation, counts)
-    return _batch_first(_pool_call("avg", x, x.shape, kernel_size, stride, padding, counted, [x])[0])
+    return _batch_first(_pool_call("avg", x, kernel_size, stride, padding, counted)[0])
 
 
 def avg_pool2d_input(
@@ -293,7 +301,7 @@ def avg_pool2d_input(
     counted = lowering.counts_padding(x_shape, kernel_size, stride, padding, dilation, counts)
     if counted is None or not _suits(dy) or 0 in x_shape:
         return columns.avg_pool2d_input(dy, x_shape, kernel_size, stride, padding, dilation, counts)
-    return _batch_first(_pool_call("avg_back", dy, x_shape, kernel_size, stride, padding, counted, [dy])[0])
+    return _pool_back_call("avg", dy, None, x_shape, kernel_size, stride, padding, counted)
 
 
 _SAMPLE_WORK = 60
