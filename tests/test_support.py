@@ -26,7 +26,7 @@ def test_every_layer_has_a_row_and_every_row_a_formula():
         assert row.onnx, f"{row.layer} has no counterpart in ONNX"
         assert row.explained in ("rule", "function")
         assert row.page == "yes", (
-            f"{row.layer} is not in PAGE_FORMS of studio/architecture.py, and in web/network.js"
+            f"{row.layer} is not in PAGE_FORMS of studio/architecture.py, and in web/layers/"
         )
 
 

@@ -1,10 +1,8 @@
 """The lessons: what their files may say, how they are bound to a network, how answers are checked."""
 
-import base64
 import dataclasses
 import html
 import json
-import re
 import tomllib
 
 import numpy as np
@@ -15,6 +13,7 @@ from neocog.layers import Conv2D, Dense, Flatten, MaxPool2D, ReLU, Sequential
 from neocog.studio import lessons
 from neocog.studio.architecture import describe
 from neocog.studio.measures import MEASURES, Scene, largest_path, measure, pushed
+from neocog.studio.page import read_header
 
 
 @pytest.fixture(scope="module")
@@ -302,13 +301,6 @@ def command_line(*arguments):
     return result.exit_code, result.output
 
 
-def header(path):
-    """What a living page holds, but for its arrays."""
-    found = re.search(r'id="data">([A-Za-z0-9+/=]+)</script>', path.read_text(encoding="utf-8"))
-    data = base64.b64decode(found[1])
-    return json.loads(data[4 : 4 + int.from_bytes(data[:4], "little")])
-
-
 def test_the_command_lists_lessons_and_writes_one(tmp_path):
     code, text = command_line("lesson")
     assert code == 0
@@ -317,7 +309,7 @@ def test_the_command_lists_lessons_and_writes_one(tmp_path):
     assert [one["name"] for one in json.loads(text)] == lessons.names()
     code, text = command_line("lesson", "rates", tmp_path / "rates.html")
     assert code == 0, text
-    found = header(tmp_path / "rates.html")
+    found = read_header(tmp_path / "rates.html")
     assert found["lesson"]["name"] == "rates"
     assert [run["name"] for run in found["lesson"]["runs"]] == ["0.12", "0.01", "2"]
     assert found["title"] == "Learning rates"
@@ -330,7 +322,7 @@ def test_the_command_lists_lessons_and_writes_one(tmp_path):
 def test_a_page_of_a_run_takes_a_lesson(run, tmp_path):
     code, text = command_line("page", run, tmp_path / "page.html", "--lesson", "relu")
     assert code == 0, text
-    found = header(tmp_path / "page.html")["lesson"]
+    found = read_header(tmp_path / "page.html")["lesson"]
     assert found["name"] == "relu"
     assert found["steps"][0]["at"][0] == "conv1"
     code, text = command_line("page", run, tmp_path / "no.html", "--lesson", "rates")

@@ -1,6 +1,5 @@
 """The lessons in the browser: the page measures as Python does, and lessons are done by keyboard alone."""
 
-import base64
 import dataclasses
 import json
 import re
@@ -15,7 +14,7 @@ from neocog.studio import lessons
 from neocog.studio.architecture import describe
 from neocog.studio.lesson_page import write_lesson_page
 from neocog.studio.measures import MEASURES, Scene, measure
-from neocog.studio.page import living_page
+from neocog.studio.page import from_text, living_page
 from neocog.training import Snapshots
 
 pytestmark = pytest.mark.browser
@@ -213,8 +212,7 @@ def test_a_lesson_as_it_ships_is_done_by_keyboard_alone(page, tmp_path, name):
 
 def contents(path):
     """The header of a living page, and its arrays."""
-    text = re.search(r'id="data">([A-Za-z0-9+/=]+)</script>', path.read_text(encoding="utf-8"))[1]
-    data = base64.b64decode(text)
+    data = from_text(re.search(r'id="data">([^<]+)</script>', path.read_text(encoding="utf-8"))[1])
     size = int.from_bytes(data[:4], "little")
     header = json.loads(data[4 : 4 + size])
     start, arrays = 4 + size + -size % 4, {}

@@ -324,5 +324,12 @@ def test_speed(module_page, rng, name, milliseconds):
 
 
 def test_the_modules_are_small():
-    names = ("network.js", "terms.js", "messages.js")
-    assert sum((WEB / name).stat().st_size for name in names) < 48_000
+    shared = ("network", "terms", "messages", "layers/base", "layers/index", "layers/sums", "layers/window")
+    used = (
+        f"layers/{family}" for family in ("convolution", "activation", "pooling", "shape", "dense", "copying")
+    )
+    size = {path.relative_to(WEB).as_posix(): path.stat().st_size for path in WEB.rglob("*.js")}
+    assert sum(size[f"{name}.js"] for name in (*shared, *used)) < 27_000  # in the page of the digits' network
+    assert (
+        sum(each for name, each in size.items() if name.startswith("layers/")) < 40_000
+    )  # all that there are

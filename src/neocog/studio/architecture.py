@@ -7,7 +7,7 @@ paddings as ((top, bottom), (left, right)), axes without the batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from neocog.inspection.rules import formula_of
@@ -79,7 +79,7 @@ from neocog.layers.base import Field, Shape, check_network, computes_as
 from neocog.layers.outputs import count_outputs, kind_of
 from neocog.layers.padding import copied_from
 
-__all__ = ["MULTIPLY_ADDS", "describe", "has_page_form", "list_nodes"]
+__all__ = ["MULTIPLY_ADDS", "PAGE_FORMS", "describe", "has_page_form", "list_nodes", "page_modules"]
 
 Settings = Callable[[Any, list[Shape]], dict[str, Any]]
 
@@ -241,7 +241,7 @@ PAGE_FORMS: dict[type[Layer], Settings] = {
     Transpose: _transposition,
     Upsample: lambda layer, shapes: dict(zip(("rows", "columns"), layer.places(shapes[0]), strict=True)),
 }
-"""The layers that ``web/network.js`` computes, and their settings there: one image's, for input shapes."""
+"""The layers that ``web/layers/`` computes, and their settings there: one image's, for input shapes."""
 
 
 def _page_kind(layer_class: type[Layer]) -> type[Layer] | None:
@@ -261,6 +261,18 @@ def has_page_form(layer_class: type[Layer]) -> bool:
     True
     """
     return _page_kind(layer_class) is not None
+
+
+def page_modules(layer_classes: Iterable[type[Layer]]) -> set[str]:
+    """Return the modules in ``web/layers/`` that compute layers in the page: each family has one.
+
+    Examples
+    --------
+    >>> sorted(page_modules([Conv2D, MaxPool2D]))
+    ['layers/convolution.js', 'layers/pooling.js']
+    """
+    kinds = filter(None, map(_page_kind, layer_classes))
+    return {f"layers/{kind.__module__.split('.')[2]}.js" for kind in kinds}
 
 
 def describe(network: Layer, input_shape: tuple[int, ...] | None = None) -> dict[str, Any]:

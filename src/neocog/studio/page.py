@@ -23,7 +23,7 @@ from neocog.report.page import text
 from neocog.representation import printable
 from neocog.runs import RunDirectory, open_model
 from neocog.serialization import arrays_of
-from neocog.studio.architecture import describe
+from neocog.studio.architecture import PAGE_FORMS, describe, page_modules
 from neocog.studio.bundle import WEB, bundle, stylesheet
 from neocog.studio.lessons import Lesson
 from neocog.training import load_snapshots
@@ -40,6 +40,8 @@ MAP_NUMBERS = 1_500_000
 """Of the maps that a page holds of a network that it does not compute, in all."""
 LARGEST_HALF = 65504
 """Of float16."""
+CURVES = "vendor/uplot.js"
+"""The library that draws the curves of a history."""
 START = "const view = entry.start(document.getElementById('view'), document.getElementById('data'));"
 
 Arrays = Mapping[str, np.ndarray]
@@ -106,12 +108,26 @@ def read_header(path: str | Path) -> dict[str, Any]:
     ValueError
         If it is no living page.
     """
-    found = re.search(r'id="data">([A-Za-z0-9+/=]+)</script>', Path(path).read_text(encoding="utf-8"))
+    found = re.search(r'id="data">([^<]+)</script>', Path(path).read_text(encoding="utf-8"))
     if found is None:
         raise ValueError(f"{path} is not a living page: it holds no network.")
-    data = base64.b64decode(found[1])
+    data = from_text(found[1])
     header: dict[str, Any] = json.loads(data[4 : 4 + int.from_bytes(data[:4], "little")])
     return header
+
+
+def to_text(data: bytes) -> str:
+    """Write bytes as text for ``fromText`` of ``model.js``: base 85, in which 5 characters stand for 4 bytes.
+
+    The digits are those of :func:`base64.b85encode`, but for a comma in the place of "<", which could begin a
+    tag.
+    """
+    return base64.b85encode(data).decode().replace("<", ",")
+
+
+def from_text(text: str) -> bytes:
+    """Return the bytes that :func:`to_text` has written."""
+    return base64.b85decode(text.replace(",", "<"))
 
 
 def _opened(run: str | Path, layers: Iterable[str | type[Layer]]) -> tuple[Material, list[str]]:
@@ -235,7 +251,10 @@ def living_page(
         "begin": begin,
     }
     data = living_data(network, frames, images, samples, **about)  # type: ignore[arg-type]
-    return _html(title, data, "living.js" if lesson is None else "lesson.js")
+    unused = page_modules(PAGE_FORMS) - page_modules(type(layer) for _, layer in network.leaves())
+    if not (history and history.get("epoch")):
+        unused.add(CURVES)
+    return _html(title, data, "living.js" if lesson is None else "lesson.js", unused)
 
 
 def living_data(
@@ -445,9 +464,9 @@ def _samples(material: Material) -> tuple[np.ndarray, list[dict[str, Any]]]:
     return np.asarray(images[chosen], np.float32), samples
 
 
-def _html(title: str, data: bytes, entry: str) -> str:
+def _html(title: str, data: bytes, entry: str, unused: set[str]) -> str:
     """Assemble the page: style and script are allowed by their hashes, and nothing else is."""
-    style, script = f"body {{ margin: 0; }}\n{stylesheet()}", bundle(entry, START)
+    style, script = f"body{{margin:0}}\n{stylesheet()}", bundle(entry, START, leave_out=unused)
     for name, code in (("style", style), ("script", script)):
         if f"</{name}" in code.lower():
             raise ValueError(f"the {name} of the page must not hold </{name}.")
@@ -455,9 +474,8 @@ def _html(title: str, data: bytes, entry: str) -> str:
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
     )
-    licences = "\n\n".join(
-        (WEB / "vendor" / f"LICENSE-{name}.txt").read_text(encoding="utf-8").strip() for name in ("uplot",)
-    )
+    licence = (WEB / "vendor" / "LICENSE-uplot.txt").read_text(encoding="utf-8").strip().replace("--", "- -")
+    holds = "" if CURVES in unused else f" It holds uPlot:\n{licence}\n"
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
@@ -465,9 +483,9 @@ def _html(title: str, data: bytes, entry: str) -> str:
         '<meta name="color-scheme" content="light dark">\n'
         f"<title>{text(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n"
         '<div id="view"><p>This page computes a network, and needs JavaScript for that.</p></div>\n'
-        f'<script type="application/octet-stream" id="data">{base64.b64encode(data).decode()}</script>\n'
+        f'<script type="application/octet-stream" id="data">{to_text(data)}</script>\n'
         f"<script>{script}</script>\n"
-        f"<!-- Made by neocog. It holds uPlot:\n{licences.replace('--', '- -')}\n-->\n</body>\n</html>\n"
+        f"<!-- Made by neocog.{holds} -->\n</body>\n</html>\n"
     )
 
 

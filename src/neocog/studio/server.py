@@ -395,11 +395,11 @@ def _sender(websocket: WebSocket) -> Callable[[str | bytes], Any]:
 
 
 class _Files(StaticFiles):
-    """The page's files; its own scripts without their comments, as a living page has them."""
+    """The page's files; its own scripts without comments and spaces, as a living page has them."""
 
     def file_response(self, full_path: Any, *args: Any, **kwargs: Any) -> Response:
         path = Path(full_path)
-        if path.suffix != ".js" or path.parent != WEB:
+        if path.suffix != ".js" or path.parent == WEB / "vendor":
             return super().file_response(full_path, *args, **kwargs)
         return Response(without_comments(path.read_text(encoding="utf-8")), media_type="text/javascript")
 

@@ -1,7 +1,8 @@
 // Loss and accuracy by epoch, with a line at the epoch shown.
 
 import { fill, h, number } from "./dom.js";
-import uPlot from "./vendor/uplot.js";
+
+let uPlot; // fetched with the first curves, once the page is drawn
 
 const LINES = [
   { title: "loss", series: [["train_loss", "training", "--line-a"], ["val_loss", "held out", "--line-b"]] },
@@ -10,6 +11,12 @@ const LINES = [
 
 /** Colours of other runs' lines. */
 const OTHERS = ["--good", "--pick", "--plus", "--minus", "--muted"];
+
+/** Fetch the library that draws, after the next frame. */
+async function load() {
+  await new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn)));
+  uPlot = (await import("./vendor/uplot.js")).default;
+}
 
 /** Draw the curves of a history into an element; `seek(epoch)` is called when one is clicked. */
 export function curves(el, seek) {
@@ -84,6 +91,11 @@ export function curves(el, seek) {
       for (const made of plots) made.destroy();
       fill(el);
       if (!history.epoch?.length) return;
+      el.classList.toggle("coming", !uPlot);
+      if (!uPlot) {
+        load().then(() => this.draw(history, others));
+        return;
+      }
       const count = LINES.filter(({ series }) => series.some(([key]) => history[key])).length;
       const width = Math.max(140, Math.floor(el.clientWidth / (el.clientWidth >= 392 ? count : 1)) - 12);
       plots = LINES.map((line) => plot(line, width)).filter(Boolean);

@@ -1,7 +1,7 @@
 // The living page: the model lies in the file itself.
 
 import { h } from "./dom.js";
-import { Model, fromBase64, unpack } from "./model.js";
+import { Model, fromText, unpack } from "./model.js";
 import { render } from "./view.js";
 
 /** Return the model that page.py has packed, and its header. */
@@ -41,7 +41,7 @@ export function unpackModel(bytes) {
 /** Read the model from the page, draw it with `panels(header)`; whatever goes wrong is said in the page. */
 export function start(el, data, panels = () => []) {
   try {
-    const { model, header } = unpackModel(fromBase64(data.textContent));
+    const { model, header } = unpackModel(fromText(data.textContent));
     return render({ model, el, panels: panels(header), page: true, begin: header.begin });
   } catch (error) {
     el.replaceChildren(h("p.problem", { role: "alert" }, `This page cannot be shown: ${error.message}. Write it again with “neocog page”.`));

@@ -7,7 +7,7 @@ const GAP = 5;
 const FEW = 32; // maps drawn at first
 const MOST = 256; // maps drawn at all
 const EDGE = 3; // pixels around the maps, for frames
-const DASH = 8; // pixels of a cell from which a number below zero carries a dash
+const DASH = 4; // pixels between the dashes of numbers below zero, at least; in smaller cells they are lines over neighbours
 const TABLE = 4096; // numbers of a map that are listed
 
 /** Words for the kinds of layers, where the class's name is not clear by itself. */
@@ -208,7 +208,7 @@ export class Row {
     context.strokeStyle = this.colour("--line");
     context.lineWidth = 1;
     for (const { x, y, w, h: height } of boxes) context.strokeRect(x - 0.5, y - 0.5, w + 1, height + 1);
-    if (cell >= DASH && !this.isInput) this.dashes(context, data);
+    if (!this.isInput) this.dashes(context, data);
     let bad = 0;
     for (let i = 0; i < data.length; i++) if (!Number.isFinite(data[i])) bad++;
     this.range.classList.toggle("bad", bad > 0);
@@ -234,19 +234,20 @@ export class Row {
     context.setTransform(this.ratio, 0, 0, this.ratio, EDGE * this.ratio, EDGE * this.ratio);
   }
 
-  /** Mark each number below zero by a dash: the sign is seen without colours. */
+  /** Mark numbers below zero by dashes, where cells are small by one in every few rows: the sign is seen without colours. */
   dashes(context, data) {
     const { rows, columns, boxes, cell, tall } = this.plan;
-    const width = Math.max(3, Math.round(cell * 0.4));
+    const isSmall = cell < 2 * DASH;
+    const width = isSmall ? cell : Math.max(3, Math.round(cell * 0.4)), every = Math.ceil(DASH / tall);
+    context.globalAlpha = isSmall ? 0.35 : 0.5;
     for (const [k, box] of boxes.entries()) {
-      for (let i = 0; i < rows * columns; i++) {
-        const value = data[k * rows * columns + i];
-        if (!(value < -0.02 * this.scale)) continue;
-        context.fillStyle = textOn(value, this.scale);
-        context.globalAlpha = 0.5;
-        const x = box.x + ((i % columns) + 0.5) * cell - width / 2;
-        const y = box.y + (Math.floor(i / columns) + 0.5) * tall - 0.5;
-        context.fillRect(x, y, width, 1);
+      for (let i = Math.min(every >> 1, rows - 1); i < rows; i += every) {
+        for (let j = 0; j < columns; j++) {
+          const value = data[(k * rows + i) * columns + j];
+          if (!(value < -0.02 * this.scale)) continue;
+          context.fillStyle = textOn(value, this.scale);
+          context.fillRect(box.x + (j + 0.5) * cell - width / 2, box.y + (i + 0.5) * tall - 0.5, width, 1);
+        }
       }
     }
     context.globalAlpha = 1;

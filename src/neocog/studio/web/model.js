@@ -80,29 +80,45 @@ export function halves(bits) {
   return found;
 }
 
-/** Return the bytes of a base64 text. */
-export function fromBase64(text) {
-  const binary = atob(text.trim());
-  const bytes = new Uint8Array(binary.length);
-  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
-  return bytes;
+const DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;,=>?@^_`{|}~";
+
+/** Return the bytes of a text that page.py has written: base 85, five characters for four bytes. */
+export function fromText(text) {
+  const digits = text.trim(), groups = Math.ceil(digits.length / 5);
+  const codes = new TextEncoder().encode(digits.padEnd(5 * groups, "~")), valueOf = new Uint8Array(128);
+  for (let k = 0; k < 85; k++) valueOf[DIGITS.charCodeAt(k)] = k;
+  const bytes = new DataView(new ArrayBuffer(4 * groups));
+  for (let k = 0, i = 0; k < groups; k++) {
+    let value = 0;
+    for (const end = i + 5; i < end; i++) value = 85 * value + valueOf[codes[i]];
+    bytes.setUint32(4 * k, value);
+  }
+  return new Uint8Array(bytes.buffer, 0, Math.floor((4 * digits.length) / 5));
 }
 
-/** Read what page.py packs: a header, then arrays of float32 ("f4"), float16 ("f2") or k / 255 ("u1"). */
+const READ = {
+  f4: (buffer, at, count) => new Float32Array(buffer, at, count),
+  f2: (buffer, at, count) => halves(new Uint16Array(buffer, at, count)),
+  u1: (buffer, at, count) => Float32Array.from(new Uint8Array(buffer, at, count), (k) => Math.fround(k / 255)),
+};
+
+/** Read what page.py packs: a header, then arrays of float32 ("f4"), float16 ("f2") or k / 255 ("u1"), each when it is used. */
 export function unpack(bytes) {
   const length = new DataView(bytes.buffer).getUint32(0, true);
   const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
   const arrays = new Map();
-  let at = 4 + Math.ceil(length / 4) * 4;
+  let next = 4 + Math.ceil(length / 4) * 4;
   for (const [name, shape, kind] of header.arrays) {
-    const count = shape.reduce((a, b) => a * b, 1);
+    const at = next, count = shape.reduce((a, b) => a * b, 1);
     let data;
-    if (kind === "f4") data = new Float32Array(bytes.buffer, at, count);
-    else if (kind === "f2") data = halves(new Uint16Array(bytes.buffer, at, count));
-    else data = Float32Array.from(bytes.subarray(at, at + count), (k) => Math.fround(k / 255));
-    at += Math.ceil((count * { f4: 4, f2: 2, u1: 1 }[kind]) / 4) * 4;
-    if (at > bytes.length) throw new Error("the file is cut off: its data are incomplete");
-    arrays.set(name, { shape, data });
+    arrays.set(name, {
+      shape,
+      get data() {
+        return (data ??= READ[kind](bytes.buffer, at, count));
+      },
+    });
+    next += Math.ceil((count * { f4: 4, f2: 2, u1: 1 }[kind]) / 4) * 4;
+    if (next > bytes.length) throw new Error("the file is cut off: its data are incomplete");
   }
   return { header, arrays };
 }

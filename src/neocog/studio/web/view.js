@@ -467,7 +467,6 @@ export function render({ model, el, panels = [], page = false, begin = "" }) {
     state.sample = Math.min(Math.max(0, model.samples.length - 1), state.sample);
     state.at = valid(state.at);
     state.hover = null;
-    resize();
     for (const event of ["model", "epoch", "input", "pick", "open"]) dirty.add(event);
     soon();
   }
@@ -537,7 +536,10 @@ export function render({ model, el, panels = [], page = false, begin = "" }) {
   };
   if (page) addEventListener("hashchange", travel);
   undo.push(
-    model.on?.("model", build) ?? (() => {}),
+    model.on?.("model", () => {
+      build();
+      resize();
+    }) ?? (() => {}),
     model.on?.("epochs", () => {
       dirty.add("epochs");
       soon();
