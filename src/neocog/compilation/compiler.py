@@ -9,6 +9,7 @@ import numpy as np
 from neocog.compilation import lowerings  # noqa: F401 - which register themselves
 from neocog.compilation.emitter import Emitter, Use
 from neocog.compilation.nodes import TensorNode, Uncompilable, features, wider
+from neocog.compilation.offloading import Offload
 from neocog.compilation.state import network_arrays
 from neocog.compilation.tracing import list_nodes
 from neocog.kernels.fused import lowering
@@ -33,6 +34,8 @@ class Compiler(Emitter):
         Take every sum as it is written: no Winograd.
     dtype : floating point type
         The dtype of a network without parameters.
+    offload : Offload, optional
+        Takes the weights that are packed, and not read again.
 
     Attributes
     ----------
@@ -56,6 +59,7 @@ class Compiler(Emitter):
         frozen: bool = False,
         exact: bool = False,
         dtype: Any = np.float32,
+        offload: Offload | None = None,
     ) -> None:
         dtype = np.dtype(network.dtype or dtype)
         if dtype not in DTYPES or any(a.dtype != dtype for a in network.params.values()):
@@ -67,6 +71,7 @@ class Compiler(Emitter):
             raise Uncompilable("parameters that several layers share, or that are read-only")
         use = Use(input_shape[0], training, dtype)
         super().__init__(Program(dtype, frozen, exact=exact), input_shape[0], training)
+        self.offload = offload
         self.start, self.nodes, self.end = list_nodes(network, input_shape, use)
         self.x = Slot()
         self.y: Slot | None = None
@@ -118,6 +123,8 @@ class Compiler(Emitter):
         for node in self.nodes:
             if not node.fused and not node.memo.get("folded"):
                 node.lowering.forward(self, node)
+                if self.offload is not None and not node.reason:
+                    self.offload.move(node.layer.params, self.program.holds)
 
     def backward(self, input_grad: bool = False) -> None:
         """Add the backward pass from the gradient of ``self.end``."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from neocog.compilation.compiler import Compiler
 from neocog.compilation.nodes import Uncompilable
+from neocog.compilation.offloading import Offload
 from neocog.compilation.state import State
 from neocog.forking import renew_after_fork
 from neocog.kernels import active_precision
@@ -31,8 +32,8 @@ class Forward:
     ----------
     network : Layer
     frozen : bool
-        Whether its arrays will never change: then batch norm is folded into the convolutions, and their
-        weights are packed once.
+        Whether its arrays will never change: then batch norm is folded into the convolutions, their weights
+        are packed once, and the large ones move to a temporary file, where the network reads them from then.
     precision : {"fast", "exact"}
         See :class:`neocog.use_kernels`.
 
@@ -44,7 +45,9 @@ class Forward:
 
     def __init__(self, network: Layer, frozen: bool = False, precision: str = "fast") -> None:
         self.network, self.frozen, self.precision = network, frozen, precision
-        self._state = State(network)
+        self._state = None if frozen else State(network)
+        self._offload = Offload(network) if frozen else None
+        self._dtype = network.dtype
         self._programs: OrderedDict[Any, Compiler] = OrderedDict()
         self._lock = threading.Lock()
         renew_after_fork(self)
@@ -59,12 +62,12 @@ class Forward:
 
     def current(self) -> bool:
         """Return whether the network is still what was compiled."""
-        return self._state.current()
+        return self._state is None or self._state.current()
 
     def __call__(self, x: Array) -> Array:
         if not isinstance(x, np.ndarray) or x.ndim < 2 or x.dtype.kind != "f" or not x.size:
             raise Uncompilable("an input that is not a NumPy array of images")
-        dtype = self._state.dtype or x.dtype
+        dtype = self._dtype or x.dtype
         if x.dtype != dtype or not x.flags.c_contiguous:
             x = np.ascontiguousarray(as_dtype(x, dtype))
         with self._lock:  # a program has one memory
@@ -78,7 +81,7 @@ class Forward:
 
     def _compile(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Compiler:
         exact = self.precision == "exact"
-        compiler = Compiler(self.network, shape, frozen=self.frozen, exact=exact, dtype=dtype)
+        compiler = Compiler(self.network, shape, False, self.frozen, exact, dtype, self._offload)
         compiler.forward()
         compiler.return_output()
         compiler.program.finish()

@@ -32,7 +32,8 @@ class Inference(Predictor):
     removed; weights are packed once for the compiled kernels. The outputs are those of the network up to
     rounding. Where Numba cannot be imported, and for a network that has no compiled form, the layers compute
     them. It can be used in place of the network wherever that is not trained: ``evaluate``, ``summary``,
-    ``confusion``. Saved or traced, it is the network that it is a copy of.
+    ``confusion``. Saved or traced, it is the network that it is a copy of: large weights move to a temporary
+    file once they are packed, and are read from there, the same bits, whenever they are asked for.
 
     Parameters
     ----------

@@ -45,14 +45,15 @@ def address(array: np.ndarray) -> int:
 
 @dataclass(eq=False)
 class Memory:
-    """A block of memory, which :meth:`Program.finish` allocates."""
+    """A block of memory, which :meth:`Program.finish` allocates, or the first operation that runs once."""
 
     bytes: int
     first: int = -1
     last: int = -1
     kept: bool = False
     array: np.ndarray | None = None
-    start: int = 0
+    start: int = 0  # bytes after the first memory's
+    address: int = 0
 
 
 @dataclass(eq=False)
@@ -147,7 +148,7 @@ class Program:
     ----------
     dtype : numpy dtype
     frozen : bool
-        Whether the weights never change, so that they are packed once, by :meth:`finish`.
+        Whether the weights never change, so that they are packed once, when they are added.
     work : float
         Floating point operations of a run, about.
     scratch : int
@@ -161,7 +162,6 @@ class Program:
     dtype: np.dtype[Any]
     frozen: bool = False
     rows: list[dict[str, Any]] = field(default_factory=list)
-    prologue: list[dict[str, Any]] = field(default_factory=list)
     memories: list[Memory] = field(default_factory=list)
     stretches: list[Stretch] = field(default_factory=lambda: [Stretch()])
     work: float = 0.0
@@ -171,8 +171,10 @@ class Program:
     def __post_init__(self) -> None:
         self.size = self.dtype.itemsize
         self.zeros = np.zeros(LARGEST_TILE, self.dtype)
+        self.bytes = 0
         self._held: list[Any] = [self.zeros]
         self._tables: dict[bytes, np.ndarray] = {}
+        self._room = np.zeros(0, np.uint8)
 
     # Memory
 
@@ -247,7 +249,7 @@ class Program:
         """Add an operation cut into units of its own kind; return its number.
 
         A field may also be :class:`Maps`, which set three fields: origin, plane and row. One that is None is
-        left out.
+        left out. ``once``: run it now, and never again; the arrays that it reads are not kept.
 
         Raises
         ------
@@ -267,18 +269,34 @@ class Program:
                 memory = value[0]
                 memory.first = len(self.rows) if memory.first < 0 else memory.first
                 memory.last = len(self.rows)
-                memory.kept |= once
-            elif isinstance(value, np.ndarray):
-                self._held.append(value)
-                fields[name] = address(value)
+                if once and memory.array is None:
+                    self._allocate(memory)
         row = {"code": code, "units": units, "clearing": clearing, **fields}
+        arrays = {name: value for name, value in row.items() if isinstance(value, np.ndarray)}
+        row |= {name: address(array) for name, array in arrays.items()}
         if once:
-            self.prologue.append(row)
+            run_program(self._task(self._table([row], codes([code], self.dtype))), parallel=True)
         else:
+            self._held += arrays.values()
             self.rows.append(row)
             self.work += work
             self.stretches[-1].work += work
         return len(self.rows) - 1
+
+    def holds(self, array: np.ndarray) -> bool:
+        """Return whether the operations so far will read an array, or a part of it, in every run."""
+        return any(np.may_share_memory(array, held) for held in self._held)
+
+    def _allocate(self, memory: Memory) -> None:
+        """Allocate memory now, out of blocks each of which is as large as all before it."""
+        size = _whole(memory.bytes)
+        if size > len(self._room):
+            self._room = _aligned(max(size, self.bytes))
+        memory.array, self._room = self._room[: memory.bytes], self._room[size:]
+        memory.address = address(memory.array)
+        self._held.append(memory.array)
+        self.memories.remove(memory)
+        self.bytes += size
 
     def cut(self) -> int:
         """Begin a new stretch, whose calls see what all operations so far computed; return its number."""
@@ -291,22 +309,17 @@ class Program:
         self.stretches[-1].calls.append(function)
 
     def finish(self) -> None:
-        """Allocate all memory, write the table, and run what runs once."""
+        """Allocate all memory, and write the table."""
         total = sum(_whole(memory.bytes) for memory in self.memories)
         share = total > SMALL
-        self.bytes = _place(self.memories, share)
-        arena = np.zeros(self.bytes + ALIGNMENT + SLACK, np.uint8)
+        size = _place(self.memories, share)
+        self.bytes += size
+        arena = _aligned(size)
         self._held.append(arena)
-        start = address(arena)
-        base = _whole(start)
-        arena = arena[base - start :]
         for memory in self.memories:
             memory.array = arena[memory.start : memory.start + memory.bytes]
-        self._base = base
-        self._codes = codes(sorted({row["code"] for row in self.prologue + self.rows}), self.dtype)
-        first = self._table(self.prologue)
-        if len(first):
-            run_program(self._task(first), parallel=True)
+            memory.address = address(arena) + memory.start
+        numbers = codes(sorted({row["code"] for row in self.rows}), self.dtype)
         # Where no memory is shared, borders stay as clear as they were made.
         self.number: dict[int, int] = {}
         rows: list[dict[str, Any]] = []
@@ -315,7 +328,7 @@ class Program:
             if share or not row["clearing"]:
                 rows.append(row)
         self.operations = [row["code"] for row in rows]
-        self.program = self._table(rows)
+        self.program = self._table(rows, numbers)
         self.number[len(self.rows)] = len(rows)
         ends = [*(stretch.first for stretch in self.stretches[1:]), len(self.rows)]
         for stretch, end in zip(self.stretches, ends, strict=True):
@@ -323,12 +336,12 @@ class Program:
             stretch.task = self._task(part) if len(part) else None
         self.calls_python = any(stretch.calls for stretch in self.stretches)
         self.task, self.parallel = self._task(self.program), self.work > PARALLEL_WORK
-        self.rows, self.prologue = [], []
+        self.rows = []
 
     def _task(self, table: np.ndarray) -> Task:
         return Task(address(table), len(table), self.scratch, address(self.zeros), (table, self._held))
 
-    def _table(self, rows: list[dict[str, Any]]) -> np.ndarray:
+    def _table(self, rows: list[dict[str, Any]], numbers: dict[str, int]) -> np.ndarray:
         table = np.zeros(len(rows), ROW)
         for k, row in enumerate(rows):
             for name, value in row.items():
@@ -339,8 +352,8 @@ class Program:
                     if isinstance(place, Slot):
                         place.places.append((table[name][k : k + 1].reshape(()), element * self.size))
                         continue
-                    value = self._base + place.start + element * self.size
-                table[k][name] = self._codes[value] if name == "code" else value
+                    value = place.address + element * self.size
+                table[k][name] = numbers[value] if name == "code" else value
         return table
 
     def array(self, memory: Memory | Slot, dtype: Any = None) -> np.ndarray:
@@ -374,6 +387,13 @@ class Program:
 
 def _whole(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def _aligned(size: int) -> np.ndarray:
+    """Return so many bytes of zeros, whose address is a multiple of ALIGNMENT, with slack behind them."""
+    whole = np.zeros(size + ALIGNMENT + SLACK, np.uint8)
+    begin = _whole(address(whole)) - address(whole)
+    return whole[begin : begin + size]
 
 
 def _place(memories: list[Memory], share: bool) -> int:

@@ -1,0 +1,119 @@
+"""Own weights of a copy made for inference, once they are packed."""
+
+import copy
+import pickle
+import tempfile
+import tracemalloc
+import weakref
+
+import numpy as np
+import pytest
+
+import neocog
+from neocog.compilation import offloading
+from neocog.layers import BatchNorm2D, Conv2D, Dense, Flatten, ReLU, Sequential
+
+SIZE = 128  # a convolution of 3 x 3 between so many channels has 576 KiB of weights
+
+
+def large():
+    """Make a convolution with batch norm, one without, and a dense layer, all of them large."""
+    return Sequential(
+        first=Conv2D(SIZE, SIZE, 3, padding=1, rng=0),
+        norm=BatchNorm2D(SIZE),
+        relu=ReLU(),
+        second=Conv2D(SIZE, SIZE, 3, padding=1, rng=1),
+        flat=Flatten(),
+        dense=Dense(SIZE * 16, SIZE, rng=2),
+    )
+
+
+@pytest.fixture
+def x():
+    return np.random.default_rng(0).normal(size=(2, SIZE, 4, 4)).astype("f4")
+
+
+def test_packed_weights_are_not_kept_a_second_time(x):
+    fast = large().for_inference()
+    own = {name: weakref.ref(array) for name, array in fast.params.items()}
+    fast(x)
+    gone = {name for name, array in own.items() if array() is None}
+    assert gone == {"first.weight", "second.weight"}  # those of the dense layer are read as they are
+
+
+def test_each_weight_is_in_memory_once(x):
+    """Neither own weights, nor those with batch norm folded in, stay beside the packed ones."""
+    large().for_inference()(x)  # loads the kernels
+    weights = sum(array.nbytes for array in large().params.values())
+    tracemalloc.start()
+    try:
+        fast = large().for_inference()
+        fast(x)
+        assert weights < tracemalloc.get_traced_memory()[0] < 1.25 * weights  # with maps and tables
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_weights_are_the_same_bits_wherever_they_are_asked_for(x, tmp_path):
+    network = large()
+    fast = network.for_inference()
+    expected = fast(x)
+    for k in (1, 2):
+        for twin in (fast, fast.network, fast.astype("float32"), fast.for_inference("exact")):
+            for name, array in network.params.items():
+                assert twin.params[name].tobytes() == array.tobytes()
+        fast(x[:k])  # compiled for another size of batch, from the weights in the file
+    np.testing.assert_allclose(fast(x[:1]), expected[:1], rtol=0, atol=2e-5 * np.abs(expected).max())
+    for again in (pickle.loads(pickle.dumps(fast)), copy.deepcopy(fast)):
+        np.testing.assert_array_equal(again(x), expected)
+    neocog.save(fast, tmp_path / "copy.neocog")
+    neocog.save(network, tmp_path / "network.neocog")
+    assert (tmp_path / "copy.neocog").read_bytes() == (tmp_path / "network.neocog").read_bytes()
+    records = [neocog.inspection.trace(each, x, np.array([0, 1])) for each in (fast, network)]
+    np.testing.assert_array_equal(records[0]["second"].dy, records[1]["second"].dy)
+    with pytest.raises(ValueError, match="read-only"):
+        fast.params["first.weight"][...] = 0
+    trained = fast.network
+    trained.params["first.weight"][...] = 0  # of its own
+
+
+def test_a_layer_at_two_places_is_moved_once(x):
+    layer = Conv2D(SIZE, SIZE, 3, padding=1, rng=0)
+    network = Sequential(layer, ReLU(), layer, Flatten(), Dense(SIZE * 16, 2, rng=1))
+    fast = network.for_inference()
+    for k in (2, 1):
+        expected = network.forward(x[:k])[0]
+        np.testing.assert_allclose(fast(x[:k]), expected, rtol=0, atol=2e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("when", ["open", "write"])
+def test_without_room_on_the_disk_they_stay_in_memory(x, monkeypatch, when):
+    network = large()
+    expected = network.for_inference()(x)
+
+    class Full:
+        def __init__(self):
+            if when == "open":
+                raise OSError(28, "No space left on device")
+            self.file = TEMPORARY()
+
+        def write(self, _):
+            raise OSError(28, "No space left on device")
+
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", Full)
+    fast = network.for_inference()
+    np.testing.assert_array_equal(fast(x), expected)
+    np.testing.assert_array_equal(fast.params["first.weight"], network.params["first.weight"])
+
+
+TEMPORARY = tempfile.TemporaryFile
+
+
+def test_small_weights_make_no_file(monkeypatch):
+    monkeypatch.setattr(tempfile, "TemporaryFile", None)
+    fast = neocog.models.digits_cnn(0).for_inference()
+    assert max(array.nbytes for array in fast.params.values()) < offloading.LARGE
+    assert fast(np.zeros((2, 1, 8, 8), "f4")).shape == (2, 10)
