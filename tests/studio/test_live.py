@@ -170,6 +170,39 @@ def test_a_branch_is_training_from_that_epoch_with_the_other_rate(live):
     assert equal(studio.weights(), again.network.params)
 
 
+@pytest.mark.parametrize(
+    ("other", "holds"),
+    [
+        ({"momentum": 0.5}, lambda studio: studio.optimizer.momentum == 0.5),
+        ({"optimizer": "adam"}, lambda studio: type(studio.optimizer).__name__ == "Adam"),
+        ({"augment": "flip"}, lambda studio: studio.state.augment is not None),
+    ],
+)
+def test_what_is_asked_behind_a_rewind_is_carried_out_where_it_leads(live, other, holds):
+    """A branch's settings, or an edit, that come before training has begun again at the other epoch."""
+    studio = live()
+    studio.play_until(3)
+    changed = replace(studio.settings, **other)
+
+    def edit(state):
+        studio.network.params["conv1.bias"][0] = 7
+        studio.edited()
+
+    def at_once(state):
+        studio.do(lambda state: studio.begin_at(studio.moments[1]))
+        studio.do(lambda state: studio.apply(changed, state))
+        studio.do(edit)
+
+    studio.do(at_once).result(SECONDS)
+    assert studio.idle() == (1, 0)
+    assert len(studio.rows) == 2
+    expected = dict(studio.moments[1].arrays)
+    expected["conv1.bias"] = np.array([7, *expected["conv1.bias"][1:]])
+    assert equal(studio.weights(), expected)
+    assert holds(studio)
+    studio.play_until(2)
+
+
 def test_another_rate_holds_from_the_next_batch_on(live):
     studio = live(lr=0.12)
     studio.step("batch", 2)
@@ -344,6 +377,56 @@ def test_speed_bounds_the_batches_of_a_second(live):
     studio.play_until(1)
 
 
+class Interrupted(Watched):
+    """Training in whose batches something else happens."""
+
+    def __init__(self, happens):
+        super().__init__()
+        self.happens = happens
+
+    def on_batch(self, state):
+        if len(state.batch_losses) == 2:
+            self.happens(self)
+        super().on_batch(state)
+
+
+def test_a_pause_while_one_of_several_batches_is_computed_holds():
+    studio = Interrupted(lambda studio: studio.pause())
+    studio.start()
+    studio.step("batch", 5)
+    assert studio.idle() == (0, 2)
+    assert not studio.playing
+    studio.close()
+
+
+def test_play_while_the_last_of_several_batches_is_counted_holds():
+    """Expected: whichever of the two comes first, training goes on and nothing fails."""
+
+    class Counting(Watched):
+        other = None
+
+        @property
+        def _steps(self):
+            asked = self.asked
+            if self.other is None and threading.current_thread() is self._thread:
+                self.other = threading.Thread(target=self.play, kwargs={"until": 2})
+                self.other.start()
+                self.other.join(0.1)  # it comes in between, or must wait
+            return asked
+
+        @_steps.setter
+        def _steps(self, value):
+            self.asked = value
+
+    studio = Counting()
+    studio.step("batch", 1)
+    studio.start()
+    studio.wait_for(lambda: studio.problem or (len(studio.rows) == 3 and not studio.playing))
+    assert studio.idle() == (2, 0)
+    assert studio.problem == ""
+    studio.close()
+
+
 def test_commands_are_carried_out_in_order_and_an_error_is_its_senders(live):
     studio = live()
     done = []
@@ -364,6 +447,35 @@ def test_what_is_asked_last_before_the_end_is_done(live):
     done = []
     studio.close(lambda state: done.append(state.epoch))
     assert len(done) == 1
+    assert studio.do(lambda state: None).cancelled()
+
+
+def test_what_is_asked_last_is_done_even_behind_a_rewind(live):
+    studio = live()
+    studio.play_until(2)
+    places = []
+
+    def end(state):
+        studio.do(lambda state: studio.begin_at(studio.moments[1]))
+        studio.do(lambda state: places.append(state.epoch))
+        studio.closed = True
+
+    studio.do(end).result(SECONDS)
+    studio._thread.join(SECONDS)
+    assert places == [1]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_who_waits_for_a_thread_that_dies_is_told(live, monkeypatch):
+    studio = live()
+
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(studio, "_carry_out", fail)
+    waiting = studio.do(lambda state: None)
+    studio._thread.join(SECONDS)
+    assert waiting.cancelled()
     assert studio.do(lambda state: None).cancelled()
 
 

@@ -130,3 +130,8 @@ def test_the_page_refuses_a_message_that_is_too_long(module_page):
     }"""
     sent = encode({}, {"x": np.zeros(2)}) + b"\0\0\0\0"
     assert "lists arrays up to" in module_page.evaluate(code, base64.b64encode(sent).decode())
+
+
+def test_a_number_beyond_float32_is_infinite_and_nobody_is_warned():
+    _, arrays = decode(encode({"kind": "frame"}, {"w": np.array([1e300, -1e300, 1.5])}))
+    np.testing.assert_array_equal(arrays["w"], np.array([np.inf, -np.inf, 1.5], "f4"))

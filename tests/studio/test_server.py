@@ -21,6 +21,7 @@ from neocog.settings import settings_for
 from neocog.studio import commands, server
 from neocog.studio.protocol import VERSION
 from neocog.studio.server import bound, sentence
+from neocog.studio.session import Session
 
 from .serving import Client, Refused, cookie_of, fetch, serving, talk
 
@@ -134,6 +135,48 @@ def test_a_message_that_is_too_large_ends_the_connection_and_not_the_session(stu
         await again.ask("step", unit="batch")
 
     talk(studio, conversation)
+
+
+def test_a_page_that_cannot_be_told_what_there_is_is_let_go_and_may_come_back(studio, monkeypatch, capsys):
+    hello = Session.hello
+
+    async def conversation(client):
+        page = await client()
+
+        def gone(session):
+            monkeypatch.setattr(Session, "hello", hello)
+            raise OSError("the images are gone")
+
+        monkeypatch.setattr(Session, "hello", gone)
+        await page.ask("swap", node="relu1", to="Tanh")
+        await asyncio.wait_for(page.reading, SECONDS)
+        assert page.socket.close_code == 1011
+        again = await client(session=page.state["session"])
+        assert again.hello["description"]["nodes"][1]["kind"] == "Tanh"
+
+    talk(studio, conversation)
+    assert "the images are gone" in capsys.readouterr().err
+
+
+def test_a_folder_of_runs_that_cannot_be_read_has_none(studio, monkeypatch):
+    def forbidden(path):
+        raise PermissionError(path)
+
+    monkeypatch.setattr(type(studio.runs_folder), "iterdir", forbidden)
+    studio.runs_folder.mkdir(exist_ok=True)
+    assert studio.runs() == {}
+
+
+def test_a_page_that_comes_while_the_server_ends_is_told(tmp_path):
+    with serving(tmp_path / "runs") as ending:
+        ending.ended = "The server was stopped."
+
+        async def conversation(socket):
+            with pytest.raises(websockets.ConnectionClosed):
+                await asyncio.wait_for(socket.recv(), SECONDS)
+            assert socket.close_code == 4002
+
+        talk_raw(ending, conversation)
 
 
 def test_a_bug_is_a_sentence_for_the_page_and_a_traceback_here(studio, monkeypatch, capsys):

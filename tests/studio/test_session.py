@@ -1,6 +1,7 @@
 """Sessions through the server's own socket: what a page asks, what it is told, and what stays of it."""
 
 import asyncio
+import contextlib
 import http.client
 import io
 import json
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import websockets
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -18,10 +20,12 @@ from neocog.cli.common import app
 from neocog.layers import Conv2D, Dense, GlobalAvgPool2D, Graph, ReLU, Residual, Sequential, Tanh
 from neocog.settings import settings_for
 from neocog.studio import server
+from neocog.studio import session as session_module
 from neocog.studio.protocol import KINDS, LIMITS, VERSION
-from neocog.studio.work import model_work, run_work, source_work
+from neocog.studio.uploads import Pictures
+from neocog.studio.work import Work, model_work, run_work, source_work
 
-from .serving import Refused, cookie_of, fetch, serving, talk
+from .serving import Client, Refused, cookie_of, fetch, serving, talk
 
 
 @pytest.fixture
@@ -100,6 +104,37 @@ def test_play_pause_step_rewind_and_branch(studio, tmp_path):
         await page.until(lambda: len(page.rows) == 3)
         assert page.rows[2]["lr"] == 0.5
         assert page.state["epochs"] == [0, 1, 2]
+
+    talk(studio, conversation)
+
+
+def test_a_branch_with_another_momentum_begins_at_its_epoch(studio):
+    async def conversation(client):
+        page = await client()
+        await page.ask("play", until=3)
+        await page.idle(3)
+        await page.ask("branch", epoch=1, settings={"momentum": 0.5}, name="heavier")
+        await page.until(lambda: page.state["branches"] and page.state["epoch"] == 1)
+        assert [row["epoch"] for row in page.state["branches"][0]["rows"]] == [0, 1, 2, 3]
+        await page.ask("step", unit="epoch")
+        await page.idle(2)
+        await page.until(lambda: len(page.rows) == 3)
+        assert studio.sessions[page.state["session"]].live.optimizer.momentum == 0.5
+
+    talk(studio, conversation)
+
+
+def test_an_epoch_that_was_just_left_is_not_promised(studio):
+    async def conversation(client):
+        page = await client()
+        await page.ask("play", until=3)
+        await page.idle(3)
+        back, too_late = await asyncio.gather(
+            page.ask("restart", epoch=1), page.ask("restart", epoch=3), return_exceptions=True
+        )
+        assert back[0]["epoch"] == 1
+        assert re.search("epoch 3 was left|epoch must be one that is stored", str(too_late))
+        await page.idle(1)
 
     talk(studio, conversation)
 
@@ -270,6 +305,7 @@ BAD = [
     ({"kind": "data", "source": "folder:/etc"}, "data must be one of"),
     ({"kind": "data", "classes": [{"name": "a", "images": ["x"]}]}, "upload must be one of the 0 pictures"),
     ({"kind": "data", "classes": [{"name": "a", "images": "x"}]}, "each class needs images"),
+    ({"kind": "data", "classes": [{"name": "a", "images": [[]]}]}, r"upload must be one of .* got \[\]"),
     (
         {"kind": "data", "relabel": [{"part": "train", "index": 10**6, "label": 0}]},
         "index must be a whole number",
@@ -529,6 +565,25 @@ def test_more_sessions_than_allowed_are_refused(studio, monkeypatch):
     talk(studio, conversation)
 
 
+def test_more_sessions_than_allowed_are_refused_when_all_come_at_once(studio, monkeypatch):
+    monkeypatch.setitem(LIMITS, "sessions", 2)
+
+    async def conversation(client):
+        found = await asyncio.gather(*(client() for _ in range(4)), return_exceptions=True)
+        assert sum(isinstance(each, Refused) for each in found) == 2
+        assert len(studio.sessions) == 2
+
+    talk(studio, conversation)
+
+
+def test_a_picture_that_comes_when_its_session_has_ended_leaves_no_file():
+    pictures = Pictures()
+    pictures.remove()
+    with pytest.raises(ValueError, match="session of the picture has ended"):
+        pictures.add("late.png", picture())
+    assert pictures.folder is None
+
+
 def test_a_folder_of_photos_is_trained_on_and_its_mistakes_have_their_names(tmp_path):
     for name, colour in (("red", (220, 40, 40)), ("blue", (40, 40, 220))):
         (tmp_path / "photos" / name).mkdir(parents=True)
@@ -656,6 +711,112 @@ def test_a_session_that_is_left_is_saved_freed_and_opened_again(tmp_path):
         talk(studio, never_left)
         for name, array in other["weights"].items():
             np.testing.assert_array_equal(array, kept["weights"][name])
+
+
+def test_another_network_of_as_many_steps_is_saved_too(studio):
+    async def conversation(client):
+        page = await client()
+        await page.ask("play", until=1)
+        await page.idle(1)
+        first, _ = await page.ask("save", what="run")
+        await page.ask("set", network="tiny-mlp")
+        await page.until(lambda: page.state["saved"] == "")
+        with pytest.raises(Refused, match="nothing has been trained yet"):
+            await page.ask("save", what="page")
+        await page.ask("play", until=1)
+        await page.idle(1)
+        second, _ = await page.ask("save", what="run")
+        assert second["path"] == first["path"]
+        assert runs.RunDirectory(Path(second["path"])).settings().network == "tiny-mlp"
+
+    talk(studio, conversation)
+
+
+def test_a_session_that_could_not_be_saved_is_saved_later_with_all_that_was_noted(tmp_path, monkeypatch):
+    failing, really = [True], session_module.save_run
+
+    def full(*arguments):
+        if failing:
+            raise OSError("no space left")
+        return really(*arguments)
+
+    monkeypatch.setattr(session_module, "save_run", full)
+    with serving(tmp_path / "runs", keep_seconds=0.05) as studio:
+
+        async def conversation(client):
+            page = await client()
+            await page.ask("edit", array="conv1.bias", index=[0], values=[0.5])
+            with pytest.raises(Refused, match="no space left"):
+                await page.ask("save", what="run")
+            await page.close()
+            await asyncio.sleep(0.2)
+            assert studio.sessions
+            failing.clear()
+            while studio.sessions:
+                await asyncio.sleep(0.01)
+            log = tmp_path / "runs" / page.state["session"] / "log.txt"
+            assert log.read_text().count("edited: conv1.bias[0]") == 1
+
+        talk(studio, conversation)
+
+
+def test_one_session_that_cannot_be_saved_at_the_end_does_not_cost_the_others(tmp_path, monkeypatch, capsys):
+    really, pages = session_module.save_run, []
+
+    def broken(path, *arguments):
+        if path.name == pages[0].state["session"]:
+            raise RuntimeError("a bug")
+        time.sleep(0.2)  # the other one is still being saved when this one fails
+        return really(path, *arguments)
+
+    monkeypatch.setattr(session_module, "save_run", broken)
+    with serving(tmp_path / "runs") as studio:
+
+        async def conversation(client):
+            for _ in range(2):
+                pages.append(await client())
+                await pages[-1].ask("step", unit="epoch")
+                await pages[-1].idle(1)
+
+        talk(studio, conversation)
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [pages[1].state["session"]]
+    assert runs.RunDirectory(tmp_path / "runs" / pages[1].state["session"]).settings().epochs == 1
+    assert f"the session {pages[0].state['session']} cannot be saved" in capsys.readouterr().err
+
+
+def test_two_pages_that_open_a_saved_session_at_once_get_it_when_it_is_ready(tmp_path, monkeypatch):
+    with serving(tmp_path / "runs", keep_seconds=0.05) as studio:
+        kept = []
+
+        async def leave(client):
+            page = await client()
+            await page.ask("step", unit="epoch")
+            await page.idle(1)
+            kept.append(page.state["session"])
+            await page.close()
+            while studio.sessions:
+                await asyncio.sleep(0.01)
+
+        talk(studio, leave)
+        made = Work.make_network
+        monkeypatch.setattr(Work, "make_network", lambda work: time.sleep(0.2) or made(work))
+
+        async def reopen(client):
+            async def both():
+                page = Client(studio.base, cookie_of(studio.base))
+                page.until = lambda _: asyncio.sleep(0)  # ask at once
+                await page.connect(session=kept[0])
+                with contextlib.suppress(websockets.ConnectionClosed, TimeoutError):  # the other has it
+                    await asyncio.wait_for(page.ask("pause"), 5)
+                await page.close()
+
+            await asyncio.gather(both(), both())
+            page = await client(session=kept[0])
+            assert len(studio.sessions) == 1
+            await page.ask("step", unit="epoch")
+            await page.idle(2)
+
+        talk(studio, reopen)
 
 
 def test_a_session_whose_checkpoint_is_damaged_goes_on_from_its_weights(studio):

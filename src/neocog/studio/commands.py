@@ -19,6 +19,7 @@ from neocog.studio import lessons, measures
 from neocog.studio.answers import Answer, answer
 from neocog.studio.architecture import describe
 from neocog.studio.blocks import swapped
+from neocog.studio.live import Moment
 from neocog.studio.protocol import LIMITS
 from neocog.studio.session import Edit, Session
 from neocog.studio.work import Work, own_work, pictures_work, relabelled
@@ -92,11 +93,16 @@ def _restart(session: Session, message: Mapping[str, Any], arrays: Arrays) -> An
     epoch = message.get("epoch", 0)
     if epoch == 0 and 0 not in live.moments:  # too large to be stored
         return session.anew(work.anew(), "back to the beginning")
-    return session.back(session.moment(epoch), f"back to epoch {epoch}")
+    return _back(session, session.moment(epoch))
+
+
+async def _back(session: Session, moment: Moment) -> Answer:
+    await session.back(moment, f"back to epoch {moment.epoch}")
+    return {"epoch": moment.epoch, "exact": moment.exact}, {}
 
 
 @_command("branch")
-def _branch(session: Session, message: Mapping[str, Any], arrays: Arrays) -> Answer:
+async def _branch(session: Session, message: Mapping[str, Any], arrays: Arrays) -> Answer:
     live, work = session.trained()
     moment = session.moment(message["epoch"])
     settings = message.get("settings", {})
@@ -104,13 +110,13 @@ def _branch(session: Session, message: Mapping[str, Any], arrays: Arrays) -> Ans
         raise ValueError(f"a branch keeps {', '.join(ANEW)}, which begin training anew.")
     changed = session.checked(work.with_settings(settings))
     name = message.get("name") or f"lr {work.settings.lr:g}"
-    past = {"name": name[: LIMITS["name_length"]], "from": moment.epoch, "rows": list(live.rows)}
+    rows = await session.back(moment, f"a branch from epoch {moment.epoch}: {settings or 'as before'}")
+    past = {"name": name[: LIMITS["name_length"]], "from": moment.epoch, "rows": rows}
     session.branches = [*session.branches, past][-LIMITS["branches"] :]
-    answered = session.back(moment, f"a branch from epoch {moment.epoch}: {settings or 'as before'}")
     session.work = changed
     live.do(lambda state: live.apply(changed.settings, state))
     session.say_state(branches=True)
-    return answered
+    return {"epoch": moment.epoch, "exact": moment.exact}, {}
 
 
 @_command("set")
@@ -211,7 +217,7 @@ async def _image(session: Session, message: Mapping[str, Any], arrays: Arrays) -
     elif "sample" in message:
         if message["sample"] >= len(session.samples):
             raise ValueError(f"sample must be below {len(session.samples)}, got {message['sample']}.")
-        session.show(live.data.validation or live.data.train, session.samples[message["sample"]])
+        session.show(message["sample"])
     else:
         raise ValueError("image needs an array image, a sample, or an upload.")
     subject = await session.subject()
@@ -239,8 +245,7 @@ async def _lesson(session: Session, message: Mapping[str, Any]) -> Answer:
     live, _ = session.trained()
     lesson = lessons.find(one_of("lesson", message.get("lesson"), lessons.names()))  # never a path
     subject = await session.subject()
-    images = live.data.validation or live.data.train
-    samples = np.asarray(images[0][session.samples], np.float32)
+    samples = session.sample_images
     first, *others = lesson.runs
     own = lessons.columns_of(History([dict(row) for row in live.rows]))
 

@@ -205,7 +205,7 @@ class Live(Callback):
     def pause(self) -> None:
         """Stop after the current batch."""
         with self._changed:
-            self.playing = False
+            self.playing, self._steps = False, None
         self._tell(None)
 
     def set_speed(self, batches: float | None) -> None:
@@ -273,23 +273,31 @@ class Live(Callback):
     # The thread.
 
     def _run(self) -> None:
-        while not self.closed:
-            self._again = False
-            try:
-                if self._start is not None:
-                    self._restore(self._start)
-                with use_kernels(self.kernels):
-                    self._fit()
-            except NonFiniteLossError as error:
-                self._halt(str(error))
-            except ModelFileError as error:  # the checkpoint is of no use; the weights are there without it
-                self.hints = [f"It goes on from the weights alone, without the optimizer's memory: {error}"]
-                arrays = {name: array.copy() for name, array in arrays_of(self.network).items()}
-                self.begin_at(Moment(max(len(self.rows) - 1, 0), arrays, exact=False))
-            except Exception as error:  # such as MemoryError: the session goes on, at the last good place
-                self._halt(f"training stopped: {type(error).__name__}: {error}")
-        for _, future in self._commands:
-            future.cancel()
+        try:
+            while not self.closed or (self._again and self._commands):
+                self._again = False
+                self._begin()
+        finally:
+            with self._changed:
+                self.closed = True
+            for _, future in self._commands:  # whoever waits for one is told
+                future.cancel()
+
+    def _begin(self) -> None:
+        """Train until it ends, or is to begin again."""
+        try:
+            if self._start is not None:
+                self._restore(self._start)
+            with use_kernels(self.kernels):
+                self._fit()
+        except NonFiniteLossError as error:
+            self._halt(str(error))
+        except ModelFileError as error:  # the checkpoint is of no use; the weights are there without it
+            self.hints = [f"It goes on from the weights alone, without the optimizer's memory: {error}"]
+            arrays = {name: array.copy() for name, array in arrays_of(self.network).items()}
+            self.begin_at(Moment(max(len(self.rows) - 1, 0), arrays, exact=False))
+        except Exception as error:  # such as MemoryError: the session goes on, at the last good place
+            self._halt(f"training stopped: {type(error).__name__}: {error}")
 
     def _fit(self) -> None:
         settings, weights = self.settings, None
@@ -359,8 +367,7 @@ class Live(Callback):
 
     def on_batch(self, state: TrainingState) -> None:
         self.tick += 1
-        if self._steps is not None and self._steps[0] == "batch":
-            self._count()
+        self._count("batch")
         if len(state.batch_losses) < state.batches_per_epoch:  # else the epoch's end is the gate
             self._gate(state)
 
@@ -372,10 +379,11 @@ class Live(Callback):
             self.hints = list(self._diagnose.messages.values())
         state.batch_size = self.settings.batch_size
         self._store(state)
-        if self._steps is not None and self._steps[0] == "epoch" and state.epoch:
-            self._count()
-        if self.until is not None and state.epoch >= self.until:
-            self.playing = False
+        if state.epoch:
+            self._count("epoch")
+        with self._changed:  # as play() may come in between
+            if self.until is not None and state.epoch >= self.until:
+                self.playing = False
         if state.epoch >= MOST_EPOCHS:
             self.playing = False
             self.problem = (
@@ -391,24 +399,29 @@ class Live(Callback):
             kept = {epoch: m for epoch, m in self.moments.items() if epoch < state.epoch}
             self.moments = thinned(kept | {state.epoch: moment})
 
-    def _count(self) -> None:
-        assert self._steps is not None
-        unit, left = self._steps
-        self._steps = (unit, left - 1) if left > 1 else None
-        self.playing = left > 1
+    def _count(self, unit: str) -> None:
+        """Count a batch or an epoch of those asked for; the last one pauses."""
+        with self._changed:
+            if self._steps is not None and self._steps[0] == unit:
+                left = self._steps[1] - 1
+                self._steps = (unit, left) if left else None
+                self.playing = self.playing and left > 0
 
     def _gate(self, state: TrainingState) -> None:
-        """Carry out commands, hand out a frame, and wait until training may go on."""
+        """Carry out commands, hand out a frame, and wait until training may go on.
+
+        Commands behind one that goes elsewhere, as a branch's settings, are carried out there.
+        """
         self.ready.set()
         told = False
         while True:
-            while self._commands:
+            while self._commands and not self._again:
                 self._carry_out(state)
                 told = False
             if self.wanted and self.tick != self.sent:
                 self._hand_out(state.epoch, state.batch_losses)
             with self._changed:
-                if self._commands or (self.wanted and self.tick != self.sent):
+                if not self._again and (self._commands or (self.wanted and self.tick != self.sent)):
                     continue
                 if self._again or self.closed:
                     state.stop = AGAIN

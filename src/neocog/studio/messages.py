@@ -38,7 +38,8 @@ def encode(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> bytes:
     >>> header["arrays"], arrays["b"]
     ([['b', [2]]], array([0., 0.], dtype=float32))
     """
-    blocks = {name: np.asarray(array, "<f4") for name, array in arrays.items()}
+    with np.errstate(over="ignore"):  # beyond float32 a number is infinite
+        blocks = {name: np.asarray(array, "<f4") for name, array in arrays.items()}
     listed = {"arrays": [[name, list(block.shape)] for name, block in blocks.items()]}
     text = json.dumps({**header, **listed}, allow_nan=False, separators=(",", ":")).encode()
     padded = text + bytes(-len(text) % 4)

@@ -51,7 +51,7 @@ WARM_AFTER = 3.0
 """Seconds after which there is time to import what is needed later."""
 MOST_RUNS = 50
 PORT = 7391
-TAKEN, ENDED, REFUSED = 4001, 4002, 4003
+TAKEN, ENDED, REFUSED, BROKEN = 4001, 4002, 4003, 1011
 
 EXPECTED = (ValueError, TypeError, IndexError, OSError, MemoryError, ImportError, NonFiniteLossError)
 """What is told to the page as it is; anything else is a bug of neocog's, and said to be one."""
@@ -91,6 +91,7 @@ class Studio:
         self._expiries: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._opened = dict(opened or {})
+        self.ended = ""
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="neocog-studio")
 
     def app(self) -> Starlette:
@@ -112,11 +113,12 @@ class Studio:
 
     def runs(self) -> dict[str, Path]:
         """Return the runs that a page may open, by id: the newest first."""
-        if not self.runs_folder.is_dir():
-            return {}
-        found = [path for path in self.runs_folder.iterdir() if (path / "model.neocog").is_file()]
-        found.sort(key=lambda path: (path / "model.neocog").stat().st_mtime, reverse=True)
-        return {path.name: path for path in found[:MOST_RUNS]}
+        found = []
+        with contextlib.suppress(OSError):  # whoever else works in the folder may remove what was there
+            for path in self.runs_folder.iterdir():
+                with contextlib.suppress(OSError):
+                    found.append(((path / "model.neocog").stat().st_mtime, path))
+        return {path.name: path for _, path in sorted(found, reverse=True)[:MOST_RUNS]}
 
     async def open_source(self, key: str) -> Work:
         """Open data by their id; those of all sessions are read once."""
@@ -134,10 +136,7 @@ class Studio:
         wanted = message.get("session") or message.get("run")
         if wanted in self.sessions:
             return self.sessions[wanted]
-        if len(self.sessions) >= LIMITS["sessions"]:
-            raise ValueError(
-                f"this server holds at most {LIMITS['sessions']} sessions; close another tab first."
-            )
+        self._check_room()
         if wanted is not None:
             path = self.runs().get(wanted)
             if path is None:
@@ -147,18 +146,29 @@ class Studio:
         else:
             key = _new_id()
             work = await self._wished(message)
-        if key in self.sessions:  # another tab was faster
-            return self.sessions[key]
-        session = self.sessions[key] = Session(self, key)
+        session = Session(self, key)
         try:
             await session.begin(work)
+            if key not in self.sessions:
+                self._check_room()
         except BaseException:
-            del self.sessions[key]
             await session.close()
             raise
+        if key in self.sessions:  # another tab was faster
+            await session.close()
+            return self.sessions[key]
+        self.sessions[key] = session
         if key == wanted:
             session.saved, session.saved_tick = str(self.runs_folder / key), session.live.tick  # type: ignore[union-attr]
         return session
+
+    def _check_room(self) -> None:
+        if self.ended:
+            raise ValueError(self.ended)
+        if len(self.sessions) >= LIMITS["sessions"]:
+            raise ValueError(
+                f"this server holds at most {LIMITS['sessions']} sessions; close another tab first."
+            )
 
     async def _wished(self, message: Mapping[str, Any]) -> Work:
         if "data" in message:
@@ -191,9 +201,11 @@ class Studio:
         self._sockets.pop(session.id, None)
         if session.live is not None:
             session.live.pause()
-        loop = asyncio.get_running_loop()
+        self._retire_later(session)
+
+    def _retire_later(self, session: Session) -> None:
         retire = lambda: self.spawn(self.retire(session))  # noqa: E731
-        self._expiries[session.id] = loop.call_later(self.keep_seconds, retire)
+        self._expiries[session.id] = asyncio.get_running_loop().call_later(self.keep_seconds, retire)
 
     async def retire(self, session: Session) -> None:
         """Save a session that no page holds, and free it; its address opens it again."""
@@ -201,8 +213,10 @@ class Studio:
             return
         try:
             await session.save()
-        except EXPECTED as error:  # such as a full disk: it stays in memory
-            print(f"the session {session.id} cannot be saved: {error}", file=sys.stderr)
+        except Exception as error:  # such as a full disk: it stays in memory until it can be
+            print(f"the session {session.id} cannot be saved: {sentence(error)}", file=sys.stderr)
+            if session.outbox is None:
+                self._retire_later(session)
             return
         if session.outbox is None:
             self.sessions.pop(session.id, None)
@@ -211,6 +225,7 @@ class Studio:
 
     async def end(self, reason: str) -> list[str]:
         """Pause and save every session, tell the pages why, and return where they are saved."""
+        self.ended = reason
         for timer in self._expiries.values():
             timer.cancel()
         saved = await asyncio.gather(*(self._end(s, reason) for s in list(self.sessions.values())))
@@ -226,9 +241,10 @@ class Studio:
                 session.live.pause()
             path = await session.save()
             where = f" What was trained is saved in {path}." if path else ""
-        except EXPECTED as error:
-            where = f" It could not be saved: {error}"
-            print(f"the session {session.id} cannot be saved: {error}", file=sys.stderr)
+        except Exception as error:  # one that cannot be saved must not cost the others
+            reason_not = sentence(error)
+            where = f" It could not be saved: {reason_not}"
+            print(f"the session {session.id} cannot be saved: {reason_not}", file=sys.stderr)
         session.stopped = f"{reason}{where}"
         outbox, session.outbox = session.outbox, None
         websocket = self._sockets.pop(session.id, None)
@@ -280,6 +296,9 @@ class Studio:
     async def _socket(self, websocket: WebSocket) -> None:
         """Talk to one page."""
         await websocket.accept()
+        if self.ended:
+            await websocket.close(ENDED, "the server ends")
+            return
         session: Session | None = None
         outbox: Outbox | None = None
         sending: asyncio.Task[Any] | None = None
@@ -302,7 +321,7 @@ class Studio:
                             self._detach(session, outbox)
                         session, outbox = found, await self._attach(found, websocket)
                         outbox.put(_answered(number, "open", {"session": session.id}))
-                        sending = self.spawn(outbox.run())
+                        sending = self.spawn(_send_all(outbox, websocket))
                     elif session is None or outbox is None:
                         if message["kind"] != "want":
                             await _refuse(websocket, number, f"the first message was {message['kind']!r}")
@@ -342,6 +361,16 @@ async def _respond(
 
 def _answered(number: int | None, kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
     return {**data, "kind": "answer", "to": number, "of": kind}
+
+
+async def _send_all(outbox: Outbox, websocket: WebSocket) -> None:
+    """Send until the connection ends; a page that can be told nothing more is let go, and comes back."""
+    try:
+        await outbox.run()
+    except Exception:
+        with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+            await websocket.close(BROKEN, "the page cannot be told what there is")
+        raise
 
 
 async def _refuse(websocket: WebSocket, number: int | None, reason: str) -> None:

@@ -90,6 +90,7 @@ class Session:
         self.files: dict[str, Path] = {}
         self.journal: list[str] = []
         self.samples: list[int] = []
+        self.sample_images = np.zeros((0, 1, 1, 1), np.float32)
         self.description: dict[str, Any] = {}
         self._building = asyncio.Lock()
 
@@ -114,12 +115,15 @@ class Session:
                 live.rows, live.moments = [dict(row) for row in past.rows], dict(past.moments)
             if live.rows and checkpoint is None:
                 live.begin_at(Moment(len(live.rows) - 1, arrays_copy(network), exact=False))
+            images, labels = split.validation or split.train
+            samples = _spread(labels, len(split.class_names), _most_samples(work.image_shape))
+            pictures = await self.studio.compute(lambda: as_float32(images[samples]))
             old, self.live, self.work = self.live, live, work
-            self.description, self.undo, self.image = description, [], None
-            part = split.validation or split.train
-            self.samples = _spread(part[1], len(split.class_names), _most_samples(work.image_shape))
-            self.show(part, self.samples[0])
+            self.description, self.undo = description, []
+            self.samples, self.sample_images = samples, pictures
+            self.show(0)
             if old is not None:
+                self.saved, self.saved_tick = "", -1  # what is saved is of before
                 await asyncio.to_thread(old.close)
             if self.outbox is not None:
                 self.outbox.frame = None  # of the network before
@@ -135,18 +139,25 @@ class Session:
     async def save(self) -> str:
         """Save all that was trained as a run directory; return it, or "" if there is nothing to keep."""
         live, work = self.trained()
-        untouched = live.tick <= 1 and (bool(self.saved) or not work.own)
-        if untouched or live.tick == self.saved_tick:
+        if live.closed:  # nothing was trained, or what was is here already
             return self.saved
         path = self.studio.runs_folder / self.id
+        lines, self.journal = self.journal, []
 
-        def command(state: TrainingState) -> int:
-            lines, self.journal = self.journal, []
-            save_run(path, self._work, live, state, lines)
-            return live.tick
+        def command(state: TrainingState) -> bool:
+            untouched = live.tick <= 1 and (bool(self.saved) or not work.own)
+            if untouched or live.tick == self.saved_tick:
+                return False
+            save_run(path, work, live, state, lines)
+            self.saved, self.saved_tick = str(path), live.tick
+            return True
 
-        self.saved_tick = await self.between(live, command)
-        self.saved = str(path)
+        written = False
+        try:
+            written = await self.between(live, command)
+        finally:
+            if not written:
+                self.journal = lines + self.journal
         self.say_state()
         return self.saved
 
@@ -161,11 +172,6 @@ class Session:
             reason = live.problem or "other data or another network have taken its place; ask again."
             raise ValueError(reason) from None
         return found
-
-    @property
-    def _work(self) -> Work:
-        assert self.work is not None
-        return self.work
 
     def trained(self) -> tuple[Live, Work]:
         if self.live is None or self.work is None:
@@ -204,7 +210,6 @@ class Session:
         """Return the message that tells what there is."""
         live, work = self.trained()
         images, labels = live.data.validation or live.data.train
-        samples = as_dtype(np.asarray(images[self.samples]), np.dtype(np.float32))
         header = {
             "kind": "hello",
             "version": VERSION,
@@ -232,7 +237,7 @@ class Session:
             "methods": {name: method.shows for name, method in ATTRIBUTIONS.items()},
             "limits": LIMITS,
         }
-        return messages.encode(plain(header), {"samples": samples})
+        return messages.encode(plain(header), {"samples": self.sample_images})
 
     def state(self, branches: bool = True) -> dict[str, Any]:
         """Return the message that tells where training stands."""
@@ -280,14 +285,21 @@ class Session:
             raise ValueError(f"epoch must be one that is stored, {stored}, got {epoch}.")
         return live.moments[epoch]
 
-    def back(self, moment: Moment, line: str) -> Answer:
+    async def back(self, moment: Moment, line: str) -> list[dict[str, float]]:
+        """Go back to a moment, and pause there; return the rows of the history until then."""
         live, _ = self.trained()
         live.pause()
         live.problem = ""
-        live.do(lambda state: live.begin_at(moment))
+
+        def command(state: TrainingState) -> list[dict[str, float]]:
+            rows = list(live.rows)
+            live.begin_at(moment)
+            return rows
+
+        rows = await self.between(live, command)
         self.undo = []
         self.note(line)
-        return {"epoch": moment.epoch, "exact": moment.exact}, {}
+        return rows
 
     def checked(self, work: Work) -> Work:
         """Return the work if its batches can be trained on."""
@@ -308,10 +320,11 @@ class Session:
         self.journal = [*self.journal, f"after epoch {epoch}: {line}"][-1000:]
         self.say_state()
 
-    def show(self, part: tuple[Any, Any], index: int) -> None:
-        """Make an image of the data the one that questions are about."""
-        images, labels = part
-        self.image, self.label = np.asarray(images[[index]], np.float32)[0], int(labels[index])
+    def show(self, sample: int) -> None:
+        """Make one of the samples the image that questions are about."""
+        live, _ = self.trained()
+        _, labels = live.data.validation or live.data.train
+        self.image, self.label = self.sample_images[sample], int(labels[self.samples[sample]])
 
     async def subject(self) -> Subject:
         live, _ = self.trained()
@@ -332,6 +345,12 @@ def _spread(labels: np.ndarray, classes: int, most: int) -> list[int]:
     places = [np.flatnonzero(labels == k)[:each] for k in range(classes)]
     found = [int(of[i]) for i in range(each) for of in places if i < len(of)]
     return sorted(found[:most], key=lambda k: (int(labels[k]), k))
+
+
+def as_float32(images: Any) -> np.ndarray:
+    """Return images, which may lie in files, as the page and questions take them."""
+    found: np.ndarray = as_dtype(np.asarray(images), np.dtype(np.float32))
+    return found
 
 
 def arrays_copy(network: Layer) -> dict[str, np.ndarray]:

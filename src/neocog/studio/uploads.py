@@ -22,10 +22,11 @@ class Pictures:
         self._bytes = 0
         self.folder: Path | None = None
         self._lock = threading.Lock()
+        self._removed = False
 
     def __getitem__(self, key: Any) -> Path:
         """Return the file of a picture; ValueError if there is none."""
-        if key not in self._paths:
+        if not isinstance(key, str) or key not in self._paths:
             raise ValueError(
                 f"upload must be one of the {len(self._paths)} pictures of this session, got {key!r}."
             )
@@ -43,6 +44,8 @@ class Pictures:
             return self._add(name, content)
 
     def _add(self, name: str, content: bytes) -> dict[str, Any]:
+        if self._removed:
+            raise ValueError("the session of the picture has ended; open it again.")
         if len(self._paths) >= LIMITS["uploads"]:
             raise ValueError(f"a session takes at most {LIMITS['uploads']} pictures.")
         if self._bytes + len(content) > LIMITS["uploaded_bytes"]:
@@ -65,6 +68,8 @@ class Pictures:
         return {"image": key, "width": header.width, "height": header.height}
 
     def remove(self) -> None:
-        """Remove all files."""
-        if self.folder is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove all files, and take no more."""
+        with self._lock:
+            self._removed = True
+            if self.folder is not None:
+                shutil.rmtree(self.folder, ignore_errors=True)
