@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 from numba import config, types
+from numba.core.cpu import CPUContext
 
 from neocog.kernels.fused import disk
 
@@ -48,6 +49,12 @@ def test_compiled_once_and_loaded_again(cache):
     assert run(double) == (14, True)
     assert run(double, "float64") == (14, False)
     assert not list(cache.rglob("*.part"))
+
+
+def test_loading_imports_nothing_that_only_compiling_needs(cache, monkeypatch):
+    run(double)
+    monkeypatch.setattr(CPUContext, "refresh", lambda context: pytest.fail("Numba's registries are loaded"))
+    assert run(double) == (14, True)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="rights of POSIX")

@@ -26,6 +26,7 @@ import numpy as np
 from numba.core.caching import _Cache
 from numba.core.ccallback import CFunc
 from numba.core.compiler import CompileResult
+from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
 __all__ = ["DiskCache", "compile_cfunc", "compile_njit"]
@@ -135,7 +136,8 @@ class DiskCache(_Cache):
 
     def load_overload(self, sig: Any, target_context: Any) -> CompileResult | None:
         """Return the compiled function, or None if it is not there or its file is not sound."""
-        target_context.refresh()
+        # Not ``refresh``, which imports all that Numba can compile: machine code needs its runtime alone.
+        rtsys.initialize(target_context)
         file, text = self._describe(sig, target_context.codegen())
         try:
             content = _read(file)
