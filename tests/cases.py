@@ -32,6 +32,7 @@ from neocog.layers import (
     LeakyReLU,
     LocalResponseNorm,
     LogSoftmax,
+    MatMul,
     Maximum,
     MaxPool2D,
     Mean,
@@ -402,6 +403,11 @@ CASES = {
         (Multiply, (IMAGES, normal(2, 1, 5, 4))),
         (Multiply, (normal(2, 2, 1, 1), IMAGES, normal(2, 1, 5, 1))),
         (Multiply, (normal(2, 1, 3), normal(2, 4, 1))),
+    ],
+    "MatMul": [
+        (MatMul, (normal(2, 3, 4), normal(2, 4, 5))),
+        (MatMul, (normal(2, 3, 2, 4), normal(2, 1, 4, 3))),
+        (MatMul, (normal(2, 1, 3, 4), normal(2, 2, 4, 1))),
     ],
     "Maximum": [
         (Maximum, (ROWS, 2 * ROWS + 1)),

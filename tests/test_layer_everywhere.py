@@ -161,6 +161,7 @@ FUNCTIONS = {
     "PadChannels": lambda layer: lambda x: F.pad(x, (0, 0, 0, 0, 0, layer.channels)),
     "Add": lambda layer: lambda *x: sum(x),
     "Multiply": lambda layer: lambda *x: functools.reduce(operator.mul, x),
+    "MatMul": lambda layer: torch.matmul,
     "Maximum": lambda layer: lambda *x: functools.reduce(torch.maximum, x),
     "Minimum": lambda layer: lambda *x: functools.reduce(torch.minimum, x),
     "Mean": lambda layer: lambda x: x.mean(layer.axes, layer.keepdims),
@@ -230,7 +231,9 @@ def has_compiled_form(network, x, training):
 
 
 NOT_COMPILED = {
-    *named("SparseConv2D", "RadialBasis", "LocalResponseNorm", "Softmax", "LogSoftmax", "Transpose"),
+    *named(
+        "SparseConv2D", "RadialBasis", "MatMul", "LocalResponseNorm", "Softmax", "LogSoftmax", "Transpose"
+    ),
     *("MaxPool2D-8", "MaxPool2D-9", "MaxPool2D-11", "AvgPool2D-10", "AvgPool2D-11"),  # dilation
     *("AvgPool2D-7", "AvgPool2D-9"),  # means over a divisor of their own
     *("LayerNorm-9", "LayerNorm-10"),  # along neither the channels alone nor the last axes

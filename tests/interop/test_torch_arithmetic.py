@@ -51,6 +51,12 @@ FUNCTIONS = {
     "root mean square": lambda x, w, b: nn.functional.rms_norm(
         x, (5,), b.view(3, 1)[:1].expand(1, 5)[0], 1e-5
     ),
+    "matrices": lambda x, w, b: x @ x.transpose(2, 3) + torch.matmul(x.mean(1, True), x.transpose(-1, -2)),
+    "weighted mean": lambda x, w, b: x.reshape(-1, 3, 20) @ x[:, :1].reshape(-1, 20, 1).softmax(1),
+    "attention": lambda x, w, b: nn.functional.scaled_dot_product_attention(x, x * 2, x + 1),
+    "repeated groups": lambda x, w, b: (
+        x / x.mean((1, 3), True).expand(-1, 3, 4, 5) + x[:, :1].expand(x.shape)
+    ),
     "buffers": lambda x, w, b: (x - b) / b + b * x + (b - x),
     "broadcast": lambda x, w, b: x * x.mean((2, 3), keepdim=True) + x * x.mean(1, keepdim=True),
     "sums": lambda x, w, b: x * x.sum((2, 3), keepdim=True) - x.sum(-1, keepdim=True),
@@ -125,6 +131,11 @@ def test_what_changes_nothing_makes_no_layer():
         (lambda x, w, b: torch.maximum(x, w), "torch.maximum in Function: only the maximum of two tensors"),
         (lambda x, w, b: x.sub(w, alpha=2), "Tensor.sub in Function: alpha=2"),
         (lambda x, w, b: 2**x, "operator.pow in Function: its exponent must be a number other than 0"),
+        (lambda x, w, b: x @ w, "Tensor.matmul in Function: it needs two tensors made of the input"),
+        (
+            lambda x, w, b: (x * b).sum(1, True).expand(-1, 2, -1, -1),
+            "Tensor.expand in Function: expand needs",
+        ),
         (lambda x, w, b: x.norm(1, 1), "Tensor.norm in Function: the norm 1 has no counterpart"),
         (
             lambda x, w, b: x * w.view(3, 1, 1) + w.view(1, 3, 1, 1),
@@ -149,3 +160,10 @@ def test_a_module_of_the_root_mean_square(settings):
     module = nn.Sequential(nn.RMSNorm((4, 5), **settings)).double()
     network, x = from_torch(module, IMAGES.shape[1:]), torch.tensor(IMAGES)
     np.testing.assert_allclose(network(IMAGES), module(x).detach(), rtol=1e-12, atol=1e-12)
+
+
+def test_only_axes_of_size_1_are_repeated():
+    with pytest.raises(
+        UnsupportedError, match=r"an x of shape \('N', 3, 4, 5\) cannot be repeated to \(-1, 6,"
+    ):
+        from_torch(Function(lambda x, w, b: x.expand(-1, 6, 4, 5)), IMAGES.shape[1:])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from neocog.layers import Add, Concat, Maximum, Minimum, Multiply
+from neocog.layers import Add, Concat, MatMul, Maximum, Minimum, Multiply
 from neocog.layers.base import Field
 
 
@@ -78,6 +78,16 @@ def test_concat_by_hand():
     assert grads == {}
 
 
+def test_a_product_of_matrices_by_hand():
+    a, b = np.array([[[1.0, 2.0], [3.0, 4.0]]]), np.array([[[1.0, 0.0, 2.0], [-1.0, 1.0, 0.0]]])
+    y, cache = MatMul().forward((a, b))
+    assert y.tolist() == [[[-1.0, 2.0, 2.0], [-1.0, 4.0, 6.0]]]
+    (da, db), grads = MatMul().backward(np.array([[[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]]]), cache)
+    assert da.tolist() == [[[1.0, -1.0], [2.0, 1.0]]]  # the rows of dy times those of b
+    assert db.tolist() == [[[1.0, 3.0, 3.0], [2.0, 4.0, 4.0]]]
+    assert grads == {}
+
+
 def test_same_as_pytorch(same_as_torch, normal):
     a, b, c = normal(2, 3, 4, 5), normal(2, 3, 4, 5), normal(2, 1, 4, 5)
     same_as_torch(Add(), lambda _, x, y: x + y, a, b)
@@ -89,6 +99,8 @@ def test_same_as_pytorch(same_as_torch, normal):
         tied = np.where(a > 0, a, b)
         same_as_torch(layer, lambda _, x, y, function=function: function(x, y), a, tied)
         same_as_torch(layer, lambda _, x, y, function=function: function(x, y), a, normal(3, 1, 1))
+    for right in (normal(2, 3, 5, 6), normal(2, 1, 5, 1)):
+        same_as_torch(MatMul(), lambda _, x, y: x @ y, a, right)
     same_as_torch(Concat(), lambda _, *x: torch.cat(x, 1), a, c, b)
     same_as_torch(Concat(axis=3), lambda _, *x: torch.cat(x, 3), a, b)
 
@@ -100,6 +112,8 @@ def test_sizes():
     assert Add().flops(((2, 1, 5), (3, 1))) == 30
     assert Multiply().output_shape(((2, 3, 1, 1), (2, 3, 4, 4))) == (2, 3, 4, 4)
     assert Multiply().flops(((2, 3, 1, 1), (2, 3, 4, 4))) == 96
+    assert MatMul().output_shape(((2, 3, 4, 5), (2, 1, 5, 6))) == (2, 3, 4, 6)
+    assert MatMul().flops(((1, 3, 4), (1, 4, 5))) == 2 * 3 * 4 * 5
     assert Concat().output_shape(((2, 3, 4, 4), (2, 5, 4, 4))) == (2, 8, 4, 4)
     assert Concat(2).output_shape(((2, 3, 4, 4), (2, 3, 1, 4))) == (2, 3, 5, 4)
     assert Concat().flops(((2, 3), (2, 3))) == 0
@@ -120,6 +134,10 @@ def test_the_widest_path_sets_the_receptive_field(layer):
         (Multiply(), [(2, 3), (2, 2)], r"Multiply needs inputs whose shapes broadcast, got"),
         (Maximum(), [], r"Maximum needs inputs whose shapes broadcast, got \[\]"),
         (Minimum(), [(2, 3), (2,)], "Minimum needs inputs whose shapes broadcast"),
+        (MatMul(), [(2, 3, 4)], r"MatMul needs two inputs of shapes \(N, ..., I, K\) and \(N, ..., K, J\)"),
+        (MatMul(), [(3, 4), (4, 5)], "MatMul needs two inputs of shapes"),
+        (MatMul(), [(2, 3, 4), (2, 5, 4)], "MatMul needs two inputs of shapes"),
+        (MatMul(), [(2, 3, 3, 4), (2, 2, 4, 5)], "MatMul needs inputs whose shapes broadcast"),
         (Concat(), [], r"Concat needs shapes that differ only on axis 1, got \[\]"),
         (Concat(), [(2, 3), (1, 3)], "differ only on axis 1"),
         (Concat(), [(2, 3), (2, 3, 1)], "differ only on axis 1"),

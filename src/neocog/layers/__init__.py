@@ -31,7 +31,7 @@ from neocog.layers.dense import Dense
 from neocog.layers.dropout import Dropout, StochasticDepth
 from neocog.layers.global_pooling import GlobalAvgPool2D, GlobalMaxPool2D
 from neocog.layers.graph import Graph, Residual
-from neocog.layers.merge import Add, Concat, Maximum, Minimum, Multiply
+from neocog.layers.merge import Add, Concat, MatMul, Maximum, Minimum, Multiply
 from neocog.layers.normalization import (
     BatchNorm1D,
     BatchNorm2D,
@@ -85,6 +85,7 @@ __all__ = [
     "LeakyReLU",
     "LocalResponseNorm",
     "LogSoftmax",
+    "MatMul",
     "MaxPool2D",
     "Maximum",
     "Mean",

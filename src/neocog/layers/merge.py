@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import reduce
 from operator import add, gt, lt, mul
 from typing import Any, ClassVar
@@ -9,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from neocog.kernels.geometry import is_complex
-from neocog.layers.base import Array, Field, Grads, Layer, Shape
+from neocog.layers.base import WHOLE_IMAGE, Array, Field, Grads, Layer, Shape
 from neocog.validation import integer
 
 
@@ -145,6 +146,72 @@ class Multiply(Broadcasting):
             return None, {}
         products = (reduce(mul, cache[:k] + cache[k + 1 :], dy) for k in range(len(cache)))
         return tuple(summed_to(dx, x.shape) for dx, x in zip(products, cache, strict=True)), {}
+
+
+class MatMul(Layer):
+    """Multiply the matrices of two arrays along their last two axes; axes before them broadcast.
+
+    Forward: ``y[..., i, j] = sum over k of a[..., i, k] b[..., k, j]``.
+
+    Backward: ``da = dy b^T``, ``db = a^T dy``, summed over the axes along which ``a`` or ``b`` was repeated.
+
+    Raises
+    ------
+    ValueError
+        If there are not two inputs of as many axes, three or more, or their sizes do not fit.
+
+    See Also
+    --------
+    Dense : A product with one learned matrix.
+
+    Notes
+    -----
+    Shapes: (N, ..., I, K), (N, ..., K, J) -> (N, ..., I, J).
+
+    Source: Y. Cao et al., "GCNet: non-local networks meet squeeze-excitation networks and beyond", 2019,
+    whose weighted mean over space it is; A. Vaswani et al., "Attention is all you need", 2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> MatMul()((np.array([[[1.0, 2.0]]]), np.array([[[3.0, 0.0], [0.0, 10.0]]])))
+    array([[[ 3., 20.]]])
+    """
+
+    several_inputs = True
+
+    def forward(self, x: Any, training: bool = False) -> tuple[Array, Any]:
+        self.output_shape([part.shape for part in x])
+        a, b = x
+        return a.__array_namespace__().matmul(a, b), (a, b)
+
+    def backward(self, dy: Array, cache: Any, input_grad: bool = True) -> tuple[Any, Grads]:
+        if not input_grad:
+            return None, {}
+        (a, b), xp = cache, dy.__array_namespace__()
+        da = xp.matmul(dy, xp.matrix_transpose(b))
+        db = xp.matmul(xp.matrix_transpose(a), dy)
+        return (summed_to(da, a.shape), summed_to(db, b.shape)), {}
+
+    def output_shape(self, input_shape: Any) -> Any:
+        shapes = [tuple(shape) for shape in input_shape]
+        ranks = {len(shape) for shape in shapes}
+        if len(shapes) != 2 or len(ranks) != 1 or min(ranks) < 3 or shapes[0][-1] != shapes[1][-2]:
+            raise ValueError(
+                f"MatMul needs two inputs of shapes (N, ..., I, K) and (N, ..., K, J), got {shapes}."
+            )
+        return (
+            *broadcast_shape("MatMul", [shape[:-2] for shape in shapes]),
+            shapes[0][-2],
+            shapes[1][-1],
+        )
+
+    def flops(self, input_shape: Any) -> int:
+        shared: int = input_shape[0][-1]
+        return 2 * shared * math.prod(self.output_shape(input_shape))
+
+    def receptive_field(self, field: Any) -> Field:
+        return WHOLE_IMAGE
 
 
 class _Extremum(Broadcasting):

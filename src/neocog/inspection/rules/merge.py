@@ -8,7 +8,7 @@ import numpy as np
 
 from neocog.inspection.rules.base import Factor, Index, Rule, Term, dy_at, product, x_at
 from neocog.inspection.trace import LayerRecord
-from neocog.layers import Add, Concat, Maximum, Minimum, Multiply
+from neocog.layers import Add, Concat, MatMul, Maximum, Minimum, Multiply
 
 
 def repeated_from(index: Index, shape: Index) -> Index:
@@ -65,6 +65,38 @@ class MultiplyRule(Rule, of=Multiply):
             product(dy_at(record, place), *self._factors(record, place, without=slot))
             for place in places_of(record, index, record.x[slot].shape)
         ]
+
+
+class MatMulRule(Rule, of=MatMul):
+    """Terms of a product of matrices: one for each number that they share."""
+
+    formula = "y[i,j] = sum of a[i,k] b[k,j]"
+    gradients = {"x": "da = dy b^T, db = a^T dy, summed where one is repeated"}
+
+    def forward(self, record: LayerRecord, index: Index) -> list[Term]:
+        *places, i, j = index
+        a, b = (part.shape for part in record.x)
+        return [
+            product(
+                x_at(record, (*repeated_from((*places,), a[:-2]), i, k), 0),
+                x_at(record, (*repeated_from((*places,), b[:-2]), k, j), 1),
+            )
+            for k in range(a[-1])
+        ]
+
+    def input_gradient(self, record: LayerRecord, index: Index, slot: int) -> list[Term]:
+        own, other = record.x[slot].shape, record.x[1 - slot].shape
+        *_, rows, columns = record.y.shape
+        terms = []
+        for before in np.ndindex(*record.y.shape[:-2]):
+            if repeated_from(before, own[:-2]) != index[:-2]:
+                continue
+            place = repeated_from(before, other[:-2])
+            for m in range(rows if slot else columns):
+                i, j = (m, index[-1]) if slot else (index[-2], m)
+                factor = (*place, i, index[-2]) if slot else (*place, index[-1], j)
+                terms.append(product(dy_at(record, (*before, i, j)), x_at(record, factor, 1 - slot)))
+        return terms
 
 
 class MaximumRule(Rule, of=Maximum):

@@ -31,6 +31,7 @@ from neocog.layers import (
     Layer,
     LeakyReLU,
     LocalResponseNorm,
+    MatMul,
     Maximum,
     Mean,
     Minimum,
@@ -122,6 +123,7 @@ row(StochasticDepth, modules.StochasticDepth, "p", "mode")
 row(PadChannels, modules.PadChannels, "channels")
 row(Add, modules.Add)
 row(Multiply, modules.Multiply)
+row(MatMul, modules.MatMul)
 row(Maximum, modules.Maximum)
 row(Minimum, modules.Minimum)
 row(Mean, modules.Mean, "axes=dim", "keepdims=keepdim")

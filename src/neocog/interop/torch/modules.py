@@ -96,6 +96,13 @@ class Multiply(nn.Module):
         return reduce(torch.mul, x)
 
 
+class MatMul(nn.Module):
+    """Multiply two tensors as matrices."""
+
+    def forward(self, x: Sequence[Tensor]) -> Tensor:
+        return torch.matmul(*x)
+
+
 class Maximum(nn.Module):
     """Take the largest of a tuple of tensors, broadcast; equal ones have the same gradient."""
 

@@ -32,6 +32,7 @@ const WORDS = {
   Normalize: "normalised channels",
   Add: "sum",
   Multiply: "product",
+  MatMul: "product of matrices",
   Maximum: "the largest",
   Minimum: "the smallest",
   Scale: "learned factors",

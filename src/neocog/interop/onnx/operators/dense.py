@@ -1,4 +1,4 @@
-"""Write Dense; read Gemm and MatMul by weights."""
+"""Write Dense and MatMul; read Gemm and MatMul."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from neocog.interop.onnx.import_node import Node, reads
 from neocog.interop.onnx.operators.bias import add_constant
 from neocog.interop.onnx.symbolic import Known, SymbolicValue
 from neocog.interop.onnx.weights import dense_with
-from neocog.layers import Add, Dense, Layer, Transpose
+from neocog.layers import Add, Dense, Layer, MatMul, Transpose
 
 
 @writes(Dense, operators="Gemm")
@@ -58,9 +58,17 @@ def read_gemm(node: Node) -> SymbolicValue:
     return node.apply(Add(), y, node.value(2), place=f"{node.place}_add")
 
 
+@writes(MatMul, operators="MatMul")
+def write_matmul(w: Writer, layer: MatMul, x: tuple[Tensor, ...]) -> str:
+    """Write MatMul."""
+    return w.node("MatMul", *x)
+
+
 @reads("MatMul")
 def read_matmul(node: Node) -> SymbolicValue:
-    """Read the product of the input's last axis and a matrix of weights."""
+    """Read the product of the input's last axis and a matrix of weights, or of two computed values."""
+    if all(isinstance(source, SymbolicValue) for source in node.inputs):
+        return node.apply(MatMul(), node.value(0), node.value(1))
     (x, factor), weight = _without_factor(node), node.weights(1)
     if weight.ndim not in (1, 2) or x.rank == 0:
         node.fail(f"its weights must be one matrix, got shape {weight.shape}")

@@ -1,16 +1,20 @@
-"""Convert functions that join tensors, repeat one to the shape of another, or return their input."""
+"""Convert functions that join tensors or multiply matrices, repeat a tensor, or return their input."""
 
 from __future__ import annotations
 
+import operator
 from dataclasses import replace
+from itertools import takewhile
+from math import prod, sqrt
 from typing import Any
 
 import torch
+from torch.nn import functional as F
 
 from neocog.interop.torch.graph_builder import BATCH, TracedValue, UnsupportedError, known, values_in
 from neocog.interop.torch.operators.arguments import axis_of, listed
 from neocog.interop.torch.registry import Apply, combines
-from neocog.layers import Concat, Reshape, Upsample
+from neocog.layers import Concat, MatMul, Rescale, Reshape, Softmax, Transpose, Upsample
 
 
 @combines(torch.cat, torch.concat, torch.concatenate)
@@ -61,12 +65,50 @@ def expand(apply: Apply, input: TracedValue, *args: Any, size: Any = ()) -> Trac
 
 
 def _repeated(apply: Apply, x: TracedValue, sizes: tuple[int, ...]) -> TracedValue:
-    """Repeat the one pixel of maps of 1 x 1 pixels to the size of others."""
+    """Repeat along axes of size 1: those that follow each other as if they were the axes of a map."""
     own = (BATCH, *known(x, "expand"))
-    if len(sizes) == len(own):
-        wanted = tuple(size if asked == -1 else asked for asked, size in zip(sizes, own, strict=True))
-        if wanted == own:
-            return x
-        if len(own) == 4 and own[2:] == (1, 1) and wanted[:2] == own[:2]:
-            return replace(apply("expand", Upsample(size=(wanted[2], wanted[3])), x), narrow=x)
-    raise UnsupportedError(f"of shape {('N', *own[1:])} only single pixels are repeated, to maps of one size")
+    wanted = tuple(size if asked == -1 else asked for asked, size in zip(sizes, own, strict=False))
+    if len(sizes) != len(own) or any(size not in (1, asked) for asked, size in zip(wanted, own, strict=True)):
+        raise UnsupportedError(f"an x of shape {('N', *own[1:])} cannot be repeated to {sizes}")
+    if wanted == own:
+        return x
+    start = next(k for k, size in enumerate(own) if size != wanted[k])
+    end = start + sum(1 for _ in takewhile(lambda size: size == 1, own[start:]))
+    shape = own[:start] + wanted[start:end] + own[end:]
+    before, after = prod(own[1:start]), prod(own[end:])
+    last = end - 1 if after == 1 else end
+    rows, columns = prod(wanted[start:last]), prod(wanted[last:end]) * after
+    layers = (Reshape((0, before, 1, after)), Upsample(size=(rows, columns)), Reshape((0, *shape[1:])))
+    needless = own[1:] == (before, 1, after), shape[1:] == (before, rows, columns)
+    y = apply("expand", layers[needless[0] : 3 - needless[1]], x)
+    return replace(_repeated(apply, y, wanted), narrow=x)
+
+
+@combines(torch.matmul, torch.bmm, operator.matmul, "matmul", "bmm")
+def matmul(apply: Apply, input: TracedValue, other: Any) -> TracedValue:  # noqa: A002
+    if not isinstance(input, TracedValue) or not isinstance(other, TracedValue):
+        raise UnsupportedError("it needs two tensors made of the input; F.linear is supported for a weight")
+    return apply("matmul", MatMul(), input, other)
+
+
+@combines(F.scaled_dot_product_attention)
+def attention(
+    apply: Apply,
+    query: TracedValue,
+    key: TracedValue,
+    value: TracedValue,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> TracedValue:
+    """Convert ``softmax(q k^T scale) v``, without a mask, and without dropout in evaluation."""
+    if attn_mask is not None or dropout_p or is_causal or enable_gqa:
+        raise UnsupportedError("a mask, dropout, is_causal and enable_gqa have no counterpart")
+    *before, _, width = (BATCH, *known(query, "attention"))
+    swapped = (*range(len(before)), len(before) + 1, len(before))
+    turned = apply("transpose", Transpose(swapped), key)
+    scores = apply("matmul", MatMul(), query, turned)
+    scores = apply("rescale", Rescale(1 / sqrt(width) if scale is None else scale), scores)
+    return apply("matmul", MatMul(), apply("softmax", Softmax(-1), scores), value)
