@@ -13,7 +13,7 @@ ACTIVATIONS = [
     lambda: layers.Rescale(0.5, -1), lambda: layers.Scale((), -0.5),
 ]  # fmt: skip
 
-JOINING = [layers.Add, layers.Multiply, layers.Maximum, layers.Minimum]
+JOINING = [layers.Add, layers.MatMul, layers.Multiply, layers.Maximum, layers.Minimum]
 
 
 def pair(rng, low, high):
@@ -79,7 +79,7 @@ def norm(rng, shape):
         lambda: layers.Bias((C, 1, 1)),
         lambda: layers.Scale((C, 1, 1), rng.uniform(0.5, 2)),
         lambda: layers.Rescale(rng.normal(size=(C, 1, 1)).tolist(), rng.normal(size=shape[1:]).tolist()),
-        lambda: layers.Sequential(root=layers.Abs(), of=layers.Sqrt(), over=layers.Power(-0.7)),
+        lambda: layers.Sequential(root=layers.Abs(), of=layers.Sqrt(), to=layers.Power(1.7)),
         lambda: layers.Softmax(int(rng.integers(1, 4))),
         lambda: layers.LogSoftmax(int(rng.integers(1, 4))),
     ][rng.integers(13)]()

@@ -207,8 +207,7 @@ class MatMul(Layer):
         )
 
     def flops(self, input_shape: Any) -> int:
-        shared: int = input_shape[0][-1]
-        return 2 * shared * math.prod(self.output_shape(input_shape))
+        return 2 * int(input_shape[0][-1] * math.prod(self.output_shape(input_shape)))
 
     def receptive_field(self, field: Any) -> Field:
         return WHOLE_IMAGE
