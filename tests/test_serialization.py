@@ -6,6 +6,7 @@ import resource
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -536,15 +537,43 @@ def test_a_disk_that_garbles_is_noticed(path, monkeypatch):
     neocog.save(neocog.models.tiny_cnn(seed=1), path)
     old = path.read_bytes()
 
-    def garbled(arrays, metadata):
-        content = bytearray(to_bytes(arrays, metadata))
-        content[-3] ^= 1
-        return bytes(content)
-
-    monkeypatch.setattr("safetensors.numpy.save", garbled)
+    monkeypatch.setattr(os, "fsync", lambda file: os.pwrite(file, b"~", 3000))
     with pytest.raises(OSError, match="differs after writing"):
         neocog.save(neocog.models.tiny_cnn(seed=2), path)
     assert path.read_bytes() == old
+
+
+@pytest.mark.parametrize("size", [0, 1, 25, 26])
+def test_a_file_is_one_of_safetensors(path, monkeypatch, size):
+    """Written piece by piece, with the header last, whatever the pieces are."""
+    monkeypatch.setattr(model_file, "BLOCK", 100)
+    rng = np.random.default_rng(0)
+    arrays = {
+        "b": rng.normal(size=size),
+        "a": rng.normal(size=(size, 3)).astype("f4").T,
+        "ü": np.arange(size),
+        "truth": np.array(True),
+        "big": np.arange(size, dtype=">f4"),
+    }
+    model_file.write(path, {"kind": "test"}, arrays)
+    for found in (load_file(path), model_file.read(path)[1]):
+        assert found.keys() == arrays.keys()
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(found[name], array)
+    with pytest.raises(TypeError, match=r"c must be of one of the types float16, .*, got complex128"):
+        model_file.write(path, {"kind": "test"}, {"c": np.zeros(2, complex)})
+
+
+def test_saving_needs_no_second_copy_of_the_weights(path, monkeypatch):
+    monkeypatch.setattr(model_file, "BLOCK", 1 << 16)
+    network = neocog.Sequential(neocog.Dense(1024, 1024, rng=0))
+    tracemalloc.start()
+    try:
+        neocog.save(network, path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1 << 20  # of weights there are 4 MiB
 
 
 def test_places_that_do_not_exist(tmp_path):

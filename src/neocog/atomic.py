@@ -7,10 +7,13 @@ import os
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 
 def atomic_write(
-    path: str | os.PathLike[str], content: bytes | str, check: Callable[[Path], None] | None = None
+    path: str | os.PathLike[str],
+    content: bytes | str | Callable[[BinaryIO], None],
+    check: Callable[[Path], None] | None = None,
 ) -> None:
     """Write a temporary file and move it to ``path``; on any error the old file stays as it was.
 
@@ -18,7 +21,8 @@ def atomic_write(
     ----------
     path : path
         Its folder must exist. A link is followed, not replaced.
-    content : bytes or str
+    content : bytes, str, or function (file)
+        A function writes it into the file, which is open: piece by piece where it is large.
     check : function (path), optional
         Reads the new file and raises if it is wrong, before it replaces the old one.
 
@@ -32,11 +36,13 @@ def atomic_write(
         raise IsADirectoryError(f"{path} is a folder, not a file.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} into.")
-    data = content.encode() if isinstance(content, str) else content
     beside = path.parent / f".{uuid.uuid4().hex}.part"  # unique for each writer, also for two threads
     try:
         with open(beside, "xb") as file:
-            file.write(data)
+            if callable(content):
+                content(file)
+            else:
+                file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         if check is not None:

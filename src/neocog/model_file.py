@@ -19,8 +19,9 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 
@@ -41,6 +42,15 @@ __all__ = [
 
 FORMAT_VERSION = 2
 BLOCK = 16 * 2**20
+
+CODES = {
+    **{f"float{bits}": f"F{bits}" for bits in (16, 32, 64)},
+    **{f"int{bits}": f"I{bits}" for bits in (8, 16, 32, 64)},
+    **{f"uint{bits}": f"U{bits}" for bits in (8, 16, 32, 64)},
+    "bool": "BOOL",
+    "complex64": "C64",
+}
+"""The names of types in a safetensors file."""
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
@@ -79,34 +89,70 @@ class blaming:  # noqa: N801 - used as a function
 def write(path: PathLike, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays and a description of plain data, atomically, and read the file back to verify it.
 
+    The arrays are written piece by piece: there is no second copy of them in memory.
+
     Raises
     ------
     OSError
         If the file cannot be written, or holds something else after writing.
     TypeError
-        If the description is not plain data.
+        If the description is not plain data, or an array is of a type that the format has not.
     """
-    from safetensors.numpy import save as to_bytes
+    # safetensors stores the memory of an array as it is: it must be C-contiguous, and little-endian.
+    ready = {name: np.asarray(array) for name, array in arrays.items()}
+    ready = {
+        name: np.asarray(array, array.dtype.newbyteorder("<"), order="C")
+        for name, array in sorted(ready.items(), key=lambda item: (-item[1].itemsize, item[0]))
+    }
+    for name, array in ready.items():
+        if array.dtype.name not in CODES:
+            raise TypeError(f"{name} must be of one of the types {', '.join(CODES)}, got {array.dtype}.")
+    blocks = {name: _blocks(array) for name, array in ready.items()}
+    # The header holds the CRCs, known when the arrays have been written: leave room for the longest.
+    head = _head(header, ready, {name: [2**32 - 1] * len(each) for name, each in blocks.items()})
+    room = len(head)
+    pieces = [block for each in blocks.values() for block in each]
 
-    # safetensors stores the memory of an array that is not C-contiguous in the wrong order, silently.
-    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    table = {name: [array.dtype.name, list(array.shape), crcs] for name, array, crcs in _checked(contiguous)}
+    def write_pieces(file: BinaryIO) -> None:
+        nonlocal head
+        file.seek(room)
+        with _crcs(pieces) as found:
+            file.writelines(pieces)
+            crcs = {name: [next(found) for _ in each] for name, each in blocks.items()}
+        head = _head(header, ready, crcs, room)
+        file.seek(0)
+        file.write(head)
+
+    def check(written: Path) -> None:
+        with open(written, "rb") as file:
+            if any(file.read(len(piece)) != bytes(piece) for piece in (head, *pieces)) or file.read(1):
+                raise OSError(f"{path} differs after writing.")
+
+    atomic_write(path, write_pieces, check)
+
+
+def _head(
+    header: Mapping[str, Any], arrays: Mapping[str, np.ndarray], crcs: Mapping[str, list[int]], room: int = 0
+) -> bytes:
+    """Return what stands before the arrays, filled up to ``room`` bytes with spaces."""
+    table = {name: [array.dtype.name, list(array.shape), crcs[name]] for name, array in arrays.items()}
     try:
         content = json.loads(json.dumps({**header, "arrays": table}))
     except TypeError as error:
         raise TypeError(f"layers and states must be described by plain data to be saved: {error}.") from error
     entry = {"version": FORMAT_VERSION, "sha256": digest(content), "content": content}
-    metadata = {"neocog": json.dumps(entry)}  # one entry only: safetensors writes several in a random order
-
-    def check(written: Path) -> None:
-        try:
-            again = read(written)[0]
-        except ModelFileError as error:
-            raise OSError(f"{path} differs after writing: {error}") from error
-        if again != content:
-            raise OSError(f"{path} differs after writing.")
-
-    atomic_write(path, to_bytes(contiguous, metadata), check)
+    described: dict[str, Any] = {"__metadata__": {"neocog": json.dumps(entry)}}
+    end = 0
+    for name, array in arrays.items():
+        begin, end = end, end + array.nbytes
+        described[name] = {
+            "dtype": CODES[array.dtype.name],
+            "shape": list(array.shape),
+            "data_offsets": [begin, end],
+        }
+    text = json.dumps(described, separators=(",", ":")).encode()
+    size = max(-(-len(text) // 8) * 8, room - 8)
+    return size.to_bytes(8, "little") + text.ljust(size)
 
 
 def read(path: PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -199,20 +245,23 @@ def _check_arrays(path: Path, table: Mapping[str, Any], arrays: Mapping[str, np.
 
 
 def _checked(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray, list[int]]]:
-    """Yield name, array and CRCs of its blocks; threads share the work, as ``crc32`` lets them."""
-    blocks: list[memoryview] = []
-    counts = []
-    for array in arrays.values():
-        data = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
-        mine = [data[start : start + BLOCK] for start in range(0, len(data), BLOCK)]
-        counts.append(len(mine))
-        blocks += mine
+    """Yield name, array and CRCs of its blocks."""
+    blocks = {name: _blocks(array) for name, array in arrays.items()}
+    with _crcs([block for each in blocks.values() for block in each]) as found:
+        for name, each in blocks.items():
+            yield name, arrays[name], [next(found) for _ in each]
+
+
+def _blocks(array: np.ndarray) -> list[memoryview]:
+    data = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+    return [data[start : start + BLOCK] for start in range(0, len(data), BLOCK)]
+
+
+@contextmanager
+def _crcs(blocks: list[memoryview]) -> Iterator[Iterator[int]]:
+    """Yield the CRCs of blocks; where they are large, threads compute them, as ``crc32`` lets them."""
     if sum(map(len, blocks)) > BLOCK:
         with ThreadPoolExecutor(max_workers=4) as pool:
-            crcs = list(pool.map(binascii.crc32, blocks))
+            yield pool.map(binascii.crc32, blocks)
     else:
-        crcs = [binascii.crc32(block) for block in blocks]
-    start = 0
-    for (name, array), count in zip(arrays.items(), counts, strict=True):
-        yield name, array, crcs[start : start + count]
-        start += count
+        yield map(binascii.crc32, blocks)
