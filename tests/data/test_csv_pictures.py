@@ -224,8 +224,22 @@ def test_columns_are_named(folder):
     with pytest.raises(ValueError, match="and it has no header; got 'kind'"):
         load(write(folder, rows, None), label_column="kind")
     pixels = write(folder, [("a", 1), ("b", 2)], ("label", "1x1"), name="b.csv")
-    with pytest.raises(ValueError, match="label_column is only for tables that name files"):
+    with pytest.raises(
+        ValueError, match=r"b\.csv must have a column that names files in .*: label, 1x1; say"
+    ):
         load(pixels, label_column="label")
+
+
+def test_a_column_of_files_with_another_name(folder):
+    """It holds no suffixes, either, and is found by the files that there are."""
+    rows = [(n, name[0], kind, 20 + n) for n, (name, kind) in enumerate(zip(NAMES, KINDS, strict=True))]
+    path = write(folder, rows, ("", "scan", "kind", "age"))
+    split = load(path, label_column="kind")
+    assert (split.class_names, shades(split.train[0])) == (("cat", "dog"), [0, 1, 2, 3])
+    for name in NAMES:
+        (folder / name).unlink()
+    with pytest.raises(ValueError, match=r"line 2, column 1: must be a pixel, got 'a'; .* \(--images\)"):
+        load(write(folder, [row[1:] for row in rows], ("scan", "label", "age")))
 
 
 def test_the_folder_of_the_files_is_named(folder, tmp_path_factory):

@@ -15,6 +15,7 @@ from neocog.data.csv_rows import (
     NUMBERS,
     column_of,
     csv_rows,
+    is_number,
     named_columns,
     part_column,
     parts_of,
@@ -116,7 +117,8 @@ def picture_columns(
     """Return which columns of a table are which; None if it names no files.
 
     It names files if a column holds names with the suffix of a picture; or if one is named as such columns
-    are, and what it holds is found, or there are at most three columns. Its labels are in a column that is
+    are, and what it holds is found, or there are at most three columns; or if files are found by what a
+    column of texts holds. Its labels are in a column that is
     named as such are, or in the only other one; or each of the others is a label, and holds 0 and 1.
 
     Parameters
@@ -147,12 +149,23 @@ def picture_columns(
     file = column_of(FILES, header, but)
     if pictures and file is None:
         file = pictures[0]
+    finder = _Finder(table.parent, "train", images)
+
+    def found_in(k: int) -> int:
+        return sum(finder.find(row[k].strip()) is not None for row in rest)
+
+    if file is None or (not pictures and len(first) > 3 and not found_in(file)):
+        no_file = (*(given or ()), column_of(LABELS, header))
+        texts = [k for k in width if images is not None or not all(is_number(row[k]) for row in rest)]
+        file = next((k for k in texts if k not in no_file and 2 * found_in(k) >= len(rest)), None)
+    if file is None and (images is not None or given is not None):
+        named = f": {listed(header)}" if header else ""
+        raise ValueError(
+            f"{printable(table)} must have a column that names files in {listed(finder.places, 6)}, got none "
+            f"among its {len(first)} columns{named}; say which by file_column (--file-column)."
+        )
     if file is None:
         return None
-    if not pictures and len(first) > 3:
-        finder = _Finder(table.parent, "train", images)
-        if not any(finder.find(row[file].strip()) for row in rest):
-            return None
     part = part_column(header)
     if part in (given or ()):
         part = None

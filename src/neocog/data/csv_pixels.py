@@ -163,7 +163,8 @@ def _read(path: Path, label_column: int | None = None) -> _Table:
         except ValueError:
             k = next(k for k, cell in enumerate(row) if not is_number(cell))
             raise ValueError(
-                f"{path}, line {line}, column {columns[k] + 1}: must be a pixel, got {row[k]!r}."
+                f"{path}, line {line}, column {columns[k] + 1}: must be a pixel, got {row[k]!r}; if the "
+                "table names files, say where they lie by images (--images)."
             ) from None
     if not lines:
         raise ValueError(f"{path} must hold at least one image, got none.")

@@ -202,7 +202,9 @@ def find_pictures(
         raise ValueError(_no_classes(folder, parts["train"][0][1], find is not None, others))
     if others:
         names = listed((path.relative_to(folder) for path in others), 5)
-        layout.notes.append(f"Left out, as no pictures: {names}.")
+        tables = [path for path in others if path.suffix.lower() in (".csv", ".tsv")]
+        hint = f" {_use_table(tables[0])}" if len(tables) == 1 else ""
+        layout.notes.append(f"Left out, as no pictures: {names}.{hint}")
     return layout
 
 
