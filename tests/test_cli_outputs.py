@@ -260,6 +260,19 @@ def test_class_weights_leave_the_probabilities_of_all_commands_alike(images, tmp
     )  # as the command says
 
 
+def test_an_attribution_of_nothing_is_said(images, tmp_path):
+    network = Sequential(conv=Conv2D(1, 1, 1), flatten=Flatten(), dense=Dense(4, 2))
+    network.params["conv.weight"][:], network.params["dense.weight"][:] = 1, [-1.0, -2.0]
+    network.input_shape = (1, 2, 2)
+    neocog.save(network, tmp_path / "m.neocog")
+    words = run("attribute", tmp_path / "m.neocog", images[2], "--out", tmp_path / "a.html").stdout
+    assert "The map is 0 everywhere: by this method no place speaks for the class. Others: " in words
+    words = run(
+        "attribute", tmp_path / "m.neocog", images[2], "--method", "saliency", "--out", tmp_path / "a.html"
+    ).stdout
+    assert "0 everywhere" not in words
+
+
 def test_export_says_what_the_outputs_are(tmp_path):
     words = run("export", saved(tmp_path / "m.neocog", Softmax()), tmp_path / "m.onnx").stdout
     assert "outputs: probabilities of classes that exclude each other" in words

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from neocog.inspection import trace
 from neocog.inspection.attribution import (
     grad_cam,
     gradient_times_input,
@@ -11,7 +12,20 @@ from neocog.inspection.attribution import (
     saliency,
     smooth_grad,
 )
-from neocog.layers import Conv2D, Dense, Flatten, GlobalAvgPool2D, MaxPool2D, ReLU, Sequential, Tanh
+from neocog.layers import (
+    Conv2D,
+    Dense,
+    Flatten,
+    GlobalAvgPool2D,
+    Graph,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    MaxPool2D,
+    ReLU,
+    Sequential,
+    Tanh,
+)
 from neocog.models import tiny_cnn
 
 
@@ -133,6 +147,24 @@ def test_grad_cam_takes_the_last_convolution_and_the_size_of_the_image():
     np.testing.assert_array_equal(heat, grad_cam(network, x, 1, "b"))
     assert grad_cam(network, x, 1, "a", resize=False).shape == (2, 3, 4)
     assert heat.min() >= 0
+
+
+@pytest.mark.parametrize("norm", [GroupNorm(2, 4), InstanceNorm(4), LayerNorm((4, 3, 3))])
+def test_grad_cam_looks_behind_a_normalization_of_the_maps(norm):
+    """Before it, the gradients of the maps that share a mean add up to 0: their means are no weights."""
+    network = Sequential(
+        conv=Conv2D(1, 4, 2, rng=0), norm=norm, relu=ReLU(), f=Flatten(), d=Dense(36, 2, rng=2)
+    ).astype("float64")
+    x = np.random.default_rng(0).normal(size=(3, 1, 4, 4))
+    dy = trace(network, x, np.zeros(3, int))["conv"].dy
+    np.testing.assert_allclose(dy.sum(axis=(1, 2, 3)), 0, atol=1e-15)
+    heat = grad_cam(network, x, 0)
+    np.testing.assert_array_equal(heat, grad_cam(network, x, 0, "norm"))
+    assert (heat.max(axis=(1, 2)) > 0.01).all()
+    graph = Graph(
+        {"conv": (network["conv"], "input"), "norm": (norm, "conv"), "gap": (GlobalAvgPool2D(), "norm")},
+    ).astype("float64")
+    np.testing.assert_array_equal(grad_cam(graph, x, 0), grad_cam(graph, x, 0, "norm"))
 
 
 @pytest.mark.parametrize(

@@ -248,6 +248,9 @@ def attribute(
     number = f"{answers.numbers[0, k]:.6g}" if answers.kind == "values" else f"{answers.numbers[0, k]:.1%}"
     say(f"{escaped(image)}: [bold]{escaped(names[k])}[/] {number}")
     say(ATTRIBUTIONS[method].shows)
+    if not heat.any():
+        others = ", ".join(name for name in ATTRIBUTIONS if name != method)
+        say(f"The map is 0 everywhere: by this method no place speaks for the class. Others: {others}.")
     if network.class_weight is not None:
         say(WEIGHTED)
     if single:

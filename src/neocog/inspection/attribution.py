@@ -25,6 +25,7 @@ from neocog.inspection.arguments import (
 from neocog.inspection.trace import trace
 from neocog.layers import Layer
 from neocog.layers.base import Array
+from neocog.layers.normalization import GroupNorm, LayerNorm
 from neocog.validation import RandomSource, finite, generator, integer, number, pair, unmasked
 
 __all__ = [
@@ -232,7 +233,9 @@ def grad_cam(
     y : int, integer array (N,) or None
         None for the predicted class.
     layer : str, default the last convolution
-        Any layer whose outputs are maps.
+        Any layer whose outputs are maps. Where a layer follows the last convolution that normalizes each
+        image's maps by their own mean, such as GroupNorm, that one is the default: the gradients before it
+        add up to 0 over the maps, so that their means say nothing.
     resize : bool
         Whether to enlarge the map to the image's size.
 
@@ -252,7 +255,7 @@ def grad_cam(
     """
     network, x = without_probabilities(network), image_batch(network, x)
     if layer is None:
-        layer = find_convolution(network, last=True)[0]
+        layer = _normalized(network, find_convolution(network, last=True)[0])
     find_layer(network, layer)
     record = trace(network, x, class_targets(network, x, y), loss=_Logits())[layer]
     if record.y.ndim != 4 or record.dy is None:
@@ -260,6 +263,20 @@ def grad_cam(
     alpha = record.dy.mean(axis=(2, 3), keepdims=True)
     heat = np.maximum((alpha * record.y).sum(axis=1), 0)
     return resize_bilinear(heat, x.shape[2:]) if resize else heat
+
+
+def _normalized(network: Layer, name: str) -> str:
+    """Return the layer that normalizes each image's maps of a layer by their mean; the layer if none does."""
+    reader = name
+
+    def visit(place: str, layer: Layer, source: Any) -> str:
+        nonlocal reader
+        if source == name and isinstance(layer, GroupNorm | LayerNorm):
+            reader = place
+        return place
+
+    network.walk(visit, "input")
+    return reader
 
 
 @accepts_old_names

@@ -155,8 +155,8 @@ def attributions(material: Material) -> list[Part]:
     words = (
         f"Which pixels raise or lower the logit of {_of_what(material)}; an arrow leads to a wrong answer. "
         "Saliency is the largest absolute gradient of the channels; Grad-CAM weights the maps of the last "
-        "convolution; integrated gradients start from an image of zeros; occlusion covers patches of "
-        "the image with its mean."
+        "convolution (all white: they speak for it nowhere); integrated gradients start from an image of "
+        "zeros; occlusion covers patches of the image with its mean."
     )
     return [paragraph(words), paragraph(f"Left out: {left_out}") if left_out else "", untitled(drawn)]
 
