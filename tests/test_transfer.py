@@ -18,7 +18,6 @@ from neocog.cli import app
 from neocog.data import Split
 from neocog.layers import Normalize, Sequential
 from neocog.models import pretrained, small_cnn
-from neocog.models.pretrained import read_weights
 from neocog.report import write_report
 from neocog.runs.starting import open_start
 from neocog.settings import settings_for, train_command
@@ -270,11 +269,3 @@ def test_weights_that_do_not_fit(weights, tmp_path):
     save_file({"fc.weight": torch.zeros(2, 2, dtype=torch.int32)}, tmp_path / "i.safetensors")
     with pytest.raises(ValueError, match=r"fc\.weight must be one of F64, F32, F16, BF16, got I32"):
         pretrained(tmp_path / "i.safetensors", "resnet18")
-
-
-def test_timms_names_of_vgg(tmp_path):
-    kernel = torch.arange(24.0).reshape(2, 3, 2, 2)  # a convolution there, over the whole maps
-    save_file({"pre_logits.fc1.weight": kernel, "head.fc.bias": torch.ones(2)}, tmp_path / "w.safetensors")
-    arrays = read_weights(tmp_path / "w.safetensors")
-    assert set(arrays) == {"classifier.0.weight", "classifier.6.bias"}
-    np.testing.assert_array_equal(arrays["classifier.0.weight"], kernel.numpy().reshape(2, 12))

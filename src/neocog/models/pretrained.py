@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from neocog.initializers import zeros
-from neocog.layers import Container, Conv2D, Dense, Normalize, Scale, Sequential
+from neocog.layers import BatchNorm2D, Container, Conv2D, Dense, Normalize, Scale, Sequential
+from neocog.models import timm_names
 from neocog.models.alexnet import alexnet_one_tower
 from neocog.models.convnext import convnext_small, convnext_tiny
 from neocog.models.efficientnet import efficientnet_b0
@@ -50,14 +51,7 @@ ARCHITECTURES: dict[str, Callable[..., Sequential]] = {
     "convnext_tiny": convnext_tiny,
     "convnext_small": convnext_small,
 }
-"""The networks that take the weights of torchvision's of the same name; those up to VGG take timm's, too."""
-
-_RENAMED = {
-    "pre_logits.fc1.": "classifier.0.",
-    "pre_logits.fc2.": "classifier.3.",
-    "head.fc.": "classifier.6.",
-}
-"""The dense layers of VGG in timm, some of which are convolutions there, and in torchvision."""
+"""The networks that take the weights of torchvision's of the same name, and of timm's."""
 
 _FORMATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
@@ -146,6 +140,7 @@ def load_pretrained(
         path = Path(name)
         architecture = network or _named_in(path.stem)
     architecture = architecture and architecture.replace("-", "_")
+    architecture = timm_names.ARCHITECTURES.get(architecture or "", architecture)
     if architecture not in ARCHITECTURES:
         raise ValueError(
             f"{name}: which network it is of must be one of {', '.join(ARCHITECTURES)}, got "
@@ -167,8 +162,8 @@ def load_pretrained(
 
 def _named_in(stem: str) -> str | None:
     """Return the architecture that the name of a file begins with, as resnet18 of resnet18-f37072fd."""
-    words = re.split(r"[-. ]", stem.lower())
-    return words[0] if words[0] in ARCHITECTURES else None
+    word = re.split(r"[-. ]", stem.lower())[0]
+    return word if word in ARCHITECTURES or word in timm_names.ARCHITECTURES else None
 
 
 def _filled(
@@ -177,7 +172,8 @@ def _filled(
     """Build a network with as many classes as the weights are for, and copy them into it."""
     made = make(image_shape=shape, init=zeros)
     head, layer = head_of(made)
-    given = arrays.get(f"{head}.weight")
+    named = timm_names.renamed(made, arrays) if timm_names.has_timms_names(arrays) else arrays
+    given = named.get(f"{head}.weight")
     if given is not None and given.ndim and len(given) != layer.params["weight"].shape[-1]:
         made = make(len(given), shape, init=zeros)
     load_torchvision(made, arrays)
@@ -185,7 +181,7 @@ def _filled(
 
 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:
-    """Read a safetensors file of a state dict in torchvision's names, as float32 or float64.
+    """Read a safetensors file of a state dict, as float32 or float64.
 
     Raises
     ------
@@ -218,10 +214,6 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
         array = np.frombuffer(entry["data"], _FORMATS[entry["dtype"]]).reshape(entry["shape"])
         if entry["dtype"] == "BF16":  # the upper half of a float32
             array = (array.astype(np.uint32) << 16).view(np.float32)
-        for timms, torchvisions in _RENAMED.items():
-            if name.startswith(timms):
-                name = torchvisions + name.removeprefix(timms)
-                array = array.reshape(len(array), -1) if name.endswith("weight") else array
         arrays[name] = array if array.dtype == np.float64 else array.astype(np.float32)
     return arrays
 
@@ -233,7 +225,9 @@ def load_torchvision(network: Container, state_dict: Mapping[str, Any]) -> None:
     :func:`resnet18` to :func:`resnet101`, :func:`mobilenet_v2`, :func:`mobilenet_v3_small`,
     :func:`mobilenet_v3_large`, :func:`efficientnet_b0`, :func:`shufflenet_v2_x0_5`,
     :func:`shufflenet_v2_x1_0`, :func:`regnet_y_400mf`, :func:`regnet_y_800mf`, :func:`convnext_tiny` and
-    :func:`convnext_small`. PyTorch's dense weights are transposed, or become those of a 1 x 1 convolution;
+    :func:`convnext_small`; timm's names of these arrays are translated, and timm's eps of batch norm, which
+    differs in MobileNetV3, is taken over. PyTorch's dense weights are transposed, or become those of a 1 x 1
+    convolution;
     a learned factor gets the name of its layer; the counters ``num_batches_tracked`` are omitted. Build the
     network with ``init=neocog.initializers.zeros`` to save the time of drawing weights. torchvision's
     networks take pixels in 0..1, in RGB, less the mean (0.485, 0.456, 0.406), divided by
@@ -269,6 +263,9 @@ def load_torchvision(network: Container, state_dict: Mapping[str, Any]) -> None:
         for name, tensor in state_dict.items()
         if not name.endswith("num_batches_tracked")
     }
+    from_timm = timm_names.has_timms_names(arrays)
+    if from_timm:
+        arrays = timm_names.renamed(network, arrays)
     for prefix, layer in network.leaves():
         name = f"{prefix}.weight"
         if isinstance(layer, Dense) and name in arrays:
@@ -285,3 +282,6 @@ def load_torchvision(network: Container, state_dict: Mapping[str, Any]) -> None:
     remembered = network.buffers
     buffers = {name: arrays.pop(name) for name in remembered if name in arrays}
     network.load(arrays, buffers)
+    for _, layer in network.leaves() if from_timm else ():
+        if isinstance(layer, BatchNorm2D):
+            layer.eps = timm_names.EPS
