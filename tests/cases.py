@@ -424,6 +424,7 @@ CASES = {
         (Concat, (ROWS, normal(4, 1))),
         (Concat, (IMAGES, normal(2, 1, 5, 4), IMAGES)),
         (lambda: Concat(axis=2), (IMAGES, normal(2, 2, 1, 4))),
+        (lambda: Concat(axis=3), (normal(2, 2, 3, 1), normal(2, 2, 3, 4))),
     ],
     "Sequential": [
         (Sequential, ROWS),

@@ -231,15 +231,10 @@ def has_compiled_form(network, x, training):
 
 
 NOT_COMPILED = {
-    *named(
-        "SparseConv2D", "RadialBasis", "MatMul", "LocalResponseNorm", "Softmax", "LogSoftmax", "Transpose"
-    ),
+    *named("SparseConv2D", "RadialBasis", "MatMul", "LocalResponseNorm", "Softmax", "LogSoftmax"),
     *("MaxPool2D-8", "MaxPool2D-9", "MaxPool2D-11", "AvgPool2D-10", "AvgPool2D-11"),  # dilation
     *("AvgPool2D-7", "AvgPool2D-9"),  # means over a divisor of their own
-    *("LayerNorm-9", "LayerNorm-10"),  # along neither the channels alone nor the last axes
     "Flatten-2",  # of vectors
-    *("Concat-2", "Mean-2", "Mean-6"),  # along another axis, to one number an image
-    *("Maximum-1", "Maximum-2", "Maximum-3", "Minimum-1", "Minimum-2"),  # not two of one shape
     *("Sequential-6", "Graph-1"),  # a layer at two places
 }
 

@@ -191,7 +191,7 @@ def test_a_gate_is_done_along_with_its_convolution():
     fast = network.for_inference()
     fast(np.zeros((1, 3, 64, 64), "f4"))
     (compiler,) = fast._forward._programs.values()
-    assert compiler.program.operations.count("gate") == 1  # that between the dense layers
+    assert compiler.program.operations.count("hardswish") == 1  # that between the dense layers
 
 
 def test_errors_are_those_of_the_network():

@@ -49,15 +49,14 @@ def test_operations_are_named_in_the_order_in_which_they_run():
     loss = names.index("softmax_cross_entropy")
     assert names.index("max_pool") < loss < names.index("max_pool_back")
     assert names[-4:] == ["sgd"] * 4
-    assert "activate" not in names
-    assert "activate_back" not in names  # the ReLU is done along with the layers around it
+    assert not {"relu", "relu_back"} & {*names}  # the ReLU is done along with the layers around it
 
 
 def test_relu6_is_done_along_with_the_layers_before_it():
     network = mobilenet_v2(3, (3, 32, 32), init=zeros)
     names = CompiledStep(network, SoftmaxCrossEntropy(), SGD(0.1)).operations((2, 3, 32, 32))
     assert "normalise" in names
-    assert not {"clip", "clip_back", "activate"} & {*names}
+    assert not {"clip", "clip_back", "relu"} & {*names}
     convolutions = sum(isinstance(layer, Conv2D) for _, layer in network.leaves())
     assert names.count("correlate") == convolutions + 1  # one of all groups, and that of the dense layer
 

@@ -12,6 +12,7 @@ from numba import config, types
 from numba.core.cpu import CPUContext
 
 from neocog.kernels.fused import disk
+from neocog.kernels.fused.pointwise import pointwise
 
 pytestmark = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled")
 
@@ -226,3 +227,16 @@ print(neocog.models.tiny_cnn(1, dtype="float32").for_inference()(x).tolist())
     assert len(outputs) == 1
     assert all(process.returncode == 0 for process in started)
     assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_loop_around_a_function_is_found_again(tmp_path):
+    """Its file depends on which function it is, not on the object, which is another in every process."""
+
+    def twice(x, like):
+        return 2 * x
+
+    def thrice(x, like):
+        return 3 * x
+
+    once, again, other = (disk.DiskCache(pointwise(f), tmp_path)._identity for f in (twice, twice, thrice))
+    assert once == again != other

@@ -6,7 +6,14 @@ from numba import njit
 from scipy.special import expit, ndtr
 
 from neocog.kernels.fused.operation import OPTIONS
-from neocog.kernels.fused.simd import exponential, hyperbolic_tangent, logistic, normal_distribution, plain
+from neocog.kernels.fused.simd import (
+    exponential,
+    hyperbolic_tangent,
+    library,
+    logistic,
+    normal_distribution,
+    plain,
+)
 
 SMALL = 10.0 ** np.linspace(-12, 1, 999)
 WIDE = np.concatenate([np.linspace(-30, 30, 20001), -SMALL, SMALL])
@@ -55,3 +62,22 @@ def test_at_the_ends(name):
     }[name]
     np.testing.assert_allclose(y[:-1], expected, rtol=1e-12, atol=1e-300)
     assert np.isnan(y[-1])
+
+
+RANGES = {
+    "exp": np.linspace(-760, 720, 4001),
+    "expm1": np.concatenate([np.linspace(-60, 720, 4001), WIDE]),
+    "log1p": np.concatenate(
+        [np.linspace(-1, 3, 4001), -SMALL[SMALL < 1], 10.0 ** np.linspace(-320, 308, 4001)]
+    ),
+    "tanh": WIDE,
+}
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_as_in_numpy(name):
+    """Wherever the result is a number, one near zero or an infinity included."""
+    x = np.concatenate([RANGES[name], [0.0, -np.inf, np.inf, -1.0, -2.0, np.nan]])
+    with np.errstate(all="ignore"):
+        expected = getattr(np, name)(x)
+    np.testing.assert_allclose(over(getattr(library, name))(x), expected, rtol=1e-13, atol=5e-324)

@@ -21,7 +21,7 @@ def read_fields(function, argument="p"):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == argument:
             fields.add(node.attr)
         elif isinstance(node, ast.Call) and any(getattr(a, "id", "") == argument for a in node.args):
-            callee = function.__globals__[node.func.id]
+            callee = {**function.__globals__, **inspect.getclosurevars(function).nonlocals}[node.func.id]
             fields |= read_fields(getattr(callee, "py_func", callee))
     return fields
 

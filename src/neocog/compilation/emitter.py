@@ -110,7 +110,7 @@ def lowers(*layers: type[Layer]) -> Callable[[_Class], _Class]:
     ...     settings = ()
     ...     def forward(self, emit, node):
     ...         x, y = node.input.place, emit.maps(node.output)
-    ...         emit.pointwise("activate", 2.0, x=x, y=y, kind=activation.RELU)
+    ...         emit.pointwise("relu", 2.0, x=x, y=y)
     """
 
     def register(lowering_class: _Class) -> _Class:

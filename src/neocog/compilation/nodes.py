@@ -24,18 +24,18 @@ def wider(a: Border, b: Border) -> Border:
 def features(shape: Shape, N: int) -> tuple[int, int, int]:
     """Return (C, H, W), the layout in memory of one image's part of an array.
 
-    (N, C, L) is stored as (C, L, 1), and features (N, F) as (F, 1, 1).
+    (N, C, L) is stored as (C, L, 1), features (N, F) as (F, 1, 1), and a number an image, (N,), as (1, 1, 1).
 
     Raises
     ------
     Uncompilable
         If a program for N images cannot store such an array.
     """
-    if not 2 <= len(shape) <= 4:
+    if not 1 <= len(shape) <= 4:
         raise Uncompilable(f"arrays of rank {len(shape)}")
     if shape[0] != N:
         raise Uncompilable("an array whose first axis is not the batch")
-    C, H, W = (*shape[1:], 1, 1)[:3]
+    C, H, W = (*shape[1:], 1, 1, 1)[:3]
     return int(C), int(H), int(W)
 
 

@@ -43,32 +43,36 @@ class Activation(Lowering):
         Work for one number, about: a transcendental function costs as much as some tens of additions.
     operation : str
         The operation of the forward pass; that of the backward pass has the same name with "_back".
+    from_input : bool
+        Whether the derivative is computed from x, not from the output.
     """
 
-    flops = 40.0
-    operation = "activate"
+    flops: ClassVar[float] = 40.0
+    operation: ClassVar[str]
+    from_input: ClassVar[bool] = False
 
     def known(self, node: LayerNode) -> TensorNode:
-        """Return the value that the derivative is computed from: the output, unless overridden."""
-        return node.output
+        """Return the value that the derivative is computed from."""
+        return node.input if self.from_input else node.output
 
-    def fields(self, layer: Any) -> dict[str, Any]:
-        """Return the fields of the operation that select the function."""
-        raise NotImplementedError
+    def operation_of(self, layer: Any) -> str:
+        """Return the operation of the forward pass."""
+        return self.operation
 
-    def backward_fields(self, layer: Any) -> dict[str, Any]:
-        """Return the fields of the backward operation, the same unless overridden."""
-        return self.fields(layer)
+    def fields(self, layer: Any) -> dict[str, float]:
+        """Return the fields of the operation that hold settings."""
+        return {}
 
     def forward(self, emit: Emitter, node: LayerNode) -> None:
         x, y = node.input.place, emit.maps(node.output)
-        emit.pointwise(self.operation, self.flops, x=x, y=y, **self.fields(node.layer))
+        emit.pointwise(self.operation_of(node.layer), self.flops, x=x, y=y, **self.fields(node.layer))
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
         if node.input.wanted:
-            known, fields = self.known(node).place, self.backward_fields(node.layer)
+            operation = f"{self.operation_of(node.layer)}_back"
+            fields = {k: v for k, v in self.fields(node.layer).items() if k != "offset"}  # has no derivative
             with emit.into(node.input) as dx:
-                emit.pointwise(f"{self.operation}_back", self.flops, saved=known, dy=dy, dx=dx, **fields)
+                emit.pointwise(operation, self.flops, saved=self.known(node).place, dy=dy, dx=dx, **fields)
 
 
 @lowers(ReLU)
@@ -76,12 +80,10 @@ class Rectifier(Activation):
     """``max(x, 0)``, fused into the layer before it where possible."""
 
     flops = 2.0
+    operation = "relu"
 
     def bounds(self, layer: Any) -> Bounds:
         return 0.0, np.inf
-
-    def fields(self, layer: ReLU) -> dict[str, Any]:
-        return {"kind": activation.RELU}
 
 
 @lowers(LeakyReLU)
@@ -90,9 +92,10 @@ class LeakyRectifier(Activation):
 
     settings = ("negative_slope",)
     flops = 2.0
+    operation = "leaky_relu"
 
-    def fields(self, layer: LeakyReLU) -> dict[str, Any]:
-        return {"kind": activation.LEAKY, "negative_slope": layer.negative_slope}
+    def fields(self, layer: LeakyReLU) -> dict[str, float]:
+        return {"negative_slope": layer.negative_slope}
 
     def known(self, node: LayerNode) -> TensorNode:
         # With a negative slope the sign of the input does not follow from the output.
@@ -103,20 +106,17 @@ class LeakyRectifier(Activation):
 class Logistic(Activation):
     """``1 / (1 + exp(-x))``."""
 
-    operation = "bend"
-
-    def fields(self, layer: Sigmoid) -> dict[str, Any]:
-        return {"kind": activation.SIGMOID}
+    operation = "sigmoid"
 
 
 @lowers(Tanh)
 class HyperbolicTangent(Activation):
     """``tanh(x)``."""
 
-    operation = "bend"
+    operation = "tanh"
 
-    def fields(self, layer: Tanh) -> dict[str, Any]:
-        return {"kind": activation.TANH, "amplitude": 1.0, "slope": 1.0}
+    def fields(self, layer: Any) -> dict[str, float]:
+        return {"amplitude": 1.0, "slope": 1.0}
 
 
 @lowers(ScaledTanh)
@@ -124,10 +124,10 @@ class ScaledHyperbolicTangent(Activation):
     """``a tanh(s x)``."""
 
     settings = ("amplitude", "slope")
-    operation = "bend"
+    operation = "tanh"
 
-    def fields(self, layer: ScaledTanh) -> dict[str, Any]:
-        return {"kind": activation.TANH, "amplitude": layer.amplitude, "slope": layer.slope}
+    def fields(self, layer: ScaledTanh) -> dict[str, float]:
+        return {"amplitude": layer.amplitude, "slope": layer.slope}
 
 
 @lowers(GELU)
@@ -135,13 +135,10 @@ class GaussianErrorLinearUnit(Activation):
     """``x Phi(x)``, whose derivative needs x."""
 
     settings = ("approximate",)
-    operation = "bend"
+    from_input = True
 
-    def known(self, node: LayerNode) -> TensorNode:
-        return node.input
-
-    def fields(self, layer: GELU) -> dict[str, Any]:
-        return {"kind": activation.GELU_TANH if layer.approximate == "tanh" else activation.GELU}
+    def operation_of(self, layer: GELU) -> str:
+        return "gelu_tanh" if layer.approximate == "tanh" else "gelu"
 
 
 @lowers(Clip)
@@ -156,12 +153,9 @@ class Clipping(Activation):
         bounds: Bounds = layer.bounds
         return bounds
 
-    def fields(self, layer: Clip) -> dict[str, Any]:
-        return {"offset": 0.0, **self.backward_fields(layer)}
-
-    def backward_fields(self, layer: Clip) -> dict[str, Any]:
+    def fields(self, layer: Clip) -> dict[str, float]:
         low, high = layer.bounds
-        return {"slope": 1.0, "low": low, "high": high}
+        return {"slope": 1.0, "offset": 0.0, "low": low, "high": high}
 
 
 @lowers(Hardsigmoid)
@@ -172,30 +166,22 @@ class HardLogistic(Activation):
     flops = 4.0
     operation = "clip"
 
-    def fields(self, layer: Hardsigmoid) -> dict[str, Any]:
-        return {"offset": layer.offset, **self.backward_fields(layer)}
-
-    def backward_fields(self, layer: Hardsigmoid) -> dict[str, Any]:
-        return {"slope": layer.slope, "low": 0.0, "high": 1.0}
+    def fields(self, layer: Hardsigmoid) -> dict[str, float]:
+        return {"slope": layer.slope, "offset": layer.offset, "low": 0.0, "high": 1.0}
 
 
 class Gate(Activation):
     """``x`` times a gate, whose derivative needs x; in inference fused into a convolution before it."""
 
-    operation = "gate"
+    from_input = True
     kind: ClassVar[int]
-
-    def known(self, node: LayerNode) -> TensorNode:
-        return node.input
-
-    def fields(self, layer: Any) -> dict[str, Any]:
-        return {"kind": self.kind}
 
 
 @lowers(SiLU)
 class SigmoidGate(Gate):
     """``x sigmoid(x)``."""
 
+    operation = "silu"
     kind = activation.SILU
 
 
@@ -204,6 +190,7 @@ class HardGate(Gate):
     """``x min(max(x / 6 + 1/2, 0), 1)``."""
 
     flops = 6.0
+    operation = "hardswish"
     kind = activation.HARDSWISH
 
 
@@ -217,10 +204,11 @@ class LearnedSlope(Lowering):
         emit.pointwise("learned_slope", 2.0, x=node.input.place, y=y, weight=weight, weight_step=step)
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
-        weight, d_weight = node.layer.params["weight"], emit.gradient(node, "weight")
+        weight = node.layer.params["weight"]
+        d_weight = emit.gradient(node, "weight") if node.learns else None
         shared = len(weight) == 1
         # One slope: the sums of the channels, which threads compute side by side, are added up afterwards.
-        sums = emit.program.maps(1, 1, dy.C, 1) if shared else None
+        sums = emit.program.maps(1, 1, dy.C, 1) if shared and node.learns else None
         fields = {
             "x": node.input.place,
             "dy": dy,

@@ -40,8 +40,8 @@ class Convolution(Lowering):
         layer, source, conv = node.layer, node.input.place, node.memo["conv"]
         first, other = node, None
         weight, bias = layer.params["weight"], layer.params.get("bias")
-        if emit.program.frozen and (norm := _after(node, BatchNormalization)):
-            weight, bias = _folded(node, norm)
+        if emit.program.frozen and (norm := after(node, BatchNormalization)):
+            weight, bias = folded(node, norm)
             node = norm
         gated = 0
         if not emit.training and not conv.by_winograd:
@@ -49,7 +49,7 @@ class Convolution(Lowering):
                 (other,) = (value.maps for value in total.inputs if value is not node.output)
                 total.memo["folded"] = True
                 node = total
-            elif gate := _after(node, Gate):
+            elif gate := after(node, Gate):
                 gated = gate.lowering.kind
                 gate.memo["folded"] = True
                 node = gate
@@ -72,23 +72,27 @@ def _sum_after(node: LayerNode) -> LayerNode | None:
     """Return the sum that alone reads a node's output, if its other inputs are computed before it."""
     if node.clip or not node.output.alone:
         return None
-    (after,) = node.output.consumers
-    if not isinstance(after.lowering, Sum) or len(after.inputs) != 2:
+    (total,) = node.output.consumers
+    if not isinstance(total.lowering, Sum) or len(total.inputs) != 2:
         return None
-    others = [value for value in after.inputs if value is not node.output]
-    return after if len(others) == 1 and others[0].maps is not None else None
+    others = [value for value in total.inputs if value is not node.output]
+    alike = all(value.array_shape == total.output.array_shape for value in total.inputs)
+    return total if alike and len(others) == 1 and others[0].maps is not None else None
 
 
-def _after(node: LayerNode, kind: type[Lowering]) -> LayerNode | None:
+def after(node: LayerNode, kind: type[Lowering]) -> LayerNode | None:
     """Return the node of this kind that is the only reader of a node's output."""
     if node.clip or not node.output.alone:
         return None
-    (after,) = node.output.consumers
-    return after if isinstance(after.lowering, kind) else None
+    (reader,) = node.output.consumers
+    return reader if isinstance(reader.lowering, kind) else None
 
 
-def _folded(node: LayerNode, norm: LayerNode) -> tuple[np.ndarray, np.ndarray]:
-    """Return the weights and bias of the convolution with the batch norm after it folded in."""
+def folded(node: LayerNode, norm: LayerNode, axis: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights and bias of a convolution with the batch norm after it folded in.
+
+    The output channels lie along an axis of the weights, those of one group if it is 1.
+    """
     layer, after = node.layer, norm.layer
     exact = {name: array.astype(np.float64) for name, array in {**after.params, **after.buffers}.items()}
     scale = exact["weight"] / np.sqrt(exact["running_var"] + after.eps)
@@ -96,4 +100,7 @@ def _folded(node: LayerNode, norm: LayerNode) -> tuple[np.ndarray, np.ndarray]:
     shift = exact["bias"] + ((0 if bias is None else bias) - exact["running_mean"]) * scale
     weight = layer.params["weight"]
     norm.memo["folded"] = True
-    return (weight * scale[:, None, None, None]).astype(weight.dtype), shift.astype(weight.dtype)
+    if axis:
+        scale = np.repeat(scale.reshape(layer.groups, -1), len(weight) // layer.groups, axis=0)
+    scaled = weight * scale.reshape(*scale.shape, *(1,) * (weight.ndim - scale.ndim))
+    return scaled.astype(weight.dtype), shift.astype(weight.dtype)

@@ -2,16 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from neocog.compilation.emitter import Emitter, Lowering, Use, lowers
-from neocog.compilation.nodes import LayerNode, Uncompilable
+from neocog.compilation.emitter import Emitter, Lowering, lowers
+from neocog.compilation.nodes import LayerNode, TensorNode
 from neocog.kernels.fused import lowering
 from neocog.kernels.fused.operations import broadcasting
 from neocog.kernels.fused.program import UNBOUNDED, Maps
 from neocog.layers import Add, Concat, Maximum, Minimum, Multiply
-from neocog.layers.base import Shape
+
+
+def _part(node: LayerNode, value: TensorNode, maps: Maps) -> Maps | lowering.Operand:
+    """Return maps of an input, or of its gradient, as an operand if the output does not have its shape.
+
+    As in NumPy the last axes are aligned: with fewer axes, its batch lies along another one of the output's.
+    """
+    lacking = len(node.output.array_shape) - len(value.array_shape)
+    if not lacking and value.shape == node.output.shape:
+        return maps
+    plane, row, pixel, image = (
+        step * (size > 1) for step, size in zip(lowering.strides(maps), maps.shape, strict=True)
+    )
+    image, plane, row, pixel = ([0] * lacking + [image, plane, row, pixel])[:4]
+    return lowering.Operand(maps.origin, plane, row, pixel, image)
+
+
+def _inputs(node: LayerNode) -> list[Maps | lowering.Operand]:
+    return [_part(node, value, value.place) for value in node.inputs]
+
+
+def _chain(emit: Emitter, kind: int, parts: Sequence[Maps | lowering.Operand], z: Maps) -> None:
+    """Write ``z`` as the sum, product or extremum of some maps, each repeated where it lacks an axis of z."""
+    first, *rest = sorted(parts, key=lambda part: isinstance(part, lowering.Operand))
+    if isinstance(first, lowering.Operand) or not rest:
+        lowering.repeat(emit.program, first, z)
+        first = z
+    for part in rest:
+        lowering.combine(emit.program, kind, first, part, z)
+        first = z
+
+
+def _product(emit: Emitter, x: Maps, y: Maps | lowering.Operand) -> Maps:
+    """Write ``x y`` into new maps."""
+    product = emit.program.maps(*x.shape)
+    lowering.combine(emit.program, broadcasting.MULTIPLY, x, y, product)
+    return product
+
+
+def _summed(emit: Emitter, node: LayerNode, value: TensorNode, dy: Maps, other: Maps | None = None) -> None:
+    """Add ``dy``, or ``dy other``, summed over the axes that an input lacks, to the input's gradient."""
+    with emit.into(value) as maps:
+        dx = _part(node, value, maps)
+        if isinstance(dx, lowering.Operand):
+            lowering.reduce(emit.program, dy, dx, other)
+        elif other is not None:
+            lowering.combine(emit.program, broadcasting.MULTIPLY, dy, other, dx)
+        else:
+            lowering.transfer(emit.program, dy, dx)
 
 
 @lowers(Add)
@@ -20,143 +68,107 @@ class Sum(Lowering):
 
     takes_clip = True
 
-    def supports(self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, use: Use) -> None:
-        _of_one_rank(input_shapes)
-
     def forward(self, emit: Emitter, node: LayerNode) -> None:
-        z = emit.maps(node.output)
-        if any(value.shape != node.output.shape for value in node.inputs):
-            _chain(emit, broadcasting.ADD, [value.place for value in node.inputs], z)
+        z, parts = emit.maps(node.output), _inputs(node)
+        whole = [part for part in parts if isinstance(part, Maps)]
+        if len(whole) < len(parts) or len(parts) == 1:
+            _chain(emit, broadcasting.ADD, parts, z)
             emit.clip(z, node.bounds)
             return
-        parts = [value.place for value in node.inputs]
-        if len(parts) == 1:
-            lowering.transfer(emit.program, parts[0], z)
-            emit.clip(z, node.bounds)
-        for k, part in enumerate(parts[1:], 1):
-            last = k == len(parts) - 1
-            emit.sum(parts[0] if k == 1 else z, part, z, node.bounds if last else UNBOUNDED)
+        for k, part in enumerate(whole[1:], 1):
+            last = k == len(whole) - 1
+            emit.sum(whole[0] if k == 1 else z, part, z, node.bounds if last else UNBOUNDED)
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
-        # The last input may take dy itself as its gradient; the others need copies.
+        # One input may take dy itself as its gradient; the others need copies.
         wanted = [value for value in node.inputs if value.wanted]
-        whole = [value for value in wanted if value.shape == node.output.shape]
         keeper = next(
-            (v for v in whole if v.gradient is None and v.alone and v.gradient_border == dy.border), None
+            (
+                value
+                for value in wanted
+                if value.array_shape == node.output.array_shape
+                and value.gradient is None
+                and value.alone
+                and value.gradient_border == dy.border
+            ),
+            None,
         )
         for value in wanted:
             if value is not keeper:
-                with emit.into(value) as dx:
-                    if value in whole:
-                        lowering.transfer(emit.program, dy, dx)
-                    else:
-                        lowering.reduce(emit.program, dy, dx)
+                _summed(emit, node, value, dy)
         if keeper is not None:
             keeper.gradient = dy
-
-
-def _of_one_rank(input_shapes: Sequence[Shape]) -> None:
-    """Raise Uncompilable unless all have as many axes: else NumPy would lay the batch along another axis."""
-    if len({len(shape) for shape in input_shapes}) > 1:
-        raise Uncompilable("arrays of different ranks")
-
-
-def _chain(emit: Emitter, kind: int, parts: Sequence[Maps], z: Maps) -> None:
-    """Write ``z`` as the sum, product or extremum of some maps, each repeated where it lacks an axis of z."""
-    first, *rest = sorted(parts, key=lambda part: part.shape != z.shape)
-    if first.shape != z.shape or not rest:
-        lowering.repeat(emit.program, first, z)
-        first = z
-    for part in rest:
-        lowering.combine(emit.program, kind, first, part, z)
-        first = z
 
 
 @lowers(Multiply)
 class Product(Lowering):
     """``y = x_1 x_2 ...``."""
 
-    def supports(self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, use: Use) -> None:
-        _of_one_rank(input_shapes)
-
     def forward(self, emit: Emitter, node: LayerNode) -> None:
-        z = emit.maps(node.output)
-        _chain(emit, broadcasting.MULTIPLY, [value.place for value in node.inputs], z)
+        _chain(emit, broadcasting.MULTIPLY, _inputs(node), emit.maps(node.output))
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
+        inputs = _inputs(node)
         for k, value in enumerate(node.inputs):
             if value.wanted:
-                others = [other.place for i, other in enumerate(node.inputs) if i != k]
-                with emit.into(value) as dx:
-                    self._gradient(emit, dy, others, dx)
-
-    @staticmethod
-    def _gradient(emit: Emitter, dy: Maps, others: Sequence[Maps], dx: Maps) -> None:
-        """Write ``dx``, dy times all other inputs, summed to its shape."""
-        # A factor of dy's shape comes last: its product is summed without being stored.
-        ordered = sorted(others, key=lambda part: part.shape == dy.shape)
-        product = dy
-        for k, part in enumerate(ordered):
-            last = k == len(ordered) - 1
-            if last and dx.shape != dy.shape and part.shape == dy.shape:
-                lowering.reduce(emit.program, product, dx, part)
-                return
-            target = dx if last and dx.shape == dy.shape else emit.program.maps(*dy.shape)
-            lowering.combine(emit.program, broadcasting.MULTIPLY, product, part, target)
-            product = target
-        if dx.shape != dy.shape:
-            lowering.reduce(emit.program, product, dx)
-        elif not ordered:
-            lowering.transfer(emit.program, dy, dx)
+                # A factor of dy's shape comes last: its product is not stored on its own.
+                others = inputs[:k] + inputs[k + 1 :]
+                last = next((other for other in others if isinstance(other, Maps)), None)
+                product = dy
+                for other in others:
+                    if other is not last:
+                        product = _product(emit, product, other)
+                _summed(emit, node, value, product, last)
 
 
 @lowers(Maximum, Minimum)
 class Extremum(Lowering):
-    """``y = max(x_1, x_2)`` of two arrays of one shape, or the least."""
-
-    def supports(self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, use: Use) -> None:
-        if len(input_shapes) != 2 or any(tuple(part) != tuple(output_shape) for part in input_shapes):
-            raise Uncompilable("an extremum of other than two arrays of one shape")
+    """``y = max(x_1, x_2, ...)``, or the least; those that are y share its gradient."""
 
     def forward(self, emit: Emitter, node: LayerNode) -> None:
-        x, y = (value.place for value in node.inputs)
-        lowering.combine(emit.program, self._kind(node), x, y, emit.maps(node.output))
+        kind = broadcasting.MAXIMUM if isinstance(node.layer, Maximum) else broadcasting.MINIMUM
+        _chain(emit, kind, _inputs(node), emit.maps(node.output))
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
-        for value, other in (node.inputs, node.inputs[::-1]):
+        program, y = emit.program, node.output.place
+        won = [program.maps(*y.shape) for _ in node.inputs]
+        for part, mask in zip(_inputs(node), won, strict=True):
+            lowering.combine(program, broadcasting.TIES, y, part, mask)
+        share = program.maps(*y.shape)
+        _chain(emit, broadcasting.ADD, won, share)
+        lowering.combine(program, broadcasting.DIVIDE, dy, share, share)
+        for value, mask in zip(node.inputs, won, strict=True):
             if value.wanted:
-                places = {"x": value.place, "y": other.place}
-                with emit.into(value) as dx:
-                    emit.pointwise("extremum_back", 4.0, **places, dz=dy, dx=dx, kind=self._kind(node))
-
-    @staticmethod
-    def _kind(node: LayerNode) -> int:
-        return broadcasting.MAXIMUM if isinstance(node.layer, Maximum) else broadcasting.MINIMUM
+                _summed(emit, node, value, share, mask)
 
 
 @lowers(Concat)
 class Concatenation(Lowering):
-    """Concatenation: each input is copied to its channels of the output."""
+    """Concatenation: each input is copied to its part of the output."""
 
+    settings = ("axis",)
     computes = False
-
-    def supports(self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, use: Use) -> None:
-        if layer.axis != 1:
-            raise Uncompilable("Concat along another axis than the channels")
 
     def flat(self, node: LayerNode, training: bool) -> tuple[bool, bool]:
         return True, True
 
     def forward(self, emit: Emitter, node: LayerNode) -> None:
-        y, at = emit.maps(node.output), 0
-        for value in node.inputs:
-            lowering.transfer(emit.program, value.place, y.channels(at, value.place.C))
-            at += value.place.C
+        y = emit.maps(node.output)
+        for value, place in zip(node.inputs, self._places(node, y), strict=True):
+            x = value.place
+            lowering.copy(emit.program, x.origin, lowering.strides(x), place, x.shape, lowering.strides(y))
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
-        at = 0
-        for value in node.inputs:
+        for value, place in zip(node.inputs, self._places(node, dy), strict=True):
             if value.wanted:
                 with emit.into(value) as dx:
-                    lowering.transfer(emit.program, dy.channels(at, value.shape[0]), dx)
-            at += value.shape[0]
+                    steps = lowering.strides(dy), lowering.strides(dx)
+                    lowering.copy(emit.program, place, steps[0], dx.origin, dx.shape, steps[1])
+
+    @staticmethod
+    def _places(node: LayerNode, maps: Maps) -> Iterator[tuple[Any, int]]:
+        """Yield where each input begins in the output, or in its gradient."""
+        axis, place = node.layer.axis, maps.origin
+        for value in node.inputs:
+            yield place
+            place = lowering.shifted(place, value.array_shape[axis] * lowering.strides(maps)[axis - 1])

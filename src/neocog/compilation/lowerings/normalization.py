@@ -72,8 +72,8 @@ class BatchNormalization(Lowering):
             "weight": node.layer.params["weight"],
             "mean": node.memo["mean"],
             "inv_std": node.memo["inv_std"],
-            "d_weight": emit.gradient(node, "weight"),
-            "d_bias": emit.gradient(node, "bias"),
+            "d_weight": emit.gradient(node, "weight") if node.learns else None,
+            "d_bias": emit.gradient(node, "bias") if node.learns else None,
         }
         if node.clip and not emit.pooling_undoes_relu(node):
             fields |= {"clipped": node.output.place, "low": node.bounds[0], "high": node.bounds[1]}
@@ -129,14 +129,11 @@ class SampleNormalization(Lowering):
         layer, weight = node.layer, node.memo["weight"]
         repeat, step = self.weights(layer, dy)
         x, dy = self.planes(layer, node.input.place), self.planes(layer, dy)
-        gradients = {
-            name: emit.gradient(node, name) if layer.params else emit.program.memory(weight.size)
-            for name in ("weight", "bias")
-        }
+        names = layer.params if node.learns else ()
+        gradients = {name: emit.gradient(node, name) for name in names}
         # Weights that all sets have: their gradients, set by set side by side, are added up afterwards.
-        shared = {
-            name: emit.program.maps(weight.size, 1, dy.C, 1) for name in gradients if dy.C > 1 and not step
-        }
+        shared = {name: emit.program.maps(weight.size, 1, dy.C, 1) for name in names if dy.C > 1 and not step}
+        places = gradients | {name: parts.memory for name, parts in shared.items()}
         fields = {
             "x": x,
             "dy": dy,
@@ -144,8 +141,8 @@ class SampleNormalization(Lowering):
             "mean": node.memo["mean"],
             "inv_std": node.memo["inv_std"],
             "sums": emit.program.memory(2 * dy.C * dy.lanes, size=8),
-            "d_weight": shared["weight"].memory if shared else gradients["weight"],
-            "d_bias": shared["bias"].memory if shared else gradients["bias"],
+            "d_weight": places.get("weight"),
+            "d_bias": places.get("bias"),
             "repeat": repeat,
             "plane_step": step,
             "d_plane_step": 1 if shared else step,
@@ -167,7 +164,7 @@ class GroupNormalization(SampleNormalization):
     settings = ("eps", "num_groups")
 
     def planes(self, layer: GroupNorm, maps: Maps) -> Maps:
-        return _whole_images(maps, layer.num_groups)
+        return maps.reshaped(layer.num_groups, maps.C * maps.H * maps.W // layer.num_groups, 1)
 
     def weights(self, layer: GroupNorm, maps: Maps) -> tuple[int, int]:
         return maps.H * maps.W, layer.num_channels // layer.num_groups
@@ -175,14 +172,9 @@ class GroupNormalization(SampleNormalization):
 
 @lowers(LayerNorm)
 class LayerNormalization(SampleNormalization):
-    """A set is what lies along the last axes, or the channels of a pixel; all sets have the same weights."""
+    """A set is what lies along some neighbouring axes; all sets have the same weights."""
 
     settings = ("eps", "axis")
-
-    def supports(self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, use: Use) -> None:
-        _, end = layer.span(len(output_shape))
-        if end < len(output_shape) and not _of_channels(layer):
-            raise Uncompilable("layer norm along neither the channels alone nor the last axes")
 
     def flat(self, node: LayerNode, training: bool) -> tuple[bool, bool]:
         return not _of_channels(node.layer), not _of_channels(node.layer)
@@ -190,7 +182,9 @@ class LayerNormalization(SampleNormalization):
     def planes(self, layer: LayerNorm, maps: Maps) -> Maps:
         if _of_channels(layer):
             return _Across(maps.memory, maps.H, maps.C, maps.W, maps.N, maps.border, maps.begin)
-        return _whole_images(maps, maps.C * maps.H * maps.W // math.prod(layer.normalized_shape))
+        numbers, each = maps.C * maps.H * maps.W, math.prod(layer.normalized_shape)
+        before = numbers // each if layer.axis is None else math.prod(maps.shape[: layer.axis - 1])
+        return maps.reshaped(before, each, numbers // before // each)
 
     def weights(self, layer: LayerNorm, maps: Maps) -> tuple[int, int]:
         return 1, 0
@@ -198,11 +192,6 @@ class LayerNormalization(SampleNormalization):
 
 def _of_channels(layer: LayerNorm) -> bool:
     return layer.axis == 1 and len(layer.normalized_shape) == 1
-
-
-def _whole_images(maps: Maps, count: int) -> Maps:
-    """Return maps as so many planes, with a row for each number of one image's part of a plane."""
-    return maps.reshaped(count, maps.C * maps.H * maps.W // count, 1)
 
 
 class _Across(Maps):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from neocog.compilation.emitter import Emitter, Lowering, lowers
+from neocog.compilation.lowerings.convolution import after, folded
+from neocog.compilation.lowerings.normalization import BatchNormalization
 from neocog.compilation.nodes import LayerNode, wider
 from neocog.kernels.fused import lowering
 from neocog.kernels.fused.program import Maps
@@ -11,9 +13,13 @@ from neocog.layers import ConvTranspose2D
 
 @lowers(ConvTranspose2D)
 class TransposedConvolution(Lowering):
-    """The convolution that makes the layer's inputs of its outputs, run the other way."""
+    """The convolution that makes the layer's inputs of its outputs, run the other way.
+
+    In inference it is fused with the clip after it, frozen also with batch norm.
+    """
 
     settings = ("stride", "sides", "dilation", "groups")
+    takes_clip = True
 
     def plan(self, emit: Emitter, node: LayerNode) -> None:
         layer = node.layer
@@ -31,14 +37,18 @@ class TransposedConvolution(Lowering):
         node.output.gradient_border = conv.input_border
 
     def forward(self, emit: Emitter, node: LayerNode) -> None:
-        params = node.layer.params
-        y = emit.maps(node.output)
-        node.memo["conv"].input_gradient(node.input.place, params["weight"], y, bias=params.get("bias"))
+        x, conv, params = node.input.place, node.memo["conv"], node.layer.params
+        weight, bias = params["weight"], params.get("bias")
+        if emit.program.frozen and (norm := after(node, BatchNormalization)):
+            weight, bias = folded(node, norm, axis=1)
+            node = norm
+        conv.input_gradient(x, weight, emit.maps(node.output), bias=bias, bounds=node.bounds)
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
         conv, x = node.memo["conv"], node.input.place
         windows = conv.windows(dy, x.row)
-        conv.weight_gradient(windows, x, emit.gradient(node, "weight"))
+        if node.learns:
+            conv.weight_gradient(windows, x, emit.gradient(node, "weight"))
         emit.bias_backward(node, dy)
         if node.input.wanted:
             adding = node.input.gradient

@@ -14,37 +14,24 @@ from typing import Any
 import numpy as np
 
 from neocog.errors import UnsupportedError
-from neocog.kernels.fused.operation import OPERATIONS, PLANES, SETTINGS, Operation, compiled
+from neocog.kernels.fused.operation import OPERATIONS, PLANES, SETTINGS, Operation
+from neocog.kernels.fused.pointwise import inlined, pointwise, pointwise_back
 from neocog.kernels.fused.program import Program
-from neocog.kernels.fused.simd import size_of, view
+from neocog.kernels.fused.simd import library, view
 from neocog.kernels.fused.workers import codes
 
 __all__ = ["declared_operation", "read_outside"]
 
-_FORWARD = """
-def operation(p, unit, scratch, zero):
-    like = zero[0]
-    size = size_of(like)
-    settings = view(p.settings, {count}, np.float64(0))
-    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
-        for i in range(p.rows):
-            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
-            y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
-            for n in range(p.lanes):
-                y[n] = function(np, x[n]{arguments})
-"""
-_BACKWARD = """
-def operation(p, unit, scratch, zero):
-    like = zero[0]
-    size = size_of(like)
-    settings = view(p.settings, {count}, np.float64(0))
-    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
-        for i in range(p.rows):
-            x = view(p.saved + (c * p.saved_plane + i * p.saved_row) * size, p.lanes, like)
-            dy = view(p.dy + (c * p.dy_plane + i * p.dy_row) * size, p.lanes, like)
-            dx = view(p.dx + (c * p.dx_plane + i * p.dx_row) * size, p.lanes, like)
-            for n in range(p.lanes):
-                dx[n] = dy[n] * function(np, x[n]{arguments})
+_SOURCE = """
+def settings(p):
+    floats = view(p.settings, {count}, 0.0)
+    return ({floats})
+
+def forward(x, like, {names}):
+    return function(library, x, {arguments})
+
+def back(x, dy, like, {names}):
+    return dy * function(library, x, {arguments})
 """
 """Written out, as the number of arguments differs from function to function."""
 
@@ -129,20 +116,21 @@ def declared_operation(
 def _compiled_operation(
     function: Callable[..., Any], settings: tuple[Any, ...], dtype: np.dtype[Any], backward: bool
 ) -> str | UnsupportedError:
-    floats = itertools.count()
-    arguments = "".join(
-        f", settings[{next(floats)}]" if isinstance(value, float) else f", {value!r}" for value in settings
-    )
-    namespace: dict[str, Any] = {
-        "function": compiled(function),
-        "np": np,
-        "size_of": size_of,
-        "view": view,
+    count = sum(isinstance(value, float) for value in settings)
+    names = [f"setting_{k}" for k in range(count)]
+    left = iter(names)
+    text = {
+        "count": count,
+        "floats": "".join(f"floats[{k}], " for k in range(count)),
+        "names": ", ".join(names),
+        "arguments": ", ".join(next(left) if isinstance(value, float) else repr(value) for value in settings),
     }
-    source, maps = (_BACKWARD, "saved dy dx") if backward else (_FORWARD, "x y")
-    exec(source.format(count=next(floats), arguments=arguments), namespace)
+    namespace: dict[str, Any] = {"function": inlined(function), "library": library, "view": view}
+    exec(_SOURCE.format_map(text), namespace)
+    read = inlined(namespace["settings"])
+    body = pointwise_back(namespace["back"], read) if backward else pointwise(namespace["forward"], read)
     name = f"{function.__module__}.{function.__qualname__}.{next(_numbers)}"
-    OPERATIONS[name] = Operation(namespace["operation"], maps, SETTINGS, PLANES, on_disk=False)
+    OPERATIONS[name] = Operation(body, "saved dy dx" if backward else "x y", SETTINGS, PLANES, on_disk=False)
     try:
         codes([name], dtype)
     except Exception as error:  # Numba raises errors of many classes; what it cannot compile runs in Python

@@ -105,6 +105,7 @@ class DiskCache(_Cache):
     def __init__(self, function: Callable[..., Any], folder: Path) -> None:
         self.function, self.folder = function, folder
         cells = [cell.cell_contents for cell in function.__closure__ or ()]
+        cells = [getattr(cell, "__qualname__", cell) for cell in cells]  # of a function; its source is known
         self._identity = (
             function.__qualname__,
             _DIGEST(function.__code__.co_code).hexdigest(),

@@ -83,7 +83,7 @@ def _gather(
     program: Program, x: Maps, y: Operand, other: Maps | None, gain: float = 1.0, swapped: bool = False
 ) -> None:
     """Add the operation, whose planes are the channels, or the rows if ``swapped``."""
-    if x.N == 1:
+    if x.N == 1 and y.pixel <= 1:
         y = replace(y, image=1)
     if x.W == 1:
         y = replace(y, pixel=x.N if y.image else 0)

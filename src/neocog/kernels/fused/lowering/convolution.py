@@ -342,7 +342,15 @@ class Convolution:
 
     # Backward
 
-    def input_gradient(self, dy: Maps, weight: Any, dx: Maps, adding: bool = False, bias: Any = None) -> None:
+    def input_gradient(
+        self,
+        dy: Maps,
+        weight: Any,
+        dx: Maps,
+        adding: bool = False,
+        bias: Any = None,
+        bounds: Bounds = UNBOUNDED,
+    ) -> None:
         """Add the gradient in the input, a convolution of dy with the flipped kernel, plus ``bias``."""
         F, per_group = self.w_shape[:2]
         if self.back_by_winograd and not adding:
@@ -352,7 +360,7 @@ class Convolution:
             shape = (dy.N, F, dy.H, dy.W), (per_group, F, _KERNEL, _KERNEL)
             flipped = Convolution(self.program, *shape, (1, 1), back, (1, 1))
             strided = (9, 9 * per_group, 1)
-            flipped._winograd(flipped.windows(dy), weight, (per_group, F), strided, bias, dx)
+            flipped._winograd(flipped.windows(dy), weight, (per_group, F), strided, bias, dx, bounds)
             return
         border = self.output_border
         if any(b < n for b, n in zip(dy.border, border, strict=True)):
@@ -363,11 +371,14 @@ class Convolution:
             self.program.clear(dx)  # no tap reaches some pixels
             if bias is not None:
                 copy(self.program, bias, (1, 0, 0, 0), dx.origin, dx.shape, strides(dx))
+            if bounds != UNBOUNDED:
+                limits: dict[str, Any] = {"slope": 1.0, "offset": 0.0, "low": bounds[0], "high": bounds[1]}
+                self.program.add("clip", dx.C, x=dx, y=dx, C=dx.C, rows=dx.H, lanes=dx.lanes, **limits)
         for v, (i0, rows, p) in enumerate(self._phases(0)):
             for h, (j0, columns, q) in enumerate(self._phases(1)):
                 if rows > 0 and columns > 0 and p and q:
                     places = (v, h), (i0, j0), (rows, columns), (p, q)
-                    self._phase_gradient(dy, weight, dx, adding, bias, *places)
+                    self._phase_gradient(dy, weight, dx, adding, bias, bounds, *places)
 
     def _phase_gradient(
         self,
@@ -376,6 +387,7 @@ class Convolution:
         dx: Maps,
         adding: bool,
         bias: Any,
+        bounds: Bounds,
         phase: Pair,
         first: Pair,
         size: Pair,
@@ -402,6 +414,7 @@ class Convolution:
             x=dy,
             y=target,
             bias=bias_or_zeros(program, bias, 0, dx.C),
+            bounds=bounds,
             init=target if adding and whole else None,
         )
         if rows < target.H:

@@ -11,14 +11,17 @@ from typing import Any
 from neocog.kernels.fused.operation import PLANES, operation
 from neocog.kernels.fused.simd import size_of, view
 
-__all__ = ["ADD", "MAXIMUM", "MINIMUM", "MULTIPLY", "combine", "extremum_back", "gather"]
+__all__ = ["ADD", "DIVIDE", "MAXIMUM", "MINIMUM", "MULTIPLY", "TIES", "combine", "gather"]
 
-MULTIPLY, ADD, MAXIMUM, MINIMUM = range(4)
+MULTIPLY, ADD, MAXIMUM, MINIMUM, DIVIDE, TIES = range(6)
 
 
 @operation(maps="x y z", integers=f"{PLANES} N kind y_pixel y_image")
 def combine(p: Any, unit: int, scratch: int, zero: Any) -> None:
-    """Compute ``z = x y`` (or the sum, or the extremum), with y repeated along the axes that it lacks."""
+    """Compute ``z = x y``, with y repeated along the axes that it lacks; or what ``kind`` says.
+
+    TIES are 1 where neither number is the larger one, else 0.
+    """
     like = zero[0]
     size = size_of(like)
     tiled = p.y_pixel != p.N or p.y_image != 1
@@ -27,7 +30,7 @@ def combine(p: Any, unit: int, scratch: int, zero: Any) -> None:
             place = p.y + (c * p.y_plane + i * p.y_row) * size
             y = view(scratch if tiled else place, p.lanes, like)
             if tiled and (i == 0 or p.y_row):
-                own = view(place, p.lanes, like)
+                own = view(place, (p.lanes // p.N - 1) * p.y_pixel + (p.N - 1) * p.y_image + 1, like)
                 for j in range(p.lanes // p.N):
                     for n in range(p.N):
                         y[j * p.N + n] = own[j * p.y_pixel + n * p.y_image]
@@ -42,9 +45,15 @@ def combine(p: Any, unit: int, scratch: int, zero: Any) -> None:
             elif p.kind == MAXIMUM:
                 for n in range(p.lanes):
                     z[n] = x[n] if x[n] > y[n] or x[n] != x[n] else y[n]
-            else:
+            elif p.kind == MINIMUM:
                 for n in range(p.lanes):
                     z[n] = x[n] if x[n] < y[n] or x[n] != x[n] else y[n]
+            elif p.kind == DIVIDE:
+                for n in range(p.lanes):
+                    z[n] = x[n] / y[n]
+            else:
+                for n in range(p.lanes):
+                    z[n] = like if x[n] < y[n] or x[n] > y[n] else like + 1
 
 
 @operation(maps="x other y", integers=f"{PLANES} N y_pixel y_image", numbers="gain")
@@ -76,8 +85,8 @@ def gather(p: Any, unit: int, scratch: int, zero: Any) -> None:
                     row[n] += x[n]
             if i + 1 < p.rows and p.y_row == 0:
                 continue
-            y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
             W = p.lanes // p.N
+            y = view(p.y + (c * p.y_plane + i * p.y_row) * size, max(p.lanes, (W - 1) * p.y_pixel + 1), like)
             if p.y_pixel == 0 and p.y_image == 0:
                 total = like * 0
                 for n in range(p.lanes):
@@ -98,23 +107,3 @@ def gather(p: Any, unit: int, scratch: int, zero: Any) -> None:
             else:
                 for n in range(p.lanes):
                     y[n] = p.gain * row[n]
-
-
-@operation(maps="x y dz dx", integers=f"{PLANES} kind")
-def extremum_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
-    """Compute ``dx``: dz where x is better than y, half of it where neither is, 0 where y is."""
-    like = zero[0]
-    size = size_of(like)
-    one, half = like + 1, like + 0.5
-    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
-        for i in range(p.rows):
-            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
-            y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
-            dz = view(p.dz + (c * p.dz_plane + i * p.dz_row) * size, p.lanes, like)
-            dx = view(p.dx + (c * p.dx_plane + i * p.dx_row) * size, p.lanes, like)
-            if p.kind == MAXIMUM:
-                for n in range(p.lanes):
-                    dx[n] = dz[n] * (one if x[n] > y[n] else like if x[n] < y[n] else half)
-            else:
-                for n in range(p.lanes):
-                    dx[n] = dz[n] * (one if x[n] < y[n] else like if x[n] > y[n] else half)

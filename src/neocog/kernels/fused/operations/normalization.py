@@ -91,7 +91,7 @@ def normalise(p: Any, unit: int, scratch: int, zero: Any) -> None:
     numbers="low high",
 )
 def normalise_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
-    """Compute the gradients of :func:`normalise`: ``d_weight``, ``d_bias``, and ``dx`` unless it is 0.
+    """Compute the gradients of :func:`normalise`: ``d_weight``, ``d_bias``, ``dx``, unless they are 0.
 
     With ``clipped``, the output of :func:`normalise`, dy is first set to zero where that is at a bound.
     """
@@ -99,38 +99,42 @@ def normalise_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
     size = size_of(like)
     low, high = like + p.low, like + p.high
     count = p.rows * p.lanes
+    summed = p.training or p.d_weight
     for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
         m = view(p.mean + c * size, 1, like)[0]
         inv_std = view(p.inv_std + c * size, 1, like)[0]
         db, dw = 0.0, 0.0
-        for i in range(p.rows):
-            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+        for i in range(p.rows if summed or p.clipped else 0):
             dy = view(p.dy + (c * p.dy_plane + i * p.dy_row) * size, p.lanes, like)
             if p.clipped:
                 out = view(p.clipped + (c * p.clipped_plane + i * p.clipped_row) * size, p.lanes, like)
                 for n in range(p.lanes):
                     dy[n] = dy[n] if out[n] > low and out[n] < high else like
-            row, product = like * 0, like * 0
-            for n in range(p.lanes):
-                row += dy[n]
-                product += dy[n] * ((x[n] - m) * inv_std)
-            db += row
-            dw += product
-        view(p.d_bias + c * size, 1, like)[0] = db
-        view(p.d_weight + c * size, 1, like)[0] = dw
+            if summed:
+                x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+                row, product = like * 0, like * 0
+                for n in range(p.lanes):
+                    row += dy[n]
+                    product += dy[n] * ((x[n] - m) * inv_std)
+                db += row
+                dw += product
+        if p.d_weight:
+            view(p.d_bias + c * size, 1, like)[0] = db
+            view(p.d_weight + c * size, 1, like)[0] = dw
         if p.dx == 0:
             continue
-        d_bias = view(p.d_bias + c * size, 1, like)
-        d_weight = view(p.d_weight + c * size, 1, like)
         scale = view(p.weight + c * size, 1, like)[0] * inv_std
-        mean_dy, mean_product = d_bias[0] / count * p.training, d_weight[0] / count * p.training
-        shift, slope = like * 0 + mean_dy, like * 0 + mean_product
+        shift, slope = db / count, dw / count
         for i in range(p.rows):
-            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
             dy = view(p.dy + (c * p.dy_plane + i * p.dy_row) * size, p.lanes, like)
             dx = view(p.dx + (c * p.dx_plane + i * p.dx_row) * size, p.lanes, like)
-            for n in range(p.lanes):
-                dx[n] = scale * (dy[n] - (shift + ((x[n] - m) * inv_std) * slope))
+            if p.training:
+                x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+                for n in range(p.lanes):
+                    dx[n] = scale * (dy[n] - (shift + ((x[n] - m) * inv_std) * slope))
+            else:
+                for n in range(p.lanes):
+                    dx[n] = scale * dy[n]
 
 
 @operation(
@@ -176,7 +180,7 @@ def normalise_sets(p: Any, unit: int, scratch: int, zero: Any) -> None:
     integers=f"{PLANES} repeat plane_step d_plane_step d_row_step",
 )
 def normalise_sets_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
-    """Compute the gradients of :func:`normalise_sets`: ``d_weight``, ``d_bias``, and ``dx`` unless it is 0.
+    """Compute the gradients of :func:`normalise_sets`: ``d_weight``, ``d_bias``, ``dx``, unless they are 0.
 
     The gradients of row i of plane c are number ``c d_plane_step + i // repeat d_row_step``. ``sums`` is room
     for two numbers in float64 for each plane and lane.
@@ -203,7 +207,7 @@ def normalise_sets_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
                 db += dy[n]
                 total[n] += weight * dy[n]
                 slope[n] += weight * dy[n] * x_hat
-            if (i + 1) % p.repeat == 0:
+            if p.d_weight and (i + 1) % p.repeat == 0:
                 place = (c * p.d_plane_step + i // p.repeat * p.d_row_step) * size
                 view(p.d_weight + place, 1, like)[0] = dw
                 view(p.d_bias + place, 1, like)[0] = db

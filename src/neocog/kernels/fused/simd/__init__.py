@@ -38,6 +38,7 @@ if config.DISABLE_JIT:
         fetch_add,
         hyperbolic_tangent,
         interleave,
+        library,
         logistic,
         normal_distribution,
         read,
@@ -49,9 +50,10 @@ if config.DISABLE_JIT:
         winograd_output,
     )
 else:
-    from neocog.kernels.fused.simd.functions import (
+    from neocog.kernels.fused.simd.functions import (  # type: ignore[no-redef]
         exponential,
         hyperbolic_tangent,
+        library,
         logistic,
         normal_distribution,
     )
@@ -80,6 +82,7 @@ __all__ = [
     "fetch_add",
     "hyperbolic_tangent",
     "interleave",
+    "library",
     "logistic",
     "normal_distribution",
     "read",

@@ -6,15 +6,26 @@
 from __future__ import annotations
 
 import math
+from types import ModuleType
 
+import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
 from neocog.kernels.fused.simd.emitter import INT
 
-__all__ = ["exponential", "hyperbolic_tangent", "logistic", "normal_distribution"]
+__all__ = [
+    "exp",
+    "expm1",
+    "exponential",
+    "hyperbolic_tangent",
+    "library",
+    "log1p",
+    "logistic",
+    "normal_distribution",
+]
 
-LOG2_E, LN_2, SQRT_HALF = 1 / math.log(2), math.log(2), math.sqrt(0.5)
+LOG2_E, LN_2, SQRT_HALF, SQRT_2 = 1 / math.log(2), math.log(2), math.sqrt(0.5), math.sqrt(2)
 LARGEST = 700.0
 """Beyond it, the exponential is taken as that of this number, which is finite."""
 _EXPONENT_BITS = 2.0**52 + 2.0**51 + 1023
@@ -33,19 +44,31 @@ def _nearest(_, x):
 
 
 @intrinsic
-def _shifted_bits(_, x):
-    """Return the number whose bits are those of x, 52 places to the left."""
+def _bits(_, x):
+    """Return the bits of a number."""
 
     def generate(context, builder, signature, arguments):
-        bits = builder.shl(builder.bitcast(arguments[0], INT), INT(52))
-        return builder.bitcast(bits, arguments[0].type)
+        return builder.bitcast(arguments[0], INT)
 
-    return types.float64(types.float64), generate
+    return types.int64(types.float64), generate
 
 
-@njit(error_model="numpy", fastmath={"contract"}, forceinline=True)
-def exponential(x):
-    """Return ``exp(x)`` in float64, to 1e-14 of it: ``2^n exp(r)``, the second factor by its series."""
+@intrinsic
+def _of_bits(_, bits):
+    """Return the number that has these bits."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], context.get_value_type(types.float64))
+
+    return types.float64(types.int64), generate
+
+
+_compiled = njit(error_model="numpy", fastmath={"contract"}, forceinline=True)
+
+
+@_compiled
+def _factors(x):
+    """Return ``2^n`` and ``exp(r) - 1`` by its series, with ``exp(x) = 2^n exp(r)``."""
     v = float(x)
     v = -LARGEST if v < -LARGEST else LARGEST if v > LARGEST else v  # a NaN stays one
     n = _nearest(v * LOG2_E)
@@ -53,17 +76,62 @@ def exponential(x):
     p = 1 / 39916800 + r * (1 / 479001600 + r * (1 / 6227020800))
     p = 1 / 40320 + r * (1 / 362880 + r * (1 / 3628800 + r * p))
     p = 1 / 120 + r * (1 / 720 + r * (1 / 5040 + r * p))
-    p = 1 + r * (1 + r * (1 / 2 + r * (1 / 6 + r * (1 / 24 + r * p))))
-    return p * _shifted_bits(n + _EXPONENT_BITS)
+    p = r * (1 + r * (1 / 2 + r * (1 / 6 + r * (1 / 24 + r * p))))
+    return _of_bits(_bits(n + _EXPONENT_BITS) << 52), p
 
 
-@njit(error_model="numpy", fastmath={"contract"}, forceinline=True)
+@_compiled
+def exponential(x):
+    """Return ``exp(x)`` in float64, to 1e-14 of it."""
+    power, rest = _factors(x)
+    return power * (1 + rest)
+
+
+@_compiled
+def exp(x):
+    """Return ``exp(x)`` in float64, to 1e-14 of it; 0 and infinity beyond what float64 holds."""
+    half = exponential(0.5 * x)
+    return half * half
+
+
+@_compiled
+def expm1(x):
+    """Return ``exp(x) - 1`` in float64, to 1e-14 of it also near 0."""
+    power, rest = _factors(0.5 * x)
+    half = power * rest + (power - 1)
+    return half * (half + 2)
+
+
+@_compiled
+def log1p(x):
+    """Return ``log(1 + x)`` in float64, to 1e-15 of it also near 0.
+
+    With ``1 + x = 2^n m`` it is ``n log 2 + 2 artanh s``, ``s = (m - 1) / (m + 1)``, that by its series.
+    """
+    v = float(x)
+    u = 1 + v
+    bits = _bits(u)
+    n = _of_bits((bits >> 52) | 0x4330000000000000) - (2.0**52 + 1023)
+    m = _of_bits((bits & 0x000FFFFFFFFFFFFF) | 0x3FF0000000000000)
+    large = m > SQRT_2
+    m, n = 0.5 * m if large else m, n + 1 if large else n
+    s = (m - 1) / (m + 1)
+    z = s * s
+    p = 1 / 15 + z * (1 / 17 + z * (1 / 19 + z * (1 / 21 + z * (1 / 23))))
+    p = 1 / 7 + z * (1 / 9 + z * (1 / 11 + z * (1 / 13 + z * p)))
+    p = 2 * s + 2 * s * z * (1 / 3 + z * (1 / 5 + z * p))
+    y = n * LN_2 + (p + (v - (u - 1)) / u)  # the last: what rounding 1 + x has lost
+    beyond = -math.inf if v == -1 else math.nan if v < -1 else v
+    return y if v > -1 and v < math.inf else beyond
+
+
+@_compiled
 def logistic(x):
     """Return ``1 / (1 + exp(-x))`` in float64."""
     return 1 / (1 + exponential(-x))
 
 
-@njit(error_model="numpy", fastmath={"contract"}, forceinline=True)
+@_compiled
 def hyperbolic_tangent(x):
     """Return ``tanh(x)`` in float64, near 0 by its series, where the difference would lose digits."""
     v = float(x)
@@ -72,7 +140,7 @@ def hyperbolic_tangent(x):
     return series if square < 4e-4 else 2 / (1 + exponential(-2 * v)) - 1
 
 
-@njit(error_model="numpy", fastmath={"contract"}, forceinline=True)
+@_compiled
 def normal_distribution(x):
     """Return ``Phi(x) = erfc(-x / sqrt 2) / 2`` in float64, to 1e-14 of it up to ``|x| = 37``.
 
@@ -91,3 +159,14 @@ def normal_distribution(x):
     p = 0.17900115118138984 + u * (0.14723240886163119 + u * (0.098371392850690131 + u * p))
     tail = exponential(-0.5 * v * v) * t * p
     return 1 - tail if v > 0 else tail
+
+
+@_compiled
+def where(condition, x, y):
+    """Return one of two numbers."""
+    return x if condition else y
+
+
+library = ModuleType("numpy")
+"""NumPy, but for functions that Numba has for arrays only, or calls for one number at a time."""
+vars(library).update(vars(np), exp=exp, expm1=expm1, log1p=log1p, tanh=hyperbolic_tangent, where=where)

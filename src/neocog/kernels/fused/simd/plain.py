@@ -17,6 +17,7 @@ __all__ = [
     "fetch_add",
     "hyperbolic_tangent",
     "interleave",
+    "library",
     "logistic",
     "normal_distribution",
     "read",
@@ -27,6 +28,8 @@ __all__ = [
     "winograd_kernel",
     "winograd_output",
 ]
+
+library = np
 
 
 def view(address: int, count: int, like: Any) -> Any:
