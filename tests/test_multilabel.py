@@ -257,10 +257,57 @@ def test_two_classes_and_one_output(table, tmp_path):
     error = run("train", "digits", "--loss", "bce", "--out", tmp_path / "x", code=2).stderr
     assert "loss bce is for images with several labels" in error
     assert "got one label an image, of 10 classes" in error
-    error = run(
-        "train", table, "--loss", "bce", "--class-weight", "balanced", "--out", tmp_path / "x", code=2
-    ).stderr
-    assert "class_weight must be none for images that may have several labels" in error
+
+
+def test_rare_labels_are_weighed(tmp_path):
+    """Of 100 images 20 have the first label and 50 the second: weights 80 / 20 and 1, in the loss alone."""
+    rng = np.random.default_rng(0)
+    y = np.stack([np.arange(100) % 5 == 0, np.arange(100) % 2 == 0], axis=1).astype(int)
+    x = rng.normal(0, 0.3, (100, 1, 4, 4)) + np.repeat(y, 2, axis=1)[:, None, None, :]  # halves, as above
+    x = np.clip(0.4 + 0.2 * x, 0, 1).astype("float32")
+    np.savez(tmp_path / "train.npz", x=x, y=y, class_names=["rare", "common"])
+    options = ["--loss", "bce", "--class-weight", "balanced", "--filters", 4, "--held-out", 0.2]
+    options += ["--validation", 0, "--epochs", 3, "--seed", 1, "--optimizer", "sgd", "--augment", "none"]
+    run("train", tmp_path / "train.npz", *options, "--normalize", "none", "--out", tmp_path / "run")
+    network = neocog.load(tmp_path / "run")
+    np.testing.assert_allclose(network.class_weight, [4, 1], rtol=0.2)
+    (train, labels), (held, truth) = RunDirectory(tmp_path / "run").open_data()
+    counts = labels.sum(axis=0)
+    np.testing.assert_allclose(network.class_weight, (len(labels) - counts) / counts)
+    # The loss that is written down is that with these weights.
+    loss = neocog.BinaryCrossEntropy(0.0, network.class_weight)
+    history = json.loads((tmp_path / "run" / "history.json").read_text())
+    value = loss(network.predict_logits(train).astype(float), labels)[0]
+    rows = history["rows"] if isinstance(history, dict) else history
+    assert rows[-1]["train_loss"] == pytest.approx(value, rel=1e-4)
+    # What is said is the least expected cost; the probabilities are of the images as they are.
+    z = network.predict_logits(held).astype(float)
+    p = network.predict_proba(held)
+    np.testing.assert_allclose(p / (1 - p), np.exp(z) / network.class_weight, rtol=1e-3)
+    answers = run("evaluate", tmp_path / "run", "--csv", tmp_path / "t.csv").stdout
+    assert "trained with class weights" in answers
+    with (tmp_path / "t.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    names = np.array(["rare", "common"])
+    assert [set(row["predicted"].split(";")) - {""} for row in rows] == [set(names[row > 0]) for row in z]
+    np.testing.assert_allclose([float(row["rare"]) for row in rows], p[:, 0], rtol=1e-4)
+    found = label_scores(network, held, truth)
+    np.testing.assert_array_equal(found.counts.sum(axis=1)[:, 1], (z > 0).sum(axis=0))
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "Trained with class weights" in page
+    assert "A part is missing" not in page
+    words = run("export", tmp_path / "run", tmp_path / "m.onnx").stdout
+    assert "divide the odds of each label by its w" in words
+    sigmoid = json.loads(
+        run("explain", tmp_path / "run", save_first(held, tmp_path), "--index", "rare", "--json").stdout
+    )
+    assert sigmoid["value"] == pytest.approx(p[0, 0], rel=0.05)
+
+
+def save_first(images, folder):
+    """Save the first image as a picture of 8 bits; return its path."""
+    Image.fromarray(np.rint(255 * images[0][0]).astype("uint8")).save(folder / "first.png")
+    return folder / "first.png"
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])

@@ -142,7 +142,9 @@ def _filters(settings: Settings, data: Split) -> tuple[Settings, str]:
 
 def _class_weight(settings: Settings, data: Split) -> tuple[Settings, str]:
     if data.is_multilabel:
-        return replace(settings, class_weight="none"), "no class weights: an image may have several labels"
+        return replace(settings, class_weight="none"), (
+            "no class weights, as an image may have several labels; balanced counts rare labels more"
+        )
     counts = _counts(data)
     seen = counts[counts > 0]
     if seen.max() < UNEVEN * seen.min():

@@ -258,7 +258,10 @@ class Settings:
         "Or several: flip-shift-colour.",
     )
     class_weight: str = _option(
-        "none", str, "balanced: every class counts the same, however many images it has; or none."
+        "none",
+        str,
+        "balanced: every class counts the same, however many images it has; of several labels, the images "
+        "that have one as much as those that have not; or none.",
     )
     clip_norm: float = _option(0.0, float, "Largest norm of all gradients together; 0: no limit.")
     normalize: str = _option(
@@ -417,10 +420,13 @@ class Settings:
         """The options of :func:`~neocog.data.sources.open_source` that say how pictures are read."""
         return {option: getattr(self, option) for option in READING} | {"several_labels": self.loss == "bce"}
 
-    def make_loss(self) -> SoftmaxCrossEntropy | BinaryCrossEntropy:
-        """Return the loss that is trained with."""
-        smoothing = self.label_smoothing
-        return BinaryCrossEntropy(smoothing) if self.loss == "bce" else SoftmaxCrossEntropy(smoothing)
+    def make_loss(
+        self, pos_weight: Sequence[float] | None = None
+    ) -> SoftmaxCrossEntropy | BinaryCrossEntropy:
+        """Return the loss that is trained with; ``pos_weight`` is of independent labels."""
+        if self.loss == "bce":
+            return BinaryCrossEntropy(self.label_smoothing, pos_weight)
+        return SoftmaxCrossEntropy(self.label_smoothing)
 
     @property
     def planned(self) -> bool:

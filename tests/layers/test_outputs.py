@@ -78,9 +78,14 @@ def test_several_sigmoids_each_say_their_own():
         network.output_kind = kind
         np.testing.assert_allclose(network.predict_proba(images()), 1 / (1 + np.exp(-z)), rtol=1e-12)
         np.testing.assert_array_equal(network.predict(images()), z > 0)
-        network.class_weight = (1.0, 2.0, 3.0)
-        with pytest.raises(ValueError, match="class_weight must be None for labels that are independent"):
-            network.predict_proba(images())
+        # Trained on each image with label k w[k] times, the odds are w[k] times those of the images.
+        network.class_weight = (1.0, 2.0, 30.0)
+        p = network.predict_proba(images())
+        np.testing.assert_allclose(p / (1 - p), np.exp(z) / [1, 2, 30], rtol=1e-9)
+        network.input_shape = images().shape[1:]
+        np.testing.assert_array_equal(network.predict(images()), z > 0)
+        np.testing.assert_array_equal(network.applying(p), z > 0)
+        np.testing.assert_array_equal(network.ranking(p), (-z).argsort(axis=1))
 
 
 def test_class_weights_are_taken_out_of_a_single_sigmoid():

@@ -54,14 +54,15 @@ def test_independent_outputs_each_say_their_own(module_page, rng, outputs, last,
     network = Sequential(Flatten(), Dense(9, outputs, rng=0, dtype="float64"), *last)
     network.input_shape = (1, 3, 3)
     network.output_kind = "independent-probabilities" if last else "independent-logits"
-    if outputs == 1:
-        network.class_weight = weight
+    network.class_weight = weight if weight is None or outputs == 1 else (*weight, 7.0)
     x = 3 * rng.normal(size=(20, 1, 3, 3))
     description = describe(network)
     cases = [{"description": description, "output": row.tolist()} for row in network.predict_logits(x)]
     answers = module_page.evaluate(ANSWERS, json.dumps(cases))
     np.testing.assert_allclose([found for found, _ in answers], network.predict_proba(x), rtol=1e-9)
-    if outputs == 1:
+    if outputs == 3:
+        assert [(np.sort(order) == [0, 1, 2]).all() for _, order in answers] == [True] * 20
+    else:
         assert [order[0] for _, order in answers] == network.predict(x).tolist()
 
 

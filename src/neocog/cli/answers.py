@@ -39,6 +39,7 @@ class Answers:
         self.numbers = outputs if self.kind == "values" else network.probabilities(outputs)
         self.names = class_names(network, self.numbers.shape[1])
         self.several = self.kind in INDEPENDENT and outputs.shape[1] > 1
+        self.applying = network.applying(self.numbers) if self.several else np.zeros((len(outputs), 0), bool)
         self.order = (
             network.ranking(self.numbers) if self.kind != "values" else np.zeros((len(outputs), 0), int)
         )
@@ -59,8 +60,8 @@ class Answers:
         return f"{words} (--output {self.kind})."
 
     def _applying(self, n: int) -> list[int]:
-        """Return the labels of an image that are more probable than not, the most probable first."""
-        return [k for k in self.order[n].tolist() if self.numbers[n, k] > 0.5]
+        """Return the labels that are said of an image, the most probable first."""
+        return [k for k in self.order[n].tolist() if self.applying[n, k]]
 
     def line(self, n: int, top: int) -> str:
         """Return what is said of an image, as markup."""

@@ -130,7 +130,7 @@ def evaluate_command(
     names = answers.names
     found: Confusion | LabelScores
     if answers.several:
-        predicted = answers.numbers > 0.5
+        predicted = answers.applying
         found = LabelScores.of(labels, predicted, names)
         true = [joined([names[k] for k in np.flatnonzero(row)]) for row in labels]
         mistaken = (labels != predicted).sum(axis=1)

@@ -9,8 +9,16 @@ import typer
 
 from neocog import runs
 from neocog.cli.common import Json, Layers, Model, Output, app, escaped, report_errors, say, to_json
-from neocog.layers.outputs import MEANINGS
+from neocog.layers.outputs import INDEPENDENT, MEANINGS, count_outputs
 from neocog.validation import one_of
+
+ANSWERS = (
+    "largest is the answer of neocog predict, too; for its probabilities divide that of each class by its w, "
+    "then all by their sum",
+    "labels over one half are those of neocog predict, too; for its probabilities divide the odds of each "
+    "label by its w",
+)
+"""How the outputs of weighted classes are read, and those of weighted labels."""
 
 
 @app.command()
@@ -33,6 +41,7 @@ def export(
     network = runs.open_model(model, layers or (), output)
     written = to_onnx(network.astype("float32"), out, opset=opset)
     operators = sorted({node.op_type for node in written.graph.node})
+    several = network.output_kind in INDEPENDENT and count_outputs(network, network.input_shape) != 1
     weights = None if network.class_weight is None else list(network.class_weight)
     if as_json:
         about = {"file": str(out), "bytes": out.stat().st_size, "operators": operators}
@@ -44,8 +53,7 @@ def export(
     if weights is not None:
         say(
             "trained with class weights w, and the file's outputs are those of the weighted classes: the "
-            "largest is the answer of neocog predict, too; for its probabilities divide that of each class "
-            "by its w, then all by their sum "
+            f"{ANSWERS[several]} "
             f"(w, in the metadata neocog.class_weight: {', '.join(f'{w:.4g}' for w in weights)})"
         )
 

@@ -13,6 +13,7 @@ from neocog.figures.image_grid import LINE_HEIGHT, ImageGrid, flat, tiles
 from neocog.figures.style import BLUE, LINE, MUTED, grey, number, symmetric
 from neocog.inspection.trace import Trace
 from neocog.layers.outputs import INDEPENDENT
+from neocog.layers.prediction import Predictor
 from neocog.validation import integer
 
 WEIGHTED = ("Conv2D", "Dense")  # each begins a new scale
@@ -103,7 +104,8 @@ def _verdict(seen: Any, index: int, class_names: Sequence[str] | None) -> str:
     chances = np.asarray(seen.probabilities)[index]
     names, chosen = checks.class_names(class_names, len(chances)), int(chances.argmax())
     if seen.output_kind in INDEPENDENT and len(chances) == np.asarray(seen.output).size // len(seen.output):
-        applying = [f"{names[k]} ({chances[k]:.1%})" for k in np.argsort(-chances) if chances[k] > 0.5]
+        over = seen.network.applying(chances) if isinstance(seen.network, Predictor) else chances > 0.5
+        applying = [f"{names[k]} ({chances[k]:.1%})" for k in np.argsort(-chances) if over[k]]
         words = ", ".join(applying) or "no label"
         return words if seen.t is None else f"{words}; has {_named(np.asarray(seen.t)[index], names)}"
     words = f"classified as {names[chosen]} ({chances[chosen]:.1%})"

@@ -319,8 +319,9 @@ class Inquiry:
         part = Part("z", z, self._output_number(*index))
         formula = "p[n,k] = 1 / (1 + exp(-z[n,k]))"
         if self._weights is not None:
+            ratio = "w[k]" if self._logits.shape[1] > 1 else "w[1] / w[0]"
             formula = (
-                "p[n,k] = 1 / (1 + w[1] / w[0] exp(-z[n,k])), without the class weights "
+                f"p[n,k] = 1 / (1 + {ratio} exp(-z[n,k])), without the class weights "
                 f"w = {_listed(self._weights)} of training"
             )
         return "sigmoid", formula, [Contribution((part,), float(self._sigmoids[index]), "its sigmoid")]

@@ -47,7 +47,7 @@ INDEPENDENT = ("independent-logits", "independent-probabilities")
 
 WEIGHTED = (
     "trained with class weights, so that no class is neglected: a rare class may be chosen though "
-    "another is more probable; the probabilities are those of the training images' own mixture"
+    "another, or none, is more probable; the probabilities are those of the training images' own mixture"
 )
 """What is said beside the probabilities of a network with ``class_weight``."""
 

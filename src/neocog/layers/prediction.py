@@ -14,6 +14,7 @@ from neocog.layers.base import Array, Layer, as_dtype
 from neocog.layers.outputs import (
     INDEPENDENT,
     OUTPUT_KINDS,
+    as_logits,
     classes_of,
     count_outputs,
     flat_shape,
@@ -42,9 +43,10 @@ class Predictor(Layer):
     preprocessing : neocog.data.Preprocessing or None
         How a picture becomes an image; saved in the model file.
     class_weight : tuple of float or None
-        The weight that each class's images had in training; saved in the model file. The logits are those of
-        the weighted classes, and the predicted class is that of the least expected cost; only
-        ``predict_proba`` takes the weights out again.
+        The weight that each class's images had in training; of independent labels that of the images that
+        have the label, the others count once. Saved in the model file. The logits are those of the weighted
+        classes, and the predicted class is that of the least expected cost; only ``predict_proba`` takes the
+        weights out again.
     """
 
     class_names: tuple[str, ...] | None
@@ -136,7 +138,8 @@ class Predictor(Layer):
         The softmax of logits; probabilities as they are; of independent ones each its own, and of a single
         one those of two classes, 1 - p and p. With ``class_weight`` w these q are those of images counted w
         times each; the probabilities are ``p_k = (q_k / w_k) / sum_j (q_j / w_j)``, by Bayes' rule those for
-        classes as frequent as among the training images.
+        classes as frequent as among the training images; of independent labels
+        ``p_k = (q_k / w_k) / (q_k / w_k + 1 - q_k)``.
 
         Raises
         ------
@@ -151,8 +154,7 @@ class Predictor(Layer):
         Raises
         ------
         ValueError
-            If the outputs are values, ``class_weight`` has not one number above 0 for each class, or the
-            classes do not exclude each other.
+            If the outputs are values, or ``class_weight`` has not one number above 0 for each class.
         """
         kind = kind_of(self, outputs.shape[1] if outputs.ndim == 2 else None)
         if self.class_weight is None:
@@ -165,7 +167,8 @@ class Predictor(Layer):
                 f"{self.class_weight}."
             )
         if kind in INDEPENDENT and outputs.shape[1] > 1:
-            raise ValueError("class_weight must be None for labels that are independent of each other.")
+            odds = (as_logits(kind, outputs) - np.log(weight)).astype(outputs.dtype)
+            return probabilities_of("independent-logits", odds)
         if kind == "logits":
             return probabilities_of(kind, (outputs - np.log(weight)).astype(outputs.dtype))
         shares = probabilities_of(kind, outputs) / weight
@@ -176,8 +179,25 @@ class Predictor(Layer):
 
         They are in the order of the probabilities, each times its class's weight in training.
         """
-        weight = 1.0 if self.class_weight is None else np.asarray(self.class_weight)
-        return (-probabilities * weight).argsort(axis=1, kind="stable")
+        return (-self._weighted(probabilities)).argsort(axis=1, kind="stable")
+
+    def applying(self, probabilities: Array) -> Array:
+        """Return which independent labels are said to apply, by their probabilities: (N, labels) -> the same.
+
+        Those over one half; with ``class_weight`` w over ``1 / (1 + w)``, where missing a label costs w times
+        as much as saying it wrongly.
+        """
+        applies: Array = self._weighted(probabilities) > 0.5
+        return applies
+
+    def _weighted(self, probabilities: Array) -> Array:
+        """Return what the probabilities of images weighted as in training are proportional, or equal, to."""
+        if self.class_weight is None:
+            return probabilities
+        p, weight = probabilities, np.asarray(self.class_weight)
+        if self.output_kind in INDEPENDENT and count_outputs(self, self.input_shape) != 1:
+            return p * weight / (p * weight + 1 - p)
+        return p * weight
 
     @accepts_old_names
     def predict(self, x: Array, batch_size: int = 256) -> Array:
@@ -185,7 +205,8 @@ class Predictor(Layer):
 
         With ``class_weight`` w, that of the highest ``w_k p_k``: of the least expected cost, if a mistake
         on an image of class k costs w_k. Of several independent outputs, (N, outputs): 1 for each label that
-        is more probable than not, else 0. Of values, the values: (N, outputs).
+        is more probable than not, else 0; with ``class_weight`` see :meth:`applying`. Of values, the values:
+        (N, outputs).
         """
         return self.answers(self.predict_logits(x, batch_size))
 

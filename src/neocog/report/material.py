@@ -126,7 +126,8 @@ class Material:
     def predicted(self) -> np.ndarray:
         """The predicted class of each held-out image, (N,); of several labels 0 and 1, (N, labels)."""
         if self.multilabel:
-            return (self.probabilities > 0.5).astype(int)
+            applying: np.ndarray = self.network.applying(self.probabilities)
+            return applying.astype(int)
         found: np.ndarray = self.network.ranking(self.probabilities)[:, 0]
         return found
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from neocog.budgets import charging, check_budget
 from neocog.data import Split
+from neocog.data.split import images_of_classes
 from neocog.kernels import use_kernels
 from neocog.layers import Container, Normalize, Sequential
 from neocog.layers.normalization import normalize_for
@@ -95,12 +96,16 @@ def adapted(network: Container, settings: Settings, data: Split) -> Container:
 
 
 def _class_weight(settings: Settings, data: Split) -> tuple[float, ...] | None:
-    """Return the weight of each class's images: ``N / (K n_k)``, so that all K classes count the same."""
+    """Return the weight of each class's images: ``N / (K n_k)``, so that all K classes count the same.
+
+    Of several labels ``(N - n_k) / n_k`` for the images with label k, so that they count as the others do.
+    """
     if settings.class_weight == "none":
         return None
+    counts = images_of_classes(data.train[1], len(data.class_names))
     if data.is_multilabel:
-        raise ValueError("class_weight must be none for images that may have several labels.")
-    counts = np.bincount(data.train[1], minlength=len(data.class_names))
+        without = len(data.train[1]) - counts
+        return tuple(np.where(counts * without, without / np.maximum(counts, 1), 1.0).tolist())
     weights = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
     return tuple(np.where(counts > 0, weights, 1.0).tolist())
 
@@ -165,8 +170,10 @@ def fit_as(
         If the loss becomes NaN or infinite.
     """
     steps = settings.epochs * math.ceil(len(data.train[1]) / settings.batch_size)
-    weights = None
-    if network.class_weight is not None:
+    weights, loss = None, settings.make_loss()
+    if network.class_weight is not None and data.is_multilabel:
+        loss = settings.make_loss(network.class_weight)
+    elif network.class_weight is not None:
         of_class = np.array(network.class_weight)
         measured = None
         if settings.validation and data.validation is not None:  # as it is in training
@@ -176,7 +183,7 @@ def fit_as(
         return fit(
             network,
             data,
-            loss=settings.make_loss(),
+            loss=loss,
             optimizer=optimizer_for(settings, steps),
             epochs=settings.epochs,
             batch_size=settings.batch_size,

@@ -15,7 +15,7 @@ export function probabilities(description, output) {
   const weight = (k) => description.class_weight?.[k] ?? 1;
   if (independent(description)) {
     const p = Array.from(output.data, (z) => (kind === "independent-logits" ? sigmoid(z) : z)); // each on its own
-    if (p.length > 1) return p;
+    if (p.length > 1) return p.map((q, k) => q / weight(k) / (q / weight(k) + 1 - q));
     const shares = [(1 - p[0]) / weight(0), p[0] / weight(1)];
     return shares.map((share) => share / (shares[0] + shares[1]));
   }
@@ -35,11 +35,12 @@ export function ranking(output, description) {
   return Array.from(data, (_, k) => k).sort((a, b) => data[b] - data[a] || a - b);
 }
 
-/** Return what is said of an image: its class, or all labels over one half. */
+/** Return what is said of an image: its class, or all labels over one half, counted as in training. */
 export function saying(description, output, p) {
   const order = ranking(output, description);
   if (independent(description) && output.data.length > 1) {
-    const over = order.filter((k) => p[k] > 0.5).map((k) => `${className(description, k)}, ${percent(p[k])}`);
+    const half = (k) => 1 / (1 + (description.class_weight?.[k] ?? 1));
+    const over = order.filter((k) => p[k] > half(k)).map((k) => `${className(description, k)}, ${percent(p[k])}`);
     return over.length ? over.join(" · ") : "No label is over one half.";
   }
   return `${className(description, order[0])}, ${percent(p[order[0]]).replace(">", "over")} sure`;
