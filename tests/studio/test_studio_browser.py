@@ -451,6 +451,9 @@ def test_own_classes_are_drawn_and_learned(studio, tmp_path):
     until(page, "document.querySelectorAll('.bin')[2].querySelectorAll('.thumb').length === 3")
     page.get_by_role("button", name="Train on these").click()
     wait(page, "model.description.class_names.length === 3 && model.latest?.epoch > 0")
+    page.click(".tabs [data-view=compare]")
+    page.locator(".comparison-head").get_by_role("button", name="Compare").click()
+    says(page, ".comparison .status", "these lie in this session only")
 
 
 def test_two_networks_are_compared_on_one_input(studio):

@@ -32,6 +32,9 @@ def studio(
     runs: Annotated[Path, typer.Option(help="Where sessions are saved as runs, and opened again.")] = Path(
         "runs"
     ),
+    loss: Annotated[
+        str, typer.Option(help="softmax: an image is of one class; or bce: it may have several labels.")
+    ] = "softmax",
     kernels: Kernels = "auto",
 ) -> None:
     """Train a network in the browser, and look at every number while it trains.
@@ -78,7 +81,7 @@ def studio(
             sources = {"given": (name, f"{kind}:{path}" if path else kind), **sources}
 
     # What is wrong is said here, and not in the page.
-    opened = {} if run is not None else {key: source_work(key, *sources[key], kernels)}
+    opened = {} if run is not None else {key: source_work(key, *sources[key], kernels, loss)}
 
     def begin() -> Work:
         if run is not None:

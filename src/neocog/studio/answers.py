@@ -20,10 +20,11 @@ from neocog.data.identity import image_name
 from neocog.inspection import Explanation, Inquiry, dead_units, loss_landscape, trace
 from neocog.inspection.attribution_maps import ATTRIBUTIONS, attribution_maps
 from neocog.inspection.explanation import Contribution
-from neocog.inspection.predictions import confusion, misclassified
+from neocog.inspection.predictions import LabelScores, Predictions, measure, misclassified
 from neocog.kernels import use_kernels
 from neocog.layers import Container
 from neocog.layers.base import as_dtype
+from neocog.layers.outputs import count_outputs
 from neocog.models.by_name import build_network
 from neocog.optimizers import SGD
 from neocog.studio.architecture import describe
@@ -33,7 +34,7 @@ from neocog.training.loop import make_step, remaining_batches
 from neocog.training.state import TrainingState
 from neocog.validation import one_of
 
-__all__ = ["Answer", "Subject", "answer", "plain", "short_name"]
+__all__ = ["Answer", "Subject", "answer", "plain", "short_name", "told"]
 
 Answer: TypeAlias = tuple[dict[str, Any], dict[str, np.ndarray]]
 
@@ -63,8 +64,8 @@ class Subject:
     kernels : str
         Those that train.
     image : array (C, H, W)
-    label : int or None
-        The image's class, if it is known.
+    label : int, array (K,) of 0 and 1, or None
+        The image's class, or which labels it has, if that is known.
     """
 
     state: TrainingState
@@ -72,12 +73,10 @@ class Subject:
     source: Split
     kernels: str
     image: np.ndarray
-    label: int | None
+    label: Any
 
     @classmethod
-    def of(
-        cls, state: TrainingState, source: Split, kernels: str, image: np.ndarray, label: int | None
-    ) -> Subject:
+    def of(cls, state: TrainingState, source: Split, kernels: str, image: np.ndarray, label: Any) -> Subject:
         """Copy what a question needs of the state of training."""
         twin = copy.copy(state)
         twin.network, twin.optimizer = copy.deepcopy((state.network, state.optimizer))
@@ -103,6 +102,11 @@ class Subject:
         twin = copy.copy(self.state)
         twin.rng = copy.deepcopy(self.state.rng)
         return next(remaining_batches(twin))
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers the network gives for an image."""
+        return count_outputs(self.network, self.data.image_shape) or 0
 
     def loss_of_batch(self, z: np.ndarray, t: Any) -> tuple[float, np.ndarray]:
         """Return the loss of the next batch, with its weights, and its derivative."""
@@ -146,6 +150,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def told(label: Any) -> Any:
+    """Return an image's class as the page has it; of a row of 0 and 1 the list of labels that apply."""
+    if label is None:
+        return None
+    return np.flatnonzero(label).tolist() if np.ndim(label) else int(label)
 
 
 def _value(subject: Subject, message: Mapping[str, Any]) -> Answer:
@@ -195,7 +206,7 @@ def _gradient(subject: Subject, message: Mapping[str, Any]) -> Answer:
     order = sorted(totals, key=lambda n: -abs(totals[n]))
     images = [
         {
-            "label": int(t[n]),
+            "label": told(t[n]),
             "name": f"image {n} of the batch",
             "total": totals[n],
             "products": [_term(term) for term in groups[n][:SHOWN_PRODUCTS]],
@@ -304,7 +315,7 @@ def _needed(message: Mapping[str, Any], field: str) -> Any:
 
 
 def _network(subject: Subject, message: Mapping[str, Any]) -> Answer:
-    shape, classes = subject.data.image_shape, len(subject.data.class_names)
+    shape, classes = subject.data.image_shape, subject.outputs
     if "network" in message:
         try:
             named = build_network(message["network"], classes, shape, seed=0)
@@ -328,8 +339,14 @@ def _network(subject: Subject, message: Mapping[str, Any]) -> Answer:
 def _attribute(subject: Subject, message: Mapping[str, Any]) -> Answer:
     method, network = one_of("method", message["method"], ATTRIBUTIONS), subject.network
     label = message.get("label")
+    if subject.outputs == 1:  # two classes: the output speaks for the second, against the first
+        if label == 0:
+            raise ValueError("one output tells two classes apart: ask for the second.")
+        return {"method": method, "label": 1, "shows": ATTRIBUTIONS[method].shows}, {
+            "map": attribution_maps(network, subject.x, method, [0])[0]
+        }
     if label is None:
-        label = int(network.predict(subject.x)[0])
+        label = int(network.predict_logits(subject.x)[0].argmax())
     found = attribution_maps(network, subject.x, method, [label])[0]
     return {"method": method, "label": label, "shows": ATTRIBUTIONS[method].shows}, {"map": found}
 
@@ -344,15 +361,19 @@ def _accuracy(subject: Subject, message: Mapping[str, Any]) -> Answer:
 
 
 def _confusion(subject: Subject, message: Mapping[str, Any]) -> Answer:
-    found = confusion(subject.network, *subject.part(message.get("part", "held_out")))
+    part = message.get("part", "held_out")
+    found = measure(subject.network, *subject.part(part))
+    if isinstance(found, LabelScores):
+        scores = {"having": found.having, "recall": found.recall, "f1": found.f1}
+    else:
+        scores = {"matrix": found.matrix, "recall": found.per_class}
     return {
-        "matrix": found.matrix,
+        **scores,
         "class_names": found.class_names,
-        "recall": found.per_class,
         "precision": found.precision,
         "accuracy": found.accuracy,
         "interval": found.accuracy_interval,
-        "part": message.get("part", "held_out"),
+        "part": part,
     }, {}
 
 
@@ -361,20 +382,30 @@ def _mistakes(subject: Subject, message: Mapping[str, Any]) -> Answer:
     images, labels = subject.part(part)
     named = subject.source.train if part == "train" else subject.source.validation
     assert named is not None
-    wrong = misclassified(subject.network, images, labels)
+    wrong = (_wrong_labels if labels.ndim == 2 else misclassified)(subject.network, images, labels)
     count = min(len(wrong), message.get("count", 24))
     rows = [
         {
             "index": wrong.index[k],
             "name": short_name(named[0], int(wrong.index[k])),
-            "true": wrong.true[k],
-            "predicted": wrong.predicted[k],
+            "true": told(wrong.true[k]),
+            "predicted": told(wrong.predicted[k]),
             "probability": wrong.probability[k],
         }
         for k in range(count)
     ]
     shown = np.asarray(images[wrong.index[:count]]) if count else np.zeros((0, *subject.data.image_shape))
     return {"mistakes": rows, "total": len(wrong), "count": len(labels), "part": part}, {"images": shown}
+
+
+def _wrong_labels(network: Container, x: Any, y: np.ndarray) -> Predictions:
+    """List the images of which a label is wrong, those of the surest answers first."""
+    p = np.asarray(network.predict_proba(x))
+    predicted = (p > 0.5).astype(int)
+    certainty = np.maximum(p, 1 - p).prod(axis=1)  # of all labels as they are predicted
+    wrong = np.flatnonzero((predicted != y).any(axis=1))
+    order = wrong[np.argsort(-certainty[wrong], kind="stable")]
+    return Predictions(order, y[order], predicted[order], certainty[order])
 
 
 def short_name(images: Any, index: int) -> str:
@@ -395,7 +426,9 @@ def _gradients(subject: Subject, message: Mapping[str, Any]) -> Answer:
     label = message.get("label")
     label = subject.label if label is None else label
     if label is None:
-        label = int(subject.network.predict(subject.x)[0])
+        label = subject.network.predict(subject.x)[0]
+    elif subject.data.is_multilabel and not np.ndim(label):
+        label = np.isin(np.arange(subject.outputs), label).astype(int)
     seen = trace(subject.network, subject.x, np.array([label]), loss=subject.state.loss)
     arrays: dict[str, np.ndarray] = {}
     for record in seen:
@@ -403,7 +436,7 @@ def _gradients(subject: Subject, message: Mapping[str, Any]) -> Answer:
         arrays[f"d:{record.name}"] = record.dy[0]
         arrays |= {f"d:{record.name}.{key}": gradient for key, gradient in record.grads.items()}
         arrays.setdefault("d:input", record.dx[0] if not record.layer.several_inputs else record.dx[0][0])
-    return {"label": label, "loss": seen.loss}, arrays
+    return {"label": told(label), "loss": seen.loss}, arrays
 
 
 def _maps(subject: Subject, message: Mapping[str, Any]) -> Answer:

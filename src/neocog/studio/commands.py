@@ -16,7 +16,7 @@ import numpy as np
 from neocog.data.pictures import as_preprocessing, load_image
 from neocog.serialization import arrays_of
 from neocog.studio import lessons, measures
-from neocog.studio.answers import Answer, answer
+from neocog.studio.answers import Answer, answer, told
 from neocog.studio.architecture import describe
 from neocog.studio.blocks import swapped
 from neocog.studio.live import Moment
@@ -226,7 +226,7 @@ async def _image(session: Session, message: Mapping[str, Any], arrays: Arrays) -
     def compute() -> Answer:
         found = {} if computes else answer(subject, {"kind": "measure", "what": "maps"})[1]
         p = subject.network.predict_proba(subject.x)[0]
-        data = {"probabilities": p, "predicted": int(p.argmax()), "label": subject.label}
+        data = {"probabilities": p, "predicted": int(p.argmax()), "label": told(subject.label)}
         return data, {**found, "image": subject.image}
 
     return await session.studio.compute(compute)

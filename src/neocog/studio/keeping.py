@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from neocog.data import Split
-from neocog.inspection.predictions import confusion
+from neocog.inspection.predictions import measure
 from neocog.layers import Container
 from neocog.runs import RunDirectory, RunResult, draw_sample
 from neocog.serialization import save
@@ -57,7 +57,7 @@ def save_run(
         held_out = None
         if data.validation is not None:
             with contextlib.suppress(ValueError):  # weights that give no numbers; what came before is kept
-                held_out = confusion(network, *data.validation)
+                held_out = measure(network, *data.validation)
         result = RunResult(directory, network, state.history, list(work.notes), held_out)
         session = {
             "data": work.name,

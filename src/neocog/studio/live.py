@@ -26,7 +26,6 @@ from neocog.data import Split
 from neocog.kernels import kernels_for, use_kernels
 from neocog.layers import Container
 from neocog.layers.base import random_generators
-from neocog.losses import SoftmaxCrossEntropy
 from neocog.model_file import ModelFileError
 from neocog.optimizers import Optimizer
 from neocog.serialization import arrays_of
@@ -160,7 +159,7 @@ class Live(Callback):
         resume: Any = None,
     ) -> None:
         self.network, self.data, self.settings, self.rng = network, data, settings, rng
-        self.loss = SoftmaxCrossEntropy(settings.label_smoothing)
+        self.loss = settings.make_loss()
         self.kernels = make_kernels(settings, network, data)
         self.optimizer = self._new_optimizer()
         self.moments: dict[int, Moment] = {}

@@ -84,9 +84,11 @@ kind           fields                                                       answ
 =============  ===========================================================  ==================================
 ``accuracy``                                                                ``held_out``, ``train``: {images,
                                                                             loss, accuracy} or null
-``confusion``  ``part?`` ("held_out" or "train")                            ``matrix``, ``class_names``,
-                                                                            ``recall``, ``precision``,
-                                                                            ``accuracy``, ``interval``
+``confusion``  ``part?`` ("held_out" or "train")                            ``matrix`` (of several labels
+                                                                            ``having`` and ``f1``),
+                                                                            ``class_names``, ``recall``,
+                                                                            ``precision``, ``accuracy``,
+                                                                            ``interval``
 ``mistakes``   ``part?``, ``count?`` (24)                                   ``mistakes``: [{index, name, true,
                                                                             predicted, probability}], surest
                                                                             first; ``total``, ``count``; array
@@ -133,6 +135,9 @@ HTTP: ``POST /upload?session=ID&name=NAME`` with the bytes of one picture, at mo
 width, height} or {error}. ``GET`` of an answer's ``url`` downloads the file. Close codes: 1000 and 1001 as
 usual, 4001 another page has taken over the session, 4002 the server ends, 4003 the first message was no
 ``open`` or of another version.
+
+Where images may have several labels (``description.output_kind`` begins with "independent"), the label of an
+image is the list of those that it has, here and there.
 
 All text from the page is data: names are never paths, and ids are only looked up in what the server gave.
 """

@@ -17,7 +17,7 @@ from neocog.layers.base import as_dtype
 from neocog.runs import draw_sample
 from neocog.serialization import arrays_of
 from neocog.studio import messages
-from neocog.studio.answers import Answer, Subject, plain, short_name
+from neocog.studio.answers import Answer, Subject, plain, short_name, told
 from neocog.studio.architecture import describe
 from neocog.studio.blocks import BLOCKS
 from neocog.studio.keeping import save_run
@@ -83,7 +83,7 @@ class Session:
         self.saved, self.stopped = "", ""
         self.saved_tick = -1
         self.image: np.ndarray | None = None
-        self.label: int | None = None
+        self.label: Any = None
         self.branches: list[dict[str, Any]] = []
         self.undo: list[Edit] = []
         self.pictures = Pictures()
@@ -226,7 +226,7 @@ class Session:
                 "own": work.own,
                 "notes": list(work.notes),
             },
-            "samples": [{"label": labels[k], "name": short_name(images, k)} for k in self.samples],
+            "samples": [{"label": told(labels[k]), "name": short_name(images, k)} for k in self.samples],
             "sources": [{"id": key, "name": name} for key, (name, _) in self.studio.sources.items()],
             "runs": [{"id": key, "name": key} for key in self.studio.runs()],
             "lessons": [{"id": key, "name": title} for key, title in self.studio.lessons.items()],
@@ -324,7 +324,7 @@ class Session:
         """Make one of the samples the image that questions are about."""
         live, _ = self.trained()
         _, labels = live.data.validation or live.data.train
-        self.image, self.label = self.sample_images[sample], int(labels[self.samples[sample]])
+        self.image, self.label = self.sample_images[sample], labels[self.samples[sample]]
 
     async def subject(self) -> Subject:
         live, _ = self.trained()
@@ -340,7 +340,11 @@ def _most_samples(shape: tuple[int, int, int]) -> int:
 
 
 def _spread(labels: np.ndarray, classes: int, most: int) -> list[int]:
-    """Return the places of some images, as many of each class as there are, class by class in turn."""
+    """Return the places of some images, as many of each class as there are, class by class in turn.
+
+    Of several labels the first that an image has is its class.
+    """
+    labels = labels if labels.ndim == 1 else labels.argmax(axis=1)
     each = -(-most // classes)
     places = [np.flatnonzero(labels == k)[:each] for k in range(classes)]
     found = [int(of[i]) for i in range(each) for of in places if i < len(of)]

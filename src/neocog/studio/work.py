@@ -20,8 +20,9 @@ from neocog.data.folder import image_folder
 from neocog.data.sources import LARGEST_IMAGE, split_source
 from neocog.data.split import TooFewImagesError
 from neocog.layers import Container, Conv2D, Dense
+from neocog.losses import state_output
 from neocog.model_file import ModelFileError
-from neocog.resolution import resolve
+from neocog.resolution import outputs_for, resolve
 from neocog.runs import RunDirectory, open_model
 from neocog.settings import OF_BLOCKS, Settings, settings_for
 from neocog.studio.blocks import blocks_of, build
@@ -171,13 +172,14 @@ class Work:
         """
         if self.beginning is not None:
             return self.beginning.network
-        classes = len(self.data.class_names)
         if self.blocks is None:
             network = runs.network_for(self.settings, self.data)
         else:
-            network = build(self.blocks, classes, self.image_shape, self.settings.seed)
+            outputs = outputs_for(self.settings, self.data)
+            network = build(self.blocks, outputs, self.image_shape, self.settings.seed)
             network = runs.adapted(network, self.settings, self.data)
         network.class_names = self.data.class_names
+        state_output(network, self.settings.make_loss())
         images = len(self.data.train[1])
         check_batch_sizes(network, self.image_shape, images, self.settings.batch_size)
         if self.start == "zeros":
@@ -196,10 +198,11 @@ def _suited(source: str, **chosen: Any) -> Settings:
     return settings_for(source, **{**chosen, **fixed, **rate})
 
 
-def source_work(key: str, name: str, source: str, kernels: str = "auto") -> Work:
+def source_work(key: str, name: str, source: str, kernels: str = "auto", loss: str = "softmax") -> Work:
     """Open a source with the settings that suit it; ValueError or OSError if its files are malformed."""
-    settings = _suited(source, kernels=kernels)
+    settings = _suited(source, kernels=kernels, loss=loss)
     data = runs.open_images(settings)
+    outputs_for(settings, data)  # raises where the loss does not fit the labels
     settings, reasons = resolve(settings, data)
     return Work(key, name, data, settings, notes=(*data.notes, *reasons))
 
@@ -294,11 +297,6 @@ def run_work(path: Path, key: str, kernels: str = "auto") -> Work:
         If it cannot be read.
     """
     directory = RunDirectory(path)
-    if directory.settings().loss != "softmax":
-        raise ValueError(
-            f"{path} was trained with the loss {directory.settings().loss}; the studio trains networks that "
-            "tell one class an image: look at page.html and report.html in the run instead."
-        )
     settings = replace(
         directory.settings(), schedule="constant", keep_best="none", early_stopping=0, validation=0.0
     )
@@ -378,14 +376,14 @@ def relabelled(work: Work, changes: list[dict[str, Any]]) -> Work:
     labels = {name: np.array(part[1]) for name, part in parts.items() if part is not None}
     for change in changes:
         name = one_of("part", change.get("part"), labels)
-        index, label = change.get("index"), change.get("label")
-        for entry, value, most in (
-            ("index", index, len(labels[name])),
-            ("label", label, len(work.data.class_names)),
-        ):
-            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < most:
-                raise ValueError(f"{entry} must be a whole number below {most}, got {value!r}.")
-        labels[name][index] = label
+        index, label, classes = change.get("index"), change.get("label"), len(work.data.class_names)
+        if work.data.is_multilabel:
+            if not isinstance(label, list):
+                raise TypeError(f"label must be a list of those that the image has, got {label!r}.")
+            given = [_below("label", value, classes) for value in label]
+            labels[name][_below("index", index, len(labels[name]))] = np.isin(np.arange(classes), given)
+        else:
+            labels[name][_below("index", index, len(labels[name]))] = _below("label", label, classes)
     train, held = work.data.train, work.data.validation
     data = Split(
         (train[0], labels["train"]),
@@ -394,3 +392,9 @@ def relabelled(work: Work, changes: list[dict[str, Any]]) -> Work:
         preprocessing=work.data.preprocessing,
     )
     return replace(work, data=data, own=True)
+
+
+def _below(name: str, value: Any, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < most:
+        raise ValueError(f"{name} must be a whole number below {most}, got {value!r}.")
+    return value

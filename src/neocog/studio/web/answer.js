@@ -89,8 +89,11 @@ export const answerPanel = {
       say(verdict, bad ? "The network's answer is not a number (NaN): training has diverged." : saying(description, output, p));
       const label = context.source === "sample" ? model.samples[state.sample]?.label : null;
       const known = label !== null && label !== undefined;
-      say(truth, !known || bad ? "" : label === best ? "That is right." : `It is ${className(description, label)}: a mistake.`);
-      truth.classList.toggle("wrong", known && label !== best);
+      const several = Array.isArray(label);
+      const right = several ? p.every((value, k) => value > 0.5 === label.includes(k)) : label === best;
+      const names = several ? label.map((k) => className(description, k)).join(", ") || "none of the labels" : className(description, label);
+      say(truth, !known || bad ? "" : right ? "That is right." : `It is ${names}: a mistake.`);
+      truth.classList.toggle("wrong", known && !right);
       const shown = p.length <= MOST ? p.map((_, k) => k) : order.slice(0, MOST);
       const longest = Math.max(...shown.map((k) => className(description, k).length));
       bars.style.setProperty("--names", `${Math.min(16, longest + 3)}ch`);
@@ -112,7 +115,7 @@ export const answerPanel = {
         say(line.value, percent(p[k]));
         line.fillBar.style.width = `${Number.isFinite(p[k]) ? 100 * p[k] : 0}%`;
         line.row.classList.toggle("best", k === best && !bad);
-        line.row.classList.toggle("true", known && k === label);
+        line.row.classList.toggle("true", known && (several ? label.includes(k) : k === label));
         line.row.setAttribute("aria-label", `${className(description, k)}: ${percent(p[k])}, ${independent(description) ? "log-odds" : "logit"} ${number(output.data[Math.min(k, last)])}; why?`);
       });
     };

@@ -59,6 +59,9 @@ export class Comparison {
     const raw = this.control.value.trim().replace(",", ".");
     const value = this.control.tagName === "SELECT" ? raw : Number(raw);
     if (value === "" || Number.isNaN(value)) throw new Error(`“${this.control.value}” is not a number.`);
+    if (!hello.sources.some(({ id }) => id === hello.data.id)) {
+      throw new Error("A second network needs the same images, and these lie in this session only: choose one of the data under Data.");
+    }
     this.end();
     const wish = { data: hello.data.id, settings: { ...remote.settings } };
     if (remote.blocks) wish.blocks = remote.blocks;

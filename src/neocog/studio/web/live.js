@@ -2,7 +2,7 @@
 
 import { bound, colourOf, textOn } from "./colour.js";
 import { fill, fixed, h, number, offset, say, whole } from "./dom.js";
-import { heat, newest, run, share, shown, visible } from "./tools.js";
+import { className, heat, newest, run, share, shown, visible } from "./tools.js";
 
 const LARGEST = 14; // rows and columns of a kernel that is drawn with numbers
 
@@ -343,7 +343,7 @@ export const healthPanel = {
         await shown(context);
         const [found, dead] = await Promise.all([
           model.send("measure", { what: "gradients", label: context.label?.() ?? null }), model.send("measure", { what: "dead" })]);
-        say(status, `For the class ${model.description.class_names?.[found.label] ?? found.label}; loss ${number(found.loss)}.`);
+        say(status, `For ${Array.isArray(found.label) ? "the labels" : "the class"} ${className(model, found.label)}; loss ${number(found.loss)}.`);
         draw(found.arrays, dead.layers);
       });
     });

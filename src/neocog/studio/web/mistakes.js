@@ -32,7 +32,8 @@ function mount(el, context) {
   });
 
   /** Draw the matrix; a click on a cell shows only its images. */
-  function drawMatrix({ matrix: counts, class_names: names, recall }) {
+  function drawMatrix({ matrix: counts, class_names: names, recall, ...several }) {
+    if (!counts) return drawLabels(names, recall, several);
     const labels = names ?? counts.map((_, k) => String(k));
     const most = Math.max(1, ...counts.flatMap((row, i) => row.filter((_, j) => i !== j)));
     const press = (i, j) => { cell = cell && cell[0] === i && cell[1] === j ? null : [i, j]; refresh(); };
@@ -47,6 +48,15 @@ function mount(el, context) {
         button.style.setProperty("--share", String(0.15 + (0.85 * count) / most));
         return h("td", {}, button);
       }), h("td.recall", {}, share(recall?.[i]))))))));
+  }
+
+  /** Draw how each of several labels is told. */
+  function drawLabels(names, recall, { precision, f1, having }) {
+    const columns = [["images", having.map(whole)], ["recall", recall.map(share)], ["precision", precision.map(share)], ["F1", f1.map(share)]];
+    fill(matrix, h("div.scroll", { tabindex: 0, role: "region", "aria-label": "Scores of the labels" }, h("table.matrix", {},
+      h("caption", {}, "each label on its own"),
+      h("thead", {}, h("tr", {}, h("td"), columns.map(([title]) => h("th", { scope: "col" }, title)))),
+      h("tbody", {}, names.map((name, k) => h("tr", {}, h("th", { scope: "row" }, name), columns.map(([, values]) => h("td", {}, values[k]))))))));
   }
 
   /** Draw the images that are classified wrongly, the surest first. */
@@ -65,12 +75,24 @@ function mount(el, context) {
   /** Return the control that gives an image another label. */
   function relabel(item) {
     const count = model.hello.data.class_names?.length ?? 10;
+    if (Array.isArray(item.true)) return labels(item, count);
     const select = h("select", { "aria-label": `Label of ${item.name}`, onchange: () => run(select, status, async () => {
       await model.send("data", { relabel: [{ part, index: item.index, label: Number(select.value) }] });
       retrain.hidden = false;
       say(status, `${item.name} is now ${className(model, Number(select.value))}.`);
     }) }, Array.from({ length: count }, (_, k) => h("option", { value: k, selected: k === item.true }, className(model, k))));
     return select;
+  }
+
+  /** Return the controls of an image's labels, one a label. */
+  function labels(item, count) {
+    const boxes = Array.from({ length: count }, (_, k) => h("input", { type: "checkbox", checked: item.true.includes(k), onchange: ({ target }) => run(target, status, async () => {
+      const label = boxes.flatMap(({ checked }, i) => (checked ? [i] : []));
+      await model.send("data", { relabel: [{ part, index: item.index, label }] });
+      retrain.hidden = false;
+      say(status, `${item.name} is now ${className(model, label)}.`);
+    }) }));
+    return h("details.more", {}, h("summary", {}, "Labels"), boxes.map((box, k) => h("label", {}, box, ` ${className(model, k)}`)));
   }
 
   /** Show an image in the network. */

@@ -170,7 +170,7 @@ export class Remote extends Model {
     const size = shape.slice(1).reduce((a, b) => a * b, 1);
     const known = this.hello && header.data.id === this.hello.data.id && header.samples.length === this.samples.length
       && this.samples.every(({ image }, k) => image.every((value, i) => value === data[k * size + i]));
-    const samples = known ? this.samples : header.samples.map((sample, k) => ({ ...sample, image: data.slice(k * size, (k + 1) * size) }));
+    const samples = header.samples.map((sample, k) => ({ ...sample, image: known ? this.samples[k].image : data.slice(k * size, (k + 1) * size) }));
     const again = this.hello !== null;
     this.hello = header;
     this.frames = new Map();
@@ -185,9 +185,7 @@ export class Remote extends Model {
 
   /** Take where training stands. */
   on_state(header) {
-    const gone = this.remote && !header.epochs.includes(this.remote.epochs.at(-1));
     this.remote = { branches: [], ...this.remote, ...header };
-    if (gone) this.forget();
     this.count();
     this.emit("state", this.remote);
   }
@@ -209,7 +207,7 @@ export class Remote extends Model {
 
   /** Take new rows of the history, as columns. */
   on_row({ rows, anew }) {
-    if (anew) this.history = {};
+    if (anew) this.forget();
     this.rows = anew ? rows : [...(this.rows ?? []), ...rows];
     this.history = columns(this.rows);
     this.emit("row", this.history);

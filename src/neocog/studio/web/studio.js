@@ -183,11 +183,10 @@ function start() {
   };
 
   /** Draw the runs of one beginning on one chart. */
-  let branches = "";
+  let branches;
   model.on("state", (state) => {
-    const found = JSON.stringify(state.branches);
-    if (found === branches) return;
-    branches = found;
+    if (state.branches === branches) return; // a state that leaves them out keeps those before
+    branches = state.branches;
     model.others = [...state.branches.map(({ name, rows }) => ({ name, rows })), ...(model.others ?? []).filter(({ twin }) => twin)];
     model.emit("history", model.history);
   });

@@ -73,9 +73,10 @@ export function newest(work) {
   };
 }
 
-/** Return the name of a class. */
+/** Return the name of a class; of several labels their names. */
 export function className(model, label) {
   if (label === null || label === undefined) return "?";
+  if (Array.isArray(label)) return label.map((k) => className(model, k)).join(", ") || "no label";
   return model.description.class_names?.[label] ?? String(label);
 }
 
