@@ -330,7 +330,7 @@ def test_a_class_of_one_image_leaves_nothing_to_hold_out(tmp_path):
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
     said = " ".join(result.output.split())
-    assert "no image is held out, so that no accuracy can be reported" in said
+    assert "No image is held out, so that no accuracy can be reported" in said
     assert "every class needs at least two images to hold one out, class 1 has one" in said
     assert "No validation images: class '1' has 1 training image, fewer than 20" in said
     assert (tmp_path / "run" / "report.html").exists()

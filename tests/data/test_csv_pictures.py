@@ -230,6 +230,23 @@ def test_columns_are_named(folder):
         load(pixels, label_column="label")
 
 
+def test_values_for_classes_are_remarked_on(tmp_path):
+    for n in range(60):
+        picture(tmp_path / f"{n}.png", 4 * n)
+
+    def warned(of):
+        split = load(write(tmp_path, [(f"{n}.png", of(n)) for n in range(60)]))
+        return [note for note in split.notes if "each taken for a class of its own" in note]
+
+    assert warned(lambda n: n // 2) == [
+        "Warning: the labels are 30 different numbers, each taken for a class of its own. Values, as ages, "
+        "are learned by neocog.ConvNetRegressor, in Python."
+    ]
+    assert warned(lambda n: f"{n % 20}.5")
+    assert not warned(lambda n: f"c{n // 2}")  # names
+    assert not warned(lambda n: n % 12)  # five images each
+
+
 def test_a_column_of_files_with_another_name(folder):
     """It holds no suffixes, either, and is found by the files that there are."""
     rows = [(n, name[0], kind, 20 + n) for n, (name, kind) in enumerate(zip(NAMES, KINDS, strict=True))]

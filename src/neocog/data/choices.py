@@ -155,14 +155,14 @@ def _size(headers: Sequence[Header], largest: int | None) -> tuple[tuple[int, in
     ratio = widths / heights
     if not same and min((ratio > 1.1).mean(), (ratio < 1 / 1.1).mean()) >= 0.2:
         H = W = round(float(np.median(np.sqrt(heights * widths))))
-        reason = "the median, square as some pictures lie and others stand"
+        reason = "the median as a square, for some pictures lie and others stand"
     elif not same and max(H, W) <= 1.1 * min(H, W):
         H = W = round((H * W) ** 0.5)
-        reason = "the median, square as most nearly are"
+        reason = "the median as a square, as most nearly are"
     if largest is not None and max(H, W) > largest:
         scale = largest / max(H, W)
         least = largest // MOST_ELONGATED
-        reason += f" {H} x {W}, scaled down to at most {largest}"
+        reason += f": {H} x {W}, scaled down to at most {largest}"
         H, W = (max(round(scale * side), min(side, least), 1) for side in (H, W))
     return (H, W), reason
 

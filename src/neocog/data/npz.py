@@ -378,7 +378,8 @@ def _checked_labels(name: str, y: np.ndarray, several: bool) -> Labels:
     if y.dtype.kind not in "biu" and not (
         y.dtype.kind == "f" and (abs(y) < 2**53).all() and (y == np.rint(y)).all()
     ):
-        raise ValueError(f"{name} must be whole numbers or names, got {y.dtype}.")
+        hint = "; values are learned by neocog.ConvNetRegressor, in Python" if y.dtype.kind == "f" else ""
+        raise ValueError(f"{name} must be whole numbers or names, got {y.dtype}{hint}.")
     return y.astype(np.int64)
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from neocog.data.csv_rows import is_number
 from neocog.data.parts import Part
 from neocog.data.preprocessing import Preprocessing
 from neocog.deprecation import accepts_old_names
@@ -22,6 +23,8 @@ Images: TypeAlias = Any
 
 
 # With more classes, unnamed labels are more likely identifiers than class indices.
+FEWEST_VALUES, FEWEST_OF_VALUE = 20, 5
+"""Classes that are numbers are values, perhaps, if they are so many and have fewer images each."""
 MOST_UNNAMED_CLASSES = 100_000
 
 # How the fingerprint begins of data of which the files' contents count, not their names and sizes alone.
@@ -451,9 +454,23 @@ def split_of_file(
         raise TooFewImagesError(f"{path}: {problem}") from None
     except ValueError as problem:
         raise ValueError(f"{path}: {problem}") from None
-    split.notes = tuple(notes)
+    split.notes = (*notes, *_note_of_values(split))
     split.preprocessing = preprocessing or split.preprocessing
     return split
+
+
+def _note_of_values(split: Split) -> tuple[str, ...]:
+    """Return a warning, alone in a tuple, if the classes look like the values of a regression."""
+    names = split.class_names
+    if len(names) < FEWEST_VALUES or not all(map(is_number, names)):
+        return ()
+    few = len(split.train[1]) < FEWEST_OF_VALUE * len(names)
+    if not (few or any(float(name) % 1 for name in names)):
+        return ()
+    return (
+        f"Warning: the labels are {len(names)} different numbers, each taken for a class of its own. Values, "
+        "as ages, are learned by neocog.ConvNetRegressor, in Python.",
+    )
 
 
 def existing_folder(path: AnyPath) -> Path:

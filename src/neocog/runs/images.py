@@ -22,7 +22,7 @@ def open_images(settings: Settings, **how: Any) -> Split:
         return open_source(settings.source, validation_fraction=settings.held_out, **options)
     except TooFewImagesError as problem:
         data = open_source(settings.source, validation_fraction=0, **options)
-        data.notes = (*data.notes, f"no image is held out, so that no accuracy can be reported: {problem}")
+        data.notes = (*data.notes, f"No image is held out, so that no accuracy can be reported: {problem}")
         return data
 
 
