@@ -1,5 +1,6 @@
 """Modules of PyTorch as networks: the same numbers, gradients and names, or a clear refusal."""
 
+import copy
 import random
 import subprocess
 import sys
@@ -877,14 +878,11 @@ REFUSED = [
     (FunctionalNorm(), r"functional.batch_norm in FunctionalNorm: the number of axes .* pass input_shape"),
     (FunctionalNorm(mode=False), "it takes the running statistics in training too"),
     (FunctionalNorm(mode=True), "it takes the batch's statistics in evaluation too"),
-    (FunctionalNorm(statistics=False), "without running statistics it has no counterpart"),
     (FunctionalNorm(affine=False), "without weight or bias it has no counterpart"),
+    (FunctionalNorm(statistics=False), "without running statistics it has no counterpart"),
     (Function(lambda x: x.clamp(max=torch.ones(1))), "clamp in Function: its max must be a number, got"),
     (Function(lambda x: F.softplus(x, 1, 5)), "functional.softplus in Function: its threshold must be at"),
     (Learned(lambda x, w: F.group_norm(x, 1, w), 2), "its bias is None; a parameter of the module"),
-    (nn.LayerNorm(2, bias=False), "LayerNorm: without weight or bias it has no counterpart"),
-    (nn.LayerNorm(2, elementwise_affine=False), "LayerNorm: without weight or bias it has no counterpart"),
-    (Function(lambda x: F.layer_norm(x, (2,))), "its weight is None; a parameter of the module"),
     (Learned(F.prelu, ()), r"its weight must have shape \(1,\) or \(C,\), got \(\)"),
     (nn.Sequential(nn.Linear(2, 2).to(torch.bfloat16)), "Linear at '0': .*BFloat16"),
     (nn.Linear(2, 2, device="meta"), "Linear: its tensor 'weight' holds no floating point numbers"),
@@ -1127,3 +1125,46 @@ def test_there_and_back(name):
     for key, tensor in module.state_dict().items():
         if not key.endswith("num_batches_tracked"):
             torch.testing.assert_close(state[key], tensor, rtol=0, atol=0)
+
+
+class OnlyWeight(nn.Module):
+    """A layer norm as a function, of which one array is missing, or both."""
+
+    def __init__(self, missing):
+        super().__init__()
+        self.norm, self.missing = nn.LayerNorm((4, 5)), missing
+        nn.init.uniform_(self.norm.weight)
+        nn.init.uniform_(self.norm.bias)
+
+    def forward(self, x):
+        given = {key: getattr(self.norm, key) for key in ("weight", "bias") if key != self.missing}
+        return F.layer_norm(x, (4, 5), **given)
+
+
+@pytest.mark.parametrize(
+    ("module", "learned"),
+    [
+        (nn.LayerNorm((4, 5), bias=False), 1),
+        (OnlyWeight("bias"), 1),
+        (OnlyWeight("weight"), 1),
+    ],
+)
+def test_a_layer_norm_without_weight_or_bias(module, learned, rng):
+    """What is missing stays 1 or 0 when the rest learns."""
+    module, x = nn.Sequential(copy.deepcopy(module)).double(), rng.normal(size=(6, 3, 4, 5))
+    network, given = from_torch(module, (3, 4, 5)), torch.tensor(x, requires_grad=True)
+    expected = module(given)
+    dy = rng.normal(size=x.shape)
+    expected.backward(torch.tensor(dy))
+    y, cache = network.forward(x, training=True)
+    np.testing.assert_allclose(y, expected.detach(), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(network.backward(dy, cache)[0], given.grad, rtol=1e-10, atol=1e-10)
+    frozen = [name for name in network.frozen if network.frozen[name]]
+    assert len([*network.leaves()]) - len(frozen) == learned
+
+
+def test_a_layer_norm_of_nothing_learned():
+    network = from_torch(nn.Sequential(nn.LayerNorm(5, elementwise_affine=False)), (3, 4, 5))
+    x = np.random.default_rng(0).normal(size=(2, 3, 4, 5)).astype("float32")
+    np.testing.assert_allclose(network(x), F.layer_norm(torch.tensor(x), (5,)), rtol=1e-5, atol=1e-6)
+    assert network.frozen["0"]

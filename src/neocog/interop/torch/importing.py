@@ -179,7 +179,8 @@ class _Reader:
 
     def __init__(self, path_taken: str | None, module: nn.Module) -> None:
         self.path_taken = path_taken
-        floating = (tensor.dtype for tensor in module.parameters() if tensor.is_floating_point())
+        tensors = (*module.parameters(), *module.buffers())
+        floating = (tensor.dtype for tensor in tensors if tensor.is_floating_point())
         self.dtype = next(floating, torch.get_default_dtype())
         self.notes: dict[str, None] = {}  # each once, in order
         self._chains: dict[int, Chain] = {}  # by the module's id
@@ -323,8 +324,11 @@ class _Reader:
             values = [builder.add(own, layer, *values)]
         return values[0]
 
-    def _load(self, layer: Layer, tensors: Mapping[str, Tensor]) -> None:
-        """Copy tensors into a layer's arrays; raise UnsupportedError unless names and shapes are the same."""
+    def _load(self, layer: Layer, tensors: Mapping[str, Tensor | None]) -> None:
+        """Copy tensors into a layer's arrays; raise UnsupportedError unless names and shapes are the same.
+
+        An array without a tensor, None, is fixed.
+        """
         rest = dict(tensors)
         loaded: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # by the ids of both, which are kept
         for prefix, leaf in layer.leaves():
@@ -337,7 +341,10 @@ class _Reader:
                     transposed = isinstance(leaf, Dense) and key == "weight"
                     if name not in rest:
                         raise UnsupportedError(f"it has no tensor {name!r} for {layer!r}")
-                    arrays[key] = self._array(name, rest.pop(name), transposed)
+                    tensor = rest.pop(name)
+                    if tensor is None:
+                        tensor = torch.from_numpy(array).to(self.dtype)
+                    arrays[key] = self._array(name, tensor, transposed)
                     if arrays[key].shape != array.shape:
                         raise UnsupportedError(
                             f"its tensor {name!r} is of shape {arrays[key].shape} here, {layer!r} has one of "

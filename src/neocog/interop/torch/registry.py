@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
@@ -15,10 +15,10 @@ from neocog.layers import Layer
 
 @dataclass
 class Loaded:
-    """A layer, and the tensors from which its arrays are copied."""
+    """A layer, and the tensors from which its arrays are copied; None for those that stay as they begin."""
 
     layer: Layer
-    tensors: dict[str, Tensor]
+    tensors: Mapping[str, Tensor | None]
 
 
 Chain: TypeAlias = Layer | Loaded | tuple[Layer | Loaded, ...]

@@ -372,7 +372,8 @@ class TracedForward:
         parts = chain if isinstance(chain, tuple) else (chain,)
         for part in (part for part in parts if isinstance(part, Loaded)):
             for key, tensor in part.tensors.items():
-                if key in part.layer.params and tensor.requires_grad and not is_learned(tensor):
+                computed = tensor is not None and tensor.requires_grad and not is_learned(tensor)
+                if computed and key in part.layer.params:
                     place = f"{_title(target)} in {place_of(self._module, self._path)}"
                     self._reader.note(
                         f"the {key} of {place} is computed from parameters; here it is one itself"

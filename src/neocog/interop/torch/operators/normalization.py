@@ -12,7 +12,19 @@ from neocog.interop.torch.graph_builder import TracedValue, UnsupportedError, kn
 from neocog.interop.torch.operators.arguments import loaded, parameter
 from neocog.interop.torch.operators.dropout import IN_TRAINING
 from neocog.interop.torch.registry import Chain, Loaded, imports, imports_module, register_layer
-from neocog.layers import BatchNorm1D, BatchNorm2D, GroupNorm, InstanceNorm, LayerNorm, Normalize
+from neocog.layers import (
+    BatchNorm1D,
+    BatchNorm2D,
+    Bias,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    Normalize,
+    Scale,
+)
+
+FIXED: dict[str, Any] = {"weight": None, "bias": None}
+"""The arrays of a layer norm that neither scales nor shifts: they stay 1 and 0."""
 
 
 @register_layer(Normalize)
@@ -143,14 +155,20 @@ def _from_layer_norm_along(module: modules.LayerNorm, x: TracedValue) -> Chain:
 
 @imports_module(nn.LayerNorm)
 def _from_layer_norm(module: nn.LayerNorm, x: TracedValue) -> Chain:
-    if module.weight is None or module.bias is None:
-        raise UnsupportedError("without weight or bias it has no counterpart; with both it is supported")
-    return LayerNorm(tuple(module.normalized_shape), module.eps)
+    return layer_norm(x, module.normalized_shape, module.weight, module.bias, module.eps)
 
 
 @imports(F.layer_norm)
 def layer_norm(
     x: TracedValue, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Chain:
-    layer = LayerNorm(tuple(normalized_shape), eps)
-    return loaded(layer, parameter("weight", weight), parameter("bias", bias))
+    """Convert layer norm; where one of weight and bias is missing, the other is a layer of its own."""
+    shape = tuple(normalized_shape)
+    layer = LayerNorm(shape, eps)
+    if weight is not None and bias is not None:
+        return loaded(layer, parameter("weight", weight), parameter("bias", bias))
+    if weight is not None:
+        return Loaded(layer, FIXED), Loaded(Scale(shape), {"weight": parameter("weight", weight)})
+    if bias is not None:
+        return Loaded(layer, FIXED), Loaded(Bias(shape), {"bias": parameter("bias", bias)})
+    return Loaded(layer, FIXED)
