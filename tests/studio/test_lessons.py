@@ -313,7 +313,7 @@ def test_the_command_lists_lessons_and_writes_one(tmp_path):
     assert found["lesson"]["name"] == "rates"
     assert [run["name"] for run in found["lesson"]["runs"]] == ["0.12", "0.01", "2"]
     assert found["title"] == "Learning rates"
-    assert (tmp_path / "rates.html").stat().st_size < 250_000
+    assert (tmp_path / "rates.html").stat().st_size < 215_000
     code, text = command_line("lesson", "rate")
     assert code == 2
     assert "lesson must be one of" in text

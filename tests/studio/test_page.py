@@ -220,6 +220,34 @@ def test_a_page_holds_the_layers_of_its_network_and_no_others(living, colour):
         assert ("Leon Sorokin" in written) is curves
 
 
+COLOURS = """(size) => {
+  const canvas = document.querySelector('[data-node="conv"] canvas'), { width, height } = canvas;
+  const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+  const side = (width - 6 - 5) / 2; // two maps, 3 pixels around them, 5 between
+  return [0, 1].map((map) => {
+    const x = Math.floor(3 + map * (side + 5) + side / size / 2); // through the middle of cells
+    const found = new Set();
+    for (let y = 5; y < height - 5; y++) {
+      found.add(data.slice(4 * (y * width + x), 4 * (y * width + x) + 3).join());
+    }
+    return found.size;
+  });
+}"""
+
+
+@pytest.mark.parametrize("size", [8, 28, 60])
+def test_numbers_below_zero_are_marked_in_cells_of_any_size(page, tmp_path, size):
+    """Two maps of equal numbers: that below zero has more than one colour, that above zero has not."""
+    network = neocog.layers.Sequential(conv=neocog.layers.Conv2D(1, 2, 1, bias=False))
+    network["conv"].params["weight"][...] = np.reshape([-1, 1], (2, 1, 1, 1))
+    network.input_shape = (1, size, size)
+    image = np.ones((1, *network.input_shape), "float32")
+    opened(page, write_network_page(network, image, tmp_path / "page.html"))
+    below, above = page.evaluate(COLOURS, size)
+    assert below > 1
+    assert above == 1
+
+
 def test_the_style_and_the_script_are_allowed_by_their_hashes_only(living):
     text = living.read_text(encoding="utf-8")
     policy = re.search(r'Content-Security-Policy" content="(.*?)"', text)[1]

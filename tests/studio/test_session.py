@@ -528,6 +528,34 @@ def test_labels_are_corrected_and_training_goes_on(studio):
         talk(again, reopen)
 
 
+def test_a_few_images_of_each_class(studio):
+    kept = {}
+
+    async def conversation(client):
+        page = await client()
+        with pytest.raises(Refused, match=r"images_per_class must be in 1\.\.\d+, got 9999"):
+            await page.ask("data", source="digits", images_per_class=9999)
+        answer, _ = await page.ask("data", source="digits", images_per_class=3)
+        assert answer["images"] == 30
+        await page.until(lambda: page.hello["data"]["name"] == "digits, 3 of each class")
+        live = studio.sessions[page.state["session"]].live
+        assert np.bincount(live.data.train[1]).tolist() == [3] * 10
+        kept["session"], kept["images"] = page.state["session"], np.array(live.data.train[0])
+        await page.ask("step", unit="epoch")
+        await page.idle(1)
+        await page.ask("save", what="run")
+
+    talk(studio, conversation)
+    with serving(studio.runs_folder) as again:
+
+        async def reopen(client):
+            page = await client(session=kept["session"])
+            await page.idle(1)
+            np.testing.assert_array_equal(again.sessions[kept["session"]].live.data.train[0], kept["images"])
+
+        talk(again, reopen)
+
+
 def test_twenty_pages_train_at_once_without_a_mix_up(studio):
     """Each has a rate of its own, and ends with the weights of a run of that rate."""
     rates = [0.02 + 0.01 * k for k in range(20)]

@@ -561,6 +561,28 @@ def test_a_lesson_trains_its_network_and_checks_answers(server, page):
     assert page.locator("[data-setting=lr]").is_hidden()  # as the lesson wants
 
 
+@pytest.mark.nightly
+def test_the_lesson_on_overfitting_has_ten_images_of_each_class(server, page):
+    """As its preset says; its question is about the run that the studio then has."""
+    page.set_default_timeout(60_000)
+    opened(page, server[0])
+    page.click("text=Lessons")
+    page.click("text=Overfitting and augmentation")
+    page.get_by_role("button", name="Next").click()
+    page.wait_for_selector(".panel.lesson .question")
+    assert value(page, "model.remote.epoch") == 60
+    assert value(page, "model.hello.data.train") == 100
+    until(page, f"{MODEL}.history.epoch.length === 61")
+    best = int(np.argmin(value(page, "model.history.val_loss")))
+    page.get_by_label("Your answer").fill(str(best + 1))
+    page.keyboard.press("Enter")
+    says(page, ".question .verdict", ".")
+    assert page.locator(".question .verdict.right").count() == 0
+    page.get_by_label("Your answer").fill(str(best))
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".question .verdict.right")
+
+
 def test_pictures_are_dropped_and_nonsense_is_answered_by_a_sentence(server, studio, tmp_path):
     page = studio
     digit = neocog.data.digits().test[0][0, 0]

@@ -21,14 +21,15 @@ DECAY = 0.01
 
 def few_images(data: Split, per_class: int, rng: np.random.Generator) -> Split:
     """Draw a few training images of each class; the validation images stay."""
-    images, labels = np.asarray(data.train[0]), data.train[1]
+    images, labels = data.train
     available = int(np.bincount(labels).min())
     if not 1 <= per_class <= available:
         raise ValueError(f"images_per_class must be in 1..{available}, got {per_class}.")
     classes = range(len(data.class_names))
     drawn = [rng.choice(np.flatnonzero(labels == k), per_class, replace=False) for k in classes]
     chosen = np.concatenate(drawn)
-    return Split((images[chosen], labels[chosen]), data.validation, data.class_names)
+    train = np.asarray(images[chosen]), labels[chosen]
+    return Split(train, data.validation, data.class_names, preprocessing=data.preprocessing)
 
 
 def _network(seed: int) -> Sequential:

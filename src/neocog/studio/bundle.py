@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from pathlib import Path
 
 __all__ = ["WEB", "bundle", "stylesheet"]
@@ -153,6 +154,7 @@ def _add(
     return name
 
 
+@lru_cache(128)
 def without_comments(text: str) -> str:
     """Return code without comments, and without the spaces that it does not need; its lines remain lines."""
     found, last, gap, at = [], "", "", 0

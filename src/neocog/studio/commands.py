@@ -22,7 +22,7 @@ from neocog.studio.blocks import swapped
 from neocog.studio.live import Moment
 from neocog.studio.protocol import LIMITS
 from neocog.studio.session import Edit, Session
-from neocog.studio.work import Work, own_work, pictures_work, relabelled
+from neocog.studio.work import Work, own_work, pictures_work, relabelled, with_few_images
 from neocog.training import History, Snapshots
 from neocog.training.state import TrainingState
 from neocog.validation import one_of
@@ -265,6 +265,9 @@ async def _data(session: Session, message: Mapping[str, Any], arrays: Arrays) ->
     kernels = session.studio.kernels
     if "source" in message:
         work = await session.studio.open_source(message["source"])
+        if "images_per_class" in message:
+            whole = work
+            work = await session.studio.compute(lambda: with_few_images(whole, message["images_per_class"]))
     elif "relabel" in message:
         work = relabelled(session.trained()[1], message["relabel"])
         return await _relabel(session, work)

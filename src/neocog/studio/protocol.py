@@ -41,8 +41,9 @@ kind           fields                                                       answ
 ``attribute``  ``method`` (one of ``hello.methods``), ``label?`` (a class;  ``method``, ``label``, ``shows``;
                else the predicted one)                                      array ``map`` [H, W]
 ``measure``    ``what`` and what it needs, see below                        see below
-``data``       ``source`` (an id); or ``classes``: [{name, images: [ids]}]  ``images``; then hello
-               of uploads; or ``classes``: [{name, count}] and an array
+``data``       ``source`` (an id), ``images_per_class?`` for training       ``images``; then hello
+               (else all); or ``classes``: [{name, images: [ids]}] of
+               uploads; or ``classes``: [{name, count}] and an array
                ``images`` [N, C, H, W] of drawings in that order; or
                ``relabel``: [{part: "train" or "held_out", index, label}]
 ``save``       ``what`` ("run", "page" or "report")                         ``path``, ``url`` (null for "run")
@@ -306,7 +307,15 @@ KINDS: dict[str, tuple[dict[str, Check], dict[str, Check]]] = {
             "steps": _whole(3, 41),
         },
     ),
-    "data": ({}, {"source": _text, "classes": _objects, "relabel": _objects}),
+    "data": (
+        {},
+        {
+            "source": _text,
+            "images_per_class": _whole(1, 10**6),
+            "classes": _objects,
+            "relabel": _objects,
+        },
+    ),
     "save": ({"what": _choice("run", "page", "report")}, {}),
 }
 """The required and the optional fields of each kind that the page sends, with their checks."""

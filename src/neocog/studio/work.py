@@ -19,6 +19,7 @@ from neocog.data import Split, stratified_split
 from neocog.data.folder import image_folder
 from neocog.data.sources import LARGEST_IMAGE, split_source
 from neocog.data.split import TooFewImagesError
+from neocog.experiments.generalisation import few_images
 from neocog.layers import Container, Conv2D, Dense
 from neocog.losses import state_output
 from neocog.model_file import ModelFileError
@@ -392,6 +393,20 @@ def relabelled(work: Work, changes: list[dict[str, Any]]) -> Work:
         preprocessing=work.data.preprocessing,
     )
     return replace(work, data=data, own=True)
+
+
+def with_few_images(work: Work, per_class: int) -> Work:
+    """Return the work with so many training images of each class, drawn with the seed and saved with the run.
+
+    Raises
+    ------
+    ValueError
+        If a class has fewer, or an image has several labels.
+    """
+    if work.data.is_multilabel:
+        raise ValueError(f"images_per_class needs one label an image, and those of {work.name} have several.")
+    data = few_images(work.data, per_class, np.random.default_rng(work.settings.seed))
+    return replace(work, data=data, name=f"{work.name}, {per_class} of each class", own=True)
 
 
 def _below(name: str, value: Any, most: int) -> int:

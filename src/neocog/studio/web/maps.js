@@ -10,6 +10,8 @@ const EDGE = 3; // pixels around the maps, for frames
 const DASH = 4; // pixels between the dashes of numbers below zero, at least; in smaller cells they are lines over neighbours
 const TABLE = 4096; // numbers of a map that are listed
 
+const colours = new Map(); // of the style sheet
+
 /** Words for the kinds of layers, where the class's name is not clear by itself. */
 const WORDS = {
   Conv2D: "convolution",
@@ -40,7 +42,7 @@ const WORDS = {
   input: "the image",
 };
 
-/** Return the places of the maps of a node on a given width: `{cell, side, boxes, height, shown}`. */
+/** Return the places of the maps of a node on a given width: `{cell, boxes, width, height, shown}`. */
 export function arrange(shape, width, all, large) {
   const [count, rows, columns] = shape.length === 3 ? shape : [shape[0], 1, 1];
   const vector = rows * columns === 1;
@@ -76,7 +78,7 @@ export function arrange(shape, width, all, large) {
   for (let k = 0; k < shown; k++) {
     boxes.push({ x: (k % each) * (across + gap), y: Math.floor(k / each) * (down + gap), w: across, h: down });
   }
-  return { cell, tall, boxes, rows, columns, height: Math.ceil(shown / each) * (down + gap) - gap, shown, count, vector };
+  return { cell, tall, boxes, rows, columns, width: Math.min(each, shown) * (across + gap) - gap, height: Math.ceil(shown / each) * (down + gap) - gap, shown, count, vector };
 }
 
 /** A row of the network: the output of one node. */
@@ -152,9 +154,9 @@ export class Row {
     this.plan = plan;
     const ratio = Math.min(3, globalThis.devicePixelRatio || 1);
     for (const canvas of [this.base, this.over]) {
-      canvas.width = Math.ceil((width + 2 * EDGE) * ratio);
+      canvas.width = Math.ceil((plan.width + 2 * EDGE) * ratio);
       canvas.height = Math.ceil((plan.height + 2 * EDGE) * ratio);
-      canvas.style.width = `${width + 2 * EDGE}px`;
+      canvas.style.width = `${plan.width + 2 * EDGE}px`;
       canvas.style.height = `${plan.height + 2 * EDGE}px`;
     }
     this.stage.style.height = `${plan.height}px`;
@@ -220,12 +222,11 @@ export class Row {
     if (!this.body.hidden) this.fillBody();
   }
 
-  /** Return a colour of the style sheet; asked once for light and once for dark. */
+  /** Return a colour of the style sheet; asked once for light and once for dark, as each time the page must be styled for it. */
   colour(name) {
     const key = `${name}${dark()}`;
-    this.colours ??= new Map();
-    if (!this.colours.has(key)) this.colours.set(key, getComputedStyle(this.stage).getPropertyValue(name).trim());
-    return this.colours.get(key);
+    if (!colours.has(key)) colours.set(key, getComputedStyle(this.stage).getPropertyValue(name).trim());
+    return colours.get(key);
   }
 
   /** Empty a canvas; its zero is the corner of the first map. */

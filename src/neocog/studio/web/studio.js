@@ -227,7 +227,11 @@ async function lessonOf(model, name, begin) {
   try {
     const { lessonPanel } = await import("./lessons.js");
     let { lesson } = await ask({});
-    if (begin && (await prepared(model, lesson.preset))) ({ lesson } = await ask({}));
+    if (begin) {
+      fill(document.getElementById("studio"), h("p.waiting", {}, "neocog studio: the network of the lesson is trained …"));
+      await prepared(model, lesson.preset);
+      ({ lesson } = await ask({}));
+    }
     // Python has the network as it is now; of another epoch, the page checks.
     return [lessonPanel(lesson, async (step, answer, context) => {
       if (context.state.epoch !== model.now) return null;
@@ -240,16 +244,16 @@ async function lessonOf(model, name, begin) {
   }
 }
 
-/** Train a lesson's network as it says; false where it has images that the studio has not. */
+/** Train a lesson's network as it says. */
 async function prepared(model, { data, network, settings, epochs, images }) {
-  if (images !== null) return false;
-  if (data !== model.hello.data.id) await model.send("data", { source: data });
+  const few = images === null ? {} : { images_per_class: images };
+  if (images !== null || data !== model.hello.data.id) await model.send("data", { source: data, ...few });
   await model.send("set", { network, settings });
   const done = new Promise((resolve) => {
     const off = model.on("state", ({ epoch, playing }) => {
       if (epoch < epochs || playing) return;
       off();
-      resolve(true);
+      resolve();
     });
   });
   await model.send("play", { until: epochs });
