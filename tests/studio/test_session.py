@@ -675,6 +675,11 @@ def test_a_lost_page_is_noticed_by_its_silence(tmp_path, monkeypatch):
             live = studio.sessions[page.state["session"]].live
             await asyncio.sleep(1)  # a page that answers pings is not lost
             assert live.playing
+            page.socket.transport.pause_reading()  # as of a page whose machine is busy
+            await asyncio.sleep(0.6)
+            page.socket.transport.resume_reading()
+            await page.ask("speed", batches=20)
+            assert live.playing
             page.socket.transport.pause_reading()  # neither pongs nor a farewell
             while live.playing:
                 await asyncio.sleep(0.01)

@@ -46,7 +46,7 @@ KEEP_SECONDS = 60.0
 OPEN_SECONDS = 30.0
 """In which the first message must come."""
 PING_SECONDS = 5.0
-"""Between two pings, and until a page that does not answer them is lost."""
+"""Between two pings; a page that answers none for four times as long is lost: a busy machine is slow."""
 WARM_AFTER = 3.0
 """Seconds after which there is time to import what is needed later."""
 MOST_RUNS = 50
@@ -450,7 +450,7 @@ class StudioServer(uvicorn.Server):
                 ws="websockets-sansio",
                 ws_max_size=LIMITS["message_bytes"],
                 ws_ping_interval=PING_SECONDS,
-                ws_ping_timeout=PING_SECONDS,
+                ws_ping_timeout=4 * PING_SECONDS,
                 ws_per_message_deflate=False,
                 lifespan="off",
                 log_level="warning",
