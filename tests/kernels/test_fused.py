@@ -399,6 +399,46 @@ def test_register_tiles_are_those_of_numpy(rows, count, dtype):
     assert (got[:, count:] == 7).all()
 
 
+@pytest.mark.parametrize("rows", [1, 2, 4, 8])
+@pytest.mark.parametrize("depthwise", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_tiles_of_pixels_are_those_of_numpy(rows, depthwise, dtype):
+    """Whatever lies beyond the channels must stay as it is."""
+    if rows > simd.ROWS or (depthwise and rows not in (1, simd.ROWS)):
+        pytest.skip("no such tile")
+    rng = np.random.default_rng(0)
+    like, K = dtype(0), 7
+    width = simd.VECTOR_BYTES // like.itemsize
+    for count in (1, width - 1, width, width * simd.VECTORS):
+        x, w = rng.normal(size=400).astype(dtype), rng.normal(size=(K, count)).astype(dtype)
+        offsets, pixels = rng.integers(0, 200, K), rng.integers(0, 100, rows)
+        places = (count + 3) * np.arange(rows)[::-1].copy()
+        init, bias = rng.normal(size=rows * (count + 3)).astype(dtype), rng.normal(size=count).astype(dtype)
+        got, expected = np.full((rows, count + 3), 7, dtype), np.full((rows, count + 3), 7, dtype)
+        for tile, y in ((simd.pixel_tile, got), (plain.pixel_tile, expected)):
+            tile(
+                rows, depthwise, x.ctypes.data, pixels.ctypes.data, offsets.ctypes.data, K, w.ctypes.data,
+                count, bias.ctypes.data, y.ctypes.data, places.ctypes.data, init.ctypes.data,
+                places.ctypes.data, -0.5, 1.5, count, like,
+            )  # fmt: skip
+        for q in range(rows):
+            seen = [x[pixels[q] + o : pixels[q] + o + (count if depthwise else 1)] for o in offsets]
+            sums = (np.array(seen, np.float64) * w).sum(axis=0) + bias + init[places[q] :][:count]
+            at = places[q] // (count + 3)
+            np.testing.assert_allclose(got[at, :count], np.clip(sums, -0.5, 1.5), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+        assert (got[:, count:] == 7).all()
+
+
+def test_a_thread_has_the_scratch_memory_that_it_asks_for():
+    for needed in (32, 64, 96, 97, 128, 160):  # each may fit into what was there before, or just not
+        start = workers._scratch(needed)
+        owned = workers._local.scratch
+        assert start % workers.ALIGNMENT == 0
+        assert owned.ctypes.data <= start
+        assert start + needed <= owned.ctypes.data + owned.nbytes
+
+
 def test_training_by_fit_agrees_with_im2col():
     data = neocog.data.digits()
     histories = []

@@ -8,6 +8,7 @@ import numpy as np
 
 from neocog.compilation import lowerings  # noqa: F401 - which register themselves
 from neocog.compilation.emitter import Emitter, Use
+from neocog.compilation.layouts import choose_layouts
 from neocog.compilation.nodes import TensorNode, Uncompilable, features, wider
 from neocog.compilation.offloading import Offload
 from neocog.compilation.state import network_arrays
@@ -88,7 +89,9 @@ class Compiler(Emitter):
         self._plan()
 
     def _plan(self) -> None:
-        """Set the borders of all values and of their gradients."""
+        """Set the layouts and borders of all values and of their gradients."""
+        if self.program.frozen:
+            choose_layouts(self, self.nodes, self.end)
         for node in self.nodes:
             node.lowering.plan(self, node)
         self._align()
@@ -103,7 +106,7 @@ class Compiler(Emitter):
         for node in self.nodes:
             for value in (*node.inputs, node.output):
                 _, H, W = value.shape  # zeros for a value that is not laid out
-                if H > 1 and W * self.N < lowering.NARROW:
+                if H > 1 and W * self.N < lowering.NARROW and not value.channels_last:
                     sizes.setdefault((H, W), []).append(value)
         for values in sizes.values():
             widest = NO_BORDER
@@ -122,6 +125,9 @@ class Compiler(Emitter):
             lowering.load(self.program, self.x, self.maps(self.start))
         for node in self.nodes:
             if not node.fused and not node.memo.get("folded"):
+                wanted = node.lowering.reads(node, node.channels_last)
+                for value in node.inputs if wanted is not None and not node.reason else ():
+                    self.arrange(value, wanted)
                 node.lowering.forward(self, node)
                 if self.offload is not None and not node.reason:
                     self.offload.move(node.layer.params, self.program.holds)
@@ -147,6 +153,7 @@ class Compiler(Emitter):
             self.hand_out(self.end)
         else:
             self.y = Slot()
+            self.arrange(self.end, False)
             lowering.store(self.program, self.end.place, self.y)
 
     def shapes_hold(self) -> bool:

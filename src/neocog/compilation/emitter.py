@@ -46,6 +46,8 @@ class Lowering:
         Whether its backward includes the backward of that.
     undoes_relu_before : bool
         Whether its backward includes the backward of a ReLU just before it.
+    any_layout : bool
+        Whether its forward takes inputs, and writes the output, with the channels innermost, too.
     overridable : frozenset of str
         Attributes that a subclass of the layer may override and still be lowered like the layer, besides
         those that :func:`~neocog.layers.base.computes_as` allows.
@@ -56,6 +58,7 @@ class Lowering:
     takes_clip: ClassVar[bool] = False
     undoes_clip: ClassVar[bool] = False
     undoes_relu_before: ClassVar[bool] = False
+    any_layout: ClassVar[bool] = False
     overridable: ClassVar[frozenset[str]] = frozenset()
 
     def supports(self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, use: Use) -> None:
@@ -72,6 +75,14 @@ class Lowering:
     def flat(self, node: LayerNode, training: bool) -> tuple[bool, bool]:
         """Return whether the inputs, and whether the output, must lie in memory without a border."""
         return False, False
+
+    def reads(self, node: LayerNode, channels_last: bool) -> bool | None:
+        """Return the layout that the inputs must have if the output has this one; None for either."""
+        return channels_last
+
+    def layout_costs(self, emit: Emitter, node: LayerNode) -> tuple[float, float] | None:
+        """Return the cost with the channels outermost, and innermost; None if the inputs decide."""
+        return None
 
     def plan(self, emit: Emitter, node: LayerNode) -> None:
         """Widen the borders of the node's input and of its output's gradient as its operations require."""
@@ -163,8 +174,19 @@ class Emitter:
 
     def maps(self, value: TensorNode) -> Maps:
         """Reserve the memory of a value."""
-        value.maps = self.program.maps(*value.shape, self.N, value.border, self.clean(value))
+        C, H, W = value.shape
+        shape = (self.N, H, W, C) if value.channels_last else (C, H, W, self.N)
+        value.maps = self.program.maps(*shape, value.border, self.clean(value), value.channels_last)
         return value.maps
+
+    def arrange(self, value: TensorNode, channels_last: bool) -> None:
+        """Put a value into one of the two layouts; one that it was in before is kept."""
+        if value.channels_last == channels_last:
+            return
+        here = value.place
+        value.channels_last, value.maps, value.other = channels_last, value.other, here
+        if value.maps is None:
+            lowering.rearrange(self.program, here, self.maps(value))
 
     def clean(self, value: TensorNode) -> bool:
         """Return whether a convolution or its gradient reads a value's border, which must then be zero."""
@@ -202,6 +224,7 @@ class Emitter:
         """Store the value as ``value.array`` for the functions called after the next cut."""
         if value.producer is not None and not value.producer.reason and not value.handed_out:
             value.handed_out = True
+            self.arrange(value, False)
             self._store(value.place, value, "array")
 
     def hand_out_gradient(self, value: TensorNode) -> None:
@@ -259,6 +282,7 @@ class Emitter:
             For one number, about.
         **operands : Maps, or the values of other fields of the operation
         """
+        operands = {k: each.by_rows if isinstance(each, Maps) else each for k, each in operands.items()}
         *_, last = (each for each in operands.values() if isinstance(each, Maps))
         self.program.add(operation, last.C, flops * last.C * last.H * last.lanes, **space(last), **operands)
 

@@ -53,6 +53,12 @@ class TensorNode:
         One image's part in memory, see :func:`features`; all 0 if it is not laid out.
     laid_out : bool
         Whether it has maps.
+    maps : Maps
+        Its place in the layout in use, see :class:`~neocog.kernels.fused.program.Maps`.
+    channels_last : bool
+        Whether that, or what is planned before its memory is reserved, has the channels innermost.
+    other : Maps or None
+        A copy of it in the other layout.
     array, gradient_array
         The value and its gradient as arrays during a run, where Python reads them.
     """
@@ -65,6 +71,8 @@ class TensorNode:
     border: Border = NO_BORDER
     gradient_border: Border = NO_BORDER
     maps: Maps | None = None
+    channels_last: bool = False
+    other: Maps | None = None
     gradient: Maps | None = None
     wanted: bool = False  # whether anything before it needs its gradient
     array: Any = None
@@ -95,6 +103,8 @@ class LayerNode:
         Whether the layer runs as in training: not where it is frozen, as a rule.
     learns : bool
         Whether its parameters, if any, need gradients.
+    channels_last : bool
+        Whether its inputs and its output have the channels innermost.
     """
 
     name: str
@@ -106,6 +116,7 @@ class LayerNode:
     fused: bool = False  # into the layer before it
     training: bool = False
     learns: bool = True
+    channels_last: bool = False
     reason: str = ""  # why it has no compiled form
     memo: dict[str, Any] = field(default_factory=dict)
 

@@ -47,6 +47,7 @@ class Activation(Lowering):
         Whether the derivative is computed from x, not from the output.
     """
 
+    any_layout = True
     flops: ClassVar[float] = 40.0
     operation: ClassVar[str]
     from_input: ClassVar[bool] = False
@@ -229,6 +230,7 @@ class LearnedSlope(Lowering):
 class DeclaredActivation(Lowering):
     """``y = function(x)``, ``dx = dy derivative(x)``, with the functions that the layer's class declares."""
 
+    any_layout = True
     overridable = DECLARED
 
     def supports(self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, use: Use) -> None:

@@ -19,17 +19,19 @@ from neocog.layers.base import Shape
 class Shifting(Lowering):
     """``y = x + b``; ``db`` is the sum of ``dy``."""
 
+    any_layout = True
+
     def supports(self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, use: Use) -> None:
         check_repeatable(layer.shape, input_shapes[0])
 
     def forward(self, emit: Emitter, node: LayerNode) -> None:
-        bias = array_operand(node.layer.params["bias"], len(node.input.array_shape))
+        bias = array_operand(node.layer.params["bias"], node.input)
         lowering.combine(emit.program, broadcasting.ADD, node.input.place, bias, emit.maps(node.output))
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
         if node.learns:
             place = emit.gradient(node, "bias"), 0
-            bias = array_operand(node.layer.params["bias"], len(node.input.array_shape), place)
+            bias = array_operand(node.layer.params["bias"], node.input, place)
             lowering.reduce(emit.program, dy, bias)
         if node.input.wanted:
             with emit.into(node.input) as dx:

@@ -50,19 +50,20 @@ class Copies(Lowering):
 class Slicing(Copies):
     """A part of an axis; neighbouring channels are a view of the input's memory."""
 
+    any_layout = True
     settings = ("start", "stop", "step", "axis")
 
     def flat(self, node: LayerNode, training: bool) -> tuple[bool, bool]:
         return _is_view(node), _is_view(node)
 
     def places(self, layer: Slice, x: Maps) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
-        taken = layer.places((x.N, x.C, x.H, x.W))
-        shape, strides, k = list(x.shape), list(lowering.strides(x)), layer.axis - 1
+        taken = layer.places(tuple(x.shape[axis] for axis in x.axes))
+        shape, strides, k = list(x.shape), list(lowering.strides(x)), x.axes[layer.axis]
         first, shape[k], strides[k] = taken.start * strides[k], len(taken), taken.step * strides[k]
         return first, tuple(shape), tuple(strides)
 
     def forward(self, emit: Emitter, node: LayerNode) -> None:
-        if not _is_view(node):
+        if not _is_view(node) or node.channels_last:
             super().forward(emit, node)
             return
         x = node.input.place
@@ -78,6 +79,7 @@ def _is_view(node: LayerNode) -> bool:
 class Shuffling(Copies):
     """Channels in another order: the axis of channels is two, swapped."""
 
+    any_layout = True
     settings = ("groups",)
 
     def places(self, layer: ChannelShuffle, x: Maps) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
@@ -86,3 +88,14 @@ class Shuffling(Copies):
 
     def target(self, layer: ChannelShuffle, y: Maps) -> tuple[int, ...]:
         return y.plane, layer.groups * y.plane, y.row, 1
+
+    def forward(self, emit: Emitter, node: LayerNode) -> None:
+        if not node.channels_last:
+            super().forward(emit, node)
+            return
+        x, y, groups = node.input.place, emit.maps(node.output), node.layer.groups
+        each = x.N // groups
+        for g in range(groups):
+            source, target = lowering.shifted(x.origin, g * each), lowering.shifted(y.origin, g)
+            steps, spread = (x.plane, x.row, x.N, 1), (y.plane, y.row, y.N, groups)
+            lowering.copy(emit.program, source, steps, target, (x.C, x.H, x.W, each), spread)

@@ -7,7 +7,7 @@ import numpy as np
 from neocog.compilation.emitter import Emitter, Lowering, lowers
 from neocog.compilation.lowerings.activation import Gate
 from neocog.compilation.lowerings.merge import Sum
-from neocog.compilation.lowerings.normalization import BatchNormalization
+from neocog.compilation.lowerings.normalization import BatchNormalization, fixed_terms
 from neocog.compilation.nodes import LayerNode, wider
 from neocog.kernels.fused import lowering
 from neocog.kernels.fused.program import Maps
@@ -21,9 +21,17 @@ class Convolution(Lowering):
     settings = ("stride", "sides", "dilation", "groups")
     takes_clip = True
 
-    def plan(self, emit: Emitter, node: LayerNode) -> None:
+    def reads(self, node: LayerNode, channels_last: bool) -> bool | None:
+        depthwise = node.layer.groups == node.input.shape[0] == node.output.shape[0]
+        return None if channels_last and not depthwise else channels_last
+
+    def layout_costs(self, emit: Emitter, node: LayerNode) -> tuple[float, float]:
+        conv = self._convolution(emit, node)
+        return conv.cost(False), conv.cost(True)
+
+    def _convolution(self, emit: Emitter, node: LayerNode) -> lowering.Convolution:
         layer = node.layer
-        conv = node.memo["conv"] = lowering.Convolution(
+        return lowering.Convolution(
             emit.program,
             (emit.N, *node.input.shape),
             layer.params["weight"].shape,
@@ -31,13 +39,18 @@ class Convolution(Lowering):
             layer.window_sides(node.input.array_shape),
             layer.dilation,
             layer.groups,
+            node.channels_last,
         )
+
+    def plan(self, emit: Emitter, node: LayerNode) -> None:
+        conv = node.memo["conv"] = self._convolution(emit, node)
         node.memo["border"] = conv.input_border
         node.input.border = wider(node.input.border, conv.input_border)
         node.output.gradient_border = conv.output_border
 
     def forward(self, emit: Emitter, node: LayerNode) -> None:
-        layer, source, conv = node.layer, node.input.place, node.memo["conv"]
+        layer, conv, last = node.layer, node.memo["conv"], node.channels_last
+        source = node.input.place
         first, other = node, None
         weight, bias = layer.params["weight"], layer.params.get("bias")
         if emit.program.frozen and (norm := after(node, BatchNormalization)):
@@ -46,7 +59,9 @@ class Convolution(Lowering):
         gated = 0
         if not emit.training and not conv.by_winograd:
             if total := _sum_after(node):
-                (other,) = (value.maps for value in total.inputs if value is not node.output)
+                (value,) = (value for value in total.inputs if value is not node.output)
+                emit.arrange(value, last)
+                other = value.place
                 total.memo["folded"] = True
                 node = total
             elif gate := after(node, Gate):
@@ -54,6 +69,9 @@ class Convolution(Lowering):
                 gate.memo["folded"] = True
                 node = gate
         y = emit.maps(node.output)
+        if last:
+            lowering.add_pixel_product(emit.program, conv, source, weight, bias, y, node.bounds, other, gated)
+            return
         first.memo["windows"] = windows = conv.windows(source, y.row)
         conv.forward(windows, weight, bias, y, node.bounds, other, emit.clean(node.output), gated)
 
@@ -77,6 +95,7 @@ def _sum_after(node: LayerNode) -> LayerNode | None:
         return None
     others = [value for value in total.inputs if value is not node.output]
     alike = all(value.array_shape == total.output.array_shape for value in total.inputs)
+    alike = alike and total.channels_last == node.channels_last
     return total if alike and len(others) == 1 and others[0].maps is not None else None
 
 
@@ -93,12 +112,10 @@ def folded(node: LayerNode, norm: LayerNode, axis: int = 0) -> tuple[np.ndarray,
 
     The output channels lie along an axis of the weights, those of one group if it is 1.
     """
-    layer, after = node.layer, norm.layer
-    exact = {name: array.astype(np.float64) for name, array in {**after.params, **after.buffers}.items()}
-    scale = exact["weight"] / np.sqrt(exact["running_var"] + after.eps)
-    bias = layer.params.get("bias")
-    shift = exact["bias"] + ((0 if bias is None else bias) - exact["running_mean"]) * scale
-    weight = layer.params["weight"]
+    layer, weight, bias = node.layer, node.layer.params["weight"], node.layer.params.get("bias")
+    scale, shift = fixed_terms(norm.layer)
+    if bias is not None:
+        shift += bias * scale
     norm.memo["folded"] = True
     if axis:
         scale = np.repeat(scale.reshape(layer.groups, -1), len(weight) // layer.groups, axis=0)

@@ -18,6 +18,7 @@ from neocog.layers import Dropout, StochasticDepth
 class Dropping(Reshaping):
     """Multiplication by a mask that the layer's own generator draws before each run; nothing in inference."""
 
+    any_layout = True
     settings: ClassVar[tuple[str, ...]] = ("p",)
 
     def flat(self, node: LayerNode, training: bool) -> tuple[bool, bool]:
@@ -25,7 +26,7 @@ class Dropping(Reshaping):
 
     def forward(self, emit: Emitter, node: LayerNode) -> None:
         if not _drops(node):
-            super().forward(emit, node)
+            node.output.maps, node.output.channels_last = node.input.place, node.input.channels_last
             return
         y = emit.maps(node.output)
         slot, layer, shape = Slot(), node.layer, node.output.array_shape

@@ -26,6 +26,8 @@ class GlobalMaxPooling(MaxPooling):
 class GlobalAveragePooling(Lowering):
     """The mean of each map."""
 
+    any_layout = True
+
     def forward(self, emit: Emitter, node: LayerNode) -> None:
         x, y = node.input.place, emit.maps(node.output)
         emit.program.add("plane_mean", x.C, _work(x), **_sizes(x), x=x, y=y)

@@ -21,11 +21,11 @@ def _part(node: LayerNode, value: TensorNode, maps: Maps) -> Maps | lowering.Ope
     lacking = len(node.output.array_shape) - len(value.array_shape)
     if not lacking and value.shape == node.output.shape:
         return maps
-    plane, row, pixel, image = (
-        step * (size > 1) for step, size in zip(lowering.strides(maps), maps.shape, strict=True)
-    )
-    image, plane, row, pixel = ([0] * lacking + [image, plane, row, pixel])[:4]
-    return lowering.Operand(maps.origin, plane, row, pixel, image)
+    own = [step * (size > 1) for step, size in zip(lowering.strides(maps), maps.shape, strict=True)]
+    steps = [0] * 4
+    for axis, step in zip(maps.axes, [0] * lacking + [own[axis] for axis in maps.axes], strict=False):
+        steps[axis] = step
+    return lowering.Operand(maps.origin, *steps)
 
 
 def _inputs(node: LayerNode) -> list[Maps | lowering.Operand]:
@@ -66,6 +66,7 @@ def _summed(emit: Emitter, node: LayerNode, value: TensorNode, dy: Maps, other: 
 class Sum(Lowering):
     """``y = x_1 + x_2 + ...``."""
 
+    any_layout = True
     takes_clip = True
 
     def forward(self, emit: Emitter, node: LayerNode) -> None:
@@ -104,6 +105,8 @@ class Sum(Lowering):
 class Product(Lowering):
     """``y = x_1 x_2 ...``."""
 
+    any_layout = True
+
     def forward(self, emit: Emitter, node: LayerNode) -> None:
         _chain(emit, broadcasting.MULTIPLY, _inputs(node), emit.maps(node.output))
 
@@ -124,6 +127,8 @@ class Product(Lowering):
 @lowers(Maximum, Minimum)
 class Extremum(Lowering):
     """``y = max(x_1, x_2, ...)``, or the least; those that are y share its gradient."""
+
+    any_layout = True
 
     def forward(self, emit: Emitter, node: LayerNode) -> None:
         kind = broadcasting.MAXIMUM if isinstance(node.layer, Maximum) else broadcasting.MINIMUM
@@ -146,6 +151,7 @@ class Extremum(Lowering):
 class Concatenation(Lowering):
     """Concatenation: each input is copied to its part of the output."""
 
+    any_layout = True
     settings = ("axis",)
     computes = False
 
@@ -171,4 +177,5 @@ class Concatenation(Lowering):
         axis, place = node.layer.axis, maps.origin
         for value in node.inputs:
             yield place
-            place = lowering.shifted(place, value.array_shape[axis] * lowering.strides(maps)[axis - 1])
+            step = lowering.strides(maps)[maps.axes[axis]]
+            place = lowering.shifted(place, value.array_shape[axis] * step)

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 
 from neocog.compilation.emitter import Emitter, Lowering, Use, lowers
+from neocog.compilation.lowerings.scaling import array_operand
 from neocog.compilation.nodes import LayerNode, Uncompilable
+from neocog.kernels.fused import lowering
+from neocog.kernels.fused.operations import broadcasting
 from neocog.kernels.fused.program import Maps
 from neocog.layers import BatchNorm1D, BatchNorm2D, GroupNorm, InstanceNorm, LayerNorm, Normalize
 from neocog.layers.base import Shape
@@ -36,6 +39,7 @@ class BatchNormalization(Lowering):
     settings = ("eps", "momentum")
     takes_clip = True
     undoes_clip = True
+    any_layout = True
 
     def supports(self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, use: Use) -> None:
         N, _, *sizes = input_shapes[0]
@@ -44,6 +48,16 @@ class BatchNormalization(Lowering):
 
     def forward(self, emit: Emitter, node: LayerNode) -> None:
         layer, x, y = node.layer, node.input.place, emit.maps(node.output)
+        if node.channels_last:
+            ones = (1,) * (len(node.input.array_shape) - 2)
+            scale, shift = (
+                array_operand(each.astype(emit.program.dtype).reshape(-1, *ones), node.input)
+                for each in fixed_terms(layer)
+            )
+            lowering.combine(emit.program, broadcasting.MULTIPLY, x, scale, y)
+            lowering.combine(emit.program, broadcasting.ADD, y, shift, y)
+            emit.clip(y, node.bounds)
+            return
         mean, inv_std = (emit.program.memory(y.C) for _ in range(2))
         node.memo.update(mean=mean, inv_std=inv_std)
         emit.pointwise(
@@ -82,6 +96,13 @@ class BatchNormalization(Lowering):
             return
         with emit.into(node.input) as dx:
             emit.pointwise("normalise_back", 8.0, **fields, dx=dx)
+
+
+def fixed_terms(layer: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scale and the shift of each channel by the running statistics, in float64."""
+    exact = {name: array.astype(np.float64) for name, array in {**layer.params, **layer.buffers}.items()}
+    scale = exact["weight"] / np.sqrt(exact["running_var"] + layer.eps)
+    return scale, exact["bias"] - exact["running_mean"] * scale
 
 
 class SampleNormalization(Lowering):

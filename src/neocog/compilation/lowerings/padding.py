@@ -19,6 +19,7 @@ from neocog.layers.padding import copied_from
 class Padding(Lowering):
     """The constant everywhere, then the image inside; or rows and columns read where they are copied from."""
 
+    any_layout = True
     computes = False
     settings = ("padding", "value", "mode")
 

@@ -31,6 +31,7 @@ class PoolWindows:
 class Pooling(Lowering):
     """The maximum, or the mean, of each window."""
 
+    any_layout = True
     kind = ""
     settings: ClassVar[tuple[str, ...]] = ("kernel_size", "stride", "sides", "dilation", "ceil_mode")
 

@@ -15,6 +15,7 @@ from neocog.layers import Mean, Sum
 class Reduction(Lowering):
     """``y = sum of x / n``; n is 1 for a sum."""
 
+    any_layout = True
     settings = ("axes", "keepdims")
 
     def flat(self, node: LayerNode, training: bool) -> tuple[bool, bool]:
@@ -26,7 +27,10 @@ class Reduction(Lowering):
         shape = node.input.array_shape
         over = node.layer.over(shape)
         kept = tuple(1 if axis in over else size for axis, size in enumerate(shape))
-        return lowering.operand(maps.origin, features(kept, shape[0]), shape[0])
+        C, H, W = features(kept, shape[0])
+        if maps.channels_last:
+            return lowering.operand(maps.origin, (shape[0], H, W), C)
+        return lowering.operand(maps.origin, (C, H, W), shape[0])
 
     def forward(self, emit: Emitter, node: LayerNode) -> None:
         y = self._operand(node, emit.maps(node.output))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from neocog.compilation.emitter import Emitter, Lowering, Use, lowers
-from neocog.compilation.nodes import LayerNode, Uncompilable, features
+from neocog.compilation.nodes import LayerNode, TensorNode, Uncompilable, features
 from neocog.kernels.fused import lowering
 from neocog.kernels.fused.operations import broadcasting
 from neocog.kernels.fused.program import Maps
@@ -17,10 +17,11 @@ from neocog.layers import Rescale, Scale
 from neocog.layers.base import Shape
 
 
-def array_operand(array: np.ndarray, rank: int, place: Any = None) -> lowering.Operand:
+def array_operand(array: np.ndarray, value: TensorNode, place: Any = None) -> lowering.Operand:
     """Return an array, aligned with the last axes of an input, or what has its shape at a place."""
-    shape = (1,) * (rank - array.ndim) + array.shape
-    return lowering.operand(array if place is None else place, features(shape, 1))
+    shape = (1,) * (len(value.array_shape) - array.ndim) + array.shape
+    operand = lowering.operand(array if place is None else place, features(shape, 1))
+    return operand.channels_last if value.channels_last else operand
 
 
 def check_repeatable(shape: Shape, input_shape: Shape) -> None:
@@ -32,6 +33,8 @@ def check_repeatable(shape: Shape, input_shape: Shape) -> None:
 @lowers(Scale)
 class Scaling(Lowering):
     """``y = w x``; ``dw`` is the sum of ``dy x``."""
+
+    any_layout = True
 
     def supports(self, layer: Any, input_shapes: Sequence[Shape], output_shape: Shape, use: Use) -> None:
         check_repeatable(layer.shape, input_shapes[0])
@@ -52,12 +55,14 @@ class Scaling(Lowering):
 
     @staticmethod
     def _weight(node: LayerNode, place: Any = None) -> lowering.Operand:
-        return array_operand(node.layer.params["weight"], len(node.input.array_shape), place)
+        return array_operand(node.layer.params["weight"], node.input, place)
 
 
 @lowers(Rescale)
 class Rescaling(Lowering):
     """``y = a x + b`` with fixed numbers or arrays."""
+
+    any_layout = True
 
     def settings_of(self, layer_class: type[Any]) -> Callable[[Any], Any]:
         return lambda layer: tuple(each if isinstance(each, float) else id(each) for each in layer.terms())
@@ -72,7 +77,7 @@ class Rescaling(Lowering):
         number = offset if isinstance(offset, float) else 0.0
         self._scaled(emit, node, x, y, scale, number)
         if not isinstance(offset, float):
-            operand = array_operand(offset, len(node.input.array_shape))
+            operand = array_operand(offset, node.input)
             lowering.combine(emit.program, broadcasting.ADD, y, operand, y)
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
@@ -84,7 +89,7 @@ class Rescaling(Lowering):
     def _scaled(emit: Emitter, node: LayerNode, x: Maps, y: Maps, scale: Any, offset: float = 0.0) -> None:
         """Write ``y = scale x``, and a number added."""
         if not isinstance(scale, float):
-            operand = array_operand(scale, len(node.input.array_shape))
+            operand = array_operand(scale, node.input)
             lowering.combine(emit.program, broadcasting.MULTIPLY, x, operand, y)
             x, scale = y, 1.0
             if not offset:

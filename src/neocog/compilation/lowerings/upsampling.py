@@ -13,6 +13,7 @@ from neocog.layers import Upsample
 class Upsampling(Lowering):
     """Rows and columns read at the layer's places."""
 
+    any_layout = True
     settings = ("scale", "mode", "align_corners")
 
     def forward(self, emit: Emitter, node: LayerNode) -> None:

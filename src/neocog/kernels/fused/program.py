@@ -16,8 +16,8 @@ __all__ = ["Maps", "Memory", "Program", "Slot", "Stretch", "address"]
 
 SMALL = 1 << 22
 """Up to this many bytes, buffers do not share memory, and are cleared once instead of in every run."""
-LARGEST_TILE = 8
-"""Rows of the largest register tile, each of which reads a bias."""
+LARGEST_TILE = 64
+"""Rows, or lanes, of the largest register tile, each of which reads a bias."""
 SLACK = 1024
 """Bytes after the last buffer, which vectors that reach over its end may read."""
 PLANE_UNITS = 64
@@ -66,7 +66,11 @@ class Slot:
 
 @dataclass(eq=False)
 class Maps:
-    """Feature maps (C, H, W, N) in memory, with a border of zeros: (top, bottom, left, right)."""
+    """Feature maps (C, H, W, N) in memory, with a border of zeros: (top, bottom, left, right).
+
+    With ``channels_last`` the images and the channels have changed places, in memory and in the fields: C are
+    the images, N the channels. What treats each number, or each window, alike computes the same.
+    """
 
     memory: Memory | Slot
     C: int
@@ -75,6 +79,7 @@ class Maps:
     N: int
     border: Border = NO_BORDER
     begin: int = 0  # elements
+    channels_last: bool = False
 
     @property
     def row(self) -> int:
@@ -105,6 +110,20 @@ class Maps:
     def flat(self) -> bool:
         """Whether rows and planes follow each other without a border."""
         return self.border == NO_BORDER
+
+    @property
+    def axes(self) -> tuple[int, int, int, int]:
+        """The numbers that the axes of the array (N, C, H, W) have here."""
+        return (0, 3, 1, 2) if self.channels_last else (3, 0, 1, 2)
+
+    @property
+    def by_rows(self) -> Maps:
+        """The rows of a single image, channels last, as planes, so that units of work can share them."""
+        if not self.channels_last or self.C > 1:
+            return self
+        (top, _, left, right), begin = self.border, self.begin
+        border, begin = (0, 0, left, right), begin + top * self.row
+        return Maps(self.memory, self.H, 1, self.W, self.N, border, begin, self.channels_last)
 
     def channels(self, first: int, count: int) -> Maps:
         """Return some of the channels."""
@@ -184,11 +203,20 @@ class Program:
         self.memories.append(memory)
         return memory
 
-    def maps(self, C: int, H: int, W: int, N: int, border: Border = NO_BORDER, clean: bool = True) -> Maps:
+    def maps(
+        self,
+        C: int,
+        H: int,
+        W: int,
+        N: int,
+        border: Border = NO_BORDER,
+        clean: bool = True,
+        channels_last: bool = False,
+    ) -> Maps:
         """Reserve memory for feature maps, the border cleared if it is to be ``clean``."""
         (top, bottom, left, right) = border
         elements = C * (top + H + bottom) * (left + W + right) * N
-        maps = Maps(self.memory(elements), C, H, W, N, border)
+        maps = Maps(self.memory(elements), C, H, W, N, border, channels_last=channels_last)
         if border != NO_BORDER and clean:
             self.frame(maps)
         return maps
@@ -223,6 +251,13 @@ class Program:
             top=maps.border[0] + maps.H + maps.border[1],
             work=maps.C * maps.plane,
         )
+
+    def constant(self, array: np.ndarray) -> np.ndarray:
+        """Return a copy of an array that begins where a vector may best be loaded from."""
+        room = np.empty(array.nbytes + ALIGNMENT, np.uint8)
+        aligned = room[-address(room) % ALIGNMENT :][: array.nbytes].view(array.dtype).reshape(array.shape)
+        aligned[...] = array
+        return aligned
 
     def table(self, offsets: Any) -> np.ndarray:
         """Keep a table of offsets, equal tables once."""

@@ -2,8 +2,9 @@
 
 from neocog.kernels.fused.lowering.broadcasting import Operand, combine, operand, reduce, repeat
 from neocog.kernels.fused.lowering.convolution import Convolution, ConvolutionWindows
-from neocog.kernels.fused.lowering.copies import copy, load, store, strides, transfer
+from neocog.kernels.fused.lowering.copies import copy, load, rearrange, store, strides, transfer
 from neocog.kernels.fused.lowering.dense import dense, dense_input, dense_weight
+from neocog.kernels.fused.lowering.pixels import add_pixel_product
 from neocog.kernels.fused.lowering.pooling import LARGEST_WINDOW, counts_padding, pool, pool_back
 from neocog.kernels.fused.lowering.products import NARROW, shifted
 from neocog.kernels.fused.lowering.resampling import resample, resample_back
@@ -14,6 +15,7 @@ __all__ = [
     "Convolution",
     "ConvolutionWindows",
     "Operand",
+    "add_pixel_product",
     "combine",
     "copy",
     "counts_padding",
@@ -24,6 +26,7 @@ __all__ = [
     "operand",
     "pool",
     "pool_back",
+    "rearrange",
     "reduce",
     "repeat",
     "resample",

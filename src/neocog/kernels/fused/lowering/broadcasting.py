@@ -22,6 +22,11 @@ class Operand:
     image: int
 
     @property
+    def channels_last(self) -> Operand:
+        """The same beside maps whose channels and images have changed places."""
+        return Operand(self.place, self.image, self.row, self.pixel, self.plane)
+
+    @property
     def fields(self) -> dict[str, Any]:
         """The fields of an operation whose y it is."""
         names = ("y", "y_plane", "y_row", "y_pixel", "y_image")
@@ -39,8 +44,8 @@ def operand(place: Any, sizes: tuple[int, int, int], N: int = 1) -> Operand:
 def of_maps(maps: Maps) -> Operand:
     """Return maps, some of whose axes may have size 1, as an operand."""
     plane, row, pixel, image = strides(maps)
-    C, H, W, _ = maps.shape
-    return Operand(maps.origin, plane * (C > 1), row * (H > 1), pixel * (W > 1), image)
+    C, H, W, N = maps.shape
+    return Operand(maps.origin, plane * (C > 1), row * (H > 1), pixel * (W > 1), image * (N > 1))
 
 
 def combine(program: Program, kind: int, x: Maps, y: Operand | Maps, z: Maps) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from neocog.kernels.fused.lowering.copies import copy, strides, transfer
 from neocog.kernels.fused.lowering.products import (
+    NARROW,
     PANEL,
     add_correlation,
     add_product,
@@ -58,6 +59,10 @@ _UNIT_FILTERS = 32
 _DEPTH = 64
 """Filters whose products are held at a time, so that they stay in the cache."""
 
+_WINOGRAD, _ALONE, _LOADS = 0.5, 3.0, 1.2
+"""Measured time over that of as many vector operations: of direct sums by Winograd's method; of a filter
+that shares its input with no other; of depthwise filters with the channels innermost."""
+
 
 @dataclass(eq=False)
 class ConvolutionWindows:
@@ -80,6 +85,9 @@ class Convolution:
     w_shape : (C_out, C / groups, kH, kW)
     stride, padding, dilation, groups
         As in :func:`neocog.kernels.conv2d`.
+    channels_last : bool
+        Whether the output has the channels innermost; see
+        :mod:`~neocog.kernels.fused.lowering.pixels`. Then there is only the forward pass.
     """
 
     program: Program
@@ -89,6 +97,12 @@ class Convolution:
     padding: Padding
     dilation: Pair
     groups: int = 1
+    channels_last: bool = False
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether each channel has one filter of its own."""
+        return self.groups == self.x_shape[1] == self.w_shape[0]
 
     @property
     def kernel(self) -> Pair:
@@ -100,17 +114,43 @@ class Convolution:
         """Height and width of the output."""
         return output_sizes(self.x_shape, self.kernel, self.stride, self.padding, self.dilation)
 
+    def cost(self, channels_last: bool) -> float:
+        """Estimate the vector operations of the forward pass, with the channels innermost or outermost."""
+        (N, C, H, W), (F, per_group, kh, kw), (rows, columns) = self.x_shape, self.w_shape, self.out
+        width = VECTOR_BYTES // self.program.size
+        terms = float(per_group * kh * kw)
+        if channels_last:
+            sums = N * rows * columns * terms
+            if self.depthwise:
+                return _LOADS * sums * -(-F // width)
+            return sums * self.groups * -(-(F // self.groups) // width)
+        if self._suits_winograd(self.out):
+            return _WINOGRAD * F * terms * rows * columns * N / width
+        if columns * N < NARROW and rows > 1:
+            vectors = -(-(columns + 2) * N * rows // width)  # as one long row, borders included
+        else:
+            vectors = rows * -(-columns * N // width)
+        copied = N * C * H * W if self.stride != (1, 1) else 0
+        return F * terms * vectors * (_ALONE if self.groups == F else 1) + copied
+
     # Borders
 
     @property
     def input_border(self) -> Border:
         """Border that the input should have; with a stride it is copied anyway, so none."""
+        (top, bottom), (left, right) = self.padding
+        if self.channels_last:
+            return top, self._reach(0), left, self._reach(1)
         if self.stride != (1, 1):
             return NO_BORDER
-        (top, bottom), (left, right) = self.padding
         if self.by_winograd:  # whole tiles
             bottom, right = bottom + -self.out[0] % _TILE, right + -self.out[1] % _TILE
         return top, bottom, left, right
+
+    def _reach(self, axis: int) -> int:
+        """Return how far windows reach over the end of an axis; less than the padding, with a stride."""
+        last = (self.out[axis] - 1) * self.stride[axis] + (self.kernel[axis] - 1) * self.dilation[axis]
+        return max(0, last - self.padding[axis][0] - self.x_shape[2 + axis] + 1)
 
     @property
     def output_border(self) -> Border:
@@ -147,7 +187,7 @@ class Convolution:
     @property
     def by_winograd(self) -> bool:
         """Return whether to use Winograd's method: float32, 3 x 3 kernels, many channels and enough tiles."""
-        return self._suits_winograd(self.out)
+        return not self.channels_last and self._suits_winograd(self.out)
 
     @property
     def back_by_winograd(self) -> bool:

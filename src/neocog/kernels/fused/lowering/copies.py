@@ -8,7 +8,7 @@ import numpy as np
 
 from neocog.kernels.fused.program import Maps, Program
 
-__all__ = ["copy", "load", "store", "strides", "transfer"]
+__all__ = ["copy", "load", "rearrange", "store", "strides", "transfer"]
 
 
 def copy(
@@ -50,6 +50,12 @@ def strides(maps: Maps) -> tuple[int, int, int, int]:
 def transfer(program: Program, x: Maps, y: Maps, adding: bool = False) -> None:
     """Add a copy of maps into maps of the same shape, or of their sum."""
     copy(program, x.origin, strides(x), y.origin, x.shape, strides(y), adding)
+
+
+def rearrange(program: Program, x: Maps, y: Maps) -> None:
+    """Add a copy of maps into maps of the other layout, images and channels in each other's place."""
+    plane, row, pixel, image = strides(x)
+    copy(program, x.origin, (image, row, pixel, plane), y.origin, y.shape, strides(y))
 
 
 def load(program: Program, source: Any, y: Maps) -> None:

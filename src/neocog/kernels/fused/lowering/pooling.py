@@ -61,7 +61,7 @@ def pool(
     work = float(y.C * y.H * y.lanes * kernel[0] * kernel[1])
     own = {"index": index} if kind == "max" else {"counted": int(counted)}
     windows = _window_fields(x, kernel, stride, padding)
-    program.add(_NAMES[kind], x.C, work, x=x, y=y, C=y.C, rows=y.H, lanes=y.lanes, **own, **windows)
+    program.add(_NAMES[kind], y.C * y.H, work, x=x, y=y, C=y.C, rows=y.H, lanes=y.lanes, **own, **windows)
 
 
 def pool_back(

@@ -1,6 +1,6 @@
 """Pool the windows of each plane, or the whole plane, and compute the gradients of that.
 
-A unit of work is ``block`` planes (channels).
+A unit of work is ``block`` planes (channels); of the forward pass of windows ``block`` rows of the output.
 """
 
 from __future__ import annotations
@@ -96,49 +96,49 @@ def max_pool(p: Any, unit: int, scratch: int, zero: Any) -> None:
     like = zero[0]
     size = size_of(like)
     N = p.N
-    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
-        for i in range(p.rows):
-            y_row = p.y + (c * p.y_plane + i * p.y_row) * size
-            y = view(y_row, p.lanes, like)
-            y[:] = -np.inf
-            if N < FEW_IMAGES and not p.index:
-                _narrow_max_pool(p, c, i, y, like)
+    for line in range(unit * p.block, min(p.C * p.rows, (unit + 1) * p.block)):
+        c, i = line // p.rows, line % p.rows
+        y_row = p.y + (c * p.y_plane + i * p.y_row) * size
+        y = view(y_row, p.lanes, like)
+        y[:] = -np.inf
+        if N < FEW_IMAGES and not p.index:
+            _narrow_max_pool(p, c, i, y, like)
+            continue
+        winners = p.index + (c * p.rows + i) * p.lanes
+        if p.index:
+            view(winners, p.lanes, np.uint8(0))[:] = NO_WINNER
+        for a in range(p.kernel_h):
+            r = i * p.stride_h - p.top + a
+            if not 0 <= r < p.H:
                 continue
-            winners = p.index + (c * p.rows + i) * p.lanes
-            if p.index:
-                view(winners, p.lanes, np.uint8(0))[:] = NO_WINNER
-            for a in range(p.kernel_h):
-                r = i * p.stride_h - p.top + a
-                if not 0 <= r < p.H:
+            x_row = p.x + (c * p.x_plane + r * p.x_row) * size
+            for b in range(p.kernel_w):
+                tap = np.uint8(a * p.kernel_w + b)
+                first, last = _columns(b, p.left, p.stride_w, p.W, p.lanes // N)
+                if N < FEW_IMAGES:
+                    shift = (b - p.left) * N
+                    for n in range(N):
+                        x = view(x_row + (first * p.stride_w * N + shift + n) * size, p.W * N, like)
+                        z = view(y_row + (first * N + n) * size, p.lanes, like)
+                        w = view(winners + first * N + n, p.lanes, np.uint8(0))
+                        for j in range(last - first):
+                            v = x[j * p.stride_w * N]
+                            if v > z[j * N] or v != v or w[j * N] == NO_WINNER:
+                                z[j * N] = v
+                                w[j * N] = tap
                     continue
-                x_row = p.x + (c * p.x_plane + r * p.x_row) * size
-                for b in range(p.kernel_w):
-                    tap = np.uint8(a * p.kernel_w + b)
-                    first, last = _columns(b, p.left, p.stride_w, p.W, p.lanes // N)
-                    if N < FEW_IMAGES:
-                        shift = (b - p.left) * N
+                for j in range(first, last):
+                    x = view(x_row + (j * p.stride_w - p.left + b) * N * size, N, like)
+                    z = view(y_row + j * N * size, N, like)
+                    if p.index:
+                        w = view(winners + j * N, N, np.uint8(0))
                         for n in range(N):
-                            x = view(x_row + (first * p.stride_w * N + shift + n) * size, p.W * N, like)
-                            z = view(y_row + (first * N + n) * size, p.lanes, like)
-                            w = view(winners + first * N + n, p.lanes, np.uint8(0))
-                            for j in range(last - first):
-                                v = x[j * p.stride_w * N]
-                                if v > z[j * N] or v != v or w[j * N] == NO_WINNER:
-                                    z[j * N] = v
-                                    w[j * N] = tap
-                        continue
-                    for j in range(first, last):
-                        x = view(x_row + (j * p.stride_w - p.left + b) * N * size, N, like)
-                        z = view(y_row + j * N * size, N, like)
-                        if p.index:
-                            w = view(winners + j * N, N, np.uint8(0))
-                            for n in range(N):
-                                wins = x[n] > z[n] or x[n] != x[n] or w[n] == NO_WINNER
-                                z[n] = x[n] if wins else z[n]
-                                w[n] = tap if wins else w[n]
-                        else:
-                            for n in range(N):
-                                z[n] = z[n] if z[n] > x[n] or z[n] != z[n] else x[n]
+                            wins = x[n] > z[n] or x[n] != x[n] or w[n] == NO_WINNER
+                            z[n] = x[n] if wins else z[n]
+                            w[n] = tap if wins else w[n]
+                    else:
+                        for n in range(N):
+                            z[n] = z[n] if z[n] > x[n] or z[n] != z[n] else x[n]
 
 
 @operation(maps="dy dx pooled", arrays="index", integers=f"{PLANES} {WINDOWS}")
@@ -202,22 +202,22 @@ def average_pool(p: Any, unit: int, scratch: int, zero: Any) -> None:
     like = zero[0]
     size = size_of(like)
     N = p.N
-    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
-        for i in range(p.rows):
-            top, bottom = _clipped(i, p.stride_h, p.top, p.kernel_h, p.H)
-            for j in range(p.lanes // N):
-                y = view(p.y + (c * p.y_plane + i * p.y_row + j * N) * size, N, like)
-                y[:] = 0
-                left, right = _clipped(j, p.stride_w, p.left, p.kernel_w, p.W)
-                for r in range(top, bottom):
-                    for s in range(left, right):
-                        x = view(p.x + (c * p.x_plane + r * p.x_row + s * N) * size, N, like)
-                        for n in range(N):
-                            y[n] += x[n]
-                count = p.kernel_h * p.kernel_w if p.counted else (bottom - top) * (right - left)
-                share = like * 0 + 1 / count
-                for n in range(N):
-                    y[n] *= share
+    for line in range(unit * p.block, min(p.C * p.rows, (unit + 1) * p.block)):
+        c, i = line // p.rows, line % p.rows
+        top, bottom = _clipped(i, p.stride_h, p.top, p.kernel_h, p.H)
+        for j in range(p.lanes // N):
+            y = view(p.y + (c * p.y_plane + i * p.y_row + j * N) * size, N, like)
+            y[:] = 0
+            left, right = _clipped(j, p.stride_w, p.left, p.kernel_w, p.W)
+            for r in range(top, bottom):
+                for s in range(left, right):
+                    x = view(p.x + (c * p.x_plane + r * p.x_row + s * N) * size, N, like)
+                    for n in range(N):
+                        y[n] += x[n]
+            count = p.kernel_h * p.kernel_w if p.counted else (bottom - top) * (right - left)
+            share = like * 0 + 1 / count
+            for n in range(N):
+                y[n] *= share
 
 
 @operation(maps="dy dx", integers=f"{PLANES} {WINDOWS} counted")

@@ -13,8 +13,11 @@ from neocog.kernels.fused.simd import (
     DOT_TAPS,
     ROW_TAPS,
     ROWS,
+    VECTOR_BYTES,
+    VECTORS,
     dots,
     dots_of_row,
+    pixel_tile,
     row_tile,
     size_of,
     view,
@@ -141,6 +144,79 @@ def _product(p: Any, g: int, block: int, zero: Any) -> None:
         k += depth
         if ends:
             break
+
+
+@compiled
+def panel_lanes(left: int, size: int) -> int:
+    """Return the channels of the next panel when ``left`` are left: a register tile's, or up to a vector."""
+    width = VECTOR_BYTES // size
+    return width * VECTORS if left >= width * VECTORS else min(left, width)
+
+
+@operation(
+    arrays="x a y init bias zeros offsets x_pixels y_pixels init_pixels",
+    integers="F K depth groups x_group pixels pixel_block f_block depthwise gated",
+    numbers="low high",
+)
+def pixel_product(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute ``y[q,f] = init[q,f] + bias[f] + sum_k a[k,f] x[x_pixels[q] + offsets[k]]``, f innermost.
+
+    The tables of pixels say where each lies in x, y and init. Bounds and gates are those of :func:`product`.
+    ``a`` is packed in panels of filters, K rows each (:func:`panel_lanes`). There are ``groups`` of ``F``
+    filters, which see inputs ``x_group`` apart; if ``depthwise``, filter f sees channel f alone. A unit is a
+    block of filters and pixels of a group.
+    """
+    like = zero[0]
+    size = size_of(like)
+    f_blocks = (p.F + p.f_block - 1) // p.f_block
+    q_blocks = (p.pixels + p.pixel_block - 1) // p.pixel_block
+    g, block = unit // (f_blocks * q_blocks), unit % (f_blocks * q_blocks)
+    f, f_last = block // q_blocks * p.f_block, min(p.F, (block // q_blocks + 1) * p.f_block)
+    q_first = block % q_blocks * p.pixel_block
+    q_last = min(p.pixels, q_first + p.pixel_block)
+    while f < f_last:
+        lanes, column = panel_lanes(p.F - f, size), g * p.F + f
+        x, y = p.x + (g * p.x_group + (f if p.depthwise else 0)) * size, p.y + column * size
+        for k in range(0, p.K, p.depth):
+            depth = min(p.depth, p.K - k)
+            ends = k + depth >= p.K
+            low, high = (p.low, p.high) if ends else (-np.inf, np.inf)
+            q = q_first
+            while q < q_last:
+                rows = panel_rows(q_last - q)
+                if p.depthwise and rows < ROWS:
+                    rows = 1
+                if k:
+                    init, init_pixels, bias = y, p.y_pixels + 8 * q, p.zeros
+                else:
+                    init, init_pixels, bias = 0, 0, p.bias + column * size
+                    if p.init:
+                        init, init_pixels = p.init + column * size, p.init_pixels + 8 * q
+                pixel_tile(
+                    rows,
+                    p.depthwise,
+                    x,
+                    p.x_pixels + 8 * q,
+                    p.offsets + 8 * k,
+                    depth,
+                    p.a + (column * p.K + k * lanes) * size,
+                    lanes,
+                    bias,
+                    y,
+                    p.y_pixels + 8 * q,
+                    init,
+                    init_pixels,
+                    low,
+                    high,
+                    lanes,
+                    like,
+                )
+                if ends and p.gated:  # while they are in the cache
+                    places = view(p.y_pixels + 8 * q, rows, np.int64(0))
+                    for r in range(rows):
+                        gate_in_place(p.gated, view(y + places[r] * size, lanes, like), like)
+                q += rows
+        f += lanes
 
 
 @operation(

@@ -10,6 +10,10 @@ branches, so that the compiler vectorises the loop around them.
     ``y[r, l] = bias[r] + sum_k a[r, k] x[offset[k] + l] + init[r, l]`` for a few rows r and vectors of
     lanes l: each number of ``a`` is broadcast, each vector of ``x`` is used by all rows, the sums stay in
     registers.
+:func:`pixel_tile`
+    ``y[q, f] = bias[f] + sum_k x[pixel[q] + offset[k]] w[k, f] + init[q, f]`` for a few pixels q and vectors
+    of channels f: the same sum where the channels lie side by side; or, depthwise, with
+    ``x[pixel[q] + offset[k] + f]``.
 :func:`dots`
     ``d[f, k] = sum_l dy[f, l] x[offset[k] + l]``: the same sum the other way round, for weight gradients.
 
@@ -41,6 +45,7 @@ if config.DISABLE_JIT:
         library,
         logistic,
         normal_distribution,
+        pixel_tile,
         read,
         row_tile,
         size_of,
@@ -58,7 +63,7 @@ else:
         normal_distribution,
     )
     from neocog.kernels.fused.simd.memory import fetch_add, read, size_of, view
-    from neocog.kernels.fused.simd.tiles import dots, dots_of_row, row_tile
+    from neocog.kernels.fused.simd.tiles import dots, dots_of_row, pixel_tile, row_tile
     from neocog.kernels.fused.simd.winograd import (
         deinterleave,
         interleave,
@@ -85,6 +90,7 @@ __all__ = [
     "library",
     "logistic",
     "normal_distribution",
+    "pixel_tile",
     "read",
     "row_tile",
     "size_of",

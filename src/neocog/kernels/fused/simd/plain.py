@@ -20,6 +20,7 @@ __all__ = [
     "library",
     "logistic",
     "normal_distribution",
+    "pixel_tile",
     "read",
     "row_tile",
     "size_of",
@@ -46,6 +47,21 @@ def row_tile(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bia
         weights = view(a + r * a_row * size, (K - 1) * a_step + 1 if K else 0, like)[::a_step]
         sums = start + view(bias + r * size, 1, like) + weights @ columns
         view(y + r * y_row * size, count, like)[:] = np.clip(sums, low, high)
+
+
+def pixel_tile(
+    rows, depthwise, x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like
+):
+    size = like.itemsize
+    weights = np.array([view(w + k * w_row * size, count, like) for k in range(K)]).reshape(K, count)
+    for r in range(rows):
+        pixel, taps = view(x_at + 8 * r, 1, np.int64(0))[0], view(offset, K, np.int64(0))
+        each = [view(x + (pixel + tap) * size, count if depthwise else 1, like) for tap in taps]
+        sums = view(bias, count, like) + (np.array(each).reshape(K, -1) * weights).sum(axis=0)
+        if init:
+            sums = sums + view(init + view(init_at + 8 * r, 1, np.int64(0))[0] * size, count, like)
+        place = y + view(y_at + 8 * r, 1, np.int64(0))[0] * size
+        view(place, count, like)[:] = np.clip(sums, low, high)
 
 
 def _dots(shape):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from numba import njit, types
@@ -11,6 +12,7 @@ from neocog.kernels.fused.simd.emitter import (
     DOT_ROWS,
     DOT_TAPS,
     ROW_TAPS,
+    ROWS,
     VECTOR_BYTES,
     VECTORS,
     Emitter,
@@ -18,7 +20,34 @@ from neocog.kernels.fused.simd.emitter import (
 )
 from neocog.kernels.fused.simd.memory import size_of
 
-__all__ = ["dots", "dots_of_row", "row_tile"]
+__all__ = ["dots", "dots_of_row", "pixel_tile", "row_tile"]
+
+
+def _store(
+    emit: Emitter,
+    sums: list[Any],
+    init: Any,
+    starts: Callable[[], list[Any]],
+    ends: list[Any],
+    bounds: tuple[Any, Any],
+    mask: Any,
+) -> None:
+    """Store the sums at ``ends``, bounded, unless ``init`` is 0 with what lies at ``starts`` added.
+
+    What the sums are added to comes last: long sums are then made of short ones, and err less.
+    """
+    builder, plain = emit.builder, emit.builder.block
+    with builder.if_then(builder.icmp_signed("!=", init, emit.number(0))):
+        added = [builder.fadd(emit.load(at, mask), s) for at, s in zip(starts(), sums, strict=True)]
+        inside = builder.block
+    totals = []
+    for value, more in zip(sums, added, strict=True):
+        phi = builder.phi(emit.vector)
+        phi.add_incoming(value, plain)
+        phi.add_incoming(more, inside)
+        totals.append(phi)
+    for at, value in zip(ends, emit.clipped(totals, *bounds), strict=True):
+        emit.store(value, at, mask)
 
 
 def _tile(rows: int, vectors: int, masked: bool) -> Any:
@@ -49,20 +78,67 @@ def _tile(rows: int, vectors: int, masked: bool) -> Any:
             loop.close(
                 [emit.fma(weights[r], across[v], s) for (r, v), s in zip(grid, loop.carried, strict=True)]
             )
-            # What the sums are added to comes last: long sums are then made of short ones, and err less.
-            plain = builder.block
-            with builder.if_then(builder.icmp_signed("!=", init, emit.number(0))):
-                starts = [emit.load(place(init, init_row, r, v), mask) for r, v in grid]
-                added = [builder.fadd(start, s) for start, s in zip(starts, loop.carried, strict=True)]
-                inside = builder.block
-            totals = []
-            for value, more in zip(loop.carried, added, strict=True):
-                phi = builder.phi(emit.vector)
-                phi.add_incoming(value, plain)
-                phi.add_incoming(more, inside)
-                totals.append(phi)
-            for (r, v), value in zip(grid, emit.clipped(totals, floor, ceiling), strict=True):
-                emit.store(value, place(y, y_row, r, v), mask)
+            _store(
+                emit,
+                loop.carried,
+                init,
+                lambda: [place(init, init_row, r, v) for r, v in grid],
+                [place(y, y_row, r, v) for r, v in grid],
+                (floor, ceiling),
+                mask,
+            )
+            return context.get_dummy_value()
+
+        integers = (types.int64,) * 11
+        return types.void(*integers, like, like, types.int64, like), generate
+
+    return tile
+
+
+def _pixel_tile(rows: int, vectors: int, masked: bool, depthwise: bool) -> Any:
+    """Make the register tile of ``rows`` pixels x ``vectors`` of channels; a masked one holds ``count``.
+
+    Tables tell where the pixels lie. A number of x is broadcast to all channels of y; ``depthwise``, a vector
+    of x has a weight for each of its channels.
+    """
+
+    @intrinsic
+    def tile(_, x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, floor, ceiling, count, like):
+        def generate(context, builder, signature, arguments):
+            x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, floor, ceiling, count, _ = arguments
+            emit = Emitter(builder, like)
+            mask = emit.mask(count) if masked else None
+            grid = [(r, v) for r in range(rows) for v in range(vectors)]
+            steps = [emit.number(v * emit.width) for v in range(vectors)]
+
+            def places(base, table):
+                pixels = [emit.step(base, emit.offset(table, emit.number(r))) for r in range(rows)]
+                return [emit.step(pixels[r], steps[v]) for r, v in grid]
+
+            pixels = [emit.step(x, emit.offset(x_at, emit.number(r))) for r in range(rows)]
+            biases = [emit.load(emit.step(bias, step), mask) for step in steps]
+            loop = Loop(emit, emit.number(0), K, 1, [biases[v] for _r, v in grid])
+            down = emit.step(w, builder.mul(loop.index, w_row))
+            weights = [emit.load(emit.step(down, step), mask) for step in steps]
+            tap = emit.offset(offset, loop.index)
+            taps = [emit.step(pixel, tap) for pixel in pixels]
+            if depthwise:
+                seen = [emit.load(emit.step(taps[r], steps[v]), mask) for r, v in grid]
+            else:
+                numbers = [emit.broadcast(at) for at in taps]
+                seen = [numbers[r] for r, _v in grid]
+            loop.close(
+                [emit.fma(a, weights[v], s) for a, (_r, v), s in zip(seen, grid, loop.carried, strict=True)]
+            )
+            _store(
+                emit,
+                loop.carried,
+                init,
+                lambda: places(init, init_at),
+                places(y, y_at),
+                (floor, ceiling),
+                mask,
+            )
             return context.get_dummy_value()
 
         integers = (types.int64,) * 11
@@ -160,3 +236,51 @@ def row_tile(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bia
             else:
                 _rest1(a, a_row, a_step, offset, K, xs, ys, y_row, at, init_row, bias, low, high, left, like)
             n += left
+
+
+_PIXELS = {
+    (rows, vectors): _pixel_tile(rows, vectors, vectors == 1, False)
+    for rows in (8, 4, 2, 1)
+    for vectors in (VECTORS, 1)
+}
+_pixels8, _pixels4, _pixels2, _pixels1 = (_PIXELS[rows, VECTORS] for rows in (8, 4, 2, 1))
+_thin8, _thin4, _thin2, _thin1 = (_PIXELS[rows, 1] for rows in (8, 4, 2, 1))
+_each, _each1 = (_pixel_tile(rows, VECTORS, False, True) for rows in (ROWS, 1))
+_each_thin, _each_thin1 = (_pixel_tile(rows, 1, True, True) for rows in (ROWS, 1))
+
+
+@njit(nogil=True)
+def pixel_tile(
+    rows, depthwise, x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like
+):
+    """Write ``count`` channels of ``rows`` pixels: one register tile wide, or at most one vector.
+
+    There are 8, 4, 2 or 1 rows, and depthwise those of the largest tile or 1.
+    """
+    wide = count >= VECTOR_BYTES // size_of(like) * VECTORS
+    if depthwise:
+        if wide and rows > 1:
+            _each(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
+        elif wide:
+            _each1(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
+        elif rows > 1:
+            _each_thin(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
+        else:
+            _each_thin1(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
+    elif wide:
+        if rows == 8:
+            _pixels8(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
+        elif rows == 4:
+            _pixels4(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
+        elif rows == 2:
+            _pixels2(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
+        else:
+            _pixels1(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
+    elif rows == 8:
+        _thin8(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
+    elif rows == 4:
+        _thin4(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
+    elif rows == 2:
+        _thin2(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
+    else:
+        _thin1(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)

@@ -1,0 +1,124 @@
+"""Lower convolutions whose outputs lie pixel by pixel, the channels innermost: (N, H, W, C) in memory.
+
+The lanes of a register tile are then filters instead of pixels, so that it is full however small the maps
+and however few the images are. Where a pixel lies is read from a table: a stride needs no phases, and the
+input may have either layout.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neocog.kernels.fused.lowering.copies import transfer
+from neocog.kernels.fused.lowering.products import DEPTH, UNIT_WORK, UNITS, bias_or_zeros
+from neocog.kernels.fused.program import UNBOUNDED, Bounds, Maps, Program
+from neocog.kernels.fused.simd import ROWS, VECTOR_BYTES, VECTORS
+from neocog.kernels.geometry import Pair
+
+if TYPE_CHECKING:
+    from neocog.kernels.fused.lowering.convolution import Convolution
+
+__all__ = ["add_pixel_product"]
+
+
+def _pixels(maps: Maps, size: Pair, step: Pair = (1, 1), first: Pair = (0, 0)) -> np.ndarray:
+    """Return where pixels of all images lie, in elements from the origin: H x W, from ``first`` on."""
+    image, N = (maps.plane, maps.C) if maps.channels_last else (1, maps.N)
+    n, i, j = np.arange(N)[:, None, None], np.arange(size[0])[:, None], np.arange(size[1])
+    places = n * image + (i * step[0] + first[0]) * maps.row + (j * step[1] + first[1]) * maps.N
+    return places.ravel()
+
+
+def _panels(weight: np.ndarray, groups: int) -> np.ndarray:
+    """Return the weights in the order in which the tiles read them: panels of filters, a row for each term.
+
+    (F, C, kH, kW) -> for each group and each panel of its filters, kH kW C rows.
+    """
+    width = VECTOR_BYTES // weight.itemsize
+    F, C, kh, kw = weight.shape
+    terms = weight.reshape(groups, F // groups, C, kh, kw).transpose(0, 3, 4, 2, 1)
+    terms = terms.reshape(groups, kh * kw * C, F // groups)
+    parts, f = [], 0
+    while f < F // groups:
+        left = F // groups - f
+        lanes = width * VECTORS if left >= width * VECTORS else min(left, width)
+        parts.append(terms[:, :, f : f + lanes].reshape(groups, -1))
+        f += lanes
+    return np.concatenate(parts, axis=1).ravel()
+
+
+def _blocks(program: Program, conv: Convolution, F: int, groups: int, pixels: int, K: int) -> tuple[int, int]:
+    """Return the filters and the pixels of a unit."""
+    wide = VECTOR_BYTES // program.size * VECTORS
+    units = max(1, min(UNITS, int(2.0 * groups * F * K * pixels // UNIT_WORK)) // groups)
+    panels, tiles = -(-F // wide), -(-pixels // ROWS)
+    # Units share what is larger, the weights or the input, and each reads all of the other.
+    if pixels < F:
+        f_units = min(panels, units)
+        q_units = min(tiles, -(-units // f_units))
+    else:
+        q_units = min(tiles, units)
+        f_units = min(panels, -(-units // q_units))
+    return -(-panels // f_units) * wide, -(-tiles // q_units) * ROWS
+
+
+def add_pixel_product(
+    program: Program,
+    conv: Convolution,
+    x: Maps,
+    weight: np.ndarray,
+    bias: Any,
+    y: Maps,
+    bounds: Bounds = UNBOUNDED,
+    init: Maps | None = None,
+    gated: int = 0,
+) -> None:
+    """Add ``y = conv(x, weight) + bias + init``, bounded, or gated; y and init have the channels innermost.
+
+    The weights must never change: they are packed here.
+    """
+    F, per_group, kh, kw = conv.w_shape
+    border = conv.input_border
+    if any(b < n for b, n in zip(x.border, border, strict=True)):
+        padded = program.maps(*x.shape, border, channels_last=x.channels_last)
+        transfer(program, x, padded)
+        x = padded
+    channel = 1 if x.channels_last else x.plane
+    a, b = (np.arange(k) * d for k, d in zip((kh, kw), conv.dilation, strict=True))
+    depthwise = conv.depthwise
+    offsets = a[:, None, None] * x.row + b[:, None] * x.N + np.arange(per_group) * channel
+    (top, _), (left, _) = conv.padding
+    groups = 1 if depthwise else conv.groups
+    filters, K, pixels = F // groups, kh * kw * per_group, conv.x_shape[0] * conv.out[0] * conv.out[1]
+    f_block, pixel_block = _blocks(program, conv, filters, groups, pixels, K)
+    units = groups * -(-filters // f_block) * -(-pixels // pixel_block)
+    places = program.table(_pixels(y, conv.out))
+    program.add_units(
+        "pixel_product",
+        units,
+        2.0 * F * K * pixels,
+        x=x.origin,
+        x_pixels=program.table(_pixels(x, conv.out, conv.stride, (-top, -left))),
+        offsets=program.table(offsets.ravel()),
+        x_group=per_group * channel,
+        a=program.constant(_panels(weight, groups)),
+        y=y.origin,
+        y_pixels=places,
+        init=init and init.origin,
+        init_pixels=init and program.table(_pixels(init, conv.out)),
+        bias=bias_or_zeros(program, bias, 0, F),
+        zeros=program.zeros,
+        low=bounds[0],
+        high=bounds[1],
+        F=filters,
+        K=K,
+        depth=DEPTH if K > DEPTH * 4 // 3 else K,
+        groups=groups,
+        pixels=pixels,
+        pixel_block=pixel_block,
+        f_block=f_block,
+        depthwise=int(depthwise),
+        gated=gated,
+    )

@@ -1,0 +1,108 @@
+"""Compiled inference with the channels innermost: which values have them so; nothing else changes."""
+
+import numpy as np
+import pytest
+
+from neocog.compilation import compiler, layouts
+from neocog.compilation.compiler import Compiler
+from neocog.kernels import missing_numba
+from neocog.kernels.fused.simd import VECTOR_BYTES
+from neocog.layers import AvgPool2D, Conv2D, Dense, Flatten, MaxPool2D, ReLU, Sequential
+from neocog.models import mobilenet_v2, mobilenet_v3_small, resnet18
+from neocog.testing.everywhere import between, is_vector
+
+from ..cases import LAYERS  # noqa: TID252
+
+pytestmark = pytest.mark.skipif(bool(missing_numba()), reason="needs Numba")
+
+
+@pytest.fixture
+def innermost(monkeypatch):
+    """Let all convolutions have the channels innermost, whatever that costs."""
+
+    def everywhere(emit, nodes, end):
+        nodes = [node for node in nodes if not node.fused]
+        costs = {node: None for node in nodes if not node.reason and node.lowering.layout_costs(emit, node)}
+        found = layouts._innermost(nodes, costs, np.inf)
+        for node in nodes:
+            node.channels_last = node.output.channels_last = node.output in found
+
+    monkeypatch.setattr(compiler, "choose_layouts", everywhere)
+
+
+def innermost_of(network, shape):
+    return [node.channels_last for node in Compiler(network, shape, frozen=True).nodes if "conv" in node.memo]
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [("float64", 1e-12), ("float32", 2e-5)])
+def test_whole_networks(case, innermost, dtype, bound):
+    make, x, _ = case
+    network = make().astype(dtype)
+    for images in (x.astype(dtype), x[:1].astype(dtype)):
+        expected = network.forward(images)[0]
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(network.for_inference()(images), expected, rtol=0, atol=bound * scale)
+
+
+@pytest.mark.parametrize("name", sorted(name for name, (_, x) in LAYERS.items() if not is_vector(x)))
+def test_every_layer_after_a_convolution(innermost, name):
+    make, x = LAYERS[name]
+    network, rows = between(make(), x)
+    for images in (rows[:1], rows):
+        with np.errstate(invalid="ignore"):  # square roots of what the convolution makes of the case
+            expected = network.forward(images)[0]
+            np.testing.assert_allclose(network.for_inference()(images), expected, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("N", [1, 3])
+@pytest.mark.parametrize("filters", [1, 16, 50, 100])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"kernel_size": 3, "stride": 2, "padding": 1},
+        {"kernel_size": (2, 3), "dilation": 2, "bias": False},
+        {"kernel_size": 5, "stride": (3, 1), "padding": 2},
+        {"kernel_size": 1},
+        {"kernel_size": 3, "stride": 2, "padding": "same"},
+    ],
+)
+def test_convolutions_of_many_forms(innermost, N, filters, settings):
+    network = Sequential(
+        Conv2D(2, 30, 3, rng=0), Conv2D(30, filters, **settings, rng=1), ReLU(), MaxPool2D(2, 1)
+    ).astype("float64")
+    x = np.random.default_rng(0).normal(size=(N, 2, 11, 10))
+    np.testing.assert_allclose(network.for_inference()(x), network.forward(x)[0], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("groups", [1, 2, 36])
+def test_sums_longer_than_a_block(innermost, groups):
+    network = Sequential(Conv2D(3, 36, 1, rng=0), Conv2D(36, 72, 5, groups=groups, rng=1)).astype("float64")
+    x = np.random.default_rng(0).normal(size=(2, 3, 7, 7))
+    np.testing.assert_allclose(network.for_inference()(x), network.forward(x)[0], rtol=0, atol=1e-11)
+
+
+def test_the_cost_is_the_number_of_vector_operations():
+    # 49 pixels x 32 * 9 terms x 4 vectors of 16 filters, against 64 filters x 288 terms x the vectors of one
+    # row of 7 * (7 + 2) numbers. Winograd's method would fill 4 lanes.
+    node = Compiler(Sequential(Conv2D(32, 64, 3, padding=1)), (1, 32, 7, 7), frozen=True).nodes[0]
+    conv = node.memo["conv"]
+    narrow = 16 // (VECTOR_BYTES // 4)
+    assert conv.cost(True) == 49 * 288 * 4 * narrow
+    assert conv.cost(False) == 64 * 288 * 4 * narrow
+
+
+def test_small_maps_have_the_channels_innermost_and_large_ones_outermost():
+    assert innermost_of(Sequential(Conv2D(32, 64, 3, padding=1)), (1, 32, 7, 7)) == [True]
+    assert innermost_of(Sequential(Conv2D(64, 64, 3, padding=1)), (1, 64, 56, 56)) == [False]  # Winograd
+    assert all(innermost_of(mobilenet_v3_small(rng=0), (1, 3, 224, 224)))
+    assert all(innermost_of(mobilenet_v2(rng=0), (8, 3, 96, 96)))
+    found = innermost_of(resnet18(rng=0), (1, 3, 224, 224))
+    assert found == sorted(found)
+    assert any(found)
+    assert not all(found)
+
+
+def test_networks_that_may_change_have_them_outermost():
+    network = Sequential(Conv2D(3, 64, 3), MaxPool2D(2), AvgPool2D(2), Flatten(), Dense(64, 3))
+    nodes = Compiler(network, (1, 3, 6, 6)).nodes
+    assert not any(node.channels_last for node in nodes)
