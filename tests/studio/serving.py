@@ -10,7 +10,8 @@ import urllib.request
 import websockets
 
 from neocog.studio import messages
-from neocog.studio.server import Studio, StudioServer, bound
+from neocog.studio.hosting import StudioServer, bound
+from neocog.studio.server import Studio
 from neocog.studio.work import source_work
 
 TOKEN = "the-token"

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from neocog import load, runs
 from neocog.cli.common import app
 from neocog.losses import BinaryCrossEntropy
-from neocog.studio import server
+from neocog.studio import hosting
 from neocog.studio.work import run_work, source_work
 
 from .serving import Refused, serving, talk
@@ -128,7 +128,7 @@ def test_several_labels_are_trained_asked_about_saved_and_opened_again(archive, 
 def test_the_command_line_opens_images_of_several_labels(archives, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     served = []
-    monkeypatch.setattr(server, "serve", lambda studio, *_: served.append(studio) or [])
+    monkeypatch.setattr(hosting, "serve", lambda studio, *_: served.append(studio) or [])
     both = f"npz:{archives / 'both.npz'}"
     result = CliRunner().invoke(app, ["studio", both, "--loss", "bce"])
     assert result.exit_code == 0, result.output

@@ -18,9 +18,10 @@ from typer.testing import CliRunner
 from neocog import models, runs, save
 from neocog.cli.common import app
 from neocog.settings import settings_for
-from neocog.studio import commands, server
+from neocog.studio import commands, hosting
+from neocog.studio.hosting import bound
 from neocog.studio.protocol import VERSION
-from neocog.studio.server import bound, sentence
+from neocog.studio.server import sentence
 from neocog.studio.session import Session
 
 from .serving import Client, Refused, cookie_of, fetch, serving, talk
@@ -313,7 +314,7 @@ def opened(monkeypatch, tmp_path, *arguments):
     """Return the studio that a command would serve."""
     monkeypatch.chdir(tmp_path)
     served = []
-    monkeypatch.setattr(server, "serve", lambda studio, *_: served.append(studio) or [])
+    monkeypatch.setattr(hosting, "serve", lambda studio, *_: served.append(studio) or [])
     result = CliRunner().invoke(app, ["studio", *arguments])
     assert result.exit_code == 0, result.output
     return served[0]

@@ -19,7 +19,7 @@ from neocog import load, runs, save
 from neocog.cli.common import app
 from neocog.layers import Conv2D, Dense, GlobalAvgPool2D, Graph, ReLU, Residual, Sequential, Tanh
 from neocog.settings import settings_for
-from neocog.studio import server
+from neocog.studio import hosting
 from neocog.studio import session as session_module
 from neocog.studio.protocol import KINDS, LIMITS, VERSION
 from neocog.studio.uploads import Pictures
@@ -665,7 +665,7 @@ def test_a_closed_tab_pauses_and_comes_back_to_the_same_state(studio):
 
 
 def test_a_lost_page_is_noticed_by_its_silence(tmp_path, monkeypatch):
-    monkeypatch.setattr(server, "PING_SECONDS", 0.2)
+    monkeypatch.setattr(hosting, "PING_SECONDS", 0.2)
     with serving(tmp_path / "runs") as studio:
 
         async def conversation(client):

@@ -55,7 +55,8 @@ def studio(
         raise ImportError(
             f"the studio needs {error.name}: pip install 'neocog[studio]'.", name=error.name
         ) from None
-    from neocog.studio.server import Studio, serve
+    from neocog.studio.hosting import serve
+    from neocog.studio.server import Studio
     from neocog.studio.work import Work, data_of_model, model_work, run_work, source_work
     from neocog.validation import one_of
 
