@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import json
 import os
 import sys
@@ -23,22 +24,27 @@ import machine
 import results
 import scaling
 import timing
+import whole
 import works
 
+KINDS = ("rows", "jobs", "whole", "scaling", "data_sets")
 QUICK = ("TinyCNN", "digits", "LeNet-5", "AlexNet inference, 1 image", "ResNet-50 inference, 1 image")
 
 
 def plan(options: argparse.Namespace) -> Iterator[tuple[str, str, Callable[[], dict]]]:
     """Yield ``(kind, title, how to measure it)``, in the order of the page."""
     quick, rounds, seconds = options.quick, options.rounds, options.seconds
-    for work in works.WORKS:
+    for work, threads in itertools.product(works.WORKS, options.threads or [None]):
         if not quick or work.title.startswith(QUICK):
-            them = works.competitors(work, quick, options.threads)
-            yield "rows", work.title, functools.partial(timing.take_turns, work, them, rounds, seconds)
+            them = works.competitors(work, quick, threads)
+            title = work.title + works.with_threads(threads)
+            yield "rows", title, functools.partial(timing.take_turns, work, them, rounds, seconds, title)
 
     few = (rounds + 1) // 2
     for name, epochs in jobs.JOBS[:1] if quick else jobs.JOBS:
         yield "jobs", f"job {name}, {epochs} epochs", functools.partial(jobs.measure, name, epochs, few)
+    for job, title in () if quick else whole.JOBS.items():
+        yield "whole", f"whole job: {title}", functools.partial(whole.measure, job, few)
     for point in scaling.points(quick):
         axis, where, work, _ = point
         title = f"scaling {axis} {where}: {work.title}"
@@ -52,11 +58,17 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="one short round of the smaller works: 2 minutes"
     )
-    parser.add_argument("--kind", choices=("rows", "jobs", "scaling", "data_sets"), help="only these tables")
+    parser.add_argument("--kind", choices=KINDS, help="only these tables")
     parser.add_argument("--rows", default="", metavar="WORDS", help="only what has these words in its title")
     parser.add_argument("--rounds", type=int, help="of turns (default 5; 3 for jobs and scaling)")
     parser.add_argument("--seconds", type=float, help="of timing in each process (default 0.5)")
-    parser.add_argument("--threads", type=int, help="for all (default: as many as each library chooses)")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="measure the rows with these numbers of threads (default: as many as each library chooses)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured")
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.quick else 5)
@@ -69,15 +81,15 @@ def main() -> None:
     run = {
         "machine": machine.describe(),
         "options": {name: getattr(options, name) for name in ("quick", "rounds", "seconds", "threads")},
-        **{kind: [] for kind in ("rows", "jobs", "scaling", "data_sets")},
+        **{kind: [] for kind in KINDS},
     }
     chosen = [
         row
         for row in plan(options)
         if options.rows.lower() in row[1].lower() and options.kind in (None, row[0])
     ]
-    if options.threads:
-        os.environ |= timing.use_threads(options.threads)
+    if options.threads and len(options.threads) == 1:  # for what is not a row, too
+        os.environ |= timing.use_threads(*options.threads)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["NEOCOG_BENCH_FOLDER"] = folder  # where workers leave files for each other
         for k, (kind, title, measure) in enumerate(chosen, start=1):

@@ -46,23 +46,25 @@ def make_pictures(folder: Path, count: int) -> None:
 class Pictures(torch.utils.data.Dataset):
     """The usual data set of PyTorch over Pillow; with ``draft``, JPEG files are decoded at a fraction."""
 
-    def __init__(self, paths: list[Path], draft: bool) -> None:
-        self.paths, self.draft = paths, draft
+    def __init__(self, paths: list[Path], draft: bool, labels: list[int] | None = None) -> None:
+        self.paths, self.draft, self.labels = paths, draft, labels
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, index: int) -> torch.Tensor:
+    def __getitem__(self, index: int) -> torch.Tensor | tuple[torch.Tensor, int]:
         with Image.open(self.paths[index]) as picture:
             if self.draft:
                 picture.draft("RGB", (3 * SIZE, 3 * SIZE))
             small = picture.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR)
-        return torch.from_numpy(np.asarray(small).transpose(2, 0, 1).copy()).float() / 255
+        x = torch.from_numpy(np.asarray(small).transpose(2, 0, 1).copy()).float() / 255
+        return x if self.labels is None else (x, self.labels[index])
 
 
-def loader(paths: list[Path], draft: bool) -> torch.utils.data.DataLoader:
+def loader(paths: list[Path], draft: bool, labels: list[int] | None = None) -> torch.utils.data.DataLoader:
+    pictures = Pictures(paths, draft, labels)
     return torch.utils.data.DataLoader(
-        Pictures(paths, draft), BATCH, shuffle=True, num_workers=WORKERS, persistent_workers=True
+        pictures, BATCH, shuffle=True, num_workers=WORKERS, persistent_workers=True
     )
 
 

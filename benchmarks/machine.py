@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("neocog", "numpy", "numba", "torch", "jax", "onnxruntime")
+PACKAGES = ("neocog", "numpy", "numba", "torch", "jax", "onnxruntime", "openvino")
 FLAGS = ("sse4_2", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "asimd", "sve")
 SETTINGS = ("OPENBLAS_", "OMP_", "MKL_", "NUMBA_", "NEOCOG_NUM", "XLA_", "KMP_", "GOTO_")
 

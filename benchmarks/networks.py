@@ -63,6 +63,13 @@ class Average:
 
 
 @dataclass(frozen=True)
+class Thin:
+    """Every second pixel, and maps of zeros behind the others: the shortcut of a small residual network."""
+
+    filters: int
+
+
+@dataclass(frozen=True)
 class Flatten:
     pass
 
@@ -151,6 +158,8 @@ def _weights(
                 for F, C in ((squeezed, shape[0]), (shape[0], squeezed)):
                     yield he_normal(F, C, 1, 1, fan_in=C)
                     yield np.zeros(F, np.float32)
+            case Thin(filters):
+                shape = (filters, -(-shape[1] // 2), -(-shape[2] // 2))
             case Average():
                 shape = shape[:1]
             case Dense(units):
@@ -233,6 +242,27 @@ def _separable() -> Iterator:
     yield from (Average(), Flatten(), Dense(10))
 
 
+def _stages(*stages: tuple[int, ...]) -> tuple:
+    """Make stages of VGG with some filters each, and a dense layer for ten classes."""
+    return *(layer for filters in stages for layer in _stage(*filters)), Flatten(), Dense(10)
+
+
+def _resnet_20() -> Iterator:
+    yield from (Conv(16, 3, padding=1, bias=False), Norm(), ReLU())
+    for width in (16, 32, 64):
+        for block in range(3):
+            shrinks = width > 16 and block == 0
+            yield Residual(
+                (Thin(width),) if shrinks else (),
+                (
+                    *(Conv(width, 3, 2 if shrinks else 1, padding=1, bias=False), Norm(), ReLU()),
+                    *(Conv(width, 3, padding=1, bias=False), Norm()),
+                ),
+            )
+            yield ReLU()
+    yield from (Average(), Flatten(), Dense(10))
+
+
 _ALL = (
     Network(
         "TinyCNN", (1, 8, 8), (Conv(3, 3), ReLU(), Pool(), Flatten(), Dense(3)), epoch=10, sgd={"lr": 1e-3}
@@ -300,5 +330,12 @@ _ALL = (
     Network("MobileNetV2", (3, 224, 224), tuple(_mobilenet_v2()), epoch=1),
     Network("MobileNetV3-small", (3, 224, 224), tuple(_mobilenet_v3_small()), epoch=1),
     Network("Separable", (3, 32, 32), tuple(_separable()), epoch=1),
+    Network("ConvNet 32-32-64-64", (1, 28, 28), _stages((32, 32), (64, 64)), epoch=1),
+    Network("ConvNet 32-64-128-128", (3, 64, 64), _stages((32,), (64,), (128,), (128,)), epoch=1),
+    Network("ResNet-20", (3, 32, 32), tuple(_resnet_20()), epoch=1),
+    Network("MNIST", (1, 28, 28), _stages((32,), (64,)), epoch=1, sgd={"lr": 0.05, "momentum": 0.9}),
+    Network(
+        "photographs", (3, 64, 64), _stages((32,), (64,), (128,)), epoch=1, sgd={"lr": 0.01, "momentum": 0.9}
+    ),
 )
 NETWORKS = {network.name: network for network in _ALL}

@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 
 def matched(runs: Sequence[Run], kind: str, *keys: str) -> Iterator[list[Row | None]]:
     """Yield the rows of a kind that have the same ``keys``, one a run."""
-    tables = [{tuple(row[key] for key in keys): row for row in run[kind]} for run in runs]
+    tables = [{tuple(row[key] for key in keys): row for row in run.get(kind, ())} for run in runs]
     for key in dict.fromkeys(itertools.chain(*tables)):
         yield [table.get(key) for table in tables]
 
@@ -132,6 +132,32 @@ def job_cells(row: Row | None, state: str) -> list[str]:
     return [*cells, f"{ratio:.2f}" if ratio <= WORST else f"**{ratio:.2f}, too slow**"]
 
 
+def whole(runs: Sequence[Run]) -> str:
+    lines = []
+    for rows in matched(runs, "whole", "title"):
+        known = next(row for row in rows if row)
+        for state in ("cold", "warm"):
+            cells = [known["title"], state, known["targets"].get(state, "")]
+            for row in rows:
+                cells += whole_cells(row, state)
+            lines.append(cells)
+    head = ["neocog", "torch", "torch / neocog", "accuracy", "torch's"]
+    return table(["job", "cache", "target", *each(runs, *head)], lines, words=2)
+
+
+def whole_cells(row: Row | None, state: str) -> list[str]:
+    """Return both times, their ratio round by round, and both accuracies; PyTorch has no cold cache."""
+    figures = {figure["peer"]: figure for figure in (row or {}).get("figures", ())}
+    seconds = [figures.get(peer, {}).get(when, []) for peer, when in (("neocog", state), ("torch", "warm"))]
+    factors = [theirs / ours for ours, theirs in zip(*seconds, strict=False)]
+    accuracies = [figures.get(peer, {}).get("accuracy", []) for peer in ("neocog", "torch")]
+    return [
+        *(duration(statistics.median(each)) if each else "–" for each in seconds),
+        spread(factors),
+        *(f"{statistics.median(each):.3f}" if each else "–" for each in accuracies),
+    ]
+
+
 def scaling(runs: Sequence[Run]) -> str:
     lines = []
     names = peers([row for run in runs for row in run["scaling"]])
@@ -160,8 +186,8 @@ def data_sets(runs: Sequence[Run]) -> str:
 
 def failures(runs: Sequence[Run]) -> str:
     lines = []
-    for run, kind in itertools.product(runs, ("rows", "scaling", "jobs")):
-        for row in run[kind]:
+    for run, kind in itertools.product(runs, ("rows", "scaling", "jobs", "whole")):
+        for row in run.get(kind, ()):
             title = row.get("title") or f"{row['name']}, {row['epochs']} epochs"
             for figure in row["figures"]:
                 if "failed" in figure:
@@ -182,7 +208,7 @@ def machine(run: Run) -> str:
         "NumPy's BLAS": ", ".join(on["blas"]),
         "Set in the environment": settings or "nothing that changes the speed",
         "Measured": f"in {how['rounds']} rounds, {how['seconds']:g} s in each process"
-        + (f", {how['threads']} threads" if how["threads"] else "")
+        + (f", with {' and '.join(map(str, how['threads']))} threads" if how["threads"] else "")
         + (", quick" if how["quick"] else ""),
     }
     return "\n".join(f"- {name}: {text}." for name, text in lines.items())
@@ -196,7 +222,7 @@ SECTIONS = (
         "brackets, the range. Every process does the work on the same images from the same weights, and "
         "their results agree. neocog runs as it comes. The peers' time is that of their fastest setting, "
         "named after it: the small networks were measured with as many threads as the peer chooses and with "
-        "one, the large ones in PyTorch in both memory layouts.",
+        "one, the others in PyTorch in both memory layouts; OpenVINO in float32.",
     ),
     (
         "Memory",
@@ -210,6 +236,13 @@ SECTIONS = (
         jobs,
         "From the start of a process to its end, with an empty cache of compiled kernels (cold) and once "
         f"more (warm). Under `auto` no job may take longer than {WORST} times the better of the other two.",
+    ),
+    (
+        "Whole jobs beside PyTorch",
+        whole,
+        "From the start of a process to the accuracy on images held out, five epochs later: neocog with an "
+        "empty cache of compiled kernels (cold) and once more (warm), as it comes; PyTorch eager, MNIST's "
+        "images in memory, photographs read by two processes.",
     ),
     (
         "Scaling",

@@ -18,7 +18,7 @@ from networks import NETWORKS
 from timing import in_own_process, memory, take_turns
 from works import Competitor, Work, competitors
 
-PEERS = ("neocog", "torch", "jax", "onnxruntime")
+PEERS = ("neocog", "torch", "jax", "onnxruntime", "openvino")
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 SIDES = (8, 16, 32, 64, 112, 224)
 THREADS = range(1, (os.cpu_count() or 1) + 1)

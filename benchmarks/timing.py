@@ -121,7 +121,9 @@ def in_own_process(script: str, *arguments: str, **environment: str) -> str:
     return (done.stdout.splitlines() or [""])[-1]
 
 
-def take_turns(row: Work, competitors: list[Competitor], rounds: int, seconds: float) -> dict[str, Any]:
+def take_turns(
+    row: Work, competitors: list[Competitor], rounds: int, seconds: float, title: str = ""
+) -> dict[str, Any]:
     """Measure a work; return it with ``figures``, one a competitor, in lists with an entry a round."""
     figures: list[dict[str, Any]] = [
         {"peer": c.peer, "setting": c.setting, "seconds": [], "first": [], "imported": [], "peak": []}
@@ -141,7 +143,7 @@ def take_turns(row: Work, competitors: list[Competitor], rounds: int, seconds: f
                 figure[key].append(value)
     check(figures)
     return {
-        "title": row.title,
+        "title": title or row.title,
         "name": row.name,
         "task": row.task,
         "batch": row.batch,

@@ -34,6 +34,7 @@ class Work:
 
     @property
     def title(self) -> str:
+        """Name the work, as its row is named."""
         images = f"batch {self.batch}" if self.name in SMALL else f"{self.batch} image{'s'[: self.batch > 1]}"
         return f"{self.name} {self.task}, {images}" + (f" of {self.side} x {self.side}" if self.side else "")
 
@@ -59,26 +60,45 @@ GPU = shutil.which("nvidia-smi") is not None
 
 
 STEPS = {
-    "TinyCNN": {"torch": 10, "jax scan": 1},
-    "digits": {"torch": 5},
-    "LeNet-5": {"torch": 3},
+    "TinyCNN": {"torch": 40, "jax scan": 3},
+    "digits": {"torch": 15},
+    "LeNet-5": {"torch": 4},
 }
-INFERENCE = {
-    "AlexNet": {"onnxruntime": 1, "torch": 1.3},
-    "VGG-16": {"onnxruntime": 1.4, "torch": 2},
-    "ResNet-50": {"onnxruntime": 1, "torch": 1.3},
+SMALL_INFERENCE = {"TinyCNN": 2, "digits": 2.5, "LeNet-5": 1.8}
+INFERENCE = {  # for 1 and 8 images, beside the fastest of the runtimes
+    "AlexNet": (1.1, 1),
+    "VGG-16": (1.4, 2),
+    "ResNet-50": (1.1, 1.05),
+}
+MIDDLE = {  # steps: with the number of images, and the target
+    "ConvNet 32-32-64-64": (128, 1.8),
+    "ConvNet 32-64-128-128": (32, 2.2),
+    "ResNet-20": (128, 1.4),
+    "Separable": (64, 2.5),
 }
 DEPTHWISE = {"onnxruntime": 1 / 1.2, "torch": 1}
 WORKS = (
     *(Work(name, "step", batch, targets=STEPS[name]) for name, batch in SMALL.items()),
-    *(Work(name, "inference", batch, targets={"onnxruntime": 1}) for name, batch in SMALL.items()),
-    *(Work(name, "inference", batch, targets=INFERENCE[name]) for name in LARGE for batch in (1, 8)),
+    *(
+        Work(name, "inference", batch, targets={"onnxruntime": SMALL_INFERENCE[name]})
+        for name, batch in SMALL.items()
+    ),
+    *(
+        Work(name, "inference", batch, targets=dict.fromkeys(("onnxruntime", "openvino"), target))
+        for name in LARGE
+        for batch, target in zip((1, 8), INFERENCE[name], strict=True)
+    ),
     *(Work(name, "step", 8, targets={"torch": 1.3}) for name in LARGE),
     *(Work(name, "inference", batch, targets=DEPTHWISE) for name in MOBILE for batch in (1, 8)),
     *(Work(name, "step", 8, targets={"torch": 1}) for name in MOBILE),
     Work("Separable", "inference", 64, targets=DEPTHWISE),
-    Work("Separable", "step", 64, targets={"torch": 1}),
+    *(Work(name, "step", batch, targets={"torch": target}) for name, (batch, target) in MIDDLE.items()),
 )
+
+
+def with_threads(threads: int | None) -> str:
+    """Return what the title of a row says of the number of threads, if it is given."""
+    return "" if threads is None else f", {threads} thread{'s'[: threads > 1]}"
 
 
 def competitors(work: Work, quick: bool = False, threads: int | None = None) -> list[Competitor]:
@@ -107,6 +127,7 @@ def _competitors(work: Work, quick: bool, threads: int | None) -> Iterator[Compe
             yield Competitor("torch.compile", "torch", threads=threads, options=compiled)
     if work.task == "inference":
         yield from settings("onnxruntime", "onnxruntime")
+        yield from settings("openvino", "openvino")
     if work.task == "step" and not quick:
         yield Competitor("engine torch", "neocog", threads=threads, options={"torch": True})
     if work.task == "step" and GPU:

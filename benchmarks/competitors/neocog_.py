@@ -7,10 +7,19 @@ import neocog.kernels.fused  # so that importing counts as importing
 import networks
 from neocog import models
 from neocog.initializers import zeros
-from neocog.layers import BatchNorm2D, Conv2D, Dense, GlobalAvgPool2D, Layer, ReLU, Sequential
+from neocog.layers import (
+    BatchNorm2D,
+    Conv2D,
+    Dense,
+    Flatten,
+    GlobalAvgPool2D,
+    MaxPool2D,
+    ReLU,
+    Sequential,
+)
 from neocog.training import make_step
 from neocog.training.engine import torch_engine
-from networks import NETWORKS, Network
+from networks import Network
 
 neocog.use_kernels("fused")
 
@@ -23,32 +32,39 @@ MODELS = {
     "ResNet-50": lambda image: models.resnet50(image_shape=image, init=zeros),
     "MobileNetV2": lambda image: models.mobilenet_v2(image_shape=image, init=zeros),
     "MobileNetV3-small": lambda image: models.mobilenet_v3_small(image_shape=image, init=zeros),
-    "Separable": lambda image: chain(NETWORKS["Separable"].layers, image[0]),
-}
+    "ResNet-20": lambda image: models.resnet_cifar(20, image_shape=image, init=zeros),
+}  # all others are chains
 
 
-def chain(layers: tuple, channels: int) -> Sequential:
+def chain(layers: tuple, image: tuple[int, ...]) -> Sequential:
     """Build a chain of the layers that are here."""
-    made: list[Layer] = []
+    made, shape = [], (1, *image)
     for layer in layers:
+        channels = shape[1]
         match layer:
             case networks.Conv(filters, size, stride, padding, bias, groups):
                 sizes = channels, filters, size, stride, padding
-                made.append(Conv2D(*sizes, groups=groups, bias=bias, init=zeros))
-                channels = filters
+                new = Conv2D(*sizes, groups=groups, bias=bias, init=zeros)
             case networks.Norm(eps):
-                made.append(BatchNorm2D(channels, eps))
+                new = BatchNorm2D(channels, eps)
             case networks.ReLU():
-                made.append(ReLU())
+                new = ReLU()
+            case networks.Pool(size, stride, padding):
+                new = MaxPool2D(size, stride, padding)
             case networks.Average():
-                made.append(GlobalAvgPool2D())
+                new = GlobalAvgPool2D()
+            case networks.Flatten():
+                new = Flatten()
             case networks.Dense(units):
-                made.append(Dense(channels, units, init=zeros))
+                new = Dense(channels, units, init=zeros)
+        shape = new.output_shape(shape)
+        made.append(new)
     return Sequential(*made)
 
 
 def build(network: Network):
-    made = MODELS[network.name](network.image)
+    model = MODELS.get(network.name)
+    made = model(network.image) if model else chain(network.layers, network.image)
     for array, w in zip(made.params.values(), network.weights(), strict=True):
         array[...] = w
     return made

@@ -22,6 +22,7 @@ from networks import (
     ReLU,
     ReLU6,
     Residual,
+    Thin,
 )
 
 
@@ -34,6 +35,17 @@ class Sum(nn.Module):
 
     def forward(self, x):
         return self.body(x) + self.shortcut(x)
+
+
+class Shortcut(nn.Module):
+    """Every second pixel, and maps of zeros behind the others."""
+
+    def __init__(self, filters: int) -> None:
+        super().__init__()
+        self.filters = filters
+
+    def forward(self, x):
+        return nn.functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, self.filters - x.shape[1]))
 
 
 class Excitation(nn.Module):
@@ -86,6 +98,8 @@ def module(layer, weights: Iterator[np.ndarray]) -> nn.Module:
         case Gates(squeezed):
             fc1 = module(Conv(squeezed, 1), weights)
             return Excitation(fc1, module(Conv(fc1.in_channels, 1), weights))
+        case Thin(filters):
+            return Shortcut(filters)
         case Average():
             return nn.AdaptiveAvgPool2d(1)
         case Flatten():

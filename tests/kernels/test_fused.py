@@ -331,8 +331,18 @@ with neocog.use_kernels("fused"):
     subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=300)
 
 
+PROCESSORS = {
+    "AVX2": ("haswell", "+avx,+avx2,+fma"),
+    "AVX2 without FMA": ("haswell", "+avx,+avx2,-fma"),
+    "SSE2": ("x86-64", "-avx,-avx2,-fma"),
+}
+
+
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the features are those of an x86")
-def test_without_avx512_the_tiles_are_smaller_and_the_numbers_the_same():
+@pytest.mark.parametrize(
+    "name", [each if each == "AVX2" else pytest.param(each, marks=pytest.mark.nightly) for each in PROCESSORS]
+)
+def test_without_avx512_the_tiles_are_smaller_and_the_numbers_the_same(name):
     code = """
 import copy, numpy as np, neocog
 from neocog.compilation import CompiledStep
@@ -357,8 +367,9 @@ for name, array in twin.params.items():
     assert np.abs(network.params[name] - array).max() < 1e-4, name
 assert np.abs(network.for_inference()(x) - network.forward(x)[0]).max() < 1e-4
 """
-    environment = {**os.environ, "NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma"}
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=300)
+    processor, features = PROCESSORS[name]
+    environment = {**os.environ, "NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": features}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=900)
 
 
 def test_what_is_compiled_is_kept_and_found_again(tmp_path):
