@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from neocog.compilation import uncompiled
 from neocog.interop.onnx import OnnxImportError, UnsupportedOperatorError, from_onnx, to_onnx
 from neocog.layers import ChannelShuffle, GroupNorm, InstanceNorm, LayerNorm, Sequential, StochasticDepth
 
@@ -167,6 +168,55 @@ def test_a_norm_of_channels_between_transpositions():
         "Add()",
         "Transpose((0, 3, 1, 2))",
     ]
+
+
+def test_a_block_with_the_channels_last_works_on_them_in_place():
+    """As PyTorch exports ConvNeXt's: norm, dense layers and an activation between two transpositions."""
+    arrays = {
+        **{"norm.weight": normal(6), "norm.bias": normal(6)},
+        **{
+            "up.weight": normal(6, 8),
+            "up.bias": normal(8),
+            "down.weight": normal(8, 3),
+            "down.bias": normal(3),
+        },
+    }
+    nodes = [
+        node("Transpose", "x", "a", perm=[0, 2, 3, 1]),
+        node("LayerNormalization", "a norm.weight norm.bias", "b", epsilon=0.1),
+        node("MatMul", "b up.weight", "c"),
+        node("Add", "up.bias c", "d"),
+        node("Relu", "d", "e"),
+        node("MatMul", "e down.weight", "f"),
+        node("Add", "f down.bias", "g"),
+        node("Transpose", "g", "y", perm=[0, 3, 1, 2]),
+    ]
+    proto = model(nodes, arrays, MAPS)
+    assert same(proto, 2, 6, 4, 5) == [
+        "LayerNorm((6,), eps=0.1, axis=1)",
+        "Conv2D(6, 8, 1)",
+        "ReLU()",
+        "Conv2D(8, 3, 1)",
+    ]
+    network = from_onnx(proto)
+    assert [*network.params] == [
+        f"{name}.{kind}" for name in ("norm", "up", "down") for kind in ("weight", "bias")
+    ]
+    assert not uncompiled(network, (2, 6, 4, 5))
+
+
+def test_images_that_stay_with_the_channels_last():
+    """A dense layer of each pixel is compiled, too; a bias that is another shape's stays one of its own."""
+    arrays = {"w": normal(5, 3), "b": normal(4, 3)}
+    nodes = [node("MatMul", "x w", "a"), node("Add", "a b", "y")]
+    proto = model(nodes, arrays, MAPS)
+    assert same(proto, 2, 6, 4, 5) == [
+        "Transpose((0, 3, 1, 2))",
+        "Conv2D(5, 3, 1, bias=False)",
+        "Transpose((0, 2, 3, 1))",
+        "Bias((4, 3))",
+    ]
+    assert not uncompiled(from_onnx(proto), (2, 6, 4, 5))
 
 
 def test_what_is_written():

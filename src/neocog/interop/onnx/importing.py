@@ -24,6 +24,7 @@ from neocog.interop.onnx.model_file import initializers, read_model
 from neocog.interop.onnx.naming import dotted_name, move_into_groups
 from neocog.interop.onnx.symbolic import Known, Shapes, SymbolicValue
 from neocog.interop.onnx.validation import check, leading_to, opset_of, refusing
+from neocog.interop.patterns import channels_in_place
 from neocog.layers import Container, Layer
 from neocog.layers.outputs import OUTPUT_KINDS
 from neocog.validation import RandomSource, generator, image_shape
@@ -242,7 +243,7 @@ def read_graph(
     unread = {*names} - {result.node, *(source for _, *sources in layers.values() for source in sources)}
     if unread:
         raise OnnxImportError(f"the output does not depend on the inputs {sorted(unread)}.")
-    layers, result_name = move_into_groups(layers, result.node)
+    layers, result_name = move_into_groups(*channels_in_place(layers, result.node))
     return assemble(layers, names, result_name)
 
 

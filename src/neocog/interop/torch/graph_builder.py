@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_map_only
 
 from neocog import errors
 from neocog.interop.nesting import Nodes, assemble, needed
-from neocog.interop.torch.patterns import merged
+from neocog.interop.patterns import merged
 from neocog.layers import (
     Dropout,
     Elementwise,

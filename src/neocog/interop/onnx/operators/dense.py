@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from neocog.initializers import zeros
 from neocog.interop.onnx.export_graph import Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node, reads
 from neocog.interop.onnx.operators.bias import add_constant
 from neocog.interop.onnx.symbolic import Known, SymbolicValue
 from neocog.interop.onnx.weights import dense_with
-from neocog.layers import Add, Dense, Layer, MatMul, Transpose
+from neocog.layers import Add, Conv2D, Dense, Layer, MatMul, Transpose
 
 
 @writes(Dense, operators="Gemm")
@@ -75,6 +76,8 @@ def read_matmul(node: Node) -> SymbolicValue:
     if x.sizes[-1] != weight.shape[0]:
         node.fail(f"shapes {x.sizes} and {weight.shape} do not fit")
     matrix = weight if weight.ndim == 2 else weight[:, None]
+    if x.rank == len(x.held[0]) == 4 and weight.ndim == 2:
+        return _over_pixels(node, x, weight, factor)
 
     def make() -> Layer:
         copy = node.builder.copied(matrix)
@@ -87,6 +90,35 @@ def read_matmul(node: Node) -> SymbolicValue:
     y = node.apply(layer, rows, place=node.learned_place())
     first, second = ((*sizes[:-1], *weight.shape[1:]) for sizes in x.shape)
     return y.reshaped((first, second), node.place)
+
+
+def _over_pixels(node: Node, x: SymbolicValue, weight: np.ndarray, factor: float) -> SymbolicValue:
+    """Read the product as a 1 x 1 convolution of images (N, H, W, C) between two transpositions."""
+    add = node.follow("Add") or []
+    bias = None
+    if add:
+        other = add[0].inputs[1 - [*add[0].proto.input].index(node.proto.output[0])]
+        if isinstance(other, Known) and other.is_fixed and other.arrays[0].shape == weight.shape[1:]:
+            bias = other.arrays[0]
+
+    def make() -> Layer:
+        layer = Conv2D(
+            weight.shape[0], weight.shape[1], 1, bias=bias is not None, init=zeros, dtype=weight.dtype
+        )
+        layer.params["weight"] = node.builder.copied(np.ascontiguousarray(weight.T)[:, :, None, None])
+        if factor != 1:
+            layer.params["weight"] *= factor
+        if bias is not None:
+            layer.params["bias"] = node.builder.copied(bias, weight.dtype)
+        return layer
+
+    names = *node.identities(1), *(add[0].proto.input if bias is not None else ())
+    layer = node.builder.with_parameters(("pixels", names, factor), make)
+    place = f"{node.place}_transpose"
+    moved = node.apply(Transpose((0, 3, 1, 2)), x, place=place)
+    y = node.apply(layer, moved, place=node.learned_place())
+    y = node.apply(Transpose((0, 2, 3, 1)), y, place=place)
+    return y if bias is None else node.take(add, y)
 
 
 def _without_factor(node: Node) -> tuple[SymbolicValue, float]:

@@ -42,11 +42,26 @@ def merged(
             found = _shuffle(nodes, readers, name, shapes) or _in_place(nodes, readers, name)
         elif name in nodes and isinstance(nodes[name][0], Pad2D) and name.partition(".")[0] not in children:
             found = _padding(nodes, readers, name, shapes)
-        if found is not None:
-            changed, end, now = found
-            last = now if output == end else output
-            if last in changed:  # else nothing would be left
-                nodes, output = needed(changed, last), last
+        nodes, output = _replaced(nodes, output, found)
+    return nodes, output
+
+
+def channels_in_place(nodes: Nodes, output: str) -> tuple[Nodes, str]:
+    """Omit each Transpose of the channels behind the other axes, and the one back, where that can be."""
+    for name in [*nodes]:
+        if name in nodes and isinstance(nodes[name][0], Transpose):
+            found = _in_place(nodes, _only_readers(nodes, output), name)
+            nodes, output = _replaced(nodes, output, found)
+    return nodes, output
+
+
+def _replaced(nodes: Nodes, output: str, found: tuple[Nodes, str, str] | None) -> tuple[Nodes, str]:
+    """Return the nodes that were found to be simpler, and their output, unless nothing would be left."""
+    if found is not None:
+        changed, end, now = found
+        last = now if output == end else output
+        if last in changed:
+            return needed(changed, last), last
     return nodes, output
 
 
