@@ -24,7 +24,7 @@ test-lowest:  ## the suite with the lowest versions that are allowed, in .venv-l
 coverage: .venv/test  ## the same, with the lines that no test reaches
 	$(BIN)/python -m pytest -q --cov --cov-report=term-missing
 
-bench: .venv/bench  ## beside PyTorch, JAX and ONNX Runtime, into benchmarks/RESULTS.md; takes hours
+bench: .venv/bench  ## beside PyTorch, JAX, ONNX Runtime and OpenVINO, into benchmarks/RESULTS.md; takes hours
 	$(BIN)/python benchmarks/bench.py --json benchmarks/run.json
 	$(BIN)/python benchmarks/results.py benchmarks/run.json
 

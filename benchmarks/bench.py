@@ -1,4 +1,4 @@
-"""Measure neocog beside PyTorch, JAX and ONNX Runtime: time, memory, whole jobs, scaling.
+"""Measure neocog beside PyTorch, JAX, ONNX Runtime and OpenVINO: time, memory, whole jobs, scaling.
 
     python benchmarks/bench.py [--quick] [--rows WORDS] [--json FILE]
     python benchmarks/results.py FILE [FILE ...]                          # makes RESULTS.md of it
