@@ -313,3 +313,18 @@ def case(request):
     make, shape, classes = NETWORKS[request.param]
     rng = np.random.default_rng(0)
     return make, rng.normal(size=shape), rng.integers(0, classes, shape[0])
+
+
+@pytest.fixture
+def innermost(monkeypatch):
+    """Let all convolutions have the channels innermost, whatever that costs."""
+    from neocog.compilation import compiler, layouts
+
+    def everywhere(emit, nodes, end):
+        nodes = [node for node in nodes if not node.fused]
+        costs = {node: None for node in nodes if not node.reason and node.lowering.layout_costs(emit, node)}
+        found = layouts._innermost(nodes, costs, np.inf)
+        for node in nodes:
+            node.channels_last = node.output.channels_last = node.output in found
+
+    monkeypatch.setattr(compiler, "choose_layouts", everywhere)

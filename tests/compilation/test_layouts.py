@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from neocog.compilation import compiler, layouts
 from neocog.compilation.compiler import Compiler
 from neocog.kernels import missing_numba
 from neocog.kernels.fused.simd import VECTOR_BYTES
@@ -14,20 +13,6 @@ from neocog.testing.everywhere import between, is_vector
 from ..cases import LAYERS  # noqa: TID252
 
 pytestmark = pytest.mark.skipif(bool(missing_numba()), reason="needs Numba")
-
-
-@pytest.fixture
-def innermost(monkeypatch):
-    """Let all convolutions have the channels innermost, whatever that costs."""
-
-    def everywhere(emit, nodes, end):
-        nodes = [node for node in nodes if not node.fused]
-        costs = {node: None for node in nodes if not node.reason and node.lowering.layout_costs(emit, node)}
-        found = layouts._innermost(nodes, costs, np.inf)
-        for node in nodes:
-            node.channels_last = node.output.channels_last = node.output in found
-
-    monkeypatch.setattr(compiler, "choose_layouts", everywhere)
 
 
 def innermost_of(network, shape):

@@ -31,8 +31,8 @@ class Compiler(Emitter):
         Compile batch norm with the statistics of the batch, and dropout; :meth:`backward` may then follow.
     frozen : bool
         The weights will never change: batch norm is folded and the weights are packed once.
-    exact : bool
-        Take every sum as it is written: no Winograd.
+    precision : {"fast", "exact", "bfloat16"}
+        ``"exact"``: take every sum as it is written. ``"bfloat16"``: round the factors of products.
     dtype : floating point type
         The dtype of a network without parameters.
     offload : Offload, optional
@@ -58,7 +58,7 @@ class Compiler(Emitter):
         input_shape: tuple[int, ...],
         training: bool = False,
         frozen: bool = False,
-        exact: bool = False,
+        precision: str = "fast",
         dtype: Any = np.float32,
         offload: Offload | None = None,
     ) -> None:
@@ -71,7 +71,8 @@ class Compiler(Emitter):
         ):
             raise Uncompilable("parameters that several layers share, or that are read-only")
         use = Use(input_shape[0], training, dtype)
-        super().__init__(Program(dtype, frozen, exact=exact), input_shape[0], training)
+        program = Program(dtype, frozen, exact=precision == "exact", bfloat=precision == "bfloat16")
+        super().__init__(program, input_shape[0], training)
         self.offload = offload
         self.start, self.nodes, self.end = list_nodes(network, input_shape, use)
         self.x = Slot()
@@ -125,7 +126,7 @@ class Compiler(Emitter):
             lowering.load(self.program, self.x, self.maps(self.start))
         for node in self.nodes:
             if not node.fused and not node.memo.get("folded"):
-                wanted = node.lowering.reads(node, node.channels_last)
+                wanted = node.lowering.reads(self, node, node.channels_last)
                 for value in node.inputs if wanted is not None and not node.reason else ():
                     self.arrange(value, wanted)
                 node.lowering.forward(self, node)

@@ -76,7 +76,7 @@ class Lowering:
         """Return whether the inputs, and whether the output, must lie in memory without a border."""
         return False, False
 
-    def reads(self, node: LayerNode, channels_last: bool) -> bool | None:
+    def reads(self, emit: Emitter, node: LayerNode, channels_last: bool) -> bool | None:
         """Return the layout that the inputs must have if the output has this one; None for either."""
         return channels_last
 

@@ -34,8 +34,8 @@ class Forward:
     frozen : bool
         Whether its arrays will never change: then batch norm is folded into the convolutions, their weights
         are packed once, and the large ones move to a temporary file, where the network reads them from then.
-    precision : {"fast", "exact"}
-        See :class:`neocog.use_kernels`.
+    precision : {"fast", "exact", "bfloat16"}
+        See :class:`neocog.use_kernels` and :class:`Inference`.
 
     Raises
     ------
@@ -80,8 +80,7 @@ class Forward:
             return compiler.run(x)
 
     def _compile(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Compiler:
-        exact = self.precision == "exact"
-        compiler = Compiler(self.network, shape, False, self.frozen, exact, dtype, self._offload)
+        compiler = Compiler(self.network, shape, False, self.frozen, self.precision, dtype, self._offload)
         compiler.forward()
         compiler.return_output()
         compiler.program.finish()

@@ -6,6 +6,8 @@ import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from neocog.errors import UnsupportedError
 from neocog.kernels import PRECISIONS, missing_numba
 from neocog.layers import Container
@@ -18,6 +20,7 @@ if not missing_numba():
 
 __all__ = ["Inference"]
 
+_PRECISIONS = (*PRECISIONS, "bfloat16")
 _NOT_TRAINED = (
     "a copy made for inference cannot be trained and has no gradients; use the network it was made of, or "
     "inference.network, the copy with all its weights."
@@ -38,13 +41,20 @@ class Inference(Predictor):
     Parameters
     ----------
     network : Container
-    precision : {"fast", "exact"}
-        ``"exact"`` uses the direct sums only; see :class:`neocog.use_kernels`.
+    precision : {"fast", "exact", "bfloat16"}
+        ``"exact"`` uses the direct sums only; see :class:`neocog.use_kernels`. ``"bfloat16"``, for networks
+        of float32, rounds the weights and inputs of convolutions and dense layers to 8 bits of mantissa and
+        sums their products in float32: half the memory, and half the time where the processor multiplies
+        bfloat16 (AVX512_BF16). Each factor errs by at most 2^-9 of itself, the outputs of whole networks by
+        a thousandth to a tenth of the largest, the more the deeper they are. The compiled kernels alone have it.
 
     Raises
     ------
     ValueError
-        If there is no precision of that name.
+        If there is no precision of that name, or ``"bfloat16"`` is asked of a network of another type than
+        float32.
+    ImportError
+        If it is asked for where Numba cannot be imported.
 
     Notes
     -----
@@ -62,7 +72,15 @@ class Inference(Predictor):
     """
 
     def __init__(self, network: Any, precision: str = "fast") -> None:
-        one_of("precision", precision, PRECISIONS)
+        one_of("precision", precision, _PRECISIONS)
+        if precision == "bfloat16":
+            if reason := missing_numba():
+                raise ImportError(reason, name="numba")
+            if network.dtype != np.float32:
+                raise ValueError(
+                    f"precision='bfloat16' takes a network of float32, got {network.dtype}; "
+                    "convert it by network.astype('float32') first."
+                )
         self._network: Container = copy.deepcopy(network.original)
         for array in self._network.params.values():  # what is written there would not reach the compiled code
             array.flags.writeable = False

@@ -36,7 +36,7 @@ def choose_layouts(emit: Emitter, nodes: Sequence[LayerNode], end: TensorNode) -
             costs[node] = cost
     sizes = [0, *sorted({_pixels(node.output) for node in costs})]
     choices = [_innermost(nodes, costs, size) for size in sizes]
-    innermost = min(choices, key=lambda choice: _total(nodes, costs, choice, end, emit.N))
+    innermost = min(choices, key=lambda choice: _total(emit, nodes, costs, choice, end))
     for node in nodes:
         node.channels_last = node.output.channels_last = node.output in innermost
 
@@ -60,13 +60,13 @@ def _innermost(nodes: Sequence[LayerNode], costs: _Costs, size: int) -> set[Tens
 
 
 def _total(
-    nodes: Sequence[LayerNode], costs: _Costs, innermost: set[TensorNode], end: TensorNode, N: int
+    emit: Emitter, nodes: Sequence[LayerNode], costs: _Costs, innermost: set[TensorNode], end: TensorNode
 ) -> float:
     """Return the cost of the convolutions, and of moving the values that both layouts are needed of."""
     total, moved = 0.0, {end} & innermost
     for node in nodes:
         here = node.output in innermost
         total += costs[node][here] if node in costs else 0.0
-        wanted = node.lowering.reads(node, here)
+        wanted = node.lowering.reads(emit, node, here)
         moved |= {v for v in node.inputs if wanted is not None and (v in innermost) != wanted}
-    return total + _MOVE * N * sum(value.shape[0] * _pixels(value) for value in moved)
+    return total + _MOVE * emit.N * sum(value.shape[0] * _pixels(value) for value in moved)

@@ -54,7 +54,7 @@ class _Program:
     """A program for batches of one shape: a forward stretch, and backward ones with and without ``dx``."""
 
     def __init__(self, network: Container, shape: Shape, dtype: Any, precision: str) -> None:
-        self.compiler = compiler = Compiler(network, shape, True, exact=precision == "exact", dtype=dtype)
+        self.compiler = compiler = Compiler(network, shape, True, precision=precision, dtype=dtype)
         if compiler.cuts:
             raise Uncompilable("; ".join(f"{node.name}: {node.reason}" for node in compiler.cuts))
         self.program = compiler.program

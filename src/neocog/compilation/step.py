@@ -33,8 +33,7 @@ class _Batch:
     """The program for batches of one shape."""
 
     def __init__(self, network: Layer, loss: Any, optimizer: Any, shape: tuple[int, ...]) -> None:
-        exact = active_precision() == "exact"
-        self.compiler = compiler = Compiler(network, shape, training=True, exact=exact)
+        self.compiler = compiler = Compiler(network, shape, training=True, precision=active_precision())
         self.program, self.network, self.optimizer = compiler.program, network, optimizer
         self.names = {id(array): name for name, array in network.params.items()}
         factors = optimizer.factors(network.params) if isinstance(optimizer, Optimizer) else {}

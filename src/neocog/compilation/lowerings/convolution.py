@@ -21,9 +21,9 @@ class Convolution(Lowering):
     settings = ("stride", "sides", "dilation", "groups")
     takes_clip = True
 
-    def reads(self, node: LayerNode, channels_last: bool) -> bool | None:
-        depthwise = node.layer.groups == node.input.shape[0] == node.output.shape[0]
-        return None if channels_last and not depthwise else channels_last
+    def reads(self, emit: Emitter, node: LayerNode, channels_last: bool) -> bool | None:
+        conv = self._convolution(emit, node)
+        return None if channels_last and not conv.depthwise and not conv.paired else channels_last
 
     def layout_costs(self, emit: Emitter, node: LayerNode) -> tuple[float, float]:
         conv = self._convolution(emit, node)

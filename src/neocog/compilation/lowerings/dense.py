@@ -6,6 +6,7 @@ from neocog.compilation.emitter import Emitter, Lowering, lowers
 from neocog.compilation.nodes import LayerNode
 from neocog.kernels.fused import lowering
 from neocog.kernels.fused.program import Maps
+from neocog.kernels.geometry import NO_PADDING
 from neocog.layers import Dense
 
 
@@ -18,8 +19,25 @@ class MatrixProduct(Lowering):
     def flat(self, node: LayerNode, training: bool) -> tuple[bool, bool]:
         return True, False
 
+    def layout_costs(self, emit: Emitter, node: LayerNode) -> tuple[float, float] | None:
+        # Of float32 either layout reads each weight once; of bfloat16 only one has products.
+        conv = self._convolution(emit, node)
+        return (conv.cost(True) * 2, conv.cost(True)) if conv.paired else None
+
+    @staticmethod
+    def _convolution(emit: Emitter, node: LayerNode) -> lowering.Convolution:
+        """Return the layer as a convolution of maps of one pixel."""
+        inputs, outputs = node.layer.params["weight"].shape
+        shapes = (emit.N, inputs, 1, 1), (outputs, inputs, 1, 1)
+        return lowering.Convolution(emit.program, *shapes, (1, 1), NO_PADDING, (1, 1), channels_last=True)
+
     def forward(self, emit: Emitter, node: LayerNode) -> None:
         x, y, params = node.input.place, emit.maps(node.output), node.layer.params
+        if node.channels_last:
+            weight = params["weight"].T[:, :, None, None]
+            conv, bias = self._convolution(emit, node), params.get("bias")
+            lowering.add_pixel_product(emit.program, conv, x, weight, bias, y, node.bounds)
+            return
         lowering.dense(emit.program, x, params["weight"], params.get("bias"), y, node.bounds)
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:

@@ -174,6 +174,8 @@ class Program:
         Bytes that each thread needs for itself.
     exact : bool
         Whether every sum is to be taken as it is written: no Winograd.
+    bfloat : bool
+        Whether products may round their factors to bfloat16; the program is one of float32.
     operations : list of str
         Names of the operations of a run, in order; set by :meth:`finish`.
     """
@@ -186,6 +188,7 @@ class Program:
     work: float = 0.0
     scratch: int = 0
     exact: bool = True
+    bfloat: bool = False
 
     def __post_init__(self) -> None:
         self.size = self.dtype.itemsize

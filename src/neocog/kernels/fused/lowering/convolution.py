@@ -105,6 +105,11 @@ class Convolution:
         return self.groups == self.x_shape[1] == self.w_shape[0]
 
     @property
+    def paired(self) -> bool:
+        """Whether, with the channels innermost, pairs of channels are rounded to bfloat16 and multiplied."""
+        return self.program.bfloat and not self.depthwise and self.w_shape[1] % 2 == 0
+
+    @property
     def kernel(self) -> Pair:
         """Height and width of a kernel."""
         return self.w_shape[2], self.w_shape[3]
@@ -123,7 +128,8 @@ class Convolution:
             sums = N * rows * columns * terms
             if self.depthwise:
                 return _LOADS * sums * -(-F // width)
-            return sums * self.groups * -(-(F // self.groups) // width)
+            share = 0.5 if self.paired else 1.0
+            return share * sums * self.groups * -(-(F // self.groups) // width)
         if self._suits_winograd(self.out):
             return _WINOGRAD * F * terms * rows * columns * N / width
         if columns * N < NARROW and rows > 1:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["add_pixel_product"]
 
+ROUNDED = 20_000
+"""Numbers that a unit rounds, at least: some microseconds."""
+
 
 def _pixels(maps: Maps, size: Pair, step: Pair = (1, 1), first: Pair = (0, 0)) -> np.ndarray:
     """Return where pixels of all images lie, in elements from the origin: H x W, from ``first`` on."""
@@ -31,12 +34,21 @@ def _pixels(maps: Maps, size: Pair, step: Pair = (1, 1), first: Pair = (0, 0)) -
     return places.ravel()
 
 
-def _panels(weight: np.ndarray, groups: int) -> np.ndarray:
+def _halved(array: np.ndarray) -> np.ndarray:
+    """Round float32 to bfloat16, of which two neighbours along the last axis become one number."""
+    bits = np.ascontiguousarray(array).view(np.uint32)
+    rounded = (bits + np.uint32(0x7FFF) + ((bits >> 16) & 1)) >> 16
+    return np.where(np.isnan(array), (bits >> 16) | 0x40, rounded).astype(np.uint16).view(np.float32)
+
+
+def _panels(weight: np.ndarray, groups: int, paired: bool) -> np.ndarray:
     """Return the weights in the order in which the tiles read them: panels of filters, a row for each term.
 
-    (F, C, kH, kW) -> for each group and each panel of its filters, kH kW C rows.
+    (F, C, kH, kW) -> for each group and each panel of its filters, kH kW C rows, half as many if ``paired``.
     """
     width = VECTOR_BYTES // weight.itemsize
+    if paired:
+        weight = _halved(weight.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
     F, C, kh, kw = weight.shape
     terms = weight.reshape(groups, F // groups, C, kh, kw).transpose(0, 3, 4, 2, 1)
     terms = terms.reshape(groups, kh * kw * C, F // groups)
@@ -47,6 +59,23 @@ def _panels(weight: np.ndarray, groups: int) -> np.ndarray:
         parts.append(terms[:, :, f : f + lanes].reshape(groups, -1))
         f += lanes
     return np.concatenate(parts, axis=1).ravel()
+
+
+def _rounded(program: Program, x: Maps) -> Maps:
+    """Add the rounding of maps to bfloat16; return them, a pair of channels counted as one."""
+    count = x.C * x.plane
+    halves = Maps(program.memory(count, size=2), x.C, x.H, x.W, x.N // 2, x.border, 0, True)
+    block = -(-count // max(1, min(UNITS, count // ROUNDED)))
+    program.add_units(
+        "round_to_bfloat",
+        -(-count // block),
+        float(count),
+        x=(x.memory, x.begin),
+        y=halves.memory,
+        count=count,
+        block=block,
+    )
+    return halves
 
 
 def _blocks(program: Program, conv: Convolution, F: int, groups: int, pixels: int, K: int) -> tuple[int, int]:
@@ -80,11 +109,14 @@ def add_pixel_product(
     The weights must never change: they are packed here.
     """
     F, per_group, kh, kw = conv.w_shape
+    paired = conv.paired and x.channels_last
     border = conv.input_border
     if any(b < n for b, n in zip(x.border, border, strict=True)):
         padded = program.maps(*x.shape, border, channels_last=x.channels_last)
         transfer(program, x, padded)
         x = padded
+    if paired:
+        x, per_group = _rounded(program, x), per_group // 2
     channel = 1 if x.channels_last else x.plane
     a, b = (np.arange(k) * d for k, d in zip((kh, kw), conv.dilation, strict=True))
     depthwise = conv.depthwise
@@ -96,14 +128,14 @@ def add_pixel_product(
     units = groups * -(-filters // f_block) * -(-pixels // pixel_block)
     places = program.table(_pixels(y, conv.out))
     program.add_units(
-        "pixel_product",
+        "pair_product" if paired else "pixel_product",
         units,
         2.0 * F * K * pixels,
         x=x.origin,
         x_pixels=program.table(_pixels(x, conv.out, conv.stride, (-top, -left))),
         offsets=program.table(offsets.ravel()),
         x_group=per_group * channel,
-        a=program.constant(_panels(weight, groups)),
+        a=program.constant(_panels(weight, groups, paired)),
         y=y.origin,
         y_pixels=places,
         init=init and init.origin,

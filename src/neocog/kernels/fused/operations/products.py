@@ -17,6 +17,7 @@ from neocog.kernels.fused.simd import (
     VECTORS,
     dots,
     dots_of_row,
+    pair_tile,
     pixel_tile,
     row_tile,
     size_of,
@@ -153,11 +154,14 @@ def panel_lanes(left: int, size: int) -> int:
     return width * VECTORS if left >= width * VECTORS else min(left, width)
 
 
-@operation(
-    arrays="x a y init bias zeros offsets x_pixels y_pixels init_pixels",
-    integers="F K depth groups x_group pixels pixel_block f_block depthwise gated",
-    numbers="low high",
-)
+_PIXELS: dict[str, Any] = {
+    "arrays": "x a y init bias zeros offsets x_pixels y_pixels init_pixels",
+    "integers": "F K depth groups x_group pixels pixel_block f_block depthwise gated",
+    "numbers": "low high",
+}
+
+
+@operation(**_PIXELS)
 def pixel_product(p: Any, unit: int, scratch: int, zero: Any) -> None:
     """Compute ``y[q,f] = init[q,f] + bias[f] + sum_k a[k,f] x[x_pixels[q] + offsets[k]]``, f innermost.
 
@@ -166,6 +170,21 @@ def pixel_product(p: Any, unit: int, scratch: int, zero: Any) -> None:
     filters, which see inputs ``x_group`` apart; if ``depthwise``, filter f sees channel f alone. A unit is a
     block of filters and pixels of a group.
     """
+    _pixel_product(p, unit, zero, pixel_tile)
+
+
+@operation(**_PIXELS)
+def pair_product(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute :func:`pixel_product` with x and ``a`` of bfloat16, two neighbours in a number of float32.
+
+    K, offsets and the places of pixels count such pairs.
+    """
+    _pixel_product(p, unit, zero, pair_tile)
+
+
+@compiled
+def _pixel_product(p: Any, unit: int, zero: Any, tile: Any) -> None:
+    """Compute a block of filters and pixels by register tiles."""
     like = zero[0]
     size = size_of(like)
     f_blocks = (p.F + p.f_block - 1) // p.f_block
@@ -192,7 +211,7 @@ def pixel_product(p: Any, unit: int, scratch: int, zero: Any) -> None:
                     init, init_pixels, bias = 0, 0, p.bias + column * size
                     if p.init:
                         init, init_pixels = p.init + column * size, p.init_pixels + 8 * q
-                pixel_tile(
+                tile(
                     rows,
                     p.depthwise,
                     x,
@@ -217,6 +236,20 @@ def pixel_product(p: Any, unit: int, scratch: int, zero: Any) -> None:
                         gate_in_place(p.gated, view(y + places[r] * size, lanes, like), like)
                 q += rows
         f += lanes
+
+
+@operation(arrays="x y", integers="count block")
+def round_to_bfloat(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Round float32 to the nearest bfloat16, which are its upper 16 bits; of two as near to the even one."""
+    count = min(p.block, p.count - unit * p.block)
+    x = view(p.x + 4 * unit * p.block, count, np.uint32(0))
+    y = view(p.y + 2 * unit * p.block, count, np.uint16(0))
+    half, one, shift, nan = np.uint32(0x7FFF), np.uint32(1), np.uint32(16), np.uint32(0x40)
+    for i in range(count):
+        bits = x[i]
+        rounded = (bits + half + ((bits >> shift) & one)) >> shift
+        is_nan = (bits & np.uint32(0x7FFFFFFF)) > np.uint32(0x7F800000)  # which rounding might end
+        y[i] = np.uint16((bits >> shift) | nan if is_nan else rounded)
 
 
 @operation(

@@ -13,7 +13,7 @@ branches, so that the compiler vectorises the loop around them.
 :func:`pixel_tile`
     ``y[q, f] = bias[f] + sum_k x[pixel[q] + offset[k]] w[k, f] + init[q, f]`` for a few pixels q and vectors
     of channels f: the same sum where the channels lie side by side; or, depthwise, with
-    ``x[pixel[q] + offset[k] + f]``.
+    ``x[pixel[q] + offset[k] + f]``. :func:`pair_tile` has pairs of bfloat16 in the place of numbers.
 :func:`dots`
     ``d[f, k] = sum_l dy[f, l] x[offset[k] + l]``: the same sum the other way round, for weight gradients.
 
@@ -45,6 +45,7 @@ if config.DISABLE_JIT:
         library,
         logistic,
         normal_distribution,
+        pair_tile,
         pixel_tile,
         read,
         row_tile,
@@ -63,7 +64,7 @@ else:
         normal_distribution,
     )
     from neocog.kernels.fused.simd.memory import fetch_add, read, size_of, view
-    from neocog.kernels.fused.simd.tiles import dots, dots_of_row, pixel_tile, row_tile
+    from neocog.kernels.fused.simd.tiles import dots, dots_of_row, pair_tile, pixel_tile, row_tile
     from neocog.kernels.fused.simd.winograd import (
         deinterleave,
         interleave,
@@ -90,6 +91,7 @@ __all__ = [
     "library",
     "logistic",
     "normal_distribution",
+    "pair_tile",
     "pixel_tile",
     "read",
     "row_tile",

@@ -34,6 +34,31 @@ ROW_TAPS = 9
 INT = ir.IntType(64)
 
 
+class _BFloat(ir.types.Type):
+    """LLVM's 16-bit number with the range of a float, which llvmlite lacks."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _BFloat)
+
+    def __hash__(self) -> int:
+        return hash(_BFloat)
+
+
+def _multiplies_bfloat() -> bool:
+    """Return whether the machine has AVX512_BF16, and this LLVM takes its operands as such."""
+    if config.CPU_FEATURES is not None:
+        found = "+avx512bf16" in config.CPU_FEATURES
+    else:
+        found = bool(binding.get_host_cpu_features().get("avx512bf16"))
+    return _WIDE and found and binding.llvm_version_info[0] >= 16
+
+
+_PAIRS = _multiplies_bfloat()
+
+
 class Emitter:
     """Write vector instructions of one dtype into a function under construction."""
 
@@ -109,6 +134,21 @@ class Emitter:
         """Compute ``a b + c`` with one rounding."""
         function = self.intrinsic(f"llvm.fma.{self.suffix}", self.vector, [self.vector] * 3)
         return self.builder.call(function, [a, b, c])
+
+    def dot_pairs(self, a: Any, b: Any, c: Any) -> Any:
+        """Compute ``a_0 b_0 + a_1 b_1 + c``: each number of float32 of a and b holds two of bfloat16."""
+        builder, pairs = self.builder, ir.VectorType(ir.IntType(32), self.width)
+        if _PAIRS:
+            halves = ir.VectorType(_BFloat(), 2 * self.width)
+            function = self.intrinsic(
+                "llvm.x86.avx512bf16.dpbf16ps.512", self.vector, [self.vector, halves, halves]
+            )
+            return builder.call(function, [c, *(builder.bitcast(each, halves) for each in (a, b))])
+        a, b = (builder.bitcast(each, pairs) for each in (a, b))
+        half, upper = (ir.Constant(pairs, [n] * self.width) for n in (16, 0xFFFF0000))
+        low = [builder.bitcast(builder.shl(each, half), self.vector) for each in (a, b)]
+        high = [builder.bitcast(builder.and_(each, upper), self.vector) for each in (a, b)]
+        return self.fma(*high, self.fma(*low, c))
 
     def clipped(self, values: list[Any], low: Any, high: Any) -> list[Any]:
         """Bound vectors by two numbers; a NaN stays one."""

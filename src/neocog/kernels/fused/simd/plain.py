@@ -20,6 +20,7 @@ __all__ = [
     "library",
     "logistic",
     "normal_distribution",
+    "pair_tile",
     "pixel_tile",
     "read",
     "row_tile",
@@ -61,6 +62,26 @@ def pixel_tile(
         if init:
             sums = sums + view(init + view(init_at + 8 * r, 1, np.int64(0))[0] * size, count, like)
         place = y + view(y_at + 8 * r, 1, np.int64(0))[0] * size
+        view(place, count, like)[:] = np.clip(sums, low, high)
+
+
+def _pairs(address: int, count: int) -> Any:
+    """Return numbers of float32 that are two of bfloat16 each as an array (count, 2)."""
+    halves = view(address, count, np.float32(0)).view(np.uint16).reshape(count, 2)
+    return (halves.astype(np.uint32) << 16).view(np.float32)
+
+
+def pair_tile(
+    rows, depthwise, x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like
+):
+    weights = np.array([_pairs(w + 4 * k * w_row, count) for k in range(K)]).reshape(K, count, 2)
+    for r in range(rows):
+        pixel, taps = view(x_at + 8 * r, 1, np.int64(0))[0], view(offset, K, np.int64(0))
+        each = np.array([_pairs(x + 4 * (pixel + tap), 1) for tap in taps]).reshape(K, 1, 2)
+        sums = view(bias, count, like) + (each * weights).sum(axis=(0, 2))
+        if init:
+            sums = sums + view(init + 4 * view(init_at + 8 * r, 1, np.int64(0))[0], count, like)
+        place = y + 4 * view(y_at + 8 * r, 1, np.int64(0))[0]
         view(place, count, like)[:] = np.clip(sums, low, high)
 
 

@@ -20,7 +20,7 @@ from neocog.kernels.fused.simd.emitter import (
 )
 from neocog.kernels.fused.simd.memory import size_of
 
-__all__ = ["dots", "dots_of_row", "pixel_tile", "row_tile"]
+__all__ = ["dots", "dots_of_row", "pair_tile", "pixel_tile", "row_tile"]
 
 
 def _store(
@@ -95,11 +95,11 @@ def _tile(rows: int, vectors: int, masked: bool) -> Any:
     return tile
 
 
-def _pixel_tile(rows: int, vectors: int, masked: bool, depthwise: bool) -> Any:
+def _pixel_tile(rows: int, vectors: int, masked: bool, depthwise: bool = False, paired: bool = False) -> Any:
     """Make the register tile of ``rows`` pixels x ``vectors`` of channels; a masked one holds ``count``.
 
     Tables tell where the pixels lie. A number of x is broadcast to all channels of y; ``depthwise``, a vector
-    of x has a weight for each of its channels.
+    of x has a weight for each of its channels; ``paired``, each number of x and w is two of bfloat16.
     """
 
     @intrinsic
@@ -127,8 +127,9 @@ def _pixel_tile(rows: int, vectors: int, masked: bool, depthwise: bool) -> Any:
             else:
                 numbers = [emit.broadcast(at) for at in taps]
                 seen = [numbers[r] for r, _v in grid]
+            multiply = emit.dot_pairs if paired and emit.bytes == 4 else emit.fma
             loop.close(
-                [emit.fma(a, weights[v], s) for a, (_r, v), s in zip(seen, grid, loop.carried, strict=True)]
+                [multiply(a, weights[v], s) for a, (_r, v), s in zip(seen, grid, loop.carried, strict=True)]
             )
             _store(
                 emit,
@@ -238,15 +239,20 @@ def row_tile(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bia
             n += left
 
 
-_PIXELS = {
-    (rows, vectors): _pixel_tile(rows, vectors, vectors == 1, False)
-    for rows in (8, 4, 2, 1)
-    for vectors in (VECTORS, 1)
-}
+_PIXELS, _PAIRS = (
+    {
+        (rows, vectors): _pixel_tile(rows, vectors, vectors == 1, paired=paired)
+        for rows in (8, 4, 2, 1)
+        for vectors in (VECTORS, 1)
+    }
+    for paired in (False, True)
+)
 _pixels8, _pixels4, _pixels2, _pixels1 = (_PIXELS[rows, VECTORS] for rows in (8, 4, 2, 1))
 _thin8, _thin4, _thin2, _thin1 = (_PIXELS[rows, 1] for rows in (8, 4, 2, 1))
-_each, _each1 = (_pixel_tile(rows, VECTORS, False, True) for rows in (ROWS, 1))
-_each_thin, _each_thin1 = (_pixel_tile(rows, 1, True, True) for rows in (ROWS, 1))
+_pairs8, _pairs4, _pairs2, _pairs1 = (_PAIRS[rows, VECTORS] for rows in (8, 4, 2, 1))
+_thin_pairs8, _thin_pairs4, _thin_pairs2, _thin_pairs1 = (_PAIRS[rows, 1] for rows in (8, 4, 2, 1))
+_each, _each1 = (_pixel_tile(rows, VECTORS, False, depthwise=True) for rows in (ROWS, 1))
+_each_thin, _each_thin1 = (_pixel_tile(rows, 1, True, depthwise=True) for rows in (ROWS, 1))
 
 
 @njit(nogil=True)
@@ -284,3 +290,27 @@ def pixel_tile(
         _thin2(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
     else:
         _thin1(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
+
+
+@njit(nogil=True)
+def pair_tile(
+    rows, depthwise, x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like
+):
+    """Write what :func:`pixel_tile` does, of pairs of bfloat16; there is none that is depthwise."""
+    if count >= VECTOR_BYTES // size_of(like) * VECTORS:
+        if rows == 8:
+            _pairs8(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
+        elif rows == 4:
+            _pairs4(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
+        elif rows == 2:
+            _pairs2(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
+        else:
+            _pairs1(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
+    elif rows == 8:
+        _thin_pairs8(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
+    elif rows == 4:
+        _thin_pairs4(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
+    elif rows == 2:
+        _thin_pairs2(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
+    else:
+        _thin_pairs1(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
