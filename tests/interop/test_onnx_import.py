@@ -529,7 +529,7 @@ def test_open_sizes_need_an_input_shape():
 
 def test_what_was_assumed_of_open_sizes_is_said():
     """Not the numbers with which a graph is read in their place: N for the batch, and how to go on."""
-    arrays = {"w": normal(2, 1, 3, 3), "g": normal(2 * 4 * 4, 3), "big": normal(1, 2, 4, 4)}
+    arrays = {"w": normal(2, 1, 3, 3), "g": normal(2 * 4 * 4, 3), "big": normal(1, 3, 1, 1)}
     flat = chain("Conv x w c", "Flatten c f", "Gemm f g y")
     with pytest.raises(
         OnnxImportError,

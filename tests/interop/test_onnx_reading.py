@@ -333,6 +333,28 @@ COMPUTED = {
     "mean of rows": [node("ReduceMean", "x", "y", axes=[-1], keepdims=0)],
     "sum": [node("ReduceSum", "x pixels", "a"), node("Mul", "x a", "y")],
     "sum of all": [node("ReduceSum", "x axes", "y", keepdims=0)],
+    "quotients": [
+        node("Exp", "x", "e"),
+        node("Div", "x e", "a"),
+        node("Div", "two e", "b"),
+        node("Reciprocal", "e", "c"),
+        node("Sum", "a b c", "y"),
+    ],
+    "powers": [node("Exp", "x", "e"), node("Pow", "e three", "a"), node("Pow", "a root", "y")],
+    "norms": [
+        node("ReduceL2", "x", "a", axes=[2, 3]),
+        node("ReduceL1", "x", "b", axes=[1]),
+        node("ReduceSumSquare", "x", "c", axes=[-1]),
+        node("Sum", "x a b c", "y"),
+    ],
+    "matrices": [node("Transpose", "x", "t", perm=[0, 1, 3, 2]), node("MatMul", "x t", "y")],
+    "repeated by a constant": [
+        node("ReduceMean", "x", "m", axes=[3]),
+        node("Sub", "m row", "a"),
+        node("ReduceMean", "x", "n", axes=[2]),
+        node("Mul", "n whole", "b"),
+        node("Add", "a b", "y"),
+    ],
     "sum of the images": [node("ReduceSum", "x images", "y")],
     "mean of the images": [node("ReduceMean", "x", "y", axes=[0, 2])],
 }
@@ -341,6 +363,7 @@ COMPUTED = {
 @pytest.mark.parametrize("name", COMPUTED)
 def test_computed_values(name):
     arrays = {"two": np.float32(2), "root": np.float32(0.5), "array": normal(3, 1, 1), "row": normal(5)}
+    arrays |= {"three": np.float32(3), "whole": normal(1, 3, 4, 1)}
     arrays |= {"pixels": np.array([2, 3]), "axes": np.array([-3, 2, -1]), "images": np.array([0])}
     batch = 2 if "images" in name else "N"
     same(model(COMPUTED[name], arrays, (batch, 3, 4, 5)), 2, 3, 4, 5)

@@ -215,6 +215,16 @@ def test_the_same_as_in_pytorch(cls, way):
         np.testing.assert_allclose(network(x.numpy()), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_the_lenet_5_of_1998():
+    """Its outputs are distances to fixed codes, computed for all of them by broadcasting."""
+    network = neocog.models.lenet5_1998(rng=0)
+    module = neocog.interop.torch.to_torch(network).eval()
+    module.shape = (1, 32, 32)
+    x = torch.randn(3, *module.shape)
+    y = from_onnx(export(module, "dynamic"))(x.numpy())
+    np.testing.assert_allclose(y, module(x).detach(), rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize(("way", "opset"), [("dynamo", None), ("fixed", 13), ("dynamic", 17)])
 def test_blocks_of_modern_networks(way, opset):
     module = made(Modern)

@@ -29,8 +29,9 @@ PARAMETERS = {
     **dict.fromkeys(("GroupNormalization", "InstanceNormalization", "LayerNormalization"), (1, 2)),
     **dict.fromkeys(("Gather", "MatMul", "PRelu", "Reshape", "Split", "Squeeze", "Unsqueeze"), (1,)),
     **dict.fromkeys(
-        ("ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare", "Upsample"), (1,)
+        (f"Reduce{each}" for each in ["L1", "L2", "Max", "Mean", "Min", "Sum", "SumSquare"]), (1,)
     ),
+    "Upsample": (1,),
     **dict.fromkeys(("Pad", "Resize"), (1, 2, 3)),
     "Expand": (0, 1),
     "Slice": (1, 2, 3, 4),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from neocog.interop.onnx.export_graph import Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node, reads, shortest
 from neocog.interop.onnx.symbolic import Known, SymbolicValue
 from neocog.interop.onnx.weights import per_channel, with_arrays
+from neocog.interop.repetition import repetition
 from neocog.layers import (
     Add,
     BatchNorm1D,
@@ -22,6 +23,7 @@ from neocog.layers import (
     Layer,
     Rescale,
 )
+from neocog.layers.base import Shape
 
 
 @writes(Bias, operators="Add")
@@ -52,6 +54,7 @@ def add_constant(node: Node, x: SymbolicValue, constant: np.ndarray) -> Symbolic
 
     A number without axes is fixed, as in a program, and so is an array named ``offset``; others are learned.
     """
+    x = repeated(node, x, constant.shape)
     labels = [source.label for source in node.inputs if isinstance(source, Known)]
     offset = any(label.endswith((".offset", "/offset")) for label in labels)
     biases = (k for k, source in enumerate(node.inputs) if getattr(source, "label", "").endswith(".bias"))
@@ -82,6 +85,21 @@ def add_constant(node: Node, x: SymbolicValue, constant: np.ndarray) -> Symbolic
     y = node.apply(layer, x)
     node.builder.note_pixels(x, y, offset=constant)
     return y
+
+
+def repeated(node: Node, x: SymbolicValue, shape: tuple[int, ...]) -> SymbolicValue:
+    """Repeat a value along axes of size 1 where a constant of a shape has more; not along the batch."""
+    sizes = (1,) * (x.rank - len(shape)) + shape
+    own = x.sizes[1:]
+    if len(sizes) > x.rank or sizes[0] != 1 or None in own:
+        return x
+    pairs = [*zip(own, sizes[1:], strict=True)]
+    if any(size != asked and 1 not in (size, asked) for size, asked in pairs):
+        return x
+    wanted = tuple(cast(int, size) if asked == 1 else asked for size, asked in pairs)
+    for layer in repetition(cast(Shape, own), wanted):
+        x = node.apply(layer, x)
+    return x
 
 
 def _shifted(node: Node, x: SymbolicValue, before: Layer | None, constant: np.ndarray) -> SymbolicValue:

@@ -7,7 +7,7 @@ import math
 from neocog.interop.onnx.export_graph import Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node, reads
 from neocog.interop.onnx.symbolic import SymbolicValue
-from neocog.layers import GlobalAvgPool2D, GlobalMaxPool2D, Layer, Mean, Sum, Transpose
+from neocog.layers import Abs, GlobalAvgPool2D, GlobalMaxPool2D, Layer, Mean, Multiply, Sqrt, Sum, Transpose
 
 
 @writes(GlobalAvgPool2D, operators="GlobalAveragePool, Flatten")
@@ -40,7 +40,19 @@ def read_reduction(node: Node) -> SymbolicValue:
 
     A maximum, and a mean or sum over the batch, are global pooling, of what is transposed and reshaped.
     """
+    return _reduced(node, node.value(), node.operator)
+
+
+@reads("ReduceL1", "ReduceL2", "ReduceSumSquare")
+def read_norm(node: Node) -> SymbolicValue:
+    """Read a sum of absolute values or squares, or the root of one."""
     x = node.value()
+    size = node.apply(Abs(), x) if node.operator == "ReduceL1" else node.apply(Multiply(), x, x)
+    total = _reduced(node, size, "ReduceSum")
+    return node.apply(Sqrt(), total) if node.operator == "ReduceL2" else total
+
+
+def _reduced(node: Node, x: SymbolicValue, operator: str) -> SymbolicValue:
     axes = node.integers("axes", 1, [])
     if not axes and node.flag("noop_with_empty_axes"):
         return x
@@ -49,8 +61,8 @@ def read_reduction(node: Node) -> SymbolicValue:
     if not over or over[0] < 0 or over[-1] >= rank:
         node.fail(f"axes must be from {-rank} to {rank - 1}, got {axes}")
     keepdims, maps = node.flag("keepdims", 1), (rank, over) == (4, [2, 3])
-    if node.operator != "ReduceMax" and over[0] > 0 and not (maps and node.operator == "ReduceMean"):
-        layer: Layer = (Mean if node.operator == "ReduceMean" else Sum)(over, keepdims)
+    if operator != "ReduceMax" and over[0] > 0 and not (maps and operator == "ReduceMean"):
+        layer: Layer = (Mean if operator == "ReduceMean" else Sum)(over, keepdims)
         return node.apply(layer, x)
     kept = [axis for axis in range(rank) if axis not in over]
     moved = x
@@ -58,8 +70,8 @@ def read_reduction(node: Node) -> SymbolicValue:
         moved = node.apply(Transpose((*kept, *over)), x)
     if not maps:
         moved = moved.viewed(lambda s: (*_two(s[: len(kept)]), 1, math.prod(s[len(kept) :])))
-    layer = GlobalMaxPool2D() if node.operator == "ReduceMax" else GlobalAvgPool2D()
-    if node.operator == "ReduceSum":
+    layer = GlobalMaxPool2D() if operator == "ReduceMax" else GlobalAvgPool2D()
+    if operator == "ReduceSum":
         layer = Sum((2, 3))
     y = node.apply(layer, moved)
     # The kept sizes are those of x, for each of the two batch sizes.

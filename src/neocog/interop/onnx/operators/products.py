@@ -8,6 +8,7 @@ import numpy as np
 
 from neocog.interop.onnx.graph_builder import GraphBuilder
 from neocog.interop.onnx.import_node import Node, reads
+from neocog.interop.onnx.operators.bias import repeated
 from neocog.interop.onnx.operators.merge import joined
 from neocog.interop.onnx.symbolic import Known, SymbolicValue
 from neocog.interop.onnx.weights import per_channel, with_arrays
@@ -54,6 +55,7 @@ def _product(node: Node, x: SymbolicValue, factor: np.ndarray, k: int) -> Symbol
 
     A number without axes is fixed, as in a program; any other array is learned, but for one named ``scale``.
     """
+    x = repeated(node, x, factor.shape)
     label, rank = node.known(k).label, node.known(k).rank
     own = label.endswith(".weight") and node.learned_place(k) == node.place != x.node
     fixed = label.endswith((".scale", "/scale"))

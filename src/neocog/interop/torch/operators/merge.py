@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import operator
 from dataclasses import replace
-from itertools import takewhile
-from math import prod, sqrt
+from math import sqrt
 from typing import Any
 
 import torch
 from torch.nn import functional as F
 
+from neocog.interop.repetition import repetition
 from neocog.interop.torch.graph_builder import BATCH, TracedValue, UnsupportedError, known, values_in
 from neocog.interop.torch.operators.arguments import axis_of, listed
 from neocog.interop.torch.registry import Apply, combines
-from neocog.layers import Concat, MatMul, Rescale, Reshape, Softmax, Transpose, Upsample
+from neocog.layers import Concat, MatMul, Rescale, Reshape, Softmax, Transpose
 
 
 @combines(torch.cat, torch.concat, torch.concatenate)
@@ -65,23 +65,13 @@ def expand(apply: Apply, input: TracedValue, *args: Any, size: Any = ()) -> Trac
 
 
 def _repeated(apply: Apply, x: TracedValue, sizes: tuple[int, ...]) -> TracedValue:
-    """Repeat along axes of size 1: those that follow each other as if they were the axes of a map."""
+    """Repeat along axes of size 1."""
     own = (BATCH, *known(x, "expand"))
     wanted = tuple(size if asked == -1 else asked for asked, size in zip(sizes, own, strict=False))
     if len(sizes) != len(own) or any(size not in (1, asked) for asked, size in zip(wanted, own, strict=True)):
         raise UnsupportedError(f"an x of shape {('N', *own[1:])} cannot be repeated to {sizes}")
-    if wanted == own:
-        return x
-    start = next(k for k, size in enumerate(own) if size != wanted[k])
-    end = start + sum(1 for _ in takewhile(lambda size: size == 1, own[start:]))
-    shape = own[:start] + wanted[start:end] + own[end:]
-    before, after = prod(own[1:start]), prod(own[end:])
-    last = end - 1 if after == 1 else end
-    rows, columns = prod(wanted[start:last]), prod(wanted[last:end]) * after
-    layers = (Reshape((0, before, 1, after)), Upsample(size=(rows, columns)), Reshape((0, *shape[1:])))
-    needless = own[1:] == (before, 1, after), shape[1:] == (before, rows, columns)
-    y = apply("expand", layers[needless[0] : 3 - needless[1]], x)
-    return replace(_repeated(apply, y, wanted), narrow=x)
+    layers = repetition(own[1:], wanted[1:])
+    return replace(apply("expand", layers, x), narrow=x) if layers else x
 
 
 @combines(torch.matmul, torch.bmm, operator.matmul, "matmul", "bmm")
