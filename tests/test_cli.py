@@ -79,7 +79,7 @@ def test_train_digits_is_the_notebooks_run(trained, golden):
     assert {a.dtype.name for a in snapshots[10].values()} == {"float32"}
     rows = json.loads((trained / "history.json").read_text())["rows"]
     assert [row["val_accuracy"] for row in rows[1:]] == golden["digits"]["numpy_10"]["history"]["test_acc"]
-    assert len((trained / "log.txt").read_text().splitlines()) == 13
+    assert len((trained / "log.txt").read_text().splitlines()) == 14
 
 
 def test_train_prints_lines_and_where_the_model_lies(tmp_path):
