@@ -70,7 +70,7 @@ def perform(
     forget_peak()
     answer = [call()]
     first = time.perf_counter() - began
-    if task == "step":  # the second loss tells whether the first step went the right way
+    if task.startswith("step"):  # the second loss tells whether the first step went the right way
         answer.append(call())
     else:  # the first image's outputs, or the loss of the epoch's first step
         answer = answer[0][:1]

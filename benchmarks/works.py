@@ -16,7 +16,7 @@ MOBILE = ("MobileNetV2", "MobileNetV3-small")
 
 @dataclass(frozen=True)
 class Work:
-    """One row: a training step of a network, or its inference.
+    """One row: a training step of a network, one written by hand, or its inference.
 
     ``targets`` says by which factor a peer should take longer than neocog.
     """
@@ -76,9 +76,11 @@ MIDDLE = {  # steps: with the number of images, and the target
     "ResNet-20": (128, 1.4),
     "Separable": (64, 2.5),
 }
+BY_HAND = {"TinyCNN": 4, "digits": 5}
 DEPTHWISE = {"onnxruntime": 1 / 1.2, "torch": 1}
 WORKS = (
     *(Work(name, "step", batch, targets=STEPS[name]) for name, batch in SMALL.items()),
+    *(Work(name, "step by hand", SMALL[name], targets={"torch": factor}) for name, factor in BY_HAND.items()),
     *(
         Work(name, "inference", batch, targets={"onnxruntime": SMALL_INFERENCE[name]})
         for name, batch in SMALL.items()
@@ -107,7 +109,8 @@ def competitors(work: Work, quick: bool = False, threads: int | None = None) -> 
 
 
 def _competitors(work: Work, quick: bool, threads: int | None) -> Iterator[Competitor]:
-    yield Competitor("neocog", "neocog", threads=threads)
+    by_hand = work.task == "step by hand"
+    yield Competitor("neocog", "neocog", threads=threads, task="step_by_hand" if by_hand else None)
     one_thread = not quick and threads is None and work.name in SMALL
 
     def settings(peer: str, library: str, task: str | None = None) -> Iterator[Competitor]:
@@ -115,7 +118,9 @@ def _competitors(work: Work, quick: bool, threads: int | None) -> Iterator[Compe
         if one_thread:
             yield Competitor(peer, library, "1 thread", 1, task)
 
-    yield from settings("torch", "torch")
+    yield from settings("torch", "torch", "step" if by_hand else None)
+    if by_hand:
+        return
     if work.name not in SMALL and not quick:
         yield Competitor("torch", "torch", "channels-last", threads, options={"channels_last": True})
     if work.name in SMALL:

@@ -82,3 +82,16 @@ def step(network: Network, x, t, torch: bool = False, gpu: bool = False):
     else:
         advance = make_step(*parts)
     return lambda: advance(x, t)
+
+
+def step_by_hand(network: Network, x, t):
+    made, loss, optimizer = build(network), neocog.SoftmaxCrossEntropy(), neocog.SGD(**network.sgd)
+
+    def call():
+        z, cache = made.forward(x, training=True)
+        value, dz = loss(z, t)
+        _, grads = made.backward(dz, cache, input_grad=False)
+        optimizer.step(made.params, grads)
+        return value
+
+    return call

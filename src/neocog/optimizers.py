@@ -113,7 +113,7 @@ class Optimizer:
         self.steps += 1
         for name, gradient in grads.items():
             w = params[name]
-            decay = self.weight_decay if self.decays(name, w) else 0.0
+            decay = self.weight_decay if self.weight_decay and self.decays(name, w) else 0.0
             self.update(w, gradient, lr * factors.get(name, 1.0), decay, name)
 
     def factors(self, params: Mapping[str, Array]) -> Mapping[str, float]:

@@ -14,6 +14,8 @@ processing", 2006; batch-last: A. Krizhevsky, cuda-convnet, 2012.
 from __future__ import annotations
 
 from functools import lru_cache
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -21,10 +23,21 @@ from neocog.kernels.geometry import NO_PADDING, Array, Counts, Padding, Pair, is
 from neocog.kernels.sampling import affine as affine  # the same with every NumPy array
 from neocog.validation import pair, sides
 
+_NUMPY = SimpleNamespace(
+    **vars(np)
+    | {"astype": np.ndarray.astype, "permute_dims": np.ndarray.transpose, "reshape": np.ndarray.reshape}
+)
+"""NumPy, whose functions in Python around these methods would cost a tenth of a small network's step."""
+
+
+def _namespace(x: Array) -> Any:
+    """Return the functions of an array's library."""
+    return _NUMPY if type(x) is np.ndarray else x.__array_namespace__()
+
 
 def _batch_last(x: Array, padding: Padding = NO_PADDING, value: float = 0.0) -> Array:
     """Pad and transpose (N, C, H, W) -> (C, top + H + bottom, left + W + right, N), contiguous."""
-    xp = x.__array_namespace__()
+    xp = _namespace(x)
     N, C, H, W = x.shape
     x = xp.permute_dims(x, (1, 2, 3, 0))
     if padding == NO_PADDING:
@@ -41,14 +54,14 @@ def _batch_first(x: Array, padding: Padding = NO_PADDING) -> Array:
     (top, bottom), (left, right) = padding
     if padding != NO_PADDING:
         x = x[:, top : x.shape[1] - bottom, left : x.shape[2] - right, :]
-    return x.__array_namespace__().permute_dims(x, (3, 0, 1, 2))
+    return _namespace(x).permute_dims(x, (3, 0, 1, 2))
 
 
 def _zeros(like: Array, x_shape: tuple[int, ...], padding: Padding) -> Array:
     """Make a padded batch (C, H, W, N) of zeros, to add gradients into."""
     N, C, H, W = x_shape
     shape = (C, H + sum(padding[0]), W + sum(padding[1]), N)
-    return like.__array_namespace__().zeros(shape, dtype=like.dtype)
+    return _namespace(like).zeros(shape, dtype=like.dtype)
 
 
 @lru_cache(maxsize=1024)
@@ -66,7 +79,7 @@ def _taps(kernel_size: Pair, stride: Pair, dilation: Pair, out: Pair) -> list[tu
 
 def _columns(x: Array, kernel_size: Pair, stride: Pair, dilation: Pair, groups: int, out: Pair) -> Array:
     """Copy the windows of a contiguous ``x`` (C, H, W, N) into (groups, C/groups kH kW, H_out W_out N)."""
-    xp = x.__array_namespace__()
+    xp = _namespace(x)
     C, _, _, N = x.shape
     taps = kernel_size[0] * kernel_size[1]
     if isinstance(x, np.ndarray) and x.size:  # all windows as one view of x, copied at once by reshape
@@ -83,7 +96,7 @@ def _columns(x: Array, kernel_size: Pair, stride: Pair, dilation: Pair, groups: 
 def _rows(dy: Array, groups: int) -> Array:
     """Reshape (N, F, H_out, W_out) -> (groups, F/groups, H_out W_out N)."""
     N, F, H, W = dy.shape
-    xp = dy.__array_namespace__()
+    xp = _namespace(dy)
     return xp.reshape(xp.permute_dims(dy, (1, 2, 3, 0)), (groups, F // groups, H * W * N))
 
 
@@ -136,7 +149,7 @@ def im2col(
            [5., 6., 8., 9.]])
     """
     size, step, around, out = _geometry(x.shape, kernel_size, stride, padding)
-    xp = x.__array_namespace__()
+    xp = _namespace(x)
     columns = _columns(_batch_last(x, around), size, step, (1, 1), 1, out)
     columns = xp.reshape(
         columns, (columns.shape[1], out[0] * out[1], x.shape[0])
@@ -196,7 +209,7 @@ def col2im(
             f"columns must have the shape {(N * positions, C * taps)} for images of {tuple(shape)}, got "
             f"{tuple(columns.shape)}."
         )
-    xp = columns.__array_namespace__()
+    xp = _namespace(columns)
     columns = xp.permute_dims(xp.reshape(columns, (N, positions, C * taps)), (2, 1, 0))
     return _fold(xp.reshape(columns, (C, taps, *out, N)), tuple(shape), size, step, around, (1, 1))
 
@@ -220,7 +233,7 @@ def conv2d(
     x: Array, w: Array, b: Array | None, stride: Pair, padding: Padding, dilation: Pair, groups: int
 ) -> Array:
     """Compute ``y = w columns(x) + b``."""
-    xp = x.__array_namespace__()
+    xp = _namespace(x)
     F, kernel_size = w.shape[0], w.shape[2:]
     out = output_sizes(x.shape, kernel_size, stride, padding, dilation)
     columns = _columns(_batch_last(x, padding), kernel_size, stride, dilation, groups, out)
@@ -240,7 +253,7 @@ def conv2d_input(
     groups: int,
 ) -> Array:
     """Compute ``dx = fold(w^T dy)``; fold, the adjoint of columns, adds each number where it was read."""
-    xp = dy.__array_namespace__()
+    xp = _namespace(dy)
     N, F, *out = dy.shape
     kernel_size = (w.shape[2], w.shape[3])
     taps = kernel_size[0] * kernel_size[1]
@@ -276,7 +289,7 @@ def conv2d_weight(
     groups: int,
 ) -> Array:
     """Compute ``dw = dy columns(x)^T``."""
-    xp = x.__array_namespace__()
+    xp = _namespace(x)
     out = (dy.shape[2], dy.shape[3])
     kernel_size = (w_shape[2], w_shape[3])
     columns = _columns(_batch_last(x, padding), kernel_size, stride, dilation, groups, out)
@@ -291,7 +304,7 @@ def max_pool2d(
     As in PyTorch, the last NaN wins of a window with any, and a pixel always wins before the padding, also
     where all are minus infinity.
     """
-    xp = x.__array_namespace__()
+    xp = _namespace(x)
     out = output_sizes(x.shape, kernel_size, stride, padding, dilation)
     padded = _batch_last(x, padding, -float("inf"))
     compares_real_parts = is_complex(x)
@@ -330,7 +343,7 @@ def max_pool2d_input(
     dilation: Pair,
 ) -> Array:
     """Add to each tap the ``dy`` of the windows whose maximum it is."""
-    xp = dy.__array_namespace__()
+    xp = _namespace(dy)
     dx = _zeros(dy, x_shape, padding)
     out = (dy.shape[2], dy.shape[3])
     dy, argmax = _batch_last(dy), _batch_last(argmax)
@@ -379,6 +392,6 @@ def _divisor(like: Array, kernel_size: Pair, counts: Counts | None) -> Array:
     """Return the divisor of each window's mean: a number, or an array (H_out, W_out, 1)."""
     if counts is None:
         return kernel_size[0] * kernel_size[1]
-    xp = like.__array_namespace__()
+    xp = _namespace(like)
     down, across = (xp.asarray(count, dtype=like.dtype) for count in counts)
     return (down[:, None] * across[None, :])[:, :, None]
