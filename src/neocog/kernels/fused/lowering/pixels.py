@@ -147,7 +147,6 @@ def add_pixel_product(
         F=filters,
         K=K,
         depth=DEPTH if K > DEPTH * 4 // 3 else K,
-        groups=groups,
         pixels=pixels,
         pixel_block=pixel_block,
         f_block=f_block,

@@ -156,7 +156,7 @@ def panel_lanes(left: int, size: int) -> int:
 
 _PIXELS: dict[str, Any] = {
     "arrays": "x a y init bias zeros offsets x_pixels y_pixels init_pixels",
-    "integers": "F K depth groups x_group pixels pixel_block f_block depthwise gated",
+    "integers": "F K depth x_group pixels pixel_block f_block depthwise gated",
     "numbers": "low high",
 }
 
