@@ -35,7 +35,8 @@ def test_every_layer_has_a_row_and_every_row_a_formula():
     [
         ("Conv2D", "rule", "yes", "nn.Conv2d", "Conv"),
         ("ReLU", "function", "yes", "nn.ReLU", "Relu"),
-        ("Transpose", "rule", "no", "modules.Permute", "Transpose"),
+        ("Transpose", "rule", "yes", "modules.Permute", "Transpose"),
+        ("MatMul", "rule", "no", "modules.MatMul", "MatMul"),
     ],
 )
 def test_rows_known_by_hand(name, explained, compiled, torch, onnx):
