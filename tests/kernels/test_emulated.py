@@ -1,7 +1,7 @@
 """The fused kernels' tests on a 64-bit ARM, which QEMU emulates.
 
 AARCH64_ROOT names a folder into which a Python for aarch64 was unpacked (Debian's packages of python3 and of
-what it needs), with neocog's requirements, pytest, Hypothesis and Array API Strict for aarch64 in its
+what it needs), with the requirements of neocog[test] that these tests import, for aarch64, in its
 usr/lib/python3/dist-packages.
 """
 
