@@ -45,8 +45,9 @@ class Inference(Predictor):
         ``"exact"`` uses the direct sums only; see :class:`neocog.use_kernels`. ``"bfloat16"``, for networks
         of float32, rounds the weights and inputs of convolutions and dense layers to 8 bits of mantissa and
         sums their products in float32: half the memory, and half the time where the processor multiplies
-        bfloat16 (AVX512_BF16). Each factor errs by at most 2^-9 of itself, the outputs of whole networks by
-        a thousandth to a tenth of the largest, the more the deeper they are. The compiled kernels alone have it.
+        bfloat16 (AVX512_BF16). Each factor errs by at most 2^-9 of itself, the outputs of whole networks by a
+        thousandth to a tenth of the largest, the more the deeper they are. The compiled kernels alone have
+        it.
 
     Raises
     ------
