@@ -200,7 +200,7 @@ def test_errors_are_those_of_the_network():
         fast(np.ones((1, 2, 8, 8)))
     with pytest.raises(TypeError, match="for pixels 0"):
         fast(np.ones((1, 1, 8, 8), np.uint8))
-    with pytest.raises(ValueError, match="precision must be one of 'fast', 'exact', got 'exakt'"):
+    with pytest.raises(ValueError, match="precision must be one of 'fast', 'exact', 'bfloat16', got 'exakt'"):
         tiny_cnn(1).for_inference("exakt")
     with pytest.raises(ValueError, match="x must not be empty"):
         fast.predict(np.ones((0, 1, 8, 8)))

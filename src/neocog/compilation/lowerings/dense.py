@@ -15,12 +15,13 @@ class MatrixProduct(Lowering):
     """``y = x w + b``."""
 
     takes_clip = True
+    any_layout = True
 
     def flat(self, node: LayerNode, training: bool) -> tuple[bool, bool]:
         return True, False
 
     def layout_costs(self, emit: Emitter, node: LayerNode) -> tuple[float, float] | None:
-        # Of float32 either layout reads each weight once; of bfloat16 only one has products.
+        # Of float32 either layout is as good, and the input decides; of bfloat16 only one has products.
         conv = self._convolution(emit, node)
         return (conv.cost(True) * 2, conv.cost(True)) if conv.paired else None
 

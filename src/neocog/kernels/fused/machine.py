@@ -1,7 +1,9 @@
 """Run a program: a table whose rows are operations, each cut into units of work.
 
-Any number of threads may run one program together. They take units from a shared counter, and none begins an
-operation before all units of the one before are done. What a unit computes does not depend on who computes
+Any number of threads may run one program together. They take units from shared counters, and none begins an
+operation before all units of the one before are done. Half of them begin with the first units, half with the
+last: a thread then finds in its own cache what it has itself computed in the operation before. A single unit
+is for the first half, which the caller is one of. What a unit computes does not depend on who computes
 it or on how many there are, so neither does any result.
 """
 
@@ -20,7 +22,7 @@ from neocog.kernels.fused.simd import INT, fetch_add, read, view
 
 __all__ = ["ROW", "code", "run"]
 
-_PATIENCE = 20_000
+_PATIENCE = 100_000
 """How often a thread reads the counter of an operation that others still compute before it yields."""
 ROW = row_layout()
 _ROW_BYTES = ROW.itemsize
@@ -42,11 +44,14 @@ def _call(_, function, row, unit, scratch, zero):
     return types.void(*(types.int64,) * 5), generate
 
 
-def _run(program, count, progress, first, alone, scratch, zero):
+COUNTERS = 4
+"""Of an operation: units taken, units done, and those taken from the first on, and from the last."""
+
+
+def _run(program, count, progress, first, alone, last_first, scratch, zero):
     """Run the operations from ``first`` on; return where it stopped: the end, or one that other threads run.
 
-    ``program`` is the table's address, ``progress`` that of two counters an operation, units taken and units
-    done, zero at the start.
+    ``program`` is the table's address, ``progress`` that of the counters, zero at the start.
     """
     for k in range(first, count):
         row = program + k * _ROW_BYTES
@@ -56,13 +61,12 @@ def _run(program, count, progress, first, alone, scratch, zero):
             for unit in range(units):
                 _call(code, row, unit, scratch, zero)
             continue
-        taken = progress + 16 * k
-        done = taken + 8
-        unit = fetch_add(taken, 1)
-        while unit < units:
-            _call(code, row, unit, scratch, zero)
+        taken = progress + 8 * COUNTERS * k
+        done, own = taken + 8, taken + (24 if last_first else 16)
+        while (units > 1 or not last_first) and fetch_add(taken, 1) < units:
+            unit = fetch_add(own, 1)
+            _call(code, row, units - 1 - unit if last_first else unit, scratch, zero)
             fetch_add(done, 1)
-            unit = fetch_add(taken, 1)
         waited = 0
         while read(done) < units:
             waited += 1
@@ -89,5 +93,5 @@ def code(name: str, dtype: np.dtype[Any]) -> int:
 if config.DISABLE_JIT:
     _call, run = _plain_call, _run
 else:
-    _signature = types.int64(*(types.int64,) * 7)
+    _signature = types.int64(*(types.int64,) * 8)
     run = compile_njit(_run, _signature, "machine", nogil=True)

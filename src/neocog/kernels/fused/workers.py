@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba.core.compiler_lock import global_compiler_lock
 
-from neocog.kernels.fused.machine import code, run
+from neocog.kernels.fused.machine import COUNTERS, code, run
 from neocog.kernels.threads import get_threads
 from neocog.representation import say
 
@@ -38,8 +38,8 @@ class _Pool:
         self.lock = threading.Lock()
         self.tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
-    def start(self, helpers: int, task: Any) -> None:
-        """Let up to ``helpers`` threads work on a task."""
+    def start(self, helpers: int, *task: Any) -> None:
+        """Let up to ``helpers`` threads work on a task, every other one from its last units on."""
         if self.size < helpers:
             # The system may allow no more threads: go on with fewer.
             with self.lock, contextlib.suppress(RuntimeError):
@@ -47,8 +47,8 @@ class _Pool:
                     name = f"neocog-{self.size + 1}"
                     threading.Thread(target=self._work, name=name, daemon=True).start()
                     self.size += 1
-        for _ in range(min(helpers, self.size)):
-            self.tasks.put(task)
+        for k in range(min(helpers, self.size)):
+            self.tasks.put((*task, k % 2 == 0))
 
     def _work(self) -> None:
         while True:
@@ -90,11 +90,13 @@ class Task(NamedTuple):
     held: Any
 
 
-def _join(task: Task, progress: np.ndarray) -> None:
+def _join(task: Task, progress: np.ndarray, last_first: bool = False) -> None:
     """Work on a program until it is done."""
     at, counters = 0, progress.ctypes.data
     scratch = _scratch(task.scratch)
-    while (at := run(task.table, task.length, counters, at, False, scratch, task.zero)) < task.length:
+    while (
+        at := run(task.table, task.length, counters, at, False, last_first, scratch, task.zero)
+    ) < task.length:
         time.sleep(0)  # other threads still compute an operation: let them run
 
 
@@ -102,12 +104,12 @@ def run_program(task: Task, parallel: bool) -> None:
     """Run a program to its end, with all threads if ``parallel``."""
     helpers = get_threads() - 1 if parallel else 0
     if not helpers:
-        run(task.table, task.length, 0, 0, True, _scratch(task.scratch), task.zero)
+        run(task.table, task.length, 0, 0, True, False, _scratch(task.scratch), task.zero)
         return
     # New counters for every run: a thread that arrives late finds all units of its run taken.
-    progress = np.zeros(2 * task.length, np.int64)
+    progress = np.zeros(COUNTERS * task.length, np.int64)
     _scratch(task.scratch)
-    _pool.start(helpers, (task, progress))
+    _pool.start(helpers, task, progress)
     try:
         _join(task, progress)
     except BaseException:  # KeyboardInterrupt: the others still work on these arrays

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neocog.kernels.fused.lowering.copies import transfer
-from neocog.kernels.fused.lowering.products import DEPTH, UNIT_WORK, UNITS, bias_or_zeros
+from neocog.kernels.fused.lowering.products import DEPTH, UNITS, bias_or_zeros
 from neocog.kernels.fused.program import UNBOUNDED, Bounds, Maps, Program
 from neocog.kernels.fused.simd import ROWS, VECTOR_BYTES, VECTORS
 from neocog.kernels.geometry import Pair
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_pixel_product"]
 
+PIXEL_UNIT_WORK, SLOW_UNIT_WORK = 500_000, 150_000
+"""Floating point operations of a unit, at least: some microseconds; those of depthwise filters are slower."""
 ROUNDED = 20_000
 """Numbers that a unit rounds, at least: some microseconds."""
 
@@ -81,10 +83,12 @@ def _rounded(program: Program, x: Maps) -> Maps:
 def _blocks(program: Program, conv: Convolution, F: int, groups: int, pixels: int, K: int) -> tuple[int, int]:
     """Return the filters and the pixels of a unit."""
     wide = VECTOR_BYTES // program.size * VECTORS
-    units = max(1, min(UNITS, int(2.0 * groups * F * K * pixels // UNIT_WORK)) // groups)
+    work = 2.0 * groups * F * K * pixels
+    units = max(1, min(UNITS, int(work // (SLOW_UNIT_WORK if conv.depthwise else PIXEL_UNIT_WORK))) // groups)
     panels, tiles = -(-F // wide), -(-pixels // ROWS)
-    # Units share what is larger, the weights or the input, and each reads all of the other.
-    if pixels < F:
+    # A unit reads all of what is not cut. Pixels are cut unless there are more weights than numbers of maps:
+    # the next operation then finds the numbers of its pixels in the cache of the thread that has made them.
+    if pixels * (F + conv.x_shape[1] // conv.groups) < F * K:
         f_units = min(panels, units)
         q_units = min(tiles, -(-units // f_units))
     else:

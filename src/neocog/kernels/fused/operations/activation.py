@@ -15,6 +15,7 @@ from neocog.kernels.fused.simd import (
     hyperbolic_tangent,
     logistic,
     normal_distribution,
+    number,
     size_of,
     view,
 )
@@ -176,7 +177,9 @@ def _silu(x: Any) -> Any:
 
 @inlined
 def _hardswish(x: Any, like: Any) -> Any:
-    return x * (like if x < -3 else like + 1 if x > 3 else x / 6 + 0.5)
+    half, sixth, one = number(0.5, like), number(1 / 6, like), number(1.0, like)
+    gate = x * sixth + half
+    return x * (like if gate < like else one if gate > one else gate)
 
 
 @inlined

@@ -161,6 +161,70 @@ _PIXELS: dict[str, Any] = {
 }
 
 
+def _by_tiles(tile: Any) -> Any:
+    """Return the function that computes a block of filters and pixels by register tiles of a kind."""
+
+    @compiled
+    def compute(p: Any, unit: int, zero: Any) -> None:
+        like = zero[0]
+        size = size_of(like)
+        f_blocks = (p.F + p.f_block - 1) // p.f_block
+        q_blocks = (p.pixels + p.pixel_block - 1) // p.pixel_block
+        g, block = unit // (f_blocks * q_blocks), unit % (f_blocks * q_blocks)
+        f, f_last = block // q_blocks * p.f_block, min(p.F, (block // q_blocks + 1) * p.f_block)
+        q_first = block % q_blocks * p.pixel_block
+        q_last = min(p.pixels, q_first + p.pixel_block)
+        while f < f_last:
+            lanes, column = panel_lanes(p.F - f, size), g * p.F + f
+            x, y = p.x + (g * p.x_group + (f if p.depthwise else 0)) * size, p.y + column * size
+            for k in range(0, p.K, p.depth):
+                depth = min(p.depth, p.K - k)
+                ends = k + depth >= p.K
+                low, high = (p.low, p.high) if ends else (-np.inf, np.inf)
+                q = q_first
+                while q < q_last:
+                    rows = panel_rows(q_last - q)
+                    if p.depthwise and rows < ROWS:
+                        rows = 1
+                    if k:
+                        init, init_pixels, bias = y, p.y_pixels + 8 * q, p.zeros
+                    else:
+                        init, init_pixels, bias = 0, 0, p.bias + column * size
+                        if p.init:
+                            init, init_pixels = p.init + column * size, p.init_pixels + 8 * q
+                    tile(
+                        rows,
+                        p.depthwise,
+                        x,
+                        p.x_pixels + 8 * q,
+                        p.offsets + 8 * k,
+                        depth,
+                        p.a + (column * p.K + k * lanes) * size,
+                        lanes,
+                        bias,
+                        y,
+                        p.y_pixels + 8 * q,
+                        init,
+                        init_pixels,
+                        low,
+                        high,
+                        lanes,
+                        like,
+                    )
+                    q += rows
+            f += lanes
+        if p.gated:  # while they are in the cache
+            f = block // q_blocks * p.f_block
+            places = view(p.y_pixels, p.pixels, np.int64(0))
+            for q in range(q_first, q_last):
+                gate_in_place(p.gated, view(p.y + (places[q] + g * p.F + f) * size, f_last - f, like), like)
+
+    return compute
+
+
+_pixels, _pairs = _by_tiles(pixel_tile), _by_tiles(pair_tile)
+
+
 @operation(**_PIXELS)
 def pixel_product(p: Any, unit: int, scratch: int, zero: Any) -> None:
     """Compute ``y[q,f] = init[q,f] + bias[f] + sum_k a[k,f] x[x_pixels[q] + offsets[k]]``, f innermost.
@@ -170,7 +234,7 @@ def pixel_product(p: Any, unit: int, scratch: int, zero: Any) -> None:
     filters, which see inputs ``x_group`` apart; if ``depthwise``, filter f sees channel f alone. A unit is a
     block of filters and pixels of a group.
     """
-    _pixel_product(p, unit, zero, pixel_tile)
+    _pixels(p, unit, zero)
 
 
 @operation(**_PIXELS)
@@ -179,63 +243,7 @@ def pair_product(p: Any, unit: int, scratch: int, zero: Any) -> None:
 
     K, offsets and the places of pixels count such pairs.
     """
-    _pixel_product(p, unit, zero, pair_tile)
-
-
-@compiled
-def _pixel_product(p: Any, unit: int, zero: Any, tile: Any) -> None:
-    """Compute a block of filters and pixels by register tiles."""
-    like = zero[0]
-    size = size_of(like)
-    f_blocks = (p.F + p.f_block - 1) // p.f_block
-    q_blocks = (p.pixels + p.pixel_block - 1) // p.pixel_block
-    g, block = unit // (f_blocks * q_blocks), unit % (f_blocks * q_blocks)
-    f, f_last = block // q_blocks * p.f_block, min(p.F, (block // q_blocks + 1) * p.f_block)
-    q_first = block % q_blocks * p.pixel_block
-    q_last = min(p.pixels, q_first + p.pixel_block)
-    while f < f_last:
-        lanes, column = panel_lanes(p.F - f, size), g * p.F + f
-        x, y = p.x + (g * p.x_group + (f if p.depthwise else 0)) * size, p.y + column * size
-        for k in range(0, p.K, p.depth):
-            depth = min(p.depth, p.K - k)
-            ends = k + depth >= p.K
-            low, high = (p.low, p.high) if ends else (-np.inf, np.inf)
-            q = q_first
-            while q < q_last:
-                rows = panel_rows(q_last - q)
-                if p.depthwise and rows < ROWS:
-                    rows = 1
-                if k:
-                    init, init_pixels, bias = y, p.y_pixels + 8 * q, p.zeros
-                else:
-                    init, init_pixels, bias = 0, 0, p.bias + column * size
-                    if p.init:
-                        init, init_pixels = p.init + column * size, p.init_pixels + 8 * q
-                tile(
-                    rows,
-                    p.depthwise,
-                    x,
-                    p.x_pixels + 8 * q,
-                    p.offsets + 8 * k,
-                    depth,
-                    p.a + (column * p.K + k * lanes) * size,
-                    lanes,
-                    bias,
-                    y,
-                    p.y_pixels + 8 * q,
-                    init,
-                    init_pixels,
-                    low,
-                    high,
-                    lanes,
-                    like,
-                )
-                if ends and p.gated:  # while they are in the cache
-                    places = view(p.y_pixels + 8 * q, rows, np.int64(0))
-                    for r in range(rows):
-                        gate_in_place(p.gated, view(y + places[r] * size, lanes, like), like)
-                q += rows
-        f += lanes
+    _pairs(p, unit, zero)
 
 
 @operation(arrays="x y", integers="count block")

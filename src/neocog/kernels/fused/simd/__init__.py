@@ -45,6 +45,7 @@ if config.DISABLE_JIT:
         library,
         logistic,
         normal_distribution,
+        number,
         pair_tile,
         pixel_tile,
         read,
@@ -63,7 +64,7 @@ else:
         logistic,
         normal_distribution,
     )
-    from neocog.kernels.fused.simd.memory import fetch_add, read, size_of, view
+    from neocog.kernels.fused.simd.memory import fetch_add, number, read, size_of, view
     from neocog.kernels.fused.simd.tiles import dots, dots_of_row, pair_tile, pixel_tile, row_tile
     from neocog.kernels.fused.simd.winograd import (
         deinterleave,
@@ -91,6 +92,7 @@ __all__ = [
     "library",
     "logistic",
     "normal_distribution",
+    "number",
     "pair_tile",
     "pixel_tile",
     "read",

@@ -7,7 +7,7 @@ from numba.extending import intrinsic
 
 from neocog.kernels.fused.simd.emitter import INT
 
-__all__ = ["fetch_add", "read", "size_of", "view"]
+__all__ = ["fetch_add", "number", "read", "size_of", "view"]
 
 
 @intrinsic
@@ -29,6 +29,16 @@ def size_of(_, like):
         return INT(size)
 
     return types.int64(like), generate
+
+
+@intrinsic
+def number(_, value, like):
+    """Return a number in the dtype of the array, where Numba would compute with it in float64."""
+
+    def generate(context, builder, signature, arguments):
+        return context.cast(builder, arguments[0], types.float64, like)
+
+    return like(types.float64, like), generate
 
 
 @intrinsic

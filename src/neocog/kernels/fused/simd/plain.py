@@ -20,6 +20,7 @@ __all__ = [
     "library",
     "logistic",
     "normal_distribution",
+    "number",
     "pair_tile",
     "pixel_tile",
     "read",
@@ -166,6 +167,10 @@ def fetch_add(address: int, n: int) -> int:
     before = int(counter[0])
     counter[0] += n
     return before
+
+
+def number(value: float, like: Any) -> Any:
+    return type(like)(value)
 
 
 def size_of(like: Any) -> int:
