@@ -1,11 +1,15 @@
 """Compiled inference with the channels innermost: which values have them so; nothing else changes."""
 
+import functools
+import time
+
 import numpy as np
 import pytest
 
 from neocog.compilation.compiler import Compiler
-from neocog.kernels import missing_numba
+from neocog.kernels import missing_numba, use_threads
 from neocog.kernels.fused.simd import VECTOR_BYTES
+from neocog.kernels.fused.workers import side_by_side
 from neocog.layers import AvgPool2D, Conv2D, Dense, Flatten, MaxPool2D, ReLU, Sequential
 from neocog.models import mobilenet_v2, mobilenet_v3_small, resnet18
 from neocog.testing.everywhere import between, is_vector
@@ -85,6 +89,47 @@ def test_small_maps_have_the_channels_innermost_and_large_ones_outermost():
     assert found == sorted(found)
     assert any(found)
     assert not all(found)
+
+
+def test_images_side_by_side_are_those_alone():
+    network = mobilenet_v3_small(rng=0)
+    fast = network.for_inference()
+    x = np.random.default_rng(0).normal(size=(5, 3, 64, 64)).astype("float32")
+    x[3] = np.inf
+    expected = [fast(image[None])[0] for image in x]
+    for threads in (1, 2, 3):
+        with use_threads(threads):
+            np.testing.assert_array_equal(fast(x), expected)
+    assert np.isfinite(fast(x)[[0, 1, 2, 4]]).all()
+    np.testing.assert_allclose(fast(x[:3]), network.forward(x[:3])[0], rtol=0, atol=1e-4)
+    constants = {id(each.program.constants) for each in fast._forward._programs.values() if not each.by_image}
+    assert len(constants) == 1  # each weight is packed once, for all threads
+
+
+def test_images_are_taken_together_where_their_lanes_fill_vectors_or_weights_are_many():
+    together = Sequential(Conv2D(64, 64, 3, padding=1, rng=0))
+    assert not Compiler(together, (8, 64, 28, 28), frozen=True).by_image
+    many = Sequential(Conv2D(512, 512, 3, padding=1, rng=0), Conv2D(512, 512, 2, rng=0), Conv2D(512, 4096, 1))
+    assert all(innermost_of(many, (2, 512, 2, 2)))
+    assert not Compiler(many, (2, 512, 2, 2), frozen=True).by_image
+    assert Compiler(mobilenet_v2(rng=0), (8, 3, 96, 96), frozen=True).by_image
+    assert not Compiler(mobilenet_v2(rng=0), (1, 3, 96, 96), frozen=True).by_image
+
+
+def test_functions_side_by_side_all_end_before_one_of_their_errors_is_raised():
+    done = []
+
+    def work(k):
+        if k == 2:
+            raise ValueError("the third")
+        time.sleep(0.02)
+        done.append(k)
+
+    with pytest.raises(ValueError, match="the third"):
+        side_by_side([functools.partial(work, k) for k in range(6)])
+    assert sorted(done) == [0, 1, 3, 4, 5]
+    side_by_side([functools.partial(work, 7)])
+    assert done[-1] == 7
 
 
 def test_networks_that_may_change_have_them_outermost():

@@ -15,8 +15,13 @@ from neocog.compilation.state import network_arrays
 from neocog.compilation.tracing import list_nodes
 from neocog.kernels.fused import lowering
 from neocog.kernels.fused.program import NO_BORDER, Program, Slot
+from neocog.kernels.fused.workers import run_program
 from neocog.layers.base import Array, Layer
 
+CACHE = 1 << 24
+"""Bytes of weights that stay in the cache that all cores share."""
+WORK_OF_A_BYTE = 0.5
+"""Vector operations for each byte of weights that make reading it once more cheap."""
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -35,6 +40,8 @@ class Compiler(Emitter):
         ``"exact"``: take every sum as it is written. ``"bfloat16"``: round the factors of products.
     dtype : floating point type
         The dtype of a network without parameters.
+    constants : list of arrays, optional
+        Packed weights of another program for the same shape and network.
     offload : Offload, optional
         Takes the weights that are packed, and not read again.
 
@@ -45,6 +52,8 @@ class Compiler(Emitter):
     nodes : list of LayerNode
     cuts : list of LayerNode
         Nodes that run in Python.
+    by_image : bool
+        Whether the images are better computed one by one, side by side.
 
     Raises
     ------
@@ -61,6 +70,7 @@ class Compiler(Emitter):
         precision: str = "fast",
         dtype: Any = np.float32,
         offload: Offload | None = None,
+        constants: list[np.ndarray] | None = None,
     ) -> None:
         dtype = np.dtype(network.dtype or dtype)
         if dtype not in DTYPES or any(a.dtype != dtype for a in network.params.values()):
@@ -72,6 +82,8 @@ class Compiler(Emitter):
             raise Uncompilable("parameters that several layers share, or that are read-only")
         use = Use(input_shape[0], training, dtype)
         program = Program(dtype, frozen, exact=precision == "exact", bfloat=precision == "bfloat16")
+        if constants is not None:
+            program.constants = constants
         super().__init__(program, input_shape[0], training)
         self.offload = offload
         self.start, self.nodes, self.end = list_nodes(network, input_shape, use)
@@ -88,6 +100,7 @@ class Compiler(Emitter):
                 raise Uncompilable("arrays that are not contiguous, or not of the network's type")
         self._passed = {self.start, self.end}.union(*((*node.inputs, node.output) for node in self.cuts))
         self._plan()
+        self.by_image = self._by_image()
 
     def _plan(self) -> None:
         """Set the layouts and borders of all values and of their gradients."""
@@ -163,6 +176,26 @@ class Compiler(Emitter):
         A setting may have changed.
         """
         return all(node.stated_shape() == node.output.array_shape for node in self.cuts)
+
+    def _by_image(self) -> bool:
+        """Return whether the images are better computed one by one, side by side.
+
+        No vector has numbers of two of them if all channels lie innermost; and what one image needs stays in
+        a thread's own cache, if the weights, which each image reads again, are few beside the work.
+        """
+        decided = [node.channels_last for node in self.nodes if "conv" in node.memo]
+        if not (self.program.frozen and self.N > 1 and decided and all(decided)) or self.cuts:
+            return False
+        weights = sum(array.nbytes for node in self.nodes for array in node.layer.params.values())
+        work = sum(node.lowering.layout_costs(self, node)[1] for node in self.nodes if "conv" in node.memo)
+        return bool(weights < CACHE or weights * WORK_OF_A_BYTE < work / self.N)
+
+    def run_alone(self, x: Array, y: Array) -> None:
+        """Run the program, which calls no Python, in this thread; write the output into an array."""
+        assert self.y is not None
+        self.program.bind(self.x, x)
+        self.program.bind(self.y, y)
+        run_program(self.program.task, parallel=False)
 
     def run(self, x: Array) -> Array | None:
         """Run the program; return the output if :meth:`return_output` was called."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import threading
 from collections import OrderedDict
 from typing import Any
@@ -13,7 +15,8 @@ from neocog.compilation.nodes import Uncompilable
 from neocog.compilation.offloading import Offload
 from neocog.compilation.state import State
 from neocog.forking import renew_after_fork
-from neocog.kernels import active_precision
+from neocog.kernels import active_precision, get_threads
+from neocog.kernels.fused.workers import side_by_side
 from neocog.layers import Container
 from neocog.layers.base import Array, Layer, as_dtype
 
@@ -71,20 +74,40 @@ class Forward:
         if x.dtype != dtype or not x.flags.c_contiguous:
             x = np.ascontiguousarray(as_dtype(x, dtype))
         with self._lock:  # a program has one memory
-            compiler = self._programs.get((x.shape, dtype))
-            if compiler is None or (compiler.cuts and not compiler.shapes_hold()):
-                compiler = self._programs[x.shape, dtype] = self._compile(x.shape, dtype)
-                held = sum(other.program.bytes for other in self._programs.values())
-                while len(self._programs) > 1 and (len(self._programs) > _KEPT or held > _MEMORY):
-                    held -= self._programs.popitem(last=False)[1].program.bytes
-            return compiler.run(x)
+            compiler = self._program(x.shape, dtype)
+            return self._run_images(x) if compiler.by_image else compiler.run(x)
 
-    def _compile(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Compiler:
-        compiler = Compiler(self.network, shape, False, self.frozen, self.precision, dtype, self._offload)
-        compiler.forward()
-        compiler.return_output()
-        compiler.program.finish()
+    def _program(self, shape: tuple[int, ...], dtype: np.dtype[Any], twin: int = 0) -> Compiler:
+        """Return the program for a shape, or another one of the same weights; only a plan if by images."""
+        key = (shape, dtype, twin)
+        compiler = self._programs.get(key)
+        if compiler is None or (compiler.cuts and not compiler.shapes_hold()):
+            constants = self._program(shape, dtype).program.constants if twin else None
+            compiler = self._programs[key] = Compiler(
+                self.network, shape, False, self.frozen, self.precision, dtype, self._offload, constants
+            )
+            if not compiler.by_image:
+                compiler.forward()
+                compiler.return_output()
+                compiler.program.finish()
+            held = sum(other.program.bytes for other in self._programs.values())
+            while len(self._programs) > 1 and (len(self._programs) > _KEPT or held > _MEMORY):
+                held -= self._programs.popitem(last=False)[1].program.bytes
         return compiler
+
+    def _run_images(self, x: Array) -> Array:
+        """Compute the images one by one, side by side in all threads."""
+        twins = min(get_threads(), len(x))
+        programs = [self._program((1, *x.shape[1:]), x.dtype, k) for k in range(twins)]
+        y = np.empty((len(x), *programs[0].end.array_shape[1:]), x.dtype)
+        images = itertools.count()
+
+        def work(program: Compiler) -> None:
+            while (k := next(images)) < len(x):
+                program.run_alone(x[k : k + 1], y[k : k + 1])
+
+        side_by_side([functools.partial(work, program) for program in programs])
+        return y
 
 
 def compiled_forward(network: Container, x: Array) -> Array:

@@ -176,6 +176,8 @@ class Program:
         Whether every sum is to be taken as it is written: no Winograd.
     bfloat : bool
         Whether products may round their factors to bfloat16; the program is one of float32.
+    constants : list of arrays
+        Packed weights, which programs of the same operations may share.
     operations : list of str
         Names of the operations of a run, in order; set by :meth:`finish`.
     """
@@ -189,6 +191,7 @@ class Program:
     scratch: int = 0
     exact: bool = True
     bfloat: bool = False
+    constants: list[np.ndarray] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.size = self.dtype.itemsize
@@ -197,6 +200,7 @@ class Program:
         self._held: list[Any] = [self.zeros]
         self._tables: dict[bytes, np.ndarray] = {}
         self._room = np.zeros(0, np.uint8)
+        self._constants_used = 0
 
     # Memory
 
@@ -255,12 +259,18 @@ class Program:
             work=maps.C * maps.plane,
         )
 
-    def constant(self, array: np.ndarray) -> np.ndarray:
-        """Return a copy of an array that begins where a vector may best be loaded from."""
-        room = np.empty(array.nbytes + ALIGNMENT, np.uint8)
-        aligned = room[-address(room) % ALIGNMENT :][: array.nbytes].view(array.dtype).reshape(array.shape)
-        aligned[...] = array
-        return aligned
+    def constant(self, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return what a function makes, of the first of the programs that share their constants.
+
+        It begins where vectors may best be loaded from.
+        """
+        if self._constants_used == len(self.constants):
+            array = make()
+            aligned = _aligned(array.nbytes).view(array.dtype).reshape(array.shape)
+            aligned[...] = array
+            self.constants.append(aligned)
+        self._constants_used += 1
+        return self.constants[self._constants_used - 1]
 
     def table(self, offsets: Any) -> np.ndarray:
         """Keep a table of offsets, equal tables once."""

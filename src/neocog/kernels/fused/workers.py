@@ -6,12 +6,13 @@ Between two programs the threads sleep instead of spinning.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import queue
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from neocog.kernels.fused.machine import COUNTERS, code, run
 from neocog.kernels.threads import get_threads
 from neocog.representation import say
 
-__all__ = ["ALIGNMENT", "Task", "codes", "run_program"]
+__all__ = ["ALIGNMENT", "Task", "codes", "run_program", "side_by_side"]
 
 _ready: set[Any] = set()
 _PATIENCE = 1.0
@@ -38,8 +39,9 @@ class _Pool:
         self.lock = threading.Lock()
         self.tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
-    def start(self, helpers: int, *task: Any) -> None:
-        """Let up to ``helpers`` threads work on a task, every other one from its last units on."""
+    def start(self, *tasks: Callable[[], None]) -> None:
+        """Let threads, as many as the system allows, call these functions."""
+        helpers = len(tasks)
         if self.size < helpers:
             # The system may allow no more threads: go on with fewer.
             with self.lock, contextlib.suppress(RuntimeError):
@@ -47,12 +49,12 @@ class _Pool:
                     name = f"neocog-{self.size + 1}"
                     threading.Thread(target=self._work, name=name, daemon=True).start()
                     self.size += 1
-        for k in range(min(helpers, self.size)):
-            self.tasks.put((*task, k % 2 == 0))
+        for task in tasks[: self.size]:
+            self.tasks.put(task)
 
     def _work(self) -> None:
         while True:
-            _join(*self.tasks.get())
+            self.tasks.get()()
 
 
 _pool = _Pool()
@@ -109,12 +111,41 @@ def run_program(task: Task, parallel: bool) -> None:
     # New counters for every run: a thread that arrives late finds all units of its run taken.
     progress = np.zeros(COUNTERS * task.length, np.int64)
     _scratch(task.scratch)
-    _pool.start(helpers, task, progress)
+    _pool.start(*(functools.partial(_join, task, progress, k % 2 == 0) for k in range(helpers)))
     try:
         _join(task, progress)
     except BaseException:  # KeyboardInterrupt: the others still work on these arrays
         _join(task, progress)
         raise
+
+
+def side_by_side(functions: Sequence[Callable[[], None]]) -> None:
+    """Call functions in as many threads; return when all have ended, and raise what one has raised."""
+    pending, ended = list(functions), queue.SimpleQueue[BaseException | None]()
+
+    def work() -> None:
+        while pending:
+            try:
+                function = pending.pop()
+            except IndexError:  # another thread was quicker
+                return
+            try:
+                function()
+                ended.put(None)
+            except BaseException as error:
+                ended.put(error)
+
+    _pool.start(*[work] * (len(functions) - 1))
+    errors: list[BaseException | None] = []
+    while len(errors) < len(functions):
+        try:
+            work()
+            errors.append(ended.get())
+        except KeyboardInterrupt as error:  # the others still work on these arrays
+            functions, errors = [*functions, work], [*errors, error]
+    for each in errors:
+        if each is not None:
+            raise each
 
 
 class _Compiling:

@@ -139,7 +139,7 @@ def add_pixel_product(
         x_pixels=program.table(_pixels(x, conv.out, conv.stride, (-top, -left))),
         offsets=program.table(offsets.ravel()),
         x_group=per_group * channel,
-        a=program.constant(_panels(weight, groups, paired)),
+        a=program.constant(lambda: _panels(weight, groups, paired)),
         y=y.origin,
         y_pixels=places,
         init=init and init.origin,
