@@ -231,7 +231,7 @@ def has_compiled_form(network, x, training):
 
 
 NOT_COMPILED = {
-    *named("SparseConv2D", "RadialBasis", "MatMul", "LocalResponseNorm", "Softmax", "LogSoftmax"),
+    *named("SparseConv2D", "RadialBasis", "MatMul", "Softmax", "LogSoftmax"),
     *("MaxPool2D-8", "MaxPool2D-9", "MaxPool2D-11", "AvgPool2D-10", "AvgPool2D-11"),  # dilation
     *("AvgPool2D-7", "AvgPool2D-9"),  # means over a divisor of their own
     "Flatten-2",  # of vectors

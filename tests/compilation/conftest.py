@@ -322,7 +322,9 @@ def innermost(monkeypatch):
 
     def everywhere(emit, nodes, end):
         nodes = [node for node in nodes if not node.fused]
-        costs = {node: None for node in nodes if not node.reason and node.lowering.layout_costs(emit, node)}
+        costs = {
+            node: (1.0, 0.0) for node in nodes if not node.reason and node.lowering.layout_costs(emit, node)
+        }
         found = layouts._innermost(nodes, costs, np.inf)
         for node in nodes:
             node.channels_last = node.output.channels_last = node.output in found

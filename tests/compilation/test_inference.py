@@ -152,10 +152,29 @@ def test_any_layout_and_size_of_batch():
 
 
 def test_what_has_no_compiled_form_runs_in_python_between_the_others():
-    network = alexnet(classes=5, image_shape=(3, 67, 67), rng=0)
-    x = np.random.default_rng(0).normal(size=(2, 3, 67, 67)).astype("f4")
+    network = Sequential(
+        conv1=Conv2D(3, 40, 3, rng=0),
+        norm1=Softmax(1),
+        conv2=Conv2D(40, 50, 3, rng=1),
+        norm2=Softmax(1),
+        pool=GlobalAvgPool2D(),
+    ).astype("float32")
+    x = np.random.default_rng(0).normal(size=(2, 3, 12, 12)).astype("f4")
     assert [name for name, _ in uncompiled(network, x.shape)] == ["norm1", "norm2"]
-    np.testing.assert_allclose(network.for_inference()(x), network.forward(x)[0], rtol=0, atol=2e-5)
+    for images in (x, x[:1]):
+        expected = network.forward(images)[0]
+        np.testing.assert_allclose(network.for_inference()(images), expected, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("N", [1, 8])
+def test_alexnet_is_compiled_as_a_whole(N):
+    """Its groups are convolved by Winograd's method; its norms over neighbouring channels are compiled."""
+    network = alexnet(classes=5, image_shape=(3, 227, 227), rng=0)
+    x = np.random.default_rng(0).normal(size=(N, 3, 227, 227)).astype("f4")
+    assert uncompiled(network, x.shape) == []
+    expected = network.astype("float64").forward(x[-1:])[0]
+    got = network.for_inference()(x)[-1:]
+    np.testing.assert_allclose(got, expected, rtol=0, atol=2e-4 * np.abs(expected).max())
 
 
 def test_nothing_is_left_of_dropout_and_batch_norm():

@@ -86,9 +86,8 @@ def test_small_maps_have_the_channels_innermost_and_large_ones_outermost():
     assert all(innermost_of(mobilenet_v3_small(rng=0), (1, 3, 224, 224)))
     assert all(innermost_of(mobilenet_v2(rng=0), (8, 3, 96, 96)))
     found = innermost_of(resnet18(rng=0), (1, 3, 224, 224))
-    assert found == sorted(found)
-    assert any(found)
-    assert not all(found)
+    assert all(found[-3:])  # of 7 x 7
+    assert not all(found)  # Winograd's method where it fills a vector of tiles
 
 
 def test_images_side_by_side_are_those_alone():

@@ -236,10 +236,10 @@ def uncompiled(network: Layer, input_shape: tuple[int, ...], training: bool = Fa
 
     Examples
     --------
-    >>> from neocog.layers import Conv2D, LocalResponseNorm, Sequential
-    >>> network = Sequential(conv=Conv2D(1, 2, 3), norm=LocalResponseNorm(3))
+    >>> from neocog.layers import Conv2D, LogSoftmax, Sequential
+    >>> network = Sequential(conv=Conv2D(1, 2, 3), norm=LogSoftmax())
     >>> uncompiled(network, (1, 1, 8, 8))
-    [('norm', 'LocalResponseNorm has no compiled form')]
+    [('norm', 'LogSoftmax has no compiled form')]
     """
     try:
         return [(node.name, node.reason) for node in Compiler(network, input_shape, training).cuts]

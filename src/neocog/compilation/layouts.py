@@ -46,15 +46,26 @@ def _pixels(value: TensorNode) -> int:
     return H * W
 
 
+def _numbers(value: TensorNode) -> int:
+    N, *_ = value.array_shape
+    return N * value.shape[0] * _pixels(value)
+
+
 def _innermost(nodes: Sequence[LayerNode], costs: _Costs, size: int) -> set[TensorNode]:
     """Return the values with the channels innermost if those of convolutions to ``size`` pixels have them so.
 
-    The other layers follow their inputs where they can.
+    Except for a convolution that is cheaper otherwise, although its input must be moved. The other layers
+    follow their inputs where they can.
     """
     found: set[TensorNode] = set()
     for node in nodes:
-        follows = node.lowering.any_layout and not node.reason and not found.isdisjoint(node.inputs)
-        if _pixels(node.output) <= size if node in costs else follows:
+        if node in costs:
+            outermost, innermost = costs[node]
+            moving = sum(_numbers(value) for value in node.inputs if value in found)
+            chosen = _pixels(node.output) <= size and innermost <= outermost + _MOVE * moving
+        else:
+            chosen = node.lowering.any_layout and not node.reason and not found.isdisjoint(node.inputs)
+        if chosen:
             found.add(node.output)
     return found
 
@@ -69,4 +80,4 @@ def _total(
         total += costs[node][here] if node in costs else 0.0
         wanted = node.lowering.reads(emit, node, here)
         moved |= {v for v in node.inputs if wanted is not None and (v in innermost) != wanted}
-    return total + _MOVE * emit.N * sum(value.shape[0] * _pixels(value) for value in moved)
+    return total + _MOVE * sum(_numbers(value) for value in moved)

@@ -14,7 +14,15 @@ from neocog.compilation.nodes import LayerNode, Uncompilable
 from neocog.kernels.fused import lowering
 from neocog.kernels.fused.operations import broadcasting
 from neocog.kernels.fused.program import Maps
-from neocog.layers import BatchNorm1D, BatchNorm2D, GroupNorm, InstanceNorm, LayerNorm, Normalize
+from neocog.layers import (
+    BatchNorm1D,
+    BatchNorm2D,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    LocalResponseNorm,
+    Normalize,
+)
 from neocog.layers.base import Shape
 
 
@@ -103,6 +111,32 @@ def fixed_terms(layer: Any) -> tuple[np.ndarray, np.ndarray]:
     exact = {name: array.astype(np.float64) for name, array in {**layer.params, **layer.buffers}.items()}
     scale = exact["weight"] / np.sqrt(exact["running_var"] + layer.eps)
     return scale, exact["bias"] - exact["running_mean"] * scale
+
+
+@lowers(LocalResponseNorm)
+class ResponseNormalization(Lowering):
+    """``y = x s^-beta``, s of the neighbouring channels; in training s is kept."""
+
+    settings = ("size", "alpha", "beta", "k")
+
+    @staticmethod
+    def _fields(emit: Emitter, node: LayerNode) -> dict[str, Any]:
+        layer, lanes = node.layer, node.input.place.lanes
+        emit.program.scratch = max(emit.program.scratch, 8 * lanes)  # a row of float64
+        window = {"before": layer.size // 2, "after": (layer.size - 1) // 2}
+        return {**window, "share": layer.alpha / layer.size, "beta": layer.beta}
+
+    def forward(self, emit: Emitter, node: LayerNode) -> None:
+        x, y = node.input.place, emit.maps(node.output)
+        node.memo["s"] = s = emit.program.maps(*x.shape) if emit.training else None
+        fields = self._fields(emit, node) | ({"s": s} if s else {})
+        emit.pointwise("normalise_response", 60.0, **fields, x=x, y=y, k=node.layer.k)
+
+    def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
+        if node.input.wanted:
+            known = {"x": node.input.place, "y": node.output.place, "s": node.memo["s"], "dy": dy}
+            with emit.into(node.input) as dx:
+                emit.pointwise("normalise_response_back", 60.0, **self._fields(emit, node), **known, dx=dx)
 
 
 class SampleNormalization(Lowering):

@@ -1,4 +1,4 @@
-"""Write Dense and MatMul; read Gemm and MatMul."""
+"""Write Dense; read Gemm and MatMul."""
 
 from __future__ import annotations
 
@@ -57,12 +57,6 @@ def read_gemm(node: Node) -> SymbolicValue:
     if beta != 1:
         node.unsupported(f"beta must be 1 where C is computed from the network's input, got {beta}")
     return node.apply(Add(), y, node.value(2), place=f"{node.place}_add")
-
-
-@writes(MatMul, operators="MatMul")
-def write_matmul(w: Writer, layer: MatMul, x: tuple[Tensor, ...]) -> str:
-    """Write MatMul."""
-    return w.node("MatMul", *x)
 
 
 @reads("MatMul")

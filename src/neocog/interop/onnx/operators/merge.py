@@ -1,4 +1,4 @@
-"""Write and read layers of several inputs: sums, products, extrema, concatenation."""
+"""Write and read layers of several inputs: sums, products, extrema, concatenation; write MatMul."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from neocog.interop.onnx.export_graph import Tensor, Writer, writes
 from neocog.interop.onnx.import_node import Node, reads
 from neocog.interop.onnx.operators.bias import add_constant
 from neocog.interop.onnx.symbolic import Known, SymbolicValue
-from neocog.layers import Add, Clip, Concat, Layer, Maximum, Minimum, Multiply
+from neocog.layers import Add, Clip, Concat, Layer, MatMul, Maximum, Minimum, Multiply
 
 
 @writes(Add, operators="Add or Sum")
@@ -112,3 +112,9 @@ def read_expand(node: Node) -> SymbolicValue:
     if node.builder.uses[name] > len(node.builder.readers.get(name, [])):
         node.unsupported("the output of a network may not be expanded")
     return x
+
+
+@writes(MatMul, operators="MatMul")
+def write_matmul(w: Writer, layer: MatMul, x: tuple[Tensor, ...]) -> str:
+    """Write MatMul, which :mod:`~neocog.interop.onnx.operators.dense` reads."""
+    return w.node("MatMul", *x)

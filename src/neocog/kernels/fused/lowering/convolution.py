@@ -8,7 +8,7 @@ the windows again advance by one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,8 +45,8 @@ _KERNEL = 3
 """Height and width of the kernels that it takes."""
 _CHANNELS = 32
 """Fewest channels, and filters: the savings grow with their product, the transforms with their sum."""
-_LANES = 24
-"""Fewest tiles, half a register tile: with fewer, the vectors are mostly empty."""
+_LANES = 16
+"""Fewest tiles, a vector of them: with fewer, it is partly empty."""
 _ROW_LANES = 2048
 """Most tiles in a row: a strip is a row at least, whose transformed channels should stay in the cache."""
 _WASTE = 2.4
@@ -59,9 +59,12 @@ _UNIT_FILTERS = 32
 _DEPTH = 64
 """Filters whose products are held at a time, so that they stay in the cache."""
 
-_WINOGRAD, _ALONE, _LOADS = 0.5, 3.0, 1.2
-"""Measured time over that of as many vector operations: of direct sums by Winograd's method; of a filter
-that shares its input with no other; of depthwise filters with the channels innermost."""
+_PRODUCTS, _TRANSFORMS = 45.0, 1000.0
+"""Measured time, in vector operations, of Winograd's method for a vector of tiles: of the 36 products of a
+filter with a channel, and of the transforms of a filter or channel."""
+_ALONE, _LOADS = 3.0, 1.2
+"""Measured time over that of as many vector operations: of a filter that shares its input with no other; of
+depthwise filters with the channels innermost."""
 
 
 @dataclass(eq=False)
@@ -130,8 +133,9 @@ class Convolution:
                 return _LOADS * sums * -(-F // width)
             share = 0.5 if self.paired else 1.0
             return share * sums * self.groups * -(-(F // self.groups) // width)
-        if self._suits_winograd(self.out):
-            return _WINOGRAD * F * terms * rows * columns * N / width
+        if self._suits_winograd(self.out) and not self.program.bfloat:
+            vectors = -(-(-(-rows // _TILE) * -(-columns // _TILE) * N) // width)
+            return (_PRODUCTS * F * per_group + _TRANSFORMS * (F + C)) * vectors
         if columns * N < NARROW and rows > 1:
             vectors = -(-(columns + 2) * N * rows // width)  # as one long row, borders included
         else:
@@ -198,12 +202,14 @@ class Convolution:
     @property
     def back_by_winograd(self) -> bool:
         """Return whether to use it for the gradient in the input."""
-        return self._suits_winograd(self.x_shape[2:]) and max(*self.padding[0], *self.padding[1]) < _KERNEL
+        alone = self.groups == 1 and max(*self.padding[0], *self.padding[1]) < _KERNEL
+        return alone and self._suits_winograd(self.x_shape[2:])
 
     def _suits_winograd(self, out: tuple[int, ...]) -> bool:
-        if self.program.exact or self.program.dtype != np.float32 or min(self.w_shape[:2]) < _CHANNELS:
+        fewest = min(self.w_shape[0] // self.groups, self.w_shape[1])
+        if self.program.exact or self.program.dtype != np.float32 or fewest < _CHANNELS:
             return False
-        plain = self.stride == (1, 1) and self.dilation == (1, 1) and self.groups == 1
+        plain = self.stride == (1, 1) and self.dilation == (1, 1)
         if not plain or self.kernel != (_KERNEL, _KERNEL):
             return False
         N = self.x_shape[0]
@@ -363,7 +369,11 @@ class Convolution:
         F, per_group, kh, kw = self.w_shape
         K, filters = per_group * kh * kw, F // self.groups
         if self.by_winograd and init is None:
-            self._winograd(x, weight, (F, per_group), (K, 9, 0), bias, y, bounds)
+            for g in range(self.groups):
+                part = replace(x, start=shifted(x.start, g * per_group * x.plane))
+                begin, out = g * filters, y.channels(g * filters, filters)
+                own = shifted(weight, begin * K), shifted(bias, begin)
+                self._winograd(part, own[0], (filters, per_group), (K, 9, 0), own[1], out, bounds)
             return
         rows, lanes = rows_and_lanes(y, x.row if init is None or init.row == y.row else 0)
         add_product(

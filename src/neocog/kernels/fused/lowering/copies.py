@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from neocog.kernels.fused.program import Maps, Program
+from neocog.kernels.fused.program import PLANE_UNIT_WORK, Maps, Program
 
 __all__ = ["copy", "load", "rearrange", "store", "strides", "transfer"]
 
@@ -30,6 +30,10 @@ def copy(
             merged[-1] = (m * n, x, y)
         else:
             merged.append((n, x, y))
+    n, x, y = merged[-1]
+    if len(merged) == 1 and n > PLANE_UNIT_WORK:  # one long run: cut it, so that threads can share it
+        parts = next((k for k in range(16, 128) if n % k == 0), 1)
+        merged = [(parts, n // parts * x, n // parts * y), (n // parts, x, y)]
     while len(merged) < 4:
         merged.insert(0, (1, 0, 0))
     if merged[0][0] == 1:  # cut along the longest of the outer axes

@@ -10,9 +10,17 @@ import math
 from typing import Any
 
 from neocog.kernels.fused.operation import PLANES, operation
-from neocog.kernels.fused.simd import size_of, view
+from neocog.kernels.fused.simd import exponential, log1p, size_of, view
 
-__all__ = ["normalise", "normalise_back", "normalise_sets", "normalise_sets_back", "standardise"]
+__all__ = [
+    "normalise",
+    "normalise_back",
+    "normalise_response",
+    "normalise_response_back",
+    "normalise_sets",
+    "normalise_sets_back",
+    "standardise",
+]
 
 
 @operation(maps="x y", arrays="mean std", integers=PLANES)
@@ -221,3 +229,53 @@ def normalise_sets_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
             for n in range(p.lanes):
                 x_hat = (x[n] - mean[n]) * inv_std[n]
                 dx[n] = inv_std[n] * (weight * dy[n] - (total[n] + x_hat * slope[n]) / p.rows)
+
+
+@operation(maps="x y s", integers=f"{PLANES} before after", numbers="k share beta")
+def normalise_response(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute ``y = x s^-beta`` with ``s = k + share sum x^2`` over the channels c - before .. c + after.
+
+    ``s`` is kept unless its address is 0.
+    """
+    like = zero[0]
+    size = size_of(like)
+    sums = view(scratch, p.lanes, 0.0)
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        for i in range(p.rows):
+            sums[:] = 0.0
+            for j in range(max(0, c - p.before), min(p.C, c + p.after + 1)):
+                x = view(p.x + (j * p.x_plane + i * p.x_row) * size, p.lanes, like)
+                for n in range(p.lanes):
+                    sums[n] += x[n] * x[n]
+            if p.s:
+                s = view(p.s + (c * p.s_plane + i * p.s_row) * size, p.lanes, like)
+                for n in range(p.lanes):
+                    s[n] = p.k + p.share * sums[n]
+            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+            y = view(p.y + (c * p.y_plane + i * p.y_row) * size, p.lanes, like)
+            for n in range(p.lanes):
+                y[n] = x[n] * exponential(-p.beta * log1p(p.k + p.share * sums[n] - 1))
+
+
+@operation(maps="x y s dy dx", integers=f"{PLANES} before after", numbers="share beta")
+def normalise_response_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute ``dx = dy s^-beta - 2 share beta x sum dy y / s`` over the channels whose window has c."""
+    like = zero[0]
+    size = size_of(like)
+    sums = view(scratch, p.lanes, 0.0)
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        for i in range(p.rows):
+            sums[:] = 0.0
+            for j in range(max(0, c - p.after), min(p.C, c + p.before + 1)):
+                y = view(p.y + (j * p.y_plane + i * p.y_row) * size, p.lanes, like)
+                s = view(p.s + (j * p.s_plane + i * p.s_row) * size, p.lanes, like)
+                dy = view(p.dy + (j * p.dy_plane + i * p.dy_row) * size, p.lanes, like)
+                for n in range(p.lanes):
+                    sums[n] += dy[n] * y[n] / s[n]
+            x = view(p.x + (c * p.x_plane + i * p.x_row) * size, p.lanes, like)
+            s = view(p.s + (c * p.s_plane + i * p.s_row) * size, p.lanes, like)
+            dy = view(p.dy + (c * p.dy_plane + i * p.dy_row) * size, p.lanes, like)
+            dx = view(p.dx + (c * p.dx_plane + i * p.dx_row) * size, p.lanes, like)
+            for n in range(p.lanes):
+                power = exponential(-p.beta * log1p(float(s[n]) - 1))
+                dx[n] = dy[n] * power - 2 * p.share * p.beta * x[n] * sums[n]

@@ -11,6 +11,7 @@ from neocog.kernels.fused.operations.activation import gate_in_place
 from neocog.kernels.fused.simd import (
     DOT_ROWS,
     DOT_TAPS,
+    PAIR_ROWS,
     ROW_TAPS,
     ROWS,
     VECTOR_BYTES,
@@ -161,7 +162,7 @@ _PIXELS: dict[str, Any] = {
 }
 
 
-def _by_tiles(tile: Any) -> Any:
+def _by_tiles(tile: Any, most_rows: int) -> Any:
     """Return the function that computes a block of filters and pixels by register tiles of a kind."""
 
     @compiled
@@ -183,7 +184,7 @@ def _by_tiles(tile: Any) -> Any:
                 low, high = (p.low, p.high) if ends else (-np.inf, np.inf)
                 q = q_first
                 while q < q_last:
-                    rows = panel_rows(q_last - q)
+                    rows = panel_rows(min(q_last - q, most_rows))
                     if p.depthwise and rows < ROWS:
                         rows = 1
                     if k:
@@ -222,7 +223,7 @@ def _by_tiles(tile: Any) -> Any:
     return compute
 
 
-_pixels, _pairs = _by_tiles(pixel_tile), _by_tiles(pair_tile)
+_pixels, _pairs = _by_tiles(pixel_tile, ROWS), _by_tiles(pair_tile, PAIR_ROWS)
 
 
 @operation(**_PIXELS)

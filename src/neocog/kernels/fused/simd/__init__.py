@@ -31,7 +31,16 @@ from __future__ import annotations
 
 from numba import config
 
-from neocog.kernels.fused.simd.emitter import DOT_ROWS, DOT_TAPS, INT, ROW_TAPS, ROWS, VECTOR_BYTES, VECTORS
+from neocog.kernels.fused.simd.emitter import (
+    DOT_ROWS,
+    DOT_TAPS,
+    INT,
+    PAIR_ROWS,
+    ROW_TAPS,
+    ROWS,
+    VECTOR_BYTES,
+    VECTORS,
+)
 
 if config.DISABLE_JIT:
     from neocog.kernels.fused.simd.plain import (
@@ -43,6 +52,7 @@ if config.DISABLE_JIT:
         hyperbolic_tangent,
         interleave,
         library,
+        log1p,
         logistic,
         normal_distribution,
         number,
@@ -61,6 +71,7 @@ else:
         exponential,
         hyperbolic_tangent,
         library,
+        log1p,
         logistic,
         normal_distribution,
     )
@@ -78,6 +89,7 @@ __all__ = [
     "DOT_ROWS",
     "DOT_TAPS",
     "INT",
+    "PAIR_ROWS",
     "ROWS",
     "ROW_TAPS",
     "VECTORS",
@@ -90,6 +102,7 @@ __all__ = [
     "hyperbolic_tangent",
     "interleave",
     "library",
+    "log1p",
     "logistic",
     "normal_distribution",
     "number",

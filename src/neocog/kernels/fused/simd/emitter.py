@@ -8,7 +8,18 @@ from llvmlite import binding, ir
 from numba import config, types
 from numba.core import cgutils
 
-__all__ = ["DOT_ROWS", "DOT_TAPS", "INT", "ROWS", "ROW_TAPS", "VECTORS", "VECTOR_BYTES", "Emitter", "Loop"]
+__all__ = [
+    "DOT_ROWS",
+    "DOT_TAPS",
+    "INT",
+    "PAIR_ROWS",
+    "ROWS",
+    "ROW_TAPS",
+    "VECTORS",
+    "VECTOR_BYTES",
+    "Emitter",
+    "Loop",
+]
 
 
 def _wide() -> bool:
@@ -25,6 +36,9 @@ VECTOR_BYTES = 64 if _WIDE else 32
 ROWS = 8 if _WIDE else 4
 VECTORS = 3
 """A tile is at most ``ROWS x VECTORS`` registers large: 24 of 32 with AVX-512, 12 of 16 with AVX2."""
+
+PAIR_ROWS = 4
+"""Rows of the largest tile of pairs: LLVM loads a vector for each row beforehand, and more would not fit."""
 
 DOT_ROWS, DOT_TAPS = (4, 6) if _WIDE else (3, 3)
 """Rows and taps of a tile of dot products: 24 sums in 32 registers with AVX-512, 9 in 16 with AVX2."""

@@ -18,6 +18,7 @@ __all__ = [
     "hyperbolic_tangent",
     "interleave",
     "library",
+    "log1p",
     "logistic",
     "normal_distribution",
     "number",
@@ -183,6 +184,10 @@ def read(address: int) -> int:
 
 def exponential(x: Any) -> Any:
     return np.exp(np.clip(np.float64(x), -700, 700))
+
+
+def log1p(x: Any) -> Any:
+    return np.log1p(np.float64(x))
 
 
 def logistic(x: Any) -> Any:

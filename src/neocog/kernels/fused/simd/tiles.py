@@ -11,6 +11,7 @@ from numba.extending import intrinsic
 from neocog.kernels.fused.simd.emitter import (
     DOT_ROWS,
     DOT_TAPS,
+    PAIR_ROWS,
     ROW_TAPS,
     ROWS,
     VECTOR_BYTES,
@@ -239,18 +240,20 @@ def row_tile(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bia
             n += left
 
 
-_PIXELS, _PAIRS = (
-    {
-        (rows, vectors): _pixel_tile(rows, vectors, vectors == 1, paired=paired)
-        for rows in (8, 4, 2, 1)
-        for vectors in (VECTORS, 1)
-    }
-    for paired in (False, True)
-)
+_PIXELS = {
+    (rows, vectors): _pixel_tile(rows, vectors, vectors == 1)
+    for rows in (8, 4, 2, 1)
+    for vectors in (VECTORS, 1)
+}
+_PAIRS = {
+    (rows, vectors): _pixel_tile(rows, vectors, vectors == 1, paired=True)
+    for rows in (PAIR_ROWS, 2, 1)
+    for vectors in (VECTORS, 1)
+}
 _pixels8, _pixels4, _pixels2, _pixels1 = (_PIXELS[rows, VECTORS] for rows in (8, 4, 2, 1))
 _thin8, _thin4, _thin2, _thin1 = (_PIXELS[rows, 1] for rows in (8, 4, 2, 1))
-_pairs8, _pairs4, _pairs2, _pairs1 = (_PAIRS[rows, VECTORS] for rows in (8, 4, 2, 1))
-_thin_pairs8, _thin_pairs4, _thin_pairs2, _thin_pairs1 = (_PAIRS[rows, 1] for rows in (8, 4, 2, 1))
+_pairs4, _pairs2, _pairs1 = (_PAIRS[rows, VECTORS] for rows in (PAIR_ROWS, 2, 1))
+_thin_pairs4, _thin_pairs2, _thin_pairs1 = (_PAIRS[rows, 1] for rows in (PAIR_ROWS, 2, 1))
 _each, _each1 = (_pixel_tile(rows, VECTORS, False, depthwise=True) for rows in (ROWS, 1))
 _each_thin, _each_thin1 = (_pixel_tile(rows, 1, True, depthwise=True) for rows in (ROWS, 1))
 
@@ -296,19 +299,15 @@ def pixel_tile(
 def pair_tile(
     rows, depthwise, x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like
 ):
-    """Write what :func:`pixel_tile` does, of pairs of bfloat16; there is none that is depthwise."""
+    """Write what :func:`pixel_tile` does, of pairs of bfloat16, for up to 4 rows; none is depthwise."""
     if count >= VECTOR_BYTES // size_of(like) * VECTORS:
-        if rows == 8:
-            _pairs8(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
-        elif rows == 4:
+        if rows == PAIR_ROWS:
             _pairs4(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
         elif rows == 2:
             _pairs2(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
         else:
             _pairs1(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
-    elif rows == 8:
-        _thin_pairs8(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
-    elif rows == 4:
+    elif rows == PAIR_ROWS:
         _thin_pairs4(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
     elif rows == 2:
         _thin_pairs2(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
