@@ -666,7 +666,7 @@ def test_the_results_go_into_a_jsonl_file(name, tmp_path):
 # what is killed
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.nightly)])
 def test_a_killed_sweep_goes_on_where_it_was(tmp_path, number):
     path = tmp_path / "s.jsonl"
     command = ["digits", "--grid", "lr=0.01,0.05,0.1", *SLOW, "--seeds", "3", "--jobs", "2"]
@@ -837,6 +837,7 @@ def cluster():
         yield cluster
 
 
+@pytest.mark.nightly
 def test_a_dask_cluster_that_loses_a_worker(cluster, tmp_path):
     path = tmp_path / "s.jsonl"
     command = ["digits", "--grid", "lr=0.01,0.1", *SLOW, "--seeds", "4", "--dask", cluster.scheduler_address]

@@ -295,7 +295,7 @@ class Sized(nn.Module):
         (Sized(), r"Sized: its forward cannot be traced: Wrong image height! Expected 224 but got 7!\.$"),
         (
             Called(lambda m, x: x.expand(2, -1, 4, 7, 6)),
-            "Tensor.expand in Called: of shape",
+            r"Tensor.expand in Called: an x of shape .* cannot be repeated to \(2, -1, 4, 7, 6\)\.$",
         ),
         (
             Called(lambda m, x: x if x.mean((1, 2, 3)).item() > 0 else -x),
