@@ -40,10 +40,10 @@ class Compiler(Emitter):
         ``"exact"``: take every sum as it is written. ``"bfloat16"``: round the factors of products.
     dtype : floating point type
         The dtype of a network without parameters.
-    constants : list of arrays, optional
-        Packed weights of another program for the same shape and network.
     offload : Offload, optional
         Takes the weights that are packed, and not read again.
+    constants : list of arrays, optional
+        Packed weights of another program for the same shape and network.
 
     Attributes
     ----------
