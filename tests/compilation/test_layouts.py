@@ -101,8 +101,20 @@ def test_images_side_by_side_are_those_alone():
             np.testing.assert_array_equal(fast(x), expected)
     assert np.isfinite(fast(x)[[0, 1, 2, 4]]).all()
     np.testing.assert_allclose(fast(x[:3]), network.forward(x[:3])[0], rtol=0, atol=1e-4)
-    constants = {id(each.program.constants) for each in fast._forward._programs.values() if not each.by_image}
-    assert len(constants) == 1  # each weight is packed once, for all threads
+    (first,) = (each for each in fast._forward._programs.values() if not each.by_image)
+    assert len(first.twins) == 2
+    for twin in first.twins:  # each weight is packed once, for all threads
+        assert twin.program.constants is first.program.constants
+
+
+def test_many_threads_compile_nothing_anew(monkeypatch):
+    network = Sequential(Conv2D(3, 32, 1, rng=0), Conv2D(32, 32, 1, rng=1)).astype("float32")
+    fast, x = network.for_inference(), np.zeros((20, 3, 3, 3), "f4")
+    with use_threads(9):
+        first = fast(x)
+        assert any(each.by_image for each in fast._forward._programs.values())
+        monkeypatch.setattr(fast._forward, "_compile", None)
+        np.testing.assert_array_equal(fast(x), first)
 
 
 def test_images_are_taken_together_where_their_lanes_fill_vectors_or_weights_are_many():

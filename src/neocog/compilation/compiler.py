@@ -54,6 +54,8 @@ class Compiler(Emitter):
         Nodes that run in Python.
     by_image : bool
         Whether the images are better computed one by one, side by side.
+    twins : list of Compiler
+        The same program with other memory, for other threads.
 
     Raises
     ------
@@ -101,6 +103,7 @@ class Compiler(Emitter):
         self._passed = {self.start, self.end}.union(*((*node.inputs, node.output) for node in self.cuts))
         self._plan()
         self.by_image = self._by_image()
+        self.twins: list[Compiler] = []
 
     def _plan(self) -> None:
         """Set the layouts and borders of all values and of their gradients."""

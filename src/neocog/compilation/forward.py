@@ -77,28 +77,35 @@ class Forward:
             compiler = self._program(x.shape, dtype)
             return self._run_images(x) if compiler.by_image else compiler.run(x)
 
-    def _program(self, shape: tuple[int, ...], dtype: np.dtype[Any], twin: int = 0) -> Compiler:
-        """Return the program for a shape, or another one of the same weights; only a plan if by images."""
-        key = (shape, dtype, twin)
-        compiler = self._programs.get(key)
+    def _program(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Compiler:
+        """Return the program for a shape; only a plan if the images are computed one by one."""
+        compiler = self._programs.get((shape, dtype))
         if compiler is None or (compiler.cuts and not compiler.shapes_hold()):
-            constants = self._program(shape, dtype).program.constants if twin else None
-            compiler = self._programs[key] = Compiler(
-                self.network, shape, False, self.frozen, self.precision, dtype, self._offload, constants
-            )
-            if not compiler.by_image:
-                compiler.forward()
-                compiler.return_output()
-                compiler.program.finish()
+            compiler = self._programs[shape, dtype] = self._compile(shape, dtype)
             held = sum(other.program.bytes for other in self._programs.values())
             while len(self._programs) > 1 and (len(self._programs) > _KEPT or held > _MEMORY):
                 held -= self._programs.popitem(last=False)[1].program.bytes
         return compiler
 
+    def _compile(
+        self, shape: tuple[int, ...], dtype: np.dtype[Any], constants: list[np.ndarray] | None = None
+    ) -> Compiler:
+        compiler = Compiler(
+            self.network, shape, False, self.frozen, self.precision, dtype, self._offload, constants
+        )
+        if not compiler.by_image:
+            compiler.forward()
+            compiler.return_output()
+            compiler.program.finish()
+        return compiler
+
     def _run_images(self, x: Array) -> Array:
         """Compute the images one by one, side by side in all threads."""
-        twins = min(get_threads(), len(x))
-        programs = [self._program((1, *x.shape[1:]), x.dtype, k) for k in range(twins)]
+        shape, threads = (1, *x.shape[1:]), min(get_threads(), len(x))
+        first = self._program(shape, x.dtype)
+        while len(first.twins) < threads - 1:  # each thread has memory of its own, and the same weights
+            first.twins.append(self._compile(shape, x.dtype, first.program.constants))
+        programs = [first, *first.twins][:threads]
         y = np.empty((len(x), *programs[0].end.array_shape[1:]), x.dtype)
         images = itertools.count()
 

@@ -3,8 +3,9 @@
 With the channels outermost, (C, H, W, N), vectors run along the pixels and the images: best for large maps
 and many images, and Winograd's method needs it. With the channels innermost, (N, H, W, C), they run along the
 filters, however small the maps are. Maps shrink on their way through a network, so one size divides it: from
-there on the channels are innermost. It is the one with the least cost, counted in vector operations; nothing
-is measured, so that the results of a network never depend on the machine's mood.
+there on the channels are innermost, except in a convolution that Winograd's method makes cheaper. It is the
+size with the least cost, counted in vector operations; nothing is measured, so that the results of a network
+never depend on the machine's mood.
 """
 
 from __future__ import annotations
