@@ -61,7 +61,7 @@ class StudioServer(uvicorn.Server):
 def bound(port: int | None) -> socket.socket:
     """Return a socket on the loopback interface; without a port the usual one, or any that is free."""
     for wanted in (PORT, 0) if port is None else (port,):
-        listening = socket.socket()
+        listening = socket.socket(proto=socket.IPPROTO_TCP)  # else asyncio leaves Nagle's delay on
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind(("127.0.0.1", wanted))
