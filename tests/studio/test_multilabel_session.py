@@ -103,6 +103,7 @@ def test_several_labels_are_trained_asked_about_saved_and_opened_again(archive, 
         examined, _ = await page.ask("ask", about="network", blocks=blocks)
         assert examined["ok"]
         await page.ask("set", blocks=blocks)
+        await page.until(lambda: page.state["epoch"] == 0)  # told after the answer
         await page.ask("step", unit="epoch")
         await page.idle(1)
         kept["path"] = Path((await page.ask("save", what="run"))[0]["path"])

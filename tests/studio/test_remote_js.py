@@ -42,6 +42,21 @@ def test_parameters_of_epochs_that_training_left_are_asked_for_again(module_page
     assert module_page.evaluate(code) == [True, True, None, [again], 3]
 
 
+def test_rows_are_added_to_the_columns_of_the_history(module_page):
+    """A column that comes late has NaN before; a history that begins anew holds nothing of the old."""
+    code = f"""async () => {{{SESSION}
+      const named = (_, value) => (value !== value ? "NaN" : value);
+      const shown = () => JSON.parse(JSON.stringify(model.history, named));
+      model.on_row({{ rows: [{{ epoch: 0, loss: 2 }}], anew: false }});
+      model.on_row({{ rows: [{{ epoch: 1, loss: 1, lr: 5 }}, {{ epoch: 2, lr: 6 }}], anew: false }});
+      const grown = shown();
+      model.on_row({{ rows: [{{ epoch: 0 }}], anew: true }});
+      return [grown, shown()];
+    }}"""
+    grown = {"epoch": [0, 1, 2], "loss": [2, 1, "NaN"], "lr": ["NaN", 5, 6]}
+    assert module_page.evaluate(code) == [grown, {"epoch": [0]}]
+
+
 def test_a_sample_has_its_new_label_where_the_images_stay(module_page):
     code = f"""async () => {{{SESSION}
       hello([0, 1], 0);

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 
@@ -223,6 +224,29 @@ def test_the_usual_port_or_a_free_one():
     with pytest.raises(OSError, match=f"port {port} cannot be used: another program has it"):
         bound(port)
     first.close()
+
+
+def test_messages_do_not_wait_for_the_acknowledgement_of_those_before():
+    """Asyncio switches Nagle's delay off, but only for a socket that names TCP as its protocol."""
+
+    found = []
+
+    class Accepted(asyncio.Protocol):
+        def connection_made(self, transport):
+            made = transport.get_extra_info("socket")
+            found.append(made.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            transport.close()
+
+    async def accepted():
+        listening = bound(0)
+        server = await asyncio.get_running_loop().create_server(Accepted, sock=listening)
+        async with server:
+            with socket.create_connection(listening.getsockname()):
+                while not found:
+                    await asyncio.sleep(0.001)
+
+    asyncio.run(accepted())
+    assert found[0]
 
 
 def command(tmp_path, *arguments):

@@ -115,3 +115,13 @@ export function drawImage(canvas, image, shape, tone) {
   picture(pixels.data, image, shape, tone);
   context.putImageData(pixels, 0, 0);
 }
+
+/** Return an image (C, H, W) as a picture that stays: the browser lays out a canvas anew with each frame. */
+export function still(image, shape, tone, alt = "") {
+  const canvas = document.createElement("canvas");
+  drawImage(canvas, image, shape, tone);
+  const found = document.createElement("img");
+  found.src = canvas.toDataURL();
+  found.alt = alt;
+  return found;
+}

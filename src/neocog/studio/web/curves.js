@@ -24,6 +24,7 @@ export function curves(el, seek) {
   let shown = 0;
   let history = {};
   let others = [];
+  let form = ""; // of the plots: their width and lines
 
   const colour = (name) => getComputedStyle(el).getPropertyValue(name).trim();
 
@@ -32,17 +33,24 @@ export function curves(el, seek) {
     made.line.style.left = `${made.valToPos(shown, "x")}px`;
   };
 
-  /** Return a plot of one measure. */
-  const plot = ({ title, series }, width) => {
+  /** Return what there is to draw of one measure, undefined if nothing. */
+  const measured = ({ title, series }) => {
     const found = series.filter(([key]) => history[key]?.some((value) => Number.isFinite(value)));
     if (!found.length) return undefined;
-    const measured = series.at(-1)[0];
-    const beside = others.filter(({ rows }) => rows.some((row) => Number.isFinite(row[measured] ?? NaN)));
-    const epochs = [...new Set([...history.epoch, ...beside.flatMap(({ rows }) => rows.map(({ epoch }) => epoch))])].sort((a, b) => a - b);
+    const last = series.at(-1)[0];
+    const beside = others.filter(({ rows }) => rows.some((row) => Number.isFinite(row[last] ?? NaN)));
+    const epochs = beside.length ? [...new Set([...history.epoch, ...beside.flatMap(({ rows }) => rows.map(({ epoch }) => epoch))])].sort((a, b) => a - b) : history.epoch;
     const along = (at, values) => {
       const known = new Map(at.map((epoch, k) => [epoch, values[k]]));
       return epochs.map((epoch) => (Number.isFinite(known.get(epoch) ?? NaN) ? known.get(epoch) : null));
     };
+    const data = [[...epochs], ...found.map(([key]) => along(history.epoch, history[key])),
+      ...beside.map(({ rows }) => along(rows.map(({ epoch }) => epoch), rows.map((row) => row[last])))];
+    return { title, found, beside, data };
+  };
+
+  /** Return a plot of one measure. */
+  const plot = ({ title, found, beside, data }, width) => {
     const box = h("div.curve", {}, h("p.label", {}, title, found.map(([, name], k) => h(`span.key.key-${k}`, {}, name)),
       beside.map(({ name }, k) => {
         const key = h("span.key.key-other", {}, name);
@@ -74,8 +82,6 @@ export function curves(el, seek) {
         ...beside.map(({ name }, k) => ({ label: name, stroke: () => colour(OTHERS[k % OTHERS.length]), width: 1.5, dash: [2, 3], spanGaps: true, points: { show: false } })),
       ],
     };
-    const data = [epochs, ...found.map(([key]) => along(history.epoch, history[key])),
-      ...beside.map(({ rows }) => along(rows.map(({ epoch }) => epoch), rows.map((row) => row[measured])))];
     const made = new uPlot(options, data, box);
     made.over.addEventListener("click", () => {
       if (made.cursor.left >= 0) seek(made.posToVal(made.cursor.left, "x"));
@@ -84,21 +90,27 @@ export function curves(el, seek) {
   };
 
   return {
-    /** Draw a history anew, and beside it the held-out lines of other runs: `{name, rows}`. */
+    /** Draw a history, and beside it the held-out lines of other runs: `{name, rows}`; plots of the same lines stay. */
     draw(found, beside = []) {
       history = found ?? {};
       others = beside;
-      for (const made of plots) made.destroy();
-      fill(el);
-      if (!history.epoch?.length) return;
-      el.classList.toggle("coming", !uPlot);
-      if (!uPlot) {
+      el.classList.toggle("coming", !uPlot && Boolean(history.epoch?.length));
+      if (!uPlot && history.epoch?.length) {
         load().then(() => this.draw(history, others));
         return;
       }
+      const all = history.epoch?.length ? LINES.map(measured).filter(Boolean) : [];
       const count = LINES.filter(({ series }) => series.some(([key]) => history[key])).length;
       const width = Math.max(140, Math.floor(el.clientWidth / (el.clientWidth >= 392 ? count : 1)) - 12);
-      plots = LINES.map((line) => plot(line, width)).filter(Boolean);
+      const now = JSON.stringify([width, history.epoch?.length < 2, all.map(({ found: own, beside: runs }) => [own, runs.map(({ name }) => name)])]);
+      if (now === form) {
+        all.forEach(({ data }, k) => plots[k].setData(data));
+        return;
+      }
+      form = now;
+      for (const made of plots) made.destroy();
+      fill(el);
+      plots = all.map((line) => plot(line, width));
     },
     /** Move the line to an epoch. */
     at(epoch) {
@@ -109,6 +121,7 @@ export function curves(el, seek) {
     destroy() {
       for (const made of plots) made.destroy();
       plots = [];
+      form = "";
     },
   };
 }

@@ -1,7 +1,7 @@
 // Own classes: draw a few of each, or drop photos, and train on them in a second.
 
 import { className } from "./answer.js";
-import { drawImage } from "./colour.js";
+import { drawImage, still } from "./colour.js";
 import { fill, h, say, whole } from "./dom.js";
 import { manner, normalise } from "./normalise.js";
 import { run } from "./tools.js";
@@ -171,9 +171,7 @@ function bin(name) {
 /** Return the small picture of an example. */
 function thumb({ image, url }) {
   if (url) return h("img", { src: url, alt: "" });
-  const canvas = h("canvas", { "aria-hidden": "true" });
-  drawImage(canvas, image, SHAPE, "ink");
-  return canvas;
+  return still(image, SHAPE, "ink");
 }
 
 /** Return a drawing as a picture file, to go along with photos. */

@@ -1,7 +1,7 @@
 // The input: a pad to draw on, the samples, and the picture as the network sees it.
 
 import { className, probabilities, ranking } from "./answer.js";
-import { drawImage } from "./colour.js";
+import { drawImage, still } from "./colour.js";
 import { fill, h, number, percent, say } from "./dom.js";
 import { extent, manner, normalise } from "./normalise.js";
 
@@ -279,8 +279,6 @@ function moved(down, right) {
 function samples(context) {
   const { model } = context;
   const buttons = model.samples.map(({ image, label, name, predicted }, k) => {
-    const canvas = h("canvas", { "aria-hidden": "true" });
-    drawImage(canvas, image, context.shape, context.tone);
     const wrong = predicted !== undefined && predicted !== null && label !== null && predicted !== label;
     const words = label === null || label === undefined ? name : className(model.description, label);
     return h(
@@ -294,7 +292,7 @@ function samples(context) {
           context.set({ sample: k });
         },
       },
-      canvas,
+      still(image, context.shape, context.tone),
       h("span", {}, wrong ? `✗ ${words}` : words),
     );
   });

@@ -208,8 +208,9 @@ export class Remote extends Model {
   /** Take new rows of the history, as columns. */
   on_row({ rows, anew }) {
     if (anew) this.forget();
-    this.rows = anew ? rows : [...(this.rows ?? []), ...rows];
-    this.history = columns(this.rows);
+    this.rows = anew || !this.rows ? [] : this.rows;
+    this.history = columns(rows, this.rows.length, this.history);
+    this.rows.push(...rows);
     this.emit("row", this.history);
     this.emit("history", this.history);
   }
@@ -316,11 +317,12 @@ export function address() {
   return `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`;
 }
 
-/** Turn rows of the history into columns; a missing number is NaN. */
-export function columns(rows) {
-  const found = {};
-  for (const name of new Set(rows.flatMap(Object.keys))) {
-    found[name] = rows.map((row) => row[name] ?? NaN);
+/** Add rows of the history to columns that hold `before` rows, none if it begins; a missing number is NaN. */
+export function columns(rows, before = 0, history = {}) {
+  const found = before ? { ...history } : {};
+  for (const name of new Set([...Object.keys(found), ...rows.flatMap(Object.keys)])) {
+    const column = (found[name] ??= Array(before).fill(NaN));
+    for (const row of rows) column.push(row[name] ?? NaN);
   }
   return found;
 }

@@ -4,6 +4,7 @@ import { curves } from "./curves.js";
 import { calm, fill, h, percent, say } from "./dom.js";
 
 const PACE = 700; // milliseconds an epoch, when played
+const DRAWN = 250; // milliseconds between two drawings of curves that grow
 
 /** The panel with slider and curves. */
 export const timePanel = {
@@ -74,9 +75,17 @@ export const timePanel = {
       drawn.draw(model.history, model.others);
       show();
     };
-    const off = [context.on("epoch", show), context.on("model", redraw), context.on("epochs", show), model.on?.("history", redraw)];
+    let due = 0;
+    const grow = () => {
+      due ||= setTimeout(() => {
+        due = 0;
+        redraw();
+      }, DRAWN);
+    };
+    const off = [context.on("epoch", show), context.on("model", redraw), context.on("epochs", show), model.on?.("history", grow)];
     return () => {
       halt();
+      clearTimeout(due);
       watch.disconnect();
       drawn.destroy();
       off.forEach((end) => end?.());
