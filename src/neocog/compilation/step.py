@@ -21,7 +21,8 @@ from neocog.kernels import active_precision
 from neocog.kernels.fused.program import Memory, Slot
 from neocog.layers.base import Array, Layer
 from neocog.losses import Loss, check_weights
-from neocog.optimizers import CLIPPING_EPS, Optimizer
+from neocog.optimizers import Optimizer
+from neocog.optimizers.base import CLIPPING_EPS
 
 __all__ = ["CompiledStep"]
 
