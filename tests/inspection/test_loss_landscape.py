@@ -55,6 +55,19 @@ def test_each_filter_of_a_direction_is_as_long_as_the_networks():
         assert not way[name].any()
 
 
+def test_progress_is_told_and_may_end_it(batch):
+    told = []
+    loss_landscape(tiny_cnn(), *batch, steps=3, progress=lambda *numbers: told.append(numbers))
+    assert told == [(done, 9) for done in range(9)]
+
+    def end(done, of):
+        if done == 2:
+            raise TimeoutError("enough")
+
+    with pytest.raises(TimeoutError, match="enough"):
+        loss_landscape(tiny_cnn(), *batch, steps=41, progress=end)
+
+
 def test_the_same_seed_the_same_slice(batch):
     first, second, third = (loss_landscape(tiny_cnn(), *batch, steps=3, rng=rng).losses for rng in (0, 0, 1))
     np.testing.assert_array_equal(first, second)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import http.client
+import importlib
 import io
 import json
 import re
@@ -815,6 +816,28 @@ def test_one_session_that_cannot_be_saved_at_the_end_does_not_cost_the_others(tm
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [pages[1].state["session"]]
     assert runs.RunDirectory(tmp_path / "runs" / pages[1].state["session"]).settings().epochs == 1
     assert f"the session {pages[0].state['session']} cannot be saved" in capsys.readouterr().err
+
+
+def test_a_loss_landscape_ends_with_the_server(studio, monkeypatch):
+    """Else Ctrl-C would wait for all of its 1681 points."""
+    points = []
+
+    def measured(*_, **__):
+        points.append(1)
+        studio.ended = "The server was stopped." if len(points) == 3 else ""
+        return really(*_, **__)
+
+    module = importlib.import_module("neocog.inspection.loss_landscape")
+    really = module.evaluate
+    monkeypatch.setattr(module, "evaluate", measured)
+
+    async def conversation(client):
+        page = await client()
+        with pytest.raises(Refused, match="The server was stopped"):
+            await page.ask("measure", what="landscape", steps=41)
+
+    talk(studio, conversation)
+    assert len(points) == 3
 
 
 def test_two_pages_that_open_a_saved_session_at_once_get_it_when_it_is_ready(tmp_path, monkeypatch):

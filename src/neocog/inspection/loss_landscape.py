@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +56,7 @@ def loss_landscape(
     span: float = 1.0,
     loss: Loss | None = None,
     rng: RandomSource = 0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Landscape:
     """Measure the loss along random directions from the weights, in inference.
 
@@ -74,6 +76,8 @@ def loss_landscape(
         How far to go to each side.
     loss : default SoftmaxCrossEntropy()
     rng : Generator, int or None
+    progress : function (int, int) -> None, optional
+        Called before each point, with how many are measured and how many there are; what it raises ends it.
 
     Returns
     -------
@@ -107,7 +111,9 @@ def loss_landscape(
     offsets[steps // 2] = 0
     losses = np.empty((steps,) * directions)
     twin = copy.deepcopy(network)
-    for index in np.ndindex(losses.shape):
+    for done, index in enumerate(np.ndindex(losses.shape)):
+        if progress is not None:
+            progress(done, losses.size)
         for name, w in network.params.items():
             moves = [offsets[k] * way[name] for k, way in zip(index, ways, strict=True)]
             twin.params[name][...] = w + sum(moves)

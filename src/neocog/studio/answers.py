@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -66,6 +66,8 @@ class Subject:
     image : array (C, H, W)
     label : int, array (K,) of 0 and 1, or None
         The image's class, or which labels it has, if that is known.
+    go_on : function () -> None
+        Called now and then by what takes long; raises ValueError if nobody waits for the answer any more.
     """
 
     state: TrainingState
@@ -74,15 +76,16 @@ class Subject:
     kernels: str
     image: np.ndarray
     label: Any
+    go_on: Callable[[], None] = lambda: None
 
     @classmethod
-    def of(cls, state: TrainingState, source: Split, kernels: str, image: np.ndarray, label: Any) -> Subject:
+    def of(cls, state: TrainingState, source: Split, kernels: str, image: np.ndarray, *more: Any) -> Subject:
         """Copy what a question needs of the state of training."""
         twin = copy.copy(state)
         twin.network, twin.optimizer = copy.deepcopy((state.network, state.optimizer))
         twin.rng, twin.epoch_rng_state = copy.deepcopy((state.rng, state.epoch_rng_state))
         twin.batch_losses = list(state.batch_losses)
-        return cls(twin, state.data, source, kernels, image, label)
+        return cls(twin, state.data, source, kernels, image, *more)
 
     @property
     def network(self) -> Container:
@@ -446,7 +449,15 @@ def _maps(subject: Subject, message: Mapping[str, Any]) -> Answer:
 def _landscape(subject: Subject, message: Mapping[str, Any]) -> Answer:
     x, y = subject.sample(LANDSCAPE)
     steps, span = message.get("steps", 11), message.get("span", 1.0)
-    found = loss_landscape(subject.network, x, y, steps=steps, span=span, loss=subject.state.loss)
+    found = loss_landscape(
+        subject.network,
+        x,
+        y,
+        steps=steps,
+        span=span,
+        loss=subject.state.loss,
+        progress=lambda *_: subject.go_on(),
+    )
     return {"offsets": found.offsets, "centre": found.centre, "images": len(y)}, {"losses": found.losses}
 
 

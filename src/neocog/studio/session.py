@@ -45,6 +45,7 @@ class Host(Protocol):
     lessons: dict[str, str]
     runs_folder: Path
     kernels: str
+    ended: str
 
     def runs(self) -> Mapping[str, Path]:
         """Return the runs that a page may open, by id."""
@@ -326,12 +327,17 @@ class Session:
         _, labels = live.data.validation or live.data.train
         self.image, self.label = self.sample_images[sample], labels[self.samples[sample]]
 
+    def go_on(self) -> None:
+        """Raise ValueError if the server ends, so that what takes long ends, too."""
+        if self.studio.ended:
+            raise ValueError(self.studio.ended)
+
     async def subject(self) -> Subject:
         live, _ = self.trained()
         assert self.image is not None
         image, label = self.image, self.label
         return await self.between(
-            live, lambda state: Subject.of(state, live.data, live.kernels, image, label)
+            live, lambda state: Subject.of(state, live.data, live.kernels, image, label, self.go_on)
         )
 
 

@@ -22,22 +22,29 @@ __all__ = [
 ]
 
 
-def _wide() -> bool:
-    """Return whether this machine, or the one that NUMBA_CPU_FEATURES describes, has AVX-512."""
+def _has(feature: str) -> bool:
+    """Return whether this machine, or the one that NUMBA_CPU_FEATURES describes, has a feature."""
     if config.CPU_FEATURES is not None:
-        return "+avx512f" in config.CPU_FEATURES
-    return bool(binding.get_host_cpu_features().get("avx512f"))
+        return f"+{feature}" in config.CPU_FEATURES.split(",")
+    return bool(binding.get_host_cpu_features().get(feature))
 
 
-_WIDE = _wide()
+_WIDE = _has("avx512f")
+_MASKS = _has("avx")
+"""Whether there are instructions that load and store some lanes of a vector; else they go one by one."""
+_PAGE = 4096
+"""Bytes of memory that can be read if one of them can, at least, when they are aligned."""
 VECTOR_BYTES = 64 if _WIDE else 32
 """Bytes of a vector register."""
 
 ROWS = 8 if _WIDE else 4
 VECTORS = 3
-"""A tile is at most ``ROWS x VECTORS`` registers large: 24 of 32 with AVX-512, 12 of 16 with AVX2."""
+"""A tile is at most ``ROWS x VECTORS`` registers large: 24 of 32 with AVX-512, 12 of 16 with AVX2.
 
-PAIR_ROWS = 4
+On a 64-bit ARM a vector is two registers of 128 bits: 24 of 32 as well.
+"""
+
+PAIR_ROWS = 4 if _WIDE else 2
 """Rows of the largest tile of pairs: LLVM loads a vector for each row beforehand, and more would not fit."""
 
 DOT_ROWS, DOT_TAPS = (4, 6) if _WIDE else (3, 3)
@@ -63,11 +70,7 @@ class _BFloat(ir.types.Type):
 
 def _multiplies_bfloat() -> bool:
     """Return whether the machine has AVX512_BF16, and this LLVM takes its operands as such."""
-    if config.CPU_FEATURES is not None:
-        found = "+avx512bf16" in config.CPU_FEATURES
-    else:
-        found = bool(binding.get_host_cpu_features().get("avx512bf16"))
-    return _WIDE and found and binding.llvm_version_info[0] >= 16
+    return _WIDE and _has("avx512bf16") and binding.llvm_version_info[0] >= 16
 
 
 _PAIRS = _multiplies_bfloat()
@@ -98,13 +101,30 @@ class Emitter:
         """Move an address by some elements."""
         return self.builder.add(address, self.builder.mul(elements, self.number(self.bytes)))
 
-    def load(self, address: Any, mask: Any = None) -> Any:
+    def _either(self, *values: tuple[Any, Any]) -> Any:
+        """Take the value of the block from which control comes."""
+        phi = self.builder.phi(self.vector)
+        for value, block in values:
+            phi.add_incoming(value, block)
+        return phi
+
+    def load(self, address: Any, mask: Any = None, by_lanes: bool = False) -> Any:
         """Load a vector; lanes that are masked out are zero and are not read."""
         pointer = self.builder.inttoptr(address, self.vector.as_pointer())
         if mask is None:
             value = self.builder.load(pointer)
             value.align = self.bytes
             return value
+        if not (_MASKS or by_lanes):  # what lies beyond the lanes, but in the same page, can be read
+            first, vector = self.builder.and_(address, self.number(_PAGE - 1)), self.width * self.bytes
+            within = self.builder.icmp_signed("<=", first, self.number(_PAGE - vector))
+            with self.builder.if_else(within, likely=True) as (one, two):
+                with one:
+                    value = self.builder.select(mask, self.load(address), self.zero)
+                    whole = value, self.builder.block
+                with two:
+                    lanes = self.load(address, mask, by_lanes=True), self.builder.block
+            return self._either(whole, lanes)
         function = self.intrinsic(
             f"llvm.masked.load.{self.suffix}.p0",
             self.vector,
@@ -113,11 +133,19 @@ class Emitter:
         align = ir.Constant(ir.IntType(32), self.bytes)
         return self.builder.call(function, [pointer, align, mask, self.zero])
 
-    def store(self, value: Any, address: Any, mask: Any = None) -> None:
+    def store(self, value: Any, address: Any, mask: Any = None, by_lanes: bool = False) -> None:
         """Store a vector; lanes that are masked out are not written."""
         pointer = self.builder.inttoptr(address, self.vector.as_pointer())
         if mask is None:
             self.builder.store(value, pointer).align = self.bytes
+            return
+        if not (_MASKS or by_lanes):
+            last = ir.Constant(ir.IntType(32), self.width - 1)
+            with self.builder.if_else(self.builder.extract_element(mask, last)) as (all_lanes, some):
+                with all_lanes:
+                    self.store(value, address)
+                with some:
+                    self.store(value, address, mask, by_lanes=True)
             return
         function = self.intrinsic(
             f"llvm.masked.store.{self.suffix}.p0",
@@ -128,7 +156,9 @@ class Emitter:
 
     def mask(self, count: Any) -> Any:
         """Make the mask of the lanes 0 .. count - 1."""
-        kind = ir.VectorType(INT, self.width)
+        lane = ir.IntType(8 * self.bytes)
+        kind = ir.VectorType(lane, self.width)
+        count = count if count.type == lane else self.builder.trunc(count, lane)
         index = ir.Constant(kind, list(range(self.width)))
         return self.builder.icmp_signed("<", index, self.splat(count, kind))
 
@@ -145,8 +175,8 @@ class Emitter:
         return self.splat(self.builder.load(self.builder.inttoptr(address, self.scalar.as_pointer())))
 
     def fma(self, a: Any, b: Any, c: Any) -> Any:
-        """Compute ``a b + c`` with one rounding."""
-        function = self.intrinsic(f"llvm.fma.{self.suffix}", self.vector, [self.vector] * 3)
+        """Compute ``a b + c``, with one rounding where the processor has an instruction for it."""
+        function = self.intrinsic(f"llvm.fmuladd.{self.suffix}", self.vector, [self.vector] * 3)
         return self.builder.call(function, [a, b, c])
 
     def dot_pairs(self, a: Any, b: Any, c: Any) -> Any:

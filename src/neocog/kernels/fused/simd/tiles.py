@@ -199,16 +199,17 @@ def _dots(height: int, width: int) -> Any:
 
 dots, dots_of_row = _dots(DOT_ROWS, DOT_TAPS), _dots(1, ROW_TAPS)
 
-_TILES = {
-    (rows, vectors): _tile(rows, vectors, vectors == 1) for rows in (8, 4, 2, 1) for vectors in (VECTORS, 1)
-}
-_tile8, _tile4, _tile2, _tile1 = (_TILES[rows, VECTORS] for rows in (8, 4, 2, 1))
-_rest8, _rest4, _rest2, _rest1 = (_TILES[rows, 1] for rows in (8, 4, 2, 1))
+HEIGHTS = (ROWS, 4, 2, 1)
+"""Rows of the register tiles, the largest first."""
+
+_TILES = {(rows, vectors): _tile(rows, vectors, vectors == 1) for rows in HEIGHTS for vectors in (VECTORS, 1)}
+_tile_most, _tile4, _tile2, _tile1 = (_TILES[rows, VECTORS] for rows in HEIGHTS)
+_rest_most, _rest4, _rest2, _rest1 = (_TILES[rows, 1] for rows in HEIGHTS)
 
 
 @njit(nogil=True)
 def row_tile(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bias, low, high, count, like):
-    """Write ``count`` lanes of ``rows`` (8, 4, 2 or 1) sums: whole register tiles, then masked vectors."""
+    """Write ``count`` lanes of ``rows`` (``HEIGHTS``) sums: whole register tiles, then masked vectors."""
     size = size_of(like)
     width = VECTOR_BYTES // size
     wide = width * VECTORS
@@ -218,8 +219,10 @@ def row_tile(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bia
         xs, ys, left = x + shift, y + shift, count - n
         at = init + shift if init != 0 else init
         if left >= wide:
-            if rows == 8:
-                _tile8(a, a_row, a_step, offset, K, xs, ys, y_row, at, init_row, bias, low, high, wide, like)
+            if rows == ROWS:
+                _tile_most(
+                    a, a_row, a_step, offset, K, xs, ys, y_row, at, init_row, bias, low, high, wide, like
+                )
             elif rows == 4:
                 _tile4(a, a_row, a_step, offset, K, xs, ys, y_row, at, init_row, bias, low, high, wide, like)
             elif rows == 2:
@@ -229,8 +232,10 @@ def row_tile(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bia
             n += wide
         else:
             left = min(left, width)
-            if rows == 8:
-                _rest8(a, a_row, a_step, offset, K, xs, ys, y_row, at, init_row, bias, low, high, left, like)
+            if rows == ROWS:
+                _rest_most(
+                    a, a_row, a_step, offset, K, xs, ys, y_row, at, init_row, bias, low, high, left, like
+                )
             elif rows == 4:
                 _rest4(a, a_row, a_step, offset, K, xs, ys, y_row, at, init_row, bias, low, high, left, like)
             elif rows == 2:
@@ -241,17 +246,15 @@ def row_tile(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bia
 
 
 _PIXELS = {
-    (rows, vectors): _pixel_tile(rows, vectors, vectors == 1)
-    for rows in (8, 4, 2, 1)
-    for vectors in (VECTORS, 1)
+    (rows, vectors): _pixel_tile(rows, vectors, vectors == 1) for rows in HEIGHTS for vectors in (VECTORS, 1)
 }
 _PAIRS = {
     (rows, vectors): _pixel_tile(rows, vectors, vectors == 1, paired=True)
     for rows in (PAIR_ROWS, 2, 1)
     for vectors in (VECTORS, 1)
 }
-_pixels8, _pixels4, _pixels2, _pixels1 = (_PIXELS[rows, VECTORS] for rows in (8, 4, 2, 1))
-_thin8, _thin4, _thin2, _thin1 = (_PIXELS[rows, 1] for rows in (8, 4, 2, 1))
+_pixels_most, _pixels4, _pixels2, _pixels1 = (_PIXELS[rows, VECTORS] for rows in HEIGHTS)
+_thin_most, _thin4, _thin2, _thin1 = (_PIXELS[rows, 1] for rows in HEIGHTS)
 _pairs4, _pairs2, _pairs1 = (_PAIRS[rows, VECTORS] for rows in (PAIR_ROWS, 2, 1))
 _thin_pairs4, _thin_pairs2, _thin_pairs1 = (_PAIRS[rows, 1] for rows in (PAIR_ROWS, 2, 1))
 _each, _each1 = (_pixel_tile(rows, VECTORS, False, depthwise=True) for rows in (ROWS, 1))
@@ -264,7 +267,7 @@ def pixel_tile(
 ):
     """Write ``count`` channels of ``rows`` pixels: one register tile wide, or at most one vector.
 
-    There are 8, 4, 2 or 1 rows, and depthwise those of the largest tile or 1.
+    The rows are one of ``HEIGHTS``, and depthwise those of the largest tile or 1.
     """
     wide = count >= VECTOR_BYTES // size_of(like) * VECTORS
     if depthwise:
@@ -277,16 +280,16 @@ def pixel_tile(
         else:
             _each_thin1(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
     elif wide:
-        if rows == 8:
-            _pixels8(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
+        if rows == ROWS:
+            _pixels_most(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
         elif rows == 4:
             _pixels4(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
         elif rows == 2:
             _pixels2(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
         else:
             _pixels1(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
-    elif rows == 8:
-        _thin8(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
+    elif rows == ROWS:
+        _thin_most(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
     elif rows == 4:
         _thin4(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
     elif rows == 2:
