@@ -358,14 +358,15 @@ def test_evaluate_says_how_many_images_the_run_trained_on(folder, tmp_path):
 
 
 def test_predict_takes_folders_and_patterns_and_writes_a_table(light_or_dark, tmp_path):
-    for name in ("new/b.png", "new/deep/a.JPG", "new/deep/.hidden.png", "other/c.png"):
+    for name in ("new/b.png", "new/deep/a.JPG", "new/deep/.hidden.png", "new/.cache/a.png", "other/c.png"):
         grey(tmp_path / name, 255)
+    (tmp_path / "new" / "z").write_bytes((tmp_path / "new" / "b.png").read_bytes())  # as some are stored
     (tmp_path / "new" / "notes.txt").write_text("no picture")
     arguments = [tmp_path / "new", tmp_path / "oth*" / "*.png", "--csv", tmp_path / "t.csv"]
     shown = run("predict", light_or_dark, *arguments).stdout
     assert f"{tmp_path / 'new' / 'b.png'}: light 88.1%  dark 11.9%" in shown
     rows = list(csv.DictReader((tmp_path / "t.csv").read_text().splitlines()))
-    found = [str(tmp_path / name) for name in ("new/b.png", "new/deep/a.JPG", "other/c.png")]
+    found = [str(tmp_path / name) for name in ("new/b.png", "new/deep/a.JPG", "new/z", "other/c.png")]
     assert [row["image"] for row in rows] == found
     assert list(rows[0]) == ["image", "predicted", "probability", "output", "dark", "light"]
     (tmp_path / "empty").mkdir()
@@ -932,11 +933,13 @@ def test_predict_leaves_out_bad_images_if_told_to(light_or_dark, tmp_path):
     for name, level in (("a", 0), ("c", 255)):
         grey(tmp_path / "new" / f"{name}.png", level)
     (tmp_path / "new" / "b.png").write_bytes((tmp_path / "new" / "a.png").read_bytes()[:40])
+    (tmp_path / "new" / "d.jpg").write_text("no picture")
     error = run("predict", light_or_dark, tmp_path / "new", code=2).stderr
-    assert "b.png" in error
+    assert "b.png is not an image" in error
+    assert "d.jpg is not an image" in error  # at once
     assert "--skip-bad leaves out what cannot be read" in error
     result = run("predict", light_or_dark, tmp_path / "new", "--skip-bad", "--csv", tmp_path / "t.csv")
-    assert "Left out 1" in result.stderr
+    assert "Left out 2" in result.stderr
     assert "b.png" in result.stderr
     rows = (tmp_path / "t.csv").read_text().splitlines()[1:]
     assert [row.split(",")[1] for row in rows] == ["dark", "light"]

@@ -48,6 +48,7 @@ HEADER = ["label", "pixel0", "pixel1", "pixel2", "pixel3"]  # as Kaggle gives ou
         (first(), {"header": ["label", 0, 1, 2, 3]}),  # as pandas names columns without a name
         (first(), {"delimiter": ";"}),
         (first(), {"delimiter": "\t", "header": HEADER}),
+        (first(), {"delimiter": "|", "header": HEADER}),
         (first(), {"end": "\r\n", "header": HEADER}),
         (first(), {"start": "\ufeff", "header": HEADER}),
         (first(), {"start": "\ufeff"}),
@@ -197,6 +198,7 @@ def test_a_held_out_file_that_is_too_narrow_or_of_another_scale(tmp_path):
         ("1,0,2,0,0\n0,0,0,0.5,0\n", r", line 2, column 4: pixels must be whole .* above 1, got 0\.5"),
         ("1,0,1,0,-.5\n0,0,0,0,0\n", r", line 1, column 5: pixels must be numbers 0\.\.1 .* got -0\.5"),
         ("1,0,nan,0,0\n0,0,0,0,0\n", r", line 1, column 3: pixels must be numbers .* got nan"),
+        ("1,7,2,3,4\n0,0,0,nan,0\n", r", line 2, column 4: pixels must be numbers .* got nan"),
         ("1,0,1e99,0,0\n0,0,0,0,0\n", r", line 1, column 3: pixels must be whole numbers .* got inf"),
         ("0,.5,.5,.5,0\n0,.25,.5,.5,0\n", r" must have a column named label, or class indices"),
         ('1,"0,0,0\n1,0,0,0', r", line 1: must be CSV"),
@@ -215,9 +217,18 @@ def test_text_in_another_encoding(tmp_path):
     (tmp_path / "a.csv").write_bytes("label,a\ncafé,1\n".encode("latin-1"))
     with pytest.raises(ValueError, match=r"a\.csv, after line 0: must be UTF-8 text, got 0xe9"):
         load(tmp_path / "a.csv")
-    (tmp_path / "a.csv").write_bytes("label,a\nb,1\n".encode("utf-16"))
-    with pytest.raises(ValueError, match=r"must be UTF-8 text, got 0xff"):
-        load(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_a_table_in_utf_16_as_excel_writes_unicode_text(tmp_path, encoding):
+    rows = write(tmp_path / "a.csv", [["ä" if label else "b", *row] for label, *row in first()], HEADER, "\t")
+    rows.write_bytes(("\ufeff" + rows.read_text(encoding="utf-8")).encode(encoding))
+    split = load(rows)
+    assert split.class_names == ("b", "ä")
+    np.testing.assert_allclose(split.train[0].reshape(4, 4), FIFTHS, atol=1e-7)
+    rows.write_bytes(rows.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"a\.csv, after line \d: must be UTF-8 text"):
+        load(rows)
 
 
 def test_no_file(tmp_path):

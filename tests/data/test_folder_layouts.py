@@ -76,6 +76,17 @@ def test_parts_named_in_several_words(tmp_path, names):
     assert len(image_folder(tmp_path).validation[1]) == 4
 
 
+def test_parts_named_in_several_words_beside_another_folder(tmp_path):
+    """Parts of the same classes are parts; else they would be classes, and the classes would be lost."""
+    for name in ("1_train", "2_val", "3_test"):
+        write_classes(tmp_path / name, count=2)
+    write(tmp_path, "logo/0.png", "logo/1.png")
+    split = image_folder(tmp_path)
+    assert split.class_names == ("a", "b")
+    assert len(split.tuning[1]) == len(split.validation[1]) == 4
+    assert said(split, "Left out, as they are no part of the data: logo")
+
+
 def test_classes_first_then_parts(tmp_path):
     for name in "ab":
         write(tmp_path, *(f"{name}/{part}/{n}.png" for part in ("train", "test") for n in range(2)))
@@ -255,7 +266,9 @@ def test_bad_files_are_all_listed_at_once_or_skipped(tmp_path):
     (tmp_path / "b" / "gone.png").symlink_to(tmp_path / "nowhere.png")
     (tmp_path / "emu").mkdir()
     write(tmp_path, "beside.png")
-    with pytest.raises(ValueError, match="6 files cannot be used") as error:
+    write(tmp_path, "b/short.png", size=(20, 20))
+    cut_short(tmp_path / "b" / "short.png")  # whose header is sound
+    with pytest.raises(ValueError, match="7 files cannot be used") as error:
         image_folder(tmp_path)
     for part in (
         r"a/text\.png is not an image in BMP, GIF",
@@ -264,6 +277,7 @@ def test_bad_files_are_all_listed_at_once_or_skipped(tmp_path):
         r"b/gone\.png is a link to nothing",
         r"emu is an empty folder",
         r"beside\.png lies beside the class folders",
+        r"b/short\.png cannot be read as an image",
         r"--skip-bad",
     ):
         assert re.search(part, str(error.value)), part

@@ -135,6 +135,24 @@ def test_trace_refuses_what_it_cannot_draw(seen):
         figures.trace(np.zeros((1, 1, 8, 8)))
 
 
+def test_maps_behind_a_normalization_have_a_scale_of_their_own_which_is_drawn(rng, heat_maps, words):
+    """Large values before it would leave them white."""
+    conv = neocog.Conv2D(1, 2, 3, padding=1, rng=0)
+    conv.params["weight"][...] *= 1000
+    network = neocog.Sequential(
+        conv=conv, norm=neocog.GroupNorm(1, 2), relu=neocog.ReLU(), flatten=neocog.Flatten(),
+        dense=neocog.Dense(128, 2, rng=1),
+    )  # fmt: skip
+    seen = trace(network, rng.random((1, 1, 8, 8)).astype("float32"))
+    figure = figures.trace(seen, layers=2)  # norm is left out
+    bound = abs(seen["norm"].y).max()
+    assert heat_maps(figure, "relu, map")[0].zmax == bound
+    assert heat_maps(figure, "conv, map")[0].zmax == abs(seen["conv"].y).max() > 50 * bound
+    scales = [text for text in words(figure) if text.startswith("±")]
+    assert len(scales) == 2
+    assert float(scales[1][1:]) == pytest.approx(bound, rel=0.01)
+
+
 def test_large_networks_and_large_maps_are_drawn_in_parts(rng, heat_maps, words):
     from neocog.layers import Conv2D, Dense, Flatten, ReLU, Sequential
 

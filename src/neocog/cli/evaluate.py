@@ -36,6 +36,7 @@ from neocog.cli.results import print_mistakes, print_results, results_json
 from neocog.data import LazyImages
 from neocog.data.folder import IMAGE_SUFFIXES
 from neocog.data.identity import count_common, image_name
+from neocog.data.layout import listed, pictures_in
 from neocog.data.sources import open_source
 from neocog.inspection.predictions import Confusion, LabelScores, count_pairs
 from neocog.kernels import use_kernels
@@ -296,7 +297,9 @@ def predict(
         except FileNotFoundError:
             raise
         except (OSError, ValueError) as error:
-            raise type(error)(f"{error} (--skip-bad leaves out what cannot be read)") from error
+            unread = [f"{path} {reason}" for path, reason in LazyImages(paths, form).problems()]
+            text = listed(unread, separator="; ") or str(error)
+            raise type(error)(f"{text} (--skip-bad leaves out what cannot be read)") from error
         parts.append(network.predict_logits(batch))
         if at_once:
             _say_answers(paths[start:], Answers(network, parts[-1]), top)
@@ -325,7 +328,7 @@ def _files(arguments: Iterable[str]) -> Iterator[Path]:
     for argument in arguments:
         path = Path(argument)
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if _is_picture(p))
+            found = pictures_in(path)
             if not found:
                 raise ValueError(f"{path} must hold image files ({', '.join(IMAGE_SUFFIXES)}), holds none.")
         elif not path.exists() and glob.has_magic(argument):
@@ -335,7 +338,3 @@ def _files(arguments: Iterable[str]) -> Iterator[Path]:
         else:
             found = [path]
         yield from found
-
-
-def _is_picture(path: Path) -> bool:
-    return path.is_file() and not path.name.startswith(".") and path.suffix.lower() in IMAGE_SUFFIXES

@@ -56,8 +56,8 @@ def load_csv(
     ``mnist_train.csv``, and ``test.csv``, which is held out, or ``val.csv``, which is ``tuning`` beside a
     test part, and held out without. Otherwise the same fraction of every class is held out.
 
-    The file is UTF-8 text with commas, semicolons or tabs, with a header or without. Quotes, blank lines and
-    a byte order mark are accepted.
+    The file is text in UTF-8 (or in UTF-16 with a byte order mark) with commas, semicolons, tabs or vertical
+    bars, with a header or without. Quotes, blank lines and a byte order mark are accepted.
 
     Parameters
     ----------

@@ -223,6 +223,9 @@ def _class_indices(table: _Table, names: list[str] | None) -> Labels:
 def _white(train: _Table, known: Preprocessing | None) -> tuple[int, bool]:
     """Return which number is white in the training images, and whether some are no whole numbers."""
     x = train.pixels
+    if np.isnan(x).any():
+        n, k = np.argwhere(np.isnan(x))[0].tolist()
+        train.refuse(n, train.columns[k], "pixels must be numbers 0..1 or 0..255, got nan.")
     whole, high = bool((x == np.rint(x)).all()), x.max()
     if high > 1:
         return 255, not whole and bool(high >= BRIGHT)

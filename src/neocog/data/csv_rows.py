@@ -77,17 +77,21 @@ def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     Raises
     ------
     ValueError
-        If a row has more or fewer cells than the first, or the file is no CSV in UTF-8; the message names the
-        file and the line.
+        If a row has more or fewer cells than the first, or the file is no CSV in UTF-8 (or in UTF-16, as
+        Excel's "Unicode text" is); the message names the file and the line.
     BudgetError
         If a row has more columns than the budget "columns".
     """
-    with path.open(encoding="utf-8-sig", newline="") as stream:
+    with path.open("rb") as file:
+        encoding = "utf-16" if file.read(2) in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    with path.open(encoding=encoding, newline="") as stream:
         line = width = 0
         try:
             first = next((text for text in _lines(path, stream) if text.strip()), "")
             stream.seek(0)
             delimiter = max(DELIMITERS, key=first.count)
+            if delimiter not in first and "|" in first:  # else it stands between labels
+                delimiter = "|"
             rows = csv.reader(_lines(path, stream), delimiter=delimiter, skipinitialspace=True, strict=True)
             for row in rows:
                 line = rows.line_num
@@ -101,7 +105,9 @@ def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
                     yield line, row
         except UnicodeDecodeError as error:
             byte = error.object[error.start]
-            raise ValueError(f"{path}, after line {line}: must be UTF-8 text, got 0x{byte:02x}.") from None
+            raise ValueError(
+                f"{path}, after line {line}: must be UTF-8 text, got 0x{byte:02x}; save it as CSV in UTF-8."
+            ) from None
         except csv.Error as error:
             raise ValueError(f"{path}, line {line + 1}: must be CSV: {error}.") from None
 

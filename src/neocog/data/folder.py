@@ -23,7 +23,7 @@ from neocog.validation import integer, one_of
 __all__ = ["IMAGE_SUFFIXES", "LazyImages", "check_pictures", "image_folder", "load_image"]
 
 _UNKNOWN = Preprocessing(1, (1, 1))
-"""How pictures become images as long as that is not chosen; none is decoded so."""
+"""How pictures become images as long as that is not chosen; none is decoded so, but to find bad ones."""
 
 
 class LazyImages:
@@ -337,7 +337,9 @@ def _usable(path: Path, root: Path, layout: Layout, skip_bad: bool) -> dict[Path
     files = [file for pairs in layout.parts.values() for file, _ in pairs]
     headers, bad = read_headers(files)
     problems = _described([*layout.problems, *bad], root)
-    if problems and not skip_bad:
+    if problems and not skip_bad:  # then with all those whose headers alone are sound
+        sound = [file for file, header in zip(files, headers, strict=True) if header is not None]
+        problems += _described(Decoder(_UNKNOWN).problems(sound), root)
         raise ValueError(_refusal(path, problems, layout.hint))
     _skip(layout, {file for file, _ in bad}, problems)
     return {file: header for file, header in zip(files, headers, strict=True) if header is not None}

@@ -19,7 +19,16 @@ from neocog.data.parts import Part, part_of
 from neocog.data.pictures import IMAGE_SUFFIXES
 from neocog.representation import printable
 
-__all__ = ["Layout", "check_classes", "find_pictures", "listed", "name_of", "pattern_finder", "relative_to"]
+__all__ = [
+    "Layout",
+    "check_classes",
+    "find_pictures",
+    "listed",
+    "name_of",
+    "pattern_finder",
+    "pictures_in",
+    "relative_to",
+]
 
 # Pictures that are not read: left out, they would be missed, unlike texts and tables.
 _OTHER_PICTURES = (
@@ -208,6 +217,13 @@ def find_pictures(
     return layout
 
 
+def pictures_in(folder: Path) -> list[Path]:
+    """Return the pictures of a folder, at any depth, as they are found to train on; also what is bad."""
+    layout = Layout()
+    pictures = _scan(folder, layout, [], ()).every_picture()
+    return [*pictures, *(path for path, _ in layout.problems)]
+
+
 def _scan(folder: Path, layout: Layout, others: list[Path], above: tuple[str, ...]) -> _Folder:
     """Read a folder and those in it, without hidden files and systems' clutter."""
     found = _Folder(folder)
@@ -271,8 +287,9 @@ def _parts(folder: _Folder) -> dict[Part, list[_Place]]:
         for inner in folder.filled:
             if part := part_in(inner.name):
                 found.setdefault(part, []).append((None, inner))
-        count = sum(map(len, found.values()))
-        if len(found) > 1 and (part_in is part_of or count == len(folder.filled)):
+        classes = [{each.name for each in inner.filled} for places in found.values() for _, inner in places]
+        certain = part_in is part_of or len(classes) == len(folder.filled)
+        if len(found) > 1 and (certain or set.intersection(*classes)):  # the same in each
             return _checked_parts(folder, found)
     turned: dict[Part, list[_Place]] = {}  # first the class, then the part
     for each in folder.filled:

@@ -16,7 +16,8 @@ from neocog.layers.outputs import INDEPENDENT
 from neocog.layers.prediction import Predictor
 from neocog.validation import integer
 
-WEIGHTED = ("Conv2D", "Dense")  # each begins a new scale
+# Each begins a new scale, as its outputs are of another size than its inputs.
+SCALING = ("Conv2D", "Dense", "BatchNorm1D", "BatchNorm2D", "GroupNorm", "InstanceNorm", "LayerNorm")
 MOST_CLASSES = 20
 LETTERS = 15  # of a class name beside its bar
 NAME = 20  # letters of a layer's name
@@ -34,8 +35,8 @@ def trace(
 ) -> go.Figure:
     """Draw the activations of one image, layer by layer, down to the probabilities.
 
-    Maps from one convolution to the next share a scale around zero. Layers that change nothing in a picture
-    (flatten, dropout) are left out.
+    Maps from one convolution or normalization to the next share a scale around zero. Layers that change
+    nothing in a picture (flatten, dropout) are left out.
 
     Parameters
     ----------
@@ -74,12 +75,14 @@ def trace(
         words += f"{'; ' if words else ''}{layers} of the {len(blocks)} layers that can be drawn"
         blocks = [blocks[k] for k in np.linspace(0, len(blocks) - 1, layers).round().astype(int)]
     grid = ImageGrid(title, words)
-    depths = [min(most, len(values)) if values.ndim == 3 else 99 for _, values, _ in blocks]
+    depths = [min(most, len(values)) if values.ndim == 3 else 99 for _, values, *_ in blocks]
     aside = x.ndim == 4 and x.shape[1] in (1, 3) and len(depths) > 1 and max(depths) <= 4
     left = 30.0 if aside else 0.0  # a network of few maps has room for its input beside them
     y = _input(grid, x[index], ink) if x.ndim == 4 and not aside else 0.0
-    for step, values, bound in blocks:
-        y = _layer(grid, step, values, bound, most, left, y)
+    shown: set[int] = set()  # blocks whose scale is drawn, beside the first of their layers
+    for step, values, block, bound in blocks:
+        y = _layer(grid, step, values, bound, most, left, y, block not in shown)
+        shown.add(block)
     if aside:
         _input(grid, x[index], ink, 24.0)
         tall = 24.0 * x.shape[2] / x.shape[3]
@@ -149,25 +152,32 @@ def _input(grid: ImageGrid, image: np.ndarray, ink: bool, width: float = 17.0) -
     return LINE_HEIGHT + 2.4 + grid.picture(flat(image), 0, LINE_HEIGHT, width, grey(image, ink), "input")
 
 
-def _blocks(steps: list[Any], index: int) -> list[tuple[Any, np.ndarray, float]]:
-    """Return the layers to draw, each with its values and the bound of its block's scale."""
+def _blocks(steps: list[Any], index: int) -> list[tuple[Any, np.ndarray, int, float]]:
+    """Return the layers to draw, each with its values, its block, and the bound of the block's scale."""
     found: list[tuple[Any, np.ndarray, int]] = []
     bounds: dict[int, float] = {}
     block = 0
     for step in steps:
         kind = type(step.layer).__name__
         values = np.asarray(step.y)[index]
-        if kind in WEIGHTED:
+        if kind in SCALING:
             block += 1
         if kind in ("Flatten", "Dropout", "StochasticDepth"):
             continue
         bounds[block] = max(bounds.get(block, 0.0), float(np.abs(values).max()))
         found.append((step, values, block))
-    return [(step, values, bounds[block] or 1.0) for step, values, block in found]
+    return [(step, values, block, bounds[block] or 1.0) for step, values, block in found]
 
 
 def _layer(
-    grid: ImageGrid, step: Any, values: np.ndarray, bound: float, most: int, left: float, y: float
+    grid: ImageGrid,
+    step: Any,
+    values: np.ndarray,
+    bound: float,
+    most: int,
+    left: float,
+    y: float,
+    with_scale: bool,
 ) -> float:
     """Draw one layer's output and return where the next one begins."""
     kind = type(step.layer).__name__
@@ -179,7 +189,7 @@ def _layer(
     count += f", drawn at {small[0]} × {small[1]}" if small != (H, W) else ""
     scale = symmetric(np.array(bound), label="activation")
     grid.text(f"<b>{_ending(step.name)}</b>  {kind}, {shape}{count}", left, y)
-    if kind in WEIGHTED:
+    if with_scale:
         grid.strip(scale, 81.0, y + LINE_HEIGHT - 2.4, 9.0)
         grid.text(f"±{number(bound)}", 90.7, y, 11, MUTED)
     y += LINE_HEIGHT + 0.1

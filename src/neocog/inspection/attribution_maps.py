@@ -62,7 +62,9 @@ ATTRIBUTIONS = {
     "saliency": Attribution(
         saliency, "How much the logit changes with a pixel: the largest slope over the channels.", "largest"
     ),
-    "smooth-grad": Attribution(smooth_grad, "The same, a mean over 25 noisy copies of the image.", "largest"),
+    "smooth-grad": Attribution(
+        smooth_grad, "Saliency, as a mean over 25 copies of the image with other noise.", "largest"
+    ),
     "gradient-times-input": Attribution(
         gradient_times_input, "The slope times the pixel, summed over the channels."
     ),
