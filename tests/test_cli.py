@@ -128,7 +128,7 @@ def test_options_reach_the_run(tmp_path):
         "rates": "dense2=0.5",
     }
     arguments = [text for name, value in options.items() for text in (f"--{name}", value)]
-    run("train", "lines", "--out", tmp_path / "run", *arguments)
+    run("train", "lines", "--out", tmp_path / "run", "--checkpoint-activations", *arguments)
     settings = json.loads((tmp_path / "run" / "config.json").read_text())["settings"]
     given = {k.replace("-", "_"): v for k, v in options.items()}
     left = {
@@ -146,6 +146,7 @@ def test_options_reach_the_run(tmp_path):
         "filters": None,
         "engine": "neocog",
         "device": None,
+        "checkpoint_activations": True,
         "held_out": 0.2,
         "minutes": None,
         "pretrained": None,

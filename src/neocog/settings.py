@@ -32,7 +32,7 @@ from neocog.training.by_name import (
     make_optimizer,
 )
 from neocog.training.engine import check_engine
-from neocog.validation import integer, number, one_of
+from neocog.validation import flag, integer, number, one_of
 
 __all__ = [
     "OF_BLOCKS",
@@ -240,6 +240,14 @@ class Settings:
         "What computes: neocog, or torch; under torchrun its processes share the batches.",
     )
     device: str | None = _option(None, str, "Where the engine torch computes: cpu, cuda, cuda:1 ...")
+    checkpoint_activations: bool = _option(
+        False,
+        bool,
+        "Keep few values for the backward pass, and compute the others again: half the memory or less, up to "
+        "a third more time, the same numbers.",
+        axis=False,
+        parse=_yes_or_no,
+    )
     optimizer: str = _option("", str, _names(tuple(OPTIMIZERS)))
     loss: str = _option(
         "softmax",
@@ -326,7 +334,7 @@ class Settings:
         given = () if self.pretrained is None else (*ARCHITECTURES, PRETRAINED)
         one_of("network", self.network, (*NETWORKS, OF_BLOCKS, *given))
         one_of("kernels", self.kernels, BACKENDS)
-        check_engine(self.engine, self.device)
+        check_engine(self.engine, self.device, self.checkpoint_activations)
         integer("epochs", self.epochs, 0)
         integer("batch_size", self.batch_size)
         integer("seed", self.seed, 0)
@@ -412,8 +420,7 @@ class Settings:
         for option in ("label_pattern", "group_by"):
             if getattr(self, option) is not None:
                 pattern_finder(option, getattr(self, option), Path())
-        if not isinstance(self.skip_bad, bool):
-            raise TypeError(f"skip_bad must be True or False, got {self.skip_bad!r}.")
+        flag("skip_bad", self.skip_bad)
 
     @property
     def reading(self) -> dict[str, Any]:

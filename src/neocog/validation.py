@@ -23,6 +23,13 @@ def one_of(name: str, value: Any, allowed: Iterable[str]) -> Any:
     raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}.{hint}")
 
 
+def flag(name: str, value: Any) -> bool:
+    """Return ``value`` if it is True or False; else raise TypeError."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}.")
+    return bool(value)
+
+
 def integer(name: str, value: Any, minimum: int = 1) -> int:
     """Return ``value`` as an int; raise TypeError if it is no integer, ValueError below ``minimum``."""
     if isinstance(value, bool) or not isinstance(value, Integral):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from neocog.compilation import lowerings  # noqa: F401 - which register themselves
 from neocog.compilation.emitter import Emitter, Use
 from neocog.compilation.layouts import choose_layouts
-from neocog.compilation.nodes import TensorNode, Uncompilable, features, wider
+from neocog.compilation.nodes import LayerNode, TensorNode, Uncompilable, features, wider
 from neocog.compilation.offloading import Offload
 from neocog.compilation.state import network_arrays
 from neocog.compilation.tracing import list_nodes
@@ -17,6 +18,7 @@ from neocog.kernels.fused import lowering
 from neocog.kernels.fused.program import NO_BORDER, Program, Slot
 from neocog.kernels.fused.workers import run_program
 from neocog.layers.base import Array, Layer
+from neocog.layers.recomputation import Step, divide
 
 CACHE = 1 << 24
 """Bytes of weights that stay in the cache that all cores share."""
@@ -44,6 +46,8 @@ class Compiler(Emitter):
         Takes the weights that are packed, and not read again.
     constants : list of arrays, optional
         Packed weights of another program for the same shape and network.
+    recompute : bool
+        Keep few values for the backward pass, and compute the others again in it.
 
     Attributes
     ----------
@@ -73,6 +77,7 @@ class Compiler(Emitter):
         dtype: Any = np.float32,
         offload: Offload | None = None,
         constants: list[np.ndarray] | None = None,
+        recompute: bool = False,
     ) -> None:
         dtype = np.dtype(network.dtype or dtype)
         if dtype not in DTYPES or any(a.dtype != dtype for a in network.params.values()):
@@ -102,6 +107,7 @@ class Compiler(Emitter):
                 raise Uncompilable("arrays that are not contiguous, or not of the network's type")
         self._passed = {self.start, self.end}.union(*((*node.inputs, node.output) for node in self.cuts))
         self._plan()
+        self.recompute = recompute
         self.by_image = self._by_image()
         self.twins: list[Compiler] = []
 
@@ -156,13 +162,31 @@ class Compiler(Emitter):
             if not node.fused:
                 learns = node.learns and bool(node.layer.params)
                 node.output.wanted = learns or any(value.wanted for value in node.inputs)
-        for node in reversed(self.nodes):
-            if node.fused or not node.output.wanted:
-                continue
-            dy: Any = node.output.gradient  # None where Python computes it
-            if node.clip and not node.lowering.undoes_clip and not self.pooling_undoes_relu(node):
-                self.clip_backward(dy, node.output.place, node.bounds)
-            node.lowering.backward(self, node, dy)
+        for segment, again in reversed(self._segments()):
+            wanted = [node for node in reversed(segment) if node.output.wanted]
+            self.again = True
+            for node in again if wanted else ():
+                node.lowering.forward(self, node)
+            self.again = False
+            for node in wanted:
+                dy: Any = node.output.gradient  # None where Python computes it
+                if node.clip and not node.lowering.undoes_clip and not self.pooling_undoes_relu(node):
+                    self.clip_backward(dy, node.output.place, node.bounds)
+                node.lowering.backward(self, node, dy)
+
+    def _segments(self) -> list[tuple[list[LayerNode], list[LayerNode]]]:
+        """Return the nodes in segments, and which of each to compute again before its backward pass.
+
+        Of the last segment none, as all its values are still there; nor what runs in Python.
+        """
+        nodes = [node for node in self.nodes if not node.fused]
+        if not self.recompute:
+            return [(nodes, [])]
+        steps = [Step(n.inputs, n.output, self.program.size * math.prod(n.output.array_shape)) for n in nodes]
+        ranges, kept = divide(steps, self.end)
+        segments = [[nodes[k] for k in each] for each in ranges]
+        again = [[n for n in each if n.output not in kept and not n.reason] for each in segments[:-1]]
+        return list(zip(segments, [*again, []], strict=True))
 
     def return_output(self) -> None:
         """Add the operations that make :meth:`run` return the output."""

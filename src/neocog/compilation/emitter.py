@@ -164,6 +164,9 @@ class Emitter:
         The memory of each parameter's gradient.
     parameter_gradients : dict of (LayerNode, str) to array
         During a run, the gradients of the layers that run in Python.
+    again : bool
+        Whether forward passes of layers are written a second time, for a backward pass: they must compute
+        the same numbers from memory reserved anew, and change nothing that a layer remembers.
     """
 
     def __init__(self, program: Program, N: int, training: bool) -> None:
@@ -171,6 +174,7 @@ class Emitter:
         self.gradients: list[tuple[LayerNode, str, Memory]] = []
         self.parameter_gradients: dict[tuple[LayerNode, str], Any] = {}
         self.held: list[np.ndarray] = []
+        self.again = False
 
     def maps(self, value: TensorNode) -> Maps:
         """Reserve the memory of a value."""

@@ -18,7 +18,7 @@ from neocog.compilation.nodes import Uncompilable
 from neocog.compilation.state import State
 from neocog.forking import renew_after_fork
 from neocog.kernels import active_precision
-from neocog.kernels.fused.program import Memory, Slot
+from neocog.kernels.fused.program import Memory, Program, Slot
 from neocog.layers.base import Array, Layer
 from neocog.losses import Loss, check_weights
 from neocog.optimizers import Optimizer
@@ -33,8 +33,12 @@ _BLOCK = 16384
 class _Batch:
     """The program for batches of one shape."""
 
-    def __init__(self, network: Layer, loss: Any, optimizer: Any, shape: tuple[int, ...]) -> None:
-        self.compiler = compiler = Compiler(network, shape, training=True, precision=active_precision())
+    def __init__(
+        self, network: Layer, loss: Any, optimizer: Any, shape: tuple[int, ...], recompute: bool
+    ) -> None:
+        self.compiler = compiler = Compiler(
+            network, shape, training=True, precision=active_precision(), recompute=recompute
+        )
         self.program, self.network, self.optimizer = compiler.program, network, optimizer
         self.names = {id(array): name for name, array in network.params.items()}
         factors = optimizer.factors(network.params) if isinstance(optimizer, Optimizer) else {}
@@ -220,6 +224,8 @@ class CompiledStep:
     network : Layer
     loss : Loss
     optimizer : Optimizer
+    checkpoint_activations : bool
+        See :func:`neocog.fit`; what runs in Python is not computed again.
 
     Raises
     ------
@@ -229,10 +235,13 @@ class CompiledStep:
 
     _KEPT = 4  # shapes of batches whose programs are kept, as whole ones and a last short one
 
-    def __init__(self, network: Layer, loss: Any, optimizer: Any) -> None:
+    def __init__(
+        self, network: Layer, loss: Any, optimizer: Any, checkpoint_activations: bool = False
+    ) -> None:
         if network.dtype not in DTYPES:
             raise Uncompilable(f"parameters of type {network.dtype}")
         self.network, self.loss, self.optimizer = network, loss, optimizer
+        self.checkpoint_activations = checkpoint_activations
         lowered_loss, update = loss_lowering_of(type(loss)), optimizer_lowering_of(type(optimizer))
         self._loss_settings = _reader(lowered_loss.settings if lowered_loss else ())
         own = ("decay_all", "clip_norm", "rates") if isinstance(optimizer, Optimizer) else ()
@@ -249,7 +258,7 @@ class CompiledStep:
             self._memories.clear()
 
     def __reduce__(self) -> Any:
-        return CompiledStep, (self.network, self.loss, self.optimizer)
+        return CompiledStep, (self.network, self.loss, self.optimizer, self.checkpoint_activations)
 
     def _forget(self) -> None:
         self._batches: OrderedDict[tuple[int, ...], _Batch] = OrderedDict()
@@ -270,7 +279,9 @@ class CompiledStep:
     def _batch(self, shape: tuple[int, ...]) -> _Batch:
         batch = self._batches.get(shape)
         if batch is None:
-            batch = self._batches[shape] = _Batch(self.network, self.loss, self.optimizer, shape)
+            batch = self._batches[shape] = _Batch(
+                self.network, self.loss, self.optimizer, shape, self.checkpoint_activations
+            )
             if len(self._batches) > self._KEPT:
                 self._batches.popitem(last=False)
             if batch.update is not None:
@@ -324,10 +335,17 @@ class CompiledStep:
 
     def operations(self, shape: tuple[int, ...]) -> list[str]:
         """Return the names of the operations of a step on a batch of this shape, in order."""
+        return list(self._program(shape).operations)
+
+    def bytes(self, shape: tuple[int, ...]) -> int:
+        """Return the bytes of all values and gradients of a step on a batch of this shape."""
+        return self._program(shape).bytes
+
+    def _program(self, shape: tuple[int, ...]) -> Program:
         with self._lock:
             if not self._current():
                 self._forget()
-            return list(self._batch(tuple(shape)).program.operations)
+            return self._batch(tuple(shape)).program
 
     def _targets(self, batch: _Batch, lowered: LossLowering, t: Array) -> Array:
         """Return the targets as the program reads them."""

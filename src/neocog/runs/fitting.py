@@ -194,4 +194,5 @@ def fit_as(
             sample_weight=weights,
             engine=settings.engine,
             device=settings.device,
+            checkpoint_activations=settings.checkpoint_activations,
         )

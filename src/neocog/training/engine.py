@@ -10,7 +10,7 @@ from neocog.interop.engine import Engine
 from neocog.layers import Layer
 from neocog.losses import Loss
 from neocog.optimizers import Optimizer
-from neocog.validation import one_of
+from neocog.validation import flag, one_of
 
 __all__ = ["ENGINES", "Engine", "check_engine", "leads", "torch_engine"]
 
@@ -26,13 +26,15 @@ def torch_engine(
     return TorchEngine(network, loss, optimizer, device)
 
 
-def check_engine(engine: Any, device: Any) -> str:
-    """Return the engine's name; ValueError or TypeError if there is none, or it has no devices."""
+def check_engine(engine: Any, device: Any, checkpoint_activations: Any = False) -> str:
+    """Return the engine's name; ValueError or TypeError if there is none, or it has not what is asked for."""
     name: str = one_of("engine", engine, ENGINES)
     if device is not None and name != "torch":
         raise ValueError(f"device must be left out, but for engine='torch', got {device!r}.")
     if device is not None and not isinstance(device, str):
         raise TypeError(f"device must be a text such as 'cuda' or 'cuda:1', got {device!r}.")
+    if flag("checkpoint_activations", checkpoint_activations) and name != "neocog":
+        raise ValueError(f"checkpoint_activations must be left out, but for engine='neocog', got {name!r}.")
     return name
 
 

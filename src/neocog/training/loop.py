@@ -16,6 +16,7 @@ from neocog.data.batches import Augmentation, batches
 from neocog.data.split import Split
 from neocog.kernels import active_kernels, kernels_for, use_kernels
 from neocog.layers import Layer
+from neocog.layers.recomputation import forward_keeping_few
 from neocog.losses import Loss, SoftmaxCrossEntropy
 from neocog.optimizers import SGD, Optimizer
 from neocog.training.checkpoint import load_checkpoint
@@ -27,17 +28,20 @@ from neocog.training.features import Features
 from neocog.training.history import History
 from neocog.training.signals import interruptible
 from neocog.training.state import Callback, TrainingState, alike
-from neocog.validation import RandomSource, generator, integer
+from neocog.validation import RandomSource, flag, generator, integer
 
 StepFunction: TypeAlias = Callable[..., float]
 """``value = step(x, t, sample_weight=None)``: return a batch's loss; move the parameters if it is finite."""
 
 
-def make_step(network: Layer, loss: Loss, optimizer: Optimizer) -> StepFunction:
+def make_step(
+    network: Layer, loss: Loss, optimizer: Optimizer, checkpoint_activations: bool = False
+) -> StepFunction:
     """Return the training step of a network: forward, loss, backward, update.
 
     With the ``fused`` kernels it is one compiled program, in which a layer, a loss or an optimizer without a
-    compiled form runs in Python. It updates the network's own arrays in place.
+    compiled form runs in Python. It updates the network's own arrays in place. For
+    ``checkpoint_activations`` see :func:`neocog.fit`.
 
     Examples
     --------
@@ -49,9 +53,10 @@ def make_step(network: Layer, loss: Loss, optimizer: Optimizer) -> StepFunction:
     >>> second < first
     True
     """
+    recompute = flag("checkpoint_activations", checkpoint_activations)
 
     def step(x: Any, t: Any, sample_weight: Any = None) -> float:
-        z, cache = network.forward(x, training=True)
+        z, cache = forward_keeping_few(network, x) if recompute else network.forward(x, training=True)
         value, dz = loss(z, t) if sample_weight is None else loss(z, t, sample_weight)
         if math.isfinite(value):
             _, grads = network.backward(dz, cache, input_grad=False)
@@ -63,7 +68,7 @@ def make_step(network: Layer, loss: Loss, optimizer: Optimizer) -> StepFunction:
     from neocog.compilation import CompiledStep, Uncompilable
 
     try:
-        compiled = CompiledStep(network, loss, optimizer)
+        compiled = CompiledStep(network, loss, optimizer, recompute)
     except Uncompilable:
         return step
 
@@ -79,9 +84,11 @@ def make_step(network: Layer, loss: Loss, optimizer: Optimizer) -> StepFunction:
 class _Layers(Engine):
     """Engine that computes with neocog's own layers."""
 
-    def __init__(self, network: Layer, loss: Loss, optimizer: Optimizer) -> None:
+    def __init__(
+        self, network: Layer, loss: Loss, optimizer: Optimizer, checkpoint_activations: bool
+    ) -> None:
         self.network, self.loss = network, loss
-        self._step = make_step(network, loss, optimizer)
+        self._step = make_step(network, loss, optimizer, checkpoint_activations)
 
     def step(self, x: Any, t: Any, sample_weight: Any = None) -> float:
         return self._step(x, t, sample_weight)
@@ -105,6 +112,7 @@ def fit(
     sample_weight: Any = None,
     engine: str = "neocog",
     device: str | None = None,
+    checkpoint_activations: bool = False,
 ) -> History:
     """Train a network in place by minibatch gradient descent.
 
@@ -135,6 +143,10 @@ def fit(
         after each epoch. Started by ``torchrun``, PyTorch's engine splits each batch among the processes.
     device : str, optional
         PyTorch device, such as "cuda"; default the CPU.
+    checkpoint_activations : bool
+        Keep few of the layers' outputs for the backward pass, about sqrt(n) of n alike ones in a chain, and
+        compute the others again when it reaches them. Every number is the same; a step takes about a third
+        more time, one more forward pass, and large networks need half the memory or less.
 
     Returns
     -------
@@ -159,11 +171,17 @@ def fit(
     except under ``torchrun``, which sends it twice and kills processes after 30 seconds.
 
     An optimizer keeps state (momentum): use a new one for each network.
+
+    What is computed again for ``checkpoint_activations`` draws the same random numbers, and running
+    statistics move once. A layer of your own may draw from generators that are its attributes and change
+    its ``buffers``; one that remembers anything else remembers it twice.
+
+    Source: T. Chen et al., "Training deep nets with sublinear memory cost", 2016.
     """
     loss = SoftmaxCrossEntropy() if loss is None else loss
     optimizer = SGD(lr=0.05, momentum=0.9) if optimizer is None else optimizer
     check_arguments(loss, optimizer, callbacks, augment)
-    engine = check_engine(engine, device)
+    engine = check_engine(engine, device, checkpoint_activations)
     state = TrainingState(
         network,
         prepare_data(network, data, loss),
@@ -175,6 +193,7 @@ def fit(
         augment,
         sorted(callbacks, key=lambda callback: callback.runs_last),
     )
+    state.checkpoint_activations = bool(checkpoint_activations)
     state.sample_weight, state.validation_weight = prepare_weights(sample_weight, state.data)
     check_run(state)
     for callback in state.callbacks:
@@ -205,7 +224,7 @@ def _layers(state: TrainingState) -> _Layers:
         state.features, note = Features.of(state.network, state.optimizer, *state.inputs)
         state.notes += [note] if note else []
     network = state.network if state.features is None else state.features.network
-    return _Layers(network, state.loss, state.optimizer)
+    return _Layers(network, state.loss, state.optimizer, state.checkpoint_activations)
 
 
 def _kernels(state: TrainingState) -> use_kernels:

@@ -57,6 +57,8 @@ class TrainingState:
         Why training ends early; empty while it goes on.
     failed : bool
         Whether training ended by an exception.
+    checkpoint_activations : bool
+        Whether the engine keeps few values for the backward pass, and computes the others again.
     """
 
     network: Layer
@@ -84,6 +86,7 @@ class TrainingState:
     requested_stop: str = ""
     stop: str = ""
     failed: bool = False
+    checkpoint_activations: bool = False
 
     @functools.cached_property
     def fingerprint(self) -> str:

@@ -29,14 +29,15 @@ class Dropping(Reshaping):
             node.output.maps, node.output.channels_last = node.input.place, node.input.channels_last
             return
         y = emit.maps(node.output)
-        slot, layer, shape = Slot(), node.layer, node.output.array_shape
+        slot, layer, shape = node.memo.setdefault("slot", Slot()), node.layer, node.output.array_shape
         mask, node.memo["mask"] = self.mask(emit, y)
 
         def draw() -> None:
             kept = layer.rng.random(layer.mask_shape(shape)) >= layer.p
             emit.bind(slot, self.repeated((kept / (1 - layer.p)).astype(emit.program.dtype), mask))
 
-        emit.program.call(draw)
+        if not emit.again:  # else what was drawn is loaded once more
+            emit.program.call(draw)
         lowering.load(emit.program, slot, mask)
         emit.pointwise("multiply", 1.0, x=node.input.place, **node.memo["mask"], z=y)
 

@@ -80,7 +80,7 @@ class BatchNormalization(Lowering):
             running_var=layer.buffers["running_var"],
             mean=mean,
             inv_std=inv_std,
-            momentum=layer.momentum,
+            momentum=0.0 if emit.again else layer.momentum,  # running statistics move once
             eps=layer.eps,
             low=node.bounds[0],
             high=node.bounds[1],
