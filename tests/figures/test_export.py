@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import warnings
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -22,11 +23,39 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _browser(monkeypatch):
+@pytest.fixture(scope="module", autouse=True)
+def _browser():
     """Name the browser to kaleido in its documented way."""
     pytest.importorskip("kaleido", reason="kaleido is not installed")
-    monkeypatch.setenv("BROWSER_PATH", str(BROWSER))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BROWSER_PATH", str(BROWSER))
+        yield
+
+
+PICTURE = np.array([[[1.0, 0.0], [0.0, 0.0]]])
+"""One black pixel among white ones."""
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory, _browser):
+    """Figures and their files by name, all drawn by one browser, which takes seconds to start."""
+    import kaleido
+
+    bars = figures.parameter_bars({"one": 100, "three": 300}, title="Bars")
+    words = figures.parameter_bars({"a <b>": 100, "plain & simple": 300}, title="Bars & <things>")
+    folder, found = tmp_path_factory.mktemp("drawn"), {}
+    kaleido.start_sync_server()
+    try:
+        with warnings.catch_warnings(action="ignore"):  # Plotly names headers, for maps only
+            for name, figure, options in (
+                ("bars.png", bars, {"width": 500, "scale": 2}),
+                ("picture.png", figures.image_gallery(PICTURE[None]), {"width": 300, "scale": 1}),
+                ("words.svg", words, {"width": 400}),
+            ):
+                found[name] = figure, figures.save(figure, folder / name, **options)
+    finally:
+        kaleido.stop_sync_server()
+    return found
 
 
 def ink(image, colour):
@@ -34,9 +63,8 @@ def ink(image, colour):
     return int((np.abs(np.asarray(image, int) - colour).max(axis=-1) <= 4).sum())
 
 
-def test_a_png_has_the_bars_in_their_proportions(tmp_path):
-    figure = figures.parameter_bars({"one": 100, "three": 300}, title="Bars")
-    path = figures.save(figure, tmp_path / "bars.png", width=500, scale=2)
+def test_a_png_has_the_bars_in_their_proportions(drawn):
+    figure, path = drawn["bars.png"]
     with Image.open(path) as opened:
         assert opened.format == "PNG"
         assert opened.size == (1000, 2 * figure.layout.height)
@@ -47,11 +75,9 @@ def test_a_png_has_the_bars_in_their_proportions(tmp_path):
     assert lengths[-1] / lengths[0] == pytest.approx(3, rel=0.03)
 
 
-def test_a_heat_map_has_the_colours_of_its_numbers(tmp_path):
-    """A picture of one black pixel among white ones: a quarter of the map is black."""
-    picture = np.array([[[1.0, 0.0], [0.0, 0.0]]])
-    path = figures.save(figures.image_gallery(picture[None]), tmp_path / "picture.png", width=300, scale=1)
-    with Image.open(path) as opened:
+def test_a_heat_map_has_the_colours_of_its_numbers(drawn):
+    """A quarter of the map is black."""
+    with Image.open(drawn["picture.png"][1]) as opened:
         image = opened.convert("RGB")
     box = np.argwhere(np.abs(np.asarray(image, int)).max(axis=-1) <= 4)
     height, width = box.max(axis=0) - box.min(axis=0) + 1
@@ -59,9 +85,8 @@ def test_a_heat_map_has_the_colours_of_its_numbers(tmp_path):
     assert ink(image, 0) == pytest.approx(height * width, rel=0.02)
 
 
-def test_an_svg_is_text_that_other_programs_read(tmp_path):
-    figure = figures.parameter_bars({"a <b>": 100, "plain & simple": 300}, title="Bars & <things>")
-    path = figures.save(figure, tmp_path / "bars.svg", width=400)
+def test_an_svg_is_text_that_other_programs_read(drawn):
+    figure, path = drawn["words.svg"]
     root = ET.parse(path).getroot()
     assert root.tag == f"{SVG}svg"
     assert root.get("viewBox") == f"0 0 400 {figure.layout.height}"
@@ -72,7 +97,7 @@ def test_an_svg_is_text_that_other_programs_read(tmp_path):
 
 
 def test_inside_an_event_loop_over_an_older_file(tmp_path):
-    """Where a notebook runs its cells: kaleido brings a loop of its own."""
+    """Where a notebook runs its cells: kaleido brings a loop, and here a browser, of its own."""
     path = tmp_path / "bars.pdf"
     path.write_bytes(b"old")
 
