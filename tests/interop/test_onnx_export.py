@@ -59,7 +59,13 @@ def shapes(x):
     return tuple(part.shape[1:] for part in x) if isinstance(x, tuple) else x.shape[1:]
 
 
-@pytest.mark.parametrize("name", MODELS)
+LARGE = ("alexnet_one_tower", "vgg11", "resnet18")
+"""Made of the same layers, blocks and groups as the others."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.nightly) if name in LARGE else name for name in MODELS]
+)
 def test_every_model_in_onnx_runtime(name, rng):
     network = MODELS[name]().astype("float32")
     for _, layer in network.leaves():

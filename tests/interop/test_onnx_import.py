@@ -371,7 +371,7 @@ def test_the_same_as_onnx_runtime(name):
         models.digits_cnn,
         lambda: models.tiny_cnn().astype("float32"),
         lambda: models.resnet_cifar(8, rng=0),
-        lambda: models.resnet18(5, (3, 32, 32), rng=0),
+        pytest.param(lambda: models.resnet18(5, (3, 32, 32), rng=0), marks=pytest.mark.nightly),
         lambda: models.resnet50(5, (3, 32, 32), rng=0),
         lambda: models.alexnet(5, (3, 67, 67), rng=0),
     ],

@@ -90,7 +90,7 @@ def test_same_as_pytorch(name, training):
     [
         (lambda: resnet_cifar(8, 10, (1, 32, 32), rng=0), 0.05, 5),
         (lambda: resnet18(10, (1, 32, 32), rng=0), 0.01, 5),
-        (lambda: resnet50(10, (1, 32, 32), rng=0), 0.003, 8),
+        pytest.param(lambda: resnet50(10, (1, 32, 32), rng=0), 0.003, 8, marks=pytest.mark.nightly),
     ],
 )
 def test_learning(network, lr, steps, losses):
