@@ -102,20 +102,38 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("name", [pytest.param("uneven", marks=pytest.mark.nightly), "best"])
-def test_two_processes_train_like_one(name, tmp_path):
+def command(name):
+    """Return the words after ``neocog`` by which a job trains with some settings."""
     options = [
-        part for key, value in SETTINGS[name].items() for part in (f"--{key.replace('_', '-')}", value)
+        part for key, value in SETTINGS[name].items() for part in (f"--{key.replace('_', '-')}", str(value))
     ]
-    process = torchrun("digits", "--engine", "torch", *options, "--out", "two", folder=tmp_path)
-    status, out, err = finish(process)
+    return ["train", "digits", "--engine", "torch", *options, "--out", "two"]
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory):
+    """Status, output, errors and folder of a job that trains "best" by the command, and then runs SCRIPT."""
+    folder = tmp_path_factory.mktemp("job")
+    classes = "\n".join(map(inspect.getsource, (Halve, Clip, Scale)))
+    script = SCRIPT.replace("CLASSES", classes).replace("COMMAND", repr(["neocog", *command("best")]))
+    (folder / "script.py").write_text(script)
+    return *finish(torchrun(folder=folder, program=["script.py"])), folder
+
+
+@pytest.mark.parametrize("name", [pytest.param("uneven", marks=pytest.mark.nightly), "best"])
+def test_two_processes_train_like_one(name, tmp_path, request):
+    if name == "best":
+        status, out, err, folder = request.getfixturevalue("job")
+    else:
+        folder = tmp_path
+        status, out, err = finish(torchrun(*command(name)[1:], folder=folder))
     assert status == 0, err
     assert out.count("epoch 1/") == 1  # the second process is silent
-    assert (tmp_path / "two" / "report.html").exists()
+    assert (folder / "two" / "report.html").exists()
     settings = settings_for("digits", engine="torch", **SETTINGS[name])
     runs.train(settings, tmp_path / "one", stream=io.StringIO())
-    assert_same_course(tmp_path / "two", tmp_path / "one", rtol=1e-3)
-    one, two = (neocog.load(tmp_path / run / "model.neocog") for run in ("one", "two"))
+    assert_same_course(folder / "two", tmp_path / "one", rtol=1e-3)
+    one, two = (neocog.load(run / "model.neocog") for run in (tmp_path / "one", folder / "two"))
     for key, array in one.params.items():
         np.testing.assert_allclose(two.params[key], array, atol=2e-3, err_msg=key)
 
@@ -183,7 +201,7 @@ class Scale(neocog.Layer):
 
 
 SCRIPT = """
-import atexit, hashlib, os
+import atexit, hashlib, os, runpy, sys
 from pathlib import Path
 
 @atexit.register  # before neocog is imported: runs after all that it does at exit
@@ -199,6 +217,13 @@ from neocog.training import Callback, EarlyStopping
 CLASSES
 
 rank = int(os.environ["RANK"])
+sys.argv = COMMAND
+try:
+    runpy.run_module("neocog", run_name="__main__")
+except SystemExit as end:
+    if end.code:
+        raise
+
 told = open(f"told{rank}.txt", "w")
 digits = neocog.data.digits()
 few = (digits.train[0][:40], digits.train[1][:40])
@@ -250,15 +275,13 @@ else:
 """
 
 
-def test_what_is_given_and_changed_in_several_processes(tmp_path):
-    classes = "\n".join(map(inspect.getsource, (Halve, Clip, Scale)))
-    (tmp_path / "script.py").write_text(SCRIPT.replace("CLASSES", classes))
-    status, _, err = finish(torchrun(folder=tmp_path, program=["script.py"]))
+def test_what_is_given_and_changed_in_several_processes(job):
+    status, _, err, folder = job
     assert status == 0, err
     # A thread of gloo that is still there when the interpreter goes may abort the process.
-    threads = [(tmp_path / f"threads{rank}.txt").read_text() for rank in (0, 1)]
+    threads = [(folder / f"threads{rank}.txt").read_text() for rank in (0, 1)]
     assert not any("gloo" in names for names in threads), threads
-    lines = [(tmp_path / f"told{rank}.txt").read_text().splitlines() for rank in (0, 1)]
+    lines = [(folder / f"told{rank}.txt").read_text().splitlines() for rank in (0, 1)]
     found = [dict(line.split(maxsplit=1) for line in texts) for texts in lines]
     told = {name: (found[0][name], found[1][name]) for name in found[1]}
     # The same weights, epochs and loss in both, whatever callbacks of the first have done.
