@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from neocog.data import Split, stratified_split
-from neocog.data.split import TooFewImagesError, images_of_classes
+from neocog.data.split import images_of_classes
+from neocog.data.stratified import TooFewImagesError
 from neocog.models.by_name import build_network
 from neocog.models.image_cnn import suited_filters
 from neocog.representation import counted

@@ -9,7 +9,8 @@ from neocog.data.idx import load_idx
 from neocog.data.lines import PATTERNS, base_pattern, line_patterns
 from neocog.data.npz import load_npz
 from neocog.data.preprocessing import Preprocessing
-from neocog.data.split import Split, stratified_split
+from neocog.data.split import Split
+from neocog.data.stratified import stratified_split
 from neocog.data.summary import DataSummary
 
 __all__ = [

@@ -9,10 +9,11 @@ from typing import Any
 
 from neocog.data.csv_pictures import picture_columns, pictures_of_tables
 from neocog.data.csv_pixels import pixel_tables
+from neocog.data.file_split import existing_folder
 from neocog.data.folder import split_of_pictures
 from neocog.data.parts import Part, part_of
 from neocog.data.preprocessing import Preprocessing
-from neocog.data.split import AnyPath, Split, existing_folder
+from neocog.data.split import AnyPath, Split
 
 
 def load_csv(

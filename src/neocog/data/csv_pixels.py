@@ -23,11 +23,12 @@ from neocog.data.csv_rows import (
     part_column,
     parts_of,
 )
+from neocog.data.file_split import split_of_file
 from neocog.data.layout import listed
 from neocog.data.parts import Part
 from neocog.data.pixels import BRIGHT, preprocessing_of
 from neocog.data.preprocessing import Preprocessing
-from neocog.data.split import AnyPath, Labels, Split, split_of_file
+from neocog.data.split import AnyPath, Labels, Split
 from neocog.validation import image_shape as checked_shape
 
 

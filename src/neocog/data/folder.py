@@ -12,11 +12,12 @@ import numpy as np
 
 from neocog.data.choices import choose_preprocessing, read_headers
 from neocog.data.decoding import Decoder
+from neocog.data.file_split import existing_folder, split_of_file
 from neocog.data.layout import Layout, check_classes, find_pictures, listed, pattern_finder, relative_to
 from neocog.data.parts import PART_TITLES
 from neocog.data.pictures import IMAGE_SUFFIXES, Header, as_preprocessing, load_image
 from neocog.data.preprocessing import FITS, Preprocessing
-from neocog.data.split import AnyPath, Images, Labels, Split, existing_folder, split_of_file
+from neocog.data.split import AnyPath, Images, Labels, Split
 from neocog.representation import printable
 from neocog.validation import integer, one_of
 

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from neocog.budgets import BudgetError, allowed_by, over_budget
+from neocog.data.file_split import existing_folder, split_of_file
 from neocog.data.parts import PART_NAMES, Part
 from neocog.data.pixels import parts_in_unit, preprocessing_of
 from neocog.data.preprocessing import Preprocessing
-from neocog.data.split import AnyPath, Labels, Split, existing_folder, split_of_file
+from neocog.data.split import AnyPath, Labels, Split
 
 IDX_KINDS = ("images-idx3-ubyte", "labels-idx1-ubyte")
 IDX_TRAIN = f"train-{IDX_KINDS[0]}"

@@ -15,10 +15,11 @@ from typing import IO, TypeAlias
 import numpy as np
 
 from neocog.budgets import check_budget
+from neocog.data.file_split import split_of_file
 from neocog.data.parts import Part, part_of
 from neocog.data.pixels import channels_come_last, parts_in_unit, preprocessing_of
 from neocog.data.preprocessing import Preprocessing
-from neocog.data.split import AnyPath, Labels, Split, split_of_file
+from neocog.data.split import AnyPath, Labels, Split
 from neocog.validation import finite
 from neocog.validation import image_shape as checked_shape
 

@@ -1,38 +1,27 @@
-"""Split a data set into training and validation images."""
+"""Define the data of a task: its parts, checked against each other, and the names of its classes."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from neocog.data.csv_rows import is_number
-from neocog.data.parts import Part
 from neocog.data.preprocessing import Preprocessing
-from neocog.deprecation import accepts_old_names
-from neocog.validation import RandomSource, finite, generator, integer, label_hint, number, unmasked
+from neocog.validation import finite, label_hint, unmasked
 
 AnyPath: TypeAlias = str | PathLike[str]
 Labels: TypeAlias = np.ndarray
 Images: TypeAlias = Any
 """An array (N, C, H, W), or a lazy stand-in with ``shape``, ``dtype``, ``len`` and ``[indices]``."""
 
-
 # With more classes, unnamed labels are more likely identifiers than class indices.
-FEWEST_VALUES, FEWEST_OF_VALUE = 20, 5
-"""Classes that are numbers are values, perhaps, if they are so many and have fewer images each."""
 MOST_UNNAMED_CLASSES = 100_000
 
 # How the fingerprint begins of data of which the files' contents count, not their names and sizes alone.
 OF_CONTENT = "content:"
-
-
-class TooFewImagesError(ValueError):
-    """Report that a class has too few images, or groups of images, for some of them to be held out."""
 
 
 class Split:
@@ -98,9 +87,9 @@ class Split:
         groups: Any = None,
         few_classes: bool = False,
     ) -> None:
-        self.train = _checked_part("train", train)
-        self.validation = None if validation is None else _checked_part("validation", validation)
-        self.tuning = None if tuning is None else _checked_part("tuning", tuning)
+        self.train = checked_part("train", train)
+        self.validation = None if validation is None else checked_part("validation", validation)
+        self.tuning = None if tuning is None else checked_part("tuning", tuning)
         self.image_shape: tuple[int, ...] = tuple(self.train[0].shape[1:])
         for name, part in (("validation", self.validation), ("tuning", self.tuning)):
             if part and tuple(part[0].shape[1:]) != self.image_shape:
@@ -122,7 +111,7 @@ class Split:
         self.preprocessing: Preprocessing | None = preprocessing or getattr(
             self.train[0], "preprocessing", None
         )
-        self.groups = None if groups is None else _checked_groups(groups, len(self.train[1]))
+        self.groups = None if groups is None else checked_groups(groups, len(self.train[1]))
         self.named = class_names is not None
         self.class_names: tuple[str, ...] = ()
         if self.is_classification:
@@ -247,7 +236,8 @@ def images_of_classes(y: np.ndarray, classes: int) -> np.ndarray:
     return counts
 
 
-def _checked_groups(groups: Any, count: int) -> np.ndarray:
+def checked_groups(groups: Any, count: int) -> np.ndarray:
+    """Return the groups of so many images as int64, checked."""
     groups = np.atleast_1d(groups)
     if groups.shape != (count,) or groups.dtype.kind not in "iu":
         raise ValueError(
@@ -258,7 +248,7 @@ def _checked_groups(groups: Any, count: int) -> np.ndarray:
     return checked
 
 
-def _checked_part(name: str, part: Any) -> tuple[Images, Labels]:
+def checked_part(name: str, part: Any) -> tuple[Images, Labels]:
     """Return (images, labels), checked against each other."""
     if not isinstance(part, tuple | list) or len(part) != 2:
         raise TypeError(f"{name} must be a pair (images, labels), got {type(part).__name__}.")
@@ -285,199 +275,3 @@ def _checked_part(name: str, part: Any) -> tuple[Images, Labels]:
     if labels.dtype.kind == "f":
         finite(f"{name} targets", labels)
     return images, labels
-
-
-@accepts_old_names
-def stratified_split(
-    x: Images,
-    y: Any,
-    validation_fraction: float = 0.2,
-    rng: RandomSource = 0,
-    class_names: Sequence[str] | None = None,
-    groups: Any = None,
-) -> Split:
-    """Hold out the same fraction of every class, drawn at random.
-
-    With ``groups``, whole groups of images are drawn, and the fractions are approximate. So they are where
-    images have several labels: those of each label, and of the images without any.
-
-    Parameters
-    ----------
-    x : array (N, C, H, W), or lazy images
-    y : integers (N,), or (N, labels) of 0 and 1
-    validation_fraction : float in (0, 1)
-    rng : Generator or int
-    class_names : sequence of str, optional
-    groups : integers (N,), optional
-        Images of one group are all held out or none.
-
-    Raises
-    ------
-    ValueError
-        If the fraction is not in (0, 1).
-    TooFewImagesError
-        If a class has fewer than two images or groups: a ValueError.
-    """
-    from sklearn.model_selection import train_test_split
-
-    number("validation_fraction", validation_fraction, 0, 1, True, True)
-    x, y = _checked_part("data", (x, y))
-    if y.dtype.kind not in "iu":
-        raise TypeError(f"y must be integers, got {y.dtype}.")
-    if y.ndim == 1:
-        found, counts = np.unique(y, return_counts=True)
-    else:
-        found, counts = np.flatnonzero(y.any(axis=0)), y.sum(axis=0)[y.any(axis=0)]
-    if counts.min(initial=2) < 2:
-        lonely = int(found[counts.argmin()])
-        named = class_names is not None and 0 <= lonely < len(class_names)
-        name = class_names[lonely] if named and class_names is not None else lonely
-        raise TooFewImagesError(
-            f"every class needs at least two images to hold one out, class {name!r} has one."
-        )
-    held_out = max(round(validation_fraction * len(y)), len(found))
-    if len(y) - held_out < len(found):
-        raise ValueError(
-            f"validation_fraction must leave an image of each of the {len(found)} classes to train on, got "
-            f"{validation_fraction} of {len(y)} images."
-        )
-    pick = getattr(x, "subset", x.__getitem__)  # lazy images stay in their files
-    if groups is not None:
-        groups = _checked_groups(groups, len(y))
-        is_out = _held_out_groups(y, groups, validation_fraction, generator(rng), class_names)
-    elif y.ndim == 2:
-        is_out = _held_out_of_labels(y, validation_fraction, generator(rng))
-    if groups is not None or y.ndim == 2:
-        train, validation = np.flatnonzero(~is_out), np.flatnonzero(is_out)
-        parts = (pick(train), y[train]), (pick(validation), y[validation])
-        return Split(*parts, class_names, groups=None if groups is None else groups[train])
-    seed = int(generator(rng).integers(2**31))
-    train, validation = train_test_split(np.arange(len(y)), test_size=held_out, stratify=y, random_state=seed)
-    return Split((pick(train), y[train]), (pick(validation), y[validation]), class_names)
-
-
-def _labels_and_none(y: np.ndarray) -> np.ndarray:
-    """Return labels (N, K) with a column more, of the images without any; labels of fewer than two are 0."""
-    has = np.column_stack([y > 0, ~y.any(axis=1)])
-    common: np.ndarray = has & (has.sum(axis=0) > 1)
-    return common
-
-
-def _held_out_of_labels(y: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
-    """Return which images are held out: of each label about the fraction.
-
-    The rarest label's images are divided first: each goes to the part that lacks more of them. Source: K.
-    Sechidis, G. Tsoumakas, I. Vlahavas, "On the stratification of multi-label data", 2011.
-    """
-    has = _labels_and_none(y)
-    counts = has.sum(axis=0)
-    lacks = np.where(counts, np.maximum(fraction * counts, 1), 0)
-    lacking = np.stack([counts - lacks, lacks])  # in training, and of those held out
-    is_out = np.zeros(len(y), bool)
-    left = np.array(has.any(axis=1))
-    while left.any():
-        remaining = has[left].sum(axis=0)
-        k = int(np.where(remaining > 0, remaining, len(y) + 1).argmin())
-        for n in rng.permutation(np.flatnonzero(left & has[:, k])):
-            is_out[n] = lacking[1, k] > lacking[0, k]
-            lacking[int(is_out[n]), has[n]] -= 1
-            left[n] = False
-    return is_out
-
-
-def _held_out_groups(
-    y: np.ndarray,
-    groups: np.ndarray,
-    fraction: float,
-    rng: np.random.Generator,
-    class_names: Sequence[str] | None,
-) -> np.ndarray:
-    """Return which images are held out: whole groups, about the fraction of each class, at least one."""
-    group = np.unique(groups, return_inverse=True)[1]
-    if y.ndim == 1:
-        classes, labels = np.unique(y, return_inverse=True)
-        counts = np.zeros((group.max() + 1, len(classes)))
-        np.add.at(counts, (group, labels), 1)
-    else:
-        has = _labels_and_none(y)
-        classes = np.flatnonzero(has.any(axis=0))
-        counts = np.zeros((group.max() + 1, len(classes)))
-        np.add.at(counts, group, has[:, classes])
-    in_training = (counts > 0).sum(axis=0)  # groups of each class
-    wanted, held = fraction * counts.sum(axis=0), np.zeros(len(classes))
-    chosen = np.zeros(len(counts), bool)
-    # Groups of the classes that have fewest come first, so that each class gets one before others fill up.
-    rarest = [in_training[row > 0].min(initial=len(counts)) for row in counts]
-    for k in sorted(rng.permutation(len(counts)), key=rarest.__getitem__):
-        present = counts[k] > 0
-        is_nearer = ((held + counts[k] - wanted) ** 2).sum() < ((held - wanted) ** 2).sum()
-        if (is_nearer or (held[present] == 0).any()) and (in_training[present] > 1).all():
-            chosen[k] = True
-            held += counts[k]
-            in_training = in_training - present
-    if (held == 0).any():
-        lonely = int(classes[held.argmin()])
-        name = lonely if class_names is None else [*class_names, "no label"][lonely]
-        raise TooFewImagesError(
-            "every class needs images of at least two groups to hold one out and to train on another, class "
-            f"{name!r} does not have them."
-        )
-    return chosen[group]
-
-
-def split_of_file(
-    path: AnyPath,
-    parts: Mapping[Part, tuple[Images, Labels]],
-    class_names: Sequence[str] | None,
-    validation_fraction: float,
-    seed: int,
-    *,
-    notes: Sequence[str] = (),
-    preprocessing: Preprocessing | None = None,
-    groups: Any = None,
-    few_classes: bool = False,
-) -> Split:
-    """Make a split of the parts of a file, or draw the held-out one; errors name the file.
-
-    A "tuning" part without a "test" part beside it is the held-out part.
-    """
-    integer("seed", seed, 0)
-    train, held_out, tuning = parts["train"], parts.get("test"), parts.get("tuning")
-    if held_out is None:
-        held_out, tuning = tuning, None
-    try:
-        if held_out is None and validation_fraction != 0:
-            split = stratified_split(*train, validation_fraction, seed, class_names, groups)
-        else:
-            split = Split(train, held_out, class_names, tuning=tuning, groups=groups, few_classes=few_classes)
-    except TooFewImagesError as problem:
-        raise TooFewImagesError(f"{path}: {problem}") from None
-    except ValueError as problem:
-        raise ValueError(f"{path}: {problem}") from None
-    split.notes = (*notes, *_note_of_values(split))
-    split.preprocessing = preprocessing or split.preprocessing
-    return split
-
-
-def _note_of_values(split: Split) -> tuple[str, ...]:
-    """Return a warning, alone in a tuple, if the classes look like the values of a regression."""
-    names = split.class_names
-    if len(names) < FEWEST_VALUES or not all(map(is_number, names)):
-        return ()
-    few = len(split.train[1]) < FEWEST_OF_VALUE * len(names)
-    if not (few or any(float(name) % 1 for name in names)):
-        return ()
-    return (
-        f"Warning: the labels are {len(names)} different numbers, each taken for a class of its own. Values, "
-        "as ages, are learned by neocog.ConvNetRegressor, in Python.",
-    )
-
-
-def existing_folder(path: AnyPath) -> Path:
-    """Return the path of a folder; FileNotFoundError or NotADirectoryError if it is none."""
-    folder = Path(path)
-    if not folder.exists():
-        raise FileNotFoundError(f"there is no folder {folder}.")
-    if not folder.is_dir():
-        raise NotADirectoryError(f"{folder} must be a folder, got a file.")
-    return folder

@@ -6,7 +6,7 @@ from typing import Any
 
 from neocog.data import Split, stratified_split
 from neocog.data.sources import open_source
-from neocog.data.split import TooFewImagesError
+from neocog.data.stratified import TooFewImagesError
 from neocog.settings import Settings
 
 

@@ -18,7 +18,7 @@ from neocog.budgets import check_budget
 from neocog.data import Split, stratified_split
 from neocog.data.folder import image_folder
 from neocog.data.sources import LARGEST_IMAGE, split_source
-from neocog.data.split import TooFewImagesError
+from neocog.data.stratified import TooFewImagesError
 from neocog.experiments.generalisation import few_images
 from neocog.layers import Container, Conv2D, Dense
 from neocog.losses import state_output
