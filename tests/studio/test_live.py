@@ -14,7 +14,8 @@ from neocog.layers import LeakyReLU
 from neocog.optimizers import SGD
 from neocog.settings import settings_for
 from neocog.studio import messages
-from neocog.studio.live import Live, Moment, thinned
+from neocog.studio.live import Live
+from neocog.studio.moments import Moment, thinned
 from neocog.studio.protocol import LIMITS
 from neocog.training import Callback, fit
 

@@ -19,7 +19,7 @@ from neocog.studio import lessons, measures
 from neocog.studio.answers import Answer, answer, told
 from neocog.studio.architecture import describe
 from neocog.studio.blocks import swapped
-from neocog.studio.live import Moment
+from neocog.studio.moments import Moment
 from neocog.studio.protocol import LIMITS
 from neocog.studio.session import Edit, Session
 from neocog.studio.work import Work, own_work, pictures_work, relabelled, with_few_images

@@ -8,7 +8,6 @@ bit for bit as a resumed run.
 
 from __future__ import annotations
 
-import copy
 import io
 import math
 import threading
@@ -16,8 +15,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -30,13 +27,14 @@ from neocog.model_file import ModelFileError
 from neocog.optimizers import Optimizer
 from neocog.serialization import arrays_of
 from neocog.settings import Settings
+from neocog.studio.moments import Moment, thinned
 from neocog.studio.protocol import LIMITS
 from neocog.training import Callback, Diagnose, History, NonFiniteLossError, Snapshots, fit
 from neocog.training.by_name import make_augmentation, make_optimizer
 from neocog.training.evaluation import EVALUATION_BATCH, estimated_seconds
 from neocog.training.state import TrainingState
 
-__all__ = ["Live", "Moment", "make_kernels", "thinned"]
+__all__ = ["Live", "make_kernels"]
 
 MOST_EPOCHS = 20_000
 """Where a session stands still at last: each epoch leaves a row, and memory is to stay flat."""
@@ -47,64 +45,6 @@ MOST_DIAGNOSED = 1000
 LONG = 200
 """Epochs that a session is taken to last where kernels are chosen."""
 AGAIN = "begins again"
-
-
-@dataclass(frozen=True)
-class Moment:
-    """The state of training at a place, from which it goes on as if it had never been elsewhere.
-
-    ``exact`` is false of one that was read from a file and holds weights only, rounded: from there on the
-    optimizer's memory begins at zero, and the order of the images anew.
-    """
-
-    epoch: int
-    arrays: Mapping[str, np.ndarray]
-    optimizer: Mapping[str, Any] = field(default_factory=dict)
-    rng: Mapping[str, Any] = field(default_factory=dict)
-    layer_rngs: tuple[Any, ...] = ()
-    batch_losses: tuple[float, ...] = ()
-    epoch_rng_state: Mapping[str, Any] = field(default_factory=dict)
-    batch_size: int = 0
-    exact: bool = True
-
-    @classmethod
-    def of(cls, state: TrainingState) -> Moment:
-        """Copy the state of training."""
-        epoch = min(state.epoch, max(len(state.history.rows) - 1, 0))  # of which the row is there
-        return cls(
-            epoch,
-            {name: array.copy() for name, array in arrays_of(state.network).items()},
-            state.optimizer.state_dict(),
-            copy.deepcopy(state.rng.bit_generator.state),
-            tuple(copy.deepcopy(rng.bit_generator.state) for rng in random_generators(state.network)),
-            tuple(state.batch_losses),
-            copy.deepcopy(state.epoch_rng_state),
-            state.batch_size,
-        )
-
-    @cached_property
-    def nbytes(self) -> int:
-        """The bytes of its arrays."""
-        memories = self.optimizer.get("state", {}).values()
-        held = [*self.arrays.values(), *(array for arrays in memories for array in arrays.values())]
-        return sum(array.nbytes for array in held)
-
-
-def thinned(moments: Mapping[int, Moment]) -> dict[int, Moment]:
-    """Drop moments until they are few and small enough: those that lie close together, and far back.
-
-    The first and the last stay.
-    """
-    kept = dict(sorted(moments.items()))
-    size = sum(moment.nbytes for moment in kept.values())
-    while len(kept) > 2 and (len(kept) > LIMITS["snapshots"] or size > LIMITS["snapshot_bytes"]):
-        epochs = list(kept)
-        gaps = [
-            (after - before) / (epochs[-1] - epoch + 1)
-            for before, epoch, after in zip(epochs, epochs[1:-1], epochs[2:], strict=False)
-        ]
-        size -= kept.pop(epochs[1 + int(np.argmin(gaps))]).nbytes
-    return kept
 
 
 def make_kernels(settings: Settings, network: Container, data: Split) -> str:

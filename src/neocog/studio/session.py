@@ -21,7 +21,8 @@ from neocog.studio.answers import Answer, Subject, plain, short_name, told
 from neocog.studio.architecture import describe
 from neocog.studio.blocks import BLOCKS
 from neocog.studio.keeping import save_run
-from neocog.studio.live import Live, Moment
+from neocog.studio.live import Live
+from neocog.studio.moments import Moment
 from neocog.studio.outbox import Outbox
 from neocog.studio.protocol import LIMITS, SETTINGS, SWAPS, VERSION
 from neocog.studio.uploads import Pictures

@@ -27,7 +27,7 @@ from neocog.resolution import outputs_for, resolve
 from neocog.runs import RunDirectory, open_model
 from neocog.settings import OF_BLOCKS, Settings, settings_for
 from neocog.studio.blocks import blocks_of, build
-from neocog.studio.live import Moment
+from neocog.studio.moments import Moment
 from neocog.studio.protocol import LIMITS, check_settings
 from neocog.training import History
 from neocog.training.checks import check_batch_sizes
