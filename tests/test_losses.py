@@ -8,12 +8,15 @@ from torch.nn import functional as F
 import neocog
 from neocog import losses
 from neocog.compilation.lowerings.losses import loss_lowering_of
-from neocog.losses import BinaryCrossEntropy, FocalLoss, MeanSquaredError, SoftmaxCrossEntropy, gradient_terms
+from neocog.losses import BinaryCrossEntropy, FocalLoss, MeanSquaredError, SoftmaxCrossEntropy
+from neocog.losses.base import gradient_terms
+from neocog.losses.outputs import check_logits
 
 
-def is_a_loss(cls):
-    """Whether it can be called: not the protocol, a base class or a term."""
-    return any("__call__" in vars(kind) for kind in cls.__mro__) and not getattr(cls, "_is_protocol", False)
+def is_a_loss(thing):
+    """Whether it is a class that can be called: not the protocol, a base class, a term or a function."""
+    kinds = getattr(thing, "__mro__", ())
+    return any("__call__" in vars(kind) for kind in kinds) and not getattr(thing, "_is_protocol", False)
 
 
 FOUND = [name for name in losses.__all__ if is_a_loss(getattr(losses, name))]
@@ -280,7 +283,7 @@ def test_bad_focal_losses(arguments, error, message):
 def test_focal_loss_holds_the_softmax_itself():
     network = neocog.Sequential(neocog.Dense(2, 3, rng=0), neocog.Softmax())
     with pytest.raises(ValueError, match="must end in logits for FocalLoss"):
-        neocog.losses.check_logits(network, FocalLoss())
+        check_logits(network, FocalLoss())
     x, y = np.ones((2, 2), np.float32), np.array([0, 1])
     with_softmax = neocog.evaluate(network, x, y, loss=FocalLoss())
     assert with_softmax == neocog.evaluate(network.without_softmax(), x, y, loss=FocalLoss())

@@ -42,7 +42,7 @@ from neocog.inspection.predictions import Confusion, LabelScores, count_pairs
 from neocog.kernels import use_kernels
 from neocog.layers import Container, Sigmoid, Softmax
 from neocog.layers.outputs import INDEPENDENT, WEIGHTED, as_logits, before_last, count_outputs
-from neocog.losses import loss_of_kind
+from neocog.losses.outputs import loss_of_kind
 from neocog.model_file import blaming
 from neocog.representation import printable
 from neocog.serialization import check_values

@@ -32,7 +32,7 @@ from neocog.inspection.attribution_maps import ATTRIBUTIONS, attribution_maps
 from neocog.kernels import use_kernels
 from neocog.layers import Container, Sigmoid, Softmax
 from neocog.layers.outputs import INDEPENDENT, WEIGHTED, before_last, classes_of, count_outputs
-from neocog.losses import loss_of_kind
+from neocog.losses.outputs import loss_of_kind
 from neocog.models.by_name import CLASSIC_NETWORKS, NETWORKS, build_network
 from neocog.representation import is_terminal
 from neocog.validation import one_of

@@ -20,7 +20,8 @@ from neocog.estimators.documentation import share_documentation
 from neocog.estimators.networks import make_network
 from neocog.layers import Container
 from neocog.layers.prediction import ends_in_softmax
-from neocog.losses import BinaryCrossEntropy, SoftmaxCrossEntropy, check_logits
+from neocog.losses import BinaryCrossEntropy, SoftmaxCrossEntropy
+from neocog.losses.outputs import check_logits
 from neocog.training.state import Callback, TrainingState
 from neocog.validation import unmasked
 

@@ -21,7 +21,8 @@ from neocog.layers import Layer
 from neocog.layers.activation import Sigmoid
 from neocog.layers.outputs import PASSING, before_last, flat_shape
 from neocog.layers.softmax import LogSoftmax, Softmax
-from neocog.losses import Loss, LossTerm, SoftmaxLoss, gradient_terms
+from neocog.losses import Loss, LossTerm, SoftmaxLoss
+from neocog.losses.base import gradient_terms
 from neocog.validation import integer, one_of
 
 KINDS = ("activation", "gradient")

@@ -14,7 +14,9 @@ from neocog.layers import Container, Graph, Layer, Sequential
 from neocog.layers.base import Array, Grads, as_dtype, check_network, random_generators
 from neocog.layers.outputs import before_last, flat_shape, kind_of, probabilities_of
 from neocog.layers.prediction import Predictor
-from neocog.losses import Loss, check_logits, kind_of_loss, loss_of_kind
+from neocog.losses import Loss
+from neocog.losses.base import kind_of_loss
+from neocog.losses.outputs import check_logits, loss_of_kind
 from neocog.validation import check_images, unmasked
 
 # The number of layers that the repr of a trace shows at the beginning and at the end.

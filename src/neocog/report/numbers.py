@@ -8,7 +8,7 @@ from neocog import figures
 from neocog.gradcheck import STEPS, LossFunction, check_gradients, input_names
 from neocog.inspection import Inquiry, trace
 from neocog.layers import Container
-from neocog.losses import loss_of_kind
+from neocog.losses.outputs import loss_of_kind
 from neocog.report.material import Material
 from neocog.report.page import Part, paragraph, table, text
 

@@ -21,7 +21,7 @@ from neocog.data.sources import LARGEST_IMAGE, split_source
 from neocog.data.stratified import TooFewImagesError
 from neocog.experiments.generalisation import few_images
 from neocog.layers import Container, Conv2D, Dense
-from neocog.losses import state_output
+from neocog.losses.outputs import state_output
 from neocog.model_file import ModelFileError
 from neocog.resolution import outputs_for, resolve
 from neocog.runs import RunDirectory, open_model

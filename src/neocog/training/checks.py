@@ -13,7 +13,9 @@ from neocog.data.split import Split
 from neocog.layers import Container, Layer
 from neocog.layers.base import as_dtype, check_network, random_generators
 from neocog.layers.outputs import classes_of, flat_shape
-from neocog.losses import Loss, check_logits, check_weights, kind_of_loss, state_output
+from neocog.losses import Loss, check_weights
+from neocog.losses.base import kind_of_loss
+from neocog.losses.outputs import check_logits, state_output
 from neocog.optimizers import Optimizer
 from neocog.training.state import Callback, TrainingState
 from neocog.validation import check_images, label_hint

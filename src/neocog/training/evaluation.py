@@ -13,7 +13,8 @@ from neocog.kernels import kernels_for, use_kernels
 from neocog.layers import Layer
 from neocog.layers.base import Array, as_dtype, check_network
 from neocog.layers.prediction import Predictor
-from neocog.losses import Loss, check_weights, loss_of_kind, network_for_loss
+from neocog.losses import Loss, check_weights
+from neocog.losses.outputs import loss_of_kind, network_for_loss
 from neocog.validation import check_images, integer, unmasked
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from neocog.layers import Layer, ReLU
 from neocog.layers.base import as_dtype
-from neocog.losses import kind_of_loss
+from neocog.losses.base import kind_of_loss
 from neocog.representation import printable, say
 from neocog.training.state import Callback, TrainingState
 
