@@ -4,34 +4,30 @@ from __future__ import annotations
 
 import inspect
 import operator
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, ClassVar, Protocol, cast
+from typing import Any, Protocol, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.overrides import is_tensor_method_or_property
-from torch.utils._pytree import tree_iter, tree_map_only
+from torch.utils._pytree import tree_map_only
 
 from neocog.interop.nesting import apart
 from neocog.interop.torch.arithmetic import ARITHMETIC, IN_PLACE, Arithmetic
+from neocog.interop.torch.global_state import Generators, settings
 from neocog.interop.torch.graph_builder import (
-    BATCH,
     Builder,
     TracedValue,
     UnsupportedError,
-    check_batch_axis,
-    known,
     values_in,
     with_location,
 )
 from neocog.interop.torch.operators.arguments import is_learned
 from neocog.interop.torch.operators.dropout import IN_TRAINING
 from neocog.interop.torch.registry import COMBINATIONS, FUNCTIONS, Chain, Loaded
+from neocog.interop.torch.sizes import MEASURES
+from neocog.interop.torch.symbols import RUNNING, Symbol, calls_intercepted
 
 KEYWORDS = {"axis": "dim", "keepdims": "keepdim"}
 """NumPy's names of arguments, which PyTorch accepts as aliases of its own."""
@@ -39,16 +35,8 @@ KEYWORDS = {"axis": "dim", "keepdims": "keepdim"}
 MODES: dict[Any, int] = {F.batch_norm: 5, F.dropout: 2}
 """The place of the argument ``training``, by the function."""
 
-DESCRIBING = {
-    *("dtype", "device", "layout", "is_cuda", "is_cpu", "is_meta", "is_sparse", "is_quantized", "is_mkldnn"),
-    *("is_contiguous", "is_floating_point", "is_complex", "requires_grad", "is_leaf", "grad_fn", "is_nested"),
-    *("__hash__", "__repr__", "__format__", "__dir__"),
-}
-"""Attributes and methods of tensors that tell nothing of their numbers and sizes."""
-
 NUMBERS = {"__bool__", "__int__", "__float__", operator.index, "item", "tolist", "numpy"}
 """Methods that read a tensor's numbers."""
-
 
 CASTS = {
     "float": torch.float32,
@@ -95,60 +83,6 @@ def place_of(module: nn.Module, path: str) -> str:
     return f"{name} at {path!r}" if path else name
 
 
-class Symbol(Tensor):
-    """Stands for a tensor in a running forward: it has a shape and no numbers.
-
-    Whatever PyTorch is asked to do with it is passed to the trace that runs.
-    """
-
-    traced: TracedValue | None
-    """What it stands for; None once its memory was overwritten in another form."""
-
-    measured: TracedValue
-    """What it stood for at first, which has its sizes."""
-
-    @staticmethod
-    def of(value: TracedValue, dtype: torch.dtype) -> Symbol:
-        """Make the symbol of a value."""
-        shape = () if value.shape is None else (BATCH, *value.shape)
-        symbol = torch.empty(shape, dtype=dtype, device="meta").as_subclass(Symbol)
-        symbol.traced = symbol.measured = value
-        return symbol
-
-    @classmethod
-    def __torch_function__(
-        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        target, args = _call(func, args)
-        if isinstance(target, str) and target in DESCRIBING:
-            return super().__torch_function__(func, types, args, kwargs or {})  # type: ignore[no-untyped-call]
-        forward = TracedForward.running[-1]
-        try:
-            return forward.function(target, args, dict(kwargs or {}))
-        except (
-            UnsupportedError
-        ) as error:  # which an operator of Python's would replace by a TypeError of its own
-            forward.refusal = forward.refusal or error
-            raise
-
-
-def _call(func: Any, args: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
-    """Return the function, or the name of a tensor's method or attribute, and its arguments.
-
-    ``x * y`` is a call of ``operator.mul``.
-    """
-    if not is_tensor_method_or_property(func):
-        return func, args
-    name = func.__self__.__name__ if func.__name__ in ("__get__", "__set__") else func.__name__
-    plain = name.strip("_")
-    if name == f"__{plain}__" and name not in DESCRIBING:
-        if hasattr(operator, plain):
-            return getattr(operator, plain), args
-        if plain[0] == "r" and hasattr(operator, {"rdiv": "rtruediv"}.get(plain, plain)[1:]):
-            return getattr(operator, {"rdiv": "rtruediv"}.get(plain, plain)[1:]), args[::-1]
-    return name, args
-
-
 class _Mode:
     """The mode of a module: false in evaluation, and it knows whether it was asked."""
 
@@ -162,9 +96,6 @@ class _Mode:
 
 class TracedForward:
     """Converts one module's ``forward``; ``outer`` are the caller's values for the module's inputs."""
-
-    running: ClassVar[list[TracedForward]] = []
-    """The forwards that run at the moment, each within the one before."""
 
     def __init__(
         self, reader: Reader, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], path: str
@@ -186,7 +117,7 @@ class TracedForward:
         self._mode = _Mode(reader.path_taken == "training")
         self.refusal: UnsupportedError | None = None
         """Why something was refused first."""
-        self._state = _settings()
+        self._state = settings()
         self._paths = {id(child): name for name, child in reversed([*module.named_modules()])}
 
     def _inside(self, name: str, argument: Any, inputs: list[TracedValue]) -> Any:
@@ -248,13 +179,13 @@ class TracedForward:
 
     def _forward(self, arguments: Any) -> tuple[Any, bool]:
         """Run the forward; return its output, and whether it drew random numbers."""
-        module, mode, generators = self._module, self._module.training, _Generators()
+        module, mode, generators = self._module, self._module.training, Generators()
         buffers = [(buffer, buffer.clone()) for buffer in module._buffers.values() if buffer is not None]
         module.training = cast(bool, self._mode)
-        self.running.append(self)
+        RUNNING.append(self)
         args, kwargs = arguments
         try:
-            with _calls_intercepted():
+            with calls_intercepted():
                 return module.forward(*args, **kwargs), generators.restore()
         except Exception as error:  # any exception that the module's code raises on symbols
             if self.refusal is not None or isinstance(error, UnsupportedError):
@@ -262,7 +193,7 @@ class TracedForward:
             text = str(error) or type(error).__name__
             raise UnsupportedError(f"its forward cannot be traced: {text}") from error
         finally:
-            self.running.pop()
+            RUNNING.pop()
             module.training = mode
             generators.restore()
             for buffer, before in buffers:
@@ -290,7 +221,7 @@ class TracedForward:
         described = (target, _described((args, kwargs)), follows)
         if self._again is not None:
             return self._repeated(described)
-        if _settings() != self._state:
+        if settings() != self._state:
             raise UnsupportedError("a part under torch.no_grad or torch.autocast has no counterpart")
         if mode is not None:
             kwargs["training"] = IN_TRAINING if follows else mode
@@ -408,39 +339,6 @@ def _described(arguments: Any) -> Any:
     return repr(arguments)
 
 
-class _Sizes:
-    """The shape of a tensor of which only the batch size is known."""
-
-    def __init__(self, value: TracedValue) -> None:
-        self._value = value
-
-    def __getitem__(self, axis: int) -> int:
-        if axis != 0:
-            return cast(int, known(self._value, "a size")[cast(Any, axis)])
-        check_batch_axis(self._value)
-        return BATCH
-
-
-def _sizes(x: TracedValue, dim: int | None = None) -> Any:
-    sizes: Any = _Sizes(x) if x.shape is None else torch.Size((BATCH, *x.shape))
-    return sizes if dim is None else sizes[dim]
-
-
-def _axes(x: TracedValue) -> int:
-    return len(known(x, "the number of axes")) + 1
-
-
-MEASURES: dict[Any, Callable[..., Any]] = {
-    "shape": _sizes,
-    "size": _sizes,
-    "dim": _axes,
-    "ndim": _axes,
-    "__len__": lambda x: _sizes(x, 0),
-    "numel": lambda x: _sizes(x).numel(),
-}
-"""What tells the sizes of a tensor."""
-
-
 def _title(target: Any) -> str:
     """Return the qualified name of a function or method for a message."""
     if isinstance(target, str):
@@ -452,49 +350,3 @@ def _title(target: Any) -> str:
 
 def _name_of(target: Any) -> str:
     return _title(target).split(".")[-1].strip("_")
-
-
-@contextmanager
-def _calls_intercepted() -> Iterator[None]:
-    """Pass the calls of modules with symbols to the forward that runs."""
-    if len(TracedForward.running) > 1:  # they are already
-        yield
-        return
-    original = nn.Module.__call__
-
-    def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        forward = TracedForward.running[-1]
-        if any(isinstance(leaf, Symbol) for leaf in tree_iter((args, kwargs))):
-            return forward.module(module, args, kwargs)
-        return original(module, *args, **kwargs)
-
-    nn.Module.__call__ = call  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        nn.Module.__call__ = original  # type: ignore[method-assign]
-
-
-def _settings() -> tuple[bool, ...]:
-    """Return what a ``with`` of PyTorch's can change in what a forward means."""
-    return torch.is_grad_enabled(), torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")
-
-
-class _Generators:
-    """The states of the global random generators of PyTorch, Python and NumPy."""
-
-    def __init__(self) -> None:
-        self._torch, self._python = torch.get_rng_state(), random.getstate()
-        self._numpy = np.random.get_state()  # noqa: NPY002, it is another's code that draws from it
-
-    def restore(self) -> bool:
-        """Restore the states, and return whether one had changed."""
-        now = _Generators()
-        torch.set_rng_state(self._torch)
-        random.setstate(self._python)
-        np.random.set_state(self._numpy)  # noqa: NPY002
-        return not (
-            torch.equal(now._torch, self._torch)
-            and now._python == self._python
-            and all(map(np.array_equal, now._numpy, self._numpy))
-        )
