@@ -69,15 +69,10 @@ def exercises(
             print(to_json({"name": name, "solution": text}))
         else:
             Console().print(Markdown(text))
-    elif asked:
-        given = _value(answer) if answer is not None else _function(name, file)  # type: ignore[arg-type]
-        verdict = book.check(name, given, seed=seed)
-        if as_json:
-            print(to_json({"name": name, "right": bool(verdict), "message": verdict.message}))
-        else:
-            say(f"[{'green' if verdict else 'yellow'}]{escaped(verdict.message)}[/]")
-        if not verdict:
-            raise typer.Exit(1)
+    elif answer is not None:
+        _check(name, _value(answer), seed, as_json)
+    elif file is not None:
+        _check(name, _function(name, file), seed, as_json)
     else:
         _list_questions([find_exercise(name)], as_json)
 
@@ -104,6 +99,19 @@ def _list_questions(exercises: list[Exercise], as_json: bool) -> None:
     for one in exercises:
         mark = "[green]✓[/]" if one.name in done else " "
         say(f"{mark} [bold]{one.name}[/] {'★' * one.stars} {escaped(one.question)}")
+
+
+def _check(name: str, given: Any, seed: int | None, as_json: bool) -> None:
+    """Check an answer or a function, and say what is wrong; exit code 1 if anything is."""
+    from neocog import exercises as book
+
+    verdict = book.check(name, given, seed=seed)
+    if as_json:
+        print(to_json({"name": name, "right": bool(verdict), "message": verdict.message}))
+    else:
+        say(f"[{'green' if verdict else 'yellow'}]{escaped(verdict.message)}[/]")
+    if not verdict:
+        raise typer.Exit(1)
 
 
 def _value(text: str) -> Any:
