@@ -343,12 +343,43 @@ def test_the_classifier_learns_several_labels_in_parts():
 
 
 @pytest.mark.parametrize(
+    ("class_weight", "weights"),
+    [("balanced", [3, 1]), ({0: 12.0}, [12, 1]), (None, None)],
+    ids=["balanced", "by hand", "none"],
+)
+def test_the_classifier_weighs_labels(class_weight, weights):
+    """Of 20 equal images 5 have the first label, 10 the second: q / (1 - q) = w n / (20 - n) is the best."""
+    y = np.stack([np.arange(20) % 4 == 0, np.arange(20) % 2 == 0], axis=1).astype(int)
+    model = neocog.ConvNetClassifier(
+        neocog.Sequential(neocog.Flatten(), neocog.Dense(4, 2, rng=0)),
+        optimizer="sgd", schedule="constant", lr=2.0, epochs=60, batch_size=20, class_weight=class_weight,
+    ).fit(np.zeros((20, 1, 2, 2)), y)  # fmt: skip
+    weighted = np.array([1 / 3, 1]) * (weights or 1)
+    np.testing.assert_allclose(model.network_.class_weight or [1, 1], weights or [1, 1])
+    one = np.zeros((1, 1, 2, 2))
+    np.testing.assert_allclose(np.exp(model.decision_function(one)), weighted[None], rtol=1e-4)
+    np.testing.assert_allclose(model.predict_proba(one), [[0.25, 0.5]], rtol=1e-4)
+    np.testing.assert_allclose(np.exp(model.predict_log_proba(one)), [[0.25, 0.5]], rtol=1e-4)
+    if class_weight != "balanced":  # by which either answer costs the same
+        assert model.predict(one)[0, 0] == (class_weight is not None)  # as 0.25 is above 1 / 13
+
+
+def test_balanced_labels_count_images_by_their_weights():
+    y = np.array([[1, 0], [0, 1], [0, 1], [0, 1]])
+    model = neocog.ConvNetClassifier(epochs=1, class_weight="balanced", random_state=0)
+    model.fit(np.zeros((4, 1, 8, 8)), y, sample_weight=[6, 1, 1, 0])
+    np.testing.assert_allclose(model.network_.class_weight, [1 / 3, 3])
+    with pytest.raises(ValueError, match="class_weight must not be 'balanced' for partial_fit"):
+        model.partial_fit(np.zeros((4, 1, 8, 8)), y)
+
+
+@pytest.mark.parametrize(
     ("options", "y", "message"),
     [
         (
-            {"class_weight": "balanced"},
+            {"class_weight": {0: 0.0}},
             [[1, 0], [0, 1]],
-            "class_weight must be None for images of several labels",
+            r"class_weight must hold finite numbers above 0 for several labels an image, got \{0: 0.0\}",
         ),
         ({}, [[1, 2], [2, 1]], "y must hold 0 and 1 where an image may have several labels"),
         ({}, [[0, 1], [2, 1]], "y should be a 1d array"),

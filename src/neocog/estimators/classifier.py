@@ -44,8 +44,9 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
     class_weight : dict, "balanced" or None, default None
         Weights of the labels; None: all labels have the same weight. With weights w ``predict`` chooses the
         class of the highest ``w_k p_k``, of the least expected cost if a mistake on a label costs its weight;
-        ``predict_proba`` gives the p_k themselves, for labels as frequent as in y. It must
-        be None where an image may have several labels.
+        ``predict_proba`` gives the p_k themselves, for labels as frequent as in y. Where an image may have
+        several, w_k is what the images with label k count beside those without: "balanced" as much in all,
+        and ``predict`` says labels whose p_k is over ``1 / (1 + w_k)``.
     %(fitting)s
 
     Attributes
@@ -137,8 +138,9 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
 
     @property
     def _loss(self) -> SoftmaxCrossEntropy | BinaryCrossEntropy:  # type: ignore[override]
-        kind = SoftmaxCrossEntropy if self._labels_as is None else BinaryCrossEntropy
-        return kind(self.label_smoothing)
+        if self._labels_as is None:
+            return SoftmaxCrossEntropy(self.label_smoothing)
+        return BinaryCrossEntropy(self.label_smoothing, self._of_class)
 
     @available_if(has_partial_fit)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
@@ -174,8 +176,8 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable class of each image: (N,).
 
-        With ``class_weight`` that of the least expected cost. Of several labels, 1 for each that is more
-        probable than not: (N, labels).
+        Of several labels, 1 for each that is more probable than not: (N, labels). With ``class_weight`` the
+        answers of the least expected cost.
         """
         z = self._forward(X)
         if self._labels_as is not None:
@@ -197,12 +199,9 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of the probability of each class, finite where that is 0: (N, classes)."""
         z = self._forward(X)
-        if self._labels_as is not None:
-            independent: np.ndarray = log_expit(z)
-            return independent
         if self._network.class_weight is not None:
             z = z - np.log(self._network.class_weight).astype(z.dtype)
-        logarithms: np.ndarray = log_softmax(z, axis=1)
+        logarithms: np.ndarray = log_softmax(z, axis=1) if self._labels_as is None else log_expit(z)
         return logarithms
 
     def decision_function(self, X: Any) -> np.ndarray:
@@ -263,28 +262,32 @@ class ConvNetClassifier(ClassifierMixin, ConvNet):  # type: ignore[misc]
         self._of_class = None
         if self.class_weight is None:
             return weight
-        if self._labels_as is not None:
-            raise ValueError(
-                f"class_weight must be None for images of several labels, got {self.class_weight!r}."
-            )
+        several = self._labels_as is not None
         balanced = isinstance(self.class_weight, str) and self.class_weight == "balanced"
         if passing and balanced:
             raise ValueError(
                 "class_weight must not be 'balanced' for partial_fit, which does not see all labels; pass "
                 "compute_class_weight('balanced', classes=classes, y=y) as a dict."
             )
-        if balanced:  # by the weights of the images, so that omitting one and a weight of 0 are the same
+        # Balanced by the weights of the images, so that omitting one and a weight of 0 are the same.
+        if balanced and several:
+            counts = np.average(t, axis=0, weights=weight)  # the shares of images with each label
+            of_class = np.divide(
+                1 - counts, counts, out=np.ones_like(counts), where=(counts > 0) & (counts < 1)
+            )
+        elif balanced:
             counts = np.bincount(t, weight, minlength=len(self.classes_)).astype(np.float64)
             present = np.count_nonzero(counts)
             of_class = np.divide(counts.sum(), present * counts, out=np.zeros_like(counts), where=counts > 0)
         else:  # not by y, in which a class may be missing
             of_class = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
-            if not (np.isfinite(of_class).all() and of_class.min() >= 0):
-                raise ValueError(
-                    f"class_weight must hold finite numbers of at least 0, got {self.class_weight}."
-                )
+            if not (np.isfinite(of_class).all() and of_class.min() >= 0 and (of_class.all() or not several)):
+                least = "above 0 for several labels an image" if several else "of at least 0"
+                raise ValueError(f"class_weight must hold finite numbers {least}, got {self.class_weight}.")
         # A class without a weight is not learned; what its probability is divided by means nothing.
         self._of_class = tuple(np.where(of_class > 0, of_class, 1.0).tolist())
+        if several:
+            return weight
         result: np.ndarray = of_class[t]
         return result if weight is None else result * weight
 
