@@ -461,3 +461,48 @@ def test_a_layer_replaced_elsewhere_compiles_nothing_anew():
     twin = copy.deepcopy(network)
     assert step(x, t) == pytest.approx(plain_step(twin, SoftmaxCrossEntropy(), SGD(0.1), x, t), rel=1e-5)
     assert largest_difference(network.params, twin.params) < 1e-6
+
+
+def conv_net():
+    rng = np.random.default_rng(3)
+    return Sequential(
+        Conv2D(1, 4, 3, padding=1, rng=rng),
+        BatchNorm2D(4),
+        ReLU(),
+        MaxPool2D(2),
+        Flatten(),
+        Dense(64, 3, rng=rng),
+    )
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_updates_at_once_are_those_at_the_end_bit_for_bit(name, monkeypatch):
+    x, t = np.random.default_rng(0).normal(size=(6, 1, 8, 8)).astype("f4"), np.arange(6) % 3
+    nets, orders = [], []
+    for small in (np.inf, 0):  # bytes of parameters that are updated at the end
+        monkeypatch.setattr("neocog.compilation.step.SMALL", small)
+        net, optimizer = conv_net(), OPTIMIZERS[name]()
+        step = CompiledStep(net, SoftmaxCrossEntropy(), optimizer)
+        for k in range(3):
+            if k == 2 and not callable(optimizer.lr):
+                optimizer.lr = 0.01
+            step(x, t)
+        before = {key: array.copy() for key, array in net.params.items()}
+        step(np.full_like(x, np.nan), t)  # a loss that is not finite moves nothing
+        assert largest_difference(net.params, before) == 0
+        operations = step.operations(x.shape)
+        orders.append(operations.index(step._batches[x.shape].update.operation) < len(operations) - 6)
+        nets.append(net)
+    assert orders == [False, True]
+    assert largest_difference(nets[0].params, nets[1].params) == 0
+
+
+def test_memory_of_gradients_is_free_after_the_update_unless_a_norm_needs_all():
+    layers = [layer for seed in range(4) for layer in (Dense(600, 600, rng=seed), ReLU())]
+    network, weights = Sequential(*layers, Dense(600, 3, rng=9)), 600 * 600 * 4
+    free, kept = (
+        CompiledStep(network, SoftmaxCrossEntropy(), SGD(0.1, clip_norm=norm)).bytes((4, 600))
+        for norm in (None, 1.0)
+    )
+    assert 4 * weights < kept
+    assert free < 2 * weights

@@ -19,8 +19,9 @@ The life of a training step:
 3. The :class:`~neocog.compilation.compiler.Compiler` plans: a ReLU is fused into the layer before it,
    and each value gets the border of zeros that the convolutions around it read.
 4. It walks the layers forward, then backward; each lowering adds operations to the
-   :class:`~neocog.kernels.fused.program.Program`. Between the two comes the loss, after them the update of
-   each parameter (``lowerings/losses.py``, ``lowerings/optimizers.py``).
+   :class:`~neocog.kernels.fused.program.Program`. Between the two comes the loss. The parameters are
+   updated at the end; those of a large network each right after its gradient, whose memory is then used
+   again, unless clipping needs all gradients (``lowerings/losses.py``, ``lowerings/optimizers.py``).
 5. ``Program.finish`` allocates each array in one block of memory, in which arrays that are not alive
    together may share, and writes the operations into a table of rows.
 6. In each step the addresses of the batch and its labels, and the numbers that change, are written into the

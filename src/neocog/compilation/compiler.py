@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -155,8 +156,12 @@ class Compiler(Emitter):
                 if self.offload is not None and not node.reason:
                     self.offload.move(node.layer.params, self.program.holds)
 
-    def backward(self, input_grad: bool = False) -> None:
-        """Add the backward pass from the gradient of ``self.end``."""
+    def backward(self, input_grad: bool = False, learned: Callable[[int], None] = lambda _: None) -> None:
+        """Add the backward pass from the gradient of ``self.end``.
+
+        ``learned`` is called after the operations of each node, when nothing will read its parameters in this
+        step, with the number of its first one in ``self.gradients``.
+        """
         self.start.wanted = input_grad
         for node in self.nodes:
             if not node.fused:
@@ -169,10 +174,12 @@ class Compiler(Emitter):
                 node.lowering.forward(self, node)
             self.again = False
             for node in wanted:
+                first = len(self.gradients)
                 dy: Any = node.output.gradient  # None where Python computes it
                 if node.clip and not node.lowering.undoes_clip and not self.pooling_undoes_relu(node):
                     self.clip_backward(dy, node.output.place, node.bounds)
                 node.lowering.backward(self, node, dy)
+                learned(first)
 
     def _segments(self) -> list[tuple[list[LayerNode], list[LayerNode]]]:
         """Return the nodes in segments, and which of each to compute again before its backward pass.

@@ -18,7 +18,7 @@ from neocog.compilation.nodes import Uncompilable
 from neocog.compilation.state import State
 from neocog.forking import renew_after_fork
 from neocog.kernels import active_precision
-from neocog.kernels.fused.program import Memory, Program, Slot
+from neocog.kernels.fused.program import SMALL, Memory, Program, Slot
 from neocog.layers.base import Array, Layer
 from neocog.losses import Loss, check_weights
 from neocog.optimizers import Optimizer
@@ -57,26 +57,37 @@ class _Batch:
         else:
             compiler.forward()
             self._call_loss(loss)
-        compiler.backward()
         self.update = optimizer_lowering_of(type(optimizer))
-        if isinstance(optimizer, Optimizer) and optimizer.clip_norm is not None:
-            if any(node.learns and node.layer.params for node in compiler.cuts):
-                self.update = None  # the norm is that of all gradients, and some of them are Python's
-            elif self.update is not None:
-                self._add_clipping(optimizer.clip_norm)
-        first = len(self.program.rows)
-        for node, key, gradient in compiler.gradients:
-            weight = node.layer.params[key]
-            if self.update is None:
-                gradient.kept = True  # for the step in Python
-            else:
-                name = self.names[id(weight)]
-                self._add_update(self.update, name, weight, gradient, factors.get(name, 1.0))
+        clip_norm = optimizer.clip_norm if isinstance(optimizer, Optimizer) else None
+        if clip_norm is not None and any(node.learns and node.layer.params for node in compiler.cuts):
+            self.update = None  # the norm is that of all gradients, and some of them are Python's
+        updates: list[int] = []
+
+        def update(first: int) -> None:
+            for node, key, gradient in compiler.gradients[first:]:
+                weight = node.layer.params[key]
+                if self.update is None:
+                    gradient.kept = True  # for the step in Python
+                else:
+                    name = self.names[id(weight)]
+                    factor = factors.get(name, 1.0)
+                    updates.append(self._add_update(self.update, name, weight, gradient, factor))
+
+        large = sum(array.nbytes for array in network.params.values()) > SMALL
+        at_once = large and clip_norm is None and not compiler.cuts
+        if at_once:
+            compiler.backward(learned=update)  # the memory of each gradient is then used again
+        else:  # when the norm is known, and nothing can fail any more
+            compiler.backward()
+            if clip_norm is not None and self.update is not None:
+                self._add_clipping(clip_norm)
+            update(0)
         self.program.finish()
-        self.rows = self.program.program[self.program.number[first] :]
+        rows = [self.program.number[k] for k in updates]
+        self.rows: Any = rows if at_once or not rows else slice(rows[0], rows[-1] + 1)  # which is quicker
         self.written: dict[str, float] = {}
         # 1 for a parameter with weight decay, else 0; and its factor of the learning rate.
-        self.shares = {name: self.rows[name].copy() for name in ("decay", "lr")}
+        self.shares = {name: self.program.program[name][self.rows].copy() for name in ("decay", "lr")}
 
     def _add_loss(self, lowered: LossLowering, loss: Any) -> None:
         """Compute loss and derivative by an operation; stop before Python code if the loss is not finite."""
@@ -150,12 +161,12 @@ class _Batch:
 
     def _add_update(
         self, update: OptimizerLowering, name: str, weight: np.ndarray, gradient: Memory, factor: float
-    ) -> None:
+    ) -> int:
         optimizer = self.optimizer
         memories: dict[str, Any] = {
             memory: _remembered(optimizer, memory, name, weight) for memory in update.memories(optimizer)
         }
-        self.program.add_units(
+        return self.program.add_units(
             update.operation,
             -(-weight.size // _BLOCK),
             update.flops * weight.size,
@@ -174,13 +185,13 @@ class _Batch:
         """Write the numbers that change from step to step into the rows."""
         if self.update is None:
             return
-        optimizer, rows, written = self.optimizer, self.rows, self.written
+        optimizer, table, written = self.optimizer, self.program.program, self.written
         numbers = self.update.numbers(optimizer)
         numbers["lr"], numbers["decay"] = optimizer.current_lr, optimizer.weight_decay
         for name, value in numbers.items():
             if written.get(name) != value:
                 written[name] = value
-                rows[name] = self.shares[name] * value if name in self.shares else value
+                table[name][self.rows] = self.shares[name] * value if name in self.shares else value
 
     def finish_step(self) -> None:
         """Count the step, and let the optimizer update what the program has not updated."""
