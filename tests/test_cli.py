@@ -692,6 +692,18 @@ def test_explain_a_class_by_its_name(light_or_dark, tmp_path):
     assert (data["index"], data["value"]) == ([0, 1], 4.0)
     error = run("explain", light_or_dark, tmp_path / "i.png", "--index", "night", code=2).stderr
     assert "or a class, one of dark, light, got 'night'" in error
+    arguments = ("--at", "flatten", "--index", "light")  # which holds no classes
+    error = run("explain", light_or_dark, tmp_path / "i.png", *arguments, code=2).stderr
+    assert "--index must be integers such as 2,3,4, got 'light'" in error
+
+
+@pytest.mark.parametrize("command", ["predict", "explain", "attribute"])
+def test_a_model_of_other_channels_takes_no_pictures(tmp_path, command):
+    neocog.save(neocog.models.digits_cnn(image_shape=(2, 8, 8), seed=0), tmp_path / "two.neocog")
+    grey(tmp_path / "i.png", 255)
+    error = run(command, tmp_path / "two.neocog", tmp_path / "i.png", code=2).stderr
+    assert "two.neocog takes images of 2 channels, not 1 or 3 as picture files have" in error
+    assert ".npz" in error
 
 
 @pytest.mark.parametrize("method", ["saliency", "integrated-gradients", "occlusion"])

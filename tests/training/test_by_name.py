@@ -70,6 +70,17 @@ def test_augmentations_keep_shape_and_dtype(name, shape, rng):
         assert changed.max() <= 1 + 1e-6
 
 
+def test_no_augmentation_is_joined_to_none():
+    with pytest.raises(ValueError, match="augment must be 'none' or others joined, got 'none-flip'"):
+        make_augmentation("none-flip", (1, 8, 8))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_momentum_out_of_range_is_named_so_for_every_optimizer(name):
+    with pytest.raises(ValueError, match=r"momentum must be in \[0, 1\), got 1"):
+        make_optimizer(name, 0.1, momentum=1)
+
+
 def test_augmentations_fit_the_size():
     assert repr(make_augmentation("shift", (3, 64, 48))) == "Shift(3, fill='edge')"
     assert repr(make_augmentation("flip", (3, 64, 48))) == repr(Flip())

@@ -186,6 +186,17 @@ def image_shape(model: object, network: Container) -> tuple[int, int, int]:
     return network.input_shape
 
 
+def picture_shape(model: object, network: Container) -> tuple[int, int, int]:
+    """Return the shape of the pictures that a network takes; ValueError if they are no grey or RGB ones."""
+    shape = image_shape(model, network)
+    if shape[0] not in (1, 3):
+        raise ValueError(
+            f"{model} takes images of {shape[0]} channels, not 1 or 3 as picture files have: it can be "
+            "measured on an .npz archive (neocog evaluate), and used in Python."
+        )
+    return shape
+
+
 def class_names(network: Container, classes: int) -> tuple[str, ...]:
     """Return a name for each class of a network: its class names, then numbers."""
     names = tuple(network.class_names or ())[:classes]

@@ -26,7 +26,7 @@ from neocog.cli.common import (
     Output,
     app,
     escaped,
-    image_shape,
+    picture_shape,
     report_errors,
     say,
     to_json,
@@ -277,7 +277,7 @@ def predict(
     Example: [bold]neocog predict runs/photos new --csv new.csv[/]
     """
     network = runs.open_model(model, layers or (), output)
-    shape = image_shape(model, network)
+    shape = picture_shape(model, network)
     if count_outputs(network, shape) is None:
         gives = network.output_shape((1, *shape))[1:]
         raise ValueError(f"{model} must give a number for each class to predict by, gives {gives}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,7 @@ from neocog.cli.common import (
     class_names,
     escaped,
     image_shape,
+    picture_shape,
     report_errors,
     say,
     to_json,
@@ -112,7 +114,7 @@ def explain(
     from neocog import inspection
 
     network = runs.open_model(model, layers or (), output)
-    shape = image_shape(model, network)
+    shape = picture_shape(model, network)
     x = load_image(image, network.preprocessing or shape, invert=invert)[None].astype("float64")
     network = network.astype("float64")
     t = None
@@ -126,7 +128,8 @@ def explain(
     at = at or inquiry.answer
     place: tuple[int, ...] | None = None
     if index:
-        place = _place(index, network)
+        of_classes = (inquiry.answer, inquiry.output, f"{inquiry.output}.bias")
+        place = _place(index, network.class_names or () if at in of_classes else ())
         if at not in network.params and at != "loss":
             place = (0, *place)  # the one image
     answer = inquiry.ask(at, place, of=of)
@@ -151,12 +154,11 @@ def explain(
             say("the numbers of its last layer are those of the weighted classes, not these probabilities")
 
 
-def _place(index: str, network: Container) -> tuple[int, ...]:
+def _place(index: str, names: Sequence[str]) -> tuple[int, ...]:
     """Parse ``--index``: integers, or a class, which stands at its place among the outputs."""
     try:
         return tuple(int(part) for part in index.split(","))
     except ValueError:
-        names = list(network.class_names or ())
         if index in names:
             return (names.index(index),)
         classes = f" or a class, one of {', '.join(names)}" if names else ""
@@ -223,7 +225,7 @@ def attribute(
 
     network = runs.open_model(model, layers or (), output)
     one_of("method", method, ATTRIBUTIONS)
-    shape = image_shape(model, network)
+    shape = picture_shape(model, network)
     x = load_image(image, network.preprocessing or shape, invert=invert)[None]
     names = _names(network, shape)
     answers = Answers(network, network.predict_logits(x))

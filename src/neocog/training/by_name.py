@@ -11,7 +11,7 @@ from neocog.data.batches import Augmentation
 from neocog.optimizers import SGD, Adam, AdamW, NAdam, Optimizer, RMSProp
 from neocog.schedules import Cosine, OneCycle, Polynomial, WarmRestarts
 from neocog.training.callbacks import ReduceLROnPlateau
-from neocog.validation import one_of
+from neocog.validation import number, one_of
 
 __all__ = [
     "AUGMENTATIONS",
@@ -131,6 +131,7 @@ def make_optimizer(
     AdamW(lr=0.01, weight_decay=0.05)
     """
     one_of("optimizer", name, OPTIMIZERS)
+    number("momentum", momentum, 0, 1, False, True)  # under the name that Adam's kind does not know
     return OPTIMIZERS[name](lr, momentum, weight_decay=weight_decay, clip_norm=clip_norm, rates=rates)
 
 
@@ -173,6 +174,8 @@ def make_augmentation(name: str, image_shape: Sequence[int]) -> Augmentation | N
     Compose(Flip(), Shift(2, fill='edge'))
     """
     parts = name.split("-")
+    if len(parts) > 1 and "none" in parts:
+        raise ValueError(f"augment must be 'none' or others joined, got {name!r}.")
     steps = [
         step
         for part in parts
