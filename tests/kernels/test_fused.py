@@ -187,23 +187,27 @@ def test_long_sums_are_made_of_short_ones(channels, kernel, positive):
 # Winograd
 
 
-@pytest.mark.parametrize("N", [1, 3, 8])
+@pytest.mark.parametrize(
+    "N", [1, 3, 8, 16]
+)  # 16: tiles are read where they lie, and written if they are whole
 @pytest.mark.parametrize("padding", [((1, 1), (1, 1)), ((0, 0), (0, 0)), ((2, 1), (0, 1))])
 def test_winograd_is_within_its_bound_and_exact_does_without(N, padding):
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(N, 37, 30, 29)).astype("f4")
+    x = rng.normal(size=(N, 37, 30, 30)).astype("f4")
     w = (rng.normal(size=(42, 37, 3, 3)) / 18).astype("f4")
     b = rng.normal(size=42).astype("f4")
     with use_kernels("im2col"):
         y = kernels.conv2d(x.astype("f8"), w.astype("f8"), b.astype("f8"), (1, 1), padding)
         dy = rng.normal(size=y.shape).astype("f4")
         dx = kernels.conv2d_input(dy.astype("f8"), w.astype("f8"), x.shape, (1, 1), padding)
+        dw = kernels.conv2d_weight(x.astype("f8"), dy.astype("f8"), w.shape, (1, 1), padding)
 
     def errors(precision):
         with use_kernels("fused", precision):
             pairs = [
                 (kernels.conv2d(x, w, b, (1, 1), padding), y),
                 (kernels.conv2d_input(dy, w, x.shape, (1, 1), padding), dx),
+                (kernels.conv2d_weight(x, dy, w.shape, (1, 1), padding), dw),
             ]
         return [np.abs(got - exact).max() / np.abs(exact).max() for got, exact in pairs]
 

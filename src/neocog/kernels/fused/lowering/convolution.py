@@ -43,8 +43,9 @@ _TILE = 4
 """Outputs of a tile of Winograd's method, in each direction."""
 _KERNEL = 3
 """Height and width of the kernels that it takes."""
-_CHANNELS = 32
-"""Fewest channels, and filters: the savings grow with their product, the transforms with their sum."""
+_CHANNELS, _CHANNELS_OF_VECTORS = 32, 16
+"""Fewest channels, and filters: the savings grow with their product, the transforms with their sum. Where the
+images fill whole vectors, tiles are transformed where they lie, which takes half the time."""
 _LANES = 16
 """Fewest tiles, a vector of them: with fewer, it is partly empty."""
 _ROW_LANES = 2048
@@ -58,6 +59,11 @@ _UNIT_FILTERS = 32
 """Fewest filters of such a unit: each unit transforms its inputs again."""
 _DEPTH = 64
 """Filters whose products are held at a time, so that they stay in the cache."""
+
+_CHUNK = 1 << 24
+"""Bytes of transformed tiles that a gradient in the weights has at a time, unless a strip has more."""
+_BACK_KERNELS = 1024
+"""Kernels of a unit of the last transform of such a gradient."""
 
 _PRODUCTS, _TRANSFORMS = 45.0, 1000.0
 """Measured time, in vector operations, of Winograd's method for a vector of tiles: of the 36 products of a
@@ -175,6 +181,8 @@ class Convolution:
                     after = max(after, lowest + count - self.out[axis])
             if self.back_by_winograd:
                 after += -self.x_shape[2 + axis] % _TILE
+            if self.weights_by_winograd:
+                after = max(after, -self.out[axis] % _TILE)
             sides += [before, after]
         return sides[0], sides[1], sides[2], sides[3]
 
@@ -205,14 +213,20 @@ class Convolution:
         alone = self.groups == 1 and max(*self.padding[0], *self.padding[1]) < _KERNEL
         return alone and self._suits_winograd(self.x_shape[2:])
 
+    @property
+    def weights_by_winograd(self) -> bool:
+        """Return whether to use it for the gradient in the weights."""
+        return self.by_winograd and self.groups == 1
+
     def _suits_winograd(self, out: tuple[int, ...]) -> bool:
         fewest = min(self.w_shape[0] // self.groups, self.w_shape[1])
-        if self.program.exact or self.program.dtype != np.float32 or fewest < _CHANNELS:
+        N, vector = self.x_shape[0], VECTOR_BYTES // self.program.size
+        needed = _CHANNELS if N % vector else _CHANNELS_OF_VECTORS
+        if self.program.exact or self.program.dtype != np.float32 or fewest < needed:
             return False
         plain = self.stride == (1, 1) and self.dilation == (1, 1)
         if not plain or self.kernel != (_KERNEL, _KERNEL):
             return False
-        N = self.x_shape[0]
         across = -(-out[1] // _TILE) * N
         lanes = -(-out[0] // _TILE) * across
         computed, wanted = _TILE**2 * lanes, out[0] * out[1] * N
@@ -235,14 +249,11 @@ class Convolution:
         program = self.program
         F, C = shape
         N, size = y.N, program.size
-        down, across = -(-y.H // _TILE), -(-y.W // _TILE)
+        down, across, rows, lanes = self._tiles(y)
         vector = VECTOR_BYTES // size
-        # Rows of tiles in a strip: about a register tile's lanes, or two.
-        rows = max(1, min(down, round(VECTORS * vector / (across * N))))
         strips = -(-down // rows)
         f_units = 1 if strips >= _STRIPS else min(-(-F // _UNIT_FILTERS), -(-_STRIPS // strips))
         f_block = -(-F // f_units // PANEL) * PANEL
-        lanes = -(-rows * across * N // vector) * vector
         depth = min(_DEPTH, f_block)
         transformed = program.memory(36 * F * C)
         block = panel_block(F)
@@ -289,6 +300,74 @@ class Convolution:
             depth=depth,
         )
 
+    def _tiles(self, y: Maps) -> tuple[int, int, int, int]:
+        """Return the tiles down and across, and the rows of tiles and the lanes of a strip, filled up."""
+        vector = VECTOR_BYTES // self.program.size
+        down, across = -(-y.H // _TILE), -(-y.W // _TILE)
+        # About a register tile's lanes, or two.
+        rows = max(1, min(down, round(VECTORS * vector / (across * y.N))))
+        return down, across, rows, -(-rows * across * y.N // vector) * vector
+
+    def _winograd_weight_gradient(self, x: ConvolutionWindows, dy: Maps, d_weight: Any) -> None:
+        """Add the gradient in the weights by Winograd's method: products of transformed tiles, summed."""
+        program, N = self.program, dy.N
+        F, C = self.w_shape[:2]
+        dy = self._bordered(dy, (0, -dy.H % _TILE, 0, -dy.W % _TILE))
+        down, across, rows, lanes = self._tiles(dy)
+        strips = -(-down // rows)
+        together = max(1, _CHUNK // (36 * (F + C) * lanes * program.size))
+        together = -(-strips // -(-strips // together))  # chunks of one size
+        inputs, outputs = (program.memory(36 * channels * together * lanes) for channels in (C, F))
+        sums = program.memory(36 * F * C)
+        vector = VECTOR_BYTES // program.size
+        program.scratch = max(program.scratch, 36 * (lanes + 2 * vector) * program.size)
+        windows: dict[str, Any] = {"x": x.start, "x_plane": x.plane, "x_row": x.row}
+        for first in range(0, strips, together):
+            count = min(together, strips - first)
+            for channels, place, y in ((C, windows, inputs), (F, {"x": dy}, outputs)):
+                program.add(
+                    "winograd_tiles",
+                    channels,
+                    100.0 * channels * count * lanes,
+                    **place,
+                    y=y,
+                    C=channels,
+                    N=N,
+                    tiles=across,
+                    tile_rows=down,
+                    row_block=rows,
+                    strip_lanes=lanes,
+                    first=first,
+                    strips=count,
+                    outputs=int(y is outputs),
+                )
+            T = count * lanes
+            add_correlation(
+                program,
+                np.arange(F) * T,
+                np.arange(C) * T,
+                1,
+                T,
+                groups=36,
+                a_group=F * T,
+                x_group=C * T,
+                a=outputs,
+                x=inputs,
+                y=sums,
+                adding=int(first > 0),
+            )
+        units = -(-F * C // _BACK_KERNELS)
+        fields = {"x": sums, "y": d_weight, "count": F * C, "block": _BACK_KERNELS}
+        program.add_units("winograd_weights_back", units, 100.0 * F * C, **fields)
+
+    def _bordered(self, maps: Maps, border: Border) -> Maps:
+        """Return maps with a border of zeros at least as wide, copied if theirs is not."""
+        if all(b >= n for b, n in zip(maps.border, border, strict=True)):
+            return maps
+        padded = self.program.maps(*maps.shape, border)
+        transfer(self.program, maps, padded)
+        return padded
+
     # Forward
 
     def windows(self, x: Maps, row: int = 0) -> ConvolutionWindows:
@@ -299,11 +378,7 @@ class Convolution:
         """
         if self.stride != (1, 1):
             return self._split_phases(x, row)
-        border = self.input_border
-        if any(b < n for b, n in zip(x.border, border, strict=True)):
-            padded = self.program.maps(*x.shape, border)
-            transfer(self.program, x, padded)
-            x = padded
+        x = self._bordered(x, self.input_border)
         down, across = (np.arange(k) * d for k, d in zip(self.kernel, self.dilation, strict=True))
         memory, origin = x.origin
         start = memory, origin - self.padding[0][0] * x.row - self.padding[1][0] * x.N
@@ -409,20 +484,19 @@ class Convolution:
     ) -> None:
         """Add the gradient in the input, a convolution of dy with the flipped kernel, plus ``bias``."""
         F, per_group = self.w_shape[:2]
-        if self.back_by_winograd and not adding:
+        if self.back_by_winograd:
             (top, bottom), (left, right) = self.padding
             reach = _KERNEL - 1
             back: Padding = ((reach - top, reach - bottom), (reach - left, reach - right))
             shape = (dy.N, F, dy.H, dy.W), (per_group, F, _KERNEL, _KERNEL)
             flipped = Convolution(self.program, *shape, (1, 1), back, (1, 1))
             strided = (9, 9 * per_group, 1)
-            flipped._winograd(flipped.windows(dy), weight, (per_group, F), strided, bias, dx, bounds)
+            target = self.program.maps(*dx.shape) if adding else dx
+            flipped._winograd(flipped.windows(dy), weight, (per_group, F), strided, bias, target, bounds)
+            if adding:
+                copy(self.program, target.origin, strides(target), dx.origin, dx.shape, strides(dx), adding)
             return
-        border = self.output_border
-        if any(b < n for b, n in zip(dy.border, border, strict=True)):
-            padded = self.program.maps(*dy.shape, border)
-            transfer(self.program, dy, padded)
-            dy = padded
+        dy = self._bordered(dy, self.output_border)
         if not adding and not all(taps for axis in (0, 1) for _, _, taps in self._phases(axis)):
             self.program.clear(dx)  # no tap reaches some pixels
             if bias is not None:
@@ -484,6 +558,9 @@ class Convolution:
 
     def weight_gradient(self, x: ConvolutionWindows, dy: Maps, d_weight: Any) -> None:
         """Add the gradient in the weights: the windows of x, each weighted by its dy, summed."""
+        if self.weights_by_winograd:
+            self._winograd_weight_gradient(x, dy, d_weight)
+            return
         F, per_group = self.w_shape[:2]
         filters = F // self.groups
         add_correlation(

@@ -264,7 +264,7 @@ def round_to_bfloat(p: Any, unit: int, scratch: int, zero: Any) -> None:
 @operation(
     maps="a x",
     arrays="a_offsets offsets y",
-    integers="F K depth rows lanes f_block row_block groups group_block a_group x_group",
+    integers="F K depth rows lanes f_block row_block groups group_block a_group x_group adding",
 )
 def correlate(p: Any, unit: int, scratch: int, zero: Any) -> None:
     """Compute ``y[f,k] = sum_{i,l} a[a_offsets[f] + a_row i + l] x[offsets[k] + x_row i + l]``.
@@ -272,7 +272,8 @@ def correlate(p: Any, unit: int, scratch: int, zero: Any) -> None:
     With a = dy this is the gradient in the weights. Both tables are filled up to whole register tiles with
     repetitions, whose sums are dropped. ``row_block`` rows at a time stay in the cache. There are ``groups``,
     which lie ``a_group`` and ``x_group`` apart. A unit is ``group_block`` groups, or ``f_block`` filters and
-    ``depth`` terms of one. Fewer filters than a tile has rows go one by one.
+    ``depth`` terms of one. Fewer filters than a tile has rows go one by one. With ``adding``, the sums are
+    added to y.
     """
     blocks = (p.F + p.f_block - 1) // p.f_block * ((p.K + p.depth - 1) // p.depth)
     first = unit // blocks * p.group_block
@@ -285,7 +286,8 @@ def _correlate(p: Any, g: int, block: int, zero: Any) -> None:
     """Compute a block of filters and terms of a group."""
     like = zero[0]
     size = size_of(like)
-    sums = np.empty(max(DOT_ROWS * DOT_TAPS, ROW_TAPS))  # of the larger dtype, so for both
+    # Of the larger dtype, so for both, and up to whole vectors.
+    sums = np.empty(max(DOT_ROWS * DOT_TAPS, ROW_TAPS) + VECTOR_BYTES // size)
     out = sums.ctypes.data
     results = view(out, len(sums), like)
     tile_rows, tile_taps = (1, ROW_TAPS) if p.F < DOT_ROWS else (DOT_ROWS, DOT_TAPS)
@@ -304,8 +306,12 @@ def _correlate(p: Any, g: int, block: int, zero: Any) -> None:
                     dots_of_row(a, down, p.a_row, x, across, p.x_row, rows, p.lanes, out, like)
                 else:
                     dots(a, down, p.a_row, x, across, p.x_row, rows, p.lanes, out, like)
-                taps = min(tile_taps, k_last - k)
+                taps, adding = min(tile_taps, k_last - k), i > 0 or p.adding != 0
                 for r in range(min(tile_rows, f_last - f)):
                     y = view(start_y + ((f + r) * p.K + k) * size, taps, like)
-                    for q in range(taps):
-                        y[q] = results[r * tile_taps + q] + (y[q] if i else 0)
+                    if taps == DOT_TAPS:  # a number that the compiler knows
+                        for q in range(DOT_TAPS):
+                            y[q] = results[r * DOT_TAPS + q] + (y[q] if adding else like)
+                    else:
+                        for q in range(taps):
+                            y[q] = results[r * tile_taps + q] + (y[q] if adding else like)

@@ -5,7 +5,11 @@ Sixteen outputs from a tile of 6 x 6 inputs take 36 multiplications instead of 1
     U = G g G^T,    V = B^T d B,    m[f] = sum_c U[f,c] V[c]  (elementwise),    y = A^T m A
 
 It pays with many channels, where the sums are most of the work. A strip of tiles at a time goes through all
-three stages in the cache. The transforms cost some precision: for unit-variance data the error is some 1e-5
+three stages in the cache. The gradient in the weights is the same backwards, where the sums are over tiles::
+
+    V = B^T d B,    Y = A dy A^T,    M[f,c] = sum_t Y[f,t] V[c,t]  (elementwise),    dg = G^T M G
+
+The transforms cost some precision: for unit-variance data the error is some 1e-5
 of the largest output, where the direct sum has 1e-6; so it is used neither for float64 nor under
 ``precision="exact"``.
 
@@ -30,7 +34,9 @@ from neocog.kernels.fused.simd import (
     view,
     winograd_input,
     winograd_kernel,
+    winograd_kernel_back,
     winograd_output,
+    winograd_output_back,
 )
 
 RUN = 8
@@ -118,6 +124,21 @@ def gather_tiles(o: int, o_step: int, y: int, N: int, tiles: int, W: int, like: 
                     b[n] = a[n]
 
 
+@compiled
+def scatter_strip(
+    x: int, x_row: int, rows: int, N: int, tiles: int, tile_rows: int, d: int, d_step: int, like: Any
+) -> None:
+    """Copy ``rows`` rows of each of some rows of tiles by :func:`scatter_tiles`.
+
+    Row r, column k of all tiles is the array ``d[6 r + k]``.
+    """
+    size = size_of(like)
+    for i in range(tile_rows):
+        for r in range(rows):
+            place = d + (6 * r * d_step + i * tiles * N) * size
+            scatter_tiles(x + (4 * i + r) * x_row * size, N, tiles, place, d_step, like)
+
+
 @operation(
     maps="x y",
     arrays="a offsets bias zeros",
@@ -141,24 +162,26 @@ def winograd(p: Any, unit: int, scratch: int, zero: Any) -> None:
     i_first = unit // blocks * p.row_block
     i_last = min(p.tile_rows, i_first + p.row_block)
     lanes = (i_last - i_first) * tiles * N
+    # Where a vector holds images of one tile, it is read where it lies, and written there if tiles fit.
+    reads = N % vector == 0
+    writes = reads and p.W % 4 == 0 and p.rows % 4 == 0
     d_step = T + 2 * vector
     d = scratch
     v = d + 36 * d_step * size
     m = v + 36 * C * T * size
     o = m + 36 * p.depth * T * size
     for c in range(C):
-        for i in range(i_first, i_last):
-            for r in range(6):
-                scatter_tiles(
-                    p.x + (c * p.x_plane + (4 * i + r) * p.x_row) * size,
-                    N,
-                    tiles,
-                    d + (6 * r * d_step + (i - i_first) * tiles * N) * size,
-                    d_step,
-                    like,
-                )
-        for n in range(0, lanes, vector):
-            winograd_input(d + n * size, d_step, v + (c * T + n) * size, C * T, like)
+        x, at = p.x + (c * p.x_plane + 4 * i_first * p.x_row) * size, v + c * T * size
+        if not reads:
+            scatter_strip(x, p.x_row, 6, N, tiles, i_last - i_first, d, d_step, like)
+        for i in range(i_last - i_first if reads else 1):
+            for t in range(tiles if reads else 1):
+                place, row, column = d, 6 * d_step, d_step
+                if reads:
+                    place, row, column = x + 4 * (i * p.x_row + t * N) * size, p.x_row, N
+                for n in range(0, N if reads else lanes, vector):
+                    winograd_input(place + n * size, row, column, at, C * T, like)
+                    at += vector * size
     for f in range(f_first, f_last, p.depth):
         end = min(f_last, f + p.depth)
         for k in range(36):
@@ -186,10 +209,17 @@ def winograd(p: Any, unit: int, scratch: int, zero: Any) -> None:
                 at += rows
         for at in range(f, end):
             bias = view(p.bias + at * size, 1, like)[0]
-            for n in range(0, lanes, vector):
-                sums, out = m + ((at - f) * T + n) * size, o + n * size
-                winograd_output(sums, p.depth * T, bias, p.low, p.high, out, d_step, like)
-            for i in range(i_first, i_last):
+            y, sums = p.y + (at * p.y_plane + 4 * i_first * p.y_row) * size, m + (at - f) * T * size
+            for i in range(i_last - i_first if writes else 1):
+                for t in range(tiles if writes else 1):
+                    place, row, column = o, 4 * d_step, d_step
+                    if writes:
+                        place, row, column = y + 4 * (i * p.y_row + t * N) * size, p.y_row, N
+                    for n in range(0, N if writes else lanes, vector):
+                        target = place + n * size
+                        winograd_output(sums, p.depth * T, bias, p.low, p.high, target, row, column, like)
+                        sums += vector * size
+            for i in range(i_first, i_first if writes else i_last):
                 for r in range(min(4, p.rows - 4 * i)):
                     gather_tiles(
                         o + (4 * r * d_step + (i - i_first) * tiles * N) * size,
@@ -200,3 +230,67 @@ def winograd(p: Any, unit: int, scratch: int, zero: Any) -> None:
                         p.W,
                         like,
                     )
+
+
+@operation(
+    maps="x", arrays="y", integers="C N tiles tile_rows row_block strip_lanes first strips block outputs"
+)
+def winograd_tiles(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute ``y[36][c][t] = B^T d B`` of the tiles of each channel; of ``outputs`` 4 x 4, ``A d A^T``.
+
+    There are ``tile_rows`` rows of ``tiles`` tiles, in strips of ``row_block`` rows and ``strip_lanes`` lanes
+    each, filled up by zeros; ``strips`` of them from ``first`` on are computed. A unit is ``block`` channels.
+    """
+    like = zero[0]
+    size = size_of(like)
+    vector = VECTOR_BYTES // size
+    N, T = p.N, p.strips * p.strip_lanes
+    d, d_step = scratch, p.strip_lanes + 2 * vector
+    rows = 4 if p.outputs else 6
+    reads = N % vector == 0
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        at = p.y + c * T * size
+        for s in range(p.first, p.first + p.strips):
+            i_first = s * p.row_block
+            i_count = min(p.tile_rows - i_first, p.row_block)
+            x = p.x + (c * p.x_plane + 4 * i_first * p.x_row) * size
+            lanes = i_count * p.tiles * N
+            if not reads:
+                scatter_strip(x, p.x_row, rows, N, p.tiles, i_count, d, d_step, like)
+                for k in range(6 * rows):
+                    rest = view(d + (k * d_step + lanes) * size, p.strip_lanes - lanes, like)
+                    for n in range(p.strip_lanes - lanes):
+                        rest[n] = like
+            for i in range(i_count if reads else 1):
+                for t in range(p.tiles if reads else 1):
+                    place, row, column = d, 6 * d_step, d_step
+                    if reads:
+                        place, row, column = x + 4 * (i * p.x_row + t * N) * size, p.x_row, N
+                    for n in range(0, N if reads else p.strip_lanes, vector):
+                        if p.outputs:
+                            winograd_output_back(place + n * size, row, column, at, p.C * T, like)
+                        else:
+                            winograd_input(place + n * size, row, column, at, p.C * T, like)
+                        at += vector * size
+            for k in range(36 if reads else 0):
+                rest = view(at + k * p.C * T * size, p.strip_lanes - lanes, like)
+                for n in range(p.strip_lanes - lanes):
+                    rest[n] = like
+            at = p.y + (c * T + (s + 1 - p.first) * p.strip_lanes) * size
+
+
+@operation(arrays="x y", integers="count block")
+def winograd_weights_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute the gradients ``y[k] = G^T x[:,:,k] G`` of ``count`` kernels; a unit is ``block`` of them."""
+    like = zero[0]
+    size = size_of(like)
+    vector = VECTOR_BYTES // size
+    kernels = np.empty(9 * vector * size // 8)
+    g = view(kernels.ctypes.data, 9 * vector, like)
+    for first in range(unit * p.block, min(p.count, (unit + 1) * p.block), vector):
+        winograd_kernel_back(p.x + first * size, p.count, kernels.ctypes.data, like)
+        lanes = min(vector, p.count - first)
+        y = view(p.y + 9 * first * size, 9 * lanes, like)
+        for n in range(lanes):
+            for q in range(9):
+                y[9 * n + q] = g[q * vector + n]

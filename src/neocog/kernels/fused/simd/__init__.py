@@ -64,7 +64,9 @@ if config.DISABLE_JIT:
         view,
         winograd_input,
         winograd_kernel,
+        winograd_kernel_back,
         winograd_output,
+        winograd_output_back,
     )
 else:
     from neocog.kernels.fused.simd.functions import (  # type: ignore[no-redef]
@@ -82,7 +84,9 @@ else:
         interleave,
         winograd_input,
         winograd_kernel,
+        winograd_kernel_back,
         winograd_output,
+        winograd_output_back,
     )
 
 __all__ = [
@@ -114,5 +118,7 @@ __all__ = [
     "view",
     "winograd_input",
     "winograd_kernel",
+    "winograd_kernel_back",
     "winograd_output",
+    "winograd_output_back",
 ]

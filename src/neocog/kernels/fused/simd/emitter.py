@@ -201,12 +201,31 @@ class Emitter:
         values = [select(compare("<", value, low), low, value) for value in values]
         return [select(compare(">", value, high), high, value) for value in values]
 
-    def total(self, value: Any) -> Any:
-        """Sum the lanes."""
-        function = self.intrinsic(
-            f"llvm.vector.reduce.fadd.{self.suffix}", self.scalar, [self.scalar, self.vector]
-        )
-        return self.builder.call(function, [ir.Constant(self.scalar, 0.0), value], fastmath=("reassoc",))
+    def totals(self, values: list[Any]) -> list[Any]:
+        """Sum the lanes of each vector; return vectors that hold the sums in this order, zeros behind them.
+
+        Two vectors become one that holds half as many partial sums of each, until one is left of each.
+        """
+        found, width = [], self.width
+        for start in range(0, len(values), width):
+            level = values[start : start + width]
+            level += [self.zero] * (width - len(level))
+            part = width
+            while part > 1:
+                part //= 2
+                low = [lane for lane in range(2 * width) if lane % (2 * part) < part]
+                high = [lane + part for lane in low]
+                level = [
+                    self.builder.fadd(self.shuffle(a, b, low), self.shuffle(a, b, high))
+                    for a, b in zip(level[::2], level[1::2], strict=True)
+                ]
+            found += level
+        return found
+
+    def shuffle(self, a: Any, b: Any, lanes: list[int]) -> Any:
+        """Choose lanes of two vectors; those of the second are counted on from the first's."""
+        kind = ir.VectorType(ir.IntType(32), len(lanes))
+        return self.builder.shuffle_vector(a, b, ir.Constant(kind, lanes))
 
     def offset(self, table: Any, k: Any) -> Any:
         """Load entry ``k`` of a table of offsets."""

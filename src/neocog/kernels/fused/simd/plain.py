@@ -30,7 +30,9 @@ __all__ = [
     "view",
     "winograd_input",
     "winograd_kernel",
+    "winograd_kernel_back",
     "winograd_output",
+    "winograd_output_back",
 ]
 
 library = np
@@ -142,15 +144,26 @@ def winograd_kernel(g, u, u_step, like):
     _scatter(np.einsum("ir,jk,rkn->ijn", _KERNEL, _KERNEL, kernels).reshape(36, -1), u, u_step, like)
 
 
-def winograd_input(d, d_step, v, v_step, like):
-    tiles = _gather(d, d_step, 36, like).reshape(6, 6, -1)
+def winograd_input(d, d_row, d_column, v, v_step, like):
+    tiles = np.array([_gather(d + r * d_row * like.itemsize, d_column, 6, like) for r in range(6)])
     _scatter(np.einsum("ir,jk,rkn->ijn", _INPUT, _INPUT, tiles).reshape(36, -1), v, v_step, like)
 
 
-def winograd_output(m, m_step, bias, low, high, o, o_step, like):
+def winograd_output(m, m_step, bias, low, high, o, o_row, o_column, like):
     tiles = _gather(m, m_step, 36, like).reshape(6, 6, -1)
-    y = np.einsum("ir,jk,rkn->ijn", _OUTPUT, _OUTPUT, tiles).reshape(16, -1) + bias
-    _scatter(np.clip(y, low, high), o, o_step, like)
+    y = np.clip(np.einsum("ir,jk,rkn->ijn", _OUTPUT, _OUTPUT, tiles) + bias, low, high)
+    for r in range(4):
+        _scatter(y[r], o + r * o_row * like.itemsize, o_column, like)
+
+
+def winograd_output_back(d, d_row, d_column, v, v_step, like):
+    tiles = np.array([_gather(d + r * d_row * like.itemsize, d_column, 4, like) for r in range(4)])
+    _scatter(np.einsum("ri,kj,rkn->ijn", _OUTPUT, _OUTPUT, tiles).reshape(36, -1), v, v_step, like)
+
+
+def winograd_kernel_back(u, u_step, g, like):
+    sums = _gather(u, u_step, 36, like).reshape(6, 6, -1)
+    _scatter(np.einsum("ri,kj,rkn->ijn", _KERNEL, _KERNEL, sums).reshape(9, -1), g, _lanes(like), like)
 
 
 def deinterleave(x, d, d_step, like):

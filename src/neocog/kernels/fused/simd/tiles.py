@@ -150,7 +150,10 @@ def _pixel_tile(rows: int, vectors: int, masked: bool, depthwise: bool = False, 
 
 
 def _dots(height: int, width: int) -> Any:
-    """Make the tile of ``height x width`` dot products over ``rows x count`` lanes, written to ``out``."""
+    """Make the tile of ``height x width`` dot products over ``rows x count`` lanes, written to ``out``.
+
+    ``out`` has room for whole vectors.
+    """
 
     @intrinsic
     def dots(_, dy, dy_offset, dy_row, x, offset, x_row, rows, count, out, like):
@@ -187,9 +190,8 @@ def _dots(height: int, width: int) -> Any:
                 phi.add_incoming(more, inside)
                 sums.append(phi)
             outer.close(sums)
-            for (r, k), value in zip(grid, outer.carried, strict=True):
-                address = emit.step(out, emit.number(r * width + k))
-                builder.store(emit.total(value), builder.inttoptr(address, emit.scalar.as_pointer()))
+            for k, value in enumerate(emit.totals(outer.carried)):
+                emit.store(value, emit.step(out, emit.number(k * emit.width)))
             return context.get_dummy_value()
 
         return types.void(*(types.int64,) * 9, like), generate

@@ -10,7 +10,15 @@ from numba.extending import intrinsic
 
 from neocog.kernels.fused.simd.emitter import Emitter
 
-__all__ = ["deinterleave", "interleave", "winograd_input", "winograd_kernel", "winograd_output"]
+__all__ = [
+    "deinterleave",
+    "interleave",
+    "winograd_input",
+    "winograd_kernel",
+    "winograd_kernel_back",
+    "winograd_output",
+    "winograd_output_back",
+]
 
 
 def _transform_input(emit: Emitter, d: list[Any]) -> list[Any]:
@@ -68,6 +76,32 @@ def _transform_kernel(emit: Emitter, g: list[Any]) -> list[Any]:
     ]
 
 
+def _transform_output_back(emit: Emitter, y: list[Any]) -> list[Any]:
+    """Multiply four numbers of a row or column by A of F(4, 3)."""
+    b = emit.builder
+
+    def times(n: float, value: Any) -> Any:
+        return b.fmul(ir.Constant(emit.vector, [n] * emit.width), value)
+
+    even, odd = b.fadd(y[0], y[2]), b.fadd(y[1], y[3])
+    far_even, far_odd = b.fadd(y[0], times(4, y[2])), b.fadd(times(2, y[1]), times(8, y[3]))
+    sides = [b.fadd(even, odd), b.fsub(even, odd), b.fadd(far_even, far_odd), b.fsub(far_even, far_odd)]
+    return [y[0], *sides, y[3]]
+
+
+def _transform_kernel_back(emit: Emitter, m: list[Any]) -> list[Any]:
+    """Multiply six numbers of a row or column by G^T of F(4, 3)."""
+    b = emit.builder
+
+    def times(n: float, value: Any) -> Any:
+        return b.fmul(ir.Constant(emit.vector, [n] * emit.width), value)
+
+    near, far = times(-1 / 6, b.fadd(m[1], m[2])), b.fadd(m[3], m[4])
+    odd = b.fadd(times(1 / 6, b.fsub(m[2], m[1])), times(1 / 12, b.fsub(m[3], m[4])))
+    first = b.fadd(b.fadd(times(1 / 4, m[0]), near), times(1 / 24, far))
+    return [first, odd, b.fadd(b.fadd(near, times(1 / 6, far)), m[5])]
+
+
 @intrinsic
 def winograd_kernel(_, g, u, u_step, like):
     """Compute ``U = G g G^T`` of a vector of kernels: nine arrays into 36 arrays ``u_step`` apart."""
@@ -85,31 +119,37 @@ def winograd_kernel(_, g, u, u_step, like):
     return types.void(*(types.int64,) * 3, like), generate
 
 
+def _row(emit: Emitter, d: Any, d_row: Any, d_column: Any, r: int, count: int) -> list[Any]:
+    """Load the first numbers of row r of a vector of tiles."""
+    start = emit.step(d, emit.builder.mul(d_row, emit.number(r)))
+    return [emit.load(emit.step(start, emit.builder.mul(d_column, emit.number(k)))) for k in range(count)]
+
+
 @intrinsic
-def winograd_input(_, d, d_step, v, v_step, like):
-    """Compute ``V = B^T d B`` of a vector of tiles: 36 arrays ``d_step`` apart into 36 ``v_step`` apart."""
+def winograd_input(_, d, d_row, d_column, v, v_step, like):
+    """Compute ``V = B^T d B`` of a vector of tiles into 36 arrays ``v_step`` apart.
+
+    Number (r, k) of the tiles is an array ``r d_row + k d_column`` behind the first.
+    """
 
     def generate(context, builder, signature, arguments):
-        d, d_step, v, v_step, _ = arguments
+        d, d_row, d_column, v, v_step, _ = arguments
         emit = Emitter(builder, like)
-        rows = []
-        for r in range(6):
-            places = [emit.step(d, builder.mul(d_step, emit.number(6 * r + k))) for k in range(6)]
-            rows.append(_transform_input(emit, [emit.load(place) for place in places]))
+        rows = [_transform_input(emit, _row(emit, d, d_row, d_column, r, 6)) for r in range(6)]
         for k in range(6):
             for r, value in enumerate(_transform_input(emit, [row[k] for row in rows])):
                 emit.store(value, emit.step(v, builder.mul(v_step, emit.number(6 * r + k))))
         return context.get_dummy_value()
 
-    return types.void(*(types.int64,) * 4, like), generate
+    return types.void(*(types.int64,) * 5, like), generate
 
 
 @intrinsic
-def winograd_output(_, m, m_step, bias, low, high, o, o_step, like):
-    """Compute ``y = min(max(A^T m A + bias, low), high)`` of a vector of tiles: 36 arrays into 16."""
+def winograd_output(_, m, m_step, bias, low, high, o, o_row, o_column, like):
+    """Compute ``y = min(max(A^T m A + bias, low), high)`` of a vector of tiles: 36 arrays into 4 x 4."""
 
     def generate(context, builder, signature, arguments):
-        m, m_step, bias, low, high, o, o_step, _ = arguments
+        m, m_step, bias, low, high, o, o_row, o_column, _ = arguments
         emit = Emitter(builder, like)
         rows = []
         for r in range(6):
@@ -119,15 +159,47 @@ def winograd_output(_, m, m_step, bias, low, high, o, o_step, like):
         for k in range(4):
             sums = [builder.fadd(each, shift) for each in _transform_output(emit, [row[k] for row in rows])]
             for r, value in enumerate(emit.clipped(sums, low, high)):
-                emit.store(value, emit.step(o, builder.mul(o_step, emit.number(4 * r + k))))
+                column = builder.mul(o_column, emit.number(k))
+                place = builder.add(builder.mul(o_row, emit.number(r)), column)
+                emit.store(value, emit.step(o, place))
         return context.get_dummy_value()
 
-    return types.void(*(types.int64,) * 2, *(like,) * 3, *(types.int64,) * 2, like), generate
+    return types.void(*(types.int64,) * 2, *(like,) * 3, *(types.int64,) * 3, like), generate
 
 
-def _shuffle(emit: Emitter, value: Any, order: list[int]) -> Any:
-    kind = ir.VectorType(ir.IntType(32), len(order))
-    return emit.builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), ir.Constant(kind, order))
+@intrinsic
+def winograd_output_back(_, d, d_row, d_column, v, v_step, like):
+    """Compute ``V = A d A^T`` of a vector of 4 x 4 numbers, which lie as those of :func:`winograd_input`."""
+
+    def generate(context, builder, signature, arguments):
+        d, d_row, d_column, v, v_step, _ = arguments
+        emit = Emitter(builder, like)
+        rows = [_transform_output_back(emit, _row(emit, d, d_row, d_column, r, 4)) for r in range(4)]
+        for k in range(6):
+            for r, value in enumerate(_transform_output_back(emit, [row[k] for row in rows])):
+                emit.store(value, emit.step(v, builder.mul(v_step, emit.number(6 * r + k))))
+        return context.get_dummy_value()
+
+    return types.void(*(types.int64,) * 5, like), generate
+
+
+@intrinsic
+def winograd_kernel_back(_, u, u_step, g, like):
+    """Compute ``g = G^T U G`` of a vector of kernels: 36 arrays ``u_step`` apart into nine arrays."""
+
+    def generate(context, builder, signature, arguments):
+        u, u_step, g, _ = arguments
+        emit = Emitter(builder, like)
+        rows = []
+        for r in range(6):
+            places = [emit.step(u, builder.mul(u_step, emit.number(6 * r + k))) for k in range(6)]
+            rows.append(_transform_kernel_back(emit, [emit.load(place) for place in places]))
+        for k in range(3):
+            for r, value in enumerate(_transform_kernel_back(emit, [row[k] for row in rows])):
+                emit.store(value, emit.step(g, emit.number((3 * r + k) * emit.width)))
+        return context.get_dummy_value()
+
+    return types.void(*(types.int64,) * 3, like), generate
 
 
 @intrinsic
@@ -142,7 +214,7 @@ def deinterleave(_, x, d, d_step, like):
             value = builder.load(builder.inttoptr(emit.step(x, emit.number(start)), wide.as_pointer()))
             value.align = emit.bytes
             for k in range(4 if start == 0 else 2):
-                part = _shuffle(emit, value, [4 * t + k for t in range(emit.width)])
+                part = emit.shuffle(value, value, [4 * t + k for t in range(emit.width)])
                 emit.store(part, emit.step(d, builder.mul(d_step, emit.number(start + k))))
         return context.get_dummy_value()
 
@@ -158,15 +230,12 @@ def interleave(_, o, o_step, y, count, like):
         emit = Emitter(builder, like)
         w = emit.width
         parts = [emit.load(emit.step(o, builder.mul(o_step, emit.number(k)))) for k in range(4)]
-        whole = list(range(2 * w))
-        order = ir.Constant(ir.VectorType(ir.IntType(32), 2 * w), whole)
-        left, right = (builder.shuffle_vector(a, b, order) for a, b in (parts[:2], parts[2:]))
+        left, right = (emit.shuffle(a, b, list(range(2 * w))) for a, b in (parts[:2], parts[2:]))
         for q in range(4):
             # Number i of y is tile i // 4, column i % 4: columns 0, 1 lie in left, 2, 3 in right.
             index = [q * w + i for i in range(w)]
             take = [i // 4 + (i % 4) * w if i % 4 < 2 else 2 * w + i // 4 + (i % 4 - 2) * w for i in index]
-            mask = ir.Constant(ir.VectorType(ir.IntType(32), w), take)
-            value = builder.shuffle_vector(left, right, mask)
+            value = emit.shuffle(left, right, take)
             shift = emit.number(q * w)
             emit.store(value, emit.step(y, shift), emit.mask(builder.sub(count, shift)))
         return context.get_dummy_value()
