@@ -327,6 +327,17 @@ def test_evaluate_lists_mistakes_and_writes_a_table(light_or_dark, tmp_path):
     )
 
 
+def test_images_without_files_are_named_by_their_numbers_and_of_what(trained, tmp_path):
+    """Those that a run has drawn have other numbers than in the file that they were drawn from."""
+    run("evaluate", trained, "--csv", tmp_path / "a.csv")
+    rows = (tmp_path / "a.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows[1:3]] == ["held-out image 0", "held-out image 1"]
+    np.savez(tmp_path / "x.npz", x=np.zeros((3, 8, 8)), y=np.arange(3))
+    run("evaluate", trained, tmp_path / "x.npz", "--csv", tmp_path / "b.csv")
+    rows = (tmp_path / "b.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows[1:]] == ["image 0", "image 1", "image 2"]
+
+
 def test_evaluate_takes_some_of_the_classes_by_name(tmp_path):
     network = neocog.Sequential(flat=neocog.Flatten(), dense=neocog.Dense(4, 3, dtype="float64"))
     network.params["dense.weight"][:] = 0

@@ -70,6 +70,7 @@ class Measured:
     labels: np.ndarray
     described: str
     origin: str
+    kind: str = "image"
 
 
 @app.command("evaluate")
@@ -140,7 +141,7 @@ def evaluate_command(
         true = [names[label] for label in labels]
         mistaken = labels != answers.order[:, 0]
     rows = [
-        {"image": image_name(measured.images, k), "true": label, **answers.cells(k)}
+        {"image": image_name(measured.images, k, measured.kind), "true": label, **answers.cells(k)}
         for k, label in enumerate(true)
     ]
     if table is not None:
@@ -173,7 +174,10 @@ def _measured(model: Path, network: Container, source: str, how: dict[str, Any])
     if run is not None and (not source or (run.is_trained_on(source) and how["images"] is None)):
         # With another split, training images would be among the held-out ones.
         _, (images, labels) = run.open_data()
-        return Measured(images, labels, run.settings().source, "the run held them out of training")
+        origin = "the run held them out of training"
+        return Measured(
+            images, labels, run.settings().source, origin, "held-out image"
+        )  # by their own numbers
     if not source:
         raise ValueError("SOURCE is missing: a model file does not say what it was trained on.")
     several = network.output_kind in INDEPENDENT and count_outputs(network, network.input_shape) != 1

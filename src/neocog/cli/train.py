@@ -142,7 +142,12 @@ def _print_held_out(result: runs.RunResult, found: Confusion | LabelScores) -> N
     wrong = misclassified(result.network, images, labels, MOST_MISTAKES)
     names = found.class_names
     rows = [
-        {"image": image_name(images, k), "true": names[true], "predicted": names[answer], "probability": p}
+        {
+            "image": image_name(images, k, "held-out image"),
+            "true": names[true],
+            "predicted": names[answer],
+            "probability": p,
+        }
         for k, true, answer, p in zip(
             wrong.index, wrong.true, wrong.predicted, wrong.probability, strict=True
         )

@@ -12,10 +12,10 @@ from neocog.data.split import Images
 __all__ = ["count_common", "image_name"]
 
 
-def image_name(images: Images, index: int) -> str:
-    """Return the path of an image's file; of one in an array, ``image 3``."""
+def image_name(images: Images, index: int, kind: str = "image") -> str:
+    """Return the path of an image's file; of one in an array its number among its kind, as ``image 3``."""
     paths = getattr(images, "paths", None)
-    return f"image {index}" if paths is None else str(paths[index])
+    return f"{kind} {index}" if paths is None else str(paths[index])
 
 
 def count_common(images: Images, others: Images) -> int:
