@@ -74,7 +74,12 @@ def import_graph(paths, root):
     return {module_name(path, root): set(imports(path, modules)) & modules for path in paths}
 
 
-GRAPH = import_graph(FILES, SOURCE.parent)
+MODULES = [module_name(path) for path in FILES]
+
+
+@functools.cache
+def graph():
+    return import_graph(FILES, SOURCE.parent)
 
 
 def floor(module):
@@ -115,25 +120,25 @@ def test_tools_that_read_the_code_see_the_public_names():
     assert set(neocog.__all__) <= set(dir(neocog))
 
 
-@pytest.mark.parametrize("module", GRAPH)
+@pytest.mark.parametrize("module", MODULES)
 def test_no_import_from_a_higher_floor(module):
-    assert [other for other in GRAPH[module] if floor(other) > floor(module)] == []
+    assert [other for other in graph()[module] if floor(other) > floor(module)] == []
 
 
 def test_the_map_in_contributing_draws_the_floors():
     text = (BENCHMARKS.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
     lines = re.findall(r"^    ((?:\w+(?:\.py|/)(?: +|$))+)", text, re.MULTILINE)
     level = {name: i for i, line in enumerate(lines) for name in re.findall(r"\w+(?=\.py|/)", line)}
-    parts = {module: module.split(".")[1] for module in GRAPH if module not in ("neocog", "neocog.__main__")}
+    parts = {module: module.split(".")[1] for module in MODULES if module not in ("neocog", "neocog.__main__")}
     assert set(level) == set(parts.values())
     for module, part in parts.items():
-        assert [other for other in GRAPH[module] & set(parts) if level[parts[other]] > level[part]] == []
+        assert [other for other in graph()[module] & set(parts) if level[parts[other]] > level[part]] == []
 
 
 def test_no_import_circle():
-    assert "neocog.compilation" in GRAPH["neocog.training.loop"]  # inside a function
-    assert "neocog.training.state" in GRAPH["neocog.inspection.statistics"]  # for its types only
-    TopologicalSorter(GRAPH).prepare()  # raises CycleError
+    assert "neocog.compilation" in graph()["neocog.training.loop"]  # inside a function
+    assert "neocog.training.state" in graph()["neocog.inspection.statistics"]  # for its types only
+    TopologicalSorter(graph()).prepare()  # raises CycleError
 
 
 def test_no_import_circle_in_the_benchmarks():
@@ -147,7 +152,7 @@ def test_one_door_leads_up():
     named = set()
     for path in FILES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Constant) and node.value in GRAPH and node.value != "neocog":
+            if isinstance(node, ast.Constant) and node.value in graph() and node.value != "neocog":
                 named.add((module_name(path), node.value))
     kernels = {
         ("neocog.kernels.choice", f"neocog.kernels.{name}") for name in ("reference", "columns", "fused")
