@@ -129,7 +129,9 @@ def test_the_map_in_contributing_draws_the_floors():
     text = (BENCHMARKS.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
     lines = re.findall(r"^    ((?:\w+(?:\.py|/)(?: +|$))+)", text, re.MULTILINE)
     level = {name: i for i, line in enumerate(lines) for name in re.findall(r"\w+(?=\.py|/)", line)}
-    parts = {module: module.split(".")[1] for module in MODULES if module not in ("neocog", "neocog.__main__")}
+    parts = {
+        module: module.split(".")[1] for module in MODULES if module not in ("neocog", "neocog.__main__")
+    }
     assert set(level) == set(parts.values())
     for module, part in parts.items():
         assert [other for other in graph()[module] & set(parts) if level[parts[other]] > level[part]] == []

@@ -1,5 +1,7 @@
 """The textbook reproduced: every figure here was computed by its code, not by ours."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -188,18 +190,22 @@ def test_training_of_chapter_24(golden, kernels):
 # Chapter 25
 
 
-@pytest.mark.parametrize(
-    ("key", "make", "seed"),
-    [
-        ("cnn_3class", lambda: neocog.models.tiny_cnn(seed=3), 11),
-        ("mlp_3class", lambda: neocog.models.tiny_mlp(seed=5), 13),
-    ],
-)
-def test_training_of_chapter_25(golden, kernels, key, make, seed):
+@functools.cache
+def trained(key, kernels):
+    """A network of the chapter, trained by the kernels in use, with its history."""
+    make, rng = {
+        "cnn_3class": (lambda: neocog.models.tiny_cnn(seed=3), 11),
+        "mlp_3class": (lambda: neocog.models.tiny_mlp(seed=5), 13),
+    }[key]
+    network, data, optimizer = make(), neocog.data.line_patterns("b"), neocog.SGD(lr=0.12)
+    return network, neocog.fit(network, data, optimizer=optimizer, epochs=80, batch_size=18, rng=rng)
+
+
+@pytest.mark.parametrize("key", ["cnn_3class", "mlp_3class"])
+def test_training_of_chapter_25(golden, kernels, key):
     expected = golden["chapter25"][key]
-    network, data = make(), neocog.data.line_patterns("b")
+    network, history = trained(key, kernels)
     assert network.parameter_count == expected["total_parameters"]
-    history = neocog.fit(network, data, optimizer=neocog.SGD(lr=0.12), epochs=80, batch_size=18, rng=seed)
     curves = expected["history"]
     np.testing.assert_allclose(history["train_loss"], curves["train_loss"], rtol=0, atol=1e-12)
     assert history["train_accuracy"] == curves["train_acc"]
@@ -232,8 +238,7 @@ def test_fourth_class(make):
 
 def test_inference_trace(golden, kernels):
     expected = golden["chapter25"]["inference_trace"]
-    network, data = neocog.models.tiny_cnn(seed=3), neocog.data.line_patterns("b")
-    neocog.fit(network, data, optimizer=neocog.SGD(lr=0.12), epochs=80, batch_size=18, rng=11)
+    (network, _), data = trained("cnn_3class", kernels), neocog.data.line_patterns("b")
     image = data.validation[0][expected["val_index"]][None]
     assert image[0, 0].tolist() == expected["input"]
     seen = {}
