@@ -92,13 +92,20 @@ def expected_failures(estimator):
     }
 
 
-@parametrize_with_checks(of_both({}, {"early_stopping": True}), expected_failed_checks=expected_failures)
+@parametrize_with_checks(
+    [*of_both({}), ConvNetClassifier(early_stopping=True)], expected_failed_checks=expected_failures
+)
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
 
+OTHERS = of_both({"optimizer": "sgd", "lr": 0.005}, {"schedule": "constant"})
+
+
 @pytest.mark.nightly
-@parametrize_with_checks(of_both({"optimizer": "sgd", "lr": 0.005}, {"schedule": "constant"}))
+@parametrize_with_checks(
+    [*OTHERS, ConvNetRegressor(early_stopping=True)], expected_failed_checks=expected_failures
+)
 def test_scikit_learn_checks_of_other_settings(estimator, check):
     check(estimator)
 
@@ -130,7 +137,8 @@ def test_tags_and_import():
 # It learns
 
 
-@pytest.mark.parametrize("scale", [16, pytest.param(1, marks=pytest.mark.nightly)])
+@pytest.mark.nightly  # the example of ConvNetClassifier does so with another part held out
+@pytest.mark.parametrize("scale", [16, 1])
 def test_digits_by_the_defaults(scale):
     X, y = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(y))
