@@ -8,7 +8,7 @@ import pytest
 
 import neocog
 from neocog import BatchNorm1D, Conv2D, Dense, Dropout, MaxPool2D, ReLU, Sequential, Tanh
-from neocog.gradcheck import compare
+from neocog.gradcheck.comparison import compare
 from neocog.layers.base import Layer
 
 

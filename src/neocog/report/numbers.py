@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from neocog import figures
-from neocog.gradcheck import STEPS, LossFunction, check_gradients, input_names
+from neocog.gradcheck import check_gradients
+from neocog.gradcheck.measurement import STEPS, LossFunction, input_names
 from neocog.inspection import Inquiry, trace
 from neocog.layers import Container
 from neocog.losses.outputs import loss_of_kind

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from neocog.errors import UnsupportedError
-from neocog.gradcheck import FLOOR
+from neocog.gradcheck.comparison import FLOOR
 from neocog.kernels import use_kernels
 from neocog.layers import Layer
 from neocog.optimizers import Optimizer

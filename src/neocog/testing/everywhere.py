@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from neocog import layers as own
-from neocog.gradcheck import STEPS, LossFunction
+from neocog.gradcheck.measurement import STEPS, LossFunction
 from neocog.kernels import use_kernels
 from neocog.layers import Container, Conv2D, Dense, Dropout, Flatten, Graph, Layer, Reshape, Sequential
 from neocog.layers.base import as_dtype, random_generators

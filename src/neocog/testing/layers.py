@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from neocog.gradcheck import compare
+from neocog.gradcheck.comparison import compare
 from neocog.kernels import BACKENDS, missing_numba, use_kernels
 from neocog.layers import Layer
 from neocog.testing.common import Check, as_list, assert_same, each, random_dy, run_all

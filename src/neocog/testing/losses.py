@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from neocog.gradcheck import STEPS
+from neocog.gradcheck.measurement import STEPS
 from neocog.layers import Dense, Reshape, Sequential, Tanh
 from neocog.losses import Loss
 from neocog.optimizers import SGD

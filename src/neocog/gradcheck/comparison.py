@@ -1,19 +1,4 @@
-"""Check gradients: compare ``backward`` with derivatives measured on ``forward``.
-
-Two independent measurements of a derivative, with no formula in common with ``backward``:
-
-central differences
-    ``(f(w + e) - f(w - e)) / 2 e``: works on any function, accurate to about 1e-9.
-complex step
-    ``Im f(w + i h) / h`` with ``h = 1e-30``: nothing is subtracted, so nothing cancels, and the derivative
-    is exact to the last digit. Every layer runs on complex numbers for this.
-
-An entry that fails is measured again layer by layer (:mod:`neocog.kinks`), where each unit on a kink (a ReLU
-at 0, two equal numbers in a pooling window) may have any slope between those of its two sides: several units
-on a kink at once are no error, and a wrong gradient is one all the same.
-
-Source: W. Squire, G. Trapp, "Using complex variables to estimate derivatives of real functions", 1998.
-"""
+"""Compare the gradients of ``backward`` with measured ones, and say what may be wrong with them."""
 
 from __future__ import annotations
 
@@ -22,27 +7,18 @@ import copy
 import dataclasses
 import functools
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
-from neocog.kinks import EPS, LayerDerivatives
+from neocog.gradcheck.measurement import STEPS, TOLERANCES, LossFunction, input_names
+from neocog.gradcheck.report import ArrayCheck, GradientReport, Index
+from neocog.kinks import EPS
 from neocog.layers import Layer
-from neocog.layers.base import Array, check_network, random_generators
+from neocog.layers.base import Array, check_network
 from neocog.losses import Loss, SoftmaxCrossEntropy
-from neocog.representation import markup, printable, show
 from neocog.validation import RandomSource, check_images, generator, integer, number, one_of, unmasked
 
-if TYPE_CHECKING:
-    from rich.console import Group
-
-__all__ = ["ArrayCheck", "GradientReport", "check_gradients"]
-
-Index: TypeAlias = tuple[int, ...]
-
-STEPS = {"complex": 1e-30, "central": 1e-5}
-TOLERANCES = {"complex": 1e-13, "central": 1e-7}
 # The error of a gradient that is zero by construction (a bias before a batch norm) is taken relative to this
 # fraction of the largest gradient of all arrays, for this dz or one of other signs: its own size is rounding
 # error only.
@@ -50,84 +26,6 @@ FLOOR = 1e-1
 # An error up to so many units in the last place is rounding: dz is a difference of terms as large as dz is
 # for other outputs (a probability, less 1), each of which is rounded.
 ROUNDINGS = 4
-
-
-@dataclass(frozen=True)
-class ArrayCheck:
-    """The result for one array: its worst entry, and the likely reason if it is wrong.
-
-    ``relative_error`` is ``|analytic - numeric|`` of that entry over the array's largest gradient. ``kinks``
-    counts the entries that were measured at a kink, ``checked`` all others.
-    """
-
-    name: str
-    checked: int
-    kinks: int
-    relative_error: float
-    index: Index
-    analytic: float
-    numeric: float
-    passed: bool
-    reason: str
-
-
-@dataclass(frozen=True)
-class GradientReport:
-    """The result of :func:`check_gradients`, array by array.
-
-    Attributes
-    ----------
-    method : str
-    tolerance : float
-    loss : float
-    arrays : list of ArrayCheck
-        One a parameter, and "input".
-    """
-
-    method: str
-    tolerance: float
-    loss: float
-    arrays: list[ArrayCheck]
-
-    @property
-    def passed(self) -> bool:
-        """True if every array passed."""
-        return all(array.passed for array in self.arrays)
-
-    @property
-    def max_relative_error(self) -> float:
-        """The largest relative error of any array; NaN if one is not a number."""
-        return float(np.max([array.relative_error for array in self.arrays]))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data, ready for JSON."""
-        return asdict(self) | {"passed": self.passed, "max_relative_error": self.max_relative_error}
-
-    def print(self) -> None:
-        """Print the table."""
-        show(self)
-
-    def __rich__(self) -> Group:
-        from rich.console import Group
-        from rich.table import Table
-        from rich.text import Text
-
-        verdict = "[green]passed[/]" if self.passed else "[red]FAILED[/]"
-        title = f"gradients by {self.method} {verdict}: worst {self.max_relative_error:.1e}, "
-        table = Table(title=f"{title}allowed {self.tolerance:.0e}", title_justify="left")
-        table.add_column("array", no_wrap=True)
-        for column in ("checked", "kinks", "error", "worst entry", "backward", "measured"):
-            table.add_column(column, justify="right")
-        wrong = []
-        for a in self.arrays:
-            row = [markup(a.name), str(a.checked), str(a.kinks or ""), f"{a.relative_error:.1e}"]
-            row += [",".join(map(str, a.index)), f"{a.analytic:.5g}", f"{a.numeric:.5g}"]
-            table.add_row(*row, style=None if a.passed else "red")
-            if not a.passed:
-                place = f"{printable(a.name)}[{','.join(map(str, a.index))}]"
-                values = f"backward {a.analytic:.15g}, measured {a.numeric:.15g}"
-                wrong.append(Text(f"{place}: {values}\n  {printable(a.reason, lines=True)}", style="red"))
-        return Group(table, *wrong)
 
 
 def check_gradients(
@@ -199,85 +97,6 @@ def check_gradients(
         max_entries=max_entries,
         rng=rng,
     )
-
-
-class LossFunction:
-    """The loss as a function of a network's arrays and its input, to be differentiated numerically.
-
-    ``arrays`` are those arrays, in the dtype that the method needs; :meth:`derivative` moves one entry.
-    """
-
-    def __init__(
-        self,
-        network: Layer,
-        x: Any,
-        loss: Callable[[Array], tuple[Any, Array]],
-        method: str,
-        training: bool,
-    ) -> None:
-        wide = np.complex128 if method == "complex" else np.float64
-        self._network, self._loss, self._training = network.astype(wide), loss, training
-        self._inputs = tuple(part.astype(wide) for part in x) if isinstance(x, tuple) else x.astype(wide)
-        self._is_complex = method == "complex"
-        inputs = self._inputs if isinstance(x, tuple) else (self._inputs,)
-        self.arrays = {**self._network.trainable_params, **dict(zip(input_names(x), inputs, strict=True))}
-        self._rngs = random_generators(self._network)
-        self._states = [rng.bit_generator.state for rng in self._rngs]
-
-    def _reset(self) -> None:
-        """Put the random generators back: dropout must draw the same mask again."""
-        for rng, state in zip(self._rngs, self._states, strict=True):
-            rng.bit_generator.state = state
-
-    def _outputs(self) -> Array:
-        self._reset()
-        return self._network.forward(self._inputs, training=self._training)[0]
-
-    def __call__(self) -> Any:
-        return self._loss(self._outputs())[0]
-
-    @functools.cached_property
-    def by_layers(self) -> LayerDerivatives:
-        """The same derivatives, measured layer by layer."""
-        arguments = self._network, self._inputs, self._loss, self._training
-        return LayerDerivatives(*arguments, z=self._outputs(), reset=self._reset)
-
-    def shifted(self, array: Array, index: Index, by: complex) -> Any:
-        """Return the loss with one entry moved."""
-        kept = array[index]
-        array[index] = kept + by
-        value = self()
-        array[index] = kept
-        return value
-
-    def derivative(self, array: Array, index: Index, step: float) -> float:
-        """Measure the derivative in one entry."""
-        if self._is_complex:
-            return float(self.shifted(array, index, 1j * step).imag / step)
-        return float((self.shifted(array, index, step) - self.shifted(array, index, -step)) / (2 * step))
-
-    def at_kink(
-        self, name: str, index: Index, analytic: float, numeric: float, step: float, method: str
-    ) -> tuple[float, bool]:
-        """Measure again, layer by layer, a derivative on which a method and backward disagree.
-
-        Returns
-        -------
-        derivative : float
-            ``analytic`` itself if the rounding error of the loss explains the difference.
-        is_kink : bool
-            Whether a kink explains that the method was wrong.
-        """
-        array = self.arrays[name]
-        direction = np.zeros_like(array)
-        direction[index] = 1
-        value, rounding, is_kink = self.by_layers.derivative(array, direction)
-        if method == "central" and not is_kink:  # within the wider step?
-            here = self()
-            ahead = (self.shifted(array, index, step) - here) / step
-            behind = (here - self.shifted(array, index, -step)) / step
-            is_kink = bool(abs(ahead - behind) >= abs(analytic - numeric))
-        return (analytic if abs(value - analytic) <= rounding else value), is_kink
 
 
 def compare(
@@ -355,11 +174,6 @@ def compare(
         ]
     checks += [_failure(name, "not a parameter") for name in gradients if name not in measured.arrays]
     return GradientReport(method, tolerance, float(np.real(value)), checks)
-
-
-def input_names(x: Any) -> list[str]:
-    """Name the input, or the inputs, in a report."""
-    return [f"input {k}" for k in range(len(x))] if isinstance(x, tuple) else ["input"]
 
 
 def _choose(
