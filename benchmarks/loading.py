@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 from PIL import Image
 from sklearn.datasets import load_sample_images
@@ -87,11 +88,18 @@ RIVALS: dict[str, Callable[[list[Path]], Callable[[], Iterable]]] = {
 }
 
 
-def images_a_second(epoch: Callable[[], Iterable], count: int) -> float:
-    began = time.perf_counter()
+def processor_seconds() -> float:
+    """Return the processor time so far of this process and of its workers."""
+    process = psutil.Process()
+    return sum(each.cpu_times().user + each.cpu_times().system for each in (process, *process.children()))
+
+
+def measure(epoch: Callable[[], Iterable], count: int) -> tuple[float, float]:
+    """Return the images a second of an epoch, and the milliseconds of processor time an image."""
+    began, used = time.perf_counter(), processor_seconds()
     for _ in epoch():
         pass
-    return count / (time.perf_counter() - began)
+    return count / (time.perf_counter() - began), 1000 * (processor_seconds() - used) / count
 
 
 def waiting(paths: list[Path], epochs: int = 3) -> list[tuple[float, float]]:
@@ -131,18 +139,25 @@ def main() -> None:
         print(f"{len(paths)} pictures of {kilobytes:.0f} kB, {os.cpu_count()} cores, load {load:.1f}")
         first: dict[str, list[float]] = {name: [] for name in RIVALS}
         later: dict[str, list[float]] = {name: [] for name in RIVALS}
+        used: dict[str, list[float]] = {name: [] for name in RIVALS}
         for _ in range(options.rounds):
             for name, make in RIVALS.items():
                 epoch = make(paths)
-                first[name].append(images_a_second(epoch, len(paths)))
-                later[name].append(images_a_second(epoch, len(paths)))
+                speed, milliseconds = measure(epoch, len(paths))
+                first[name].append(speed)
+                used[name].append(milliseconds)
+                later[name].append(measure(epoch, len(paths))[0])
         peer = "DataLoader, 2 workers"
-        print(f"{'images a second':32}{'first epoch':>14}{'later':>9}   beside {peer} (each round)")
+        print(
+            f"{'images a second':32}{'first epoch':>14}{'later':>9}{'CPU, first':>15}   "
+            f"beside {peer} (each round)"
+        )
         for name in RIVALS:
             ratios = [ours / other for ours, other in zip(first[name], first[peer], strict=True)]
             text = ", ".join(f"{ratio:.2f}" for ratio in ratios)
             print(
-                f"{name:32}{statistics.median(first[name]):14.0f}{statistics.median(later[name]):9.0f}   "
+                f"{name:32}{statistics.median(first[name]):14.0f}{statistics.median(later[name]):9.0f}"
+                f"{min(used[name]):12.2f} ms   "
                 f"{statistics.median(ratios):.2f} ({text})"
             )
         for k, (seconds, waited) in enumerate(waiting(paths), 1):

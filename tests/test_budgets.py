@@ -17,6 +17,7 @@ import neocog
 from neocog.budgets import BUDGETS, BudgetError, budgets, check_budget, limit
 from neocog.data import load_csv, load_image, load_npz
 from neocog.data.lines import line_patterns
+from neocog.data.pictures import _count_scans
 from neocog.kernels import use_kernels
 from neocog.layers import Conv2D, Dense, GlobalAvgPool2D, Sequential
 from neocog.model_file import ModelFileError, read, write
@@ -234,6 +235,25 @@ def test_a_jpeg_file_of_thousands_of_scans(tmp_path):
     jpeg_of_scans(path, 600)
     with pytest.raises(BudgetError, match=r"a\.jpg, of 60\d scans, asks for 6\d\d,\d+,\d+ pixels, more"):
         load_image(path, (1, 8, 8))
+
+
+def test_a_sequential_jpeg_file_whose_components_are_together_is_not_searched_for_further_scans(tmp_path):
+    stream = io.BytesIO()
+    Image.new("RGB", (64, 64), "red").save(stream, "JPEG")
+    content = stream.getvalue()
+    scan = content[content.rindex(b"\xff\xda") : -2]
+    (tmp_path / "a.jpg").write_bytes(content[:-2] + 9 * scan + content[-2:])
+    with budgets(scanned=64 * 64), pytest.raises(ValueError, match="broken data stream"):  # says libjpeg
+        load_image(tmp_path / "a.jpg", (3, 8, 8))
+
+
+def test_the_scans_of_components_one_by_one_are_counted():
+    frame = "ffc0 0011 08 0008 0008 03 011100 021100 031100"
+    scans = "".join(f"ffda 0008 01 0{k}00 003f00 2a" for k in (1, 2, 3))
+    assert _count_scans(bytes.fromhex(f"ffd8 {frame} {scans} ffd9")) == 3
+    together = "ffda 000c 03 010002000300 003f00 2a"
+    assert _count_scans(bytes.fromhex(f"ffd8 {frame} {together} {scans} ffd9")) == 1
+    assert _count_scans(bytes.fromhex(f"ffd8 {frame.replace('c0', 'c2')} {together} {scans} ffd9")) == 4
 
 
 def jpeg_in_tiff(path, jpegs, height, width):

@@ -564,8 +564,7 @@ def test_a_file_is_one_of_safetensors(path, monkeypatch, size):
         model_file.write(path, {"kind": "test"}, {"c": np.zeros(2, complex)})
 
 
-def test_saving_needs_no_second_copy_of_the_weights(path, monkeypatch):
-    monkeypatch.setattr(model_file, "BLOCK", 1 << 16)
+def test_saving_needs_no_second_copy_of_the_weights(path):
     network = neocog.Sequential(neocog.Dense(1024, 1024, rng=0))
     tracemalloc.start()
     try:

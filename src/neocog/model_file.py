@@ -14,10 +14,12 @@ file can write a digest. Version 1 has neither digest nor ``content``; it is rea
 from __future__ import annotations
 
 import binascii
+import functools
 import hashlib
+import itertools
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +44,8 @@ __all__ = [
 
 FORMAT_VERSION = 2
 BLOCK = 16 * 2**20
+COMPARED = 2**18
+"""Bytes that are read back at a time: as many as a processor's own cache holds, or memory sets the pace."""
 
 CODES = {
     **{f"float{bits}": f"F{bits}" for bits in (16, 32, 64)},
@@ -116,7 +120,7 @@ def write(path: PathLike, header: Mapping[str, Any], arrays: Mapping[str, np.nda
     def write_pieces(file: BinaryIO) -> None:
         nonlocal head
         file.seek(room)
-        with _crcs(pieces) as found:
+        with _mapped(binascii.crc32, pieces) as found:
             file.writelines(pieces)
             crcs = {name: [next(found) for _ in each] for name, each in blocks.items()}
         head = _head(header, ready, crcs, room)
@@ -124,11 +128,25 @@ def write(path: PathLike, header: Mapping[str, Any], arrays: Mapping[str, np.nda
         file.write(head)
 
     def check(written: Path) -> None:
-        with open(written, "rb") as file:
-            if any(file.read(len(piece)) != bytes(piece) for piece in (head, *pieces)) or file.read(1):
+        everything = [memoryview(head), *pieces]
+        *places, size = itertools.accumulate(map(len, everything), initial=0)
+        with _mapped(functools.partial(_holds, written), everything, places) as same:
+            if not all(same) or written.stat().st_size != size:
                 raise OSError(f"{path} differs after writing.")
 
     atomic_write(path, write_pieces, check)
+
+
+def _holds(path: Path, expected: memoryview, place: int) -> bool:
+    """Return whether a file has these bytes at a place; they are read a little at a time."""
+    wanted, room = np.frombuffer(expected, np.uint8), np.empty(COMPARED, np.uint8)
+    with open(path, "rb") as file:
+        file.seek(place)
+        for start in range(0, len(wanted), COMPARED):
+            some = wanted[start : start + COMPARED]
+            if not np.array_equal(room[: file.readinto(room[: len(some)])], some):  # type: ignore[arg-type]
+                return False
+    return True
 
 
 def _head(
@@ -247,7 +265,7 @@ def _check_arrays(path: Path, table: Mapping[str, Any], arrays: Mapping[str, np.
 def _checked(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray, list[int]]]:
     """Yield name, array and CRCs of its blocks."""
     blocks = {name: _blocks(array) for name, array in arrays.items()}
-    with _crcs([block for each in blocks.values() for block in each]) as found:
+    with _mapped(binascii.crc32, [block for each in blocks.values() for block in each]) as found:
         for name, each in blocks.items():
             yield name, arrays[name], [next(found) for _ in each]
 
@@ -258,10 +276,12 @@ def _blocks(array: np.ndarray) -> list[memoryview]:
 
 
 @contextmanager
-def _crcs(blocks: list[memoryview]) -> Iterator[Iterator[int]]:
-    """Yield the CRCs of blocks; where they are large, threads compute them, as ``crc32`` lets them."""
+def _mapped(
+    function: Callable[..., Any], blocks: list[memoryview], *more: Iterable[Any]
+) -> Iterator[Iterator[Any]]:
+    """Yield what a function says of blocks; where these are large, threads compute it, beside each other."""
     if sum(map(len, blocks)) > BLOCK:
         with ThreadPoolExecutor(max_workers=4) as pool:
-            yield pool.map(binascii.crc32, blocks)
+            yield pool.map(function, blocks, *more)
     else:
-        yield map(binascii.crc32, blocks)
+        yield map(function, blocks, *more)

@@ -320,6 +320,21 @@ def test_a_fraction_is_decoded_only_where_it_is_large_enough(tmp_path, monkeypat
     assert sizes((80, 10)) == []
 
 
+def test_a_photograph_is_decoded_in_one_piece(tmp_path, monkeypatch):
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    path = tmp_path / "a.jpg"
+    path.write_bytes(photograph("china.jpg", 95, 0))
+    pieces = []
+    read = JpegImageFile.load_read
+    monkeypatch.setattr(
+        JpegImageFile, "load_read", lambda self, size: pieces.append(read(self, size)) or pieces[-1]
+    )
+    decode(path, Preprocessing(3, (30, 30)))
+    assert pieces == [path.read_bytes()]
+    assert len(pieces[0]) > 2**17
+
+
 def test_drawings_are_decoded_in_full(tmp_path):
     path = tmp_path / "a.jpg"
     drawing = np.full((400, 400), 255, np.uint8)

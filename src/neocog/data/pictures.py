@@ -20,7 +20,7 @@ from neocog.representation import printable
 from neocog.validation import image_shape as checked_shape
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from PIL import Image, ImageFile
 
 __all__ = [
     "FORMATS",
@@ -212,7 +212,7 @@ def _formats() -> tuple[str, ...]:
 
 
 @contextmanager
-def _opened(path: AnyPath, whole: bool = True) -> Iterator[Image.Image]:
+def _opened(path: AnyPath, whole: bool = True) -> Iterator[ImageFile.ImageFile]:
     """Open a picture and read its header, or with ``whole`` its file; errors until it is closed name it."""
     from PIL import UnidentifiedImageError
 
@@ -222,7 +222,10 @@ def _opened(path: AnyPath, whole: bool = True) -> Iterator[Image.Image]:
         with _open(source) as picture:
             check_budget("pixels", picture.width * picture.height, named)
             if isinstance(source, io.BytesIO):
-                _check_scans(picture, source.getvalue(), named)
+                content = source.getvalue()
+                _check_scans(picture, content, named)
+                if len(picture.tile) == 1:  # in one piece: at the end of each, libjpeg decodes slowly
+                    picture.decodermaxblock = len(content)
             yield picture
     except BudgetError:
         raise
@@ -236,7 +239,7 @@ def _opened(path: AnyPath, whole: bool = True) -> Iterator[Image.Image]:
         raise ValueError(f"{named} cannot be read as an image: {problem}") from problem
 
 
-def _open(source: Any) -> Image.Image:
+def _open(source: Any) -> ImageFile.ImageFile:
     """Open a picture; where warnings are errors, that of large ones is none, as the budget says it better."""
     from PIL import Image
 
@@ -286,12 +289,16 @@ def _count_scans(content: bytes) -> int:
     >>> _count_scans(bytes.fromhex("ffd8 ffe0 0004 ffda ffda 0003 01 ff00 ffd0 22 ffda 0002 33 ffd9 ffda"))
     2
     """
-    count, place = 0, 2
+    count, place, components = 0, 2, None
     while marker := _MARKER.search(content, place):
         kind, place = marker[0][1], marker.end()
         if kind == 0xD9:  # the end
             break
         count += kind == 0xDA
+        if kind in (0xC0, 0xC1):  # a frame that is not progressive
+            components = content[place + 7 : place + 8]
+        elif kind == 0xDA and content[place + 2 : place + 3] == components:
+            break  # all components in one scan: libjpeg refuses another, and the rest need not be searched
         if kind not in (0x01, 0xD8):  # which stand alone
             place += int.from_bytes(content[place : place + 2], "big")
     return count
