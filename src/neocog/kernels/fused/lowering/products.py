@@ -211,13 +211,9 @@ def add_correlation(
     taps = ROW_TAPS if F < DOT_ROWS else DOT_TAPS
     work = 2.0 * groups * F * K * rows * lanes
     units = max(1, min(UNITS, int(work // UNIT_WORK)) // groups)
-    # Filters share the x that is in the cache, so many to a unit; the terms are what is shared out first.
-    f_block = -(-min(F, CORRELATED) // DOT_ROWS) * DOT_ROWS
-    depth = max(1, -(-K * -(-F // f_block) // units // taps)) * taps
-    depth = min(depth, -(-K // taps) * taps)
-    while f_block > 2 * DOT_ROWS and -(-F // f_block) * -(-K // depth) < units // 2:
-        f_block = -(-f_block // 2 // DOT_ROWS) * DOT_ROWS
+    f_block, depth = _correlated_blocks(F, K, len(x_offsets), units, taps)
     blocks = -(-F // f_block) * -(-K // depth)
+    planes = -(-len(x_offsets) * depth // K)  # of x, that a unit reads
     together = _groups_together(groups, work) if blocks == 1 else 1
     program.add_units(
         "correlate",
@@ -231,8 +227,22 @@ def add_correlation(
         depth=depth,
         rows=rows,
         lanes=lanes,
-        row_block=max(1, min(rows, FAR // program.size // max((f_block + len(x_offsets)) * lanes, 1))),
+        row_block=max(1, min(rows, FAR // program.size // max((f_block + planes) * lanes, 1))),
         a_offsets=program.table(_padded_table(a_offsets, DOT_ROWS)),
         offsets=program.table(_padded_table(x_offsets, taps)),
         **fields,
     )
+
+
+def _correlated_blocks(F: int, K: int, planes: int, units: int, taps: int) -> tuple[int, int]:
+    """Return the filters and the terms of a unit of a weight gradient, at least half of ``units`` in all.
+
+    Each unit reads its filters' maps and its terms' share of the ``planes`` of x: of all ways to cut, that
+    which reads the fewest maps.
+    """
+    found = []
+    for f_parts in range(-(-F // CORRELATED), max(-(-F // CORRELATED), min(units, -(-F // DOT_ROWS))) + 1):
+        k_parts = min(-(-K // taps), max(1, -(-units // 2 // f_parts)))
+        found.append((k_parts * F + f_parts * planes, f_parts, k_parts))
+    _, f_parts, k_parts = min(found)
+    return -(-F // f_parts // DOT_ROWS) * DOT_ROWS, -(-K // k_parts // taps) * taps
