@@ -4,8 +4,10 @@
 
 The pictures are JPEG files of 1200 x 900 pixels, cut from scikit-learn's two photographs, with noise; or
 those of a folder. All become 64 x 64 RGB, in batches of 32 in a random order. The libraries take turns;
-printed are the medians of images a second, in the first epoch and in later ones, and each round's beside the
-DataLoader's. Then neocog trains on augmented images: how long the network waits for its batches.
+printed are the medians of images a second, in the first epoch and in later ones, the least milliseconds of
+processor time (with the workers') an image in the first, which other work on the machine disturbs less, and
+each round's images a second beside the DataLoader's. Then neocog trains on augmented images: how long the
+network waits for its batches.
 """
 
 from __future__ import annotations
