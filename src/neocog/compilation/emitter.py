@@ -88,7 +88,7 @@ class Lowering:
         """Widen the borders of the node's input and of its output's gradient as its operations require."""
 
     def forward(self, emit: Emitter, node: LayerNode) -> None:
-        """Write the operations that compute the node's output."""
+        """Write the operations that compute the node's output; a second time where ``emit.again``."""
         raise NotImplementedError
 
     def backward(self, emit: Emitter, node: LayerNode, dy: Maps) -> None:
