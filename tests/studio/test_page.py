@@ -282,9 +282,11 @@ def test_images_that_are_gone_cost_a_sentence_only(tmp_path):
         (tmp_path / "own" / name).mkdir(parents=True)
         for i in range(8):
             Image.new("RGB", (16, 16), (100 * k + 9 * i,) * 3).save(tmp_path / "own" / name / f"{i}.png")
-    runs.train(settings_for(str(tmp_path / "own"), epochs=1, kernels="im2col"), tmp_path / "run")
-    with_images = write_page(tmp_path / "run", tmp_path / "a.html").read_text(encoding="utf-8")
-    assert "could not be opened" not in with_images
+    settings = settings_for(str(tmp_path / "own"), epochs=1, validation=0.25, kernels="im2col")
+    runs.train(settings, tmp_path / "run")
+    with_images = write_page(tmp_path / "run", tmp_path / "a.html")
+    assert "could not be opened" not in with_images.read_text(encoding="utf-8")
+    assert neocog.studio.page.read_header(with_images)["measured"] == "validation"  # not what is held out
     (tmp_path / "own").rename(tmp_path / "moved")
     without = write_page(tmp_path / "run", tmp_path / "b.html")
     data = neocog.studio.page.read_header(without)
@@ -596,6 +598,7 @@ def test_the_line_in_the_curves_stands_at_the_epoch(page, living):
       (over.querySelector(".now").getBoundingClientRect().x - over.getBoundingClientRect().x)
       / over.clientWidth)"""
     eventually(page, f"{shares}.length === 2")
+    assert page.locator(".curve .key").all_text_contents() == 2 * ["training", "held out"]
     np.testing.assert_allclose(page.evaluate(shares), 0.25, atol=0.01)
     page.get_by_label("Epoch shown").press("End")
     eventually(page, "view.state.epoch === 4")

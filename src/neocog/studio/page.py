@@ -95,6 +95,7 @@ def write_page(
         start=start,
         ink=material.ink,
         held_out=material.held_out,
+        measured="validation" if settings.validation else "held out",
     )
     atomic_write(target, page)
     return target
@@ -212,6 +213,7 @@ def living_page(
     start: int | None = None,
     ink: bool | None = None,
     held_out: bool = False,
+    measured: str = "held out",
     lesson: Mapping[str, Any] | None = None,
     begin: str = "",
 ) -> str:
@@ -235,6 +237,8 @@ def living_page(
         Whether 1 is ink; default as the network's preprocessing says.
     held_out : bool
         Whether the images were kept from training.
+    measured : str
+        What the images are called that the history measures beside those of training.
     lesson : mapping, optional
         As :meth:`neocog.studio.lessons.Lesson.bind` returns it.
     begin : str
@@ -247,6 +251,7 @@ def living_page(
         "start": start,
         "ink": ink,
         "held_out": held_out,
+        "measured": measured,
         "lesson": lesson,
         "begin": begin,
     }
@@ -269,6 +274,7 @@ def living_data(
     start: int | None = None,
     ink: bool | None = None,
     held_out: bool = False,
+    measured: str = "held out",
     lesson: Mapping[str, Any] | None = None,
     begin: str = "",
 ) -> bytes:
@@ -309,6 +315,7 @@ def living_data(
         "samples": [dict(sample) for sample in samples],
         "sample": next((k for k, s in enumerate(samples) if s["predicted"] == s["label"]), 0),
         "held_out": held_out,
+        "measured": measured,
         "history": dict(history or {}),
         "title": title,
         "notes": notes,

@@ -4,9 +4,10 @@ import { fill, h, number } from "./dom.js";
 
 let uPlot; // fetched with the first curves, once the page is drawn
 
+/** Of the lines without a name the history says of which images they are. */
 const LINES = [
-  { title: "loss", series: [["train_loss", "training", "--line-a"], ["val_loss", "held out", "--line-b"]] },
-  { title: "accuracy", series: [["train_accuracy", "training", "--line-a"], ["val_accuracy", "held out", "--line-b"]] },
+  { title: "loss", series: [["train_loss", "training", "--line-a"], ["val_loss", "", "--line-b"]] },
+  { title: "accuracy", series: [["train_accuracy", "training", "--line-a"], ["val_accuracy", "", "--line-b"]] },
 ];
 
 /** Colours of other runs' lines. */
@@ -24,6 +25,7 @@ export function curves(el, seek) {
   let shown = 0;
   let history = {};
   let others = [];
+  let measuredOn = "held out";
   let form = ""; // of the plots: their width and lines
 
   const colour = (name) => getComputedStyle(el).getPropertyValue(name).trim();
@@ -51,7 +53,7 @@ export function curves(el, seek) {
 
   /** Return a plot of one measure. */
   const plot = ({ title, found, beside, data }, width) => {
-    const box = h("div.curve", {}, h("p.label", {}, title, found.map(([, name], k) => h(`span.key.key-${k}`, {}, name)),
+    const box = h("div.curve", {}, h("p.label", {}, title, found.map(([, name], k) => h(`span.key.key-${k}`, {}, name || measuredOn)),
       beside.map(({ name }, k) => {
         const key = h("span.key.key-other", {}, name);
         key.style.setProperty("--line-other", `var(${OTHERS[k % OTHERS.length]})`);
@@ -63,7 +65,7 @@ export function curves(el, seek) {
       width,
       height: 80,
       legend: { show: false },
-      padding: [6, 8, 0, 0],
+      padding: [6, 14, 0, 0], // room for half of the last epoch's number
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
       scales: { x: { time: false }, y: { range: title === "accuracy" ? (_, low) => [Math.min(low, 0.9), 1] : undefined } },
       axes: [{ ...axis, size: 20, space: 40, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? String(tick) : "")) }, { ...axis, size: 38, space: 26, values: (_, ticks) => ticks.map((tick) => number(tick)) }],
@@ -78,7 +80,7 @@ export function curves(el, seek) {
       },
       series: [
         {},
-        ...found.map(([, name, variable], k) => ({ label: name, stroke: () => colour(variable), width: 2, dash: k ? [5, 3] : undefined, points: { show: (history.epoch?.length ?? 0) < 2 } })),
+        ...found.map(([, name, variable], k) => ({ label: name || measuredOn, stroke: () => colour(variable), width: 2, dash: k ? [5, 3] : undefined, points: { show: (history.epoch?.length ?? 0) < 2 } })),
         ...beside.map(({ name }, k) => ({ label: name, stroke: () => colour(OTHERS[k % OTHERS.length]), width: 1.5, dash: [2, 3], spanGaps: true, points: { show: false } })),
       ],
     };
@@ -90,13 +92,14 @@ export function curves(el, seek) {
   };
 
   return {
-    /** Draw a history, and beside it the held-out lines of other runs: `{name, rows}`; plots of the same lines stay. */
-    draw(found, beside = []) {
+    /** Draw a history, and beside it the lines of other runs, `{name, rows}`; `images` names those measured beside those of training. Plots of the same lines stay. */
+    draw(found, beside = [], images = "held out") {
       history = found ?? {};
       others = beside;
+      measuredOn = images;
       el.classList.toggle("coming", !uPlot && Boolean(history.epoch?.length));
       if (!uPlot && history.epoch?.length) {
-        load().then(() => this.draw(history, others));
+        load().then(() => this.draw(history, others, measuredOn));
         return;
       }
       const all = history.epoch?.length ? LINES.map(measured).filter(Boolean) : [];

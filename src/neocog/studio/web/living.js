@@ -30,6 +30,7 @@ export function unpackModel(bytes) {
     start: header.start,
     sample: header.sample,
     heldOut: header.held_out,
+    measured: header.measured,
     epochs,
     pictures,
     precisions: new Map(precisions),

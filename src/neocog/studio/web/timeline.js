@@ -66,13 +66,13 @@ export const timePanel = {
     const fit = () => {
       if (Math.abs(chart.clientWidth - width) < 2) return;
       width = chart.clientWidth;
-      drawn.draw(model.history, model.others);
+      drawn.draw(model.history, model.others, model.measured);
       show();
     };
     const watch = new ResizeObserver(fit);
     watch.observe(chart);
     const redraw = () => {
-      drawn.draw(model.history, model.others);
+      drawn.draw(model.history, model.others, model.measured);
       show();
     };
     let due = 0;
