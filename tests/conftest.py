@@ -27,15 +27,19 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# The collected tests are most of a million objects, in which the garbage collector would search for cycles
-# again and again: not at all while they are made, which takes a third of the time, and never after that.
-gc.disable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Keep the garbage collector from searching the collected tests, most of a million objects, for cycles.
 
-
-def pytest_collection_finish():
-    gc.collect()
-    gc.freeze()
-    gc.enable()
+    It would do so again and again while they are made, which takes a third of the time, and after that.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)
