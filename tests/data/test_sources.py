@@ -59,6 +59,7 @@ def test_file_sources(tmp_path, monkeypatch):
         ("line", r"got 'line'\. Did you mean 'lines'\?"),
         ("nzp:a.npz", r"got 'nzp:a\.npz'\. Did you mean 'npz:PATH'\?"),
         ("folder", r"got 'folder'\. Did you mean 'folder:PATH'\?"),
+        ("nix", r"got 'nix'\.$"),  # no misspelt idx:PATH
         ("digits:a", r"got 'digits:a'\. Did you mean 'digits'\?"),
         ("photos", r"the path of a folder or file that there is, or one of 'digits', .*, got 'photos'\.$"),
         ("", r"got ''\.$"),

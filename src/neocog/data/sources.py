@@ -201,7 +201,8 @@ def split_source(source: str) -> tuple[str, str]:
     if source and Path(source).exists():
         return _recognised(Path(source)), os.path.abspath(source)
     forms = dict(zip(SOURCES, source_forms(), strict=True))
-    near = difflib.get_close_matches(kind, SOURCES, n=1)
+    alike = [each for each in SOURCES if each == kind or SOURCES[each].has_path == bool(colon)]
+    near = difflib.get_close_matches(kind, alike, n=1)  # nix is no misspelt idx:PATH
     named = forms[near[0]] if near else near_path(source)
     hint = f" Did you mean {named!r}?" if named else ""
     allowed = ", ".join(map(repr, forms.values()))
