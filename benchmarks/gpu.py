@@ -6,7 +6,8 @@
 2. One process under torchrun, which joins its group by NCCL, against a process alone.
 3. The rows of a step with their GPU competitors.
 
-It ends with an error if one of them fails, and says so at once where there is no GPU.
+It ends with an error if one of them fails, and says so at once where there is no GPU. It has not been run on
+one yet: only its checks, with ``--device cpu``, and its table, of rows made on a CPU.
 """
 
 from __future__ import annotations
@@ -64,18 +65,20 @@ def check_group(device: str) -> None:
         )
     assert len(alone) == len(together) > 0
     for one, other in zip(alone, together, strict=True):
-        for column in COLUMNS:
-            np.testing.assert_allclose(other[column], one[column], rtol=1e-3, atol=1e-4, err_msg=column)
+        for column in COLUMNS:  # float32 on a GPU: TF32, and sums in any order; an image may change its class
+            atol = 0.02 if column.endswith("accuracy") else 0.01
+            np.testing.assert_allclose(other[column], one[column], rtol=0.02, atol=atol, err_msg=column)
     print("one process under torchrun like one alone")
 
 
 def measure(seconds: float) -> None:
-    """Print the rows of a step beside the GPU's."""
+    """Print the rows of a step beside the GPU's; raise SystemExit if a competitor failed."""
     import machine
     import results
     import timing
     import works
 
+    works.GPU = True  # as PyTorch says, also where nvidia-smi is missing
     rows = []
     for work in works.WORKS:
         if work.task == "step":
@@ -83,6 +86,11 @@ def measure(seconds: float) -> None:
             rows.append(timing.take_turns(work, chosen, 1, seconds))
     options = {"quick": False, "rounds": 1, "seconds": seconds, "threads": None}
     print(results.markdown([{"machine": machine.describe(), "options": options, "rows": rows}]))
+    failed = [
+        f"{row['title']}, {f['peer']}: {f['failed']}" for row in rows for f in row["figures"] if "failed" in f
+    ]
+    if failed:
+        raise SystemExit("\n".join(["Not measured:", *failed]))
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 import neocog
 from neocog.compilation.compiler import Compiler
-from neocog.kernels import missing_numba, use_threads
+from neocog.kernels import missing_numba, use_kernels, use_threads
 from neocog.layers import Conv2D, Dense, Flatten, GlobalAvgPool2D, MaxPool2D, ReLU, Sequential
 from neocog.models import mobilenet_v2, resnet18
 
@@ -74,6 +74,15 @@ def test_errors_of_whole_networks(make, bound):
     expected = network.for_inference()(x)
     got = network.for_inference("bfloat16")(x)
     assert 1e-5 < np.abs(got - expected).max() / np.abs(expected).max() < bound
+
+
+def test_errors_of_a_whole_network_in_float32():
+    network = resnet18(rng=0)
+    x = np.random.default_rng(0).normal(size=(1, 3, 64, 64)).astype("f4")
+    got = network.for_inference()(x)
+    with use_kernels("im2col"):
+        exact = network.astype("float64").forward(x.astype("f8"))[0]
+    assert np.abs(got - exact).max() < 2e-6 * np.abs(exact).max()
 
 
 def test_results_do_not_depend_on_threads_and_images_are_alone():

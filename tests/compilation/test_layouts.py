@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from neocog.compilation.compiler import Compiler
-from neocog.kernels import missing_numba, use_threads
+from neocog.kernels import missing_numba, use_kernels, use_threads
 from neocog.kernels.fused.simd import VECTOR_BYTES
 from neocog.kernels.fused.workers import side_by_side
 from neocog.layers import AvgPool2D, Conv2D, Dense, Flatten, MaxPool2D, ReLU, Sequential
@@ -31,6 +31,34 @@ def test_whole_networks(case, innermost, dtype, bound):
         expected = network.forward(images)[0]
         scale = np.abs(expected).max()
         np.testing.assert_allclose(network.for_inference()(images), expected, rtol=0, atol=bound * scale)
+
+
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize(
+    ("channels", "kernel"),
+    [
+        (512, 3),
+        pytest.param(2048, 1, marks=pytest.mark.nightly),
+        pytest.param(256, 5, marks=pytest.mark.nightly),
+    ],
+)
+def test_long_sums_are_made_of_short_ones(innermost, channels, kernel, positive):
+    """The bounds of the book: 1e-6 of the largest output, and 4e-3 with factors rounded to bfloat16."""
+    rng = np.random.default_rng(0)
+    conv = Conv2D(channels, 48, kernel, padding=kernel // 2, rng=0).astype("float32")
+    w, x = conv.params["weight"], rng.standard_normal((1, channels, 7, 7), dtype="float32")
+    w[...] = rng.standard_normal(w.shape)
+    if positive:
+        w[...], x = np.abs(w), np.abs(x)
+    network = Sequential(conv)
+    with use_kernels("im2col"):
+        exact, plain = network.astype("float64").forward(x.astype("float64"))[0], network.forward(x)[0]
+
+    def error(y):
+        return np.abs(y - exact).max() / np.abs(exact).max()
+
+    assert error(network.for_inference()(x)) < min(1e-6, 2 * error(plain))
+    assert 1e-5 < error(network.for_inference("bfloat16")(x)) < 4e-3
 
 
 @pytest.mark.parametrize("name", sorted(name for name, (_, x) in LAYERS.items() if not is_vector(x)))

@@ -1,4 +1,5 @@
 import json
+import re
 import textwrap
 
 import pytest
@@ -7,6 +8,8 @@ from typer.testing import CliRunner
 from neocog import exercises
 from neocog.cli import app
 from neocog.exercises import course
+from neocog.exercises.exercise import EXERCISES
+from neocog.exercises.plain_math import plain_math
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +32,17 @@ def write(tmp_path):
         return path
 
     return write
+
+
+def test_formulas_are_shown_as_a_terminal_can():
+    for one in EXERCISES.values():
+        for text in (one.question, one.hint, one.solution):
+            without_code = re.sub(r"`[^`]*`", "", plain_math(text))
+            assert not re.search(r"\\[a-z]|\$|[_^]\{", without_code), one.name
+    assert plain_math(r"$\frac{\lambda}{2} \sum_{ij} w_{ij}^2$, $p^{10}$") == "λ/2 ∑_ij w_ij², p¹⁰"
+    assert plain_math(r"$\tfrac\pi3 \cdot \sqrt{v + \varepsilon}$") == "π/3 · √(v + ε)"
+    asked = next(one for one in EXERCISES.values() if r"\cdot" in one.question + one.solution)
+    assert "\\cdot" not in run(asked.name) + run(asked.name, "--solution")
 
 
 def test_chapters_and_what_is_solved():

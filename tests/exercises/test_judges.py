@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from neocog import exercises
+from neocog.exercises.exercise import find_exercise
 from neocog.exercises.judges import (
     classification,
     convolution,
@@ -169,6 +170,11 @@ WRONG = [
 ]  # fmt: skip
 
 
+def test_batches_may_be_a_tuple():
+    """Of one batch, too, which is not taken for the result."""
+    assert find_exercise("3.10").judge(lambda *given: tuple(right.minibatches(*given)), 0) == ""
+
+
 def overwritten(c, shape, k, s, p):
     N, C, H, W = shape
     x = np.zeros((N, C, H + 2 * p, W + 2 * p), c.dtype)
@@ -214,6 +220,7 @@ OTHERS = [
     ("top_error", "but with k = 2", lambda p, t, k: of("top_error")(p, t, k if k in (1, 5) else 3)),
     ("winograd", "takes 6 multiplications", lambda d, g: (sum(d[k] * g[k] for k in range(3)), sum(d[k + 1] * g[k] for k in range(3)))),
     ("winograd", "y1 is", lambda d, g: (of("winograd")(d, g)[0], of("winograd")(d, g)[0])),
+    ("offsets", "offsets is float64, and indices are whole numbers", lambda C, H, W, k: 1.0 * of("offsets")(C, H, W, k)),
     ("offsets", "but with a wide image offsets[", lambda C, H, W, k: of("offsets")(C, W, H, k)),
     ("offsets", "but with three channels offsets[", lambda C, H, W, k: np.tile(of("offsets")(1, H, W, k), C)),
     ("fold", "with one filter (drawn with seed=", lambda w, b, g, beta, m, v, e: of("fold")(w, b, g, beta, m, v**2, e)),

@@ -21,7 +21,7 @@ from neocog import kernels
 from neocog.compilation import CompiledStep, Forward
 from neocog.kernels import active_precision, get_threads, kernels_for, set_threads, use_kernels
 from neocog.kernels.fused import lowering, simd, workers
-from neocog.kernels.fused.program import Memory, Program, _place
+from neocog.kernels.fused.program import Maps, Memory, Program, Slot, _place
 from neocog.kernels.fused.simd import plain
 from neocog.models import digits_cnn, resnet_cifar
 
@@ -182,6 +182,55 @@ def test_long_sums_are_made_of_short_ones(channels, kernel, positive):
 
     assert error("fused") < 2 * error("im2col")  # as each sum in turn it would be 3 to 10 times as large
     assert error("fused") < 1e-6
+
+
+def relative(got, exact):
+    return np.abs(got - exact).max() / np.abs(exact).max()
+
+
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(k, marks=pytest.mark.nightly) for k in range(1, 10))])
+def test_long_sums_of_gradients_are_made_of_short_ones(seed, positive):
+    """4608 terms for the input's, 6272 for the weights'."""
+    rng = np.random.default_rng(seed)
+
+    def drawn(*shape):
+        return (np.abs if positive else np.asarray)(rng.standard_normal(shape, dtype="float32"))
+
+    (w, dy), (x, other) = (
+        (drawn(512, 4, 3, 3), drawn(1, 512, 7, 7)),
+        (drawn(8, 4, 28, 28), drawn(8, 5, 28, 28)),
+    )
+    geometry = ((1, 1), ((1, 1), (1, 1)))
+
+    def computed(backend, dtype):
+        with use_kernels(backend, "exact"):
+            dx = kernels.conv2d_input(dy.astype(dtype), w.astype(dtype), (1, 4, 7, 7), *geometry)
+            dw = kernels.conv2d_weight(x.astype(dtype), other.astype(dtype), (5, 4, 3, 3), *geometry)
+        return dx, dw
+
+    for fused, im2col, exact in zip(
+        computed("fused", "float32"),
+        computed("im2col", "float32"),
+        computed("im2col", "float64"),
+        strict=True,
+    ):
+        assert relative(fused, exact) < min(2 * relative(im2col, exact) + 1e-7, 1e-6)
+
+
+@pytest.mark.parametrize("N", [1, 16])
+def test_long_sums_of_dense_layers_are_made_of_short_ones(N):
+    """VGG's 25088 terms, all positive: read as they lie in memory, some at a time, and not too few."""
+    rng = np.random.default_rng(0)
+    x, w = (np.abs(rng.standard_normal(shape, dtype="float32")) for shape in ((25088, N), (25088, 64)))
+    program, there, here = Program(x.dtype), Slot(), Slot()
+    lowering.dense(program, Maps(there, *x.shape[:1], 1, 1, N), w, None, Maps(here, 64, 1, 1, N))
+    program.finish()
+    y = np.empty((64, N), "float32")
+    program.bind(there, x)
+    program.bind(here, y)
+    program.run()
+    assert relative(y, w.T.astype(float) @ x) < (1e-6 if N > 1 else 3e-6)
 
 
 # Winograd

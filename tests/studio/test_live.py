@@ -2,6 +2,7 @@
 
 import copy
 import io
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -13,6 +14,7 @@ from neocog import runs
 from neocog.layers import LeakyReLU
 from neocog.optimizers import SGD
 from neocog.settings import settings_for
+from neocog.studio import live as live_module
 from neocog.studio import messages
 from neocog.studio.live import Live
 from neocog.studio.moments import Moment, thinned
@@ -491,6 +493,29 @@ def test_moments_stay_few_and_small(live, monkeypatch):
     gaps = np.diff(epochs)
     assert gaps[-10:].max() <= gaps[:10].min()  # thinned with age
     assert sum(moment.nbytes for moment in studio.moments.values()) <= LIMITS["snapshot_bytes"]
+
+
+def test_what_an_epoch_leaves_is_bounded_and_at_last_training_stands_still(live, monkeypatch):
+    """All that grows: rows, moments, the losses of one epoch's batches, hints; and nothing else does."""
+    monkeypatch.setattr(live_module, "MOST_EPOCHS", 12)
+    monkeypatch.setattr(live_module, "MOST_DIAGNOSED", 5)
+    monkeypatch.setitem(LIMITS, "snapshots", 4)
+    studio = live()
+
+    def counted():
+        sized = {name: len(value) for name, value in vars(studio).items() if hasattr(value, "__len__")}
+        return sized | {"batches": len(studio.state.batch_losses), "said": len(studio._diagnose.messages)}
+
+    studio.play_until(6)
+    before = counted()
+    studio.play()
+    studio.idle()
+    assert (studio.state.epoch, len(studio.rows)) == (12, 13)
+    assert studio.problem.startswith("12 epochs are trained, the most that a session takes")
+    after = counted()
+    assert {name for name in after if after[name] > before[name]} <= {"rows", "problem", "frames"}
+    assert after["moments"] == before["moments"] == 4
+    assert sum(map(sys.getsizeof, [studio.rows[-1], *studio.rows[-1].values()])) < 1000  # bytes a row
 
 
 def test_a_ring_of_large_moments_is_bounded_in_bytes(monkeypatch):

@@ -51,6 +51,7 @@ def exercises(
     """
     from neocog import exercises as book
     from neocog.exercises.exercise import find_exercise
+    from neocog.exercises.plain_math import plain_math
 
     asked = [option for option in (answer, file, solution or None) if option is not None]
     if asked and "." not in name:
@@ -68,7 +69,7 @@ def exercises(
         if as_json:
             print(to_json({"name": name, "solution": text}))
         else:
-            Console().print(Markdown(text))
+            Console().print(Markdown(plain_math(text)))
     elif answer is not None:
         _check(name, _value(answer), seed, as_json)
     elif file is not None:
@@ -90,6 +91,7 @@ def _list_chapters(as_json: bool) -> None:
 
 def _list_questions(exercises: list[Exercise], as_json: bool) -> None:
     from neocog.exercises.course import solved
+    from neocog.exercises.plain_math import plain_math
 
     done = solved()
     if as_json:
@@ -98,18 +100,19 @@ def _list_questions(exercises: list[Exercise], as_json: bool) -> None:
         return
     for one in exercises:
         mark = "[green]✓[/]" if one.name in done else " "
-        say(f"{mark} [bold]{one.name}[/] {'★' * one.stars} {escaped(one.question)}")
+        say(f"{mark} [bold]{one.name}[/] {'★' * one.stars} {escaped(plain_math(one.question))}")
 
 
 def _check(name: str, given: Any, seed: int | None, as_json: bool) -> None:
     """Check an answer or a function, and say what is wrong; exit code 1 if anything is."""
     from neocog import exercises as book
+    from neocog.exercises.plain_math import plain_math
 
     verdict = book.check(name, given, seed=seed)
     if as_json:
         print(to_json({"name": name, "right": bool(verdict), "message": verdict.message}))
     else:
-        say(f"[{'green' if verdict else 'yellow'}]{escaped(verdict.message)}[/]")
+        say(f"[{'green' if verdict else 'yellow'}]{escaped(plain_math(verdict.message))}[/]")
     if not verdict:
         raise typer.Exit(1)
 

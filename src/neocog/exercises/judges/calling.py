@@ -40,7 +40,7 @@ class Signature:
     results : tuple of str
         Their names.
     axes : tuple of str
-        The indices of each result, as letters.
+        The indices of each result, as letters; "..." of a list, which may be a tuple.
     """
 
     arguments: tuple[str, ...]
@@ -131,6 +131,8 @@ def _results(returned: Any, signature: Signature, printed: bool) -> tuple[Any, .
         if printed:
             raise Fault(f"it prints its result, but returns None: end it with `return {names}`")
         raise Fault(f"it returns None: end it with `return {names}`")
+    if signature.axes == ("...",):
+        return (returned,)
     if len(signature.results) == 1:
         alone = isinstance(returned, tuple) and len(returned) == 1
         if isinstance(returned, tuple) and not alone:

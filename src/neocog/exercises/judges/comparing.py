@@ -40,6 +40,8 @@ class Case:
         Of the sizes and numbers, if they are drawn anew for each judgement.
     listed : bool
         Whether the message about a later case says that this one was right.
+    indices : bool
+        Whether the results are indices, which floats are not.
     """
 
     label: str
@@ -50,6 +52,7 @@ class Case:
     verify: Callable[..., str] | None = None
     seed: int | None = None
     listed: bool = True
+    indices: bool = False
 
 
 CaseSource: TypeAlias = "Callable[[int], Iterator[Case]]"
@@ -99,7 +102,7 @@ def _compare(results: tuple[Any, ...], signature: Signature, case: Case) -> None
     scale = scale if scale > 1e-12 else 1.0
     for k, expected in enumerate(case.expected):
         name = signature.results[k]
-        values = _checked(name, results[k], expected)
+        values = _checked(name, results[k], expected, case.indices)
         if case.verify is not None:
             continue
         right = np.asarray(expected, np.float64)
@@ -116,7 +119,7 @@ def _compare(results: tuple[Any, ...], signature: Signature, case: Case) -> None
             raise Fault(text)
 
 
-def _checked(name: str, result: Any, expected: Any) -> Array:
+def _checked(name: str, result: Any, expected: Any, indices: bool) -> Array:
     """Return a result as an array of float64; raise Fault if its kind, shape or dtype is not the expected."""
     wanted = np.asarray(expected)
     if type(result).__module__.partition(".")[0] == "torch":
@@ -138,6 +141,10 @@ def _checked(name: str, result: Any, expected: Any) -> Array:
         raise Fault(
             f"{name} is {array.dtype} instead of {wanted.dtype}: keep the type of the input (a "
             "NumPy number such as np.sqrt(0.5) turns float32 into float64; `astype` turns it back)"
+        )
+    if indices and array.dtype.kind == "f":
+        raise Fault(
+            f"{name} is {array.dtype}, and indices are whole numbers: divide with //, or pass dtype=int"
         )
     if isinstance(expected, int) and array.dtype.kind == "f" and not array.ndim:
         whole = float(array).is_integer() and float(array) == expected

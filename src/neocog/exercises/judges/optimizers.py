@@ -194,7 +194,7 @@ def cosine_schedule(seed: int) -> Iterator[Case]:
         yield dataclasses.replace(case, tolerance=1e-9)
 
 
-@judge("minibatches(n, batch_size, rng) -> batches[]")
+@judge("minibatches(n, batch_size, rng) -> batches[...]")
 def minibatches(seed: int) -> Iterator[Case]:
     """Judge ``minibatches(n, batch_size, rng) -> list`` of arrays of indices.
 

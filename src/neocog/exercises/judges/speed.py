@@ -74,7 +74,7 @@ def offsets(seed: int) -> Iterator[Case]:
         ("three channels", 3, 5, 4, 3),
     ):
         places = np.arange(C * H * W).reshape(C, H, W)
-        yield Case(label, (C, H, W, k), (places[:, :k, :k].ravel(),))
+        yield Case(label, (C, H, W, k), (places[:, :k, :k].ravel(),), indices=True)
 
 
 @judge("fold(w, b, gamma, beta, mean, var, eps) -> w[fcpq], b[f]")

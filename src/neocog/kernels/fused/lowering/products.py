@@ -50,8 +50,10 @@ STREAM_LANES = 2048
 """Lanes of a unit of a streamed product, at least: long runs of memory, which the processor fetches ahead."""
 STREAM_DEPTH = 32
 """Terms of a streamed sum taken at a time: as many rows of x are read side by side."""
+STREAM_SUMS = 128
+"""Such parts of a sum, at most, as each rounds the total: of longer sums more terms are taken at a time."""
 STREAM_DEPTH_OF_FEW = 16
-"""The same for few filters (``STREAM_FEW``), which use each row less often."""
+"""Terms for few filters (``STREAM_FEW``), which use each row less often."""
 STREAM_FEW = 4
 """Filters below which they are few."""
 CORRELATED = 64
@@ -94,7 +96,8 @@ def add_product(
     tile = VECTOR_BYTES // program.size * VECTORS
     depth = DEPTH if K > DEPTH * 4 // 3 else max(K, 1)
     if streaming:
-        depth, row_block = (STREAM_DEPTH_OF_FEW if F < STREAM_FEW else STREAM_DEPTH), 1
+        depth = STREAM_DEPTH_OF_FEW if F < STREAM_FEW else max(STREAM_DEPTH, -(-K // STREAM_SUMS))
+        row_block = 1
         lane_block = max(STREAM_LANES, -(-lanes // units // tile) * tile)
     else:
         row_block = max(1, min(rows, LANES // max(lanes, 1)))
