@@ -266,6 +266,30 @@ def test_winograd_is_within_its_bound_and_exact_does_without(N, padding):
     assert min(fast) > max(exact)  # or Winograd was not there at all
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize(
+    ("C", "F", "N", "H"), [(64, 64, 8, 28), (128, 96, 4, 14), (256, 64, 8, 14), (64, 64, 2, 56)]
+)
+def test_winograd_of_many_shapes_is_within_its_bound(C, F, N, H, seed):
+    rng = np.random.default_rng(seed)
+    shapes = {"x": (N, C, H, H), "dy": (N, F, H, H), "w": (F, C, 3, 3)}
+    drawn = {name: rng.standard_normal(shape, dtype="float32") for name, shape in shapes.items()}
+    geometry = ((1, 1), ((1, 1), (1, 1)))
+
+    def computed(dtype):
+        x, dy, w = (array.astype(dtype) for array in drawn.values())
+        y = kernels.conv2d(x, w, None, *geometry)
+        dx = kernels.conv2d_input(dy, w, x.shape, *geometry)
+        return y, dx, kernels.conv2d_weight(x, dy, w.shape, *geometry)
+
+    with use_kernels("im2col"):
+        exact = computed("float64")
+    for precision, bound in (("fast", 3e-5), ("exact", 1e-6)):
+        with use_kernels("fused", precision):
+            assert max(map(relative, computed("float32"), exact)) < bound
+
+
 def test_float64_is_never_by_winograd():
     program = Program(np.dtype("float64"), exact=False)
     geometry = ((8, 64, 28, 28), (64, 64, 3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1))

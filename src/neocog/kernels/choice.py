@@ -65,7 +65,7 @@ class use_kernels:  # noqa: N801 - used as a function
         The backend.
     precision : {"fast", "exact"}, optional
         Whether ``fused`` may convolve float32 maps of 32 channels and more by Winograd's method: fewer
-        multiplications, and an error of up to 2e-5 of the largest output where the direct sum, made of short
+        multiplications, and an error of up to 3e-5 of the largest output where the direct sum, made of short
         ones, has 1e-6 (chapter 11 of the book has the errors measured, and the tests that bound them).
         Default: unchanged; initially ``"fast"``. float64 is always exact.
 
