@@ -837,11 +837,11 @@ def test_kernels(threes, estimator):
 
 
 def test_many_short_partial_fits_are_a_long_job(threes, monkeypatch):
-    """The estimates add up, until compiling pays: 4 x 2 seconds are more than 5.5."""
+    """The estimates add up, until compiling pays: 4 x 1.2 seconds are more than 3."""
     X, y, *_ = threes
     used = []
     make_step = neocog.estimators.base.make_step
-    monkeypatch.setattr("neocog.estimators.base.estimated_seconds", lambda *_, **__: 2.0)
+    monkeypatch.setattr("neocog.estimators.base.estimated_seconds", lambda *_, **__: 1.2)
     monkeypatch.setattr(
         "neocog.estimators.base.make_step", lambda *args: used.append(active_kernels()) or make_step(*args)
     )

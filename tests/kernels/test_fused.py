@@ -4,6 +4,7 @@ That they agree with the other backends is tested in test_backends.py, with all 
 """
 
 import ctypes
+import functools
 import mmap
 import os
 import platform
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given
@@ -466,6 +468,19 @@ neocog.models.tiny_cnn(1, dtype="float32").for_inference()(np.zeros((2, 1, 8, 8)
     assert folder[0] == "neocog"  # and its checksum: other sources, other folder
 
 
+@functools.cache
+def called(function):
+    """Return a function that Python can call, and that calls one that it cannot."""
+    with pytest.raises(TypeError, match=f"^only compiled functions can call {function.__name__}.$"):
+        function()
+
+    @numba.njit
+    def call(*arguments):
+        function(*arguments)
+
+    return call
+
+
 @pytest.mark.parametrize("rows", [1, 2, 4, 8])
 @pytest.mark.parametrize("count", [1, 5, 16, 47, 48, 100])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -479,7 +494,7 @@ def test_register_tiles_are_those_of_numpy(rows, count, dtype):
     offsets = rng.integers(0, 300, K)
     init, bias = rng.normal(size=(rows, count)).astype(dtype), rng.normal(size=rows).astype(dtype)
     got, expected = np.full((rows, count + 3), 7, dtype), np.full((rows, count + 3), 7, dtype)
-    for tile, y in ((simd.row_tile, got), (plain.row_tile, expected)):
+    for tile, y in ((called(simd.row_tile), got), (plain.row_tile, expected)):
         tile(
             rows, a.ctypes.data, 1, rows, offsets.ctypes.data, K, x.ctypes.data, y.ctypes.data, count + 3,
             init.ctypes.data, count, bias.ctypes.data, -0.5, 1.5, count, like,
@@ -527,7 +542,7 @@ def test_tiles_of_pixels_are_those_of_numpy(rows, depthwise, dtype):
         places = (count + 3) * np.arange(rows)[::-1].copy()
         init, bias = rng.normal(size=rows * (count + 3)).astype(dtype), rng.normal(size=count).astype(dtype)
         got, expected = np.full((rows, count + 3), 7, dtype), np.full((rows, count + 3), 7, dtype)
-        for tile, y in ((simd.pixel_tile, got), (plain.pixel_tile, expected)):
+        for tile, y in ((called(simd.pixel_tile), got), (plain.pixel_tile, expected)):
             tile(
                 rows, depthwise, x.ctypes.data, pixels.ctypes.data, offsets.ctypes.data, K, w.ctypes.data,
                 count, bias.ctypes.data, y.ctypes.data, places.ctypes.data, init.ctypes.data,
@@ -545,7 +560,7 @@ def test_tiles_of_pixels_are_those_of_numpy(rows, depthwise, dtype):
 def test_a_thread_has_the_scratch_memory_that_it_asks_for():
     for needed in (32, 64, 96, 97, 128, 160):  # each may fit into what was there before, or just not
         start = workers._scratch(needed)
-        owned = workers._local.scratch
+        owned = workers._local.memory
         assert start % workers.ALIGNMENT == 0
         assert owned.ctypes.data <= start
         assert start + needed <= owned.ctypes.data + owned.nbytes
@@ -592,10 +607,12 @@ def test_scratch_memory_is_whole_wherever_a_cache_line_begins(monkeypatch):
     buffer = np.empty(4096, np.uint8)
     first = -buffer.ctypes.data % workers.ALIGNMENT
     for shift in (0, 1, 16, 48, 63):
-        for needed in (100, 200, 256, 300):
-            monkeypatch.setattr(workers._local, "scratch", buffer[first + shift :][:264], raising=False)
-            start = workers._scratch(needed)
-            kept = workers._local.scratch
+        monkeypatch.setattr(workers, "_local", threading.local())
+        for needed in (0, 100, 200, 199, 256, 300):
+            with monkeypatch.context() as patch:
+                patch.setattr(np, "empty", lambda size, dtype, at=first + shift: buffer[at:][:size])
+                start = workers._scratch(needed)
+            kept = workers._local.memory
             assert kept.ctypes.data <= start
             assert start + needed <= kept.ctypes.data + kept.nbytes
             assert start % workers.ALIGNMENT == 0

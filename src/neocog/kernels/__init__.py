@@ -5,7 +5,7 @@ Every operation has one signature here and one implementation per backend:
 =============  ====================================================================
 ``reference``  plain loops, the definition; slow, to be read beside the formula
 ``im2col``     window slices and one matrix product; any array-API array
-``fused``      compiled by Numba, vectorised and threaded; compiles for some seconds, once;
+``fused``      compiled by Numba, vectorised and threaded; compiles for about two seconds, once;
                missing where Numba is (:func:`missing_numba` says why)
 ``auto``       the default: ``fused`` for long jobs, ``im2col`` for short ones
 =============  ====================================================================

@@ -115,10 +115,10 @@ def active_precision() -> str:
     return _choice.get()[1]
 
 
-COMPILE_SECONDS = 5.5
+COMPILE_SECONDS = 3.0
 """Estimated seconds of a job by ``im2col`` from which compiling kernels for it pays.
 
-Compiling takes about four seconds; the job then takes a tenth to a third of the time."""
+Compiling takes about two seconds; the job then takes a tenth to a third of the time."""
 
 
 def kernels_for(seconds: float) -> str:

@@ -316,7 +316,7 @@ def affine(x: Array, matrix: Array, fill: float | None) -> Array:
 
     def build(call: _Call) -> None:
         program, (N, C, H, W) = call.program, x.shape
-        program.scratch = scratch_bytes(C, H, W, x.itemsize)
+        program.scratch = max(program.scratch, scratch_bytes(C, H, W, x.itemsize))
         program.add(
             "affine",
             N,

@@ -12,10 +12,11 @@ from types import CodeType
 from typing import Any
 
 import numpy as np
+from numba import njit
 
 from neocog.errors import UnsupportedError
-from neocog.kernels.fused.operation import OPERATIONS, PLANES, SETTINGS, Operation
-from neocog.kernels.fused.pointwise import inlined, pointwise, pointwise_back
+from neocog.kernels.fused.operation import OPERATIONS, OPTIONS, PLANES, SETTINGS, Operation
+from neocog.kernels.fused.pointwise import pointwise, pointwise_back
 from neocog.kernels.fused.program import Program
 from neocog.kernels.fused.simd import library, view
 from neocog.kernels.fused.workers import codes
@@ -40,6 +41,8 @@ _PROBES = np.array([-3.7, -2, -1, -0.6, -0.25, 0, 0.3, 0.5, 0.9, 1, 2, 4.4]).res
 
 _operations: dict[Any, str | UnsupportedError] = {}
 _numbers = itertools.count()
+_whole = njit(**OPTIONS, forceinline=True)
+"""Compile a user's function, whatever it does, into the loop that calls it."""
 
 
 def read_outside(function: Callable[..., Any]) -> Callable[[], tuple[Any, ...]]:
@@ -125,10 +128,10 @@ def _compiled_operation(
         "names": ", ".join(names),
         "arguments": ", ".join(next(left) if isinstance(value, float) else repr(value) for value in settings),
     }
-    namespace: dict[str, Any] = {"function": inlined(function), "library": library, "view": view}
+    namespace: dict[str, Any] = {"function": _whole(function), "library": library, "view": view}
     exec(_SOURCE.format_map(text), namespace)
-    read = inlined(namespace["settings"])
-    body = pointwise_back(namespace["back"], read) if backward else pointwise(namespace["forward"], read)
+    make, name = (pointwise_back, "back") if backward else (pointwise, "forward")
+    body = make(namespace[name], _whole(namespace["settings"]), _whole)
     name = f"{function.__module__}.{function.__qualname__}.{next(_numbers)}"
     OPERATIONS[name] = Operation(body, "saved dy dx" if backward else "x y", SETTINGS, PLANES, on_disk=False)
     try:

@@ -29,6 +29,8 @@ from numba.core.compiler import CompileResult
 from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
+from neocog.kernels.fused.lean import Lean
+
 __all__ = ["DiskCache", "compile_cfunc", "compile_njit"]
 
 _DIGEST = hashlib.sha256
@@ -196,7 +198,11 @@ def compile_cfunc(
     function: Callable[..., Any], signature: Any, name: str | None, options: dict[str, Any]
 ) -> Any:
     """Compile a function that is called by its address, or load it from the folder of that name, if any."""
-    compiled = CFunc(function, (signature.args, signature.return_type), locals={}, options=options)
+    types = signature.args, signature.return_type
+    if name is None:  # it calls a user's function, which may do anything
+        compiled = CFunc(function, types, locals={}, options=options)
+    else:
+        compiled = CFunc(function, types, locals={}, options={"_nrt": False, **options}, pipeline_class=Lean)
     compiled._cache = _on_disk(function, name) or compiled._cache
     compiled.compile()
     return compiled

@@ -13,9 +13,10 @@ from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 import numpy as np
-from numba import from_dtype, njit, types
+from numba import from_dtype, types
 
 from neocog.kernels.fused.disk import compile_cfunc
+from neocog.kernels.fused.lean import lean
 
 __all__ = [
     "HEADER",
@@ -46,7 +47,7 @@ OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"reassoc", "cont
 EXACT: dict[str, Any] = {"error_model": "numpy"}
 """Every number is computed as it is written, as NumPy computes it."""
 
-compiled = njit(**OPTIONS)
+compiled = lean(**OPTIONS)
 
 
 class Operation:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from numba import njit
-
+from neocog.kernels.fused.lean import lean
 from neocog.kernels.fused.operation import OPTIONS, Body
 from neocog.kernels.fused.simd import size_of, view
 
@@ -15,7 +14,7 @@ __all__ = ["Settings", "inlined", "nothing", "pointwise", "pointwise_back"]
 Settings: TypeAlias = Callable[[Any], tuple[Any, ...]]
 """Reads what a function needs besides the number from the fields of a row."""
 
-inlined = njit(**OPTIONS, forceinline=True)
+inlined = lean(**OPTIONS, forceinline=True)
 """Compile a function into the loop that calls it, so that the loop becomes vector instructions."""
 
 
@@ -31,12 +30,13 @@ def nothing(p: Any) -> tuple[()]:
     return ()
 
 
-def pointwise(function: Callable[..., Any], settings: Settings = nothing) -> Body:
+def pointwise(function: Callable[..., Any], settings: Settings = nothing, into: Any = inlined) -> Body:
     """Return the operation ``y = function(x, like, *settings(p))`` on planes.
 
-    A unit of work is ``block`` planes. The settings are read once, not for every number.
+    A unit of work is ``block`` planes. The settings are read once, not for every number. ``into`` compiles the
+    function into the loop.
     """
-    of_number = inlined(function)
+    of_number = into(function)
 
     def body(p: Any, unit: int, scratch: int, zero: Any) -> None:
         like = zero[0]
@@ -52,9 +52,9 @@ def pointwise(function: Callable[..., Any], settings: Settings = nothing) -> Bod
     return _named(body, function)
 
 
-def pointwise_back(function: Callable[..., Any], settings: Settings = nothing) -> Body:
+def pointwise_back(function: Callable[..., Any], settings: Settings = nothing, into: Any = inlined) -> Body:
     """Return the operation ``dx = function(saved, dy, like, *settings(p))``: what is saved is x or y."""
-    of_number = inlined(function)
+    of_number = into(function)
 
     def body(p: Any, unit: int, scratch: int, zero: Any) -> None:
         like = zero[0]

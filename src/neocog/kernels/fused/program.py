@@ -18,6 +18,8 @@ SMALL = 1 << 22
 """Up to this many bytes, buffers do not share memory, and are cleared once instead of in every run."""
 LARGEST_TILE = 64
 """Rows, or lanes, of the largest register tile, each of which reads a bias."""
+SCRATCH = 4096
+"""Bytes that each thread needs for itself, at least: every operation may use as many."""
 SLACK = 1024
 """Bytes after the last buffer, which vectors that reach over its end may read."""
 PLANE_UNITS = 64
@@ -188,7 +190,7 @@ class Program:
     memories: list[Memory] = field(default_factory=list)
     stretches: list[Stretch] = field(default_factory=lambda: [Stretch()])
     work: float = 0.0
-    scratch: int = 0
+    scratch: int = SCRATCH
     exact: bool = True
     bfloat: bool = False
     constants: list[np.ndarray] = field(default_factory=list)

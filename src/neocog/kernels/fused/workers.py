@@ -72,14 +72,13 @@ _local = threading.local()
 
 def _scratch(bytes_needed: int) -> int:
     """Return the address of memory that only this thread uses, and keeps."""
-    if not bytes_needed:
-        return 0
-    bytes_needed += ALIGNMENT  # which the first address may be moved by
-    if getattr(_local, "scratch", None) is None or _local.scratch.nbytes < bytes_needed:
-        _local.scratch = None
-        _local.scratch = np.empty(bytes_needed, np.uint8)
-    address: int = _local.scratch.ctypes.data
-    return address + -address % ALIGNMENT
+    if bytes_needed > getattr(_local, "bytes", -1):
+        _local.memory = None
+        _local.memory = np.empty(bytes_needed + ALIGNMENT, np.uint8)
+        start = _local.memory.ctypes.data
+        _local.start, _local.bytes = start + -start % ALIGNMENT, bytes_needed
+    address: int = _local.start
+    return address
 
 
 class Task(NamedTuple):

@@ -132,7 +132,7 @@ def add_pixel_product(
     units = groups * -(-filters // f_block) * -(-pixels // pixel_block)
     places = program.table(_pixels(y, conv.out))
     program.add_units(
-        "pair_product" if paired else "pixel_product",
+        ("gated_" if gated else "") + ("pair_product" if paired else "pixel_product"),
         units,
         2.0 * F * K * pixels,
         x=x.origin,
@@ -155,5 +155,5 @@ def add_pixel_product(
         pixel_block=pixel_block,
         f_block=f_block,
         depthwise=int(depthwise),
-        gated=gated,
+        gated=gated or None,
     )

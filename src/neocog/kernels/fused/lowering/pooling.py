@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from neocog.kernels.fused.operations.pooling import NO_WINNER
+from neocog.kernels.fused.operations.pooling import FEW_IMAGES, NO_WINNER
 from neocog.kernels.fused.program import Maps, Program
 from neocog.kernels.geometry import Counts, Padding, Pair, window_counts
 
@@ -61,7 +61,9 @@ def pool(
     work = float(y.C * y.H * y.lanes * kernel[0] * kernel[1])
     own = {"index": index} if kind == "max" else {"counted": int(counted)}
     windows = _window_fields(x, kernel, stride, padding)
-    program.add(_NAMES[kind], y.C * y.H, work, x=x, y=y, C=y.C, rows=y.H, lanes=y.lanes, **own, **windows)
+    name = _NAMES[kind] + ("_few" if kind == "max" and x.N < FEW_IMAGES else "")
+    program.scratch = max(program.scratch, x.lanes * program.size)
+    program.add(name, y.C * y.H, work, x=x, y=y, C=y.C, rows=y.H, lanes=y.lanes, **own, **windows)
 
 
 def pool_back(

@@ -82,12 +82,14 @@ def add_product(
     streaming: bool = False,
     groups: int = 1,
     bounds: Bounds = UNBOUNDED,
+    gated: int = 0,
     **fields: Any,
 ) -> None:
     """Add a product, cut into units along rows and lanes, and along the filters where that is not enough.
 
     ``streaming``: x is large and used once, so it is read as it lies in memory, some long rows at a time.
     ``groups``: how many groups of F filters there are; each is cut into units only if they are few.
+    ``gated``: the gate by which y is multiplied, if any.
     """
     K = offsets.size
     table = program.table(offsets.ravel())
@@ -114,7 +116,7 @@ def add_product(
     blocks *= -(-F // f_block)
     together = _groups_together(groups, work) if blocks == 1 else 1
     program.add_units(
-        "product",
+        "gated_product" if gated else "product",
         -(-groups // together) * blocks,
         work,
         groups=groups,
@@ -131,6 +133,7 @@ def add_product(
         zeros=program.zeros,
         low=bounds[0],
         high=bounds[1],
+        gated=gated or None,
         **fields,
     )
 

@@ -12,7 +12,15 @@ import numpy as np
 from neocog.kernels.fused.operation import PLANES, compiled, operation
 from neocog.kernels.fused.simd import size_of, view
 
-__all__ = ["average_pool", "average_pool_back", "max_pool", "max_pool_back", "plane_mean", "plane_mean_back"]
+__all__ = [
+    "average_pool",
+    "average_pool_back",
+    "max_pool",
+    "max_pool_back",
+    "max_pool_few",
+    "plane_mean",
+    "plane_mean_back",
+]
 
 FEW_IMAGES = 8
 """Images below which loops over the batch are too short for vectors, and run along the row instead."""
@@ -65,12 +73,12 @@ def _columns(q: int, left: int, stride: int, W: int, W_out: int) -> tuple[int, i
 
 
 @compiled
-def _narrow_max_pool(p: Any, c: int, i: int, y: Any, like: Any) -> None:
+def _narrow_max_pool(p: Any, c: int, i: int, y: Any, scratch: int, like: Any) -> None:
     """Compute one row of the outputs for few images: first the maximum down the rows of x, then across."""
     size = size_of(like)
     N = p.N
     first, last = max(0, i * p.stride_h - p.top), min(p.H, i * p.stride_h - p.top + p.kernel_h)
-    down = np.empty(p.W * N, y.dtype)
+    down = view(scratch, p.W * N, like)
     x = view(p.x + (c * p.x_plane + first * p.x_row) * size, p.W * N, like)
     for n in range(p.W * N):
         down[n] = x[n]
@@ -99,11 +107,7 @@ def max_pool(p: Any, unit: int, scratch: int, zero: Any) -> None:
     for line in range(unit * p.block, min(p.C * p.rows, (unit + 1) * p.block)):
         c, i = line // p.rows, line % p.rows
         y_row = p.y + (c * p.y_plane + i * p.y_row) * size
-        y = view(y_row, p.lanes, like)
-        y[:] = -np.inf
-        if N < FEW_IMAGES and not p.index:
-            _narrow_max_pool(p, c, i, y, like)
-            continue
+        view(y_row, p.lanes, like)[:] = -np.inf
         winners = p.index + (c * p.rows + i) * p.lanes
         if p.index:
             view(winners, p.lanes, np.uint8(0))[:] = NO_WINNER
@@ -115,18 +119,6 @@ def max_pool(p: Any, unit: int, scratch: int, zero: Any) -> None:
             for b in range(p.kernel_w):
                 tap = np.uint8(a * p.kernel_w + b)
                 first, last = _columns(b, p.left, p.stride_w, p.W, p.lanes // N)
-                if N < FEW_IMAGES:
-                    shift = (b - p.left) * N
-                    for n in range(N):
-                        x = view(x_row + (first * p.stride_w * N + shift + n) * size, p.W * N, like)
-                        z = view(y_row + (first * N + n) * size, p.lanes, like)
-                        w = view(winners + first * N + n, p.lanes, np.uint8(0))
-                        for j in range(last - first):
-                            v = x[j * p.stride_w * N]
-                            if v > z[j * N] or v != v or w[j * N] == NO_WINNER:
-                                z[j * N] = v
-                                w[j * N] = tap
-                    continue
                 for j in range(first, last):
                     x = view(x_row + (j * p.stride_w - p.left + b) * N * size, N, like)
                     z = view(y_row + j * N * size, N, like)
@@ -139,6 +131,42 @@ def max_pool(p: Any, unit: int, scratch: int, zero: Any) -> None:
                     else:
                         for n in range(N):
                             z[n] = z[n] if z[n] > x[n] or z[n] != z[n] else x[n]
+
+
+@operation(maps="x y", arrays="index", integers=f"{PLANES} {WINDOWS}")
+def max_pool_few(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Do what :func:`max_pool` does, for fewer than :data:`FEW_IMAGES` images: along the row."""
+    like = zero[0]
+    size = size_of(like)
+    N = p.N
+    for line in range(unit * p.block, min(p.C * p.rows, (unit + 1) * p.block)):
+        c, i = line // p.rows, line % p.rows
+        y_row = p.y + (c * p.y_plane + i * p.y_row) * size
+        y = view(y_row, p.lanes, like)
+        y[:] = -np.inf
+        if not p.index:
+            _narrow_max_pool(p, c, i, y, scratch, like)
+            continue
+        winners = p.index + (c * p.rows + i) * p.lanes
+        view(winners, p.lanes, np.uint8(0))[:] = NO_WINNER
+        for a in range(p.kernel_h):
+            r = i * p.stride_h - p.top + a
+            if not 0 <= r < p.H:
+                continue
+            x_row = p.x + (c * p.x_plane + r * p.x_row) * size
+            for b in range(p.kernel_w):
+                tap = np.uint8(a * p.kernel_w + b)
+                first, last = _columns(b, p.left, p.stride_w, p.W, p.lanes // N)
+                shift = (b - p.left) * N
+                for n in range(N):
+                    x = view(x_row + (first * p.stride_w * N + shift + n) * size, p.W * N, like)
+                    z = view(y_row + (first * N + n) * size, p.lanes, like)
+                    w = view(winners + first * N + n, p.lanes, np.uint8(0))
+                    for j in range(last - first):
+                        v = x[j * p.stride_w * N]
+                        if v > z[j * N] or v != v or w[j * N] == NO_WINNER:
+                            z[j * N] = v
+                            w[j * N] = tap
 
 
 @operation(maps="dy dx pooled", arrays="index", integers=f"{PLANES} {WINDOWS}")

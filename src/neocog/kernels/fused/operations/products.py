@@ -59,93 +59,126 @@ def pack(p: Any, unit: int, scratch: int, zero: Any) -> None:
         first += rows
 
 
-@operation(
-    maps="x y init",
-    arrays="a offsets bias zeros",
-    integers="F K depth rows lanes a_row a_step f_block row_block lane_block"
-    " groups group_block x_group gated",
-    numbers="low high",
-)
-def product(p: Any, unit: int, scratch: int, zero: Any) -> None:
-    """Compute ``y[f,i,l] = init[f,i,l] + bias[f] + sum_k a[f,k] x[offsets[k] + x_row i + l]``.
-
-    What is below ``low`` or above ``high`` becomes that; with ``gated``, each number is then multiplied by a
-    gate, see :func:`~neocog.kernels.fused.operations.activation.gate`. A convolution, a dense layer, or the
-    gradient of one in its input: the offsets say which. The K terms are taken ``depth`` at a time, so that
-    the weights in use stay in the nearest cache. ``a`` is packed if ``a_step`` is 0. There are ``groups`` of
-    ``F`` filters, which see inputs ``x_group`` apart. A unit is ``group_block`` groups, or a block of
-    filters, rows and lanes of one.
-    """
-    blocks = (p.F + p.f_block - 1) // p.f_block
-    blocks *= (p.rows + p.row_block - 1) // p.row_block
-    blocks *= (p.lanes + p.lane_block - 1) // p.lane_block
-    first = unit // blocks * p.group_block
-    for g in range(first, min(p.groups, first + p.group_block)):
-        _product(p, g, unit % blocks, zero)
+@compiled
+def _ungated(p: Any, y: Any, like: Any) -> None:
+    """Leave the numbers as they are."""
 
 
 @compiled
-def _product(p: Any, g: int, block: int, zero: Any) -> None:
-    """Compute a block of filters, rows and lanes of a group."""
-    like = zero[0]
-    size = size_of(like)
-    x, before = p.x + g * p.x_group * size, g * p.F
-    lane_blocks = (p.lanes + p.lane_block - 1) // p.lane_block
-    row_blocks = (p.rows + p.row_block - 1) // p.row_block
-    fb, rest = block // (lane_blocks * row_blocks), block % (lane_blocks * row_blocks)
-    f_first, f_last = before + fb * p.f_block, before + min(p.F, (fb + 1) * p.f_block)
-    i_first = rest // lane_blocks * p.row_block
-    i_last = min(p.rows, i_first + p.row_block)
-    l_first = rest % lane_blocks * p.lane_block
-    count = min(p.lanes - l_first, p.lane_block)
-    k = 0
-    while k < p.K or k == 0:
-        depth = min(p.depth, p.K - k)
-        begins, ends = k == 0, k + depth >= p.K
-        low, high = (p.low, p.high) if ends else (-np.inf, np.inf)
-        bias = p.bias if begins else p.zeros
-        f = f_first
-        while f < f_last:
-            rows = panel_rows(f_last - f)
-            if p.a_step:
-                a, a_row, a_step = p.a + (f * p.a_row + k * p.a_step) * size, p.a_row, p.a_step
-            else:
-                a, a_row, a_step = p.a + (f * p.K + k * rows) * size, 1, rows
-            for i in range(i_first, i_last):
-                y = p.y + (f * p.y_plane + i * p.y_row + l_first) * size
-                if not begins:
-                    init, init_row = y, p.y_plane
-                elif p.init:
-                    init = p.init + (f * p.init_plane + i * p.init_row + l_first) * size
-                    init_row = p.init_plane
+def _gated(p: Any, y: Any, like: Any) -> None:
+    """Multiply each number by its gate."""
+    gate_in_place(p.gated, y, like)
+
+
+_ROWS: dict[str, Any] = {
+    "maps": "x y init",
+    "arrays": "a offsets bias zeros",
+    "integers": "F K depth rows lanes a_row a_step f_block row_block lane_block groups group_block x_group",
+    "numbers": "low high",
+}
+
+
+def _by_rows(gate: Any) -> Any:
+    """Return the function that computes a unit of a product, whose numbers ``gate`` changes in the end."""
+
+    @compiled
+    def one(p: Any, g: int, block: int, zero: Any) -> None:
+        like = zero[0]
+        size = size_of(like)
+        x, before = p.x + g * p.x_group * size, g * p.F
+        lane_blocks = (p.lanes + p.lane_block - 1) // p.lane_block
+        row_blocks = (p.rows + p.row_block - 1) // p.row_block
+        fb, rest = block // (lane_blocks * row_blocks), block % (lane_blocks * row_blocks)
+        f_first, f_last = before + fb * p.f_block, before + min(p.F, (fb + 1) * p.f_block)
+        i_first = rest // lane_blocks * p.row_block
+        i_last = min(p.rows, i_first + p.row_block)
+        l_first = rest % lane_blocks * p.lane_block
+        count = min(p.lanes - l_first, p.lane_block)
+        k = 0
+        while k < p.K or k == 0:
+            depth = min(p.depth, p.K - k)
+            begins, ends = k == 0, k + depth >= p.K
+            low, high = (p.low, p.high) if ends else (-np.inf, np.inf)
+            bias = p.bias if begins else p.zeros
+            f = f_first
+            while f < f_last:
+                rows = panel_rows(f_last - f)
+                if p.a_step:
+                    a, a_row, a_step = p.a + (f * p.a_row + k * p.a_step) * size, p.a_row, p.a_step
                 else:
-                    init, init_row = 0, 0
-                row_tile(
-                    rows,
-                    a,
-                    a_row,
-                    a_step,
-                    p.offsets + 8 * k,
-                    depth,
-                    x + (i * p.x_row + l_first) * size,
-                    y,
-                    p.y_plane,
-                    init,
-                    init_row,
-                    bias + f * size if begins else bias,
-                    low,
-                    high,
-                    count,
-                    like,
-                )
-            for r in range(f, f + rows if ends and p.gated else f):  # while they are in the cache
+                    a, a_row, a_step = p.a + (f * p.K + k * rows) * size, 1, rows
                 for i in range(i_first, i_last):
-                    y_row = view(p.y + (r * p.y_plane + i * p.y_row + l_first) * size, count, like)
-                    gate_in_place(p.gated, y_row, like)
-            f += rows
-        k += depth
-        if ends:
-            break
+                    y = p.y + (f * p.y_plane + i * p.y_row + l_first) * size
+                    if not begins:
+                        init, init_row = y, p.y_plane
+                    elif p.init:
+                        init = p.init + (f * p.init_plane + i * p.init_row + l_first) * size
+                        init_row = p.init_plane
+                    else:
+                        init, init_row = 0, 0
+                    row_tile(
+                        rows,
+                        a,
+                        a_row,
+                        a_step,
+                        p.offsets + 8 * k,
+                        depth,
+                        x + (i * p.x_row + l_first) * size,
+                        y,
+                        p.y_plane,
+                        init,
+                        init_row,
+                        bias + f * size if begins else bias,
+                        low,
+                        high,
+                        count,
+                        like,
+                    )
+                for r in range(f, f + rows if ends else f):  # while they are in the cache
+                    for i in range(i_first, i_last):
+                        y_row = view(p.y + (r * p.y_plane + i * p.y_row + l_first) * size, count, like)
+                        gate(p, y_row, like)
+                f += rows
+            k += depth
+            if ends:
+                break
+
+    @compiled
+    def compute(p: Any, unit: int, zero: Any) -> None:
+        blocks = (p.F + p.f_block - 1) // p.f_block
+        blocks *= (p.rows + p.row_block - 1) // p.row_block
+        blocks *= (p.lanes + p.lane_block - 1) // p.lane_block
+        first = unit // blocks * p.group_block
+        for g in range(first, min(p.groups, first + p.group_block)):
+            one(p, g, unit % blocks, zero)
+
+    return compute
+
+
+_product, _gated_product = _by_rows(_ungated), _by_rows(_gated)
+
+
+@operation(**_ROWS)
+def product(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute ``y[f,i,l] = init[f,i,l] + bias[f] + sum_k a[f,k] x[offsets[k] + x_row i + l]``.
+
+    What is below ``low`` or above ``high`` becomes that. A convolution, a dense layer, or the gradient of
+    one in its input: the offsets say which. The K terms are taken ``depth`` at a time, so that the weights
+    in use stay in the nearest cache. ``a`` is packed if ``a_step`` is 0. There are ``groups`` of ``F``
+    filters, which see inputs ``x_group`` apart. A unit is ``group_block`` groups, or a block of filters, rows
+    and lanes of one.
+    """
+    _product(p, unit, zero)
+
+
+@operation(**_ROWS | {"integers": f"{_ROWS['integers']} gated"})
+def gated_product(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute :func:`product`, each number multiplied by its gate.
+
+    See :func:`~neocog.kernels.fused.operations.activation.gate_in_place`. It is an operation of its own
+    because its compiling takes half as long again.
+    """
+    _gated_product(p, unit, zero)
 
 
 @compiled
@@ -157,12 +190,12 @@ def panel_lanes(left: int, size: int) -> int:
 
 _PIXELS: dict[str, Any] = {
     "arrays": "x a y init bias zeros offsets x_pixels y_pixels init_pixels",
-    "integers": "F K depth x_group pixels pixel_block f_block depthwise gated",
+    "integers": "F K depth x_group pixels pixel_block f_block depthwise",
     "numbers": "low high",
 }
 
 
-def _by_tiles(tile: Any, most_rows: int) -> Any:
+def _by_tiles(tile: Any, most_rows: int, gate: Any) -> Any:
     """Return the function that computes a block of filters and pixels by register tiles of a kind."""
 
     @compiled
@@ -214,28 +247,35 @@ def _by_tiles(tile: Any, most_rows: int) -> Any:
                     )
                     q += rows
             f += lanes
-        if p.gated:  # while they are in the cache
-            f = block // q_blocks * p.f_block
-            places = view(p.y_pixels, p.pixels, np.int64(0))
-            for q in range(q_first, q_last):
-                gate_in_place(p.gated, view(p.y + (places[q] + g * p.F + f) * size, f_last - f, like), like)
+        f = block // q_blocks * p.f_block
+        places = view(p.y_pixels, p.pixels, np.int64(0))
+        for q in range(q_first, q_last):  # while they are in the cache
+            gate(p, view(p.y + (places[q] + g * p.F + f) * size, f_last - f, like), like)
 
     return compute
 
 
-_pixels, _pairs = _by_tiles(pixel_tile, ROWS), _by_tiles(pair_tile, PAIR_ROWS)
+_GATED_PIXELS: dict[str, Any] = _PIXELS | {"integers": f"{_PIXELS['integers']} gated"}
+_pixels, _gated_pixels = (_by_tiles(pixel_tile, ROWS, gate) for gate in (_ungated, _gated))
+_pairs, _gated_pairs = (_by_tiles(pair_tile, PAIR_ROWS, gate) for gate in (_ungated, _gated))
 
 
 @operation(**_PIXELS)
 def pixel_product(p: Any, unit: int, scratch: int, zero: Any) -> None:
     """Compute ``y[q,f] = init[q,f] + bias[f] + sum_k a[k,f] x[x_pixels[q] + offsets[k]]``, f innermost.
 
-    The tables of pixels say where each lies in x, y and init. Bounds and gates are those of :func:`product`.
+    The tables of pixels say where each lies in x, y and init. Bounds are those of :func:`product`.
     ``a`` is packed in panels of filters, K rows each (:func:`panel_lanes`). There are ``groups`` of ``F``
     filters, which see inputs ``x_group`` apart; if ``depthwise``, filter f sees channel f alone. A unit is a
     block of filters and pixels of a group.
     """
     _pixels(p, unit, zero)
+
+
+@operation(**_GATED_PIXELS)
+def gated_pixel_product(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute :func:`pixel_product`, each number multiplied by its gate."""
+    _gated_pixels(p, unit, zero)
 
 
 @operation(**_PIXELS)
@@ -245,6 +285,12 @@ def pair_product(p: Any, unit: int, scratch: int, zero: Any) -> None:
     K, offsets and the places of pixels count such pairs.
     """
     _pairs(p, unit, zero)
+
+
+@operation(**_GATED_PIXELS)
+def gated_pair_product(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Compute :func:`pair_product`, each number multiplied by its gate."""
+    _gated_pairs(p, unit, zero)
 
 
 @operation(arrays="x y", integers="count block")
@@ -278,18 +324,15 @@ def correlate(p: Any, unit: int, scratch: int, zero: Any) -> None:
     blocks = (p.F + p.f_block - 1) // p.f_block * ((p.K + p.depth - 1) // p.depth)
     first = unit // blocks * p.group_block
     for g in range(first, min(p.groups, first + p.group_block)):
-        _correlate(p, g, unit % blocks, zero)
+        _correlate(p, g, unit % blocks, scratch, zero)
 
 
 @compiled
-def _correlate(p: Any, g: int, block: int, zero: Any) -> None:
+def _correlate(p: Any, g: int, block: int, scratch: int, zero: Any) -> None:
     """Compute a block of filters and terms of a group."""
     like = zero[0]
     size = size_of(like)
-    # Of the larger dtype, so for both, and up to whole vectors.
-    sums = np.empty(max(DOT_ROWS * DOT_TAPS, ROW_TAPS) + VECTOR_BYTES // size)
-    out = sums.ctypes.data
-    results = view(out, len(sums), like)
+    results = view(scratch, max(DOT_ROWS * DOT_TAPS, ROW_TAPS), like)
     tile_rows, tile_taps = (1, ROW_TAPS) if p.F < DOT_ROWS else (DOT_ROWS, DOT_TAPS)
     start_a, start_x = p.a + g * p.a_group * size, p.x + g * p.x_group * size
     start_y = p.y + g * p.F * p.K * size
@@ -303,9 +346,9 @@ def _correlate(p: Any, g: int, block: int, zero: Any) -> None:
             for f in range(f_first, f_last, tile_rows):
                 down, across = p.a_offsets + 8 * f, p.offsets + 8 * k
                 if tile_rows == 1:
-                    dots_of_row(a, down, p.a_row, x, across, p.x_row, rows, p.lanes, out, like)
+                    dots_of_row(a, down, p.a_row, x, across, p.x_row, rows, p.lanes, scratch, like)
                 else:
-                    dots(a, down, p.a_row, x, across, p.x_row, rows, p.lanes, out, like)
+                    dots(a, down, p.a_row, x, across, p.x_row, rows, p.lanes, scratch, like)
                 taps, adding = min(tile_taps, k_last - k), i > 0 or p.adding != 0
                 for r in range(min(tile_rows, f_last - f)):
                     y = view(start_y + ((f + r) * p.K + k) * size, taps, like)

@@ -53,9 +53,8 @@ def winograd_weights(p: Any, unit: int, scratch: int, zero: Any) -> None:
     like = zero[0]
     size = size_of(like)
     vector = VECTOR_BYTES // size
-    kernels, rest = np.empty(9 * vector * size // 8), np.empty(36 * vector * size // 8)
-    g = view(kernels.ctypes.data, 9 * vector, like)
-    tail = view(rest.ctypes.data, 36 * vector, like)
+    kernels, rest = scratch, scratch + 9 * VECTOR_BYTES
+    g, tail = view(kernels, 9 * vector, like), view(rest, 36 * vector, like)
     step = p.F * p.C
     first, last = unit * p.f_block, min(p.F, (unit + 1) * p.f_block)
     while first < last:
@@ -70,9 +69,9 @@ def winograd_weights(p: Any, unit: int, scratch: int, zero: Any) -> None:
                     g[q * vector + n] = w[8 - q if p.flipped else q]
             y = p.y + (first * p.C + start) * size
             if lanes == vector:
-                winograd_kernel(kernels.ctypes.data, y, step, like)
+                winograd_kernel(kernels, y, step, like)
                 continue
-            winograd_kernel(kernels.ctypes.data, rest.ctypes.data, vector, like)
+            winograd_kernel(kernels, rest, vector, like)
             for k in range(36):
                 target = view(y + k * step * size, lanes, like)
                 for n in range(lanes):
@@ -285,10 +284,9 @@ def winograd_weights_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
     like = zero[0]
     size = size_of(like)
     vector = VECTOR_BYTES // size
-    kernels = np.empty(9 * vector * size // 8)
-    g = view(kernels.ctypes.data, 9 * vector, like)
+    g = view(scratch, 9 * vector, like)
     for first in range(unit * p.block, min(p.count, (unit + 1) * p.block), vector):
-        winograd_kernel_back(p.x + first * size, p.count, kernels.ctypes.data, like)
+        winograd_kernel_back(p.x + first * size, p.count, scratch, like)
         lanes = min(vector, p.count - first)
         y = view(p.y + 9 * first * size, 9 * lanes, like)
         for n in range(lanes):

@@ -9,9 +9,10 @@ import math
 from types import ModuleType
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
+from neocog.kernels.fused.lean import lean
 from neocog.kernels.fused.simd.emitter import INT
 
 __all__ = [
@@ -63,7 +64,7 @@ def _of_bits(_, bits):
     return types.float64(types.int64), generate
 
 
-_compiled = njit(error_model="numpy", fastmath={"contract"}, forceinline=True)
+_compiled = lean(error_model="numpy", fastmath={"contract"}, forceinline=True)
 
 
 @_compiled

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from numba import carray, njit, types
+from numba import types
 from numba.extending import intrinsic
+from numba.np.arrayobj import make_array, populate_array
 
 from neocog.kernels.fused.simd.emitter import INT
 
 __all__ = ["fetch_add", "number", "read", "size_of", "view"]
-
-
-@intrinsic
-def _address(_, address, like):
-    """Convert a number into a pointer."""
-
-    def generate(context, builder, signature, arguments):
-        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
-
-    return types.CPointer(like)(types.int64, like), generate
 
 
 @intrinsic
@@ -62,7 +53,15 @@ def read(_, address):
     return types.int64(types.int64), generate
 
 
-@njit(nogil=True)
-def view(address, count, like):
-    """Return the array of ``count`` numbers at an address."""
-    return carray(_address(address, like), (count,))
+@intrinsic
+def view(_, address, count, like):
+    """Return the array of ``count`` numbers at an address, of which Numba counts no references."""
+    kind = types.Array(like, 1, "C")
+
+    def generate(context, builder, signature, arguments):
+        array, size = make_array(kind)(context, builder), INT(like.bitwidth // 8)
+        data = builder.inttoptr(arguments[0], array.data.type)
+        populate_array(array, data, shape=[arguments[1]], strides=[size], itemsize=size, meminfo=None)
+        return array._getvalue()
+
+    return kind(types.int64, types.int64, like), generate

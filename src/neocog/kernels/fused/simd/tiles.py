@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
+from neocog.kernels.fused.lean import lean
 from neocog.kernels.fused.simd.emitter import (
     DOT_ROWS,
     DOT_TAPS,
@@ -209,7 +210,7 @@ _tile_most, _tile4, _tile2, _tile1 = (_TILES[rows, VECTORS] for rows in HEIGHTS)
 _rest_most, _rest4, _rest2, _rest1 = (_TILES[rows, 1] for rows in HEIGHTS)
 
 
-@njit(nogil=True)
+@lean()
 def row_tile(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bias, low, high, count, like):
     """Write ``count`` lanes of ``rows`` (``HEIGHTS``) sums: whole register tiles, then masked vectors."""
     size = size_of(like)
@@ -263,7 +264,7 @@ _each, _each1 = (_pixel_tile(rows, VECTORS, False, depthwise=True) for rows in (
 _each_thin, _each_thin1 = (_pixel_tile(rows, 1, True, depthwise=True) for rows in (ROWS, 1))
 
 
-@njit(nogil=True)
+@lean()
 def pixel_tile(
     rows, depthwise, x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like
 ):
@@ -300,7 +301,7 @@ def pixel_tile(
         _thin1(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
 
 
-@njit(nogil=True)
+@lean()
 def pair_tile(
     rows, depthwise, x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like
 ):
