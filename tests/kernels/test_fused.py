@@ -17,12 +17,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numba.core.codegen import JITCodeLibrary
 
 import neocog
 from neocog import kernels
 from neocog.compilation import CompiledStep, Forward
 from neocog.kernels import active_precision, get_threads, kernels_for, set_threads, use_kernels
 from neocog.kernels.fused import lowering, simd, workers
+from neocog.kernels.fused.operation import PLANES, Operation
+from neocog.kernels.fused.pointwise import pointwise
 from neocog.kernels.fused.program import Maps, Memory, Program, Slot, _place
 from neocog.kernels.fused.simd import plain
 from neocog.models import digits_cnn, resnet_cifar
@@ -468,6 +471,23 @@ neocog.models.tiny_cnn(1, dtype="float32").for_inference()(np.zeros((2, 1, 8, 8)
     assert folder[0] == "neocog"  # and its checksum: other sources, other folder
 
 
+def test_an_operation_becomes_machine_code_once_with_all_that_it_calls(tmp_path, monkeypatch):
+    """Which is most of the time that compiling takes."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    finish, finished = JITCodeLibrary._finalize_specific, []
+    monkeypatch.setattr(
+        JITCodeLibrary,
+        "_finalize_specific",
+        lambda library: (finished.append(library.name), finish(library))[1],
+    )
+
+    def twice(x, like):
+        return x + x
+
+    Operation(pointwise(twice), "x y", "", PLANES).address(np.dtype(np.float32))
+    assert len([name for name in finished if "twice" in name]) == 1
+
+
 @functools.cache
 def called(function):
     """Return a function that Python can call, and that calls one that it cannot."""
@@ -519,7 +539,7 @@ def test_register_tiles_read_nothing_beyond_the_page(count):
     x[:] = np.random.default_rng(0).normal(size=count)
     weight, bias, offsets = np.array([2, 3], "f4"), np.zeros(1, "f4"), np.zeros(2, int)
     y = np.empty(count, "f4")
-    simd.row_tile(
+    called(simd.row_tile)(
         1, weight.ctypes.data, 1, 1, offsets.ctypes.data, 2, x.ctypes.data, y.ctypes.data, count, 0, 0,
         bias.ctypes.data, -np.inf, np.inf, count, np.float32(0),
     )  # fmt: skip

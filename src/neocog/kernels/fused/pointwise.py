@@ -33,8 +33,8 @@ def nothing(p: Any) -> tuple[()]:
 def pointwise(function: Callable[..., Any], settings: Settings = nothing, into: Any = inlined) -> Body:
     """Return the operation ``y = function(x, like, *settings(p))`` on planes.
 
-    A unit of work is ``block`` planes. The settings are read once, not for every number. ``into`` compiles the
-    function into the loop.
+    A unit of work is ``block`` planes. The settings are read once, not for every number. ``into`` compiles
+    the function into the loop.
     """
     of_number = into(function)
 
