@@ -5,6 +5,7 @@ That they agree with the other backends is tested in test_backends.py, with all 
 
 import ctypes
 import functools
+import gc
 import mmap
 import os
 import platform
@@ -486,6 +487,21 @@ def test_an_operation_becomes_machine_code_once_with_all_that_it_calls(tmp_path,
 
     Operation(pointwise(twice), "x y", "", PLANES).address(np.dtype(np.float32))
     assert len([name for name in finished if "twice" in name]) == 1
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_garbage_is_collected_after_compiling_if_it_was_before(before, monkeypatch):
+    during = []
+    monkeypatch.setattr(workers, "code", lambda name, dtype: during.append(gc.isenabled()))
+    monkeypatch.setattr(workers, "_ready", set())
+    if not before:
+        gc.disable()
+    try:
+        workers.codes(["add", "copy"], np.dtype(np.float32))
+        assert during == [False, False]
+        assert gc.isenabled() is before
+    finally:
+        gc.enable()
 
 
 @functools.cache
