@@ -73,6 +73,7 @@ def check_group(device: str) -> None:
 
 def measure(seconds: float) -> None:
     """Print the rows of a step beside the GPU's; raise SystemExit if a competitor failed."""
+    import bench
     import machine
     import results
     import timing
@@ -85,7 +86,8 @@ def measure(seconds: float) -> None:
             chosen = [c for c in works.competitors(work) if c.peer in PEERS]
             rows.append(timing.take_turns(work, chosen, 1, seconds))
     options = {"quick": False, "rounds": 1, "seconds": seconds, "threads": None}
-    print(results.markdown([{"machine": machine.describe(), "options": options, "rows": rows}]))
+    kinds = {kind: [] for kind in bench.KINDS} | {"rows": rows}
+    print(results.markdown([{"machine": machine.describe(), "options": options, **kinds}]))
     failed = [
         f"{row['title']}, {f['peer']}: {f['failed']}" for row in rows for f in row["figures"] if "failed" in f
     ]

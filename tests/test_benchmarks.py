@@ -106,6 +106,38 @@ def test_libraries_build_the_same_network(module, name):
     np.testing.assert_allclose(expected, theirs, rtol=0, atol=1e-4 * np.abs(theirs).max())
 
 
+def test_the_table_of_a_gpu_is_written_and_failures_are_named(module, monkeypatch, capsys):
+    """Rehearsed without one: nothing is measured, the last competitor fails."""
+    gpu, timing, works = module("gpu"), module("timing"), module("works")
+    monkeypatch.setattr(works, "WORKS", [work for work in works.WORKS if work.task == "step"][:1])
+    monkeypatch.setattr(works, "GPU", False)
+
+    def take_turns(work, competitors, rounds, seconds):
+        assert [c.peer for c in competitors] == list(gpu.PEERS)
+        *right, wrong = competitors
+        measured = [
+            {
+                "peer": c.peer,
+                "setting": c.setting,
+                "seconds": [0.01],
+                "first": [1.0],
+                "imported": [1],
+                "peak": [2],
+            }
+            for c in right
+        ]
+        failed = {"peer": wrong.peer, "setting": "", "seconds": [], "first": [], "imported": [], "peak": []}
+        return {
+            "title": work.title, "name": work.name, "task": work.task, "batch": work.batch, "side": 8,
+            "targets": work.targets, "figures": [*measured, failed | {"failed": "CudaError: out of memory"}],
+        }  # fmt: skip
+
+    monkeypatch.setattr(timing, "take_turns", take_turns)
+    with pytest.raises(SystemExit, match="engine torch on GPU: CudaError: out of memory"):
+        gpu.measure(0.1)
+    assert "torch on GPU" in capsys.readouterr().out
+
+
 @pytest.mark.nightly
 def test_without_a_gpu_its_script_says_so():
     torch = pytest.importorskip("torch")
