@@ -106,6 +106,14 @@ def test_libraries_build_the_same_network(module, name):
     np.testing.assert_allclose(expected, theirs, rtol=0, atol=1e-4 * np.abs(theirs).max())
 
 
+def test_histories_on_a_gpu_are_compared_with_what_is_missing(module):
+    gpu = module("gpu")
+    rows = [dict.fromkeys(gpu.COLUMNS, 0.5) | {"running_loss": None}, dict.fromkeys(gpu.COLUMNS, 0.25)]
+    gpu.check_rows(rows, [row | {"val_accuracy": row["val_accuracy"] + 0.01} for row in rows])
+    with pytest.raises(AssertionError, match="train_loss"):
+        gpu.check_rows(rows, [row | {"train_loss": 0.6} for row in rows])
+
+
 def test_the_table_of_a_gpu_is_written_and_failures_are_named(module, monkeypatch, capsys):
     """Rehearsed without one: nothing is measured, the last competitor fails."""
     gpu, timing, works = module("gpu"), module("timing"), module("works")
