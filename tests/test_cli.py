@@ -89,7 +89,7 @@ def test_train_prints_lines_and_where_the_model_lies(tmp_path):
     assert "90 held-out images\n" in result.stdout
     assert re.search(r"accuracy 0\.\d+ \(0\.\d+ to \d\.\d+\), balanced accuracy 0\.\d+", result.stdout)
     assert re.search(r"\d+ of 90 images are classified wrongly", result.stdout)
-    assert "  image " in result.stdout
+    assert "  held-out image " in result.stdout
     assert "114 parameters, images 1 x 8 x 8, 2 epochs" in result.stdout
 
 

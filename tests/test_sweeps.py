@@ -101,6 +101,7 @@ def test_a_grid_as_the_command_line_writes_it():
 
 def test_every_setting_may_be_varied_but_the_source_and_what_is_pretrained():
     others = {"source", "from_data", "pretrained", "freeze", "rates"}
+    others |= {"checkpoint_activations"}  # which changes no number
     assert {*sweeps.GRID_KEYS} == set(Settings.__dataclass_fields__) - others
 
 
