@@ -47,8 +47,9 @@ class _Whole(JITCodeLibrary):
         ll_module.data_layout = self._codegen._data_layout
 
     def _optimize_final_module(self) -> None:
-        manager, builder = self._codegen._module_pass_manager()
-        manager.run(self._final_module, builder)
+        found = self._codegen._module_pass_manager()  # with a builder since LLVM 20's Numba
+        manager, *builder = found if isinstance(found, tuple) else (found,)
+        manager.run(self._final_module, *builder)
 
 
 class _Part(_Whole):
