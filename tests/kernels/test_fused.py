@@ -25,6 +25,7 @@ from neocog import kernels
 from neocog.compilation import CompiledStep, Forward
 from neocog.kernels import active_precision, get_threads, kernels_for, set_threads, use_kernels
 from neocog.kernels.fused import lowering, simd, workers
+from neocog.kernels.fused.lowering import products
 from neocog.kernels.fused.operation import PLANES, Operation
 from neocog.kernels.fused.pointwise import pointwise
 from neocog.kernels.fused.program import Maps, Memory, Program, Slot, _place
@@ -294,6 +295,24 @@ def test_winograd_of_many_shapes_is_within_its_bound(C, F, N, H, seed):
     for precision, bound in (("fast", 3e-5), ("exact", 1e-6)):
         with use_kernels("fused", precision):
             assert max(map(relative, computed("float32"), exact)) < bound
+
+
+@pytest.mark.parametrize(
+    ("F", "terms", "f_parts", "k_parts"),
+    [
+        (64, 32, 4, 4),  # each of 4 x 4 units reads a part: 4 * 64 + 4 * 32 maps in all, 1 x 6 would read 416
+        (256, 64, 8, 2),  # 2 * 256 + 8 * 64; 4 x 4 would read 1280
+    ],
+)
+def test_a_weight_gradient_is_cut_so_that_its_units_read_the_fewest_maps(F, terms, f_parts, k_parts):
+    program = Program(np.dtype("float32"), exact=False)
+    a, x, y = program.maps(F, 32, 32, 64), program.maps(terms, 32, 32, 64), program.memory(F * terms)
+    planes = [np.arange(maps.C) * maps.plane for maps in (a, x)]
+    products.add_correlation(program, *planes, 32, 2048, a=a, x=x, y=y)
+    row = program.rows[-1]
+    assert row["f_block"] == -(-F // f_parts // simd.DOT_ROWS) * simd.DOT_ROWS
+    assert row["depth"] == -(-terms // k_parts // simd.DOT_TAPS) * simd.DOT_TAPS
+    assert row["units"] == -(-F // row["f_block"]) * -(-terms // row["depth"])
 
 
 def test_float64_is_never_by_winograd():

@@ -241,14 +241,15 @@ def add_correlation(
 
 
 def _correlated_blocks(F: int, K: int, planes: int, units: int, taps: int) -> tuple[int, int]:
-    """Return the filters and the terms of a unit of a weight gradient, at least half of ``units`` in all.
+    """Return the filters and the terms of a unit of a weight gradient.
 
-    Each unit reads its filters' maps and its terms' share of the ``planes`` of x: of all ways to cut, that
-    which reads the fewest maps.
+    Each unit reads its filters' maps and its terms' share of the ``planes`` of x: of all ways to cut into at
+    least half of ``units``, where there are any, that which reads the fewest maps.
     """
     found = []
     for f_parts in range(-(-F // CORRELATED), max(-(-F // CORRELATED), min(units, -(-F // DOT_ROWS))) + 1):
         k_parts = min(-(-K // taps), max(1, -(-units // 2 // f_parts)))
-        found.append((k_parts * F + f_parts * planes, f_parts, k_parts))
-    _, f_parts, k_parts = min(found)
+        few = 2 * f_parts * k_parts < units
+        found.append((few, k_parts * F + f_parts * planes, f_parts, k_parts))
+    *_, f_parts, k_parts = min(found)
     return -(-F // f_parts // DOT_ROWS) * DOT_ROWS, -(-K // k_parts // taps) * taps

@@ -201,6 +201,10 @@ class Emitter:
         values = [select(compare("<", value, low), low, value) for value in values]
         return [select(compare(">", value, high), high, value) for value in values]
 
+    def times(self, n: float, value: Any) -> Any:
+        """Multiply each lane by a number."""
+        return self.builder.fmul(ir.Constant(self.vector, [n] * self.width), value)
+
     def totals(self, values: list[Any]) -> list[Any]:
         """Sum the lanes of each vector; return vectors that hold the sums in this order, zeros behind them.
 

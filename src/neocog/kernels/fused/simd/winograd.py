@@ -23,11 +23,7 @@ __all__ = [
 
 def _transform_input(emit: Emitter, d: list[Any]) -> list[Any]:
     """Multiply six numbers of a row or column by B^T of F(4, 3)."""
-    b = emit.builder
-
-    def times(n: float, value: Any) -> Any:
-        return b.fmul(ir.Constant(emit.vector, [n] * emit.width), value)
-
+    b, times = emit.builder, emit.times
     odd, even = b.fsub(d[3], times(4, d[1])), b.fsub(d[4], times(4, d[2]))
     far, near = times(2, b.fsub(d[3], d[1])), b.fsub(d[4], d[2])
     return [
@@ -42,11 +38,7 @@ def _transform_input(emit: Emitter, d: list[Any]) -> list[Any]:
 
 def _transform_output(emit: Emitter, m: list[Any]) -> list[Any]:
     """Multiply six numbers of a row or column by A^T of F(4, 3)."""
-    b = emit.builder
-
-    def times(n: float, value: Any) -> Any:
-        return b.fmul(ir.Constant(emit.vector, [n] * emit.width), value)
-
+    b, times = emit.builder, emit.times
     near, near_difference = b.fadd(m[1], m[2]), b.fsub(m[1], m[2])
     far, far_difference = b.fadd(m[3], m[4]), b.fsub(m[3], m[4])
     return [
@@ -59,11 +51,7 @@ def _transform_output(emit: Emitter, m: list[Any]) -> list[Any]:
 
 def _transform_kernel(emit: Emitter, g: list[Any]) -> list[Any]:
     """Multiply three numbers of a row or column by G of F(4, 3)."""
-    b = emit.builder
-
-    def times(n: float, value: Any) -> Any:
-        return b.fmul(ir.Constant(emit.vector, [n] * emit.width), value)
-
+    b, times = emit.builder, emit.times
     even, far = times(-1 / 6, b.fadd(g[0], g[2])), b.fadd(times(1 / 24, g[0]), times(1 / 6, g[2]))
     near, middle = times(1 / 6, g[1]), times(1 / 12, g[1])
     return [
@@ -78,11 +66,7 @@ def _transform_kernel(emit: Emitter, g: list[Any]) -> list[Any]:
 
 def _transform_output_back(emit: Emitter, y: list[Any]) -> list[Any]:
     """Multiply four numbers of a row or column by A of F(4, 3)."""
-    b = emit.builder
-
-    def times(n: float, value: Any) -> Any:
-        return b.fmul(ir.Constant(emit.vector, [n] * emit.width), value)
-
+    b, times = emit.builder, emit.times
     even, odd = b.fadd(y[0], y[2]), b.fadd(y[1], y[3])
     far_even, far_odd = b.fadd(y[0], times(4, y[2])), b.fadd(times(2, y[1]), times(8, y[3]))
     sides = [b.fadd(even, odd), b.fsub(even, odd), b.fadd(far_even, far_odd), b.fsub(far_even, far_odd)]
@@ -91,11 +75,7 @@ def _transform_output_back(emit: Emitter, y: list[Any]) -> list[Any]:
 
 def _transform_kernel_back(emit: Emitter, m: list[Any]) -> list[Any]:
     """Multiply six numbers of a row or column by G^T of F(4, 3)."""
-    b = emit.builder
-
-    def times(n: float, value: Any) -> Any:
-        return b.fmul(ir.Constant(emit.vector, [n] * emit.width), value)
-
+    b, times = emit.builder, emit.times
     near, far = times(-1 / 6, b.fadd(m[1], m[2])), b.fadd(m[3], m[4])
     odd = b.fadd(times(1 / 6, b.fsub(m[2], m[1])), times(1 / 12, b.fsub(m[3], m[4])))
     first = b.fadd(b.fadd(times(1 / 4, m[0]), near), times(1 / 24, far))
@@ -125,23 +105,30 @@ def _row(emit: Emitter, d: Any, d_row: Any, d_column: Any, r: int, count: int) -
     return [emit.load(emit.step(start, emit.builder.mul(d_column, emit.number(k)))) for k in range(count)]
 
 
-@intrinsic
-def winograd_input(_, d, d_row, d_column, v, v_step, like):
-    """Compute ``V = B^T d B`` of a vector of tiles into 36 arrays ``v_step`` apart.
+def _tiles(transform: Any, count: int) -> Any:
+    """Make the transform ``V = M d M^T`` of a vector of tiles, ``count`` x ``count`` arrays, into 36 arrays.
 
-    Number (r, k) of the tiles is an array ``r d_row + k d_column`` behind the first.
+    Number (r, k) of the tiles is an array ``r d_row + k d_column`` behind the first; the 36 lie ``v_step``
+    apart. ``transform`` multiplies a row or column by M.
     """
 
-    def generate(context, builder, signature, arguments):
-        d, d_row, d_column, v, v_step, _ = arguments
-        emit = Emitter(builder, like)
-        rows = [_transform_input(emit, _row(emit, d, d_row, d_column, r, 6)) for r in range(6)]
-        for k in range(6):
-            for r, value in enumerate(_transform_input(emit, [row[k] for row in rows])):
-                emit.store(value, emit.step(v, builder.mul(v_step, emit.number(6 * r + k))))
-        return context.get_dummy_value()
+    @intrinsic
+    def tiles(_, d, d_row, d_column, v, v_step, like):
+        def generate(context, builder, signature, arguments):
+            d, d_row, d_column, v, v_step, _ = arguments
+            emit = Emitter(builder, like)
+            rows = [transform(emit, _row(emit, d, d_row, d_column, r, count)) for r in range(count)]
+            for k in range(6):
+                for r, value in enumerate(transform(emit, [row[k] for row in rows])):
+                    emit.store(value, emit.step(v, builder.mul(v_step, emit.number(6 * r + k))))
+            return context.get_dummy_value()
 
-    return types.void(*(types.int64,) * 5, like), generate
+        return types.void(*(types.int64,) * 5, like), generate
+
+    return tiles
+
+
+winograd_input, winograd_output_back = _tiles(_transform_input, 6), _tiles(_transform_output_back, 4)
 
 
 @intrinsic
@@ -165,22 +152,6 @@ def winograd_output(_, m, m_step, bias, low, high, o, o_row, o_column, like):
         return context.get_dummy_value()
 
     return types.void(*(types.int64,) * 2, *(like,) * 3, *(types.int64,) * 3, like), generate
-
-
-@intrinsic
-def winograd_output_back(_, d, d_row, d_column, v, v_step, like):
-    """Compute ``V = A d A^T`` of a vector of 4 x 4 numbers, which lie as those of :func:`winograd_input`."""
-
-    def generate(context, builder, signature, arguments):
-        d, d_row, d_column, v, v_step, _ = arguments
-        emit = Emitter(builder, like)
-        rows = [_transform_output_back(emit, _row(emit, d, d_row, d_column, r, 4)) for r in range(4)]
-        for k in range(6):
-            for r, value in enumerate(_transform_output_back(emit, [row[k] for row in rows])):
-                emit.store(value, emit.step(v, builder.mul(v_step, emit.number(6 * r + k))))
-        return context.get_dummy_value()
-
-    return types.void(*(types.int64,) * 5, like), generate
 
 
 @intrinsic
