@@ -175,9 +175,8 @@ def _measured(model: Path, network: Container, source: str, how: dict[str, Any])
         # With another split, training images would be among the held-out ones.
         _, (images, labels) = run.open_data()
         origin = "the run held them out of training"
-        return Measured(
-            images, labels, run.settings().source, origin, "held-out image"
-        )  # by their own numbers
+        source = run.settings().source
+        return Measured(images, labels, source, origin, "held-out image")  # by their own numbers
     if not source:
         raise ValueError("SOURCE is missing: a model file does not say what it was trained on.")
     several = network.output_kind in INDEPENDENT and count_outputs(network, network.input_shape) != 1
