@@ -11,7 +11,9 @@ import pytest
 
 import neocog
 from neocog.compilation import offloading
-from neocog.layers import BatchNorm2D, Conv2D, Dense, Flatten, ReLU, Sequential
+from neocog.compilation.compiler import Compiler
+from neocog.compilation.lowerings import convolution
+from neocog.layers import BatchNorm2D, Conv2D, Dense, Flatten, MaxPool2D, ReLU, Sequential, Upsample
 
 SIZE = 128  # a convolution of 3 x 3 between so many channels has 576 KiB of weights
 
@@ -121,3 +123,39 @@ def test_small_weights_make_no_file(monkeypatch):
     fast = neocog.models.digits_cnn(0).for_inference()
     assert max(array.nbytes for array in fast.params.values()) < offloading.LARGE
     assert fast(np.zeros((2, 1, 8, 8), "f4")).shape == (2, 10)
+
+
+def test_while_they_are_packed_weights_are_in_memory_once():
+    network = Sequential(flat=Flatten(), a=Dense(2048, 2048, rng=0), relu=ReLU(), b=Dense(2048, 2048, rng=1))
+    x = np.random.default_rng(0).normal(size=(1, 2048, 1, 1)).astype("f4")
+    expected = network.for_inference()(x)  # loads the kernels
+    weights = sum(array.nbytes for array in network.params.values())
+    tracemalloc.start()
+    try:
+        fast = network.for_inference()
+        tracemalloc.reset_peak()
+        np.testing.assert_array_equal(fast(x), expected)
+        assert tracemalloc.get_traced_memory()[1] < 1.25 * weights
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_allclose(expected, network.forward(x)[0], rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(("room", "kept"), [(0, []), (1, ["large"]), (2, ["large", "small"])])
+def test_transformed_kernels_have_a_bound_and_the_largest_maps_come_first(monkeypatch, room, kept):
+    """Winograd's kernels hold 36 numbers for the 9 of a kernel."""
+    C = 32
+    monkeypatch.setattr(convolution, "_WINOGRAD_ROOM", room * (36 - 9) * C * C * 4)
+    network = Sequential(
+        pool=MaxPool2D(2),
+        small=Conv2D(C, C, 3, padding=1, rng=0),
+        up=Upsample(2),
+        large=Conv2D(C, C, 3, padding=1, rng=1),
+    )
+    x = np.random.default_rng(0).normal(size=(16, C, 32, 32)).astype("f4")
+    compiler = Compiler(network, x.shape, frozen=True)
+    compiler.forward()
+    by_winograd = [n.name for n in compiler.nodes if "conv" in n.memo and n.memo["conv"].by_winograd]
+    assert by_winograd == kept[::-1]
+    expected = network.forward(x)[0]
+    np.testing.assert_allclose(network.for_inference()(x), expected, rtol=0, atol=2e-5 * expected.max())

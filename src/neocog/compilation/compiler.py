@@ -11,6 +11,7 @@ import numpy as np
 from neocog.compilation import lowerings  # noqa: F401 - which register themselves
 from neocog.compilation.emitter import Emitter, Use
 from neocog.compilation.layouts import choose_layouts
+from neocog.compilation.lowerings.convolution import bound_winograd
 from neocog.compilation.nodes import LayerNode, TensorNode, Uncompilable, features, wider
 from neocog.compilation.offloading import Offload
 from neocog.compilation.state import network_arrays
@@ -94,6 +95,8 @@ class Compiler(Emitter):
             program.constants = constants
         super().__init__(program, input_shape[0], training)
         self.offload = offload
+        if offload is not None:
+            program.forget = offload.forget
         self.start, self.nodes, self.end = list_nodes(network, input_shape, use)
         self.x = Slot()
         self.y: Slot | None = None
@@ -115,6 +118,7 @@ class Compiler(Emitter):
     def _plan(self) -> None:
         """Set the layouts and borders of all values and of their gradients."""
         if self.program.frozen:
+            bound_winograd(self, self.nodes)
             choose_layouts(self, self.nodes, self.end)
         for node in self.nodes:
             node.lowering.plan(self, node)
@@ -143,6 +147,10 @@ class Compiler(Emitter):
         """Mark a value as laid out in memory; raise Uncompilable if its shape does not allow it."""
         value.laid_out, value.shape = True, features(value.array_shape, self.N)
 
+    def move_out(self, layer: Layer) -> None:
+        if self.offload is not None:
+            self.offload.move(layer.params, self.program.holds)
+
     def forward(self) -> None:
         """Add the forward pass to ``self.end``."""
         if self.start.laid_out:
@@ -153,8 +161,8 @@ class Compiler(Emitter):
                 for value in node.inputs if wanted is not None and not node.reason else ():
                     self.arrange(value, wanted)
                 node.lowering.forward(self, node)
-                if self.offload is not None and not node.reason:
-                    self.offload.move(node.layer.params, self.program.holds)
+                if not node.reason:
+                    self.move_out(node.layer)
 
     def backward(self, input_grad: bool = False, learned: Callable[[int], None] = lambda _: None) -> None:
         """Add the backward pass from the gradient of ``self.end``.

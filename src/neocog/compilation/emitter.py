@@ -176,6 +176,9 @@ class Emitter:
         self.held: list[np.ndarray] = []
         self.again = False
 
+    def move_out(self, layer: Layer) -> None:
+        """Move the weights of a layer that no operation reads out of memory, where weights never change."""
+
     def maps(self, value: TensorNode) -> Maps:
         """Reserve the memory of a value."""
         C, H, W = value.shape

@@ -36,6 +36,7 @@ class Offload:
         self._room = sum(_pages(array.nbytes) for array in network.params.values() if array.nbytes >= LARGE)
         self._end = 0
         self._file: Any = None
+        self._mapping: mmap.mmap | None = None
         self._mapped = np.zeros(0, np.uint8)
 
     def move(self, arrays: dict[str, Any], needed: Callable[[Any], bool]) -> None:
@@ -43,6 +44,7 @@ class Offload:
 
         They stay in memory, too, where the disk has no room for them.
         """
+        self.forget()
         for name in arrays:
             array = arrays[name]
             moved = np.may_share_memory(array, self._mapped)
@@ -52,14 +54,19 @@ class Offload:
                     del array
                     _return_free_memory()
 
+    def forget(self) -> None:
+        """Take out of memory what has been read of the file; whoever looks again finds it."""
+        if self._mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self._mapping.madvise(mmap.MADV_DONTNEED)
+
     def _write(self, array: Any) -> Any:
         """Return the copy of an array in the file."""
         if self._file is None:
             file = tempfile.TemporaryFile()  # noqa: SIM115 - for more arrays later
             weakref.finalize(self, file.close)
             file.truncate(self._room)
-            mapping = mmap.mmap(file.fileno(), self._room, access=mmap.ACCESS_READ)
-            self._file, self._mapped = file, np.frombuffer(mapping, np.uint8)
+            self._mapping = mmap.mmap(file.fileno(), self._room, access=mmap.ACCESS_READ)
+            self._file, self._mapped = file, np.frombuffer(self._mapping, np.uint8)
         self._file.seek(self._end)
         self._file.write(array)
         self._file.flush()

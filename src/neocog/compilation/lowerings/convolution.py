@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from neocog.compilation.emitter import Emitter, Lowering, lowers
@@ -13,6 +15,11 @@ from neocog.kernels.fused import lowering
 from neocog.kernels.fused.program import Maps
 from neocog.layers import Conv2D
 
+_WINOGRAD_ROOM = 96 << 20
+"""Bytes by which kernels transformed by Winograd's method, which a copy for inference keeps, may exceed what
+they were; they grow to four times that. It leaves VGG-16 the memory that it takes in PyTorch; all convolutions
+of ResNet-50 that gain by the method have it."""
+
 
 @lowers(Conv2D)
 class Convolution(Lowering):
@@ -22,14 +29,15 @@ class Convolution(Lowering):
     takes_clip = True
 
     def reads(self, emit: Emitter, node: LayerNode, channels_last: bool) -> bool | None:
-        conv = self._convolution(emit, node)
+        conv = self.convolution(emit, node)
         return None if channels_last and not conv.depthwise and not conv.paired else channels_last
 
     def layout_costs(self, emit: Emitter, node: LayerNode) -> tuple[float, float]:
-        conv = self._convolution(emit, node)
+        conv = self.convolution(emit, node)
         return conv.cost(False), conv.cost(True)
 
-    def _convolution(self, emit: Emitter, node: LayerNode) -> lowering.Convolution:
+    def convolution(self, emit: Emitter, node: LayerNode) -> lowering.Convolution:
+        """Return the layer as the kernels see it."""
         layer = node.layer
         return lowering.Convolution(
             emit.program,
@@ -40,10 +48,11 @@ class Convolution(Lowering):
             layer.dilation,
             layer.groups,
             node.channels_last,
+            node.memo.get("winograd", True),
         )
 
     def plan(self, emit: Emitter, node: LayerNode) -> None:
-        conv = node.memo["conv"] = self._convolution(emit, node)
+        conv = node.memo["conv"] = self.convolution(emit, node)
         node.memo["border"] = conv.input_border
         node.input.border = wider(node.input.border, conv.input_border)
         node.output.gradient_border = conv.output_border
@@ -84,6 +93,19 @@ class Convolution(Lowering):
             adding = node.input.gradient is not None
             dx = node.input.gradient or emit.gradient_maps(node.input)
             conv.input_gradient(dy, weight, dx, adding)
+
+
+def bound_winograd(emit: Emitter, nodes: Sequence[LayerNode]) -> None:
+    """Leave Winograd's method to the convolutions of the largest maps whose kernels have room transformed."""
+    room = _WINOGRAD_ROOM
+    found = [(node.lowering.convolution(emit, node), node) for node in nodes if _is_convolution(node)]
+    for conv, node in sorted(found, key=lambda each: -each[0].out[0] * each[0].out[1]):
+        node.memo["winograd"] = conv.winograd_bytes <= room
+        room -= conv.winograd_bytes * node.memo["winograd"]
+
+
+def _is_convolution(node: LayerNode) -> bool:
+    return isinstance(node.lowering, Convolution) and not node.reason and not node.fused
 
 
 def _sum_after(node: LayerNode) -> LayerNode | None:

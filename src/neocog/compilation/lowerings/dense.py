@@ -39,6 +39,7 @@ class MatrixProduct(Lowering):
     def forward(self, emit: Emitter, node: LayerNode) -> None:
         x, y, params = node.input.place, emit.maps(node.output), node.layer.params
         if node.channels_last:
+            emit.move_out(node.layer)  # large: they are not to be in memory twice while they are packed
             weight = params["weight"].T[:, :, None, None]
             conv, bias = self._convolution(emit, node), params.get("bias")
             lowering.add_pixel_product(emit.program, conv, x, weight, bias, y, node.bounds)

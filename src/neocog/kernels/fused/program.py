@@ -180,6 +180,8 @@ class Program:
         Whether products may round their factors to bfloat16; the program is one of float32.
     constants : list of arrays
         Packed weights, which programs of the same operations may share.
+    forget : callable
+        Called while constants are written, when what was read of the weights may leave memory again.
     operations : list of str
         Names of the operations of a run, in order; set by :meth:`finish`.
     """
@@ -194,6 +196,7 @@ class Program:
     exact: bool = True
     bfloat: bool = False
     constants: list[np.ndarray] = field(default_factory=list)
+    forget: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         self.size = self.dtype.itemsize
@@ -261,16 +264,15 @@ class Program:
             work=maps.C * maps.plane,
         )
 
-    def constant(self, make: Callable[[], np.ndarray]) -> np.ndarray:
-        """Return what a function makes, of the first of the programs that share their constants.
+    def constant(self, count: int, fill: Callable[[np.ndarray], None]) -> np.ndarray:
+        """Return so many numbers, which a function writes for the first of the programs that share them.
 
-        It begins where vectors may best be loaded from.
+        They begin where vectors may best be loaded from.
         """
         if self._constants_used == len(self.constants):
-            array = make()
-            aligned = _aligned(array.nbytes).view(array.dtype).reshape(array.shape)
-            aligned[...] = array
-            self.constants.append(aligned)
+            array = _aligned(count * self.size).view(self.dtype)
+            fill(array)
+            self.constants.append(array)
         self._constants_used += 1
         return self.constants[self._constants_used - 1]
 

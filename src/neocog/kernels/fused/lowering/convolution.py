@@ -43,6 +43,8 @@ _TILE = 4
 """Outputs of a tile of Winograd's method, in each direction."""
 _KERNEL = 3
 """Height and width of the kernels that it takes."""
+_PRODUCTS_OF_TILE = (_TILE + _KERNEL - 1) ** 2
+"""Multiplications of a filter with a channel for a tile."""
 _CHANNELS, _CHANNELS_OF_VECTORS = 32, 16
 """Fewest channels, and filters: the savings grow with their product, the transforms with their sum. Where the
 images fill whole vectors, tiles are transformed where they lie, which takes half the time."""
@@ -97,6 +99,8 @@ class Convolution:
     channels_last : bool
         Whether the output has the channels innermost; see
         :mod:`~neocog.kernels.fused.lowering.pixels`. Then there is only the forward pass.
+    winograd : bool
+        Whether Winograd's method may be used.
     """
 
     program: Program
@@ -107,6 +111,7 @@ class Convolution:
     dilation: Pair
     groups: int = 1
     channels_last: bool = False
+    winograd: bool = True
 
     @property
     def depthwise(self) -> bool:
@@ -208,6 +213,12 @@ class Convolution:
         return not self.channels_last and self._suits_winograd(self.out)
 
     @property
+    def winograd_bytes(self) -> int:
+        """Bytes by which the transformed kernels exceed the kernels; 0 if they are not transformed."""
+        F, per_group = self.w_shape[:2]
+        return (_PRODUCTS_OF_TILE - _KERNEL**2) * F * per_group * self.program.size * self.by_winograd
+
+    @property
     def back_by_winograd(self) -> bool:
         """Return whether to use it for the gradient in the input."""
         alone = self.groups == 1 and max(*self.padding[0], *self.padding[1]) < _KERNEL
@@ -222,7 +233,7 @@ class Convolution:
         fewest = min(self.w_shape[0] // self.groups, self.w_shape[1])
         N, vector = self.x_shape[0], VECTOR_BYTES // self.program.size
         needed = _CHANNELS if N % vector else _CHANNELS_OF_VECTORS
-        if self.program.exact or self.program.dtype != np.float32 or fewest < needed:
+        if self.program.exact or self.program.dtype != np.float32 or fewest < needed or not self.winograd:
             return False
         plain = self.stride == (1, 1) and self.dilation == (1, 1)
         if not plain or self.kernel != (_KERNEL, _KERNEL):

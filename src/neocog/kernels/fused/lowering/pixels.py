@@ -7,6 +7,7 @@ input may have either layout.
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,8 @@ __all__ = ["add_pixel_product"]
 
 PIXEL_UNIT_WORK, SLOW_UNIT_WORK = 500_000, 150_000
 """Floating point operations of a unit, at least: some microseconds; those of depthwise filters are slower."""
+READ_BYTES = 1 << 22
+"""Bytes of weights that are packed at a time, about."""
 ROUNDED = 20_000
 """Numbers that a unit rounds, at least: some microseconds."""
 
@@ -43,24 +46,31 @@ def _halved(array: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(array), (bits >> 16) | 0x40, rounded).astype(np.uint16).view(np.float32)
 
 
-def _panels(weight: np.ndarray, groups: int, paired: bool) -> np.ndarray:
-    """Return the weights in the order in which the tiles read them: panels of filters, a row for each term.
+def _fill_panels(out: np.ndarray, weight: np.ndarray, program: Program, groups: int, paired: bool) -> None:
+    """Write the weights in the order in which the tiles read them: panels of filters, a row for each term.
 
     (F, C, kH, kW) -> for each group and each panel of its filters, kH kW C rows, half as many if ``paired``.
+    Some terms at a time, so that little of the weights has to be in memory beside them.
     """
-    width = VECTOR_BYTES // weight.itemsize
-    if paired:
-        weight = _halved(weight.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    width = VECTOR_BYTES // program.size
     F, C, kh, kw = weight.shape
-    terms = weight.reshape(groups, F // groups, C, kh, kw).transpose(0, 3, 4, 2, 1)
-    terms = terms.reshape(groups, kh * kw * C, F // groups)
-    parts, f = [], 0
-    while f < F // groups:
-        left = F // groups - f
-        lanes = width * VECTORS if left >= width * VECTORS else min(left, width)
-        parts.append(terms[:, :, f : f + lanes].reshape(groups, -1))
-        f += lanes
-    return np.concatenate(parts, axis=1).ravel()
+    filters, K = F // groups, kh * kw * C // (1 + paired)
+    out = out.reshape(groups, K * filters)
+    terms = weight.reshape(groups, filters, C, kh * kw).transpose(0, 3, 2, 1)
+    channels = max(2, READ_BYTES // (filters * program.size) // 2 * 2)
+    for group, tap, c in itertools.product(range(groups), range(kh * kw), range(0, C, channels)):
+        some = terms[group, tap, c : c + channels]
+        if paired:
+            some = _halved(some.T).T
+        k, f = (tap * C + c) // (1 + paired), 0
+        while f < filters:
+            left = filters - f
+            lanes = width * VECTORS if left >= width * VECTORS else min(left, width)
+            panel = out[group, f * K : (f + lanes) * K].reshape(K, lanes)
+            panel[k : k + len(some)] = some[:, f : f + lanes]
+            f += lanes
+        if some.nbytes > READ_BYTES // 2:
+            program.forget()
 
 
 def _rounded(program: Program, x: Maps) -> Maps:
@@ -139,7 +149,7 @@ def add_pixel_product(
         x_pixels=program.table(_pixels(x, conv.out, conv.stride, (-top, -left))),
         offsets=program.table(offsets.ravel()),
         x_group=per_group * channel,
-        a=program.constant(lambda: _panels(weight, groups, paired)),
+        a=program.constant(F * K, lambda out: _fill_panels(out, weight, program, groups, paired)),
         y=y.origin,
         y_pixels=places,
         init=init and init.origin,
