@@ -17,8 +17,8 @@ from neocog.layers import Conv2D
 
 _WINOGRAD_ROOM = 96 << 20
 """Bytes by which kernels transformed by Winograd's method, which a copy for inference keeps, may exceed what
-they were; they grow to four times that. It leaves VGG-16 the memory that it takes in PyTorch; all convolutions
-of ResNet-50 that gain by the method have it."""
+they were; they grow to four times that. VGG-16 then takes no more memory than in PyTorch, and ResNet-50 has
+them all."""
 
 
 @lowers(Conv2D)

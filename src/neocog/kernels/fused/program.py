@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,10 +40,23 @@ Bounds = tuple[float, float]
 UNBOUNDED: Bounds = (-np.inf, np.inf)
 
 
-def address(array: np.ndarray) -> int:
-    """Return the address of an array; quicker than its ``ctypes.data``."""
-    start: int = array.__array_interface__["data"][0]
+_DATA = object.__basicsize__
+"""Where an array object of CPython holds the address of its numbers: behind the head of every object."""
+
+
+def _held_address(array: np.ndarray) -> int:
+    """Read the address where the array object holds it, in a sixth of the time that asking for it takes."""
+    return ctypes.c_ssize_t.from_address(id(array) + _DATA).value
+
+
+def _asked_address(array: np.ndarray) -> int:
+    start: int = array.ctypes.data
     return start
+
+
+_probe = np.zeros(8)[3:]
+address = _held_address if _held_address(_probe) == _asked_address(_probe) else _asked_address
+"""Return the address of an array's first number."""
 
 
 @dataclass(eq=False)

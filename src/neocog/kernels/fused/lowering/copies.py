@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
-
-import numpy as np
 
 from neocog.kernels.fused.program import PLANE_UNIT_WORK, Maps, Program
 
@@ -30,20 +29,29 @@ def copy(
             merged[-1] = (m * n, x, y)
         else:
             merged.append((n, x, y))
-    n, x, y = merged[-1]
-    if len(merged) == 1 and n > PLANE_UNIT_WORK:  # one long run: cut it, so that threads can share it
+    inner, work = 1, math.prod(shape)
+    if merged[-1][1] > 1 == merged[-1][2]:  # a transposition, if another axis is contiguous in the source
+        along = next((k for k, (_, x, _) in enumerate(merged) if x == 1), None)
+        if along is not None:
+            inner = 2
+            merged.insert(len(merged) - 2, merged.pop(along))
+    if len(merged) == inner and work > PLANE_UNIT_WORK:  # cut the longest, so that threads can share it
+        longest = max(range(inner), key=lambda k: merged[k][0])
+        n, x, y = merged[longest]
         parts = next((k for k in range(16, 128) if n % k == 0), 1)
-        merged = [(parts, n // parts * x, n // parts * y), (n // parts, x, y)]
+        merged[longest] = n // parts, x, y
+        merged.insert(0, (parts, n // parts * x, n // parts * y))
     while len(merged) < 4:
         merged.insert(0, (1, 0, 0))
     if merged[0][0] == 1:  # cut along the longest of the outer axes
-        longest = max(range(3), key=lambda k: merged[k][0])
+        longest = max(range(4 - inner), key=lambda k: merged[k][0])
         merged.insert(0, merged.pop(longest))
     sizes: dict[str, Any] = {f"n{k}": a[0] for k, a in enumerate(merged)}
     xs: dict[str, Any] = {f"x{k}": a[1] for k, a in enumerate(merged)}
     ys: dict[str, Any] = {f"y{k}": a[2] for k, a in enumerate(merged)}
-    work = float(np.prod(shape))
-    program.add("copy", merged[0][0], work=work, x=source, y=target, adding=int(adding), **sizes, **xs, **ys)
+    program.add(
+        "copy", merged[0][0], work=float(work), x=source, y=target, adding=int(adding), **sizes, **xs, **ys
+    )
 
 
 def strides(maps: Maps) -> tuple[int, int, int, int]:

@@ -9,10 +9,28 @@ from typing import Any
 
 import numpy as np
 
-from neocog.kernels.fused.operation import PLANES, operation
-from neocog.kernels.fused.simd import size_of, view
+from neocog.kernels.fused.operation import PLANES, compiled, operation
+from neocog.kernels.fused.simd import SQUARE, size_of, transpose, view
 
 __all__ = ["add", "copy", "frame", "multiply", "plane_sum"]
+
+
+@compiled
+def _transpose(x: int, x_row: int, y: int, y_row: int, rows: int, columns: int, like: Any) -> None:
+    """Copy ``y[r y_row + k] = x[k x_row + r]``: squares in registers, the last ones over those before."""
+    size = size_of(like)
+    if rows < SQUARE or columns < SQUARE:
+        for r in range(rows):
+            source = view(x + r * size, (columns - 1) * x_row + 1, like)
+            target = view(y + r * y_row * size, columns, like)
+            for k in range(columns):
+                target[k] = source[k * x_row]
+        return
+    for first_k in range(0, columns, SQUARE):
+        k = min(first_k, columns - SQUARE)
+        for first_r in range(0, rows, SQUARE):
+            r = min(first_r, rows - SQUARE)
+            transpose(x + (k * x_row + r) * size, x_row, y + (r * y_row + k) * size, y_row, like)
 
 
 @operation(arrays="x y", integers="adding block n0 n1 n2 n3 x0 x1 x2 x3 y0 y1 y2 y3")
@@ -23,9 +41,13 @@ def copy(p: Any, unit: int, scratch: int, zero: Any) -> None:
     """
     like = zero[0]
     size = size_of(like)
+    transposing = p.x2 == 1 and p.y3 == 1 and p.x3 > 1 and p.n2 > 1 and not p.adding
     for a in range(unit * p.block, min(p.n0, (unit + 1) * p.block)):
         for b in range(p.n1):
-            for c in range(p.n2):
+            if transposing:
+                first_x, first_y = (a * p.x0 + b * p.x1) * size, (a * p.y0 + b * p.y1) * size
+                _transpose(p.x + first_x, p.x3, p.y + first_y, p.y2, p.n2, p.n3, like)
+            for c in range(0 if transposing else p.n2):
                 x = view(p.x + (a * p.x0 + b * p.x1 + c * p.x2) * size, (p.n3 - 1) * p.x3 + 1, like)
                 y = view(p.y + (a * p.y0 + b * p.y1 + c * p.y2) * size, (p.n3 - 1) * p.y3 + 1, like)
                 if p.x3 == 1 and p.y3 == 1:

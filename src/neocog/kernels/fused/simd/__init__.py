@@ -38,6 +38,7 @@ from neocog.kernels.fused.simd.emitter import (
     PAIR_ROWS,
     ROW_TAPS,
     ROWS,
+    SQUARE,
     VECTOR_BYTES,
     VECTORS,
 )
@@ -61,6 +62,7 @@ if config.DISABLE_JIT:
         read,
         row_tile,
         size_of,
+        transpose,
         view,
         winograd_input,
         winograd_kernel,
@@ -77,7 +79,7 @@ else:
         logistic,
         normal_distribution,
     )
-    from neocog.kernels.fused.simd.memory import fetch_add, number, read, size_of, view
+    from neocog.kernels.fused.simd.memory import fetch_add, number, read, size_of, transpose, view
     from neocog.kernels.fused.simd.tiles import dots, dots_of_row, pair_tile, pixel_tile, row_tile
     from neocog.kernels.fused.simd.winograd import (
         deinterleave,
@@ -96,6 +98,7 @@ __all__ = [
     "PAIR_ROWS",
     "ROWS",
     "ROW_TAPS",
+    "SQUARE",
     "VECTORS",
     "VECTOR_BYTES",
     "deinterleave",
@@ -115,6 +118,7 @@ __all__ = [
     "read",
     "row_tile",
     "size_of",
+    "transpose",
     "view",
     "winograd_input",
     "winograd_kernel",

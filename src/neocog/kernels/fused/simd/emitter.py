@@ -15,6 +15,7 @@ __all__ = [
     "PAIR_ROWS",
     "ROWS",
     "ROW_TAPS",
+    "SQUARE",
     "VECTORS",
     "VECTOR_BYTES",
     "Emitter",
@@ -51,6 +52,9 @@ DOT_ROWS, DOT_TAPS = (4, 6) if _WIDE else (3, 3)
 """Rows and taps of a tile of dot products: 24 sums in 32 registers with AVX-512, 9 in 16 with AVX2."""
 ROW_TAPS = 9
 """Taps of a tile of one row: those of a 3 x 3 kernel, about as many sums as are multiplied at a time."""
+
+SQUARE = 8
+"""Rows and columns of the squares that are transposed in registers."""
 
 INT = ir.IntType(64)
 

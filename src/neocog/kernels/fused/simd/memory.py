@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
-from neocog.kernels.fused.simd.emitter import INT
+from neocog.kernels.fused.simd.emitter import INT, SQUARE, Emitter
 
-__all__ = ["fetch_add", "number", "read", "size_of", "view"]
+__all__ = ["fetch_add", "number", "read", "size_of", "transpose", "view"]
 
 
 @intrinsic
@@ -65,3 +66,32 @@ def view(_, address, count, like):
         return array._getvalue()
 
     return kind(types.int64, types.int64, like), generate
+
+
+@intrinsic
+def transpose(_, x, x_row, y, y_row, like):
+    """Copy ``y[r y_row + k] = x[k x_row + r]`` for r, k = 0..SQUARE - 1."""
+
+    def generate(context, builder, signature, arguments):
+        x, x_row, y, y_row, _ = arguments
+        emit = Emitter(builder, like)
+        row, half = ir.VectorType(emit.scalar, SQUARE).as_pointer(), SQUARE // 2
+
+        def place(start, step, k):
+            return builder.inttoptr(emit.step(start, builder.mul(step, emit.number(k))), row)
+
+        rows = [builder.load(place(x, x_row, k)) for k in range(SQUARE)]
+        for each in rows:
+            each.align = emit.bytes
+        # A number's row and lane, in bits one after the other: shuffling the upper half of the rows into the
+        # lower turns them by one bit, until lanes have become rows.
+        low = [lane // 2 + lane % 2 * SQUARE for lane in range(SQUARE)]
+        high = [lane + half for lane in low]
+        for _bit in range(SQUARE.bit_length() - 1):
+            pairs = zip(rows[:half], rows[half:], strict=True)
+            rows = [emit.shuffle(a, b, lanes) for a, b in pairs for lanes in (low, high)]
+        for r, value in enumerate(rows):
+            builder.store(value, place(y, y_row, r)).align = emit.bytes
+        return context.get_dummy_value()
+
+    return types.void(*(types.int64,) * 4, like), generate

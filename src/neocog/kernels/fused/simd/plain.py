@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neocog.kernels.fused.simd.emitter import DOT_ROWS, DOT_TAPS, ROW_TAPS, VECTOR_BYTES
+from neocog.kernels.fused.simd.emitter import DOT_ROWS, DOT_TAPS, ROW_TAPS, SQUARE, VECTOR_BYTES
 
 __all__ = [
     "deinterleave",
@@ -27,6 +27,7 @@ __all__ = [
     "read",
     "row_tile",
     "size_of",
+    "transpose",
     "view",
     "winograd_input",
     "winograd_kernel",
@@ -174,6 +175,13 @@ def deinterleave(x, d, d_step, like):
 def interleave(o, o_step, y, count, like):
     count = min(int(count), 4 * _lanes(like))
     view(y, count, like)[:] = _gather(o, o_step, 4, like).T.ravel()[:count]
+
+
+def transpose(x, x_row, y, y_row, like):
+    size = like.itemsize
+    square = np.array([view(x + k * x_row * size, SQUARE, like) for k in range(SQUARE)])
+    for r in range(SQUARE):
+        view(y + r * y_row * size, SQUARE, like)[:] = square[:, r]
 
 
 def fetch_add(address: int, n: int) -> int:
