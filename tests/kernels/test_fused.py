@@ -545,17 +545,18 @@ def test_register_tiles_are_those_of_numpy(rows, count, dtype):
         pytest.skip("no such tile")
     rng = np.random.default_rng(0)
     like, K = dtype(0), 7
-    x, a = rng.normal(size=400).astype(dtype), rng.normal(size=(K, rows)).astype(dtype)
-    offsets = rng.integers(0, 300, K)
+    x, a = rng.normal(size=400).astype(dtype), rng.normal(size=(K + 4, rows)).astype(dtype)
+    offsets, numbers = rng.integers(0, 300, K), rng.permutation(K + 4)[:K]  # some of the numbers of a row
+    terms = np.stack([offsets, numbers], axis=1)
     init, bias = rng.normal(size=(rows, count)).astype(dtype), rng.normal(size=rows).astype(dtype)
     got, expected = np.full((rows, count + 3), 7, dtype), np.full((rows, count + 3), 7, dtype)
     for tile, y in ((called(simd.row_tile), got), (plain.row_tile, expected)):
         tile(
-            rows, a.ctypes.data, 1, rows, offsets.ctypes.data, K, x.ctypes.data, y.ctypes.data, count + 3,
+            rows, a.ctypes.data, 1, rows, terms.ctypes.data, K, x.ctypes.data, y.ctypes.data, count + 3,
             init.ctypes.data, count, bias.ctypes.data, -0.5, 1.5, count, like,
         )  # fmt: skip
     columns = np.array([x[o : o + count] for o in offsets], np.float64)
-    by_hand = np.clip(a.T.astype(np.float64) @ columns + init + bias[:, None], -0.5, 1.5)
+    by_hand = np.clip(a[numbers].T.astype(np.float64) @ columns + init + bias[:, None], -0.5, 1.5)
     np.testing.assert_allclose(got[:, :count], by_hand, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
     assert (got[:, count:] == 7).all()
@@ -572,10 +573,10 @@ def test_register_tiles_read_nothing_beyond_the_page(count):
     assert libc.mprotect(ctypes.c_void_p(start + page), ctypes.c_size_t(page), 0) == 0  # no access
     x = np.frombuffer(memory, np.float32, page // 4)[-count:]
     x[:] = np.random.default_rng(0).normal(size=count)
-    weight, bias, offsets = np.array([2, 3], "f4"), np.zeros(1, "f4"), np.zeros(2, int)
+    weight, bias, terms = np.array([2, 3], "f4"), np.zeros(1, "f4"), np.array([[0, 0], [0, 1]])
     y = np.empty(count, "f4")
     called(simd.row_tile)(
-        1, weight.ctypes.data, 1, 1, offsets.ctypes.data, 2, x.ctypes.data, y.ctypes.data, count, 0, 0,
+        1, weight.ctypes.data, 1, 1, terms.ctypes.data, 2, x.ctypes.data, y.ctypes.data, count, 0, 0,
         bias.ctypes.data, -np.inf, np.inf, count, np.float32(0),
     )  # fmt: skip
     np.testing.assert_allclose(y, 5 * x, rtol=1e-6)

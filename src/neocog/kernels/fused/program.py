@@ -261,7 +261,7 @@ class Program:
             top=maps.border[0],
             left=maps.border[2] * maps.N,
             clearing=not always,
-            work=maps.C * (2.0 * maps.row + 20 * maps.H),
+            work=maps.C * (maps.plane - maps.H * maps.lanes + 20.0 * maps.H),
         )
 
     def clear(self, maps: Maps) -> None:

@@ -17,6 +17,7 @@ from neocog.kernels.fused.lowering.copies import copy, strides, transfer
 from neocog.kernels.fused.lowering.products import (
     NARROW,
     PANEL,
+    Seen,
     add_correlation,
     add_product,
     bias_or_zeros,
@@ -24,6 +25,7 @@ from neocog.kernels.fused.lowering.products import (
     panel_block,
     rows_and_lanes,
     shifted,
+    terms,
 )
 from neocog.kernels.fused.program import (
     NO_BORDER,
@@ -292,7 +294,7 @@ class Convolution:
             x=x.start,
             x_plane=x.plane,
             x_row=x.row,
-            offsets=program.table(np.arange(C) * lanes),
+            terms=program.table(terms(np.arange(C) * lanes)),
             y=y,
             bias=bias_or_zeros(program, bias, 0, F),
             zeros=program.zeros,
@@ -478,9 +480,16 @@ class Convolution:
             bounds=bounds,
             init=init,
             gated=gated,
+            seen=Seen(self._seen(0), self._seen(1), y.N),
         )
         if rows < y.H and clean:
             program.frame(y, always=True)
+
+    def _seen(self, axis: int) -> np.ndarray:
+        """Return whether each tap of each window sees a pixel, along one axis."""
+        window = np.arange(self.out[axis])[:, None] * self.stride[axis] - self.padding[axis][0]
+        at = window + np.arange(self.kernel[axis]) * self.dilation[axis]
+        return (at >= 0) & (at < self.x_shape[2 + axis])
 
     # Backward
 
@@ -542,7 +551,11 @@ class Convolution:
         i, j = first[0] - a * self.dilation[0] // s, first[1] - b * self.dilation[1] // t
         target = dx if whole else program.maps(dx.C, *size, N)
         rows, lanes = rows_and_lanes(target, dy.row)
-        terms = f * per_group * kh * kw + a * kw + b
+        weights = f * per_group * kh * kw + a * kw + b
+        rows_seen, columns_seen = (
+            (n[:, None] >= -at.ravel()) & (n[:, None] < length - at.ravel())
+            for n, at, length in ((np.arange(size[0]), i, dy.H), (np.arange(size[1]), j, dy.W))
+        )
         add_product(
             program,
             per_group,
@@ -551,12 +564,13 @@ class Convolution:
             lanes,
             groups=self.groups,
             x_group=filters * dy.plane,
-            a=packed(program, weight, dx.C, kh * kw, terms, per_group, filters * per_group * kh * kw),
+            a=packed(program, weight, dx.C, kh * kw, weights, per_group, filters * per_group * kh * kw),
             x=dy,
             y=target,
             bias=bias_or_zeros(program, bias, 0, dx.C),
             bounds=bounds,
             init=target if adding and whole else None,
+            seen=Seen(rows_seen, columns_seen, N),
         )
         if rows < target.H:
             program.frame(target, always=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from neocog.kernels.fused.simd import DOT_ROWS, DOT_TAPS, ROW_TAPS, VECTOR_BYTES
 __all__ = [
     "NARROW",
     "PANEL",
+    "Seen",
     "add_correlation",
     "add_product",
     "bias_or_zeros",
@@ -28,6 +30,7 @@ __all__ = [
     "panel_block",
     "rows_and_lanes",
     "shifted",
+    "terms",
 ]
 
 DEPTH = 288
@@ -58,8 +61,22 @@ STREAM_FEW = 4
 """Filters below which they are few."""
 CORRELATED = 64
 """Filters of a unit of a weight gradient, at most; they share the x that is in the cache."""
+_TRIMMED = 0.96
+"""Share of a product's terms up to which it pays to leave out those that see no pixel."""
 NARROW = 64
 """Lanes of a row below which a register tile would be mostly empty."""
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """Which taps of a kernel see pixels of an image of N, for each row and each column of windows.
+
+    ``rows`` (H, kH) and ``columns`` (W, kW) are truth values.
+    """
+
+    rows: np.ndarray
+    columns: np.ndarray
+    N: int
 
 
 def rows_and_lanes(y: Maps, row: int) -> tuple[int, int]:
@@ -83,16 +100,17 @@ def add_product(
     groups: int = 1,
     bounds: Bounds = UNBOUNDED,
     gated: int = 0,
+    seen: Seen | None = None,
     **fields: Any,
 ) -> None:
     """Add a product, cut into units along rows and lanes, and along the filters where that is not enough.
 
+    ``seen``: of a convolution, which taps see pixels of the image; the others are left out.
     ``streaming``: x is large and used once, so it is read as it lies in memory, some long rows at a time.
     ``groups``: how many groups of F filters there are; each is cut into units only if they are few.
     ``gated``: the gate by which y is multiplied, if any.
     """
     K = offsets.size
-    table = program.table(offsets.ravel())
     work = 2.0 * groups * F * K * rows * lanes
     units = max(1, min(UNITS, int(work // UNIT_WORK)) // groups)
     tile = VECTOR_BYTES // program.size * VECTORS
@@ -124,7 +142,6 @@ def add_product(
         F=F,
         K=K,
         depth=depth,
-        offsets=table,
         rows=rows,
         lanes=lanes,
         f_block=f_block,
@@ -134,8 +151,46 @@ def add_product(
         low=bounds[0],
         high=bounds[1],
         gated=gated or None,
+        **_windows(program, offsets, rows, lanes, seen),
         **fields,
     )
+
+
+def terms(offsets: np.ndarray) -> np.ndarray:
+    """Return the table of all terms of a product: where each begins in x, and its number."""
+    return np.stack([offsets.ravel(), np.arange(offsets.size)], axis=1)
+
+
+def _windows(
+    program: Program, offsets: np.ndarray, rows: int, lanes: int, seen: Seen | None
+) -> dict[str, Any]:
+    """Return the fields that say which terms the windows of a product have."""
+    every = terms(offsets)
+    if seen is None or rows != len(seen.rows) or lanes != len(seen.columns) * seen.N:
+        return {"terms": program.table(every)}
+    across = seen.columns
+    if seen.N * program.size % VECTOR_BYTES:  # segments of columns would leave vectors partly empty
+        across = np.ones((1, across.shape[1]), bool)
+    ends = [j for j in range(1, len(across)) if (across[j] != across[j - 1]).any()] + [len(across)]
+    kinds: dict[bytes, int] = {}
+    tables: list[np.ndarray] = []
+    table: list[int] = []
+    for row in seen.rows:
+        for end in ends:
+            taps = row[:, None] & across[end - 1]
+            if taps.tobytes() not in kinds:
+                kinds[taps.tobytes()] = sum(len(each) for each in tables)
+                tables.append(every[np.broadcast_to(taps, offsets.shape).ravel()])
+            table += [kinds[taps.tobytes()], int(taps.sum()) * len(offsets)]
+    columns = np.diff([0, *ends]) * (lanes // len(across))
+    used = int((np.array(table[1::2]).reshape(rows, -1) * columns).sum())
+    if used > _TRIMMED * rows * lanes * offsets.size:
+        return {"terms": program.table(every)}
+    return {
+        "terms": program.table(np.concatenate(tables)),
+        "windows": program.table(np.array([*np.cumsum(columns), *table])),
+        "segments": len(ends),
+    }
 
 
 def _groups_together(groups: int, work: float) -> int:

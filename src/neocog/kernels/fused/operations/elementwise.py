@@ -19,13 +19,6 @@ __all__ = ["add", "copy", "frame", "multiply", "plane_sum"]
 def _transpose(x: int, x_row: int, y: int, y_row: int, rows: int, columns: int, like: Any) -> None:
     """Copy ``y[r y_row + k] = x[k x_row + r]``: squares in registers, the last ones over those before."""
     size = size_of(like)
-    if rows < SQUARE or columns < SQUARE:
-        for r in range(rows):
-            source = view(x + r * size, (columns - 1) * x_row + 1, like)
-            target = view(y + r * y_row * size, columns, like)
-            for k in range(columns):
-                target[k] = source[k * x_row]
-        return
     for first_k in range(0, columns, SQUARE):
         k = min(first_k, columns - SQUARE)
         for first_r in range(0, rows, SQUARE):
@@ -41,7 +34,8 @@ def copy(p: Any, unit: int, scratch: int, zero: Any) -> None:
     """
     like = zero[0]
     size = size_of(like)
-    transposing = p.x2 == 1 and p.y3 == 1 and p.x3 > 1 and p.n2 > 1 and not p.adding
+    transposing = p.x2 == 1 and p.y3 == 1 and p.n2 >= SQUARE and p.n3 >= SQUARE and not p.adding
+    transposing = transposing and p.x3 != 1
     for a in range(unit * p.block, min(p.n0, (unit + 1) * p.block)):
         for b in range(p.n1):
             if transposing:

@@ -72,8 +72,9 @@ def _gated(p: Any, y: Any, like: Any) -> None:
 
 _ROWS: dict[str, Any] = {
     "maps": "x y init",
-    "arrays": "a offsets bias zeros",
-    "integers": "F K depth rows lanes a_row a_step f_block row_block lane_block groups group_block x_group",
+    "arrays": "a terms windows bias zeros",
+    "integers": "F K depth rows lanes a_row a_step f_block row_block lane_block groups group_block x_group "
+    "segments",
     "numbers": "low high",
 }
 
@@ -93,53 +94,60 @@ def _by_rows(gate: Any) -> Any:
         i_first = rest // lane_blocks * p.row_block
         i_last = min(p.rows, i_first + p.row_block)
         l_first = rest % lane_blocks * p.lane_block
-        count = min(p.lanes - l_first, p.lane_block)
+        l_last = min(p.lanes, l_first + p.lane_block)
+        windows = view(p.windows, p.segments * (1 + 2 * p.rows), np.int64(0))
         k = 0
         while k < p.K or k == 0:
-            depth = min(p.depth, p.K - k)
-            begins, ends = k == 0, k + depth >= p.K
-            low, high = (p.low, p.high) if ends else (-np.inf, np.inf)
-            bias = p.bias if begins else p.zeros
+            ends = k + p.depth >= p.K
             f = f_first
             while f < f_last:
                 rows = panel_rows(f_last - f)
                 if p.a_step:
-                    a, a_row, a_step = p.a + (f * p.a_row + k * p.a_step) * size, p.a_row, p.a_step
+                    a, a_row, a_step = p.a + f * p.a_row * size, p.a_row, p.a_step
                 else:
-                    a, a_row, a_step = p.a + (f * p.K + k * rows) * size, 1, rows
+                    a, a_row, a_step = p.a + f * p.K * size, 1, rows
                 for i in range(i_first, i_last):
-                    y = p.y + (f * p.y_plane + i * p.y_row + l_first) * size
-                    if not begins:
-                        init, init_row = y, p.y_plane
-                    elif p.init:
-                        init = p.init + (f * p.init_plane + i * p.init_row + l_first) * size
-                        init_row = p.init_plane
-                    else:
-                        init, init_row = 0, 0
-                    row_tile(
-                        rows,
-                        a,
-                        a_row,
-                        a_step,
-                        p.offsets + 8 * k,
-                        depth,
-                        x + (i * p.x_row + l_first) * size,
-                        y,
-                        p.y_plane,
-                        init,
-                        init_row,
-                        bias + f * size if begins else bias,
-                        low,
-                        high,
-                        count,
-                        like,
-                    )
+                    left = l_first
+                    for s in range(max(p.segments, 1)):
+                        first, count, right = 0, p.K, l_last
+                        if p.segments:
+                            at = p.segments + 2 * (i * p.segments + s)
+                            first, count, right = windows[at], windows[at + 1], min(l_last, windows[s])
+                        y = p.y + (f * p.y_plane + i * p.y_row + left) * size
+                        if k:
+                            init, init_row = y, p.y_plane
+                        elif p.init:
+                            init = p.init + (f * p.init_plane + i * p.init_row + left) * size
+                            init_row = p.init_plane
+                        else:
+                            init, init_row = 0, 0
+                        done = k + p.depth >= count
+                        if left < right and (k == 0 or k < count):
+                            row_tile(
+                                rows,
+                                a,
+                                a_row,
+                                a_step,
+                                p.terms + 16 * (first + k),
+                                min(p.depth, count - k),
+                                x + (i * p.x_row + left) * size,
+                                y,
+                                p.y_plane,
+                                init,
+                                init_row,
+                                p.zeros if k else p.bias + f * size,
+                                p.low if done else -np.inf,
+                                p.high if done else np.inf,
+                                right - left,
+                                like,
+                            )
+                        left = max(left, right)
                 for r in range(f, f + rows if ends else f):  # while they are in the cache
                     for i in range(i_first, i_last):
-                        y_row = view(p.y + (r * p.y_plane + i * p.y_row + l_first) * size, count, like)
-                        gate(p, y_row, like)
+                        place = r * p.y_plane + i * p.y_row + l_first
+                        gate(p, view(p.y + place * size, l_last - l_first, like), like)
                 f += rows
-            k += depth
+            k += p.depth
             if ends:
                 break
 
@@ -160,11 +168,14 @@ _product, _gated_product = _by_rows(_ungated), _by_rows(_gated)
 
 @operation(**_ROWS)
 def product(p: Any, unit: int, scratch: int, zero: Any) -> None:
-    """Compute ``y[f,i,l] = init[f,i,l] + bias[f] + sum_k a[f,k] x[offsets[k] + x_row i + l]``.
+    """Compute ``y[f,i,l] = init[f,i,l] + bias[f] + sum_t a[f,k[t]] x[offset[t] + x_row i + l]``.
 
     What is below ``low`` or above ``high`` becomes that. A convolution, a dense layer, or the gradient of
-    one in its input: the offsets say which. The K terms are taken ``depth`` at a time, so that the weights
-    in use stay in the nearest cache. ``a`` is packed if ``a_step`` is 0. There are ``groups`` of ``F``
+    one in its input: ``terms``, pairs of an offset and a k, says which. They are taken ``depth`` at a time,
+    so that the weights in use stay in the nearest cache. A window has K terms, or, where it looks over an
+    edge, those that ``windows`` says: rows are cut into ``segments``; the table has the end of each, then for
+    each row and segment the first term and their number. ``a`` is packed if ``a_step`` is 0. There are
+    ``groups`` of ``F``
     filters, which see inputs ``x_group`` apart. A unit is ``group_block`` groups, or a block of filters, rows
     and lanes of one.
     """

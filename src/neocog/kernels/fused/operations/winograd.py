@@ -140,7 +140,7 @@ def scatter_strip(
 
 @operation(
     maps="x y",
-    arrays="a offsets bias zeros",
+    arrays="a terms bias zeros",
     integers="F C N W rows strip_lanes tiles tile_rows depth f_block row_block",
     numbers="low high",
 )
@@ -192,7 +192,7 @@ def winograd(p: Any, unit: int, scratch: int, zero: Any) -> None:
                     p.a + (k * p.F * C + at * C) * size,
                     1,
                     rows,
-                    p.offsets,
+                    p.terms,
                     C,
                     v + k * C * T * size,
                     m + (k * p.depth + at - f) * T * size,

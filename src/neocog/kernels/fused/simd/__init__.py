@@ -7,7 +7,7 @@ So are the transforms of Winograd's method (``winograd``). Functions of one numb
 branches, so that the compiler vectorises the loop around them.
 
 :func:`row_tile`
-    ``y[r, l] = bias[r] + sum_k a[r, k] x[offset[k] + l] + init[r, l]`` for a few rows r and vectors of
+    ``y[r, l] = bias[r] + sum_t a[r, k[t]] x[offset[t] + l] + init[r, l]`` for a few rows r and vectors of
     lanes l: each number of ``a`` is broadcast, each vector of ``x`` is used by all rows, the sums stay in
     registers.
 :func:`pixel_tile`

@@ -44,14 +44,14 @@ def view(address: int, count: int, like: Any) -> Any:
     return np.frombuffer((kind * max(int(count), 1)).from_address(int(address)), dtype=type(like))[:count]
 
 
-def row_tile(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bias, low, high, count, like):
+def row_tile(rows, a, a_row, a_step, terms, K, x, y, y_row, init, init_row, bias, low, high, count, like):
     size = like.itemsize
-    offsets = view(offset, K, np.int64(0))
+    offsets, numbers = view(terms, 2 * K, np.int64(0)).reshape(-1, 2).T if K else ((), ())
     columns = np.array([view(x + o * size, count, like) for o in offsets], type(like)).reshape(K, count)
     for r in range(rows):
         start = view(init + r * init_row * size, count, like) if init else 0
-        weights = view(a + r * a_row * size, (K - 1) * a_step + 1 if K else 0, like)[::a_step]
-        sums = start + view(bias + r * size, 1, like) + weights @ columns
+        weights = [view(a + (r * a_row + k * a_step) * size, 1, like)[0] for k in numbers]
+        sums = start + view(bias + r * size, 1, like) + np.array(weights, type(like)) @ columns
         view(y + r * y_row * size, count, like)[:] = np.clip(sums, low, high)
 
 

@@ -53,12 +53,15 @@ def _store(
 
 
 def _tile(rows: int, vectors: int, masked: bool) -> Any:
-    """Make the register tile of ``rows x vectors``; a masked one holds ``count`` lanes of one vector."""
+    """Make the register tile of ``rows x vectors``; a masked one holds ``count`` lanes of one vector.
+
+    A term is two numbers of the table: where its lanes begin in x, and which number of a row of ``a`` it has.
+    """
 
     @intrinsic
-    def tile(_, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bias, floor, ceiling, count, like):
+    def tile(_, a, a_row, a_step, terms, K, x, y, y_row, init, init_row, bias, floor, ceiling, count, like):
         def generate(context, builder, signature, arguments):
-            a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bias, floor, ceiling, count, _ = (
+            a, a_row, a_step, terms, K, x, y, y_row, init, init_row, bias, floor, ceiling, count, _ = (
                 arguments
             )
             emit = Emitter(builder, like)
@@ -73,9 +76,10 @@ def _tile(rows: int, vectors: int, masked: bool) -> Any:
             sums = [biases[r] for r, _v in grid]
             rows_of_a = [emit.step(a, builder.mul(a_row, emit.number(r))) for r in range(rows)]
             loop = Loop(emit, emit.number(0), K, 1, sums)
-            at = emit.step(x, emit.offset(offset, loop.index))
+            entry = builder.shl(loop.index, emit.number(1))
+            at = emit.step(x, emit.offset(terms, entry))
             across = [emit.load(emit.step(at, emit.number(v * emit.width)), mask) for v in range(vectors)]
-            down = builder.mul(loop.index, a_step)
+            down = builder.mul(emit.offset(terms, builder.or_(entry, emit.number(1))), a_step)
             weights = [emit.broadcast(emit.step(row, down)) for row in rows_of_a]
             loop.close(
                 [emit.fma(weights[r], across[v], s) for (r, v), s in zip(grid, loop.carried, strict=True)]
@@ -211,7 +215,7 @@ _rest_most, _rest4, _rest2, _rest1 = (_TILES[rows, 1] for rows in HEIGHTS)
 
 
 @lean()
-def row_tile(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bias, low, high, count, like):
+def row_tile(rows, a, a_row, a_step, terms, K, x, y, y_row, init, init_row, bias, low, high, count, like):
     """Write ``count`` lanes of ``rows`` (``HEIGHTS``) sums: whole register tiles, then masked vectors."""
     size = size_of(like)
     width = VECTOR_BYTES // size
@@ -224,27 +228,27 @@ def row_tile(rows, a, a_row, a_step, offset, K, x, y, y_row, init, init_row, bia
         if left >= wide:
             if rows == ROWS:
                 _tile_most(
-                    a, a_row, a_step, offset, K, xs, ys, y_row, at, init_row, bias, low, high, wide, like
+                    a, a_row, a_step, terms, K, xs, ys, y_row, at, init_row, bias, low, high, wide, like
                 )
             elif rows == 4:
-                _tile4(a, a_row, a_step, offset, K, xs, ys, y_row, at, init_row, bias, low, high, wide, like)
+                _tile4(a, a_row, a_step, terms, K, xs, ys, y_row, at, init_row, bias, low, high, wide, like)
             elif rows == 2:
-                _tile2(a, a_row, a_step, offset, K, xs, ys, y_row, at, init_row, bias, low, high, wide, like)
+                _tile2(a, a_row, a_step, terms, K, xs, ys, y_row, at, init_row, bias, low, high, wide, like)
             else:
-                _tile1(a, a_row, a_step, offset, K, xs, ys, y_row, at, init_row, bias, low, high, wide, like)
+                _tile1(a, a_row, a_step, terms, K, xs, ys, y_row, at, init_row, bias, low, high, wide, like)
             n += wide
         else:
             left = min(left, width)
             if rows == ROWS:
                 _rest_most(
-                    a, a_row, a_step, offset, K, xs, ys, y_row, at, init_row, bias, low, high, left, like
+                    a, a_row, a_step, terms, K, xs, ys, y_row, at, init_row, bias, low, high, left, like
                 )
             elif rows == 4:
-                _rest4(a, a_row, a_step, offset, K, xs, ys, y_row, at, init_row, bias, low, high, left, like)
+                _rest4(a, a_row, a_step, terms, K, xs, ys, y_row, at, init_row, bias, low, high, left, like)
             elif rows == 2:
-                _rest2(a, a_row, a_step, offset, K, xs, ys, y_row, at, init_row, bias, low, high, left, like)
+                _rest2(a, a_row, a_step, terms, K, xs, ys, y_row, at, init_row, bias, low, high, left, like)
             else:
-                _rest1(a, a_row, a_step, offset, K, xs, ys, y_row, at, init_row, bias, low, high, left, like)
+                _rest1(a, a_row, a_step, terms, K, xs, ys, y_row, at, init_row, bias, low, high, left, like)
             n += left
 
 
