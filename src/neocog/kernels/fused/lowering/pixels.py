@@ -31,12 +31,15 @@ ROUNDED = 20_000
 """Numbers that a unit rounds, at least: some microseconds."""
 
 
-def _pixels(maps: Maps, size: Pair, step: Pair = (1, 1), first: Pair = (0, 0)) -> np.ndarray:
-    """Return where pixels of all images lie, in elements from the origin: H x W, from ``first`` on."""
+def _pixels(maps: Maps, size: Pair, by_image: bool, step: Pair = (1, 1), first: Pair = (0, 0)) -> np.ndarray:
+    """Return where pixels of all images lie, in elements from the origin: H x W, from ``first`` on.
+
+    ``by_image``: one image after the other; else a pixel of all images, then the next.
+    """
     image, N = (maps.plane, maps.C) if maps.channels_last else (1, maps.N)
     n, i, j = np.arange(N)[:, None, None], np.arange(size[0])[:, None], np.arange(size[1])
     places = n * image + (i * step[0] + first[0]) * maps.row + (j * step[1] + first[1]) * maps.N
-    return places.ravel()
+    return (places if by_image else places.transpose(1, 2, 0)).ravel()
 
 
 def _halved(array: np.ndarray) -> np.ndarray:
@@ -140,20 +143,22 @@ def add_pixel_product(
     filters, K, pixels = F // groups, kh * kw * per_group, conv.x_shape[0] * conv.out[0] * conv.out[1]
     f_block, pixel_block = _blocks(program, conv, filters, groups, pixels, K)
     units = groups * -(-filters // f_block) * -(-pixels // pixel_block)
-    places = program.table(_pixels(y, conv.out))
+    # Neighbours in memory are read one after the other.
+    by_image = x.channels_last
+    places = program.table(_pixels(y, conv.out, by_image))
     program.add_units(
         ("gated_" if gated else "") + ("pair_product" if paired else "pixel_product"),
         units,
         2.0 * F * K * pixels,
         x=x.origin,
-        x_pixels=program.table(_pixels(x, conv.out, conv.stride, (-top, -left))),
+        x_pixels=program.table(_pixels(x, conv.out, by_image, conv.stride, (-top, -left))),
         offsets=program.table(offsets.ravel()),
         x_group=per_group * channel,
         a=program.constant(F * K, lambda out: _fill_panels(out, weight, program, groups, paired)),
         y=y.origin,
         y_pixels=places,
         init=init and init.origin,
-        init_pixels=init and program.table(_pixels(init, conv.out)),
+        init_pixels=init and program.table(_pixels(init, conv.out, by_image)),
         bias=bias_or_zeros(program, bias, 0, F),
         zeros=program.zeros,
         low=bounds[0],
