@@ -326,6 +326,25 @@ def test_convolution_of_complex_images_is_linear(backend):
         assert_close(y.imag, kernels.conv2d(im, w))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("padding", [((0, 0), (0, 0)), ((1, 0), (0, 0)), ((0, 1), (1, 1))])
+@pytest.mark.parametrize(("N", "H", "W"), [(8, 4, 6), (19, 2, 8), (33, 6, 2), (16, 5, 4)])
+def test_pooling_many_images_takes_the_winners_of_every_window(N, H, W, padding, dtype):
+    """Ties go to the first, NaN wins, also where the compiled kernels compare four numbers at once."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 3, (N, 3, H, W)).astype(dtype)
+    x[rng.random(x.shape) < 0.1] = np.nan
+    x[rng.random(x.shape) < 0.1] = -np.inf
+    with use_kernels("im2col"):
+        expected, winners = kernels.max_pool2d(x, (2, 2), (2, 2), padding)
+    with use_kernels("fused"):
+        y, argmax = kernels.max_pool2d(x, (2, 2), (2, 2), padding)
+    np.testing.assert_array_equal(y, expected)
+    whole = ~np.isnan(expected)
+    np.testing.assert_array_equal(argmax[whole], winners[whole])
+    np.testing.assert_array_equal(argmax.shape, winners.shape)
+
+
 @every_backend
 def test_nothing_is_written_into(backend):
     rng = np.random.default_rng(0)

@@ -6,7 +6,7 @@ from typing import Any
 
 from neocog.kernels.fused.operations.pooling import FEW_IMAGES, NO_WINNER
 from neocog.kernels.fused.program import Maps, Program
-from neocog.kernels.geometry import Counts, Padding, Pair, window_counts
+from neocog.kernels.geometry import NO_PADDING, Counts, Padding, Pair, window_counts
 
 __all__ = ["LARGEST_WINDOW", "counts_padding", "pool", "pool_back"]
 
@@ -59,11 +59,16 @@ def pool(
 ) -> None:
     """Add the maximum or the mean of each window; ``index`` receives the winners' taps."""
     work = float(y.C * y.H * y.lanes * kernel[0] * kernel[1])
+    sizes: dict[str, Any] = {"C": y.C, "rows": y.H, "lanes": y.lanes}
+    pairs = kernel == stride == (2, 2) and padding == NO_PADDING and (x.H, x.W) == (2 * y.H, 2 * y.W)
+    if kind == "max" and x.N >= FEW_IMAGES and pairs:
+        program.add("max_pool_pairs", y.C * y.H, work, x=x, y=y, index=index, N=x.N, **sizes)
+        return
     own = {"index": index} if kind == "max" else {"counted": int(counted)}
     windows = _window_fields(x, kernel, stride, padding)
     name = _NAMES[kind] + ("_few" if kind == "max" and x.N < FEW_IMAGES else "")
     program.scratch = max(program.scratch, x.lanes * program.size)
-    program.add(name, y.C * y.H, work, x=x, y=y, C=y.C, rows=y.H, lanes=y.lanes, **own, **windows)
+    program.add(name, y.C * y.H, work, x=x, y=y, **sizes, **own, **windows)
 
 
 def pool_back(

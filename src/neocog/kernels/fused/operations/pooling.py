@@ -18,6 +18,7 @@ __all__ = [
     "max_pool",
     "max_pool_back",
     "max_pool_few",
+    "max_pool_pairs",
     "plane_mean",
     "plane_mean_back",
 ]
@@ -167,6 +168,36 @@ def max_pool_few(p: Any, unit: int, scratch: int, zero: Any) -> None:
                         if v > z[j * N] or v != v or w[j * N] == NO_WINNER:
                             z[j * N] = v
                             w[j * N] = tap
+
+
+@operation(maps="x y", arrays="index", integers=f"{PLANES} N")
+def max_pool_pairs(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Do what :func:`max_pool` does, for windows of 2 x 2 side by side: all four numbers at once."""
+    like = zero[0]
+    size = size_of(like)
+    N = p.N
+    for line in range(unit * p.block, min(p.C * p.rows, (unit + 1) * p.block)):
+        c, i = line // p.rows, line % p.rows
+        for j in range(p.lanes // N):
+            top = p.x + (c * p.x_plane + 2 * i * p.x_row + 2 * j * N) * size
+            x0, x1 = view(top, N, like), view(top + N * size, N, like)
+            x2, x3 = view(top + p.x_row * size, N, like), view(top + (p.x_row + N) * size, N, like)
+            y = view(p.y + (c * p.y_plane + i * p.y_row + j * N) * size, N, like)
+            if p.index:
+                w = view(p.index + (c * p.rows + i) * p.lanes + j * N, N, np.uint8(0))
+                for n in range(N):
+                    best, tap = x0[n], np.uint8(0)
+                    wins = x1[n] > best or x1[n] != x1[n]
+                    best, tap = x1[n] if wins else best, np.uint8(1) if wins else tap
+                    wins = x2[n] > best or x2[n] != x2[n]
+                    best, tap = x2[n] if wins else best, np.uint8(2) if wins else tap
+                    wins = x3[n] > best or x3[n] != x3[n]
+                    y[n], w[n] = x3[n] if wins else best, np.uint8(3) if wins else tap
+            else:
+                for n in range(N):
+                    best = x1[n] if x1[n] > x0[n] or x1[n] != x1[n] else x0[n]
+                    best = x2[n] if x2[n] > best or x2[n] != x2[n] else best
+                    y[n] = x3[n] if x3[n] > best or x3[n] != x3[n] else best
 
 
 @operation(maps="dy dx pooled", arrays="index", integers=f"{PLANES} {WINDOWS}")
