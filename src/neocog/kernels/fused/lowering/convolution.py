@@ -13,19 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from neocog.kernels.fused.lowering.copies import copy, strides, transfer
+from neocog.kernels.fused.lowering import winograd
+from neocog.kernels.fused.lowering.copies import bordered, copy, strides
 from neocog.kernels.fused.lowering.products import (
     NARROW,
-    PANEL,
     Seen,
     add_correlation,
     add_product,
     bias_or_zeros,
     packed,
-    panel_block,
     rows_and_lanes,
     shifted,
-    terms,
 )
 from neocog.kernels.fused.program import (
     NO_BORDER,
@@ -36,42 +34,11 @@ from neocog.kernels.fused.program import (
     Memory,
     Program,
 )
-from neocog.kernels.fused.simd import VECTOR_BYTES, VECTORS
+from neocog.kernels.fused.simd import VECTOR_BYTES
 from neocog.kernels.geometry import Padding, Pair, output_sizes
 
 __all__ = ["Convolution", "ConvolutionWindows"]
 
-_TILE = 4
-"""Outputs of a tile of Winograd's method, in each direction."""
-_KERNEL = 3
-"""Height and width of the kernels that it takes."""
-_PRODUCTS_OF_TILE = (_TILE + _KERNEL - 1) ** 2
-"""Multiplications of a filter with a channel for a tile."""
-_CHANNELS, _CHANNELS_OF_VECTORS = 32, 16
-"""Fewest channels, and filters: the savings grow with their product, the transforms with their sum. Where the
-images fill whole vectors, tiles are transformed where they lie, which takes half the time."""
-_LANES = 16
-"""Fewest tiles, a vector of them: with fewer, it is partly empty."""
-_ROW_LANES = 2048
-"""Most tiles in a row: a strip is a row at least, whose transformed channels should stay in the cache."""
-_WASTE = 2.4
-"""Most outputs computed for each one wanted, where tiles reach over the edge. A tile saves 3 of 4
-multiplications; beyond this the rest would not pay for the transforms."""
-_STRIPS = 4
-"""With fewer strips than this, the filters are cut, too, so that several threads have work."""
-_UNIT_FILTERS = 32
-"""Fewest filters of such a unit: each unit transforms its inputs again."""
-_DEPTH = 64
-"""Filters whose products are held at a time, so that they stay in the cache."""
-
-_CHUNK = 1 << 24
-"""Bytes of transformed tiles that a gradient in the weights has at a time, unless a strip has more."""
-_BACK_KERNELS = 1024
-"""Kernels of a unit of the last transform of such a gradient."""
-
-_PRODUCTS, _TRANSFORMS = 45.0, 1000.0
-"""Measured time, in vector operations, of Winograd's method for a vector of tiles: of the 36 products of a
-filter with a channel, and of the transforms of a filter or channel."""
 _ALONE, _LOADS = 3.0, 1.2
 """Measured time over that of as many vector operations: of a filter that shares its input with no other; of
 depthwise filters with the channels innermost."""
@@ -147,8 +114,7 @@ class Convolution:
             share = 0.5 if self.paired else 1.0
             return share * sums * self.groups * -(-(F // self.groups) // width)
         if self._suits_winograd(self.out) and not self.program.bfloat:
-            vectors = -(-(-(-rows // _TILE) * -(-columns // _TILE) * N) // width)
-            return (_PRODUCTS * F * per_group + _TRANSFORMS * (F + C)) * vectors
+            return self.groups * winograd.cost(self.program, self._shape, N, self.out)
         if columns * N < NARROW and rows > 1:
             vectors = -(-(columns + 2) * N * rows // width)  # as one long row, borders included
         else:
@@ -167,7 +133,7 @@ class Convolution:
         if self.stride != (1, 1):
             return NO_BORDER
         if self.by_winograd:  # whole tiles
-            bottom, right = bottom + -self.out[0] % _TILE, right + -self.out[1] % _TILE
+            bottom, right = bottom + -self.out[0] % winograd.TILE, right + -self.out[1] % winograd.TILE
         return top, bottom, left, right
 
     def _reach(self, axis: int) -> int:
@@ -187,9 +153,9 @@ class Convolution:
                     before = max(before, -lowest)
                     after = max(after, lowest + count - self.out[axis])
             if self.back_by_winograd:
-                after += -self.x_shape[2 + axis] % _TILE
+                after += -self.x_shape[2 + axis] % winograd.TILE
             if self.weights_by_winograd:
-                after = max(after, -self.out[axis] % _TILE)
+                after = max(after, -self.out[axis] % winograd.TILE)
             sides += [before, after]
         return sides[0], sides[1], sides[2], sides[3]
 
@@ -210,6 +176,11 @@ class Convolution:
     # Winograd
 
     @property
+    def _shape(self) -> Pair:
+        """Filters and channels of a group."""
+        return self.w_shape[0] // self.groups, self.w_shape[1]
+
+    @property
     def by_winograd(self) -> bool:
         """Return whether to use Winograd's method: float32, 3 x 3 kernels, many channels and enough tiles."""
         return not self.channels_last and self._suits_winograd(self.out)
@@ -218,12 +189,12 @@ class Convolution:
     def winograd_bytes(self) -> int:
         """Bytes by which the transformed kernels exceed the kernels; 0 if they are not transformed."""
         F, per_group = self.w_shape[:2]
-        return (_PRODUCTS_OF_TILE - _KERNEL**2) * F * per_group * self.program.size * self.by_winograd
+        return winograd.growth(self.program, (F, per_group)) * self.by_winograd
 
     @property
     def back_by_winograd(self) -> bool:
         """Return whether to use it for the gradient in the input."""
-        alone = self.groups == 1 and max(*self.padding[0], *self.padding[1]) < _KERNEL
+        alone = self.groups == 1 and max(*self.padding[0], *self.padding[1]) < winograd.KERNEL
         return alone and self._suits_winograd(self.x_shape[2:])
 
     @property
@@ -232,154 +203,8 @@ class Convolution:
         return self.by_winograd and self.groups == 1
 
     def _suits_winograd(self, out: tuple[int, ...]) -> bool:
-        fewest = min(self.w_shape[0] // self.groups, self.w_shape[1])
-        N, vector = self.x_shape[0], VECTOR_BYTES // self.program.size
-        needed = _CHANNELS if N % vector else _CHANNELS_OF_VECTORS
-        if self.program.exact or self.program.dtype != np.float32 or fewest < needed or not self.winograd:
-            return False
-        plain = self.stride == (1, 1) and self.dilation == (1, 1)
-        if not plain or self.kernel != (_KERNEL, _KERNEL):
-            return False
-        across = -(-out[1] // _TILE) * N
-        lanes = -(-out[0] // _TILE) * across
-        computed, wanted = _TILE**2 * lanes, out[0] * out[1] * N
-        return lanes >= _LANES and across <= _ROW_LANES and computed <= _WASTE * wanted
-
-    def _winograd(
-        self,
-        x: ConvolutionWindows,
-        weight: Any,
-        shape: Pair,
-        weight_strides: tuple[int, int, int],
-        bias: Any,
-        y: Maps,
-        bounds: Bounds = UNBOUNDED,
-    ) -> None:
-        """Add a convolution by Winograd's method.
-
-        ``weight_strides``: of a filter, of a channel, and 1 if the kernel is to be flipped.
-        """
-        program = self.program
-        F, C = shape
-        N, size = y.N, program.size
-        down, across, rows, lanes = self._tiles(y)
-        vector = VECTOR_BYTES // size
-        strips = -(-down // rows)
-        f_units = 1 if strips >= _STRIPS else min(-(-F // _UNIT_FILTERS), -(-_STRIPS // strips))
-        f_block = -(-F // f_units // PANEL) * PANEL
-        depth = min(_DEPTH, f_block)
-        transformed = program.memory(36 * F * C)
-        block = panel_block(F)
-        program.add_units(
-            "winograd_weights",
-            -(-F // block),
-            100.0 * F * C,  # operations: 36 sums of about 3 terms
-            once=program.frozen,
-            weight=weight,
-            y=transformed,
-            weight_row=weight_strides[0],
-            weight_channel=weight_strides[1],
-            flipped=weight_strides[2],
-            F=F,
-            C=C,
-            f_block=block,
-        )
-        step = lanes + 2 * vector
-        program.scratch = max(program.scratch, (52 * step + 36 * (C + depth) * lanes) * size)
-        program.add_units(
-            "winograd",
-            strips * -(-F // f_block),
-            72.0 * F * C * down * across * N,
-            a=transformed,
-            x=x.start,
-            x_plane=x.plane,
-            x_row=x.row,
-            terms=program.table(terms(np.arange(C) * lanes)),
-            y=y,
-            bias=bias_or_zeros(program, bias, 0, F),
-            zeros=program.zeros,
-            low=bounds[0],
-            high=bounds[1],
-            F=F,
-            C=C,
-            N=N,
-            W=y.W,
-            rows=y.H,
-            strip_lanes=lanes,
-            tiles=across,
-            tile_rows=down,
-            row_block=rows,
-            f_block=f_block,
-            depth=depth,
-        )
-
-    def _tiles(self, y: Maps) -> tuple[int, int, int, int]:
-        """Return the tiles down and across, and the rows of tiles and the lanes of a strip, filled up."""
-        vector = VECTOR_BYTES // self.program.size
-        down, across = -(-y.H // _TILE), -(-y.W // _TILE)
-        # About a register tile's lanes, or two.
-        rows = max(1, min(down, round(VECTORS * vector / (across * y.N))))
-        return down, across, rows, -(-rows * across * y.N // vector) * vector
-
-    def _winograd_weight_gradient(self, x: ConvolutionWindows, dy: Maps, d_weight: Any) -> None:
-        """Add the gradient in the weights by Winograd's method: products of transformed tiles, summed."""
-        program, N = self.program, dy.N
-        F, C = self.w_shape[:2]
-        dy = self._bordered(dy, (0, -dy.H % _TILE, 0, -dy.W % _TILE))
-        down, across, rows, lanes = self._tiles(dy)
-        strips = -(-down // rows)
-        together = max(1, _CHUNK // (36 * (F + C) * lanes * program.size))
-        together = -(-strips // -(-strips // together))  # chunks of one size
-        inputs, outputs = (program.memory(36 * channels * together * lanes) for channels in (C, F))
-        sums = program.memory(36 * F * C)
-        vector = VECTOR_BYTES // program.size
-        program.scratch = max(program.scratch, 36 * (lanes + 2 * vector) * program.size)
-        windows: dict[str, Any] = {"x": x.start, "x_plane": x.plane, "x_row": x.row}
-        for first in range(0, strips, together):
-            count = min(together, strips - first)
-            for channels, place, y in ((C, windows, inputs), (F, {"x": dy}, outputs)):
-                program.add(
-                    "winograd_tiles",
-                    channels,
-                    100.0 * channels * count * lanes,
-                    **place,
-                    y=y,
-                    C=channels,
-                    N=N,
-                    tiles=across,
-                    tile_rows=down,
-                    row_block=rows,
-                    strip_lanes=lanes,
-                    first=first,
-                    strips=count,
-                    outputs=int(y is outputs),
-                )
-            T = count * lanes
-            add_correlation(
-                program,
-                np.arange(F) * T,
-                np.arange(C) * T,
-                1,
-                T,
-                groups=36,
-                a_group=F * T,
-                x_group=C * T,
-                a=outputs,
-                x=inputs,
-                y=sums,
-                adding=int(first > 0),
-            )
-        units = -(-F * C // _BACK_KERNELS)
-        fields = {"x": sums, "y": d_weight, "count": F * C, "block": _BACK_KERNELS}
-        program.add_units("winograd_weights_back", units, 100.0 * F * C, **fields)
-
-    def _bordered(self, maps: Maps, border: Border) -> Maps:
-        """Return maps with a border of zeros at least as wide, copied if theirs is not."""
-        if all(b >= n for b, n in zip(maps.border, border, strict=True)):
-            return maps
-        padded = self.program.maps(*maps.shape, border)
-        transfer(self.program, maps, padded)
-        return padded
+        plain = self.stride == (1, 1) and self.dilation == (1, 1) and self.kernel == (winograd.KERNEL,) * 2
+        return self.winograd and plain and winograd.suits(self.program, self._shape, self.x_shape[0], out)
 
     # Forward
 
@@ -391,7 +216,7 @@ class Convolution:
         """
         if self.stride != (1, 1):
             return self._split_phases(x, row)
-        x = self._bordered(x, self.input_border)
+        x = bordered(self.program, x, self.input_border)
         down, across = (np.arange(k) * d for k, d in zip(self.kernel, self.dilation, strict=True))
         memory, origin = x.origin
         start = memory, origin - self.padding[0][0] * x.row - self.padding[1][0] * x.N
@@ -461,7 +286,9 @@ class Convolution:
                 part = replace(x, start=shifted(x.start, g * per_group * x.plane))
                 begin, out = g * filters, y.channels(g * filters, filters)
                 own = shifted(weight, begin * K), shifted(bias, begin)
-                self._winograd(part, own[0], (filters, per_group), (K, 9, 0), own[1], out, bounds)
+                winograd.add_winograd(
+                    program, part, own[0], (filters, per_group), (K, 9, 0), own[1], out, bounds
+                )
             return
         rows, lanes = rows_and_lanes(y, x.row if init is None or init.row == y.row else 0)
         add_product(
@@ -506,17 +333,19 @@ class Convolution:
         F, per_group = self.w_shape[:2]
         if self.back_by_winograd:
             (top, bottom), (left, right) = self.padding
-            reach = _KERNEL - 1
+            reach = winograd.KERNEL - 1
             back: Padding = ((reach - top, reach - bottom), (reach - left, reach - right))
-            shape = (dy.N, F, dy.H, dy.W), (per_group, F, _KERNEL, _KERNEL)
+            shape = (dy.N, F, dy.H, dy.W), (per_group, F, winograd.KERNEL, winograd.KERNEL)
             flipped = Convolution(self.program, *shape, (1, 1), back, (1, 1))
             strided = (9, 9 * per_group, 1)
             target = self.program.maps(*dx.shape) if adding else dx
-            flipped._winograd(flipped.windows(dy), weight, (per_group, F), strided, bias, target, bounds)
+            winograd.add_winograd(
+                self.program, flipped.windows(dy), weight, (per_group, F), strided, bias, target, bounds
+            )
             if adding:
                 copy(self.program, target.origin, strides(target), dx.origin, dx.shape, strides(dx), adding)
             return
-        dy = self._bordered(dy, self.output_border)
+        dy = bordered(self.program, dy, self.output_border)
         if not adding and not all(taps for axis in (0, 1) for _, _, taps in self._phases(axis)):
             self.program.clear(dx)  # no tap reaches some pixels
             if bias is not None:
@@ -584,7 +413,7 @@ class Convolution:
     def weight_gradient(self, x: ConvolutionWindows, dy: Maps, d_weight: Any) -> None:
         """Add the gradient in the weights: the windows of x, each weighted by its dy, summed."""
         if self.weights_by_winograd:
-            self._winograd_weight_gradient(x, dy, d_weight)
+            winograd.add_winograd_weights(self.program, x, dy, d_weight, self._shape)
             return
         F, per_group = self.w_shape[:2]
         filters = F // self.groups

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from neocog.kernels.fused.program import PLANE_UNIT_WORK, Maps, Program
+from neocog.kernels.fused.program import PLANE_UNIT_WORK, Border, Maps, Program
 
-__all__ = ["copy", "load", "rearrange", "store", "strides", "transfer"]
+__all__ = ["bordered", "copy", "load", "rearrange", "store", "strides", "transfer"]
 
 
 def copy(
@@ -62,6 +62,15 @@ def strides(maps: Maps) -> tuple[int, int, int, int]:
 def transfer(program: Program, x: Maps, y: Maps, adding: bool = False) -> None:
     """Add a copy of maps into maps of the same shape, or of their sum."""
     copy(program, x.origin, strides(x), y.origin, x.shape, strides(y), adding)
+
+
+def bordered(program: Program, maps: Maps, border: Border) -> Maps:
+    """Return maps with a border of zeros at least as wide, copied if theirs is not."""
+    if all(b >= n for b, n in zip(maps.border, border, strict=True)):
+        return maps
+    padded = program.maps(*maps.shape, border, channels_last=maps.channels_last)
+    transfer(program, maps, padded)
+    return padded
 
 
 def rearrange(program: Program, x: Maps, y: Maps) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neocog.kernels.fused.lowering.copies import transfer
+from neocog.kernels.fused.lowering.copies import bordered
 from neocog.kernels.fused.lowering.products import DEPTH, UNITS, bias_or_zeros
 from neocog.kernels.fused.program import UNBOUNDED, Bounds, Maps, Program
 from neocog.kernels.fused.simd import ROWS, VECTOR_BYTES, VECTORS
@@ -127,11 +127,7 @@ def add_pixel_product(
     """
     F, per_group, kh, kw = conv.w_shape
     paired = conv.paired and x.channels_last
-    border = conv.input_border
-    if any(b < n for b, n in zip(x.border, border, strict=True)):
-        padded = program.maps(*x.shape, border, channels_last=x.channels_last)
-        transfer(program, x, padded)
-        x = padded
+    x = bordered(program, x, conv.input_border)
     if paired:
         x, per_group = _rounded(program, x), per_group // 2
     channel = 1 if x.channels_last else x.plane
