@@ -175,6 +175,8 @@ class Compiler(Emitter):
             if not node.fused:
                 learns = node.learns and bool(node.layer.params)
                 node.output.wanted = learns or any(value.wanted for value in node.inputs)
+                if not any(value.wanted for value in node.inputs):
+                    node.lowering.without_input_gradient(self, node)
         for segment, again in reversed(self._segments()):
             wanted = [node for node in reversed(segment) if node.output.wanted]
             self.again = True

@@ -87,6 +87,9 @@ class Lowering:
     def plan(self, emit: Emitter, node: LayerNode) -> None:
         """Widen the borders of the node's input and of its output's gradient as its operations require."""
 
+    def without_input_gradient(self, emit: Emitter, node: LayerNode) -> None:
+        """Narrow the border of the output's gradient where no input's gradient will be computed of it."""
+
     def forward(self, emit: Emitter, node: LayerNode) -> None:
         """Write the operations that compute the node's output; a second time where ``emit.again``."""
         raise NotImplementedError

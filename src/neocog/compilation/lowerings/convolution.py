@@ -57,6 +57,10 @@ class Convolution(Lowering):
         node.input.border = wider(node.input.border, conv.input_border)
         node.output.gradient_border = conv.output_border
 
+    def without_input_gradient(self, emit: Emitter, node: LayerNode) -> None:
+        if node.output.shape[2] * emit.N >= lowering.NARROW:  # narrow maps share one border
+            node.output.gradient_border = node.memo["conv"].tile_border
+
     def forward(self, emit: Emitter, node: LayerNode) -> None:
         layer, conv, last = node.layer, node.memo["conv"], node.channels_last
         source = node.input.place

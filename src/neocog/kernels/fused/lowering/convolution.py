@@ -142,6 +142,13 @@ class Convolution:
         return max(0, last - self.padding[axis][0] - self.x_shape[2 + axis] + 1)
 
     @property
+    def tile_border(self) -> Border:
+        """Border that dy should have for the gradient in the weights: whole tiles of Winograd's method."""
+        if not self.weights_by_winograd:
+            return NO_BORDER
+        return 0, -self.out[0] % winograd.TILE, 0, -self.out[1] % winograd.TILE
+
+    @property
     def output_border(self) -> Border:
         """Border of zeros that dy should have, so that every pixel of x finds all its outputs."""
         sides = []
