@@ -25,13 +25,13 @@ from neocog.kernels.fused.lowering.products import (
     rows_and_lanes,
     shifted,
 )
+from neocog.kernels.fused.lowering.windows import ConvolutionWindows
 from neocog.kernels.fused.program import (
     NO_BORDER,
     UNBOUNDED,
     Border,
     Bounds,
     Maps,
-    Memory,
     Program,
 )
 from neocog.kernels.fused.simd import VECTOR_BYTES
@@ -42,16 +42,6 @@ __all__ = ["Convolution", "ConvolutionWindows"]
 _ALONE, _LOADS = 3.0, 1.2
 """Measured time over that of as many vector operations: of a filter that shares its input with no other; of
 depthwise filters with the channels innermost."""
-
-
-@dataclass(eq=False)
-class ConvolutionWindows:
-    """Places of an input's windows in memory: tap (0, 0, 0) of the first, and the distances of the others."""
-
-    start: tuple[Memory, int]
-    row: int  # elements from a row of windows to the next
-    offsets: np.ndarray  # (C, kH, kW) elements
-    plane: int  # elements from a channel to the next
 
 
 @dataclass(frozen=True)

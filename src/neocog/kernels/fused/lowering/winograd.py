@@ -7,7 +7,7 @@ cache.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,12 +19,10 @@ from neocog.kernels.fused.lowering.products import (
     panel_block,
     terms,
 )
+from neocog.kernels.fused.lowering.windows import ConvolutionWindows
 from neocog.kernels.fused.program import UNBOUNDED, Bounds, Maps, Program
 from neocog.kernels.fused.simd import VECTOR_BYTES, VECTORS
 from neocog.kernels.geometry import Pair
-
-if TYPE_CHECKING:
-    from neocog.kernels.fused.lowering.convolution import ConvolutionWindows
 
 __all__ = ["KERNEL", "TILE", "add_winograd", "add_winograd_weights", "cost", "growth", "suits"]
 
