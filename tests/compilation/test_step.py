@@ -47,7 +47,7 @@ def test_operations_are_named_in_the_order_in_which_they_run():
     names = step.operations((18, 1, 8, 8))
     assert names[0] == "copy"  # the images
     loss = names.index("softmax_cross_entropy")
-    assert names.index("max_pool_pairs") < loss < names.index("max_pool_back")
+    assert names.index("max_pool_2x2") < loss < names.index("max_pool_back")
     assert names[-4:] == ["sgd"] * 4
     assert not {"relu", "relu_back"} & {*names}  # the ReLU is done along with the layers around it
 

@@ -16,9 +16,11 @@ from neocog.kernels.fused.program import Maps
 from neocog.layers import Conv2D
 
 _WINOGRAD_ROOM = 96 << 20
-"""Bytes by which kernels transformed by Winograd's method, which a copy for inference keeps, may exceed what
-they were; they grow to four times that. VGG-16 then takes no more memory than in PyTorch, and ResNet-50 has
-them all."""
+"""Bytes by which all kernels transformed by Winograd's method together may exceed the kernels as they were.
+
+A copy for inference keeps them, four times as large. With this bound VGG-16 takes no more memory than in
+PyTorch, and every convolution of ResNet-50 that gains by the method still uses it.
+"""
 
 
 @lowers(Conv2D)
@@ -100,7 +102,7 @@ class Convolution(Lowering):
 
 
 def bound_winograd(emit: Emitter, nodes: Sequence[LayerNode]) -> None:
-    """Leave Winograd's method to the convolutions of the largest maps whose kernels have room transformed."""
+    """Allow Winograd's method, from the largest maps on, while the transformed kernels have room."""
     room = _WINOGRAD_ROOM
     found = [(node.lowering.convolution(emit, node), node) for node in nodes if _is_convolution(node)]
     for conv, node in sorted(found, key=lambda each: -each[0].out[0] * each[0].out[1]):

@@ -37,7 +37,7 @@ from neocog.kernels.fused.program import (
 from neocog.kernels.fused.simd import VECTOR_BYTES
 from neocog.kernels.geometry import Padding, Pair, output_sizes
 
-__all__ = ["Convolution", "ConvolutionWindows"]
+__all__ = ["Convolution"]
 
 _ALONE, _LOADS = 3.0, 1.2
 """Measured time over that of as many vector operations: of a filter that shares its input with no other; of

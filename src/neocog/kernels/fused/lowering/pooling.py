@@ -60,9 +60,9 @@ def pool(
     """Add the maximum or the mean of each window; ``index`` receives the winners' taps."""
     work = float(y.C * y.H * y.lanes * kernel[0] * kernel[1])
     sizes: dict[str, Any] = {"C": y.C, "rows": y.H, "lanes": y.lanes}
-    pairs = kernel == stride == (2, 2) and padding == NO_PADDING and (x.H, x.W) == (2 * y.H, 2 * y.W)
-    if kind == "max" and x.N >= FEW_IMAGES and pairs:
-        program.add("max_pool_pairs", y.C * y.H, work, x=x, y=y, index=index, N=x.N, **sizes)
+    fills = padding == NO_PADDING and (x.H, x.W) == (2 * y.H, 2 * y.W)
+    if kind == "max" and x.N >= FEW_IMAGES and kernel == stride == (2, 2) and fills:
+        program.add("max_pool_2x2", y.C * y.H, work, x=x, y=y, index=index, N=x.N, **sizes)
         return
     own = {"index": index} if kind == "max" else {"counted": int(counted)}
     windows = _window_fields(x, kernel, stride, padding)

@@ -30,7 +30,8 @@ def _transpose(x: int, x_row: int, y: int, y_row: int, rows: int, columns: int, 
 def copy(p: Any, unit: int, scratch: int, zero: Any) -> None:
     """Copy ``y[i] = x[i]``, or ``y[i] += x[i]`` if ``adding``, over four axes.
 
-    Axis k is ``nk`` long; its strides are ``xk`` and ``yk``.
+    Axis k is ``nk`` long; its strides are ``xk`` and ``yk``. A transposition of the last two axes, of which
+    x has the one side by side and y the other, is made in registers.
     """
     like = zero[0]
     size = size_of(like)

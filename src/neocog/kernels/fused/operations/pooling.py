@@ -16,9 +16,9 @@ __all__ = [
     "average_pool",
     "average_pool_back",
     "max_pool",
+    "max_pool_2x2",
     "max_pool_back",
     "max_pool_few",
-    "max_pool_pairs",
     "plane_mean",
     "plane_mean_back",
 ]
@@ -171,7 +171,7 @@ def max_pool_few(p: Any, unit: int, scratch: int, zero: Any) -> None:
 
 
 @operation(maps="x y", arrays="index", integers=f"{PLANES} N")
-def max_pool_pairs(p: Any, unit: int, scratch: int, zero: Any) -> None:
+def max_pool_2x2(p: Any, unit: int, scratch: int, zero: Any) -> None:
     """Do what :func:`max_pool` does, for windows of 2 x 2 side by side: all four numbers at once."""
     like = zero[0]
     size = size_of(like)
