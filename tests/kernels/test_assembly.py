@@ -70,17 +70,20 @@ def inner_loops(tile, dtype):
 )
 def test_a_whole_tile_stays_in_the_registers(tiles, name, dtype):
     """Sums are fused multiply-adds of vectors, none in memory, and nothing is called."""
-    rows, vectors = tiles.ROWS, tiles.VECTORS
+    rows, vectors = tiles.HEIGHTS[0], tiles.WIDTHS[0]
     tile, products = {
-        "row": (tiles._TILES.get((rows, vectors)), rows * vectors),
-        "pixel": (tiles._PIXELS.get((rows, vectors)), rows * vectors),
-        "pair": (tiles._PAIRS.get((tiles.PAIR_ROWS, vectors)), 2 * tiles.PAIR_ROWS * vectors),
+        "row": (tiles._row_tiles([(rows, vectors)]), rows * vectors),
+        "pixel": (tiles._pixel_tiles([(rows, vectors)]), rows * vectors),
+        "pair": (
+            tiles._pixel_tiles([(tiles.PAIR_ROWS, vectors)], paired=True),
+            2 * tiles.PAIR_ROWS * vectors,
+        ),
         "dots": (tiles.dots, tiles.DOT_ROWS * tiles.DOT_TAPS),
     }[name]
     loop = min(inner_loops(tile, getattr(types, dtype)), key=len)
     kind = {"float32": "4s", "float64": "2d"}[dtype]
     fused = [line for line in loop if re.match(rf"fmla\s+v\d+\.{kind}, v\d+\.{kind}, v\d+\.", line)]
-    assert len(fused) == products * tiles.VECTOR_BYTES // 16  # of the two registers that are one vector
+    assert len(fused) == 2 * products  # a vector is two registers
     assert not [line for line in loop if re.match(r"blr?\s|st[rp]\s|.*\[(sp|x29)", line)]
     assert not [line for line in loop if re.match(r"f(mul|add|madd)\s", line)]
 
@@ -88,7 +91,7 @@ def test_a_whole_tile_stays_in_the_registers(tiles, name, dtype):
 @pytest.mark.parametrize("name", ["row", "pixel"])
 def test_a_part_of_a_vector_is_loaded_at_once(tiles, name):
     """There are no masks: lane by lane, each behind a branch, it takes twice as many instructions."""
-    tile = {"row": tiles._TILES, "pixel": tiles._PIXELS}[name][tiles.ROWS, 1]
+    tile = {"row": tiles._row_tiles, "pixel": tiles._pixel_tiles}[name]([(tiles.ROWS, 1)])
     loop = min(inner_loops(tile, types.float32), key=len)
     assert sum(line.startswith("fmla") for line in loop) == 2 * tiles.ROWS
     assert not [line for line in loop if re.match(r"tbn?z|ld1\s|blr?\s", line)]

@@ -345,6 +345,27 @@ def test_pooling_many_images_takes_the_winners_of_every_window(N, H, W, padding,
     np.testing.assert_array_equal(argmax.shape, winners.shape)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("N", "H", "W"), [(16, 4, 6), (64, 2, 2), (24, 6, 4), (19, 4, 4), (16, 5, 4)])
+def test_the_gradient_of_pooling_goes_to_the_winners(N, H, W, dtype):
+    """Also where the compiled kernels write four numbers at once, and whatever the gradient is."""
+    rng = np.random.default_rng(0)
+    x, dy = (
+        rng.integers(0, 3, (N, 3, H, W)).astype(dtype),
+        rng.normal(size=(N, 3, H // 2, W // 2)).astype(dtype),
+    )
+    dy[rng.random(dy.shape) < 0.1] = np.nan
+    with use_kernels("fused"):
+        _, argmax = kernels.max_pool2d(x, (2, 2), (2, 2))
+        dx = kernels.max_pool2d_input(dy, argmax, x.shape, (2, 2), (2, 2))
+    expected = np.zeros_like(x)
+    for n, c, i, j in np.ndindex(dy.shape):
+        window = x[n, c, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2]
+        a, b = divmod(int(window.argmax()), 2)
+        expected[n, c, 2 * i + a, 2 * j + b] = dy[n, c, i, j]
+    np.testing.assert_array_equal(dx, expected)
+
+
 @every_backend
 def test_nothing_is_written_into(backend):
     rng = np.random.default_rng(0)

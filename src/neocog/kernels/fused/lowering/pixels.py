@@ -15,7 +15,7 @@ import numpy as np
 from neocog.kernels.fused.lowering.copies import bordered
 from neocog.kernels.fused.lowering.products import DEPTH, UNITS, bias_or_zeros
 from neocog.kernels.fused.program import UNBOUNDED, Bounds, Maps, Program
-from neocog.kernels.fused.simd import ROWS, VECTOR_BYTES, VECTORS
+from neocog.kernels.fused.simd import ROWS, VECTOR_BYTES, VECTORS, tile_lanes
 from neocog.kernels.geometry import Pair
 
 if TYPE_CHECKING:
@@ -55,7 +55,6 @@ def _fill_panels(out: np.ndarray, weight: np.ndarray, program: Program, groups: 
     (F, C, kH, kW) -> for each group and each panel of its filters, kH kW C rows, half as many if ``paired``.
     Some terms at a time, so that little of the weights has to be in memory beside them.
     """
-    width = VECTOR_BYTES // program.size
     F, C, kh, kw = weight.shape
     filters, K = F // groups, kh * kw * C // (1 + paired)
     out = out.reshape(groups, K * filters)
@@ -67,8 +66,7 @@ def _fill_panels(out: np.ndarray, weight: np.ndarray, program: Program, groups: 
             some = _halved(some.T).T
         k, f = (tap * C + c) // (1 + paired), 0
         while f < filters:
-            left = filters - f
-            lanes = width * VECTORS if left >= width * VECTORS else min(left, width)
+            lanes = tile_lanes(filters - f, program.size)
             panel = out[group, f * K : (f + lanes) * K].reshape(K, lanes)
             panel[k : k + len(some)] = some[:, f : f + lanes]
             f += lanes

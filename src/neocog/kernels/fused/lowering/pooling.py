@@ -6,6 +6,7 @@ from typing import Any
 
 from neocog.kernels.fused.operations.pooling import FEW_IMAGES, NO_WINNER
 from neocog.kernels.fused.program import Maps, Program
+from neocog.kernels.fused.simd import VECTOR_BYTES
 from neocog.kernels.geometry import NO_PADDING, Counts, Padding, Pair, window_counts
 
 __all__ = ["LARGEST_WINDOW", "counts_padding", "pool", "pool_back"]
@@ -46,6 +47,12 @@ def _window_fields(maps: Maps, kernel: Pair, stride: Pair, padding: Padding) -> 
     }
 
 
+def _halves(x: Maps, y: Maps, kernel: Pair, stride: Pair, padding: Padding) -> bool:
+    """Return whether the windows are 2 x 2 pixels side by side, and leave none out."""
+    whole = (x.H, x.W) == (2 * y.H, 2 * y.W)
+    return kernel == stride == (2, 2) and padding == NO_PADDING and whole
+
+
 def pool(
     program: Program,
     kind: str,
@@ -60,8 +67,7 @@ def pool(
     """Add the maximum or the mean of each window; ``index`` receives the winners' taps."""
     work = float(y.C * y.H * y.lanes * kernel[0] * kernel[1])
     sizes: dict[str, Any] = {"C": y.C, "rows": y.H, "lanes": y.lanes}
-    fills = padding == NO_PADDING and (x.H, x.W) == (2 * y.H, 2 * y.W)
-    if kind == "max" and x.N >= FEW_IMAGES and kernel == stride == (2, 2) and fills:
+    if kind == "max" and x.N >= FEW_IMAGES and _halves(x, y, kernel, stride, padding):
         program.add("max_pool_2x2", y.C * y.H, work, x=x, y=y, index=index, N=x.N, **sizes)
         return
     own = {"index": index} if kind == "max" else {"counted": int(counted)}
@@ -88,8 +94,11 @@ def pool_back(
     With ``pooled``, the outputs of max pooling: only where they are above 0.
     """
     work = float(dy.C * dy.H * dy.lanes * kernel[0] * kernel[1])
+    maps: dict[str, Any] = {"dx": dx, "dy": dy, "C": dy.C, "rows": dy.H, "lanes": dy.lanes}
     own = {"index": index, "pooled": pooled} if kind == "max" else {"counted": int(counted)}
+    vectors = dx.N % (VECTOR_BYTES // program.size) == 0
+    if kind == "max" and vectors and _halves(dx, dy, kernel, stride, padding):
+        program.add("max_pool_2x2_back", dx.C, work, N=dx.N, **maps, **own)
+        return
     windows = _window_fields(dx, kernel, stride, padding)
-    program.add(
-        f"{_NAMES[kind]}_back", dx.C, work, dx=dx, dy=dy, C=dy.C, rows=dy.H, lanes=dy.lanes, **own, **windows
-    )
+    program.add(f"{_NAMES[kind]}_back", dx.C, work, **maps, **own, **windows)

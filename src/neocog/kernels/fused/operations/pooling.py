@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from neocog.kernels.fused.operation import PLANES, compiled, operation
-from neocog.kernels.fused.simd import size_of, view
+from neocog.kernels.fused.simd import size_of, to_winners, view
 
 __all__ = [
     "average_pool",
     "average_pool_back",
     "max_pool",
     "max_pool_2x2",
+    "max_pool_2x2_back",
     "max_pool_back",
     "max_pool_few",
     "plane_mean",
@@ -87,6 +88,11 @@ def _narrow_max_pool(p: Any, c: int, i: int, y: Any, scratch: int, like: Any) ->
         x = view(p.x + (c * p.x_plane + r * p.x_row) * size, p.W * N, like)
         for n in range(p.W * N):
             down[n] = down[n] if down[n] > x[n] or down[n] != down[n] else x[n]
+    if N == 1 and p.stride_w == p.kernel_w == 2 and p.left == 0 and 2 * p.lanes <= p.W:
+        for j in range(p.lanes):  # pairs side by side, of which the compiler makes vectors
+            a, b = down[2 * j], down[2 * j + 1]
+            y[j] = a if a > b or a != a else b
+        return
     for b in range(p.kernel_w):
         start, stop = _columns(b, p.left, p.stride_w, p.W, p.lanes // N)
         for j in range(start, stop):
@@ -243,6 +249,21 @@ def max_pool_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
                         else:
                             for n in range(N):
                                 dx[n] = dy[n] if w[n] == tap else 0
+
+
+@operation(maps="dy dx pooled", arrays="index", integers=f"{PLANES} N")
+def max_pool_2x2_back(p: Any, unit: int, scratch: int, zero: Any) -> None:
+    """Do what :func:`max_pool_back` does, for windows of 2 x 2 side by side: a vector of images at a time."""
+    like = zero[0]
+    size = size_of(like)
+    N = p.N
+    for c in range(unit * p.block, min(p.C, (unit + 1) * p.block)):
+        for i in range(p.rows):
+            for j in range(p.lanes // N):
+                dy = p.dy + (c * p.dy_plane + i * p.dy_row + j * N) * size
+                pooled = p.pooled + (c * p.pooled_plane + i * p.pooled_row + j * N) * size if p.pooled else 0
+                dx = p.dx + (c * p.dx_plane + 2 * (i * p.dx_row + j * N)) * size
+                to_winners(dy, pooled, p.index + (c * p.rows + i) * p.lanes + j * N, dx, p.dx_row, N, N, like)
 
 
 @compiled

@@ -14,14 +14,13 @@ from neocog.kernels.fused.simd import (
     PAIR_ROWS,
     ROW_TAPS,
     ROWS,
-    VECTOR_BYTES,
-    VECTORS,
     dots,
     dots_of_row,
     pair_tile,
     pixel_tile,
     row_tile,
     size_of,
+    tile_lanes,
     view,
 )
 
@@ -192,12 +191,7 @@ def gated_product(p: Any, unit: int, scratch: int, zero: Any) -> None:
     _gated_product(p, unit, zero)
 
 
-@compiled
-def panel_lanes(left: int, size: int) -> int:
-    """Return the channels of the next panel when ``left`` are left: a register tile's, or up to a vector."""
-    width = VECTOR_BYTES // size
-    return width * VECTORS if left >= width * VECTORS else min(left, width)
-
+_lanes = compiled(tile_lanes)
 
 _PIXELS: dict[str, Any] = {
     "arrays": "x a y init bias zeros offsets x_pixels y_pixels init_pixels",
@@ -220,7 +214,7 @@ def _by_tiles(tile: Any, most_rows: int, gate: Any) -> Any:
         q_first = block % q_blocks * p.pixel_block
         q_last = min(p.pixels, q_first + p.pixel_block)
         while f < f_last:
-            lanes, column = panel_lanes(p.F - f, size), g * p.F + f
+            lanes, column = _lanes(p.F - f, size), g * p.F + f
             x, y = p.x + (g * p.x_group + (f if p.depthwise else 0)) * size, p.y + column * size
             for k in range(0, p.K, p.depth):
                 depth = min(p.depth, p.K - k)
@@ -276,7 +270,7 @@ def pixel_product(p: Any, unit: int, scratch: int, zero: Any) -> None:
     """Compute ``y[q,f] = init[q,f] + bias[f] + sum_k a[k,f] x[x_pixels[q] + offsets[k]]``, f innermost.
 
     The tables of pixels say where each lies in x, y and init. Bounds are those of :func:`product`.
-    ``a`` is packed in panels of filters, K rows each (:func:`panel_lanes`). There are ``groups`` of ``F``
+    ``a`` is packed in panels of filters, K rows each (:func:`tile_lanes`). There are ``groups`` of ``F``
     filters, which see inputs ``x_group`` apart; if ``depthwise``, filter f sees channel f alone. A unit is a
     block of filters and pixels of a group.
     """

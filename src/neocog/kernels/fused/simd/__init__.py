@@ -35,12 +35,15 @@ from neocog.kernels.fused.simd.emitter import (
     DOT_ROWS,
     DOT_TAPS,
     INT,
+    MIDDLE,
     PAIR_ROWS,
     ROW_TAPS,
     ROWS,
     SQUARE,
     VECTOR_BYTES,
     VECTORS,
+    WIDTHS,
+    tile_lanes,
 )
 
 if config.DISABLE_JIT:
@@ -62,6 +65,7 @@ if config.DISABLE_JIT:
         read,
         row_tile,
         size_of,
+        to_winners,
         transpose,
         view,
         winograd_input,
@@ -79,7 +83,7 @@ else:
         logistic,
         normal_distribution,
     )
-    from neocog.kernels.fused.simd.memory import fetch_add, number, read, size_of, transpose, view
+    from neocog.kernels.fused.simd.memory import fetch_add, number, read, size_of, to_winners, transpose, view
     from neocog.kernels.fused.simd.tiles import dots, dots_of_row, pair_tile, pixel_tile, row_tile
     from neocog.kernels.fused.simd.winograd import (
         deinterleave,
@@ -95,12 +99,14 @@ __all__ = [
     "DOT_ROWS",
     "DOT_TAPS",
     "INT",
+    "MIDDLE",
     "PAIR_ROWS",
     "ROWS",
     "ROW_TAPS",
     "SQUARE",
     "VECTORS",
     "VECTOR_BYTES",
+    "WIDTHS",
     "deinterleave",
     "dots",
     "dots_of_row",
@@ -118,6 +124,8 @@ __all__ = [
     "read",
     "row_tile",
     "size_of",
+    "tile_lanes",
+    "to_winners",
     "transpose",
     "view",
     "winograd_input",

@@ -12,14 +12,17 @@ __all__ = [
     "DOT_ROWS",
     "DOT_TAPS",
     "INT",
+    "MIDDLE",
     "PAIR_ROWS",
     "ROWS",
     "ROW_TAPS",
     "SQUARE",
     "VECTORS",
     "VECTOR_BYTES",
+    "WIDTHS",
     "Emitter",
     "Loop",
+    "tile_lanes",
 ]
 
 
@@ -44,12 +47,26 @@ VECTORS = 3
 
 On a 64-bit ARM a vector is two registers of 128 bits: 24 of 32 as well.
 """
+MIDDLE = 1 if _WIDE else 2
+"""Vectors of a narrower tile: four rows of one are too few sums to hide how long an addition takes."""
+WIDTHS = tuple(dict.fromkeys((VECTORS, MIDDLE, 1)))
+"""Vectors of the register tiles, the most first."""
+
+
+def tile_lanes(left: int, size: int) -> int:
+    """Return the lanes of the next register tile when ``left`` are left, of numbers of ``size`` bytes."""
+    width = VECTOR_BYTES // size
+    if left >= VECTORS * width:
+        return VECTORS * width
+    return MIDDLE * width if left >= MIDDLE * width else min(left, width)
+
 
 PAIR_ROWS = 4 if _WIDE else 2
 """Rows of the largest tile of pairs: LLVM loads a vector for each row beforehand, and more would not fit."""
 
-DOT_ROWS, DOT_TAPS = (4, 6) if _WIDE else (3, 3)
-"""Rows and taps of a tile of dot products: 24 sums in 32 registers with AVX-512, 9 in 16 with AVX2."""
+DOT_ROWS, DOT_TAPS = (4, 6) if _WIDE else (4 if _MASKS else 3, 3)
+"""Rows and taps of a tile of dot products: 24 sums in 32 registers with AVX-512, 12 in 16 with AVX2, and on a
+64-bit ARM 9 sums of two registers each."""
 ROW_TAPS = 9
 """Taps of a tile of one row: those of a 3 x 3 kernel, about as many sums as are multiplied at a time."""
 
@@ -143,7 +160,7 @@ class Emitter:
         if mask is None:
             self.builder.store(value, pointer).align = self.bytes
             return
-        if not (_MASKS or by_lanes):
+        if not (_WIDE or by_lanes):  # AVX's stores of some lanes take ten times as long as those of all
             last = ir.Constant(ir.IntType(32), self.width - 1)
             with self.builder.if_else(self.builder.extract_element(mask, last)) as (all_lanes, some):
                 with all_lanes:

@@ -7,9 +7,9 @@ from numba import types
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
-from neocog.kernels.fused.simd.emitter import INT, SQUARE, Emitter
+from neocog.kernels.fused.simd.emitter import INT, SQUARE, Emitter, Loop
 
-__all__ = ["fetch_add", "number", "read", "size_of", "transpose", "view"]
+__all__ = ["fetch_add", "number", "read", "size_of", "to_winners", "transpose", "view"]
 
 
 @intrinsic
@@ -95,3 +95,40 @@ def transpose(_, x, x_row, y, y_row, like):
         return context.get_dummy_value()
 
     return types.void(*(types.int64,) * 4, like), generate
+
+
+@intrinsic
+def to_winners(_, dy, pooled, winners, dx, row, column, count, like):
+    """Write each dy to its winner among four numbers of dx, and zeros to the other three.
+
+    ``dx[k // 2 row + k % 2 column + n] = dy[n] if winners[n] == k and pooled[n] > 0 else 0``, k = 0..3, for
+    ``count`` numbers, whole vectors; ``winners`` are bytes. If ``pooled`` is 0, every dy counts.
+    """
+
+    def generate(context, builder, signature, arguments):
+        dy, pooled, winners, dx, row, column, count, _ = arguments
+        emit = Emitter(builder, like)
+        taps = ir.VectorType(ir.IntType(8), emit.width)
+        every = builder.icmp_signed("==", pooled, emit.number(0))
+        seen, all_lanes = (
+            builder.select(every, dy, pooled),
+            emit.splat(every, ir.VectorType(ir.IntType(1), emit.width)),
+        )
+        loop = Loop(emit, emit.number(0), count, emit.width, [])
+        counts = builder.or_(
+            builder.fcmp_ordered(">", emit.load(emit.step(seen, loop.index)), emit.zero), all_lanes
+        )
+        value = builder.select(counts, emit.load(emit.step(dy, loop.index)), emit.zero)
+        winner = builder.load(builder.inttoptr(builder.add(winners, loop.index), taps.as_pointer()))
+        winner.align = 1
+        for k in range(4):
+            place = builder.add(
+                loop.index,
+                builder.add(row if k // 2 else emit.number(0), column if k % 2 else emit.number(0)),
+            )
+            won = builder.icmp_signed("==", winner, ir.Constant(taps, [k] * emit.width))
+            emit.store(builder.select(won, value, emit.zero), emit.step(dx, place))
+        loop.close([])
+        return context.get_dummy_value()
+
+    return types.void(*(types.int64,) * 7, like), generate

@@ -177,6 +177,14 @@ def interleave(o, o_step, y, count, like):
     view(y, count, like)[:] = _gather(o, o_step, 4, like).T.ravel()[:count]
 
 
+def to_winners(dy, pooled, winners, dx, row, column, count, like):
+    counts = view(pooled, count, like) > 0 if pooled else True
+    for k in range(4):
+        won = (view(winners, count, np.uint8(0)) == k) & counts
+        place = view(dx + (k // 2 * row + k % 2 * column) * like.itemsize, count, like)
+        place[:] = np.where(won, view(dy, count, like), 0)
+
+
 def transpose(x, x_row, y, y_row, like):
     size = like.itemsize
     square = np.array([view(x + k * x_row * size, SQUARE, like) for k in range(SQUARE)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from numba import types
@@ -15,10 +15,10 @@ from neocog.kernels.fused.simd.emitter import (
     PAIR_ROWS,
     ROW_TAPS,
     ROWS,
-    VECTOR_BYTES,
-    VECTORS,
+    WIDTHS,
     Emitter,
     Loop,
+    tile_lanes,
 )
 from neocog.kernels.fused.simd.memory import size_of
 
@@ -52,103 +52,130 @@ def _store(
         emit.store(value, at, mask)
 
 
-def _tile(rows: int, vectors: int, masked: bool) -> Any:
-    """Make the register tile of ``rows x vectors``; a masked one holds ``count`` lanes of one vector.
+def _sizes(heights: Sequence[int], widths: Sequence[int] = WIDTHS) -> list[tuple[int, int]]:
+    """Return the sizes of register tiles, rows and vectors; one vector may be a part of one."""
+    return [(rows, vectors) for vectors in widths for rows in heights]
+
+
+def _of_size(emit: Emitter, size: tuple[int, int], rows: Any, count: Any) -> Any:
+    """Write the condition that a tile has this size; its lanes are those of :func:`tile_lanes`."""
+    high, vectors = size
+    lanes = emit.number(vectors * emit.width)
+    wide = emit.builder.icmp_signed("==" if vectors > 1 else "<=", count, lanes)
+    return emit.builder.and_(emit.builder.icmp_signed("==", rows, emit.number(high)), wide)
+
+
+def _row_tiles(sizes: Sequence[tuple[int, int]]) -> Any:
+    """Make the register tiles of these sizes, rows x vectors; those of one vector hold ``count`` lanes of it.
 
     A term is two numbers of the table: where its lanes begin in x, and which number of a row of ``a`` it has.
     """
 
+    def write(emit: Emitter, size: tuple[int, int], arguments: Sequence[Any]) -> None:
+        a, a_row, a_step, terms, K, x, y, y_row, init, init_row, bias, floor, ceiling, count = arguments
+        (rows, vectors), builder = size, emit.builder
+        mask = emit.mask(count) if vectors == 1 else None
+        grid = [(r, v) for r in range(rows) for v in range(vectors)]
+
+        def place(base, row, r, v):
+            elements = builder.add(builder.mul(row, emit.number(r)), emit.number(v * emit.width))
+            return emit.step(base, elements)
+
+        biases = [emit.broadcast(emit.step(bias, emit.number(r))) for r in range(rows)]
+        sums = [biases[r] for r, _v in grid]
+        rows_of_a = [emit.step(a, builder.mul(a_row, emit.number(r))) for r in range(rows)]
+        loop = Loop(emit, emit.number(0), K, 1, sums)
+        entry = builder.shl(loop.index, emit.number(1))
+        at = emit.step(x, emit.offset(terms, entry))
+        across = [emit.load(emit.step(at, emit.number(v * emit.width)), mask) for v in range(vectors)]
+        down = builder.mul(emit.offset(terms, builder.or_(entry, emit.number(1))), a_step)
+        weights = [emit.broadcast(emit.step(row, down)) for row in rows_of_a]
+        loop.close([emit.fma(weights[r], across[v], s) for (r, v), s in zip(grid, loop.carried, strict=True)])
+        _store(
+            emit,
+            loop.carried,
+            init,
+            lambda: [place(init, init_row, r, v) for r, v in grid],
+            [place(y, y_row, r, v) for r, v in grid],
+            (floor, ceiling),
+            mask,
+        )
+
     @intrinsic
-    def tile(_, a, a_row, a_step, terms, K, x, y, y_row, init, init_row, bias, floor, ceiling, count, like):
+    def tile(
+        _, rows, a, a_row, a_step, terms, K, x, y, y_row, init, init_row, bias, floor, ceiling, count, like
+    ):
         def generate(context, builder, signature, arguments):
-            a, a_row, a_step, terms, K, x, y, y_row, init, init_row, bias, floor, ceiling, count, _ = (
-                arguments
-            )
+            rows, *rest, _ = arguments
             emit = Emitter(builder, like)
-            mask = emit.mask(count) if masked else None
-            grid = [(r, v) for r in range(rows) for v in range(vectors)]
-
-            def place(base, row, r, v):
-                elements = builder.add(builder.mul(row, emit.number(r)), emit.number(v * emit.width))
-                return emit.step(base, elements)
-
-            biases = [emit.broadcast(emit.step(bias, emit.number(r))) for r in range(rows)]
-            sums = [biases[r] for r, _v in grid]
-            rows_of_a = [emit.step(a, builder.mul(a_row, emit.number(r))) for r in range(rows)]
-            loop = Loop(emit, emit.number(0), K, 1, sums)
-            entry = builder.shl(loop.index, emit.number(1))
-            at = emit.step(x, emit.offset(terms, entry))
-            across = [emit.load(emit.step(at, emit.number(v * emit.width)), mask) for v in range(vectors)]
-            down = builder.mul(emit.offset(terms, builder.or_(entry, emit.number(1))), a_step)
-            weights = [emit.broadcast(emit.step(row, down)) for row in rows_of_a]
-            loop.close(
-                [emit.fma(weights[r], across[v], s) for (r, v), s in zip(grid, loop.carried, strict=True)]
-            )
-            _store(
-                emit,
-                loop.carried,
-                init,
-                lambda: [place(init, init_row, r, v) for r, v in grid],
-                [place(y, y_row, r, v) for r, v in grid],
-                (floor, ceiling),
-                mask,
-            )
+            for size in sizes:
+                with builder.if_then(_of_size(emit, size, rows, rest[-1])):
+                    write(emit, size, rest)
             return context.get_dummy_value()
 
-        integers = (types.int64,) * 11
+        integers = (types.int64,) * 12
         return types.void(*integers, like, like, types.int64, like), generate
 
     return tile
 
 
-def _pixel_tile(rows: int, vectors: int, masked: bool, depthwise: bool = False, paired: bool = False) -> Any:
-    """Make the register tile of ``rows`` pixels x ``vectors`` of channels; a masked one holds ``count``.
+def _pixel_tiles(sizes: Sequence[tuple[int, int]], depthwise: bool = False, paired: bool = False) -> Any:
+    """Make the register tiles of these sizes, pixels x vectors of channels; one vector holds ``count``.
 
     Tables tell where the pixels lie. A number of x is broadcast to all channels of y; ``depthwise``, a vector
     of x has a weight for each of its channels; ``paired``, each number of x and w is two of bfloat16.
     """
 
+    def write(emit: Emitter, size: tuple[int, int], arguments: Sequence[Any]) -> None:
+        x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, floor, ceiling, count = arguments
+        (rows, vectors), builder = size, emit.builder
+        mask = emit.mask(count) if vectors == 1 else None
+        grid = [(r, v) for r in range(rows) for v in range(vectors)]
+        steps = [emit.number(v * emit.width) for v in range(vectors)]
+
+        def places(base, table):
+            pixels = [emit.step(base, emit.offset(table, emit.number(r))) for r in range(rows)]
+            return [emit.step(pixels[r], steps[v]) for r, v in grid]
+
+        pixels = [emit.step(x, emit.offset(x_at, emit.number(r))) for r in range(rows)]
+        biases = [emit.load(emit.step(bias, step), mask) for step in steps]
+        loop = Loop(emit, emit.number(0), K, 1, [biases[v] for _r, v in grid])
+        down = emit.step(w, builder.mul(loop.index, w_row))
+        weights = [emit.load(emit.step(down, step), mask) for step in steps]
+        tap = emit.offset(offset, loop.index)
+        taps = [emit.step(pixel, tap) for pixel in pixels]
+        if depthwise:
+            seen = [emit.load(emit.step(taps[r], steps[v]), mask) for r, v in grid]
+        else:
+            numbers = [emit.broadcast(at) for at in taps]
+            seen = [numbers[r] for r, _v in grid]
+        multiply = emit.dot_pairs if paired and emit.bytes == 4 else emit.fma
+        loop.close(
+            [multiply(a, weights[v], s) for a, (_r, v), s in zip(seen, grid, loop.carried, strict=True)]
+        )
+        _store(
+            emit,
+            loop.carried,
+            init,
+            lambda: places(init, init_at),
+            places(y, y_at),
+            (floor, ceiling),
+            mask,
+        )
+
     @intrinsic
-    def tile(_, x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, floor, ceiling, count, like):
+    def tile(
+        _, rows, x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, floor, ceiling, count, like
+    ):
         def generate(context, builder, signature, arguments):
-            x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, floor, ceiling, count, _ = arguments
+            rows, *rest, _ = arguments
             emit = Emitter(builder, like)
-            mask = emit.mask(count) if masked else None
-            grid = [(r, v) for r in range(rows) for v in range(vectors)]
-            steps = [emit.number(v * emit.width) for v in range(vectors)]
-
-            def places(base, table):
-                pixels = [emit.step(base, emit.offset(table, emit.number(r))) for r in range(rows)]
-                return [emit.step(pixels[r], steps[v]) for r, v in grid]
-
-            pixels = [emit.step(x, emit.offset(x_at, emit.number(r))) for r in range(rows)]
-            biases = [emit.load(emit.step(bias, step), mask) for step in steps]
-            loop = Loop(emit, emit.number(0), K, 1, [biases[v] for _r, v in grid])
-            down = emit.step(w, builder.mul(loop.index, w_row))
-            weights = [emit.load(emit.step(down, step), mask) for step in steps]
-            tap = emit.offset(offset, loop.index)
-            taps = [emit.step(pixel, tap) for pixel in pixels]
-            if depthwise:
-                seen = [emit.load(emit.step(taps[r], steps[v]), mask) for r, v in grid]
-            else:
-                numbers = [emit.broadcast(at) for at in taps]
-                seen = [numbers[r] for r, _v in grid]
-            multiply = emit.dot_pairs if paired and emit.bytes == 4 else emit.fma
-            loop.close(
-                [multiply(a, weights[v], s) for a, (_r, v), s in zip(seen, grid, loop.carried, strict=True)]
-            )
-            _store(
-                emit,
-                loop.carried,
-                init,
-                lambda: places(init, init_at),
-                places(y, y_at),
-                (floor, ceiling),
-                mask,
-            )
+            for size in sizes:
+                with builder.if_then(_of_size(emit, size, rows, rest[-1])):
+                    write(emit, size, rest)
             return context.get_dummy_value()
 
-        integers = (types.int64,) * 11
+        integers = (types.int64,) * 12
         return types.void(*integers, like, like, types.int64, like), generate
 
     return tile
@@ -206,120 +233,66 @@ def _dots(height: int, width: int) -> Any:
 
 dots, dots_of_row = _dots(DOT_ROWS, DOT_TAPS), _dots(1, ROW_TAPS)
 
-HEIGHTS = (ROWS, 4, 2, 1)
-"""Rows of the register tiles, the largest first."""
+HEIGHTS = tuple(dict.fromkeys((ROWS, 4, 2, 1)))
+"""Rows of the register tiles, the most first."""
+PAIR_HEIGHTS = tuple(dict.fromkeys((PAIR_ROWS, 2, 1)))
 
-_TILES = {(rows, vectors): _tile(rows, vectors, vectors == 1) for rows in HEIGHTS for vectors in (VECTORS, 1)}
-_tile_most, _tile4, _tile2, _tile1 = (_TILES[rows, VECTORS] for rows in HEIGHTS)
-_rest_most, _rest4, _rest2, _rest1 = (_TILES[rows, 1] for rows in HEIGHTS)
+_row_tile = _row_tiles(_sizes(HEIGHTS))
+_lanes = lean()(tile_lanes)
 
 
 @lean()
 def row_tile(rows, a, a_row, a_step, terms, K, x, y, y_row, init, init_row, bias, low, high, count, like):
-    """Write ``count`` lanes of ``rows`` (``HEIGHTS``) sums: whole register tiles, then masked vectors."""
+    """Write ``count`` lanes of ``rows`` (``HEIGHTS``) sums: register tiles, the last one masked."""
     size = size_of(like)
-    width = VECTOR_BYTES // size
-    wide = width * VECTORS
     n = 0
     while n < count:
-        shift = n * size
-        xs, ys, left = x + shift, y + shift, count - n
+        shift, lanes = n * size, _lanes(count - n, size)
         at = init + shift if init != 0 else init
-        if left >= wide:
-            if rows == ROWS:
-                _tile_most(
-                    a, a_row, a_step, terms, K, xs, ys, y_row, at, init_row, bias, low, high, wide, like
-                )
-            elif rows == 4:
-                _tile4(a, a_row, a_step, terms, K, xs, ys, y_row, at, init_row, bias, low, high, wide, like)
-            elif rows == 2:
-                _tile2(a, a_row, a_step, terms, K, xs, ys, y_row, at, init_row, bias, low, high, wide, like)
-            else:
-                _tile1(a, a_row, a_step, terms, K, xs, ys, y_row, at, init_row, bias, low, high, wide, like)
-            n += wide
-        else:
-            left = min(left, width)
-            if rows == ROWS:
-                _rest_most(
-                    a, a_row, a_step, terms, K, xs, ys, y_row, at, init_row, bias, low, high, left, like
-                )
-            elif rows == 4:
-                _rest4(a, a_row, a_step, terms, K, xs, ys, y_row, at, init_row, bias, low, high, left, like)
-            elif rows == 2:
-                _rest2(a, a_row, a_step, terms, K, xs, ys, y_row, at, init_row, bias, low, high, left, like)
-            else:
-                _rest1(a, a_row, a_step, terms, K, xs, ys, y_row, at, init_row, bias, low, high, left, like)
-            n += left
+        _row_tile(
+            rows,
+            a,
+            a_row,
+            a_step,
+            terms,
+            K,
+            x + shift,
+            y + shift,
+            y_row,
+            at,
+            init_row,
+            bias,
+            low,
+            high,
+            lanes,
+            like,
+        )
+        n += lanes
 
 
-_PIXELS = {
-    (rows, vectors): _pixel_tile(rows, vectors, vectors == 1) for rows in HEIGHTS for vectors in (VECTORS, 1)
-}
-_PAIRS = {
-    (rows, vectors): _pixel_tile(rows, vectors, vectors == 1, paired=True)
-    for rows in (PAIR_ROWS, 2, 1)
-    for vectors in (VECTORS, 1)
-}
-_pixels_most, _pixels4, _pixels2, _pixels1 = (_PIXELS[rows, VECTORS] for rows in HEIGHTS)
-_thin_most, _thin4, _thin2, _thin1 = (_PIXELS[rows, 1] for rows in HEIGHTS)
-_pairs4, _pairs2, _pairs1 = (_PAIRS[rows, VECTORS] for rows in (PAIR_ROWS, 2, 1))
-_thin_pairs4, _thin_pairs2, _thin_pairs1 = (_PAIRS[rows, 1] for rows in (PAIR_ROWS, 2, 1))
-_each, _each1 = (_pixel_tile(rows, VECTORS, False, depthwise=True) for rows in (ROWS, 1))
-_each_thin, _each_thin1 = (_pixel_tile(rows, 1, True, depthwise=True) for rows in (ROWS, 1))
+_pixel_tile, _pair_tile = _pixel_tiles(_sizes(HEIGHTS)), _pixel_tiles(_sizes(PAIR_HEIGHTS), paired=True)
+_depthwise_tile = _pixel_tiles(_sizes((ROWS, 1)), depthwise=True)
 
 
 @lean()
 def pixel_tile(
     rows, depthwise, x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like
 ):
-    """Write ``count`` channels of ``rows`` pixels: one register tile wide, or at most one vector.
+    """Write ``count`` channels of ``rows`` pixels: the lanes of one register tile.
 
     The rows are one of ``HEIGHTS``, and depthwise those of the largest tile or 1.
     """
-    wide = count >= VECTOR_BYTES // size_of(like) * VECTORS
     if depthwise:
-        if wide and rows > 1:
-            _each(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
-        elif wide:
-            _each1(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
-        elif rows > 1:
-            _each_thin(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
-        else:
-            _each_thin1(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
-    elif wide:
-        if rows == ROWS:
-            _pixels_most(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
-        elif rows == 4:
-            _pixels4(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
-        elif rows == 2:
-            _pixels2(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
-        else:
-            _pixels1(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
-    elif rows == ROWS:
-        _thin_most(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
-    elif rows == 4:
-        _thin4(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
-    elif rows == 2:
-        _thin2(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
+        _depthwise_tile(
+            rows, x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like
+        )
     else:
-        _thin1(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
+        _pixel_tile(rows, x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
 
 
 @lean()
 def pair_tile(
     rows, depthwise, x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like
 ):
-    """Write what :func:`pixel_tile` does, of pairs of bfloat16, for up to 4 rows; none is depthwise."""
-    if count >= VECTOR_BYTES // size_of(like) * VECTORS:
-        if rows == PAIR_ROWS:
-            _pairs4(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
-        elif rows == 2:
-            _pairs2(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
-        else:
-            _pairs1(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
-    elif rows == PAIR_ROWS:
-        _thin_pairs4(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
-    elif rows == 2:
-        _thin_pairs2(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
-    else:
-        _thin_pairs1(x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
+    """Write what :func:`pixel_tile` does, of pairs of bfloat16, for ``PAIR_HEIGHTS``; none is depthwise."""
+    _pair_tile(rows, x, x_at, offset, K, w, w_row, bias, y, y_at, init, init_at, low, high, count, like)
