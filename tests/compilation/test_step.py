@@ -17,10 +17,13 @@ from neocog.layers import (
     Dense,
     Dropout,
     Flatten,
+    GroupNorm,
     Layer,
+    LayerNorm,
     LeakyReLU,
     MaxPool2D,
     ReLU,
+    Residual,
     Sequential,
 )
 from neocog.losses import MeanSquaredError, SoftmaxCrossEntropy
@@ -47,7 +50,7 @@ def test_operations_are_named_in_the_order_in_which_they_run():
     names = step.operations((18, 1, 8, 8))
     assert names[0] == "copy"  # the images
     loss = names.index("softmax_cross_entropy")
-    assert names.index("max_pool_2x2") < loss < names.index("max_pool_back")
+    assert names.index("max_pool_2x2") < loss < names.index("max_pool_back")  # 18 images fill no vectors
     assert names[-4:] == ["sgd"] * 4
     assert not {"relu", "relu_back"} & {*names}  # the ReLU is done along with the layers around it
 
@@ -339,6 +342,36 @@ def test_pooling_that_leaves_pixels_out_gives_them_no_gradient():
     assert_same_training(
         make, rng.normal(size=(64, 1, 24, 24)), rng.integers(0, 4, 64), lambda: SGD(0.1), 1e-11
     )
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [lambda: GroupNorm(2, 4), lambda: LayerNorm(4, axis=1), lambda: BatchNorm2D(4), lambda: Dropout(0.0)],
+)
+def test_large_planes_lie_apart_and_flat_ones_do_not(norm):
+    """A group norm sees several planes as one, a layer norm goes across; the sum's gradient is shared."""
+
+    def make():
+        inner = Sequential(Conv2D(4, 4, 1, rng=1), norm())
+        layers = Conv2D(1, 4, 3, padding=1, rng=0), ReLU(), Residual(inner), ReLU(), Flatten()
+        return Sequential(*layers, Dense(256, 3, rng=2))
+
+    x, t = np.random.default_rng(0).normal(size=(64, 1, 8, 8)), np.arange(64) % 3
+    assert_same_training(make, x, t, lambda: SGD(0.1), 1e-11)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_gradient_of_a_relu_is_done_along_with_that_of_pooling(dtype):
+    def make():
+        layers = Conv2D(1, 4, 3, padding=1, rng=0), ReLU(), MaxPool2D(2), Flatten(), Dense(64, 3, rng=1)
+        return Sequential(*layers).astype(dtype)
+
+    x, t = np.random.default_rng(0).normal(size=(32, 1, 8, 8)), np.arange(32) % 3
+    names = CompiledStep(make(), SoftmaxCrossEntropy(), SGD(0.1)).operations(x.shape)
+    assert "max_pool_2x2_back" in names
+    assert "relu_back" not in names
+    tolerance = {"float32": 1e-5, "float64": 1e-12}[dtype]
+    assert_same_training(make, x.astype(dtype), t, lambda: SGD(0.1), tolerance)
 
 
 def test_images_as_outputs_are_no_logits():

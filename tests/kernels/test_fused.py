@@ -25,7 +25,7 @@ from neocog import kernels
 from neocog.compilation import CompiledStep, Forward
 from neocog.kernels import active_precision, get_threads, kernels_for, set_threads, use_kernels
 from neocog.kernels.fused import lowering, simd, workers
-from neocog.kernels.fused.lowering import products
+from neocog.kernels.fused.lowering import products, winograd
 from neocog.kernels.fused.operation import PLANES, Operation
 from neocog.kernels.fused.pointwise import pointwise
 from neocog.kernels.fused.program import Maps, Memory, Program, Slot, _place
@@ -240,6 +240,37 @@ def test_long_sums_of_dense_layers_are_made_of_short_ones(N):
     assert relative(y, w.T.astype(float) @ x) < (1e-6 if N > 1 else 3e-6)
 
 
+@pytest.mark.parametrize("terms", [64, 256, 1024])
+def test_what_a_product_reads_at_a_time_stays_in_the_cache(terms):
+    """Of 1 x 1 convolutions: 512 lanes of 256 channels would be 512 kB, all of a smaller L2 cache."""
+    program = Program(np.dtype("float32"))
+    x, y = program.maps(terms, 8, 8, 64), program.maps(128, 8, 8, 64)
+    weights, bias = np.ones((128, terms), "f4"), np.zeros(128, "f4")
+    planes = np.arange(terms) * x.plane
+    products.add_product(program, 128, planes, 8, 512, a=weights, a_row=terms, a_step=1, x=x, y=y, bias=bias)
+    row = program.rows[-1]
+    read = min(terms, row["depth"]) * row["row_block"] * row["lane_block"] * 4
+    assert 1 << 15 < read <= 1 << 17
+
+
+@pytest.mark.parametrize(
+    ("shape", "border", "plane"),
+    [
+        ((3, 16, 16, 32), (0, 0, 0, 0), 513 * 16),  # 32 kB, which is 512 lines of 16 numbers, and one more
+        ((3, 16, 16, 32), (1, 1, 1, 1), 649 * 16),  # 18 x 18 x 32 are 648 lines
+        ((3, 5, 5, 21), (0, 0, 0, 0), 33 * 16),  # 525 numbers are part of the 33rd line, an odd number
+        ((3, 4, 4, 8), (0, 0, 0, 0), 128),  # all planes together fill few sets
+    ],
+)
+def test_planes_lie_in_different_sets_of_a_cache(shape, border, plane):
+    program = Program(np.dtype("float32"))
+    maps = program.maps(*shape, border, spread=True)
+    assert maps.plane == plane
+    assert maps.memory.bytes == 3 * 4 * plane
+    assert program.maps(*shape, border).plane == plane - maps.gap
+    assert program.maps(*shape, border, channels_last=True, spread=True).gap == 0
+
+
 # Winograd
 
 
@@ -271,6 +302,46 @@ def test_winograd_is_within_its_bound_and_exact_does_without(N, padding):
     assert max(fast) < 2e-5
     assert max(exact) < 2e-6
     assert min(fast) > max(exact)  # or Winograd was not there at all
+
+
+@pytest.mark.parametrize(("N", "W"), [(1, 411), (5, 90), (24, 21)])
+def test_winograd_cuts_wide_rows(N, W):
+    """A strip of tiles is a part of a row, the last one shorter, and its last tile reaches over the edge."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((N, 33, 6, W), dtype="float32")
+    w = rng.standard_normal((32, 33, 3, 3), dtype="float32")
+    geometry = ((1, 1), ((1, 1), (1, 1)))
+    with use_kernels("im2col"):
+        exact = kernels.conv2d(x.astype(float), w.astype(float), None, *geometry)
+    with use_kernels("fused"):
+        assert 1e-6 < relative(kernels.conv2d(x, w, None, *geometry), exact) < 2e-5
+
+
+@pytest.mark.parametrize(
+    ("down", "lanes", "with_avx2", "with_avx512"),
+    [
+        (14, 14, 5, 3),  # AVX2: 5, 5 and 4 rows are 70, 70 and 56 lanes, 10 + 10 + 8 vectors; 3 rows take 33
+        (
+            4,
+            32,
+            2,
+            1,
+        ),  # AVX2: 64 = 24 + 24 + 16, but 96 + 32 leave a tile of one vector; AVX-512: no difference
+        (56, 448, 1, 1),
+    ],
+)
+def test_a_strip_of_tiles_leaves_few_registers_empty(down, lanes, with_avx2, with_avx512):
+    expected = with_avx512 if simd.VECTOR_BYTES == 64 else with_avx2
+    assert winograd._rows(down, lanes, 4) == expected
+
+
+@pytest.mark.parametrize(
+    ("across", "N", "columns"),
+    [(56, 8, 6), (4, 8, 4), (200, 1, 48), (9, 128, 1), (9, 100, 1), (40, 24, 2)],
+)
+def test_a_strip_takes_so_many_columns_of_tiles(across, N, columns):
+    """Some 48 lanes, if they fill vectors of 8 or 16: 6 tiles of 8 images, one of 128."""
+    assert winograd._columns(across, N, 8) == columns
 
 
 @pytest.mark.nightly
@@ -451,7 +522,7 @@ def test_without_avx512_the_tiles_are_smaller_and_the_numbers_the_same(name):
 import copy, numpy as np, neocog
 from neocog.compilation import CompiledStep
 from neocog.kernels.fused import simd
-assert (simd.VECTOR_BYTES, simd.ROWS, simd.DOT_ROWS) == (32, 4, 3)
+assert (simd.VECTOR_BYTES, simd.ROWS, simd.WIDTHS) == (32, 4, (3, 2, 1))
 rng = np.random.default_rng(0)
 network = neocog.Sequential(
     neocog.Conv2D(1, 33, 3, padding=1, rng=0), neocog.ReLU(), neocog.Conv2D(33, 38, 3, padding=1, rng=1),
@@ -582,6 +653,19 @@ def test_register_tiles_read_nothing_beyond_the_page(count):
     np.testing.assert_allclose(y, 5 * x, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("left", "with_avx2", "with_avx512"),
+    [(50, [24, 24, 2], [48, 2]), (40, [24, 16], [16, 16, 8]), (13, [8, 5], [13]), (0, [], [])],
+)
+def test_lanes_are_cut_into_register_tiles(left, with_avx2, with_avx512):
+    """Tiles of three vectors, with AVX2 of two, of one, and a part of one."""
+    found = []
+    while left > 0:
+        found.append(simd.tile_lanes(left, 4))
+        left -= found[-1]
+    assert found == (with_avx512 if simd.VECTOR_BYTES == 64 else with_avx2)
+
+
 @pytest.mark.parametrize("rows", [1, 2, 4, 8])
 @pytest.mark.parametrize("depthwise", [False, True])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -592,7 +676,7 @@ def test_tiles_of_pixels_are_those_of_numpy(rows, depthwise, dtype):
     rng = np.random.default_rng(0)
     like, K = dtype(0), 7
     width = simd.VECTOR_BYTES // like.itemsize
-    for count in (1, width - 1, width, width * simd.VECTORS):
+    for count in (1, width - 1, *(width * vectors for vectors in simd.WIDTHS)):
         x, w = rng.normal(size=400).astype(dtype), rng.normal(size=(K, count)).astype(dtype)
         offsets, pixels = rng.integers(0, 200, K), rng.integers(0, 100, rows)
         places = (count + 3) * np.arange(rows)[::-1].copy()

@@ -127,6 +127,7 @@ class Compiler(Emitter):
             flat_inputs, flat_output = node.lowering.flat(node, self.training)
             for value in (*(node.inputs if flat_inputs else ()), *((node.output,) if flat_output else ())):
                 value.border = value.gradient_border = NO_BORDER
+                value.flat = True
 
     def _align(self) -> None:
         """Give narrow maps of one size one border, so that a convolution can take them as one long row."""

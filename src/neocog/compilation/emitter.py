@@ -186,7 +186,9 @@ class Emitter:
         """Reserve the memory of a value."""
         C, H, W = value.shape
         shape = (self.N, H, W, C) if value.channels_last else (C, H, W, self.N)
-        value.maps = self.program.maps(*shape, value.border, self.clean(value), value.channels_last)
+        value.maps = self.program.maps(
+            *shape, value.border, self.clean(value), value.channels_last, spread=not value.flat
+        )
         return value.maps
 
     def arrange(self, value: TensorNode, channels_last: bool) -> None:
@@ -212,7 +214,7 @@ class Emitter:
 
     def gradient_maps(self, value: TensorNode) -> Maps:
         """Reserve the memory of a value's gradient."""
-        value.gradient = self.program.maps(*value.shape, self.N, value.gradient_border)
+        value.gradient = self.program.maps(*value.shape, self.N, value.gradient_border, spread=not value.flat)
         return value.gradient
 
     @contextmanager

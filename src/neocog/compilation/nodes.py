@@ -70,6 +70,7 @@ class TensorNode:
     laid_out: bool = False
     border: Border = NO_BORDER
     gradient_border: Border = NO_BORDER
+    flat: bool = False  # whether nothing may lie between its planes
     maps: Maps | None = None
     channels_last: bool = False
     other: Maps | None = None

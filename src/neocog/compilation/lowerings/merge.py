@@ -91,6 +91,7 @@ class Sum(Lowering):
                 and value.gradient is None
                 and value.alone
                 and value.gradient_border == dy.border
+                and (dy.flat or not value.flat)
             ),
             None,
         )

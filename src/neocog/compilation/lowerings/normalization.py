@@ -236,7 +236,7 @@ class LayerNormalization(SampleNormalization):
 
     def planes(self, layer: LayerNorm, maps: Maps) -> Maps:
         if _of_channels(layer):
-            return _Across(maps.memory, maps.H, maps.C, maps.W, maps.N, maps.border, maps.begin)
+            return _Across(maps.memory, maps.H, maps.C, maps.W, maps.N, maps.border, maps.begin, gap=maps.gap)
         numbers, each = maps.C * maps.H * maps.W, math.prod(layer.normalized_shape)
         before = numbers // each if layer.axis is None else math.prod(maps.shape[: layer.axis - 1])
         return maps.reshaped(before, each, numbers // before // each)
@@ -258,7 +258,7 @@ class _Across(Maps):
 
     @property
     def row(self) -> int:
-        return (self.border[0] + self.C + self.border[1]) * self.plane
+        return (self.border[0] + self.C + self.border[1]) * self.plane + self.gap
 
     @property
     def origin(self) -> tuple[Any, int]:

@@ -13,7 +13,7 @@ from neocog.kernels.fused.machine import ROW
 from neocog.kernels.fused.operation import OPERATIONS
 from neocog.kernels.fused.workers import ALIGNMENT, Task, codes, run_program
 
-__all__ = ["Maps", "Memory", "Program", "Slot", "Stretch", "address"]
+__all__ = ["Maps", "Memory", "Program", "Slot", "Stretch", "address", "spread_out"]
 
 SMALL = 1 << 22
 """Up to this many bytes, buffers do not share memory, and are cleared once instead of in every run."""
@@ -23,6 +23,10 @@ SCRATCH = 4096
 """Bytes that each thread needs for itself, at least: every operation may use as many."""
 SLACK = 1024
 """Bytes after the last buffer, which vectors that reach over its end may read."""
+LINE = 64
+"""Bytes of a cache line."""
+FAR_APART = 2048
+"""Bytes of a plane from which on many of them share few sets of a cache, if they do."""
 PLANE_UNITS = 64
 """Units of work of an operation on planes, at most."""
 PLANE_UNIT_WORK = 50_000
@@ -96,6 +100,7 @@ class Maps:
     border: Border = NO_BORDER
     begin: int = 0  # elements
     channels_last: bool = False
+    gap: int = 0  # elements after each plane
 
     @property
     def row(self) -> int:
@@ -105,7 +110,7 @@ class Maps:
     @property
     def plane(self) -> int:
         """Elements from one channel to the next."""
-        return (self.border[0] + self.H + self.border[1]) * self.row
+        return (self.border[0] + self.H + self.border[1]) * self.row + self.gap
 
     @property
     def lanes(self) -> int:
@@ -124,8 +129,8 @@ class Maps:
 
     @property
     def flat(self) -> bool:
-        """Whether rows and planes follow each other without a border."""
-        return self.border == NO_BORDER
+        """Whether rows and planes follow each other without a border or a gap."""
+        return self.border == NO_BORDER and not self.gap
 
     @property
     def axes(self) -> tuple[int, int, int, int]:
@@ -143,7 +148,8 @@ class Maps:
 
     def channels(self, first: int, count: int) -> Maps:
         """Return some of the channels."""
-        return Maps(self.memory, count, self.H, self.W, self.N, self.border, self.begin + first * self.plane)
+        begin = self.begin + first * self.plane
+        return Maps(self.memory, count, self.H, self.W, self.N, self.border, begin, gap=self.gap)
 
     def reshaped(self, C: int, H: int, W: int) -> Maps:
         """Return the same numbers with other axes."""
@@ -238,11 +244,17 @@ class Program:
         border: Border = NO_BORDER,
         clean: bool = True,
         channels_last: bool = False,
+        spread: bool = False,
     ) -> Maps:
-        """Reserve memory for feature maps, the border cleared if it is to be ``clean``."""
-        (top, bottom, left, right) = border
-        elements = C * (top + H + bottom) * (left + W + right) * N
-        maps = Maps(self.memory(elements), C, H, W, N, border, channels_last=channels_last)
+        """Reserve memory for feature maps, the border cleared if it is to be ``clean``.
+
+        ``spread``: whether there may be a gap between planes, so that they lie in different sets of a cache.
+        """
+        memory = self.memory(0)
+        maps = Maps(memory, C, H, W, N, border, channels_last=channels_last)
+        if spread and not channels_last and maps.plane * self.size >= FAR_APART:
+            maps.gap = spread_out(maps.plane, self.size) - maps.plane
+        memory.bytes = max(C * maps.plane, 1) * self.size
         if border != NO_BORDER and clean:
             self.frame(maps)
         return maps
@@ -449,6 +461,15 @@ class Program:
                     return
             if stretch.task is not None:
                 run_program(stretch.task, parallel=stretch.work > STRETCH_WORK)
+
+
+def spread_out(count: int, size: int) -> int:
+    """Return the least whole and odd number of cache lines that hold so many numbers, in numbers.
+
+    What reads or writes one place of many arrays at a time needs a cache line of each. Arrays a power of two
+    apart share a few sets of a cache, an odd number of lines apart all of them.
+    """
+    return (-(-count * size // LINE) | 1) * LINE // size
 
 
 def _whole(size: int) -> int:

@@ -40,8 +40,10 @@ UNITS = 32
 UNIT_WORK = 2_000_000
 """Floating point operations of a unit of work, at least: some 10 microseconds."""
 LANES = 768
-"""Lanes of a unit of work, at most: with 32 channels they are 100 kB, and stay in the L2 cache."""
-FAR = 1 << 20
+"""Lanes of a unit of work, at most."""
+NEAR = 1 << 17
+"""Bytes of x that a unit uses at a time, those of the terms taken at a time: they stay in the L2 cache."""
+FAR = 1 << 19
 """Bytes of maps that a weight gradient has in use at a time, which should stay in the L2 cache."""
 CACHE = 1 << 19
 """Bytes of weights that a core keeps in its L2 cache."""
@@ -120,8 +122,10 @@ def add_product(
         row_block = 1
         lane_block = max(STREAM_LANES, -(-lanes // units // tile) * tile)
     else:
-        row_block = max(1, min(rows, LANES // max(lanes, 1)))
-        lane_block = lanes if rows > 1 else min(lanes, LANES // tile * tile)
+        channels = -(-min(depth, K) * len(offsets) // max(K, 1))  # whose terms are taken at a time
+        most = max(tile, min(LANES, NEAR // max(channels * program.size, 1)) // tile * tile)
+        row_block = max(1, min(rows, most // max(lanes, 1)))
+        lane_block = min(lanes, most)
         if F * K * program.size < CACHE:  # all threads keep all weights: share out rows or lanes
             row_block = max(1, min(row_block, -(-rows // units)))
             if rows == 1:

@@ -7,6 +7,7 @@ cache.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,8 @@ from neocog.kernels.fused.lowering.products import (
     terms,
 )
 from neocog.kernels.fused.lowering.windows import ConvolutionWindows
-from neocog.kernels.fused.program import UNBOUNDED, Bounds, Maps, Program
-from neocog.kernels.fused.simd import VECTOR_BYTES, VECTORS
+from neocog.kernels.fused.program import UNBOUNDED, Bounds, Maps, Program, spread_out
+from neocog.kernels.fused.simd import MIDDLE, VECTOR_BYTES, tile_lanes
 from neocog.kernels.geometry import Pair
 
 __all__ = ["KERNEL", "TILE", "add_winograd", "add_winograd_weights", "cost", "growth", "suits"]
@@ -37,8 +38,8 @@ _CHANNELS, _CHANNELS_OF_VECTORS = 32, 16
 images fill whole vectors, tiles are transformed where they lie, which takes half the time."""
 _LANES = 16
 """Fewest tiles, a vector of them: with fewer, it is partly empty."""
-_ROW_LANES = 2048
-"""Most tiles in a row: a strip is a row at least, whose transformed channels should stay in the cache."""
+_STRIP_LANES = 48
+"""Tiles of a strip, about, some register tiles: its transformed channels should stay in the L2 cache."""
 _WASTE = 2.4
 """Most outputs computed for each one wanted, where tiles reach over the edge. A tile saves 3 of 4
 multiplications; beyond this the rest would not pay for the transforms."""
@@ -65,10 +66,9 @@ def suits(program: Program, shape: Pair, N: int, out: tuple[int, ...]) -> bool:
     needed = _CHANNELS if N % vector else _CHANNELS_OF_VECTORS
     if program.exact or program.dtype != np.float32 or min(shape) < needed:
         return False
-    across = -(-out[1] // TILE) * N
-    lanes = -(-out[0] // TILE) * across
+    lanes = -(-out[0] // TILE) * -(-out[1] // TILE) * N
     computed, wanted = TILE**2 * lanes, out[0] * out[1] * N
-    return lanes >= _LANES and across <= _ROW_LANES and computed <= _WASTE * wanted
+    return lanes >= _LANES and computed <= _WASTE * wanted
 
 
 def cost(program: Program, shape: Pair, N: int, out: Pair) -> float:
@@ -99,9 +99,11 @@ def add_winograd(
     """
     F, C = shape
     N, size = y.N, program.size
-    down, across, rows, lanes = _tiles(program, y)
     vector = VECTOR_BYTES // size
-    strips = -(-down // rows)
+    down, across, rows, _ = _tiles(program, y)
+    columns = _columns(across, N, vector)
+    lanes = -(-rows * columns * N // vector) * vector
+    strips = -(-down // rows) * -(-across // columns)
     f_units = 1 if strips >= _STRIPS else min(-(-F // _UNIT_FILTERS), -(-_STRIPS // strips))
     f_block = -(-F // f_units // PANEL) * PANEL
     depth = min(_DEPTH, f_block)
@@ -121,8 +123,8 @@ def add_winograd(
         C=C,
         f_block=block,
     )
-    step = lanes + 2 * vector
-    program.scratch = max(program.scratch, (52 * step + 36 * (C + depth) * lanes) * size)
+    step, v_step, m_step = lanes + 2 * vector, spread_out(C * lanes, size), spread_out(depth * lanes, size)
+    program.scratch = max(program.scratch, (52 * step + 36 * (v_step + m_step)) * size)
     program.add_units(
         "winograd",
         strips * -(-F // f_block),
@@ -146,17 +148,49 @@ def add_winograd(
         tiles=across,
         tile_rows=down,
         row_block=rows,
+        column_block=columns,
         f_block=f_block,
         depth=depth,
+        v_step=v_step,
+        m_step=m_step,
     )
+
+
+def _rows(down: int, lanes: int, size: int) -> int:
+    """Return how many of ``down`` rows of tiles, each of so many lanes, a strip takes.
+
+    Of the numbers that make it about as long as it should be, the one that leaves the fewest registers empty.
+    """
+
+    def vectors(count: int) -> int:
+        total = 0
+        while count > 0:
+            tile = tile_lanes(count, size)
+            total += max(
+                -(-tile * size // VECTOR_BYTES), MIDDLE
+            )  # one vector takes as long as the narrow tile
+            count -= tile
+        return total
+
+    def cost(rows: int) -> tuple[int, int]:
+        whole, rest = divmod(down, rows)
+        return whole * vectors(rows * lanes) + vectors(rest * lanes), abs(rows * lanes - _STRIP_LANES)
+
+    return min(range(1, max(1, min(down, 2 * _STRIP_LANES // lanes)) + 1), key=cost)
+
+
+def _columns(across: int, N: int, vector: int) -> int:
+    """Return how many tiles of a row a strip takes; their lanes fill vectors, unless they are many anyway."""
+    whole = vector // math.gcd(N, vector)
+    columns = max(1, round(_STRIP_LANES / N))
+    return min(across, columns if whole * N > 2 * _STRIP_LANES else -(-columns // whole) * whole)
 
 
 def _tiles(program: Program, y: Maps) -> tuple[int, int, int, int]:
     """Return the tiles down and across, and the rows of tiles and the lanes of a strip, filled up."""
     vector = VECTOR_BYTES // program.size
     down, across = -(-y.H // TILE), -(-y.W // TILE)
-    # About a register tile's lanes, or two.
-    rows = max(1, min(down, round(VECTORS * vector / (across * y.N))))
+    rows = _rows(down, across * y.N, program.size)
     return down, across, rows, -(-rows * across * y.N // vector) * vector
 
 
@@ -171,14 +205,15 @@ def add_winograd_weights(
     strips = -(-down // rows)
     together = max(1, _CHUNK // (36 * (F + C) * lanes * program.size))
     together = -(-strips // -(-strips // together))  # chunks of one size
-    inputs, outputs = (program.memory(36 * channels * together * lanes) for channels in (C, F))
+    steps = [spread_out(channels * together * lanes, program.size) for channels in (C, F)]
+    inputs, outputs = (program.memory(36 * step) for step in steps)
     sums = program.memory(36 * F * C)
     vector = VECTOR_BYTES // program.size
     program.scratch = max(program.scratch, 36 * (lanes + 2 * vector) * program.size)
     windows: dict[str, Any] = {"x": x.start, "x_plane": x.plane, "x_row": x.row}
     for first in range(0, strips, together):
         count = min(together, strips - first)
-        for channels, place, y in ((C, windows, inputs), (F, {"x": dy}, outputs)):
+        for channels, place, y, step in ((C, windows, inputs, steps[0]), (F, {"x": dy}, outputs, steps[1])):
             program.add(
                 "winograd_tiles",
                 channels,
@@ -194,6 +229,7 @@ def add_winograd_weights(
                 first=first,
                 strips=count,
                 outputs=int(y is outputs),
+                y_step=step,
             )
         T = count * lanes
         add_correlation(
@@ -203,8 +239,8 @@ def add_winograd_weights(
             1,
             T,
             groups=36,
-            a_group=F * T,
-            x_group=C * T,
+            a_group=steps[1],
+            x_group=steps[0],
             a=outputs,
             x=inputs,
             y=sums,

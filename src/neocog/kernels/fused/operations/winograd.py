@@ -141,25 +141,27 @@ def scatter_strip(
 @operation(
     maps="x y",
     arrays="a terms bias zeros",
-    integers="F C N W rows strip_lanes tiles tile_rows depth f_block row_block",
+    integers="F C N W rows strip_lanes tiles tile_rows depth f_block row_block column_block v_step m_step",
     numbers="low high",
 )
 def winograd(p: Any, unit: int, scratch: int, zero: Any) -> None:
     """Compute ``y = min(max(conv(x) + bias, low), high)``, the weights from :func:`winograd_weights`.
 
     x begins at tap (0, 0) of output pixel (0, 0) and has zeros wherever a tile reaches beyond the image.
-    There are ``tile_rows`` rows of ``tiles`` tiles. A unit is ``row_block`` of these rows, a strip of at most
-    ``strip_lanes`` lanes, and ``f_block`` filters, of which ``depth`` are taken at a time.
+    There are ``tile_rows`` rows of ``tiles`` tiles. A unit is a strip of ``row_block`` rows of
+    ``column_block`` of these, at most ``strip_lanes`` lanes, and ``f_block`` filters, of which ``depth`` are
+    taken at a time. The 36 arrays of transformed tiles lie ``v_step`` apart, those of sums ``m_step``.
     """
     like = zero[0]
     size = size_of(like)
     vector = VECTOR_BYTES // size
-    T, C, N, tiles = p.strip_lanes, p.C, p.N, p.tiles
-    blocks = (p.F + p.f_block - 1) // p.f_block
-    f_first = unit % blocks * p.f_block
+    T, C, N = p.strip_lanes, p.C, p.N
+    blocks, strips = (p.F + p.f_block - 1) // p.f_block, (p.tiles + p.column_block - 1) // p.column_block
+    f_first, strip = unit % blocks * p.f_block, unit // blocks
     f_last = min(p.F, f_first + p.f_block)
-    i_first = unit // blocks * p.row_block
+    i_first, t_first = strip // strips * p.row_block, strip % strips * p.column_block
     i_last = min(p.tile_rows, i_first + p.row_block)
+    tiles = min(p.column_block, p.tiles - t_first)
     lanes = (i_last - i_first) * tiles * N
     # Where a vector holds images of one tile, it is read where it lies, and written there if tiles fit.
     reads = N % vector == 0
@@ -167,10 +169,11 @@ def winograd(p: Any, unit: int, scratch: int, zero: Any) -> None:
     d_step = T + 2 * vector
     d = scratch
     v = d + 36 * d_step * size
-    m = v + 36 * C * T * size
-    o = m + 36 * p.depth * T * size
+    m = v + 36 * p.v_step * size
+    o = m + 36 * p.m_step * size
     for c in range(C):
-        x, at = p.x + (c * p.x_plane + 4 * i_first * p.x_row) * size, v + c * T * size
+        x = p.x + (c * p.x_plane + 4 * (i_first * p.x_row + t_first * N)) * size
+        at = v + c * T * size
         if not reads:
             scatter_strip(x, p.x_row, 6, N, tiles, i_last - i_first, d, d_step, like)
         for i in range(i_last - i_first if reads else 1):
@@ -179,7 +182,7 @@ def winograd(p: Any, unit: int, scratch: int, zero: Any) -> None:
                 if reads:
                     place, row, column = x + 4 * (i * p.x_row + t * N) * size, p.x_row, N
                 for n in range(0, N if reads else lanes, vector):
-                    winograd_input(place + n * size, row, column, at, C * T, like)
+                    winograd_input(place + n * size, row, column, at, p.v_step, like)
                     at += vector * size
     for f in range(f_first, f_last, p.depth):
         end = min(f_last, f + p.depth)
@@ -194,8 +197,8 @@ def winograd(p: Any, unit: int, scratch: int, zero: Any) -> None:
                     rows,
                     p.terms,
                     C,
-                    v + k * C * T * size,
-                    m + (k * p.depth + at - f) * T * size,
+                    v + k * p.v_step * size,
+                    m + (k * p.m_step + (at - f) * T) * size,
                     T,
                     0,
                     0,
@@ -208,7 +211,8 @@ def winograd(p: Any, unit: int, scratch: int, zero: Any) -> None:
                 at += rows
         for at in range(f, end):
             bias = view(p.bias + at * size, 1, like)[0]
-            y, sums = p.y + (at * p.y_plane + 4 * i_first * p.y_row) * size, m + (at - f) * T * size
+            y = p.y + (at * p.y_plane + 4 * (i_first * p.y_row + t_first * N)) * size
+            sums = m + (at - f) * T * size
             for i in range(i_last - i_first if writes else 1):
                 for t in range(tiles if writes else 1):
                     place, row, column = o, 4 * d_step, d_step
@@ -216,29 +220,32 @@ def winograd(p: Any, unit: int, scratch: int, zero: Any) -> None:
                         place, row, column = y + 4 * (i * p.y_row + t * N) * size, p.y_row, N
                     for n in range(0, N if writes else lanes, vector):
                         target = place + n * size
-                        winograd_output(sums, p.depth * T, bias, p.low, p.high, target, row, column, like)
+                        winograd_output(sums, p.m_step, bias, p.low, p.high, target, row, column, like)
                         sums += vector * size
             for i in range(i_first, i_first if writes else i_last):
                 for r in range(min(4, p.rows - 4 * i)):
                     gather_tiles(
                         o + (4 * r * d_step + (i - i_first) * tiles * N) * size,
                         d_step,
-                        p.y + (at * p.y_plane + (4 * i + r) * p.y_row) * size,
+                        y + (4 * (i - i_first) + r) * p.y_row * size,
                         N,
                         tiles,
-                        p.W,
+                        p.W - 4 * t_first,
                         like,
                     )
 
 
 @operation(
-    maps="x", arrays="y", integers="C N tiles tile_rows row_block strip_lanes first strips block outputs"
+    maps="x",
+    arrays="y",
+    integers="C N tiles tile_rows row_block strip_lanes first strips block outputs y_step",
 )
 def winograd_tiles(p: Any, unit: int, scratch: int, zero: Any) -> None:
     """Compute ``y[36][c][t] = B^T d B`` of the tiles of each channel; of ``outputs`` 4 x 4, ``A d A^T``.
 
     There are ``tile_rows`` rows of ``tiles`` tiles, in strips of ``row_block`` rows and ``strip_lanes`` lanes
-    each, filled up by zeros; ``strips`` of them from ``first`` on are computed. A unit is ``block`` channels.
+    each, filled up by zeros; ``strips`` of them from ``first`` on are computed. The 36 arrays lie ``y_step``
+    apart. A unit is ``block`` channels.
     """
     like = zero[0]
     size = size_of(like)
@@ -267,12 +274,12 @@ def winograd_tiles(p: Any, unit: int, scratch: int, zero: Any) -> None:
                         place, row, column = x + 4 * (i * p.x_row + t * N) * size, p.x_row, N
                     for n in range(0, N if reads else p.strip_lanes, vector):
                         if p.outputs:
-                            winograd_output_back(place + n * size, row, column, at, p.C * T, like)
+                            winograd_output_back(place + n * size, row, column, at, p.y_step, like)
                         else:
-                            winograd_input(place + n * size, row, column, at, p.C * T, like)
+                            winograd_input(place + n * size, row, column, at, p.y_step, like)
                         at += vector * size
             for k in range(36 if reads else 0):
-                rest = view(at + k * p.C * T * size, p.strip_lanes - lanes, like)
+                rest = view(at + k * p.y_step * size, p.strip_lanes - lanes, like)
                 for n in range(p.strip_lanes - lanes):
                     rest[n] = like
             at = p.y + (c * T + (s + 1 - p.first) * p.strip_lanes) * size
