@@ -15,12 +15,25 @@ from plotly.subplots import make_subplots
 
 from jobs import KERNELS
 from neocog.figures.saving import save
-from neocog.figures.style import BLUE, GREEN, MUTED, ORANGE, PURPLE, SKY, VERMILLION, new_figure
+from neocog.figures.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    LINE,
+    MUTED,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    YELLOW,
+    new_figure,
+)
 from rows import MEBIBYTE, Row, Run, duration, fastest, peers, ratios
 
 COLOURS = {
     **{"neocog": BLUE, "torch": ORANGE, "torch.compile": VERMILLION, "onnxruntime": PURPLE},
-    **{"jax": GREEN, "jax scan": SKY},
+    **{"jax": GREEN, "jax scan": SKY, "openvino": BLACK, "engine torch": MUTED},
+    **{"torch on GPU": YELLOW, "engine torch on GPU": LINE},
     **dict(zip(KERNELS, (ORANGE, GREEN, BLUE), strict=True)),
     "the data set itself": MUTED,
 }

@@ -84,6 +84,15 @@ def test_openvino_is_a_peer_of_inference_where_it_is_installed(module, monkeypat
         monkeypatch.undo()
 
 
+def test_every_competitor_has_a_colour_in_the_figures(module, monkeypatch):
+    """Or `make bench` ends in an error after hours."""
+    works, drawing = module("works"), module("drawing")
+    monkeypatch.setattr(works, "GPU", True)
+    peers = {each.peer for work in works.WORKS for each in works._competitors(work, False, None)}
+    assert {"neocog", "engine torch", "openvino", "torch on GPU"} < peers
+    assert peers <= drawing.COLOURS.keys()
+
+
 MIDDLE = ("ConvNet 32-32-64-64", "ConvNet 32-64-128-128", "ResNet-20", "Separable", "MNIST", "photographs")
 
 

@@ -9,6 +9,7 @@ import neocog
 from neocog.compilation import CompiledStep, Uncompilable
 from neocog.data import line_patterns
 from neocog.initializers import zeros
+from neocog.kernels.fused import program
 from neocog.layers import (
     BatchNorm1D,
     BatchNorm2D,
@@ -17,6 +18,7 @@ from neocog.layers import (
     Dense,
     Dropout,
     Flatten,
+    GlobalAvgPool2D,
     GroupNorm,
     Layer,
     LayerNorm,
@@ -94,6 +96,27 @@ def assert_same_training(make, x, t, new_optimizer, tolerance, smoothing=0.1, st
 
 def test_three_steps_are_those_of_the_layers(case):
     assert_same_training(*case, OPTIMIZERS["momentum, decay"], 1e-11)
+
+
+def test_planes_may_lie_apart_in_every_network(case, monkeypatch):
+    """As those of large images and batches do."""
+    monkeypatch.setattr(program, "FAR_APART", 1)
+    assert_same_training(*case, OPTIMIZERS["momentum, decay"], 1e-11)
+
+
+def test_features_of_many_images_are_a_matrix():
+    """Their planes are as large as those of maps, which lie apart: 300 numbers of 8 bytes."""
+
+    def make():
+        maps = Conv2D(1, 4, 3, rng=0), BatchNorm2D(4), ReLU(), GlobalAvgPool2D(), Dense(4, 6, rng=1)
+        return Sequential(*maps, BatchNorm1D(6), ReLU(), Dense(6, 3, rng=2))
+
+    x, t = np.random.default_rng(0).normal(size=(300, 1, 5, 5)), np.arange(300) % 3
+    assert_same_training(make, x, t, lambda: SGD(0.1), 1e-11)
+    network = make().astype("float64")
+    with neocog.use_kernels("fused"):
+        fast = network.for_inference()(x)
+    np.testing.assert_allclose(fast, network.forward(x)[0], atol=1e-11)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

@@ -249,10 +249,11 @@ class Program:
         """Reserve memory for feature maps, the border cleared if it is to be ``clean``.
 
         ``spread``: whether there may be a gap between planes, so that they lie in different sets of a cache.
+        Planes of one pixel have none: dense layers and losses see them as a matrix.
         """
         memory = self.memory(0)
         maps = Maps(memory, C, H, W, N, border, channels_last=channels_last)
-        if spread and not channels_last and maps.plane * self.size >= FAR_APART:
+        if spread and H * W > 1 and not channels_last and maps.plane * self.size >= FAR_APART:
             maps.gap = spread_out(maps.plane, self.size) - maps.plane
         memory.bytes = max(C * maps.plane, 1) * self.size
         if border != NO_BORDER and clean:

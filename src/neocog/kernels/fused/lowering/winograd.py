@@ -166,9 +166,7 @@ def _rows(down: int, lanes: int, size: int) -> int:
         total = 0
         while count > 0:
             tile = tile_lanes(count, size)
-            total += max(
-                -(-tile * size // VECTOR_BYTES), MIDDLE
-            )  # one vector takes as long as the narrow tile
+            total += max(-(-tile * size // VECTOR_BYTES), MIDDLE)  # the narrow tile takes no less
             count -= tile
         return total
 

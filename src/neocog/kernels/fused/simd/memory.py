@@ -110,24 +110,19 @@ def to_winners(_, dy, pooled, winners, dx, row, column, count, like):
         emit = Emitter(builder, like)
         taps = ir.VectorType(ir.IntType(8), emit.width)
         every = builder.icmp_signed("==", pooled, emit.number(0))
-        seen, all_lanes = (
-            builder.select(every, dy, pooled),
-            emit.splat(every, ir.VectorType(ir.IntType(1), emit.width)),
-        )
+        opened = emit.splat(every, ir.VectorType(ir.IntType(1), emit.width))
+        gates = builder.select(every, dy, pooled)  # an address to read from
+        corners = emit.number(0), column, row, builder.add(row, column)
         loop = Loop(emit, emit.number(0), count, emit.width, [])
-        counts = builder.or_(
-            builder.fcmp_ordered(">", emit.load(emit.step(seen, loop.index)), emit.zero), all_lanes
-        )
-        value = builder.select(counts, emit.load(emit.step(dy, loop.index)), emit.zero)
+        gate = builder.fcmp_ordered(">", emit.load(emit.step(gates, loop.index)), emit.zero)
+        value = emit.load(emit.step(dy, loop.index))
+        value = builder.select(builder.or_(gate, opened), value, emit.zero)
         winner = builder.load(builder.inttoptr(builder.add(winners, loop.index), taps.as_pointer()))
         winner.align = 1
-        for k in range(4):
-            place = builder.add(
-                loop.index,
-                builder.add(row if k // 2 else emit.number(0), column if k % 2 else emit.number(0)),
-            )
+        for k, corner in enumerate(corners):
             won = builder.icmp_signed("==", winner, ir.Constant(taps, [k] * emit.width))
-            emit.store(builder.select(won, value, emit.zero), emit.step(dx, place))
+            place = emit.step(dx, builder.add(loop.index, corner))
+            emit.store(builder.select(won, value, emit.zero), place)
         loop.close([])
         return context.get_dummy_value()
 
