@@ -6,12 +6,13 @@ import time
 import numpy as np
 import pytest
 
+from neocog.compilation import forward
 from neocog.compilation.compiler import Compiler
 from neocog.kernels import missing_numba, use_kernels, use_threads
 from neocog.kernels.fused.simd import VECTOR_BYTES
 from neocog.kernels.fused.workers import side_by_side
 from neocog.layers import AvgPool2D, Conv2D, Dense, Flatten, MaxPool2D, ReLU, Sequential
-from neocog.models import mobilenet_v2, mobilenet_v3_small, resnet18
+from neocog.models import digits_cnn, mobilenet_v2, mobilenet_v3_small, resnet18
 from neocog.testing.everywhere import between, is_vector
 
 from ..cases import LAYERS  # noqa: TID252
@@ -135,8 +136,21 @@ def test_images_side_by_side_are_those_alone():
         assert twin.program.constants is first.program.constants
 
 
+@pytest.mark.parametrize(("side", "threads"), [(32, 1), (64, 2)])
+def test_few_small_images_wake_no_thread(monkeypatch, side, threads):
+    """Two images of 64 x 64 are 20 million operations, of 32 x 32 a quarter of them."""
+    started = []
+    monkeypatch.setattr(
+        forward, "side_by_side", lambda functions: started.append(len(functions)) or side_by_side(functions)
+    )
+    fast, x = mobilenet_v3_small(rng=0).for_inference(), np.zeros((2, 3, side, side), "f4")
+    with use_threads(2):
+        fast(x)
+    assert started == [threads]
+
+
 def test_many_threads_compile_nothing_anew(monkeypatch):
-    network = Sequential(Conv2D(3, 32, 1, rng=0), Conv2D(32, 32, 1, rng=1)).astype("float32")
+    network = Sequential(Conv2D(3, 256, 1, rng=0), Conv2D(256, 256, 1, rng=1)).astype("float32")
     fast, x = network.for_inference(), np.zeros((20, 3, 3, 3), "f4")
     with use_threads(9):
         first = fast(x)
@@ -152,6 +166,7 @@ def test_images_are_taken_together_where_their_lanes_fill_vectors_or_weights_are
     assert all(innermost_of(many, (2, 512, 2, 2)))
     assert not Compiler(many, (2, 512, 2, 2), frozen=True).by_image
     assert Compiler(mobilenet_v2(rng=0), (8, 3, 96, 96), frozen=True).by_image
+    assert not Compiler(digits_cnn(0), (2, 1, 8, 8), frozen=True).by_image  # microseconds of work
     assert not Compiler(mobilenet_v2(rng=0), (1, 3, 96, 96), frozen=True).by_image
 
 

@@ -24,6 +24,8 @@ from neocog.layers.recomputation import Step, divide
 
 CACHE = 1 << 24
 """Bytes of weights that stay in the cache that all cores share."""
+IMAGE_WORK = 20_000
+"""Vector operations of an image below which calls take longer than what they compute: some microseconds."""
 WORK_OF_A_BYTE = 0.5
 """Vector operations for each byte of weights that make reading it once more cheap."""
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
@@ -226,14 +228,16 @@ class Compiler(Emitter):
         """Return whether the images are better computed one by one, side by side.
 
         No vector has numbers of two of them if all channels lie innermost; and what one image needs stays in
-        a thread's own cache, if the weights, which each image reads again, are few beside the work.
+        a thread's own cache, if the weights, which each image reads again, are few beside the work. A small
+        network has all its images computed by each operation, whose call costs more than one of them.
         """
         decided = [node.channels_last for node in self.nodes if "conv" in node.memo]
         if not (self.program.frozen and self.N > 1 and decided and all(decided)) or self.cuts:
             return False
         weights = sum(array.nbytes for node in self.nodes for array in node.layer.params.values())
         work = sum(node.lowering.layout_costs(self, node)[1] for node in self.nodes if "conv" in node.memo)
-        return bool(weights < CACHE or weights * WORK_OF_A_BYTE < work / self.N)
+        few_weights = weights < CACHE or weights * WORK_OF_A_BYTE < work / self.N
+        return bool(few_weights and work / self.N > IMAGE_WORK)
 
     def run_alone(self, x: Array, y: Array) -> None:
         """Run the program, which calls no Python, in this thread; write the output into an array."""

@@ -16,6 +16,7 @@ from neocog.compilation.offloading import Offload
 from neocog.compilation.state import State
 from neocog.forking import renew_after_fork
 from neocog.kernels import active_precision, get_threads
+from neocog.kernels.fused.program import PARALLEL_WORK
 from neocog.kernels.fused.workers import side_by_side
 from neocog.layers import Container
 from neocog.layers.base import Array, Layer, as_dtype
@@ -100,9 +101,10 @@ class Forward:
         return compiler
 
     def _run_images(self, x: Array) -> Array:
-        """Compute the images one by one, side by side in all threads."""
-        shape, threads = (1, *x.shape[1:]), min(get_threads(), len(x))
+        """Compute the images one by one, side by side in all threads if that pays."""
+        shape = (1, *x.shape[1:])
         first = self._program(shape, x.dtype)
+        threads = min(get_threads(), len(x)) if first.program.work * len(x) > PARALLEL_WORK else 1
         while len(first.twins) < threads - 1:  # each thread has memory of its own, and the same weights
             first.twins.append(self._compile(shape, x.dtype, first.program.constants))
         programs = [first, *first.twins][:threads]
