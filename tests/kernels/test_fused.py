@@ -321,12 +321,7 @@ def test_winograd_cuts_wide_rows(N, W):
     ("down", "lanes", "with_avx2", "with_avx512"),
     [
         (14, 14, 5, 3),  # AVX2: 5, 5 and 4 rows are 70, 70 and 56 lanes, 10 + 10 + 8 vectors; 3 rows take 33
-        (
-            4,
-            32,
-            2,
-            1,
-        ),  # AVX2: 64 = 24 + 24 + 16, but 96 + 32 leave a tile of one vector; AVX-512: no difference
+        (4, 32, 2, 1),  # AVX2: 64 = 24 + 24 + 16, but 96 + 32 leave a vector alone; AVX-512: all the same
         (56, 448, 1, 1),
     ],
 )
