@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from neocog import experiments
+from neocog.experiments.depth import shortcut_and_norm
 from neocog.experiments.study import STUDIES, Outcome
 
 from ..studies import result  # noqa: TID252
@@ -300,10 +301,13 @@ def test_shortcut_and_norm():
     table = rows("shortcut-and-norm")
     ratios = [row["gradient_ratio"] for row in table.values()]
     assert ratios[0] < 0.2 < 5 < ratios[1] < ratios[2]
-    best = table["shortcut and batch norm"]["train_accuracy"]
-    others = max(row["train_accuracy"] for name, row in table.items() if "and" not in name)
-    # Over ten seeds 0.84 and 0.35 on average; a processor whose sums round in another order changes both.
-    assert best > others + 0.2
+    # One seed's networks depend on how a processor rounds sums: the mean of three.
+    tables = [list(table.values()), *(shortcut_and_norm(repetition).rows for repetition in (1, 2))]
+    accuracy = np.mean([[row["train_accuracy"] for row in each] for each in tables], axis=0)
+    learned = dict(zip(table, accuracy, strict=True))
+    assert learned["shortcut and batch norm"] > 2 * max(
+        learned[name] for name in learned if "and" not in name
+    )
 
 
 def test_momentum_is_faster():
